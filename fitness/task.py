@@ -1,0 +1,142 @@
+"""What a task is, and the registry of tasks by name.
+
+A task lives in a module that can be imported without torch and offers three names:
+
+    Options              a frozen pydantic model; unknown keys fail
+    info(options)        TaskInfo, readable without torch
+    make(options)        a Task; torch may be imported here or, better, in its `prepare`
+
+Tasks of other distributions register such a module under the entry-point group `evopo.tasks`.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fitness.score import EvaluationFailed, FailureReason, Score, SeedResult
+
+if TYPE_CHECKING:
+    from sandbox.graph import LossGraph
+
+__all__ = [
+    "EvaluationFailed",
+    "FailureReason",
+    "Rung",
+    "Score",
+    "SeedResult",
+    "Task",
+    "TaskError",
+    "TaskInfo",
+    "TaskOptions",
+    "make_task",
+    "task_info",
+    "task_names",
+]
+
+BUILT_IN: Mapping[str, str] = {
+    "sentiment": "fitness.sentiment",
+    "preference": "fitness.preference",
+    "classification": "fitness.classification",
+}
+
+
+class TaskError(ValueError):
+    """A task was asked for that does not exist, or with options that it does not take."""
+
+
+class TaskOptions(BaseModel):
+    """Base of every task's options: immutable, finite, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder of fidelity: how long to train, and whose evaluator judges."""
+
+    name: str
+    steps: int  # optimiser steps
+    estimated_seconds: float  # of one seed on one slow core or the task's usual device; for budgets and time limits
+    held_out: bool = False  # judged on prompts and by an evaluator that the search never saw: for finalists
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What can be known of a configured task before anything heavy is imported."""
+
+    name: str
+    contract: str  # name of the sandbox contract that its losses follow
+    metric: str  # how the fitness is made, in words
+    rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
+    identity: Mapping[str, Any] = field(default_factory=dict)  # resolved options and data version: what fixes the fitness
+    offline: bool = True  # nothing is downloaded, so workers may be denied the hub
+
+    @property
+    def search_rungs(self) -> tuple[Rung, ...]:
+        """Rungs that the search may spend on, cheapest first."""
+        return tuple(rung for rung in self.rungs.values() if not rung.held_out)
+
+    def rung(self, name: str) -> Rung:
+        """The rung of that name; TaskError names the known ones."""
+        if name not in self.rungs:
+            raise TaskError(f"task {self.name!r} has no rung {name!r}; it has: {', '.join(self.rungs)}")
+        return self.rungs[name]
+
+
+class Task(Protocol):
+    """Scores verified graphs. Not thread-safe: one task per worker process."""
+
+    name: str
+    contract: str
+    metric: str
+    rungs: Mapping[str, Rung]
+
+    def prepare(self) -> None:
+        """Import libraries, load model and data. Called once; raises EvaluationFailed('bad_data', ...)."""
+
+    def score_seed(self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+        """Train with the graph once and measure; `beta` overrides the options' own. Raises EvaluationFailed."""
+
+
+def task_names() -> tuple[str, ...]:
+    """Names of all tasks, ours first."""
+    return (*BUILT_IN, *(point.name for point in entry_points(group="evopo.tasks") if point.name not in BUILT_IN))
+
+
+def task_info(name: str, options: Mapping[str, Any] | None = None) -> TaskInfo:
+    """Describe a task with these options, without importing torch. Raises TaskError."""
+    module = _module(name)
+    info = module.info(_options(name, module, options or {}))
+    assert isinstance(info, TaskInfo)
+    return info
+
+
+def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
+    """Build a task with these options; its `prepare` does the heavy part. Raises TaskError."""
+    module = _module(name)
+    task: Task = module.make(_options(name, module, options or {}))
+    return task
+
+
+def _module(name: str) -> ModuleType:
+    if name in BUILT_IN:
+        return importlib.import_module(BUILT_IN[name])
+    for point in entry_points(group="evopo.tasks", name=name):
+        return importlib.import_module(point.value)
+    raise TaskError(f"unknown task {name!r}; known tasks: {', '.join(task_names())}")
+
+
+def _options(name: str, module: ModuleType, options: Mapping[str, Any]) -> TaskOptions:
+    try:
+        validated: TaskOptions = module.Options.model_validate(dict(options))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, entry['loc'])) or 'options'}: {entry['msg']}" for entry in error.errors()]
+        known = ", ".join(module.Options.model_fields)
+        raise TaskError(f"options of task {name!r}: {'; '.join(lines)} (known options: {known})") from error
+    return validated
