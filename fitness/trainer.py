@@ -10,89 +10,37 @@ checked here, and a failure is an `EvaluationFailed` with its reason.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 from trl import DPOConfig, DPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.utils import FusedCausalLMOutput
+from trl.trainer.utils import FusedCausalLMOutput, use_adapter
 
-from fitness.task import EvaluationFailed
+from fitness.batches import (
+    REFERENCE_COLUMNS,
+    TOKEN_COLUMNS,
+    BatchNeeds,
+    PreferenceCollator,
+    PreferenceLoss,
+    batch_needs,
+    has_columns,
+    losses_per_pair,
+)
+from fitness.score import EvaluationFailed
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
 
-PreferenceLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
-
-TOKEN_COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids")
-REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
-
 # Up to this many logits (64 MiB in float32) they are computed at once, which is twice as fast on small models as TRL's
 # LM head in tiles; above it the tiles save the memory.
 DENSE_LOGITS = 2**24
-
-
-@dataclass(frozen=True)
-class BatchNeeds:
-    """What a loss needs of its batches: the fewest pairs it is defined on, and whether a pair's loss depends on others."""
-
-    min_batch: int
-    coupled: bool
-
-
-def batch_needs(loss: PreferenceLoss, beta: float) -> BatchNeeds:
-    """Probe `loss` on fixed log-probabilities: alone, in halves, and together.
-
-    A statistic of one pair can be undefined (an unbiased variance) or only its gradient can be (the root of it at 0).
-    """
-    generator = torch.Generator().manual_seed(0)
-    probes = -60.0 + 20.0 * torch.randn(4, 8, generator=generator)
-    whole = loss(*probes, beta)
-    halves = torch.cat([loss(*probes[:, :4], beta), loss(*probes[:, 4:], beta)])
-    alone = probes[:, :1].clone().requires_grad_()
-    value = loss(*alone, beta)
-    (gradient,) = torch.autograd.grad(value.sum(), alone, allow_unused=True)
-    defined = value.isfinite().all() and (gradient is None or gradient.isfinite().all())
-    return BatchNeeds(
-        min_batch=1 if defined else 2, coupled=not torch.allclose(whole, halves, rtol=1e-4, atol=1e-6, equal_nan=True)
-    )
-
-
-@dataclass
-class PreferenceCollator(DataCollatorForPreference):  # type: ignore[misc]
-    """The batches of TRL's collator, bit for bit, padded in one array instead of list by list."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        sequences = [e["prompt_ids"] + e[side] for side in ("chosen_ids", "rejected_ids") for e in examples]
-        starts = np.array([len(e["prompt_ids"]) for e in examples] * 2)
-        if self.max_length is not None:
-            if self.truncation_mode == "keep_end":
-                starts -= np.array([max(0, len(s) - self.max_length) for s in sequences])
-                sequences = [s[-self.max_length :] for s in sequences]
-            else:
-                sequences = [s[: self.max_length] for s in sequences]
-        lengths = np.array([len(s) for s in sequences])
-        multiple = self.pad_to_multiple_of or 1
-        width = -(-int(lengths.max()) // multiple) * multiple
-        ids = np.full((len(sequences), width), self.pad_token_id, dtype=np.int64)
-        for row, sequence in zip(ids, sequences, strict=True):
-            row[: len(sequence)] = sequence
-        position = np.arange(width)
-        attention = position < lengths[:, None]
-        completion = attention & (position >= starts[:, None])
-        batch = {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(attention.astype(np.int64)),
-            "completion_mask": torch.from_numpy(completion.astype(np.int64)),
-        }
-        for column in REFERENCE_COLUMNS:
-            if column in examples[0]:
-                batch[column] = torch.tensor([e[column] for e in examples])
-        return batch
 
 
 class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
@@ -129,7 +77,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             probed.min_batch if min_batch is None else min_batch, probed.coupled if coupled is None else coupled
         )
         _refuse_unsupported(args, self.needs)
-        if _has(train_dataset, REFERENCE_COLUMNS):
+        if has_columns(train_dataset, REFERENCE_COLUMNS):
             args.precompute_ref_log_probs = True
         if isinstance(model, nn.Module):
             _unwrap_forward(model)
@@ -141,27 +89,36 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             model, ref_model=ref_model, args=args, train_dataset=train_dataset, peft_config=peft_config, **kwargs
         )
         if type(self.data_collator) is DataCollatorForPreference:
-            self.data_collator = PreferenceCollator(**vars(self.data_collator))
-        self._fit_batches()
+            self.data_collator: Any = PreferenceCollator(**vars(self.data_collator))
+        if hasattr(self.train_dataset, "__len__") and len(self.train_dataset) < self.needs.min_batch:
+            raise EvaluationFailed(
+                "bad_data",
+                f"the loss is undefined below {self.needs.min_batch} pairs, and the data has {len(self.train_dataset)}",
+            )
 
-    def _fit_batches(self) -> None:
-        """Make sure that no batch smaller than `min_batch` is ever formed."""
-        least = self.needs.min_batch
-        if least <= 1:
-            return
-        pairs, batch = len(self.train_dataset), self.args.per_device_train_batch_size * self.args.world_size
-        if pairs < least:
-            raise EvaluationFailed("bad_data", f"the loss is undefined below {least} pairs, and the data has {pairs}")
-        if 0 < pairs % batch < least:
-            self.args.dataloader_drop_last = True
+    def _get_dataloader(
+        self, dataset: Any, description: str, batch_size: int, *args: Any, is_training: bool = False, **kwargs: Any
+    ) -> Any:
+        # Across ranks accelerate fills the last batch up, so only a lone rank ever has a smaller one.
+        rest = len(dataset) % batch_size if self.accelerator.num_processes == 1 and hasattr(dataset, "__len__") else 0
+        too_small = 0 < rest < self.needs.min_batch
+        if too_small and not is_training:  # no pair is left out of a measurement
+            while 0 < len(dataset) % batch_size < self.needs.min_batch:
+                batch_size += 1
+        drop_last = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = drop_last or (too_small and is_training)
+        try:
+            return super()._get_dataloader(dataset, description, batch_size, *args, is_training=is_training, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drop_last
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        if _has(dataset, TOKEN_COLUMNS):
+        if has_columns(dataset, TOKEN_COLUMNS):
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        if _has(dataset, REFERENCE_COLUMNS):
+        if has_columns(dataset, REFERENCE_COLUMNS):
             return dataset
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
@@ -171,12 +128,26 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         if self.precompute_ref_logps:
             reference = [inputs[column].float() for column in REFERENCE_COLUMNS]
         else:
-            reference = [x.float() for x in self.compute_ref_log_probs(self.ref_model or self.model, inputs)]
+            reference = list(self.compute_ref_log_probs(self.ref_model or self.model, inputs))
         loss = self._loss(chosen, rejected, *reference)
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         self._record(loss, outputs, inputs, chosen.detach(), rejected.detach(), *reference)
         return (loss, outputs) if return_outputs else loss
+
+    def compute_ref_log_probs(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Reference log-probabilities of a batch, in nats, each (batch,), computed as the policy's are.
+
+        So the log-ratio of an untrained policy is 0 exactly, and a loss with a kink there sees no rounding noise.
+        """
+        adapter: Any = nullcontext()
+        if self.ref_model is None and is_peft_model(self.model):
+            policy = self.accelerator.unwrap_model(self.model)
+            adapter = use_adapter(policy, adapter_name="ref" if "ref" in policy.peft_config else None)
+        checkpointing = disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
+        with torch.no_grad(), checkpointing, adapter, self.accelerator.autocast():
+            chosen, rejected = self._per_token(model, inputs).log_probs.float().sum(dim=1).chunk(2)
+        return chosen, rejected
 
     def _loss(self, *log_probs: Tensor) -> Tensor:
         """Mean loss of the batch, shape (); of all ranks' pairs together when the loss is coupled."""
@@ -184,13 +155,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         gather = self.needs.coupled and ranks > 1
         if gather:
             log_probs = tuple(self._with_other_ranks(x) for x in log_probs)
-        losses = self.loss_fn(*log_probs, self.beta)
-        if losses.shape != log_probs[0].shape:
-            raise EvaluationFailed(
-                "unsupported_loss",
-                f"loss returned shape {tuple(losses.shape)}, expected {tuple(log_probs[0].shape)}: one loss per pair",
-            )
-        loss = losses.mean()
+        loss = losses_per_pair(self.loss_fn, log_probs, self.beta).mean()
         if gather:
             # Each rank differentiates the whole loss by its own pairs only, and DDP then averages over the ranks.
             loss = loss.detach() + ranks * (loss - loss.detach())
@@ -208,23 +173,22 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         (entropy and the like) are taken only on the steps that are logged.
         """
         not_model = ("completion_mask", *REFERENCE_COLUMNS)
-        model_inputs = {key: value for key, value in inputs.items() if key not in not_model}
-        ids, mask = inputs["input_ids"], inputs["completion_mask"].bool()
+        model_inputs: dict[str, Any] = {key: value for key, value in inputs.items() if key not in not_model}
+        ids, is_completion = inputs["input_ids"], inputs["completion_mask"].bool()
         vocabulary = self.model.config.get_text_config().vocab_size
         if self.aux_loss_enabled or ids.numel() * vocabulary > DENSE_LOGITS:
             if self.aux_loss_enabled:
                 model_inputs["output_router_logits"] = True
-            labels = ids.masked_fill(~mask, -100)
+            labels = ids.masked_fill(~is_completion, -100)
             outputs = model(**model_inputs, labels=labels, use_cache=False, fused_lm_head=True)
             width = ids.size(1) - 1  # prompt-learning adapters put virtual tokens in front
             return FusedCausalLMOutput(
                 **{k: v[:, -width:] if k != "aux_loss" and v.dim() == 2 else v for k, v in outputs.items()}
             )
-        mask, labels = mask[:, 1:], ids[:, 1:]
-        width = labels.size(1)
-        logits = model(**model_inputs, use_cache=False).logits[:, -width - 1 : -1].float()
+        labels = ids[:, 1:]
+        logits = model(**model_inputs, use_cache=False).logits[:, -ids.size(1) : -1].float()
         log_softmax = logits.log_softmax(dim=-1)
-        log_probs = log_softmax.gather(2, labels.unsqueeze(2)).squeeze(2).masked_fill(~mask, 0.0)
+        log_probs = log_softmax.gather(2, labels.unsqueeze(2)).squeeze(2).masked_fill(~is_completion[:, 1:], 0.0)
         if not self._step_is_logged():
             return FusedCausalLMOutput(log_probs=log_probs)
         with torch.no_grad():
@@ -238,8 +202,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def _step_is_logged(self) -> bool:
         if not self.model.training:
             return True
-        step, every = self.state.global_step + 1, self.state.logging_steps or 1
-        return step % every == 0 or step == self.state.max_steps
+        step = self.state.global_step + 1
+        return bool(step % (self.state.logging_steps or 1) == 0 or step == self.state.max_steps)
 
     def _record(self, loss: Tensor, outputs: Any, inputs: Mapping[str, Tensor], *log_probs: Tensor) -> None:
         """TRL's metrics, summed over the ranks in one collective and read by the host once.
@@ -247,10 +211,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         Raises EvaluationFailed("diverged") on every rank if the loss of any is not finite.
         """
         chosen, rejected, reference_chosen, reference_rejected = log_probs
-        chosen_reward, rejected_reward = (
-            self.beta * (chosen - reference_chosen),
-            self.beta * (rejected - reference_rejected),
-        )
+        chosen_reward = self.beta * (chosen - reference_chosen)
+        rejected_reward = self.beta * (rejected - reference_rejected)
         sums = {
             "loss": loss.detach(),
             "ranks": torch.ones_like(loss),
@@ -270,7 +232,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         vector = self.accelerator.reduce(torch.stack([value.float() for value in sums.values()]), reduction="sum")
         total = dict(zip(sums, vector.tolist(), strict=True))
         training = self.model.training
-        if training and not np.isfinite(total["loss"]):
+        if training and not math.isfinite(total["loss"]):
             raise EvaluationFailed("diverged", f"the loss is {total['loss']} at step {self.state.global_step + 1}")
         metrics = self._metrics["train" if training else "eval"]
         for name, value in total.items():
@@ -291,7 +253,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         # A gradient scaler (fp16) meets infinite gradients in its ordinary course, and skips those steps.
-        if grad_norm is not None and self.accelerator.scaler is None and not np.isfinite(float(grad_norm)):
+        if grad_norm is not None and self.accelerator.scaler is None and not math.isfinite(float(grad_norm)):
             raise EvaluationFailed(
                 "diverged", f"the gradient norm is {float(grad_norm)} at step {self.state.global_step + 1}"
             )
@@ -313,18 +275,12 @@ def _as_function(loss: "LossGraph | PreferenceLoss") -> PreferenceLoss:
     return compile_loss(loss)
 
 
-def _has(dataset: Any, columns: Sequence[str]) -> bool:
-    return set(columns) <= set(getattr(dataset, "column_names", None) or ())
-
-
 def _refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
-    set_but_unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
+    unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
     if args.f_divergence_type != "reverse_kl":
-        set_but_unread.append("f_divergence_type")
-    if set_but_unread:
-        raise ValueError(
-            f"{', '.join(set_but_unread)} change TRL's own losses and have no effect on a loss graph: unset"
-        )
+        unread.append("f_divergence_type")
+    if unread:
+        raise ValueError(f"{', '.join(unread)} change TRL's own losses and have no effect on a loss graph: unset")
     if args.per_device_train_batch_size < needs.min_batch:
         raise EvaluationFailed(
             "unsupported_loss",
@@ -339,15 +295,13 @@ def _refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
         )
 
 
-def _unwrap_forward(model: nn.Module) -> None:
-    """Undo what an earlier trainer left on this model: TRL adds its fused LM head, and accelerate autocast, once each."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if "_forward_before_trainer" in base.__dict__:
-        base.__dict__.pop("forward", None)
-        if base._forward_before_trainer is not None:
-            base.forward = base._forward_before_trainer
-    else:
-        base._forward_before_trainer = base.__dict__.get("forward")
+def _unwrap_forward(model: Any) -> None:
+    """Undo what an earlier trainer left on this model: TRL adds its fused LM head anew, and accelerate its autocast."""
+    state = (model.get_base_model() if is_peft_model(model) else model).__dict__
+    before = state.setdefault("_forward_before_trainer", state.get("forward"))
+    state.pop("forward", None)
+    if before is not None:
+        state["forward"] = before
 
 
 def _token_sums(outputs: Any, mask: Tensor) -> dict[str, Tensor]:

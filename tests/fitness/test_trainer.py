@@ -1,0 +1,373 @@
+"""The TRL seam: our trainer with a loss reproduces TRL's own, and refuses what would train silently wrong."""
+
+import copy
+import gc
+import inspect
+import re
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.nn.functional import logsigmoid
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback
+from trl import DPOConfig, DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+from fitness import trainer as trainer_module
+from fitness.batches import BatchNeeds, PreferenceCollator, batch_needs
+from fitness.score import EvaluationFailed, FailureReason
+from fitness.trainer import GraphDPOTrainer
+
+torch.set_num_threads(1)
+gc.freeze()  # every train() collects garbage, which takes 0.3 s over the imported modules
+VOCABULARY = 40
+EXO_EPSILON, ROBUST_EPSILON = 1e-3, 0.1  # label smoothing of the losses that have it
+
+
+# --- the losses of TRL that the four log-probabilities express, in plain torch ---
+
+
+def sigmoid(pc, pr, rc, rr, beta):
+    return -logsigmoid(beta * (pc - pr - rc + rr))
+
+
+def hinge(pc, pr, rc, rr, beta):
+    return torch.relu(1 - beta * (pc - pr - rc + rr))
+
+
+def exo_pair(pc, pr, rc, rr, beta):
+    x = beta * (pc - pr - rc + rr)
+    epsilon = torch.tensor(EXO_EPSILON)
+    win = torch.sigmoid(x) * (logsigmoid(x) - torch.log1p(-epsilon))
+    return win + torch.sigmoid(-x) * (logsigmoid(-x) - torch.log(epsilon))
+
+
+def nca_pair(pc, pr, rc, rr, beta):
+    h, k = beta * (pc - rc), beta * (pr - rr)
+    return -logsigmoid(h) - 0.5 * logsigmoid(-h) - 0.5 * logsigmoid(-k)
+
+
+def robust(pc, pr, rc, rr, beta):
+    x, e = beta * (pc - pr - rc + rr), ROBUST_EPSILON
+    return (-(1 - e) * logsigmoid(x) + e * logsigmoid(-x)) / (1 - 2 * e)
+
+
+def bco_pair(pc, pr, rc, rr, beta):
+    return -logsigmoid(beta * (pc - rc)) - logsigmoid(-beta * (pr - rr))
+
+
+def sppo_hard(pc, pr, rc, rr, beta):
+    return (pc - rc - 0.5 / beta) ** 2 + (pr - rr + 0.5 / beta) ** 2
+
+
+def aot(pc, pr, rc, rr, beta):
+    return -logsigmoid(beta * (torch.sort(pc - pr).values - torch.sort(rc - rr).values))
+
+
+def aot_unpaired(pc, pr, rc, rr, beta):
+    return -logsigmoid(beta * (torch.sort(pc - rc).values - torch.sort(pr - rr).values))
+
+
+def apo_zero(pc, pr, rc, rr, beta):
+    return 1 - torch.sigmoid(beta * (pc - rc)) + torch.sigmoid(beta * (pr - rr))
+
+
+def apo_down(pc, pr, rc, rr, beta):
+    return torch.sigmoid(beta * (pc - rc)) + 1 - torch.sigmoid(beta * (pc - pr - rc + rr))
+
+
+def discopop(pc, pr, rc, rr, beta):
+    x = beta * (pc - pr - rc + rr)
+    blend = torch.sigmoid(x / 0.05)
+    return -logsigmoid(x) * (1 - blend) + torch.exp(-x) * blend
+
+
+EXPRESSIBLE = {
+    loss.__name__: loss
+    for loss in (
+        sigmoid, hinge, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, aot_unpaired, apo_zero, apo_down, discopop
+    )
+}  # fmt: skip
+LABEL_SMOOTHING = {"exo_pair": EXO_EPSILON, "robust": ROBUST_EPSILON}
+# These read token counts or single tokens, which a loss of four summed log-probabilities does not see.
+NOT_EXPRESSIBLE = {"ipo", "sigmoid_norm", "sft"}
+
+
+# --- a tiny world ---
+
+
+class StockTrainer(DPOTrainer):
+    """TRL as it is, but content with columns that are there already."""
+
+    def _prepare_dataset(self, dataset, *args, **kwargs):
+        return dataset if "prompt_ids" in dataset.column_names else super()._prepare_dataset(dataset, *args, **kwargs)
+
+    def _precompute_ref_logps(self, dataset, *args, **kwargs):
+        return dataset if "ref_chosen_logps" in dataset.column_names else super()._precompute_ref_logps(dataset, *args)
+
+
+class LossLog(TrainerCallback):
+    def __init__(self) -> None:
+        self.logs: list[dict[str, float]] = []
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        self.logs.append(dict(logs))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    words = ["<unk>", "<eos>", "<pad>", *(f"w{i}" for i in range(VOCABULARY - 3))]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>")
+
+
+def tiny_model(seed: int = 0) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+        )
+    )
+
+
+def pairs(count: int, *, cached: bool) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+
+    def ids(low: int, high: int) -> list[int]:
+        length = int(torch.randint(low, high, (1,), generator=generator))
+        return torch.randint(3, VOCABULARY, (length,), generator=generator).tolist()
+
+    rows = [{"prompt_ids": ids(2, 5), "chosen_ids": ids(3, 8), "rejected_ids": ids(3, 8)} for _ in range(count)]
+    if cached:
+        for row in rows:
+            for side in ("chosen", "rejected"):
+                row[f"ref_{side}_logps"] = -3.7 * len(row[f"{side}_ids"]) + torch.randn((), generator=generator).item()
+    return Dataset.from_list(rows)
+
+
+def config(tmp_path, **changes: Any) -> DPOConfig:
+    return DPOConfig(
+        output_dir=str(tmp_path),
+        **{
+            "per_device_train_batch_size": 4, "num_train_epochs": 1, "learning_rate": 5e-3, "beta": 0.1, "bf16": False,
+            "gradient_checkpointing": False, "use_cpu": True, "report_to": [], "save_strategy": "no",
+            "logging_steps": 1, "disable_tqdm": True, "precompute_ref_log_probs": False, "optim": "adamw_torch",
+        } | changes,
+    )  # fmt: skip
+
+
+def train(cls, model, args, dataset, tokenizer, **kwargs):
+    log = LossLog()
+    trainer = cls(model, args=args, train_dataset=dataset, processing_class=tokenizer, callbacks=[log], **kwargs)
+    trainer.train()
+    return log.logs, {name: w.detach().clone() for name, w in trainer.model.named_parameters() if w.requires_grad}
+
+
+# --- golden: the seam reproduces TRL ---
+
+
+def assert_reproduces(loss_type, tmp_path, tokenizer, dataset, *, lora=False, reference=None, **changes):
+    args = config(tmp_path, loss_type=loss_type, label_smoothing=LABEL_SMOOTHING.get(loss_type, 0.0), **changes)
+    peft = {"peft_config": LoraConfig(r=2, target_modules=["q_proj", "v_proj"])} if lora else {}
+    stock_logs, stock_weights = train(
+        StockTrainer, tiny_model(), copy.deepcopy(args), dataset, tokenizer, ref_model=copy.deepcopy(reference), **peft
+    )
+    our_logs, our_weights = train(
+        GraphDPOTrainer, tiny_model(), args, dataset, tokenizer, ref_model=copy.deepcopy(reference), **peft,
+        loss_graph=EXPRESSIBLE[loss_type],
+    )  # fmt: skip
+    assert len(stock_logs) == len(our_logs)
+    for stock, ours in zip(stock_logs, our_logs, strict=True):
+        assert stock.keys() == ours.keys()
+        for key in stock.keys() - {"train_runtime", "train_samples_per_second", "train_steps_per_second"}:
+            assert ours[key] == pytest.approx(stock[key], rel=2e-4, abs=2e-5), key
+    assert stock_weights.keys() == our_weights.keys()
+    for name, weight in stock_weights.items():
+        torch.testing.assert_close(our_weights[name], weight, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("loss_type", EXPRESSIBLE)
+def test_reproduces_trl_with_cached_reference(loss_type, lora, tmp_path, tokenizer):
+    dataset = pairs(20, cached=True)
+    assert_reproduces(loss_type, tmp_path, tokenizer, dataset, lora=lora, precompute_ref_log_probs=True)
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("loss_type", EXPRESSIBLE)
+def test_reproduces_trl_with_online_reference(loss_type, lora, tmp_path, tokenizer):
+    reference = None if lora else tiny_model(seed=1)
+    assert_reproduces(loss_type, tmp_path, tokenizer, pairs(20, cached=False), lora=lora, reference=reference)
+
+
+def test_reproduces_trl_from_raw_text_with_precomputed_reference(tmp_path, tokenizer):
+    words = [f"w{i}" for i in range(VOCABULARY - 3)]
+    rows = [
+        {
+            "prompt": " ".join(words[i : i + 4]),
+            "chosen": " " + " ".join(words[i + 4 : i + 9]),
+            "rejected": " " + " ".join(words[i + 9 : i + 11]),
+        }
+        for i in range(20)
+    ]
+    args = {"precompute_ref_log_probs": True, "max_length": 8}
+    assert_reproduces("discopop", tmp_path, tokenizer, Dataset.from_list(rows), **args)
+
+
+def test_reproduces_trl_under_gradient_accumulation(tmp_path, tokenizer):
+    args = {"precompute_ref_log_probs": True, "gradient_accumulation_steps": 2}
+    assert_reproduces("apo_zero", tmp_path, tokenizer, pairs(24, cached=True), **args)
+
+
+def test_reproduces_trl_when_the_logits_are_too_many_to_hold(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(trainer_module, "DENSE_LOGITS", 0)
+    dataset = pairs(20, cached=True)
+    assert_reproduces("sigmoid", tmp_path, tokenizer, dataset, precompute_ref_log_probs=True)
+    assert_reproduces("sigmoid", tmp_path, tokenizer, pairs(20, cached=False), lora=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"max_length": 7}, {"max_length": 7, "truncation_mode": "keep_end"}, {"pad_to_multiple_of": 8}]
+)
+def test_collates_as_trl_does(options):
+    rows = pairs(9, cached=True).to_list()
+    stock = DataCollatorForPreference(pad_token_id=2, **options)(rows)
+    ours = PreferenceCollator(pad_token_id=2, **options)(rows)
+    assert stock.keys() == ours.keys()
+    for key, value in stock.items():
+        assert value.dtype == ours[key].dtype
+        assert torch.equal(value, ours[key]), key
+
+
+def test_the_seam_is_where_it_was():
+    """Fails when a new TRL adds or drops a loss, or changes what we override: look at the diff before pinning it."""
+    branches = re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer._compute_loss))
+    assert set(branches) == set(EXPRESSIBLE) | NOT_EXPRESSIBLE
+    signatures = {
+        (DPOTrainer, "_compute_loss"): "(self, model, inputs, return_outputs)",
+        (DPOTrainer, "compute_ref_log_probs"): "(self, model, inputs)",
+        (DPOTrainer, "_prepare_dataset"): "(self, dataset, processing_class, args, dataset_name)",
+        (DPOTrainer, "_precompute_ref_logps"): "(self, dataset, name, batch_size)",
+        (Trainer, "_get_dataloader"): (
+            "(self, dataset, description, batch_size, sampler_fn, is_training, dataloader_key)"
+        ),
+        (Trainer, "_get_grad_norm"): "(self, model, grad_norm)",
+    }
+    for (cls, name), expected in signatures.items():
+        assert f"({', '.join(inspect.signature(getattr(cls, name)).parameters)})" == expected, name
+    for name in ("precompute_ref_logps", "aux_loss_enabled", "router_aux_loss_coef", "_total_train_tokens", "_tp_size"):
+        assert f"self.{name}" in inspect.getsource(DPOTrainer), name
+
+
+# --- what must not train silently wrong ---
+
+
+def fit(loss, tmp_path, tokenizer, count=8, changes=None, **kwargs):
+    args = config(tmp_path, **(changes or {}))
+    return train(GraphDPOTrainer, tiny_model(), args, pairs(count, cached=True), tokenizer, loss_graph=loss, **kwargs)
+
+
+def failure(loss, *args, **kwargs) -> EvaluationFailed:
+    with pytest.raises(EvaluationFailed) as caught:
+        fit(loss, *args, **kwargs)
+    return caught.value
+
+
+def batch_variance(pc, pr, rc, rr, beta):
+    margin = pc - pr - rc + rr
+    return sigmoid(pc, pr, rc, rr, beta) + 0.01 * margin.var()
+
+
+def test_a_nan_loss_is_a_divergence_and_names_the_step(tmp_path, tokenizer):
+    error = failure(lambda pc, pr, rc, rr, beta: torch.log(pc - pr), tmp_path, tokenizer, changes={"max_steps": 3})
+    assert error.reason is FailureReason.DIVERGED
+    assert "nan at step 1" in error.detail
+
+
+def test_an_infinite_gradient_under_a_finite_loss_is_a_divergence(tmp_path, tokenizer):
+    error = failure(lambda pc, pr, rc, rr, beta: torch.sqrt((pc - pc.detach()) ** 2), tmp_path, tokenizer)
+    assert error.reason is FailureReason.DIVERGED
+    assert "gradient" in error.detail
+
+
+def test_weights_that_end_infinite_are_a_divergence(tmp_path, tokenizer):
+    changes = {"optim": "sgd", "learning_rate": 3e38, "max_steps": 1, "max_grad_norm": 0.0}
+    error = failure(lambda *inputs: 1e3 * sigmoid(*inputs), tmp_path, tokenizer, changes=changes)
+    assert error.reason is FailureReason.DIVERGED
+
+
+@pytest.mark.parametrize("loss", [lambda pc, *rest: pc.mean(), lambda pc, *rest: pc[:, None] - pc[None, :]])
+def test_a_loss_of_another_shape_is_refused(loss, tmp_path, tokenizer):
+    error = failure(loss, tmp_path, tokenizer)
+    assert error.reason is FailureReason.UNSUPPORTED_LOSS
+    assert "one loss per pair" in error.detail
+
+
+def test_probes_tell_what_a_loss_needs():
+    assert batch_needs(sigmoid, 0.1) == BatchNeeds(min_batch=1, coupled=False)
+    assert batch_needs(batch_variance, 0.1) == BatchNeeds(min_batch=2, coupled=True)
+    assert batch_needs(aot, 0.1) == BatchNeeds(min_batch=1, coupled=True)
+    root_of_one = lambda pc, pr, rc, rr, beta: -pc + torch.sqrt(pc.var(unbiased=False))  # noqa: E731
+    assert batch_needs(root_of_one, 0.1).min_batch == 2
+
+
+def test_a_lone_last_pair_is_dropped_for_a_loss_undefined_on_it(tmp_path, tokenizer):
+    logs, _ = fit(batch_variance, tmp_path, tokenizer, count=9)
+    assert len([log for log in logs if "loss" in log]) == 2
+    logs, _ = fit(sigmoid, tmp_path, tokenizer, count=9)
+    assert len([log for log in logs if "loss" in log]) == 3
+
+
+def test_no_pair_is_left_out_of_an_evaluation(tmp_path, tokenizer):
+    def rewards(loss):
+        trainer = GraphDPOTrainer(
+            tiny_model(), args=config(tmp_path, per_device_eval_batch_size=4), train_dataset=pairs(8, cached=True),
+            eval_dataset=pairs(9, cached=True), processing_class=tokenizer, loss_graph=loss,
+        )  # fmt: skip
+        batches = [len(batch["input_ids"]) // 2 for batch in trainer.get_eval_dataloader()]
+        return batches, trainer.evaluate()
+
+    assert rewards(sigmoid)[0] == [4, 4, 1]
+    batches, metrics = rewards(batch_variance)
+    assert sum(batches) == 9
+    assert min(batches) > 1
+    assert metrics["eval_loss"] == metrics["eval_loss"]
+
+
+def test_too_little_data_or_batch_for_the_loss_is_said_before_training(tmp_path, tokenizer):
+    assert failure(batch_variance, tmp_path, tokenizer, count=1).reason is FailureReason.BAD_DATA
+    changes = {"per_device_train_batch_size": 1}
+    assert failure(batch_variance, tmp_path, tokenizer, changes=changes).reason is FailureReason.UNSUPPORTED_LOSS
+
+
+def test_a_coupled_loss_is_refused_under_gradient_accumulation(tmp_path, tokenizer):
+    error = failure(aot, tmp_path, tokenizer, changes={"gradient_accumulation_steps": 2})
+    assert error.reason is FailureReason.UNSUPPORTED_LOSS
+    assert "gradient_accumulation_steps" in error.detail
+
+
+def test_arguments_that_only_trls_losses_read_are_refused(tmp_path, tokenizer):
+    with pytest.raises(ValueError, match="use_weighting"):
+        fit(sigmoid, tmp_path, tokenizer, changes={"use_weighting": True})
+
+
+def test_one_model_can_meet_many_trainers(tmp_path, tokenizer):
+    """TRL wraps the forward once per trainer; the wrappers must not pile up, nor a reset model give old weights."""
+    model = tiny_model()
+    start = copy.deepcopy(model.state_dict())
+    results = []
+    for _ in range(3):
+        model.load_state_dict(start)
+        results.append(
+            train(GraphDPOTrainer, model, config(tmp_path), pairs(8, cached=True), tokenizer, loss_graph=sigmoid)[1]
+        )
+    for again in results[1:]:
+        for name, weight in results[0].items():
+            assert torch.equal(weight, again[name])
+    assert model.forward.__func__.__closure__ is not None
+    wrapped = inspect.getclosurevars(model.forward.__func__).nonlocals["original_forward"]
+    assert wrapped.__func__ is LlamaForCausalLM.forward
