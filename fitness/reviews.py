@@ -15,6 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
+from typing import Literal
+
+Split = Literal["train", "search", "held_out"]
 
 PAD, BOS, EOS, UNKNOWN = "<pad>", "<bos>", "<eos>", "<unk>"
 SPECIAL = (PAD, BOS, EOS, UNKNOWN)
@@ -79,13 +82,13 @@ def vocabulary() -> list[str]:
     return list(dict.fromkeys(word for group in groups for word in group))
 
 
-def prompts(*, held_out: bool) -> list[str]:
-    """The prompts of one side of the split: every fourth is held out, the rest serve the search."""
+def prompts(split: Split) -> list[str]:
+    """The prompts of one split, disjoint from the others': half to train on, a quarter each for the two judges."""
     parts = (PERSONS, SEEING, DEMONSTRATIVES, ORIGINS, FORMS, TIMES)
     every = [" ".join(words) + " ." for words in product(*parts)]
-    # A prompt's number modulo four would hold out whole values of the innermost part, so shuffle first.
     random.Random("prompts").shuffle(every)
-    return [prompt for index, prompt in enumerate(every) if (index % 4 == 0) == held_out]
+    start, stop = {"train": (0, 600), "search": (600, 900), "held_out": (900, 1200)}[split]
+    return every[start:stop]
 
 
 def write_review(rng: random.Random, prompt: str) -> Review:
@@ -96,10 +99,10 @@ def write_review(rng: random.Random, prompt: str) -> Review:
     return Review(prompt, body, positive)
 
 
-def write_reviews(seed: str, count: int, *, held_out: bool = False) -> list[Review]:
-    """`count` reviews on prompts of one side of the split; the same for the same seed on every machine."""
+def write_reviews(seed: str, count: int, split: Split = "train") -> list[Review]:
+    """`count` reviews on prompts of one split; the same for the same seed on every machine."""
     rng = random.Random(seed)
-    pool = prompts(held_out=held_out)
+    pool = prompts(split)
     return [write_review(rng, rng.choice(pool)) for _ in range(count)]
 
 

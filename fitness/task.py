@@ -74,7 +74,7 @@ class TaskInfo:
     contract: str  # name of the sandbox contract that its losses follow
     metric: str  # how the fitness is made, in words
     rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
-    identity: Mapping[str, Any] = field(default_factory=dict)  # resolved options and data version: what fixes the fitness
+    identity: Mapping[str, Any] = field(default_factory=dict)  # what fixes the fitness: resolved options, data version
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
 
     @property

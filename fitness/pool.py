@@ -1,0 +1,292 @@
+"""Worker processes for one task, restarted when they die: `WorkerPool` for asyncio, `score_all` for scripts.
+
+A worker that dies, hangs or is killed for memory costs one more try of the request that it held, in a fresh process.
+A second time fails the request with what is known: exit status or signal, and the end of stderr. An evaluation that fails
+by itself (diverged, collapsed ...) is not tried again: the same seed would fail again.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo, task_info
+
+if TYPE_CHECKING:
+    from sandbox.graph import LossGraph
+
+START_SECONDS = 600.0  # a large model may be loaded from a slow disk
+PATIENCE = 20.0  # times a rung's estimate before a worker counts as hung ...
+LEAST_SECONDS = 120.0  # ... but never less than this
+CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
+TAIL_BYTES = 4000  # of stderr, for the report of a death
+LONGEST_LINE = 1 << 22  # bytes of one reply
+TRIES = 2
+
+# -P keeps the current directory off sys.path: a stray dataclasses.py there would be imported.
+DEFAULT_LAUNCHER = (sys.executable, "-P")
+
+
+class WorkerPool:
+    """`workers` launch groups of one task; an async context manager. `score` may be awaited by many tasks at once.
+
+    `launcher` is the command that runs a Python module, `-m fitness.worker ...` is appended: for example
+    ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P").
+    `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        options: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        *,
+        launcher: Sequence[str] = DEFAULT_LAUNCHER,
+        threads: int = 1,
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"a pool needs at least one worker, got {workers}")
+        self.info: TaskInfo = task_info(task, options)
+        command = [
+            *launcher, "-m", "fitness.worker",
+            "--task", task, "--options", json.dumps(dict(options or {})), "--threads", str(threads),
+        ]  # fmt: skip
+        variables = _environment(threads, self.info.offline) | dict(environment or {})
+        self._timeout = timeout
+        self._workers = [_Worker(command, variables) for _ in range(workers)]
+        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        """Start the workers; they prepare while this returns, and the first requests wait for them."""
+        for worker in self._workers:
+            await worker.start()
+            self._idle.put_nowait(worker)
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all workers: politely when idle, at once when busy. No process of theirs stays."""
+        self._open = False
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that the workers run, once one has been ready."""
+        return next((worker.versions for worker in self._workers if worker.versions), {})
+
+    async def score(self, graph: "LossGraph | str", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+        """Train and measure one graph with one seed.
+
+        Raises EvaluationFailed; TaskError for an unknown rung; RuntimeError when the pool is not open.
+        """
+        if not self._open:
+            raise RuntimeError("the pool is not open: use it as `async with WorkerPool(...) as pool`")
+        limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
+        text = graph if isinstance(graph, str) else graph.to_json()
+        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta}
+        for tries_left in reversed(range(TRIES)):
+            worker = await self._idle.get()
+            try:
+                return await worker.score(request, limit)
+            except _WorkerLost:
+                if not tries_left:
+                    raise
+            finally:
+                self._idle.put_nowait(worker)
+        raise AssertionError("unreachable")
+
+
+def score_all(
+    task: str,
+    requests: Iterable[tuple["LossGraph | str", str, int]],
+    options: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    **pool_options: Any,
+) -> list[SeedResult | EvaluationFailed]:
+    """Score (graph, rung, seed) triples with a pool of their own; results in the order of the requests. For scripts."""
+
+    async def run() -> list[SeedResult | EvaluationFailed]:
+        async def one(graph: "LossGraph | str", rung: str, seed: int) -> SeedResult | EvaluationFailed:
+            try:
+                return await pool.score(graph, rung, seed)
+            except EvaluationFailed as failure:
+                return failure
+
+        async with WorkerPool(task, options, workers, **pool_options) as pool:
+            return list(await asyncio.gather(*(one(*request) for request in requests)))
+
+    return asyncio.run(run())
+
+
+class _WorkerLost(EvaluationFailed):
+    """The process ended or had to be ended, which need not be the candidate's fault."""
+
+
+class _Worker:
+    """One launch group, in a session of its own so that all of it can be killed; serves one request at a time."""
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
+        self.versions: dict[str, str] = {}
+        self._command = command
+        self._variables = variables
+        self._process: asyncio.subprocess.Process | None = None
+        self._ready = False
+        self._tail = b""  # the last of stderr
+        self._drain: asyncio.Task[None] | None = None
+        self._requests = 0
+        self._exit_status = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start the process; the handshake is left to the first request."""
+        self._ready, self._tail = False, b""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(self._variables),
+            limit=LONGEST_LINE,
+            start_new_session=True,
+        )
+        self._drain = asyncio.create_task(self._keep_tail(self._process))
+
+    async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
+        """Raises EvaluationFailed; _WorkerLost, with the process gone, when it gave no answer within `limit` seconds."""
+        kills = _out_of_memory_kills()
+        try:
+            if self._process is None:
+                await self.start()
+            if not self._ready:
+                await self._shake_hands()
+            self._requests += 1
+            await self._send({"id": self._requests, **request})
+            reply = _checked(await self._receive(limit))
+        except TimeoutError:
+            await self._kill()
+            wait = limit if self._ready else START_SECONDS
+            raise _WorkerLost(FailureReason.TIMEOUT, f"no answer within {wait:g} s{self._said()}") from None
+        except (EOFError, ConnectionError, ValueError):
+            await self._kill(grace=CLOSE_SECONDS)
+            raise self._post_mortem(kills) from None
+        except asyncio.CancelledError:
+            # It works on a request that nobody waits for any more.
+            await self._kill()
+            raise
+        return SeedResult(
+            fitness=reply["fitness"],
+            metrics=reply["metrics"],
+            seconds=reply["seconds"],
+            tokens=reply["tokens"],
+            steps=reply["steps"],
+            seed=reply["seed"],
+        )
+
+    async def close(self) -> None:
+        """End the process: at the end of stdin it goes by itself, also in the middle of a training."""
+        await self._kill(grace=CLOSE_SECONDS)
+
+    async def _shake_hands(self) -> None:
+        reply = await self._receive(START_SECONDS)
+        if reply["state"] == "failed":
+            await self._kill()  # the task cannot be prepared; it has ended or is about to
+        self.versions = _checked(reply)["versions"]
+        self._ready = True
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def _receive(self, limit: float) -> dict[str, Any]:
+        assert self._process is not None and self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), limit)
+        if not line.endswith(b"\n"):
+            raise EOFError
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    async def _kill(self, grace: float = 0.0) -> None:
+        """End the whole group and reap it; with `grace` seconds to end by itself."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), grace)
+        # Also when the leader has ended: the rest of its group may not have.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self._exit_status = await process.wait()
+        if self._drain is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drain, CLOSE_SECONDS)
+
+    async def _keep_tail(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while chunk := await process.stderr.read(4096):
+            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+
+    def _post_mortem(self, kills_before: int) -> "_WorkerLost":
+        status = self._exit_status
+        how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+        if status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
+            return _WorkerLost(FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory{self._said()}")
+        return _WorkerLost(FailureReason.WORKER_DIED, f"{how}{self._said()}")
+
+    def _said(self) -> str:
+        text = self._tail.decode("utf-8", "replace").strip()
+        return f"; the end of its stderr:\n{text}" if text else ""
+
+
+def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    if reply["state"] == "failed":
+        raise EvaluationFailed(reply["reason"], reply["detail"])
+    return reply
+
+
+def _environment(threads: int, offline: bool) -> dict[str, str]:
+    """The parent's variables, with one thread each for every library that would take all cores."""
+    root = str(Path(__file__).resolve().parent.parent)
+    variables = dict(os.environ)
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        variables[name] = str(threads)
+    variables["TOKENIZERS_PARALLELISM"] = "false"
+    variables["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if offline:
+        variables["HF_HUB_OFFLINE"] = variables["HF_DATASETS_OFFLINE"] = "1"
+    return variables
+
+
+def _out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0

@@ -1,0 +1,195 @@
+"""A long-lived process that holds a task's model and data, and scores one graph after the other.
+
+    python -m fitness.worker --task sentiment --options '{"beta": 0.1}' --threads 1
+
+It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
+
+    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds"}
+                 or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
+    request      {"id", "graph": "...", "rung", "seed", "beta": optional}
+    reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed"}
+                 or {"id", "state": "failed", "reason", "detail"}
+
+The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
+replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
+unknown state. The worker ends when its stdin ends or, on Linux, when its parent does; SIGINT is for its parent, not for it.
+
+Started once per rank by a launcher (`accelerate launch`, `torchrun`), the group acts as one worker: the first rank talks, and
+passes each request on to the others.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import IO, TYPE_CHECKING, Any
+
+from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
+
+if TYPE_CHECKING:
+    from sandbox.graph import LossGraph
+
+EXIT_NOT_PREPARED = 3
+PR_SET_PDEATHSIG = 1
+REPORTED_PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft")
+LONGEST_DETAIL = 2000  # characters
+
+
+def main() -> None:
+    replies = _take_over_stdout()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
+    arguments = _arguments()
+    talks = int(os.environ.get("RANK", "0")) == 0
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
+
+    started = time.perf_counter()
+    task = make_task(arguments.task, json.loads(arguments.options))
+    try:
+        _set_threads(arguments.threads)
+        task.prepare()
+    except EvaluationFailed as failure:
+        if talks:
+            _send(replies, _failed(failure))
+        sys.exit(EXIT_NOT_PREPARED)
+    # What is there now stays for good: the collector need not walk it at the end of every training (0.3 s).
+    gc.collect()
+    gc.freeze()
+    if talks:
+        seconds = round(time.perf_counter() - started, 3)
+        _send(
+            replies,
+            {"state": "ready", "task": task.name, "pid": os.getpid(), "versions": _versions(), "seconds": seconds},
+        )
+    while True:
+        request = json.loads(_next_line(requests, talks))
+        reply = answer(task, request)
+        if talks:
+            _send(replies, reply)
+
+
+def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The reply to one request. An unforeseen exception passes through."""
+    try:
+        result = task.score_seed(
+            _verified(request["graph"]), request["rung"], int(request["seed"]), beta=request.get("beta")
+        )
+    except EvaluationFailed as failure:
+        return {"id": request["id"], **_failed(failure)}
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _release_memory()
+        return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
+    return {
+        "id": request["id"],
+        "state": "scored",
+        "fitness": result.fitness,
+        "metrics": dict(result.metrics),
+        "seconds": result.seconds,
+        "tokens": result.tokens,
+        "steps": result.steps,
+        "seed": result.seed,
+    }
+
+
+def _verified(text: str) -> "LossGraph":
+    from sandbox.graph import GraphError, LossGraph
+
+    try:
+        return LossGraph.from_json(text)
+    except GraphError as error:
+        raise EvaluationFailed(FailureReason.UNSUPPORTED_LOSS, f"{error.code}: {error.message}") from error
+
+
+def _failed(failure: EvaluationFailed) -> dict[str, Any]:
+    return {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has a class for the accelerator's memory, and a plain RuntimeError for the host's."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
+    )
+
+
+def _release_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _send(replies: IO[str], message: Mapping[str, Any]) -> None:
+    replies.write(json.dumps(message, allow_nan=False) + "\n")
+    replies.flush()
+
+
+def _take_over_stdout() -> IO[str]:
+    """Keep the real stdout for replies; let everything else that writes to it, C code included, write to stderr."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return replies
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _read_requests(requests: "queue.SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    # Not sys.exit: a training run may be under way in the main thread, and nobody waits for its result.
+    os._exit(0)
+
+
+def _next_line(requests: "queue.SimpleQueue[str]", talks: bool) -> str:
+    """The next request, on every rank."""
+    line = [requests.get()] if talks else [""]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from torch import distributed
+
+        distributed.broadcast_object_list(line, src=0)
+    return line[0]
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in REPORTED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m fitness.worker", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--task", required=True, help="name of the task")
+    parser.add_argument("--options", default="{}", help="options of the task, a JSON object (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (%(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TaskError as error:
+        sys.exit(f"fitness.worker: {error}")
