@@ -1,0 +1,228 @@
+"""The statistics behind every claim: means with errors, paired differences, Student's t, Holm, and what could have been seen.
+
+Plain Python on purpose: a run's last line and `evopo status` need these on a base install, which has no scipy. Student's
+distribution comes from the regularised incomplete beta function by Lentz's continued fraction (Numerical Recipes, 3rd
+edition, section 6.4), its quantile by bisection; tests hold both against scipy. Nothing here knows of candidates.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+SIGNIFICANCE = 0.05
+"""Chance of a false alarm, over all comparisons of a family together."""
+
+POWER = 0.8
+"""Chance that a difference of the smallest detectable size is seen."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From `low` to `high`, in the units of the values."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The mean of a - b over the seeds that both have, with its error.
+
+    `standard_error`, `freedom` and `p_value` (two-sided) are None where no deviation could be had: one seed, or all
+    differences equal, and nothing to borrow from. `borrowed`: the deviation is that of other comparisons.
+    """
+
+    seeds: tuple[int, ...]
+    difference: float
+    deviation: float | None
+    standard_error: float | None
+    freedom: int | None
+    p_value: float | None
+    borrowed: bool = False
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A standard deviation pooled over several groups, with its degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean. Raises ValueError for no values."""
+    if not values:
+        raise ValueError("a mean needs at least one value, got none")
+    return math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; None below two values."""
+    if len(values) < 2:
+        return None
+    middle = mean(values)
+    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Standard error of the mean; None below two values."""
+    spread = deviation(values)
+    return None if spread is None else spread / math.sqrt(len(values))
+
+
+def pool(groups: Iterable[Sequence[float]]) -> Pool | None:
+    """The deviation that groups of equal variance share; None without any group of two or more, or without any spread."""
+    repeated = [group for group in groups if len(group) >= 2]
+    freedom = sum(len(group) - 1 for group in repeated)
+    if not freedom:
+        return None
+    squares = math.fsum((len(group) - 1) * (deviation(group) or 0.0) ** 2 for group in repeated)
+    return Pool(math.sqrt(squares / freedom), freedom) if squares > 0 else None
+
+
+def interval(values: Sequence[float], confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
+    """Student's interval for the mean; None below two values."""
+    error = standard_error(values)
+    if error is None:
+        return None
+    reach = student_quantile((1 + confidence) / 2, len(values) - 1) * error
+    return Interval(mean(values) - reach, mean(values) + reach)
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float], fallback: Pool | None = None) -> Paired | None:
+    """Ours minus theirs over shared seeds (common random numbers); None where no seed is shared.
+
+    `fallback` stands in for a deviation that the differences themselves do not give.
+    """
+    seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    if not seeds:
+        return None
+    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    middle = mean(differences)
+    spread = deviation(differences)
+    borrowed = False
+    freedom = len(seeds) - 1
+    # Equal differences are a coarse metric or chance, not certainty: their own error of zero would prove anything.
+    if not spread:
+        if fallback is None:
+            return Paired(seeds, middle, spread, None, None, None)
+        spread, freedom, borrowed = fallback.deviation, fallback.freedom, True
+    error = spread / math.sqrt(len(seeds))
+    p_value = 2 * student_cdf(-abs(middle) / error, freedom)
+    return Paired(seeds, middle, spread, error, freedom, p_value, borrowed)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: reject where the result is below the significance of the whole family.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, (len(p_values) - rank) * p_values[index])
+        adjusted[index] = min(1.0, highest)
+    return adjusted
+
+
+def smallest_detectable(
+    spread: float, seeds: int, freedom: int, *, comparisons: int = 1, power: float = POWER, alpha: float = SIGNIFICANCE
+) -> float:
+    """The true difference that a two-sided t-test over `seeds` pairs would have seen with probability `power`.
+
+    `spread` is the standard deviation of one difference. (t[1 - alpha / (2 comparisons)] + t[power]) * spread / sqrt(seeds),
+    the usual approximation to the non-central t; `comparisons` pays for the first step of Holm's procedure.
+    """
+    reach = student_quantile(1 - alpha / (2 * comparisons), freedom) + student_quantile(power, freedom)
+    return reach * spread / math.sqrt(seeds)
+
+
+def variance_reduction(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
+    """The fraction of variance that pairing by seed took off the difference; negative where pairing hurt.
+
+    1 - Var(a - b) / (Var a + Var b); None below two shared seeds or without any variance.
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    spreads = [deviation([values[seed] for seed in seeds]) for values in (ours, theirs)]
+    between = deviation([ours[seed] - theirs[seed] for seed in seeds])
+    apart = math.fsum(spread**2 for spread in spreads if spread is not None)
+    return None if between is None or apart == 0 else 1 - between**2 / apart
+
+
+def wilson(successes: int, trials: int, confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
+    """Wilson's interval for a rate; None without trials. Holds for few trials, and at 0 and 1."""
+    if not trials:
+        return None
+    z = normal_quantile((1 + confidence) / 2)
+    rate = successes / trials
+    centre = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
+    reach = z / (1 + z * z / trials) * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    return Interval(max(0.0, centre - reach), min(1.0, centre + reach))
+
+
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal distribution."""
+    return _bisect(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), probability)
+
+
+def student_cdf(t: float, freedom: int) -> float:
+    """Probability that Student's t with `freedom` degrees of freedom is at most `t`."""
+    if freedom < 1:
+        raise ValueError(f"degrees of freedom must be at least 1, got {freedom}")
+    tail = 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    return tail if t < 0 else 1 - tail
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """The t that Student's distribution stays below with this probability."""
+    return _bisect(lambda t: student_cdf(t, freedom), probability)
+
+
+def _bisect(cdf: Callable[[float], float], probability: float) -> float:
+    if not 0 < probability < 1:
+        raise ValueError(f"a probability must lie between 0 and 1, got {probability}")
+    # Solved in the lower tail, where no digits are lost to 1 - p; both distributions are symmetric about zero.
+    target = min(probability, 1 - probability)
+    if target == 0.5:
+        return 0.0
+    low, high = -1.0, 0.0
+    while cdf(low) > target:
+        low *= 2
+    while (middle := (low + high) / 2) not in (low, high):
+        if cdf(middle) < target:
+            low = middle
+        else:
+            high = middle
+    return middle if probability < 0.5 else -middle
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    # The continued fraction converges fast only below the mean of the distribution; above it, its mirror does.
+    if x < (a + 1) / (a + b + 2):
+        return front * _beta_fraction(a, b, x) / a
+    return 1 - front * _beta_fraction(b, a, 1 - x) / b
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    tiny = 1e-300
+    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1), tiny)
+    fraction = d
+    for m in range(1, 500):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / _away_from_zero(1 + term * d, tiny)
+            c = _away_from_zero(1 + term / c, tiny)
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return fraction
+
+
+def _away_from_zero(value: float, tiny: float) -> float:
+    return value if abs(value) > tiny else tiny

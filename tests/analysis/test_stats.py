@@ -1,0 +1,102 @@
+"""Our statistics against scipy's, and the properties that the report's claims rest on."""
+
+import math
+import random
+
+import pytest
+
+from analysis import stats
+
+scipy_stats = pytest.importorskip("scipy.stats")
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 7, 30, 400])
+@pytest.mark.parametrize("t", [-60.0, -4.3, -1.0, -1e-3, 0.0, 0.2, 2.5, 12.0])
+def test_the_t_distribution_is_scipys(t, freedom):
+    assert stats.student_cdf(t, freedom) == pytest.approx(scipy_stats.t.cdf(t, freedom), rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 60])
+@pytest.mark.parametrize("probability", [1e-6, 0.025, 0.2, 0.5, 0.8, 0.975, 0.99999])
+def test_its_quantile_is_scipys(probability, freedom):
+    expected = scipy_stats.t.ppf(probability, freedom)
+    assert stats.student_quantile(probability, freedom) == pytest.approx(expected, rel=1e-8, abs=1e-9)
+
+
+def test_a_paired_comparison_is_the_paired_t_test():
+    rng = random.Random(3)
+    theirs = {seed: rng.gauss(0.7, 0.05) for seed in range(9)}
+    ours = {seed: value + rng.gauss(0.02, 0.01) for seed, value in theirs.items()} | {99: 5.0}
+    result = stats.paired(ours, theirs)
+    expected = scipy_stats.ttest_rel([ours[s] for s in range(9)], [theirs[s] for s in range(9)])
+    assert result.seeds == tuple(range(9))
+    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert result.difference / result.standard_error == pytest.approx(expected.statistic, rel=1e-9)
+
+
+def test_pairing_takes_off_the_noise_that_seeds_share():
+    shared = {seed: random.Random(seed).gauss(0, 1) for seed in range(40)}
+    ours = {seed: value + random.Random(seed + 1000).gauss(0, 0.1) for seed, value in shared.items()}
+    assert stats.variance_reduction(ours, shared) > 0.95
+    assert stats.variance_reduction({0: 1.0}, {0: 1.0}) is None
+
+
+def test_no_shared_seed_is_no_comparison():
+    assert stats.paired({1: 0.5}, {2: 0.4}) is None
+
+
+def test_one_seed_has_no_error_of_its_own():
+    alone = stats.paired({1: 0.9}, {1: 0.5})
+    assert (alone.standard_error, alone.p_value) == (None, None)
+    borrowed = stats.paired({1: 0.9}, {1: 0.5}, stats.Pool(0.1, 6))
+    assert borrowed.borrowed
+    assert borrowed.standard_error == 0.1
+    assert borrowed.p_value == pytest.approx(2 * scipy_stats.t.sf(4.0, 6), rel=1e-9)
+
+
+def test_equal_differences_prove_nothing():
+    result = stats.paired({1: 0.5, 2: 0.75}, {1: 0.25, 2: 0.5})
+    assert result.difference == 0.25
+    assert result.p_value is None
+
+
+def test_holm_is_scipys_step_down():
+    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert stats.holm([]) == []
+
+
+def test_a_pooled_deviation_weighs_groups_by_their_freedom():
+    pooled = stats.pool([[1.0, 3.0], [2.0], [0.0, 0.0, 3.0]])
+    assert pooled.freedom == 3
+    assert pooled.deviation == pytest.approx(math.sqrt((2 + 6) / 3))
+    assert stats.pool([[1.0], [2.0]]) is None
+    assert stats.pool([[1.0, 1.0]]) is None
+
+
+@pytest.mark.parametrize("seeds", [4, 10, 30])
+def test_the_smallest_detectable_difference_has_the_power_that_it_claims(seeds):
+    difference = stats.smallest_detectable(1.0, seeds, seeds - 1)
+    critical = scipy_stats.t.ppf(0.975, seeds - 1)
+    power = scipy_stats.nct.sf(critical, seeds - 1, difference * math.sqrt(seeds))
+    assert power == pytest.approx(stats.POWER, abs=0.04)
+
+
+def test_more_comparisons_make_it_larger():
+    assert stats.smallest_detectable(1.0, 8, 7, comparisons=5) > stats.smallest_detectable(1.0, 8, 7)
+
+
+def test_an_interval_is_students():
+    values = [0.71, 0.74, 0.69, 0.80]
+    low, high = scipy_stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=scipy_stats.sem(values))
+    assert stats.interval(values).low == pytest.approx(low)
+    assert stats.interval(values).high == pytest.approx(high)
+    assert stats.interval([1.0]) is None
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (5, 5), (3, 17)])
+def test_wilsons_interval_is_scipys(successes, trials):
+    expected = scipy_stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    assert stats.wilson(successes, trials).low == pytest.approx(expected.low, abs=1e-9)
+    assert stats.wilson(successes, trials).high == pytest.approx(expected.high, abs=1e-9)
+    assert stats.wilson(0, 0) is None
