@@ -1,0 +1,115 @@
+"""Where a language model is to be reached, what it costs, and how patient its client is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from evo.llm_errors import ErrorKind, LLMError, Where
+from evo.reply import printable
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """USD per million tokens; None where unknown, and then no cost is computed."""
+
+    input: float | None = None
+    output: float | None = None
+
+    def usd(self, tokens_in: int | None, tokens_out: int | None) -> float | None:
+        """The price of a call in USD, or None where a price or a count is unknown."""
+        if self.input is None or self.output is None or tokens_in is None or tokens_out is None:
+            return None
+        return (self.input * tokens_in + self.output * tokens_out) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and when a request that failed in passing is made again. Waits double, and are jittered downwards."""
+
+    attempts: int = 4
+    first_wait: float = 2.0
+    """Seconds before the second attempt."""
+    longest_wait: float = 60.0
+    """Seconds at most between attempts; an endpoint that asks for more (Retry-After) ends the retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the model is, and how it is asked. `Endpoint.resolve` fills in what the environment knows."""
+
+    model: str
+    base_url: str = OPENAI_URL
+    api_key: str = field(default="", repr=False)
+    key_variable: str = "OPENAI_API_KEY"
+    timeout: float = 120.0
+    """Seconds for one attempt, from sending to the last byte of the reply."""
+    max_tokens: int = 4096
+    """Tokens the model may write per reply, its reasoning included where it has one."""
+    prices: Prices = Prices()
+    structured: bool = True
+    """False asks for fenced code from the first request on."""
+
+    @classmethod
+    def resolve(
+        cls,
+        model: str,
+        *,
+        base_url: str | None = None,
+        key_variable: str = "OPENAI_API_KEY",
+        environ: Mapping[str, str] = os.environ,
+        **options: Any,
+    ) -> Endpoint:
+        """An endpoint from configuration and environment. Raises LLMError (CONFIGURATION) where they make none.
+
+        Without `base_url`, OPENAI_BASE_URL counts, then OpenAI's own address. Only that last one needs a key.
+        """
+        url = (base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
+        endpoint = cls(
+            model=model.strip(),
+            base_url=url.rstrip("/"),
+            api_key=environ.get(key_variable, "").strip(),
+            key_variable=key_variable,
+            **options,
+        )
+        _check(endpoint)
+        return endpoint
+
+    @property
+    def where(self) -> Where:
+        """What error messages may say about this endpoint."""
+        parts = urlsplit(self.base_url)
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return Where(printable(place), printable(self.model), self.key_variable, self.api_key)
+
+    @property
+    def local(self) -> bool:
+        """Whether the endpoint is on this machine, so that no proxy must come between."""
+        return urlsplit(self.base_url).hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def _check(endpoint: Endpoint) -> None:
+    def fail(message: str, remedy: str) -> LLMError:
+        return LLMError(ErrorKind.CONFIGURATION, message, remedy)
+
+    try:
+        parts = urlsplit(endpoint.base_url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise fail("llm.base_url is not an http or https address", "write it like http://localhost:8000/v1")
+    if parts.path.endswith("/completions"):
+        raise fail("llm.base_url names one service of the endpoint", "leave out /chat/completions: keep what ends in /v1")
+    if not endpoint.model:
+        raise fail("no model is named", "set llm.model to a model that the endpoint offers")
+    if not re.fullmatch(r"[\x21-\x7e]*", endpoint.api_key):
+        raise fail(f"the key in {endpoint.key_variable} has characters that no key has", "copy it again, without quotes")
+    if endpoint.base_url == OPENAI_URL and not endpoint.api_key:
+        raise fail(f"{OPENAI_URL} needs a key", f"set the variable {endpoint.key_variable}, or llm.base_url for another endpoint")

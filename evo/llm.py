@@ -1,0 +1,262 @@
+"""The client of a language model behind any endpoint that speaks OpenAI's chat completions.
+
+One request, one `Reply` or one `LLMError`: the SDK's own retries are off, so that each attempt can be recorded by the
+caller before it leaves and after it failed. What an endpoint cannot do (enforce JSON, take a temperature) is found out
+once and remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from evo.endpoint import Endpoint, Prices, Retry
+from evo.llm_errors import Consequence, ErrorKind, LLMError, connection_error
+from evo.llm_wire import (
+    CONCEDED,
+    Concession,
+    Concessions,
+    Message,
+    concession_for,
+    format_after,
+    read_answer,
+    request_arguments,
+    status_error,
+)
+from evo.reply import ReplyFormat, printable
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "AttemptObserver", "Completer", "Consequence", "Endpoint", "ErrorKind", "LLMClient", "LLMError", "Message", "Prices",
+    "Prompt", "Reply", "ReplyFormat", "Retry",
+]  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+Prompt = Sequence[Message] | Callable[[ReplyFormat], Sequence[Message]]
+"""Messages, or what renders them once it is known how the endpoint can be asked to reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered. Token counts and USD are None where the endpoint or the configuration does not give them.
+
+    `seconds` is the time of the attempt that succeeded, `attempt` its number.
+    """
+
+    text: str
+    model: str
+    tokens_in: int | None
+    tokens_out: int | None
+    usd: float | None
+    seconds: float
+    finish_reason: str | None
+    reply_format: ReplyFormat = ReplyFormat.JSON
+    attempt: int = 1
+
+
+class AttemptObserver(Protocol):
+    """Who wants to know of each request: called before it leaves, and after it failed."""
+
+    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+        """Attempt number `attempt` leaves now; whatever this raises keeps it from leaving."""
+
+    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
+        """It brought no reply; another follows in `next_in` seconds, or none where that is None."""
+
+
+class Completer(Protocol):
+    """Anything that answers prompts: an endpoint, or the record of one."""
+
+    async def complete(
+        self,
+        prompt: Prompt,
+        *,
+        step: int,
+        temperature: float,
+        seed: int | None = None,
+        observer: AttemptObserver | None = None,
+        first_attempt: int = 1,
+    ) -> Reply:
+        """The reply to `prompt`. Raises LLMError."""
+
+
+class LLMClient:
+    """Asks one endpoint; several requests may be in flight. An async context manager."""
+
+    def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
+        """Raises LLMError (MISSING_PACKAGE) where the SDK is not installed."""
+        try:
+            import openai
+        except ImportError:
+            message = "a language model is configured, but the package openai is not installed"
+            raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
+        self.endpoint = endpoint
+        self._retry = retry or Retry()
+        self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
+        self._quiet_until = 0.0
+        self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
+        self._sdk = openai.AsyncOpenAI(
+            api_key=endpoint.api_key or "none",  # the SDK insists on one, local servers do not
+            base_url=endpoint.base_url,
+            timeout=endpoint.timeout,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
+        )
+
+    async def __aenter__(self) -> LLMClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._sdk.close()
+
+    @property
+    def reply_format(self) -> ReplyFormat:
+        """How replies are asked for at present."""
+        return format_after(self._conceded)
+
+    def worst_case(self, prompt: Prompt) -> tuple[int, float | None]:
+        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight.
+
+        The prompt is counted at one token per three characters, which English and code stay below.
+        """
+        tokens_in = sum(len(m.content) // 3 + 8 for m in _messages(prompt, self.reply_format))
+        return tokens_in + self.endpoint.max_tokens, self.endpoint.prices.usd(tokens_in, self.endpoint.max_tokens)
+
+    async def complete(
+        self,
+        prompt: Prompt,
+        *,
+        step: int,
+        temperature: float,
+        seed: int | None = None,
+        observer: AttemptObserver | None = None,
+        first_attempt: int = 1,
+    ) -> Reply:
+        """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
+
+        `step` names the request in the log. Attempts count from `first_attempt`, so that a resumed step goes on
+        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid.
+        """
+        conceded = self._conceded
+        failures, attempt = 0, first_attempt
+        while True:
+            await self._quiet()
+            conceded |= self._conceded
+            if observer:
+                observer.started(attempt, self.endpoint.model, format_after(conceded))
+            try:
+                reply = await self._attempt(prompt, conceded, temperature, seed)
+            except LLMError as error:
+                wait: float | None
+                if concession := concession_for(error, conceded, seed):
+                    conceded, wait = conceded | {concession}, 0.0
+                else:
+                    failures += 1
+                    wait = self._wait(error, failures)
+                if observer:
+                    observer.failed(attempt, error, wait)
+                if wait is None:
+                    raise await self._with_offered_models(error) from None
+                logger.info("step %d, attempt %d: %s; again in %.1f s", step, attempt, error.message, wait)
+                await self._pause(error, wait)
+                attempt += 1
+            else:
+                self._remember(conceded)
+                return replace(reply, attempt=attempt)
+
+    async def _attempt(
+        self, prompt: Prompt, conceded: Concessions, temperature: float, seed: int | None
+    ) -> Reply:
+        import openai
+
+        endpoint, where = self.endpoint, self.endpoint.where
+        messages = _messages(prompt, format_after(conceded))
+        request = request_arguments(endpoint, messages, conceded, temperature, seed)
+        began = time.monotonic()
+        try:
+            # The SDK's timeout bounds each read, so a reply that drips in could last for ever: this one bounds it all.
+            async with asyncio.timeout(endpoint.timeout):
+                raw = await self._sdk.chat.completions.with_raw_response.create(**request)
+        except (TimeoutError, openai.APITimeoutError):
+            message = f"{where.place} did not answer within {endpoint.timeout:g} s"
+            raise LLMError.at(where, ErrorKind.TIMEOUT, message) from None
+        except openai.APIStatusError as error:
+            raise status_error(where, error.status_code, error.body, error.response.headers) from None
+        except openai.APIConnectionError as error:
+            raise connection_error(where, error) from None
+        content_type = raw.headers.get("content-type", "").partition(";")[0]
+        answer = read_answer(where, raw.content, content_type, endpoint.prices)
+        return Reply(
+            text=where.strike(answer.text),
+            model=answer.model or endpoint.model,
+            tokens_in=answer.tokens_in,
+            tokens_out=answer.tokens_out,
+            usd=endpoint.prices.usd(answer.tokens_in, answer.tokens_out),
+            seconds=time.monotonic() - began,
+            finish_reason=answer.finish_reason,
+            reply_format=format_after(conceded),
+        )
+
+    def _wait(self, error: LLMError, failures: int) -> float | None:
+        """Seconds until the next attempt, or None where there is to be none."""
+        retry = self._retry
+        if not error.kind.retried or failures >= retry.attempts:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= retry.longest_wait else None
+        longest = min(retry.longest_wait, retry.first_wait * 2.0 ** (failures - 1))
+        return longest * self._jitter.uniform(0.5, 1.0)
+
+    async def _pause(self, error: LLMError, wait: float) -> None:
+        """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
+        if error.kind is ErrorKind.RATE_LIMIT:
+            self._quiet_until = max(self._quiet_until, time.monotonic() + wait)
+        else:
+            await asyncio.sleep(wait)
+
+    async def _quiet(self) -> None:
+        while (wait := self._quiet_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    def _remember(self, conceded: Concessions) -> None:
+        """Keep what a request that passed had to do without; said once each."""
+        for concession in sorted(conceded - self._conceded):
+            place = self.endpoint.where.place
+            logger.warning("%s does not take %s: %s from now on", place, concession.value, CONCEDED[concession])
+        self._conceded |= conceded
+
+    async def _with_offered_models(self, error: LLMError) -> LLMError:
+        """A 404 with the models that the endpoint does have, where it says so; any other error as it is."""
+        if error.kind is not ErrorKind.NOT_FOUND:
+            return error
+        import openai
+
+        try:
+            async with asyncio.timeout(5.0):
+                page = await self._sdk.models.list()
+            names = sorted({str(model.id) for model in page.data})[:8]
+        except (TimeoutError, openai.OpenAIError, AttributeError, TypeError, ValueError):
+            return error
+        if not names:
+            return error
+        offered = ", ".join(printable(name[:80], keep="") for name in names)
+        return LLMError(error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status)
+
+
+def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:
+    return prompt(reply_format) if callable(prompt) else prompt

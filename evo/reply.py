@@ -1,0 +1,299 @@
+"""From the text of a model's reply to a thought, a name and source code, or to the reason why there are none.
+
+Threat model. The text is hostile: it may be of any size and shape, and may try to steer a terminal, a prompt or a
+reader. Covered: bounded work (every pass is linear, and their number is fixed), bounded results, no control characters,
+ANSI sequences, bidirectional overrides or lone surrogates in anything that is returned. Not covered, because the
+sandbox's jail does it: what the code says. It is never parsed here, let alone executed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_REPLY = 256 * 1024
+"""Characters of a reply that are looked at; a longer one is refused."""
+MAX_CODE = 32 * 1024
+"""Characters of source code; a loss is about a thousand."""
+MAX_THOUGHT = 2000
+MAX_NAME = 60
+_MAX_JSON_STARTS = 32
+_MAX_JSON_DEPTH_ERROR = (ValueError, RecursionError)
+
+
+class ReplyFormat(StrEnum):
+    """How a model is asked to write its reply."""
+
+    JSON = "json"
+    """One JSON object with thought, name and code, enforced by the endpoint."""
+    FENCED = "fenced"
+    """Two labelled lines and one fenced code block, for endpoints that cannot enforce JSON."""
+
+
+class FailureKind(StrEnum):
+    """Why a reply holds no candidate."""
+
+    EMPTY = "empty"
+    CUT_OFF = "cut_off"
+    PROSE_ONLY = "prose_only"
+    BROKEN_JSON = "broken_json"
+    MISSING_CODE = "missing_code"
+    TOO_LONG = "too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedReply:
+    """A proposal as the model meant it: its idea, a display name, and Python source that nobody has looked at yet."""
+
+    thought: str
+    name: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParseFailure:
+    """A reply without a candidate. `message` and `remedy` are ours, so they may go into the next prompt."""
+
+    kind: FailureKind
+    message: str
+    remedy: str
+
+
+def parse_reply(text: str, finish_reason: str | None = None) -> ParsedReply | ParseFailure:
+    """The proposal in `text`, or why there is none. Never raises.
+
+    Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, bare
+    code. Of several the last one that defines a function counts, since models correct themselves downwards.
+    `finish_reason` is the endpoint's: "length" tells a cut-off reply from a malformed one.
+    """
+    if len(text) > MAX_REPLY:
+        return _too_long("reply", len(text), MAX_REPLY)
+    answer = _without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    cut_off = finish_reason == "length" or (not answer and "<think>" in text and _REASONING_END not in text)
+    if not answer:
+        return _CUT_OFF if cut_off else _EMPTY
+    objects = _json_objects(answer)
+    for value in reversed(objects):
+        if _DEF.search(_code_of(value)):
+            return _parsed(_text(value, "thought"), _text(value, "name"), _code_of(value))
+    document = _Document.of(answer)
+    for block in reversed(document.blocks):
+        if block.closed and _DEF.search(block.text) and not block.text.lstrip().startswith("{"):
+            return _from_prose(document.prose, block.text)
+    if cut_off or any(not block.closed for block in document.blocks):
+        return _CUT_OFF
+    if objects:
+        return _MISSING_IN_JSON
+    bare = _CODE_LINE.search(answer) if not document.blocks and not answer.startswith("{") else None
+    if bare and _DEF.search(answer, bare.start()):
+        return _from_prose(answer[: bare.start()], answer[bare.start() :])
+    return _no_code(answer, fenced=bool(document.blocks))
+
+
+_WHOLE_FUNCTION = "give the code of one whole function, from `def` on"
+_EMPTY = ParseFailure(FailureKind.EMPTY, "the reply is empty", f"write a thought and a name, and {_WHOLE_FUNCTION}")
+_CUT_OFF = ParseFailure(
+    FailureKind.CUT_OFF,
+    "the reply ends before its code does",
+    "write a shorter thought and shorter code; if it happens often, raise llm.max_tokens",
+)
+
+_MISSING_IN_JSON = ParseFailure(
+    FailureKind.MISSING_CODE,
+    "the JSON object has no function under `code`",
+    "put the whole function, from `def` on, into `code` as one string",
+)
+
+
+def _too_long(what: str, size: int, limit: int) -> ParseFailure:
+    message = f"the {what} has {size} characters, at most {limit} are read"
+    return ParseFailure(FailureKind.TOO_LONG, message, "a loss is about fifteen lines")
+
+
+def _no_code(answer: str, *, fenced: bool) -> ParseFailure:
+    if answer.startswith("{"):
+        where = _json_error(answer)
+        if where is None:
+            return _CUT_OFF
+        message = f"the reply is not valid JSON ({where})"
+        return ParseFailure(FailureKind.BROKEN_JSON, message, "escape quotes and line breaks within the code")
+    if fenced:
+        message = "no code block of the reply defines a function"
+        return ParseFailure(FailureKind.MISSING_CODE, message, _WHOLE_FUNCTION)
+    return ParseFailure(FailureKind.PROSE_ONLY, "the reply is prose without a function", _WHOLE_FUNCTION)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks into JSON strings
+_OBJECT_START = re.compile(r'\{\s*"')
+
+
+def _json_objects(answer: str) -> list[dict[str, object]]:
+    """The JSON objects in `answer`, in order; of a text that looks full of them only the first `_MAX_JSON_STARTS`."""
+    objects: list[dict[str, object]] = []
+    position = 0
+    for _ in range(_MAX_JSON_STARTS):
+        start = _OBJECT_START.search(answer, position)
+        if start is None:
+            break
+        try:
+            value, position = _DECODER.raw_decode(answer, start.start())
+        except _MAX_JSON_DEPTH_ERROR:
+            position = start.end()
+            continue
+        objects.append(value)
+    return objects
+
+
+def _text(value: dict[str, object], key: str) -> str:
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _code_of(value: dict[str, object]) -> str:
+    """What an object holds under `code`: text, a list of lines, or either within a fence."""
+    code = value.get("code")
+    if isinstance(code, list):
+        code = "\n".join(line.rstrip("\n") for line in code if isinstance(line, str))
+    if not isinstance(code, str):
+        return ""
+    code = code.replace("\r\n", "\n").replace("\r", "\n")
+    blocks = [block.text for block in _Document.of(code).blocks if _DEF.search(block.text)]
+    return blocks[-1] if blocks else code
+
+
+def _json_error(answer: str) -> str | None:
+    """Where `answer` stops being JSON, or None where it just ends too early."""
+    try:
+        _DECODER.raw_decode(answer)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(answer) or error.msg.startswith("Unterminated string"):
+            return None
+        return f"line {error.lineno}, column {error.colno}"
+    except _MAX_JSON_DEPTH_ERROR:
+        return "nested too deeply"
+    return "not an object of thought, name and code"
+
+
+# --- Fences and prose ------------------------------------------------------------------------------------------------
+
+_DEF = re.compile(r"^[ \t]*def[ \t]+([A-Za-z_]\w{0,199})[ \t]*\(", re.MULTILINE)
+_CODE_LINE = re.compile(r"^(?:def|import|from)[ \t]+[A-Za-z_]", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^`]*)$")
+_LABEL = re.compile(r"^[\s*_#>-]{0,8}(thought|name)[\s*_]{0,8}:[\s*_]{0,8}(.*)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    text: str
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A text taken apart: its fenced blocks in order, and the prose around them."""
+
+    prose: str
+    blocks: tuple[_Block, ...]
+
+    @classmethod
+    def of(cls, text: str) -> _Document:
+        """`text` taken apart; a fence closes with at least as many of the same mark, as in CommonMark."""
+        prose: list[str] = []
+        blocks: list[_Block] = []
+        fence, lines = "", list[str]()
+        for line in text.split("\n"):
+            mark = _FENCE.match(line)
+            if fence and mark and mark[1].startswith(fence) and not mark[2].strip():
+                blocks.append(_Block("\n".join(lines), closed=True))
+                fence = ""
+            elif fence:
+                lines.append(line)
+            elif mark:
+                fence, lines = mark[1], []
+            else:
+                prose.append(line)
+        if fence:
+            blocks.append(_Block("\n".join(lines), closed=False))
+        return cls("\n".join(prose), tuple(blocks))
+
+
+def _from_prose(prose: str, code: str) -> ParsedReply | ParseFailure:
+    """A proposal from `code` and the prose around it: what is labelled, else all of it as the thought."""
+    parts: dict[str, list[str]] = {"": []}
+    current = ""
+    for line in prose.split("\n"):
+        label = _LABEL.match(line)
+        if label:
+            current, line = label[1].lower(), label[2]
+        parts.setdefault(current, []).append(line)
+        if current == "name":
+            current = ""
+    return _parsed("\n".join(parts.get("thought", parts[""])), " ".join(parts.get("name", ())), code)
+
+
+def _parsed(thought: str, name: str, code: str) -> ParsedReply | ParseFailure:
+    source = printable(code, keep="\n\t").strip("\n") + "\n"
+    if len(source) > MAX_CODE:
+        return _too_long("code", len(source), MAX_CODE)
+    function = _DEF.search(source)
+    if function is None:
+        return ParseFailure(FailureKind.MISSING_CODE, "the code defines no function", _WHOLE_FUNCTION)
+    return ParsedReply(clean_thought(thought), clean_name(name) or clean_name(function[1]) or "unnamed", source)
+
+
+_REASONING_END = "</think>"
+
+
+def _without_reasoning(text: str) -> str:
+    """`text` without the scratchpad that some local models leave in their replies: drafts there are not the answer."""
+    _, end, tail = text.rpartition(_REASONING_END)
+    if end:
+        return tail
+    return "" if text.lstrip().startswith("<think>") else text
+
+
+# --- Display text ----------------------------------------------------------------------------------------------------
+
+_ANSI = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # window titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]"
+)
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+\-. ]+")
+
+
+def printable(text: str, keep: str = "\n") -> str:
+    """`text` without ANSI sequences, control, format (bidirectional, zero-width), surrogate and unassigned characters.
+
+    Those in `keep` stay.
+    """
+    plain = _ANSI.sub("", text)
+    return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
+
+
+def clean_thought(text: str) -> str:
+    """A model's idea as display text: printable, single blanks, at most `MAX_THOUGHT` characters."""
+    words = " ".join(printable(text[: 4 * MAX_THOUGHT], keep="\n\r\t").split())
+    return words if len(words) <= MAX_THOUGHT else words[: MAX_THOUGHT - 1].rstrip() + "…"
+
+
+def clean_name(text: str) -> str:
+    """A model's name for its loss as display text: ASCII letters, digits and `_ + - .`, at most `MAX_NAME` characters.
+
+    Greek letters are spelled out (β-DPO becomes beta-DPO); empty where nothing is left.
+    """
+    spelled = "".join(_spell(c) for c in unicodedata.normalize("NFKC", printable(text[: 8 * MAX_NAME])))
+    words = " ".join(_NOT_IN_NAMES.sub(" ", spelled).split())
+    return words[:MAX_NAME].strip(" .-+")
+
+
+def _spell(character: str) -> str:
+    name = unicodedata.name(character, "")
+    greek = name.startswith("GREEK ") and " LETTER " in name and " WITH " not in name
+    return name.rsplit(" ", 1)[-1].lower() if greek else character

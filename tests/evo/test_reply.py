@@ -1,0 +1,249 @@
+"""Reading a model's reply: the shapes that models write, the ones that attackers write, and any text at all."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evo.reply import (
+    MAX_CODE,
+    MAX_NAME,
+    MAX_REPLY,
+    MAX_THOUGHT,
+    FailureKind,
+    ParsedReply,
+    ParseFailure,
+    clean_name,
+    clean_thought,
+    parse_reply,
+    printable,
+)
+
+CODE = "def my_loss(a, b):\n    return a - b\n"
+OTHER = "def other(a, b):\n    return b - a\n"
+
+
+def as_json(code: object = CODE, thought: object = "Because.", name: object = "mine", **more: object) -> str:
+    return json.dumps({"thought": thought, "name": name, "code": code, **more})
+
+
+def fenced(code: str = CODE, mark: str = "```", language: str = "python") -> str:
+    return f"{mark}{language}\n{code}{mark}"
+
+
+def parsed(text: str, finish_reason: str | None = "stop") -> ParsedReply:
+    reply = parse_reply(text, finish_reason)
+    assert isinstance(reply, ParsedReply), reply
+    return reply
+
+
+def failed(text: str, finish_reason: str | None = "stop") -> ParseFailure:
+    reply = parse_reply(text, finish_reason)
+    assert isinstance(reply, ParseFailure), reply
+    return reply
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        as_json(),
+        "\ufeff" + as_json(),
+        "\n\n" + as_json() + "\n",
+        f"Here is my proposal:\n{as_json()}\nI hope that it helps {{sincerely}}.",
+        f"```json\n{as_json()}\n```",
+        f"```\n{as_json()}\n```",
+        json.dumps({"code": CODE, "name": "mine", "thought": "Because."}, indent=4),
+        as_json(more="unasked", score=3),
+        as_json(fenced()),
+        as_json(fenced(language="")),
+        as_json(CODE.splitlines()),
+        as_json().replace("\\n", "\n"),
+        as_json(CODE.replace("\n", "\r\n")),
+        f"<think>Perhaps {as_json(OTHER)}?</think>{as_json()}",
+        f"Perhaps {as_json(OTHER)}?</think>\n{as_json()}",
+        f'The format is {{"thought": "...", "name": "...", "code": "..."}}.\n{as_json()}',
+        f"{as_json(OTHER)}\nOn reflection:\n{as_json()}",
+    ],
+    ids=range(17),
+)
+def test_json_is_found_however_it_is_wrapped(text: str):
+    assert parsed(text) == ParsedReply("Because.", "mine", CODE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Thought: Because.\nName: mine\n\n{fenced()}",
+        f"**Thought:** Because.\n**Name:** mine\n\n{fenced()}",
+        f"## Thought: Because.\n- name: `mine`\n{fenced(mark='~~~~')}",
+        f"thought:\nBecause.\n\nname: mine\n{fenced(language='')}\nThis should work.",
+        f"Name: mine\nThought: Because.\n{fenced()}\n",
+        f"Thought: Because.\nName: mine\n{CODE}",
+        f"Thought: Because.\r\nName: mine\r\n\r\n{fenced()}".replace("\n", "\r\n"),
+    ],
+    ids=range(7),
+)
+def test_labelled_prose_with_a_code_block_is_read(text: str):
+    reply = parsed(text)
+    assert (reply.name, reply.code) == ("mine", CODE)
+    assert reply.thought.startswith("Because.")
+
+
+def test_unlabelled_prose_is_the_thought_and_the_function_gives_the_name():
+    assert parsed(f"Margins saturate.\n\n{fenced()}") == ParsedReply("Margins saturate.", "my_loss", CODE)
+
+
+def test_of_several_code_blocks_the_last_with_a_function_counts():
+    text = f"First:\n{fenced(OTHER)}\nBetter:\n{fenced()}\nUse it so:\n{fenced('loss = my_loss(a, b)' + chr(10))}"
+    assert parsed(text).code == CODE
+
+
+def test_a_fence_within_a_longer_fence_does_not_end_it():
+    code = 'def f(a):\n    """\n```\n"""\n    return a\n'
+    assert parsed(fenced(code, mark="````")).code == code
+
+
+def test_imports_before_the_function_are_kept():
+    code = "import torch\n\n" + CODE
+    assert parsed(code).code == code
+    assert parsed(f"Sure:\n{code}").code == code
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "<think>hm</think>"])
+def test_nothing_is_empty(text: str):
+    assert failed(text).kind is FailureKind.EMPTY
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason"),
+    [
+        ("", "length"),
+        ("<think>still thinking", "length"),
+        ("<think>still thinking", "stop"),
+        (as_json()[:-20], "length"),
+        (as_json()[:-20], "stop"),
+        ('{"thought": "Because', None),
+        (f"Thought: x\n```python\n{CODE}", "stop"),
+        ("I would begin by", "length"),
+        (CODE, "length"),
+    ],
+)
+def test_a_reply_that_ends_too_early_is_cut_off(text: str, finish_reason: str | None):
+    assert failed(text, finish_reason).kind is FailureKind.CUT_OFF
+
+
+def test_a_reply_that_is_complete_counts_even_where_the_limit_was_reached():
+    assert parsed(as_json() + "\nAnd further", "length").code == CODE
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("I would suggest that we think first.", FailureKind.PROSE_ONLY),
+        ("The def of a loss (x) is this.", FailureKind.PROSE_ONLY),
+        (fenced("loss = a - b\n"), FailureKind.MISSING_CODE),
+        (as_json(code=None), FailureKind.MISSING_CODE),
+        (as_json(code=""), FailureKind.MISSING_CODE),
+        (as_json(code={"a": 1}), FailureKind.MISSING_CODE),
+        ('{"thought": "x", "name": "y"}', FailureKind.MISSING_CODE),
+        ('{"thought": "x", "code": """\ndef f(a):\n    return a\n"""}', FailureKind.BROKEN_JSON),
+        ('{"thought": "x", code: "def f(a): return a"}', FailureKind.BROKEN_JSON),
+        ("{'thought': 'x'}", FailureKind.BROKEN_JSON),
+        ('{"a":' * 100_00, FailureKind.BROKEN_JSON),
+        ('{"a": ' + "[" * 100_000, FailureKind.BROKEN_JSON),
+        ("x" * (MAX_REPLY + 1), FailureKind.TOO_LONG),
+        (as_json(CODE + "#" * MAX_CODE), FailureKind.TOO_LONG),
+    ],
+    ids=range(14),
+)
+def test_a_reply_without_a_function_says_what_is_missing(text: str, kind: FailureKind):
+    failure = failed(text)
+    assert failure.kind is kind
+    assert failure.message
+    assert failure.remedy
+
+
+@pytest.mark.parametrize("value", [None, 3, ["x"], {"x": 1}, True])
+def test_a_thought_or_name_of_the_wrong_type_is_dropped_and_the_code_kept(value: object):
+    assert parsed(as_json(thought=value, name=value)) == ParsedReply("", "my_loss", CODE)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("log_ratio-modulated v2.1", "log_ratio-modulated v2.1"),
+        ("β-DPO", "beta-DPO"),
+        ("Λ loss", "lamda loss"),
+        ("ｆｕｌｌ", "full"),
+        ("../../etc/passwd", "etc passwd"),
+        ("a\x1b[31mb\x1b[0m\x07", "ab"),
+        ("a\x1b]0;title\x07b", "ab"),
+        ("x\u202egpj.exe", "xgpj.exe"),
+        ("'; DROP TABLE candidate; --", "DROP TABLE candidate"),
+        ("<script>alert(1)</script>", "script alert 1 script"),
+        ("{{ config }} ${HOME} `id`", "config HOME id"),
+        ("[bold]x[/]", "bold x"),
+        ("=cmd|' /C calc'!A0", "cmd C calc A0"),
+        ("a\nb\r\nc", "a b c"),
+        ("中文", ""),
+        ("x" * 500, "x" * MAX_NAME),
+    ],
+)
+def test_names_are_plain_display_text(name: str, shown: str):
+    assert clean_name(name) == shown
+
+
+def test_thoughts_are_one_printable_capped_line():
+    assert clean_thought("a\tb\nc\x1b[2Jd \u202e e\u200b\x00f") == "a b cd ef"
+    long = clean_thought("word " * 2000)
+    assert len(long) == MAX_THOUGHT
+    assert long.endswith("…")
+
+
+def test_code_loses_invisible_characters_and_nothing_else():
+    code = "def f(a):\n\treturn a  # \u202eevil\u202c \u03b2\x1b[31m ok\x00\ud800\n"
+    assert parsed(as_json(code)).code == "def f(a):\n\treturn a  # evil \u03b2 ok\n"
+
+
+texts = st.text(max_size=400) | st.text(alphabet='{}[]",:`~\n\\ \x1bdef()abc<>/', max_size=400)
+
+
+@given(texts, st.sampled_from([None, "stop", "length", "content_filter"]))
+@settings(max_examples=300, deadline=None)
+def test_any_text_gives_a_candidate_or_a_reason_and_never_raises(text: str, finish_reason: str | None):
+    reply = parse_reply(text, finish_reason)
+    if isinstance(reply, ParseFailure):
+        assert reply.message.isprintable()
+        return
+    reply.code.encode("utf-8")
+    assert reply.name.isascii()
+    assert 0 < len(reply.name) <= MAX_NAME
+    assert reply.thought.isprintable()
+    assert len(reply.thought) <= MAX_THOUGHT
+
+
+@given(st.text(max_size=200), st.text(max_size=80), st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_code_survives_any_thought_name_and_comment(thought: str, name: str, comment: str):
+    code = CODE + "# " + " ".join(printable(comment, keep="").split()) + "\n"
+    reply = parse_reply(as_json(code, thought, name))
+    assert isinstance(reply, ParsedReply)
+    if "```" not in comment and "~~~" not in comment and "</think>" not in thought + name + comment:
+        assert reply.code == code
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_printable_text_has_no_control_format_or_surrogate_character(text: str):
+    shown = printable(text)
+    assert {unicodedata.category(c) for c in shown if c != "\n"}.isdisjoint({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+    assert printable(shown) == shown
+
+
+@pytest.mark.parametrize("unit", ['{"', '{"a":1}', "```\n", "\x1b]", "<think>", "thought: ", "def f(", '{"code":"', "\\", "~~~\n"])
+def test_repetitive_replies_are_read_in_time(unit: str):
+    parse_reply(unit * (MAX_REPLY // len(unit)))
