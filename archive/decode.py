@@ -1,0 +1,291 @@
+"""Rows of SQLite as records. Every value is checked, since the file may be a stranger's; CorruptArchive if one is wrong."""
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from archive.errors import CorruptArchive
+from archive.records import (
+    CandidateRow,
+    EvaluationRow,
+    EvaluationState,
+    EventKind,
+    EventRow,
+    FindingRow,
+    Operator,
+    Origin,
+    ParentRow,
+    ProposalRow,
+    ProposalState,
+    Role,
+    RunRow,
+    VerdictRow,
+    VerdictStatus,
+)
+from archive.values import decompress, load_json, load_metrics
+
+E = TypeVar("E", bound=StrEnum)
+
+_EVALUATION_STATE_AFTER: dict[str, EvaluationState] = {
+    EventKind.EVALUATION_QUEUED: EvaluationState.QUEUED,
+    EventKind.EVALUATION_STARTED: EvaluationState.RUNNING,
+    EventKind.EVALUATION_REQUEUED: EvaluationState.QUEUED,
+}
+_PROPOSAL_STATE_AFTER: dict[str, ProposalState] = {
+    EventKind.PROPOSAL_REQUESTED: ProposalState.REQUESTED,
+    EventKind.PROPOSAL_RECEIVED: ProposalState.RECEIVED,
+    EventKind.PROPOSAL_FAILED: ProposalState.FAILED,
+    EventKind.PROPOSAL_LOST: ProposalState.LOST,
+}
+
+
+class _Cells:
+    """The values of one row, each with the type that is asked of it."""
+
+    def __init__(self, row: sqlite3.Row, table: str, path: Path) -> None:
+        self._row = row
+        self._where = f"{path}: {table}"
+
+    def raw(self, column: str) -> Any:
+        try:
+            return self._row[column]
+        except IndexError:
+            raise CorruptArchive(f"{self.where(column)} is missing; get a fresh copy of the archive") from None
+
+    def where(self, column: str) -> str:
+        return f"{self._where}.{column}"
+
+    def wrong(self, column: str, expected: str) -> CorruptArchive:
+        return CorruptArchive(f"{self.where(column)} should be {expected}, but is {str(self.raw(column))[:80]!r}")
+
+    def text(self, column: str) -> str:
+        value = self.raw(column)
+        if not isinstance(value, str):
+            raise self.wrong(column, "text")
+        return value
+
+    def text_or_none(self, column: str) -> str | None:
+        return None if self.raw(column) is None else self.text(column)
+
+    def integer(self, column: str) -> int:
+        value = self.raw(column)
+        if not isinstance(value, int):
+            raise self.wrong(column, "a whole number")
+        return value
+
+    def integer_or_none(self, column: str) -> int | None:
+        return None if self.raw(column) is None else self.integer(column)
+
+    def real_or_none(self, column: str) -> float | None:
+        value = self.raw(column)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.wrong(column, "a finite number")
+        return float(value)
+
+    def one_of(self, column: str, kind: type[E]) -> E:
+        try:
+            return kind(self.raw(column))
+        except ValueError:
+            raise self.wrong(column, f"one of {', '.join(kind)}") from None
+
+    def json(self, column: str) -> Any:
+        return load_json(self.text_or_none(column), self.where(column))
+
+    def json_object(self, column: str) -> dict[str, Any]:
+        value = self.json(column)
+        if not isinstance(value, dict):
+            raise self.wrong(column, "a JSON object")
+        return value
+
+    def metrics(self, column: str) -> dict[str, float]:
+        return load_metrics(self.text_or_none(column), self.where(column))
+
+    def compressed(self, column: str) -> str | None:
+        return decompress(self.raw(column), self.where(column))
+
+
+def run_row(row: sqlite3.Row, path: Path) -> RunRow:
+    """A row of run."""
+    cells = _Cells(row, "run", path)
+    return RunRow(
+        name=cells.text("name"),
+        seed=cells.integer("seed"),
+        task=cells.text("task"),
+        contract=cells.text("contract"),
+        identity=cells.json_object("identity"),
+        config=cells.json_object("config"),
+        version=cells.text("version"),
+        created_at=cells.text("created_at"),
+    )
+
+
+def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
+    """A row of candidate."""
+    cells = _Cells(row, "candidate", path)
+    return CandidateRow(
+        id=cells.integer("id"),
+        proposal_id=cells.integer_or_none("proposal_id"),
+        origin=cells.one_of("origin", Origin),
+        name=cells.text("name"),
+        thought=cells.text("thought"),
+        source=cells.text("source"),
+        contract=cells.text("contract"),
+        event_id=cells.integer("event_id"),
+        created_at=cells.text("created_at"),
+    )
+
+
+def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
+    """A row of parent."""
+    cells = _Cells(row, "parent", path)
+    return ParentRow(
+        child=cells.integer("child"),
+        parent=cells.integer("parent"),
+        role=cells.one_of("role", Role),
+        position=cells.integer("position"),
+    )
+
+
+def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
+    """A row of proposal, in the state that its newest event (`kind`) put it in."""
+    cells = _Cells(row, "proposal", path)
+    state = _PROPOSAL_STATE_AFTER.get(cells.text("kind"))
+    if state is None:
+        raise cells.wrong("kind", f"one of {', '.join(_PROPOSAL_STATE_AFTER)}")
+    answered = state != ProposalState.REQUESTED
+    return ProposalRow(
+        id=cells.integer("id"),
+        step=cells.integer("step"),
+        attempt=cells.integer("attempt"),
+        operator=cells.one_of("operator", Operator),
+        proposer=cells.text("proposer"),
+        model=cells.text_or_none("model"),
+        temperature=cells.real_or_none("temperature"),
+        template=cells.text("template"),
+        references=cells.json("references"),
+        seen_event=cells.integer("seen_event"),
+        state=state,
+        reply=cells.compressed("reply") if answered else None,
+        tokens_in=cells.integer_or_none("tokens_in") if answered else None,
+        tokens_out=cells.integer_or_none("tokens_out") if answered else None,
+        usd=cells.real_or_none("usd") if answered else None,
+        seconds=cells.real_or_none("seconds") if answered else None,
+        error=cells.text_or_none("error") if state == ProposalState.FAILED else None,
+        requested_event=cells.integer("requested_event"),
+        received_event=cells.integer_or_none("received_event") if answered else None,
+    )
+
+
+def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
+    """A row of verdict."""
+    cells = _Cells(row, "verdict", path)
+    return VerdictRow(
+        candidate_id=cells.integer("candidate_id"),
+        status=cells.one_of("status", VerdictStatus),
+        duplicate_of=cells.integer_or_none("duplicate_of"),
+        duplicate_kind=cells.text_or_none("duplicate_kind"),
+        graph=cells.text_or_none("graph"),
+        hash=cells.text_or_none("hash"),
+        fingerprint=cells.json("fingerprint"),
+        descriptors=cells.json("descriptors"),
+        entry=cells.text_or_none("entry"),
+        guarantees=cells.json("guarantees"),
+        milliseconds=cells.real_or_none("milliseconds"),
+        event_id=cells.integer("event_id"),
+    )
+
+
+def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -> dict[str, Any]:
+    """A row of verdict and its findings in the form that `Archive.record_verdict` was given."""
+    cells = _Cells(row, "verdict", path)
+    verdict = verdict_row(row, path)
+    return {
+        **cells.json_object("details"),
+        "status": str(verdict.status),
+        "findings": [
+            {
+                "rule": finding.rule,
+                "severity": finding.severity,
+                "message": finding.message,
+                "line": finding.line,
+                "column": finding.column_number,
+                "excerpt": finding.excerpt,
+                "remedy": finding.remedy,
+                "counterexample": finding.counterexample,
+            }
+            for finding in findings
+        ],
+        "graph": cells.json("graph"),
+        "hash": verdict.hash,
+        "fingerprint": verdict.fingerprint,
+        "descriptors": verdict.descriptors,
+        "entry": verdict.entry,
+        "guarantees": verdict.guarantees,
+        "milliseconds": verdict.milliseconds,
+    }
+
+
+def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:
+    """A row of finding."""
+    cells = _Cells(row, "finding", path)
+    return FindingRow(
+        id=cells.integer("id"),
+        candidate_id=cells.integer("candidate_id"),
+        position=cells.integer("position"),
+        rule=cells.text("rule"),
+        severity=cells.text("severity"),
+        message=cells.text("message"),
+        line=cells.integer_or_none("line"),
+        column_number=cells.integer_or_none("column_number"),
+        excerpt=cells.text_or_none("excerpt"),
+        remedy=cells.text_or_none("remedy"),
+        counterexample=cells.json("counterexample"),
+    )
+
+
+def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
+    """A row of evaluation; `state` is its state or, of one not finished then, the kind of its newest event."""
+    cells = _Cells(row, "evaluation", path)
+    kind = cells.text("state")
+    state = _EVALUATION_STATE_AFTER.get(kind) or cells.one_of("state", EvaluationState)
+    scored, finished = state == EvaluationState.SCORED, state in (EvaluationState.SCORED, EvaluationState.FAILED)
+    fitness = cells.real_or_none("fitness") if scored else None
+    if scored and fitness is None:
+        raise cells.wrong("fitness", "a finite number, since it is scored")
+    return EvaluationRow(
+        id=cells.integer("id"),
+        candidate_id=cells.integer("candidate_id"),
+        task=cells.text("task"),
+        rung=cells.text("rung"),
+        seed=cells.integer("seed"),
+        beta=cells.real_or_none("beta"),
+        state=state,
+        fitness=fitness,
+        metrics=cells.metrics("metrics") if finished else {},
+        seconds=cells.real_or_none("seconds") if finished else None,
+        tokens=cells.integer_or_none("tokens") if finished else None,
+        attempts=cells.integer("attempts"),
+        reason=cells.text_or_none("reason") if finished else None,
+        detail=cells.text_or_none("detail") if finished else None,
+        queued_event=cells.integer("queued_event"),
+        finished_event=cells.integer_or_none("finished_event"),
+    )
+
+
+def event_row(row: sqlite3.Row, path: Path) -> EventRow:
+    """A row of event."""
+    cells = _Cells(row, "event", path)
+    return EventRow(
+        id=cells.integer("id"),
+        at=cells.text("at"),
+        kind=cells.text("kind"),
+        candidate_id=cells.integer_or_none("candidate_id"),
+        proposal_id=cells.integer_or_none("proposal_id"),
+        evaluation_id=cells.integer_or_none("evaluation_id"),
+        payload=cells.json("payload"),
+    )

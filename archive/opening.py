@@ -1,0 +1,113 @@
+"""How a file is opened for reading: live, closed, on a read-only disk, or left by a crash, and always with precautions."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from archive.errors import (
+    ArchiveError,
+    ArchiveNotFound,
+    CorruptArchive,
+    NotAnArchive,
+    OlderArchive,
+    UnreadableArchive,
+)
+from archive.migrations import identify
+
+LONGEST_VALUE = 64 * 2**20
+"""Bytes of the longest text, blob or row that is read."""
+
+BUSY_SECONDS = 10.0
+
+
+def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
+    """The true path and a read-only connection to the archive at `path`; see `Reader.open` for the errors."""
+    place = Path(os.path.realpath(path))
+    if not place.exists():
+        raise ArchiveNotFound(
+            f"there is no archive at {place}; check the path, or give the archive.db of a run directory"
+        )
+    if not place.is_file():
+        raise NotAnArchive(f"{place} is not a file; give the archive.db in it")
+    try:
+        connection = _connect(place)
+        try:
+            _harden(connection)
+            if pending := identify(connection, place):
+                raise OlderArchive(
+                    f"{place} was written by an older evopo (it lacks the migration {pending[0]}); to upgrade it, open it for "
+                    "writing once, as resuming its run does"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return place, connection
+    except (sqlite3.Error, OSError) as error:
+        raise _explained(place, error) from error
+
+
+def _connect(place: Path) -> sqlite3.Connection:
+    connection = _open(f"{place.as_uri()}?mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return connection
+    except sqlite3.OperationalError:
+        connection.close()
+        # Reading a database in WAL mode needs its -shm file, which cannot be made where we may not write. Elsewhere we
+        # must not touch the file ourselves: closing it would drop the locks that this process's writer has on it.
+        if os.access(place.parent, os.W_OK):
+            raise
+        return _private_copy(place)
+
+
+def _private_copy(place: Path) -> sqlite3.Connection:
+    """A copy in memory, the log of a crashed writer included: what the archive held at this moment."""
+    with tempfile.TemporaryDirectory(prefix="evopo-archive-") as folder:
+        copy = Path(folder, "archive.db")
+        for suffix in ("", "-wal"):
+            source = place.with_name(place.name + suffix)
+            if source.exists():
+                shutil.copyfile(source, copy.with_name(copy.name + suffix))
+        memory = _open(":memory:")
+        disk = _open(copy.as_uri())
+        try:
+            disk.backup(memory)
+        except BaseException:
+            memory.close()
+            raise
+        finally:
+            disk.close()
+        return memory
+
+
+def _open(uri: str) -> sqlite3.Connection:
+    # Threads are serialised by the Reader.
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _harden(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+
+
+def _explained(place: Path, error: sqlite3.Error | OSError) -> ArchiveError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB":
+        return NotAnArchive(f"{place} is not an SQLite database; give the archive.db of a run directory")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_AUTH")) or isinstance(
+        error, OSError
+    ):
+        return UnreadableArchive(f"{place} cannot be opened ({error}); check its permissions and those of its folder")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return UnreadableArchive(f"{place} is locked by another program ({error}); close it there, or wait")
+    return CorruptArchive(
+        f"{place} is damaged ({error}); copy it again together with its -wal file, or see what is left with: "
+        "sqlite3 FILE .recover"
+    )

@@ -1,0 +1,320 @@
+"""The reader of archives, ours or a stranger's: reads only, at any time, while the writer is at work too.
+
+Threat model. Covered: a hostile file can neither write nor run functions with side effects (`mode=ro`, `query_only`,
+`trusted_schema=OFF`, true tables only, no extension or plugin), its values are checked as they are read, and over-long
+ones are refused. Not covered: bugs of SQLite itself, and what a caller does with the text and graphs in it (they are
+untrusted: verify graphs and escape text again).
+
+`Reader.as_of(event)` sees the archive as it was when that event was the newest: rows recorded later do not exist, and
+evaluations and proposals are in the state that they were in then.
+"""
+
+import math
+import sqlite3
+import statistics
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from archive.decode import (
+    candidate_row,
+    evaluation_row,
+    event_row,
+    finding_row,
+    parent_row,
+    proposal_row,
+    run_row,
+    verdict_json,
+    verdict_row,
+)
+from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
+from archive.opening import open_for_reading
+from archive.records import (
+    CandidateRow,
+    EvaluationRow,
+    EvaluationState,
+    EventKind,
+    EventRow,
+    FindingRow,
+    ParentRow,
+    ProposalRow,
+    ProposalState,
+    RunRow,
+    Spending,
+    Standing,
+    VerdictRow,
+    VerdictStatus,
+)
+
+NOW = 2**63 - 1
+"""The event bound of a reader that sees everything."""
+
+_EVALUATIONS = f"""
+SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.fitness, e.metrics, e.seconds, e.tokens, e.reason, e.detail,
+       e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,
+       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
+           (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
+       END AS state,
+       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.attempts ELSE
+           (SELECT count(*) FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at
+            AND v.kind = '{EventKind.EVALUATION_STARTED}')
+       END AS attempts
+FROM evaluation AS e WHERE e.queued_event <= :at"""
+
+_PROPOSALS = """
+SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, p.template, p."references", p.seen_event,
+       p.reply, p.tokens_in, p.tokens_out, p.usd, p.seconds, p.error, p.requested_event, p.received_event,
+       (SELECT v.kind FROM event AS v WHERE v.proposal_id = p.id AND v.candidate_id IS NULL AND v.id <= :at
+        ORDER BY v.id DESC LIMIT 1) AS kind
+FROM proposal AS p WHERE p.requested_event <= :at"""
+
+
+class Reader:
+    """An archive open for reading; make one with `open`, and close it (it is a context manager). Safe in threads."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, turn: threading.RLock, upto: int, owner: bool
+    ) -> None:
+        self.path = path
+        self._connection = connection
+        self._turn = turn
+        self._upto = upto
+        self._owner = owner
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Opens an archive, be it live, finished, on a read-only disk, or left by a crash.
+
+        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive, OlderArchive and UnreadableArchive.
+        """
+        place, connection = open_for_reading(path)
+        return cls(place, connection, threading.RLock(), NOW, owner=True)
+
+    def close(self) -> None:
+        """Closes the file; a view made by `as_of` leaves that to the reader it came from."""
+        if self._owner:
+            with self._turn:
+                self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def as_of(self, event: int) -> "Reader":
+        """A view of what was recorded up to and including `event`, on this reader's connection."""
+        return Reader(self.path, self._connection, self._turn, min(event, self._upto), owner=False)
+
+    @contextmanager
+    def consistent(self) -> Iterator[Self]:
+        """Within the block, all questions are answered from one moment, whatever the writer does meanwhile."""
+        with self._turn:
+            if self._connection.in_transaction:
+                yield self
+                return
+            self._rows("BEGIN")
+            try:
+                yield self
+            finally:
+                self._rows("COMMIT")
+
+    # ---- rows ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> RunRow:
+        """What the archive is of."""
+        rows = self._rows("SELECT * FROM run")
+        if len(rows) != 1:
+            raise CorruptArchive(f"{self.path} should hold one run, but holds {len(rows)}; get a fresh copy of it")
+        return run_row(rows[0], self.path)
+
+    def candidates(self, as_of: int | None = None) -> list[CandidateRow]:
+        """All candidates, in order of their ids, which is that of time."""
+        rows = self._rows("SELECT * FROM candidate WHERE event_id <= :at ORDER BY id", at=self._at(as_of))
+        return [candidate_row(row, self.path) for row in rows]
+
+    def candidate(self, id: int) -> CandidateRow:
+        """One candidate; MissingRow if there is none of that id."""
+        rows = self._rows("SELECT * FROM candidate WHERE id = :id AND event_id <= :at", id=id, at=self._upto)
+        return candidate_row(self._one(rows, f"candidate {id}"), self.path)
+
+    def parents(self, id: int) -> list[ParentRow]:
+        """The edges to a candidate's parents, in order of position."""
+        return self.lineage(child=id)
+
+    def lineage(self, as_of: int | None = None, child: int | None = None) -> list[ParentRow]:
+        """All edges of the lineage (of one child, if given), in order of child and position."""
+        sql = "SELECT p.* FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at"
+        where = "" if child is None else " WHERE p.child = :child"
+        rows = self._rows(f"{sql}{where} ORDER BY p.child, p.position", at=self._at(as_of), child=child)
+        return [parent_row(row, self.path) for row in rows]
+
+    def verdicts(self, as_of: int | None = None) -> list[VerdictRow]:
+        """All verdicts, in order of candidates."""
+        rows = self._rows("SELECT * FROM verdict WHERE event_id <= :at ORDER BY candidate_id", at=self._at(as_of))
+        return [verdict_row(row, self.path) for row in rows]
+
+    def verdict(self, candidate_id: int) -> VerdictRow | None:
+        """What the sandbox said of a candidate, None if it has not been vetted yet."""
+        sql = "SELECT * FROM verdict WHERE candidate_id = :id AND event_id <= :at"
+        rows = self._rows(sql, id=candidate_id, at=self._upto)
+        return verdict_row(rows[0], self.path) if rows else None
+
+    def verdict_json(self, candidate_id: int) -> dict[str, Any] | None:
+        """The verdict as it was given to `Archive.record_verdict` (the argument of `Verdict.from_json`)."""
+        with self.consistent():
+            sql = "SELECT * FROM verdict WHERE candidate_id = :id AND event_id <= :at"
+            rows = self._rows(sql, id=candidate_id, at=self._upto)
+            return verdict_json(rows[0], self.findings(candidate_id), self.path) if rows else None
+
+    def findings(self, candidate_id: int | None = None, as_of: int | None = None) -> list[FindingRow]:
+        """What the sandbox remarked on one candidate or on all, in order of candidate and position."""
+        sql = "SELECT f.* FROM finding AS f JOIN verdict AS v USING (candidate_id) WHERE v.event_id <= :at"
+        where = "" if candidate_id is None else " AND f.candidate_id = :id"
+        rows = self._rows(f"{sql}{where} ORDER BY f.candidate_id, f.position", at=self._at(as_of), id=candidate_id)
+        return [finding_row(row, self.path) for row in rows]
+
+    def proposals(self, state: ProposalState | None = None, as_of: int | None = None) -> list[ProposalRow]:
+        """All proposals, or those in one state, in order of their ids."""
+        rows = [proposal_row(row, self.path) for row in self._rows(f"{_PROPOSALS} ORDER BY p.id", at=self._at(as_of))]
+        return [row for row in rows if state is None or row.state == state]
+
+    def proposal(self, id: int) -> ProposalRow:
+        """One proposal; MissingRow if there is none of that id."""
+        rows = self._rows(f"{_PROPOSALS} AND p.id = :id", at=self._upto, id=id)
+        return proposal_row(self._one(rows, f"proposal {id}"), self.path)
+
+    def evaluations(
+        self, candidate_id: int | None = None, state: EvaluationState | None = None, as_of: int | None = None
+    ) -> list[EvaluationRow]:
+        """All evaluations, or those of one candidate, or in one state, in order of their ids."""
+        where = "" if candidate_id is None else " AND e.candidate_id = :id"
+        rows = self._rows(f"{_EVALUATIONS}{where} ORDER BY e.id", at=self._at(as_of), id=candidate_id)
+        found = [evaluation_row(row, self.path) for row in rows]
+        return [row for row in found if state is None or row.state == state]
+
+    def evaluation(self, id: int) -> EvaluationRow:
+        """One evaluation; MissingRow if there is none of that id."""
+        rows = self._rows(f"{_EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
+        return evaluation_row(self._one(rows, f"evaluation {id}"), self.path)
+
+    def events(self, after: int = 0, kind: str | None = None) -> list[EventRow]:
+        """Events newer than `after`, of one kind if given, oldest first."""
+        where = "" if kind is None else " AND kind = :kind"
+        sql = f"SELECT * FROM event WHERE id > :after AND id <= :at{where} ORDER BY id"
+        return [event_row(row, self.path) for row in self._rows(sql, after=after, at=self._upto, kind=kind)]
+
+    def last_event(self) -> int:
+        """The id of the newest event, 0 if there is none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM event WHERE id <= :at", at=self._upto)[0]["id"])
+
+    # ---- derived -------------------------------------------------------------------------------------------------
+
+    def standings(self, task: str | None = None, rung: str | None = None, as_of: int | None = None) -> list[Standing]:
+        """Where each candidate stands per (task, rung, beta), highest mean first, those without a score last."""
+        with self.consistent():
+            candidates = {row.id: row for row in self.candidates(as_of)}
+            sql = "SELECT candidate_id, status FROM verdict WHERE event_id <= :at"
+            statuses = {row["candidate_id"]: row["status"] for row in self._rows(sql, at=self._at(as_of))}
+            evaluations = self.evaluations(as_of=as_of)
+        groups: dict[tuple[int, str, str, float | None], list[EvaluationRow]] = {}
+        for row in evaluations:
+            if row.finished_event is not None and task in (None, row.task) and rung in (None, row.rung):
+                groups.setdefault((row.candidate_id, row.task, row.rung, row.beta), []).append(row)
+        standings = []
+        for (id, task_name, rung_name, beta), rows in groups.items():
+            if id not in candidates:
+                raise CorruptArchive(f"{self.path}: evaluation {rows[0].id} is of no candidate; get a fresh copy of it")
+            status = VerdictStatus(statuses[id]) if id in statuses else None
+            standings.append(_standing(candidates[id], status, task_name, rung_name, beta, rows))
+        return sorted(
+            standings, key=lambda s: (s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0)
+        )
+
+    def same_hash(self, hash: str, as_of: int | None = None) -> int | None:
+        """The earliest candidate whose graph has this canonical hash, if there is one."""
+        sql = "SELECT min(candidate_id) AS id FROM verdict WHERE hash = :hash AND event_id <= :at"
+        found = self._rows(sql, hash=hash, at=self._at(as_of))[0]["id"]
+        return None if found is None else int(found)
+
+    def spending(self) -> Spending:
+        """What proposals and evaluations have cost so far."""
+        with self.consistent():
+            proposals = self.proposals()
+            evaluations = [row for row in self.evaluations() if row.finished_event is not None]
+        answered = [row for row in proposals if row.reply is not None]
+        return Spending(
+            proposals=len(proposals),
+            tokens_in=sum(row.tokens_in or 0 for row in proposals),
+            tokens_out=sum(row.tokens_out or 0 for row in proposals),
+            usd=sum(row.usd or 0.0 for row in proposals),
+            seconds=sum(row.seconds or 0.0 for row in proposals),
+            unpriced=sum(row.usd is None for row in answered),
+            possibly_paid=sum(row.state == ProposalState.LOST for row in proposals),
+            evaluations=len(evaluations),
+            evaluation_seconds=sum(row.seconds or 0.0 for row in evaluations),
+            evaluation_tokens=sum(row.tokens or 0 for row in evaluations),
+        )
+
+    def problems(self) -> list[str]:
+        """What SQLite's own checks find wrong with the file and its references; empty if all is well. Reads all of it."""
+        damage = [str(row[0]) for row in self._rows("PRAGMA integrity_check") if row[0] != "ok"]
+        dangling = [
+            f"row {row['rowid']} of {row['table']} refers to a row of {row['parent']} that is not there"
+            for row in self._rows("PRAGMA foreign_key_check")
+        ]
+        return damage + dangling
+
+    def _at(self, as_of: int | None) -> int:
+        return self._upto if as_of is None else min(as_of, self._upto)
+
+    def _one(self, rows: Sequence[sqlite3.Row], what: str) -> sqlite3.Row:
+        if not rows:
+            raise MissingRow(f"there is no {what} in {self.path}")
+        return rows[0]
+
+    def _rows(self, sql: str, **values: Any) -> list[sqlite3.Row]:
+        with self._turn:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.ProgrammingError as error:
+                raise ArchiveClosed(f"{self.path} is closed here; open it again ({error})") from error
+            except (sqlite3.Error, OverflowError) as error:
+                raise CorruptArchive(
+                    f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
+                    "sqlite3 FILE .recover"
+                ) from error
+
+
+def _standing(
+    candidate: CandidateRow,
+    status: VerdictStatus | None,
+    task: str,
+    rung: str,
+    beta: float | None,
+    evaluations: Sequence[EvaluationRow],
+) -> Standing:
+    scored = [(row.seed, row.fitness) for row in evaluations if row.fitness is not None]
+    fitnesses = tuple(fitness for _, fitness in scored)
+    n = len(scored)
+    return Standing(
+        candidate_id=candidate.id,
+        name=candidate.name,
+        origin=candidate.origin,
+        status=status,
+        task=task,
+        rung=rung,
+        beta=beta,
+        n=n,
+        mean=statistics.fmean(fitnesses) if n else None,
+        standard_error=statistics.stdev(fitnesses) / math.sqrt(n) if n > 1 else None,
+        fitnesses=fitnesses,
+        seeds=tuple(seed for seed, _ in scored),
+        failed=len(evaluations) - n,
+        seconds=math.fsum(row.seconds or 0.0 for row in evaluations),
+    )

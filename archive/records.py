@@ -1,0 +1,282 @@
+"""The rows of an archive as frozen, typed records, and the states that they go through."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Origin(StrEnum):
+    """Where a candidate comes from."""
+
+    SEED = "seed"
+    PROPOSAL = "proposal"
+
+
+class Operator(StrEnum):
+    """What a proposal was asked to do with its references."""
+
+    EXPLORE = "explore"
+    REFINE = "refine"
+    COMBINE = "combine"
+    REPAIR = "repair"
+
+
+class Role(StrEnum):
+    """What a parent was to its child."""
+
+    EXPLORED_FROM = "explored_from"
+    REFINED = "refined"
+    COMBINED = "combined"
+    REPAIRED = "repaired"
+
+
+class ProposalState(StrEnum):
+    """requested -> received | failed | lost, and received -> failed where the reply turned out to be unusable.
+
+    `lost`: requested, and then the process died before a reply was recorded, so it may have been paid for.
+    """
+
+    REQUESTED = "requested"
+    RECEIVED = "received"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class VerdictStatus(StrEnum):
+    """What the sandbox said; `partial`: accepted as far as it was vetted, but not by every test."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    PARTIAL = "partial"
+
+
+class EvaluationState(StrEnum):
+    """queued -> running -> scored | failed; recovery after a crash takes running back to queued."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SCORED = "scored"
+    FAILED = "failed"
+
+
+class EventKind(StrEnum):
+    """The events that the archive itself appends; an engine adds kinds of its own."""
+
+    RUN_CREATED = "run_created"
+    PROPOSAL_REQUESTED = "proposal_requested"
+    PROPOSAL_RECEIVED = "proposal_received"
+    PROPOSAL_FAILED = "proposal_failed"
+    PROPOSAL_LOST = "proposal_lost"
+    CANDIDATE_ADDED = "candidate_added"
+    VERDICT_RECORDED = "verdict_recorded"
+    EVALUATION_QUEUED = "evaluation_queued"
+    EVALUATION_STARTED = "evaluation_started"
+    EVALUATION_SCORED = "evaluation_scored"
+    EVALUATION_FAILED = "evaluation_failed"
+    EVALUATION_REQUEUED = "evaluation_requeued"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """The one run that an archive holds. `identity` is what may not change when the run is resumed."""
+
+    name: str
+    seed: int
+    task: str
+    contract: str
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+    created_at: str = ""
+    """ISO 8601, UTC; filled in by `Archive.create`."""
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One proposed or given loss, as source text."""
+
+    id: int
+    proposal_id: int | None
+    origin: Origin
+    name: str
+    thought: str
+    source: str
+    contract: str
+    event_id: int
+    created_at: str
+
+
+@dataclass(frozen=True)
+class ParentRow:
+    """An edge of the lineage: `child` came from `parent`, the `position`-th of its parents."""
+
+    child: int
+    parent: int
+    role: Role
+    position: int
+
+
+@dataclass(frozen=True)
+class ProposalRow:
+    """One request for a loss, with what it was told, what it answered and what it cost."""
+
+    id: int
+    step: int
+    attempt: int
+    operator: Operator
+    proposer: str
+    model: str | None
+    temperature: float | None
+    template: str
+    references: Any
+    seen_event: int
+    """The last event that the step could see when it chose its references."""
+    state: ProposalState
+    reply: str | None
+    tokens_in: int | None
+    tokens_out: int | None
+    usd: float | None
+    seconds: float | None
+    error: str | None
+    requested_event: int
+    received_event: int | None
+    """The event that recorded the reply, the failure or the loss."""
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """What the sandbox said of a candidate; `graph` is JSON text, to be verified again before it is used."""
+
+    candidate_id: int
+    status: VerdictStatus
+    duplicate_of: int | None
+    duplicate_kind: str | None
+    graph: str | None
+    hash: str | None
+    fingerprint: Any
+    descriptors: Any
+    entry: str | None
+    guarantees: Any
+    milliseconds: float | None
+    event_id: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no earlier candidate is the same loss."""
+        return self.duplicate_of is None
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One remark of the sandbox on a candidate; the `position`-th of its verdict."""
+
+    id: int
+    candidate_id: int
+    position: int
+    rule: str
+    severity: str
+    message: str
+    line: int | None
+    column_number: int | None
+    excerpt: str | None
+    remedy: str | None
+    counterexample: Any
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One training with one seed; `beta` None means the task's own. `fitness` is finite if and only if it is scored."""
+
+    id: int
+    candidate_id: int
+    task: str
+    rung: str
+    seed: int
+    beta: float | None
+    state: EvaluationState
+    fitness: float | None
+    metrics: Mapping[str, float]
+    seconds: float | None
+    tokens: int | None
+    attempts: int
+    """How often it was started."""
+    reason: str | None
+    detail: str | None
+    queued_event: int
+    finished_event: int | None
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """Something that was recorded; ids grow by time, and a row is never changed or removed."""
+
+    id: int
+    at: str
+    kind: str
+    candidate_id: int | None
+    proposal_id: int | None
+    evaluation_id: int | None
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a candidate stands at a rung of a task (and a beta): derived from its evaluations, never stored.
+
+    `mean` is over the seeds that were scored, None where there are none; `standard_error` (of the mean, from the sample
+    standard deviation) is None below two seeds. Units are those of the task's metric.
+    """
+
+    candidate_id: int
+    name: str
+    origin: Origin
+    status: VerdictStatus | None
+    task: str
+    rung: str
+    beta: float | None
+    n: int
+    mean: float | None
+    standard_error: float | None
+    fitnesses: tuple[float, ...]
+    seeds: tuple[int, ...]
+    """The seeds that were scored, in the order of `fitnesses`."""
+    failed: int
+    """How many seeds failed."""
+    seconds: float
+    """Training time of all its finished seeds."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What the proposals cost so far. `unpriced` replies came without a price, `possibly_paid` requests were lost."""
+
+    proposals: int
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    seconds: float
+    unpriced: int
+    possibly_paid: int
+    evaluations: int
+    """Finished evaluations, scored or failed."""
+    evaluation_seconds: float
+    evaluation_tokens: int
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What `Archive.recover` found after a crash, as ids, and what it did about it."""
+
+    requeued: Sequence[int]
+    """Evaluations that were running, and are queued again."""
+    lost: Sequence[int]
+    """Proposals that were requested and whose reply never came: possibly paid for. Now `lost`."""
+    unread: Sequence[int]
+    """Proposals whose reply was received and no candidate made of it yet; left as they are."""
+    unvetted: Sequence[int]
+    """Candidates without a verdict yet; left as they are."""
+
+    def __bool__(self) -> bool:
+        """Whether there was anything to do or to take up again."""
+        return bool(self.requeued or self.lost or self.unread or self.unvetted)

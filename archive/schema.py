@@ -1,0 +1,210 @@
+"""The tables and views of an archive, as the SQL of each version.
+
+Kept as SQL rather than as sqlite-utils calls, since CHECK constraints and deferred foreign keys are part of what the
+archive promises, and since `.schema` in the sqlite3 shell shows the comments. SQL of a released version never changes:
+a change is a new migration.
+"""
+
+APPLICATION_ID = 0x45564F50
+"""`PRAGMA application_id` of an archive: "EVOP" in ASCII."""
+
+TABLES = ("run", "candidate", "parent", "proposal", "verdict", "finding", "evaluation", "event")
+
+TABLES_1 = (
+    """
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    contract TEXT NOT NULL,
+    identity TEXT NOT NULL,  -- JSON: what may not change on resuming
+    config TEXT NOT NULL,    -- JSON: the resolved configuration
+    created_at TEXT NOT NULL,
+    version TEXT NOT NULL    -- of evopo
+)""",
+    # A row of event is written before the row that it is about, hence the deferred keys.
+    """
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,        -- ISO 8601, UTC
+    kind TEXT NOT NULL,
+    candidate_id INTEGER REFERENCES candidate(id) DEFERRABLE INITIALLY DEFERRED,
+    proposal_id INTEGER REFERENCES proposal(id) DEFERRABLE INITIALLY DEFERRED,
+    evaluation_id INTEGER REFERENCES evaluation(id) DEFERRABLE INITIALLY DEFERRED,
+    payload TEXT NOT NULL    -- JSON
+)""",
+    """
+CREATE TABLE proposal (
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    operator TEXT NOT NULL CHECK (operator IN ('explore', 'refine', 'combine', 'repair')),
+    proposer TEXT NOT NULL,
+    model TEXT,
+    temperature REAL,
+    template TEXT NOT NULL,      -- hash of the prompt template
+    "references" TEXT NOT NULL,  -- JSON: what the template was filled with
+    seen_event INTEGER NOT NULL, -- the last event the step could see; 0: none
+    state TEXT NOT NULL CHECK (state IN ('requested', 'received', 'failed', 'lost')),
+    reply BLOB,                  -- zlib
+    tokens_in INTEGER,
+    tokens_out INTEGER,
+    usd REAL,
+    seconds REAL,
+    error TEXT,
+    requested_event INTEGER NOT NULL REFERENCES event(id),
+    received_event INTEGER REFERENCES event(id),
+    UNIQUE (step, attempt),
+    CHECK ((state = 'requested') = (received_event IS NULL)),
+    CHECK (state <> 'received' OR reply IS NOT NULL)
+)""",
+    """
+CREATE TABLE candidate (
+    id INTEGER PRIMARY KEY,
+    proposal_id INTEGER UNIQUE REFERENCES proposal(id),
+    origin TEXT NOT NULL CHECK (origin IN ('seed', 'proposal')),
+    name TEXT NOT NULL,
+    thought TEXT NOT NULL,
+    source TEXT NOT NULL,
+    contract TEXT NOT NULL,
+    event_id INTEGER NOT NULL REFERENCES event(id),
+    created_at TEXT NOT NULL,
+    CHECK ((origin = 'proposal') = (proposal_id IS NOT NULL))
+)""",
+    """
+CREATE TABLE parent (
+    child INTEGER NOT NULL REFERENCES candidate(id),
+    parent INTEGER NOT NULL REFERENCES candidate(id),
+    role TEXT NOT NULL CHECK (role IN ('explored_from', 'refined', 'combined', 'repaired')),
+    position INTEGER NOT NULL,
+    PRIMARY KEY (child, position),
+    CHECK (parent < child)       -- so the lineage has no cycles
+)""",
+    """
+CREATE TABLE verdict (
+    candidate_id INTEGER PRIMARY KEY REFERENCES candidate(id),
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'refused', 'partial')),
+    duplicate_of INTEGER REFERENCES candidate(id),
+    duplicate_kind TEXT,
+    graph TEXT,                  -- JSON of the loss graph
+    hash TEXT,
+    fingerprint TEXT,            -- JSON
+    descriptors TEXT,            -- JSON
+    entry TEXT,                  -- name of the function that was traced
+    guarantees TEXT,             -- JSON
+    milliseconds REAL,
+    details TEXT NOT NULL,       -- JSON: whatever else the verdict said
+    event_id INTEGER NOT NULL REFERENCES event(id)
+)""",
+    """
+CREATE TABLE finding (
+    id INTEGER PRIMARY KEY,
+    candidate_id INTEGER NOT NULL REFERENCES verdict(candidate_id),
+    position INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    message TEXT NOT NULL,
+    line INTEGER,
+    column_number INTEGER,
+    excerpt TEXT,
+    remedy TEXT,
+    counterexample TEXT,         -- JSON
+    UNIQUE (candidate_id, position)
+)""",
+    """
+CREATE TABLE evaluation (
+    id INTEGER PRIMARY KEY,
+    candidate_id INTEGER NOT NULL REFERENCES candidate(id),
+    task TEXT NOT NULL,
+    rung TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    beta REAL,                   -- NULL: the task's own
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'scored', 'failed')),
+    fitness REAL,                -- finite, or NULL
+    metrics TEXT NOT NULL,       -- JSON; non-finite numbers as the strings "nan", "inf", "-inf"
+    seconds REAL,
+    tokens INTEGER,
+    attempts INTEGER NOT NULL,
+    reason TEXT,
+    detail TEXT,
+    queued_event INTEGER NOT NULL REFERENCES event(id),
+    finished_event INTEGER REFERENCES event(id),
+    CHECK ((state = 'scored') = (fitness IS NOT NULL)),
+    CHECK ((state = 'failed') = (reason IS NOT NULL)),
+    CHECK ((state IN ('scored', 'failed')) = (finished_event IS NOT NULL))
+)""",
+)
+
+INDEXES_1 = (
+    # NULLs are distinct to UNIQUE, and two evaluations at the task's own beta are not.
+    "CREATE UNIQUE INDEX evaluation_once ON evaluation (candidate_id, task, rung, seed, coalesce(beta, 'task'))",
+    "CREATE INDEX evaluation_state ON evaluation (state)",
+    "CREATE INDEX verdict_hash ON verdict (hash)",
+    "CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of)",
+    "CREATE INDEX parent_parent ON parent (parent)",
+    "CREATE INDEX proposal_state ON proposal (state)",
+    "CREATE INDEX event_candidate ON event (candidate_id)",
+    "CREATE INDEX event_proposal ON event (proposal_id)",
+    "CREATE INDEX event_evaluation ON event (evaluation_id)",
+)
+
+VIEWS_1 = (
+    # SQLite has sqrt() only if it was compiled with it, and a view must work in everybody's SQLite: hence Newton's
+    # iteration, which falls until it has converged.
+    """
+CREATE VIEW leaderboard AS
+WITH RECURSIVE
+    score AS (
+        SELECT candidate_id, task, rung, beta, count(fitness) AS seeds, avg(fitness) AS mean,
+               sum(state = 'failed') AS failed_seeds, sum(seconds) AS seconds
+        FROM evaluation WHERE state IN ('scored', 'failed') GROUP BY candidate_id, task, rung, beta
+    ),
+    spread AS (
+        SELECT s.candidate_id, s.task, s.rung, s.beta, sum((e.fitness - s.mean) * (e.fitness - s.mean))
+               / (s.seeds - 1) / s.seeds AS variance
+        FROM score AS s JOIN evaluation AS e ON e.candidate_id = s.candidate_id AND e.task = s.task
+               AND e.rung = s.rung AND e.beta IS s.beta AND e.state = 'scored'
+        WHERE s.seeds > 1 GROUP BY s.candidate_id, s.task, s.rung, s.beta
+    ),
+    newton AS (
+        SELECT candidate_id, task, rung, beta, variance, max(variance, 1.0) AS root FROM spread WHERE variance > 0
+        UNION ALL
+        SELECT candidate_id, task, rung, beta, variance, (root + variance / root) / 2 FROM newton
+        WHERE (root + variance / root) / 2 < root
+    ),
+    deviation AS (
+        SELECT candidate_id, task, rung, beta, min(root) AS standard_error FROM newton
+        GROUP BY candidate_id, task, rung, beta
+        UNION ALL
+        SELECT candidate_id, task, rung, beta, 0.0 FROM spread WHERE variance = 0
+    )
+SELECT rank() OVER (PARTITION BY s.task, s.rung ORDER BY s.mean IS NULL, s.mean DESC) AS place,
+       s.task, s.rung, s.beta, c.id AS candidate, c.name, s.mean AS fitness, d.standard_error, s.seeds, s.failed_seeds,
+       s.seconds, v.status, c.origin, p.operator, p.model, c.thought
+FROM score AS s
+JOIN candidate AS c ON c.id = s.candidate_id
+LEFT JOIN deviation AS d ON d.candidate_id = s.candidate_id AND d.task = s.task AND d.rung = s.rung AND d.beta IS s.beta
+LEFT JOIN verdict AS v ON v.candidate_id = c.id
+LEFT JOIN proposal AS p ON p.id = c.proposal_id
+ORDER BY s.task, s.rung, place, c.id""",
+    """
+CREATE VIEW lineage AS
+SELECT c.id AS candidate, c.name, v.status, v.duplicate_of, c.origin, p.operator, p.model, p.step,
+       e.position, e.role, e.parent, parent_candidate.name AS parent_name
+FROM candidate AS c
+LEFT JOIN parent AS e ON e.child = c.id
+LEFT JOIN candidate AS parent_candidate ON parent_candidate.id = e.parent
+LEFT JOIN verdict AS v ON v.candidate_id = c.id
+LEFT JOIN proposal AS p ON p.id = c.proposal_id
+ORDER BY c.id, e.position""",
+    """
+CREATE VIEW refusals AS
+SELECT f.candidate_id AS candidate, c.name, v.status, f.rule, f.message, f.line, f.excerpt, f.remedy, f.counterexample,
+       f.severity, p.operator, p.model, p.step
+FROM finding AS f
+JOIN verdict AS v ON v.candidate_id = f.candidate_id AND v.status <> 'accepted'
+JOIN candidate AS c ON c.id = f.candidate_id
+LEFT JOIN proposal AS p ON p.id = c.proposal_id
+ORDER BY f.candidate_id, f.position""",
+)

@@ -1,0 +1,115 @@
+"""How values cross into SQLite and back: the one policy for non-finite numbers, text and JSON.
+
+Non-finite numbers (NaN, +inf, -inf)
+    * `evaluation.fitness` is NULL unless it is a finite number. A score that is not finite is recorded as a *failed*
+      evaluation with the reason `not_finite` and the value in its detail, so that no mean ever contains one.
+    * In JSON columns they are the strings "nan", "inf" and "-inf" (JSON has no such numbers, and what Python writes for
+      them, `NaN`, is refused by SQLite's own JSON functions). `metrics` holds numbers only, so there they are turned back;
+      elsewhere they are read as these strings, and `number` turns one back.
+    * In other numeric columns (usd, seconds, milliseconds) they become NULL: unknown.
+Missing
+    * A metric whose value is None is left out. NULL in a column means "not known" or "not yet".
+Text
+    * Lone surrogates, which a JSON reply may contain and UTF-8 cannot, are stored as their escape (`\\ud800`). Inside a
+      JSON column that escape is read back as the surrogate that it was.
+"""
+
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from archive.errors import CorruptArchive
+
+NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+LONGEST_REPLY = 16 * 2**20
+"""Bytes of an uncompressed reply that a reader accepts; a foreign archive may hold a compression bomb."""
+
+
+def number(value: Any) -> float:
+    """The float that `value`, a number or one of the strings "nan", "inf", "-inf", stands for; else ValueError."""
+    if isinstance(value, str):
+        if value not in NON_FINITE:
+            raise ValueError(f"expected a number or one of {sorted(NON_FINITE)}, got {value!r}")
+        return NON_FINITE[value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number, got {value!r}")
+    return float(value)
+
+
+def finite_or_null(value: float | None) -> float | None:
+    """`value`, or None where it is not finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def storable_text(text: str) -> str:
+    """`text` with lone surrogates written as escapes, so that it can be stored as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def dump_json(value: Any) -> str:
+    """JSON text of plain Python data (also NumPy scalars), non-finite numbers as strings; TypeError for other objects."""
+    return storable_text(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+def dump_metrics(metrics: Mapping[str, float | None]) -> str:
+    """JSON text of named numbers; those that are None are left out."""
+    present = {name: value for name, value in metrics.items() if value is not None}
+    return dump_json({name: float(value) for name, value in present.items()})
+
+
+def load_json(text: str | None, where: str) -> Any:
+    """The value of a JSON column, None for NULL; CorruptArchive (naming `where`) if it is not JSON."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CorruptArchive(f"{where} should hold JSON: {error}") from error
+
+
+def load_metrics(text: str | None, where: str) -> dict[str, float]:
+    """The named numbers of a metrics column; CorruptArchive if there is anything else in it."""
+    value = load_json(text, where)
+    if value is None:
+        return {}
+    try:
+        return {name: number(entry) for name, entry in value.items()}
+    except (AttributeError, ValueError, OverflowError) as error:
+        raise CorruptArchive(f"{where} should hold named numbers: {error}") from error
+
+
+def compress(text: str) -> bytes:
+    """`text` as zlib-compressed UTF-8; lone surrogates survive."""
+    return zlib.compress(text.encode("utf-8", "surrogatepass"))
+
+
+def decompress(blob: bytes | None, where: str) -> str | None:
+    """The text that `compress` was given; CorruptArchive if it is not one, or longer than `LONGEST_REPLY`."""
+    if blob is None:
+        return None
+    try:
+        stream = zlib.decompressobj()
+        raw = stream.decompress(blob, LONGEST_REPLY)
+        if not stream.eof:
+            raise CorruptArchive(f"{where} should hold at most {LONGEST_REPLY} bytes of complete zlib data")
+        return raw.decode("utf-8", "surrogatepass")
+    except (TypeError, zlib.error, UnicodeDecodeError) as error:
+        raise CorruptArchive(f"{where} should hold zlib-compressed UTF-8: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        return _plain(value.item())
+    raise TypeError(f"expected plain data for a JSON column, got {type(value).__name__}; convert it first")

@@ -1,0 +1,296 @@
+"""What the writer records, in which states, and what it refuses."""
+
+import math
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from archive.errors import (
+    ArchiveClosed,
+    ArchiveExists,
+    ArchiveNotFound,
+    MissingRow,
+    NewerArchive,
+    NotAnArchive,
+    WrongState,
+)
+from archive.query import Reader
+from archive.records import EvaluationState, ProposalState, RunRow
+from archive.store import NOT_FINITE, Archive
+
+
+def test_the_run_is_read_back_as_it_was_given(reader, run):
+    got = reader.run()
+    assert (got.name, got.seed, got.task, got.contract) == (run.name, run.seed, run.task, run.contract)
+    assert got.identity == run.identity and got.config == run.config and got.version == run.version
+    assert got.created_at.endswith("+00:00")
+
+
+def test_creating_over_a_file_is_refused_and_leaves_it(path, run):
+    path.write_text("mine")
+    with pytest.raises(ArchiveExists, match="exists already"):
+        Archive.create(path, run)
+    assert path.read_text() == "mine"
+    assert not path.with_name("archive.db.lock").exists()
+
+
+def test_a_creation_that_was_cut_off_can_be_repeated(path, run):
+    path.with_name("archive.db.creating").write_bytes(b"half a page")
+    path.with_name("archive.db-wal").write_bytes(b"log of an archive that was removed")
+    Archive.create(path, run).close()
+    with Reader.open(path) as reader:
+        assert reader.problems() == []
+    assert sorted(p.name for p in path.parent.iterdir() if "creating" in p.name) == []
+
+
+def test_opening_nothing_says_so(path):
+    with pytest.raises(ArchiveNotFound, match="no archive at"):
+        Archive.open(path)
+
+
+def test_a_write_to_something_that_is_no_database_is_refused(path):
+    path.write_bytes(b"not a database, but long enough to have a header " * 40)
+    with pytest.raises(NotAnArchive, match="not an SQLite database"):
+        Archive.open(path)
+
+
+def test_another_programs_database_is_refused_and_left_alone(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE candidate (id)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(NotAnArchive, match="not an evopo archive"):
+        Archive.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_archive_is_refused(path, archive):
+    archive.close()
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('evopo.archive', 'm999_future', '2030')"
+    )
+    connection.commit()
+    connection.close()
+    with pytest.raises(NewerArchive, match="m999_future"):
+        Archive.open(path)
+    with pytest.raises(NewerArchive, match="pip install -U evopo"):
+        Reader.open(path)
+
+
+def test_every_write_appends_its_event(write, archive, reader):
+    parent = write.seed()
+    child = write.child(0, parent)
+    archive.record_verdict(
+        child, {"status": "refused", "findings": [{"rule": "SBX1", "severity": "refuse", "message": "m"}]}
+    )
+    write.score(parent, 0.5)
+    failed = archive.queue_evaluation(parent, "sentiment", "full", 7)
+    archive.fail_evaluation(failed, "diverged", "loss is NaN at step 3")
+    archive.fail_proposal(write.request(1), "timeout")
+    archive.lose_proposal(write.request(2))
+    archive.event("budget_changed", {"usd": 3})
+    assert [event.kind for event in reader.events()] == [
+        "run_created",
+        "candidate_added",
+        "verdict_recorded",
+        "proposal_requested",
+        "proposal_received",
+        "candidate_added",
+        "verdict_recorded",
+        "evaluation_queued",
+        "evaluation_started",
+        "evaluation_scored",
+        "evaluation_queued",
+        "evaluation_failed",
+        "proposal_requested",
+        "proposal_failed",
+        "proposal_requested",
+        "proposal_lost",
+        "budget_changed",
+    ]
+    assert archive.last_event() == reader.last_event() == len(reader.events())
+    assert reader.events(after=16)[0].payload == {"usd": 3}
+    assert reader.problems() == []
+
+
+def test_a_write_that_fails_leaves_no_event(archive, reader, write):
+    write.seed()
+    before = archive.last_event()
+    with pytest.raises(MissingRow):
+        archive.add_candidate("seed", "x", "", "", "preference", parents=[(99, "refined")])
+    with pytest.raises(MissingRow):
+        archive.record_verdict(99, {"status": "accepted"})
+    with pytest.raises(MissingRow):
+        archive.queue_evaluation(99, "sentiment", "full", 0)
+    with pytest.raises(MissingRow, match="no evaluation 99"):
+        archive.start_evaluation(99)
+    with pytest.raises(ValueError, match="bribe"):
+        archive.record_verdict(1, {"status": "bribe"})
+    with pytest.raises(TypeError, match="plain data"):
+        archive.event("odd", object())
+    assert archive.last_event() == before
+    assert len(reader.candidates()) == 1
+
+
+def test_a_proposal_goes_through_its_states_once(archive, write, reader):
+    proposal = write.request(0)
+    archive.receive_proposal(proposal, "reply", 10, 20, 0.5, 1.0)
+    with pytest.raises(WrongState, match="should be requested, but it is received"):
+        archive.receive_proposal(proposal, "again")
+    with pytest.raises(WrongState):
+        archive.lose_proposal(proposal)
+    archive.fail_proposal(proposal, "no code in the reply")
+    row = reader.proposal(proposal)
+    assert (row.state, row.reply, row.usd, row.error) == (ProposalState.FAILED, "reply", 0.5, "no code in the reply")
+    with pytest.raises(WrongState, match="already"):
+        write.request(0)
+
+
+def test_one_proposal_gives_one_candidate_and_only_when_received(archive, write):
+    proposal = write.request(0)
+    with pytest.raises(WrongState, match="should be received"):
+        archive.add_candidate("proposal", "a", "", "", "preference", proposal)
+    archive.receive_proposal(proposal, "reply")
+    archive.add_candidate("proposal", "a", "", "", "preference", proposal)
+    with pytest.raises(WrongState, match="already"):
+        archive.add_candidate("proposal", "b", "", "", "preference", proposal)
+
+
+def test_a_second_verdict_is_refused(archive, write):
+    candidate = write.seed()
+    with pytest.raises(WrongState, match="already"):
+        archive.record_verdict(candidate, {"status": "refused"})
+
+
+def test_asking_twice_for_an_evaluation_is_asking_once(archive, write, reader):
+    candidate = write.seed()
+    first = archive.queue_evaluation(candidate, "sentiment", "full", 0)
+    events = archive.last_event()
+    assert archive.queue_evaluation(candidate, "sentiment", "full", 0) == first
+    assert archive.last_event() == events
+    assert archive.queue_evaluation(candidate, "sentiment", "full", 0, beta=0.2) != first
+    assert len(reader.evaluations(candidate)) == 2
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, math.inf])
+def test_a_beta_that_is_no_temperature_is_refused(archive, write, beta):
+    candidate = write.seed()
+    with pytest.raises(ValueError, match="positive, finite beta"):
+        archive.queue_evaluation(candidate, "sentiment", "full", 0, beta)
+
+
+def test_a_finished_evaluation_stays_finished(archive, write):
+    evaluation = write.score(write.seed(), 0.5)
+    with pytest.raises(WrongState, match="it is scored"):
+        archive.score_evaluation(evaluation, 0.6)
+    with pytest.raises(WrongState, match="it is scored"):
+        archive.start_evaluation(evaluation)
+
+
+@pytest.mark.parametrize("fitness", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_a_failure(archive, write, reader, fitness):
+    evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
+    assert archive.score_evaluation(evaluation, fitness, {"kl": 3.0}) is EvaluationState.FAILED
+    row = reader.evaluation(evaluation)
+    assert (row.state, row.fitness, row.reason, row.metrics) == (EvaluationState.FAILED, None, NOT_FINITE, {"kl": 3.0})
+    assert str(fitness) in (row.detail or "")
+
+
+def test_recovery_requeues_what_ran_and_reports_what_may_have_been_paid(path, archive, write):
+    parent = write.seed()
+    running = archive.queue_evaluation(parent, "sentiment", "full", 0)
+    archive.start_evaluation(running)
+    queued = archive.queue_evaluation(parent, "sentiment", "full", 1)
+    done = write.score(parent, 0.4, seed=2)
+    unvetted = write.child(0, parent)
+    lost = write.request(1)
+    unread = write.request(2)
+    archive.receive_proposal(unread, "reply", usd=0.02)
+    archive.close()
+
+    with Archive.open(path) as again, Reader.open(path) as reader:
+        assert reader.evaluation(running).state == EvaluationState.RUNNING, "opening changes nothing"
+        found = again.recover()
+        assert (found.requeued, found.lost, found.unread, found.unvetted) == (
+            (running,),
+            (lost,),
+            (unread,),
+            (unvetted,),
+        )
+        assert found
+        states = [reader.evaluation(id).state for id in (running, queued, done)]
+        assert states == [EvaluationState.QUEUED, EvaluationState.QUEUED, EvaluationState.SCORED]
+        assert reader.proposal(lost).state == ProposalState.LOST
+        assert reader.spending().possibly_paid == 1
+        repeated = again.recover()
+        assert (repeated.requeued, repeated.lost) == ((), ())
+        again.start_evaluation(running)
+        assert reader.evaluation(running).attempts == 2
+
+
+def test_a_clean_archive_needs_no_recovery(archive, write):
+    write.score(write.seed(), 0.5)
+    assert not archive.recover()
+
+
+def test_many_threads_may_write(archive, reader):
+    def work(thread: int) -> None:
+        for i in range(20):
+            candidate = archive.add_candidate("seed", f"t{thread}-{i}", "", "source", "preference")
+            archive.record_verdict(candidate, {"status": "accepted"})
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({row.name for row in reader.candidates()}) == 120
+    assert [event.id for event in reader.events()] == list(range(1, 242))
+    for row in reader.candidates():
+        assert reader.verdict(row.id) is not None
+
+
+def test_a_closed_archive_takes_no_writes(archive):
+    archive.close()
+    archive.close()
+    with pytest.raises(ArchiveClosed, match="open it again"):
+        archive.event("late")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_neither_write_nor_release(archive):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            archive.event("from the child")
+        except ArchiveClosed:
+            archive.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert archive.path.with_name("archive.db.lock").exists()
+    archive.event("from the parent")
+
+
+def test_commits_are_synced_and_logged(archive):
+    connection = archive._connection
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert connection.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+
+
+def test_an_archive_is_one_file_after_closing(archive, write, path):
+    write.seed()
+    archive.close()
+    assert [p.name for p in path.parent.iterdir()] == ["archive.db"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path, run: RunRow):
+    with pytest.raises(Exception, match="does not exist; create it first"):
+        Archive.create(tmp_path / "no" / "archive.db", run)
