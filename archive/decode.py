@@ -220,7 +220,7 @@ def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -
             }
             for finding in findings
         ],
-        "graph": cells.json("graph"),
+        "graph": verdict.graph,
         "hash": verdict.hash,
         "fingerprint": verdict.fingerprint,
         "descriptors": verdict.descriptors,

@@ -44,7 +44,7 @@ class ProposalState(StrEnum):
 
 
 class VerdictStatus(StrEnum):
-    """What the sandbox said; `partial`: accepted as far as it was vetted, but not by every test."""
+    """What the sandbox said; `partial`: nothing was refused, but not every test was asked for."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"

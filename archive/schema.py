@@ -200,11 +200,12 @@ LEFT JOIN proposal AS p ON p.id = c.proposal_id
 ORDER BY c.id, e.position""",
     """
 CREATE VIEW refusals AS
-SELECT f.candidate_id AS candidate, c.name, v.status, f.rule, f.message, f.line, f.excerpt, f.remedy, f.counterexample,
-       f.severity, p.operator, p.model, p.step
+SELECT f.candidate_id AS candidate, c.name, f.rule, f.message, f.line, f.excerpt, f.remedy, f.counterexample,
+       p.operator, p.model, p.step
 FROM finding AS f
-JOIN verdict AS v ON v.candidate_id = f.candidate_id AND v.status <> 'accepted'
+JOIN verdict AS v ON v.candidate_id = f.candidate_id AND v.status = 'refused'
 JOIN candidate AS c ON c.id = f.candidate_id
 LEFT JOIN proposal AS p ON p.id = c.proposal_id
+WHERE f.severity = 'refuse'
 ORDER BY f.candidate_id, f.position""",
 )

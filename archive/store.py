@@ -99,10 +99,6 @@ class Archive:
             with reported(place):
                 return cls(place, _opened(place), lock)
         except BaseException:
-                    connection.close()
-                    raise
-                return cls(place, connection, lock)
-        except BaseException:
             lock.release()
             raise
 
