@@ -33,6 +33,8 @@ class Paired:
     """
 
     seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    """By seed, in the order of `seeds`."""
     difference: float
     deviation: float | None
     standard_error: float | None
@@ -97,7 +99,7 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float], fallback: Poo
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     if not seeds:
         return None
-    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    differences = tuple(ours[seed] - theirs[seed] for seed in seeds)
     middle = mean(differences)
     spread = deviation(differences)
     borrowed = False
@@ -105,11 +107,11 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float], fallback: Poo
     # Equal differences are a coarse metric or chance, not certainty: their own error of zero would prove anything.
     if not spread:
         if fallback is None:
-            return Paired(seeds, middle, spread, None, None, None)
+            return Paired(seeds, differences, middle, spread, None, None, None)
         spread, freedom, borrowed = fallback.deviation, fallback.freedom, True
     error = spread / math.sqrt(len(seeds))
     p_value = 2 * student_cdf(-abs(middle) / error, freedom)
-    return Paired(seeds, middle, spread, error, freedom, p_value, borrowed)
+    return Paired(seeds, differences, middle, spread, error, freedom, p_value, borrowed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,0 +1,143 @@
+"""Losses against the yardstick, at the rung and on the seeds that may decide: what every claim of a report rests on.
+
+Candidates share their seeds (common random numbers), so differences are taken seed by seed. The final's fresh seeds chose
+nobody; where the archive names them, they alone decide. The rung is the highest one at which the yardstick and a proposal
+both have scores. Where a loss was trained with several betas, each is an arm of its own: the yardstick stands with its
+best, and all arms of the proposals count as comparisons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from analysis import stats
+from analysis.snapshot import Arm, Snapshot
+from archive.records import Origin
+
+FINAL = "final"
+"""Kind of the event that names what decides: payload {"rung": name, "seeds": [seed, ...]}."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the yardstick's. `adjusted` is Holm's p over the family of finalists, None outside of it."""
+
+    arm: Arm
+    scores: Mapping[int, float]
+    """Fitness by seed, of the seeds that decide."""
+    paired: stats.Paired
+    adjusted: float | None = None
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the difference is past the noise."""
+        return self.adjusted is not None and self.adjusted < stats.SIGNIFICANCE
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All comparisons at the deciding rung, best mean difference first."""
+
+    rung: str
+    fresh: bool
+    """Whether the seeds are those of the final, which selected nobody."""
+    yardstick: Arm
+    yardstick_scores: Mapping[int, float]
+    comparisons: tuple[Comparison, ...]
+    finalists: tuple[Comparison, ...]
+    """The proposals that share most seeds with the yardstick: the family that Holm corrects over."""
+    smallest_detectable: float | None
+    """The smallest true difference that the best finalist's comparison would have seen (power 0.8)."""
+
+    @property
+    def best(self) -> Comparison | None:
+        """The finalist with the highest mean difference."""
+        return self.finalists[0] if self.finalists else None
+
+
+def decide(snapshot: Snapshot) -> Decision | None:
+    """The comparisons that may decide; None while no proposal and the yardstick have a seed in common."""
+    for stage in _stages(snapshot):
+        comparisons = stage.comparisons()
+        if any(_is_proposal(snapshot, c.arm) for c in comparisons):
+            return _decision(snapshot, stage, comparisons)
+    return None
+
+
+def at_rung(snapshot: Snapshot, rung: str) -> tuple[Comparison, ...]:
+    """Every arm of a rung against the yardstick over all shared seeds, best first; empty without a scored yardstick."""
+    return _Stage.of(snapshot, rung).comparisons()
+
+
+def best_arm(arms: Mapping[Arm, Mapping[int, float]]) -> Arm | None:
+    """The arm with the highest mean fitness, the first of equals; None without arms."""
+    return max(arms, key=lambda arm: stats.mean(list(arms[arm].values())), default=None)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What was measured at a rung, on all seeds or on the final's alone (then `fresh`)."""
+
+    rung: str
+    fresh: bool
+    arms: Mapping[Arm, Mapping[int, float]]
+    reference: Arm | None
+    """The yardstick's best arm."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, rung: str, seeds: frozenset[int] | None = None) -> _Stage:
+        arms = {
+            arm: {seed: fitness for seed, fitness in scores.items() if seeds is None or seed in seeds}
+            for arm, scores in snapshot.scores.items()
+            if arm.rung == rung
+        }
+        scored = {arm: scores for arm, scores in arms.items() if scores}
+        yardstick = snapshot.yardstick.id if snapshot.yardstick else None
+        own = {arm: scores for arm, scores in scored.items() if arm.candidate == yardstick}
+        return cls(rung, seeds is not None, scored, best_arm(own))
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        if self.reference is None:
+            return ()
+        theirs = self.arms[self.reference]
+        others = {arm: ours for arm, ours in self.arms.items() if arm.candidate != self.reference.candidate}
+        # A lone seed has no deviation of its own: it borrows that of the other comparisons at this rung.
+        pool = stats.pool([pair.differences for ours in others.values() if (pair := stats.paired(ours, theirs))])
+        found = [Comparison(arm, ours, p) for arm, ours in others.items() if (p := stats.paired(ours, theirs, pool))]
+        return tuple(sorted(found, key=lambda c: (-c.paired.difference, c.arm.candidate)))
+
+
+def _stages(snapshot: Snapshot) -> Iterator[_Stage]:
+    """What may decide, the most telling first."""
+    for event in reversed(snapshot.events):
+        if event.kind == FINAL and isinstance(event.payload, Mapping):
+            yield _Stage.of(snapshot, str(event.payload.get("rung")), frozenset(event.payload.get("seeds", ())))
+            break
+    for rung in reversed(snapshot.rungs):
+        yield _Stage.of(snapshot, rung)
+
+
+def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, ...]) -> Decision:
+    assert stage.reference is not None
+    proposals = [c for c in comparisons if _is_proposal(snapshot, c.arm)]
+    most = max(len(c.paired.seeds) for c in proposals)
+    family = [c for c in proposals if len(c.paired.seeds) == most]
+    # Without any deviation to go by, nothing can be told apart.
+    p_values = [1.0 if c.paired.p_value is None else c.paired.p_value for c in family]
+    adjusted = {c.arm: p for c, p in zip(family, stats.holm(p_values), strict=True)}
+    judged = tuple(replace(c, adjusted=adjusted.get(c.arm)) for c in comparisons)
+    finalists = tuple(c for c in judged if c.adjusted is not None)
+    pair = finalists[0].paired
+    detectable = None
+    if pair.standard_error is not None and pair.freedom is not None:
+        spread = pair.standard_error * math.sqrt(most)
+        detectable = stats.smallest_detectable(spread, most, pair.freedom, comparisons=len(finalists))
+    return Decision(
+        stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], judged, finalists, detectable
+    )
+
+
+def _is_proposal(snapshot: Snapshot, arm: Arm) -> bool:
+    return snapshot.candidates[arm.candidate].origin is Origin.PROPOSAL

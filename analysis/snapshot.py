@@ -1,0 +1,156 @@
+"""Everything that an analysis reads of an archive, read once and from one moment, with the questions all of them ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from archive.query import Reader
+from archive.records import (
+    CandidateRow,
+    EvaluationRow,
+    EvaluationState,
+    EventRow,
+    FindingRow,
+    Origin,
+    ParentRow,
+    ProposalRow,
+    RunRow,
+    Spending,
+    VerdictRow,
+    VerdictStatus,
+)
+from sandbox.graph import GraphError, LossGraph
+
+
+class Status(StrEnum):
+    """How far a candidate has come; the first one that holds, in this order."""
+
+    REFUSED = "refused"
+    """The sandbox refused it."""
+    DUPLICATE = "duplicate"
+    """It is the same loss as an earlier candidate, and was not trained."""
+    SCORED = "scored"
+    """At least one training gave a score."""
+    FAILED = "failed"
+    """Every training that ended gave none."""
+    ACCEPTED = "accepted"
+    """It passed the sandbox; no training has ended yet."""
+    UNVETTED = "unvetted"
+    """The sandbox has not said anything yet."""
+
+
+@dataclass(frozen=True, order=True)
+class Arm:
+    """One loss trained in one way: what the seeds of a comparison are repeats of. `beta` None is the task's own."""
+
+    candidate: int
+    rung: str
+    beta: float | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The rows of an archive, by id where they have one."""
+
+    run: RunRow
+    candidates: Mapping[int, CandidateRow]
+    parents: Mapping[int, tuple[ParentRow, ...]]
+    """By child, in order of position; children without parents are left out."""
+    verdicts: Mapping[int, VerdictRow]
+    findings: Mapping[int, tuple[FindingRow, ...]]
+    proposals: Mapping[int, ProposalRow]
+    evaluations: tuple[EvaluationRow, ...]
+    """Of the run's own task, in order of their ids."""
+    events: tuple[EventRow, ...]
+    spending: Spending
+
+    @classmethod
+    def of(cls, reader: Reader) -> Snapshot:
+        """Read it all. Raises ArchiveError."""
+        with reader.consistent():
+            run = reader.run()
+            parents: dict[int, tuple[ParentRow, ...]] = {}
+            for edge in reader.lineage():
+                parents[edge.child] = (*parents.get(edge.child, ()), edge)
+            findings: dict[int, tuple[FindingRow, ...]] = {}
+            for finding in reader.findings():
+                findings[finding.candidate_id] = (*findings.get(finding.candidate_id, ()), finding)
+            return cls(
+                run=run,
+                candidates={row.id: row for row in reader.candidates()},
+                parents=parents,
+                verdicts={row.candidate_id: row for row in reader.verdicts()},
+                findings=findings,
+                proposals={row.id: row for row in reader.proposals()},
+                evaluations=tuple(row for row in reader.evaluations() if row.task == run.task),
+                events=tuple(reader.events()),
+                spending=reader.spending(),
+            )
+
+    @cached_property
+    def scores(self) -> Mapping[Arm, Mapping[int, float]]:
+        """Fitness by seed of every arm that was scored, in order of its first evaluation."""
+        arms: dict[Arm, dict[int, float]] = {}
+        for row in self.evaluations:
+            if row.fitness is not None:
+                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta), {})[row.seed] = row.fitness
+        return arms
+
+    @cached_property
+    def rungs(self) -> tuple[str, ...]:
+        """The rungs of fidelity, cheapest first: a candidate climbs, so a rung's first evaluation is queued after the last
+        rung's."""
+        return tuple(dict.fromkeys(row.rung for row in sorted(self.evaluations, key=lambda row: row.queued_event)))
+
+    @cached_property
+    def seeds(self) -> tuple[CandidateRow, ...]:
+        """The losses that the run started from."""
+        return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
+
+    @cached_property
+    def yardstick(self) -> CandidateRow | None:
+        """The loss that others are measured against: the seed called `dpo`, else the first seed."""
+        return next((row for row in self.seeds if row.name == "dpo"), self.seeds[0] if self.seeds else None)
+
+    def status(self, candidate: int) -> Status:
+        """How far a candidate has come."""
+        verdict = self.verdicts.get(candidate)
+        if verdict is None:
+            return Status.UNVETTED
+        if verdict.status is VerdictStatus.REFUSED:
+            return Status.REFUSED
+        if verdict.duplicate_of is not None:
+            return Status.DUPLICATE
+        states = self._states.get(candidate, frozenset())
+        if EvaluationState.SCORED in states:
+            return Status.SCORED
+        return Status.FAILED if states == {EvaluationState.FAILED} else Status.ACCEPTED
+
+    def step(self, candidate: int) -> int:
+        """The step that proposed a candidate; 0 for the losses the run started from."""
+        proposal = self.proposals.get(self.candidates[candidate].proposal_id or 0)
+        return proposal.step if proposal else 0
+
+    def arms(self, candidate: int, rung: str) -> dict[Arm, Mapping[int, float]]:
+        """The scores of a candidate at a rung, by arm."""
+        return {arm: scores for arm, scores in self.scores.items() if (arm.candidate, arm.rung) == (candidate, rung)}
+
+    def graph(self, candidate: int) -> LossGraph | None:
+        """The candidate's graph, verified again; None where it has none, or one that may not be used."""
+        verdict = self.verdicts.get(candidate)
+        if verdict is None or verdict.graph is None:
+            return None
+        try:
+            return LossGraph.from_json(verdict.graph)
+        except GraphError:
+            return None
+
+    @cached_property
+    def _states(self) -> Mapping[int, frozenset[EvaluationState]]:
+        states: dict[int, frozenset[EvaluationState]] = {}
+        for row in self.evaluations:
+            states[row.candidate_id] = states.get(row.candidate_id, frozenset()) | {row.state}
+        return states
