@@ -153,6 +153,20 @@ class LLMError(Exception):
         """Whether the endpoint may have charged for it."""
         return self.kind.possibly_paid
 
+    @property
+    def record(self) -> str:
+        """The failure as one line for the archive, from which `from_record` makes it again."""
+        return f"{self.kind.value}: {self.message} | {self.remedy}"
+
+    @classmethod
+    def from_record(cls, text: str) -> LLMError:
+        """The failure that `record` described; of kind MALFORMED where the text names none."""
+        kind, _, rest = text.partition(": ")
+        if kind not in set(ErrorKind):
+            return cls(ErrorKind.MALFORMED, text, "")
+        message, _, remedy = rest.rpartition(" | ")
+        return cls(ErrorKind(kind), message, remedy)
+
     @classmethod
     def at(
         cls,
