@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from archive.errors import CorruptArchive
 from archive.records import (
@@ -109,6 +109,22 @@ class _Cells:
         return decompress(self.raw(column), self.where(column))
 
 
+class Brief(NamedTuple):
+    """What a standing says of its candidate."""
+
+    id: int
+    name: str
+    origin: Origin
+    status: VerdictStatus | None
+
+
+def brief(row: sqlite3.Row, path: Path) -> Brief:
+    """A candidate's id, name, origin, and its verdict's status if it has one."""
+    cells = _Cells(row, "candidate", path)
+    status = None if cells.raw("status") is None else cells.one_of("status", VerdictStatus)
+    return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
+
+
 def run_row(row: sqlite3.Row, path: Path) -> RunRow:
     """A row of run."""
     cells = _Cells(row, "run", path)
@@ -154,7 +170,7 @@ def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
 def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
     """A row of proposal, in the state that its newest event (`kind`) put it in."""
     cells = _Cells(row, "proposal", path)
-    state = _PROPOSAL_STATE_AFTER.get(cells.text("kind"))
+    state = _PROPOSAL_STATE_AFTER.get(cells.raw("kind"))
     if state is None:
         raise cells.wrong("kind", f"one of {', '.join(_PROPOSAL_STATE_AFTER)}")
     answered = state != ProposalState.REQUESTED

@@ -44,7 +44,8 @@ def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
             connection.close()
             raise
         return place, connection
-    except (sqlite3.Error, OSError) as error:
+    # sqlite3 raises UnicodeDecodeError where damage has got into the text of an error message.
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise _explained(place, error) from error
 
 
@@ -97,7 +98,7 @@ def _harden(connection: sqlite3.Connection) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 
 
-def _explained(place: Path, error: sqlite3.Error | OSError) -> ArchiveError:
+def _explained(place: Path, error: Exception) -> ArchiveError:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return NotAnArchive(f"{place} is not an SQLite database; give the archive.db of a run directory")

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from archive.decode import (
+    Brief,
+    brief,
     candidate_row,
     evaluation_row,
     event_row,
@@ -46,7 +48,6 @@ from archive.records import (
     Spending,
     Standing,
     VerdictRow,
-    VerdictStatus,
 )
 
 NOW = 2**63 - 1
@@ -218,20 +219,19 @@ class Reader:
     def standings(self, task: str | None = None, rung: str | None = None, as_of: int | None = None) -> list[Standing]:
         """Where each candidate stands per (task, rung, beta), highest mean first, those without a score last."""
         with self.consistent():
-            candidates = {row.id: row for row in self.candidates(as_of)}
-            sql = "SELECT candidate_id, status FROM verdict WHERE event_id <= :at"
-            statuses = {row["candidate_id"]: row["status"] for row in self._rows(sql, at=self._at(as_of))}
+            sql = (
+                "SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v "
+                "ON v.candidate_id = c.id AND v.event_id <= :at WHERE c.event_id <= :at"
+            )
+            briefs = {row["id"]: brief(row, self.path) for row in self._rows(sql, at=self._at(as_of))}
             evaluations = self.evaluations(as_of=as_of)
         groups: dict[tuple[int, str, str, float | None], list[EvaluationRow]] = {}
         for row in evaluations:
             if row.finished_event is not None and task in (None, row.task) and rung in (None, row.rung):
                 groups.setdefault((row.candidate_id, row.task, row.rung, row.beta), []).append(row)
-        standings = []
-        for (id, task_name, rung_name, beta), rows in groups.items():
-            if id not in candidates:
-                raise CorruptArchive(f"{self.path}: evaluation {rows[0].id} is of no candidate; get a fresh copy of it")
-            status = VerdictStatus(statuses[id]) if id in statuses else None
-            standings.append(_standing(candidates[id], status, task_name, rung_name, beta, rows))
+        if orphans := {key[0] for key in groups} - set(briefs):
+            raise CorruptArchive(f"{self.path} has evaluations of candidate {min(orphans)}, but not the candidate")
+        standings = [_standing(briefs[key[0]], rows) for key, rows in groups.items()]
         return sorted(
             standings, key=lambda s: (s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0)
         )
@@ -284,21 +284,15 @@ class Reader:
                 return self._connection.execute(sql, values).fetchall()
             except sqlite3.ProgrammingError as error:
                 raise ArchiveClosed(f"{self.path} is closed here; open it again ({error})") from error
-            except (sqlite3.Error, OverflowError) as error:
+            except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
                 raise CorruptArchive(
                     f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
                     "sqlite3 FILE .recover"
                 ) from error
 
 
-def _standing(
-    candidate: CandidateRow,
-    status: VerdictStatus | None,
-    task: str,
-    rung: str,
-    beta: float | None,
-    evaluations: Sequence[EvaluationRow],
-) -> Standing:
+def _standing(candidate: Brief, evaluations: Sequence[EvaluationRow]) -> Standing:
+    """Of finished evaluations that differ in their seeds only; there is at least one."""
     scored = [(row.seed, row.fitness) for row in evaluations if row.fitness is not None]
     fitnesses = tuple(fitness for _, fitness in scored)
     n = len(scored)
@@ -306,10 +300,10 @@ def _standing(
         candidate_id=candidate.id,
         name=candidate.name,
         origin=candidate.origin,
-        status=status,
-        task=task,
-        rung=rung,
-        beta=beta,
+        status=candidate.status,
+        task=evaluations[0].task,
+        rung=evaluations[0].rung,
+        beta=evaluations[0].beta,
         n=n,
         mean=statistics.fmean(fitnesses) if n else None,
         standard_error=statistics.stdev(fitnesses) / math.sqrt(n) if n > 1 else None,

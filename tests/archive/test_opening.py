@@ -1,0 +1,265 @@
+"""Files in all conditions: foreign, damaged, hostile, on a read-only disk, left by a crash."""
+
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from archive.errors import (
+    ArchiveError,
+    ArchiveNotFound,
+    CorruptArchive,
+    NotAnArchive,
+    OlderArchive,
+    UnreadableArchive,
+)
+from archive.query import Reader
+from archive.store import Archive
+
+ROOT = Path(__file__).resolve().parents[2]
+CRASH = """
+import os, sys
+from archive.store import Archive
+archive = Archive.open(sys.argv[1])
+archive.add_candidate("seed", "last words", "", "source", "preference")
+os._exit(9)
+"""
+NOBODY = 65534
+
+
+def everything(reader: Reader) -> None:
+    reader.run(), reader.candidates(), reader.lineage(), reader.verdicts(), reader.findings(), reader.proposals()
+    reader.evaluations(), reader.events(), reader.standings(), reader.spending(), reader.problems()
+    for candidate in reader.candidates():
+        reader.verdict_json(candidate.id)
+
+
+@pytest.fixture
+def filled(archive, write, path) -> Path:
+    parent = write.seed()
+    for step in range(20):
+        child = write.child(step, parent)
+        archive.record_verdict(
+            child,
+            {"status": "refused", "findings": [{"rule": "SBX1", "severity": "refuse", "message": "m" * 200}]},
+        )
+        write.score(child, step / 10)
+    archive.close()
+    return path
+
+
+def tampered(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute("PRAGMA writable_schema = ON")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_nothing_there(path):
+    with pytest.raises(ArchiveNotFound, match="no archive at"):
+        Reader.open(path)
+
+
+def test_a_folder(tmp_path):
+    with pytest.raises(NotAnArchive, match="not a file"):
+        Reader.open(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"x", b"hello " * 1000, b"PK\x03\x04" + b"\x00" * 5000])
+def test_other_files(path, content):
+    path.write_bytes(content)
+    with pytest.raises(NotAnArchive):
+        Reader.open(path)
+
+
+def test_an_empty_file(path):
+    path.touch()
+    with pytest.raises(NotAnArchive, match="application id is 0x0"):
+        Reader.open(path)
+
+
+def test_another_programs_database(path):
+    tampered(path, "CREATE TABLE candidate (id)")
+    with pytest.raises(NotAnArchive, match="not an evopo archive"):
+        Reader.open(path)
+
+
+def test_an_older_archive_is_not_read_with_todays_eyes(filled):
+    tampered(filled, "DELETE FROM _sqlite_migrations")
+    with pytest.raises(OlderArchive, match="open it for writing once"):
+        Reader.open(filled)
+
+
+@pytest.mark.parametrize(
+    "name", ["archive with blanks.db", "50%.db", "what?.db", "a#b.db", "ünï.db", "file:x.db", "-rf.db", "'q\".db"]
+)
+def test_odd_names(filled, name):
+    odd = filled.with_name(name)
+    shutil.copy(filled, odd)
+    with Reader.open(odd) as reader:
+        assert len(reader.candidates()) == 21
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE candidate SET origin = 'alien'", "candidate.origin should be one of seed, proposal"),
+        ("UPDATE candidate SET source = x'00ff'", "candidate.source should be text"),
+        ("UPDATE candidate SET source = CAST(x'80ff' AS TEXT)", "cannot be read"),
+        ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET state = 'won'", "evaluation.state should be one of queued"),
+        ("UPDATE evaluation SET metrics = '{'", "evaluation.metrics should hold JSON"),
+        ("UPDATE evaluation SET candidate_id = 999 WHERE id = 1", "evaluations of candidate 999"),
+        ("UPDATE proposal SET reply = x'0102'", "proposal.reply should hold zlib"),
+        ("UPDATE proposal SET step = 'first' WHERE id = 1", "proposal.step should be a whole number"),
+        ("DELETE FROM event", "proposal.kind should be one of"),
+        ("UPDATE parent SET role = 'aunt'", "parent.role should be one of"),
+        ("UPDATE run SET config = '[]'", "run.config should be a JSON object"),
+        ("DELETE FROM run", "should hold one run, but holds 0"),
+        ("UPDATE verdict SET status = 'perhaps'", "should be one of accepted, refused, partial"),
+        ("ALTER TABLE finding RENAME COLUMN rule TO ruler", "finding.rule is missing"),
+    ],
+)
+def test_wrong_values_are_named(filled, statement, message):
+    tampered(filled, statement)
+    with pytest.raises(CorruptArchive, match=message), Reader.open(filled) as reader:
+        everything(reader)
+
+
+def test_dangling_references_are_found(filled):
+    tampered(filled, "UPDATE parent SET parent = 777")
+    with Reader.open(filled) as reader:
+        assert "refers to a row of candidate" in reader.problems()[0]
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        "CREATE VIEW finding AS SELECT * FROM sqlite_master",
+        "CREATE VIRTUAL TABLE finding USING fts4(rule)",
+    ],
+)
+def test_a_table_must_be_a_true_table(filled, disguise):
+    tampered(filled, "DROP TABLE finding", disguise)
+    with pytest.raises(NotAnArchive, match="lacks the table finding"):
+        Reader.open(filled)
+
+
+def test_overlong_values_are_refused(filled):
+    tampered(filled, "UPDATE candidate SET source = CAST(zeroblob(70000000) AS TEXT) WHERE id = 1")
+    with pytest.raises(CorruptArchive, match="too big"), Reader.open(filled) as reader:
+        reader.candidates()
+
+
+def test_damaged_files_give_one_kind_of_error(filled, tmp_path):
+    """Bytes flipped, zeroed and cut off anywhere: the reader answers, or raises an ArchiveError."""
+    dice = random.Random(1)
+    sound = filled.read_bytes()
+    errors = 0
+    for n in range(80):
+        data = bytearray(sound)
+        for _ in range(dice.choice([1, 20, 400])):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        if n % 4 == 0:
+            data = data[: dice.randrange(len(data))]
+        broken = tmp_path / f"broken{n}.db"
+        broken.write_bytes(data)
+        try:
+            with Reader.open(broken) as reader:
+                everything(reader)
+        except ArchiveError:
+            errors += 1
+    assert errors > 20
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that any user may enter, unlike pytest's."""
+    folder = Path(tempfile.mkdtemp(prefix="evopo-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def without_rights(question: Callable[[], str]) -> str:
+    """The answer of a child that may not write where root might: root itself ignores permissions."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.getuid() == 0:
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            answer = question()
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writing, answer.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+def names_in(path: Path) -> str:
+    with Reader.open(path) as reader:
+        everything(reader)
+        return ", ".join(row.name for row in reader.candidates()[-1:])
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@needs_fork
+def test_a_finished_archive_on_a_read_only_disk(filled, shared):
+    copy = Path(shutil.copy(filled, shared))
+    shared.chmod(0o555)
+    assert without_rights(lambda: names_in(copy)) == "loss19"
+    assert [p.name for p in shared.iterdir()] == ["archive.db"]
+
+
+@needs_fork
+@pytest.mark.parametrize("leftovers", [("", "-wal", "-shm"), ("", "-wal")])
+def test_a_crashed_archive_on_a_read_only_disk(filled, shared, leftovers):
+    assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
+    for suffix in leftovers:
+        shutil.copy(f"{filled}{suffix}", shared)
+    shared.chmod(0o555)
+    assert without_rights(lambda: names_in(shared / "archive.db")) == "last words"
+
+
+def test_a_crashed_archive_in_place(filled):
+    assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
+    assert names_in(filled) == "last words"
+
+
+@needs_fork
+def test_a_live_archive_of_somebody_else(archive, write, path, shared):
+    with Archive.create(shared / "theirs.db", Reader.open(path).run()) as theirs:
+        theirs.add_candidate("seed", "live", "", "source", "preference")
+        shared.chmod(0o555)
+        assert without_rights(lambda: names_in(shared / "theirs.db")) == "live"
+
+
+@needs_fork
+def test_no_permission(filled, shared):
+    copy = Path(shutil.copy(filled, shared))
+    copy.chmod(0o000)
+    answer = without_rights(lambda: names_in(copy))
+    assert answer.startswith(UnreadableArchive.__name__) and "check its permissions" in answer

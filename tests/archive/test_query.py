@@ -1,0 +1,336 @@
+"""What readers see: rows, standings, views, and the past."""
+
+import math
+import random
+import sqlite3
+import threading
+
+import pytest
+
+from archive.errors import ArchiveClosed, MissingRow
+from archive.query import Reader
+from archive.records import EvaluationState, Origin, ProposalState, Role, VerdictStatus
+
+
+def view(path, name):
+    connection = sqlite3.connect(path)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA trusted_schema = OFF")
+    try:
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]
+    finally:
+        connection.close()
+
+
+VERDICT = {
+    "status": "refused",
+    "accepted": False,
+    "contract": "preference",
+    "entry": "my_loss",
+    "findings": [
+        {
+            "rule": "SBX301",
+            "severity": "refuse",
+            "message": "the gradient is inf at rho = 400, beta = 0.05",
+            "line": 3,
+            "column": 5,
+            "excerpt": "return torch.exp(x)",
+            "remedy": "clamp the argument",
+            "counterexample": {"rho": 400.0, "gradient": math.inf},
+        },
+        {
+            "rule": "SBX320",
+            "severity": "note",
+            "message": "not convex",
+            "line": None,
+            "column": None,
+            "excerpt": "",
+            "remedy": "",
+            "counterexample": {},
+        },
+    ],
+    "graph": '{"nodes": [1, 2], "output": 1}',
+    "hash": "abc",
+    "fingerprint": {"key": "k", "vector": [0.5, -1e300]},
+    "descriptors": {"convex": False, "tail": "exponential"},
+    "guarantees": {"files": "landlock"},
+    "milliseconds": 1.25,
+}
+
+
+def test_a_verdict_is_read_back_as_it_was_given(archive, reader):
+    candidate = archive.add_candidate("seed", "x", "", "source", "preference")
+    archive.record_verdict(candidate, VERDICT)
+    findings = [dict(VERDICT["findings"][0], counterexample={"rho": 400.0, "gradient": "inf"}), VERDICT["findings"][1]]
+    assert reader.verdict_json(candidate) == {**VERDICT, "findings": findings}
+    row = reader.verdict(candidate)
+    assert (row.status, row.entry, row.is_new) == (VerdictStatus.REFUSED, "my_loss", True)
+    assert [finding.rule for finding in reader.findings(candidate)] == ["SBX301", "SBX320"]
+    assert [finding.column_number for finding in reader.findings()] == [5, None]
+
+
+def test_a_graph_may_be_given_as_an_object(archive, reader):
+    candidate = archive.add_candidate("seed", "x", "", "source", "preference")
+    archive.record_verdict(candidate, {"status": "accepted", "graph": {"nodes": []}})
+    assert reader.verdict(candidate).graph == '{"nodes":[]}'
+
+
+def test_hostile_text_is_kept_as_it_is_or_as_its_escape(archive, reader):
+    name = "x'; DROP TABLE candidate; --\x00\x1b[31m</script>\ud800é😀"
+    candidate = archive.add_candidate("seed", name, name, name, "preference")
+    archive.record_verdict(
+        candidate, {"status": "refused", "findings": [{"rule": "R", "severity": "refuse", "message": name}]}
+    )
+    expected = name.replace("\ud800", "\\ud800")
+    row = reader.candidate(candidate)
+    assert (row.name, row.thought, row.source) == (expected, expected, expected)
+    assert reader.findings(candidate)[0].message == expected
+
+
+def test_lineage_and_duplicates(write, archive, reader):
+    a, b = write.seed("a"), write.seed("b")
+    child = write.child(0, b, a, role="combined", operator="combine")
+    archive.record_verdict(child, {"status": "accepted", "hash": "a"}, duplicate_of=a, duplicate_kind="same hash")
+    assert [(edge.parent, edge.role, edge.position) for edge in reader.parents(child)] == [
+        (b, Role.COMBINED, 0),
+        (a, Role.COMBINED, 1),
+    ]
+    assert reader.parents(a) == []
+    assert len(reader.lineage()) == 2
+    assert reader.same_hash("a") == a
+    assert reader.same_hash("nobody's") is None
+    assert not reader.verdict(child).is_new
+    rows = view(archive.path, "lineage")
+    assert [(row["candidate"], row["parent_name"], row["operator"], row["duplicate_of"]) for row in rows] == [
+        (a, None, None, None),
+        (b, None, None, None),
+        (child, "b", "combine", a),
+        (child, "a", "combine", a),
+    ]
+
+
+def test_ids_that_are_not_there(reader, write):
+    write.seed()
+    for question in (reader.candidate, reader.proposal, reader.evaluation):
+        with pytest.raises(MissingRow, match=r"there is no .* 77"):
+            question(77)
+    assert reader.verdict(77) is None
+    assert reader.verdict_json(77) is None
+    assert reader.findings(77) == [] and reader.parents(77) == [] and reader.evaluations(77) == []
+
+
+def test_standings_have_mean_standard_error_and_seeds(write, archive, reader):
+    good, bad, hopeless = write.seed("good"), write.seed("bad"), write.seed("hopeless")
+    for seed, fitness in enumerate((0.7, 0.8, 0.9)):
+        write.score(good, fitness, seed)
+    write.score(bad, 0.2)
+    write.score(good, 0.1, beta=0.5)
+    write.score(good, 0.3, rung="short")
+    archive.fail_evaluation(archive.queue_evaluation(hopeless, "sentiment", "full", 0), "diverged", seconds=1.0)
+    archive.fail_evaluation(archive.queue_evaluation(bad, "sentiment", "full", 1), "timeout")
+    archive.queue_evaluation(hopeless, "sentiment", "full", 1)
+
+    full = reader.standings(rung="full")
+    assert [(s.name, s.beta, s.n, s.failed) for s in full] == [
+        ("good", None, 3, 0),
+        ("bad", None, 1, 1),
+        ("good", 0.5, 1, 0),
+        ("hopeless", None, 0, 1),
+    ]
+    assert full[0].mean == pytest.approx(0.8)
+    assert full[0].standard_error == pytest.approx(0.1 / math.sqrt(3))
+    assert full[0].seeds == (0, 1, 2) and full[0].fitnesses == (0.7, 0.8, 0.9) and full[0].seconds == 6.0
+    assert (full[0].origin, full[0].status) == (Origin.SEED, VerdictStatus.ACCEPTED)
+    assert full[1].standard_error is None
+    assert full[3].mean is None and full[3].seconds == 1.0
+    assert [s.rung for s in reader.standings()].count("short") == 1
+    assert reader.standings(task="other") == []
+
+
+def test_the_leaderboard_says_what_the_standings_say(write, archive, reader):
+    dice = random.Random(5)
+    for name in ("a", "b", "c", "d", "e", "f"):
+        candidate = write.seed(name)
+        for seed in range(dice.randrange(0, 6)):
+            spread = 10.0 ** dice.randrange(-9, 9)
+            write.score(candidate, dice.gauss(0, 1) * spread, seed, rung=dice.choice(["full", "short"]))
+    flat = write.seed("flat")
+    for seed in range(3):
+        write.score(flat, 0.25, seed)
+    archive.fail_evaluation(archive.queue_evaluation(flat, "sentiment", "short", 0), "diverged")
+    rows = view(archive.path, "leaderboard")
+    standings = {(s.candidate_id, s.rung): s for s in reader.standings()}
+    assert {(row["candidate"], row["rung"]) for row in rows} == set(standings)
+    for row in rows:
+        standing = standings[row["candidate"], row["rung"]]
+        assert (row["seeds"], row["failed_seeds"]) == (standing.n, standing.failed)
+        for ours, theirs in ((standing.mean, row["fitness"]), (standing.standard_error, row["standard_error"])):
+            assert theirs == (None if ours is None else pytest.approx(ours, rel=1e-6, abs=1e-12))
+    for rung in ("full", "short"):
+        means = [row["fitness"] for row in rows if row["rung"] == rung and row["fitness"] is not None]
+        assert means == sorted(means, reverse=True)
+        assert [row["place"] for row in rows if row["rung"] == rung] == list(
+            range(1, 1 + len([r for r in rows if r["rung"] == rung]))
+        )
+
+
+def test_the_refusals_view_gives_reasons(write, archive):
+    write.seed()
+    child = write.child(0, 1)
+    archive.record_verdict(child, VERDICT)
+    assert [(row["candidate"], row["rule"], row["operator"]) for row in view(archive.path, "refusals")] == [
+        (child, "SBX301", "refine")
+    ]
+
+
+def test_the_views_are_pandas_tables(write, archive, path):
+    pandas = pytest.importorskip("pandas")
+    write.score(write.seed(), 0.5)
+    connection = sqlite3.connect(path)
+    for name in ("leaderboard", "lineage", "refusals"):
+        frame = pandas.read_sql(f"SELECT * FROM {name}", connection)
+        assert len(frame.columns) > 5
+    connection.close()
+
+
+def test_spending_adds_up(write, archive, reader):
+    write.seed()
+    write.child(0, 1)
+    free = write.request(1)
+    archive.receive_proposal(free, "reply", 10, 5, None, 1.0)
+    archive.lose_proposal(write.request(2))
+    write.score(1, 0.5)
+    spent = reader.spending()
+    assert (spent.proposals, spent.tokens_in, spent.tokens_out, spent.usd) == (3, 110, 55, 0.01)
+    assert (spent.unpriced, spent.possibly_paid, spent.seconds) == (1, 1, 3.0)
+    assert (spent.evaluations, spent.evaluation_seconds, spent.evaluation_tokens) == (1, 2.0, 100)
+
+
+def past(reader: Reader) -> dict[str, object]:
+    """All that a reader can tell."""
+    return {
+        "run": reader.run(),
+        "candidates": reader.candidates(),
+        "lineage": reader.lineage(),
+        "verdicts": reader.verdicts(),
+        "findings": reader.findings(),
+        "proposals": reader.proposals(),
+        "evaluations": reader.evaluations(),
+        "standings": reader.standings(),
+        "events": reader.events(),
+        "last_event": reader.last_event(),
+        "spending": reader.spending(),
+    }
+
+
+@pytest.mark.parametrize("luck", range(4))
+def test_the_past_is_reconstructed_exactly(write, archive, reader, luck):
+    """A random history is photographed after each write, and `as_of` must develop the same pictures later."""
+    dice = random.Random(luck)
+    write.seed()
+    pictures = {archive.last_event(): past(reader)}
+    for step in range(90):
+        evaluations, proposals = reader.evaluations(), reader.proposals()
+        queued = [row.id for row in evaluations if row.state == EvaluationState.QUEUED]
+        running = [row.id for row in evaluations if row.state == EvaluationState.RUNNING]
+        requested = [row.id for row in proposals if row.state == ProposalState.REQUESTED]
+        taken = {row.proposal_id for row in reader.candidates()}
+        received = [row.id for row in proposals if row.state == ProposalState.RECEIVED and row.id not in taken]
+        vetted = {row.candidate_id for row in reader.verdicts()}
+        candidates = [row.id for row in reader.candidates()]
+        raw = [id for id in candidates if id not in vetted]
+        choice = dice.randrange(12)
+        if choice <= 1:
+            write.request(step)
+        elif choice == 2 and requested:
+            archive.receive_proposal(dice.choice(requested), f"reply {step}", 3, 4, 0.5, 1.0)
+        elif choice == 3 and requested:
+            dice.choice([archive.lose_proposal, lambda id: archive.fail_proposal(id, "timeout")])(
+                dice.choice(requested)
+            )
+        elif choice == 4 and received:
+            archive.fail_proposal(dice.choice(received), "no code")
+        elif choice == 5 and received:
+            parents = [(id, "combined") for id in dice.sample(candidates, min(2, len(candidates)))]
+            archive.add_candidate("proposal", f"c{step}", "t", "s", "preference", dice.choice(received), parents)
+        elif choice == 6 and raw:
+            archive.record_verdict(dice.choice(raw), VERDICT)
+        elif choice <= 8:
+            archive.queue_evaluation(dice.choice(candidates), "sentiment", "full", step)
+        elif choice == 9 and queued:
+            archive.start_evaluation(dice.choice(queued))
+        elif choice == 10 and running:
+            archive.score_evaluation(dice.choice(running), dice.choice([0.5, math.nan, 0.75]), {"kl": math.inf}, 1.0, 5)
+        elif choice == 11 and running:
+            archive.recover() if dice.random() < 0.5 else archive.fail_evaluation(dice.choice(running), "diverged", "d")
+        pictures[archive.last_event()] = past(reader)
+    assert len(pictures) > 30
+    for event, picture in pictures.items():
+        assert past(reader.as_of(event)) == picture
+        assert reader.evaluations(as_of=event) == picture["evaluations"]
+        assert reader.candidates(as_of=event) == picture["candidates"]
+        assert reader.standings(as_of=event) == picture["standings"]
+    assert past(reader.as_of(10**9)) == pictures[archive.last_event()]
+
+
+def test_a_view_of_the_past_hides_single_rows_too(write, archive, reader):
+    before = archive.last_event()
+    candidate = write.child(0)
+    evaluation = write.score(candidate, 0.5)
+    then = reader.as_of(before)
+    for question, id in ((then.candidate, candidate), (then.evaluation, evaluation), (then.proposal, 1)):
+        with pytest.raises(MissingRow):
+            question(id)
+    assert then.verdict(candidate) is None
+    assert then.as_of(10**9).last_event() == before, "a view of the past cannot see further than it"
+    then.close()
+    assert reader.candidates(), "closing a view leaves its reader open"
+
+
+def test_readers_see_each_commit_while_the_writer_lives(write, archive):
+    with Reader.open(archive.path) as reader:
+        for n in range(1, 6):
+            write.seed(f"s{n}")
+            assert len(reader.candidates()) == n
+
+
+def test_a_consistent_block_sees_one_moment(write, archive, reader):
+    write.seed()
+    with reader.consistent():
+        assert len(reader.candidates()) == 1
+        write.seed("later")
+        assert len(reader.candidates()) == 1
+    assert len(reader.candidates()) == 2
+
+
+def test_threads_may_share_a_reader(write, reader):
+    for n in range(20):
+        write.score(write.seed(f"s{n}"), n / 10)
+    results = []
+
+    def look() -> None:
+        for _ in range(10):
+            results.append(len(reader.standings()))
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for n in range(10):
+        write.score(1, 0.1, seed=n + 1)
+    for thread in threads:
+        thread.join()
+    assert results == [20] * 40
+
+
+def test_a_reader_cannot_write(reader, write):
+    write.seed()
+    for statement in ("DELETE FROM candidate", "DROP TABLE event", "CREATE TABLE x (y)", "ATTACH '/tmp/x.db' AS x"):
+        with pytest.raises(sqlite3.Error):
+            reader._connection.execute(statement)
+
+
+def test_a_closed_reader_says_so(archive):
+    reader = Reader.open(archive.path)
+    reader.close()
+    with pytest.raises(ArchiveClosed, match="closed here"):
+        reader.candidates()
