@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evo.llm_wire import Message
 from evo.reply import ParsedReply, ReplyFormat, printable
 from sandbox.contract import Argument, Contract
-from sandbox.operations import OPERATIONS
+from sandbox.exposed import CALLS
 
 if TYPE_CHECKING:
     import jinja2
@@ -323,7 +323,18 @@ def _kind_of_argument(argument: Argument) -> str:
     return f"{kind} tensor of shape {shape}{learning}"
 
 
+_MODULES = {"torch.": "torch.", "torch.nn.functional.": "F.", "math.": "math."}
+_NOT_ADVISED = frozenset({"unsupported_type", "is_tensor", "is_floating_point", "finfo", "count", "rank"})
+"""Recipes that the sandbox understands but that no loss needs."""
+
+
 @cache
-def _vocabulary() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What source may call, by the place where it is found."""
-    return (("operations", tuple(sorted(OPERATIONS))),)
+def _vocabulary() -> Mapping[str, tuple[str, ...]]:
+    """What source may call, by the prefix that it is called with; of several names for one thing the first."""
+    named: dict[str, dict[str, str]] = {prefix: {} for prefix in _MODULES.values()}
+    for call in CALLS:
+        module, _, name = call.path.rpartition(".")
+        prefix = _MODULES.get(module + ".")
+        if prefix and call.recipe not in _NOT_ADVISED:
+            named[prefix].setdefault(call.recipe, name)
+    return {prefix: tuple(sorted(names.values())) for prefix, names in named.items()}

@@ -26,6 +26,7 @@ from evo.prompting import (
 )
 from evo.reply import ParsedReply, ReplyFormat, parse_reply
 from sandbox.contract import CLASSIFICATION, PREFERENCE
+from sandbox.exposed import BY_PATH
 
 CODE = """def parent(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):
     rho = policy_chosen_logps - policy_rejected_logps
@@ -96,6 +97,17 @@ def test_parents_come_with_code_score_error_seeds_metrics_shape_thought_and_find
         '"dpo": 0.770 ± 0.020',
     ):
         assert part in text
+
+
+def test_what_the_code_may_call_is_what_the_sandbox_exposes():
+    system = render("explore", BRIEFING)[0].content
+    for prefix, module in (("methods too: torch. ", "torch."), ("- F. ", "torch.nn.functional."), ("math. ", "math.")):
+        line = next(line for line in system.split("\n") if prefix in line)
+        names = line.partition(prefix)[2].split(", ")
+        assert len(names) > 30
+        assert all(module + name in BY_PATH for name in names)
+    for name in ("where", "clamp", "sigmoid", "softplus", "logsigmoid", "tanh", "detach", "std"):
+        assert re.search(rf"\b{name}\b", system)
 
 
 def test_the_noise_is_told_with_the_difference_that_it_hides():
