@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sandbox.contract import contract_named
+from sandbox.dataflow import Lifted
 from sandbox.graph import LossGraph, verify
 from sandbox.operations import OPERATIONS
 from sandbox.shapes import Type
@@ -44,18 +45,25 @@ def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
     return _program(graph, (graph.output,), single=True)
 
 
-def compile_values(graph: LossGraph, wanted: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
-    """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons."""
+def compile_values(
+    graph: LossGraph, wanted: Sequence[int], lifted: Lifted | None = None
+) -> Callable[..., tuple[Any, ...]]:
+    """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons.
+
+    With `lifted`, the scalar arguments are vectors too, one number per item.
+    """
     verify(graph)
-    return _program(graph, tuple(wanted), single=False)
+    return _program(graph, tuple(wanted), single=False, lifted=lifted)
 
 
-def _program(graph: LossGraph, wanted: tuple[int, ...], *, single: bool) -> Callable[..., Any]:
-    contract = contract_named(graph.contract)
+def _program(
+    graph: LossGraph, wanted: tuple[int, ...], *, single: bool, lifted: Lifted | None = None
+) -> Callable[..., Any]:
+    contract = lifted.contract if lifted else contract_named(graph.contract)
+    types = lifted.types if lifted else graph.types
     names = [a.name for a in contract.arguments]
     steps = [
-        (n.op, _kernel(n.op, graph.types[i], [graph.types[a] for a in n.args]), n.args, n.attrs)
-        for i, n in enumerate(graph.nodes)
+        (n.op, _kernel(n.op, types[i], [types[a] for a in n.args]), n.args, n.attrs) for i, n in enumerate(graph.nodes)
     ]
 
     def loss(*arguments: Any) -> Any:
