@@ -11,8 +11,8 @@ checked here, and a failure is an `EvaluationFailed` with its reason.
 
 import copy
 import math
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +20,7 @@ from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 from trl import DPOConfig, DPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer import dpo_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import FusedCausalLMOutput, use_adapter
 
@@ -80,14 +81,15 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         if has_columns(train_dataset, REFERENCE_COLUMNS):
             args.precompute_ref_log_probs = True
         if isinstance(model, nn.Module):
-            _unwrap_forward(model)
+            unwrap_forward(model)
             in_memory = not getattr(model.config, "_name_or_path", "")
             if in_memory and ref_model is None and peft_config is None:
                 # TRL would ask the hub for a model named ''. The untrained policy is the reference.
                 args.precompute_ref_log_probs = True
-        super().__init__(
-            model, ref_model=ref_model, args=args, train_dataset=train_dataset, peft_config=peft_config, **kwargs
-        )
+        with _unhashed() if has_columns(train_dataset, REFERENCE_COLUMNS) else nullcontext():
+            super().__init__(
+                model, ref_model=ref_model, args=args, train_dataset=train_dataset, peft_config=peft_config, **kwargs
+            )
         if type(self.data_collator) is DataCollatorForPreference:
             self.data_collator: Any = PreferenceCollator(**vars(self.data_collator))
         if hasattr(self.train_dataset, "__len__") and len(self.train_dataset) < self.needs.min_batch:
@@ -95,6 +97,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
                 "bad_data",
                 f"the loss is undefined below {self.needs.min_batch} pairs, and the data has {len(self.train_dataset)}",
             )
+
+    def _send_telemetry(self) -> None:
+        """Not sent: a search makes thousands of trainers, and tells nobody."""
 
     def _get_dataloader(
         self, dataset: Any, description: str, batch_size: int, *args: Any, is_training: bool = False, **kwargs: Any
@@ -115,7 +120,12 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         if has_columns(dataset, TOKEN_COLUMNS):
             return dataset
-        return super()._prepare_dataset(dataset, *args, **kwargs)
+        prepared = super()._prepare_dataset(dataset, *args, **kwargs)
+        if hasattr(prepared, "__len__") and not len(prepared):
+            raise EvaluationFailed(
+                "bad_data", f"every prompt has max_length={self.args.max_length} tokens or more: raise max_length"
+            )
+        return prepared
 
     def _precompute_ref_logps(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         if has_columns(dataset, REFERENCE_COLUMNS):
@@ -124,7 +134,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
     def _compute_loss(self, model: nn.Module, inputs: Mapping[str, Tensor], return_outputs: bool) -> Any:
         outputs = self._per_token(model, inputs)
-        chosen, rejected = outputs.log_probs.float().sum(dim=1).chunk(2)
+        chosen, rejected = _summed(outputs)
         if self.precompute_ref_logps:
             reference = [inputs[column].float() for column in REFERENCE_COLUMNS]
         else:
@@ -146,8 +156,24 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             adapter = use_adapter(policy, adapter_name="ref" if "ref" in policy.peft_config else None)
         checkpointing = disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
         with torch.no_grad(), checkpointing, adapter, self.accelerator.autocast():
-            chosen, rejected = self._per_token(model, inputs).log_probs.float().sum(dim=1).chunk(2)
-        return chosen, rejected
+            return _summed(self._per_token(model, inputs))
+
+    @torch.no_grad()
+    def log_probs(self, dataset: Any, model: nn.Module | None = None) -> Tensor:
+        """Log-probabilities in nats of the pairs of a tokenised data set, shape (pairs, 2): chosen, rejected.
+
+        Of the policy, or of another `model` that has TRL's fused LM head. The same on every rank, on the CPU.
+        """
+        model = self.model_wrapped if model is None else model
+        training = model.training
+        model.eval()
+        parts = []
+        for inputs in self.get_eval_dataloader(dataset):
+            with self.compute_loss_context_manager(), self.accelerator.autocast():
+                sides = _summed(self._per_token(model, self._prepare_inputs(inputs)))
+            parts.append(self.accelerator.gather_for_metrics(torch.stack(sides, dim=1)).cpu())
+        model.train(training)
+        return torch.cat(parts)
 
     def _loss(self, *log_probs: Tensor) -> Tensor:
         """Mean loss of the batch, shape (); of all ranks' pairs together when the loss is coupled."""
@@ -275,6 +301,17 @@ def _as_function(loss: "LossGraph | PreferenceLoss") -> PreferenceLoss:
     return compile_loss(loss)
 
 
+@contextmanager
+def _unhashed() -> Iterator[None]:
+    """Spare TRL hashing all weights, the key of a cache of reference log-probabilities that is not needed here."""
+    hash_module = dpo_trainer.hash_module
+    dpo_trainer.hash_module = lambda module: ""
+    try:
+        yield
+    finally:
+        dpo_trainer.hash_module = hash_module
+
+
 def _refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
     unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
     if args.f_divergence_type != "reverse_kl":
@@ -295,13 +332,18 @@ def _refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
         )
 
 
-def _unwrap_forward(model: Any) -> None:
+def unwrap_forward(model: Any) -> None:
     """Undo what an earlier trainer left on this model: TRL adds its fused LM head anew, and accelerate its autocast."""
     state = (model.get_base_model() if is_peft_model(model) else model).__dict__
     before = state.setdefault("_forward_before_trainer", state.get("forward"))
     state.pop("forward", None)
     if before is not None:
         state["forward"] = before
+
+
+def _summed(outputs: FusedCausalLMOutput) -> tuple[Tensor, Tensor]:
+    chosen, rejected = outputs.log_probs.float().sum(dim=1).chunk(2)
+    return chosen, rejected
 
 
 def _token_sums(outputs: Any, mask: Tensor) -> dict[str, Tensor]:

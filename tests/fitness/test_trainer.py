@@ -20,80 +20,27 @@ from fitness import trainer as trainer_module
 from fitness.batches import BatchNeeds, PreferenceCollator, batch_needs
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.trainer import GraphDPOTrainer
+from sandbox.execute import compile_loss
+from sandbox.known import graph, load, names
 
 torch.set_num_threads(1)
 gc.freeze()  # every train() collects garbage, which takes 0.3 s over the imported modules
 VOCABULARY = 40
-EXO_EPSILON, ROBUST_EPSILON = 1e-3, 0.1  # label smoothing of the losses that have it
 
 
-# --- the losses of TRL that the four log-probabilities express, in plain torch ---
+# The losses of TRL that four log-probabilities express, by TRL's name for them.
+EXPRESSIBLE = {load(name).trl: graph(name) for name in names("preference") if load(name).trl}
+LABEL_SMOOTHING = {"exo_pair": 1e-3, "robust": 0.1}  # a constant in our sources
+# These read token counts or single tokens.
+NOT_EXPRESSIBLE = {"ipo", "sigmoid_norm", "sft"}
 
 
 def sigmoid(pc, pr, rc, rr, beta):
     return -logsigmoid(beta * (pc - pr - rc + rr))
 
 
-def hinge(pc, pr, rc, rr, beta):
-    return torch.relu(1 - beta * (pc - pr - rc + rr))
-
-
-def exo_pair(pc, pr, rc, rr, beta):
-    x = beta * (pc - pr - rc + rr)
-    epsilon = torch.tensor(EXO_EPSILON)
-    win = torch.sigmoid(x) * (logsigmoid(x) - torch.log1p(-epsilon))
-    return win + torch.sigmoid(-x) * (logsigmoid(-x) - torch.log(epsilon))
-
-
-def nca_pair(pc, pr, rc, rr, beta):
-    h, k = beta * (pc - rc), beta * (pr - rr)
-    return -logsigmoid(h) - 0.5 * logsigmoid(-h) - 0.5 * logsigmoid(-k)
-
-
-def robust(pc, pr, rc, rr, beta):
-    x, e = beta * (pc - pr - rc + rr), ROBUST_EPSILON
-    return (-(1 - e) * logsigmoid(x) + e * logsigmoid(-x)) / (1 - 2 * e)
-
-
-def bco_pair(pc, pr, rc, rr, beta):
-    return -logsigmoid(beta * (pc - rc)) - logsigmoid(-beta * (pr - rr))
-
-
-def sppo_hard(pc, pr, rc, rr, beta):
-    return (pc - rc - 0.5 / beta) ** 2 + (pr - rr + 0.5 / beta) ** 2
-
-
-def aot(pc, pr, rc, rr, beta):
-    return -logsigmoid(beta * (torch.sort(pc - pr).values - torch.sort(rc - rr).values))
-
-
-def aot_unpaired(pc, pr, rc, rr, beta):
-    return -logsigmoid(beta * (torch.sort(pc - rc).values - torch.sort(pr - rr).values))
-
-
-def apo_zero(pc, pr, rc, rr, beta):
-    return 1 - torch.sigmoid(beta * (pc - rc)) + torch.sigmoid(beta * (pr - rr))
-
-
-def apo_down(pc, pr, rc, rr, beta):
-    return torch.sigmoid(beta * (pc - rc)) + 1 - torch.sigmoid(beta * (pc - pr - rc + rr))
-
-
-def discopop(pc, pr, rc, rr, beta):
-    x = beta * (pc - pr - rc + rr)
-    blend = torch.sigmoid(x / 0.05)
-    return -logsigmoid(x) * (1 - blend) + torch.exp(-x) * blend
-
-
-EXPRESSIBLE = {
-    loss.__name__: loss
-    for loss in (
-        sigmoid, hinge, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, aot_unpaired, apo_zero, apo_down, discopop
-    )
-}  # fmt: skip
-LABEL_SMOOTHING = {"exo_pair": EXO_EPSILON, "robust": ROBUST_EPSILON}
-# These read token counts or single tokens, which a loss of four summed log-probabilities does not see.
-NOT_EXPRESSIBLE = {"ipo", "sigmoid_norm", "sft"}
+def batch_variance(pc, pr, rc, rr, beta):
+    return sigmoid(pc, pr, rc, rr, beta) + 0.01 * (pc - pr - rc + rr).var()
 
 
 # --- a tiny world ---
@@ -277,11 +224,6 @@ def failure(loss, *args, **kwargs) -> EvaluationFailed:
     return caught.value
 
 
-def batch_variance(pc, pr, rc, rr, beta):
-    margin = pc - pr - rc + rr
-    return sigmoid(pc, pr, rc, rr, beta) + 0.01 * margin.var()
-
-
 def test_a_nan_loss_is_a_divergence_and_names_the_step(tmp_path, tokenizer):
     error = failure(lambda pc, pr, rc, rr, beta: torch.log(pc - pr), tmp_path, tokenizer, changes={"max_steps": 3})
     assert error.reason is FailureReason.DIVERGED
@@ -310,7 +252,7 @@ def test_a_loss_of_another_shape_is_refused(loss, tmp_path, tokenizer):
 def test_probes_tell_what_a_loss_needs():
     assert batch_needs(sigmoid, 0.1) == BatchNeeds(min_batch=1, coupled=False)
     assert batch_needs(batch_variance, 0.1) == BatchNeeds(min_batch=2, coupled=True)
-    assert batch_needs(aot, 0.1) == BatchNeeds(min_batch=1, coupled=True)
+    assert batch_needs(compile_loss(EXPRESSIBLE["aot"]), 0.1) == BatchNeeds(min_batch=1, coupled=True)
     root_of_one = lambda pc, pr, rc, rr, beta: -pc + torch.sqrt(pc.var(unbiased=False))  # noqa: E731
     assert batch_needs(root_of_one, 0.1).min_batch == 2
 
@@ -345,7 +287,7 @@ def test_too_little_data_or_batch_for_the_loss_is_said_before_training(tmp_path,
 
 
 def test_a_coupled_loss_is_refused_under_gradient_accumulation(tmp_path, tokenizer):
-    error = failure(aot, tmp_path, tokenizer, changes={"gradient_accumulation_steps": 2})
+    error = failure(EXPRESSIBLE["aot"], tmp_path, tokenizer, changes={"gradient_accumulation_steps": 2})
     assert error.reason is FailureReason.UNSUPPORTED_LOSS
     assert "gradient_accumulation_steps" in error.detail
 
