@@ -134,9 +134,9 @@ class Snapshot:
         proposal = self.proposals.get(self.candidates[candidate].proposal_id or 0)
         return proposal.step if proposal else 0
 
-    def arms(self, candidate: int, rung: str) -> dict[Arm, Mapping[int, float]]:
+    def arms(self, candidate: int, rung: str) -> Mapping[Arm, Mapping[int, float]]:
         """The scores of a candidate at a rung, by arm."""
-        return {arm: scores for arm, scores in self.scores.items() if (arm.candidate, arm.rung) == (candidate, rung)}
+        return self._by_rung.get((candidate, rung), {})
 
     def graph(self, candidate: int) -> LossGraph | None:
         """The candidate's graph, verified again; None where it has none, or one that may not be used."""
@@ -154,3 +154,10 @@ class Snapshot:
         for row in self.evaluations:
             states[row.candidate_id] = states.get(row.candidate_id, frozenset()) | {row.state}
         return states
+
+    @cached_property
+    def _by_rung(self) -> Mapping[tuple[int, str], Mapping[Arm, Mapping[int, float]]]:
+        found: dict[tuple[int, str], dict[Arm, Mapping[int, float]]] = {}
+        for arm, scores in self.scores.items():
+            found.setdefault((arm.candidate, arm.rung), {})[arm] = scores
+        return found

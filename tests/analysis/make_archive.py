@@ -248,7 +248,7 @@ class _Campaign:
             self.archive.lose_proposal(proposal)
             return
         self.archive.receive_proposal(proposal, "a reply", 900, 350, 0.0011, 2.5)
-        if fate < 0.08:
+        if fate < 0.12:
             self.archive.fail_proposal(proposal, "the reply holds no code")
             return
         plain = f"{operator}d_{self.rng.choice(['hinge', 'blend', 'tail', 'gate'])}_{step}"
@@ -263,7 +263,7 @@ class _Campaign:
             proposal,
             [(p, role) for p in parents],
         )
-        if fate < 0.28:
+        if fate < 0.32:
             rule, message = self.rng.choice(REFUSALS)
             self.archive.record_verdict(id, verdict(findings=[finding(rule, message, line=3, excerpt="x = open('f')")]))
             return
