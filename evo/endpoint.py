@@ -91,7 +91,7 @@ class Endpoint:
     @property
     def local(self) -> bool:
         """Whether the endpoint is on this machine, so that no proxy must come between."""
-        return urlsplit(self.base_url).hostname in {"localhost", "127.0.0.1", "::1"}
+        return urlsplit(self.base_url).hostname in {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
 
 
 def _check(endpoint: Endpoint) -> None:

@@ -94,7 +94,11 @@ def parse_reply(text: str, finish_reason: str | None = None) -> ParsedReply | Pa
 
 
 _WHOLE_FUNCTION = "give the code of one whole function, from `def` on"
-_EMPTY = ParseFailure(FailureKind.EMPTY, "the reply is empty", f"write a thought and a name, and {_WHOLE_FUNCTION}")
+_EMPTY = ParseFailure(
+    FailureKind.EMPTY,
+    "the reply is empty",
+    f"{_WHOLE_FUNCTION}; a model that reasons may need a higher llm.max_tokens to come to its reply",
+)
 _CUT_OFF = ParseFailure(
     FailureKind.CUT_OFF,
     "the reply ends before its code does",

@@ -75,12 +75,12 @@ class Status:
 Action = Fault | Answer | Status | str
 Responder = Callable[[dict[str, Any], int], Action]
 
-_TERMS = ("F.softplus(-z)", "torch.relu(1 - z)", "torch.exp(-torch.clamp(z, -20, 20))", "(z - 0.5) ** 2", "-F.logsigmoid(z)")
+_TERMS = ("F.softplus(-z)", "torch.relu(1 - z)", "torch.exp(-torch.clamp(z, -20, 20))", "(z - 0.5) ** 2", "1 - torch.sigmoid(z)")
 
 
 def valid_loss(number: int) -> str:
     """Source of a valid preference loss, another one for each number."""
-    first, second = _TERMS[number % 5], _TERMS[(number // 5 + number + 1) % 5]
+    first, second = _TERMS[number % 5], _TERMS[(number + 1 + (number // 5) % 4) % 5]
     weight, scale = 0.5 + 0.45 * ((number * 37) % 101) / 101, 0.5 + ((number * 53) % 97) / 97
     return (
         "def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):\n"

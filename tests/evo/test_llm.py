@@ -387,7 +387,7 @@ def test_fenced_code_can_be_asked_for_from_the_start():
 
 
 def test_the_key_is_in_no_message_no_log_and_no_representation(caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.DEBUG, logger="evo"):
+    with caplog.at_level(logging.DEBUG):
         error, server = refused([Fault.ECHO_KEY])
     assert server.keys == [KEY]
     place = endpoint(server.base_url)
