@@ -11,7 +11,6 @@ from evo.genetic.builder import Builder, Value, log_uniform, uniform
 from evo.genetic.growing import grammar_of
 from evo.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
 from evo.genetic.shapes import UNBOUNDED, choose
-from evo.genetic.varying import refine
 from sandbox.graph import GraphError, LossGraph, Node
 
 Mend = Callable[[Random, LossGraph], tuple[LossGraph, str] | None]
@@ -26,31 +25,35 @@ _LARGE = 8.0
 
 
 def repair(rng: Random, refused: Parent, rules: Collection[str] = ()) -> GeneticProposal:
-    """`refused` with a cure for the rules in `rules` (codes of the findings that refused it).
+    """`refused` with a cure for each of `rules`, the codes of the findings that refused it.
 
-    Unknown codes are answered with the general cure: a share of a loss that is known to train.
+    What no cure fits gets a share of a loss that is known to train.
     """
-    cures = [mend for mend, codes in _CURES if codes & set(rules)] or [_guarded]
     graph, done = refused.graph, []
-    for cure in cures:
-        try:
-            mended = cure(rng, graph)
-        except GraphError:
-            continue
-        if mended is not None and mended[0].nodes != graph.nodes:
-            graph = mended[0]
-            done.append(mended[1])
-    if not done:
-        shared = _shared(rng, graph)
-        if shared is None:
-            changed = refine(rng, refused)
-            return GeneticProposal(changed.graph, changed.name, changed.thought, GeneticOperator.REPAIR)
-        graph = shared[0]
-        done.append(shared[1])
-    words = " and ".join(done)
+    for rule in sorted(set(rules)):
+        for cure in _CURES.get(rule, ()):
+            mended = _attempt(cure, rng, graph)
+            if mended is not None:
+                graph = mended[0]
+                done.append(mended[1])
+                break
+    if not done or not Anatomy(graph).pulled:
+        graph, words = _attempt(_shared, rng, graph) or _replaced(rng, graph)
+        done.append(words)
     return GeneticProposal(
-        graph, named(stem(refused.name), "mended"), f"Mended {refused.name}: {words}.", GeneticOperator.REPAIR
+        graph,
+        named(stem(refused.name), "mended"),
+        f"Mended {refused.name}: {' and '.join(dict.fromkeys(done))}.",
+        GeneticOperator.REPAIR,
     )
+
+
+def _attempt(mend: Mend, rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+    try:
+        mended = mend(rng, graph)
+    except GraphError:
+        return None
+    return mended if mended is not None and mended[0].nodes != graph.nodes else None
 
 
 def _guarded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
@@ -144,10 +147,14 @@ def _shared(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     loss = builder.graft(graph)[graph.output]
     k = log_uniform(rng, 0.2, 1.0)
-    try:
-        return builder.finish(loss + k * piece.value), f"added {k:g} of [{piece.words}] so that every item is pulled"
-    except GraphError:
-        return None
+    return builder.finish(loss + k * piece.value), f"added {k:g} of [{piece.words}] so that every item is pulled"
+
+
+def _replaced(rng: Random, graph: LossGraph) -> tuple[LossGraph, str]:
+    """Another loss altogether, for one that has no room for any addition."""
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
+    return builder.finish(piece.value), f"put [{piece.words}] in its place"
 
 
 def _attached(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
@@ -213,4 +220,16 @@ def _softened(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return graph, f"let the margin grow like {s:g} asinh(x / {s:g})"
 
 
-_CURES: tuple[tuple[Mend, frozenset[str]], ...] = ()
+_NUMERIC = (_guarded, _softened)
+_CURES: Mapping[str, tuple[Mend, ...]] = {
+    "SBX301": (_orderless, _guarded),
+    "SBX304": _NUMERIC,
+    "SBX305": _NUMERIC,
+    "SBX306": (_attached, _shared),
+    "SBX307": (_attached, _shared),
+    "SBX308": (_attached, _shared),
+    "SBX309": (_opposed,),
+    "SBX310": (_turned, _opposed),
+    "SBX311": (_orderless,),
+}
+"""The mends to try for each rule of the sandbox's catalogue, likely ones first."""

@@ -58,7 +58,7 @@ def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[GeneticOpe
     made = []
     for _ in range(length):
         operator = rng.choice(list(GeneticOperator))
-        proposal = propose(rng, contract, operator, rng.sample(pool, 2), ["SBX301"])
+        proposal = propose(rng, contract, operator, rng.sample(pool, 2), ["SBX304"])
         pool.append(Parent(proposal.graph, proposal.name))
         made.append((operator, proposal.graph))
     return made
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_proposal(seed: int, contract: str, operato
     def draw() -> object:
         rng = Random(seed)
         parents = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
-        return propose(rng, contract, operator, parents, ["SBX301"])
+        return propose(rng, contract, operator, parents, ["SBX304"])
 
     assert draw() == draw()
 
@@ -158,7 +158,7 @@ def test_repairing_an_overflow_makes_the_loss_finite_far_out() -> None:
     refused = builder.finish(raw.apply("exp"))
     far = [torch.full((4,), v, requires_grad=True) for v in (-900.0, -100.0, -400.0, -400.0)]
     assert not compile_loss(refused)(*far, 0.1).isfinite().all()
-    mended = repair(Random(1), Parent(refused), ["SBX301"])
+    mended = repair(Random(1), Parent(refused), ["SBX304"])
     losses = compile_loss(mended.graph)(*far, 0.1)
     losses.sum().backward()
     assert losses.isfinite().all() and far[0].grad is not None and (far[0].grad < 0).all()
