@@ -125,6 +125,41 @@ def brief(row: sqlite3.Row, path: Path) -> Brief:
     return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
 
 
+class Result(NamedTuple):
+    """What a finished evaluation adds to a standing; `fitness` is None if it failed."""
+
+    candidate_id: int
+    task: str
+    rung: str
+    seed: int
+    beta: float | None
+    fitness: float | None
+    seconds: float | None
+
+
+def result_row(row: sqlite3.Row, path: Path) -> Result:
+    """The part of a finished evaluation's row that standings are made of."""
+    cells = _Cells(row, "evaluation", path)
+    return Result(
+        candidate_id=cells.integer("candidate_id"),
+        task=cells.text("task"),
+        rung=cells.text("rung"),
+        seed=cells.integer("seed"),
+        beta=cells.real_or_none("beta"),
+        fitness=_fitness(cells, cells.one_of("state", EvaluationState)),
+        seconds=cells.real_or_none("seconds"),
+    )
+
+
+def _fitness(cells: _Cells, state: EvaluationState) -> float | None:
+    if state != EvaluationState.SCORED:
+        return None
+    fitness = cells.real_or_none("fitness")
+    if fitness is None:
+        raise cells.wrong("fitness", "a finite number, since it is scored")
+    return fitness
+
+
 def run_row(row: sqlite3.Row, path: Path) -> RunRow:
     """A row of run."""
     cells = _Cells(row, "run", path)
@@ -269,10 +304,7 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
     cells = _Cells(row, "evaluation", path)
     kind = cells.text("state")
     state = _EVALUATION_STATE_AFTER.get(kind) or cells.one_of("state", EvaluationState)
-    scored, finished = state == EvaluationState.SCORED, state in (EvaluationState.SCORED, EvaluationState.FAILED)
-    fitness = cells.real_or_none("fitness") if scored else None
-    if scored and fitness is None:
-        raise cells.wrong("fitness", "a finite number, since it is scored")
+    finished = state in (EvaluationState.SCORED, EvaluationState.FAILED)
     return EvaluationRow(
         id=cells.integer("id"),
         candidate_id=cells.integer("candidate_id"),
@@ -281,7 +313,7 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
         seed=cells.integer("seed"),
         beta=cells.real_or_none("beta"),
         state=state,
-        fitness=fitness,
+        fitness=_fitness(cells, state),
         metrics=cells.metrics("metrics") if finished else {},
         seconds=cells.real_or_none("seconds") if finished else None,
         tokens=cells.integer_or_none("tokens") if finished else None,

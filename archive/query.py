@@ -11,7 +11,6 @@ evaluations and proposals are in the state that they were in then.
 
 import math
 import sqlite3
-import statistics
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, Self
 
 from archive.decode import (
     Brief,
+    Result,
     brief,
     candidate_row,
     evaluation_row,
@@ -28,6 +28,7 @@ from archive.decode import (
     finding_row,
     parent_row,
     proposal_row,
+    result_row,
     run_row,
     verdict_json,
     verdict_row,
@@ -224,14 +225,17 @@ class Reader:
                 "ON v.candidate_id = c.id AND v.event_id <= :at WHERE c.event_id <= :at"
             )
             briefs = {row["id"]: brief(row, self.path) for row in self._rows(sql, at=self._at(as_of))}
-            evaluations = self.evaluations(as_of=as_of)
-        groups: dict[tuple[int, str, str, float | None], list[EvaluationRow]] = {}
-        for row in evaluations:
-            if row.finished_event is not None and task in (None, row.task) and rung in (None, row.rung):
-                groups.setdefault((row.candidate_id, row.task, row.rung, row.beta), []).append(row)
+            sql = (
+                "SELECT id, candidate_id, task, rung, seed, beta, state, fitness, seconds FROM evaluation "
+                "WHERE finished_event <= :at AND :task IN ('', task) AND :rung IN ('', rung) ORDER BY id"
+            )
+            rows = self._rows(sql, at=self._at(as_of), task=task or "", rung=rung or "")
+        groups: dict[tuple[int, str, str, float | None], list[Result]] = {}
+        for result in (result_row(row, self.path) for row in rows):
+            groups.setdefault((result.candidate_id, result.task, result.rung, result.beta), []).append(result)
         if orphans := {key[0] for key in groups} - set(briefs):
             raise CorruptArchive(f"{self.path} has evaluations of candidate {min(orphans)}, but not the candidate")
-        standings = [_standing(briefs[key[0]], rows) for key, rows in groups.items()]
+        standings = [_standing(briefs[key[0]], results) for key, results in groups.items()]
         return sorted(
             standings, key=lambda s: (s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0)
         )
@@ -291,24 +295,31 @@ class Reader:
                 ) from error
 
 
-def _standing(candidate: Brief, evaluations: Sequence[EvaluationRow]) -> Standing:
+def _standing(candidate: Brief, results: Sequence[Result]) -> Standing:
     """Of finished evaluations that differ in their seeds only; there is at least one."""
-    scored = [(row.seed, row.fitness) for row in evaluations if row.fitness is not None]
+    scored = [(result.seed, result.fitness) for result in results if result.fitness is not None]
     fitnesses = tuple(fitness for _, fitness in scored)
     n = len(scored)
+    mean = math.fsum(fitnesses) / n if n else None
     return Standing(
         candidate_id=candidate.id,
         name=candidate.name,
         origin=candidate.origin,
         status=candidate.status,
-        task=evaluations[0].task,
-        rung=evaluations[0].rung,
-        beta=evaluations[0].beta,
+        task=results[0].task,
+        rung=results[0].rung,
+        beta=results[0].beta,
         n=n,
-        mean=statistics.fmean(fitnesses) if n else None,
-        standard_error=statistics.stdev(fitnesses) / math.sqrt(n) if n > 1 else None,
+        mean=mean,
+        standard_error=None if mean is None or n < 2 else _standard_error(fitnesses, mean),
         fitnesses=fitnesses,
         seeds=tuple(seed for seed, _ in scored),
-        failed=len(evaluations) - n,
-        seconds=math.fsum(row.seconds or 0.0 for row in evaluations),
+        failed=len(results) - n,
+        seconds=math.fsum(result.seconds or 0.0 for result in results),
     )
+
+
+def _standard_error(values: Sequence[float], mean: float) -> float:
+    n = len(values)
+    # statistics.stdev is exact and fifty times slower.
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)

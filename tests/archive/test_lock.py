@@ -44,6 +44,18 @@ while True:
     step += 1
 """
 
+BIRTHS = """
+import sys
+from pathlib import Path
+from archive.records import RunRow
+from archive.store import Archive
+for n in range(10_000):
+    folder = Path(sys.argv[1], str(n))
+    folder.mkdir()
+    print(n, flush=True)
+    Archive.create(folder / "archive.db", RunRow("demo", 0, "t", "c")).close()
+"""
+
 
 @contextmanager
 def other_process(script: str, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
@@ -189,3 +201,23 @@ def test_copying_the_folder_in_the_writers_own_process_lets_nobody_else_in(path,
         [sys.executable, "-c", HOLD, str(path)], input="", capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert "ArchiveLocked" in attempt.stderr and f"process {os.getpid()}" in attempt.stderr
+
+
+def test_an_archive_is_born_whole_or_not_at_all(tmp_path, run):
+    for n in range(4):
+        nest = tmp_path / str(n)
+        nest.mkdir()
+        with other_process(BIRTHS, nest) as parent:
+            assert parent.stdout is not None
+            for _ in range(2 + n):
+                parent.stdout.readline()
+            parent.send_signal(signal.SIGKILL)
+            parent.communicate()
+        for folder in nest.iterdir():
+            path = folder / "archive.db"
+            if not path.exists():
+                Archive.create(path, run).close()
+            with Archive.open(path), Reader.open(path) as reader:
+                assert reader.run().name == "demo" and reader.last_event() == 1
+                assert reader.problems() == []
+            assert [p.name for p in folder.iterdir()] == ["archive.db"]

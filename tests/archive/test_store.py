@@ -15,6 +15,7 @@ from archive.errors import (
     MissingRow,
     NewerArchive,
     NotAnArchive,
+    WriteFailed,
     WrongState,
 )
 from archive.query import Reader
@@ -294,3 +295,25 @@ def test_an_archive_is_one_file_after_closing(archive, write, path):
 def test_a_missing_folder_is_named(tmp_path: Path, run: RunRow):
     with pytest.raises(Exception, match="does not exist; create it first"):
         Archive.create(tmp_path / "no" / "archive.db", run)
+
+
+def test_a_full_disk_keeps_nothing_of_a_write_and_the_next_one_works(archive, reader):
+    pages = archive._connection.execute("PRAGMA page_count").fetchone()[0]
+    archive._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(WriteFailed, match=r"disk is full.*nothing of this was kept"):
+        archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
+    archive._connection.execute("PRAGMA max_page_count = 1000000")
+    assert reader.candidates() == [] and reader.last_event() == 1
+    archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
+    assert len(reader.candidates()) == 1
+
+
+def test_somebody_elses_open_transaction_is_reported(archive, path):
+    archive._connection.execute("PRAGMA busy_timeout = 20")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(WriteFailed, match="locked"):
+        archive.event("unlucky")
+    other.execute("ROLLBACK")
+    other.close()
+    archive.event("lucky")
