@@ -18,7 +18,7 @@ Crossing = Callable[[Random, LossGraph, LossGraph], tuple[LossGraph, str, str]]
 
 
 def combine(rng: Random, parents: Sequence[Parent]) -> GeneticProposal:
-    """A loss made of two of `parents`, or of the only one and a grown one: mixed by a constant or a gate, the larger or
+    """A loss made of two of `parents`, or, where all are the same, of one and a grown one: mixed by a constant or a gate, the larger or
     smaller of both, one on either side of a margin, or one with a part of the other.
 
     Raises ValueError where `parents` is empty.
@@ -39,11 +39,12 @@ def combine(rng: Random, parents: Sequence[Parent]) -> GeneticProposal:
 
 
 def _pair(rng: Random, parents: Sequence[Parent]) -> tuple[Parent, Parent]:
-    if len(parents) == 1:
-        grown = explore(rng, parents[0].graph.contract, parents)
-        return parents[0], Parent(grown.graph, grown.name)
-    first, second = rng.sample(list(parents), 2)
-    return first, second
+    first = rng.choice(parents)
+    others = [p for p in parents if p.graph != first.graph]
+    if others:
+        return first, rng.choice(others)
+    grown = explore(rng, first.graph.contract, parents)
+    return first, Parent(grown.graph, grown.name)
 
 
 def _trimmed(rng: Random, parent: Parent) -> Parent:

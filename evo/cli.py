@@ -1,0 +1,162 @@
+"""The command line. Exit codes: 0 done or budget reached, 1 failure, 2 wrong use, 130 interrupted and resumable."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archive.errors import ArchiveError
+from evo.config import ConfigError, load_config
+from evo.rundir import RunDir, RunDirError, default_directory
+
+FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")
+FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+
+
+def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Known errors become one message and a documented exit code; anything else is a bug and keeps its traceback."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from fitness.task import TaskError
+
+        try:
+            return function(*args, **kwargs)
+        except (ConfigError, RunDirError, TaskError) as error:
+            _fail(error, WRONG_USE)
+        except ArchiveError as error:
+            _fail(error, FAILURE)
+
+    return wrapper
+
+
+def _fail(error: BaseException | str, code: int) -> None:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="evopo")
+def main() -> None:
+    """Evolutionary search for preference losses, with a language model or without one."""
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME-sSEED]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set budget.proposals=100"
+)
+@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the configuration, show a prompt, the plan and its cost; train nothing."
+)
+@_reported
+def run(
+    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool
+) -> None:
+    """Search. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
+
+    The same command on the same directory continues an interrupted run; a finished one says so.
+    """
+    from evo.session import CampaignStopped, run_session
+
+    settings = load_config(config, overrides, seed=seed)
+    if dry_run:
+        from evo.plan import describe_plan
+
+        click.echo(describe_plan(settings))
+        return
+    path = directory or default_directory(settings)
+    try:
+        run_session(settings, path, click.echo)
+    except CampaignStopped as error:
+        click.echo(f"error: {error}", err=True)
+        click.echo(f"Everything recorded is kept in {path}; the same command continues.", err=True)
+        sys.exit(FAILURE)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. Everything recorded is kept in {path}; the same command continues.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
+@_DIRECTORY
+@_reported
+def status(directory: Path) -> None:
+    """Say how far the run in DIRECTORY is, what it has spent, and how its best loss compares."""
+    from evo.views import status_text
+
+    click.echo(status_text(_existing(directory)))
+
+
+@main.command()
+@_DIRECTORY
+@click.argument("candidate", type=int)
+@_reported
+def show(directory: Path, candidate: int) -> None:
+    """Show one candidate: code, verdict, scores, ancestry."""
+    from evo.views import candidate_text
+
+    click.echo(candidate_text(_existing(directory), candidate))
+
+
+@main.command()
+@_DIRECTORY
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/report.html]")
+@_reported
+def report(directory: Path, out: Path | None) -> None:
+    """Write report.html, which needs nothing but a browser."""
+    from evo.views import write_report_file
+
+    click.echo(f"Report: {write_report_file(_existing(directory), out)}")
+
+
+@main.command()
+@_DIRECTORY
+@click.option("--format", "kind", required=True, type=click.Choice(FORMATS))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/exports/lineage.FORMAT]"
+)
+@_reported
+def export(directory: Path, kind: str, out: Path | None) -> None:
+    """Export the lineage as a graph or as tables."""
+    from evo.views import export_file
+
+    for path in export_file(_existing(directory), kind, out):
+        click.echo(f"Wrote {path}")
+
+
+@main.command()
+@_DIRECTORY
+@_reported
+def replay(directory: Path) -> None:
+    """Choose every recorded step again from what it had seen, and say whether the run replays exactly."""
+    from evo.rerun import replay_run
+
+    outcome = replay_run(_existing(directory))
+    click.echo(outcome.text)
+    sys.exit(0 if outcome.same else FAILURE)
+
+
+@main.command()
+def env() -> None:
+    """Print versions and what this machine offers, for a bug report."""
+    from evo.views import environment_text
+
+    click.echo(environment_text())
+
+
+def _existing(directory: Path) -> RunDir:
+    rundir = RunDir(directory)
+    if not rundir.archive.exists():
+        raise RunDirError(
+            f"{directory} holds no run (no {rundir.archive.name}); give the directory that `evo run` named"
+        )
+    return rundir

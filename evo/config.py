@@ -1,0 +1,198 @@
+"""The configuration of a campaign: one frozen, validated object. Unknown keys and wrong types fail with the key's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fitness.task import task_names
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The message names the keys."""
+
+
+DEFAULT_MODEL = "gpt-4.1-mini"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LLMConfig(_Frozen):
+    """The language model that proposes. Used when `base_url` or `model` is set, or the key variable is."""
+
+    base_url: str | None = Field(
+        None, description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1"
+    )
+    model: str | None = Field(None, description=f"model name as the endpoint knows it; null: {DEFAULT_MODEL}")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
+    )
+    temperatures: tuple[float, ...] = Field(
+        (0.7, 1.0), min_length=1, description="sampling temperatures the bandit chooses from"
+    )
+    max_tokens: int = Field(4096, ge=64, description="most tokens of one reply")
+    timeout_seconds: float = Field(120.0, gt=0, description="longest wait for one reply, seconds")
+    attempts: int = Field(4, ge=1, le=20, description="tries per request on 429, 5xx, timeouts and broken connections")
+    usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
+    usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
+
+
+class BudgetConfig(_Frozen):
+    """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
+
+    proposals: int | None = Field(24, ge=0, description="proposals asked for, whatever became of them")
+    evaluations: int | None = Field(
+        None, ge=0, description="training runs, each one candidate at one rung with one seed"
+    )
+    seconds: float | None = Field(None, gt=0, description="time that the campaign has run, over all resumes, seconds")
+    tokens: int | None = Field(None, ge=0, description="prompt and reply tokens, calls in flight at their worst case")
+    usd: float | None = Field(
+        None, ge=0, description="money for replies, USD, calls in flight at their worst case; needs prices"
+    )
+
+
+class SearchConfig(_Frozen):
+    """How parents and operators are chosen."""
+
+    mode: Literal["population", "chat"] = Field(
+        "population",
+        description="population: islands and a quality-diversity grid; chat: DiscoPOP's one growing conversation",
+    )
+    islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve apart")
+    migration_every: int = Field(12, ge=1, description="proposals between two migrations of the islands' best")
+    in_flight: int | None = Field(
+        None, ge=1, description="proposals under way at once; null: one more than the workers"
+    )
+
+
+class LadderConfig(_Frozen):
+    """Who earns more training. Rungs and their cost belong to the task."""
+
+    keep: float = Field(0.5, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
+    finalists: int = Field(
+        3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the yardstick"
+    )
+    finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement")
+    contenders: int = Field(6, ge=0, description="candidates that earn further seeds during the race")
+    contender_seeds: int = Field(3, ge=1, description="seeds that a contender may earn")
+
+
+class Config(_Frozen):
+    """A whole campaign. `task`, `fitness` and `seed` identify it and may not change when it is resumed."""
+
+    name: str = Field("embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="names the run directory")
+    seed: int = Field(0, ge=0, lt=2**31, description="every random choice derives from it")
+    task: str = Field("sentiment", description="what a candidate is scored on: sentiment, preference, classification")
+    fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
+    seeds: tuple[str, ...] | None = Field(
+        None, description="known losses that start the population; null: the task's usual ones"
+    )
+    proposer: Literal["auto", "builtin", "openai"] = Field(
+        "auto", description="auto: openai where an endpoint is configured"
+    )
+    llm: LLMConfig = LLMConfig()
+    budget: BudgetConfig = BudgetConfig()
+    search: SearchConfig = SearchConfig()
+    ladder: LadderConfig = LadderConfig()
+    workers: int | None = Field(
+        None, ge=1, description="training processes; null: one per GPU, else one per core up to four"
+    )
+    launcher: tuple[str, ...] = Field(
+        (), description="command that runs a worker, e.g. [accelerate, launch, --num_processes, '4']"
+    )
+    timeout_seconds: float = Field(3600.0, gt=0, description="longest training of one candidate with one seed, seconds")
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.budget.usd is not None and None in (self.llm.usd_per_million_in, self.llm.usd_per_million_out):
+            raise ValueError("budget.usd needs llm.usd_per_million_in and llm.usd_per_million_out, which no endpoint tells")
+        return self
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        if value not in task_names():
+            raise ValueError(f"unknown task {value!r}, expected one of {', '.join(task_names())}")
+        return value
+
+
+def load_config(path: Path | None, overrides: Iterable[str] = (), *, seed: int | None = None) -> Config:
+    """The configuration of a YAML file, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
+
+    Raises ConfigError with one line per fault.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        data = _read(path)
+    for override in overrides:
+        _override(data, override)
+    if seed is not None:
+        data["seed"] = seed
+    return parse_config(data)
+
+
+def parse_config(data: Mapping[str, Any]) -> Config:
+    """Validate. Raises ConfigError that names each key, what came and what was expected."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_fault(f) for f in error.errors())) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no such configuration file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} must hold keys and values, got a {type(loaded).__name__}")
+    return loaded
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set needs KEY=VALUE, got {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *path, last = key.strip().split(".")
+    place = data
+    for part in path:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {part} is a value, not a section")
+        place = inner
+    place[last] = value
+
+
+def _fault(fault: Any) -> str:
+    key = ".".join(map(str, fault["loc"])) or "configuration"
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key}; known there: {', '.join(_known(fault['loc'][:-1]))}"
+    shown = repr(fault["input"])
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" + ("" if len(shown) > 80 or fault["type"] == "missing" else f" (got {shown})")
+
+
+def _known(path: Iterable[Any]) -> list[str]:
+    model: Any = Config
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return sorted(model.model_fields)

@@ -1,0 +1,328 @@
+"""The campaign: propose -> vet -> evaluate -> record -> select, several candidates under way at once.
+
+Each step is a transaction of its own when it happens, so the archive alone says what is left to do. Resuming is therefore
+not a special way through this file: every session first finishes what the archive shows as begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.pool import VetPool
+
+from archive.query import Reader
+from archive.records import CandidateRow, EvaluationState, ProposalRow
+from archive.store import Archive
+from evo.budget import InFlight, Spent, reached
+from evo.config import Config
+from evo.identities import Identities
+from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
+from evo.population import Population
+from evo.propose import Proposer, Unusable, read_reply
+from evo.request import Request
+from fitness.ladder import Job, final, screening
+from fitness.pool import WorkerPool
+from fitness.task import EvaluationFailed
+from sandbox import known
+from sandbox.graph import LossGraph
+from sandbox.verdict import Verdict
+
+FINISHED = "finished"
+"""Kind of the event that says that the search is over and the final measured."""
+FINAL = "final"
+"""Kind of the event that names the rung and the fresh seeds of the final."""
+PATIENCE = 3
+"""Proposals in a row that may fail because the endpoint does, before the session ends."""
+
+logger = logging.getLogger(__name__)
+
+
+class CampaignStopped(Exception):
+    """The session cannot go on; the same command continues the run once the cause is mended."""
+
+
+@dataclass
+class Campaign:
+    """One session of a run. Everything it knows of earlier ones it reads from the archive."""
+
+    config: Config
+    archive: Archive
+    reader: Reader
+    population: Population
+    identities: Identities
+    proposer: Proposer
+    vetter: VetPool
+    workers: WorkerPool
+    changed: Callable[[Campaign], None] = lambda _: None
+    """Called whenever something was recorded."""
+    trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
+    calls: dict[int, InFlight] = field(default_factory=dict)
+    """What the requests under way may cost at most, by step."""
+    began: float = field(default_factory=time.monotonic)
+    proposals_before: int = 0
+    """Proposals of earlier sessions."""
+    failures: int = 0
+    broken: str | None = None
+
+    async def run(self) -> str:
+        """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
+        self.proposals_before = self.used.proposals
+        await asyncio.gather(*(self.judge(c) for c in self._seeds()))
+        reason = await self._search()
+        if self.broken:
+            raise CampaignStopped(self.broken)
+        await self._final()
+        self.archive.event(FINISHED, {"reason": reason})
+        return reason
+
+    async def candidate(self, step: int) -> None:
+        """The way of one candidate; each of these steps records what came of it before the next begins."""
+        request = self.select(step)
+        reply = await self.propose(request)
+        candidate = self.admit(reply)
+        await self.judge(candidate)
+
+    async def judge(self, candidate: CandidateRow | None) -> None:
+        """Vet a candidate; train it if it may be trained and is new."""
+        if candidate is None:
+            return
+        verdict = await self.vet(candidate)
+        if self.record(candidate, verdict):
+            await self.evaluate(Job(candidate.id, self.population.rungs[0], self.population.seeds.search[0]))
+
+    # ---- the steps -----------------------------------------------------------------------------------------------
+
+    def select(self, step: int) -> Request:
+        """Operator and parents for a step, chosen from what is recorded up to now."""
+        return self.population.advance(self.reader).request(step, self.reader)
+
+    async def propose(self, request: Request) -> ProposalRow | None:
+        """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
+        attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
+        recorder = _Recorder(self.archive, self.proposer, request)
+        self.calls[request.step] = InFlight(1, 0, *self.proposer.worst_case(request))
+        try:
+            reply = await self.proposer.ask(request, recorder, 1 + max(attempts, default=0))
+            self.archive.receive_proposal(
+                recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
+            )
+        except LLMError as error:
+            self._endpoint_failed(error)
+            return None
+        except asyncio.CancelledError:
+            recorder.cut_off()
+            raise
+        finally:
+            del self.calls[request.step]
+        self.failures = 0
+        return self.reader.proposal(recorder.proposal)
+
+    def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
+        """The candidate in a reply, recorded with its parents; None where there is no reply or no loss in it."""
+        if proposal is None:
+            return None
+        suggestion = read_reply(proposal.proposer, proposal.reply or "")
+        if isinstance(suggestion, Unusable):
+            self.archive.fail_proposal(proposal.id, suggestion.message)
+            return None
+        parents = [(int(p["id"]), str(p["role"])) for p in proposal.references["parents"]]
+        contract = self.population.info.contract
+        return self.reader.candidate(
+            self.archive.add_candidate(
+                "proposal", suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
+            )
+        )
+
+    async def vet(self, candidate: CandidateRow) -> Verdict:
+        """The sandbox's verdict. Source from a model is traced in the jail; graphs of our own need no tracing."""
+        graph = self._own_graph(candidate)
+        if graph is not None:
+            return await asyncio.to_thread(self.vetter.vet_graph, graph)
+        return await asyncio.to_thread(self.vetter.vet, candidate.source)
+
+    def record(self, candidate: CandidateRow, verdict: Verdict) -> bool:
+        """Record the verdict, refusals too. True where the loss may be trained and no earlier one is the same."""
+        twin = self.identities.twin(verdict) if verdict.accepted else None
+        if twin:
+            self.archive.record_verdict(candidate.id, verdict.to_json(), twin.candidate_id, twin.kind)
+        else:
+            self.archive.record_verdict(candidate.id, verdict.to_json())
+            if verdict.accepted:
+                self.identities.add(candidate.id, verdict)
+        self.changed(self)
+        return verdict.accepted and twin is None
+
+    async def evaluate(self, job: Job) -> None:
+        """Train and score once; a training that is under way or done is only waited for."""
+        if job not in self.trainings:
+            self.trainings[job] = asyncio.create_task(self._train(job))
+        await self.trainings[job]
+
+    async def _train(self, job: Job) -> None:
+        evaluation = self.archive.queue_evaluation(job.candidate_id, self.config.task, job.rung, job.seed)
+        if self.reader.evaluation(evaluation).state in (EvaluationState.SCORED, EvaluationState.FAILED):
+            return
+        graph = self.population.graph(job.candidate_id, self.reader)
+        self.archive.start_evaluation(evaluation)
+        try:
+            result = await self.workers.score(graph, job.rung, job.seed)
+        except EvaluationFailed as failure:
+            self.archive.fail_evaluation(evaluation, failure.reason.value, failure.detail)
+        else:
+            self.archive.score_evaluation(evaluation, result.fitness, result.metrics, result.seconds, result.tokens)
+        self.changed(self)
+
+    # ---- the session ---------------------------------------------------------------------------------------------
+
+    async def _search(self) -> str:
+        """Keep candidates and trainings under way until the budget allows no more. Says which limit it was."""
+        steps = self._steps()
+        begun = {asyncio.create_task(work) for work in self._unfinished()}
+        candidates: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                self.population.advance(self.reader)
+                begun |= {asyncio.create_task(self.evaluate(job)) for job in self._due(screening)}
+                while (limit := self._limit()) is None and len(candidates) < self.at_once:
+                    candidates.add(asyncio.create_task(self.candidate(next(steps))))
+                    await asyncio.sleep(0)  # the task must have reserved its cost before the limit is asked again
+                if not begun and not candidates:
+                    return limit or "nothing is left to do"
+                done, _ = await asyncio.wait(begun | candidates, return_when=asyncio.FIRST_COMPLETED)
+                begun, candidates = begun - done, candidates - done
+                for task in done:
+                    task.result()
+        finally:
+            await _cancel([*begun, *candidates, *self.trainings.values()])
+
+    async def _final(self) -> None:
+        """Measure the leaders and the baselines on fresh seeds, as far as the budget allows."""
+        population = self.population.advance(self.reader)
+        jobs = self._due(final)
+        if jobs:
+            seeds = population.seeds.final[: population.ladder.finalist_seeds]
+            self.archive.event(FINAL, {"rung": jobs[0].rung, "seeds": seeds})
+        try:
+            await asyncio.gather(*(self.evaluate(job) for job in jobs))
+        finally:
+            await _cancel(self.trainings.values())
+
+    @property
+    def at_once(self) -> int:
+        """How many candidates may be under way: more would choose their parents from staler results."""
+        if self.config.search.mode == "chat":
+            return 1
+        return self.config.search.in_flight or self.population.workers + 1
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the campaign has run, over all sessions."""
+        return self.population.earlier_seconds + time.monotonic() - self.began
+
+    @property
+    def used(self) -> Spent:
+        """What is recorded as spent."""
+        return self.population.spent(self.seconds)
+
+    def _limit(self) -> str | None:
+        if self.broken:
+            return self.broken
+        calls = self.calls.values()
+        training = sum(not t.done() for t in self.trainings.values())
+        under_way = InFlight(len(calls), training, sum(c.tokens for c in calls), sum(c.usd for c in calls))
+        return reached(self.config.budget, self.used, under_way)
+
+    def _due(self, rule: Callable[..., tuple[Job, ...]]) -> list[Job]:
+        """Trainings that the ladder asks for and that have not been started in this session."""
+        population = self.population
+        jobs = rule(population.entries(), population.info, population.ladder, population.seeds)
+        due = [job for job in jobs if job not in self.trainings]
+        budget = self.config.budget
+        if budget.seconds is not None and self.seconds >= budget.seconds:
+            return []
+        if budget.evaluations is not None:
+            under_way = sum(not t.done() for t in self.trainings.values())
+            due = due[: max(0, budget.evaluations - self.used.evaluations - under_way)]
+        return due
+
+    def _seeds(self) -> list[CandidateRow]:
+        """The known losses that start the population, those added now that the archive lacks."""
+        there = {c.name for c in self.reader.candidates() if c.origin == "seed"}
+        for name in self.population.seed_losses:
+            if name not in there:
+                loss = known.load(name)
+                self.archive.add_candidate("seed", name, loss.title, loss.source, loss.contract)
+        return [c for c in self._unvetted() if c.origin == "seed"]
+
+    def _unvetted(self) -> list[CandidateRow]:
+        vetted = {v.candidate_id for v in self.reader.verdicts()}
+        return [c for c in self.reader.candidates() if c.id not in vetted]
+
+    def _unfinished(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What earlier sessions began: replies that were not read yet, candidates that were not vetted yet."""
+        admitted = {c.proposal_id for c in self.reader.candidates()}
+        for proposal in self.reader.proposals():
+            if proposal.state == "received" and proposal.id not in admitted:
+                yield self.judge(self.admit(proposal))
+        for candidate in self._unvetted():
+            yield self.judge(candidate)
+
+    def _steps(self) -> Iterator[int]:
+        """Steps that never got a reply, then new ones."""
+        proposals = self.reader.proposals()
+        answered = {p.step for p in proposals if p.reply is not None}
+        begun = {p.step for p in proposals}
+        return itertools.chain(sorted(begun - answered), itertools.count(1 + max(begun, default=0)))
+
+    def _own_graph(self, candidate: CandidateRow) -> LossGraph | None:
+        """The graph of a loss that our own code made: a known loss, or a proposal of the built-in proposer."""
+        if candidate.origin == "seed":
+            return known.graph(candidate.name)
+        assert candidate.proposal_id is not None
+        proposal = self.reader.proposal(candidate.proposal_id)
+        suggestion = read_reply(proposal.proposer, proposal.reply or "")
+        return None if isinstance(suggestion, Unusable) else suggestion.graph
+
+    def _endpoint_failed(self, error: LLMError) -> None:
+        self.failures += error.kind.consequence is not Consequence.SKIP
+        logger.warning("%s", error)
+        if error.kind.consequence is Consequence.STOP or self.failures >= PATIENCE:
+            self.broken = str(error)
+
+
+class _Recorder(AttemptObserver):
+    """Commits each attempt of a request before it leaves, and its failure."""
+
+    def __init__(self, archive: Archive, proposer: Proposer, request: Request) -> None:
+        self.archive = archive
+        self.proposer = proposer
+        self.request = request
+        self.proposal = 0
+
+    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+        request = self.request
+        self.proposal = self.archive.request_proposal(
+            request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
+            self.proposer.template(request.template), request.references, request.seen_event,
+        )  # fmt: skip
+
+    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
+        self.archive.fail_proposal(self.proposal, error.record)
+
+    def cut_off(self) -> None:
+        """The session ends while the call is under way: it may have been paid for."""
+        if self.proposal:
+            self.archive.lose_proposal(self.proposal)
+
+
+async def _cancel(tasks: Any) -> None:
+    pending = [t for t in tasks if not t.done()]
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,86 @@
+"""`--dry-run`: what a campaign would do, say and cost, with nothing called and nothing trained."""
+
+from __future__ import annotations
+
+from sandbox.vet import vet
+
+from evo.config import Config
+from evo.population import SEARCH_SEEDS, Population
+from evo.propose import Proposer, make_proposer, messages
+from evo.reply import ReplyFormat
+from evo.request import Parent, Request
+from evo.session import workers_for
+from fitness.task import TaskInfo, task_info
+from sandbox import known
+
+
+def describe_plan(config: Config) -> str:
+    """The plan as text: vetted seed losses, a prompt, the trainings and what they may cost. Raises TaskError, LLMError."""
+    info = task_info(config.task, config.fitness)
+    population = Population(config, info, workers_for(config))
+    proposer, which = make_proposer(config)
+    request = _first_request(config, population)
+    lines = [
+        f"Run {config.name} with seed {config.seed}: task {config.task}, contract {info.contract}.",
+        which,
+        "",
+        "Seed losses:",
+        *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
+        "",
+        "A first prompt (the built-in proposer gets the same request without the words):",
+        *(f"--- {m.role}\n{m.content}" for m in messages(request, ReplyFormat.JSON)),
+        "---",
+        "",
+        *_cost(config, info, population, proposer, request),
+    ]
+    return "\n".join(lines)
+
+
+def _vetted(name: str) -> str:
+    verdict = vet(known.load(name).source, contract=known.load(name).contract)
+    return "accepted" if verdict.accepted else "; ".join(f"{f.rule} {f.message}" for f in verdict.refusals)
+
+
+def _first_request(config: Config, population: Population) -> Request:
+    """A request as the first step would make it, before anything has a score."""
+    name = population.seed_losses[0]
+    loss = known.load(name)
+    parent = Parent(1, "refined", name, loss.title, loss.source, known.graph(name), None, None, {}, (), ())
+    return Request(
+        step=1, seed=config.seed, task=config.task, contract=population.info.contract, metric=population.info.metric, noise=None,
+        operator="refine", template="refine", island=0, temperature=config.llm.temperatures[0], parents=(parent,), landmarks=(),
+        turns=(), seen_event=0,
+    )  # fmt: skip
+
+
+def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
+    """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
+    budget, ladder = config.budget, config.ladder
+    proposals, baselines = budget.proposals, len(population.seed_losses)
+    limits = ", ".join(f"{v:g} {k}" for k, v in budget.model_dump().items() if v is not None)
+    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}."]
+    if proposals is None:
+        return [*lines, "Without a budget of proposals the number of trainings is open."]
+    rungs = list(info.search_rungs)
+    seconds, trainings, climbing = 0.0, 0, proposals + 0.0
+    for rung in rungs:
+        count = baselines + climbing
+        seconds, trainings, climbing = (
+            seconds + count * rung.estimated_seconds,
+            trainings + round(count),
+            climbing * ladder.keep,
+        )
+    extra = (min(ladder.contender_seeds, SEARCH_SEEDS) - 1) * (baselines + min(ladder.contenders, proposals))
+    held_out = [r for r in info.rungs.values() if r.held_out] or [rungs[-1]]
+    final = ladder.finalist_seeds * (baselines + min(ladder.finalists, proposals))
+    seconds += extra * rungs[-1].estimated_seconds + final * held_out[-1].estimated_seconds
+    lines.append(
+        f"Trainings: at most about {trainings + extra + final} ({final} of them the final), {seconds:.0f} s of training, "
+        f"about {seconds / population.workers / 60:.1f} minutes on {population.workers} workers."
+    )
+    tokens, usd = proposer.worst_case(request)
+    priced = f", {proposals * usd:.2f} USD" if usd else ""
+    lines.append(
+        f"Replies: at most about {proposals * tokens} tokens{priced}." if tokens else "Replies: made here, for nothing."
+    )
+    return lines

@@ -1,0 +1,431 @@
+"""The state of a search, built event by event from its archive: who lives, how good they are, what has been spent.
+
+Live, the population follows the newest event. Replayed, it stops at the event that a recorded step had seen, and must
+choose what that step chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from statistics import fmean
+from typing import Any, Self
+
+from archive.query import Reader
+from archive.records import EventKind, EventRow, Origin, Role, VerdictStatus
+from evo.budget import Spent
+from evo.config import Config
+from evo.request import Parent, Request, Turn
+from evo.rng import derive, stream
+from evo.select import Choice, Member, Settings, Status, arm_name, choose
+from fitness.ladder import Entry, Seeds
+from fitness.ladder import Settings as LadderSettings
+from fitness.score import Score, SeedResult, pooled_deviation
+from fitness.task import TaskInfo
+from sandbox.graph import LossGraph
+
+SESSION_STARTED = "session_started"
+"""Kind of the event that begins each session; time between sessions is not spent."""
+
+SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
+    "preference": ("dpo", "slic", "ipo", "kto_pair"),
+    "classification": ("cross_entropy", "label_smoothing", "focal", "mse"),
+}
+"""Losses that start a population, by contract. The first is the yardstick of the run."""
+
+SEARCH_SEEDS = 64
+FINAL_SEEDS = 64
+
+ROLES: Mapping[str, Role] = {
+    "explore": Role.EXPLORED_FROM,
+    "refine": Role.REFINED,
+    "combine": Role.COMBINED,
+    "repair": Role.REPAIRED,
+}
+
+
+@dataclass
+class Individual:
+    """One candidate as the search sees it. `results` holds fitness by (rung, seed), None where the training failed."""
+
+    id: int
+    name: str
+    origin: Origin
+    operator: str
+    island: int
+    arm: str
+    parents: tuple[int, ...]
+    status: VerdictStatus | None = None
+    duplicate_of: int | None = None
+    descriptors: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    results: dict[tuple[str, int], float | None] = field(default_factory=dict)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the sandbox accepted it and no earlier one is the same loss."""
+        return self.status is VerdictStatus.ACCEPTED and self.duplicate_of is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a training of it failed."""
+        return None in self.results.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many candidates came to what, and how many replies held none."""
+
+    accepted: int
+    refused: int
+    duplicate: int
+    failed: int
+    unusable: int
+
+
+class Population:
+    """See the module's docstring. `advance` is the only method that changes anything."""
+
+    def __init__(self, config: Config, info: TaskInfo, workers: int) -> None:
+        self.config = config
+        self.info = info
+        self.workers = workers
+        self.rungs = tuple(r.name for r in info.search_rungs)
+        self.seed_losses = config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+        self.seeds = Seeds(
+            search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)),
+            final=tuple(derive(config.seed, "final", i) for i in range(FINAL_SEEDS)),
+        )
+        self.ladder = LadderSettings(**config.ladder.model_dump())
+        self.individuals: dict[int, Individual] = {}
+        self.seen = 0
+        self.unfinished: set[int] = set()
+        """Evaluations that were begun and have no result."""
+        self.earlier_seconds = 0.0
+        self._spent = Spent()
+        self._unusable = 0
+        self._answered: set[int] = set()
+        self._session: tuple[datetime, datetime] | None = None
+        self._graphs: dict[int, LossGraph] = {}
+
+    def advance(self, reader: Reader, upto: int | None = None) -> Self:
+        """Take in the events up to `upto`, by default all. Returns itself."""
+        last = reader.last_event() if upto is None else upto
+        if last > self.seen:
+            for event in reader.events(after=self.seen):
+                if event.id > last:
+                    break
+                self._take(event, reader)
+            self.seen = last
+        return self
+
+    # ---- questions -----------------------------------------------------------------------------------------------
+
+    @property
+    def yardstick(self) -> Individual | None:
+        """The baseline that claims are made against: the first of the seed losses."""
+        return next(
+            (i for i in self.individuals.values() if self._is_baseline(i) and i.name == self.seed_losses[0]), None
+        )
+
+    def entries(self) -> list[Entry]:
+        """The race, for the ladder."""
+        return [Entry(i.id, self._is_baseline(i), dict(i.results)) for i in self.individuals.values() if i.trainable]
+
+    def members(self) -> tuple[Member, ...]:
+        """The search's view of everyone, in order of birth. Fitness is the difference to the yardstick (see `advantage`)."""
+        uses: dict[int, int] = {}
+        for individual in self.individuals.values():
+            for parent in individual.parents:
+                uses[parent] = uses.get(parent, 0) + 1
+        deviation = self._deviation_of_differences()
+        return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
+
+    def advantage(self, individual: Individual) -> tuple[float, int] | None:
+        """Mean fitness minus the yardstick's at the dearest rung where both have search seeds in common, and how many.
+
+        The same seed gives both the same data, so the difference is less noisy than the value, and it lets losses that
+        reached different rungs be compared.
+        """
+        yardstick = self.yardstick
+        if yardstick is None:
+            return None
+        for rung in reversed(self.rungs):
+            pairs = [
+                (own, theirs)
+                for s in self.seeds.search
+                if (own := individual.results.get((rung, s))) is not None
+                and (theirs := yardstick.results.get((rung, s))) is not None
+            ]
+            if pairs:
+                return fmean(own - theirs for own, theirs in pairs), len(pairs)
+        return None
+
+    def score(self, individual: Individual) -> tuple[str, Score] | None:
+        """The score at the dearest search rung that it has reached, with the rung's name."""
+        for rung in reversed(self.rungs):
+            results = self._scored(individual, rung)
+            if results:
+                pooled = pooled_deviation(
+                    [[r.fitness for r in self._scored(i, rung)] for i in self.individuals.values()]
+                )
+                return rung, Score.of(results, pooled)
+        return None
+
+    def best(self) -> Individual | None:
+        """The proposal with the largest advantage at the dearest rung that any proposal has reached."""
+        for rung in reversed(self.rungs):
+            there = [
+                i
+                for i in self.individuals.values()
+                if i.trainable and not self._is_baseline(i) and self._scored(i, rung)
+            ]
+            rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
+            if rated:
+                return max(rated, key=lambda pair: (pair[0], -pair[1].id))[1]
+        return None
+
+    def best_so_far(self) -> str:
+        """The best proposal in one phrase, with its difference to the yardstick and the error of that."""
+        best, yardstick = self.best(), self.yardstick
+        advantage = self.advantage(best) if best else None
+        if best is None or yardstick is None or advantage is None:
+            return "none yet"
+        difference, seeds = advantage
+        deviation = self._deviation_of_differences()
+        error = f" ± {deviation / seeds**0.5:.3f}" if deviation is not None else ", error unknown"
+        return f"{best.name} ({difference:+.3f}{error} to {yardstick.name}, {seeds} seed{'s' * (seeds > 1)})"
+
+    def tally(self) -> Tally:
+        """What became of the proposals so far."""
+        proposals = [i for i in self.individuals.values() if i.origin is Origin.PROPOSAL]
+        return Tally(
+            accepted=sum(i.trainable for i in proposals),
+            refused=sum(i.status is VerdictStatus.REFUSED for i in proposals),
+            duplicate=sum(i.duplicate_of is not None for i in proposals),
+            failed=sum(i.failed for i in proposals),
+            unusable=self._unusable,
+        )
+
+    def spent(self, seconds: float) -> Spent:
+        """What has been spent, given the seconds over all sessions."""
+        return replace(self._spent, seconds=seconds)
+
+    def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
+        """The verified graph of an accepted candidate."""
+        if candidate_id not in self._graphs:
+            verdict = reader.verdict(candidate_id)
+            assert verdict is not None and verdict.graph is not None
+            self._graphs[candidate_id] = LossGraph.from_json(verdict.graph)
+        return self._graphs[candidate_id]
+
+    def request(self, step: int, reader: Reader) -> Request:
+        """Operator and parents of a step, chosen from what has been taken in: the same again, whenever it is asked."""
+        past = reader.as_of(self.seen)
+        chat = self.config.search.mode == "chat"
+        choice = self._next_turn(step) if chat else self._choice(step)
+        role = ROLES[choice.operator]
+        baselines = [i for i in self.individuals.values() if self._is_baseline(i) and i.trainable]
+        return Request(
+            step=step,
+            seed=self.config.seed,
+            task=self.info.name,
+            contract=self.info.contract,
+            metric=self.info.metric,
+            noise=self._deviation(),
+            operator=choice.operator,
+            template="chat" if chat else choice.operator,
+            island=choice.island,
+            temperature=choice.temperature,
+            parents=tuple(self._parent(self.individuals[id], role, past) for id in choice.parents),
+            landmarks=tuple(self._parent(i, role, past) for i in baselines if i.id not in choice.parents),
+            turns=tuple(self._turns(past)) if chat else (),
+            seen_event=self.seen,
+        )
+
+    # ---- taking in events ----------------------------------------------------------------------------------------
+
+    def _take(self, event: EventRow, reader: Reader) -> None:
+        self._clock(event)
+        handler = _HANDLERS.get(event.kind)
+        if handler:
+            handler(self, event, reader)
+
+    def _clock(self, event: EventRow) -> None:
+        at = datetime.fromisoformat(event.at)
+        if event.kind == SESSION_STARTED:
+            self._session = (at, at)
+        elif self._session:
+            began, last = self._session
+            self._session = (began, at)
+            self.earlier_seconds += max(0.0, (at - last).total_seconds())
+
+    def _received(self, event: EventRow, reader: Reader) -> None:
+        assert event.proposal_id is not None
+        row = reader.proposal(event.proposal_id)
+        self._answered.add(row.step)
+        self._spent = replace(
+            self._spent,
+            proposals=len(self._answered),
+            tokens=self._spent.tokens + (row.tokens_in or 0) + (row.tokens_out or 0),
+            usd=self._spent.usd + (row.usd or 0.0),
+        )
+
+    def _failed(self, event: EventRow, reader: Reader) -> None:
+        assert event.proposal_id is not None
+        self._unusable += reader.proposal(event.proposal_id).reply is not None
+
+    def _lost(self, event: EventRow, reader: Reader) -> None:
+        self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
+
+    def _added(self, event: EventRow, reader: Reader) -> None:
+        assert event.candidate_id is not None
+        row = reader.candidate(event.candidate_id)
+        operator, island, arm = "seed", len(self.individuals) % self.config.search.islands, ""
+        if row.proposal_id is not None:
+            proposal = reader.proposal(row.proposal_id)
+            operator, island = proposal.operator.value, int(proposal.references["island"])
+            arm = arm_name(operator, proposal.temperature or 0.0)
+        parents = tuple(p.parent for p in reader.parents(row.id))
+        self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)
+
+    def _vetted(self, event: EventRow, reader: Reader) -> None:
+        assert event.candidate_id is not None
+        verdict = reader.verdict(event.candidate_id)
+        assert verdict is not None
+        individual = self.individuals[event.candidate_id]
+        individual.status = verdict.status
+        individual.duplicate_of = verdict.duplicate_of
+        individual.descriptors = verdict.descriptors or {}
+        individual.rules = tuple(f.rule for f in reader.findings(event.candidate_id) if f.severity == "refuse")
+
+    def _begun(self, event: EventRow, reader: Reader) -> None:
+        assert event.evaluation_id is not None
+        self.unfinished.add(event.evaluation_id)
+
+    def _measured(self, event: EventRow, reader: Reader) -> None:
+        assert event.evaluation_id is not None
+        row = reader.evaluation(event.evaluation_id)
+        self.unfinished.discard(row.id)
+        self.individuals[row.candidate_id].results[row.rung, row.seed] = row.fitness
+        self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
+
+    # ---- helpers -------------------------------------------------------------------------------------------------
+
+    def _is_baseline(self, individual: Individual) -> bool:
+        return individual.origin is Origin.SEED
+
+    def _scored(self, individual: Individual, rung: str) -> list[SeedResult]:
+        return [
+            SeedResult(fitness=f, seed=s)
+            for s in self.seeds.search
+            if (f := individual.results.get((rung, s))) is not None
+        ]
+
+    def _choice(self, step: int) -> Choice:
+        search = self.config.search
+        settings = Settings(
+            islands=search.islands, migration_every=search.migration_every, temperatures=self.config.llm.temperatures
+        )
+        return choose(self.members(), stream(self.config.seed, "select", step), step, settings)
+
+    def _next_turn(self, step: int) -> Choice:
+        """The paper's loop: no population, every proposal follows from the whole conversation that begins with the seeds."""
+        baselines = tuple(i.id for i in self.individuals.values() if self._is_baseline(i) and i.trainable)
+        return Choice("explore", 0, baselines, self.config.llm.temperatures[0])
+
+    def _turns(self, past: Reader) -> Iterator[Turn]:
+        """The conversation so far, in the order of the replies."""
+        born = {c.proposal_id: self.individuals[c.id] for c in past.candidates()}
+        for proposal in past.proposals():
+            if proposal.reply is None:
+                continue
+            individual = born.get(proposal.id)
+            if individual is None:
+                yield Turn(proposal.reply, None, proposal.error or "")
+                continue
+            score = self.score(individual)
+            yield Turn(proposal.reply, score[1].mean if score else None, self._failure(individual, past))
+
+    def _failure(self, individual: Individual, past: Reader) -> str:
+        if individual.duplicate_of is not None:
+            return f"this is the same loss as {self.individuals[individual.duplicate_of].name}"
+        refusals = [f.message for f in past.findings(individual.id) if f.severity == "refuse"]
+        failures = [f"{e.reason}: {e.detail}" for e in past.evaluations(individual.id) if e.reason]
+        return "; ".join([*refusals, *failures])
+
+    def _deviation(self) -> float | None:
+        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the dearest search rung."""
+        return pooled_deviation(
+            [[r.fitness for r in self._scored(i, self.rungs[-1])] for i in self.individuals.values()]
+        )
+
+    def _deviation_of_differences(self) -> float | None:
+        """Standard deviation over seeds of the difference to the yardstick, pooled over everyone with several seeds."""
+        yardstick = self.yardstick
+        if yardstick is None:
+            return None
+        groups = []
+        for individual in self.individuals.values():
+            if individual is not yardstick:
+                for rung in self.rungs:
+                    theirs = {r.seed: r.fitness for r in self._scored(yardstick, rung)}
+                    groups.append(
+                        [r.fitness - theirs[r.seed] for r in self._scored(individual, rung) if r.seed in theirs]
+                    )
+        return pooled_deviation(groups)
+
+    def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
+        advantage = None if individual.failed else self.advantage(individual)
+        return Member(
+            candidate_id=individual.id,
+            island=individual.island,
+            operator=individual.operator,
+            parents=individual.parents,
+            status=_standing(individual),
+            fitness=advantage[0] if advantage else None,
+            standard_error=deviation / advantage[1] ** 0.5 if advantage and deviation is not None else None,
+            descriptors=individual.descriptors,
+            rules=individual.rules,
+            uses=uses,
+            arm=individual.arm,
+        )
+
+    def _parent(self, individual: Individual, role: Role, reader: Reader) -> Parent:
+        row = reader.candidate(individual.id)
+        verdict = reader.verdict(individual.id)
+        graph = LossGraph.from_json(verdict.graph) if verdict and verdict.graph else None
+        return Parent(
+            id=individual.id,
+            role=role.value,
+            name=row.name,
+            thought=row.thought,
+            source=row.source,
+            graph=graph,
+            score=self.score(individual),
+            advantage=self.advantage(individual),
+            descriptors=individual.descriptors,
+            findings=tuple(reader.findings(individual.id)),
+            failures=tuple(e for e in reader.evaluations(individual.id) if e.reason),
+        )
+
+
+def _standing(individual: Individual) -> Status:
+    if individual.duplicate_of is not None:
+        return Status.DUPLICATE
+    if individual.status is not VerdictStatus.ACCEPTED:
+        return Status.REFUSED
+    return Status.FAILED if individual.failed else Status.ACCEPTED
+
+
+_HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
+    EventKind.PROPOSAL_RECEIVED: Population._received,
+    EventKind.PROPOSAL_FAILED: Population._failed,
+    EventKind.PROPOSAL_LOST: Population._lost,
+    EventKind.CANDIDATE_ADDED: Population._added,
+    EventKind.VERDICT_RECORDED: Population._vetted,
+    EventKind.EVALUATION_STARTED: Population._begun,
+    EventKind.EVALUATION_SCORED: Population._measured,
+    EventKind.EVALUATION_FAILED: Population._measured,
+}

@@ -1,0 +1,85 @@
+"""What a person sees while a campaign runs: a live line on a terminal, plain lines in a file or a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from analysis.encode import one_line
+
+if TYPE_CHECKING:
+    from evo.loop import Campaign
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines."""
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Callable[[Campaign], None]]:
+    """A callback to give to `Campaign.changed`; the display is taken down when the block ends."""
+    if not console.is_terminal:
+        yield _plain(console)
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        yield lambda campaign: live.update(_table(campaign))
+
+
+def _plain(console: Console) -> Callable[[Campaign], None]:
+    last = 0.0
+
+    def show(campaign: Campaign) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_EVERY:
+            last = now
+            console.print(
+                ", ".join(f"{name} {value}" for name, value in _figures(campaign)), highlight=False, markup=False
+            )
+
+    return show
+
+
+def _table(campaign: Campaign) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in _figures(campaign):
+        table.add_row(f"[bold]{name}[/bold]", escape(value))
+    return table
+
+
+def _figures(campaign: Campaign) -> list[tuple[str, str]]:
+    campaign.population.advance(campaign.reader)
+    tally = campaign.population.tally()
+    wanted = campaign.config.budget.proposals
+    training = sum(not t.done() for t in campaign.trainings.values())
+    figures = [
+        ("proposals", f"{campaign.used.proposals}" + (f" of {wanted}" if wanted is not None else "")),
+        ("accepted", str(tally.accepted)),
+        ("refused", str(tally.refused)),
+        ("duplicate", str(tally.duplicate)),
+        ("failed", str(tally.failed)),
+        ("trainings", f"{campaign.used.evaluations} done, {training} under way or waiting"),
+        ("best so far", one_line(campaign.population.best_so_far(), 100)),
+    ]
+    left = time_left(campaign)
+    figures.append(("time", f"{campaign.seconds:.0f} s" + (f", search about {left:.0f} s more" if left else "")))
+    return figures
+
+
+def time_left(campaign: Campaign) -> float | None:
+    """Seconds until the budget is used, at this session's pace; None before there is a pace. The final comes on top."""
+    budget, used = campaign.config.budget, campaign.used
+    estimates = []
+    if budget.seconds is not None:
+        estimates.append(max(0.0, budget.seconds - used.seconds))
+    done = used.proposals - campaign.proposals_before
+    if budget.proposals is not None and done > 0:
+        pace = (time.monotonic() - campaign.began) / done
+        estimates.append(max(0.0, budget.proposals - used.proposals) * pace)
+    return min(estimates, default=None)

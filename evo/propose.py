@@ -1,0 +1,231 @@
+"""Proposers: from a request to the text of a reply, and from that text to a loss.
+
+The two halves are apart because the archive stands between them: a reply is committed before anything is done with it, so
+an interrupted run reads the same reply again and never asks for it twice. `BuiltinProposer` is genetic programming on
+graphs, `ModelProposer` a language model; both speak of the same four operators.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sandbox.printers import to_python
+
+from archive.records import FindingRow
+from evo import genetic
+from evo.config import DEFAULT_MODEL, Config
+from evo.endpoint import Endpoint, Prices, Retry
+from evo.llm import AttemptObserver, LLMClient, Message, Reply, ReplyFormat
+from evo.prompting import (
+    Briefing,
+    ChatTurn,
+    FindingView,
+    LandmarkView,
+    ParentView,
+    TaskView,
+    render,
+    template_hash,
+)
+from evo.reply import ParseFailure, parse_reply
+from evo.request import Parent, Request, Turn
+from evo.rng import derive, stream
+from sandbox.contract import contract_named
+from sandbox.graph import GraphError, LossGraph
+
+BUILTIN, OPENAI = "builtin", "openai"
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A loss that a proposer suggests: source for people and the jail, and the graph where the proposer made one."""
+
+    name: str
+    thought: str
+    source: str
+    graph: LossGraph | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A reply without a loss in it; `message` says why."""
+
+    message: str
+
+
+class Proposer(Protocol):
+    """Makes replies. An async context manager."""
+
+    name: str
+
+    def template(self, operator: str) -> str:
+        """Version of what turns a request into a reply: a hash of the prompt templates, or of the grammar."""
+
+    def worst_case(self, request: Request) -> tuple[int, float]:
+        """Tokens and USD that one call may cost at most; 0 USD where the prices are unknown."""
+
+    async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
+        """The reply. Raises LLMError. `observer` is called before each attempt leaves and after it failed."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
+    """The proposer that the configuration asks for, and one line that says which it is and why. Raises LLMError."""
+    llm = config.llm
+    configured = bool(llm.base_url or llm.model or environ.get(llm.api_key_env) or environ.get("OPENAI_BASE_URL"))
+    if config.proposer == OPENAI or (config.proposer == "auto" and configured):
+        endpoint = Endpoint.resolve(
+            llm.model or DEFAULT_MODEL,
+            base_url=llm.base_url,
+            key_variable=llm.api_key_env,
+            environ=environ,
+            timeout=llm.timeout_seconds,
+            max_tokens=llm.max_tokens,
+            prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
+        )
+        return ModelProposer(
+            endpoint, Retry(attempts=llm.attempts)
+        ), f"Proposer: {endpoint.model} at {endpoint.where.place}."
+    why = (
+        "" if config.proposer == BUILTIN else " No endpoint is configured (llm.base_url, llm.model or OPENAI_API_KEY)."
+    )
+    return BuiltinProposer(), "Proposer: built-in genetic programming." + why
+
+
+def read_reply(proposer: str, reply: str) -> Suggestion | Unusable:
+    """The loss in a recorded reply of the proposer of that name."""
+    return _read_graph(reply) if proposer == BUILTIN else _read_text(reply)
+
+
+class BuiltinProposer:
+    """Genetic programming: costs nothing, needs no network, and is the baseline that a language model has to beat."""
+
+    name = BUILTIN
+
+    def template(self, operator: str) -> str:
+        return f"genetic-{genetic.VERSION}"
+
+    def worst_case(self, request: Request) -> tuple[int, float]:
+        return 0, 0.0
+
+    async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
+        observer.started(first_attempt, "", ReplyFormat.JSON)
+        parents = [genetic.Parent(p.graph, p.name) for p in request.parents if p.graph is not None]
+        rules = [f.rule for p in request.parents for f in p.findings if f.severity == "refuse"]
+        rng = stream(request.seed, "breed", request.step)
+        made = genetic.propose(rng, request.contract, request.operator, parents, rules)
+        text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
+        return Reply(text, "", 0, 0, 0.0, 0.0, None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class ModelProposer:
+    """A language model behind an OpenAI-compatible endpoint."""
+
+    name = OPENAI
+
+    def __init__(self, endpoint: Endpoint, retry: Retry) -> None:
+        self._client = LLMClient(endpoint, retry)
+
+    def template(self, operator: str) -> str:
+        return template_hash(operator)
+
+    def worst_case(self, request: Request) -> tuple[int, float]:
+        tokens, usd = self._client.worst_case(lambda form: messages(request, form))
+        return tokens, usd or 0.0
+
+    async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
+        return await self._client.complete(
+            lambda form: messages(request, form),
+            step=request.step,
+            temperature=request.temperature,
+            seed=derive(request.seed, "reply", request.step),
+            observer=observer,
+            first_attempt=first_attempt,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+
+def messages(request: Request, form: ReplyFormat) -> list[Message]:
+    """The prompt of a request. Equal requests give equal prompts."""
+    briefing = Briefing(
+        contract=contract_named(request.contract),
+        task=TaskView(request.task, request.metric, noise=request.noise),
+        parents=[_view(p) for p in request.parents],
+        landmarks=[_landmark(p) for p in request.landmarks],
+        turns=[_turn(t) for t in request.turns],
+    )
+    return render(request.template, briefing, form)
+
+
+def _view(parent: Parent) -> ParentView:
+    score = parent.score[1] if parent.score else None
+    return ParentView(
+        code=parent.source if parent.graph is None else to_python(parent.graph, name="loss"),
+        name=parent.name,
+        thought=parent.thought,
+        fitness=score.mean if score else None,
+        standard_error=score.standard_error if score else None,
+        seeds=len(score.seeds) if score else 0,
+        pooled=score.pooled if score else False,
+        metrics=score.metrics if score else {},
+        descriptors=parent.descriptors,
+        findings=[_finding(f) for f in parent.findings],
+        failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
+        role=parent.role,
+    )
+
+
+def _landmark(parent: Parent) -> LandmarkView:
+    score = parent.score[1] if parent.score else None
+    if score is None:
+        return LandmarkView(parent.name, None)
+    return LandmarkView(parent.name, score.mean, score.standard_error, len(score.seeds), score.pooled)
+
+
+def _finding(row: FindingRow) -> FindingView:
+    return FindingView(row.rule, row.message, row.remedy or "", row.line, row.excerpt or "", row.counterexample or {})
+
+
+def _turn(turn: Turn) -> ChatTurn:
+    parsed = parse_reply(turn.reply)
+    return ChatTurn(turn.reply if isinstance(parsed, ParseFailure) else parsed, turn.fitness, turn.failure)
+
+
+def _read_text(reply: str) -> Suggestion | Unusable:
+    parsed = parse_reply(reply)
+    if isinstance(parsed, ParseFailure):
+        return Unusable(f"{parsed.message}; {parsed.remedy}")
+    return Suggestion(parsed.name, parsed.thought, parsed.code)
+
+
+def _read_graph(reply: str) -> Suggestion | Unusable:
+    try:
+        data: Any = json.loads(reply)
+        graph = LossGraph.from_json(data["graph"])
+        return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"), graph)
+    except (ValueError, KeyError, TypeError, GraphError) as error:
+        return Unusable(f"the built-in proposer's reply cannot be read: {error}")

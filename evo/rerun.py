@@ -1,0 +1,78 @@
+"""`evo replay`: every recorded step chosen again from what it had seen, to show that the run is what its seed makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from archive.query import Reader
+from archive.records import ProposalRow
+from evo.config import Config, parse_config
+from evo.llm import AttemptObserver, LLMError, ReplyFormat
+from evo.population import SESSION_STARTED, Population
+from evo.prompting import template_hash
+from evo.propose import BUILTIN, BuiltinProposer
+from evo.request import Request
+from evo.rundir import RunDir
+from fitness.task import task_info
+
+SHOWN = 10
+"""Differences that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether the run replays, and what to print."""
+
+    same: bool
+    text: str
+
+
+def replay_run(rundir: RunDir) -> Outcome:
+    """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError."""
+    with Reader.open(rundir.archive) as reader:
+        configs = [(e.id, parse_config(e.payload["config"])) for e in reader.events(kind=SESSION_STARTED)]
+        proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
+        if not proposals:
+            return Outcome(True, "Nothing to replay: the run has no proposals yet.")
+        first = configs[0][1]
+        population = Population(first, task_info(first.task, first.fitness), 1)
+        differences: list[str] = []
+        for proposal in proposals:
+            population.config = _config_at(configs, proposal.requested_event)
+            request = population.advance(reader, upto=proposal.seen_event).request(proposal.step, reader)
+            differences += _differences(proposal, request)
+    shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
+    if differences:
+        return Outcome(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
+    return Outcome(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
+
+
+def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
+    return [config for begun, config in configs if begun <= event][-1]
+
+
+def _differences(proposal: ProposalRow, request: Request) -> list[str]:
+    found = []
+    step = f"step {proposal.step}, attempt {proposal.attempt}"
+    if request.operator != proposal.operator or request.references != proposal.references:
+        found.append(
+            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator.value} {proposal.references}"
+        )
+    elif proposal.proposer == BUILTIN:
+        if (
+            proposal.reply is not None
+            and asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text != proposal.reply
+        ):
+            found.append(f"{step}: the built-in proposer makes another loss")
+    elif template_hash(request.template) != proposal.template:
+        found.append(f"{step}: the prompt templates have changed since")
+    return found
+
+
+class _Silent(AttemptObserver):
+    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+        return None
+
+    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
+        return None

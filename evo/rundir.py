@@ -1,0 +1,185 @@
+"""A run's directory: `config.yaml`, `manifest.json`, `archive.db`, `run.log`, `report.html`, `exports/`.
+
+Resuming is the same command on the same directory. What identifies a run (task, contract, fitness, seed) may not change;
+everything else may, and the change becomes an event of the archive.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from archive.records import RunRow
+from archive.store import Archive
+from evo.config import Config
+from fitness.task import TaskInfo
+
+PACKAGES = (
+    "evopo", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "numpy", "networkx", "sqlite-utils",
+    "RestrictedPython", "openai", "pydantic", "matplotlib",
+)  # fmt: skip
+
+
+class RunDirError(Exception):
+    """The directory cannot be used for this run. The message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Where a run keeps its files."""
+
+    path: Path
+
+    @property
+    def archive(self) -> Path:
+        """The SQLite archive."""
+        return self.path / "archive.db"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, as YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """Versions, commit, hardware, seeds and prompt hashes, as JSON."""
+        return self.path / "manifest.json"
+
+    @property
+    def log(self) -> Path:
+        """The log, appended to by every session."""
+        return self.path / "run.log"
+
+    @property
+    def report(self) -> Path:
+        """The report for a browser."""
+        return self.path / "report.html"
+
+    @property
+    def exports(self) -> Path:
+        """Where exports go unless told otherwise."""
+        return self.path / "exports"
+
+
+def default_directory(config: Config) -> Path:
+    """`runs/NAME-sSEED` under the current directory."""
+    return Path("runs") / f"{config.name}-s{config.seed}"
+
+
+def identity(config: Config, info: TaskInfo) -> dict[str, Any]:
+    """What may not change while a run lives."""
+    return {"task": config.task, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
+
+
+def open_run(path: Path, config: Config, info: TaskInfo, prompts: Mapping[str, str]) -> tuple[RunDir, Archive, bool]:
+    """The directory and its archive, open for writing, and whether it was there before.
+
+    `prompts` maps operators to the hashes of their templates, for the manifest. Raises RunDirError, ArchiveError.
+    """
+    rundir = RunDir(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirError(
+            f"cannot make the run directory {path}: {error.strerror}; choose another with --dir"
+        ) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RunDirError(
+            f"the run directory {path} is not writable; change its permissions or choose another with --dir"
+        )
+    resumed = rundir.archive.exists()
+    own = identity(config, info)
+    if resumed:
+        archive = Archive.open(rundir.archive)
+        try:
+            _same_run(path, archive, own)
+        except BaseException:
+            archive.close()
+            raise
+    else:
+        resolved = config.model_dump(mode="json")
+        row = RunRow(config.name, config.seed, config.task, info.contract, own, resolved, _version("evopo") or "")
+        archive = Archive.create(rundir.archive, row)
+    _write(rundir.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    return rundir, archive, resumed
+
+
+def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> None:
+    from archive.query import Reader
+
+    with Reader.open(archive.path) as reader:
+        recorded = reader.run().identity
+    changed = sorted(_differences(recorded, own))
+    if changed:
+        raise RunDirError(
+            f"{path} holds another run: {', '.join(changed)} would change; use its own configuration, "
+            "or start anew with another --dir, name or seed"
+        )
+
+
+def _differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
+    if isinstance(recorded, Mapping) and isinstance(own, Mapping):
+        found: set[str] = set()
+        for key in recorded.keys() | own.keys():
+            found |= _differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
+        return found
+    return set() if recorded == own else {prefix.rstrip(".")}
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as far as they can be told without loading torch."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _manifest(own: Mapping[str, Any], prompts: Mapping[str, str]) -> dict[str, Any]:
+    return {"identity": own, "prompts": dict(prompts), **environment()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this was installed from, or None for an installed wheel."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        out = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() or None
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file whole, so that a crash leaves the old one or the new one."""
+    draft = path.with_name(path.name + ".writing")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,157 @@
+"""One session of a campaign: put the parts together, run, say how it went, leave no process behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from sandbox.pool import VetPool
+
+from archive.query import Reader
+from archive.records import Operator
+from archive.store import Archive
+from evo.budget import InFlight, reached
+from evo.config import Config
+from evo.identities import Identities
+from evo.loop import FINISHED, Campaign, CampaignStopped
+from evo.population import SESSION_STARTED, Population
+from evo.progress import progress
+from evo.propose import Proposer, make_proposer
+from evo.rundir import RunDir, open_run
+from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
+from fitness.task import TaskInfo, task_info
+
+__all__ = ["CampaignStopped", "run_session"]
+
+
+def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
+    """Run or resume a campaign in `path`, then print the leaderboard and write the report.
+
+    Raises CampaignStopped, RunDirError, ArchiveError, LLMError, and KeyboardInterrupt after Ctrl-C or SIGTERM, all of
+    them once every process is gone and the archive is closed.
+    """
+    info = task_info(config.task, config.fitness)
+    proposer, which = make_proposer(config)
+    rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
+    with archive, Reader.open(rundir.archive) as reader:
+        _log_to(rundir.log)
+        population = Population(config, info, workers_for(config)).advance(reader)
+        ended = _finished(population, reader)
+        if ended:
+            say(f"{path} is finished: {ended}. Raise a budget, e.g. --set budget.proposals=..., to go on.")
+        else:
+            say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
+            say(which)
+            if resumed:
+                _resume(archive, reader, config, say)
+            say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
+            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer)))
+            say(f"Search ended: {reason}.")
+    _closing(rundir, say)
+
+
+def workers_for(config: Config) -> int:
+    """How many training processes: as configured, else one per GPU, else one per core up to four."""
+    if config.workers is not None:
+        return config.workers
+    return _gpus() or max(
+        1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    )
+
+
+def _gpus() -> int:
+    """How many NVIDIA GPUs the driver shows, found without loading torch; CUDA_VISIBLE_DEVICES counts."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([v for v in visible.split(",") if v.strip() and v.strip() != "-1"])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+async def _campaign(
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer
+) -> str:
+    async with AsyncExitStack() as stack:
+        vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
+        pool = WorkerPool(
+            config.task,
+            config.fitness,
+            population.workers,
+            launcher=config.launcher or DEFAULT_LAUNCHER,
+            timeout=config.timeout_seconds,
+        )
+        workers = await stack.enter_async_context(pool)
+        await stack.enter_async_context(proposer)
+        show = stack.enter_context(progress(Console()))
+        identities = Identities.of(reader)
+        campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers, show)
+        return await campaign.run()
+
+
+async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
+    """Run `work`; SIGTERM ends it as Ctrl-C does, so that a batch system's kill leaves no process behind."""
+    task = asyncio.ensure_future(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if terminated:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _finished(population: Population, reader: Reader) -> str | None:
+    """Why there is nothing left to do, or None: the final was measured and today's budget allows no more proposals."""
+    if not reader.events(kind=FINISHED) or population.unfinished:
+        return None
+    return reached(population.config.budget, population.spent(population.earlier_seconds), InFlight())
+
+
+def _resume(archive: Archive, reader: Reader, config: Config, say: Callable[[str], None]) -> None:
+    """Set right what a crash left, and record which of the changeable settings are new."""
+    recovery = archive.recover()
+    if recovery.lost:
+        steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
+        say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
+    sessions = reader.events(kind=SESSION_STARTED)
+    before = sessions[-1].payload.get("config", {}) if sessions else dict(reader.run().config)
+    now = config.model_dump(mode="json")
+    changed = {key: now[key] for key in now if before.get(key) != now[key]}
+    if changed:
+        archive.event("settings_changed", changed)
+        say(f"Settings changed since the last session: {', '.join(sorted(changed))}.")
+
+
+def _rungs(info: TaskInfo) -> str:
+    return ", ".join(f"{r.name} ({r.steps} steps, about {r.estimated_seconds:.0f} s)" for r in info.rungs.values())
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request's address
+
+
+def _closing(rundir: RunDir, say: Callable[[str], None]) -> None:
+    from evo.views import leaderboard_text, write_report_file
+
+    say("")
+    say(leaderboard_text(rundir))
+    say(f"Report: {write_report_file(rundir, None)}")

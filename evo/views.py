@@ -1,0 +1,191 @@
+"""What the looking commands print. Everything a model wrote is one visible line or block before it reaches a terminal."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from analysis.comparison import Comparison, decide
+from analysis.encode import block, one_line
+from analysis.headline import display_name, headline_of
+from analysis.snapshot import Snapshot, Status
+from archive.query import Reader
+from archive.records import EvaluationRow
+from evo.rundir import RunDir, environment
+
+LEADERS = 8
+"""Rows of a leaderboard."""
+
+
+def leaderboard_text(rundir: RunDir) -> str:
+    """The headline, then the leaders beside the yardstick, with errors and numbers of seeds."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    lines = [headline_of(snapshot).text]
+    if decision is None:
+        return lines[0]
+    assert snapshot.yardstick is not None
+    seeds = "fresh seeds" if decision.fresh else "search seeds"
+    lines += ["", f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot)}."]
+    name, theirs = display_name(snapshot.yardstick), decision.yardstick_scores
+    rows: list[tuple[str, ...]] = [("id", "loss", "fitness", f"minus {name}", "seeds")]
+    rows.append((str(snapshot.yardstick.id), name, _mean(theirs.values()), "", str(len(theirs))))
+    rows += [_row(snapshot, c) for c in decision.comparisons[:LEADERS]]
+    return "\n".join([*lines, *_columns(rows)])
+
+
+def status_text(rundir: RunDir) -> str:
+    """Counts, spending, and the headline."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+    run, spending = snapshot.run, snapshot.spending
+    counts = Counter(snapshot.status(c) for c in snapshot.candidates)
+    budget = run.config.get("budget", {})
+    usd = f"{spending.usd:.4f} USD" + (f" ({spending.unpriced} replies without a price)" if spending.unpriced else "")
+    last = snapshot.events[-1].at if snapshot.events else run.created_at
+    lines = [
+        f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
+        f"State: {_state(snapshot, rundir)}",
+        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
+        f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
+        f"Proposals: {spending.proposals} asked for (budget {budget.get('proposals', 'none')}), "
+        f"{spending.tokens_in + spending.tokens_out} tokens, {usd}"
+        + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else ""),
+        "",
+        headline_of(snapshot).text,
+    ]
+    return "\n".join(lines)
+
+
+def candidate_text(rundir: RunDir, candidate_id: int) -> str:
+    """One candidate: where it came from, its code, what the sandbox said, its scores, its ancestors."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+        row = reader.candidate(candidate_id)
+    verdict = snapshot.verdicts.get(row.id)
+    lines = [
+        f"Candidate {row.id}: {one_line(row.name)} ({snapshot.status(row.id)}, {row.origin}, step {snapshot.step(row.id)})"
+    ]
+    if row.thought:
+        lines.append(f"Thought: {one_line(row.thought, 400)}")
+    if verdict and verdict.duplicate_of:
+        lines.append(f"Same loss as candidate {verdict.duplicate_of} (shown by its {verdict.duplicate_kind}).")
+    lines += ["", block(row.source).rstrip(), ""]
+    for finding in snapshot.findings.get(row.id, ()):
+        place = f" line {finding.line}" if finding.line else ""
+        lines.append(f"{finding.severity} {finding.rule}{place}: {one_line(finding.message, 240)}")
+    if verdict and verdict.descriptors:
+        lines.append("Shape: " + ", ".join(f"{k} {_short(v)}" for k, v in verdict.descriptors.items()))
+    scores = [e for e in snapshot.evaluations if e.candidate_id == row.id]
+    if scores:
+        lines += ["", "Scores:", *_columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
+    ancestors = list(_ancestry(snapshot, row.id))
+    if ancestors:
+        lines += ["", "Ancestry:", *ancestors]
+    return "\n".join(lines)
+
+
+def write_report_file(rundir: RunDir, out: Path | None) -> Path:
+    """Write the report. Raises MissingExtra where pictures cannot be drawn."""
+    from analysis.report import write_report
+
+    return write_report(rundir.path, out)
+
+
+def export_file(rundir: RunDir, kind: str, out: Path | None) -> list[Path]:
+    """Write the lineage; returns the files written."""
+    from analysis.export import SUFFIXES, Format, export
+
+    target = out or rundir.exports / f"lineage{SUFFIXES[Format(kind)]}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Reader.open(rundir.archive) as reader:
+        return export(reader, kind, target)
+
+
+def environment_text() -> str:
+    """Versions, hardware, and which guarantees the sandbox has here."""
+    from sandbox.jail import guarantees
+
+    known = environment()
+    packages = known.pop("packages")
+    lines = [f"{key}: {value}" for key, value in known.items() if value is not None]
+    lines += [f"{name}: {version or 'not installed'}" for name, version in packages.items()]
+    lines.append(f"GPUs: {_gpus()}")
+    lines += [f"sandbox, {name}: {layers}" for name, layers in guarantees().items()]
+    return "\n".join(lines)
+
+
+def _gpus() -> str:
+    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    names = [
+        line.partition(":")[2].strip()
+        for card in cards
+        for line in card.read_text().splitlines()
+        if line.startswith("Model")
+    ]
+    return ", ".join(names) or ("nvidia-smi found, no card" if shutil.which("nvidia-smi") else "none")
+
+
+def _state(snapshot: Snapshot, rundir: RunDir) -> str:
+    from archive.lock import living_writer
+
+    holder = living_writer(rundir.archive)
+    if holder is not None:
+        return f"running ({holder})"
+    if any(e.kind == "finished" for e in snapshot.events[-3:]):
+        return "finished"
+    return "interrupted; the command that began it continues it"
+
+
+def _row(snapshot: Snapshot, comparison: Comparison) -> tuple[str, ...]:
+    pair = comparison.paired
+    error = "" if pair.standard_error is None else f" ± {pair.standard_error:.3f}"
+    return (
+        str(comparison.arm.candidate),
+        display_name(snapshot.candidates[comparison.arm.candidate]),
+        _mean(comparison.scores.values()),
+        f"{pair.difference:+.3f}{error}" + (" *" if comparison.distinguishable else ""),
+        str(len(comparison.scores)),
+    )
+
+
+def _mean(values: Iterable[float]) -> str:
+    from analysis.stats import mean, standard_error
+
+    numbers = list(values)
+    error = standard_error(numbers) if len(numbers) > 1 else None
+    return f"{mean(numbers):.3f}" + (f" ± {error:.3f}" if error is not None else "")
+
+
+def _metric(snapshot: Snapshot) -> str:
+    from fitness.task import TaskError, task_info
+
+    try:
+        return task_info(snapshot.run.task, snapshot.run.config.get("fitness", {})).metric
+    except TaskError:
+        return "the task's own"
+
+
+def _score(row: EvaluationRow) -> tuple[str, ...]:
+    if row.fitness is None:
+        return (row.rung, str(row.seed), str(row.reason or row.state), one_line(row.detail or "", 100))
+    return (row.rung, str(row.seed), f"{row.fitness:.4f}", ", ".join(f"{k} {v:.4g}" for k, v in row.metrics.items()))
+
+
+def _ancestry(snapshot: Snapshot, candidate: int, depth: int = 1) -> Iterable[str]:
+    for edge in snapshot.parents.get(candidate, ()) if depth <= 12 else ():
+        parent = snapshot.candidates[edge.parent]
+        yield f"{'  ' * depth}{edge.role} {parent.id} {one_line(parent.name, 60)}"
+        yield from _ancestry(snapshot, edge.parent, depth + 1)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), 60)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]

@@ -1,0 +1,197 @@
+"""The training behind the classification task: items, networks, and one seed's run."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from fitness.score import EvaluationFailed, SeedResult
+from fitness.task import Rung
+from sandbox.execute import compile_loss
+
+if TYPE_CHECKING:
+    from fitness.classification import Options
+    from sandbox.graph import LossGraph
+
+TEST_FRACTION = 0.4
+"""Of the items of digits, kept for the held-out rung; CIFAR-10 brings its own test items."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Inputs, shape (items, ...), and their classes, shape (items,)."""
+
+    inputs: Tensor
+    classes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def take(self, index: Tensor) -> "Items":
+        """The items at these places."""
+        return Items(self.inputs[index], self.classes[index])
+
+
+class Lab:
+    """Holds the items; every training starts from a fresh network."""
+
+    def __init__(self, options: "Options") -> None:
+        self.options = options
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.search_items, self.test_items = _load(options, self.device)
+        self.class_count = int(self.search_items.classes.max()) + 1
+        if options.train_items >= len(self.search_items):
+            raise EvaluationFailed(
+                "bad_data",
+                f"train_items must be below {len(self.search_items)}, to leave items to judge on; got {options.train_items}",
+            )
+
+    def score(self, graph: "LossGraph", rung: Rung, seed: int) -> SeedResult:
+        """Train once and judge. Raises EvaluationFailed."""
+        began = time.monotonic()
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self.search_items), generator=generator).to(self.device)
+        train = self.search_items.take(order[: self.options.train_items])
+        judged = self.test_items if rung.held_out else self.search_items.take(order[self.options.train_items :])
+        labels = self._flip(train.classes, generator)
+        network = self._network(rung, generator)
+        last = self._train(network, compile_loss(graph), train.inputs, labels, rung.steps, generator)
+        metrics = self._judge(network, judged, train, labels) | {"train_loss": last}
+        return SeedResult(
+            fitness=metrics["accuracy"],
+            metrics=metrics,
+            seconds=time.monotonic() - began,
+            steps=rung.steps,
+            seed=seed,
+        )
+
+    def _train(
+        self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
+        generator: torch.Generator,
+    ) -> float:  # fmt: skip
+        optimiser = torch.optim.AdamW(network.parameters(), lr=self.options.learning_rate, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
+        network.train()
+        last = 0.0
+        batches: list[Tensor] = []
+        for step in range(steps):
+            if not batches:
+                places = torch.randperm(len(labels), generator=generator).to(self.device)
+                batches = [b for b in places.split(self.options.batch_size) if len(b) > 1]
+            batch = batches.pop(0)
+            losses = loss(network(inputs[batch]), labels[batch])
+            if losses.shape != batch.shape:
+                raise EvaluationFailed(
+                    "unsupported_loss", f"loss returned shape {tuple(losses.shape)}, expected {tuple(batch.shape)}"
+                )
+            mean = losses.mean()
+            last = float(mean.detach())
+            if not math.isfinite(last):
+                raise EvaluationFailed("diverged", f"the loss is {last} at step {step + 1} of {steps}")
+            optimiser.zero_grad(set_to_none=True)
+            mean.backward()
+            optimiser.step()
+            schedule.step()
+        if not all(bool(p.isfinite().all()) for p in network.parameters()):
+            raise EvaluationFailed("diverged", "the trained network's weights are not finite")
+        return last
+
+    @torch.no_grad()
+    def _judge(self, network: nn.Module, judged: Items, train: Items, labels: Tensor) -> dict[str, float]:
+        network.eval()
+        logits = torch.cat([network(part) for part in judged.inputs.split(1024)])
+        trained = torch.cat([network(part) for part in train.inputs.split(1024)]).argmax(1)
+        nll = float(nn.functional.cross_entropy(logits, judged.classes))
+        if not math.isfinite(nll):
+            raise EvaluationFailed("diverged", "the trained network's scores are not finite")
+        return {
+            "accuracy": float((logits.argmax(1) == judged.classes).float().mean()),
+            "cross_entropy": nll,
+            "train_accuracy_clean": float((trained == train.classes).float().mean()),
+            "train_accuracy_noisy": float((trained == labels).float().mean()),
+        }
+
+    def _flip(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        flipped = torch.rand(len(classes), generator=generator).to(self.device) < self.options.label_noise
+        shift = torch.randint(1, self.class_count, (len(classes),), generator=generator).to(self.device)
+        return torch.where(flipped, (classes + shift) % self.class_count, classes)
+
+    def _network(self, rung: Rung, generator: torch.Generator) -> nn.Module:
+        """The search's network, or the held-out rung's, with weights that the seed alone decides."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+            shape = self.search_items.inputs.shape[1:]
+            if len(shape) == 3:
+                network: nn.Module = _resnet("resnet34" if rung.held_out else "resnet18", self.class_count)
+            else:
+                depth, width = (3, 2 * self.options.hidden) if rung.held_out else (1, self.options.hidden)
+                network = _perceptron(int(shape[0]), width, depth, self.class_count)
+        return network.to(self.device)
+
+
+def _perceptron(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, classes))
+
+
+def _resnet(name: str, classes: int) -> nn.Module:
+    """A residual network for 32 x 32 pictures: a 3 x 3 stem without pooling (He et al. 2016, section 4.2)."""
+    import torchvision
+
+    network: nn.Module = getattr(torchvision.models, name)(num_classes=classes)
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def _load(options: "Options", device: torch.device) -> tuple[Items, Items]:
+    """Items for the search, and those for the held-out rung alone."""
+    return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
+
+
+def _digits(device: torch.device) -> tuple[Items, Items]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise EvaluationFailed("bad_data", "the digits come with scikit-learn: pip install 'evopo[train]'") from None
+    data = load_digits()
+    items = Items(torch.tensor(data.data, dtype=torch.float32) / 16.0, torch.tensor(data.target, dtype=torch.int64))
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
+    held_out = int(TEST_FRACTION * len(items))
+    parts = items.take(order[held_out:]), items.take(order[:held_out])
+    return Items(parts[0].inputs.to(device), parts[0].classes.to(device)), Items(
+        parts[1].inputs.to(device), parts[1].classes.to(device)
+    )
+
+
+def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
+    try:
+        import torchvision
+    except ImportError:
+        raise EvaluationFailed("bad_data", "cifar10 needs torchvision: pip install torchvision") from None
+    try:
+        parts = [torchvision.datasets.CIFAR10(str(folder), train=train, download=False) for train in (True, False)]
+    except RuntimeError:
+        raise EvaluationFailed(
+            "bad_data",
+            f"no CIFAR-10 files in {folder}; put torchvision's cifar-10-batches-py there or set fitness.data_dir",
+        ) from None
+    mean, deviation = 0.473, 0.251  # of all pixels of the training pictures
+    search, test = (
+        Items(
+            ((torch.tensor(p.data, dtype=torch.float32).permute(0, 3, 1, 2) / 255.0 - mean) / deviation).to(device),
+            torch.tensor(p.targets, dtype=torch.int64).to(device),
+        )
+        for p in parts
+    )
+    return search, test
