@@ -47,6 +47,7 @@ def explore(rng: Random, contract: str, parents: Sequence[Parent] = ()) -> Genet
         proposal = _grown(rng, grammar)
         own = _operations(proposal.graph)
         likeness = max((len(own & o) / len(own | o) for o in shown), default=0.0)
+        likeness += _is_textbook(proposal.graph)
         if best is None or likeness < best[0]:
             best = likeness, proposal
         if likeness < 0.8:
@@ -95,6 +96,11 @@ def _shape(rng: Random, x: Value) -> Piece:
         return shape(rng, x)
     other = choose(rng, [entry for entry in SHAPES if entry[1] is not shape])
     return blend(rng, x, shape(rng, x), other(rng, x))
+
+
+def _is_textbook(graph: LossGraph) -> bool:
+    """Whether a loss has no number of its own: those are all published."""
+    return not any(n.op in ("const", "cross_entropy") for n in graph.nodes)
 
 
 def _operations(graph: LossGraph) -> frozenset[str]:

@@ -65,7 +65,8 @@ def _squashed(rng: Random, b: Builder) -> Piece:
 
 
 def _uneven(rng: Random, b: Builder) -> Piece:
-    a = uniform(rng, 0.5, 1.5)
+    # Below 0.9 the rejected completion is pushed harder than the chosen one is pulled, and tiny policies collapse.
+    a = uniform(rng, 0.9, 1.6)
     x = b.input("beta") * (a * chosen_ratio(b) - (2.0 - a) * rejected_ratio(b))
     return Piece(x, f"with the chosen ratio weighted {a:g} and the rejected {2 - a:.3g} in x", "uneven")
 

@@ -15,6 +15,7 @@ from evo.genetic.builder import Builder
 from evo.genetic.preference import margin
 from evo.genetic.proposal import MAX_NAME
 from evo.genetic.varying import LARGE
+from sandbox import known
 from sandbox.execute import compile_loss
 from sandbox.graph import LossGraph, verify
 
@@ -124,6 +125,16 @@ def test_combining_uses_both_parents_and_says_which(seed: int) -> None:
     child = combine(Random(seed), [dpo(), hinge()])
     assert "dpo" in child.thought and "hinge" in child.thought
     assert child.graph.nodes not in (dpo().graph.nodes, hinge().graph.nodes)
+
+
+@pytest.mark.parametrize("name", known.names())
+def test_every_published_loss_can_be_bred_from(name: str) -> None:
+    parent = Parent(known.graph(name), name)
+    for seed in range(6):
+        for operator in ("refine", "combine", "repair"):
+            child = propose(Random(seed), parent.graph.contract, operator, [parent], ["SBX305"])
+            assert child.graph.nodes != parent.graph.nodes
+            assert name.split("_")[0] in child.thought
 
 
 def test_one_parent_is_combined_with_a_grown_loss() -> None:
