@@ -89,7 +89,7 @@ class WriterLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
             try:
                 guarded = _kernel_lock(descriptor)
-                named = _read(descriptor)
+                named = _parse(os.read(descriptor, 4096))
                 if guarded is False or (named is not None and named != me and named.is_alive()):
                     raise _locked(archive, path, named)
                 if guarded is None and named is not None and named.host != me.host:
@@ -117,10 +117,26 @@ class WriterLock:
             os.close(self._descriptor)
 
 
-def _read(descriptor: int) -> Holder | None:
-    """The holder that the lock file names; None if it is new, or its writer died while writing it."""
+def living_writer(archive: str | Path) -> Holder | None:
+    """Who is writing to an archive now, for a status line; None if nobody is, or nobody that this host can see."""
+    place = Path(os.path.realpath(archive))
+    path = place.with_name(place.name + ".lock")
+    with _guard:
+        held = _held.get(path)
+        # Closing the file here would drop our own kernel lock on it.
+        if held is not None and held.holder.pid == os.getpid():
+            return held.holder
+        try:
+            named = _parse(path.read_bytes())
+        except OSError:
+            return None
+    return named if named is not None and named.is_alive() else None
+
+
+def _parse(text: bytes) -> Holder | None:
+    """The holder that a lock file names; None if it is new, or its writer died while writing it."""
     try:
-        named = json.loads(os.read(descriptor, 4096))
+        named = json.loads(text)
         return Holder(str(named["host"]), int(named["pid"]), float(named["started"]))
     except (ValueError, KeyError, TypeError):
         return None

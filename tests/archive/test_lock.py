@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from archive.errors import ArchiveLocked
+from archive.lock import living_writer
 from archive.query import Reader
 from archive.store import Archive
 
@@ -144,6 +145,20 @@ def test_the_lock_of_another_machine_that_is_gone_is_taken_over(path, archive):
     named(path, host="a-preempted-machine")
     with Archive.open(path) as again:
         assert again.replaced is not None and again.replaced.host == "a-preempted-machine"
+
+
+def test_the_living_writer_can_be_asked_for(path, archive):
+    mine = living_writer(path)
+    assert mine is not None and mine.pid == os.getpid()
+    archive.close()
+    assert living_writer(path) is None
+    with other_process(HOLD, path) as other:
+        assert other.stdout is not None and other.stdout.readline() == "open\n"
+        theirs = living_writer(path)
+        assert theirs is not None and theirs.pid == other.pid
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        assert lock_file(path).exists() and living_writer(path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": 3}', "\x00" * 5000])
