@@ -15,7 +15,7 @@ from typing import Any, Self
 from archive.query import Reader
 from archive.records import EventKind, EventRow, Origin, Role, VerdictStatus
 from evo.budget import Spent
-from evo.config import Config
+from evo.config import Config, ConfigError
 from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
 from evo.select import Choice, Member, Settings, Status, arm_name, choose
@@ -23,6 +23,7 @@ from fitness.ladder import Entry, Seeds
 from fitness.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task import TaskInfo
+from sandbox import known
 from sandbox.graph import LossGraph
 
 SESSION_STARTED = "session_started"
@@ -85,7 +86,10 @@ class Tally:
 
 
 class Population:
-    """See the module's docstring. `advance` is the only method that changes anything."""
+    """See the module's docstring. `advance` is the only method that changes anything.
+
+    Raises ConfigError where the configuration names seed losses that are not known.
+    """
 
     def __init__(self, config: Config, info: TaskInfo, workers: int) -> None:
         self.config = config
@@ -93,6 +97,9 @@ class Population:
         self.workers = workers
         self.rungs = tuple(r.name for r in info.search_rungs)
         self.seed_losses = config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+        unknown = [name for name in self.seed_losses if name not in known.names(info.contract)]
+        if unknown:
+            raise ConfigError(f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}")
         self.seeds = Seeds(
             search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)),
             final=tuple(derive(config.seed, "final", i) for i in range(FINAL_SEEDS)),

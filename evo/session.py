@@ -39,10 +39,11 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     """
     info = task_info(config.task, config.fitness)
     proposer, which = make_proposer(config)
+    population = Population(config, info, workers_for(config))
     rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
-        population = Population(config, info, workers_for(config)).advance(reader)
+        population.advance(reader)
         ended = _finished(population, reader)
         if ended:
             say(f"{path} is finished: {ended}. Raise a budget, e.g. --set budget.proposals=..., to go on.")

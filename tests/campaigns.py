@@ -1,0 +1,128 @@
+"""Runs the real command in a process of its own, as a user would; shared by the end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from archive.query import Reader
+
+QUICK = (
+    "--set", "task=classification", "--set", "workers=2", "--set", "fitness.train_items=200", "--set", "fitness.epochs=3",
+    "--set", "fitness.short_epochs=1", "--set", "ladder.finalists=2", "--set", "ladder.finalist_seeds=2",
+    "--set", "ladder.contenders=2", "--set", "ladder.contender_seeds=2",
+)  # fmt: skip
+"""A campaign whose trainings take tenths of a second."""
+
+TINY_SENTIMENT = (
+    "--set", "workers=2", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
+    "--set", "fitness.samples=32", "--set", "ladder.finalists=1", "--set", "ladder.finalist_seeds=2",
+    "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1",
+)  # fmt: skip
+"""The embedded campaign, too short to mean anything, with every part real."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Command:
+    """`python -m evo` in a folder of its own, without an endpoint unless one is given."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin; the process leads a session of its own, so that a test can find all of its descendants."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "CUDA_VISIBLE"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "evo", *arguments],
+            cwd=self.folder,
+            env={**clean, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, timeout: float = 240.0) -> Result:
+        """Run to the end."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"evo {' '.join(arguments)} did not end within {timeout} s\n{out}\n{err}")
+        return Result(process.returncode, out, err)
+
+
+def commands(folder: Path) -> Iterator[Command]:
+    """The command, run in `folder`; every process that it leaves is the test's failure."""
+    before = {p.pid for p in psutil.process_iter()}
+    yield Command(folder)
+    left = leftovers(before)
+    for process in left:
+        process.kill()
+    assert not left, f"processes stayed behind: {[' '.join(p.cmdline()[:6]) for p in left]}"
+
+
+def leftovers(before: set[int], patience: float = 10.0) -> list[psutil.Process]:
+    """Processes of ours that were not there before and do not end within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        left = [p for p in psutil.process_iter() if p.pid not in before and _is_ours(p)]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        line = " ".join(process.cmdline())
+        return process.status() != psutil.STATUS_ZOMBIE and any(n in line for n in ("fitness.worker", "-m evo", "zygote", "sandbox"))
+    except psutil.Error:
+        return False
+
+
+def wait_for(process: subprocess.Popen[str], archive: Path, condition: Callable[[Reader], bool], patience: float = 120.0) -> None:
+    """Until the archive satisfies `condition`."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            out, err = process.communicate()
+            pytest.fail(f"the run ended early with {process.returncode}\n{out}\n{err}")
+        if archive.exists():
+            with Reader.open(archive) as reader:
+                if condition(reader):
+                    return
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    pytest.fail("the archive did not come to the awaited state")
+
+
+def assert_sound(archive: Path) -> None:
+    """What must hold of an archive whenever no session is running."""
+    with Reader.open(archive) as reader:
+        assert reader.problems() == []
+        evaluations = reader.evaluations()
+        keys = [(e.candidate_id, e.rung, e.seed, e.beta) for e in evaluations]
+        assert len(keys) == len(set(keys)), "an evaluation was recorded twice"
+        scored = [e.evaluation_id for e in reader.events(kind="evaluation_scored")]
+        assert len(scored) == len(set(scored)), "an evaluation was scored twice"
+        received = [e.proposal_id for e in reader.events(kind="proposal_received")]
+        assert len(received) == len(set(received)), "a reply was received twice"

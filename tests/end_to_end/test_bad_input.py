@@ -1,0 +1,83 @@
+"""Wrong use of the command line: one clear message, the documented exit code, nothing written over."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from campaigns import QUICK, Command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "bugdet.proposals=3"), ("unknown key bugdet", "budget")),
+        (("--set", "budget.proposal=3"), ("unknown key budget.proposal", "proposals")),
+        (("--set", "budget.proposals=many"), ("budget.proposals", "many")),
+        (("--set", "task=sentimental"), ("unknown task", "sentiment")),
+        (("--set", "fitness.betta=1"), ("betta", "beta")),
+        (("--set", "fitness.beta=-1"), ("beta",)),
+        (("--set", "justakey"), ("KEY=VALUE",)),
+        (("--set", "seeds=[nosuchloss]"), ("nosuchloss", "dpo")),
+        (("--set", "budget.usd=1"), ("budget.usd", "usd_per_million_in")),
+        (("missing.yaml",), ("no such configuration file", "missing.yaml")),
+        (("--seed", "-3"), ("seed",)),
+    ],
+    ids=lambda v: " ".join(v)[:40] if isinstance(v, tuple) else None,
+)
+def test_wrong_configuration_is_named(evo: Command, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    result = evo.run("run", "--dir", "run", *arguments)
+    assert result.code == 2, result.err
+    for word in words:
+        assert word in result.err
+    assert "Traceback" not in result.err
+    assert not (evo.folder / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["- a\n- list\n", "a: [unclosed\n", "\x00\x01"], ids=["list", "broken", "binary"])
+def test_a_file_that_is_no_configuration(evo: Command, text: str) -> None:
+    (evo.folder / "config.yaml").write_text(text)
+    result = evo.run("run", "config.yaml")
+    assert result.code == 2 and "config.yaml" in result.err and "Traceback" not in result.err
+
+
+def test_a_foreign_database_is_left_alone(evo: Command) -> None:
+    path = evo.folder / "run" / "archive.db"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE diary (secret TEXT)")
+    before = path.read_bytes()
+    result = evo.run("run", "--dir", "run", *QUICK)
+    assert result.code == 1 and "archive.db" in result.err and "Traceback" not in result.err
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database(evo: Command) -> None:
+    path = evo.folder / "run" / "archive.db"
+    path.parent.mkdir()
+    path.write_bytes(b"not a database at all, but long enough to be read" * 100)
+    for command in (("run", "--dir", "run", *QUICK), ("status", "run"), ("report", "run")):
+        result = evo.run(*command)
+        assert result.code == 1 and "archive.db" in result.err and "Traceback" not in result.err
+
+
+def test_a_directory_that_is_no_run(evo: Command) -> None:
+    for command in (("status", "."), ("show", ".", "1"), ("report", "."), ("export", ".", "--format", "dot"), ("replay", "nowhere")):
+        result = evo.run(*command)
+        assert result.code == 2 and "holds no run" in result.err
+
+
+def test_the_run_directory_is_a_file(evo: Command) -> None:
+    (evo.folder / "run").write_text("in the way")
+    result = evo.run("run", "--dir", "run", *QUICK)
+    assert result.code == 2 and "run" in result.err and "Traceback" not in result.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_write_permission(evo: Command) -> None:
+    place: Path = evo.folder / "run"
+    place.mkdir(mode=0o500)
+    result = evo.run("run", "--dir", "run", *QUICK)
+    assert result.code == 2 and "not writable" in result.err

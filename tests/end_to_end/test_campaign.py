@@ -1,0 +1,182 @@
+"""A whole campaign through the command line: run, look, run again, resume with more budget, replay, export."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import sqlite3
+from pathlib import Path
+
+import networkx as nx
+import pytest
+from campaigns import QUICK, TINY_SENTIMENT, Command, assert_sound, wait_for
+
+from archive.query import Reader
+
+
+def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
+    result = evo.run("run", "--dir", "run", *TINY_SENTIMENT, "--set", "budget.proposals=4")
+    assert result.code == 0, result.err
+    run = evo.folder / "run"
+    assert_sound(run / "archive.db")
+    with Reader.open(run / "archive.db") as reader:
+        seeds = [c.name for c in reader.candidates() if c.origin == "seed"]
+        assert seeds == ["dpo", "slic", "ipo", "kto_pair"]
+        assert len({p.step for p in reader.proposals() if p.reply}) == 4
+        trained = {e.candidate_id for e in reader.evaluations(state="scored")}
+        accepted = {v.candidate_id for v in reader.verdicts() if v.status == "accepted" and v.is_new}
+        assert trained == accepted
+        held_out = [e for e in reader.evaluations() if e.rung == "held_out"]
+        assert {e.seed for e in held_out} and len({e.seed for e in held_out}) == 2
+    assert "built-in" in result.out and "Report:" in result.out
+    report = (run / "report.html").read_text("utf-8")
+    assert "Content-Security-Policy" in report and "<svg" in report
+    assert {"config.yaml", "manifest.json", "run.log", "report.html", "archive.db"} <= {p.name for p in run.iterdir()}
+
+
+def test_a_finished_run_says_so_and_trains_nothing_more(evo: Command) -> None:
+    arguments = ("run", "--dir", "run", *QUICK, "--set", "budget.proposals=3")
+    assert evo.run(*arguments).code == 0
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        before = reader.last_event()
+    again = evo.run(*arguments)
+    assert again.code == 0 and "is finished" in again.out
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        assert reader.last_event() == before
+
+
+def test_a_larger_budget_goes_on_where_the_run_ended(evo: Command) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=2").code == 0
+    more = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=5")
+    assert more.code == 0 and "Settings changed since the last session: budget" in more.out
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        assert sorted({p.step for p in reader.proposals()}) == [1, 2, 3, 4, 5]
+    assert_sound(evo.folder / "run/archive.db")
+
+
+def test_the_default_directory_is_named_after_run_and_seed(evo: Command) -> None:
+    result = evo.run("run", *QUICK, "--set", "name=mine", "--seed", "7", "--set", "budget.proposals=0")
+    assert result.code == 0, result.err
+    assert (evo.folder / "runs/mine-s7/archive.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [(("--seed", "5"), "seed"), (("--set", "fitness.label_noise=0.3"), "label_noise")],
+    ids=["seed", "fitness"],
+)
+def test_changing_what_identifies_a_run_is_refused_and_named(evo: Command, change: tuple[str, ...], key: str) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
+    before = (evo.folder / "run/config.yaml").read_text()
+    refused = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0", *change)
+    assert refused.code == 2 and key in refused.err
+    assert (evo.folder / "run/config.yaml").read_text() == before
+
+
+def test_a_recorded_run_replays(evo: Command) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=12").code == 0
+    replayed = evo.run("replay", "run")
+    assert replayed.code == 0, replayed.out
+    assert "All 12 proposals replay" in replayed.out
+
+
+def test_a_run_that_was_tampered_with_does_not_replay(evo: Command) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=8").code == 0
+    with sqlite3.connect(evo.folder / "run/archive.db") as database:
+        database.execute("UPDATE evaluation SET fitness = fitness - 0.5 WHERE candidate_id > 4")
+        database.execute("UPDATE proposal SET operator = 'combine' WHERE step = 2 AND operator <> 'combine'")
+        database.execute("UPDATE proposal SET operator = 'explore' WHERE step = 3 AND operator <> 'explore'")
+    assert evo.run("replay", "run").code == 1
+
+
+def test_looking_commands_print_what_the_archive_holds(evo: Command) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=6").code == 0
+    status = evo.run("status", "run")
+    assert status.code == 0 and "State: finished" in status.out and "6 asked for" in status.out
+    shown = evo.run("show", "run", "5")
+    assert shown.code == 0 and "def loss(logits, targets)" in shown.out and "Candidate 5" in shown.out
+    missing = evo.run("show", "run", "9999")
+    assert missing.code == 1 and "9999" in missing.err and "Traceback" not in missing.err
+    environment = evo.run("env")
+    assert environment.code == 0 and "sqlite-utils" in environment.out and "sandbox" in environment.out
+
+
+@pytest.mark.parametrize("kind", ["graphml", "gexf", "json", "cytoscape", "dot", "csv"])
+def test_exports_are_read_by_other_programs(evo: Command, kind: str, finished: Path) -> None:
+    out = evo.folder / f"lineage.{kind}"
+    assert evo.run("export", str(finished), "--format", kind, "--out", str(out)).code == 0
+    with Reader.open(finished / "archive.db") as reader:
+        count = len(reader.candidates())
+    match kind:
+        case "graphml":
+            assert len(nx.read_graphml(out)) == count
+        case "gexf":
+            assert len(nx.read_gexf(out)) == count
+        case "json":
+            assert len(nx.node_link_graph(json.loads(out.read_text()))) == count
+        case "cytoscape":
+            assert len(nx.cytoscape_graph(json.loads(out.read_text()))) == count
+        case "dot":
+            assert out.read_text().startswith("digraph")
+        case "csv":
+            assert len(list(csv.reader(out.open()))) == count + 1
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(evo: Command) -> None:
+    arguments = ("run", "--dir", "run", *QUICK, "--set", "budget.proposals=40")
+    archive = evo.folder / "run/archive.db"
+    process = evo.start(*arguments)
+    wait_for(process, archive, lambda reader: len(reader.evaluations(state="scored")) >= 8)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command continues" in err and "Traceback" not in err
+    assert_sound(archive)
+    with Reader.open(archive) as reader:
+        before = {e.id: e.fitness for e in reader.evaluations(state="scored")}
+    resumed = evo.run(*arguments)
+    assert resumed.code == 0, resumed.err
+    assert_sound(archive)
+    with Reader.open(archive) as reader:
+        after = {e.id: e.fitness for e in reader.evaluations(state="scored")}
+        assert len({p.step for p in reader.proposals() if p.reply}) == 40
+    assert before.items() <= after.items()
+
+
+def test_sigterm_ends_as_ctrl_c_does(evo: Command) -> None:
+    process = evo.start("run", "--dir", "run", *QUICK, "--set", "budget.proposals=40")
+    wait_for(process, evo.folder / "run/archive.db", lambda reader: len(reader.evaluations(state="scored")) >= 2)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_second_session_on_a_live_run_is_refused(evo: Command) -> None:
+    arguments = ("run", "--dir", "run", *QUICK, "--set", "budget.proposals=200")
+    process = evo.start(*arguments)
+    wait_for(process, evo.folder / "run/archive.db", lambda reader: reader.last_event() > 3)
+    second = evo.run(*arguments)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert second.code == 1 and str(process.pid) in second.err
+    assert "running" not in evo.run("status", "run").out
+
+
+def test_a_budget_of_seconds_stops_a_run_without_other_limits(evo: Command) -> None:
+    result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=null", "--set", "budget.seconds=8")
+    assert result.code == 0 and "8 seconds is reached" in result.out
+
+
+def test_a_budget_of_evaluations_is_never_exceeded(evo: Command) -> None:
+    result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=null", "--set", "budget.evaluations=9")
+    assert result.code == 0, result.err
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        assert len(reader.evaluations()) <= 9
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(evo: Command) -> None:
+    result = evo.run("run", "--dry-run", "--dir", "run")
+    assert result.code == 0, result.err
+    for word in ("dpo: accepted", "kto_pair: accepted", "Budget: 24 proposals", "Trainings:", "policy_chosen_logps"):
+        assert word in result.out
+    assert list(evo.folder.iterdir()) == []
