@@ -117,13 +117,13 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         finally:
             self.args.dataloader_drop_last = drop_last
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: DPOConfig, dataset_name: str) -> Any:
         if has_columns(dataset, TOKEN_COLUMNS):
             return dataset
-        prepared = super()._prepare_dataset(dataset, *args, **kwargs)
+        prepared = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
         if hasattr(prepared, "__len__") and not len(prepared):
             raise EvaluationFailed(
-                "bad_data", f"every prompt has max_length={self.args.max_length} tokens or more: raise max_length"
+                "bad_data", f"every prompt has max_length={args.max_length} tokens or more: raise max_length"
             )
         return prepared
 

@@ -1,0 +1,127 @@
+"""Answers of a policy and of the reference to test prompts, and the distance between the two."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl.models import unwrap_model_for_generation
+
+from fitness.data_sources import bad_data
+from fitness.policies import Policies
+from fitness.preference import Sampling
+from fitness.trainer import GraphDPOTrainer
+
+Answers = list[list[int]]  # token ids, the end token included where it was written
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained policy and what it is to be examined on."""
+
+    trainer: GraphDPOTrainer
+    policies: Policies
+    tokenizer: PreTrainedTokenizerBase
+    test: Dataset  # cached pairs
+    seed: int
+
+    def texts(self, answers: Answers) -> list[str]:
+        """Answers as text, without special tokens."""
+        return [str(text).strip() for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+    @contextmanager
+    def reference(self) -> Iterator[Any]:
+        """The untrained model, where the policy is."""
+        with self.policies.reference(self.trainer.model, self.trainer.accelerator.device) as model:
+            yield model
+
+
+def policy_answers(trained: Trained, sampling: Sampling) -> Answers:
+    """One answer of the trained policy to each test prompt; the same list on every rank."""
+    trainer = trained.trainer
+    if trainer.is_fsdp_enabled:
+        raise bad_data(
+            "answers cannot be sampled under FSDP", "evaluate by accuracy or margin, or launch DDP or DeepSpeed"
+        )
+    trainer.model.eval()
+    with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+        return _answers(model, trained, sampling)
+
+
+def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
+    """One answer of the untrained model to each test prompt; the same list on every rank."""
+    with trained.reference() as model:
+        model.eval()
+        return _answers(model, trained, sampling)
+
+
+def divergence(trained: Trained, ours: Answers, theirs: Answers) -> dict[str, float]:
+    """KL(policy || reference) in nats, as the mean log-ratio of the policy's own answers: unbiased, can be below 0."""
+    answered = Dataset.from_dict({"prompt_ids": list(trained.test["prompt_ids"]), "chosen_ids": ours, "rejected_ids": theirs})
+    policy = trained.trainer.log_probs(answered)
+    with trained.reference() as model:
+        reference = trained.trainer.log_probs(answered, model)
+    log_ratio = (policy - reference)[:, 0].double()
+    tokens = sum(map(len, ours))
+    return {
+        "kl_per_sequence": log_ratio.mean().item(),
+        "kl_per_token": log_ratio.sum().item() / tokens,
+        "length": tokens / len(ours),
+    }
+
+
+def _answers(model: Any, trained: Trained, sampling: Sampling) -> Answers:
+    accelerator = trained.trainer.accelerator
+    prompts = list(enumerate(trained.test["prompt_ids"]))[accelerator.process_index :: accelerator.num_processes]
+    mine = [
+        (index, answer)
+        for batch in _batches(prompts, sampling.batch)
+        for index, answer in zip((i for i, _ in batch), _generate(model, trained, sampling, batch), strict=True)
+    ]
+    return [answer for _, answer in sorted(gather_object(mine))]
+
+
+def _batches(prompts: Sequence[tuple[int, list[int]]], size: int) -> Iterator[Sequence[tuple[int, list[int]]]]:
+    for start in range(0, len(prompts), size):
+        yield prompts[start : start + size]
+
+
+def _generate(model: Any, trained: Trained, sampling: Sampling, batch: Sequence[tuple[int, list[int]]]) -> Answers:
+    room = trained.trainer.args.max_length - sampling.max_new_tokens
+    prompts = [ids[-room:] for _, ids in batch]
+    width = max(map(len, prompts))
+    pad, end = trained.tokenizer.pad_token_id, trained.tokenizer.eos_token_id
+    device = trained.trainer.accelerator.device
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
+    attended = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    ends = {end, *_as_list(model.generation_config.eos_token_id)}
+    torch.manual_seed(trained.seed * 1_000_003 + batch[0][0])  # the same noise for every candidate
+    with torch.no_grad(), trained.trainer.accelerator.autocast():
+        written = model.generate(
+            input_ids=ids,
+            attention_mask=attended,
+            do_sample=True,
+            temperature=sampling.temperature,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=sampling.max_new_tokens,
+            pad_token_id=pad,
+            eos_token_id=sorted(ends),
+            use_cache=True,
+        )
+    return [_until(row, ends) for row in written[:, width:].tolist()]
+
+
+def _until(ids: list[int], ends: set[int]) -> list[int]:
+    last = next((i for i, token in enumerate(ids) if token in ends), len(ids) - 1)
+    return ids[: last + 1]
+
+
+def _as_list(value: int | list[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,170 @@
+"""Preference pairs from the hub or from disk, checked and parted before anything long starts.
+
+Accepted are TRL's preference formats: `chosen` and `rejected`, with a `prompt` column or the prompt as their common
+beginning; plain strings, or conversations as lists of {"role", "content"}.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from huggingface_hub.errors import HfHubHTTPError
+from trl import extract_prompt
+
+from fitness.preference import DATA_SUFFIXES, Options
+from fitness.score import EvaluationFailed
+
+REQUIRED = ("chosen", "rejected")
+USED = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
+LEAST_TEST_PAIRS = 4
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Raw pairs in three disjoint parts."""
+
+    train: Dataset
+    search: Dataset  # test pairs of the search
+    held_out: Dataset  # test pairs of the rung held_out
+    conversational: bool
+
+    @property
+    def parts(self) -> dict[str, Dataset]:
+        return {"train": self.train, "search": self.search, "held_out": self.held_out}
+
+    def digest(self) -> str:
+        """Digest of every row, in order: the same on every machine that holds the same data."""
+        digest = hashlib.sha256()
+        for name, part in self.parts.items():
+            digest.update(name.encode())
+            for row in part:
+                digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+
+
+def bad_data(problem: str, remedy: str) -> EvaluationFailed:
+    """The failure for what is wrong with model, data or surroundings, and what to do about it."""
+    return EvaluationFailed("bad_data", f"{problem}: {remedy}")
+
+
+@contextmanager
+def loading(what: str, name: str) -> Iterator[None]:
+    """Turn whatever a loader raises for a wrong name, a missing file or a dead network into one line with a remedy."""
+    try:
+        yield
+    except EvaluationFailed:
+        raise
+    except (OSError, ValueError, KeyError, HfHubHTTPError, ImportError) as error:
+        text = " ".join(str(error).split())
+        remedy = "check the name, or give a folder on this disk; for a gated or private one log in with `hf auth login`"
+        if "trust_remote_code" in text or "custom code" in text:
+            remedy = "it needs code of its own, which is never run; choose one that the library knows"
+        elif isinstance(error, ImportError):
+            remedy = "install the package that it names"
+        raise bad_data(f"cannot load the {what} {name!r} ({type(error).__name__}: {text[:300]})", remedy) from error
+
+
+def load_pairs(options: Options) -> Pairs:
+    """Load, check and part the data. Raises EvaluationFailed("bad_data")."""
+    train = _clean(_split(options, options.train_split), options.train_split)
+    if options.test_split is None:
+        test_count = max(LEAST_TEST_PAIRS, round(options.test_fraction * len(train)))
+        train, test = _parted(train, len(train) - test_count, "train and test")
+    else:
+        test = _clean(_split(options, options.test_split), options.test_split)
+    if len(test) < LEAST_TEST_PAIRS:
+        raise bad_data(
+            f"{options.data!r} leaves {len(test)} test pairs, at least {LEAST_TEST_PAIRS} are needed",
+            "give more data, or another test_split",
+        )
+    if len(train) < options.batch_size:
+        raise bad_data(
+            f"{options.data!r} leaves {len(train)} training pairs, less than one batch_size of {options.batch_size}",
+            "give more data or a smaller batch_size",
+        )
+    search, held_out = _parted(test, len(test) // 2, "search and held out")
+    return Pairs(train, search, held_out, conversational=isinstance(train[0]["chosen"], list))
+
+
+def _split(options: Options, split: str) -> Dataset:
+    path = Path(options.data).expanduser()
+    with loading("data set", options.data):
+        if path.is_dir():
+            loaded: Any = load_from_disk(str(path), keep_in_memory=True)
+            if isinstance(loaded, DatasetDict):
+                if split not in loaded:
+                    raise bad_data(f"{path} has no split {split!r}", f"choose one of {', '.join(loaded)}")
+                loaded = loaded[split]
+        elif path.exists() or path.suffix in DATA_SUFFIXES:
+            if not path.exists():
+                raise bad_data(f"there is no file {path}", "check `data`")
+            if path.suffix not in DATA_SUFFIXES:
+                raise bad_data(f"{path} is of no known format", f"expected one of {', '.join(DATA_SUFFIXES)}")
+            if not path.stat().st_size:
+                raise bad_data(f"{path} is empty", "expected one preference pair per line or row")
+            if split != "train":
+                raise bad_data(f"a file has only the split 'train', {split!r} was asked for", "leave test_split out")
+            loaded = load_dataset(DATA_SUFFIXES[path.suffix], data_files=str(path), split="train")
+        else:
+            loaded = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)
+    assert isinstance(loaded, Dataset)
+    return loaded
+
+
+def _clean(data: Dataset, split: str) -> Dataset:
+    """The columns that are used, without pairs that prefer nothing: equal or empty completions."""
+    missing = [column for column in REQUIRED if column not in data.column_names]
+    if missing:
+        raise bad_data(
+            f"the data has no column {' and no column '.join(map(repr, missing))}, only {', '.join(data.column_names)}",
+            "rename the columns to chosen and rejected (and prompt)",
+        )
+    if not len(data):
+        raise bad_data(f"the split {split!r} is empty", "choose another, or give more data")
+    _check_form(data[0])
+    if "prompt" not in data.column_names:
+        data = data.map(extract_prompt, desc="Parting prompts and completions")
+    data = data.select_columns([column for column in USED if column in data.column_names])
+    kept = [i for i, row in enumerate(data) if row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"]]
+    if not kept:
+        raise bad_data(f"every pair of the split {split!r} has equal or empty completions", "give pairs that differ")
+    return data if len(kept) == len(data) else data.select(kept)
+
+
+def _check_form(row: dict[str, Any]) -> None:
+    for column in ("prompt", *REQUIRED):
+        value = row.get(column)
+        if column == "prompt" and value is None:
+            continue
+        is_turns = isinstance(value, list) and all(
+            isinstance(t, dict) and {"role", "content"} <= t.keys() for t in value
+        )
+        if not isinstance(value, str) and not is_turns:
+            raise bad_data(
+                f"column {column!r} holds a {type(value).__name__}",
+                'expected strings, or conversations as lists of {"role": ..., "content": ...}',
+            )
+
+
+def _parted(data: Dataset, first: int, purpose: str) -> tuple[Dataset, Dataset]:
+    """Two random parts, the same in every run, the first of about `first` rows; a prompt is never in both."""
+    rows_of: dict[str, list[int]] = {}
+    for row, prompt in enumerate(data["prompt"]):
+        rows_of.setdefault(json.dumps(prompt, sort_keys=True), []).append(row)
+    prompts = sorted(rows_of)
+    random.Random(f"evopo {purpose}").shuffle(prompts)
+    parts: tuple[list[int], list[int]] = ([], [])
+    for prompt in prompts:
+        parts[len(parts[0]) >= first].extend(rows_of[prompt])
+    return data.select(sorted(parts[0])), data.select(sorted(parts[1]))
+
+
+def drawn(data: Dataset, count: int, seed_text: str) -> Dataset:
+    """`count` rows drawn without replacement by `seed_text`; all rows, in another order, when there are not more."""
+    return data.select(random.Random(seed_text).sample(range(len(data)), min(count, len(data))))

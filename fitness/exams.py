@@ -1,0 +1,214 @@
+"""How a trained policy is scored: by held-out pairs, by a reward model, or by a language model that judges."""
+
+import json
+from collections import OrderedDict
+from typing import Any, Protocol
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+from datasets import Dataset
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from fitness.answers import Answers, Trained, divergence, policy_answers, reference_answers
+from fitness.data_sources import bad_data, loading
+from fitness.judge import Judge
+from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
+from fitness.reference_cache import PROMPT_COLUMN
+from fitness.score import EvaluationFailed
+
+Metrics = dict[str, float]
+KEPT_SEEDS = 64  # of the reference's answers, a few kB each
+
+
+class Exam(Protocol):
+    """Scores trained policies."""
+
+    @property
+    def size(self) -> int:
+        """How many test pairs are drawn for it."""
+
+    def prepare(self, state: PartialState) -> None:
+        """Load, and check that everything is there. Raises EvaluationFailed."""
+
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+        """Fitness and further metrics of a policy whose metrics on the test pairs are `pairs`; the same on every rank."""
+
+
+def make_exam(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> Exam:
+    """The exam that the options describe."""
+    match evaluation:
+        case PairEvaluation():
+            return PairExam(evaluation)
+        case RewardModelEvaluation():
+            return RewardExam(evaluation)
+        case JudgeEvaluation():
+            return JudgeExam(evaluation)
+
+
+def pair_metrics(log_probs: Tensor, test: Dataset, beta: float) -> Metrics:
+    """What the test pairs say of a policy with these log-probabilities, (pairs, 2) in nats.
+
+    Raises EvaluationFailed("diverged") when they are not finite.
+    """
+    reference = torch.tensor([test["ref_chosen_logps"], test["ref_rejected_logps"]]).T
+    log_ratio = (log_probs - reference).double()
+    margin = log_ratio[:, 0] - log_ratio[:, 1]
+    if not margin.isfinite().all():
+        raise EvaluationFailed("diverged", "the trained policy's log-probabilities of the test pairs are not finite")
+    return {
+        "accuracy": ((margin > 0).double() + 0.5 * (margin == 0)).mean().item(),
+        "margin": margin.mean().item(),
+        "reward_margin": beta * margin.mean().item(),
+        "chosen_log_ratio": log_ratio[:, 0].mean().item(),
+        "rejected_log_ratio": log_ratio[:, 1].mean().item(),
+    }
+
+
+class PairExam:
+    """The test pairs are the score."""
+
+    def __init__(self, options: PairEvaluation) -> None:
+        self.options = options
+
+    @property
+    def size(self) -> int:
+        return self.options.pairs
+
+    def prepare(self, state: PartialState) -> None:
+        """Nothing to load."""
+
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+        return pairs[self.options.by], {}
+
+
+class _ReferenceAnswers:
+    """The untrained model's answers, the same for all candidates, written once per seed."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._kept: OrderedDict[str, Answers] = OrderedDict()
+
+    def get(self, trained: Trained) -> Answers:
+        key = f"{trained.seed} {trained.test._fingerprint}"
+        if key not in self._kept:
+            self._kept[key] = reference_answers(trained, self._sampling)
+        while len(self._kept) > KEPT_SEEDS:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+class RewardExam:
+    """Mean reward of sampled answers, less the price of their distance to the reference."""
+
+    def __init__(self, options: RewardModelEvaluation) -> None:
+        self.options = options
+        self._reference = _ReferenceAnswers(options)
+
+    @property
+    def size(self) -> int:
+        return self.options.prompts
+
+    def prepare(self, state: PartialState) -> None:
+        name = self.options.model
+        with loading("reward model", name):
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                name, revision=self.options.revision, trust_remote_code=False, truncation_side="left"
+            )
+            model = AutoModelForSequenceClassification.from_pretrained(
+                name,
+                revision=self.options.revision,
+                dtype=torch.bfloat16 if state.device.type == "cuda" else torch.float32,
+                trust_remote_code=False,
+            )
+        outputs = model.config.num_labels
+        label = self.options.label
+        if outputs > 1 and label is None:
+            labels = ", ".join(f"{number} ({text})" for number, text in model.config.id2label.items())
+            raise bad_data(f"the reward model {name!r} has {outputs} classes", f"set label to one of {labels}")
+        if label is not None and label >= max(outputs, 2):
+            raise bad_data(f"the reward model {name!r} has no class {label}", f"set label below {outputs}")
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.model = model.eval().requires_grad_(False).to(state.device)
+
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+        ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
+        rewards, reference_rewards = self._rewards(trained, ours), self._rewards(trained, theirs)
+        metrics = divergence(trained, ours, theirs) | {
+            "reward": sum(rewards) / len(rewards),
+            "reference_reward": sum(reference_rewards) / len(reference_rewards),
+        }
+        return metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"], metrics
+
+    @torch.no_grad()
+    def _rewards(self, trained: Trained, answers: Answers) -> list[float]:
+        prompts = [json.loads(prompt) for prompt in trained.test[PROMPT_COLUMN]]
+        texts = [self._text(*both) for both in zip(prompts, trained.texts(answers), strict=True)]
+        accelerator = trained.trainer.accelerator
+        numbers = list(range(len(texts)))[accelerator.process_index :: accelerator.num_processes]
+        mine: list[tuple[int, float]] = []
+        for start in range(0, len(numbers), self.options.batch):
+            part = numbers[start : start + self.options.batch]
+            inputs = self.tokenizer(
+                [texts[i] for i in part],
+                padding=True,
+                truncation=True,
+                max_length=self.options.max_length,
+                return_tensors="pt",
+            ).to(self.model.device)
+            logits = self.model(**inputs).logits.float()
+            label = self.options.label
+            values = logits[:, 0] if label is None else logits.log_softmax(dim=1)[:, label]
+            mine.extend(zip(part, values.tolist(), strict=True))
+        return [value for _, value in sorted(gather_object(mine))]
+
+    def _text(self, prompt: Any, answer: str) -> str:
+        if self.tokenizer.chat_template:
+            turns = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+            turns = [*turns, {"role": "assistant", "content": answer}]
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        return f"{shown(prompt)} {answer}"
+
+
+class JudgeExam:
+    """Win rate of sampled answers over an opponent's."""
+
+    def __init__(self, options: JudgeEvaluation) -> None:
+        self.options = options
+        self._reference = _ReferenceAnswers(options)
+        self._judge = Judge(options)
+
+    @property
+    def size(self) -> int:
+        return self.options.prompts
+
+    def prepare(self, state: PartialState) -> None:
+        if state.is_main_process:
+            self._judge.check()
+
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+        ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
+        metrics = divergence(trained, ours, theirs)
+        opponent = list(trained.test["chosen_ids"]) if self.options.opponent == "chosen" else theirs
+        outcome: list[Any] = [None]
+        if trained.trainer.accelerator.is_main_process:
+            prompts = [shown(json.loads(prompt)) for prompt in trained.test[PROMPT_COLUMN]]
+            try:
+                outcome = [self._judge.compare(prompts, trained.texts(ours), trained.texts(opponent))]
+            except EvaluationFailed as failure:
+                outcome = [failure]  # every rank must learn of it, or they would wait for each other
+        broadcast_object_list(outcome)
+        if isinstance(outcome[0], EvaluationFailed):
+            raise outcome[0]
+        metrics |= outcome[0]
+        return metrics["win_rate"], metrics
+
+
+def shown(prompt: Any) -> str:
+    """A raw prompt as text for a reader: a string as it is, a conversation turn by turn."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)

@@ -1,0 +1,176 @@
+"""The model that is trained: loaded once, and handed out fresh to every candidate."""
+
+import contextlib
+import copy
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from peft import LoraConfig
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
+from trl.trainer.utils import add_fused_lm_head
+
+from fitness.data_sources import bad_data, loading
+from fitness.preference import Options
+from fitness.trainer import unwrap_forward
+
+
+def check_device(options: Options) -> None:
+    """Raises EvaluationFailed("bad_data") when what the options demand of the machine is not there."""
+    gpu = torch.cuda.is_available()
+    if options.device == "gpu" and not gpu:
+        raise bad_data(
+            "a GPU is demanded and torch sees none", "set device=auto, or check the driver and torch's build"
+        )
+    if options.quantization and not gpu:
+        raise bad_data("quantization needs a GPU and torch sees none", "leave quantization out")
+    if options.quantization and importlib.util.find_spec("bitsandbytes") is None:
+        raise bad_data("quantization needs bitsandbytes", "pip install bitsandbytes")
+    if (
+        options.precision.startswith("bfloat16")
+        and gpu
+        and options.device != "cpu"
+        and not torch.cuda.is_bf16_supported()
+    ):
+        raise bad_data("this GPU has no bfloat16", "set precision=float32")
+
+
+def on_cpu(options: Options) -> bool:
+    """Whether training runs on the CPU."""
+    return options.device == "cpu" or not torch.cuda.is_available()
+
+
+def precision(options: Options) -> str:
+    """The precision that `auto` stands for here."""
+    if options.precision != "auto":
+        return options.precision
+    return "float32" if on_cpu(options) or not torch.cuda.is_bf16_supported() else "bfloat16"
+
+
+def load_tokenizer(options: Options, *, conversational: bool) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a padding token and, for conversations, a chat template."""
+    with loading("tokenizer", options.model):
+        tokenizer = AutoTokenizer.from_pretrained(
+            options.model, revision=options.model_revision, trust_remote_code=False
+        )
+    if tokenizer.eos_token is None:
+        raise bad_data(
+            f"the tokenizer of {options.model!r} has no end token", "set eos_token in its tokenizer_config.json"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masked out wherever it pads
+    if options.chat_template is not None:
+        with loading("chat template", str(options.chat_template)):
+            tokenizer.chat_template = options.chat_template.read_text("utf-8")
+    if conversational and not tokenizer.chat_template:
+        raise bad_data(
+            f"the data are conversations and the tokenizer of {options.model!r} has no chat template",
+            "set chat_template to a Jinja file, or take the model's chat variant",
+        )
+    return tokenizer
+
+
+class Policies:
+    """Source of untrained policies and of the reference.
+
+    An adapter is trained on one base model, which is kept. All weights are trained on a copy of a model that waits on the
+    CPU; on several devices they are read anew, since a wrapped model does not come back as it was.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.dtype = torch.bfloat16 if self._weights_in_bfloat16() else torch.float32
+        self._check_context()
+        self.pristine: Any = self._load()
+
+    def fresh(self) -> Any:
+        """An untrained policy; with LoRA the base model, on which the trainer puts its adapter."""
+        if self.options.lora is not None:
+            return self.pristine
+        if PartialState().num_processes > 1:
+            return self._load()
+        policy = copy.deepcopy(self.pristine)
+        unwrap_forward(policy)
+        return policy
+
+    def adapter(self) -> LoraConfig | None:
+        """The adapter that the trainer is to add."""
+        if self.options.lora is None:
+            return None
+        targets = self.options.lora.target_modules
+        return LoraConfig(
+            r=self.options.lora.r,
+            lora_alpha=self.options.lora.alpha,
+            lora_dropout=0.0,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            task_type="CAUSAL_LM",
+        )
+
+    def take_back(self, trained: Any) -> None:
+        """Remove the adapter from the base model after training; a fully trained policy is simply let go."""
+        if self.options.lora is not None:
+            self.pristine = trained.unload()
+            unwrap_forward(self.pristine)
+            # peft leaves its mark, and warns about it when the next adapter comes.
+            with contextlib.suppress(AttributeError):
+                del self.pristine.peft_config
+
+    @contextlib.contextmanager
+    def reference(self, trained: Any, device: torch.device) -> Iterator[nn.Module]:
+        """The untrained model on `device`: the policy without its adapter, or the model that waits."""
+        if self.options.lora is not None:
+            with trained.disable_adapter():
+                yield trained
+            return
+        self.pristine.to(device).eval()
+        try:
+            yield self.pristine
+        finally:
+            self.pristine.to("cpu")
+
+    def _weights_in_bfloat16(self) -> bool:
+        chosen = precision(self.options)
+        # An adapter's frozen base is never updated, so nothing is lost by rounding it once.
+        return chosen == "bfloat16_weights" or (chosen == "bfloat16" and self.options.lora is not None)
+
+    def _check_context(self) -> None:
+        with loading("model", self.options.model):
+            config = AutoConfig.from_pretrained(
+                self.options.model, revision=self.options.model_revision, trust_remote_code=False
+            )
+        context = getattr(config.get_text_config(), "max_position_embeddings", None)
+        if context is not None and self.options.max_length > context:
+            raise bad_data(
+                f"max_length is {self.options.max_length} tokens and the model's context {context}",
+                f"set max_length to {context} or less",
+            )
+
+    def _load(self) -> Any:
+        kwargs: dict[str, Any] = {}
+        if self.options.quantization == "4bit":
+            kwargs["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=torch.bfloat16,
+            )
+        elif self.options.quantization == "8bit":
+            kwargs["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+        if self.options.quantization:
+            kwargs["device_map"] = {"": PartialState().local_process_index}
+        if self.options.attention:
+            kwargs["attn_implementation"] = self.options.attention
+        with loading("model", self.options.model):
+            model = AutoModelForCausalLM.from_pretrained(
+                self.options.model,
+                revision=self.options.model_revision,
+                dtype=self.dtype,
+                trust_remote_code=False,
+                **kwargs,
+            )
+        unwrap_forward(model)  # remembers the forward as it is now
+        add_fused_lm_head(model)
+        return model

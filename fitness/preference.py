@@ -1,0 +1,310 @@
+"""The real thing: preference training of any Hugging Face causal language model on any preference data set.
+
+A candidate is trained by TRL's DPOTrainer with the candidate in place of DPO's loss: full fine-tuning, LoRA or QLoRA, on a
+CPU, a GPU, or several under `accelerate launch` (DDP, FSDP, DeepSpeed). What it costs to read the data once (tokens and the
+reference model's log-probabilities) is kept on disk for all candidates.
+
+The fitness is one of four, chosen by `evaluation.by`:
+
+    accuracy      fraction of held-out pairs whose margin rho is positive
+    margin        mean margin rho of held-out pairs, in nats
+    reward_model  mean reward of sampled answers - kl_weight * KL to the reference, in nats per sequence
+    judge         win rate of sampled answers over the reference's (or the data's chosen ones), as an LLM judges
+
+Held-out pairs are parted in two: one half for the search, the other for the rung `held_out`. A seed draws training pairs,
+their order, test pairs, adapter weights and sampling noise, the same for all candidates.
+
+This module needs no torch; the work is done in `fitness.preference_lab`.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+
+if TYPE_CHECKING:
+    from fitness.preference_lab import Lab
+    from sandbox.graph import LossGraph
+
+NAME = "preference"
+CONTRACT = "preference"
+DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Lora(_Section):
+    """A LoRA adapter in place of full fine-tuning."""
+
+    r: int = Field(16, ge=1, description="rank")
+    alpha: int = Field(32, ge=1, description="scale: the update is multiplied by alpha / r")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="layers that get an adapter, as peft names them"
+    )
+
+
+class PairEvaluation(_Section):
+    """Held-out pairs: does the trained policy prefer what people chose, more than the reference does?"""
+
+    by: Literal["accuracy", "margin"] = "accuracy"
+    pairs: int = Field(default=256, ge=2, description="test pairs per seed, or all when there are fewer")
+
+
+class Sampling(_Section):
+    """How answers are written."""
+
+    prompts: int = Field(64, ge=2, description="test prompts per seed that are answered, or all when there are fewer")
+    max_new_tokens: int = Field(256, ge=1, description="longest answer, tokens")
+    temperature: float = Field(0.7, gt=0, description="of sampling")
+    batch: int = Field(16, ge=1, description="prompts answered at a time, per device")
+
+
+class RewardModelEvaluation(Sampling):
+    """Answers to held-out prompts, rewarded by a sequence classifier, less the price of the distance to the reference."""
+
+    by: Literal["reward_model"]
+    model: str = Field(description="sequence classification model: hub name or folder")
+    revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
+    label: int | None = Field(
+        None, ge=0, description="class whose log-probability is the reward; null: the model's one output is the reward"
+    )
+    kl_weight: float = Field(0.0, ge=0, description="reward paid per nat of KL(policy || reference) per sequence")
+    max_length: int = Field(2048, ge=8, description="longest text given to the reward model, tokens; cut on the left")
+
+
+class JudgeEvaluation(Sampling):
+    """Answers to held-out prompts against an opponent's, compared by a language model in both orders."""
+
+    by: Literal["judge"]
+    base_url: str = Field(description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1")
+    model: str = Field(description="the judge's name at that endpoint")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
+    )
+    opponent: Literal["reference", "chosen"] = Field(
+        "reference", description="whose answers are to be beaten: the untrained model's, or the data's chosen ones"
+    )
+    concurrency: int = Field(8, ge=1, le=256, description="requests in flight")
+    timeout_seconds: float = Field(60.0, gt=0, description="longest wait for one judgement, seconds")
+
+
+Evaluation = Annotated[PairEvaluation | RewardModelEvaluation | JudgeEvaluation, Field(discriminator="by")]
+
+
+class Options(TaskOptions):
+    """Options of the preference task."""
+
+    model: str = Field(description="causal language model: hub name or folder")
+    model_revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
+    chat_template: Path | None = Field(None, description="Jinja file; null: the tokenizer's own")
+    data: str = Field(
+        description="preference data: hub name, .jsonl, .json or .parquet file, or folder of save_to_disk"
+    )
+    data_subset: str | None = Field(None, description="configuration of a data set on the hub")
+    data_revision: str | None = Field(None, description="branch, tag or commit of a data set on the hub")
+    train_split: str = Field("train", description="split to train on")
+    test_split: str | None = Field(None, description="split to test on; null: `test_fraction` of the training split")
+    test_fraction: float = Field(
+        0.1, gt=0, lt=1, description="part of the training split kept for tests, without a test split"
+    )
+
+    pairs: int = Field(2048, ge=2, description="training pairs per seed, drawn from the training split")
+    epochs: int = Field(1, ge=1, description="passes over the pairs at the rungs full and held_out")
+    short_steps: int = Field(20, ge=1, description="optimiser steps at the rung short, if full has more")
+    batch_size: int = Field(32, ge=1, description="pairs per optimiser step, over all devices")
+    micro_batch: int | None = Field(
+        None, ge=1, description="pairs per device at a time; null: no gradient accumulation"
+    )
+    learning_rate: float = Field(5e-6, gt=0, description="peak learning rate; cosine to zero")
+    warmup: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
+    optimizer: str = Field(
+        "adamw_torch", description="as transformers names it, e.g. adamw_torch_fused, paged_adamw_8bit"
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    beta: float = Field(0.1, gt=0, description="beta of the preference loss, per nat")
+    max_length: int = Field(1024, ge=8, description="longest prompt and completion together, tokens; the end is cut")
+    max_prompt_length: int | None = Field(None, ge=1, description="longest prompt, tokens; its beginning is cut")
+
+    lora: Lora | None = Field(None, description="train an adapter; null: all weights")
+    quantization: Literal["4bit", "8bit"] | None = Field(
+        None, description="of the frozen weights (QLoRA); needs lora, a GPU"
+    )
+    precision: Literal["auto", "float32", "bfloat16", "bfloat16_weights"] = Field(
+        "auto",
+        description="bfloat16: computing in it, trained weights in float32; bfloat16_weights: these too; "
+        "auto: bfloat16 on a GPU that has it, else float32",
+    )
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
+    attention: str | None = Field(None, description="attention kernel as transformers names it, e.g. flash_attention_2")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu: refuse to run without one")
+
+    evaluation: Evaluation = PairEvaluation()
+    held_out_evaluation: Evaluation | None = Field(None, description="at the rung held_out; null: as in the search")
+
+    checkpoint_steps: int | None = Field(
+        None, ge=1, description="optimiser steps between checkpoints, from which a killed training goes on; null: none"
+    )
+    cache: Path | None = Field(None, description="folder of caches and checkpoints; null: ~/.cache/evopo")
+    seconds_per_step: float = Field(2.0, gt=0, description="estimate, for budgets and time limits; measure yours")
+    evaluation_seconds: float = Field(30.0, ge=0, description="estimate for measuring one trained policy")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Options":
+        if self.quantization and not self.lora:
+            raise ValueError("quantization needs lora: quantised weights cannot be trained")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+        if self.batch_size > self.pairs:
+            raise ValueError(f"batch_size must be at most pairs, got {self.batch_size} and {self.pairs}")
+        if self.max_prompt_length and self.max_prompt_length >= self.max_length:
+            raise ValueError("max_prompt_length must be less than max_length, or no token of the completion is left")
+        for evaluation in evaluations(self):
+            if isinstance(evaluation, Sampling) and evaluation.max_new_tokens >= self.max_length:
+                raise ValueError("max_new_tokens must be less than max_length, or no token of the prompt is left")
+        return self
+
+    @property
+    def full_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.epochs * -(-self.pairs // self.batch_size)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where reference log-probabilities and checkpoints are kept."""
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return (self.cache or Path(base) / "evopo").expanduser()
+
+
+# Options that change where and how fast a score is computed, and nothing about the score but rounding.
+INCIDENTAL = {
+    "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
+    "evaluation_seconds",
+}  # fmt: skip
+
+
+def info(options: TaskOptions) -> TaskInfo:
+    """Contract, metric, rungs and identity; needs no torch."""
+    assert isinstance(options, Options)
+    return TaskInfo(
+        name=NAME,
+        contract=CONTRACT,
+        metric=_metric(options.evaluation),
+        rungs=_rungs(options),
+        identity={
+            "task": NAME,
+            "options": options.model_dump(mode="json", exclude=INCIDENTAL),
+            "data": _version(options),
+        },
+        offline=_offline(options),
+    )
+
+
+def make(options: TaskOptions) -> "PreferenceTask":
+    """The task; nothing is loaded before `prepare`."""
+    assert isinstance(options, Options)
+    return PreferenceTask(options)
+
+
+class PreferenceTask:
+    """See the module's docstring."""
+
+    name = NAME
+    contract = CONTRACT
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.metric = _metric(options.evaluation)
+        self.rungs: Mapping[str, Rung] = _rungs(options)
+        self._lab: Lab | None = None
+
+    def prepare(self) -> None:
+        """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
+
+        Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" from the reference pass.
+        """
+        from fitness.preference_lab import Lab
+
+        if self._lab is None:
+            self._lab = Lab(self.options)
+
+    def score_seed(self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+        """Train a fresh policy with `graph` and evaluate it.
+
+        Metrics: accuracy, margin (nats) and reward_margin (beta * margin) of the test pairs, train_loss; and from sampled
+        answers, where the evaluation samples, reward or win_rate, kl_per_sequence and kl_per_token (nats), length (tokens).
+        Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, bad_data, timeout (the judge's).
+        """
+        chosen = self.rungs[rung]
+        if graph.contract != CONTRACT:
+            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
+        self.prepare()
+        assert self._lab is not None
+        return self._lab.score(graph, chosen, seed, self.options.beta if beta is None else beta)
+
+
+def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> str:
+    match evaluation:
+        case PairEvaluation(by="accuracy"):
+            return "accuracy on held-out pairs, a fraction"
+        case PairEvaluation():
+            return "mean margin of held-out pairs, in nats"
+        case RewardModelEvaluation(kl_weight=weight):
+            return "mean reward" + (f" - {weight:g} * KL, KL in nats per sequence" if weight else "")
+        case JudgeEvaluation(opponent=opponent):
+            return (
+                f"win rate over {'the reference' if opponent == 'reference' else 'chosen answers'}, a tie is one half"
+            )
+
+
+def _rungs(options: Options) -> dict[str, Rung]:
+    full, short = options.full_steps, min(options.short_steps, options.full_steps)
+
+    def seconds(steps: int) -> float:
+        return options.seconds_per_step * steps + options.evaluation_seconds
+
+    rungs = (
+        Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),
+        Rung("full", full, seconds(full), note="the whole training"),
+        Rung("held_out", full, seconds(full), held_out=True, note="the whole training; test pairs that no search saw"),
+    )
+    return {rung.name: rung for rung in rungs}
+
+
+def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation | JudgeEvaluation]:
+    """Those that the options name, of the search and of the rung held_out."""
+    return [e for e in (options.evaluation, options.held_out_evaluation) if e is not None]
+
+
+def _offline(options: Options) -> bool:
+    """Whether every model and data set is a path on this machine."""
+    models = [e.model for e in evaluations(options) if isinstance(e, RewardModelEvaluation)]
+    return all(Path(name).exists() for name in (options.model, options.data, *models))
+
+
+def _version(options: Options) -> dict[str, str]:
+    """What identifies model and data beside their names: contents of local ones, the revision of those on the hub."""
+    return {
+        "model": path_digest(Path(options.model)) or options.model_revision or "main",
+        "data": path_digest(Path(options.data)) or options.data_revision or "main",
+    }
+
+
+def path_digest(path: Path) -> str | None:
+    """Digest of a file, or of the names and sizes in a folder and of its small files; None for what is not there."""
+    if not path.exists():
+        return None
+    digest: Any = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{'' if file == path else file.relative_to(path)}\0{size}\0".encode())
+        if path.is_file() or size < 2**20:
+            digest.update(file.read_bytes())
+    return str(digest.hexdigest()[:16])

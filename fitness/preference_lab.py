@@ -1,0 +1,214 @@
+"""The heavy half of the preference task: one training and its evaluation after the other (torch, trl)."""
+
+import gc
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import datasets
+import torch
+import transformers
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PrinterCallback
+from trl import DPOConfig
+
+from fitness.answers import Trained
+from fitness.data_sources import bad_data, drawn, load_pairs
+from fitness.exams import make_exam, pair_metrics
+from fitness.policies import Policies, check_device, load_tokenizer, on_cpu, precision
+from fitness.preference import INCIDENTAL, Options
+from fitness.reference_cache import cached_pairs
+from fitness.score import EvaluationFailed, SeedResult
+from fitness.task import Rung
+from fitness.trainer import GraphDPOTrainer
+
+if TYPE_CHECKING:
+    from sandbox.graph import LossGraph
+
+OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+OUT_OF_MEMORY_REMEDY = (
+    "lower micro_batch, max_length or evaluation.batch, set gradient_checkpointing or lora, or use more devices"
+)
+
+
+class Lab:
+    """Holds model, data and evaluators; scores one loss after the other. Every rank of a launch group has one."""
+
+    def __init__(self, options: Options) -> None:
+        """Cheap checks first, then the evaluators (is the judge there?), then what takes long."""
+        self.options = options
+        datasets.disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
+        check_device(options)
+        self.state = PartialState(cpu=on_cpu(options))
+        self.micro_batch, self.accumulation = self._batches()
+        self.exams = {"search": make_exam(options.evaluation)}
+        final = options.held_out_evaluation
+        self.exams["held_out"] = make_exam(final) if final else self.exams["search"]
+        for exam in set(self.exams.values()):
+            exam.prepare(self.state)
+        pairs = load_pairs(options)
+        self.tokenizer = load_tokenizer(options, conversational=pairs.conversational)
+        self.policies = Policies(options)
+        with _memory_errors():
+            arguments = self._arguments(tempfile.gettempdir(), steps=1, seed=0, beta=options.beta)
+            self.data = cached_pairs(options, pairs, self.policies, self.tokenizer, arguments)
+        if len(self.data["train"]) < options.pairs:
+            raise bad_data(
+                f"{len(self.data['train'])} training pairs are left after tests and too long prompts, "
+                f"pairs={options.pairs} are asked for",
+                f"set pairs to {len(self.data['train'])} or less",
+            )
+
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float) -> SeedResult:
+        """Train and evaluate; raises EvaluationFailed."""
+        started = time.perf_counter()
+        part = "held_out" if rung.held_out else "search"
+        exam = self.exams[part]
+        pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
+        test = drawn(self.data[part], exam.size, f"test {seed}")
+        trainer: GraphDPOTrainer | None = None
+        try:
+            with _memory_errors(), self._folder(graph, rung, seed, beta) as folder:
+                trainer = self._trainer(graph, pairs, self._arguments(str(folder), rung.steps, seed, beta))
+                trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+                metrics = {"train_loss": _last_loss(trainer)}
+                metrics |= pair_metrics(trainer.log_probs(test), test, beta)
+                fitness, more = exam.measure(Trained(trainer, self.policies, self.tokenizer, test, seed), metrics)
+                metrics |= more
+                tokens = int(trainer.state.num_input_tokens_seen)
+        finally:
+            if trainer is not None:
+                self.policies.take_back(trainer.model)
+            trainer = None
+            self._release()
+        return SeedResult(
+            fitness=fitness,
+            metrics=metrics,
+            seconds=time.perf_counter() - started,
+            tokens=tokens,
+            steps=rung.steps,
+            seed=seed,
+        )
+
+    def _trainer(self, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig) -> GraphDPOTrainer:
+        trainer = GraphDPOTrainer(
+            self.policies.fresh(),
+            args=arguments,
+            loss_graph=graph,
+            train_dataset=pairs,
+            processing_class=self.tokenizer,
+            peft_config=self.policies.adapter(),
+        )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    def _batches(self) -> tuple[int, int]:
+        """Pairs per device at a time, and how often before an optimiser step."""
+        ranks = self.state.num_processes
+        if self.options.batch_size % ranks:
+            raise bad_data(
+                f"batch_size {self.options.batch_size} cannot be shared by {ranks} processes", "make it a multiple"
+            )
+        per_rank = self.options.batch_size // ranks
+        micro = self.options.micro_batch or per_rank
+        if per_rank % micro:
+            raise bad_data(
+                f"batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
+                f"micro_batch {micro}",
+                "choose a divisor",
+            )
+        return micro, per_rank // micro
+
+    def _arguments(self, folder: str, steps: int, seed: int, beta: float) -> DPOConfig:
+        options = self.options
+        return DPOConfig(
+            output_dir=folder,
+            max_steps=steps,
+            per_device_train_batch_size=self.micro_batch,
+            per_device_eval_batch_size=self.micro_batch,
+            gradient_accumulation_steps=self.accumulation,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=round(options.warmup * steps),
+            optim=options.optimizer,
+            max_grad_norm=options.max_grad_norm,
+            beta=beta,
+            seed=seed % 2**32,
+            data_seed=seed % 2**32,
+            use_cpu=on_cpu(options),
+            bf16=precision(options).startswith("bfloat16"),
+            gradient_checkpointing=options.gradient_checkpointing,
+            max_length=options.max_length,
+            precompute_ref_log_probs=True,
+            save_strategy="steps" if options.checkpoint_steps else "no",
+            save_steps=options.checkpoint_steps or 500,
+            save_total_limit=2,
+            logging_steps=max(1, steps // 10),
+            report_to="none",
+            disable_tqdm=True,
+            include_num_input_tokens_seen="non_padding",
+            dataloader_pin_memory=not on_cpu(options),
+        )
+
+    @contextmanager
+    def _folder(self, graph: "LossGraph", rung: Rung, seed: int, beta: float) -> Iterator[Path]:
+        """Where a training keeps its checkpoints: the same folder for the same training, until it has ended."""
+        if self.options.checkpoint_steps is None:
+            with tempfile.TemporaryDirectory(prefix="evopo-") as scratch:
+                yield Path(scratch)
+            return
+        what = [
+            graph.to_json(),
+            rung.name,
+            rung.steps,
+            seed,
+            beta,
+            self.options.model_dump(mode="json", exclude=INCIDENTAL),
+        ]
+        name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
+        folder = self.options.cache_folder / "training" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield folder
+        except EvaluationFailed:
+            self._remove(folder)  # it would fail again
+            raise
+        self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        if self.state.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _release(self) -> None:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(w in str(error).lower() for w in OUT_OF_MEMORY_WORDS):
+            raise
+        first_line = str(error).splitlines()[0] if str(error) else "no memory left"
+        raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the trainer's state comes last."""
+    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+
+
+def _last_loss(trainer: GraphDPOTrainer) -> float:
+    return float(next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry))
