@@ -8,8 +8,8 @@ from analysis import stats
 from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import one_line
 from analysis.snapshot import Snapshot
+from analysis.wording import count, display_name, figure, plus_minus
 from archive.query import Reader
-from archive.records import CandidateRow, Origin
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,6 @@ def headline_of(snapshot: Snapshot) -> Headline:
     )
 
 
-def display_name(candidate: CandidateRow) -> str:
-    """A candidate's name as text shows it: one visible line; the yardstick in capitals, as its paper writes it."""
-    return "DPO" if candidate.origin is Origin.SEED and candidate.name == "dpo" else one_line(candidate.name, 48)
-
-
 def _nothing_yet(snapshot: Snapshot) -> str:
     if snapshot.yardstick is None:
         return "Nothing to compare yet: the run holds no seed loss."
@@ -76,30 +71,25 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     yardstick = display_name(snapshot.yardstick)
     name = display_name(snapshot.candidates[best.arm.candidate])
     pair = best.paired
-    where = f"{_count(len(pair.seeds), 'fresh seed' if decision.fresh else 'shared seed')} at rung {one_line(decision.rung)}"
+    kind = "fresh seed" if decision.fresh else "shared seed"
+    where = f"{count(len(pair.seeds), kind)} at rung {one_line(decision.rung)}"
     if pair.standard_error is None:
         return (
-            f"No claim can be made: the best proposed loss, {name}, differs from {yardstick} by {pair.difference:+.3g} on {where}, "
-            "which gives no error; more seeds are needed."
+            f"No claim can be made: the best proposed loss, {name}, differs from {yardstick} by "
+            f"{figure(pair.difference, signed=True)} on {where}, which gives no error; more seeds are needed."
         )
-    size = f"{abs(pair.difference):.3g} ± {pair.standard_error:.2g}"
     if best.distinguishable:
         side = "above" if pair.difference > 0 else "below"
         among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
         return (
-            f"{name}, the best proposed loss, scores {size} {side} {yardstick} "
-            f"(paired over {where}; p = {best.adjusted:.2g}{among})."
+            f"{name}, the best proposed loss, scores {plus_minus(abs(pair.difference), pair.standard_error)} {side} "
+            f"{yardstick} (paired over {where}; p = {best.adjusted:.2g}{among})."
         )
-    seen = decision.smallest_detectable
     return (
         f"Not distinguishable from {yardstick}: the best proposed loss, {name}, differs by "
-        f"{pair.difference:+.3g} ± {pair.standard_error:.2g} (paired over {where}); "
-        f"a difference below {seen:.2g} could not have been seen with confidence."
+        f"{plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where}); a true difference below "
+        f"{figure(decision.smallest_detectable)} would probably have gone unseen."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 CONDITIONS = f"two-sided, level {stats.SIGNIFICANCE:g}, power {stats.POWER:g}"

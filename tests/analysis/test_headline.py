@@ -46,7 +46,7 @@ def test_a_small_difference_is_not_distinguishable_and_says_what_could_have_been
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
     assert not found.distinguishable
     assert found.text.startswith(
-        "Not distinguishable from DPO: the best proposed loss, mine, differs by +0.005 ± 0.0087"
+        "Not distinguishable from DPO: the best proposed loss, mine, differs by +0.0050 ± 0.0087"
     )
     assert found.smallest_detectable > 3 * found.standard_error
     assert found.seeds == 4
@@ -56,7 +56,7 @@ def test_a_difference_that_seeds_agree_on_is_past_the_noise(tmp_path):
     ours = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
     assert found.distinguishable
-    assert "scores 0.101 ± 0.00065 above DPO" in found.text
+    assert "scores 0.10150 ± 0.00065 above DPO" in found.text
 
 
 def test_worse_than_the_yardstick_is_said_as_plainly(tmp_path):

@@ -1,0 +1,194 @@
+"""Pictures of a run in numbers: fitness over time, the best against the seeds, and the shapes of losses.
+
+Each function gives a matplotlib figure; `canvas.svg` and `canvas.png` write it. All raise MissingExtra without matplotlib,
+and NothingToDraw where the archive holds nothing that the picture would show. The lineage is drawn by `lineage_plot`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from analysis import stats, wording
+from analysis.canvas import EXPLORE, FAINT, INK, MUTED, PAPER, blank, drawing
+from analysis.comparison import Comparison, Decision
+from analysis.encode import label_text
+from analysis.errors import NothingToDraw
+from analysis.landscape import Curve
+from analysis.moves import moves
+from analysis.plot_parts import WIDTH, colour_of, error_at, fitness_at, is_proposal, operator_legend, robust_floor
+from analysis.snapshot import Snapshot
+from analysis.wording import display_name
+from archive.records import CandidateRow, Origin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# ---- fitness over time ---------------------------------------------------------------------------------------------
+
+
+def draw_progress(snapshot: Snapshot) -> Figure:
+    """Fitness over steps, a panel per rung (their scales differ): scores with standard errors, best so far, the yardstick."""
+    rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in fitness_at(snapshot, rung))]
+    if not rungs:
+        raise NothingToDraw("no proposed loss was scored yet, so there is no progress to draw")
+    with drawing():
+        figure = blank(WIDTH, 0.7 + 2.1 * len(rungs))
+        panels = figure.subplots(len(rungs), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, rung in zip(panels, rungs, strict=True):
+            _progress_panel(axes, snapshot, rung)
+        panels[-1].set_xlabel("step")
+        operator_legend(panels[0], moves(snapshot), line=False)
+        return figure
+
+
+def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
+    means = fitness_at(snapshot, rung)
+    floor = robust_floor(list(means.values()))
+    proposals = [id for id in means if is_proposal(snapshot, id)]
+    for id in proposals:
+        error = error_at(snapshot, id, rung)
+        axes.errorbar(
+            snapshot.step(id), max(means[id], floor), yerr=error if means[id] >= floor else None,
+            fmt="o" if means[id] >= floor else "v", markersize=4.5, color=colour_of(snapshot, snapshot.candidates[id]),
+            markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=1, capsize=2, zorder=3,
+        )  # fmt: skip
+    steps = sorted((snapshot.step(id), means[id]) for id in proposals)
+    best = [max(value for _, value in steps[: i + 1]) for i in range(len(steps))]
+    last = max(snapshot.step(id) for id in snapshot.candidates)
+    axes.step([s for s, _ in steps] + [last], [*best, best[-1]], where="post", color=INK, linewidth=1.3, zorder=2)
+    axes.annotate(
+        f"best {wording.figure(best[-1])}", (last, best[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
+        annotation_clip=False,
+    )  # fmt: skip
+    yardstick = snapshot.yardstick
+    if yardstick is not None and yardstick.id in means:
+        level, error = means[yardstick.id], error_at(snapshot, yardstick.id, rung) or 0.0
+        axes.axhspan(level - error, level + error, color=MUTED, alpha=0.14, linewidth=0, zorder=1)
+        axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(
+            label_text(display_name(yardstick), 14), (0, level), xycoords=("axes fraction", "data"), xytext=(3, 2),
+            textcoords="offset points", fontsize=8, color=MUTED,
+        )  # fmt: skip
+    counts = sorted({len(s) for id in proposals for s in snapshot.arms(id, rung).values()})
+    seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
+    axes.set_title(f"rung {label_text(rung)}  ·  {len(proposals)} losses, {seeds} each")
+    axes.set_ylabel("fitness")
+
+
+# ---- the best against the seeds ------------------------------------------------------------------------------------
+
+
+def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
+    """The yardstick, the other seeds and the finalists: fitness of every seed with mean and error, and paired differences."""
+    rows = _comparison_rows(snapshot, decision)
+    yardstick = display_name(snapshot.candidates[decision.yardstick.candidate])
+    with drawing():
+        figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
+        left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.15, 1]})
+        for height, (row, scores, comparison) in enumerate(rows):
+            colour = colour_of(snapshot, row)
+            values = list(scores.values())
+            left.scatter(values, [height] * len(values), s=11, c=colour, alpha=0.35, linewidths=0, zorder=2)
+            left.errorbar(
+                stats.mean(values), height, xerr=stats.standard_error(values), fmt="s" if row.origin is Origin.SEED else "o",
+                color=colour, markersize=6, markeredgecolor=PAPER, elinewidth=1.8, capsize=3, zorder=3,
+            )  # fmt: skip
+            if comparison is not None:
+                _difference_row(right, height, comparison, colour)
+        right.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        left.set_yticks(range(len(rows)), [label_text(display_name(row), 32) for row, _, _ in rows])
+        left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
+        left.set_ylim(len(rows) - 0.5, -0.5)
+        left.set_title(f"fitness at rung {label_text(decision.rung)}")
+        right.set_title(f"difference to {yardstick}, paired by seed")
+        for axes in (left, right):
+            axes.grid(True, axis="x")
+            axes.grid(False, axis="y")
+        return figure
+
+
+def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str) -> None:
+    pair = comparison.paired
+    if pair.standard_error is not None and pair.freedom is not None:
+        reach = stats.student_quantile(1 - stats.SIGNIFICANCE / 2, pair.freedom) * pair.standard_error
+        axes.plot(
+            [pair.difference - reach, pair.difference + reach], [height] * 2, color=colour, linewidth=0.9, zorder=2
+        )
+    axes.errorbar(
+        pair.difference, height, xerr=pair.standard_error, fmt="D", color=colour, markersize=4.5, elinewidth=2.6, zorder=3,
+    )  # fmt: skip
+
+
+def _comparison_rows(
+    snapshot: Snapshot, decision: Decision
+) -> list[tuple[CandidateRow, Mapping[int, float], Comparison | None]]:
+    """The finalists, then the seeds; each from its best arm down."""
+    yardstick = (snapshot.candidates[decision.yardstick.candidate], decision.yardstick_scores, None)
+    others = [(snapshot.candidates[c.arm.candidate], c.scores, c) for c in decision.comparisons]
+    finalists = [(row, scores, c) for row, scores, c in others if c in decision.finalists]
+    seeds = [yardstick, *((row, scores, c) for row, scores, c in others if row.origin is Origin.SEED)]
+    by_mean = sorted(seeds, key=lambda entry: -stats.mean(list(entry[1].values())))
+    return [*finalists[:12], *by_mean]
+
+
+# ---- shapes --------------------------------------------------------------------------------------------------------
+
+
+def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve | None = None) -> Figure:
+    """Small multiples: each loss over the margin (above) and its slope (below), the yardstick's slope in grey."""
+    if not curves:
+        raise NothingToDraw("no loss with a graph to draw")
+    columns = min(4, len(curves))
+    lines = -(-len(curves) // columns)
+    with drawing():
+        figure = blank(WIDTH, 0.2 + 2.25 * lines)
+        panels = figure.subplots(
+            2 * lines, columns, sharex=True, squeeze=False, gridspec_kw={"height_ratios": [1.5, 1] * lines}
+        )
+        for place in range(lines * columns):
+            upper, lower = (
+                panels[2 * (place // columns)][place % columns],
+                panels[2 * (place // columns) + 1][place % columns],
+            )
+            if place >= len(curves):
+                upper.set_axis_off()
+                lower.set_axis_off()
+                continue
+            _shape_panel(upper, lower, *curves[place], reference)
+            lower.tick_params(labelbottom=True)
+            if place + columns >= len(curves):
+                lower.set_xlabel(curves[place][1].axis)
+        return figure
+
+
+def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, reference: Curve | None) -> None:
+    colour = INK if row.origin is Origin.SEED else EXPLORE
+    upper.plot(curve.margins, curve.values, color=colour, linewidth=1.6)
+    upper.set_title(label_text(display_name(row), 24) + (" ‡" if curve.coupled else ""), fontsize=8.5)
+    scale = curve.usual_slope
+    if reference is not None:
+        grey = [slope / reference.usual_slope for slope in reference.slopes]
+        lower.plot(reference.margins, grey, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
+    slopes = [min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
+    lower.fill_between(curve.margins, slopes, color=colour, alpha=0.16, linewidth=0)
+    lower.plot(curve.margins, slopes, color=colour, linewidth=1.1)
+    lower.axhline(0, color=MUTED, linewidth=0.6)
+    lower.set_ylim(-1.5, 0.9)
+    lower.set_yticks([-1, 0], ["fall", "0"])
+    for axes in (upper, lower):
+        axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+    finite = [value for value in curve.values if math.isfinite(value)]
+    if finite:
+        low, high = min(finite), max(finite)
+        # A loss that grows exponentially is cut, or its bend near zero would vanish.
+        inner = [
+            v
+            for m, v in zip(curve.margins, curve.values, strict=True)
+            if math.isfinite(v) and abs(m) <= max(curve.margins) / 2
+        ]
+        top = min(high, 3 * max(inner, default=high) - 2 * low) if inner else high
+        upper.set_ylim(low - 0.06 * (top - low or 1), top + 0.06 * (top - low or 1))

@@ -1,0 +1,50 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from analysis.encode import one_line
+from archive.records import CandidateRow, Origin
+
+
+def display_name(candidate: CandidateRow, width: int = 48) -> str:
+    """A candidate's name as one visible line; the yardstick in capitals, as its paper writes it."""
+    is_dpo = candidate.origin is Origin.SEED and candidate.name == "dpo"
+    return "DPO" if is_dpo else one_line(candidate.name, width)
+
+
+def figure(value: float | None, *, signed: bool = False) -> str:
+    """A number to three significant digits; a dash where there is none."""
+    if value is None:
+        return "–"
+    return _minus(f"{value:+.3g}" if signed else f"{value:.3g}")
+
+
+def plus_minus(value: float, error: float | None, *, signed: bool = False) -> str:
+    """`value ± error`, both to the error's second significant digit; the value alone where there is no error."""
+    if not error or not math.isfinite(error):
+        return figure(value, signed=signed)
+    places = max(0, 1 - math.floor(math.log10(error)))
+    if not 0 < places <= 6:
+        return f"{figure(value, signed=signed)} ± {error:.2g}"
+    return _minus(f"{value:{'+' if signed else ''}.{places}f}") + f" ± {error:.{places}f}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `5 h 02 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−", 1) if text.startswith("-") else text
