@@ -6,10 +6,10 @@ seems to do so is probed batch by batch. No torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sandbox.contract import BATCH, Contract, contract_named
 from sandbox.graph import LossGraph, Node
@@ -126,7 +126,7 @@ def _places(result: Type) -> int:
     return found[0] if len(found) == 1 and result.dims[found[0]] == _B else MIXED
 
 
-def _agreed(axes: Any) -> int:
+def _agreed(axes: Iterable[int]) -> int:
     found = set(axes)
     return found.pop() if len(found) == 1 else MIXED
 
@@ -134,28 +134,30 @@ def _agreed(axes: Any) -> int:
 def _reduced(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> int:
     rank = len(operand.dims)
     dim = attrs["dim"]
-    gone = {d % rank for d in (range(rank) if dim is None else dim if isinstance(dim, tuple) else (dim,))}
+    gone: set[int] = {d % rank for d in (range(rank) if dim is None else dim if isinstance(dim, tuple) else (dim,))}
     if axis in gone:
         return MIXED
     return axis if attrs["keepdim"] else axis - sum(d < axis for d in gone)
 
 
 def _untouched(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> int:
-    return MIXED if attrs["dim"] % len(operand.dims) == axis else axis
+    at: int = attrs["dim"] % len(operand.dims)
+    return MIXED if at == axis else axis
 
 
 def _selected(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> int:
-    at = attrs["dim"] % len(operand.dims)
+    at: int = attrs["dim"] % len(operand.dims)
     return MIXED if at == axis else axis - (at < axis)
 
 
 def _unsqueezed(axis: int, attrs: Mapping[str, Any], operand: Type, result: Type) -> int:
-    return axis + (attrs["dim"] % len(result.dims) <= axis)
+    at: int = attrs["dim"] % len(result.dims)
+    return axis + (at <= axis)
 
 
 def _squeezed(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> int:
     dim = attrs["dim"]
-    gone = range(len(operand.dims)) if dim is None else (dim % len(operand.dims),)
+    gone: Iterable[int] = range(len(operand.dims)) if dim is None else (dim % len(operand.dims),)
     return axis - sum(d < axis and operand.dims[d] == ONE for d in gone)
 
 
@@ -168,17 +170,18 @@ def _reshaped(axis: int, _: Mapping[str, Any], operand: Type, result: Type) -> i
 
 
 def _transposed(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> int:
-    a, b = attrs["dim0"] % len(operand.dims), attrs["dim1"] % len(operand.dims)
+    a: int = attrs["dim0"] % len(operand.dims)
+    b: int = attrs["dim1"] % len(operand.dims)
     return {a: b, b: a}.get(axis, axis)
 
 
 _CREATES = frozenset({"full", "full_like"})
 _ALL_OPERANDS = frozenset({"per_row", "gather", "cat", "stack"})
-_FOLLOW = {
-    "same": lambda axis, *_: axis,
-    "tensor": lambda axis, *_: axis,
-    "per_row": lambda axis, *_: 0 if axis == 0 else MIXED,
-    "one_hot": lambda axis, *_: axis,
+_FOLLOW: Final[Mapping[str, Callable[[int, Mapping[str, Any], Type, Type], int]]] = {
+    "same": lambda axis, attrs, operand, result: axis,
+    "tensor": lambda axis, attrs, operand, result: axis,
+    "per_row": lambda axis, attrs, operand, result: 0 if axis == 0 else MIXED,
+    "one_hot": lambda axis, attrs, operand, result: axis,
     "reduce": _reduced,
     "reduce_one": _reduced,
     "along": _untouched,

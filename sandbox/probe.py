@@ -1,0 +1,55 @@
+"""The numeric unit tests: refuse what cannot train, describe the rest. All on the graph, never on candidate code (torch).
+
+Covered: everything a gradient step sees of the loss at probe inputs drawn from a seed that the author cannot know, in
+float32 as training computes it, at batches of 1, 2, 3, 7 and 64 items, over the range of `probes`, and on both sides of
+every comparison and clamp. Not covered: what a loss does at inputs that no probe comes near, such as a smooth spike of
+width 1e-6; such a loss cannot do harm beyond training badly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from sandbox import classification_checks, preference_checks
+from sandbox.evaluate import CannotCompute, Evaluator
+from sandbox.findings import numeric_finding
+from sandbox.graph import LossGraph
+from sandbox.verdict import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """What the numeric tests found. The same seed gives the same report."""
+
+    findings: tuple[Finding, ...]
+    seed: int
+    descriptors: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing refuses the loss."""
+        return all(f.severity is not Severity.REFUSE for f in self.findings)
+
+
+_TESTS: Mapping[str, Callable[[Evaluator, int], tuple[list[Finding], dict[str, Any]]]] = MappingProxyType(
+    {"preference": preference_checks.run, "classification": classification_checks.run}
+)
+
+
+def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
+    """Test and describe `graph`. Without a seed one is drawn from the operating system; the report names it.
+
+    Raises GraphError for a graph that does not verify. Descriptors are empty where the loss is refused.
+    """
+    seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
+    evaluator = Evaluator(graph)
+    try:
+        findings, descriptors = _TESTS[graph.contract](evaluator, seed)
+    except CannotCompute as error:
+        return ProbeReport((numeric_finding("SBX301", f"the loss cannot be computed: {error}"),), seed)
+    refused = any(f.severity is Severity.REFUSE for f in findings)
+    return ProbeReport(tuple(findings), seed, MappingProxyType({} if refused else descriptors))

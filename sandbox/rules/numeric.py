@@ -1,0 +1,214 @@
+"""SBX3xx: what the numeric tests find, on the graph, with probe inputs that candidate code never saw."""
+
+from __future__ import annotations
+
+from sandbox.rules.rule import Rule
+from sandbox.verdict import Severity
+
+_HEAD = """\
+import torch
+import torch.nn.functional as F
+
+
+def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):
+    rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)
+    x = beta * rho
+"""
+_GOOD = _HEAD + "    return F.softplus(-x)\n"
+
+
+def _refuse(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "") -> Rule:
+    return Rule(code, title, Severity.REFUSE, explanation, remedy, _HEAD + bad, _HEAD + good if good else _GOOD)
+
+
+def _note(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "") -> Rule:
+    return Rule(code, title, Severity.NOTE, explanation, remedy, _HEAD + bad, _HEAD + good if good else _GOOD)
+
+
+RULES_NUMERIC: tuple[Rule, ...] = (
+    _refuse(
+        "SBX301",
+        "the loss cannot be computed",
+        "An operation fails on real tensors although the symbolic shapes agree: an index that a small batch does "
+        "not have, "
+        "or a gradient that the operation does not define.",
+        "Avoid fixed positions and operations without a gradient; the loss must work at every batch size from 2 on.",
+        "    order = torch.argsort(x)\n    return torch.quantile(F.softplus(-x), 0.5) * torch.gather(x, 0, order + "
+        "1)\n",
+    ),
+    _refuse(
+        "SBX302",
+        "wrong shape",
+        "The loss must give one number per item of the batch, shape (batch,), at every batch size from 2 on.",
+        "Return one loss per item: undo every unsqueeze, reduce only over axes that you added, and do not average "
+        "over the batch.",
+        "    return torch.stack([x, -x]).squeeze().amax(dim=1)\n",
+    ),
+    _refuse(
+        "SBX303",
+        "wrong type",
+        "The loss must be a floating tensor of the inputs' precision; an integer or boolean has no gradient.",
+        "Return a floating tensor; turn a mask into numbers with .float() and multiply it with something that has a "
+        "gradient.",
+        "    return (x > 0) + 0\n",
+    ),
+    _refuse(
+        "SBX304",
+        "the loss is not finite",
+        "The loss is NaN or infinite at inputs that training meets: |beta rho| up to 30, |rho| up to 1500, "
+        "log-probabilities "
+        "from -2000 up, batches of two and more, all of them in float32.",
+        "Use the stable form: F.logsigmoid(x) for log(sigmoid(x)), F.softplus(x) for log(1 + exp(x)); clamp what "
+        "goes into exp, "
+        "log, sqrt or a division.",
+        "    return -torch.log(x)\n",
+    ),
+    _refuse(
+        "SBX305",
+        "a gradient to the policy is not finite",
+        "The loss is finite, but its gradient with respect to the policy is NaN or infinite at inputs that training "
+        "meets. Often "
+        "an infinite slope at zero (sqrt, a fractional power, a norm), or the untaken branch of a torch.where: both "
+        "branches are "
+        "differentiated, and 0 * inf is NaN.",
+        "Keep sqrt, log, division and fractional powers away from zero (add a small constant inside), and clamp the "
+        "input of the "
+        "branch that torch.where does not take.",
+        "    return torch.where(x > 0, torch.sqrt(x), -x)\n",
+        "    return torch.where(x > 0, torch.sqrt(x.clamp(min=0) + 1.0) - 1.0, -x)\n",
+    ),
+    _refuse(
+        "SBX306",
+        "no gradient reaches the policy",
+        "The loss does not depend on the policy's values through differentiable operations: it does not read them, "
+        "or everything "
+        "read from them is detached, compared or rounded.",
+        "Compute the loss from the policy's values without detach, comparisons or rounding on the way to the result.",
+        "    return F.softplus(-x).detach()\n",
+    ),
+    _refuse(
+        "SBX307",
+        "the gradient is zero everywhere",
+        "A gradient path to the policy exists, but the gradient is zero at every probe, so training would change "
+        "nothing.",
+        "Make the loss change with the policy: do not multiply by zero, subtract a value from itself or clamp to a "
+        "constant.",
+        "    return F.softplus(-x) + rho.sign() - F.softplus(-x)\n",
+    ),
+    _refuse(
+        "SBX308",
+        "the loss is constant",
+        "The loss has the same value and no gradient at every probe.",
+        "Make the loss depend on the policy's margin over the reference.",
+        "    return x * 0.0 + 1.0\n",
+    ),
+    _refuse(
+        "SBX309",
+        "blind to the preference",
+        "What training sees of the loss does not change when the preferred answer and the other one change places "
+        "(or, in "
+        "classification, when the labels change), so it cannot teach which is better.",
+        "Treat the two sides differently: the loss must fall when the chosen completion becomes more likely than "
+        "the rejected one.",
+        "    return x**2\n",
+        "    return (x - 1) ** 2\n",
+    ),
+    _refuse(
+        "SBX310",
+        "pushes the wrong way",
+        "Over nearly the whole range the gradient makes the rejected completion more likely relative to the chosen "
+        "one (or the "
+        "label less likely): the sign of the loss is turned round.",
+        "Turn the sign: the loss must fall as the margin of chosen over rejected grows.",
+        "    return F.softplus(x)\n",
+    ),
+    _refuse(
+        "SBX311",
+        "depends on the position in the batch",
+        "Reordering the batch changes what a pair contributes. Data are shuffled, so a pair's place carries no "
+        "meaning.",
+        "Do not use roll, flip, cumsum, arange, fixed indices or neighbouring entries along the batch axis.",
+        "    return F.softplus(-x + 0.1 * torch.roll(x, 1, 0))\n",
+    ),
+    _note(
+        "SBX321",
+        "no gradient to one of the two completions",
+        "Only one completion's log-probability receives a gradient; the other can drift.",
+        "Let the loss depend on both completions, unless that is the idea.",
+        "    return F.softplus(-beta * (policy_chosen_logps - reference_chosen_logps))\n",
+    ),
+    _note(
+        "SBX322",
+        "undefined for a batch of one",
+        "Loss or gradient is NaN or infinite, has another shape or cannot be computed when the batch holds a single "
+        "item, as with an unbiased "
+        "variance. The trainer never forms such a batch for this loss.",
+        "Use correction=0 in var and std, or statistics that exist for one item.",
+        "    return torch.sigmoid(x.var()) * F.softplus(-x)\n",
+        "    return torch.sigmoid(x.var(correction=0)) * F.softplus(-x)\n",
+    ),
+    _note(
+        "SBX323",
+        "overflows beyond the usual range",
+        "Loss or gradient is NaN or infinite in float32 for margins beyond |beta rho| = 30, which training rarely "
+        "meets.",
+        "Bound the argument of exp, for example torch.exp(-x.clamp(min=-30)).",
+        "    return torch.exp(-x)\n",
+    ),
+    _note(
+        "SBX324",
+        "wrong sign where training starts",
+        "Around rho = 0 the loss rises with the margin, so the first steps lower the chosen completion relative to "
+        "the rejected one. LRML, known as "
+        "DiscoPOP, does so too.",
+        "Check that the loss falls around rho = 0, unless a barrier there is the idea.",
+        "    s = torch.sigmoid(x / 0.05)\n    return (1 - s) * F.softplus(-x) + s * torch.exp(-x)\n",
+    ),
+    _note(
+        "SBX325",
+        "not convex in the margin",
+        "The slope of the loss along the margin falls somewhere, so a single pair's loss has flat or turning "
+        "stretches.",
+        "Nothing needs to change; a convex form is easier to train.",
+        "    return torch.sigmoid(-x)\n",
+    ),
+    _note(
+        "SBX326",
+        "depends on the other items of the batch",
+        "A pair's gradient changes with the other pairs of its batch. The batch size is then part of the loss: it "
+        "is recorded with the score, and "
+        "batches are gathered over micro-batches and ranks.",
+        "Nothing needs to change if that is the idea; a loss of single pairs is easier to move to another batch size.",
+        "    return F.softplus(-(x - x.mean()) - x)\n",
+    ),
+    _note(
+        "SBX327",
+        "a narrow window",
+        "A condition singles out a small part of the inputs, such as pairs with one value of the reference's "
+        "log-probability, "
+        "and the loss is another one there.",
+        "Remove the condition, or make it apply to a wide part of the range.",
+        "    return torch.where(reference_chosen_logps == -123.25, F.softplus(x), F.softplus(-x))\n",
+    ),
+    _note(
+        "SBX328",
+        "loses its precision in float32",
+        "The gradient in float32 differs from that in float64 by more than 5 % at usual inputs, through "
+        "cancellation, or through an overflow "
+        "that another operation hides.",
+        "Use the stable form: subtract before exponentiating, F.softplus for log(1 + exp(x)), expm1 and log1p near "
+        "zero.",
+        "    far = x + 1e8\n    return F.softplus(1e8 - far)\n",
+    ),
+    _note(
+        "SBX329",
+        "no gradient where training starts",
+        "While the policy still equals its reference every margin is zero, and there the gradient is exactly zero: "
+        "training that starts "
+        "from the reference never leaves it.",
+        "Shift the kink away from rho = 0, for example torch.relu(1 - x) instead of torch.relu(-x).",
+        "    return torch.relu(-x)\n",
+        "    return torch.relu(1 - x)\n",
+    ),
+)
+"""The numeric rules, in order of their codes."""
