@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from sandbox.rules.graph import GRAPH_RULES, TRACE_RULES
+from sandbox.rules.numeric import RULES_NUMERIC
 from sandbox.rules.rule import Rule
+from sandbox.rules.source import SOURCE_RULES
 
-RULES: Mapping[str, Rule] = MappingProxyType({})
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {r.code: r for r in sorted((*SOURCE_RULES, *TRACE_RULES, *GRAPH_RULES, *RULES_NUMERIC), key=lambda r: r.code)}
+)
 """Every rule by code, in order of the codes."""
 
 __all__ = ["RULES", "Rule"]

@@ -1,0 +1,336 @@
+"""What a candidate's byte code calls for every operator, comparison, call, attribute, subscript and loop.
+
+`restricted` turns `a + b` into `_binary_("Add", a, b)`, and so on, so nothing that a candidate writes reaches Python's own
+operators on values that could grow. Every guard counts a step; what is constant is computed here with bounded cost, what is
+symbolic is recorded.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType, GeneratorType, MappingProxyType
+from typing import Any
+
+from sandbox import policy
+from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
+from sandbox.facade import Function, attribute, invoke
+from sandbox.indexing import take
+from sandbox.refusal import Refusal
+from sandbox.symbolic import DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, checked_number, is_number
+
+_BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
+    {
+        "Add": ("add", operator.add),
+        "Sub": ("sub", operator.sub),
+        "Mult": ("mul", operator.mul),
+        "Div": ("div", operator.truediv),
+        "FloorDiv": ("floordiv", operator.floordiv),
+        "Mod": ("remainder", operator.mod),
+        "Pow": ("pow", operator.pow),
+        "MatMult": ("matmul", operator.matmul),
+        "BitAnd": ("logical_and", operator.and_),
+        "BitOr": ("logical_or", operator.or_),
+        "BitXor": ("logical_xor", operator.xor),
+    }
+)
+_COMPARE: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
+    {
+        "Lt": ("lt", operator.lt),
+        "LtE": ("le", operator.le),
+        "Gt": ("gt", operator.gt),
+        "GtE": ("ge", operator.ge),
+        "Eq": ("eq", operator.eq),
+        "NotEq": ("ne", operator.ne),
+    }
+)
+_IN_PLACE = {
+    "+=": "Add", "-=": "Sub", "*=": "Mult", "/=": "Div", "//=": "FloorDiv", "%=": "Mod", "**=": "Pow", "&=": "BitAnd",
+    "|=": "BitOr", "^=": "BitXor", "@=": "MatMult",
+}  # fmt: skip
+_PLAIN = (bool, int, float, str, type(None), DType)
+
+
+class Guards:
+    """The guards of one trace, over one recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._steps = 0
+        self._depth = 0
+
+    def namespace(self) -> dict[str, Any]:
+        """The names that `restricted` calls guards by."""
+        return {
+            "_binary_": self.binary,
+            "_unary_": self.unary,
+            "_compare_": self.compare,
+            "_call_": self.call,
+            "_inplacevar_": self.in_place,
+            "_getattr_": self.get_attribute,
+            "_getitem_": self.get_item,
+            "_getiter_": self.iterate,
+            "_iter_unpack_sequence_": self.iterate_unpacked,
+            "_unpack_sequence_": self.unpack,
+        }
+
+    def step(self, count: int = 1) -> None:
+        """Count work done on the candidate's behalf. Raises Refusal at the limit."""
+        self._steps += count
+        if self._steps > policy.MAX_STEPS:
+            raise Refusal("SBX202", (policy.MAX_STEPS,))
+
+    # --- operators ---
+
+    def binary(self, name: str, a: Any, b: Any) -> Any:
+        self.step()
+        op, function = _BINARY[name]
+        if isinstance(a, SymTensor) or isinstance(b, SymTensor):
+            return self._tensor_binary(op, a, b)
+        if isinstance(a, SymNumber) or isinstance(b, SymNumber):
+            if not (is_number(a) and is_number(b)) or op in ("matmul", "logical_and", "logical_or", "logical_xor"):
+                raise Refusal("SBX205")
+            return self.recorder.add(op, (a, b))
+        if is_number(a) and is_number(b):
+            return _arithmetic(name, function, a, b)
+        return _sequence(name, a, b)
+
+    def _tensor_binary(self, op: str, a: Any, b: Any) -> Any:
+        for value in (a, b):
+            if not isinstance(value, SymTensor) and not is_number(value):
+                raise Refusal("SBX205")
+            if op.startswith("logical_") and isinstance(value, Symbol) and value.type.dtype != "bool":
+                raise Refusal("SBX205")
+        if op.startswith("logical_") and not all(isinstance(v, bool | SymTensor) for v in (a, b)):
+            raise Refusal("SBX205")
+        return self.recorder.add(op, (a, b))
+
+    def unary(self, name: str, a: Any) -> Any:
+        self.step()
+        if isinstance(a, Symbol):
+            if name == "UAdd":
+                return a
+            if name == "USub":
+                return self.recorder.add("neg", (a,))
+            if isinstance(a, SymTensor) and a.type.dtype == "bool":
+                return self.recorder.add("logical_not", (a,))
+            raise Refusal("SBX205")
+        if not is_number(a):
+            raise Refusal("SBX205")
+        return {"UAdd": operator.pos, "USub": operator.neg, "Invert": operator.invert}[name](a)
+
+    def compare(self, names: str, *values: Any) -> Any:
+        self.step()
+        outcome: Any = True
+        for name, a, b in zip(names.split(), values, values[1:], strict=False):
+            outcome = self._compare(name, a, b)
+            if len(values) > 2 and not outcome:
+                return outcome
+        return outcome
+
+    def _compare(self, name: str, a: Any, b: Any) -> Any:
+        if name in ("Is", "IsNot"):
+            if not any(v is None or isinstance(v, bool) for v in (a, b)):
+                raise Refusal("SBX205")
+            return (a is b) == (name == "Is")
+        if name in ("In", "NotIn"):
+            if not isinstance(b, list | tuple | dict) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
+                raise Refusal("SBX205")
+            self.step(len(b))
+            return (a in b) == (name == "In")
+        op, function = _COMPARE[name]
+        if isinstance(a, SymTensor) or isinstance(b, SymTensor):
+            return self._tensor_binary(op, a, b)
+        if isinstance(a, SymNumber) or isinstance(b, SymNumber):
+            if op in ("eq", "ne") and isinstance(a, SymNumber) and isinstance(b, SymNumber) and a.index == b.index:
+                return op == "eq"
+            raise Refusal("SBX201")
+        if isinstance(a, Sizes) or isinstance(b, Sizes):
+            return _compare_sizes(op, a, b)
+        if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
+            return function(a, b)
+        if is_number(a) and is_number(b):
+            return function(a, b)
+        raise Refusal("SBX205")
+
+    def in_place(self, name: str, a: Any, b: Any) -> Any:
+        """a += b. A tensor changes in place, as in torch, where nobody else can see its memory."""
+        if isinstance(a, SymTensor):
+            result = self.binary(_IN_PLACE[name], a, b)
+            if a.shared or result.type != a.type:
+                raise Refusal("SBX235")
+            a.index = result.index
+            return a
+        if isinstance(a, list) and name == "+=":
+            a.extend(self.iterate(b))
+            if len(a) > policy.MAX_SEQUENCE:
+                raise Refusal("SBX204")
+            return a
+        return self.binary(_IN_PLACE[name], a, b)
+
+    # --- calls ---
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        self.step()
+        if isinstance(function, Function):
+            return self._guarded(invoke, self.recorder, function, args, kwargs)
+        if isinstance(function, Builtin):
+            return self._guarded(BUILTIN_CALLS[function.name], self, *args, **kwargs)
+        if isinstance(function, _Bound):
+            return self._guarded(function.function, *args, **kwargs)
+        if type(function) is not FunctionType:
+            raise Refusal("SBX230")
+        if self._depth >= policy.MAX_CALL_DEPTH:
+            raise Refusal("SBX203", (policy.MAX_CALL_DEPTH,))
+        self._depth += 1
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._depth -= 1
+
+    @staticmethod
+    def _guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Our own functions, whose Python errors are about the candidate's arguments."""
+        try:
+            return function(*args, **kwargs)
+        except (ZeroDivisionError, OverflowError, ValueError):
+            raise Refusal("SBX228") from None
+        except TypeError:
+            raise Refusal("SBX206") from None
+
+    # --- attributes, subscripts, loops ---
+
+    def get_attribute(self, value: Any, name: str) -> Any:
+        self.step()
+        if type(value) is list and name in ("append", "extend"):
+            return _Bound(lambda item: self._grow(value, [item] if name == "append" else self.iterate(item)))
+        if type(value) is dict and name in ("items", "keys", "values", "get"):
+            return _Bound(_DICT[name], value)
+        return attribute(self.recorder, value, name)
+
+    def _grow(self, items: list[Any], more: Any) -> None:
+        items.extend(more)
+        if len(items) > policy.MAX_SEQUENCE:
+            raise Refusal("SBX204")
+
+    def get_item(self, value: Any, key: Any) -> Any:
+        self.step()
+        if isinstance(value, SymTensor):
+            return take(self.recorder, value, key)
+        if isinstance(value, Pair):
+            value = (value.values, value.indices)
+        if isinstance(value, Sizes):
+            value = value.items
+        if isinstance(value, dict) and isinstance(key, str | int | float | None):
+            if key in value:
+                return value[key]
+        elif isinstance(value, list | tuple | range):
+            if isinstance(key, SymNumber):
+                raise Refusal("SBX207")
+            if type(key) is int and -len(value) <= key < len(value):
+                return value[key]
+            if isinstance(key, slice) and all(v is None or type(v) is int for v in (key.start, key.stop, key.step)):
+                self.step(len(value))
+                return value[key]
+        raise Refusal("SBX226")
+
+    def iterate(self, value: Any) -> Iterator[Any]:
+        """What a loop over `value` visits, one step each."""
+        if isinstance(value, SymNumber | SymTensor):
+            raise Refusal("SBX234")
+        if isinstance(value, Pair):
+            value = (value.values, value.indices)
+        if isinstance(value, Sizes):
+            value = value.items
+        if not isinstance(value, list | tuple | range | dict | GeneratorType):
+            raise Refusal("SBX205")
+        return self._count(value)
+
+    def _count(self, items: Any) -> Iterator[Any]:
+        for item in items:
+            self.step()
+            yield item
+
+    def iterate_unpacked(self, value: Any, spec: Mapping[str, Any], _: Any) -> Iterator[Any]:
+        for item in self.iterate(value):
+            yield self.unpack(item, spec, None)
+
+    def unpack(self, value: Any, spec: Mapping[str, Any], _: Any) -> list[Any]:
+        """a, (b, c) = value."""
+        items = list(self.iterate(value))
+        if len(items) != spec["min_len"]:
+            raise Refusal("SBX239", (spec["min_len"], len(items)))
+        for index, child in spec["childs"]:
+            items[index] = self.unpack(items[index], child, None)
+        return items
+
+
+class _Bound:
+    """A method of a list or dict, callable by `call` only."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any], *bound: Any) -> None:
+        self.function = (lambda *args: function(*bound, *args)) if bound else function
+
+
+_DICT: Mapping[str, Callable[..., Any]] = {
+    "items": lambda d: list(d.items()),
+    "keys": lambda d: list(d),
+    "values": lambda d: list(d.values()),
+    "get": lambda d, key, default=None: d.get(key, default),
+}
+
+
+def _arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    if name == "Pow" and isinstance(a, int) and isinstance(b, int) and b * max(a.bit_length(), 1) > 64:
+        raise Refusal("SBX204")
+    if name == "MatMult" or (name.startswith("Bit") and (isinstance(a, float) or isinstance(b, float))):
+        raise Refusal("SBX205")
+    try:
+        value = function(a, b)
+    except (ZeroDivisionError, OverflowError, ValueError):
+        raise Refusal("SBX228") from None
+    if isinstance(value, complex):
+        raise Refusal("SBX228")
+    return value if isinstance(value, float) and math.isnan(value) else checked_number(value)
+
+
+def _sequence(name: str, a: Any, b: Any) -> Any:
+    if name == "Add" and type(a) is type(b) and isinstance(a, list | tuple):
+        if len(a) + len(b) > policy.MAX_SEQUENCE:
+            raise Refusal("SBX204")
+        return a + b
+    if name == "Mult":
+        items, times = (b, a) if type(a) is int else (a, b)
+        if isinstance(items, list | tuple) and type(times) is int:
+            if len(items) * max(times, 0) > policy.MAX_SEQUENCE:
+                raise Refusal("SBX204")
+            return items * times
+    raise Refusal("SBX205")
+
+
+def _compare_sizes(op: str, a: Any, b: Any) -> bool:
+    if op not in ("eq", "ne"):
+        raise Refusal("SBX205")
+    if isinstance(a, Sizes) and isinstance(b, Sizes):
+        return (a.dims == b.dims) == (op == "eq")
+    sizes, other = (a.items, b) if isinstance(a, Sizes) else (b.items, a)
+    if not isinstance(other, list | tuple):
+        raise Refusal("SBX205")
+    return _same_items(sizes, other) == (op == "eq")
+
+
+def _same_items(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    if len(a) != len(b):
+        return False
+    for x, y in zip(a, b, strict=True):
+        if isinstance(x, SymNumber) and isinstance(y, SymNumber):
+            if x.index != y.index:
+                raise Refusal("SBX201")
+        elif isinstance(x, Symbol) or isinstance(y, Symbol):
+            raise Refusal("SBX201")
+        elif not isinstance(x, int) or not isinstance(y, int) or x != y:
+            return False
+    return True

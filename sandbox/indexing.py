@@ -1,0 +1,81 @@
+"""x[...] on a symbolic tensor: ints, slices, None, Ellipsis, and index tensors where a gather says the same."""
+
+from __future__ import annotations
+
+from types import EllipsisType
+from typing import Any
+
+from sandbox.refusal import Refusal
+from sandbox.symbolic import Recorder, SymNumber, SymTensor
+
+
+def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
+    """x[key]. Raises Refusal, Broken."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(k, SymTensor) for k in keys):
+        return _by_tensor(r, x, keys)
+    if len(keys) > 8:
+        raise Refusal("SBX226")
+    axis, out = 0, x
+    for i, k in enumerate(keys):
+        if k is None:
+            out = r.add("unsqueeze", (out,), {"dim": axis})
+            axis += 1
+        elif isinstance(k, EllipsisType):
+            if any(isinstance(other, EllipsisType) for other in keys[i + 1 :]):
+                raise Refusal("SBX226")
+            axis = len(out.dims) - sum(other is not None for other in keys[i + 1 :])
+        elif type(k) is int:
+            out = r.add("select", (out,), {"dim": axis, "index": k})
+        elif isinstance(k, slice):
+            out = _slice(r, out, axis, k)
+            axis += 1
+        else:
+            raise Refusal("SBX226")
+        if axis < 0:
+            raise Refusal("SBX226")
+    if out is x:
+        x.shared = True
+        return SymTensor(x.index, x.type, shared=True)
+    return out
+
+
+def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
+    start, stop = key.start, key.stop
+    if key.step not in (None, 1):
+        raise Refusal("SBX226")
+    if isinstance(stop, SymNumber) and axis < len(x.dims) and _is_size(r, stop, x, axis):
+        stop = None
+    if isinstance(start, SymNumber) or isinstance(stop, SymNumber):
+        raise Refusal("SBX226")
+    if start is None and stop is None:
+        if axis >= len(x.dims):
+            raise Refusal("SBX226")
+        return x
+    if not all(v is None or type(v) is int for v in (start, stop)):
+        raise Refusal("SBX226")
+    return r.add("slice", (x,), {"dim": axis, "start": start or 0, "stop": stop})  # type: ignore[no-any-return]
+
+
+def _is_size(r: Recorder, value: SymNumber, x: SymTensor, axis: int) -> bool:
+    size = r.size(x.dims[axis])
+    return isinstance(size, SymNumber) and size.index == value.index
+
+
+def _by_tensor(r: Recorder, x: SymTensor, keys: tuple[Any, ...]) -> SymTensor:
+    """x[i] and x[arange, i]: what a gather says too. Masks have a remedy of their own."""
+    if any(isinstance(k, SymTensor) and k.type.dtype == "bool" for k in keys):
+        raise Refusal("SBX225")
+    match keys:
+        case (SymTensor() as i,) if len(x.dims) == 1 and len(i.dims) == 1 and i.type.dtype == "int":
+            return r.add("gather", (x, i), {"dim": 0})  # type: ignore[no-any-return]
+        case (SymTensor() as rows, SymTensor() as i) if (
+            len(x.dims) == 2 and _is_arange(r, rows) and rows.dims == x.dims[:1] == i.dims and i.type.dtype == "int"
+        ):
+            column = r.add("unsqueeze", (i,), {"dim": 1})
+            return r.add("squeeze", (r.add("gather", (x, column), {"dim": 1}),), {"dim": 1})  # type: ignore[no-any-return]
+    raise Refusal("SBX226")
+
+
+def _is_arange(r: Recorder, x: SymTensor) -> bool:
+    return r.nodes[x.index].op == "arange"

@@ -1,0 +1,264 @@
+"""VetPool: long-lived processes that vet, for programs that must not load torch, block or die with a bad loss.
+
+Each worker is a trusted process with torch (one thread) and a zygote of its own. Workers read requests until their input ends, so
+they end with the process that owns the pool, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sandbox.contract import contract_named
+from sandbox.graph import LossGraph
+from sandbox.render import plain
+from sandbox.verdict import Verdict, VerdictStatus
+
+_LENGTH = struct.Struct(">I")
+_START = "import sys; sys.path[:] = sys.argv[1:]; from sandbox.pool import serve; serve()"
+_START_SECONDS = 120.0
+_VET_SECONDS = 60.0
+MAX_REPLY = 16 * 1024 * 1024
+
+
+class PoolClosed(RuntimeError):
+    """The pool was used outside of its `with` block."""
+
+
+class WorkerFailed(RuntimeError):
+    """A vetting process could not be started; the message is its last line."""
+
+
+class VetPool:
+    """A fixed number of vetting processes. Use in a `with`; `vet` and `vet_graph` may be called from any thread.
+
+        with VetPool(workers=2) as pool:
+            verdict = pool.vet(source)
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        contract: str = "preference",
+        *,
+        numeric: bool = True,
+        accept_missing: Iterable[str] = (),
+    ) -> None:
+        contract_named(contract)
+        if workers < 1:
+            raise ValueError(f"a pool needs at least one worker, got {workers}")
+        self._options = {"contract": contract, "numeric": numeric, "accept_missing": sorted(accept_missing)}
+        self._workers = [_Worker() for _ in range(workers)]
+        self._idle: queue.Queue[_Worker] = queue.Queue()
+        self._open = False
+
+    def __enter__(self) -> VetPool:
+        for worker in self._workers:
+            worker.start()
+            self._idle.put(worker)
+        self._open = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers; those that are vetting stop at once."""
+        self._open = False
+        for worker in self._workers:
+            worker.stop()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers that run."""
+        return tuple(w.pid for w in self._workers if w.pid is not None)
+
+    def vet(self, source: str | bytes) -> Verdict:
+        """Vet the source of one loss; waits for a free worker. Raises PoolClosed, WorkerFailed."""
+        from sandbox.vet import readable
+
+        text = readable(source)
+        if not isinstance(text, str):
+            return Verdict(VerdictStatus.REFUSED, (text,), str(self._options["contract"]))
+        return self._ask({"source": text, **self._options})
+
+    def vet_graph(self, graph: LossGraph | str | bytes) -> Verdict:
+        """Vet a loss that is a graph already. Raises PoolClosed, WorkerFailed."""
+        if isinstance(graph, LossGraph):
+            graph = graph.to_json()
+        text = graph if isinstance(graph, str) else graph.decode("utf-8", "replace")
+        return self._ask({"graph": text, "numeric": self._options["numeric"]})
+
+    def _ask(self, request: dict[str, Any]) -> Verdict:
+        if not self._open:
+            raise PoolClosed("the pool is not open: use it as `with VetPool() as pool:`")
+        worker = self._idle.get()
+        try:
+            return self._asked(worker, request)
+        finally:
+            self._idle.put(worker)
+
+    def _asked(self, worker: _Worker, request: dict[str, Any]) -> Verdict:
+        contract = str(request.get("contract", "preference"))
+        for attempt in range(2):
+            try:
+                return Verdict.from_json(worker.ask(request))
+            except TimeoutError:
+                worker.stop()
+                return Verdict(VerdictStatus.REFUSED, (plain("SBX240"),), contract)
+            except (OSError, EOFError):
+                worker.stop()
+                if not self._open:
+                    raise PoolClosed("the pool was closed while it was vetting") from None
+                if attempt:
+                    return Verdict(VerdictStatus.REFUSED, (plain("SBX247"),), contract)
+        raise AssertionError("unreachable")
+
+
+class _Worker:
+    """One vetting process, started again where it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        if self.pid is not None:
+            return
+        self.stop()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _START, *_search_path()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            start_new_session=True,
+            bufsize=0,
+        )
+
+    def stop(self) -> None:
+        process, self._process, self._ready = self._process, None, False
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The worker's reply. Raises OSError or EOFError where it died, TimeoutError where it hangs."""
+        self.start()
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        if not self._ready:
+            self._await(process)
+        _send(process.stdin.fileno(), request)
+        reply = _receive(process.stdout.fileno(), time.monotonic() + _VET_SECONDS)
+        if "error" in reply:
+            raise WorkerFailed(str(reply["error"]))
+        return reply
+
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            _receive(process.stdout.fileno(), time.monotonic() + _START_SECONDS)
+        except (EOFError, TimeoutError):
+            process.kill()
+            said = process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+            self.stop()
+            raise WorkerFailed(f"a vetting process did not start: {said[-1] if said else 'no message'}") from None
+        self._ready = True
+
+
+def _search_path() -> list[str]:
+    """This process's search path for modules, without the current directory: what lies there is not ours to import."""
+    home = str(Path(__file__).resolve().parent.parent)
+    here = os.path.realpath(os.curdir)
+    return [p for p in sys.path if p and (os.path.realpath(p) != here or os.path.realpath(p) == home)] + (
+        [home] if home not in sys.path else []
+    )
+
+
+def serve() -> None:
+    """The worker's side: answer requests on descriptor 0 until it ends."""
+    import signal
+
+    import torch
+
+    from sandbox.vet import Vetter
+    from sandbox.zygote import SandboxUnavailable
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    replies = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints must not mix with replies
+    _send(replies, {"ready": True})
+    with Vetter() as vetter, contextlib.suppress(EOFError):
+        while True:
+            request = _receive(0, None)
+            try:
+                verdict = _vetted(vetter, request)
+            except SandboxUnavailable as error:
+                _send(replies, {"error": str(error)})
+            else:
+                _send(replies, verdict.to_json())
+
+
+def _vetted(vetter: Any, request: dict[str, Any]) -> Verdict:
+    if "graph" in request:
+        verdict: Verdict = vetter.vet_graph(request["graph"], numeric=request["numeric"])
+        return verdict
+    verdict = vetter.vet(
+        request["source"],
+        request["contract"],
+        numeric=request["numeric"],
+        accept_missing=request["accept_missing"],
+    )
+    return verdict
+
+
+def _send(descriptor: int, message: dict[str, Any]) -> None:
+    raw = json.dumps(message, separators=(",", ":")).encode()
+    data = _LENGTH.pack(len(raw)) + raw
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _receive(descriptor: int, deadline: float | None) -> dict[str, Any]:
+    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size, deadline))
+    if length > MAX_REPLY:
+        raise EOFError
+    message: dict[str, Any] = json.loads(_read(descriptor, length, deadline))
+    return message
+
+
+def _read(descriptor: int, length: int, deadline: float | None) -> bytes:
+    parts = []
+    while length:
+        if deadline is not None:
+            ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))
+            if not ready:
+                raise TimeoutError
+        part = os.read(descriptor, min(length, 65536))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)

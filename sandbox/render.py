@@ -1,0 +1,99 @@
+"""From a child's complaints to findings that people and language models can act on. In the trusted process.
+
+All words come from the rule catalogue. The one thing taken from the source is the excerpt, which is cut from it here, at a place
+the child named: bounded in length, with everything that a terminal could act on made visible.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+
+from sandbox import exposed, policy
+from sandbox.contract import Contract
+from sandbox.graph import GraphError
+from sandbox.refusal import Complaint, Spot
+from sandbox.rules import RULES
+from sandbox.source_text import split_lines
+from sandbox.verdict import Finding, Severity
+
+MAX_EXCERPT = 80
+_UNKNOWN = "SBX243"
+
+
+def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
+    """A complaint of the child as a finding. A code that it cannot know is itself a finding."""
+    rule = RULES.get(complaint.code)
+    if rule is None or rule.severity is not Severity.REFUSE or complaint.code.startswith("SBX3"):
+        return plain(_UNKNOWN)
+    line, column, excerpt = located(source, complaint.spot)
+    message = _filled(rule.message or rule.title, excerpt, complaint.numbers)
+    remedy = rule.remedy
+    if complaint.call is not None and complaint.call < len(exposed.CALLS):
+        remedy = f"{remedy} Parameters: {exposed.CALLS[complaint.call].signature}"
+    elif complaint.code in ("SBX129", "SBX130"):
+        remedy += _similar(excerpt)
+    elif complaint.code == "SBX110":
+        remedy = f"Define the function with exactly these arguments: def {_name(excerpt)}({contract.signature})"
+    return Finding(complaint.code, Severity.REFUSE, message, remedy, line, column, excerpt)
+
+
+def graph_finding(error: GraphError, source: str | None = None, spot: Spot | None = None) -> Finding:
+    """What the verifier found wrong with a graph, at the place in the source that it came from."""
+    line, column, excerpt = located(source, spot) if source is not None else (None, None, "")
+    rule = RULES[error.code]
+    return Finding(error.code, Severity.REFUSE, printable(error.message, 300), rule.remedy, line, column, excerpt)
+
+
+def plain(code: str, *numbers: int) -> Finding:
+    """A finding that has no place in the source."""
+    rule = RULES[code]
+    return Finding(code, Severity.REFUSE, _filled(rule.message or rule.title, "", numbers), rule.remedy)
+
+
+def located(source: str, spot: Spot | None) -> tuple[int | None, int | None, str]:
+    """Line and column, both from 1, and the text there; nothing where the place is not in the source."""
+    if spot is None:
+        return None, None, ""
+    lines = split_lines(source)
+    if not 1 <= spot.line <= len(lines):
+        return None, None, ""
+    raw = lines[spot.line - 1].encode("utf-8", "replace")
+    end = spot.end_column if spot.end_line == spot.line else len(raw)
+    column = len(raw[: spot.column].decode("utf-8", "replace")) + 1
+    return spot.line, column, printable(raw[spot.column : end].decode("utf-8", "replace"))
+
+
+def entry_name(source: str, spot: Spot | None) -> str:
+    """The name of the entry function, if what stands there is a name."""
+    _, _, text = located(source, spot)
+    return text if text.isascii() and text.isidentifier() and len(text) <= 64 else ""
+
+
+def printable(text: str, most: int = MAX_EXCERPT) -> str:
+    """Text with control, format and other invisible characters escaped, cut to `most` characters."""
+    shown = "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else _escaped(c) for c in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii") if not character.isspace() else " "
+
+
+def _filled(message: str, excerpt: str, numbers: tuple[int, ...]) -> str:
+    out = message.replace("{text}", f"`{excerpt}`" if excerpt else "the source")
+    for i in range(3):
+        out = out.replace(f"{{{i}}}", str(numbers[i]) if i < len(numbers) else "a bound")
+    return out
+
+
+def _similar(excerpt: str) -> str:
+    """The exposed names nearest to one that is not."""
+    name = excerpt.rpartition(".")[2]
+    known = sorted({c.path.rpartition(".")[2] for c in exposed.CALLS} | policy.TENSOR_PROPERTIES)
+    near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
+    return f" Similar names: {', '.join(near)}." if near else ""
+
+
+def _name(excerpt: str) -> str:
+    return excerpt if excerpt.isascii() and excerpt.isidentifier() else "loss"

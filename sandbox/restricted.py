@@ -1,0 +1,81 @@
+"""RestrictedPython's compiler, tightened: every operator, comparison, call, attribute, subscript and loop becomes a guard call.
+
+RestrictedPython alone leaves operators and calls unguarded, so `10**10**10` or `[0] * 9**9` would run natively. The tree that
+comes here has passed `vocabulary`; RestrictedPython's own checks are a second opinion, by other authors.
+"""
+
+from __future__ import annotations
+
+import ast
+from types import CodeType
+from typing import Any
+
+from RestrictedPython.compile import compile_restricted_exec
+from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
+
+from sandbox.refusal import Refusal
+
+FILENAME = "<candidate>"
+"""The file name of the byte code: how the tracer tells a candidate's frames from its own."""
+
+
+class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        operator = type(node.op).__name__
+        node = self.node_contents_visit(node)
+        return _guard("_binary_", [ast.Constant(operator), node.left, node.right], node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        operator = type(node.op).__name__
+        node = self.node_contents_visit(node)
+        if operator == "Not" or isinstance(node.operand, ast.Constant):
+            return node
+        return _guard("_unary_", [ast.Constant(operator), node.operand], node)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        operators = [type(o).__name__ for o in node.ops]
+        node = self.node_contents_visit(node)
+        return _guard("_compare_", [ast.Constant(" ".join(operators)), node.left, *node.comparators], node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        node = super().visit_Call(node)
+        node.args.insert(0, node.func)
+        node.func = ast.Name("_call_", ast.Load())
+        copy_locations(node.func, node)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        if node.value is None or not isinstance(node.target, ast.Name):
+            return ast.copy_location(ast.Pass(), node)
+        return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return self.node_contents_visit(node)  # type: ignore[no-any-return]
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        node.returns = None
+        return super().visit_FunctionDef(node)
+
+
+def _guard(name: str, arguments: list[ast.expr], node: ast.expr) -> ast.Call:
+    call = ast.Call(ast.Name(name, ast.Load()), arguments, [])
+    copy_locations(call, node)
+    return call
+
+
+def compile_checked(tree: ast.Module) -> CodeType:
+    """Byte code of a tree that has passed the vocabulary. Changes the tree. Raises Refusal."""
+    try:
+        result = compile_restricted_exec(tree, FILENAME, policy=_Policy)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise Refusal("SBX140") from None
+    if result.code is None or result.errors:
+        raise Refusal("SBX140")
+    return result.code  # type: ignore[no-any-return]

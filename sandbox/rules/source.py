@@ -1,0 +1,359 @@
+"""SBX1xx: what source may not say. Told by the jailed child, before anything runs."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+from sandbox.rules.rule import Rule
+from sandbox.verdict import Severity
+
+_ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta"
+_HEAD = f"def loss({_ARGUMENTS}):"
+_MARGIN = (
+    "    rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
+)
+GOOD = f"{_HEAD}\n{_MARGIN}\n    return -F.logsigmoid(beta * rho)\n"
+"""DPO: the good example wherever nothing more fitting is at hand."""
+
+
+def example(body: str, before: str = "") -> str:
+    """A whole source around the lines of a body that may use `rho`, `beta` and the arguments."""
+    lines = "".join(f"    {line}\n" if line else "\n" for line in dedent(body).strip("\n").split("\n"))
+    return f"{dedent(before)}{_HEAD}\n{_MARGIN}\n{lines}"
+
+
+def refuse(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = GOOD, message: str = "") -> Rule:
+    """A rule that refuses the candidate."""
+    return Rule(code, title, Severity.REFUSE, explanation, remedy, bad, good, message)
+
+
+SOURCE_RULES = (
+    refuse(
+        "SBX101",
+        "not UTF-8 text",
+        "A source is UTF-8 text. Bytes that are not, and lone surrogates in a Python string, are refused unread.",
+        "Write the loss as plain text; letters beyond ASCII belong in comments only.",
+        "def loss(\udc80): pass\n",
+        message="the source is not valid UTF-8 text",
+    ),
+    refuse(
+        "SBX102",
+        "source too long",
+        "A loss is about fifteen lines. Sources beyond 20,000 bytes or 1,000 lines are refused before they are parsed.",
+        "Write the loss in at most a few dozen lines; use a loop over constants instead of repeated lines.",
+        example("\n".join(["y = 0.0"] * 1200) + "\nreturn -F.logsigmoid(beta * rho)"),
+        message="the source is too long: {0}, at most {1} are allowed",
+    ),
+    refuse(
+        "SBX103",
+        "control character",
+        "NUL bytes, escape sequences and other control characters have no use in a loss, and terminals act on them.",
+        "Remove the control characters; indent with spaces.",
+        GOOD + "# \x1b[2J\n",
+        message="the source contains a control character",
+    ),
+    refuse(
+        "SBX104",
+        "invisible or reordering character",
+        "Bidirectional controls and zero-width characters make the source look different from what it is (CVE-2021-42574).",
+        "Remove the invisible characters.",
+        GOOD + "# \u202e\n",
+        message="the source contains an invisible character, or one that reorders text",
+    ),
+    refuse(
+        "SBX105",
+        "character beyond ASCII in code",
+        "Python folds look-alike letters in names to others (NFKC), so names are ASCII. Comments and docstrings are free.",
+        "Use ASCII letters for names and operators: beta, not its Greek letter; *, not a multiplication sign.",
+        example("λ = 2.0\nreturn -F.logsigmoid(λ * beta * rho)"),
+        message="{text} is not an ASCII character",
+    ),
+    refuse(
+        "SBX106",
+        "not valid Python",
+        "The source does not parse.",
+        "Reply with the Python source alone: no Markdown fences, no prose, balanced brackets, consistent indentation.",
+        "def loss(:\n    pass\n",
+        message="the source is not valid Python here",
+    ),
+    refuse(
+        "SBX107",
+        "nested too deep",
+        "Brackets, expressions and blocks may be nested only so deep, and a source may hold only so many expressions.",
+        "Split the expression into several assignments, or sum in a loop over constants.",
+        example("return " + "(" * 70 + "rho" + ")" * 70),
+        message="the source is nested too deep or too complex",
+    ),
+    refuse(
+        "SBX108",
+        "literal too large",
+        "Numbers are bounded by 2**53 and 1e308, strings by 60 characters: no loss needs more.",
+        "Use a smaller constant.",
+        example("return -F.logsigmoid(beta * rho) * 1" + "0" * 60),
+        message="the literal {text} is too large",
+    ),
+    refuse(
+        "SBX109",
+        "no function",
+        "A candidate is a source with one function that takes the contract's arguments.",
+        "Define one function with the contract's arguments that returns one loss per item of the batch.",
+        "beta = 0.1\n",
+        message="the source defines no function",
+    ),
+    refuse(
+        "SBX110",
+        "wrong arguments",
+        "One top-level function must take the contract's arguments, by name and in order; or `self` and the tensors, reading "
+        "numbers as `self.beta`. Further parameters need constant defaults.",
+        "Give the function exactly the contract's arguments.",
+        "def loss(a, b):\n    return a - b\n",
+        message="{text} does not take the contract's arguments",
+    ),
+    refuse(
+        "SBX111",
+        "more than one entry function",
+        "Several functions take the contract's arguments, so it is not clear which is the loss.",
+        "Keep one function with the contract's arguments; give helpers other parameters.",
+        GOOD + GOOD.replace("def loss", "def other"),
+        message="{0} functions take the contract's arguments; expected one",
+    ),
+    refuse(
+        "SBX112",
+        "statement outside of a function",
+        "At the top level a source may import, define functions, and assign constants. Nothing else runs.",
+        "Move the statement into the loss function, or remove it.",
+        "math.sqrt(2.0)\n" + GOOD,
+        message="{text} may not stand outside of a function",
+    ),
+    refuse(
+        "SBX113",
+        "syntax that losses may not use",
+        "Only the syntax that arithmetic needs is allowed; `python -m sandbox rules --syntax` lists it.",
+        "Write it with assignments, arithmetic, calls, loops over constants and conditional expressions.",
+        example("return -F.logsigmoid(beta * (y := rho))"),
+        message="the syntax of {text} is not allowed in a loss",
+    ),
+    refuse(
+        "SBX114",
+        "while loop",
+        "A loss runs once on symbols, so its loops must have a constant number of rounds.",
+        "Use `for i in range(N)` with a constant N, or a closed form.",
+        example("while True:\n    pass\nreturn rho"),
+        message="a while loop is not allowed",
+    ),
+    refuse(
+        "SBX115",
+        "exceptions",
+        "A loss neither raises nor catches exceptions: both would make what it computes depend on how it runs.",
+        "Remove try, except and raise; make the formula valid for all inputs, for instance with torch.clamp.",
+        example("try:\n    return -F.logsigmoid(beta * rho)\nexcept ValueError:\n    return rho"),
+        message="try and raise are not allowed",
+    ),
+    refuse(
+        "SBX116",
+        "with statement",
+        "Context managers change state around the loss.",
+        "Remove the with statement; in place of torch.no_grad() use .detach() on the value.",
+        example("with torch.no_grad():\n    y = rho + 1\nreturn -F.logsigmoid(beta * rho)"),
+        example("y = (rho + 1).detach()\nreturn -F.logsigmoid(beta * rho) * y * 0 - F.logsigmoid(beta * rho)"),
+        message="a with statement is not allowed",
+    ),
+    refuse(
+        "SBX117",
+        "class",
+        "A candidate is a function. Class bodies run when they are defined.",
+        "Give the function alone, without a class around it.",
+        "class Loss:\n    pass\n" + GOOD,
+        message="a class is not allowed",
+    ),
+    refuse(
+        "SBX118",
+        "global or nonlocal",
+        "A loss keeps no state between calls.",
+        "Pass values as arguments and return them.",
+        example("global K\nreturn -F.logsigmoid(beta * rho)"),
+        message="global and nonlocal are not allowed",
+    ),
+    refuse(
+        "SBX119",
+        "generator or coroutine",
+        "Generators and coroutines hold frames, which lead out of every Python sandbox known so far.",
+        "Use a list and return.",
+        example("def g():\n    yield 1\nreturn -F.logsigmoid(beta * rho)"),
+        message="yield, async and await are not allowed",
+    ),
+    refuse(
+        "SBX120",
+        "decorator",
+        "A decorator runs when the function is defined.",
+        "Remove the decorator.",
+        "@torch.exp\n" + GOOD,
+        message="the decorator {text} is not allowed",
+    ),
+    refuse(
+        "SBX121",
+        "starred argument",
+        "Arguments are given one by one, so that each can be checked.",
+        "Write out the arguments.",
+        example("return torch.stack(*[[rho, rho]]).mean(0)"),
+        example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
+        message="{text}: starred arguments are not allowed",
+    ),
+    refuse(
+        "SBX122",
+        "text formatting",
+        "A loss has no use for text, and str.format reaches attributes that nothing else does (CVE-2023-41039).",
+        "Remove the text.",
+        example('f"{rho}"\nreturn -F.logsigmoid(beta * rho)'),
+        message="formatting text is not allowed",
+    ),
+    refuse(
+        "SBX123",
+        "import",
+        "torch, torch.nn.functional (as F) and math are in scope already. Imports of them are tolerated; nothing is imported.",
+        "Remove the import; torch, F and math are already there, and nothing else is.",
+        "import os\n" + GOOD,
+        "import torch.nn.functional as F\n" + GOOD,
+        message="{text} may not be imported",
+    ),
+    refuse(
+        "SBX124",
+        "import under a taken name",
+        "A name that means one thing may not come to mean another.",
+        "Import under the usual names: import torch, import math, import torch.nn.functional as F.",
+        "import math as F\n" + GOOD,
+        message="{text} gives another meaning to a name that is taken",
+    ),
+    refuse(
+        "SBX125",
+        "name that begins with an underscore",
+        "Underscored names are where Python keeps its machinery.",
+        "Choose a name that begins with a letter.",
+        example("rho.__class__\nreturn -F.logsigmoid(beta * rho)"),
+        message="{text} begins with an underscore",
+    ),
+    refuse(
+        "SBX126",
+        "undefined name",
+        "The name is defined nowhere in the source. The arguments, torch, F, math and a few builtins are in scope.",
+        "Define the name before its use, or use one of the function's arguments.",
+        example("return -F.logsigmoid(beta * margin)"),
+        message="{text} is not defined",
+    ),
+    refuse(
+        "SBX127",
+        "builtin that losses may not use",
+        "Only builtins on numbers and lists are there: abs, all, any, bool, dict, enumerate, filter, float, int, isinstance, "
+        "len, list, map, max, min, pow, range, reversed, round, sorted, sum, tuple, zip.",
+        "Remove the call; a loss is arithmetic on its arguments.",
+        example('eval("1")\nreturn -F.logsigmoid(beta * rho)'),
+        message="{text} is not available to a loss",
+    ),
+    refuse(
+        "SBX128",
+        "print",
+        "A loss computes and returns; it prints nothing.",
+        "Remove the print.",
+        example("print(rho)\nreturn -F.logsigmoid(beta * rho)"),
+        message="print is not available to a loss",
+    ),
+    refuse(
+        "SBX129",
+        "unknown attribute",
+        "Tensors have the methods and attributes that losses use; `self` has the contract's numbers.",
+        "Use an allowed tensor method, or the function of torch or F.",
+        example("return -F.logsigmoid(beta * rho.lgamma())"),
+        message="{text}: there is no such attribute here",
+    ),
+    refuse(
+        "SBX130",
+        "function of torch that losses may not use",
+        "Only functions that are deterministic, differentiable or harmless, and stay within the graph, are exposed.",
+        "Use an exposed function, or compose the value from exp, log, sigmoid, softplus, clamp, where and arithmetic.",
+        example("return torch.lgamma(rho)"),
+        message="{text} is not available to a loss",
+    ),
+    refuse(
+        "SBX131",
+        "randomness",
+        "The same inputs must give the same loss: nothing random, nothing uninitialised.",
+        "Remove the randomness; use constants.",
+        example("return -F.logsigmoid(beta * rho) + torch.randn_like(rho)"),
+        message="{text} is random or uninitialised",
+    ),
+    refuse(
+        "SBX132",
+        "method that changes a tensor in place",
+        "A loss must not change its arguments, which belong to the trainer.",
+        "Use the method without the trailing underscore and keep its result.",
+        example("policy_rejected_logps.mul_(0)\nreturn -F.logsigmoid(beta * rho)"),
+        message="{text} changes a tensor in place",
+    ),
+    refuse(
+        "SBX133",
+        "value taken out of the computation",
+        "Values leave torch for Python, files or memory: gradients stop there, and the loss would depend on how it is run.",
+        "Stay with tensors: keep x.mean() as a tensor instead of float(x.mean()) or x.mean().item(); use .detach() to stop gradients.",
+        example("return -F.logsigmoid(beta * rho) * rho.mean().item()"),
+        example("return -F.logsigmoid(beta * rho) * torch.sigmoid(rho.mean().detach())"),
+        message="{text} takes values out of the computation",
+    ),
+    refuse(
+        "SBX134",
+        "assignment to an attribute or element",
+        "Only names can be assigned. Assigning to attributes or elements changes objects that others see.",
+        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, lists with append.",
+        example("rho[0] = 0.0\nreturn rho"),
+        message="{text} cannot be assigned to",
+    ),
+    refuse(
+        "SBX135",
+        "assignment to a protected name",
+        "torch, F, math, self and Python's builtins keep their meaning, so that the source means what it seems to mean.",
+        "Choose another name for the variable.",
+        example("F = beta\nreturn rho * F"),
+        message="{text} is a protected name",
+    ),
+    refuse(
+        "SBX136",
+        "default that is not a constant",
+        "A default is made once and kept, so a list there is memory between calls.",
+        "Use a constant as default: a number, a string, None, or a tuple of them.",
+        GOOD.replace("beta)", "beta, state=[])", 1),
+        GOOD.replace("beta)", "beta, tau=0.05)", 1),
+        message="the default {text} is not a constant",
+    ),
+    refuse(
+        "SBX137",
+        "switch of torch's state",
+        "Gradients, precision, devices and threads are the trainer's business, and these switches are global.",
+        "Remove it; use .detach() on values that should get no gradient.",
+        example("torch.set_grad_enabled(False)\nreturn -F.logsigmoid(beta * rho)"),
+        message="{text} changes how torch runs",
+    ),
+    refuse(
+        "SBX138",
+        "del",
+        "Nothing can be deleted.",
+        "Remove the del statement.",
+        example("del F.relu\nreturn -F.logsigmoid(beta * rho)"),
+        message="del is not allowed",
+    ),
+    refuse(
+        "SBX139",
+        "annotation that computes",
+        "Annotations may name types. They are removed before anything runs.",
+        "Use plain annotations such as torch.Tensor and float, or none.",
+        GOOD.replace("beta)", "beta: exec('1'))", 1),
+        GOOD.replace("beta)", "beta: float)", 1),
+        message="the annotation {text} is more than a type",
+    ),
+    refuse(
+        "SBX140",
+        "refused by RestrictedPython",
+        "A second opinion: RestrictedPython's own checks refuse what ours have let through.",
+        "Write it in a plainer way: assignments, arithmetic, calls.",
+        GOOD.replace("rho", "x__roles__"),
+        message="RestrictedPython refuses this source",
+    ),
+)
