@@ -61,7 +61,9 @@ def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
 
 def divergence(trained: Trained, ours: Answers, theirs: Answers) -> dict[str, float]:
     """KL(policy || reference) in nats, as the mean log-ratio of the policy's own answers: unbiased, can be below 0."""
-    answered = Dataset.from_dict({"prompt_ids": list(trained.test["prompt_ids"]), "chosen_ids": ours, "rejected_ids": theirs})
+    answered = Dataset.from_dict(
+        {"prompt_ids": list(trained.test["prompt_ids"]), "chosen_ids": ours, "rejected_ids": theirs}
+    )
     policy = trained.trainer.log_probs(answered)
     with trained.reference() as model:
         reference = trained.trainer.log_probs(answered, model)

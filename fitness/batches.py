@@ -1,8 +1,9 @@
 """Batches of preference pairs: what a loss needs of them, and how they are padded."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from fitness.score import EvaluationFailed
+
+if TYPE_CHECKING:
+    from sandbox.graph import LossGraph
 
 # (policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta) -> losses, all tensors of shape (batch,)
 PreferenceLoss = Callable[..., Tensor]
@@ -38,21 +42,50 @@ def losses_per_pair(loss: PreferenceLoss, log_probs: Sequence[Tensor], beta: flo
     return losses
 
 
+def as_function(loss: "LossGraph | PreferenceLoss", beta: float) -> tuple[PreferenceLoss, BatchNeeds]:
+    """A loss as a function, and what it needs of its batches: proved where it is a graph, probed where it is not."""
+    if callable(loss):
+        return loss, batch_needs(loss, beta)
+    from sandbox.dataflow import is_pointwise
+    from sandbox.execute import compile_loss
+
+    function = compile_loss(loss)
+    if is_pointwise(loss):
+        return function, BatchNeeds(min_batch=1, coupled=False)
+    # What is not proved to look at one pair at a time counts as coupled: never wrong, at worst slower.
+    return function, BatchNeeds(batch_needs(function, beta).min_batch, coupled=True)
+
+
 def batch_needs(loss: PreferenceLoss, beta: float) -> BatchNeeds:
     """Probe `loss` on fixed log-probabilities: one pair, two halves, and the halves together.
 
     On one pair the loss can be undefined (an unbiased variance), or only its gradient can be (the root of one, at 0).
+    Statistics are often clamped or squashed, so the policy is probed near the reference and far off on either side.
     """
-    generator = torch.Generator().manual_seed(0)
-    probes = -60.0 + 20.0 * torch.randn(4, 8, generator=generator)
-    whole = losses_per_pair(loss, tuple(probes), beta)
-    halves = torch.cat([losses_per_pair(loss, tuple(half), beta) for half in (probes[:, :4], probes[:, 4:])])
-    alone = probes[:, :1].clone().requires_grad_()
-    value = losses_per_pair(loss, tuple(alone), beta)
-    (gradient,) = torch.autograd.grad(value.sum(), alone)
-    defined = bool(value.isfinite().all()) and bool(gradient.isfinite().all())
-    together = torch.allclose(whole, halves, rtol=1e-4, atol=1e-6, equal_nan=True)
-    return BatchNeeds(min_batch=1 if defined else 2, coupled=not together)
+    noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    sides = [(0.0, 0.0), (60.0, 60.0), (-60.0, -60.0), (60.0, -60.0), (-60.0, 60.0)]  # nats off the reference
+    probes = [torch.tensor([*side, 0.0, 0.0])[:, None] + scale * noise for side in sides for scale in (0.02, 1.0, 20.0)]
+    needs = [_probed(loss, beta, probe - 100.0) for probe in probes]
+    return BatchNeeds(max(need.min_batch for need in needs), any(need.coupled for need in needs))
+
+
+def _probed(loss: PreferenceLoss, beta: float, log_probs: Tensor) -> BatchNeeds:
+    whole = _value_and_gradient(loss, beta, log_probs)
+    halves = torch.cat([_value_and_gradient(loss, beta, half) for half in log_probs.split(4, dim=1)], dim=1)
+    alone = _value_and_gradient(loss, beta, log_probs[:, :1])
+    # A loss that overflows here does so in company too, which is no matter of the batch.
+    undefined = bool((whole[:, :1].isfinite() & ~alone.isfinite()).any())
+    together = torch.allclose(whole[0], halves[0], rtol=1e-4, atol=1e-6, equal_nan=True)
+    return BatchNeeds(min_batch=2 if undefined else 1, coupled=not together)
+
+
+def _value_and_gradient(loss: PreferenceLoss, beta: float, log_probs: Tensor) -> Tensor:
+    """The losses above their gradients by the four inputs, shape (5, batch)."""
+    leaf = log_probs.clone().requires_grad_()
+    with warnings.catch_warnings(action="ignore"):  # that one pair has no degrees of freedom is what is asked here
+        losses = losses_per_pair(loss, tuple(leaf), beta)
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+    return torch.cat([losses.detach()[None], gradient])
 
 
 def has_columns(dataset: Any, columns: Sequence[str]) -> bool:

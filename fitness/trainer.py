@@ -11,7 +11,7 @@ checked here, and a failure is an `EvaluationFailed` with its reason.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from fitness.batches import (
     BatchNeeds,
     PreferenceCollator,
     PreferenceLoss,
-    batch_needs,
+    as_function,
     has_columns,
     losses_per_pair,
 )
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 # LM head in tiles; above it the tiles save the memory.
 DENSE_LOGITS = 2**24
 
+# Added to the micro-batches of a step whose loss is coupled: its gradient by their log-probabilities (2, batch), and it.
+STEP_GRADIENT, STEP_LOSS = "step_gradient", "step_loss"
+
 
 class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     """A DPOTrainer whose loss is `loss_graph`: a verified graph, or any function of the preference contract.
@@ -52,10 +55,11 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     the reference model again.
 
     `min_batch` (pairs) and `coupled` (whether a pair's loss depends on the other pairs) are probed when not given.
-    A last batch smaller than `min_batch` is dropped. A coupled loss sees the pairs of all ranks together.
+    A last batch smaller than `min_batch` is dropped. A coupled loss sees all pairs of an optimiser step together, those of
+    all micro-batches and ranks; under gradient accumulation this costs a second forward pass.
 
     Raises EvaluationFailed: `diverged` (NaN or infinite loss, gradient or weights), `unsupported_loss` (wrong shape;
-    coupled under gradient accumulation; batches below `min_batch`), `bad_data` (fewer pairs than `min_batch`).
+    batches below `min_batch`), `bad_data` (fewer pairs than `min_batch`; prompts that are all too long).
     """
 
     def __init__(
@@ -72,10 +76,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         args = copy.copy(args) if args is not None else DPOConfig("evopo-dpo")
-        self.loss_fn = _as_function(loss_graph)
-        probed = batch_needs(self.loss_fn, args.beta)
+        self.loss_fn, needs = as_function(loss_graph, args.beta)
         self.needs = BatchNeeds(
-            probed.min_batch if min_batch is None else min_batch, probed.coupled if coupled is None else coupled
+            needs.min_batch if min_batch is None else min_batch, needs.coupled if coupled is None else coupled
         )
         _refuse_unsupported(args, self.needs)
         if has_columns(train_dataset, REFERENCE_COLUMNS):
@@ -105,17 +108,16 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         self, dataset: Any, description: str, batch_size: int, *args: Any, is_training: bool = False, **kwargs: Any
     ) -> Any:
         # Across ranks accelerate fills the last batch up, so only a lone rank ever has a smaller one.
-        rest = len(dataset) % batch_size if self.accelerator.num_processes == 1 and hasattr(dataset, "__len__") else 0
-        too_small = 0 < rest < self.needs.min_batch
-        if too_small and not is_training:  # no pair is left out of a measurement
-            while 0 < len(dataset) % batch_size < self.needs.min_batch:
+        if self.accelerator.num_processes == 1 and hasattr(dataset, "__len__"):
+            least, pairs = self.needs.min_batch, len(dataset)
+            if is_training and 0 < (rest := pairs % self._pairs_seen_together(batch_size)) < least:
+                dataset = dataset.select(range(pairs - rest))
+            while not is_training and 0 < pairs % batch_size < least:  # no pair is left out of a measurement
                 batch_size += 1
-        drop_last = self.args.dataloader_drop_last
-        self.args.dataloader_drop_last = drop_last or (too_small and is_training)
-        try:
-            return super()._get_dataloader(dataset, description, batch_size, *args, is_training=is_training, **kwargs)
-        finally:
-            self.args.dataloader_drop_last = drop_last
+        return super()._get_dataloader(dataset, description, batch_size, *args, is_training=is_training, **kwargs)
+
+    def _pairs_seen_together(self, batch_size: int) -> int:
+        return batch_size * (self.args.gradient_accumulation_steps if self.needs.coupled else 1)
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: DPOConfig, dataset_name: str) -> Any:
         if has_columns(dataset, TOKEN_COLUMNS):
@@ -135,15 +137,52 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def _compute_loss(self, model: nn.Module, inputs: Mapping[str, Tensor], return_outputs: bool) -> Any:
         outputs = self._per_token(model, inputs)
         chosen, rejected = _summed(outputs)
-        if self.precompute_ref_logps:
-            reference = [inputs[column].float() for column in REFERENCE_COLUMNS]
+        reference = self._reference(inputs)
+        if STEP_GRADIENT in inputs:
+            first_order = (inputs[STEP_GRADIENT] * torch.stack([chosen, rejected])).sum()
+            loss = inputs[STEP_LOSS] + first_order - first_order.detach()
         else:
-            reference = list(self.compute_ref_log_probs(self.ref_model or self.model, inputs))
-        loss = self._loss(chosen, rejected, *reference)
+            loss = self._loss(chosen, rejected, *reference)
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         self._record(loss, outputs, inputs, chosen.detach(), rejected.detach(), *reference)
         return (loss, outputs) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.needs.coupled and len(batches) > 1:
+            self._couple(batches)
+        return batches, items
+
+    @torch.no_grad()
+    def _couple(self, batches: Sequence[dict[str, Tensor]]) -> None:
+        """Give every micro-batch of a step the gradient of the whole step's loss by its own log-probabilities.
+
+        Those are computed twice, once here for all micro-batches and once to be differentiated (Gao et al. 2021,
+        "Scaling deep contrastive learning batch size under memory limited setup").
+        """
+        log_probs = []
+        for batch in batches:
+            inputs = self._prepare_inputs(batch)
+            batch.update(zip(REFERENCE_COLUMNS, self._reference(inputs), strict=True))
+            checkpointing = disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
+            with checkpointing, self.compute_loss_context_manager():
+                policy = _summed(self._per_token(self.model_wrapped, inputs))
+            log_probs.append(torch.stack([*policy, *(batch[column] for column in REFERENCE_COLUMNS)]))
+        policy_side, reference_side = torch.cat(log_probs, dim=1).split(2)
+        with torch.enable_grad():
+            policy_side.requires_grad_()
+            loss = self._loss(*policy_side, *reference_side)
+            (gradient,) = torch.autograd.grad(loss, policy_side)
+        # The trainer will divide by the number of micro-batches.
+        parts = (gradient * len(batches)).split([part.size(1) for part in log_probs], dim=1)
+        for batch, part in zip(batches, parts, strict=True):
+            batch.update({STEP_GRADIENT: part, STEP_LOSS: loss.detach()})
+
+    def _reference(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        if REFERENCE_COLUMNS[0] in inputs:
+            return inputs[REFERENCE_COLUMNS[0]].float(), inputs[REFERENCE_COLUMNS[1]].float()
+        return self.compute_ref_log_probs(self.ref_model or self.model, inputs)
 
     def compute_ref_log_probs(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Reference log-probabilities of a batch, in nats, each (batch,), computed as the policy's are.
@@ -198,7 +237,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         TRL's fused LM head, or for few logits the model's own with the softmax at once. Then the token statistics
         (entropy and the like) are taken only on the steps that are logged.
         """
-        not_model = ("completion_mask", *REFERENCE_COLUMNS)
+        not_model = ("completion_mask", *REFERENCE_COLUMNS, STEP_GRADIENT, STEP_LOSS)
         model_inputs: dict[str, Any] = {key: value for key, value in inputs.items() if key not in not_model}
         ids, is_completion = inputs["input_ids"], inputs["completion_mask"].bool()
         vocabulary = self.model.config.get_text_config().vocab_size
@@ -293,14 +332,6 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return result
 
 
-def _as_function(loss: "LossGraph | PreferenceLoss") -> PreferenceLoss:
-    if callable(loss):
-        return loss
-    from sandbox.execute import compile_loss
-
-    return compile_loss(loss)
-
-
 @contextmanager
 def _unhashed() -> Iterator[None]:
     """Spare TRL hashing all weights, the key of a cache of reference log-probabilities that is not needed here."""
@@ -318,17 +349,13 @@ def _refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
         unread.append("f_divergence_type")
     if unread:
         raise ValueError(f"{', '.join(unread)} change TRL's own losses and have no effect on a loss graph: unset")
-    if args.per_device_train_batch_size < needs.min_batch:
+    together = args.per_device_train_batch_size
+    if needs.coupled:
+        together *= args.gradient_accumulation_steps * args.world_size
+    if together < needs.min_batch:
         raise EvaluationFailed(
             "unsupported_loss",
-            f"the loss is undefined below {needs.min_batch} pairs: per_device_train_batch_size is "
-            f"{args.per_device_train_batch_size}, raise it",
-        )
-    if needs.coupled and args.gradient_accumulation_steps > 1:
-        raise EvaluationFailed(
-            "unsupported_loss",
-            "the loss of a pair depends on the other pairs of its batch, which gradient accumulation splits: set "
-            "gradient_accumulation_steps to 1 and raise per_device_train_batch_size",
+            f"the loss is undefined below {needs.min_batch} pairs and would see {together} at a time: raise the batch size",
         )
 
 

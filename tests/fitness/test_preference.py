@@ -168,16 +168,11 @@ def test_trains_in_other_ways(changes, options):
     assert result.metrics["margin"] > 0.02
 
 
-def test_gradient_accumulation_gives_the_same_training(options):
-    whole = prepared(options()).score_seed(graph("dpo"), "full", 0)
-    parts = prepared(options(micro_batch=2)).score_seed(graph("dpo"), "full", 0)
+@pytest.mark.parametrize("loss", ["dpo", "kto_pair"])  # the second is coupled
+def test_gradient_accumulation_gives_the_same_training(loss, options):
+    whole = prepared(options()).score_seed(graph(loss), "full", 0)
+    parts = prepared(options(micro_batch=2)).score_seed(graph(loss), "full", 0)
     assert parts.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-3)
-
-
-def test_a_coupled_loss_is_refused_when_its_batch_is_split(options):
-    with pytest.raises(EvaluationFailed) as caught:
-        prepared(options(micro_batch=2)).score_seed(graph("aot"), "short", 0)
-    assert caught.value.reason is FailureReason.UNSUPPORTED_LOSS
 
 
 def test_a_loss_undefined_on_one_pair_trains_on_an_odd_number(options):

@@ -17,7 +17,7 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from fitness import trainer as trainer_module
-from fitness.batches import BatchNeeds, PreferenceCollator, batch_needs
+from fitness.batches import BatchNeeds, PreferenceCollator, as_function, batch_needs
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.trainer import GraphDPOTrainer
 from sandbox.execute import compile_loss
@@ -202,11 +202,12 @@ def test_the_seam_is_where_it_was():
         (Trainer, "_get_dataloader"): (
             "(self, dataset, description, batch_size, sampler_fn, is_training, dataloader_key)"
         ),
+        (Trainer, "get_batch_samples"): "(self, epoch_iterator, num_batches, device)",
         (Trainer, "_get_grad_norm"): "(self, model, grad_norm)",
     }
     for (cls, name), expected in signatures.items():
         assert f"({', '.join(inspect.signature(getattr(cls, name)).parameters)})" == expected, name
-    for name in ("precompute_ref_logps", "aux_loss_enabled", "router_aux_loss_coef", "_total_train_tokens", "_tp_size"):
+    for name in ("aux_loss_enabled", "router_aux_loss_coef", "_total_train_tokens", "_tp_size"):
         assert f"self.{name}" in inspect.getsource(DPOTrainer), name
 
 
@@ -252,9 +253,18 @@ def test_a_loss_of_another_shape_is_refused(loss, tmp_path, tokenizer):
 def test_probes_tell_what_a_loss_needs():
     assert batch_needs(sigmoid, 0.1) == BatchNeeds(min_batch=1, coupled=False)
     assert batch_needs(batch_variance, 0.1) == BatchNeeds(min_batch=2, coupled=True)
-    assert batch_needs(compile_loss(EXPRESSIBLE["aot"]), 0.1) == BatchNeeds(min_batch=1, coupled=True)
     root_of_one = lambda pc, pr, rc, rr, beta: -pc + torch.sqrt(pc.var(unbiased=False))  # noqa: E731
     assert batch_needs(root_of_one, 0.1).min_batch == 2
+
+
+@pytest.mark.parametrize("beta", [0.025, 1.0])
+def test_the_published_losses_need_what_their_formulas_say(beta):
+    """Which take a statistic of the batch, and which an unbiased deviation; the exponential merely overflows."""
+    found = {name: as_function(graph(name), beta)[1] for name in names("preference")}
+    coupled = {name for name, need in found.items() if need.coupled}
+    assert coupled == {"kto_pair", "dbaql", "aql", "aqfl", "aot", "aot_unpaired"}
+    assert {name for name, need in found.items() if need.min_batch == 2} == {"dbaql", "aqfl"}
+    assert batch_needs(compile_loss(graph("exponential")), beta) == BatchNeeds(min_batch=1, coupled=False)
 
 
 def test_a_lone_last_pair_is_dropped_for_a_loss_undefined_on_it(tmp_path, tokenizer):
@@ -286,10 +296,29 @@ def test_too_little_data_or_batch_for_the_loss_is_said_before_training(tmp_path,
     assert failure(batch_variance, tmp_path, tokenizer, changes=changes).reason is FailureReason.UNSUPPORTED_LOSS
 
 
-def test_a_coupled_loss_is_refused_under_gradient_accumulation(tmp_path, tokenizer):
-    error = failure(EXPRESSIBLE["aot"], tmp_path, tokenizer, changes={"gradient_accumulation_steps": 2})
-    assert error.reason is FailureReason.UNSUPPORTED_LOSS
-    assert "gradient_accumulation_steps" in error.detail
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "online"])
+def test_a_coupled_loss_sees_all_micro_batches_of_a_step(cached, tmp_path, tokenizer):
+    """Two times two pairs must train as four do, the short last step included."""
+    results = []
+    for changes in ({}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}):
+        args = config(tmp_path, **changes)
+        reference = None if cached else tiny_model(seed=1)
+        results.append(
+            train(
+                GraphDPOTrainer, tiny_model(), args, pairs(11, cached=cached), tokenizer, ref_model=reference,
+                loss_graph=EXPRESSIBLE["aot"],
+            )
+        )  # fmt: skip
+    (whole_logs, whole), (part_logs, parts) = results
+    assert [log.get("loss") for log in part_logs] == pytest.approx([log.get("loss") for log in whole_logs], abs=1e-5)
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, rtol=0, atol=2e-5)
+
+
+def test_a_loss_undefined_on_one_pair_trains_on_micro_batches_of_one(tmp_path, tokenizer):
+    changes = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
+    logs, _ = fit(batch_variance, tmp_path, tokenizer, count=9, changes=changes)
+    assert len([log for log in logs if "loss" in log]) == 2
 
 
 def test_arguments_that_only_trls_losses_read_are_refused(tmp_path, tokenizer):
