@@ -40,11 +40,11 @@ class Options(TaskOptions):
         0.2, ge=0, lt=1, description="fraction of training labels drawn anew from the other classes"
     )
     train_items: int = Field(600, ge=2, description="items trained on per seed")
-    batch_size: int = Field(64, ge=2, description="items per optimiser step")
+    batch_size: int = Field(32, ge=2, description="items per optimiser step")
     epochs: int = Field(20, ge=1, le=1000, description="passes over the items at the rungs full and held_out")
-    short_epochs: int = Field(5, ge=1, description="passes at the rung short, if full has more")
-    learning_rate: float = Field(3e-3, gt=0, description="peak learning rate of AdamW; cosine to zero")
-    hidden: int = Field(64, ge=4, description="width of the perceptron")
+    short_epochs: int = Field(8, ge=1, description="passes at the rung short, if full has more")
+    learning_rate: float = Field(5e-3, gt=0, description="peak learning rate of AdamW; cosine to zero")
+    hidden: int = Field(128, ge=4, description="width of the perceptron")
 
     @property
     def steps_per_epoch(self) -> int:

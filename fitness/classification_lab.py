@@ -131,8 +131,8 @@ class Lab:
             if len(shape) == 3:
                 network: nn.Module = _resnet("resnet34" if rung.held_out else "resnet18", self.class_count)
             else:
-                depth, width = (3, 2 * self.options.hidden) if rung.held_out else (1, self.options.hidden)
-                network = _perceptron(int(shape[0]), width, depth, self.class_count)
+                depth = 2 if rung.held_out else 1
+                network = _perceptron(int(shape[0]), self.options.hidden, depth, self.class_count)
         return network.to(self.device)
 
 
