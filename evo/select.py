@@ -120,8 +120,8 @@ class Settings:
     """How many losses explore is shown, to be unlike them."""
     repair_window: int = 12
     """How many births a refused member stays worth repairing."""
-    axes: tuple[str, ...] = ("convex", "left_tail", "right_tail", "coupled", "reference")
-    """Descriptors that span the grid."""
+    axes: tuple[str, ...] = ("convex", "left_tail", "right_tail", "coupled", "margin_only")
+    """Descriptors that span the grid: keys of `sandbox.descriptors.DESCRIPTORS`."""
 
     def __post_init__(self) -> None:
         if self.islands < 1 or self.migration_every < 1 or not self.temperatures:

@@ -62,27 +62,32 @@ class Anatomy:
         return found[self.graph.output]
 
     @cached_property
-    def margins(self) -> dict[int, int]:
-        """Nodes linear in the two policy inputs, with opposite signs, that something not linear reads; to +1 where they
-        grow with the chosen one, else -1. Empty for contracts with one learning input."""
+    def slopes(self) -> list[tuple[float, float] | None]:
+        """Slope of each node to the two learning inputs with other factors taken as 1, or None where it is not linear in
+        them. For contracts with one learning input the second slope is 0."""
         learning = [a.name for a in contract_named(self.graph.contract).arguments if a.learns]
-        if len(learning) != 2:
-            return {}
-        slopes = self._slopes(learning[0], learning[1])
-        found = {}
-        for i, slope in enumerate(slopes):
-            if slope is None or slope[0] * slope[1] >= 0:
-                continue
-            if i == self.graph.output or any(slopes[u.node] is None for u in self.uses[i]):
-                found[i] = 1 if slope[0] > 0 else -1
-        return found
-
-    def _slopes(self, up: str, down: str) -> list[tuple[float, float] | None]:
-        """Slope of each node to two inputs with other factors taken as 1, or None where it is not linear in them."""
+        up, down = (*learning, "")[:2]
         found: list[tuple[float, float] | None] = []
         for node in self.graph.nodes:
             found.append(self._slope(node, [found[a] for a in node.args], up, down))
         return found
+
+    @cached_property
+    def margins(self) -> dict[int, int]:
+        """Nodes linear in the two learning inputs, with opposite signs, that something not linear reads; to +1 where they
+        grow with the chosen one, else -1. Empty for contracts with one learning input."""
+        found = {}
+        for i, slope in enumerate(self.slopes):
+            if slope is None or slope[0] * slope[1] >= 0:
+                continue
+            if i == self.graph.output or any(self.slopes[u.node] is None for u in self.uses[i]):
+                found[i] = 1 if slope[0] > 0 else -1
+        return found
+
+    @property
+    def direction(self) -> list[tuple[int, int] | None]:
+        """The signs of `slopes`."""
+        return [None if s is None else (_sign(s[0]), _sign(s[1])) for s in self.slopes]
 
     def _slope(
         self, node: Node, operands: list[tuple[float, float] | None], up: str, down: str
@@ -116,6 +121,10 @@ class Anatomy:
             return None
         a, b = operands[1 - steady[0]]
         return (a * factor, b * factor) if node.op == "mul" else (a / factor, b / factor)
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
 
 
 def edited(graph: LossGraph, through: Mapping[Use, Callable[[Value], Value]]) -> LossGraph:

@@ -11,6 +11,7 @@ from evo.genetic.growing import explore, grammar_of
 from evo.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
 from evo.genetic.shapes import batch_statistic
 from evo.genetic.varying import LARGE, simplified
+from sandbox.contract import contract_named
 from sandbox.graph import GraphError, LossGraph
 
 Crossing = Callable[[Random, LossGraph, LossGraph], tuple[LossGraph, str, str]]
@@ -18,8 +19,10 @@ Crossing = Callable[[Random, LossGraph, LossGraph], tuple[LossGraph, str, str]]
 
 
 def combine(rng: Random, parents: Sequence[Parent]) -> GeneticProposal:
-    """A loss made of two of `parents`, or, where all are the same, of one and a grown one: mixed by a constant or a gate, the larger or
-    smaller of both, one on either side of a margin, or one with a part of the other.
+    """A loss made of two of `parents`, or, where all are the same, of one and a grown one.
+
+    They are mixed by a constant or a gate, or the larger or smaller of both is taken, or one on either side of a margin,
+    or one gets a part of the other.
 
     Raises ValueError where `parents` is empty.
     """
@@ -121,23 +124,26 @@ def _grafted(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGrap
     return builder.finish(loss), words, "graft"
 
 
-def _roles(graph: LossGraph) -> dict[int, tuple[str, int]]:
-    """Type and role of each part that may change hands. Margins go for margins, so that the sign of the loss is kept."""
+def _roles(graph: LossGraph) -> dict[int, tuple[str, tuple[int, int] | None, bool]]:
+    """Type, direction and whether it learns, of each part that may change hands. Margins go for margins of the same sign
+    and references for references, so that the loss keeps pulling the right way."""
     anatomy = Anatomy(graph)
+    direction = anatomy.direction
+    learning = {a.name for a in contract_named(graph.contract).arguments if a.learns}
     found = {}
     for i, node in enumerate(graph.nodes):
         if node.op in ("input", "const", "size") or i == graph.output or not anatomy.reads[i]:
             continue
         kind = graph.types[i]
         if not kind.is_number and kind.dtype == "float":
-            found[i] = (str(kind), anatomy.margins.get(i, 0))
+            found[i] = str(kind), direction[i], bool(anatomy.reads[i] & learning)
     return found
 
 
 _CROSSINGS: tuple[tuple[float, Crossing], ...] = (
     (2.0, _constant),
     (2.0, _gated),
-    (1.0, _adaptive),
+    (0.6, _adaptive),
     (1.0, _stepped),
     (1.0, _extreme),
     (1.5, _grafted),

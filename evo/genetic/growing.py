@@ -18,7 +18,7 @@ GRAMMARS = {g.contract: g for g in (PREFERENCE_GRAMMAR, CLASSIFICATION_GRAMMAR)}
 """Grammars by contract."""
 
 _TRIES = 8
-_WHOLE = 0.2
+_WHOLE = 0.15
 _BLEND = 0.4
 _WEIGHT = 0.2
 _TERM = 0.25
@@ -47,7 +47,8 @@ def explore(rng: Random, contract: str, parents: Sequence[Parent] = ()) -> Genet
         proposal = _grown(rng, grammar)
         own = _operations(proposal.graph)
         likeness = max((len(own & o) / len(own | o) for o in shown), default=0.0)
-        likeness += _is_textbook(proposal.graph)
+        # A loss without a number of its own is a published one.
+        likeness += not any(c.isdigit() for c in proposal.thought)
         if best is None or likeness < best[0]:
             best = likeness, proposal
         if likeness < 0.8:
@@ -96,11 +97,6 @@ def _shape(rng: Random, x: Value) -> Piece:
         return shape(rng, x)
     other = choose(rng, [entry for entry in SHAPES if entry[1] is not shape])
     return blend(rng, x, shape(rng, x), other(rng, x))
-
-
-def _is_textbook(graph: LossGraph) -> bool:
-    """Whether a loss has no number of its own: those are all published."""
-    return not any(n.op in ("const", "cross_entropy") for n in graph.nodes)
 
 
 def _operations(graph: LossGraph) -> frozenset[str]:

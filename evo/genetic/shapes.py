@@ -201,7 +201,7 @@ UNBOUNDED: tuple[tuple[float, Shape], ...] = (
 
 def blend(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:
     """Two pieces mixed: by a constant, a gate on the margin, a statistic of the batch, or the larger or smaller of them."""
-    return rng.choices([_constant, _gated, _by_batch, _extreme, _stepped], [3.0, 3.0, 2.0, 1.0, 1.0])[0](
+    return rng.choices([_constant, _gated, _by_batch, _extreme, _stepped], [3.0, 3.0, 1.2, 1.0, 1.0])[0](
         rng, x, first, second
     )
 

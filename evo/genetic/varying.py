@@ -97,7 +97,7 @@ def _constant(rng: Random, graph: LossGraph) -> Change | None:
         for i, readers in Anatomy(graph).uses.items()
         if _is_tunable(graph, i)
         for use in readers
-        if not _is_complement(graph, use)
+        if not _is_complement(graph, use) and not _is_exponent(graph, use)
     ]
     if not uses:
         return None
@@ -125,6 +125,11 @@ def _is_complement(graph: LossGraph, use: Use) -> bool:
     while gate.op == "detach":
         gate = graph.nodes[gate.args[0]]
     return gate.op in ("sigmoid", "exp", "hardsigmoid")
+
+
+def _is_exponent(graph: LossGraph, use: Use) -> bool:
+    """A fractional power of what may be negative is not a number."""
+    return graph.nodes[use.node].op == "pow" and use.position == 1
 
 
 def _near(rng: Random, old: float) -> float:
@@ -215,7 +220,8 @@ def _shift(rng: Random, graph: LossGraph) -> Change | None:
         distance = sign * m if scaled else (sign * m) / value.builder.input("beta")
         return value - distance
 
-    return edited(graph, dict.fromkeys(uses, moved)), f"asked for {m:g} more of {_where(graph, uses)}", "margin"
+    words = f"asked for {abs(m):g} {'more' if m > 0 else 'less'} of {_where(graph, uses)}"
+    return edited(graph, dict.fromkeys(uses, moved)), words, "margin"
 
 
 def _squash(rng: Random, graph: LossGraph) -> Change | None:
@@ -289,7 +295,8 @@ def _gradient(rng: Random, graph: LossGraph) -> Change | None:
 def _simplify(rng: Random, graph: LossGraph) -> Change | None:
     """Drops one side of a sum, a mixture or a choice: what keeps losses from growing without end."""
     found = []
-    for use in _sides(graph):
+    sides = _sides(graph)
+    for use in rng.sample(sides, min(len(sides), 8)):
         change = exchanged(graph, use.node, itemgetter(use.position))
         if change.operations < graph.operations and Anatomy(change).pulled >= Anatomy(graph).pulled:
             found.append((use, change))
@@ -339,7 +346,7 @@ _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
     (2.0, _temperature),
     (1.5, _shift),
     (0.6, _squash),
-    (0.6, _centre),
+    (0.3, _centre),
     (1.0, _smooth),
     (1.5, _term),
     (1.2, _weight),

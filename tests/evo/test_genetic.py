@@ -15,9 +15,10 @@ from evo.genetic.builder import Builder
 from evo.genetic.preference import margin
 from evo.genetic.proposal import MAX_NAME
 from evo.genetic.varying import LARGE
-from sandbox import known
+from sandbox import known, probe
 from sandbox.execute import compile_loss
 from sandbox.graph import LossGraph, verify
+from sandbox.verdict import Severity
 
 torch.set_num_threads(1)
 
@@ -173,3 +174,39 @@ def test_repairing_an_overflow_makes_the_loss_finite_far_out() -> None:
     losses = compile_loss(mended.graph)(*far, 0.1)
     losses.sum().backward()
     assert losses.isfinite().all() and far[0].grad is not None and (far[0].grad < 0).all()
+
+
+def broken(rule: str) -> LossGraph:
+    """A loss that the sandbox refuses for one reason."""
+    builder = Builder("preference")
+    x = margin(builder)
+    slope = 4.0 * x
+    losses = {
+        "SBX304": lambda: -(x.apply("log")),
+        "SBX305": lambda: builder.op("where", x.apply("gt", 0.0), x.apply("sqrt"), -x),
+        "SBX306": lambda: (-x).softplus().detach(),
+        "SBX307": lambda: (-x).softplus() - (-x).softplus() + x.apply("sign"),
+        "SBX308": lambda: x * 0.0 + 1.0,
+        "SBX309": lambda: slope.square(),
+        "SBX310": lambda: slope.softplus(),
+        "SBX311": lambda: (-x + 0.5 * x.apply("roll", shift=1, dim=0)).softplus(),
+    }
+    return builder.finish(losses[rule]())
+
+
+@pytest.mark.parametrize("rule", ["SBX304", "SBX305", "SBX306", "SBX307", "SBX308", "SBX309", "SBX310", "SBX311"])
+def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
+    refused = broken(rule)
+    found = {f.rule for f in probe.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
+    assert rule in found
+    for seed in range(5):
+        mended = repair(Random(seed), Parent(refused, "broken"), found)
+        report = probe.run(mended.graph, seed=seed)
+        assert report.passed, (mended.thought, report.findings)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_most_of_what_is_bred_is_accepted(contract: str) -> None:
+    graphs = [graph for seed in range(5) for _, graph in lineage(contract, seed)]
+    accepted = [probe.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
+    assert sum(accepted) >= 0.9 * len(accepted)
