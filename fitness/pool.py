@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -154,6 +155,7 @@ class _Worker:
         self._drain: asyncio.Task[None] | None = None
         self._requests = 0
         self._exit_status = 0
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -172,10 +174,15 @@ class _Worker:
             start_new_session=True,
         )
         self._drain = asyncio.create_task(self._keep_tail(self._process))
+        if self._closed:  # meanwhile
+            await self._kill()
+            raise self._post_mortem(0)
 
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
         """Raises EvaluationFailed; _WorkerLost, with the process gone, when it gave no answer within `limit` seconds."""
         kills = _out_of_memory_kills()
+        if self._closed:
+            raise self._post_mortem(kills)
         try:
             if self._process is None:
                 await self.start()
@@ -205,7 +212,8 @@ class _Worker:
         )
 
     async def close(self) -> None:
-        """End the process: at the end of stdin it goes by itself, also in the middle of a training."""
+        """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
+        self._closed = True
         await self._kill(grace=CLOSE_SECONDS)
 
     async def _shake_hands(self) -> None:
@@ -235,8 +243,10 @@ class _Worker:
             return
         if process.stdin is not None:
             process.stdin.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), grace)
+        # Not process.wait: that waits for the pipes too, which a child of the process may hold open.
+        until = time.monotonic() + grace
+        while process.returncode is None and time.monotonic() < until:
+            await asyncio.sleep(0.01)
         # Also when the leader has ended: the rest of its group may not have.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -251,6 +261,8 @@ class _Worker:
             self._tail = (self._tail + chunk)[-TAIL_BYTES:]
 
     def _post_mortem(self, kills_before: int) -> "_WorkerLost":
+        if self._closed:
+            return _WorkerLost(FailureReason.WORKER_DIED, "the pool was closed")
         status = self._exit_status
         how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
         if status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:

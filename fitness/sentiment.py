@@ -41,7 +41,7 @@ SECONDS_BESIDE = 1.5
 class Options(TaskOptions):
     """Options of the embedded task. All of them change the fitness and so are part of a run's identity."""
 
-    beta: float = Field(0.1, gt=0, description="beta of the preference loss, per nat")
+    beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
     learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")
     kl_weight: float = Field(0.02, ge=0, description="reward paid per nat of KL per sequence")
     pairs: int = Field(512, ge=2, le=8192, description="preference pairs per seed")
@@ -51,7 +51,7 @@ class Options(TaskOptions):
     label_noise: float = Field(0.1, ge=0, lt=0.5, description="fraction of pairs whose labels are flipped")
     temperature: float = Field(1.0, gt=0, description="of all sampling")
     samples: int = Field(512, ge=16, le=8192, description="reviews written by the trained policy to measure it")
-    kl_limit: float = Field(60.0, gt=0, description="KL in nats per sequence above which a run counts as collapsed")
+    kl_limit: float = Field(50.0, gt=0, description="KL in nats per sequence above which a run counts as collapsed")
     least_distinct: float = Field(
         0.1, ge=0, le=1, description="fraction of distinct reviews below which a run counts as collapsed"
     )

@@ -8,6 +8,7 @@ import copy
 import random
 import tempfile
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoTokenizer, LlamaForCausalLM, PrinterCallback
 from transformers.cache_utils import DynamicCache
+from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
 from fitness.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 Judge = Callable[[str], float]
 
 LONGEST_BODY = 27  # tokens of the longest review after its prompt, the end included
-DRAWS_PER_PAIR = 1.5  # one draw of two in eight has no winner
+DRAWS_PER_PAIR = 1.25  # about one draw of two in eight has no winner
 TEST_PAIRS = 128
 KEPT_SEEDS = 32  # of training pairs and of exams, about 1 MB each
 SEQUENCES_PER_PASS = 512
@@ -55,6 +57,7 @@ class Lab:
 
     def __init__(self, options: "Options", folder: Path) -> None:
         self.options = options
+        transformers_logging.disable_progress_bar()  # it would be all that a worker says on stderr
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             reference = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
@@ -100,28 +103,31 @@ class Lab:
         return int(trainer._total_train_tokens), {"train_loss": float(losses[-1])} if losses else {}
 
     def _arguments(self, steps: int, seed: int, beta: float) -> DPOConfig:
-        return DPOConfig(
-            output_dir=tempfile.gettempdir(),  # must exist; nothing is written there
-            max_steps=steps,
-            per_device_train_batch_size=self.options.batch_size,
-            learning_rate=self.options.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=max(1, round(0.1 * steps)),
-            beta=beta,
-            seed=seed,
-            data_seed=seed,
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
-            precompute_ref_log_probs=True,
-            remove_unused_columns=False,
-            max_length=None,
-            save_strategy="no",
-            logging_steps=max(1, steps // 8),
-            report_to="none",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
+        with warnings.catch_warnings():
+            # TRL turns checkpointing on, and the new name of the switch is not in every supported transformers.
+            warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
+            return DPOConfig(
+                output_dir=tempfile.gettempdir(),  # must exist; nothing is written there
+                max_steps=steps,
+                per_device_train_batch_size=self.options.batch_size,
+                learning_rate=self.options.learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=max(1, round(0.1 * steps)),
+                beta=beta,
+                seed=seed,
+                data_seed=seed,
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+                precompute_ref_log_probs=True,
+                remove_unused_columns=False,
+                max_length=None,
+                save_strategy="no",
+                logging_steps=max(1, steps // 8),
+                report_to="none",
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+            )
 
     def _training_pairs(self, seed: int) -> Dataset:
         """Columns prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps; one row per pair."""
@@ -161,7 +167,7 @@ class Lab:
 
     def _ranked_pairs(self, name: str, split: Split, count: int, judge: Judge) -> tuple[Tensor, Tensor, Tensor]:
         """`count` pairs of samples of the reference: ids of prompts, of the better and of the worse completions."""
-        draws = int(DRAWS_PER_PAIR * count) + 8
+        draws = int(DRAWS_PER_PAIR * count) + 16
         prompt_ids = self._draw_prompts(name, split, draws)
         samples = self._sample(self.reference, prompt_ids.repeat(2, 1), random.Random(name).getrandbits(63))
         rewards = torch.tensor([judge(text) for text in self._texts(samples)], dtype=torch.float64)

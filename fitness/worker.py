@@ -28,7 +28,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Any
 
@@ -48,14 +49,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     arguments = _arguments()
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by torch when it is imported
     talks = int(os.environ.get("RANK", "0")) == 0
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
+    if talks:
+        threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
 
     started = time.perf_counter()
     task = make_task(arguments.task, json.loads(arguments.options))
     try:
-        _set_threads(arguments.threads)
         task.prepare()
     except EvaluationFailed as failure:
         if talks:
@@ -70,9 +72,9 @@ def main() -> None:
             replies,
             {"state": "ready", "task": task.name, "pid": os.getpid(), "versions": _versions(), "seconds": seconds},
         )
+    next_request = _shared(requests, talks) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else requests.get
     while True:
-        request = json.loads(_next_line(requests, talks))
-        reply = answer(task, request)
+        reply = answer(task, json.loads(next_request()))
         if talks:
             _send(replies, reply)
 
@@ -86,8 +88,8 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     except EvaluationFailed as failure:
         return {"id": request["id"], **_failed(failure)}
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
+        if not _is_out_of_memory(error) or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise  # in a group the other ranks wait for this one, so all of it has to start anew
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
     return {
@@ -154,20 +156,21 @@ def _read_requests(requests: "queue.SimpleQueue[str]") -> None:
     os._exit(0)
 
 
-def _next_line(requests: "queue.SimpleQueue[str]", talks: bool) -> str:
-    """The next request, on every rank."""
-    line = [requests.get()] if talks else [""]
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from torch import distributed
+def _shared(requests: "queue.SimpleQueue[str]", talks: bool) -> Callable[[], str]:
+    """Takes the next request on every rank of the launch group."""
+    from accelerate import PartialState
+    from torch import distributed
 
-        distributed.broadcast_object_list(line, src=0)
-    return line[0]
+    PartialState()  # joins the process group, if the task has not
+    # A group of its own: waiting for a request is no hang, however long the search thinks.
+    group = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
 
+    def next_request() -> str:
+        line = [requests.get() if talks else ""]
+        distributed.broadcast_object_list(line, src=0, group=group)
+        return line[0]
 
-def _set_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+    return next_request
 
 
 def _versions() -> dict[str, str]:

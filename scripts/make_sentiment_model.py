@@ -1,6 +1,6 @@
 """Make the tiny language model that the embedded sentiment task starts from.
 
-    python scripts/make_sentiment_model.py [--steps 300] [--out fitness/data/sentiment]
+    python scripts/make_sentiment_model.py [--steps 200] [--out fitness/data/sentiment]
 
 Writes config.json, model.safetensors and the tokenizer's files, less than 1 MB together. Deterministic on one machine:
 one thread, one seed, data from templates. Other machines differ in the last bits of float32; tests/fitness/test_sentiment.py
@@ -20,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from fitness.reviews import BOS, EOS, PAD, UNKNOWN, vocabulary, write_reviews
 
 OUT = Path(__file__).resolve().parent.parent / "fitness" / "data" / "sentiment"
-STEPS = 300
+STEPS = 200
 BATCH = 64  # reviews
 LEARNING_RATE = 4e-3
 TRAIN_REVIEWS = 20_000

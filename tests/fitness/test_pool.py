@@ -1,0 +1,196 @@
+"""A pool outlives its workers, whatever becomes of them, and leaves nobody behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fitness.pool import WorkerPool, score_all
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError
+from sandbox.graph import LossGraph
+
+
+def ask(pranks, losses, rung, *, seed=0, **options):
+    """One request to a pool of one worker."""
+
+    async def run():
+        async with WorkerPool("pranks", pranks, **options) as pool:
+            return await pool.score(losses["logistic"], rung, seed)
+
+    return asyncio.run(run())
+
+
+def gone(pid: int, seconds: float = 10.0) -> bool:
+    """Whether the process ends (a zombie has) before the patience does."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_results_come_back_to_whoever_asked(pranks, losses):
+    results = score_all("pranks", [(losses["logistic"], "score", seed) for seed in range(20)], pranks, workers=2)
+    assert [result.fitness for result in results] == [float(seed) for seed in range(20)]
+    assert len({result.metrics["pid"] for result in results}) == 2
+
+
+def test_beta_reaches_the_task(pranks, losses):
+    async def run() -> SeedResult:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.score(losses["logistic"].to_json(), "score", 3, beta=0.25)
+
+    assert asyncio.run(run()).metrics["beta"] == 0.25
+
+
+def test_a_worker_that_dies_once_costs_one_retry(pranks, losses):
+    assert ask(pranks, losses, "die_once", seed=7).fitness == 7.0
+
+
+def test_a_worker_that_hangs_once_costs_one_retry(pranks, losses):
+    assert ask(pranks, losses, "hang_once", seed=7, timeout=2.0).fitness == 7.0
+
+
+def test_a_request_that_kills_twice_fails_with_the_signal(pranks, losses):
+    with pytest.raises(EvaluationFailed, match="killed by SIGKILL") as caught:
+        ask(pranks, losses, "kill_self")
+    assert caught.value.reason is FailureReason.WORKER_DIED
+
+
+def test_a_request_that_hangs_twice_fails_as_timeout(pranks, losses):
+    with pytest.raises(EvaluationFailed, match=r"no answer within 0\.5 s") as caught:
+        ask(pranks, losses, "hang", timeout=0.5)
+    assert caught.value.reason is FailureReason.TIMEOUT
+
+
+@pytest.mark.parametrize("rung", ["fill_memory", "fill_host_memory"])
+def test_memory_that_runs_out_is_told_apart(pranks, losses, rung):
+    with pytest.raises(EvaluationFailed) as caught:
+        ask(pranks, losses, rung)
+    assert caught.value.reason is FailureReason.OUT_OF_MEMORY
+
+
+def test_an_exit_tells_the_end_of_stderr_and_takes_children_along(pranks, losses):
+    with pytest.raises(EvaluationFailed, match=r"exit status 1(?s:.*)gone, with a child left"):
+        ask(pranks, losses, "leave_a_child")
+    assert gone(int(Path(pranks["folder"], "child").read_text()))
+
+
+def test_a_failed_evaluation_is_not_tried_again(pranks, losses):
+    with pytest.raises(EvaluationFailed, match="diverged: as asked"):
+        ask(pranks, losses, "diverge")
+    assert Path(pranks["folder"], "diverged").read_text() == "x"
+
+
+def test_prints_do_not_garble_the_replies(pranks, losses):
+    assert ask(pranks, losses, "print_a_lot", seed=5).fitness == 5.0
+
+
+def test_a_task_that_cannot_be_prepared_says_why(pranks, losses):
+    with pytest.raises(EvaluationFailed, match="bad_data: there is no such data set"):
+        ask(pranks | {"broken": True}, losses, "score")
+
+
+def test_a_pool_goes_on_after_deaths_hangs_and_cancellation(pranks, losses):
+    async def run() -> tuple[list[object], list[int], list[int]]:
+        async with WorkerPool("pranks", pranks, workers=2, timeout=3.0) as pool:
+            forgotten = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
+            await asyncio.sleep(1.0)
+            forgotten.cancel()
+            rungs = ["kill_self", "score", "hang", "score", "die_once", "fill_memory", "score"]
+            asked = (pool.score(losses["logistic"], rung, seed) for seed, rung in enumerate(rungs))
+            replies = await asyncio.gather(*asked, return_exceptions=True)
+            pids = pool.pids
+        return replies, pids, pool.pids
+
+    replies, pids, after = asyncio.run(run())
+    outcome = [reply.fitness if isinstance(reply, SeedResult) else str(reply.reason) for reply in replies]
+    assert outcome == ["worker_died", 1.0, "timeout", 3.0, 4.0, "out_of_memory", 6.0]
+    assert after == []
+    assert all(gone(pid) for pid in pids)
+
+
+def test_closing_ends_what_is_under_way(pranks, losses):
+    async def run() -> tuple[object, list[int], float]:
+        pool = WorkerPool("pranks", pranks)
+        async with pool:
+            await pool.score(losses["logistic"], "score", 0)
+            hanging = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
+            waiting = asyncio.create_task(pool.score(losses["logistic"], "score", 1))
+            await asyncio.sleep(0.3)
+            pids = pool.pids
+        replies = await asyncio.gather(hanging, waiting, return_exceptions=True)
+        return replies, pids, len(pool.pids)
+
+    replies, pids, left = asyncio.run(run())
+    assert [str(reply) for reply in replies] == ["worker_died: the pool was closed"] * 2
+    assert left == 0
+    assert all(gone(pid) for pid in pids)
+
+
+def test_workers_die_with_a_killed_parent(pranks, losses, tmp_path):
+    program = f"""
+        import asyncio
+        from fitness.pool import WorkerPool
+        async def main():
+            async with WorkerPool("pranks", {pranks!r}, workers=2) as pool:
+                await asyncio.gather(*(pool.score({losses["logistic"].to_json()!r}, "score", s) for s in range(2)))
+                print(*pool.pids, flush=True)
+                await pool.score({losses["logistic"].to_json()!r}, "hang", 0)
+        asyncio.run(main())
+    """
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ["PYTHONPATH"]])}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    with parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.send_signal(signal.SIGKILL)
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+
+
+def test_a_launcher_that_stands_between_is_closed_too(pranks, losses, tmp_path):
+    launcher = tmp_path / "launcher.py"
+    launcher.write_text("import subprocess, sys; sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)")
+
+    async def run() -> tuple[int, list[int]]:
+        async with WorkerPool("pranks", pranks, launcher=(sys.executable, str(launcher))) as pool:
+            result = await pool.score(losses["logistic"], "score", 0)
+            return int(result.metrics["pid"]), pool.pids
+
+    worker, launchers = asyncio.run(run())
+    assert worker not in launchers
+    assert gone(worker) and gone(launchers[0])
+
+
+def test_wrong_use_is_told_before_any_process_starts(pranks, losses):
+    with pytest.raises(TaskError, match="known options: folder, broken"):
+        WorkerPool("pranks", pranks | {"fodler": "x"})
+    with pytest.raises(TaskError, match="has no rung 'long'"):
+        ask(pranks, losses, "long")
+    with pytest.raises(RuntimeError, match="async with"):
+        asyncio.run(WorkerPool("pranks", pranks).score(losses["logistic"], "score", 0))
+    with pytest.raises(ValueError, match="at least one worker"):
+        WorkerPool("pranks", pranks, workers=0)
+
+
+def test_graphs_are_verified_again_by_the_worker(pranks, losses):
+    async def run() -> SeedResult:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.score('{"schema": 1, "nodes": []}', "score", 0)
+
+    with pytest.raises(EvaluationFailed) as caught:
+        asyncio.run(run())
+    assert caught.value.reason is FailureReason.UNSUPPORTED_LOSS
+    assert isinstance(losses["logistic"], LossGraph)
