@@ -11,6 +11,8 @@ from analysis.snapshot import Snapshot
 from analysis.wording import count, display_name, figure, plus_minus
 from archive.query import Reader
 
+__all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
+
 
 @dataclass(frozen=True)
 class Headline:

@@ -15,7 +15,7 @@ from analysis.plot_parts import (
     WIDTH,
     colour_of,
     common_rung,
-    fitness_at,
+    levels,
     operator_legend,
     robust_floor,
 )
@@ -46,7 +46,7 @@ _STRIP: Mapping[str, frozenset[Outcome]] = {
 def draw_lineage(snapshot: Snapshot, best: int | None = None) -> Figure:
     """Every candidate at (step, fitness), its edges coloured by role, the line of `best` in bold; the rest in a strip below."""
     rung = common_rung(snapshot)
-    fitness = {} if rung is None else fitness_at(snapshot, rung)
+    fitness = {} if rung is None else {id: level.value for id, level in levels(snapshot, rung).items()}
     if not fitness:
         raise NothingToDraw("no candidate was scored yet, so there is no lineage to draw")
     found = moves(snapshot)
@@ -162,6 +162,8 @@ def _yardstick_line(axes: Axes, snapshot: Snapshot, fitness: Mapping[int, float]
 
 
 def _strip(axes: Axes, found: Sequence[Move], rows: Sequence[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     quiet(axes)
     names = ["proposed", *rows]
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -173,9 +175,8 @@ def _strip(axes: Axes, found: Sequence[Move], rows: Sequence[str]) -> None:
             c=[OPERATOR_COLOURS[move.declared] for move in shown],
         )  # fmt: skip
         ticks.set_urls([f"#c{move.candidate}" if move.candidate else "" for move in shown])
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+    last = max((move.step for move in found), default=0)
+    axes.set_xticks([tick for tick in MaxNLocator(nbins=12, integer=True).tick_values(0, last) if 0 <= tick <= last])
     axes.tick_params(axis="x", length=3)
 
 

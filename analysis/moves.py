@@ -138,13 +138,15 @@ def summaries(moves: Sequence[Move], *, by_model: bool = False) -> list[Operator
     return [_summary(label, groups[key, label]) for key, label in sorted(groups)]
 
 
-def phases(moves: Sequence[Move], window: int = 7) -> list[Phase]:
+def phases(moves: Sequence[Move], window: int | None = None) -> list[Phase]:
     """Stretches of steps by the operator that leads in a window around each proposal; short stretches join the last one.
 
-    Seen in the field's first searches: they explore several ideas, then refine one, then combine two good ones.
+    `window` counts proposals; by default a tenth of them, and seven at least. Seen in the field's first searches: they
+    explore several ideas, then refine one, then combine two good ones.
     """
     if not moves:
         return []
+    window = window or max(7, len(moves) // 10)
     leaders = [_leader(moves[max(0, i - window // 2) : i + window // 2 + 1]) for i in range(len(moves))]
     stretches: list[list[int]] = []
     for index, leader in enumerate(leaders):
@@ -308,7 +310,8 @@ def _least(distances: Iterable[float | None]) -> float | None:
 
 def _summary(label: str, moves: Sequence[Move]) -> OperatorSummary:
     compared = [move for move in moves if move.gain is not None]
-    measured = [move for move in moves if move.measured is not None]
+    # A repair has no move of its own to be measured: it keeps of the refused parent whatever was sound.
+    measured = [m for m in moves if m.measured is not None and m.declared is not Operator.REPAIR]
     return OperatorSummary(
         label=label,
         outcomes=Counter(move.outcome for move in moves),

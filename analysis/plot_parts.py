@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis import stats
 from analysis.canvas import COMBINE, EXPLORE, MUTED, REFINE, REPAIR
-from analysis.comparison import best_arm
+from analysis.comparison import at_rung, best_arm
 from analysis.moves import Move
 from analysis.snapshot import Snapshot
 from archive.records import CandidateRow, Operator, Origin
@@ -27,26 +28,43 @@ OPERATOR_COLOURS: Mapping[Operator, str] = {
 }
 
 
-def common_rung(snapshot: Snapshot) -> str | None:
-    """The rung at which most candidates have scores, the higher of equals: the one scale that fits most of them."""
-    counts = {rung: len(fitness_at(snapshot, rung)) for rung in snapshot.rungs}
-    return max(reversed(snapshot.rungs), key=counts.__getitem__, default=None)
+@dataclass(frozen=True)
+class Level:
+    """Where a candidate stands at a rung, on a scale that its seeds do not shift."""
+
+    value: float
+    error: float | None = None
+    """Standard error of the difference to the yardstick; None below two shared seeds."""
 
 
-def fitness_at(snapshot: Snapshot, rung: str) -> dict[int, float]:
-    """Mean fitness at a rung, of the best arm, by candidate."""
-    found = {}
-    for id in snapshot.candidates:
-        arms = snapshot.arms(id, rung)
-        if (arm := best_arm(arms)) is not None:
-            found[id] = stats.mean(list(arms[arm].values()))
+def levels(snapshot: Snapshot, rung: str) -> dict[int, Level]:
+    """Candidates' fitness at a rung, comparable between candidates that were given different seeds.
+
+    It is the yardstick's mean plus the difference over the seeds shared with it, which is the plain mean where all have
+    the same seeds. Only where the yardstick has no score are plain means given.
+    """
+    found: dict[int, Level] = {}
+    yardstick = snapshot.yardstick
+    own = best_arm(snapshot.arms(yardstick.id, rung)) if yardstick else None
+    if own is None:
+        for id in snapshot.candidates:
+            if (arm := best_arm(snapshot.arms(id, rung))) is not None:
+                values = list(snapshot.scores[arm].values())
+                found[id] = Level(stats.mean(values), stats.standard_error(values))
+        return found
+    zero = stats.mean(list(snapshot.scores[own].values()))
+    found[own.candidate] = Level(zero)
+    for comparison in at_rung(snapshot, rung):
+        pair = comparison.paired
+        error = None if pair.borrowed else pair.standard_error
+        found.setdefault(comparison.arm.candidate, Level(zero + pair.difference, error))
     return found
 
 
-def error_at(snapshot: Snapshot, candidate: int, rung: str) -> float | None:
-    arms = snapshot.arms(candidate, rung)
-    arm = best_arm(arms)
-    return None if arm is None else stats.standard_error(list(arms[arm].values()))
+def common_rung(snapshot: Snapshot) -> str | None:
+    """The rung at which most candidates have scores, the higher of equals: the one scale that fits most of them."""
+    counts = {rung: sum(bool(snapshot.arms(id, rung)) for id in snapshot.candidates) for rung in snapshot.rungs}
+    return max(reversed(snapshot.rungs), key=counts.__getitem__, default=None)
 
 
 def is_proposal(snapshot: Snapshot, candidate: int) -> bool:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from analysis import stats, wording
+from analysis import stats
 from analysis.canvas import EXPLORE, FAINT, INK, MUTED, PAPER, blank, drawing
 from analysis.comparison import Comparison, Decision
 from analysis.encode import label_text
 from analysis.errors import NothingToDraw
 from analysis.landscape import Curve
 from analysis.moves import moves
-from analysis.plot_parts import WIDTH, colour_of, error_at, fitness_at, is_proposal, operator_legend, robust_floor
+from analysis.plot_parts import WIDTH, colour_of, is_proposal, levels, operator_legend, robust_floor
 from analysis.snapshot import Snapshot
 from analysis.wording import display_name
 from archive.records import CandidateRow, Origin
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def draw_progress(snapshot: Snapshot) -> Figure:
     """Fitness over steps, a panel per rung (their scales differ): scores with standard errors, best so far, the yardstick."""
-    rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in fitness_at(snapshot, rung))]
+    rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in levels(snapshot, rung))]
     if not rungs:
         raise NothingToDraw("no proposed loss was scored yet, so there is no progress to draw")
     with drawing():
@@ -46,28 +47,28 @@ def draw_progress(snapshot: Snapshot) -> Figure:
 
 
 def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
-    means = fitness_at(snapshot, rung)
-    floor = robust_floor(list(means.values()))
-    proposals = [id for id in means if is_proposal(snapshot, id)]
+    found = levels(snapshot, rung)
+    floor = robust_floor([level.value for level in found.values()])
+    proposals = [id for id in found if is_proposal(snapshot, id)]
     for id in proposals:
-        error = error_at(snapshot, id, rung)
+        seen = found[id].value >= floor
         axes.errorbar(
-            snapshot.step(id), max(means[id], floor), yerr=error if means[id] >= floor else None,
-            fmt="o" if means[id] >= floor else "v", markersize=4.5, color=colour_of(snapshot, snapshot.candidates[id]),
+            snapshot.step(id), max(found[id].value, floor), yerr=found[id].error if seen else None,
+            fmt="o" if seen else "v", markersize=4.5, color=colour_of(snapshot, snapshot.candidates[id]),
             markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=1, capsize=2, zorder=3,
         )  # fmt: skip
-    steps = sorted((snapshot.step(id), means[id]) for id in proposals)
-    best = [max(value for _, value in steps[: i + 1]) for i in range(len(steps))]
+    steps = sorted((snapshot.step(id), found[id].value) for id in proposals)
+    best = list(accumulate((value for _, value in steps), max))
     last = max(snapshot.step(id) for id in snapshot.candidates)
-    axes.step([s for s, _ in steps] + [last], [*best, best[-1]], where="post", color=INK, linewidth=1.3, zorder=2)
+    line = [max(value, floor) for value in (*best, best[-1])]
+    axes.step([s for s, _ in steps] + [last], line, where="post", color=INK, linewidth=1.3, zorder=2)
     axes.annotate(
-        f"best {wording.figure(best[-1])}", (last, best[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
+        f"best {best[-1]:#.3g}", (last, line[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
         annotation_clip=False,
     )  # fmt: skip
     yardstick = snapshot.yardstick
-    if yardstick is not None and yardstick.id in means:
-        level, error = means[yardstick.id], error_at(snapshot, yardstick.id, rung) or 0.0
-        axes.axhspan(level - error, level + error, color=MUTED, alpha=0.14, linewidth=0, zorder=1)
+    if yardstick is not None and yardstick.id in found:
+        level = found[yardstick.id].value
         axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
             label_text(display_name(yardstick), 14), (0, level), xycoords=("axes fraction", "data"), xytext=(3, 2),
@@ -168,7 +169,7 @@ def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve |
 def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, reference: Curve | None) -> None:
     colour = INK if row.origin is Origin.SEED else EXPLORE
     upper.plot(curve.margins, curve.values, color=colour, linewidth=1.6)
-    upper.set_title(label_text(display_name(row), 24) + (" ‡" if curve.coupled else ""), fontsize=8.5)
+    upper.set_title(label_text(display_name(row), 24) + (" ‡" if curve.coupled else ""), fontsize=8.5, pad=9)
     scale = curve.usual_slope
     if reference is not None:
         grey = [slope / reference.usual_slope for slope in reference.slopes]
