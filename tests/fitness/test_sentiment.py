@@ -1,5 +1,6 @@
 """The embedded task tells good losses from bad ones, repeats itself exactly, and ships a model that can be made again."""
 
+import copy
 import importlib.util
 import math
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from fitness.reviews import PolarityClassifier, lexicon_reward, prompts, vocabulary, write_reviews
 from fitness.sentiment import DATA, SentimentTask
-from fitness.sentiment_lab import Lab, _next_word
+from fitness.sentiment_lab import Lab, _next_word, _refuse_collapsed
 from fitness.task import EvaluationFailed, FailureReason, make_task
 from sandbox.graph import LossGraph
 
@@ -169,10 +170,12 @@ def test_a_policy_that_leaves_its_language_has_collapsed(losses):
     assert caught.value.reason is FailureReason.COLLAPSED
 
 
-def test_a_policy_that_repeats_itself_has_collapsed(losses):
-    strict = make_task("sentiment", SMALL | {"least_distinct": 1.0, "samples": 1024, "temperature": 0.4})
-    with pytest.raises(EvaluationFailed, match=r"of the samples are distinct, below 100\.0%") as caught:
-        strict.score_seed(losses["constant"], "short", 0)
+def test_a_policy_that_repeats_itself_has_collapsed(small):
+    policy = copy.deepcopy(small._lab.reference)
+    policy.model.norm.weight.mul_(100.0)  # as good as no sampling noise: one review for every prompt
+    metrics = small._lab._measure(policy, small._lab._exam(0, False))
+    with pytest.raises(EvaluationFailed, match=r"of the samples are distinct, below 10\.0%") as caught:
+        _refuse_collapsed(metrics, small.options)
     assert caught.value.reason is FailureReason.COLLAPSED
 
 
