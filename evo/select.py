@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import combinations, product
 from random import Random
 from statistics import NormalDist, fmean, median, pvariance
 from types import MappingProxyType
@@ -209,6 +210,20 @@ def grid(members: Sequence[Member], axes: Sequence[str]) -> dict[Cell, Member]:
 def cell(member: Member, axes: Sequence[str]) -> Cell:
     """Where a member falls in the grid: one word per descriptor, `-` where it was not measured."""
     return tuple(_bin(member.descriptors.get(axis)) for axis in axes)
+
+
+def gap(members: Sequence[Member], rng: Random, settings: Settings) -> dict[str, str]:
+    """Two descriptors of the grid with values that no measured member has together, though each has been seen alone;
+    empty where there are none. What an explorer may be asked to aim at."""
+    cells = set(grid(members, settings.axes))
+    seen = [sorted({c[k] for c in cells} - {"-"}) for k in range(len(settings.axes))]
+    missing = [
+        {settings.axes[i]: a, settings.axes[j]: b}
+        for i, j in combinations(range(len(settings.axes)), 2)
+        for a, b in product(seen[i], seen[j])
+        if not any(c[i] == a and c[j] == b for c in cells)
+    ]
+    return rng.choice(missing) if missing else {}
 
 
 def _bin(value: Any) -> str:

@@ -18,6 +18,7 @@ from evo.select import (
     Status,
     arm_name,
     choose,
+    gap,
     grid,
     ranked,
     repairable,
@@ -124,6 +125,18 @@ def test_each_cell_of_the_grid_keeps_its_best() -> None:
     flat, linear = {"left_tail": "flat"}, {"left_tail": "linear"}
     members = [member(1, 0.1, descriptors=flat), member(2, 0.9, descriptors=linear), member(3, 0.3, descriptors=flat)]
     assert sorted(m.candidate_id for m in grid(members, ("left_tail",)).values()) == [2, 3]
+
+
+def test_a_gap_is_a_pair_of_descriptors_that_nobody_has_together() -> None:
+    given = Settings(axes=("convex", "left_tail"))
+    members = [
+        member(1, 0.1, descriptors={"convex": True, "left_tail": "linear"}),
+        member(2, 0.1, descriptors={"convex": False, "left_tail": "linear"}),
+        member(3, 0.1, descriptors={"convex": False, "left_tail": "flat"}),
+    ]
+    assert gap(members, Random(0), given) == {"convex": "True", "left_tail": "flat"}
+    assert gap(members[:2], Random(0), given) == {}
+    assert gap((), Random(0), given) == {}
 
 
 def test_the_grid_gives_weak_but_unlike_losses_a_chance() -> None:
