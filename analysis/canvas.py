@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -71,7 +72,9 @@ def drawing() -> Iterator[None]:
         import matplotlib
     except ImportError:
         raise missing_extra("drawing pictures", "matplotlib", "plots") from None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A name may be in any script; a browser has the fonts that matplotlib lacks, and a picture shows a box.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
         yield
 
 

@@ -151,6 +151,7 @@ def _names(
         axes.annotate(
             label_text(snapshot.candidates[best].name), (x, y), xytext=(0, 9), textcoords="offset points",
             ha="center", va="bottom", fontsize=9, fontweight="bold", color=INK, zorder=6,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
         )  # fmt: skip
 
 
