@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from fitness.devices import share_gpus, visible_gpus
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo, task_info
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class WorkerPool:
     """`workers` launch groups of one task; an async context manager. `score` may be awaited by many tasks at once.
 
     `launcher` is the command that runs a Python module, `-m fitness.worker ...` is appended: for example
-    ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P").
+    ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). GPUs are shared out among the workers.
     `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.
     """
 
@@ -61,8 +62,9 @@ class WorkerPool:
             "--task", task, "--options", json.dumps(dict(options or {})), "--threads", str(threads),
         ]  # fmt: skip
         variables = _environment(threads, self.info.offline) | dict(environment or {})
+        shares = share_gpus(visible_gpus(variables), workers, grouped=tuple(launcher) != DEFAULT_LAUNCHER)
         self._timeout = timeout
-        self._workers = [_Worker(command, variables) for _ in range(workers)]
+        self._workers = [_Worker(command, variables | _only(gpus)) for gpus in shares]
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
         self._open = False
 
@@ -292,6 +294,10 @@ def _environment(threads: int, offline: bool) -> dict[str, str]:
     if offline:
         variables["HF_HUB_OFFLINE"] = variables["HF_DATASETS_OFFLINE"] = "1"
     return variables
+
+
+def _only(gpus: list[str] | None) -> dict[str, str]:
+    return {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
 
 
 def _out_of_memory_kills() -> int:
