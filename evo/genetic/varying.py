@@ -92,12 +92,13 @@ def _attempt(mutation: Mutation, rng: Random, graph: LossGraph) -> Change | None
 
 
 def _constant(rng: Random, graph: LossGraph) -> Change | None:
+    spine = _spine(graph)
     uses = [
         (i, use)
         for i, readers in Anatomy(graph).uses.items()
         if _is_tunable(graph, i)
         for use in readers
-        if not _is_complement(graph, use) and not _is_exponent(graph, use)
+        if use.node not in spine and not _is_complement(graph, use) and not _is_exponent(graph, use)
     ]
     if not uses:
         return None
@@ -114,6 +115,18 @@ def _is_tunable(graph: LossGraph, index: int) -> bool:
     if node.op != "const" or isinstance(node.attrs["value"], bool):
         return False
     return 1e-3 <= abs(node.attrs["value"]) <= 50 and float(node.attrs["value"]) != -1.0
+
+
+def _spine(graph: LossGraph) -> set[int]:
+    """Nodes that only multiply the whole loss by a number, or add one to it: to Adam the loss is the same without."""
+    found, at = set(), graph.output
+    while (node := graph.nodes[at]).op in ("mul", "div", "neg", "add", "sub"):
+        rest = [a for a in node.args if not graph.types[a].is_number]
+        if len(rest) != 1:
+            break
+        found.add(at)
+        at = rest[0]
+    return found
 
 
 def _is_complement(graph: LossGraph, use: Use) -> bool:
