@@ -52,6 +52,11 @@ class Decision:
     """The smallest true difference that the best finalist's comparison would have seen (power 0.8)."""
 
     @property
+    def variance_reduction(self) -> float | None:
+        """The fraction of variance that shared seeds took off the best finalist's difference."""
+        return stats.variance_reduction(self.finalists[0].scores, self.yardstick_scores) if self.finalists else None
+
+    @property
     def best(self) -> Comparison | None:
         """The finalist with the highest mean difference."""
         return self.finalists[0] if self.finalists else None
@@ -113,7 +118,11 @@ def _stages(snapshot: Snapshot) -> Iterator[_Stage]:
     """What may decide, the most telling first."""
     for event in reversed(snapshot.events):
         if event.kind == FINAL and isinstance(event.payload, Mapping):
-            yield _Stage.of(snapshot, str(event.payload.get("rung")), frozenset(event.payload.get("seeds", ())))
+            seeds = event.payload.get("seeds")
+            fresh = (
+                frozenset(seed for seed in seeds if isinstance(seed, int)) if isinstance(seeds, list) else frozenset()
+            )
+            yield _Stage.of(snapshot, str(event.payload.get("rung")), fresh)
             break
     for rung in reversed(snapshot.rungs):
         yield _Stage.of(snapshot, rung)

@@ -54,7 +54,7 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
         "operator": proposal.operator.value if proposal else None,
         "model": proposal.model if proposal else None,
         "step": snapshot.step(candidate),
-        "island": references.get("island"),
+        "island": _plain(references.get("island")),
         "hash": verdict.hash if verdict else None,
         "duplicate_of": verdict.duplicate_of if verdict else None,
         **_fitness(snapshot, candidate),

@@ -291,14 +291,23 @@ def _vector(fingerprint: Any) -> list[float] | None:
     values = fingerprint.get("vector") if isinstance(fingerprint, Mapping) else None
     if not isinstance(values, list) or not values:
         return None
-    return [float(v) if isinstance(v, int | float) and math.isfinite(v) else 0.0 for v in values]
+    return [number if (number := _number(value)) is not None else 0.0 for value in values]
 
 
 def _apart(ours: Any, theirs: Any) -> float:
-    numbers = (int, float)
-    if type(ours) in numbers and type(theirs) in numbers and ours != theirs:
-        return float(abs(ours - theirs) / (abs(ours) + abs(theirs)))
-    return float(ours != theirs)
+    a, b = _number(ours), _number(theirs)
+    if a is None or b is None:
+        return float(ours != theirs)
+    return abs(a - b) / (abs(a) + abs(b)) if a != b else 0.0
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, else None; a stranger's archive may hold anything."""
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _least(distances: Iterable[float | None]) -> float | None:

@@ -8,6 +8,7 @@ every outside address, so that a mistake in all that has nothing to run. Not cov
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             coded={leader.id for leader in chosen},
             warnings=warnings(snapshot),
             facts=facts(snapshot, run_dir),
+            config=json.dumps(snapshot.run.config, indent=2, ensure_ascii=False),
             board=board,
             rungs=snapshot.rungs,
             leaders=chosen,

@@ -26,6 +26,9 @@ LEADERS = 5
 FINISHED = "finished"
 """Kind of the engine's event that says that a run is over."""
 
+CHANGED = "settings_changed"
+"""Kind of the engine's event that says that a run was resumed with other settings."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -203,6 +206,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("task", f"{run.task} ({run.contract} losses)"),
         ("started", run.created_at),
         ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
+        ("settings changed", "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == CHANGED) or "–"),
         ("ended", "; ".join(str(reason) for reason in ended if reason) or "–"),
         ("proposers", ", ".join(proposers) or "–"),
         ("budget", ", ".join(f"{value} {name}" for name, value in limits.items()) or "–"),
@@ -284,10 +288,14 @@ def _made_by(snapshot: Snapshot, id: int) -> str:
     return "seed" if proposal is None else f"{proposal.operator.value}, step {proposal.step}"
 
 
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "unknown"}[value]
-    return figure(value) if isinstance(value, int | float) else value if isinstance(value, str) else json.dumps(value)
+    return figure(value) if isinstance(value, int | float) else value if isinstance(value, str) else _compact(value)
 
 
 def _manifest(path: Path) -> list[tuple[str, str]]:

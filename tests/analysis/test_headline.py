@@ -15,7 +15,7 @@ def tiny(tmp_path, scores, *, seeds=("dpo",), final=None, contract="preference")
     """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}."""
     path = tmp_path / "archive.db"
     with Archive.create(path, RunRow("tiny", 0, "task", contract)) as archive:
-        if final:
+        if final is not None:
             archive.event("final", final)
         ids = {}
         for step, name in enumerate(scores):
@@ -86,6 +86,13 @@ def test_the_fresh_seeds_of_the_final_decide_alone(tmp_path):
     assert "2 fresh seeds" in found.text
 
 
+@pytest.mark.parametrize("payload", [{}, [], {"rung": None, "seeds": 3}, {"rung": "full", "seeds": [[1], None]}])
+def test_a_final_that_names_nothing_usable_is_passed_over(payload, tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": NOISY}}, final=payload))
+    assert found.seeds == 4
+    assert "shared seeds" in found.text
+
+
 def test_the_highest_rung_that_both_reached_decides(tmp_path):
     scores = {"dpo": {"short": NOISY, "full": NOISY, "held_out": NOISY}, "mine": {"short": NOISY, "full": NOISY}}
     assert said(tiny(tmp_path, scores)).rung == "full"
@@ -139,6 +146,6 @@ def test_a_hostile_name_stays_one_printable_line(tmp_path):
 def test_a_whole_campaign_has_a_headline(tmp_path):
     assert "DPO" in said(make_archive(tmp_path)).text
     (tmp_path / "lifted").mkdir()
-    lifted = said(make_archive(tmp_path / "lifted", lift=0.3))
+    lifted = said(make_archive(tmp_path / "lifted", 12, lift=0.3))
     assert lifted.distinguishable
     assert lifted.difference > 0.1

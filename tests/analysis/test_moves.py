@@ -60,6 +60,11 @@ def test_shape_compares_what_both_have():
     assert moves.shape_distance({"a": 1}, {"b": 1}) is None
 
 
+def test_numbers_of_a_strangers_archive_break_nothing():
+    assert moves.shape_distance({"a": 10**400, "b": [1]}, {"a": 1.0, "b": "inf"}) == 1
+    assert moves.behaviour_distance({"vector": [10**400, "x", 1]}, {"vector": [1, 1, 1]}) is not None
+
+
 def test_every_proposal_is_a_move_and_outcomes_add_up(snapshot):
     found = moves.moves(snapshot)
     assert len(found) == len(snapshot.proposals)

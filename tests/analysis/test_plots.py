@@ -107,33 +107,43 @@ def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(
     assert set(found) == {id for id in snapshot.candidates if snapshot.arms(id, "full")}
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_is_drawn_as_text(name, tmp_path):
-    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
-        for step, (origin, called) in enumerate([("seed", "dpo"), ("proposal", name)]):
-            proposal = None
-            if origin == "proposal":
-                proposal = archive.request_proposal(step, 1, "refine", "b", None, None, "t", {}, 0)
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run whose proposals have every hostile name there is, also its rung."""
+    path = tmp_path_factory.mktemp("hostile") / "archive.db"
+    rung = "".join(HOSTILE).encode("utf-8", "backslashreplace").decode("utf-8")
+    with Archive.create(path, RunRow("x", 0, "task", "preference")) as archive:
+        for step, name in enumerate(["dpo", *HOSTILE]):
+            proposal = archive.request_proposal(step, 1, "refine", "b", None, None, "t", {}, 0) if step else None
+            if proposal:
                 archive.receive_proposal(proposal, "r")
+            parents = [(1, "refined")] if proposal else []
             id = archive.add_candidate(
-                origin, called, "", "", "preference", proposal, [(1, "refined")] if proposal else []
+                "proposal" if proposal else "seed", name, "", "", "preference", proposal, parents
             )
-            for seed in range(3):
-                rung = name.encode("utf-8", "backslashreplace").decode("utf-8")
+            for seed in range(2):
                 archive.score_evaluation(archive.queue_evaluation(id, "task", rung, seed), 0.5 + 0.1 * seed + id)
-    with Reader.open(tmp_path / "archive.db") as reader:
-        snapshot = Snapshot.of(reader)
-    for figure in (
-        lineage_plot.draw_lineage(snapshot, 2),
-        plots.draw_progress(snapshot),
-        plots.draw_comparison(snapshot, decide(snapshot)),
-    ):
-        root = ElementTree.fromstring(canvas.svg(figure, "p", "p"))
-        assert not {element.tag.removeprefix(SVG) for element in root.iter()} & {"script", "img"}
+    with Reader.open(path) as reader:
+        return Snapshot.of(reader)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda snapshot: lineage_plot.draw_lineage(snapshot, 9),
+        plots.draw_progress,
+        lambda snapshot: plots.draw_comparison(snapshot, decide(snapshot)),
+        lambda snapshot: plots.draw_shapes([(row, curve(hinge())) for row in snapshot.candidates.values()]),
+    ],
+)
+def test_hostile_names_are_drawn_as_text(draw, hostile):
+    root = ElementTree.fromstring(canvas.svg(draw(hostile), "p", "p"))
+    assert not {element.tag.removeprefix(SVG) for element in root.iter()} & {"script", "img", "b"}
+    assert all(text.isprintable() for element in root.iter(f"{SVG}text") for text in element.itertext() if text.strip())
 
 
 def test_more_than_a_hundred_candidates_are_drawn_too(tmp_path):
-    with Reader.open(make_archive(tmp_path, 120)) as reader:
+    with Reader.open(make_archive(tmp_path, 110)) as reader:
         snapshot = Snapshot.of(reader)
     text = canvas.svg(lineage_plot.draw_lineage(snapshot, None), "many", "many")
     assert len(text) < 400_000
