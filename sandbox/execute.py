@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sandbox.contract import contract_named
 from sandbox.dataflow import Lifted
 from sandbox.graph import LossGraph, verify
 from sandbox.operations import OPERATIONS
+from sandbox.scalars import compute
 from sandbox.shapes import Type
 
 
@@ -130,18 +130,7 @@ def _casting(kernel: _Kernel) -> _Kernel:
 
 
 def _number_kernel(op: str) -> _Kernel:
-    function = _NUMBER[op]
-
-    def number(_: _Context, __: Mapping[str, Any], *args: Any) -> Any:
-        try:
-            value = function(*args)
-        except OverflowError:
-            return math.inf
-        except (ValueError, ZeroDivisionError):
-            return math.nan
-        return math.nan if isinstance(value, complex) else value
-
-    return number
+    return lambda context, attrs, *args: compute(op, *args)
 
 
 def _where_kernel(result: Type) -> _Kernel:
@@ -161,42 +150,6 @@ _SOURCES: dict[str, _Kernel] = {
     "size": lambda c, a: c.sizes[a["symbol"]],
     "input": lambda c, a: None,
 }
-
-_NUMBER: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "pow": operator.pow,
-    "floordiv": operator.floordiv,
-    "remainder": operator.mod,
-    "maximum": max,
-    "minimum": min,
-    "neg": operator.neg,
-    "abs": abs,
-    "floor": math.floor,
-    "ceil": math.ceil,
-    "trunc": math.trunc,
-    "exp": math.exp,
-    "expm1": math.expm1,
-    "log": math.log,
-    "log1p": math.log1p,
-    "log2": math.log2,
-    "log10": math.log10,
-    "exp2": math.exp2,
-    "sqrt": math.sqrt,
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "tanh": math.tanh,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "asinh": math.asinh,
-    "atan": math.atan,
-    "erf": math.erf,
-    "erfc": math.erfc,
-}
-
 
 def _unary(function: Callable[[Tensor], Tensor]) -> _Kernel:
     return lambda c, a, x: function(x)
@@ -232,7 +185,9 @@ def _valued(function: Callable[..., Any]) -> _Kernel:
 
     def kernel(c: _Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
         if a["dim"] is None:
-            values: Tensor = function(x, dim=a["dim"], keepdim=a["keepdim"]).values
+            out: Tensor = function(x)
+            return out.reshape([1] * x.dim()) if a["keepdim"] else out
+        values: Tensor = function(x, dim=a["dim"], keepdim=a["keepdim"]).values
         return values
 
     return kernel
@@ -333,7 +288,7 @@ _TENSOR: dict[str, _Kernel] = {
     **{n: (lambda f: lambda c, a, x, y: f(x, y))(getattr(operator, n)) for n in ("add", "sub", "mul")},
     "div": lambda c, a, x, y: x / y,
     "pow": _power,
-    "floordiv": lambda c, a, x, y: x // y,
+    "floordiv": lambda c, a, x, y: torch.div(_filled(c, x), y, rounding_mode="floor"),
     "remainder": lambda c, a, x, y: x % y,
     **{
         n: _two_sided(getattr(torch, n))
@@ -361,7 +316,7 @@ _TENSOR: dict[str, _Kernel] = {
     "huber_loss": _elementwise_loss(F.huber_loss, "delta"),
     "binary_cross_entropy": _elementwise_loss(F.binary_cross_entropy),
     "binary_cross_entropy_with_logits": _elementwise_loss(F.binary_cross_entropy_with_logits),
-    "soft_margin_loss": _elementwise_loss(F.soft_margin_loss),
+    "soft_margin_loss": _elementwise_loss(lambda x, y, reduction: torch.log1p(torch.exp(-y * x))),
     "kl_div": _elementwise_loss(F.kl_div, "log_target"),
     "cross_entropy": lambda c, a, x, t: F.cross_entropy(x, t, reduction="none", label_smoothing=a["label_smoothing"]),
     "nll_loss": lambda c, a, x, t: F.nll_loss(x, t, reduction="none"),

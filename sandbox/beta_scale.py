@@ -1,0 +1,109 @@
+"""The natural beta of a loss: a yardstick that moves along when somebody rescales beta.
+
+If b(beta) = a(c beta), the natural beta of b is that of a, divided by c. So two losses are compared up to beta at equal
+multiples of their natural betas. It is the smallest beta at which the loss clearly begins to treat pairs unequally: where
+the share of the gradient that falls on won pairs (rho > 0), or on wide margins, has moved by 0.05 from its limit for small
+betas, where every pair counts the same but for jumps of the loss.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sandbox.evaluate import Array, CannotCompute, Evaluator, Points
+
+_RHO = np.array([1.0, 2.3, 5.1, 9.7, 17.3, 29.9, 51.1, 88.7])
+_RHO = np.concatenate([_RHO, -_RHO])
+_SHARE = np.array([0.35, 0.6, 0.8, 0.2, 0.5, 0.7, 0.4, 0.55, 0.65, 0.3, 0.45, 0.75, 0.25, 0.6, 0.5, 0.35])
+"""Part of the margin that lies in the chosen completion; uneven, so that sorting losses are not at a symmetric point."""
+_WIDE = np.abs(_RHO) > 12
+_SHIFT = 0.05
+_LOWEST, _HIGHEST = 1e-6, 1e3
+_COUPLED_RANGE = (1e-4, 10.0)
+_TOLERANCE = 1e-10
+
+
+def natural_beta(evaluator: Evaluator) -> float | None:
+    """The natural beta, to about 1e-9, or None where the loss has none: no beta, or none that changes the balance."""
+    if "beta" not in evaluator.graph.inputs:
+        return None
+    try:
+        return _search(evaluator)
+    except CannotCompute:
+        return None
+
+
+def _search(evaluator: Evaluator) -> float | None:
+    one_call = evaluator.lifted is not None
+    low, high = (_LOWEST, _HIGHEST) if one_call else _COUPLED_RANGE
+    grid = np.geomspace(low, high, round((4 if one_call else 2) * math.log10(high / low)) + 1)
+    shares = _shares(evaluator, grid)
+    # The limit is rounded so that it does not depend on where exactly the grid begins.
+    limit = np.round(shares[:, :1], 2)
+    excess = _excess(shares, limit)
+    beyond = np.flatnonzero(excess > 0)
+    if beyond.size == 0 or beyond[0] == 0:
+        return None
+    i = int(beyond[0])
+    bracket = (math.log(grid[i - 1]), math.log(grid[i]))
+    if one_call:
+        return _zoomed(evaluator, limit, bracket)
+    return _illinois(evaluator, limit, bracket, (float(excess[i - 1]), float(excess[i])))
+
+
+def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) -> float:
+    """Evaluate 24 betas of the bracket at once, keep the interval of the first crossing, guess the root inside, repeat."""
+    low, high = bracket
+    while True:
+        grid = np.linspace(low, high, 24)
+        excess = _excess(_shares(evaluator, np.exp(grid)), limit)
+        beyond = np.flatnonzero(excess > 0)
+        i = int(beyond[0]) if beyond.size and beyond[0] > 0 else len(grid) - 1
+        low, high = float(grid[i - 1]), float(grid[i])
+        if high - low < _TOLERANCE:
+            return math.exp((low + high) / 2)
+        # The function is mostly smooth: its secant is good to the square of the interval.
+        guess = low - excess[i - 1] * (high - low) / (excess[i] - excess[i - 1])
+        reach = max(_TOLERANCE, 0.25 * (high - low) ** 2)
+        ends = _excess(_shares(evaluator, np.exp(np.array([guess - reach, guess + reach]))), limit)
+        if ends[0] <= 0 < ends[1]:
+            low, high = guess - reach, guess + reach
+            if high - low < 4 * _TOLERANCE:
+                return math.exp(guess)
+
+
+def _illinois(evaluator: Evaluator, limit: Array, bracket: tuple[float, float], values: tuple[float, float]) -> float:
+    """Regula falsi with halving (Dowell and Jarratt 1971): one batch per step, for losses that look across it."""
+    (low, high), (f_low, f_high) = bracket, values
+    for _ in range(60):
+        middle = (low * f_high - high * f_low) / (f_high - f_low)
+        f = float(_excess(_shares(evaluator, np.array([math.exp(middle)])), limit)[0])
+        if f * f_high <= 0:
+            low, f_low = high, f_high
+        else:
+            f_low /= 2
+        high, f_high = middle, f
+        if abs(high - low) < _TOLERANCE or f == 0:
+            break
+    return math.exp(high)
+
+
+def _shares(evaluator: Evaluator, betas: Array) -> Array:
+    """Share of the gradient on won pairs and on wide margins, for each beta: (2, betas). NaN where it is not finite."""
+    n = len(betas)
+    base = np.full(len(_RHO), -128.0)
+    chosen = _SHARE * _RHO
+    tensors = tuple(np.tile(t, n) for t in (base + chosen, base + chosen - _RHO, base, base))
+    points = Points(tensors, np.repeat(betas, len(_RHO))[None], (len(_RHO),) * n)
+    push = np.abs(np.subtract(*evaluator(points).gradients)).reshape(n, -1)
+    with np.errstate(all="ignore"):
+        total = push.sum(axis=1)
+        return np.stack([push[:, _RHO > 0].sum(axis=1) / total, push[:, _WIDE].sum(axis=1) / total])
+
+
+def _excess(shares: Array, limit: Array) -> Array:
+    """By how much the shares depart from their limit beyond the threshold."""
+    departure = np.abs(shares - limit).max(axis=0)
+    return np.where(np.isfinite(departure), departure, 1.0) - _SHIFT

@@ -1,0 +1,44 @@
+"""Losses for tests, written as one expression each and traced in this process: only expressions of the tests themselves."""
+
+from functools import cache
+
+from sandbox.contract import contract_named
+from sandbox.graph import LossGraph
+from sandbox.trace import trace
+
+_PREFERENCE = """
+import math
+import torch
+import torch.nn.functional as F
+
+def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):
+    pc, pr, rc, rr = policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
+    rho = (pc - pr) - (rc - rr)
+    x = beta * rho
+"""
+_CLASSIFICATION = """
+import torch
+import torch.nn.functional as F
+
+def loss(logits, targets):
+    z, y = logits, targets
+"""
+
+
+@cache
+def written(expression: str, contract: str = "preference") -> LossGraph:
+    """The graph of a loss whose last line returns `expression`; lines before it are statements.
+
+    In scope: pc, pr, rc, rr, beta, rho, x = beta rho; or z (logits), y (targets).
+    """
+    *statements, last = expression.strip().splitlines()
+    head = _PREFERENCE if contract == "preference" else _CLASSIFICATION
+    source = head + "".join(f"    {line}\n" for line in statements) + f"    return {last.strip()}\n"
+    return traced(source, contract)
+
+
+def traced(source: str, contract: str = "preference") -> LossGraph:
+    """The graph of a whole source."""
+    answer = trace(source, contract_named(contract))
+    assert answer.graph is not None, (source, answer.complaints)
+    return LossGraph.from_json(answer.graph)
