@@ -188,14 +188,25 @@ class Archive:
                 received_event=event,
             )
 
-    def fail_proposal(self, id: int, error: str) -> None:
-        """Records that the call failed, or that its reply holds no loss (then the reply and its cost are kept)."""
+    def fail_proposal(
+        self,
+        id: int,
+        error: str,
+        tokens_in: int | None = None,
+        tokens_out: int | None = None,
+        usd: float | None = None,
+    ) -> None:
+        """Records that the call failed, or that its reply holds no loss (then the reply and its cost are kept).
+
+        Tokens and USD are those that a call without a usable reply was charged for all the same.
+        """
         with self._transaction() as write:
             state = write.require("proposal", id, ProposalState.REQUESTED, ProposalState.RECEIVED)
             event = write.event(EventKind.PROPOSAL_FAILED, proposal_id=id)
             changes: dict[str, Any] = {"state": ProposalState.FAILED, "error": error}
             if state == ProposalState.REQUESTED:
-                changes["received_event"] = event
+                usage = {"tokens_in": tokens_in, "tokens_out": tokens_out, "usd": finite_or_null(usd)}
+                changes |= {"received_event": event, **usage}
             write.update("proposal", id, **changes)
 
     def lose_proposal(self, id: int) -> None:

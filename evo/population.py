@@ -13,12 +13,12 @@ from statistics import fmean
 from typing import Any, Self
 
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, Role, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, ProposalRow, Role, VerdictStatus
 from evo.budget import Spent
 from evo.config import Config, ConfigError
 from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
-from evo.select import Choice, Member, Settings, Status, arm_name, choose
+from evo.select import Choice, Member, Settings, Status, arm_name, choose, gap
 from fitness.ladder import Entry, Seeds
 from fitness.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
@@ -62,6 +62,8 @@ class Individual:
     descriptors: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
     results: dict[tuple[str, int], float | None] = field(default_factory=dict)
+    tuned: set[tuple[str, int, float]] = field(default_factory=set)
+    """What was trained with another beta than the task's: (rung, seed, beta). Selection does not look at it."""
 
     @property
     def trainable(self) -> bool:
@@ -138,13 +140,18 @@ class Population:
 
     def entries(self) -> list[Entry]:
         """The race, for the ladder."""
-        return [Entry(i.id, self._is_baseline(i), dict(i.results)) for i in self.individuals.values() if i.trainable]
+        yardstick = self.yardstick
+        return [
+            Entry(i.id, self._is_baseline(i), dict(i.results), i is yardstick, frozenset(i.tuned))
+            for i in self.individuals.values()
+            if i.trainable
+        ]
 
     def members(self) -> tuple[Member, ...]:
         """The search's view of everyone, in order of birth. Fitness is the difference to the yardstick (see `advantage`)."""
         uses: dict[int, int] = {}
         for individual in self.individuals.values():
-            for parent in individual.parents:
+            for parent in individual.parents if individual.operator != "explore" else ():
                 uses[parent] = uses.get(parent, 0) + 1
         deviation = self._deviation_of_differences()
         return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
@@ -248,6 +255,7 @@ class Population:
             parents=tuple(self._parent(self.individuals[id], role, past) for id in choice.parents),
             landmarks=tuple(self._parent(i, role, past) for i in baselines if i.id not in choice.parents),
             turns=tuple(self._turns(past)) if chat else (),
+            wanted=self._gap(step) if choice.operator == "explore" and not chat else {},
             seen_event=self.seen,
         )
 
@@ -272,16 +280,23 @@ class Population:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
         self._answered.add(row.step)
+        self._pay(row)
+
+    def _failed(self, event: EventRow, reader: Reader) -> None:
+        assert event.proposal_id is not None
+        row = reader.proposal(event.proposal_id)
+        if row.reply is None:
+            self._pay(row)
+        else:
+            self._unusable += 1  # what it cost was counted when it came
+
+    def _pay(self, row: ProposalRow) -> None:
         self._spent = replace(
             self._spent,
             proposals=len(self._answered),
             tokens=self._spent.tokens + (row.tokens_in or 0) + (row.tokens_out or 0),
             usd=self._spent.usd + (row.usd or 0.0),
         )
-
-    def _failed(self, event: EventRow, reader: Reader) -> None:
-        assert event.proposal_id is not None
-        self._unusable += reader.proposal(event.proposal_id).reply is not None
 
     def _lost(self, event: EventRow, reader: Reader) -> None:
         self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
@@ -315,7 +330,11 @@ class Population:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
         self.unfinished.discard(row.id)
-        self.individuals[row.candidate_id].results[row.rung, row.seed] = row.fitness
+        individual = self.individuals[row.candidate_id]
+        if row.beta is None:
+            individual.results[row.rung, row.seed] = row.fitness
+        else:
+            individual.tuned.add((row.rung, row.seed, row.beta))
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
 
     # ---- helpers -------------------------------------------------------------------------------------------------
@@ -330,12 +349,17 @@ class Population:
             if (f := individual.results.get((rung, s))) is not None
         ]
 
-    def _choice(self, step: int) -> Choice:
+    def _settings(self) -> Settings:
         search = self.config.search
-        settings = Settings(
+        return Settings(
             islands=search.islands, migration_every=search.migration_every, temperatures=self.config.llm.temperatures
         )
-        return choose(self.members(), stream(self.config.seed, "select", step), step, settings)
+
+    def _choice(self, step: int) -> Choice:
+        return choose(self.members(), stream(self.config.seed, "select", step), step, self._settings())
+
+    def _gap(self, step: int) -> Mapping[str, str]:
+        return gap(self.members(), stream(self.config.seed, "gap", step), self._settings())
 
     def _next_turn(self, step: int) -> Choice:
         """The paper's loop: no population, every proposal follows from the whole conversation that begins with the seeds."""

@@ -176,6 +176,7 @@ def messages(request: Request, form: ReplyFormat) -> list[Message]:
         task=TaskView(request.task, request.metric, noise=request.noise),
         parents=[_view(p) for p in request.parents],
         landmarks=[_landmark(p) for p in request.landmarks],
+        wanted=", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in request.wanted.items()),
         turns=[_turn(t) for t in request.turns],
     )
     return render(request.template, briefing, form)

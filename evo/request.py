@@ -59,6 +59,8 @@ class Request:
     landmarks: tuple[Parent, ...]
     """The baselines, to be named with their scores."""
     turns: tuple[Turn, ...]
+    wanted: Mapping[str, str]
+    """For explore: descriptors that no measured loss has together; a region of the grid to aim at."""
     seen_event: int
 
     @property
