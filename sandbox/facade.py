@@ -12,7 +12,9 @@ from typing import Any
 from sandbox import exposed, policy
 from sandbox.exposed import REQUIRED, Call, Parameter
 from sandbox.operations import OPERATIONS
-from sandbox.recipes import RECIPES, axes, matrix_transpose, sizes_of
+from sandbox.recipes import RECIPES
+from sandbox.recipes.registry import axes, sizes_of
+from sandbox.recipes.shaping import matrix_transpose
 from sandbox.refusal import Refusal
 from sandbox.symbolic import (
     DEVICE,
@@ -126,12 +128,21 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         raise
 
 
+_FLOATING_ONLY = frozenset(c.recipe for c in exposed.CALLS if c.path.startswith("torch.nn.functional.")) - {
+    "relu",
+    "tanh",
+    "sigmoid",
+}
+"""What torch defines on floating tensors only, or on integers in another way."""
+
 _ABOUT_THE_CALL = frozenset({"SBX206", "SBX207", "SBX212"})
 
 
 def _plain(r: Recorder, call: Call, bound: dict[str, Any]) -> Any:
     """The call is the operation: tensors and values are its operands, the rest its attributes."""
     operands = [bound[p.name] for p in call.parameters if p.kind in ("tensor", "value")]
+    if call.recipe in _FLOATING_ONLY and operands[0].type.dtype != "float":
+        raise Refusal("SBX206")
     if call.recipe in ("cat", "stack"):
         operands = list(bound["tensors"])
     known = OPERATIONS[call.recipe].attrs

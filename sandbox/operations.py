@@ -211,7 +211,8 @@ _REDUCTIONS = [
 ]
 
 _ALONG = [
-    *(_op(n, 1, "along", "float", {"dim": _AXIS}) for n in ("softmax", "log_softmax", "cumsum", "logcumsumexp")),
+    *(_op(n, 1, "along", "float", {"dim": _AXIS}) for n in ("softmax", "log_softmax", "logcumsumexp")),
+    _op("cumsum", 1, "along", "sum", {"dim": _AXIS}),
     _op(
         "normalize",
         1,

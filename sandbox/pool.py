@@ -18,12 +18,15 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.contract import contract_named
 from sandbox.graph import LossGraph
 from sandbox.render import plain
 from sandbox.verdict import Verdict, VerdictStatus
+
+if TYPE_CHECKING:
+    from sandbox.vet import Vetter
 
 _LENGTH = struct.Struct(">I")
 _START = "import sys; sys.path[:] = sys.argv[1:]; from sandbox.pool import serve; serve()"
@@ -43,8 +46,8 @@ class WorkerFailed(RuntimeError):
 class VetPool:
     """A fixed number of vetting processes. Use in a `with`; `vet` and `vet_graph` may be called from any thread.
 
-        with VetPool(workers=2) as pool:
-            verdict = pool.vet(source)
+    with VetPool(workers=2) as pool:
+        verdict = pool.vet(source)
     """
 
     def __init__(
@@ -91,39 +94,52 @@ class VetPool:
         text = readable(source)
         if not isinstance(text, str):
             return Verdict(VerdictStatus.REFUSED, (text,), str(self._options["contract"]))
-        return self._ask({"source": text, **self._options})
+        return self._judge({"source": text, **self._options})
 
     def vet_graph(self, graph: LossGraph | str | bytes) -> Verdict:
         """Vet a loss that is a graph already. Raises PoolClosed, WorkerFailed."""
         if isinstance(graph, LossGraph):
             graph = graph.to_json()
         text = graph if isinstance(graph, str) else graph.decode("utf-8", "replace")
-        return self._ask({"graph": text, "numeric": self._options["numeric"]})
+        return self._judge({"graph": text, "numeric": self._options["numeric"]})
 
-    def _ask(self, request: dict[str, Any]) -> Verdict:
+    def same_loss(self, a: LossGraph, b: LossGraph) -> bool:
+        """Whether training can tell two losses apart, tried on fresh probes; False where that cannot be tried.
+
+        Raises PoolClosed, WorkerFailed.
+        """
+        try:
+            return bool(self._ask({"same": [a.to_json(), b.to_json()]})["same"])
+        except (TimeoutError, EOFError, OSError):
+            return False
+
+    def _judge(self, request: dict[str, Any]) -> Verdict:
+        contract = str(self._options["contract"])
+        try:
+            return Verdict.from_json(self._ask(request))
+        except TimeoutError:
+            return Verdict(VerdictStatus.REFUSED, (plain("SBX240"),), contract)
+        except (OSError, EOFError):
+            return Verdict(VerdictStatus.REFUSED, (plain("SBX247"),), contract)
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The reply of a free worker. A worker that dies is replaced and the request tried once more."""
         if not self._open:
             raise PoolClosed("the pool is not open: use it as `with VetPool() as pool:`")
         worker = self._idle.get()
         try:
-            return self._asked(worker, request)
+            for attempt in range(2):
+                try:
+                    return worker.ask(request)
+                except (OSError, EOFError) as error:  # TimeoutError is an OSError
+                    worker.stop()
+                    if not self._open:
+                        raise PoolClosed("the pool was closed while it was vetting") from None
+                    if attempt or isinstance(error, TimeoutError):
+                        raise
+            raise AssertionError("unreachable")
         finally:
             self._idle.put(worker)
-
-    def _asked(self, worker: _Worker, request: dict[str, Any]) -> Verdict:
-        contract = str(request.get("contract", "preference"))
-        for attempt in range(2):
-            try:
-                return Verdict.from_json(worker.ask(request))
-            except TimeoutError:
-                worker.stop()
-                return Verdict(VerdictStatus.REFUSED, (plain("SBX240"),), contract)
-            except (OSError, EOFError):
-                worker.stop()
-                if not self._open:
-                    raise PoolClosed("the pool was closed while it was vetting") from None
-                if attempt:
-                    return Verdict(VerdictStatus.REFUSED, (plain("SBX247"),), contract)
-        raise AssertionError("unreachable")
 
 
 class _Worker:
@@ -214,24 +230,25 @@ def serve() -> None:
         while True:
             request = _receive(0, None)
             try:
-                verdict = _vetted(vetter, request)
+                reply = _answered(vetter, request)
             except SandboxUnavailable as error:
-                _send(replies, {"error": str(error)})
-            else:
-                _send(replies, verdict.to_json())
+                reply = {"error": str(error)}
+            _send(replies, reply)
 
 
-def _vetted(vetter: Any, request: dict[str, Any]) -> Verdict:
+def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
+    if "same" in request:
+        from sandbox.identity import same_loss
+
+        return {"same": same_loss(*map(LossGraph.from_json, request["same"])).same}
     if "graph" in request:
-        verdict: Verdict = vetter.vet_graph(request["graph"], numeric=request["numeric"])
-        return verdict
-    verdict = vetter.vet(
+        return vetter.vet_graph(request["graph"], numeric=request["numeric"]).to_json()
+    return vetter.vet(
         request["source"],
         request["contract"],
         numeric=request["numeric"],
         accept_missing=request["accept_missing"],
-    )
-    return verdict
+    ).to_json()
 
 
 def _send(descriptor: int, message: dict[str, Any]) -> None:

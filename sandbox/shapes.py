@@ -147,6 +147,7 @@ def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, An
         for t in operands:
             if t.is_number:
                 raise ShapeError(f"{operation.name} needs tensors, got a {t}", "SBX221")
+    _check_types(operation.name, operands, attrs)
     shape = _RULES[operation.rule](operands, attrs, contract)
     if shape is None:
         return Type(_dtype(operation, operands, attrs, contract), None)
@@ -161,6 +162,27 @@ def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, An
             "SBX222",
         )
     return Type(_dtype(operation, operands, attrs, contract), shape)
+
+
+_NEVER_BOOL = frozenset({"floor", "ceil", "trunc", "round", "relu", "neg", "abs", "sub", "argmax", "argmin", "cumsum"})
+"""Operations that torch does not define where any operand is boolean."""
+_NOT_ONLY_BOOL = frozenset({"remainder", "floordiv", "pow", "clamp_min", "clamp_max", "dot", "matmul", "median"})
+"""Operations that torch does not define where all operands are boolean."""
+
+
+def _check_types(name: str, operands: Sequence[Type], attrs: Mapping[str, Any]) -> None:
+    """What shapes do not tell, and torch would only tell when it runs."""
+    kinds = [t.dtype for t in operands]
+    if (name in _NEVER_BOOL and "bool" in kinds) or (name in _NOT_ONLY_BOOL and set(kinds) == {"bool"}):
+        raise ShapeError(f"{name} is not defined for booleans; use .float() on the mask, or ~ to invert it")
+    if name == "pow" and "bool" in kinds:
+        raise ShapeError("pow is not defined for booleans; use .float() on the mask")
+    if name == "frac" and kinds != ["float"]:
+        raise ShapeError(f"frac needs a float tensor, got {operands[0]}")
+    if name in ("roll", "slice") and not operands[0].dims:
+        raise ShapeError(f"{name} needs a tensor with at least one axis")
+    if name == "hardtanh" and attrs["min_val"] > attrs["max_val"]:
+        raise ShapeError("hardtanh needs min_val <= max_val", "SBX212")
 
 
 _WIDTH = {"bool": 0, "int": 1, "float": 2}

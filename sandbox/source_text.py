@@ -16,7 +16,7 @@ _INVISIBLE = re.compile(
     "\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Characters that reorder text or take no room: what a reviewer sees is not what is there."""
-_NUMBER = re.compile(r"[0-9][0-9a-zA-Z_.]{%d,}" % policy.MAX_NUMBER_CHARACTERS)
+_NUMBER = re.compile(rf"[0-9][0-9a-zA-Z_.]{{{policy.MAX_NUMBER_CHARACTERS},}}")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
