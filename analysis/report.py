@@ -9,7 +9,7 @@ every outside address, so that a mistake in all that has nothing to run. Not cov
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from archive.query import Reader
 ARCHIVE = "archive.db"
 REPORT = "report.html"
 
+PICTURES = ("comparison", "progress", "lineage", "shapes")
+
 SHAPES = 8
 """Losses whose shape is drawn, the seeds among them."""
 
@@ -62,7 +64,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
     decision = decide(snapshot)
     board = leaderboard(snapshot, decision)
     chosen = leaders(snapshot, decision, board)
-    drawn = _pictures(snapshot, decision, chosen) if pictures else {}
+    drawn = dict.fromkeys(PICTURES) | (_pictures(snapshot, decision, chosen) if pictures else {})
     return (
         _environment()
         .get_template("report.html.j2")
@@ -119,7 +121,7 @@ def _plus_minus(value: float | None, error: float | None = None, signed: bool = 
 # ---- pictures ------------------------------------------------------------------------------------------------------
 
 
-def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader]) -> Mapping[str, Markup]:
+def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader]) -> dict[str, Markup | None]:
     """SVG by name; one that has nothing to show is left out."""
     from analysis import canvas, lineage_plot, plots
 
@@ -137,7 +139,7 @@ def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader
         ),
         "shapes": (lambda: _shapes(snapshot, chosen), "Loss and slope over the margin for the leaders and the seeds."),
     }
-    drawn: dict[str, Markup] = {}
+    drawn: dict[str, Markup | None] = {}
     for name, (draw, description) in drafts.items():
         try:
             drawn[name] = Markup(canvas.svg(draw(), name, description, titles))

@@ -107,14 +107,14 @@ def test_all_four_pictures_are_in_it(html):
 
 
 def test_the_yardstick_and_all_seeds_stand_in_the_comparison(page):
-    table = page.text[page.text.index("The best against the seeds") : page.text.index("Leaderboard")]
+    table = page.text[page.text.index("The best against the seeds") : page.text.rindex("Leaderboard")]
     for name in ("DPO", "slic", "ipo", "kto_pair"):
         assert name in table
 
 
 def test_code_is_printed_from_the_graphs_and_not_from_the_replies(page, snapshot):
     sources = [row.source for row in snapshot.candidates.values() if row.proposal_id]
-    code = page.text[page.text.index("Code of the leaders") : page.text.index("The run run")]
+    code = page.text[page.text.index("Code of the leaders") : page.text.rindex("The run run")]
     assert "def " in code
     assert not any(" ".join(source.split()) in code for source in sources)
 
@@ -184,7 +184,7 @@ def test_without_torch_only_the_shapes_are_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     html = report.write_report(tmp_path).read_text("utf-8")
     assert html.count("<svg") == 3
-    assert "pip install &#39;evopo[train]&#39;" in html
+    assert "pip install 'evopo[train]'" in html
 
 
 def test_it_is_never_written_over_an_archive(tmp_path):
@@ -209,5 +209,5 @@ def test_a_tampered_graph_is_left_out_of_the_code(tmp_path):
     db.close()
     with Reader.open(path) as reader:
         assert reader.verdict(1).graph == '{"schema": 1}'
-    text = Page(report.write_report(tmp_path).read_text("utf-8")).text
+    text = Page(report.write_report(tmp_path, pictures=False).read_text("utf-8")).text
     assert "No proposed loss was scored yet" in text
