@@ -75,6 +75,7 @@ def main() -> None:
     next_request = _shared(requests, talks) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else requests.get
     while True:
         reply = answer(task, json.loads(next_request()))
+        _return_memory()
         if talks:
             _send(replies, reply)
 
@@ -129,6 +130,13 @@ def _release_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system: fragments alone add 180 MB within 240 evaluations of the embedded task."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
 
 
 def _send(replies: IO[str], message: Mapping[str, Any]) -> None:

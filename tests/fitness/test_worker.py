@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sandbox.graph import LossGraph
@@ -96,3 +97,15 @@ def test_a_fitness_that_is_no_number_never_leaves_the_worker(pranks, losses):
         assert worker.stdout.readline() == ""
         assert worker.wait(timeout=20) == 1
         assert "not JSON compliant" in worker.stderr.read()
+
+
+@pytest.mark.soak
+def test_memory_stays_flat_over_300_evaluations(losses):
+    with start("sentiment", OPTIONS) as worker:
+        worker.stdout.readline()
+        sizes = []
+        for _ in range(300):
+            assert ask(worker, losses["logistic"].to_json())["state"] == "scored"
+            sizes.append(psutil.Process(worker.pid).memory_info().rss)
+        worker.stdin.close()
+    assert max(sizes[50:]) - sizes[50] < 20 * 2**20
