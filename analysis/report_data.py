@@ -194,7 +194,7 @@ def warnings(snapshot: Snapshot) -> list[str]:
 
 
 def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
-    """The run in figures and versions, as names and values."""
+    """The run in figures and versions, as names and values; what is unknown or empty is left out."""
     run, spending = snapshot.run, snapshot.spending
     statuses = Counter(snapshot.status(id) for id in snapshot.candidates)
     proposers = sorted({f"{p.proposer} ({p.model})" if p.model else p.proposer for p in snapshot.proposals.values()})
@@ -206,10 +206,10 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("task", f"{run.task} ({run.contract} losses)"),
         ("started", run.created_at),
         ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
-        ("settings changed", "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == CHANGED) or "–"),
-        ("ended", "; ".join(str(reason) for reason in ended if reason) or "–"),
-        ("proposers", ", ".join(proposers) or "–"),
-        ("budget", ", ".join(f"{value} {name}" for name, value in limits.items()) or "–"),
+        ("settings changed", "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == CHANGED)),
+        ("ended", "; ".join(str(reason) for reason in ended if reason)),
+        ("proposers", ", ".join(proposers)),
+        ("budget", ", ".join(f"{value} {name}" for name, value in limits.items())),
         ("candidates", ", ".join(f"{statuses[status]} {status.value}" for status in Status if statuses[status])),
         ("proposals asked for", str(spending.proposals)),
         ("tokens in, out", f"{spending.tokens_in:,}, {spending.tokens_out:,}"),
@@ -219,9 +219,9 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
             "trainings",
             f"{spending.evaluations:,} ({duration(spending.evaluation_seconds)}, {spending.evaluation_tokens:,} tokens)",
         ),
-        ("evopo", run.version or "–"),
+        ("evopo", run.version),
     ]
-    return [*rows, *_manifest(run_dir / "manifest.json")]
+    return [(name, value) for name, value in (*rows, *_manifest(run_dir / "manifest.json")) if value]
 
 
 def cell(scores: Mapping[int, float]) -> Cell:
