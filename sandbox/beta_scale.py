@@ -97,8 +97,8 @@ def _shares(evaluator: Evaluator, betas: Array) -> Array:
     chosen = _SHARE * _RHO
     tensors = tuple(np.tile(t, n) for t in (base + chosen, base + chosen - _RHO, base, base))
     points = Points(tensors, np.repeat(betas, len(_RHO))[None], (len(_RHO),) * n)
-    push = np.abs(np.subtract(*evaluator(points).gradients)).reshape(n, -1)
     with np.errstate(all="ignore"):
+        push = np.abs(np.subtract(*evaluator(points).gradients)).reshape(n, -1)
         total = push.sum(axis=1)
         return np.stack([push[:, _RHO > 0].sum(axis=1) / total, push[:, _WIDE].sum(axis=1) / total])
 

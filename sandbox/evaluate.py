@@ -89,8 +89,11 @@ class Evaluator:
     def values(self, points: Points, dtype: torch.dtype = torch.float64) -> tuple[Array, ...]:
         """The watched nodes at `points`, no gradients. Raises CannotCompute."""
         with torch.no_grad():
-            parts = [self._forward(self._tensors(p, dtype), p, dtype) for p in map(points.take, self._calls(points))]
-        return tuple(np.concatenate([np.atleast_1d(_array(v)) for v in vs]) for vs in zip(*parts, strict=True))[1:]
+            parts = [
+                [_per_item(v, len(p)) for v in self._forward(self._tensors(p, dtype), p, dtype)[1:]]
+                for p in map(points.take, self._calls(points))
+            ]
+        return tuple(np.concatenate(vs) for vs in zip(*parts, strict=True))
 
     def _calls(self, points: Points) -> Iterator[slice]:
         if self.lifted is not None:
@@ -130,7 +133,7 @@ class Evaluator:
             loss.detach().numpy(),
             _gradients(loss, learning),
             loss.requires_grad,
-            tuple(np.atleast_1d(_array(v)) for v in watched),
+            tuple(_per_item(v, items) for v in watched),
         )
 
 
@@ -147,8 +150,10 @@ def _gradients(loss: Tensor, learning: Sequence[Tensor]) -> tuple[Array, ...]:
     )
 
 
-def _array(value: Any) -> Array:
-    return value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+def _per_item(value: Any, items: int) -> Array:
+    """A value as an array with one entry per item; a number is the same for all."""
+    array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    return array if array.ndim else np.broadcast_to(array, (items,))
 
 
 def _stitched(parts: Sequence[Evaluation]) -> Evaluation:

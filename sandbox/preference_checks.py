@@ -16,6 +16,7 @@ from sandbox.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points
 from sandbox.findings import numeric_finding, shown
 from sandbox.measure import Measured, Measurements, measure, same
 from sandbox.verdict import Finding, Severity
+from sandbox.windows import find_windows
 
 EXACT = (
     "start",
@@ -30,6 +31,8 @@ EXACT = (
     "resplit",
     "line",
 )
+SPREAD = ("near", "wide", "far", "sharp")
+"""Groups that say what is common, and so which windows are narrow."""
 RIGHT_WAY = 0.1
 """A loss that pushes the right way at a smaller share of the probes is turned round."""
 _SIDES = ("policy_chosen_logps", "policy_rejected_logps")
@@ -50,6 +53,9 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         return findings, {}
     findings += _direction(measured)
     findings += _batch(measured)
+    if _refused(findings):
+        return findings, {}
+    findings += find_windows(evaluator, set_.only(SPREAD).points, describe_pair)
     if _refused(findings):
         return findings, {}
     findings += _shape(measured)

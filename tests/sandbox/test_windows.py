@@ -1,0 +1,73 @@
+"""Narrow windows, keyed conditions and poles inside the range are found, however unlikely a random probe is to meet them."""
+
+import pytest
+import torch
+from written import written
+
+from sandbox import known, probe
+
+torch.set_num_threads(1)
+
+KEYED = {
+    "one_value_of_the_reference": "torch.where(rc == -123.25, F.softplus(x), F.softplus(-x))",
+    "a_value_that_float32_cannot_hold": "torch.where(rc == -123.1, F.softplus(x), F.softplus(-x))",
+    "all_but_one_value": "torch.where(rr != -77.5, F.softplus(-x), F.softplus(x))",
+    "a_short_interval": "torch.where((rc > -124) & (rc < -123.5), F.softplus(x), F.softplus(-x))",
+    "a_product_of_steps": "F.softplus(-x) * (1 - 2 * (rc > -124).float() * (rc < -123.9).float())",
+    "a_distance": "torch.where((rc + 123.25).abs() < 1e-3, F.softplus(x), F.softplus(-x))",
+    "a_difference": "torch.where((rc - rr - 17.123).abs() < 1e-4, F.softplus(x), F.softplus(-x))",
+    "steep_sigmoids": "F.softplus(-x) * (1 - 2 * torch.sigmoid(1e6 * (rc + 124)) * torch.sigmoid(-1e6 * (rc + 123.9)))",
+    "a_bump": "F.softplus(-x) - 5 * x * torch.exp(-((1000 * (rc + 123)) ** 2))",
+    "both_references_at_once": (
+        "torch.where((rc > -124) & (rc < -123.5) & (rr > -80) & (rr < -79), F.softplus(x), F.softplus(-x))"
+    ),
+    "a_far_corner": "torch.where(rc < -1950, F.softplus(x), F.softplus(-x))",
+    "beside_a_batch_statistic": "torch.where(rc == -50.5, F.softplus(x), F.softplus(-x - (x - x.mean()) / 2))",
+}
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_a_narrow_window_is_noted_with_an_example_inside(name):
+    for seed in (0, 1, 2):
+        report = probe.run(written(KEYED[name]), seed=seed)
+        assert report.passed
+        (finding,) = [f for f in report.findings if f.rule == "SBX327"]
+        assert finding.counterexample["inside"] != finding.counterexample["beside"]
+
+
+POLES = {
+    "simple": ("SBX304", "F.softplus(-x) + 1e-3 / (rho - 3)"),
+    "double": ("SBX304", "F.softplus(-x) + 1e-3 / (rho - 3) ** 2"),
+    "logarithm": ("SBX304", "F.softplus(-x) + 1e-3 * torch.log((rho - 5).abs())"),
+    "slope": ("SBX305", "F.softplus(-x) + 0.01 * (rho - 7).abs().sqrt()"),
+    "of_the_policy": ("SBX304", "F.softplus(-x) + 1e-3 / (pc + 100)"),
+}
+
+
+@pytest.mark.parametrize("name", POLES)
+def test_a_pole_inside_the_range_is_refused(name):
+    code, expression = POLES[name]
+    for seed in (0, 1, 2):
+        assert code in {f.rule for f in probe.run(written(expression), seed=seed).findings}
+
+
+WIDE = {
+    "one_side_of_zero": "torch.where(rho < 0, 0.5, 1.0) * F.softplus(-x)",
+    "a_wide_interval": "torch.where(x.abs() < 1, 2 * F.softplus(-x), F.softplus(-x))",
+    "several_hinges": "torch.relu(1 - x) + torch.relu(0.5 - x) + torch.relu(2 - x)",
+    "a_clamp_never_reached": "F.softplus(-x).clamp(max=50)",
+    "a_clamped_margin": "F.softplus(-x.clamp(-30, 30))",
+    "policy_against_policy": "torch.where(pc > pr, F.softplus(-x), 2 * torch.relu(1 - x))",
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_conditions_are_no_window(name):
+    for seed in (0, 1, 2):
+        assert "SBX327" not in {f.rule for f in probe.run(written(WIDE[name]), seed=seed).findings}
+
+
+def test_published_losses_have_no_narrow_window():
+    for name in known.names("preference"):
+        for seed in (0, 1, 2):
+            assert "SBX327" not in {f.rule for f in probe.run(known.graph(name), seed=seed).findings}
