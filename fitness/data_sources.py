@@ -88,6 +88,10 @@ def load_pairs(options: Options) -> Pairs:
             f"{options.data!r} leaves {len(train)} training pairs, less than one batch_size of {options.batch_size}",
             "give more data or a smaller batch_size",
         )
+    if options.train_pool:
+        train = drawn(train, options.train_pool, "train pool")
+    if options.test_pool:
+        test = drawn(test, options.test_pool, "test pool")
     search, held_out = _parted(test, len(test) // 2, "search and held out")
     return Pairs(train, search, held_out, conversational=isinstance(train[0]["chosen"], list))
 

@@ -77,20 +77,22 @@ class Policies:
     """Source of untrained policies and of the reference.
 
     An adapter is trained on one base model, which is kept. All weights are trained on a copy of a model that waits on the
-    CPU; on several devices they are read anew, since a wrapped model does not come back as it was.
+    CPU. In a launch group of several processes they are read anew each time: a wrapped model does not come back as it was,
+    and a waiting copy per process would fill the host's memory.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.dtype = torch.bfloat16 if self._weights_in_bfloat16() else torch.float32
-        self._check_context()
-        self.pristine: Any = self._load()
+        self.commit = self._check_context()
+        keep = options.lora is not None or PartialState().num_processes == 1
+        self.pristine: Any = self._load() if keep else None
 
     def fresh(self) -> Any:
         """An untrained policy; with LoRA the base model, on which the trainer puts its adapter."""
         if self.options.lora is not None:
             return self.pristine
-        if PartialState().num_processes > 1:
+        if self.pristine is None:
             return self._load()
         policy = copy.deepcopy(self.pristine)
         unwrap_forward(policy)
@@ -125,18 +127,19 @@ class Policies:
             with trained.disable_adapter():
                 yield trained
             return
-        self.pristine.to(device).eval()
+        model = (self.pristine or self._load()).to(device).eval()
         try:
-            yield self.pristine
+            yield model
         finally:
-            self.pristine.to("cpu")
+            model.to("cpu")
 
     def _weights_in_bfloat16(self) -> bool:
         chosen = precision(self.options)
         # An adapter's frozen base is never updated, so nothing is lost by rounding it once.
         return chosen == "bfloat16_weights" or (chosen == "bfloat16" and self.options.lora is not None)
 
-    def _check_context(self) -> None:
+    def _check_context(self) -> str | None:
+        """The commit of a model on the hub; raises EvaluationFailed("bad_data") for a max_length beyond its context."""
         with loading("model", self.options.model):
             config = AutoConfig.from_pretrained(
                 self.options.model, revision=self.options.model_revision, trust_remote_code=False
@@ -147,6 +150,7 @@ class Policies:
                 f"max_length is {self.options.max_length} tokens and the model's context {context}",
                 f"set max_length to {context} or less",
             )
+        return getattr(config, "_commit_hash", None)
 
     def _load(self) -> Any:
         kwargs: dict[str, Any] = {}

@@ -114,6 +114,8 @@ class Options(TaskOptions):
     test_fraction: float = Field(
         0.1, gt=0, lt=1, description="part of the training split kept for tests, without a test split"
     )
+    train_pool: int | None = Field(None, ge=2, description="training pairs that seeds draw from; null: all there are")
+    test_pool: int | None = Field(None, ge=4, description="test pairs, halved between search and held out; null: all")
 
     pairs: int = Field(2048, ge=2, description="training pairs per seed, drawn from the training split")
     epochs: int = Field(1, ge=1, description="passes over the pairs at the rungs full and held_out")
@@ -145,7 +147,7 @@ class Options(TaskOptions):
     attention: str | None = Field(None, description="attention kernel as transformers names it, e.g. flash_attention_2")
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu: refuse to run without one")
 
-    evaluation: Evaluation = PairEvaluation()
+    evaluation: Evaluation = Field(default=PairEvaluation(), description="how a trained policy is scored")
     held_out_evaluation: Evaluation | None = Field(None, description="at the rung held_out; null: as in the search")
 
     checkpoint_steps: int | None = Field(
@@ -163,6 +165,8 @@ class Options(TaskOptions):
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
         if self.batch_size > self.pairs:
             raise ValueError(f"batch_size must be at most pairs, got {self.batch_size} and {self.pairs}")
+        if self.train_pool and self.train_pool < self.pairs:
+            raise ValueError(f"train_pool must be at least pairs, got {self.train_pool} and {self.pairs}")
         if self.max_prompt_length and self.max_prompt_length >= self.max_length:
             raise ValueError("max_prompt_length must be less than max_length, or no token of the completion is left")
         for evaluation in evaluations(self):
@@ -202,6 +206,7 @@ def info(options: TaskOptions) -> TaskInfo:
             "options": options.model_dump(mode="json", exclude=INCIDENTAL),
             "data": _version(options),
         },
+        beta=options.beta,
         offline=_offline(options),
     )
 

@@ -58,7 +58,7 @@ def _key(options: Options, pairs: Pairs, policies: Policies, tokenizer: PreTrain
     parts = {
         "format": FORMAT,
         "model": path_digest(Path(options.model).expanduser()) or options.model,
-        "commit": getattr(policies.pristine.config, "_commit_hash", None),
+        "commit": policies.commit,
         "dtype": str(policies.dtype),
         "quantization": options.quantization,
         "data": pairs.digest(),

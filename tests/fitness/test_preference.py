@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from datasets import Dataset, DatasetDict, load_from_disk
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -25,10 +26,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from evo.config import load_config
 from fitness.pool import score_all
 from fitness.preference_lab import Lab, _memory_errors
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.task import TaskError, make_task, task_info
+from fitness.trainer import GraphDPOTrainer
 from sandbox.known import graph
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -179,6 +182,13 @@ def test_a_loss_undefined_on_one_pair_trains_on_an_odd_number(options):
     result = prepared(options(pairs=33)).score_seed(graph("dbaql"), "full", 0)
     assert result.steps == 10
     assert result.metrics["margin"] == result.metrics["margin"]
+
+
+def test_nothing_of_a_training_is_left_in_memory(options):
+    task = prepared(options())
+    task.score_seed(graph("dpo"), "short", 0)
+    living = [type(thing) for thing in gc.get_objects() if isinstance(thing, (GraphDPOTrainer, torch.optim.Optimizer))]
+    assert living == []
 
 
 def test_held_out_pairs_are_other_pairs(options):
@@ -475,6 +485,11 @@ def test_more_pairs_than_there_are_names_the_number_to_set(options):
     assert "set pairs to 36 or less" in refused(options(pairs=4000))
 
 
+def test_pools_bound_what_the_reference_pass_costs(options):
+    data = prepared(options(train_pool=33, test_pool=10))._lab.data
+    assert {name: len(part) for name, part in data.items()} == {"train": 33, "search": 5, "held_out": 5}
+
+
 def test_what_is_missing_is_named(options, tmp_path):
     assert "no-such-model" in refused(options(model=str(tmp_path / "no-such-model")))
     assert "no-such.jsonl" in refused(options(data=str(tmp_path / "no-such.jsonl")))
@@ -523,6 +538,27 @@ def test_running_out_of_memory_is_a_failure_with_a_remedy():
     with pytest.raises(EvaluationFailed, match="micro_batch") as caught, _memory_errors():
         torch.empty(2**50, dtype=torch.uint8)
     assert caught.value.reason is FailureReason.OUT_OF_MEMORY
+
+
+# --- recipes and documentation ---
+
+
+@pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/*.yaml")), ids=lambda path: path.stem)
+def test_recipes_are_valid_configurations(recipe):
+    config = load_config(recipe)
+    info = task_info(config.task, config.fitness)
+    assert all(rung.estimated_seconds < config.timeout_seconds for rung in info.rungs.values())
+    if config.launcher:
+        assert (ROOT / config.launcher[-1]).is_file()
+
+
+@pytest.mark.parametrize("launch", sorted(ROOT.glob("recipes/launch/*.yaml")), ids=lambda path: path.stem)
+def test_launch_configurations_are_accelerates(launch):
+    assert load_config_from_file(str(launch)).num_processes >= 2
+
+
+def test_the_documented_options_are_those_of_the_code():
+    subprocess.run([sys.executable, "scripts/write_option_docs.py", "--check"], cwd=ROOT, check=True)
 
 
 # --- several processes ---
