@@ -74,13 +74,28 @@ class SearchConfig(_Frozen):
 class LadderConfig(_Frozen):
     """Who earns more training. Rungs and their cost belong to the task."""
 
-    keep: float = Field(0.5, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
+    keep: float = Field(0.4, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
+    optimism: float = Field(
+        2.0, ge=0, description="deviations by which a candidate may be foreseen to stay behind the best and still climb"
+    )
     finalists: int = Field(
         3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the yardstick"
     )
     finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement")
-    contenders: int = Field(6, ge=0, description="candidates that earn further seeds during the race")
-    contender_seeds: int = Field(3, ge=1, description="seeds that a contender may earn")
+    contenders: int = Field(
+        6, ge=0, description="leaders that earn a second seed; of them the same fraction further ones, and so on"
+    )
+    contender_seeds: int = Field(3, ge=1, le=64, description="seeds that a contender may earn")
+    yardstick_betas: tuple[float, ...] = Field(
+        (0.5, 2.0), description="multiples of the task's beta with which the final trains the yardstick too"
+    )
+
+    @field_validator("yardstick_betas")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(factor > 0 for factor in value):
+            raise ValueError("expected positive multiples of beta")
+        return value
 
 
 class Config(_Frozen):
@@ -111,7 +126,9 @@ class Config(_Frozen):
     @model_validator(mode="after")
     def _priced(self) -> Self:
         if self.budget.usd is not None and None in (self.llm.usd_per_million_in, self.llm.usd_per_million_out):
-            raise ValueError("budget.usd needs llm.usd_per_million_in and llm.usd_per_million_out, which no endpoint tells")
+            raise ValueError(
+                "budget.usd needs llm.usd_per_million_in and llm.usd_per_million_out, which no endpoint tells"
+            )
         return self
 
     @field_validator("task")

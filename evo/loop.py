@@ -14,10 +14,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.pool import VetPool
-
 from archive.query import Reader
-from archive.records import CandidateRow, EvaluationState, ProposalRow
+from archive.records import CandidateRow, ProposalRow
 from archive.store import Archive
 from evo.budget import InFlight, Spent, reached
 from evo.config import Config
@@ -26,11 +24,12 @@ from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request
+from evo.training import train
 from fitness.ladder import Job, final, screening
 from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed
 from sandbox import known
 from sandbox.graph import LossGraph
+from sandbox.pool import VetPool
 from sandbox.verdict import Verdict
 
 FINISHED = "finished"
@@ -165,17 +164,8 @@ class Campaign:
         await self.trainings[job]
 
     async def _train(self, job: Job) -> None:
-        evaluation = self.archive.queue_evaluation(job.candidate_id, self.config.task, job.rung, job.seed)
-        if self.reader.evaluation(evaluation).state in (EvaluationState.SCORED, EvaluationState.FAILED):
-            return
         graph = self.population.graph(job.candidate_id, self.reader)
-        self.archive.start_evaluation(evaluation)
-        try:
-            result = await self.workers.score(graph, job.rung, job.seed)
-        except EvaluationFailed as failure:
-            self.archive.fail_evaluation(evaluation, failure.reason.value, failure.detail)
-        else:
-            self.archive.score_evaluation(evaluation, result.fitness, result.metrics, result.seconds, result.tokens)
+        await train(self.archive, self.reader, self.workers, self.config.task, job, graph)
         self.changed(self)
 
     # ---- the session ---------------------------------------------------------------------------------------------
@@ -313,7 +303,7 @@ class _Recorder(AttemptObserver):
         )  # fmt: skip
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
-        self.archive.fail_proposal(self.proposal, error.record)
+        self.archive.fail_proposal(self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd)
 
     def cut_off(self) -> None:
         """The session ends while the call is under way: it may have been paid for."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sandbox.vet import vet
-
 from evo.config import Config
-from evo.population import SEARCH_SEEDS, Population
+from evo.outlook import what_can_be_seen
+from evo.population import Population
 from evo.propose import Proposer, make_proposer, messages
 from evo.reply import ReplyFormat
 from evo.request import Parent, Request
 from evo.session import workers_for
+from fitness.ladder import plan
 from fitness.task import TaskInfo, task_info
 from sandbox import known
+from sandbox.vet import vet
 
 
 def describe_plan(config: Config) -> str:
@@ -49,35 +50,29 @@ def _first_request(config: Config, population: Population) -> Request:
     return Request(
         step=1, seed=config.seed, task=config.task, contract=population.info.contract, metric=population.info.metric, noise=None,
         operator="refine", template="refine", island=0, temperature=config.llm.temperatures[0], parents=(parent,), landmarks=(),
-        turns=(), seen_event=0,
+        turns=(), wanted={}, seen_event=0,
     )  # fmt: skip
 
 
 def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
     """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
-    budget, ladder = config.budget, config.ladder
+    budget = config.budget
     proposals, baselines = budget.proposals, len(population.seed_losses)
     limits = ", ".join(f"{v:g} {k}" for k, v in budget.model_dump().items() if v is not None)
     lines = [f"Budget: {limits or 'none, it runs until it is stopped'}."]
     if proposals is None:
         return [*lines, "Without a budget of proposals the number of trainings is open."]
-    rungs = list(info.search_rungs)
-    seconds, trainings, climbing = 0.0, 0, proposals + 0.0
-    for rung in rungs:
-        count = baselines + climbing
-        seconds, trainings, climbing = (
-            seconds + count * rung.estimated_seconds,
-            trainings + round(count),
-            climbing * ladder.keep,
+    parts = plan(info, population.ladder, baselines, proposals)
+    for part in parts:
+        lines.append(
+            f"  {part.part}, rung {part.rung}: {part.trainings} trainings of about {part.seconds_each:g} s each"
         )
-    extra = (min(ladder.contender_seeds, SEARCH_SEEDS) - 1) * (baselines + min(ladder.contenders, proposals))
-    held_out = [r for r in info.rungs.values() if r.held_out] or [rungs[-1]]
-    final = ladder.finalist_seeds * (baselines + min(ladder.finalists, proposals))
-    seconds += extra * rungs[-1].estimated_seconds + final * held_out[-1].estimated_seconds
+    seconds = sum(part.seconds for part in parts)
     lines.append(
-        f"Trainings: at most about {trainings + extra + final} ({final} of them the final), {seconds:.0f} s of training, "
+        f"Trainings: at most about {sum(part.trainings for part in parts)}, {seconds:.0f} s of training, "
         f"about {seconds / population.workers / 60:.1f} minutes on {population.workers} workers."
     )
+    lines.append(what_can_be_seen(info, population.ladder))
     tokens, usd = proposer.worst_case(request)
     priced = f", {proposals * usd:.2f} USD" if usd else ""
     lines.append(

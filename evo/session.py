@@ -21,6 +21,7 @@ from evo.budget import InFlight, reached
 from evo.config import Config
 from evo.identities import Identities
 from evo.loop import FINISHED, Campaign, CampaignStopped
+from evo.outlook import what_can_be_seen
 from evo.population import SESSION_STARTED, Population
 from evo.progress import progress
 from evo.propose import Proposer, make_proposer
@@ -53,6 +54,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             if resumed:
                 _resume(archive, reader, config, say)
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
+            say(what_can_be_seen(info, population.ladder))
             archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
             reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer)))
             say(f"Search ended: {reason}.")
@@ -91,7 +93,7 @@ async def _campaign(
         workers = await stack.enter_async_context(pool)
         await stack.enter_async_context(proposer)
         show = stack.enter_context(progress(Console()))
-        identities = Identities.of(reader)
+        identities = Identities.of(reader, vetter.same_loss)
         campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers, show)
         return await campaign.run()
 

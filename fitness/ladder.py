@@ -1,10 +1,18 @@
 """Who earns how much training: a pure function from the results so far to the trainings that are due.
 
-Three rules, from cheap to dear. *Screen*: every new loss is trained once at the cheapest rung, the baselines at every rung.
-*Race*: at each rung the upper part of those measured there climbs to the next, and at the dearest search rung the leaders
-earn further seeds (asynchronous successive halving, Li et al. 2020). *Final*: once no more proposals come, the leaders and
-the baselines are measured on fresh seeds, at the held-out rung where the task has one. The race decides who is looked at
-again; it infers nothing. Claims rest on the final alone, since its seeds chose nobody.
+The sandbox's numeric tests are the ground floor: what cannot train never gets here. Then a loss climbs *stages*, each of
+which costs more than the one before: every search rung with one seed, cheapest first, and the dearest with more and more
+seeds. To climb on, a loss must pass two tests at a stage. It must be in the upper part of those that have completed it
+(asynchronous successive halving, Li et al. 2020, with seeds as the last resource). And it must have a hope of being the
+best: what the next stage said of losses that have completed both is extrapolated to it by a straight line, with some
+residual deviations to its favour. So a stage that foretells the next one well lets few climb, and one that does not lets
+the upper part. All that complete a stage were measured on the same seeds, so what is compared is paired. A loss whose
+training failed at any stage is out. Nothing waits for others: the rule is asked after every result, and an early loss may
+climb that a later one would have kept down.
+
+Baselines are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
+Claims rest on the *final* alone: the leaders and the baselines on fresh seeds, which chose nobody, at the held-out rung
+where the task has one. There the yardstick is trained with other betas too, so that no loss wins by its scale alone.
 """
 
 from __future__ import annotations
@@ -12,52 +20,70 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, linear_regression
 
 from fitness.task import TaskInfo
 
 Results = Mapping[tuple[str, int], float | None]
 """Fitness by (rung, seed); None for a training that failed."""
 
+FORESEEN_FROM = 6
+"""Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One loss in the race. Baselines run every rung and the final, whatever their fitness."""
+    """One loss in the race. Baselines run every stage and the final, whatever their fitness."""
 
     candidate_id: int
     baseline: bool
     results: Results = field(default_factory=dict)
+    """With the task's own beta."""
+    yardstick: bool = False
+    """The baseline that claims are made against."""
+    tuned: frozenset[tuple[str, int, float]] = frozenset()
+    """What was trained with another beta: (rung, seed, beta). The race does not look at it."""
 
-    def mean(self, rung: str, seeds: Sequence[int]) -> float | None:
-        """Mean fitness at a rung over those of `seeds` that are scored, or None; a failed one makes it None too."""
-        values = [self.results[rung, s] for s in seeds if (rung, s) in self.results]
-        scored = [v for v in values if v is not None]
-        return fmean(scored) if scored and len(scored) == len(values) else None
+    @property
+    def failed(self) -> bool:
+        """Whether any training of it failed."""
+        return None in self.results.values()
+
+    def mean(self, stage: Stage) -> float | None:
+        """Mean fitness over the stage's seeds; None before all of them are scored."""
+        values = [self.results.get((stage.rung, seed)) for seed in stage.seeds]
+        scored = [value for value in values if value is not None]
+        return fmean(scored) if len(scored) == len(values) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How generous the race is."""
 
-    keep: float = 0.5
+    keep: float = 0.4
     """Fraction of those measured at a rung that climbs to the next."""
+    optimism: float = 2.0
+    """Residual deviations by which a loss may be foreseen to stay behind the best of the next stage and still climb."""
     contenders: int = 6
-    """Leaders that earn further seeds at the dearest search rung."""
+    """Leaders of the dearest search rung that earn a second seed; of them the same fraction further ones, and so on."""
     contender_seeds: int = 3
     """Seeds that a contender may earn."""
     finalists: int = 3
     """Leaders measured in the final, beside the baselines."""
     finalist_seeds: int = 4
     """Fresh seeds of the final."""
+    yardstick_betas: tuple[float, ...] = (0.5, 2.0)
+    """Multiples of the task's beta at which the final trains the yardstick too; the best of its arms stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training that is due: a candidate, at a rung, with a seed."""
+    """One training that is due: a candidate, at a rung, with a seed. `beta` None is the task's own."""
 
     candidate_id: int
     rung: str
     seed: int
+    beta: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,51 +94,154 @@ class Seeds:
     final: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A rung and the seeds on which everybody who climbs that far is measured."""
+
+    rung: str
+    seeds: tuple[int, ...]
+    places: int | None
+    """How many of those that completed it may climb on at most; None: no more than the settings' fraction of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a part of a run costs, before it is started."""
+
+    part: str
+    rung: str
+    trainings: int
+    seconds_each: float
+
+    @property
+    def seconds(self) -> float:
+        """Of training, on one worker."""
+        return self.trainings * self.seconds_each
+
+
+def stages(info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Stage, ...]:
+    """The way up, cheapest first. Seeds double from stage to stage, as far as a contender may earn them."""
+    rungs = [Stage(rung.name, seeds.search[:1], None) for rung in info.search_rungs]
+    places, earned = settings.contenders, 1
+    while earned < min(settings.contender_seeds, len(seeds.search)) and places > 0:
+        earned = min(2 * earned, settings.contender_seeds, len(seeds.search))
+        rungs[-1] = Stage(rungs[-1].rung, rungs[-1].seeds, places)
+        rungs.append(Stage(rungs[-1].rung, seeds.search[:earned], None))
+        places = max(min(places, settings.finalists), math.ceil(settings.keep * places))
+    return tuple(rungs)
+
+
 def screening(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Job, ...]:
-    """Trainings due while the search goes on, in order of urgency, those that have a result left out."""
-    rungs = [r.name for r in info.search_rungs]
-    first = seeds.search[:1]
-    jobs = []
-    for entry in entries:
-        reached = 1 + sum(_climbs(entry, entries, rung, settings, first) for rung in rungs[:-1])
-        for rung in rungs if entry.baseline else rungs[:reached]:
-            jobs.append(Job(entry.candidate_id, rung, seeds.search[0]))
-    top = rungs[-1]
-    earned = seeds.search[: settings.contender_seeds]
-    for entry in _leaders(entries, top, seeds.search, settings.contenders):
-        jobs += [Job(entry.candidate_id, top, s) for s in earned]
-    jobs += [Job(e.candidate_id, top, s) for e in entries if e.baseline for s in earned]
-    return _open(jobs, entries)
+    """Trainings due while the search goes on, those of the highest stage first; what has a result is left out."""
+    alive = [e for e in entries if not e.failed]
+    baselines = [e for e in entries if e.baseline]
+    way = stages(info, settings, seeds)
+    due, climbing = [], alive
+    for stage, following in zip(way, [*way[1:], None], strict=True):
+        due.append([Job(e.candidate_id, stage.rung, s) for e in (*baselines, *climbing) for s in stage.seeds])
+        climbing = _upper_part(alive, stage, settings)
+        if following is not None:
+            climbing = _hopeful(climbing, alive, stage, following, settings.optimism)
+    return _open([job for jobs in reversed(due) for job in jobs], entries)
 
 
 def final(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Job, ...]:
-    """Trainings due once the search is over: leaders and baselines on fresh seeds."""
-    top = info.search_rungs[-1].name
-    held_out = [r.name for r in info.rungs.values() if r.held_out]
-    rung = held_out[-1] if held_out else top
-    chosen = [
-        *(e for e in entries if e.baseline),
-        *(e for e in _leaders(entries, top, seeds.search, settings.finalists)),
+    """Trainings due once the search is over: leaders, baselines and the yardstick's other betas, on fresh seeds."""
+    rung = final_rung(info)
+    chosen = [*(e for e in entries if e.baseline), *leaders(entries, info, settings, seeds)[: settings.finalists]]
+    arms = [(e, None) for e in chosen] + [
+        (e, beta) for e in chosen if e.yardstick for beta in yardstick_betas(info, settings)
     ]
     fresh = seeds.final[: settings.finalist_seeds]
-    return _open([Job(e.candidate_id, rung, s) for s in fresh for e in chosen], entries)
+    return _open([Job(e.candidate_id, rung, s, beta) for s in fresh for e, beta in arms], entries)
 
 
-def _climbs(entry: Entry, entries: Sequence[Entry], rung: str, settings: Settings, seeds: Sequence[int]) -> bool:
-    own = entry.mean(rung, seeds)
-    if own is None:
-        return False
-    measured = sorted((m for e in entries if (m := e.mean(rung, seeds)) is not None), reverse=True)
-    places = max(1, math.ceil(settings.keep * len(measured)))
-    return own >= measured[places - 1]
+def final_rung(info: TaskInfo) -> str:
+    """Where the final is measured: the held-out rung, or without one the dearest."""
+    held_out = [rung.name for rung in info.rungs.values() if rung.held_out]
+    return held_out[-1] if held_out else info.search_rungs[-1].name
 
 
-def _leaders(entries: Sequence[Entry], rung: str, seeds: Sequence[int], count: int) -> list[Entry]:
-    ranked = [(m, e) for e in entries if not e.baseline and (m := e.mean(rung, seeds)) is not None]
-    ranked.sort(key=lambda pair: (-pair[0], pair[1].candidate_id))
-    return [e for _, e in ranked[:count]]
+def yardstick_betas(info: TaskInfo, settings: Settings) -> tuple[float, ...]:
+    """The betas beside the task's own with which the final trains the yardstick; none for a contract without beta."""
+    if info.beta is None:
+        return ()
+    return tuple(round(info.beta * factor, 12) for factor in settings.yardstick_betas if factor != 1.0)
+
+
+def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> list[Entry]:
+    """All proposals that completed a stage, best first: by the stage that they reached, then by their mean there.
+
+    Not by the mean alone: with one lucky seed a loss is above those whose luck has evened out.
+    """
+    ranked = []
+    for entry in entries:
+        means = [entry.mean(stage) for stage in stages(info, settings, seeds)]
+        reached = next((number for number, mean in reversed(list(enumerate(means))) if mean is not None), None)
+        if not entry.baseline and not entry.failed and reached is not None:
+            ranked.append((-reached, -(means[reached] or 0.0), entry.candidate_id, entry))
+    return [entry for *_, entry in sorted(ranked, key=lambda row: row[:3])]
+
+
+def plan(info: TaskInfo, settings: Settings, baselines: int, proposals: int) -> tuple[Planned, ...]:
+    """What a run with so many losses costs if every proposal is new and trains: each stage, then the final.
+
+    About, since an early loss may climb that a later one would have kept down.
+    """
+    seeds = Seeds(tuple(range(settings.contender_seeds)), tuple(range(settings.finalist_seeds)))
+    planned, climbing, before = [], proposals, Stage("", (), None)
+    for stage in stages(info, settings, seeds):
+        further = len(stage.seeds) - (len(before.seeds) if before.rung == stage.rung else 0)
+        part = "search" if further == len(stage.seeds) else f"search, {len(stage.seeds)} seeds"
+        seconds = info.rung(stage.rung).estimated_seconds
+        planned.append(Planned(part, stage.rung, further * (baselines + climbing), seconds))
+        bar = baselines if stage.places is None else 0
+        climbing = min(climbing, _places(stage, bar + climbing, settings))
+        before = stage
+    arms = baselines + min(settings.finalists, proposals) + len(yardstick_betas(info, settings))
+    rung = info.rung(final_rung(info))
+    planned.append(Planned("final", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds))
+    return tuple(planned)
+
+
+def _upper_part(entries: Sequence[Entry], stage: Stage, settings: Settings) -> list[Entry]:
+    """Those of a stage who are good enough to climb on, best first.
+
+    From rung to rung baselines count as the bar to pass; the places of contenders are the proposals' alone.
+    """
+    rated = [(mean, e) for e in entries if (mean := e.mean(stage)) is not None]
+    if stage.places is not None:
+        rated = [(mean, e) for mean, e in rated if not e.baseline]
+    rated.sort(key=lambda pair: (-pair[0], pair[1].candidate_id))
+    return [e for _, e in rated[: _places(stage, len(rated), settings)]]
+
+
+def _hopeful(
+    climbing: Sequence[Entry], measured: Sequence[Entry], stage: Stage, following: Stage, optimism: float
+) -> list[Entry]:
+    """Those whose foreseen mean at the following stage, with `optimism` deviations more, reaches the best proposal there."""
+    both = [
+        (e, here, there)
+        for e in measured
+        if (here := e.mean(stage)) is not None and (there := e.mean(following)) is not None
+    ]
+    proposals = [there for e, _, there in both if not e.baseline]
+    if len(both) < FORESEEN_FROM or not proposals or len({here for _, here, _ in both}) < 2:
+        return list(climbing)
+    slope, _ = linear_regression([here for _, here, _ in both], [there for *_, there in both])
+    slope = max(0.0, slope)
+    level = fmean(there - slope * here for _, here, there in both)
+    residual = math.sqrt(math.fsum((there - slope * here - level) ** 2 for _, here, there in both) / (len(both) - 2))
+    bar = max(proposals) - level - optimism * residual
+    return [e for e in climbing if slope * (e.mean(stage) or 0.0) >= bar]
+
+
+def _places(stage: Stage, measured: int, settings: Settings) -> int:
+    part = math.floor(settings.keep * measured)
+    return part if stage.places is None else min(part, stage.places)
 
 
 def _open(jobs: Sequence[Job], entries: Sequence[Entry]) -> tuple[Job, ...]:
-    done = {e.candidate_id: e.results for e in entries}
-    return tuple(dict.fromkeys(j for j in jobs if (j.rung, j.seed) not in done[j.candidate_id]))
+    done = {Job(e.candidate_id, rung, seed) for e in entries for rung, seed in e.results}
+    done |= {Job(e.candidate_id, rung, seed, beta) for e in entries for rung, seed, beta in e.tuned}
+    return tuple(dict.fromkeys(job for job in jobs if job not in done))

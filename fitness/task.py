@@ -76,6 +76,10 @@ class TaskInfo:
     rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
     identity: Mapping[str, Any] = field(default_factory=dict)  # what fixes the fitness: resolved options, data version
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
+    beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
+    deviation: float | None = (
+        None  # over seeds, of the difference of two good losses in the final; measured, or unknown
+    )
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:
