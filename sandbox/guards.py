@@ -35,6 +35,7 @@ _BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
         "BitXor": ("logical_xor", operator.xor),
     }
 )
+_UNARY: Mapping[str, Callable[[Any], Any]] = {"UAdd": operator.pos, "USub": operator.neg, "Invert": operator.invert}
 _COMPARE: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
         "Lt": ("lt", operator.lt),
@@ -118,7 +119,7 @@ class Guards:
             raise Refusal("SBX205")
         if not is_number(a):
             raise Refusal("SBX205")
-        return {"UAdd": operator.pos, "USub": operator.neg, "Invert": operator.invert}[name](a)
+        return _UNARY[name](a)
 
     def compare(self, names: str, *values: Any) -> Any:
         self.step()

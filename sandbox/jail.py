@@ -32,17 +32,18 @@ LAYERS: Final = (
     "landlock",
     "landlock-signals",
     "no-processes-limit",
+    "no-descriptors-limit",
     "cpu-limit",
     "memory-limit",
     "wall-clock",
 )
-"""What can be in force. `landlock` denies opening and executing files (ABI 1), `landlock-signals` signals to others (ABI 6),
-`no-processes-limit` is RLIMIT_NPROC = 0 where it binds, which it does not for root."""
+"""What can be in force. `landlock` denies opening and executing files (ABI 1), `landlock-signals` signals to others (ABI 6).
+`no-processes-limit` is RLIMIT_NPROC = 0 and `no-descriptors-limit` RLIMIT_NOFILE = 0, which count where they bind: not for root."""
 
 _SUPPLIERS: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
     {
         "files": (frozenset({"seccomp"}), frozenset({"landlock"})),
-        "network": (frozenset({"seccomp"}),),
+        "network": (frozenset({"seccomp"}), frozenset({"no-descriptors-limit"})),
         "processes": (frozenset({"seccomp"}), frozenset({"landlock", "no-processes-limit"})),
         "signals": (frozenset({"seccomp"}), frozenset({"landlock-signals"})),
         "time": (frozenset({"cpu-limit"}), frozenset({"wall-clock"})),
@@ -85,9 +86,13 @@ def decode_layers(mask: int) -> tuple[str, ...]:
 
 
 class Jail:
-    """Prepared in the zygote, so that the child has only system calls to make. `enter` cannot be undone."""
+    """Prepared in the zygote, so that the child has only system calls to make. `enter` cannot be undone.
 
-    def __init__(self) -> None:
+    `without` leaves layers out, as if the machine did not have them: for tests, and to see what the others hold.
+    """
+
+    def __init__(self, without: frozenset[str] = frozenset()) -> None:
+        self._without = without
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._machine = MACHINES.get(os.uname().machine) if sys.platform == "linux" else None
         self._landlock_abi = self._detect_landlock()
@@ -100,11 +105,12 @@ class Jail:
             "landlock": self._landlock_abi >= 1,
             "landlock-signals": self._landlock_abi >= 6,
             "no-processes-limit": linux,
+            "no-descriptors-limit": True,
             "cpu-limit": True,
             "memory-limit": linux,
             "wall-clock": True,
         }
-        return tuple(name for name in LAYERS if offered[name])
+        return tuple(name for name in LAYERS if offered[name] and name not in self._without)
 
     def enter(self, answer: int, parent: int, *, kill_with_parent: bool = True) -> tuple[str, ...]:
         """Give up everything but memory, the processor and the descriptor `answer`. Gives the layers in force.
@@ -142,8 +148,7 @@ class Jail:
         except OSError:
             return
 
-    @staticmethod
-    def _limit() -> list[str]:
+    def _limit(self) -> list[str]:
         import resource
 
         def limit(name: str, soft: int, hard: int) -> bool:
@@ -155,14 +160,15 @@ class Jail:
 
         limit("RLIMIT_CORE", 0, 0)
         limit("RLIMIT_FSIZE", 0, 0)
-        limit("RLIMIT_NOFILE", 0, 0)
         layers = []
-        if limit("RLIMIT_CPU", CPU_SECONDS, CPU_SECONDS + 1):
+        if "cpu-limit" not in self._without and limit("RLIMIT_CPU", CPU_SECONDS, CPU_SECONDS + 1):
             layers.append("cpu-limit")
-        if sys.platform == "linux" and limit("RLIMIT_AS", MEMORY_BYTES, MEMORY_BYTES):
+        memory = sys.platform == "linux" and "memory-limit" not in self._without
+        if memory and limit("RLIMIT_AS", MEMORY_BYTES, MEMORY_BYTES):
             layers.append("memory-limit")
-        if limit("RLIMIT_NPROC", 0, 0) and os.geteuid() != 0:
-            layers.append("no-processes-limit")
+        for layer, name in (("no-processes-limit", "RLIMIT_NPROC"), ("no-descriptors-limit", "RLIMIT_NOFILE")):
+            if layer not in self._without and limit(name, 0, 0) and os.geteuid() != 0:
+                layers.append(layer)
         return layers
 
     def _detect_landlock(self) -> int:
@@ -174,8 +180,10 @@ class Jail:
     def _restrict_files(self) -> list[str]:
         """Landlock with an empty ruleset: every handled right is denied everywhere."""
         abi = self._landlock_abi
-        if abi < 1 or self._libc is None or self._machine is None:
+        if abi < 1 or self._libc is None or self._machine is None or "landlock" in self._without:
             return []
+        if "landlock-signals" in self._without:
+            abi = min(abi, 5)
         files = (1 << (13 + (abi >= 2) + (abi >= 3) + (abi >= 5))) - 1
         ports, scopes = (3 if abi >= 4 else 0), (3 if abi >= 6 else 0)
         rules = struct.pack("=QQQ", files, ports, scopes)[: 8 if abi < 4 else 16 if abi < 6 else 24]
@@ -192,7 +200,7 @@ class Jail:
         return ["landlock", "landlock-signals"] if abi >= 6 else ["landlock"]
 
     def _filter_calls(self, answer: int) -> list[str]:
-        if self._libc is None or self._machine is None:
+        if self._libc is None or self._machine is None or "seccomp" in self._without:
             return []
         program = filter_program(os.uname().machine, answer)
         code = ctypes.create_string_buffer(program, len(program))

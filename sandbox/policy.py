@@ -112,8 +112,8 @@ _LEAVES = (
 )
 _SWITCHES = (
     "no_grad enable_grad inference_mode set_grad_enabled autograd backward requires_grad retain_grad register_hook "
-    "is_leaf grad_fn autocast amp set_default_dtype set_default_device set_default_tensor_type set_num_threads use_deterministic_algorithms "
-    "compile jit vmap func"
+    "is_leaf grad_fn autocast amp set_default_dtype set_default_device set_default_tensor_type set_num_threads "
+    "use_deterministic_algorithms compile jit vmap func"
 )
 _FORMATS = "format format_map join replace split strip lower upper encode decode startswith endswith"
 

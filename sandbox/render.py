@@ -12,6 +12,7 @@ import unicodedata
 from sandbox import exposed, policy
 from sandbox.contract import Contract
 from sandbox.graph import GraphError
+from sandbox.jail import GUARANTEES
 from sandbox.refusal import Complaint, Spot
 from sandbox.rules import RULES
 from sandbox.source_text import split_lines
@@ -27,6 +28,8 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
     if rule is None or rule.severity is not Severity.REFUSE or complaint.code.startswith("SBX3"):
         return plain(_UNKNOWN)
     line, column, excerpt = located(source, complaint.spot)
+    if complaint.code == "SBX244" and complaint.numbers and 0 <= complaint.numbers[0] < len(GUARANTEES):
+        excerpt = GUARANTEES[complaint.numbers[0]]
     message = _filled(rule.message or rule.title, excerpt, complaint.numbers)
     remedy = rule.remedy
     if complaint.call is not None and complaint.call < len(exposed.CALLS):

@@ -77,7 +77,8 @@ def _parse(source: str) -> ast.Module:
 
 
 def _check_size(tree: ast.Module) -> None:
-    count, stack = 0, [(tree, 0)]
+    count = 0
+    stack: list[tuple[ast.AST, int]] = [(tree, 0)]
     while stack:
         node, depth = stack.pop()
         count += 1

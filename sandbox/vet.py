@@ -32,9 +32,13 @@ NOT_NEEDED = "not-needed"
 
 
 class Vetter:
-    """Vets candidates with one zygote, which starts with the first source. Thread-safe. Close it, or use it in a `with`."""
+    """Vets candidates with one zygote, which starts with the first source. Thread-safe. Close it, or use it in a `with`.
 
-    def __init__(self) -> None:
+    `without` names layers of the jail to leave out, as if this machine did not have them.
+    """
+
+    def __init__(self, *, without: Iterable[str] = ()) -> None:
+        self._without = tuple(without)
         self._zygote: Zygote | None = None
         self._lock = threading.Lock()
 
@@ -49,9 +53,9 @@ class Vetter:
         if self._zygote is not None:
             self._zygote.stop()
 
-    def start(self) -> None:
-        """Start the zygote now, so that the first candidate does not wait for it. Raises SandboxUnavailable."""
-        self._running().trace(b"pass", contract_named("preference"))
+    def launch(self) -> None:
+        """Start the zygote now, without waiting for it, so that the first candidate waits less. Raises SandboxUnavailable."""
+        self._running().launch()
 
     def vet(
         self,
@@ -100,7 +104,7 @@ class Vetter:
 
         with self._lock:
             if self._zygote is None:
-                self._zygote = Zygote()
+                self._zygote = Zygote(self._without)
             return self._zygote
 
 

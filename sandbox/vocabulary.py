@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sandbox import exposed, policy
 from sandbox.contract import Contract
@@ -257,7 +258,7 @@ def _first_line(node: ast.AST) -> Spot:
     return spot if spot.end_line == spot.line else Spot(spot.line, spot.column, spot.line, 10**6)
 
 
-_SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, ast.AST], None]] = {  # type: ignore[assignment]
+_SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.FunctionDef: Vocabulary._function,
     ast.Lambda: Vocabulary._lambda,
     ast.AnnAssign: Vocabulary._annotated,

@@ -47,9 +47,14 @@ class Reply:
 
 
 class Zygote:
-    """A running zygote. Thread-safe; one candidate at a time. Starts itself when first asked, and again after it died."""
+    """A running zygote. Thread-safe; one candidate at a time. Starts itself when first asked, and again after it died.
 
-    def __init__(self) -> None:
+    `without` names layers of the jail to leave out, as if this machine did not have them.
+    """
+
+    def __init__(self, without: Iterable[str] = ()) -> None:
+        self._without = tuple(without)
+        self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._owner = os.getpid()
@@ -84,20 +89,36 @@ class Zygote:
 
     def stop(self) -> None:
         """End the zygote and with it a child that may be running."""
-        process, self._process = self._process, None
+        process, self._process, self._ready = self._process, None, False
         if process is None or self._owner != os.getpid():
             return
         process.kill()
         process.wait()
         _close(process)
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> None:
+        """Start the interpreter, without waiting until it is ready."""
+        with self._lock:
+            self._launched()
+
+    def _launched(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         if self._process is not None:
             _close(self._process)
-        self._process = _start()
+        self._process, self._ready = _start(self._without), False
         return self._process
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        process = self._launched()
+        if not self._ready:
+            try:
+                _await(process)
+            except SandboxUnavailable:
+                self._process = None
+                raise
+            self._ready = True
+        return process
 
     def _ask(self, process: subprocess.Popen[bytes], request: bytes) -> Reply:
         assert process.stdin is not None and process.stdout is not None
@@ -139,8 +160,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-def _start() -> subprocess.Popen[bytes]:
-    """A zygote that has said it is ready. Raises SandboxUnavailable."""
+def _start(without: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    """A zygote that is starting. Raises SandboxUnavailable."""
     restricted = importlib.util.find_spec("RestrictedPython")
     if restricted is None or not restricted.submodule_search_locations:
         raise SandboxUnavailable(
@@ -148,8 +169,9 @@ def _start() -> subprocess.Popen[bytes]:
         )
     here = Path(__file__).resolve().parent
     environment = {k: os.environ[k] for k in ("LD_LIBRARY_PATH",) if k in os.environ}  # where libpython may be
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(here / "zygote_main.py"), str(here), restricted.submodule_search_locations[0]],
+    program = [sys.executable, "-I", "-S", str(here / "zygote_main.py")]
+    return subprocess.Popen(
+        [*program, str(here), restricted.submodule_search_locations[0], *without],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -158,6 +180,10 @@ def _start() -> subprocess.Popen[bytes]:
         start_new_session=True,
         bufsize=0,
     )
+
+
+def _await(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a zygote says that it is ready. Raises SandboxUnavailable."""
     assert process.stdout is not None and process.stderr is not None
     try:
         ready = _read(process.stdout.fileno(), len(READY), time.monotonic() + _START_SECONDS)
@@ -169,7 +195,6 @@ def _start() -> subprocess.Popen[bytes]:
         process.wait()
         _close(process)
         raise SandboxUnavailable(f"the isolated interpreter did not start: {said[-1] if said else 'no message'}")
-    return process
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,6 @@
 """The zygote's own program: a fresh, isolated interpreter that forks one jailed child per candidate. Run by path, never imported.
 
-    python -I -S zygote_main.py SANDBOX_DIRECTORY RESTRICTEDPYTHON_DIRECTORY
+    python -I -S zygote_main.py SANDBOX_DIRECTORY RESTRICTEDPYTHON_DIRECTORY [LAYER_TO_LEAVE_OUT...]
 
 The two packages are entered by their directories: nothing is searched for on sys.path, so no module that lies beside a vetted
 file, in the current directory or in site-packages can take the place of one of ours. Requests come on descriptor 0, replies go
@@ -45,7 +45,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     contracts = tuple(CONTRACTS.values())
-    jail = Jail()
+    jail = Jail(frozenset(sys.argv[3:]))
     for contract in contracts:
         trace(_warm_up(contract), contract)
         trace("é = f'{'", contract)

@@ -74,4 +74,4 @@ def axes(value: Any) -> Any:
 
 def cast(r: Recorder, x: SymTensor, name: str) -> SymTensor:
     """x in another type; x itself where it has that type already."""
-    return x if x.type.dtype == name else r.add("cast", (x,), {"to": name})  # type: ignore[no-any-return]
+    return x if x.type.dtype == name else r.add("cast", (x,), {"to": name})

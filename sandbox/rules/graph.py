@@ -12,7 +12,8 @@ TRACE_RULES: tuple[Rule, ...] = (
         "SBX201",
         "branch on a value that is not known",
         "The loss runs once, on symbols: an `if` on a tensor, on beta or on the batch size would decide once for all batches.",
-        "Use torch.where(condition, a, b) for tensors, torch.maximum and torch.minimum for extremes; remove the branch on beta or sizes.",
+        "Use torch.where(condition, a, b) for tensors, torch.maximum and torch.minimum for extremes; "
+        "remove the branch on beta or sizes.",
         example("if rho.mean() > 0:\n    return rho\n" + _DPO),
         example("return torch.where(rho > 0, -F.logsigmoid(beta * rho), 0.7 - 0.5 * beta * rho)"),
         message="{text} decides on a value that is not known before training",
@@ -95,7 +96,8 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX226",
         "index that is not supported",
-        "Tensors take constant ints, slices that leave out at most one item of the batch, None and `...`; lists take constant ints.",
+        "Tensors take constant ints, slices that leave out at most one item of the batch, None and `...`; "
+        "lists take constant ints.",
         "Index with constants in range; use torch.gather, unsqueeze and reshape for the rest.",
         example(f"y = [1.0][3]\n{_DPO}"),
         message="the index in {text} is out of range or not supported",
@@ -246,12 +248,13 @@ TRACE_RULES: tuple[Rule, ...] = (
         "This machine does not supply one of the jail's guarantees, so source is not read on it. Graphs are: they need no jail.",
         "Run on Linux with seccomp and Landlock, or accept the risk with --accept-missing GUARANTEE.",
         "",
-        message="no layer of the jail supplies a guarantee that is needed to read source",
+        message="this machine does not supply the guarantee {text}, which reading source needs",
     ),
     refuse(
         "SBX245",
         "forbidden system call",
-        "The process that traced the candidate tried to start a process, reach the network or signal another process, and was ended.",
+        "The process that traced the candidate tried to start a process, reach the network or signal another process, "
+        "and was ended.",
         "Write a plain arithmetic loss.",
         "",
         message="the process that traced the candidate tried a forbidden system call",

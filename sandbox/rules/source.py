@@ -293,7 +293,8 @@ SOURCE_RULES = (
         "SBX133",
         "value taken out of the computation",
         "Values leave torch for Python, files or memory: gradients stop there, and the loss would depend on how it is run.",
-        "Stay with tensors: keep x.mean() as a tensor instead of float(x.mean()) or x.mean().item(); use .detach() to stop gradients.",
+        "Stay with tensors: keep x.mean() as a tensor instead of float(x.mean()) or x.mean().item(); "
+        "use .detach() to stop gradients.",
         example("return -F.logsigmoid(beta * rho) * rho.mean().item()"),
         example("return -F.logsigmoid(beta * rho) * torch.sigmoid(rho.mean().detach())"),
         message="{text} takes values out of the computation",
