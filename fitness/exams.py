@@ -9,7 +9,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from fitness.answers import Answers, Trained, divergence, policy_answers, reference_answers
 from fitness.data_sources import bad_data, loading
@@ -29,8 +29,11 @@ class Exam(Protocol):
     def size(self) -> int:
         """How many test pairs are drawn for it."""
 
+    def check(self, state: PartialState) -> None:
+        """Find out in little time whether everything is there. Raises EvaluationFailed("bad_data")."""
+
     def prepare(self, state: PartialState) -> None:
-        """Load, and check that everything is there. Raises EvaluationFailed."""
+        """Load what takes long."""
 
     def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
         """Fitness and further metrics of a policy whose metrics on the test pairs are `pairs`; the same on every rank."""
@@ -76,6 +79,9 @@ class PairExam:
     def size(self) -> int:
         return self.options.pairs
 
+    def check(self, state: PartialState) -> None:
+        """The data are checked where they are loaded."""
+
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
 
@@ -110,6 +116,20 @@ class RewardExam:
     def size(self) -> int:
         return self.options.prompts
 
+    def check(self, state: PartialState) -> None:
+        name, label = self.options.model, self.options.label
+        with loading("reward model", name):
+            config = AutoConfig.from_pretrained(name, revision=self.options.revision, trust_remote_code=False)
+        outputs = config.num_labels
+        if outputs > 1 and label is None:
+            labels = ", ".join(f"{number} ({text})" for number, text in config.id2label.items())
+            raise bad_data(f"the reward model {name!r} has {outputs} classes", f"set label to one of {labels}")
+        if label is not None and label >= outputs:
+            raise bad_data(
+                f"the reward model {name!r} has no class {label}",
+                f"set label below {outputs}, or leave it out for a single output",
+            )
+
     def prepare(self, state: PartialState) -> None:
         name = self.options.model
         with loading("reward model", name):
@@ -122,13 +142,6 @@ class RewardExam:
                 dtype=torch.bfloat16 if state.device.type == "cuda" else torch.float32,
                 trust_remote_code=False,
             )
-        outputs = model.config.num_labels
-        label = self.options.label
-        if outputs > 1 and label is None:
-            labels = ", ".join(f"{number} ({text})" for number, text in model.config.id2label.items())
-            raise bad_data(f"the reward model {name!r} has {outputs} classes", f"set label to one of {labels}")
-        if label is not None and label >= max(outputs, 2):
-            raise bad_data(f"the reward model {name!r} has no class {label}", f"set label below {outputs}")
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         model.config.pad_token_id = self.tokenizer.pad_token_id
@@ -185,9 +198,12 @@ class JudgeExam:
     def size(self) -> int:
         return self.options.prompts
 
-    def prepare(self, state: PartialState) -> None:
+    def check(self, state: PartialState) -> None:
         if state.is_main_process:
             self._judge.check()
+
+    def prepare(self, state: PartialState) -> None:
+        """Nothing to load."""
 
     def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)

@@ -112,8 +112,15 @@ class Policies:
         )
 
     def take_back(self, trained: Any) -> None:
-        """Remove the adapter from the base model after training; a fully trained policy is simply let go."""
-        if self.options.lora is not None:
+        """Remove the adapter from the base model after training; a fully trained policy is simply let go.
+
+        None stands for a trainer that failed to come about: then nobody knows how far its adapter is on.
+        """
+        if self.options.lora is None:
+            return
+        if trained is None:
+            self.pristine = self._load()
+        else:
             self.pristine = trained.unload()
             unwrap_forward(self.pristine)
             # peft leaves its mark, and warns about it when the next adapter comes.

@@ -42,7 +42,7 @@ class Lab:
     """Holds model, data and evaluators; scores one loss after the other. Every rank of a launch group has one."""
 
     def __init__(self, options: Options) -> None:
-        """Cheap checks first, then the evaluators (is the judge there?), then what takes long."""
+        """Cheap checks first (is the judge there?), then data and models, then what takes long."""
         self.options = options
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
@@ -53,10 +53,12 @@ class Lab:
         final = options.held_out_evaluation
         self.exams["held_out"] = make_exam(final) if final else self.exams["search"]
         for exam in set(self.exams.values()):
-            exam.prepare(self.state)
+            exam.check(self.state)
         pairs = load_pairs(options)
         self.tokenizer = load_tokenizer(options, conversational=pairs.conversational)
         self.policies = Policies(options)
+        for exam in set(self.exams.values()):
+            exam.prepare(self.state)
         with _memory_errors():
             arguments = self._arguments(tempfile.gettempdir(), steps=1, seed=0, beta=options.beta)
             self.data = cached_pairs(options, pairs, self.policies, self.tokenizer, arguments)
@@ -85,8 +87,7 @@ class Lab:
                 metrics |= more
                 tokens = int(trainer.state.num_input_tokens_seen)
         finally:
-            if trainer is not None:
-                self.policies.take_back(trainer.model)
+            self.policies.take_back(trainer.model if trainer is not None else None)
             trainer = None
             self._release()
         return SeedResult(

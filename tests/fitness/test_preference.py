@@ -344,6 +344,25 @@ def test_a_reward_model_scores_sampled_answers_less_their_divergence(lora, optio
     assert again.metrics == trained.metrics
 
 
+def test_a_classifier_rewards_by_the_class_that_is_named(options, shared):
+    folder = shared / "classifier"
+    save_tokenizer(folder)
+    LlamaForSequenceClassification(tiny_config(num_labels=3)).save_pretrained(folder)
+    evaluation = {"by": "reward_model", "model": str(folder), "prompts": 4, "max_new_tokens": 4}
+    assert "set label to one of 0 (LABEL_0)" in refused(options(evaluation=evaluation, model="/nowhere"))
+    assert "below 3" in refused(options(evaluation=evaluation | {"label": 3}))
+    task = prepared(options(evaluation=evaluation | {"label": 2}))
+    assert task.score_seed(graph("dpo"), "short", 0).metrics["reward"] < 0  # a log-probability
+
+
+def test_an_adapter_that_did_not_come_about_leaves_a_sound_base_model(options):
+    task = prepared(options(lora={"r": 4}, batch_size=1))
+    before = task.score_seed(graph("dpo"), "short", 0)
+    with pytest.raises(EvaluationFailed, match="undefined below 2 pairs"):
+        task.score_seed(graph("dbaql"), "short", 0)
+    assert task.score_seed(graph("dpo"), "short", 0).metrics == before.metrics
+
+
 def test_an_untrained_policy_answers_as_the_reference_does(options, reward_model):
     evaluation = {"by": "reward_model", "model": reward_model, "prompts": 12, "max_new_tokens": 8}
     task = prepared(options(evaluation=evaluation, learning_rate=1e-12))
