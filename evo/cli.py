@@ -25,12 +25,16 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from analysis.errors import AnalysisError
+        from evo.llm_errors import LLMError
         from fitness.task import TaskError
 
         try:
             return function(*args, **kwargs)
-        except (ConfigError, RunDirError, TaskError) as error:
+        except (ConfigError, RunDirError, TaskError, LLMError) as error:
             _fail(error, WRONG_USE)
+        except AnalysisError as error:
+            _fail(error, FAILURE)
         except ArchiveError as error:
             _fail(error, FAILURE)
 
@@ -146,11 +150,66 @@ def replay(directory: Path) -> None:
 
 
 @main.command()
+@click.option("--task", help="Task whose known losses are scored.  [default: sentiment]")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Directory.  [default: runs/baselines-TASK]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set fitness.epochs=2"
+)
+@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option("--seeds", type=click.IntRange(1, 64), default=8, show_default=True, help="Fresh seeds of the table.")
+@click.option(
+    "--tuning-seeds",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Seeds that choose each loss's beta.",
+)
+@click.option("--betas", help="Grid of beta, e.g. 0.05,0.1,0.5; the same for all.  [default: the paper's]")
+@click.option("--rung", help="Rung to train at.  [default: the dearest of the search]")
+@click.option("--loss", "losses", multiple=True, help="Only this loss; may be given several times.")
+@click.option("--workers", type=click.IntRange(1), help="Training processes.")
+@_reported
+def baselines(
+    task: str | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, seeds: int, tuning_seeds: int,
+    betas: str | None, rung: str | None, losses: tuple[str, ...], workers: int | None,
+) -> None:  # fmt: skip
+    """Score the published losses of a task, each with the same tuning of beta, and print a table with errors.
+
+    The same command on the same directory continues where it was interrupted, and only prints what is there already.
+    """
+    from evo.baselines import design, run_baselines
+    from fitness.task import task_info
+
+    given = [*([f"task={task}"] if task else []), *([f"workers={workers}"] if workers else []), *overrides]
+    settings = load_config(None, given, seed=seed)
+    settings = settings.model_copy(update={"name": f"baselines-{settings.task}"})
+    info = task_info(settings.task, settings.fitness)
+    wanted = design(
+        settings, info, losses=losses, rung=rung, betas=_betas(betas), tuning_seeds=tuning_seeds, seeds=seeds
+    )
+    try:
+        run_baselines(settings, wanted, directory or Path("runs") / settings.name, click.echo)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Everything recorded is kept; the same command continues.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
 def env() -> None:
     """Print versions and what this machine offers, for a bug report."""
     from evo.views import environment_text
 
     click.echo(environment_text())
+
+
+def _betas(text: str | None) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise ConfigError(f"--betas needs numbers separated by commas, got {text!r}") from None
+    if not all(0 < value < float("inf") for value in values):
+        raise ConfigError(f"--betas needs positive, finite numbers, got {text!r}")
+    return tuple(sorted(set(values)))
 
 
 def _existing(directory: Path) -> RunDir:

@@ -1,0 +1,216 @@
+"""`evo baselines`: every published loss of a task's contract, tuned alike and measured on fresh seeds.
+
+Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
+there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
+arm, which needs no tuning. Everything is in the archive of a run directory of its own, so an interrupted command continues and a
+finished one only prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from archive.query import Reader
+from archive.records import CandidateRow, EvaluationRow, Origin
+from archive.store import Archive
+from evo.config import Config
+from evo.loop import FINAL, FINISHED
+from evo.population import SEED_LOSSES, SESSION_STARTED
+from evo.rng import derive
+from evo.rundir import open_run
+from evo.session import workers_for
+from evo.training import train
+from fitness.frontier import PAPER_BETAS
+from fitness.ladder import Job
+from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
+from fitness.task import TaskError, TaskInfo, task_info
+from sandbox import known
+from sandbox.graph import LossGraph
+from sandbox.pool import VetPool
+
+BASELINES = "baselines"
+"""Kind of the event that records the design of a session: rung, betas, seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is trained."""
+
+    losses: tuple[str, ...]
+    rung: str
+    betas: tuple[float, ...]
+    """The grid; empty for a task without beta."""
+    tuning_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    """Fresh ones, for the figures of the table."""
+
+    def arms(self, graph: LossGraph) -> tuple[float | None, ...]:
+        """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
+        return self.betas if self.betas and "beta" in graph.inputs else (None,)
+
+    def trainings(self) -> int:
+        """How many trainings the whole design takes."""
+        total = 0
+        for name in self.losses:
+            arms = len(self.arms(known.graph(name)))
+            total += len(self.seeds) + (arms * len(self.tuning_seeds) if arms > 1 else 0)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One loss of the table. Scored evaluations only; `failed` says what became of it where there are none."""
+
+    candidate: CandidateRow
+    beta: float | None
+    tuning: Mapping[float | None, Sequence[EvaluationRow]]
+    """By beta, what the tuning seeds gave."""
+    measured: Sequence[EvaluationRow]
+    """On the fresh seeds, with the beta that the tuning chose."""
+    failed: str = ""
+
+
+def design(
+    config: Config, info: TaskInfo, *, losses: Sequence[str] = (), rung: str | None = None, betas: Sequence[float] = (),
+    tuning_seeds: int = 2, seeds: int = 8,
+) -> Design:  # fmt: skip
+    """The design for a task; seeds are those that a run of the same seed searches on and measures its final on.
+
+    Raises TaskError for an unknown rung or a loss of another contract.
+    """
+    everything = known.names(info.contract)
+    unknown = sorted(set(losses) - set(everything))
+    if unknown:
+        raise TaskError(f"no known {info.contract} loss {unknown[0]!r}; there are: {', '.join(everything)}")
+    first = SEED_LOSSES.get(info.contract, ())[:1]
+    chosen = [name for name in (*first, *everything) if not losses or name in losses]
+    return Design(
+        losses=tuple(dict.fromkeys(chosen)),
+        rung=info.rung(rung or info.search_rungs[-1].name).name,
+        betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
+        tuning_seeds=tuple(derive(config.seed, "training", i) for i in range(tuning_seeds)),
+        seeds=tuple(derive(config.seed, "final", i) for i in range(seeds)),
+    )
+
+
+def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> None:
+    """Train what the archive in `path` lacks of the design and print the table. Raises RunDirError, ArchiveError."""
+    from evo.baselines_table import table
+
+    info = task_info(config.task, config.fitness)
+    rundir, archive, resumed = open_run(path, config, info, {})
+    with archive, Reader.open(rundir.archive) as reader:
+        if resumed:
+            archive.recover()
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+        seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
+        workers = workers_for(config)
+        say(
+            f"{len(wanted.losses)} losses, {wanted.trainings()} trainings at rung {wanted.rung}, about "
+            f"{seconds / workers / 60:.1f} minutes on {workers} worker{'s' * (workers > 1)}; what is done already costs "
+            f"nothing. All is kept in {path}; the same command continues."
+        )
+        archive.event(BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds})
+        archive.event(FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
+        asyncio.run(_measure(config, info, wanted, archive, reader, workers, say))
+        archive.event(FINISHED, {"reason": "all baselines are measured"})
+        say("")
+        say(table(rows(reader, wanted), info, wanted))
+
+
+def rows(reader: Reader, wanted: Design) -> list[Row]:
+    """The table's rows in the order of the design, from what is recorded."""
+    by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
+    return [_row(reader, by_name[name], wanted) for name in wanted.losses if name in by_name]
+
+
+def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple[bool, float | None]:
+    """The beta with the best mean over the tuning seeds, of those where every training was scored; (False, None): none."""
+    means = {
+        beta: fmean(row.fitness for row in done if row.fitness is not None)
+        for beta, done in tuning.items()
+        if done and all(row.fitness is not None for row in done)
+    }
+    if not means:
+        return False, None
+    return True, max(means, key=lambda beta: means[beta])
+
+
+def _row(reader: Reader, candidate: CandidateRow, wanted: Design) -> Row:
+    done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
+    arms = wanted.arms(known.graph(candidate.name))
+    tuning: dict[float | None, list[EvaluationRow]] = {
+        beta: [e for e in done if e.beta == beta and e.seed in wanted.tuning_seeds] for beta in arms
+    }
+    trainable, beta = chosen_beta(tuning) if len(arms) > 1 else (True, arms[0])
+    fresh = [e for e in done if e.seed in wanted.seeds and e.beta == beta] if trainable else []
+    failures = [e for e in (fresh if trainable else done) if e.fitness is None]
+    refusal = _refusal(reader, candidate)
+    failed = refusal or (f"{failures[0].reason} on {len(failures)} of {len(fresh or done)} seeds" if failures else "")
+    return Row(candidate, beta, tuning, [e for e in fresh if e.fitness is not None], failed)
+
+
+def _refusal(reader: Reader, candidate: CandidateRow) -> str:
+    verdict = reader.verdict(candidate.id)
+    if verdict is None or verdict.status == "accepted":
+        return ""
+    return "refused: " + ", ".join(f.rule for f in reader.findings(candidate.id) if f.severity == "refuse")
+
+
+async def _measure(
+    config: Config, info: TaskInfo, wanted: Design, archive: Archive, reader: Reader, workers: int,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    async with AsyncExitStack() as stack:
+        vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
+        pool = await stack.enter_async_context(
+            WorkerPool(
+                config.task,
+                config.fitness,
+                workers,
+                launcher=config.launcher or DEFAULT_LAUNCHER,
+                timeout=config.timeout_seconds,
+            )
+        )
+        turn = asyncio.Semaphore(workers)
+
+        async def trained(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
+            async with turn:
+                job = Job(candidate.id, wanted.rung, seed, beta)
+                await train(archive, reader, pool, config.task, job, graph)
+
+        async def measured(name: str) -> None:
+            candidate = _candidate(archive, reader, name)
+            graph = known.graph(name)
+            if reader.verdict(candidate.id) is None:
+                verdict = await asyncio.to_thread(vetter.vet_graph, graph)
+                archive.record_verdict(candidate.id, verdict.to_json())
+            if _refusal(reader, candidate):
+                say(f"{name}: {_refusal(reader, candidate)}")
+                return
+            arms = wanted.arms(graph)
+            if len(arms) > 1:
+                await asyncio.gather(*(trained(candidate, graph, s, b) for b in arms for s in wanted.tuning_seeds))
+            row = _row(reader, candidate, wanted)
+            if row.failed and len(arms) > 1 and row.beta is None:
+                say(f"{name}: no beta of the grid can be trained with ({row.failed})")
+                return
+            await asyncio.gather(*(trained(candidate, graph, s, row.beta) for s in wanted.seeds))
+            values = [e.fitness for e in _row(reader, candidate, wanted).measured if e.fitness is not None]
+            at = "" if row.beta is None else f" at beta {row.beta:g}"
+            say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else _row(reader, candidate, wanted).failed))
+
+        await asyncio.gather(*(measured(name) for name in wanted.losses))
+
+
+def _candidate(archive: Archive, reader: Reader, name: str) -> CandidateRow:
+    there = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == name), None)
+    if there is not None:
+        return there
+    loss = known.load(name)
+    return reader.candidate(archive.add_candidate(Origin.SEED, name, loss.title, loss.source, loss.contract))

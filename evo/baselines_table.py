@@ -1,0 +1,131 @@
+"""The table of `evo baselines`: fitness, reward and KL with errors, against the yardstick, and what beta does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
+from analysis import stats
+from archive.records import EvaluationRow
+from evo.baselines import Design, Row
+from fitness.frontier import Point, area, robustness
+from fitness.task import TaskInfo
+
+METRICS: Mapping[str, str] = {
+    "reward": "reward",
+    "kl_per_sequence": "KL (nats)",
+    "preference_accuracy": "pref. accuracy",
+    "cross_entropy": "cross-entropy",
+}
+"""Metrics that get a column where a task reports them, and its heading."""
+
+KL_LIMIT = 5.0
+"""Nats per sequence up to which the area under the frontier is taken."""
+
+
+def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
+    """Best mean fitness first; below the table the losses that failed, with the reason."""
+    scored = sorted((row for row in rows if row.measured), key=lambda row: -fmean(_fitness(row).values()))
+    metrics = [name for name in METRICS if any(name in e.metrics for row in scored for e in row.measured)]
+    graded = len(wanted.betas) > 1 and {"reward", "kl_per_sequence"} <= set(metrics)
+    yardstick = wanted.losses[0]
+    differences = _differences(scored, yardstick)
+    spread = stats.pool([d.differences for d, _ in differences.values()])
+    margin = stats.pool([list(_fitness(row).values()) for row in scored])
+    within = margin.deviation / len(wanted.seeds) ** 0.5 if margin else 0.0
+
+    tuned = ["beta"] if wanted.betas else []
+    head = ["loss", *tuned, "fitness", f"minus {yardstick}", *(METRICS[name] for name in metrics), "seeds"]
+    lines = [head + (["frontier", "regret", "octaves"] if graded else [])]
+    for row in scored:
+        beta = ["" if row.beta is None else f"{row.beta:g}"] if tuned else []
+        cells = [row.candidate.name, *beta, _mean(_fitness(row).values())]
+        cells.append(_difference(*differences[row.candidate.id]) if row.candidate.id in differences else "")
+        cells += [_mean([e.metrics[name] for e in row.measured if name in e.metrics]) for name in metrics]
+        lines.append([*cells, str(len(row.measured)), *(_over_beta(row, within) if graded else ())])
+
+    caption = _caption(info, wanted, graded, within)
+    if spread and len(wanted.seeds) > 1:
+        seen = stats.smallest_detectable(
+            spread.deviation, len(wanted.seeds), len(wanted.seeds) - 1, comparisons=len(differences)
+        )
+        caption.append(f"A difference to {yardstick} below {seen:.2g} could not have been seen with confidence.")
+    faults = [f"{row.candidate.name}: {row.failed}" for row in rows if row.failed]
+    return "\n".join([*caption, "", *_columns(lines), *faults])
+
+
+def _caption(info: TaskInfo, wanted: Design, graded: bool, within: float) -> list[str]:
+    lines = [
+        f"Rung {wanted.rung}; fitness is {info.metric}. Means ± standard errors over {len(wanted.seeds)} fresh seeds.",
+        f"Differences are paired by seed; * where p, corrected by Holm over the table, is below {stats.SIGNIFICANCE:g}.",
+    ]
+    if len(wanted.betas) > 1:
+        grid = ", ".join(f"{beta:g}" for beta in wanted.betas)
+        lines.append(
+            f"beta: the best of {grid} on {len(wanted.tuning_seeds)} other seeds; no beta: the loss reads none."
+        )
+    if graded:
+        lines.append(
+            f"Over that grid: frontier, the reward reached at a KL or below it, averaged over KL from 0 to {KL_LIMIT:g} nats; "
+            f"regret, best fitness minus mean fitness; octaves, the width of the betas within {within:.2g} of the best."
+        )
+    return lines
+
+
+def _fitness(row: Row) -> dict[int, float]:
+    return {e.seed: e.fitness for e in row.measured if e.fitness is not None}
+
+
+def _differences(scored: Sequence[Row], yardstick: str) -> dict[int, tuple[stats.Paired, bool]]:
+    """By candidate, the paired difference to the yardstick and whether it is past the noise."""
+    theirs = next((_fitness(row) for row in scored if row.candidate.name == yardstick), {})
+    found = {
+        row.candidate.id: pair
+        for row in scored
+        if row.candidate.name != yardstick and (pair := stats.paired(_fitness(row), theirs))
+    }
+    adjusted = stats.holm([1.0 if pair.p_value is None else pair.p_value for pair in found.values()])
+    return {id: (pair, p < stats.SIGNIFICANCE) for (id, pair), p in zip(found.items(), adjusted, strict=True)}
+
+
+def _difference(pair: stats.Paired, distinguishable: bool) -> str:
+    error = "" if pair.standard_error is None else f" ± {pair.standard_error:.4f}"
+    return f"{pair.difference:+.4f}{error}{' *' if distinguishable else ''}"
+
+
+def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
+    """Area under the frontier, mean regret and width of the good betas; empty for a loss without a grid."""
+    whole = {beta: done for beta, done in row.tuning.items() if beta is not None and done and None not in _values(done)}
+    fitness = {
+        beta: fmean(_fitnesses(whole[beta])) if beta in whole else None for beta in row.tuning if beta is not None
+    }
+    found = robustness(fitness, within)
+    if len(fitness) < 2 or found is None:
+        return "", "", ""
+    points = [
+        Point(fmean(e.metrics["kl_per_sequence"] for e in done), fmean(e.metrics["reward"] for e in done), beta)
+        for beta, done in whole.items()
+    ]
+    regret = "failed" if found.mean_regret is None else f"{found.mean_regret:.3f}"
+    return f"{area(points, KL_LIMIT):.3f}", regret, f"{found.octaves:.1f}"
+
+
+def _values(done: Sequence[EvaluationRow]) -> list[float | None]:
+    return [e.fitness for e in done]
+
+
+def _fitnesses(done: Sequence[EvaluationRow]) -> list[float]:
+    return [value for value in _values(done) if value is not None]
+
+
+def _mean(values: Iterable[float]) -> str:
+    numbers = list(values)
+    if not numbers:
+        return ""
+    error = stats.standard_error(numbers)
+    return f"{stats.mean(numbers):.4f}" + ("" if error is None else f" ± {error:.4f}")
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -1,0 +1,186 @@
+"""The known losses of a task, tuned alike: which beta is chosen, what is trained, what a second call does."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from archive.query import Reader
+from archive.records import EvaluationRow, EvaluationState
+from evo.baselines import Design, chosen_beta, design, rows, run_baselines
+from evo.baselines_table import table
+from evo.config import parse_config
+from fitness.task import TaskError, task_info
+from sandbox import known
+
+pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+QUICK = {"train_items": 200, "epochs": 2, "short_epochs": 1}
+CONFIG = parse_config({"task": "classification", "workers": 1, "fitness": QUICK})
+INFO = task_info("classification", QUICK)
+SENTIMENT = parse_config({"task": "sentiment"})
+
+
+def evaluation(seed, fitness, beta=None, **metrics):
+    state = EvaluationState.SCORED if fitness is not None else EvaluationState.FAILED
+    return EvaluationRow(
+        id=seed, candidate_id=1, task="toy", rung="full", seed=seed, beta=beta, state=state, fitness=fitness,
+        metrics=metrics, seconds=1.0, tokens=1, attempts=1, reason=None if fitness is not None else "diverged", detail=None,
+        queued_event=1, finished_event=2,
+    )  # fmt: skip
+
+
+# ---- the design ------------------------------------------------------------------------------------------------------
+
+
+def test_every_known_loss_gets_the_same_grid_and_seeds():
+    wanted = design(SENTIMENT, task_info("sentiment"), seeds=8, tuning_seeds=2)
+    assert set(wanted.losses) == set(known.names("preference"))
+    tuned = [name for name in wanted.losses if len(wanted.arms(known.graph(name))) > 1]
+    assert all(wanted.arms(known.graph(name)) == wanted.betas for name in tuned)
+    assert wanted.trainings() == 8 * len(wanted.losses) + 2 * 6 * len(tuned)
+
+
+def test_the_yardstick_comes_first():
+    assert design(SENTIMENT, task_info("sentiment")).losses[0] == "dpo"
+    assert design(CONFIG, INFO).losses[0] == "cross_entropy"
+
+
+def test_tuning_and_measuring_share_no_seed():
+    wanted = design(SENTIMENT, task_info("sentiment"), seeds=64, tuning_seeds=64)
+    assert not set(wanted.seeds) & set(wanted.tuning_seeds)
+
+
+def test_a_loss_that_reads_no_beta_is_not_trained_again_and_again():
+    wanted = design(SENTIMENT, task_info("sentiment"))
+    assert wanted.arms(known.graph("sft")) == (None,)
+    assert wanted.arms(known.graph("dpo")) == wanted.betas
+
+
+def test_a_task_without_beta_has_no_grid():
+    assert design(CONFIG, INFO).betas == ()
+
+
+@pytest.mark.parametrize(
+    "options, told", [({"losses": ["dpo"]}, "no known classification loss 'dpo'"), ({"rung": "x"}, "has no rung 'x'")]
+)
+def test_what_does_not_exist_is_named(options, told):
+    with pytest.raises(TaskError, match=told):
+        design(CONFIG, INFO, **options)
+
+
+# ---- the choice of beta ----------------------------------------------------------------------------------------------
+
+
+def test_the_beta_with_the_best_mean_is_chosen():
+    tuning = {0.1: [evaluation(1, 0.5), evaluation(2, 0.7)], 0.5: [evaluation(1, 0.9), evaluation(2, 0.1)]}
+    assert chosen_beta(tuning) == (True, 0.1)
+
+
+def test_a_beta_that_failed_on_any_seed_is_not_chosen():
+    tuning = {0.1: [evaluation(1, 0.5)], 0.5: [evaluation(1, 0.9), evaluation(2, None)]}
+    assert chosen_beta(tuning) == (True, 0.1)
+
+
+def test_no_beta_is_chosen_where_all_failed():
+    assert chosen_beta({0.1: [evaluation(1, None)], 0.5: []}) == (False, None)
+
+
+# ---- training and the table ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder, said = tmp_path_factory.mktemp("baselines") / "run", []
+    wanted = design(CONFIG, INFO, losses=["cross_entropy", "mse", "focal"], seeds=3)
+    run_baselines(CONFIG, wanted, folder, said.append)
+    return folder, wanted, "\n".join(said)
+
+
+def test_all_is_kept_in_an_archive(done):
+    folder, wanted, _ = done
+    with Reader.open(folder / "archive.db") as reader:
+        scored = reader.evaluations(state=EvaluationState.SCORED)
+        assert {(e.seed, e.rung) for e in scored} == {(s, "full") for s in wanted.seeds}
+        assert len(scored) == len(reader.evaluations()) == 9
+        assert [v.status for v in reader.verdicts()] == ["accepted"] * 3
+        assert not reader.problems()
+
+
+def test_the_table_names_means_errors_and_differences(done):
+    _, _, said = done
+    lines = said.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("loss "))
+    assert "minus cross_entropy" in lines[head]
+    assert {line.split()[0] for line in lines[head + 1 :]} == {"cross_entropy", "mse", "focal"}
+    assert all("±" in line for line in lines[head + 1 :])
+    assert "could not have been seen" in said
+
+
+def test_the_same_command_again_trains_nothing(done):
+    folder, wanted, _ = done
+    with Reader.open(folder / "archive.db") as reader:
+        before = [(e.id, e.attempts, e.finished_event) for e in reader.evaluations()]
+    said = []
+    run_baselines(CONFIG, wanted, folder, said.append)
+    with Reader.open(folder / "archive.db") as reader:
+        assert [(e.id, e.attempts, e.finished_event) for e in reader.evaluations()] == before
+    assert said[-1].startswith("Rung full")
+
+
+def test_more_seeds_train_only_the_new_ones(done):
+    folder, wanted, _ = done
+    more = dataclasses.replace(wanted, seeds=design(CONFIG, INFO, seeds=4).seeds)
+    run_baselines(CONFIG, more, folder, lambda _: None)
+    with Reader.open(folder / "archive.db") as reader:
+        assert len(reader.evaluations()) == 12
+        assert [len(row.measured) for row in rows(reader, more)] == [4, 4, 4]
+
+
+def test_a_killed_command_continues(tmp_path):
+    command = [
+        sys.executable, "-m", "evo", "baselines", "--task", "classification", "--dir", str(tmp_path / "run"), "--workers", "1",
+        "--loss", "cross_entropy", "--loss", "mse", "--seeds", "6",
+        *(f"--set=fitness.{key}={value}" for key, value in QUICK.items()),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and _scored(tmp_path / "run" / "archive.db") < 2:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert _scored(tmp_path / "run" / "archive.db") == 12
+    assert "mse" in result.stdout
+
+
+def _scored(path):
+    if not path.exists():
+        return 0
+    with Reader.open(path) as reader:
+        return len(reader.evaluations(state=EvaluationState.SCORED))
+
+
+def test_a_grid_is_summarised_over_beta():
+    """Two betas of one loss: frontier, regret and width are those of its tuning rows."""
+    from evo.baselines import Row
+
+    info = task_info("sentiment")
+    wanted = Design(("dpo",), "full", (0.1, 0.5), (1, 2), (3, 4))
+    tuning = {
+        0.1: [evaluation(s, 0.6, 0.1, reward=0.8, kl_per_sequence=4.0) for s in (1, 2)],
+        0.5: [evaluation(s, 0.7, 0.5, reward=0.75, kl_per_sequence=2.0) for s in (1, 2)],
+    }
+    measured = [evaluation(s, 0.7 + 0.01 * s, 0.5, reward=0.75, kl_per_sequence=2.0) for s in (3, 4)]
+    from archive.records import CandidateRow, Origin
+
+    candidate = CandidateRow(1, None, Origin.SEED, "dpo", "", "", "preference", 1, "")
+    line = table([Row(candidate, 0.5, tuning, measured)], info, wanted).splitlines()[-1]
+    # (0 * 2 + 0.75 * 2 + 0.8 * 1) / 5
+    assert line.split()[-3:] == ["0.460", "0.050", "0.0"]
