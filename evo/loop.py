@@ -7,28 +7,27 @@ not a special way through this file: every session first finishes what the archi
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
+import math
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from archive.query import Reader
-from archive.records import CandidateRow, ProposalRow
+from archive.records import CandidateRow, Origin, ProposalRow
 from archive.store import Archive
+from evo.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
 from evo.budget import InFlight, Spent, reached
 from evo.config import Config
 from evo.identities import Identities
 from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
-from evo.request import Request
+from evo.request import Request, request_for
 from evo.training import train
 from fitness.ladder import Job, final, screening
 from fitness.pool import WorkerPool
-from sandbox import known
-from sandbox.graph import LossGraph
 from sandbox.pool import VetPool
 from sandbox.verdict import Verdict
 
@@ -64,15 +63,17 @@ class Campaign:
     calls: dict[int, InFlight] = field(default_factory=dict)
     """What the requests under way may cost at most, by step."""
     began: float = field(default_factory=time.monotonic)
-    proposals_before: int = 0
-    """Proposals of earlier sessions."""
+    before: Spent = field(default_factory=Spent)
+    """What earlier sessions spent."""
     failures: int = 0
     broken: str | None = None
 
     async def run(self) -> str:
         """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
-        self.proposals_before = self.used.proposals
-        await asyncio.gather(*(self.judge(c) for c in self._seeds()))
+        self.population.advance(self.reader)
+        self.before = self.population.spent(self.population.recorded_seconds)
+        add_seed_losses(self.archive, self.reader, self.population.seed_losses)
+        await asyncio.gather(*(self.judge(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
         reason = await self._search()
         if self.broken:
             raise CampaignStopped(self.broken)
@@ -99,7 +100,7 @@ class Campaign:
 
     def select(self, step: int) -> Request:
         """Operator and parents for a step, chosen from what is recorded up to now."""
-        return self.population.advance(self.reader).request(step, self.reader)
+        return request_for(self.population.advance(self.reader), step, self.reader)
 
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
@@ -140,7 +141,7 @@ class Campaign:
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
         """The sandbox's verdict. Source from a model is traced in the jail; graphs of our own need no tracing."""
-        graph = self._own_graph(candidate)
+        graph = own_graph(self.reader, candidate)
         if graph is not None:
             return await asyncio.to_thread(self.vetter.vet_graph, graph)
         return await asyncio.to_thread(self.vetter.vet, candidate.source)
@@ -158,10 +159,11 @@ class Campaign:
         return verdict.accepted and twin is None
 
     async def evaluate(self, job: Job) -> None:
-        """Train and score once; a training that is under way or done is only waited for."""
-        if job not in self.trainings:
+        """Train and score once, if the budget allows; a training that is under way or done is only waited for."""
+        if job not in self.trainings and self.trainings_left > 0:
             self.trainings[job] = asyncio.create_task(self._train(job))
-        await self.trainings[job]
+        if job in self.trainings:
+            await self.trainings[job]
 
     async def _train(self, job: Job) -> None:
         graph = self.population.graph(job.candidate_id, self.reader)
@@ -172,12 +174,12 @@ class Campaign:
 
     async def _search(self) -> str:
         """Keep candidates and trainings under way until the budget allows no more. Says which limit it was."""
-        steps = self._steps()
-        begun = {asyncio.create_task(work) for work in self._unfinished()}
+        steps = open_steps(self.reader)
+        left = [*map(self.admit, unread_replies(self.reader)), *unvetted(self.reader)]
+        begun = {asyncio.create_task(self.judge(candidate)) for candidate in {c.id: c for c in left if c}.values()}
         candidates: set[asyncio.Task[None]] = set()
         try:
             while True:
-                self.population.advance(self.reader)
                 begun |= {asyncio.create_task(self.evaluate(job)) for job in self._due(screening)}
                 while (limit := self._limit()) is None and len(candidates) < self.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
@@ -193,8 +195,8 @@ class Campaign:
 
     async def _final(self) -> None:
         """Measure the leaders and the baselines on fresh seeds, as far as the budget allows."""
-        population = self.population.advance(self.reader)
         jobs = self._due(final)
+        population = self.population
         if jobs:
             seeds = population.seeds.final[: population.ladder.finalist_seeds]
             self.archive.event(FINAL, {"rung": jobs[0].rung, "seeds": seeds})
@@ -213,71 +215,37 @@ class Campaign:
     @property
     def seconds(self) -> float:
         """Seconds that the campaign has run, over all sessions."""
-        return self.population.earlier_seconds + time.monotonic() - self.began
+        return self.before.seconds + time.monotonic() - self.began
 
     @property
     def used(self) -> Spent:
         """What is recorded as spent."""
-        return self.population.spent(self.seconds)
+        return self.population.advance(self.reader).spent(self.seconds)
+
+    @property
+    def trainings_left(self) -> float:
+        """How many more trainings the budget lets this session begin."""
+        budget = self.config.budget
+        if budget.seconds is not None and self.seconds >= budget.seconds:
+            return 0
+        if budget.evaluations is None:
+            return math.inf
+        return budget.evaluations - self.before.evaluations - len(self.trainings)
 
     def _limit(self) -> str | None:
+        """Why no further proposal may be asked for, or None."""
         if self.broken:
             return self.broken
-        calls = self.calls.values()
-        training = sum(not t.done() for t in self.trainings.values())
-        under_way = InFlight(len(calls), training, sum(c.tokens for c in calls), sum(c.usd for c in calls))
-        return reached(self.config.budget, self.used, under_way)
+        calls, used = self.calls.values(), self.used
+        begun = self.before.evaluations + len(self.trainings) - used.evaluations
+        under_way = InFlight(len(calls), begun, sum(c.tokens for c in calls), sum(c.usd for c in calls))
+        return reached(self.config.budget, used, under_way)
 
     def _due(self, rule: Callable[..., tuple[Job, ...]]) -> list[Job]:
         """Trainings that the ladder asks for and that have not been started in this session."""
-        population = self.population
+        population = self.population.advance(self.reader)
         jobs = rule(population.entries(), population.info, population.ladder, population.seeds)
-        due = [job for job in jobs if job not in self.trainings]
-        budget = self.config.budget
-        if budget.seconds is not None and self.seconds >= budget.seconds:
-            return []
-        if budget.evaluations is not None:
-            under_way = sum(not t.done() for t in self.trainings.values())
-            due = due[: max(0, budget.evaluations - self.used.evaluations - under_way)]
-        return due
-
-    def _seeds(self) -> list[CandidateRow]:
-        """The known losses that start the population, those added now that the archive lacks."""
-        there = {c.name for c in self.reader.candidates() if c.origin == "seed"}
-        for name in self.population.seed_losses:
-            if name not in there:
-                loss = known.load(name)
-                self.archive.add_candidate("seed", name, loss.title, loss.source, loss.contract)
-        return [c for c in self._unvetted() if c.origin == "seed"]
-
-    def _unvetted(self) -> list[CandidateRow]:
-        vetted = {v.candidate_id for v in self.reader.verdicts()}
-        return [c for c in self.reader.candidates() if c.id not in vetted]
-
-    def _unfinished(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """What earlier sessions began: replies that were not read yet, candidates that were not vetted yet."""
-        admitted = {c.proposal_id for c in self.reader.candidates()}
-        for proposal in self.reader.proposals():
-            if proposal.state == "received" and proposal.id not in admitted:
-                yield self.judge(self.admit(proposal))
-        for candidate in self._unvetted():
-            yield self.judge(candidate)
-
-    def _steps(self) -> Iterator[int]:
-        """Steps that never got a reply, then new ones."""
-        proposals = self.reader.proposals()
-        answered = {p.step for p in proposals if p.reply is not None}
-        begun = {p.step for p in proposals}
-        return itertools.chain(sorted(begun - answered), itertools.count(1 + max(begun, default=0)))
-
-    def _own_graph(self, candidate: CandidateRow) -> LossGraph | None:
-        """The graph of a loss that our own code made: a known loss, or a proposal of the built-in proposer."""
-        if candidate.origin == "seed":
-            return known.graph(candidate.name)
-        assert candidate.proposal_id is not None
-        proposal = self.reader.proposal(candidate.proposal_id)
-        suggestion = read_reply(proposal.proposer, proposal.reply or "")
-        return None if isinstance(suggestion, Unusable) else suggestion.graph
+        return [job for job in jobs if job not in self.trainings] if self.trainings_left > 0 else []
 
     def _endpoint_failed(self, error: LLMError) -> None:
         self.failures += error.kind.consequence is not Consequence.SKIP

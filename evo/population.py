@@ -6,19 +6,18 @@ choose what that step chose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import fmean
 from typing import Any, Self
 
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, ProposalRow, Role, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, ProposalRow, VerdictStatus
 from evo.budget import Spent
 from evo.config import Config, ConfigError
-from evo.request import Parent, Request, Turn
-from evo.rng import derive, stream
-from evo.select import Choice, Member, Settings, Status, arm_name, choose, gap
+from evo.rng import derive
+from evo.select import Member, Status, arm_name
 from fitness.ladder import Entry, Seeds
 from fitness.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
@@ -37,13 +36,6 @@ SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
 
 SEARCH_SEEDS = 64
 FINAL_SEEDS = 64
-
-ROLES: Mapping[str, Role] = {
-    "explore": Role.EXPLORED_FROM,
-    "refine": Role.REFINED,
-    "combine": Role.COMBINED,
-    "repair": Role.REPAIRED,
-}
 
 
 @dataclass
@@ -109,13 +101,12 @@ class Population:
         self.ladder = LadderSettings(**config.ladder.model_dump())
         self.individuals: dict[int, Individual] = {}
         self.seen = 0
-        self.unfinished: set[int] = set()
-        """Evaluations that were begun and have no result."""
-        self.earlier_seconds = 0.0
+        self.recorded_seconds = 0.0
+        """Seconds that sessions have run, from each one's first event to its last."""
         self._spent = Spent()
         self._unusable = 0
         self._answered: set[int] = set()
-        self._session: tuple[datetime, datetime] | None = None
+        self._last: datetime | None = None
         self._graphs: dict[int, LossGraph] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
@@ -135,14 +126,14 @@ class Population:
     def yardstick(self) -> Individual | None:
         """The baseline that claims are made against: the first of the seed losses."""
         return next(
-            (i for i in self.individuals.values() if self._is_baseline(i) and i.name == self.seed_losses[0]), None
+            (i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.seed_losses[0]), None
         )
 
     def entries(self) -> list[Entry]:
         """The race, for the ladder."""
         yardstick = self.yardstick
         return [
-            Entry(i.id, self._is_baseline(i), dict(i.results), i is yardstick, frozenset(i.tuned))
+            Entry(i.id, self.is_baseline(i), dict(i.results), i is yardstick, frozenset(i.tuned))
             for i in self.individuals.values()
             if i.trainable
         ]
@@ -193,7 +184,7 @@ class Population:
             there = [
                 i
                 for i in self.individuals.values()
-                if i.trainable and not self._is_baseline(i) and self._scored(i, rung)
+                if i.trainable and not self.is_baseline(i) and self._scored(i, rung)
             ]
             rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
             if rated:
@@ -234,31 +225,6 @@ class Population:
             self._graphs[candidate_id] = LossGraph.from_json(verdict.graph)
         return self._graphs[candidate_id]
 
-    def request(self, step: int, reader: Reader) -> Request:
-        """Operator and parents of a step, chosen from what has been taken in: the same again, whenever it is asked."""
-        past = reader.as_of(self.seen)
-        chat = self.config.search.mode == "chat"
-        choice = self._next_turn(step) if chat else self._choice(step)
-        role = ROLES[choice.operator]
-        baselines = [i for i in self.individuals.values() if self._is_baseline(i) and i.trainable]
-        return Request(
-            step=step,
-            seed=self.config.seed,
-            task=self.info.name,
-            contract=self.info.contract,
-            metric=self.info.metric,
-            noise=self._deviation(),
-            operator=choice.operator,
-            template="chat" if chat else choice.operator,
-            island=choice.island,
-            temperature=choice.temperature,
-            parents=tuple(self._parent(self.individuals[id], role, past) for id in choice.parents),
-            landmarks=tuple(self._parent(i, role, past) for i in baselines if i.id not in choice.parents),
-            turns=tuple(self._turns(past)) if chat else (),
-            wanted=self._gap(step) if choice.operator == "explore" and not chat else {},
-            seen_event=self.seen,
-        )
-
     # ---- taking in events ----------------------------------------------------------------------------------------
 
     def _take(self, event: EventRow, reader: Reader) -> None:
@@ -269,12 +235,9 @@ class Population:
 
     def _clock(self, event: EventRow) -> None:
         at = datetime.fromisoformat(event.at)
-        if event.kind == SESSION_STARTED:
-            self._session = (at, at)
-        elif self._session:
-            began, last = self._session
-            self._session = (began, at)
-            self.earlier_seconds += max(0.0, (at - last).total_seconds())
+        if self._last is not None and event.kind != SESSION_STARTED:
+            self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
+        self._last = at
 
     def _received(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
@@ -322,14 +285,9 @@ class Population:
         individual.descriptors = verdict.descriptors or {}
         individual.rules = tuple(f.rule for f in reader.findings(event.candidate_id) if f.severity == "refuse")
 
-    def _begun(self, event: EventRow, reader: Reader) -> None:
-        assert event.evaluation_id is not None
-        self.unfinished.add(event.evaluation_id)
-
     def _measured(self, event: EventRow, reader: Reader) -> None:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
-        self.unfinished.discard(row.id)
         individual = self.individuals[row.candidate_id]
         if row.beta is None:
             individual.results[row.rung, row.seed] = row.fitness
@@ -339,7 +297,8 @@ class Population:
 
     # ---- helpers -------------------------------------------------------------------------------------------------
 
-    def _is_baseline(self, individual: Individual) -> bool:
+    def is_baseline(self, individual: Individual) -> bool:
+        """Whether it is one of the seed losses."""
         return individual.origin is Origin.SEED
 
     def _scored(self, individual: Individual, rung: str) -> list[SeedResult]:
@@ -349,44 +308,8 @@ class Population:
             if (f := individual.results.get((rung, s))) is not None
         ]
 
-    def _settings(self) -> Settings:
-        search = self.config.search
-        return Settings(
-            islands=search.islands, migration_every=search.migration_every, temperatures=self.config.llm.temperatures
-        )
-
-    def _choice(self, step: int) -> Choice:
-        return choose(self.members(), stream(self.config.seed, "select", step), step, self._settings())
-
-    def _gap(self, step: int) -> Mapping[str, str]:
-        return gap(self.members(), stream(self.config.seed, "gap", step), self._settings())
-
-    def _next_turn(self, step: int) -> Choice:
-        """The paper's loop: no population, every proposal follows from the whole conversation that begins with the seeds."""
-        baselines = tuple(i.id for i in self.individuals.values() if self._is_baseline(i) and i.trainable)
-        return Choice("explore", 0, baselines, self.config.llm.temperatures[0])
-
-    def _turns(self, past: Reader) -> Iterator[Turn]:
-        """The conversation so far, in the order of the replies."""
-        born = {c.proposal_id: self.individuals[c.id] for c in past.candidates()}
-        for proposal in past.proposals():
-            if proposal.reply is None:
-                continue
-            individual = born.get(proposal.id)
-            if individual is None:
-                yield Turn(proposal.reply, None, proposal.error or "")
-                continue
-            score = self.score(individual)
-            yield Turn(proposal.reply, score[1].mean if score else None, self._failure(individual, past))
-
-    def _failure(self, individual: Individual, past: Reader) -> str:
-        if individual.duplicate_of is not None:
-            return f"this is the same loss as {self.individuals[individual.duplicate_of].name}"
-        refusals = [f.message for f in past.findings(individual.id) if f.severity == "refuse"]
-        failures = [f"{e.reason}: {e.detail}" for e in past.evaluations(individual.id) if e.reason]
-        return "; ".join([*refusals, *failures])
-
-    def _deviation(self) -> float | None:
+    @property
+    def noise(self) -> float | None:
         """Standard deviation of one loss's fitness over seeds, pooled over all losses at the dearest search rung."""
         return pooled_deviation(
             [[r.fitness for r in self._scored(i, self.rungs[-1])] for i in self.individuals.values()]
@@ -423,24 +346,6 @@ class Population:
             arm=individual.arm,
         )
 
-    def _parent(self, individual: Individual, role: Role, reader: Reader) -> Parent:
-        row = reader.candidate(individual.id)
-        verdict = reader.verdict(individual.id)
-        graph = LossGraph.from_json(verdict.graph) if verdict and verdict.graph else None
-        return Parent(
-            id=individual.id,
-            role=role.value,
-            name=row.name,
-            thought=row.thought,
-            source=row.source,
-            graph=graph,
-            score=self.score(individual),
-            advantage=self.advantage(individual),
-            descriptors=individual.descriptors,
-            findings=tuple(reader.findings(individual.id)),
-            failures=tuple(e for e in reader.evaluations(individual.id) if e.reason),
-        )
-
 
 def _standing(individual: Individual) -> Status:
     if individual.duplicate_of is not None:
@@ -456,7 +361,6 @@ _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
     EventKind.PROPOSAL_LOST: Population._lost,
     EventKind.CANDIDATE_ADDED: Population._added,
     EventKind.VERDICT_RECORDED: Population._vetted,
-    EventKind.EVALUATION_STARTED: Population._begun,
     EventKind.EVALUATION_SCORED: Population._measured,
     EventKind.EVALUATION_FAILED: Population._measured,
 }

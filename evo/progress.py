@@ -78,7 +78,7 @@ def time_left(campaign: Campaign) -> float | None:
     estimates = []
     if budget.seconds is not None:
         estimates.append(max(0.0, budget.seconds - used.seconds))
-    done = used.proposals - campaign.proposals_before
+    done = used.proposals - campaign.before.proposals
     if budget.proposals is not None and done > 0:
         pace = (time.monotonic() - campaign.began) / done
         estimates.append(max(0.0, budget.proposals - used.proposals) * pace)

@@ -35,9 +35,9 @@ MAX_CODE_SHOWN = 6000
 MAX_CHAT = 100_000
 """Characters of a growing chat beyond which its oldest turns are left out."""
 
+
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
-
 
 
 class Mode(StrEnum):
@@ -268,7 +268,9 @@ def _figure(value: object, digits: int = 4) -> str:
 
 
 def _figures(values: Mapping[str, Any]) -> str:
-    return "; ".join(f"{_line(str(name), 60).replace('_', ' ')} {_figure(value)}" for name, value in list(values.items())[:24])
+    return "; ".join(
+        f"{_line(str(name), 60).replace('_', ' ')} {_figure(value)}" for name, value in list(values.items())[:24]
+    )
 
 
 def _fitness(scored: _Scored) -> str:
@@ -319,7 +321,9 @@ def _kind_of_argument(argument: Argument) -> str:
     sizes = [_SIZES.get(symbol, symbol) for symbol in argument.shape]
     shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
     kind = {"float": "float32", "int": "int64", "bool": "bool"}[argument.dtype]
-    learning = "; the gradient flows here" if argument.learns else "; a constant to the gradient" if kind == "float32" else ""
+    learning = (
+        "; the gradient flows here" if argument.learns else "; a constant to the gradient" if kind == "float32" else ""
+    )
     return f"{kind} tensor of shape {shape}{learning}"
 
 

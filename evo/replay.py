@@ -62,7 +62,9 @@ class ReplayClient:
             if last:
                 raise attempt
         message = f"the recorded transcript has no reply for step {step}"
-        raise LLMError(ErrorKind.NOT_RECORDED, message, "end the replay at the last recorded step, or configure an endpoint")
+        raise LLMError(
+            ErrorKind.NOT_RECORDED, message, "end the replay at the last recorded step, or configure an endpoint"
+        )
 
 
 def transcript_of(proposals: Iterable[ProposalRow]) -> dict[int, list[Attempt]]:

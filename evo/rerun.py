@@ -12,7 +12,7 @@ from evo.llm import AttemptObserver, LLMError, ReplyFormat
 from evo.population import SESSION_STARTED, Population
 from evo.prompting import template_hash
 from evo.propose import BUILTIN, BuiltinProposer
-from evo.request import Request
+from evo.request import Request, request_for
 from evo.rundir import RunDir
 from fitness.task import task_info
 
@@ -40,7 +40,7 @@ def replay_run(rundir: RunDir) -> Outcome:
         differences: list[str] = []
         for proposal in proposals:
             population.config = _config_at(configs, proposal.requested_event)
-            request = population.advance(reader, upto=proposal.seen_event).request(proposal.step, reader)
+            request = request_for(population.advance(reader, upto=proposal.seen_event), proposal.step, reader)
             differences += _differences(proposal, request)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:

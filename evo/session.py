@@ -6,13 +6,12 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from sandbox.pool import VetPool
 
 from archive.query import Reader
 from archive.records import Operator
@@ -28,6 +27,7 @@ from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
 from fitness.task import TaskInfo, task_info
+from sandbox.pool import VetPool
 
 __all__ = ["CampaignStopped", "run_session"]
 
@@ -45,17 +45,18 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         population.advance(reader)
-        ended = _finished(population, reader)
+        before = _last_settings(reader)
+        ended = _finished(population, reader, before)
         if ended:
             say(f"{path} is finished: {ended}. Raise a budget, e.g. --set budget.proposals=..., to go on.")
         else:
             say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
             say(which)
+            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
             if resumed:
-                _resume(archive, reader, config, say)
+                _resume(archive, reader, config, before, say)
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
             say(what_can_be_seen(info, population.ladder))
-            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
             reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer)))
             say(f"Search ended: {reason}.")
     _closing(rundir, say)
@@ -117,21 +118,29 @@ async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
         raise
 
 
-def _finished(population: Population, reader: Reader) -> str | None:
-    """Why there is nothing left to do, or None: the final was measured and today's budget allows no more proposals."""
-    if not reader.events(kind=FINISHED) or population.unfinished:
+def _last_settings(reader: Reader) -> Mapping[str, Any]:
+    """The configuration of the last session, or that with which the run was made."""
+    sessions = reader.events(kind=SESSION_STARTED)
+    return sessions[-1].payload["config"] if sessions else dict(reader.run().config)
+
+
+def _finished(population: Population, reader: Reader, before: Mapping[str, Any]) -> str | None:
+    """Why there is nothing left to do, or None: the last session measured its final, the race has the same rules, and
+    today's budget allows no more proposals."""
+    marks = [e.kind for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
+    if marks[-1:] != [FINISHED] or before["ladder"] != population.config.model_dump(mode="json")["ladder"]:
         return None
-    return reached(population.config.budget, population.spent(population.earlier_seconds), InFlight())
+    return reached(population.config.budget, population.spent(population.recorded_seconds), InFlight())
 
 
-def _resume(archive: Archive, reader: Reader, config: Config, say: Callable[[str], None]) -> None:
+def _resume(
+    archive: Archive, reader: Reader, config: Config, before: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
     """Set right what a crash left, and record which of the changeable settings are new."""
     recovery = archive.recover()
     if recovery.lost:
         steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
         say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
-    sessions = reader.events(kind=SESSION_STARTED)
-    before = sessions[-1].payload.get("config", {}) if sessions else dict(reader.run().config)
     now = config.model_dump(mode="json")
     changed = {key: now[key] for key in now if before.get(key) != now[key]}
     if changed:

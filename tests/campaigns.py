@@ -73,33 +73,34 @@ class Command:
 
 def commands(folder: Path) -> Iterator[Command]:
     """The command, run in `folder`; every process that it leaves is the test's failure."""
-    before = {p.pid for p in psutil.process_iter()}
     yield Command(folder)
-    left = leftovers(before)
+    left = leftovers(folder)
     for process in left:
         process.kill()
     assert not left, f"processes stayed behind: {[' '.join(p.cmdline()[:6]) for p in left]}"
 
 
-def leftovers(before: set[int], patience: float = 10.0) -> list[psutil.Process]:
-    """Processes of ours that were not there before and do not end within `patience` seconds."""
+def leftovers(folder: Path, patience: float = 10.0) -> list[psutil.Process]:
+    """Processes that were started in `folder`, by whomever, and do not end within `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
-        left = [p for p in psutil.process_iter() if p.pid not in before and _is_ours(p)]
+        left = [p for p in psutil.process_iter() if _runs_in(p, folder)]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.1)
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def _runs_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process has `folder` as its working directory, which all descendants of a command inherit."""
     try:
-        line = " ".join(process.cmdline())
-        return process.status() != psutil.STATUS_ZOMBIE and any(n in line for n in ("fitness.worker", "-m evo", "zygote", "sandbox"))
-    except psutil.Error:
+        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder
+    except (psutil.Error, OSError):
         return False
 
 
-def wait_for(process: subprocess.Popen[str], archive: Path, condition: Callable[[Reader], bool], patience: float = 120.0) -> None:
+def wait_for(
+    process: subprocess.Popen[str], archive: Path, condition: Callable[[Reader], bool], patience: float = 120.0
+) -> None:
     """Until the archive satisfies `condition`."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

@@ -64,7 +64,13 @@ def test_a_file_that_is_no_database(evo: Command) -> None:
 
 
 def test_a_directory_that_is_no_run(evo: Command) -> None:
-    for command in (("status", "."), ("show", ".", "1"), ("report", "."), ("export", ".", "--format", "dot"), ("replay", "nowhere")):
+    for command in (
+        ("status", "."),
+        ("show", ".", "1"),
+        ("report", "."),
+        ("export", ".", "--format", "dot"),
+        ("replay", "nowhere"),
+    ):
         result = evo.run(*command)
         assert result.code == 2 and "holds no run" in result.err
 

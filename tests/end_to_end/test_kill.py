@@ -1,0 +1,116 @@
+"""kill -9 at moments that nobody chose, then the same command: nothing recorded is lost, nothing is done or paid for twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from campaigns import TINY_SENTIMENT, Command, assert_sound, leftovers, wait_for
+from loopback_llm import LoopbackLLM
+from psutil import process_iter
+
+from archive.query import Reader
+from archive.records import ProposalState
+
+KILLS = int(os.environ.get("EVOPO_KILLS", "4"))
+PROPOSALS = 8
+
+
+def _arguments(server: LoopbackLLM) -> tuple[str, ...]:
+    return (
+        "run", "--dir", "run", *TINY_SENTIMENT, "--set", f"llm.base_url={server.base_url}", "--set", "llm.model=scripted",
+        "--set", f"budget.proposals={PROPOSALS}",
+    )  # fmt: skip
+
+
+def _replies(archive: Path) -> dict[int, str | None]:
+    with Reader.open(archive) as reader:
+        return {p.id: p.reply for p in reader.proposals() if p.reply is not None}
+
+
+def _scores(archive: Path) -> dict[int, float | None]:
+    with Reader.open(archive) as reader:
+        return {e.id: e.fitness for e in reader.evaluations(state="scored")}
+
+
+def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    archive = evo.folder / "run/archive.db"
+    with LoopbackLLM(latency=0.2) as server:
+        arguments = _arguments(server)
+        for _ in range(kills):
+            process = evo.start(*arguments)
+            deadline = time.monotonic() + rng.uniform(1.0, 9.0)
+            while time.monotonic() < deadline and process.poll() is None:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            assert not leftovers(evo.folder), "workers outlived a killed run"
+            if not archive.exists():
+                continue
+            assert_sound(archive)
+            replies, scores = _replies(archive), _scores(archive)
+            known = server.requests
+            with Reader.open(archive) as reader:
+                assert len(reader.proposals()) >= known - len(
+                    [p for p in reader.proposals() if p.state is ProposalState.FAILED]
+                )
+            assert replies.items() <= _replies(archive).items() and scores.items() <= _scores(archive).items()
+        last = evo.run(*arguments)
+        assert last.code == 0, last.err
+        assert_sound(archive)
+        with Reader.open(archive) as reader:
+            proposals = reader.proposals()
+            received = [p for p in proposals if p.reply is not None]
+            assert len({p.step for p in received}) == len(received) == PROPOSALS, "a received reply was asked for again"
+            # Every request that left was committed before: none reached the server that the archive does not know.
+            assert server.requests <= len(proposals)
+            lost = [p for p in proposals if p.state is ProposalState.LOST]
+            assert server.requests >= len(received)
+            assert len(proposals) == len(received) + len(lost)
+        assert evo.run("replay", "run").code == 0
+
+
+def test_kill_9_at_random_moments_loses_and_repeats_nothing(evo: Command) -> None:
+    _kill_and_resume(evo, KILLS, seed=1)
+
+
+@pytest.mark.soak
+def test_a_hundred_kills(evo: Command) -> None:
+    _kill_and_resume(evo, 100, seed=2)
+
+
+def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> None:
+    archive = evo.folder / "run/archive.db"
+    with LoopbackLLM(latency=30.0) as server:
+        process = evo.start(*_arguments(server))
+        wait_for(process, archive, lambda reader: bool(reader.proposals(ProposalState.REQUESTED)))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        server.latency = 0.0
+        resumed = evo.run(*_arguments(server))
+    assert resumed.code == 0, resumed.err
+    assert "possibly paid" in resumed.out
+    status = evo.run("status", "run")
+    assert "cut off and possibly paid" in status.out
+    with Reader.open(archive) as reader:
+        assert reader.proposals(ProposalState.LOST)
+        assert {p.step for p in reader.proposals() if p.reply} == set(range(1, PROPOSALS + 1))
+
+
+def test_a_worker_that_is_killed_costs_one_retry_of_one_candidate(evo: Command) -> None:
+    archive = evo.folder / "run/archive.db"
+    process = evo.start("run", "--dir", "run", *TINY_SENTIMENT, "--set", "budget.proposals=4")
+    wait_for(process, archive, lambda reader: bool(reader.evaluations(state="scored")))
+    workers = [p for p in process_iter() if p.ppid() == process.pid and "fitness.worker" in " ".join(p.cmdline())]
+    assert workers
+    workers[0].kill()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    with Reader.open(archive) as reader:
+        assert not [e for e in reader.evaluations() if e.reason == "worker_died"]
+    assert "Traceback" not in out + err
