@@ -1,0 +1,198 @@
+"""What a ladder and shared seeds were worth in a run: does a cheap rung foretell the dear one, does pairing pay, and how much
+of a winner's lead was luck.
+
+Everything is computed from recorded evaluations; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+from analysis import stats
+from analysis.comparison import Decision
+from analysis.snapshot import Arm, Snapshot
+
+LEAST = 4
+"""Losses below which a rank correlation says nothing: its interval would be all of -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Spearman's rank correlation over `n` losses, with its interval; None where it cannot be had."""
+
+    n: int
+    spearman: float | None
+    interval: stats.Interval | None
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[float, float]]) -> Rank:
+        """The correlation of pairs of values."""
+        rho = spearman([a for a, _ in pairs], [b for _, b in pairs])
+        return cls(len(pairs), rho, None if rho is None else spearman_interval(rho, len(pairs)))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a rung ranks the losses that the next one ranked too."""
+
+    lower: str
+    higher: str
+    all: Rank
+    better_half: Rank
+    """Among the half that is better at the higher rung, where it matters."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What common random numbers brought at a rung, over all pairs of losses with several seeds in common.
+
+    `factor` is Var(a) + Var(b) over Var(a - b): the times more seeds that losses with seeds of their own would have needed.
+    """
+
+    rung: str
+    pairs: int
+    factor: float
+
+
+@dataclass(frozen=True)
+class Luck:
+    """A finalist's lead over the yardstick on the seeds that chose it, and on fresh ones: the difference is the winner's curse
+    (and, where the final is at another rung, the change of rung)."""
+
+    arm: Arm
+    searched: stats.Paired
+    searched_rung: str
+    fresh: stats.Paired
+    fresh_rung: str
+
+
+def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
+    """Spearman's rank correlation, equal values at their mean rank; None below two values or without any variation."""
+    if len(xs) != len(ys):
+        raise ValueError(f"expected as many values on both sides, got {len(xs)} and {len(ys)}")
+    if len(xs) < 2:
+        return None
+    a, b = _ranks(xs), _ranks(ys)
+    middle = (len(xs) + 1) / 2
+    spread = math.sqrt(math.fsum((r - middle) ** 2 for r in a) * math.fsum((r - middle) ** 2 for r in b))
+    if spread == 0:
+        return None
+    return math.fsum((r - middle) * (s - middle) for r, s in zip(a, b, strict=True)) / spread
+
+
+def spearman_interval(rho: float, n: int, confidence: float = 1 - stats.SIGNIFICANCE) -> stats.Interval | None:
+    """Fisher's interval with the variance (1 + rho^2 / 2) / (n - 3) of Bonett and Wright 2000; None below four values."""
+    if n < LEAST:
+        return None
+    if abs(rho) >= 1:
+        return stats.Interval(rho, rho)
+    reach = stats.normal_quantile((1 + confidence) / 2) * math.sqrt((1 + rho * rho / 2) / (n - 3))
+    return stats.Interval(math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach))
+
+
+def agreement(lower: str, higher: str, pairs: Sequence[tuple[float, float]]) -> Agreement:
+    """The agreement of two rungs on losses given as (mean at the lower, mean at the higher)."""
+    best_first = sorted(pairs, key=lambda pair: -pair[1])
+    return Agreement(lower, higher, Rank.of(pairs), Rank.of(best_first[: math.ceil(len(pairs) / 2)]))
+
+
+def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
+    """Of each two neighbouring rungs, over the losses scored at both with the task's own beta."""
+    found = []
+    for lower, higher in pairwise(snapshot.rungs):
+        pairs = [
+            (stats.mean(list(scores.values())), stats.mean(list(above.values())))
+            for arm, scores in snapshot.scores.items()
+            if arm.rung == lower and (above := snapshot.scores.get(Arm(arm.candidate, higher, arm.beta)))
+        ]
+        if len(pairs) >= LEAST:
+            found.append(agreement(lower, higher, pairs))
+    return tuple(found)
+
+
+def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
+    """What shared seeds brought to losses given as fitness by seed; None where no two share seeds, or nothing varies."""
+    apart = together = 0.0
+    count = 0
+    for ours, theirs in combinations(losses, 2):
+        seeds = sorted(ours.keys() & theirs.keys())
+        if len(seeds) < 2:
+            continue
+        a, b = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+        apart += _variance(a) + _variance(b)
+        together += _variance([x - y for x, y in zip(a, b, strict=True)])
+        count += 1
+    return Pairing(rung, count, apart / together) if together > 0 else None
+
+
+def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
+    """Of each rung where losses have seeds in common."""
+    found = [
+        pairing(rung, [scores for arm, scores in snapshot.scores.items() if arm.rung == rung])
+        for rung in snapshot.rungs
+    ]
+    return tuple(p for p in found if p is not None)
+
+
+def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
+    """Each finalist's lead before and in the final; empty unless fresh seeds decided."""
+    if not decision.fresh:
+        return ()
+    final = set(decision.yardstick_scores)
+    found = []
+    for finalist in decision.finalists:
+        for rung in reversed(snapshot.rungs):
+            searched = stats.paired(
+                _without(snapshot, Arm(finalist.arm.candidate, rung, finalist.arm.beta), final),
+                _without(snapshot, Arm(decision.yardstick.candidate, rung), final),
+            )
+            if searched is not None:
+                found.append(Luck(finalist.arm, searched, rung, finalist.paired, decision.rung))
+                break
+    return tuple(found)
+
+
+def describe(snapshot: Snapshot) -> list[str]:
+    """Plain lines for a terminal: rank correlations, then what pairing brought."""
+    lines = []
+    for found in agreements(snapshot):
+        lines.append(
+            f"Rung {found.lower} foretells {found.higher}: Spearman {_rank(found.all)}; better half {_rank(found.better_half)}"
+        )
+    lines += [
+        f"Shared seeds at rung {p.rung}: differences vary {p.factor:.1f} times less than with seeds apart ({p.pairs} pairs)"
+        for p in pairings(snapshot)
+    ]
+    return lines
+
+
+def _rank(rank: Rank) -> str:
+    if rank.spearman is None:
+        return f"unknown (n = {rank.n})"
+    within = f" [{rank.interval.low:.2f}, {rank.interval.high:.2f}]" if rank.interval else ""
+    return f"{rank.spearman:.2f}{within} (n = {rank.n})"
+
+
+def _without(snapshot: Snapshot, arm: Arm, seeds: set[int]) -> dict[int, float]:
+    return {seed: fitness for seed, fitness in snapshot.scores.get(arm, {}).items() if seed not in seeds}
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
+            end += 1
+        for place in order[start : end + 1]:
+            ranks[place] = (start + end) / 2 + 1
+        start = end + 1
+    return ranks
+
+
+def _variance(values: Sequence[float]) -> float:
+    return (stats.deviation(values) or 0.0) ** 2

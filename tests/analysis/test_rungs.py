@@ -1,0 +1,91 @@
+"""Rank correlations against scipy, the gain of shared seeds on known noise, and the winner's curse on a real archive."""
+
+import random
+
+import pytest
+
+from analysis.comparison import decide
+from analysis.rungs import (
+    Rank,
+    agreement,
+    agreements,
+    describe,
+    luck,
+    pairing,
+    pairings,
+    spearman,
+    spearman_interval,
+)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_spearman_is_that_of_scipy_with_ties(seed):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rng = random.Random(seed)
+    xs = [rng.randrange(6) for _ in range(25)]
+    ys = [x + rng.randrange(8) for x in xs]
+    assert spearman(xs, ys) == pytest.approx(scipy_stats.spearmanr(xs, ys).statistic)
+
+
+def test_spearman_sees_order_and_not_size():
+    assert spearman([1, 2, 3, 4], [1, 10, 100, 1e9]) == 1.0
+    assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == -1.0
+
+
+@pytest.mark.parametrize("xs, ys", [([1], [2]), ([1, 1, 1], [1, 2, 3])])
+def test_spearman_without_variation_is_unknown(xs, ys):
+    assert spearman(xs, ys) is None
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = random.Random(0)
+    covered = 0
+    for _ in range(300):
+        xs = [rng.gauss(0, 1) for _ in range(30)]
+        ys = [0.6 * x + 0.8 * rng.gauss(0, 1) for x in xs]
+        found = Rank.of(list(zip(xs, ys, strict=True)))
+        covered += found.interval.low <= 0.5823 <= found.interval.high  # Spearman of normals with correlation 0.6
+    assert covered >= 0.9 * 300
+
+
+def test_few_losses_have_no_interval():
+    assert spearman_interval(0.5, 3) is None
+
+
+def test_the_better_half_is_that_of_the_higher_rung():
+    pairs = [(1.0, 0.1), (2.0, 0.2), (9.0, 0.8), (7.0, 0.9)]
+    found = agreement("short", "full", pairs)
+    assert (found.all.n, found.better_half.n) == (4, 2)
+    assert found.better_half.spearman == -1.0
+
+
+def losses(shared, own, seed=0, count=8, seeds=200):
+    rng = random.Random(seed)
+    common = [rng.gauss(0, shared) for _ in range(seeds)]
+    return [{s: 0.1 * n + common[s] + rng.gauss(0, own) for s in range(seeds)} for n in range(count)]
+
+
+def test_pairing_is_worth_what_the_seeds_share():
+    # Var a + Var b over Var(a - b) = (shared + own) / own, in variances
+    assert pairing("full", losses(3.0, 1.0)).factor == pytest.approx(10.0, rel=0.25)
+    assert pairing("full", losses(0.0, 1.0)).factor == pytest.approx(1.0, rel=0.1)
+
+
+def test_pairing_needs_two_shared_seeds_and_some_variation():
+    assert pairing("full", [{1: 0.5}, {1: 0.6}]) is None
+    assert pairing("full", [{1: 0.5, 2: 0.5}, {1: 0.6, 2: 0.6}]) is None
+
+
+def test_a_real_archive_has_all_of_it(snapshot):
+    assert next((a.lower, a.higher) for a in agreements(snapshot)) == ("short", "full")
+    assert all(p.factor > 0 and p.pairs > 0 for p in pairings(snapshot))
+    assert any("Spearman" in line for line in describe(snapshot))
+
+
+def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
+    decision = decide(snapshot)
+    found = luck(snapshot, decision)
+    assert decision.fresh == bool(found)
+    for row in found:
+        assert not set(row.searched.seeds) & set(row.fresh.seeds)
+        assert row.arm.candidate in {c.arm.candidate for c in decision.finalists}
