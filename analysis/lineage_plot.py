@@ -135,7 +135,7 @@ def _names(
     axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, float]], best: int | None, line: set[int]
 ) -> None:
     span = max(y for _, y in places.values()) - min(y for _, y in places.values()) or 1.0
-    seeds = sorted((places[row.id][1], row) for row in snapshot.seeds if row.id in places) if snapshot.seeds else []
+    seeds = sorted(((places[row.id][1], row) for row in snapshot.seeds if row.id in places), key=lambda pair: pair[0])
     lowest = -math.inf
     for y, row in seeds:
         at = lowest = max(y, lowest + 0.033 * span)

@@ -118,6 +118,7 @@ class Config(_Frozen):
     workers: int | None = Field(
         None, ge=1, description="training processes; null: one per GPU, else one per core up to four"
     )
+    threads: int = Field(1, ge=1, description="CPU threads per training process; more than one pays for real models only")
     launcher: tuple[str, ...] = Field(
         (), description="command that runs a worker, e.g. [accelerate, launch, --num_processes, '4']"
     )

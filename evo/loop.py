@@ -25,7 +25,7 @@ from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
-from evo.training import train
+from evo.training import TaskUnusable, train
 from fitness.ladder import Job, final, screening
 from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
@@ -167,7 +167,10 @@ class Campaign:
 
     async def _train(self, job: Job) -> None:
         graph = self.population.graph(job.candidate_id, self.reader)
-        await train(self.archive, self.reader, self.workers, self.config.task, job, graph)
+        try:
+            await train(self.archive, self.reader, self.workers, self.config.task, job, graph)
+        except TaskUnusable as error:
+            self.broken = str(error)
         self.changed(self)
 
     # ---- the session ---------------------------------------------------------------------------------------------
@@ -226,7 +229,7 @@ class Campaign:
     def trainings_left(self) -> float:
         """How many more trainings the budget lets this session begin."""
         budget = self.config.budget
-        if budget.seconds is not None and self.seconds >= budget.seconds:
+        if self.broken or (budget.seconds is not None and self.seconds >= budget.seconds):
             return 0
         if budget.evaluations is None:
             return math.inf

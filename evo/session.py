@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from archive.query import Reader
 from archive.records import Operator
 from archive.store import Archive
 from evo.budget import InFlight, reached
-from evo.config import Config
+from evo.config import Config, ConfigError
 from evo.identities import Identities
 from evo.loop import FINISHED, Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen
@@ -40,6 +41,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     """
     info = task_info(config.task, config.fitness)
     proposer, which = make_proposer(config)
+    _require_training()
     population = Population(config, info, workers_for(config))
     rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
     with archive, Reader.open(rundir.archive) as reader:
@@ -89,6 +91,7 @@ async def _campaign(
             config.fitness,
             population.workers,
             launcher=config.launcher or DEFAULT_LAUNCHER,
+            threads=config.threads,
             timeout=config.timeout_seconds,
         )
         workers = await stack.enter_async_context(pool)
@@ -146,6 +149,13 @@ def _resume(
     if changed:
         archive.event("settings_changed", changed)
         say(f"Settings changed since the last session: {', '.join(sorted(changed))}.")
+
+
+def _require_training() -> None:
+    """Raises ConfigError without the packages that vetting by numbers and training need."""
+    missing = [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"a campaign needs {', '.join(missing)}, not installed here: pip install 'evopo[train]'")
 
 
 def _rungs(info: TaskInfo) -> str:

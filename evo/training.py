@@ -7,8 +7,13 @@ from archive.records import EvaluationState
 from archive.store import Archive
 from fitness.ladder import Job
 from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed
+from fitness.task import EvaluationFailed, FailureReason
 from sandbox.graph import LossGraph
+
+
+class TaskUnusable(Exception):
+    """The task's model or data cannot be used as configured, which says nothing of the loss. The message has the remedy."""
+
 
 _ENDED = (EvaluationState.SCORED, EvaluationState.FAILED)
 
@@ -18,7 +23,8 @@ async def train(
 ) -> float | None:
     """Train and score once and record what came of it; where the archive knows the result, nothing is trained.
 
-    Returns the fitness, None where the training failed.
+    Returns the fitness, None where the training failed. Raises TaskUnusable, and then leaves the training begun, so that a
+    later session, with the cause mended, takes it up again.
     """
     evaluation = archive.queue_evaluation(job.candidate_id, task, job.rung, job.seed, job.beta)
     if reader.evaluation(evaluation).state not in _ENDED:
@@ -26,6 +32,8 @@ async def train(
         try:
             result = await workers.score(graph, job.rung, job.seed, beta=job.beta)
         except EvaluationFailed as failure:
+            if failure.reason is FailureReason.BAD_DATA:
+                raise TaskUnusable(failure.detail) from None
             archive.fail_evaluation(evaluation, failure.reason.value, failure.detail)
         else:
             archive.score_evaluation(evaluation, result.fitness, result.metrics, result.seconds, result.tokens)

@@ -23,7 +23,6 @@ from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo, 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
 
-START_SECONDS = 600.0  # a large model may be loaded from a slow disk
 PATIENCE = 20.0  # times a rung's estimate before a worker counts as hung ...
 LEAST_SECONDS = 120.0  # ... but never less than this
 CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
@@ -64,7 +63,8 @@ class WorkerPool:
         variables = _environment(threads, self.info.offline) | dict(environment or {})
         shares = share_gpus(visible_gpus(variables), workers, grouped=tuple(launcher) != DEFAULT_LAUNCHER)
         self._timeout = timeout
-        self._workers = [_Worker(command, variables | _only(gpus)) for gpus in shares]
+        start = self.info.preparation_seconds
+        self._workers = [_Worker(command, variables | _only(gpus), start) for gpus in shares]
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
         self._open = False
 
@@ -147,10 +147,11 @@ class _WorkerLost(EvaluationFailed):
 class _Worker:
     """One launch group, in a session of its own so that all of it can be killed; serves one request at a time."""
 
-    def __init__(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float) -> None:
         self.versions: dict[str, str] = {}
         self._command = command
         self._variables = variables
+        self._start_seconds = start_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._ready = False
         self._tail = b""  # the last of stderr
@@ -195,7 +196,7 @@ class _Worker:
             reply = _checked(await self._receive(limit))
         except TimeoutError:
             await self._kill()
-            wait = limit if self._ready else START_SECONDS
+            wait = limit if self._ready else self._start_seconds
             raise _WorkerLost(FailureReason.TIMEOUT, f"no answer within {wait:g} s{self._said()}") from None
         except (EOFError, ConnectionError, ValueError):
             await self._kill(grace=CLOSE_SECONDS)
@@ -219,7 +220,7 @@ class _Worker:
         await self._kill(grace=CLOSE_SECONDS)
 
     async def _shake_hands(self) -> None:
-        reply = await self._receive(START_SECONDS)
+        reply = await self._receive(self._start_seconds)
         if reply["state"] == "failed":
             await self._kill()  # the task cannot be prepared; it has ended or is about to
         self.versions = _checked(reply)["versions"]

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from fitness.preference_lab import Lab
     from sandbox.graph import LossGraph
 
+PREPARATION_SECONDS = 6 * 3600.0
+"""A model of tens of gigabytes may be downloaded, and its reference pass over all pairs made."""
+
 NAME = "preference"
 CONTRACT = "preference"
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
@@ -207,6 +210,7 @@ def info(options: TaskOptions) -> TaskInfo:
             "data": _version(options),
         },
         beta=options.beta,
+        preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
     )
 

@@ -75,6 +75,7 @@ class TaskInfo:
     metric: str  # how the fitness is made, in words
     rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
     identity: Mapping[str, Any] = field(default_factory=dict)  # what fixes the fitness: resolved options, data version
+    preparation_seconds: float = 600.0  # the longest that loading model and data may take, downloads included
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
     beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
     deviation: float | None = (
