@@ -17,13 +17,16 @@ from typing import Any
 
 from sandbox.contract import Contract, contract_named
 from sandbox.operations import OPERATIONS, Attr, Operation
-from sandbox.shapes import Dim, ShapeError, Type, infer
+from sandbox.shapes import Dim, ShapeError, Type, infer, work
 
 SCHEMA = 1
 MAX_OPERATIONS = 400
 MAX_NODES = 800
 """Operations plus inputs and constants."""
 MAX_JSON_BYTES = 131_072
+MAX_WORK = 2**19
+"""Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
+A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
 MAX_INTEGER = 2**53
 
 _SOURCES = frozenset({"input", "size", "const"})
@@ -130,6 +133,14 @@ class LossGraph:
         return sum(n.op not in _SOURCES for n in self.nodes)
 
     @cached_property
+    def work(self) -> int:
+        """How many numbers the loss reads or writes for 64 items of 10 classes. Raises GraphError on an ill-typed graph."""
+        types = self.types
+        return sum(
+            work(OPERATIONS[n.op], [types[a] for a in n.args], t) for n, t in zip(self.nodes, types, strict=True)
+        )
+
+    @cached_property
     def inputs(self) -> frozenset[str]:
         """Names of the contract's arguments that the loss reads."""
         return frozenset(str(n.attrs["name"]) for n in self.nodes if n.op == "input")
@@ -166,6 +177,10 @@ def verify(graph: LossGraph) -> None:
         raise GraphError(
             "SBX213",
             f"the loss takes {graph.operations} operations ({len(graph.nodes)} nodes), at most {MAX_OPERATIONS} are allowed",
+        )
+    if graph.work > MAX_WORK:
+        raise GraphError(
+            "SBX222", f"the loss computes {graph.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
         )
     result = graph.types[graph.output]
     batch = (Dim.of("B"),)

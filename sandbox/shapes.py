@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sandbox.contract import Contract
@@ -131,6 +132,22 @@ def elements(shape: Shape) -> Dim:
     for d in shape:
         total = total * d
     return total
+
+
+_NOMINAL = {"B": 64, "C": 10}
+
+
+def work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
+    """How many numbers the operation reads or writes for 64 items of 10 classes, whichever is more."""
+    sizes = [_nominal(t.dims) for t in (*operands, result)]
+    if operation.rule == "matmul" and len(operands[1].dims) == 2:
+        return sizes[0] * operands[1].dims[1].at(_NOMINAL)
+    return max(sizes)
+
+
+@lru_cache(maxsize=1024)
+def _nominal(shape: Shape) -> int:
+    return math.prod(d.at(_NOMINAL) for d in shape)
 
 
 def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, Any], contract: Contract) -> Type:

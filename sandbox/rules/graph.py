@@ -338,7 +338,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX222",
         "tensor too large",
-        "A value may hold at most 64 times the square of the batch, in at most four axes.",
+        "A value may hold at most 64 times the square of the batch, in at most four axes, and all values together are bounded.",
         "Reduce before combining; compare pairs of items at most.",
         example("y = rho\nfor i in range(200):\n    y = torch.cat([y, y])\n" + _DPO + " + y.mean() * 0.0"),
         message="{text} makes a tensor that is too large",
