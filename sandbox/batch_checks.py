@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sandbox.contract import contract_named
-from sandbox.evaluate import Points
+from sandbox.evaluate import FAILURES, Points
 from sandbox.execute import compile_loss
 from sandbox.findings import numeric_finding, shown
 from sandbox.graph import LossGraph
@@ -26,7 +26,7 @@ def check_batches(graph: LossGraph, points: Points) -> list[Finding]:
         try:
             with torch.no_grad():
                 value = loss(*arguments)
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        except FAILURES as error:
             reason = str(error).splitlines()[0][:200]
             return [
                 numeric_finding("SBX301", f"the loss cannot be computed on {size} items: {reason}", {"batch": size})
@@ -64,7 +64,7 @@ def _alone(graph: LossGraph, points: Points) -> list[Finding]:
         if value.shape != (1,):
             return [_undefined(f"the loss has shape {tuple(value.shape)}")]
         gradients = torch.autograd.grad(value.sum(), learning, allow_unused=True) if value.requires_grad else ()
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+    except FAILURES as error:
         return [_undefined(f"it cannot be computed: {str(error).splitlines()[0][:200]}")]
     if not bool(value.isfinite().all()):
         return [_undefined(f"the loss is {shown(value.item())}")]

@@ -23,7 +23,7 @@ from typing import Any
 from sandbox.bounds import LARGEST_SCALAR, bound_of
 from sandbox.dataflow import touched
 from sandbox.graph import LossGraph, Node, prune, verify
-from sandbox.operations import OPERATIONS
+from sandbox.operations import OPERATIONS, computes_in_floats
 from sandbox.scalars import NUMBER_OPERATIONS, compute
 from sandbox.shapes import ShapeError, Type, broadcast
 
@@ -37,6 +37,8 @@ MAX_TERMS = 16
 
 _EVEN = frozenset({"abs", "square", "cos", "cosh"})
 _ODD = frozenset({"tanh", "sinh", "asinh", "atan", "erf", "sin", "tan", "sign", "softsign", "tanhshrink", "softshrink"})
+_NO_OPS = frozenset({"cast", "reshape", "expand", "slice"})
+"""Operations that do nothing when the type stays the same."""
 _MIRRORED = {"gt": "lt", "ge": "le"}
 
 
@@ -95,8 +97,10 @@ class _Canonical:
         operands = [self.values[a] for a in node.args]
         if node.op == "const" and not isinstance(node.attrs["value"], bool):
             return _Value(_constant(float(node.attrs["value"])), type_)
-        if node.op in ("full", "full_like", "tensor") and type_.dtype == "float":
-            return self._filled(index, node, operands[-1], type_)
+        if node.op in ("full", "full_like") or (node.op in ("tensor", "cast") and _holds_a_number(operands[0], type_)):
+            return self._filled(operands[-1], type_)
+        if node.op == "tensor" or (node.op == "cast" and type_.dtype == "float"):
+            return self._as_float(operands[0])
         folded = self._folded(node, operands)
         if folded is not None:
             return _Value(folded, type_)
@@ -105,18 +109,10 @@ class _Canonical:
             return _Value(linear, type_)
         return self._other(index, node, operands, type_)
 
-    def _filled(self, index: int, node: Node, content: _Value, type_: Type) -> _Value:
-        if content.type.shape is not None and content.type.dims:
-            return self._other(index, node, [self.values[a] for a in node.args], type_)
-        if type_ == content.type:
-            return content
-        shape = ",".join(map(str, type_.dims))
-        return _Value(
-            content.linear,
-            type_,
-            True,
-            _hash("fill", shape, self._number(content.linear)),
-        )
+    def _filled(self, content: _Value, type_: Type) -> _Value:
+        number = self._number(content.linear)
+        whole = _hash("fill", ",".join(map(str, type_.dims)), number) if type_.dims else number
+        return _Value(content.linear, type_, True, whole)
 
     def _folded(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
         if node.op not in NUMBER_OPERATIONS or not operands:
@@ -130,7 +126,7 @@ class _Canonical:
         """The linear form of sums, products and what reduces to them; None for all else."""
         if node.op not in _ARITHMETIC or not self._fits(operands, type_):
             return None
-        parts = [self._floating(v) for v in operands]
+        parts = [self._as_float(v).linear for v in operands]
         match node.op:
             case "neg":
                 return self._scaled(parts[0], -1.0)
@@ -169,6 +165,10 @@ class _Canonical:
         op = _MIRRORED.get(node.op, node.op)
         if node.op in _MIRRORED:
             operands = operands[::-1]
+        if op == "where":
+            operands = [self._as_condition(operands[0]), *operands[1:]]
+        if computes_in_floats(op, type_.dtype):
+            operands = [self._as_float(v) for v in operands]
         rule = OPERATIONS[node.op].rule
         if rule == "elementwise" and self._fits(operands, type_):
             names = [self._number(v.linear) for v in operands]
@@ -176,13 +176,14 @@ class _Canonical:
             names = [self._tensor(v) for v in operands]
         if op == "detach" and (not self.depends[index] or operands[0].linear.single in self.detached):
             return operands[0]
-        if op == "cast" and operands[0].type == type_:
+        if op in _NO_OPS and operands[0].type == type_:
             return operands[0]
         if op == "where" and names[1] == names[2] and operands[1].type == type_:
             return operands[1]
         if OPERATIONS[node.op].commutative:
             names.sort()
-        linear = self._applied(op, _attrs(node.attrs), names, [v.linear for v in operands])
+        attrs = _attrs(_positive_axes(node, operands[0].type if operands else type_, type_))
+        linear = self._applied(op, attrs, names, [v.linear for v in operands])
         if op == "detach":
             self.detached.update(atom for atom, _ in linear.terms)
         if op == "input" and type_.is_number:
@@ -276,11 +277,19 @@ class _Canonical:
     def _tensor(self, value: _Value) -> str:
         return value.whole if value.fill else self._number(value.linear)
 
-    def _floating(self, value: _Value) -> _Linear:
-        """The operand as arithmetic sees it: booleans and integers become floats."""
-        if value.type.dtype == "float" or not value.linear.terms:
-            return value.linear
-        return self._applied("cast", '{"to":"float"}', (self._tensor(value),), (value.linear,))
+    def _as_float(self, value: _Value) -> _Value:
+        """The operand as operations that compute in floats see it."""
+        if value.type.dtype == "float" or value.type.is_number or value.fill:
+            return value
+        linear = self._applied("cast", '{"to":"float"}', (self._tensor(value),), (value.linear,))
+        return _Value(linear, replace(value.type, dtype="float"))
+
+    def _as_condition(self, value: _Value) -> _Value:
+        """The operand as torch.where sees it."""
+        if value.type.dtype == "bool":
+            return value
+        linear = self._applied("cast", '{"to":"bool"}', (self._tensor(value),), (value.linear,))
+        return _Value(linear, replace(value.type, dtype="bool"))
 
     def _fits(self, operands: Sequence[_Value], type_: Type) -> bool:
         """Whether the result keeps its shape when filled tensors are taken for the numbers in them."""
@@ -295,8 +304,27 @@ _ARITHMETIC = frozenset(
 )
 
 
+def _holds_a_number(value: _Value, wanted: Type) -> bool:
+    """Whether turning the value into `wanted` only says how the number in it is stored."""
+    return (value.type.is_number or value.fill) and wanted.dtype == "float" and value.type.dtype != "bool"
+
+
 def _constant(value: float) -> _Linear:
     return _Linear(value + 0.0, (), abs(value))
+
+
+def _positive_axes(node: Node, operand: Type, result: Type) -> Mapping[str, Any]:
+    """The attributes with axes counted from the front, and reductions over everything naming all axes."""
+    rank = len(result.dims) if node.op in ("unsqueeze", "stack") else len(operand.dims)
+    attrs = dict(node.attrs)
+    for key in attrs.keys() & {"dim", "dim0", "dim1"}:
+        axes = attrs[key]
+        if isinstance(axes, int) and rank:
+            attrs[key] = axes % rank
+        if OPERATIONS[node.op].rule == "reduce":
+            given = range(rank) if axes is None else axes if isinstance(axes, tuple) else (axes,)
+            attrs[key] = tuple(sorted({a % rank for a in given})) if rank else None
+    return attrs
 
 
 def _attrs(attrs: Mapping[str, Any]) -> str:

@@ -20,6 +20,10 @@ from sandbox.graph import LossGraph
 Array = npt.NDArray[Any]
 
 
+FAILURES = (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError)
+"""What torch raises where an operation does not fit its operands after all."""
+
+
 class CannotCompute(Exception):
     """An operation of a verified graph failed on real tensors."""
 
@@ -114,7 +118,7 @@ class Evaluator:
         arguments = [next(vectors) if is_tensor else self._scalar(next(numbers), dtype) for is_tensor in self._order]
         try:
             return self._program(*arguments)
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        except FAILURES as error:
             raise CannotCompute(str(error).splitlines()[0][:200]) from None
 
     def _scalar(self, row: Array, dtype: torch.dtype) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from sandbox.contract import contract_named
 from sandbox.dataflow import Lifted
 from sandbox.graph import LossGraph, verify
-from sandbox.operations import OPERATIONS
+from sandbox.operations import OPERATIONS, computes_in_floats
 from sandbox.scalars import compute
 from sandbox.shapes import Type
 
@@ -106,13 +106,7 @@ def _kernel(op: str, result: Type, operands: Sequence[Type]) -> _Kernel:
     if operands and all(t.is_number for t in operands) and OPERATIONS[op].scalar:
         return _number_kernel(op)
     kernel = _TENSOR[op]
-    needs_cast = (
-        result.dtype == "float"
-        and op not in ("cast", "tensor", "full", "full_like")
-        and any(not t.is_number and t.dtype != "float" for t in operands)
-    )
-    if op in _INTEGER_OPERANDS:
-        needs_cast = False
+    needs_cast = computes_in_floats(op, result.dtype) and any(not t.is_number and t.dtype != "float" for t in operands)
     if op == "where":
         return _where_kernel(result)
     return _casting(kernel) if needs_cast else kernel
@@ -134,13 +128,13 @@ def _number_kernel(op: str) -> _Kernel:
 
 
 def _where_kernel(result: Type) -> _Kernel:
-    def where(context: _Context, _: Mapping[str, Any], condition: Tensor, a: Any, b: Any) -> Tensor:
+    def where(context: _Context, _: Mapping[str, Any], condition: Any, a: Any, b: Any) -> Tensor:
         dtype = {"float": context.dtype, "int": torch.int64, "bool": torch.bool}[result.dtype]
         a, b = (
             v.to(dtype) if isinstance(v, Tensor) else torch.tensor(v, dtype=dtype, device=context.device)
             for v in (a, b)
         )
-        return torch.where(condition.to(torch.bool), a, b)
+        return torch.where(_tensor(context, condition).to(torch.bool), a, b)
 
     return where
 
@@ -382,8 +376,6 @@ def _filled(c: _Context, value: Any) -> Tensor:
     dtype = torch.bool if isinstance(value, bool) else torch.int64 if isinstance(value, int) else c.dtype
     return torch.tensor(value, dtype=dtype, device=c.device)
 
-
-_INTEGER_OPERANDS = frozenset({"cross_entropy", "nll_loss", "gather", "one_hot", "argsort"})
 
 _missing = OPERATIONS.keys() - _TENSOR.keys() - _SOURCES.keys()
 assert not _missing, f"operations without a kernel: {sorted(_missing)}"

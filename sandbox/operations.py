@@ -262,3 +262,12 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     }
 )
 """Every operation by name."""
+
+_KEEP_THEIR_OPERANDS = frozenset(
+    {"cast", "tensor", "full", "full_like", "where", "cross_entropy", "nll_loss", "gather", "one_hot", "argsort"}
+)
+
+
+def computes_in_floats(name: str, dtype: str) -> bool:
+    """Whether the operation turns boolean and integer tensors into floats first, for a result of this dtype."""
+    return dtype == "float" and name not in _KEEP_THEIR_OPERANDS

@@ -156,7 +156,7 @@ def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, An
     Raises ShapeError where it does not accept them, or where the result would be too large.
     """
     numbers = all(t.is_number for t in operands)
-    if operands and numbers and not operation.scalar and operation.name not in ("tensor", "full", "cast"):
+    if operands and numbers and not operation.scalar and operation.name not in ("tensor", "full"):
         raise ShapeError(f"{operation.name} needs a tensor, got only Python numbers", "SBX221")
     if operands and numbers and operation.scalar:
         return Type(_dtype(operation, operands, attrs), None)
@@ -196,6 +196,8 @@ def _check_types(name: str, operands: Sequence[Type], attrs: Mapping[str, Any]) 
         raise ShapeError("pow is not defined for booleans; use .float() on the mask")
     if name == "frac" and kinds != ["float"]:
         raise ShapeError(f"frac needs a float tensor, got {operands[0]}")
+    if name == "where" and operands[0].is_number:
+        raise ShapeError("the condition of where must be a tensor", "SBX221")
     if name in ("roll", "slice") and not operands[0].dims:
         raise ShapeError(f"{name} needs a tensor with at least one axis")
     if name == "hardtanh" and attrs["min_val"] > attrs["max_val"]:
@@ -257,6 +259,12 @@ def _reduce(operands: Sequence[Type], attrs: Mapping[str, Any], _: Contract) -> 
     if attrs["keepdim"]:
         return tuple(ONE if i in axes else d for i, d in enumerate(shape))
     return tuple(d for i, d in enumerate(shape) if i not in axes)
+
+
+def _reduce_one(operands: Sequence[Type], attrs: Mapping[str, Any], contract: Contract) -> Shape:
+    if attrs["dim"] is None and attrs["keepdim"]:
+        raise ShapeError("keepdim needs an axis here: torch reduces over all axes without it")
+    return _reduce(operands, attrs, contract)
 
 
 def _along(operands: Sequence[Type], attrs: Mapping[str, Any], _: Contract) -> Shape:
@@ -431,8 +439,8 @@ def _matmul(operands: Sequence[Type], _: Mapping[str, Any], __: Contract) -> Sha
 
 
 def _full(operands: Sequence[Type], attrs: Mapping[str, Any], contract: Contract) -> Shape:
-    if operands[0].dims:
-        raise ShapeError("full needs a number")
+    if not operands[0].is_number:
+        raise ShapeError("full needs a number; use expand for a tensor")
     sizes = _sizes(attrs["shape"], contract)
     if None in sizes:
         raise ShapeError("full needs explicit sizes")
@@ -440,8 +448,8 @@ def _full(operands: Sequence[Type], attrs: Mapping[str, Any], contract: Contract
 
 
 def _full_like(operands: Sequence[Type], _: Mapping[str, Any], __: Contract) -> Shape:
-    if operands[0].is_number or operands[1].dims:
-        raise ShapeError("full_like needs a tensor and a number")
+    if operands[0].is_number or not operands[1].is_number:
+        raise ShapeError("full_like needs a tensor and a number; use expand for a tensor")
     return operands[0].dims
 
 
@@ -472,7 +480,7 @@ _RULES: Mapping[str, Callable[[Sequence[Type], Mapping[str, Any], Contract], Sha
     "same": lambda operands, _, __: operands[0].shape,
     "tensor": lambda operands, _, __: operands[0].dims,
     "reduce": _reduce,
-    "reduce_one": _reduce,
+    "reduce_one": _reduce_one,
     "along": _along,
     "per_row": _per_row,
     "unsqueeze": _unsqueeze,
