@@ -71,6 +71,7 @@ class Guards:
             "_inplacevar_": self.in_place,
             "_getattr_": self.get_attribute,
             "_getitem_": self.get_item,
+            "_key_": _key,
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
@@ -280,8 +281,15 @@ _DICT: Mapping[str, Callable[..., Any]] = {
     "items": lambda d: list(d.items()),
     "keys": lambda d: list(d),
     "values": lambda d: list(d.values()),
-    "get": lambda d, key, default=None: d.get(key, default),
+    "get": lambda d, key, default=None: d.get(_key(key), default),
 }
+
+
+def _key(value: Any) -> Any:
+    """A key of a dict. Nested tuples are none: to hash one that repeats its parts takes exponential time."""
+    if not isinstance(value, _PLAIN):
+        raise Refusal("SBX226")
+    return value
 
 
 def _arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:

@@ -44,6 +44,16 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         copy_locations(node.func, node)
         return node
 
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        node = self.node_contents_visit(node)
+        node.keys = [k if k is None or isinstance(k, ast.Constant) else _guard("_key_", [k], k) for k in node.keys]
+        return node
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
+        node = super().visit_DictComp(node)
+        node.key = _guard("_key_", [node.key], node.key)
+        return node
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         if node.value is None or not isinstance(node.target, ast.Name):
             return ast.copy_location(ast.Pass(), node)

@@ -110,7 +110,7 @@ def _arange(r: Recorder, a: dict[str, Any]) -> Any:
     if symbol is not None and start == 0 and step == 1:
         out = r.add("arange", (), {"symbol": symbol})
     elif all(type(v) is int for v in (start, end, step)) and step:
-        out = _constant(r, list(range(start, end, step))[:65], None)
+        out = _constant(r, list(range(start, end, step)[:65]), None)
     else:
         raise Refusal("SBX236")
     return out if a["dtype"] is None else cast(r, out, a["dtype"].name)
