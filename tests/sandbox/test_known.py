@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from written import traced
 
 from sandbox import known
 from sandbox.execute import compile_loss
@@ -137,6 +138,34 @@ def test_every_source_states_title_paper_and_equation(name):
     assert loss.title and loss.paper and loss.equation
     assert f"def {name}(" in loss.source
     assert known.graph(name).contract == loss.contract
+
+
+@pytest.mark.parametrize("name", known.names())
+def test_the_graph_beside_a_source_is_what_tracing_gives(name):
+    """After a change of a source: python scripts/make_known_graphs.py."""
+    loss = known.load(name)
+    assert traced(loss.source, loss.contract).to_json() == known.graph(name).to_json()
+
+
+TRL = (
+    "sigmoid",
+    "hinge",
+    "exo_pair",
+    "nca_pair",
+    "robust",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+)
+
+
+def test_every_loss_of_trl_that_four_log_probabilities_express_is_there():
+    """The others read tokens: ipo and sigmoid_norm divide by lengths, sft averages over tokens."""
+    assert {known.load(n).trl for n in known.names()} - {""} == set(TRL)
 
 
 def test_unknown_names_and_contracts_are_errors_that_list_the_known_ones():

@@ -1,0 +1,25 @@
+"""Write the graph beside each known loss: `python scripts/make_known_graphs.py`. Run it after changing a source."""
+
+from pathlib import Path
+
+from sandbox import known
+from sandbox.contract import contract_named
+from sandbox.graph import LossGraph
+from sandbox.trace import trace
+
+
+def main() -> None:
+    """Trace every source of `sandbox/known` (ours, so without the jail) and write its graph as JSON."""
+    folder = Path(known.__file__).parent
+    for name in known.names():
+        loss = known.load(name)
+        answer = trace(loss.source, contract_named(loss.contract))
+        if answer.graph is None:
+            raise SystemExit(f"{name}: {', '.join(c.code for c in answer.complaints)}")
+        text = LossGraph.from_json(answer.graph).to_json()
+        (folder / loss.contract / f"{name}.json").write_text(text + "\n", "utf-8")
+        print(f"{name}: {len(LossGraph.from_json(text).nodes)} nodes")
+
+
+if __name__ == "__main__":
+    main()
