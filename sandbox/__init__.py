@@ -31,6 +31,9 @@ loss that is well formed and bad (it is scored, badly); somebody who can write t
 how each claim is tested.
 """
 
+import sandbox.path  # noqa: F401  (first: it keeps modules of the current directory out of the imports below)
+
+# isort: split
 from sandbox.graph import GraphError, LossGraph
 from sandbox.pool import VetPool
 from sandbox.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus

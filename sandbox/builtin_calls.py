@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox import policy
 from sandbox.facade import TensorClass
 from sandbox.refusal import Refusal
-from sandbox.symbolic import Sizes, SymNumber, SymTensor, is_number
+from sandbox.symbolic import Sizes, SymNumber, SymTensor, checked_number, is_number
 
 if TYPE_CHECKING:
     from sandbox.guards import Guards
@@ -106,7 +106,7 @@ def _int(g: Guards, value: Any = 0) -> Any:
         raise Refusal("SBX133")
     if not is_number(value):
         raise Refusal("SBX206")
-    return int(value)
+    return checked_number(int(value))
 
 
 def _bool(g: Guards, value: Any = False) -> bool:
@@ -116,9 +116,9 @@ def _bool(g: Guards, value: Any = False) -> bool:
 def _round(g: Guards, value: Any, digits: Any = None) -> Any:
     if isinstance(value, SymTensor | SymNumber):
         raise Refusal("SBX207")
-    if not is_number(value) or not (digits is None or type(digits) is int):
+    if not is_number(value) or not (digits is None or (type(digits) is int and abs(digits) <= 20)):
         raise Refusal("SBX206")
-    return round(value, digits)
+    return checked_number(round(value, digits))
 
 
 def _list(g: Guards, items: Any = ()) -> list[Any]:

@@ -165,9 +165,7 @@ class Guards:
             a.index = result.index
             return a
         if isinstance(a, list) and name == "+=":
-            a.extend(self.iterate(b))
-            if len(a) > policy.MAX_SEQUENCE:
-                raise Refusal("SBX204")
+            self._grow(a, self.iterate(b))
             return a
         return self.binary(_IN_PLACE[name], a, b)
 
@@ -212,9 +210,10 @@ class Guards:
         return attribute(self.recorder, value, name)
 
     def _grow(self, items: list[Any], more: Any) -> None:
-        items.extend(more)
-        if len(items) > policy.MAX_SEQUENCE:
+        added = list(more)  # first, since a list may be added to itself
+        if len(items) + len(added) > policy.MAX_SEQUENCE:
             raise Refusal("SBX204")
+        items.extend(added)
 
     def get_item(self, value: Any, key: Any) -> Any:
         self.step()

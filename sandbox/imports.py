@@ -42,6 +42,8 @@ def _from(names: dict[str, str], node: ast.ImportFrom) -> None:
     if node.level:
         raise Refusal("SBX123", spot=Spot.of(node))
     for alias in node.names:
+        if module == "__future__" and alias.name != "annotations":
+            raise Refusal("SBX123", spot=Spot.of(alias))
         if module in policy.TYPING_MODULES and not alias.name.startswith("_"):
             continue
         path = f"{module}.{alias.name}"

@@ -15,10 +15,16 @@ import os
 import struct
 import sys
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Final
 
 from sandbox.syscalls import ALLOWED, FATAL, MACHINES
+
+resource: ModuleType | None
+try:
+    import resource  # not inside the jail: by then nothing can be imported
+except ImportError:  # Windows: no limits, so guarantees are missing
+    resource = None
 
 CPU_SECONDS: Final = 2
 MEMORY_BYTES: Final = 256 * 1024 * 1024
@@ -149,7 +155,8 @@ class Jail:
             return
 
     def _limit(self) -> list[str]:
-        import resource
+        if resource is None:
+            return []
 
         def limit(name: str, soft: int, hard: int) -> bool:
             try:

@@ -21,8 +21,9 @@ MAX_DEPTH: Final = 100
 """Depth of the syntax tree: a sum of a hundred terms is that deep."""
 MAX_SYNTAX_NODES: Final = 6_000
 MAX_NUMBER_CHARACTERS: Final = 40
-MAX_STRING: Final = 60
-"""Characters of a string other than a docstring: the longest that an operation takes is far shorter."""
+MAX_NAME: Final = 64
+MAX_STRING: Final = 200
+"""Characters of a string other than a docstring: enough for what an assertion says."""
 MAX_INTEGER: Final = 2**53
 MAX_FINDINGS: Final = 8
 MAX_STEPS: Final = 20_000

@@ -17,7 +17,7 @@ from sandbox.contract import Contract
 from sandbox.imports import resolve
 from sandbox.refusal import Complaint, Refusal, Spot
 from sandbox.restricted import compile_checked
-from sandbox.source_text import check_letters, check_text
+from sandbox.source_text import check_letters, check_text, split_lines
 from sandbox.vocabulary import Vocabulary
 
 
@@ -60,7 +60,6 @@ def check(source: str, contract: Contract) -> Checked | list[Complaint]:
 
 def _parse(source: str) -> ast.Module:
     check_text(source)
-    source = source.removeprefix("\ufeff")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,12 +67,22 @@ def _parse(source: str) -> ast.Module:
     except SyntaxError as error:
         line = max(error.lineno or 1, 1)
         column = max((error.offset or 1) - 1, 0)
-        raise Refusal("SBX106", spot=Spot(line, column, line, column + 1)) from None
+        raise Refusal(*_syntax_error(source, line, column)) from None
     except (ValueError, RecursionError, MemoryError):
         raise Refusal("SBX107") from None
     _check_size(tree)
     check_letters(source, tree)
     return tree
+
+
+def _syntax_error(source: str, line: int, column: int) -> tuple[str, tuple[int, ...], Spot]:
+    """Rule and place of a syntax error. Typographic quotes and minus signs are what models slip in most."""
+    lines = split_lines(source)
+    text = lines[line - 1] if line <= len(lines) else ""
+    at = text[column : column + 1]
+    start = len(text[:column].encode())
+    code = "SBX106" if at.isascii() else "SBX105"
+    return code, (), Spot(line, start, line, start + max(len(at.encode()), 1))
 
 
 def _check_size(tree: ast.Module) -> None:
@@ -99,9 +108,18 @@ def find_entry(tree: ast.Module, contract: Contract) -> tuple[ast.FunctionDef | 
         return None, Complaint("SBX110", name_spot(functions[-1]))
     if len(fitting) > 1:
         return None, Complaint("SBX111", name_spot(fitting[1]), (len(fitting),))
-    if sum(f.name == fitting[0].name for f in functions) > 1:
-        return None, Complaint("SBX111", name_spot(fitting[0]), (2,))
-    return fitting[0], None
+    entry = fitting[0]
+    if sum(f.name == entry.name for f in functions) > 1 or _is_assigned(tree, entry.name):
+        return None, Complaint("SBX111", name_spot(entry), (2,))
+    return entry, None
+
+
+def _is_assigned(tree: ast.Module, name: str) -> bool:
+    """Whether the module gives a name another value; functions have names of their own."""
+    outside = [s for s in tree.body if not isinstance(s, ast.FunctionDef)]
+    return any(
+        isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for s in outside for n in ast.walk(s)
+    )
 
 
 def fits(function: ast.FunctionDef, contract: Contract) -> bool:

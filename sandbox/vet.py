@@ -145,7 +145,7 @@ def readable(source: str | bytes) -> str | Finding:
         return plain("SBX102", len(raw), MAX_SOURCE_BYTES)
     if b"\0" in raw:
         return plain("SBX103")
-    return text
+    return text.removeprefix("\ufeff")
 
 
 def _read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], LossGraph | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class Vocabulary:
     def __init__(self, contract: Contract, names: Mapping[str, str]) -> None:
         self.complaints: list[Complaint] = []
         self._names = names
-        self._protected = frozenset({*names, *_BUILTINS})
+        self._protected = frozenset({*names, *policy.BUILTINS})
         self._of_self = frozenset({*(s.name for s in contract.scalars), *contract.constants})
         self._bound: set[str] = set()
 
@@ -126,6 +127,8 @@ class Vocabulary:
     def _store(self, name: str, node: ast.AST, spot: Spot | None = None) -> None:
         if name.startswith("_") and name != "_":
             self._complain("SBX125", node, spot)
+        elif len(name) > policy.MAX_NAME:
+            self._complain("SBX108", node, spot)
         elif name in self._protected or name == "self":
             self._complain("SBX135", node, spot)
 
@@ -188,7 +191,7 @@ class Vocabulary:
             self._complain("SBX113", node)
         elif isinstance(value, str) and len(value) > policy.MAX_STRING:
             self._complain("SBX108", node, _first_line(node))
-        elif isinstance(value, int | float) and not abs(value) <= (policy.MAX_INTEGER if type(value) is int else 1e308):
+        elif (isinstance(value, float) and math.isinf(value)) or (isinstance(value, int) and value > policy.MAX_INTEGER):
             self._complain("SBX108", node)
 
     def _binary(self, node: ast.BinOp) -> None:

@@ -18,6 +18,7 @@ import struct
 import sys
 import time
 import types
+import warnings
 
 REQUEST = struct.Struct(">IBB")
 """Length of the source, number of the contract, guarantees accepted as missing (a bit each)."""
@@ -43,6 +44,7 @@ def main() -> None:
     from sandbox.trace import trace
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")  # a jailed child has nowhere to write them
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     contracts = tuple(CONTRACTS.values())
     jail = Jail(frozenset(sys.argv[3:]))

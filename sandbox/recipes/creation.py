@@ -101,14 +101,30 @@ def _constant(r: Recorder, data: Any, dtype: DType | None) -> Any:
     return r.add("stack", parts, {"dim": 0})
 
 
+def _symbol_from(r: Recorder, start: Any, end: Any) -> str | None:
+    """The size that range(start, end) has for any batch: of (0, n) or (k, n + k) with a constant k."""
+    if type(start) is not int or not isinstance(end, SymNumber):
+        return None
+    if start == 0:
+        return r.symbol_of(end)
+    node = r.nodes[end.index]
+    if node.op != "add":
+        return None
+    sizes = [r.nodes[a] for a in node.args]
+    shift = [n.attrs["value"] for n in sizes if n.op == "const"]
+    symbols = [str(n.attrs["symbol"]) for n in sizes if n.op == "size"]
+    return symbols[0] if shift == [start] and len(symbols) == 1 else None
+
+
 @recipe("arange")
 def _arange(r: Recorder, a: dict[str, Any]) -> Any:
     start, end, step = a["start"], a["end"], a["step"]
     if end is None:
         start, end = 0, start
-    symbol = r.symbol_of(end)
-    if symbol is not None and start == 0 and step == 1:
+    symbol = _symbol_from(r, start, end)
+    if symbol is not None and step == 1:
         out = r.add("arange", (), {"symbol": symbol})
+        out = r.add("add", (out, start)) if start else out
     elif all(type(v) is int for v in (start, end, step)) and step:
         out = _constant(r, list(range(start, end, step)[:65]), None)
     else:

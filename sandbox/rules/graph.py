@@ -145,7 +145,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     ),
     refuse(
         "SBX232",
-        "NaN as a constant",
+        "constant that is not a number",
         "A constant that is not a number can only spoil the loss.",
         "Use a finite constant.",
         example('return torch.where(rho.abs() > 500.0, rho * float("nan"), -F.logsigmoid(beta * rho))'),

@@ -87,7 +87,7 @@ SOURCE_RULES = (
     refuse(
         "SBX108",
         "literal too large",
-        "Numbers are bounded by 2**53 and 1e308, strings by 60 characters: no loss needs more.",
+        "Integers are bounded by 2**53, floats must be finite, strings take 200 characters, names 64: no loss needs more.",
         "Use a smaller constant.",
         example("return -F.logsigmoid(beta * rho) * 1" + "0" * 60),
         message="the literal {text} is too large",
@@ -112,10 +112,10 @@ SOURCE_RULES = (
     refuse(
         "SBX111",
         "more than one entry function",
-        "Several functions take the contract's arguments, so it is not clear which is the loss.",
+        "Several functions take the contract's arguments, or one name is defined twice, so it is not clear which is the loss.",
         "Keep one function with the contract's arguments; give helpers other parameters.",
         GOOD + GOOD.replace("def loss", "def other"),
-        message="{0} functions take the contract's arguments; expected one",
+        message="{0} definitions could be the loss; expected one",
     ),
     refuse(
         "SBX112",
@@ -310,7 +310,8 @@ SOURCE_RULES = (
     refuse(
         "SBX135",
         "assignment to a protected name",
-        "torch, F, math, self and Python's builtins keep their meaning, so that the source means what it seems to mean.",
+        "torch, F, math, self and the builtins that losses may call keep their meaning, so that the source means what it seems to "
+        "mean.",
         "Choose another name for the variable.",
         example("F = beta\nreturn rho * F"),
         message="{text} is a protected name",

@@ -1,0 +1,51 @@
+"""The catalogue: codes, words, and that every example does what it is an example of."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sandbox.rules import RULES, Rule
+from sandbox.verdict import Severity
+from sandbox.vet import vet
+
+OF_SOURCE = [r for r in RULES.values() if r.code < "SBX300"]
+
+
+@pytest.mark.parametrize("rule", [r for r in OF_SOURCE if r.bad], ids=lambda r: r.code)
+def test_examples_do_what_they_are_examples_of(rule: Rule) -> None:
+    bad, good = vet(rule.bad, numeric=False), vet(rule.good, numeric=False)
+    assert rule.code in {f.rule for f in bad.findings}
+    assert not good.findings
+
+
+def test_codes_are_sorted_and_well_formed() -> None:
+    assert list(RULES) == sorted(RULES)
+    assert all(re.fullmatch(r"SBX[123]\d\d", code) and rule.code == code for code, rule in RULES.items())
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.code)
+def test_rules_speak_plainly(rule: Rule) -> None:
+    assert rule.title and rule.explanation.endswith(".") and rule.remedy.rstrip(")").endswith(".")
+    assert rule.title[0].islower() or rule.title.split()[0].isupper() or not rule.title[0].isalpha()
+    assert "{text}" not in rule.title + rule.remedy + rule.explanation
+    assert set(re.findall(r"\{(\w+)\}", rule.message)) <= {"text", "0", "1"}
+
+
+def test_every_code_that_the_sandbox_speaks_of_is_in_the_catalogue() -> None:
+    from pathlib import Path
+
+    import sandbox
+
+    root = Path(sandbox.__file__).parent
+    spoken = {code for file in root.rglob("*.py") for code in re.findall(r"SBX\d{3}", file.read_text())}
+    assert spoken - set(RULES) == set()
+    unspoken = {
+        code for code in RULES if not any(code in f.read_text() for f in root.rglob("*.py") if f.parent.name != "rules")
+    }
+    assert unspoken == set(), "rules that nothing finds"
+
+
+def test_refusals_on_source_are_severe() -> None:
+    assert all(r.severity is Severity.REFUSE for r in OF_SOURCE)
