@@ -1,0 +1,132 @@
+"""A shorter graph of the same function, for people and prompts. No torch.
+
+Only rules that keep every value and gradient, bit for bit where torch computes them, and at infinities and NaN too: shared
+terms once, dead terms gone, arithmetic on constants done, x * 1, x + 0, x / 1, -(-x), a + (-b), a - (-b), x ** 1, filled
+tensors for the numbers in them, detach of what does not learn. Not x * 0 and x - x, which are NaN where x is infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.contract import contract_named
+from sandbox.dataflow import touched
+from sandbox.graph import LossGraph, Node, make_node, prune
+from sandbox.operations import OPERATIONS
+from sandbox.scalars import NUMBER_OPERATIONS, compute
+from sandbox.shapes import Type, broadcast, infer
+
+_NUMBERS_DO = frozenset(
+    {"add", "sub", "mul", "div", "pow", "where", "lt", "le", "gt", "ge", "eq", "ne", "clamp_min", "clamp_max"}
+)
+"""Operations in which a number serves as well as a tensor that is filled with it."""
+
+
+def simplify(graph: LossGraph) -> LossGraph:
+    """The simplified graph. Linear time. Raises GraphError for a graph that does not verify."""
+    before = prune(graph)
+    builder = _Builder(before)
+    output = builder.output()
+    return LossGraph.from_nodes(before.contract, builder.nodes, output)
+
+
+class _Builder:
+    def __init__(self, graph: LossGraph) -> None:
+        self.graph = graph
+        self.contract = contract_named(graph.contract)
+        self.nodes: list[Node] = []
+        self.types: list[Type] = []
+        self.known: dict[Any, int] = {}
+
+    def output(self) -> int:
+        """Rebuild node by node; gives the place of the output."""
+        place: list[int] = []
+        depends = touched(self.graph)
+        for i, node in enumerate(self.graph.nodes):
+            args = [place[a] for a in node.args]
+            place.append(self._rewritten(node, args, self.graph.types[i], depends[i]))
+        return place[self.graph.output]
+
+    def _rewritten(self, node: Node, args: list[int], type_: Type, depends: bool) -> int:
+        if node.op in _NUMBERS_DO:
+            args = self._unfilled(args, type_)
+        number = self._folded(node.op, args)
+        if number is not None:
+            return self._const(number)
+        same = self._identity(node, args, type_, depends)
+        if same is not None:
+            return same
+        match node.op, [self.nodes[a].op for a in args]:
+            case "mul", _ if (one := self._other(args, -1)) is not None:
+                return self._rewritten(make_node("neg", (0,)), [one], type_, depends)
+            case "add", [_, "neg"]:
+                return self._add("sub", [args[0], self.nodes[args[1]].args[0]])
+            case "add", ["neg", _]:
+                return self._add("sub", [args[1], self.nodes[args[0]].args[0]])
+            case "sub", [_, "neg"]:
+                return self._add("add", [args[0], self.nodes[args[1]].args[0]])
+        return self._add(node.op, args, node.attrs)
+
+    def _identity(self, node: Node, args: Sequence[int], type_: Type, depends: bool) -> int | None:
+        """The operand that the node is equal to, if there is one."""
+        found: int | None = None
+        match node.op:
+            case "add":
+                found = self._other(args, 0)
+            case "mul":
+                found = self._other(args, 1)
+            case "sub" if self._is(args[1], 0):
+                found = args[0]
+            case "div" | "pow" if self._is(args[1], 1):
+                found = args[0]
+            case "neg" if self.nodes[args[0]].op == "neg":
+                found = self.nodes[args[0]].args[0]
+            case "detach" if not depends or self.nodes[args[0]].op == "detach":
+                found = args[0]
+            case "where" if args[1] == args[2]:
+                found = args[1]
+            case "cast" | "tensor" | "reshape" | "expand":
+                found = args[0]
+        return found if found is not None and self.types[found] == type_ else None
+
+    def _folded(self, op: str, args: Sequence[int]) -> Any:
+        if op not in NUMBER_OPERATIONS or not args or any(self.nodes[a].op != "const" for a in args):
+            return None
+        value = compute(op, *(self.nodes[a].attrs["value"] for a in args))
+        return None if math.isnan(value) else value
+
+    def _unfilled(self, args: list[int], type_: Type) -> list[int]:
+        """The operands with the numbers in place of filled tensors, where that keeps the result's type."""
+        out = list(args)
+        for i, a in enumerate(args):
+            if self.nodes[a].op in ("full", "full_like") and self.types[a].dtype == "float":
+                rest = [self.types[b].dims for j, b in enumerate(out) if j != i]
+                dtypes = {self.types[b].dtype for j, b in enumerate(out) if j != i and not self.types[b].is_number}
+                if broadcast(rest) == type_.dims and dtypes == {"float"}:
+                    out[i] = self.nodes[a].args[-1]
+        return out
+
+    def _other(self, args: Sequence[int], value: float) -> int | None:
+        """The operand beside one that is the constant `value`."""
+        for mine, other in (args, args[::-1]):
+            if self._is(mine, value):
+                return other
+        return None
+
+    def _is(self, index: int, value: float) -> bool:
+        node = self.nodes[index]
+        return node.op == "const" and not isinstance(node.attrs["value"], bool) and bool(node.attrs["value"] == value)
+
+    def _const(self, value: Any) -> int:
+        return self._add("const", [], {"value": value})
+
+    def _add(self, op: str, args: Sequence[int], attrs: Mapping[str, Any] | None = None) -> int:
+        node = make_node(op, args, attrs)
+        key = (op, node.args, tuple((k, type(v), v) for k, v in node.attrs.items()))
+        if key not in self.known:
+            self.known[key] = len(self.nodes)
+            self.nodes.append(node)
+            self.types.append(infer(OPERATIONS[op], [self.types[a] for a in args], node.attrs, self.contract))
+        return self.known[key]
