@@ -39,9 +39,8 @@ def _plain(console: Console) -> Callable[[Campaign], None]:
         now = time.monotonic()
         if now - last >= PLAIN_EVERY:
             last = now
-            console.print(
-                ", ".join(f"{name} {value}" for name, value in _figures(campaign)), highlight=False, markup=False
-            )
+            line = ", ".join(f"{name} {value}" for name, value in _figures(campaign))
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     return show
 

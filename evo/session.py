@@ -26,6 +26,7 @@ from evo.population import SESSION_STARTED, Population
 from evo.progress import progress
 from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
+from fitness.devices import visible_gpus
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
 from fitness.task import TaskInfo, task_info
 from sandbox.pool import VetPool
@@ -68,17 +69,9 @@ def workers_for(config: Config) -> int:
     """How many training processes: as configured, else one per GPU, else one per core up to four."""
     if config.workers is not None:
         return config.workers
-    return _gpus() or max(
+    return len(visible_gpus()) or max(
         1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     )
-
-
-def _gpus() -> int:
-    """How many NVIDIA GPUs the driver shows, found without loading torch; CUDA_VISIBLE_DEVICES counts."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([v for v in visible.split(",") if v.strip() and v.strip() != "-1"])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 async def _campaign(

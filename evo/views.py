@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -119,14 +118,10 @@ def environment_text() -> str:
 
 
 def _gpus() -> str:
-    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    names = [
-        line.partition(":")[2].strip()
-        for card in cards
-        for line in card.read_text().splitlines()
-        if line.startswith("Model")
-    ]
-    return ", ".join(names) or ("nvidia-smi found, no card" if shutil.which("nvidia-smi") else "none")
+    from fitness.devices import visible_gpus
+
+    names = visible_gpus()
+    return f"{len(names)} (CUDA names {', '.join(names)})" if names else "none"
 
 
 def _state(snapshot: Snapshot, rundir: RunDir) -> str:

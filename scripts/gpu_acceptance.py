@@ -11,11 +11,14 @@ import argparse
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import torch
 
 from fitness.pool import WorkerPool
+from fitness.sentiment import DATA as EMBEDDED_MODEL
 from fitness.task import EvaluationFailed
 from sandbox import known
 from sandbox.execute import compile_loss
@@ -41,11 +44,18 @@ async def interpreter_on_cuda() -> str:
     return f"largest relative difference {worst:.1e}"
 
 
-async def sentiment_on_cuda() -> str:
-    """The embedded task trains on the GPU and gives a finite fitness."""
-    options = {"pairs": 64, "epochs": 1, "samples": 64}
-    async with WorkerPool("sentiment", options, 1) as pool:
-        result = await pool.score(known.graph("dpo"), "full", 0)
+async def preference_in_bf16() -> str:
+    """The preference task trains the embedded model on the GPU in bf16 and gives a finite fitness."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "pairs.jsonl"
+        rows = [{"prompt": f"review {i} : the film", "chosen": " was good .", "rejected": " was bad ."} for i in range(64)]
+        data.write_text("\n".join(json.dumps(row) for row in rows))
+        options = {
+            "model": str(EMBEDDED_MODEL), "data": str(data), "pairs": 32, "batch_size": 8, "max_length": 32,
+            "device": "gpu", "precision": "bfloat16", "cache": folder,
+        }  # fmt: skip
+        async with WorkerPool("preference", options, 1) as pool:
+            result = await pool.score(known.graph("dpo"), "full", 0)
     return f"fitness {result.fitness:.3f} in {result.seconds:.1f} s"
 
 
@@ -70,7 +80,7 @@ async def out_of_memory_is_survived() -> str:
 
 CHECKS: dict[str, Check] = {
     "graph interpreter": interpreter_on_cuda,
-    "sentiment": sentiment_on_cuda,
+    "preference, bf16": preference_in_bf16,
     "two workers": one_worker_per_gpu,
     "out of memory": out_of_memory_is_survived,
 }

@@ -90,7 +90,11 @@ FATAL = [
     (Fault.NOT_FOUND, ErrorKind.NOT_FOUND, "scripted-1, scripted-2"),
     (Fault.NO_CREDIT, ErrorKind.QUOTA, "top up"),
     (Status(402, {"error": {"message": "Payment required"}}), ErrorKind.QUOTA, "top up"),
-    (Status(400, {"error": {"message": "API key not valid. Please pass a valid API key."}}), ErrorKind.UNAUTHORIZED, "key"),
+    (
+        Status(400, {"error": {"message": "API key not valid. Please pass a valid API key."}}),
+        ErrorKind.UNAUTHORIZED,
+        "key",
+    ),
 ]
 
 
@@ -178,7 +182,11 @@ def test_a_completion_without_choices_still_reports_what_it_cost():
 
 @pytest.mark.parametrize(
     ("fault", "kind"),
-    [(Fault.PROSE, FailureKind.PROSE_ONLY), (Fault.CUT_OFF, FailureKind.CUT_OFF), (Fault.NULL_CONTENT, FailureKind.CUT_OFF)],
+    [
+        (Fault.PROSE, FailureKind.PROSE_ONLY),
+        (Fault.CUT_OFF, FailureKind.CUT_OFF),
+        (Fault.NULL_CONTENT, FailureKind.CUT_OFF),
+    ],
 )
 def test_a_paid_reply_without_a_candidate_is_a_reply_and_fails_in_parsing(fault: Fault, kind: FailureKind):
     with LoopbackLLM([fault]) as server:
@@ -435,7 +443,9 @@ def test_credentials_in_the_base_url_stay_out_of_messages():
         ("m", None, "sk-two\nlines", "characters that no key has"),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused_before_any_request(model: str, base_url: str | None, key: str, says: str):
+def test_a_configuration_that_cannot_work_is_refused_before_any_request(
+    model: str, base_url: str | None, key: str, says: str
+):
     with pytest.raises(LLMError, match=says) as caught:
         Endpoint.resolve(model, base_url=base_url, environ={"OPENAI_API_KEY": key})
     assert caught.value.kind is ErrorKind.CONFIGURATION
@@ -501,7 +511,11 @@ def test_text_that_no_file_can_hold_is_made_writable():
     "completion",
     [
         {"choices": [{"message": {"content": [{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]}}]},
-        {"choices": [{"message": {"content": None, "refusal": "in parts"}, "finish_reason": 7}], "usage": [], "model": None},
+        {
+            "choices": [{"message": {"content": None, "refusal": "in parts"}, "finish_reason": 7}],
+            "usage": [],
+            "model": None,
+        },
     ],
 )
 def test_answers_of_unusual_shape_are_read_where_they_can_be(completion: dict[str, Any]):

@@ -74,7 +74,9 @@ def test_a_file_that_is_no_transcript_names_the_line(tmp_path: Path, line: str):
         read_transcript(path)
 
 
-def row(step: int, attempt: int, state: ProposalState, reply: str | None = None, error: str | None = None) -> ProposalRow:
+def row(
+    step: int, attempt: int, state: ProposalState, reply: str | None = None, error: str | None = None
+) -> ProposalRow:
     return ProposalRow(
         step * 10 + attempt, step, attempt, Operator.REFINE, "openai", "m", 0.7, "hash", {}, 0, state, reply,
         5, 6, None, 0.5, error, 1, 2,

@@ -244,6 +244,8 @@ def test_printable_text_has_no_control_format_or_surrogate_character(text: str):
     assert printable(shown) == shown
 
 
-@pytest.mark.parametrize("unit", ['{"', '{"a":1}', "```\n", "\x1b]", "<think>", "thought: ", "def f(", '{"code":"', "\\", "~~~\n"])
+@pytest.mark.parametrize(
+    "unit", ['{"', '{"a":1}', "```\n", "\x1b]", "<think>", "thought: ", "def f(", '{"code":"', "\\", "~~~\n"]
+)
 def test_repetitive_replies_are_read_in_time(unit: str):
     parse_reply(unit * (MAX_REPLY // len(unit)))
