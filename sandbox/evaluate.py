@@ -115,14 +115,14 @@ class Evaluator:
 
     def _forward(self, tensors: Sequence[Tensor], points: Points, dtype: torch.dtype) -> tuple[Any, ...]:
         vectors, numbers = iter(tensors), iter(points.scalars)
-        arguments = [next(vectors) if is_tensor else self._scalar(next(numbers), dtype) for is_tensor in self._order]
+        arguments = [next(vectors) if is_tensor else self._scalar(next(numbers)) for is_tensor in self._order]
         try:
             return self._program(*arguments)
         except FAILURES as error:
             raise CannotCompute(str(error).splitlines()[0][:200]) from None
 
-    def _scalar(self, row: Array, dtype: torch.dtype) -> Any:
-        return torch.from_numpy(row).to(dtype) if self.lifted is not None else float(row[0])
+    def _scalar(self, row: Array) -> Any:
+        return torch.from_numpy(row) if self.lifted is not None else float(row[0])
 
     def _once(self, points: Points, dtype: torch.dtype) -> Evaluation:
         tensors = self._tensors(points, dtype)

@@ -50,18 +50,17 @@ def compile_values(
 ) -> Callable[..., tuple[Any, ...]]:
     """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons.
 
-    With `lifted`, the scalar arguments are vectors too, one number per item.
+    With `lifted`, the scalar arguments are vectors too, one number per item (float64). Arithmetic on them alone is still
+    Python's, number by number, so that the loss is the one that training computes: 1 / 0 and log(0) are NaN, not infinite.
     """
     verify(graph)
-    return _program(graph, tuple(wanted), single=False, lifted=lifted)
+    return _lifted_program(graph, wanted, lifted) if lifted else _program(graph, tuple(wanted), single=False)
 
 
-def _program(
-    graph: LossGraph, wanted: tuple[int, ...], *, single: bool, lifted: Lifted | None = None
-) -> Callable[..., Any]:
-    contract = lifted.contract if lifted else contract_named(graph.contract)
-    types = lifted.types if lifted else graph.types
+def _program(graph: LossGraph, wanted: tuple[int, ...], *, single: bool) -> Callable[..., Any]:
+    contract = contract_named(graph.contract)
     names = [a.name for a in contract.arguments]
+    types = graph.types
     steps = [
         (n.op, _kernel(n.op, types[i], [types[a] for a in n.args]), n.args, n.attrs) for i, n in enumerate(graph.nodes)
     ]
@@ -80,6 +79,79 @@ def _program(
         return values[wanted[0]] if single else tuple(values[i] for i in wanted)
 
     return loss
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A Python number for each distinct row of the scalar arguments, and which of the rows is each item's."""
+
+    values: tuple[Any, ...]
+    places: Tensor
+
+    def spread(self, c: _Context) -> Tensor:
+        whole = all(type(v) is int for v in self.values)
+        return torch.tensor(self.values, dtype=torch.int64 if whole else c.dtype, device=c.device)[self.places]
+
+
+def _lifted_program(graph: LossGraph, wanted: Sequence[int], lifted: Lifted) -> Callable[..., Any]:
+    contract = contract_named(graph.contract)
+    names = [a.name for a in contract.arguments]
+    scalar_names = [a.name for a in contract.scalars]
+    is_number = [t.is_number for t in graph.types]
+    steps = [
+        (
+            n.op,
+            _by_rows(n.op) if is_number[i] else _kernel(n.op, lifted.types[i], [lifted.types[a] for a in n.args]),
+            n.args,
+            n.attrs,
+        )
+        for i, n in enumerate(graph.nodes)
+    ]
+
+    def loss(*arguments: Any) -> Any:
+        given = dict(zip(names, arguments, strict=True))
+        context = _context(contract.tensors, given)
+        values: list[Any] = []
+        spread: dict[int, Any] = {}
+        scalars = _rows({name: given[name] for name in scalar_names})
+
+        def operand(i: int) -> Any:
+            if not isinstance(values[i], _Rows):
+                return values[i]
+            if i not in spread:
+                spread[i] = values[i].spread(context)
+            return spread[i]
+
+        for i, (op, kernel, args, attrs) in enumerate(steps):
+            if op == "input":
+                values.append(scalars[attrs["name"]] if is_number[i] else given[attrs["name"]])
+            else:
+                values.append(kernel(context, attrs, *[values[a] if is_number[i] else operand(a) for a in args]))
+        return tuple(operand(i) for i in wanted)
+
+    return loss
+
+
+def _rows(scalars: Mapping[str, Tensor]) -> dict[str, _Rows]:
+    if not scalars:
+        return {}
+    distinct, places = torch.unique(torch.stack(list(scalars.values())), dim=1, return_inverse=True)
+    return {name: _Rows(tuple(row), places) for name, row in zip(scalars, distinct.tolist(), strict=True)}
+
+
+def _by_rows(op: str) -> _Kernel:
+    """The kernel of a number's node: the number itself, or one for each row that its operands have."""
+    if op in _SOURCES:
+        return _SOURCES[op]
+
+    def kernel(c: _Context, a: Mapping[str, Any], *args: Any) -> Any:
+        rows = next((v for v in args if isinstance(v, _Rows)), None)
+        if rows is None:
+            return compute(op, *args)
+        columns = [v.values if isinstance(v, _Rows) else (v,) * len(rows.values) for v in args]
+        return _Rows(tuple(compute(op, *row) for row in zip(*columns, strict=True)), rows.places)
+
+    return kernel
 
 
 def _context(tensors: Sequence[Any], given: Mapping[str, Any]) -> _Context:
@@ -144,6 +216,7 @@ _SOURCES: dict[str, _Kernel] = {
     "size": lambda c, a: c.sizes[a["symbol"]],
     "input": lambda c, a: None,
 }
+
 
 def _unary(function: Callable[[Tensor], Tensor]) -> _Kernel:
     return lambda c, a, x: function(x)
