@@ -54,24 +54,40 @@ def _search(evaluator: Evaluator) -> float | None:
 
 
 def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) -> float:
-    """Evaluate 24 betas of the bracket at once, keep the interval of the first crossing, guess the root inside, repeat."""
+    """Evaluate 24 betas of the bracket at once, keep the interval of the first crossing, repeat.
+
+    Most functions are smooth there: then a cubic through the four nearest points leads to the root in one more step.
+    """
     low, high = bracket
-    while True:
+    while high - low > _TOLERANCE:
         grid = np.linspace(low, high, 24)
         excess = _excess(_shares(evaluator, np.exp(grid)), limit)
-        beyond = np.flatnonzero(excess > 0)
-        i = int(beyond[0]) if beyond.size and beyond[0] > 0 else len(grid) - 1
+        i = _first(excess)
         low, high = float(grid[i - 1]), float(grid[i])
-        if high - low < _TOLERANCE:
-            return math.exp((low + high) / 2)
-        # The function is mostly smooth: its secant is good to the square of the interval.
-        guess = low - excess[i - 1] * (high - low) / (excess[i] - excess[i - 1])
-        reach = max(_TOLERANCE, 0.25 * (high - low) ** 2)
-        ends = _excess(_shares(evaluator, np.exp(np.array([guess - reach, guess + reach]))), limit)
-        if ends[0] <= 0 < ends[1]:
-            low, high = guess - reach, guess + reach
-            if high - low < 4 * _TOLERANCE:
-                return math.exp(guess)
+        guess = _cubic_root(grid, excess, i)
+        reach = max(_TOLERANCE, 1e-4 * (high - low))
+        near = guess + np.array([-reach, -reach / 100, reach / 100, reach])
+        ends = _excess(_shares(evaluator, np.exp(near)), limit)
+        if ends[0] <= 0 < ends[3]:
+            j = _first(ends)
+            return math.exp(near[j - 1] - ends[j - 1] * (near[j] - near[j - 1]) / (ends[j] - ends[j - 1]))
+    return math.exp((low + high) / 2)
+
+
+def _first(excess: Array) -> int:
+    """The first place where the excess is positive and the one before is not; the last if there is none."""
+    beyond = np.flatnonzero(excess > 0)
+    return int(beyond[0]) if beyond.size and beyond[0] > 0 else len(excess) - 1
+
+
+def _cubic_root(grid: Array, excess: Array, i: int) -> float:
+    """Where the cubic through the four points around the i-th interval is zero, by inverse interpolation."""
+    start = min(max(i - 2, 0), len(grid) - 4)
+    x, y = grid[start : start + 4], excess[start : start + 4]
+    if np.unique(y).size < 4:
+        return float(grid[i - 1 : i + 1].mean())
+    weights = [np.prod([-y[k] / (y[j] - y[k]) for k in range(4) if k != j]) for j in range(4)]
+    return float(np.clip(np.dot(weights, x), grid[i - 1], grid[i]))
 
 
 def _illinois(evaluator: Evaluator, limit: Array, bracket: tuple[float, float], values: tuple[float, float]) -> float:

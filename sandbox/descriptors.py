@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -53,13 +54,13 @@ class LineShape:
     slope: Array
     loss: Array | None = None
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Largest slope on -10 < x < 10, or anywhere if that is zero."""
         inner = float(np.abs(self.slope[np.abs(self.x) <= 10]).max())
         return inner or float(np.abs(self.slope).max())
 
-    @property
+    @cached_property
     def _falls(self) -> Array:
         """How far each step of the slope falls, rounding taken off; zero where it rises."""
         before, after = self.slope[:-1], self.slope[1:]
@@ -79,7 +80,7 @@ class LineShape:
         steepest = int((self._falls / np.diff(self.x)).argmax())
         return float(self.x[steepest : steepest + 2].mean())
 
-    @property
+    @cached_property
     def jumps(self) -> list[float]:
         """Where the loss changes by more than its slopes on either side explain."""
         if self.loss is None:
@@ -96,7 +97,7 @@ class LineShape:
         change = np.abs(np.diff(self.slope)).sum()
         return 1.0 - float(self._falls.sum() / change) if change > 0 else 1.0
 
-    @property
+    @cached_property
     def signs(self) -> Array:
         """-1 where the loss falls, 1 where it rises, 0 where it is flat."""
         return np.sign(np.where(np.abs(self.slope) > 1e-9 * self.scale, self.slope, 0.0))
@@ -117,7 +118,7 @@ class LineShape:
             for a, b in edges.reshape(-1, 2).tolist()
         ]
 
-    @property
+    @cached_property
     def minimum_at(self) -> list[float]:
         """Where the loss turns from falling to rising."""
         moving = np.flatnonzero(self.signs)
@@ -170,14 +171,14 @@ def line_shape(measured: Measurements) -> LineShape:
     return LineShape(x, slope, None if measured.coupled else exact.loss("line"))
 
 
-def describe_preference(measured: Measurements) -> dict[str, Any]:
-    """The descriptors of a preference loss."""
+def describe_preference(measured: Measurements, shape: LineShape) -> dict[str, Any]:
+    """The descriptors of a preference loss whose shape along the margin is `shape`."""
     exact = measured.exact
     near, resplit = exact.gradient("near"), exact.gradient("resplit")
     chosen, rejected = np.abs(near).sum(axis=1).tolist()
     opposed = same(near[0], -near[1])
     return {
-        **describe_line(line_shape(measured)),
+        **describe_line(shape),
         "gradient_balance": _round(chosen / (chosen + rejected)) if chosen + rejected > 0 else 0.5,
         "coupled": measured.coupled,
         "margin_only": opposed and same(near, resplit, rtol=1e-4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,9 +25,9 @@ class Measured:
 
     def gradient(self, group: str) -> Array:
         """The gradients of a group's items, one row per learning argument: (arguments, items, ...)."""
-        return np.stack([g[self.probes.items[group]] for g in self.evaluation.gradients])
+        return self.gradients[:, self.probes.items[group]]
 
-    @property
+    @cached_property
     def gradients(self) -> Array:
         """The gradients of all items, one row per learning argument."""
         return np.stack(self.evaluation.gradients)
@@ -41,7 +42,7 @@ class Measurements:
     single: Measured
     coupled: bool
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Typical size of the gradient near the start, and of the largest one where that is zero."""
         near = np.abs(self.exact.gradient("near"))

@@ -11,7 +11,7 @@ import torch
 from sandbox import probes
 from sandbox.batch_checks import check_batches
 from sandbox.dataflow import touched
-from sandbox.descriptors import describe_preference, line_shape
+from sandbox.descriptors import LineShape, describe_preference, line_shape
 from sandbox.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points, joined
 from sandbox.findings import numeric_finding, shown
 from sandbox.measure import Measured, Measurements, measure, same
@@ -46,9 +46,10 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     if _refused(findings):
         return findings, {}
     measured = measure(evaluator, set_, EXACT, probes.RANGE)
-    findings += _finite(measured.single)
-    if not _refused(findings):
-        findings += _learns(evaluator, measured)
+    infinite = _finite(measured.single)
+    if infinite:
+        return infinite, {}  # and not only for a batch of one
+    findings += _learns(evaluator, measured)
     if _refused(findings):
         return findings, {}
     findings += _direction(measured)
@@ -58,10 +59,11 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     findings += find_windows(evaluator, set_.only(SPREAD).points, describe_pair)
     if _refused(findings):
         return findings, {}
-    findings += _shape(measured)
+    shape = line_shape(measured)
+    findings += _shape(shape)
     findings += _precision(measured)
     findings += _beyond(evaluator)
-    return findings, describe_preference(measured)
+    return findings, describe_preference(measured, shape)
 
 
 def describe_pair(points: Points, item: int) -> dict[str, Any]:
@@ -195,8 +197,7 @@ def _batch(measured: Measurements) -> list[Finding]:
     return [numeric_finding("SBX326", message, {"batch": size})]
 
 
-def _shape(measured: Measurements) -> list[Finding]:
-    shape = line_shape(measured)
+def _shape(shape: LineShape) -> list[Finding]:
     if shape.convex:
         return []
     at = shape.concave_at

@@ -7,7 +7,7 @@ float64 is the loss's doing, not that of rounded inputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
 import numpy as np
@@ -36,6 +36,7 @@ class ProbeSet:
     points: Points
     items: Mapping[str, slice]
     order: Array
+    _parts: dict[tuple[str, ...], ProbeSet] = field(default_factory=dict)
 
     @classmethod
     def of(cls, groups: Mapping[str, Points], order: Array) -> ProbeSet:
@@ -47,8 +48,11 @@ class ProbeSet:
         return cls(dict(groups), joined(list(groups.values())), items, order)
 
     def only(self, names: Sequence[str]) -> ProbeSet:
-        """The set of the named groups."""
-        return ProbeSet.of({n: self.groups[n] for n in names}, self.order)
+        """The set of the named groups. Joined once: every candidate of this seed asks for the same ones."""
+        key = tuple(names)
+        if key not in self._parts:
+            self._parts[key] = ProbeSet.of({n: self.groups[n] for n in key}, self.order)
+        return self._parts[key]
 
 
 # --- preference ---

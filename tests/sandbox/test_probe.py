@@ -159,10 +159,10 @@ def test_accepts_with_a_note(name):
         assert all(f.severity is Severity.NOTE for f in found.values())
 
 
-def test_the_same_seed_gives_the_same_report_and_none_gives_a_fresh_one():
+def test_the_same_seed_gives_the_same_report_and_without_one_they_change():
     graph = known.graph("lrml")
     assert probe.run(graph, seed=5).findings == probe.run(graph, seed=5).findings
-    assert probe.run(graph).seed != probe.run(graph).seed
+    assert len({probe.run(graph).seed for _ in range(34)}) >= 2
 
 
 def test_a_counterexample_names_margin_and_beta_and_reproduces():
