@@ -74,6 +74,7 @@ def drawing() -> Iterator[None]:
         raise missing_extra("drawing pictures", "matplotlib", "plots") from None
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # A name may be in any script; a browser has the fonts that matplotlib lacks, and a picture shows a box.
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # long tick labels of tiny ranges
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
         yield
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETA = 0.1
-"""Strength at which preference losses are drawn: the embedded task's, and DPO's own default."""
+"""Strength at which preference losses are drawn where the run's task has none of its own: DPO's default."""
 
-REACH = 60.0
-"""Margins from -REACH to REACH nats are drawn: beta * rho from -6 to 6, where the logistic loss is all but straight."""
+REACH = 6.0
+"""beta * rho is drawn from -REACH to REACH, where the logistic loss is all but straight."""
 
 LOGIT_REACH = 8.0
 CLASSES = 10
@@ -32,8 +32,10 @@ CLASSES = 10
 _REFERENCE = -60.0
 """Log-probability of both completions under the reference, in nats; low enough for all drawn ones to be negative."""
 
+BACKGROUND_REACH = 60.0
 _BACKGROUND = tuple(10.0 * NormalDist().inv_cdf((i + 0.5) / 15) for i in range(15))
-"""Margins of the items around a drawn one, in nats: the quantiles of a normal distribution of deviation 10."""
+"""Margins of the items around a drawn one, in nats: the quantiles of a normal distribution of deviation 10, which
+is scaled with what is drawn: a sixth of the way to either end."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
         raise missing_extra("drawing the shape of a loss", "torch", "train") from None
     loss = compile_loss(graph)
     preference = graph.contract == "preference"
-    reach = REACH if preference else LOGIT_REACH
+    reach = REACH / beta if preference else LOGIT_REACH
     margins = torch.linspace(-reach, reach, points, dtype=torch.float64)
 
     def total_and_own(rho: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +88,7 @@ def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
 
     coupled = not is_pointwise(graph)
     if coupled:
-        background = torch.tensor(_BACKGROUND, dtype=torch.float64) * (reach / REACH)
+        background = torch.tensor(_BACKGROUND, dtype=torch.float64) * (reach / BACKGROUND_REACH)
         pairs = [along(torch.cat([margin[None], background])) for margin in margins]
         values, slopes = torch.stack([v[0] for v, _ in pairs]), torch.stack([s[0] for _, s in pairs])
     else:

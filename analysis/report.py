@@ -159,13 +159,13 @@ def _present(decision: Decision | None) -> Decision:
 
 
 def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
-    from analysis.landscape import curve
+    from analysis.landscape import BETA, curve
     from analysis.plots import draw_shapes
 
     seeds = [row.id for row in snapshot.seeds][:4]
     ids = [leader.id for leader in chosen][: SHAPES - len(seeds)]
     graphs = {id: graph for id in (*ids, *seeds) if (graph := snapshot.graph(id)) is not None}
-    curves = {id: curve(graph) for id, graph in graphs.items()}
+    curves = {id: curve(graph, snapshot.beta or BETA) for id, graph in graphs.items()}
     reference = curves.get(snapshot.yardstick.id) if snapshot.yardstick else None
     return draw_shapes([(snapshot.candidates[id], drawn) for id, drawn in curves.items()], reference)
 

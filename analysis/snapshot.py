@@ -100,6 +100,13 @@ class Snapshot:
         return arms
 
     @cached_property
+    def beta(self) -> float | None:
+        """The task's own beta, None where it has none."""
+        options = self.run.identity.get("fitness", {}).get("options", {})
+        value = options.get("beta") if isinstance(options, Mapping) else None
+        return float(value) if isinstance(value, int | float) and value > 0 else None
+
+    @cached_property
     def rungs(self) -> tuple[str, ...]:
         """The rungs of fidelity, cheapest first: a candidate climbs, so a rung's first evaluation is queued after the last
         rung's."""

@@ -34,8 +34,8 @@ def test_the_hinge_has_its_corner_and_ipo_its_minimum():
 
 
 def test_it_covers_the_reach_symmetrically():
-    found = curve(logistic())
-    assert (found.margins[0], found.margins[-1]) == (-REACH, REACH)
+    found = curve(logistic(), beta=0.5)
+    assert (found.margins[0], found.margins[-1]) == (-REACH / 0.5, REACH / 0.5)
     assert not found.coupled
 
 
