@@ -114,12 +114,13 @@ def show(directory: Path, candidate: int) -> None:
 @main.command()
 @_DIRECTORY
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/report.html]")
+@click.option("--no-pictures", is_flag=True, help="Leave out the pictures, which need matplotlib.")
 @_reported
-def report(directory: Path, out: Path | None) -> None:
+def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
     """Write report.html, which needs nothing but a browser."""
     from evo.views import write_report_file
 
-    click.echo(f"Report: {write_report_file(_existing(directory), out)}")
+    click.echo(f"Report: {write_report_file(_existing(directory), out, pictures=not no_pictures)}")
 
 
 @main.command()

@@ -118,11 +118,17 @@ class Config(_Frozen):
     workers: int | None = Field(
         None, ge=1, description="training processes; null: one per GPU, else one per core up to four"
     )
-    threads: int = Field(1, ge=1, description="CPU threads per training process; more than one pays for real models only")
+    threads: int = Field(
+        1, ge=1, description="CPU threads per training process; more than one pays for real models only"
+    )
     launcher: tuple[str, ...] = Field(
         (), description="command that runs a worker, e.g. [accelerate, launch, --num_processes, '4']"
     )
-    timeout_seconds: float = Field(3600.0, gt=0, description="longest training of one candidate with one seed, seconds")
+    timeout_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="longest training with one seed, seconds; null: 20 times the rung's estimate, 2 minutes at least",
+    )
 
     @model_validator(mode="after")
     def _priced(self) -> Self:

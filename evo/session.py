@@ -165,8 +165,14 @@ def _log_to(path: Path) -> None:
 
 
 def _closing(rundir: RunDir, say: Callable[[str], None]) -> None:
+    from analysis.errors import MissingExtra
     from evo.views import leaderboard_text, write_report_file
 
     say("")
     say(leaderboard_text(rundir))
-    say(f"Report: {write_report_file(rundir, None)}")
+    try:
+        path = write_report_file(rundir, None)
+    except MissingExtra as error:
+        say(f"The report has no pictures: {error}")
+        path = write_report_file(rundir, None, pictures=False)
+    say(f"Report: {path}")

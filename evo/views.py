@@ -87,11 +87,11 @@ def candidate_text(rundir: RunDir, candidate_id: int) -> str:
     return "\n".join(lines)
 
 
-def write_report_file(rundir: RunDir, out: Path | None) -> Path:
-    """Write the report. Raises MissingExtra where pictures cannot be drawn."""
+def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True) -> Path:
+    """Write the report. Raises MissingExtra where pictures are wanted and cannot be drawn."""
     from analysis.report import write_report
 
-    return write_report(rundir.path, out)
+    return write_report(rundir.path, out, pictures=pictures)
 
 
 def export_file(rundir: RunDir, kind: str, out: Path | None) -> list[Path]:

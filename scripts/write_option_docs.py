@@ -1,4 +1,4 @@
-"""Writes the table of options into docs/preference.md from the code that validates them; --check only compares."""
+"""Writes the tables of options into docs/ from the code that validates them; --check only compares."""
 
 import argparse
 import sys
@@ -11,29 +11,42 @@ sys.path.insert(0, str(ROOT))
 from pydantic import BaseModel  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
-from fitness import preference  # noqa: E402
+from evo import config  # noqa: E402
+from fitness import classification, preference, sentiment  # noqa: E402
 
-PAGE = ROOT / "docs" / "preference.md"
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
-SECTIONS = {
-    "fitness": preference.Options,
-    "fitness.lora": preference.Lora,
-    "fitness.evaluation, by: accuracy or margin": preference.PairEvaluation,
-    "fitness.evaluation, by: reward_model": preference.RewardModelEvaluation,
-    "fitness.evaluation, by: judge": preference.JudgeEvaluation,
+Sections = dict[str, type[BaseModel]]
+PAGES: dict[str, Sections] = {
+    "docs/preference.md": {
+        "fitness": preference.Options,
+        "fitness.lora": preference.Lora,
+        "fitness.evaluation, by: accuracy or margin": preference.PairEvaluation,
+        "fitness.evaluation, by: reward_model": preference.RewardModelEvaluation,
+        "fitness.evaluation, by: judge": preference.JudgeEvaluation,
+    },
+    "docs/configuration.md": {
+        "Top level": config.Config,
+        "llm": config.LLMConfig,
+        "budget": config.BudgetConfig,
+        "search": config.SearchConfig,
+        "ladder": config.LadderConfig,
+        "fitness, where task is sentiment": sentiment.Options,
+        "fitness, where task is classification": classification.Options,
+    },
 }
 
 
-def tables() -> str:
+def tables(sections: Sections) -> str:
     """Every section's options as Markdown."""
-    return "\n".join(f"### {title}\n\n{_table(section)}" for title, section in SECTIONS.items())
+    return "\n".join(f"### {title}\n\n{_table(section)}" for title, section in sections.items())
 
 
 def _table(section: type[BaseModel]) -> str:
     rows = ["option | default | meaning", "--- | --- | ---"]
     for name, field in section.model_fields.items():
         if field.description:
-            rows.append(f"`{name}` | {_default(field.default)} | {_escaped(field.description)}")
+            default = {} if field.default_factory is dict else field.default
+            rows.append(f"`{name}` | {_default(default)} | {_escaped(field.description)}")
     return "\n".join(rows) + "\n"
 
 
@@ -45,7 +58,7 @@ def _default(value: Any) -> str:
     if value is PydanticUndefined:
         return "required"
     if isinstance(value, BaseModel):
-        return f"`by: {value.model_dump()['by']}`"
+        return f"`by: {value.model_dump()['by']}`" if "by" in type(value).model_fields else ""
     return "" if value is None else f"`{value}`"
 
 
@@ -54,16 +67,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is out of date")
     arguments = parser.parse_args()
-    page = PAGE.read_text("utf-8")
+    stale = [name for name, sections in PAGES.items() if not _update(ROOT / name, sections, write=not arguments.check)]
+    for name in stale if arguments.check else ():
+        print(f"{name} is out of date: run python scripts/write_option_docs.py", file=sys.stderr)
+    return int(bool(stale) and arguments.check)
+
+
+def _update(path: Path, sections: Sections, *, write: bool) -> bool:
+    """Whether the page was up to date."""
+    page = path.read_text("utf-8")
     before, _, rest = page.partition(START)
-    after = rest.partition(END)[2]
-    wanted = before + START + "\n" + tables() + "\n" + END + after
-    if arguments.check:
-        if page != wanted:
-            print("docs/preference.md is out of date: run python scripts/write_option_docs.py", file=sys.stderr)
-        return int(page != wanted)
-    PAGE.write_text(wanted, "utf-8")
-    return 0
+    wanted = before + START + "\n" + tables(sections) + "\n" + END + rest.partition(END)[2]
+    if write:
+        path.write_text(wanted, "utf-8")
+    return page == wanted
 
 
 if __name__ == "__main__":
