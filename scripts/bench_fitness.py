@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+"""What scoring costs and what the ladder saves, as one table; `--json` prints one object, `--quick` ends within a minute.
+
+    step time       our TRL path, a bare PyTorch loop over the same tensors, and stock DPOTrainer, alternating
+    overhead        of a candidate's wall clock, what is neither optimiser steps nor evaluation
+    workers         candidates per minute at each rung with 1 and 2 workers
+    memory          of a worker
+    rungs, race     Spearman of the cheap rung with the full one, and the race against no race, on a survey of losses
+                    (scripts/fitness_survey.py; long where its archive is not there yet)
+
+Ratios are taken in one run and are medians; absolute times are those of this machine in its state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import copy
+import json
+import math
+import os
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from fitness_survey import Survey, survey
+
+from analysis.rungs import Rank, agreement, pairing
+from analysis.stats import interval
+from fitness.ladder import Job, Seeds, Settings
+from fitness.pool import WorkerPool
+from fitness.race import run_race, run_unraced
+from fitness.task import task_info
+from sandbox import known
+
+MARGIN = {"sentiment": 0.02, "classification": 0.01}
+"""Differences in fitness that count as none, when a race is asked for a loss as good as the best."""
+QUICK_SURVEY = {"train_items": 300, "epochs": 6, "short_epochs": 2}
+SLOWER_THAN_BARE = 1.25
+SLOWER_THAN_STOCK = 0.8
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value, the value to reach, and whether it was reached; both None where there is nothing to reach."""
+
+    value: float | None
+    unit: str
+    reach: float | None = None
+    reached: bool | None = None
+    note: str = ""
+
+
+def at_most(value: float, unit: str, reach: float, note: str) -> Figure:
+    return Figure(value, unit, reach, value <= reach, note)
+
+
+def at_least(value: float | None, unit: str, reach: float, note: str) -> Figure:
+    return Figure(value, unit, reach, value is not None and value >= reach, note)
+
+
+# ---- step time -------------------------------------------------------------------------------------------------------
+
+
+def step_times(rounds: int, steps: int) -> dict[str, Figure]:
+    """CPU milliseconds per optimiser step of DPO on the embedded task's model and pairs, batch of 16 pairs, one thread.
+
+    CPU time, since nothing here waits: on a machine with other work the wall clock measures that work.
+    """
+    lab = _lab()
+    pairs = lab._training_pairs(0)
+    paths: dict[str, Callable[[], float]] = {
+        "trl": lambda: _trl_step(lab, pairs, steps, ours=True),
+        "bare": lambda: _bare_step(lab, pairs, steps),
+        "stock": lambda: _trl_step(lab, pairs, steps, ours=False),
+    }
+    for path in paths.values():
+        path()
+    times = {name: [0.0] * rounds for name in paths}
+    for number in range(rounds):
+        for name, path in paths.items():
+            times[name][number] = path()
+    note = f"median of {rounds} alternating rounds of {steps} steps; ours {1e3 * median(times['trl']):.1f} ms"
+    bare = median(a / b for a, b in zip(times["trl"], times["bare"], strict=True))
+    stock = median(a / b for a, b in zip(times["trl"], times["stock"], strict=True))
+    return {
+        "step_ms": Figure(1e3 * median(times["trl"]), "ms", note=note),
+        "step_over_bare_loop": at_most(bare, "ratio", SLOWER_THAN_BARE, f"bare {1e3 * median(times['bare']):.1f} ms"),
+        "step_over_stock_trl": at_most(
+            stock, "ratio", SLOWER_THAN_STOCK, f"stock {1e3 * median(times['stock']):.1f} ms"
+        ),
+    }
+
+
+def _lab() -> Any:
+    import gc
+
+    import torch
+    from transformers.utils import logging
+
+    from fitness.sentiment import DATA, Options
+    from fitness.sentiment_lab import Lab
+
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    lab = Lab(Options(), DATA)
+    gc.collect()
+    gc.freeze()  # as a worker does
+    return lab
+
+
+def _clock() -> Any:
+    """A trainer's callback that remembers when its first step began and its last one ended, in CPU seconds."""
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        begun = ended = 0.0
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.begun = self.begun or time.process_time()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.ended = time.process_time()
+
+    return Clock()
+
+
+def _trl_step(lab: Any, pairs: Any, steps: int, *, ours: bool) -> float:
+    """Seconds per step within a trainer: ours, or TRL's own with its own loss on the same cached columns."""
+    from transformers import PrinterCallback
+    from trl import DPOTrainer
+
+    from fitness.trainer import GraphDPOTrainer
+
+    class Stock(DPOTrainer):  # type: ignore[misc]
+        """TRL's trainer, spared what is no step: tokenising and the reference pass."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    clock = _clock()
+    arguments = lab._arguments(steps, 0, lab.options.beta)
+    arguments.logging_steps = max(1, lab.options.full_steps // 8)  # as in a whole training
+    common = {
+        "model": copy.deepcopy(lab.reference).requires_grad_(True),
+        "args": arguments,
+        "train_dataset": pairs,
+        "processing_class": lab.tokenizer,
+        "callbacks": [clock],
+    }
+    trainer = GraphDPOTrainer(loss_graph=known.graph("dpo"), **common) if ours else Stock(**common)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return float(clock.ended - clock.begun) / steps
+
+
+def _bare_step(lab: Any, pairs: Any, steps: int) -> float:
+    """Seconds per step of the same maths without a trainer: batches, forward, loss, backward, clipping, AdamW, schedule."""
+    import torch
+    from transformers import get_cosine_schedule_with_warmup
+
+    from fitness.batches import PreferenceCollator
+    from sandbox.execute import compile_loss
+
+    loss = compile_loss(known.graph("dpo"))
+    model = copy.deepcopy(lab.reference).requires_grad_(True).train()
+    arguments = lab._arguments(steps, 0, lab.options.beta)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
+    )
+    schedule = get_cosine_schedule_with_warmup(optimiser, arguments.warmup_steps, steps)
+    collate = PreferenceCollator(pad_token_id=lab.pad)
+    size = arguments.per_device_train_batch_size
+    batches = [collate([pairs[i] for i in range(at, at + size)]) for at in range(0, len(pairs) - size + 1, size)]
+    began = time.process_time()
+    for step in range(steps):
+        batch = batches[step % len(batches)]
+        ids, mask = batch["input_ids"], batch["completion_mask"][:, 1:].bool()
+        logits = model(input_ids=ids, attention_mask=batch["attention_mask"], use_cache=False).logits[:, :-1]
+        log_probs = logits.log_softmax(dim=-1).gather(2, ids[:, 1:, None]).squeeze(2).masked_fill(~mask, 0.0)
+        chosen, rejected = log_probs.sum(dim=1).chunk(2)
+        reference = (batch["ref_chosen_logps"], batch["ref_rejected_logps"])
+        loss(chosen, rejected, *reference, arguments.beta).mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), arguments.max_grad_norm)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+    return (time.process_time() - began) / steps
+
+
+# ---- overhead, workers, memory ---------------------------------------------------------------------------------------
+
+
+def overhead(rounds: int, rung: str) -> dict[str, Figure]:
+    """Percent of a candidate's time that is neither optimiser steps nor evaluation, from request to result."""
+    from fitness import sentiment_lab
+    from fitness.sentiment import Options as SentimentOptions
+    from fitness.sentiment import make
+    from fitness.trainer import GraphDPOTrainer
+
+    clocks: list[Any] = []
+
+    class Timed(GraphDPOTrainer):
+        def __init__(self, **options: Any) -> None:
+            clocks.append(_clock())
+            super().__init__(**options, callbacks=[clocks[-1]])
+
+    task = make(SentimentOptions())
+    task.prepare()
+    lab = task._lab
+    assert lab is not None
+    evaluation = [0.0]
+    measure = lab._measure
+
+    def timed_measure(*arguments: Any) -> Any:
+        began = time.process_time()
+        try:
+            return measure(*arguments)
+        finally:
+            evaluation.append(time.process_time() - began)
+
+    lab._measure = timed_measure  # type: ignore[method-assign]
+    original, sentiment_lab.GraphDPOTrainer = sentiment_lab.GraphDPOTrainer, Timed  # type: ignore[misc]
+    names = [name for name in ("dpo", "slic", "ipo", "exponential", "cell", "padll", "sppo_hard") for _ in range(2)]
+    shares = []
+    try:
+        for name in names[: rounds + 1]:
+            began = time.process_time()
+            task.score_seed(known.graph(name), rung, 0)
+            total = time.process_time() - began
+            shares.append(100 * (1 - (clocks[-1].ended - clocks[-1].begun + evaluation[-1]) / total))
+    finally:
+        sentiment_lab.GraphDPOTrainer = original  # type: ignore[misc]
+    inside = median(shares[1:])  # the first one makes the seed's pairs, which all later candidates share
+    outside, memory = asyncio.run(_protocol(rounds, rung))
+    return {
+        "overhead": at_most(
+            inside + outside, "%", 5.0, f"rung {rung}: {inside:.1f} % in the task, {outside:.1f} % in pipe and pool"
+        ),
+        "worker_memory": Figure(memory, "MiB", note=f"resident set of one worker after {rounds} candidates"),
+    }
+
+
+async def _protocol(rounds: int, rung: str) -> tuple[float, float]:
+    """Percent of the wall clock that passes outside the worker's own task, and the worker's memory in MiB."""
+    import psutil
+
+    shares = []
+    async with WorkerPool("sentiment", {}, 1) as pool:
+        await pool.score(known.graph("dpo"), rung, 0)
+        for _ in range(rounds):
+            began = time.perf_counter()
+            result = await pool.score(known.graph("dpo"), rung, 0)
+            shares.append(100 * (1 - result.seconds / (time.perf_counter() - began)))
+        memory = psutil.Process(pool.pids[0]).memory_info().rss / 2**20
+    return median(shares), memory
+
+
+async def throughput(rounds: int, rungs: Sequence[str]) -> dict[str, Figure]:
+    """Candidates per minute of the embedded task with one worker and with two, alternating."""
+    figures: dict[str, Figure] = {}
+    async with WorkerPool("sentiment", {}, 1) as one, WorkerPool("sentiment", {}, 2) as two:
+        for pool, count in ((one, 1), (two, 2)):
+            await asyncio.gather(*(pool.score(known.graph("dpo"), rungs[0], 0) for _ in range(2 * count)))
+        for rung in rungs:
+            rates: dict[int, list[float]] = {1: [], 2: []}
+            for _ in range(rounds):
+                for pool, count in ((one, 1), (two, 2)):
+                    began = time.perf_counter()
+                    await asyncio.gather(*(pool.score(known.graph("dpo"), rung, 0) for _ in range(2 * count)))
+                    rates[count].append(60 * 2 * count / (time.perf_counter() - began))
+            gain = median(b / a for a, b in zip(rates[1], rates[2], strict=True))
+            for count in (1, 2):
+                figures[f"candidates_per_minute_{rung}_{count}"] = Figure(median(rates[count]), "1/min")
+            cores = os.cpu_count() or 1
+            note = f"median of {rounds}; load average {os.getloadavg()[0]:.1f} on {cores} cores"
+            figures[f"two_workers_over_one_{rung}"] = at_least(gain, "ratio", 1.8, note)
+    return figures
+
+
+# ---- rungs and race --------------------------------------------------------------------------------------------------
+
+
+def rungs(found: Survey) -> dict[str, Figure]:
+    """Spearman's correlation of the cheapest rung on one seed with the dearest on many, and what shared seeds bring."""
+    cheap, dear = found.info.search_rungs[0].name, found.info.search_rungs[-1].name
+    everything = (*found.search_seeds, *found.truth_seeds)
+    truth = found.means(dear, everything)
+    figures = {}
+    by_seed = []
+    for seed in found.search_seeds:
+        first = found.means(cheap, (seed,))
+        by_seed.append([(first[c], truth[c]) for c in truth if c in first])
+    averaged = found.means(cheap, found.search_seeds)
+    pairs = [(averaged[c], truth[c]) for c in truth if c in averaged]
+    ranks = [agreement(cheap, dear, one) for one in by_seed]
+    middle = sorted(ranks, key=lambda r: r.all.spearman or 0.0)[len(ranks) // 2]
+    figures["spearman_cheap_full"] = _rank_figure(middle.all, f"{cheap} on one seed with {dear} on {len(everything)}")
+    figures["spearman_cheap_full_better_half"] = _rank_figure(middle.better_half, "within the better half")
+    several = agreement(cheap, dear, pairs)
+    figures["spearman_cheap_mean_full"] = _rank_figure(
+        several.all, f"{cheap} averaged over {len(found.search_seeds)} seeds"
+    )
+    figures["spearman_cheap_mean_full_better_half"] = _rank_figure(several.better_half, "within the better half")
+    for rung in (cheap, dear):
+        losses = [
+            {s: value for s in everything if (value := found.results.get((c, rung, s), (None, 0.0))[0]) is not None}
+            for c in truth
+        ]
+        gain = pairing(rung, losses)
+        if gain:
+            figures[f"shared_seeds_{rung}"] = Figure(
+                gain.factor, "ratio", note="Var(a) + Var(b) over Var(a - b), all pairs"
+            )
+    return figures
+
+
+def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
+    """Seconds of training until a loss as good as the best leads for good, without a race over with one."""
+    truth = found.truth()
+    best = max(truth.values())
+    good = {c for c, value in truth.items() if value >= best - margin}
+    settings = Settings()
+
+    def measure(job: Job) -> tuple[float | None, float]:
+        return found.results[job.candidate_id, job.rung, job.seed]
+
+    ratios, costs, lost = [], [], {"race": 0, "no race": 0}
+    for number in range(replicas):
+        arrivals = list(found.names)
+        Random(f"arrivals {number}").shuffle(arrivals)
+        turn = number % len(found.search_seeds)
+        seeds = Seeds((*found.search_seeds[turn:], *found.search_seeds[:turn]), ())
+        raced = run_race(arrivals, measure, found.info, settings, seeds)
+        unraced = run_unraced(arrivals, measure, found.info, settings, seeds)
+        mine, theirs = raced.found(good), unraced.found(good)
+        lost["race"] += mine is None
+        lost["no race"] += theirs is None
+        costs.append(unraced.seconds / raced.seconds)
+        if mine and theirs:
+            ratios.append(theirs / mine)
+    note = (
+        f"{replicas} orders of {len(found.names)} losses; {len(good)} within {margin:g} of the best; not found: "
+        f"{lost['race']} raced, {lost['no race']} unraced ({settings.contender_seeds} seeds each)"
+    )
+    spread = interval([math.log(r) for r in ratios]) if len(ratios) > 1 else None
+    if spread:
+        note += f"; 95 % of the geometric mean {math.exp(spread.low):.1f} to {math.exp(spread.high):.1f}"
+    return {
+        "race_time_saved": at_least(median(ratios) if ratios else None, "ratio", 3.0, note),
+        "race_total_saved": Figure(median(costs), "ratio", note="all training without a race over all with one"),
+    }
+
+
+def _rank_figure(rank: Rank, note: str) -> Figure:
+    within = f" [{rank.interval.low:.2f}, {rank.interval.high:.2f}]" if rank.interval else ""
+    return Figure(rank.spearman, "rho", note=f"{note}; n = {rank.n}{within}")
+
+
+# ---- the whole -------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    arguments = _arguments()
+    wanted = set(arguments.only or ("steps", "overhead", "workers", "rungs"))
+    quick = arguments.quick
+    figures: dict[str, Figure] = {}
+    if "steps" in wanted:
+        figures |= step_times(rounds=5 if quick else 9, steps=16 if quick else 64)
+    if "overhead" in wanted:
+        figures |= overhead(rounds=3 if quick else 7, rung="short" if quick else "full")
+    if "workers" in wanted and not quick:
+        figures |= asyncio.run(throughput(rounds=5, rungs=("short", "full")))
+    if "rungs" in wanted:
+        task = "classification" if quick else arguments.task
+        options = QUICK_SURVEY if quick else {}
+        found = survey(
+            task, options, arguments.survey or Path("runs") / f"survey-{task}{'-quick' * quick}", arguments.workers,
+            proposals=3 if quick else 30, search_seeds=3 if quick else 5, truth_seeds=2 if quick else 4,
+        )  # fmt: skip
+        figures |= rungs(found) | race(found, replicas=5 if quick else 25, margin=MARGIN[task_info(task).name])
+    if arguments.json:
+        print(json.dumps({"machine": _machine(), "figures": {name: asdict(f) for name, f in figures.items()}}))
+        return
+    print(", ".join(f"{key} {value}" for key, value in _machine().items()))
+    for name, figure in figures.items():
+        value = "none" if figure.value is None else f"{figure.value:.3g}"
+        reach = "" if figure.reach is None else f"reach {figure.reach:g}: {'yes' if figure.reached else 'NO'}"
+        print(f"{name:36} {value:>8} {figure.unit:6} {reach:16} {figure.note}")
+
+
+def _machine() -> dict[str, Any]:
+    from importlib.metadata import version
+
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    ) if Path("/proc/cpuinfo").exists() else platform.processor()  # fmt: skip
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers", "trl")},
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quick", action="store_true", help="a form that ends within a minute, with a smaller survey")
+    parser.add_argument(
+        "--only", action="append", choices=("steps", "overhead", "workers", "rungs"), help="these alone"
+    )
+    parser.add_argument("--task", default="sentiment", choices=sorted(MARGIN), help="of the survey (%(default)s)")
+    parser.add_argument("--survey", type=Path, help="the survey's directory (runs/survey-TASK)")
+    parser.add_argument("--workers", type=int, default=2, help="of the survey (%(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
