@@ -95,7 +95,8 @@ _UNARY = [
     *(_op(n, 1, result="same", scalar=True) for n in ("neg", "abs")),
     *(_op(n, 1, result="same", scalar=True, differentiable=False) for n in ("floor", "ceil", "trunc")),
     *(_op(n, 1, result="same", differentiable=False) for n in ("sign", "round")),
-    *(_op(n, 1, result="same") for n in ("square", "relu", "frac")),
+    _op("square", 1, result="sum"),
+    *(_op(n, 1, result="same") for n in ("relu", "frac")),
     *(
         _op(n, 1)
         for n in (

@@ -194,6 +194,8 @@ def _check_types(name: str, operands: Sequence[Type], attrs: Mapping[str, Any]) 
         raise ShapeError(f"{name} is not defined for booleans; use .float() on the mask, or ~ to invert it")
     if name == "pow" and "bool" in kinds:
         raise ShapeError("pow is not defined for booleans; use .float() on the mask")
+    if name in ("dot", "matmul") and len(set(kinds)) > 1 and "float" not in kinds:
+        raise ShapeError(f"{name} needs operands of one type, got {operands[0]} and {operands[1]}")
     if name == "frac" and kinds != ["float"]:
         raise ShapeError(f"frac needs a float tensor, got {operands[0]}")
     if name == "where" and operands[0].is_number:

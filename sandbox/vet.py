@@ -78,7 +78,7 @@ class Vetter:
         if isinstance(text, Finding):
             return _verdict(contract, [text], started)
         reply = self._running().trace(text.encode(), terms, accepted)
-        found, graph, entry = _read_reply(reply, text, terms)
+        found, graph, entry = read_reply(reply, text, terms)
         given = _guarantees(reply, accepted)
         return _judged(contract, found, graph, started, numeric=numeric, entry=entry, given=given)
 
@@ -148,7 +148,7 @@ def readable(source: str | bytes) -> str | Finding:
     return text.removeprefix("\ufeff")
 
 
-def _read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], LossGraph | None, str]:
+def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], LossGraph | None, str]:
     trouble = _trouble(reply)
     if trouble is not None:
         return [trouble], None, ""
@@ -176,8 +176,10 @@ def _trouble(reply: Reply) -> Finding | None:
         return plain("SBX245")
     if reply.signal:
         return plain("SBX242", reply.signal)
-    if reply.failed:
+    if reply.out_of_memory:
         return plain("SBX241")
+    if reply.failed:
+        return plain("SBX243")
     return None
 
 

@@ -23,8 +23,10 @@ from sandbox.contract import CONTRACTS, Contract
 from sandbox.jail import GUARANTEES, WALL_SECONDS, decode_layers
 from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import MAX_ANSWER_BYTES
-from sandbox.zygote_main import EXITED, KILLED, READY, REPLY, REQUEST, TIMED_OUT
+from sandbox.zygote_main import EXITED, KILLED, OUT_OF_MEMORY, READY, REPLY, REQUEST, TIMED_OUT
 
+PROGRAM = Path(__file__).resolve().parent
+"""The package that the zygote runs: this one."""
 _START_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
 """Beyond the zygote's own deadline, until it is itself taken to hang."""
@@ -42,6 +44,7 @@ class Reply:
     layers: tuple[str, ...]
     timed_out: bool = False
     signal: int = 0
+    out_of_memory: bool = False
     failed: bool = False
     """The child ended without an answer and without a signal, or the zygote itself died."""
 
@@ -135,7 +138,8 @@ class Zygote:
             decode_layers(mask),
             timed_out=outcome == TIMED_OUT,
             signal=number if outcome == KILLED else 0,
-            failed=outcome == EXITED,
+            out_of_memory=outcome == EXITED and number == OUT_OF_MEMORY,
+            failed=outcome == EXITED and number != OUT_OF_MEMORY,
         )
 
     def forget(self) -> None:
@@ -167,11 +171,10 @@ def _start(without: tuple[str, ...]) -> subprocess.Popen[bytes]:
         raise SandboxUnavailable(
             "RestrictedPython is not installed; install it with: pip install 'RestrictedPython>=9.0'"
         )
-    here = Path(__file__).resolve().parent
     environment = {k: os.environ[k] for k in ("LD_LIBRARY_PATH",) if k in os.environ}  # where libpython may be
-    program = [sys.executable, "-I", "-S", str(here / "zygote_main.py")]
+    program = [sys.executable, "-I", "-S", str(PROGRAM / "zygote_main.py")]
     return subprocess.Popen(
-        [*program, str(here), restricted.submodule_search_locations[0], *without],
+        [*program, str(PROGRAM), restricted.submodule_search_locations[0], *without],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -25,6 +25,8 @@ REQUEST = struct.Struct(">IBB")
 REPLY = struct.Struct(">BBBI")
 """Outcome, its number, layers in force (a bit each), length of the answer."""
 ANSWERED, TIMED_OUT, KILLED, EXITED = range(4)
+OUT_OF_MEMORY = 3
+"""Exit status of a child that could not even answer for lack of memory."""
 READY = b"evopo"
 
 
@@ -74,7 +76,7 @@ def main() -> None:
                 child(child_end, source, contract, accepted)
                 code = 0
             except MemoryError:
-                code = 3
+                code = OUT_OF_MEMORY
             finally:
                 os._exit(code)
         os.close(child_end)

@@ -102,11 +102,10 @@ def _bounded(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     """Lines, each cut at MAX_LINE; the rest of a longer one is passed over."""
     while raw := stream.readline(MAX_LINE + 1):
         complete = len(raw) <= MAX_LINE
-        while not raw.endswith(b"\n") and (raw := stream.readline(MAX_LINE)):
-            complete = False
+        rest = raw
+        while not complete and rest and not rest.endswith(b"\n"):
+            rest = stream.readline(MAX_LINE)
         yield (raw, True) if complete else (b"", False)
-        if not complete and not raw:
-            return
 
 
 def _line(name: str, raw: bytes) -> Item:

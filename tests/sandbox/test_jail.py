@@ -98,7 +98,7 @@ def test_processor_time_is_bounded() -> None:
     ("action", "outcome"),
     [
         (lambda: bytearray(MEMORY_BYTES), b"MemoryError"),
-        (lambda: open("/proc/self/maps"), b"PermissionError"),
+        (lambda: os.open("/proc/self/maps", os.O_RDONLY), b"PermissionError"),
         (lambda: os.stat("/"), b"PermissionError"),
         (lambda: os.mkdir("/tmp/made-in-jail"), b"PermissionError"),
         (lambda: os.unlink("/tmp/none"), b"PermissionError"),

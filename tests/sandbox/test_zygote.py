@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,18 +20,59 @@ from hostile_more import candidate
 from sandbox.contract import PREFERENCE
 from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import Answer
+from sandbox.vet import read_reply
 from sandbox.zygote import Zygote
 
+zygote_module = importlib.import_module("sandbox.zygote")
+
 GOOD = candidate("return -F.logsigmoid(beta * x)").encode()
-SPIN = candidate("y = (1,)", "for i in range(60):", "    y = (y, y)", "z = {y: 1}", "return x").encode()
-"""Hashing a tuple that shares its halves: nothing counts steps there, so only the jail ends it."""
+SPIN = b"#!\nwhile True: pass\n"
 HOARD = candidate("y = [[" + "[0] * 2000, " * 100 + "] for i in range(195)]", "return x").encode()
 ROOT = Path(__file__).resolve().parents[2]
+
+
+FIND = """
+
+def _find():
+    import errno
+    import os
+
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            continue
+        return descriptor
+"""
+HOLE = """
+_sound = trace
+
+
+def trace(source, contract):
+    if source.startswith("#!"):
+        exec(source, {"answer": _answer})
+    return _sound(source, contract)
+"""
+"""A tracer that an attacker has overcome: it executes the source. Everything behind it must hold all the same."""
 
 
 @pytest.fixture
 def zygote() -> Iterator[Zygote]:
     z = Zygote()
+    yield z
+    z.stop()
+
+
+@pytest.fixture
+def pierced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Zygote]:
+    """A zygote whose static layer and tracer have a hole, so that only the jail and the parent stand."""
+    program = tmp_path / "sandbox"
+    shutil.copytree(ROOT / "sandbox", program, ignore=shutil.ignore_patterns("__pycache__", "known"))
+    with open(program / "trace.py", "a") as stream:
+        stream.write(HOLE.replace("_answer", "_find()") + FIND)
+    monkeypatch.setattr(zygote_module, "PROGRAM", program)
+    z = Zygote()
+    z.trace(GOOD, PREFERENCE)
     yield z
     z.stop()
 
@@ -63,18 +106,63 @@ def test_zygote_has_no_torch_no_environment_and_no_descriptors(zygote: Zygote, m
     assert process.memory_info().rss < 60 * 2**20
 
 
-def test_time_is_bounded(zygote: Zygote) -> None:
-    zygote.trace(GOOD, PREFERENCE)
+def test_time_is_bounded(pierced: Zygote) -> None:
     started = time.monotonic()
-    reply = zygote.trace(SPIN, PREFERENCE)
+    reply = pierced.trace(SPIN, PREFERENCE)
     assert reply.signal == signal.SIGXCPU or reply.timed_out
     assert time.monotonic() - started < 30
-    assert _children(zygote) == []
+    assert _children(pierced) == []
 
 
 def test_memory_is_bounded(zygote: Zygote) -> None:
     answer = Answer.decode(zygote.trace(HOARD, PREFERENCE).answer)
     assert [c.code for c in answer.complaints] == ["SBX241"]
+
+
+ATTACKS = {
+    "read": ("open('/etc/passwd').read()", "gone"),
+    "write": ("open({mark!r}, 'w').write('x')", "gone"),
+    "delete": ("__import__('os').remove({kept!r})", "gone"),
+    "list": ("__import__('os').listdir('/')", "gone"),
+    "fork": ("__import__('os').fork()", "signal"),
+    "exec": ("__import__('os').execv('/bin/sh', ['sh', '-c', 'echo > {mark}'])", "signal"),
+    "spawn": ("__import__('posix').posix_spawn('/bin/sh', ['sh', '-c', 'echo > {mark}'], {{}})", "signal"),
+    "socket": ("__import__('_socket').socket()", "gone"),
+    "kill_parent": ("__import__('os').kill(__import__('os').getppid(), 9)", "signal"),
+    "kill_all": ("__import__('os').kill(-1, 9)", "signal"),
+    "segfault": ("__import__('ctypes').string_at(0)", "signal"),
+    "abort": ("__import__('os').abort()", "signal"),
+    "exit": ("__import__('os')._exit(0)", "gone"),
+    "exit_with_error": ("__import__('os')._exit(7)", "gone"),
+    "recursion": ("exec('def f(n): return f(n + 1)\\nf(0)')", "gone"),
+    "hoard": ("x = []\nwhile True: x.append(bytearray(2 ** 20))", "gone"),
+    "sleep": ("__import__('time').sleep(100)", "gone"),
+    "close_answer": ("__import__('os').close(answer)", "gone"),
+    "flood": ("while True: __import__('os').write(answer, b'x' * 65536)", "gone"),
+    "garbage": ("__import__('os').write(answer, b'garbage')", "gone"),
+    "half_an_answer": ("__import__('os').write(answer, b'{{\"complaints\":[],')", "gone"),
+    "two_answers": (
+        '__import__(\'os\').write(answer, b\'{{"complaints":[],"graph":null,"at":null,"entry":null}}\')',
+        "gone",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_hole_in_the_tracer_gains_nothing(name: str, pierced: Zygote, tmp_path: Path) -> None:
+    """With arbitrary code in the child, nothing is done, the verdict is a refusal, and the next candidate is fine."""
+    mark, kept = tmp_path / "mark", tmp_path / "kept"
+    kept.write_text("kept")
+    os.chmod(tmp_path, 0o777)
+    code = ATTACKS[name][0].format(mark=str(mark), kept=str(kept))
+    reply = pierced.trace(f"#!\n{code}\n".encode(), PREFERENCE)
+    found, graph, _ = read_reply(reply, "", PREFERENCE)
+    assert graph is None and found, reply
+    assert not mark.exists() and kept.exists()
+    if ATTACKS[name][1] == "signal":
+        assert reply.signal or found[0].rule in ("SBX243", "SBX246")
+    assert _children(pierced) == []
+    assert Answer.decode(pierced.trace(GOOD, PREFERENCE).answer).graph
 
 
 def _during_a_spin(zygote: Zygote, act: object) -> list[object]:
@@ -92,21 +180,21 @@ def _during_a_spin(zygote: Zygote, act: object) -> list[object]:
     return replies
 
 
-def test_killed_child_is_told_by_its_signal(zygote: Zygote) -> None:
-    (reply,) = _during_a_spin(zygote, lambda: [c.kill() for c in _children(zygote)])
+def test_killed_child_is_told_by_its_signal(pierced: Zygote) -> None:
+    (reply,) = _during_a_spin(pierced, lambda: [c.kill() for c in _children(pierced)])
     assert reply.signal == signal.SIGKILL and reply.answer == b""  # type: ignore[attr-defined]
-    assert Answer.decode(zygote.trace(GOOD, PREFERENCE).answer).graph
+    assert Answer.decode(pierced.trace(GOOD, PREFERENCE).answer).graph
 
 
-def test_killed_zygote_is_replaced_and_its_child_dies_with_it(zygote: Zygote) -> None:
+def test_killed_zygote_is_replaced_and_its_child_dies_with_it(pierced: Zygote) -> None:
     orphans: list[psutil.Process] = []
 
     def kill() -> None:
-        orphans.extend(_children(zygote))
-        assert zygote.pid is not None
-        os.kill(zygote.pid, signal.SIGKILL)
+        orphans.extend(_children(pierced))
+        assert pierced.pid is not None
+        os.kill(pierced.pid, signal.SIGKILL)
 
-    (reply,) = _during_a_spin(zygote, kill)
+    (reply,) = _during_a_spin(pierced, kill)
     assert reply.signal == signal.SIGXCPU or reply.timed_out  # type: ignore[attr-defined]  # tried again, on a new zygote
     assert orphans and not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in orphans)
 
