@@ -36,11 +36,20 @@ class Measured:
 @dataclass(frozen=True, eq=False)
 class Measurements:
     """What the numeric tests look at: `exact` in float64 for the loss's structure and shape, `single` in float32 over the
-    range in which it must be finite. Whether the items were seen to influence each other is `coupled`."""
+    range in which it must be finite. `coupled`: the items were seen to influence each other; `proven`: they provably do not."""
 
     exact: Measured
     single: Measured
     coupled: bool
+    proven: bool
+
+    @property
+    def coupling(self) -> str:
+        """What is known of a loss that is not proven to look at one item at a time, in words."""
+        size = len(self.exact.probes.groups["near"])
+        if self.coupled:
+            return f"changes with the other items of its batch (seen at {size} items)"
+        return "cannot be shown not to change with the other items or the size of its batch"
 
     @cached_property
     def scale(self) -> float:
@@ -63,6 +72,7 @@ def measure(evaluator: Evaluator, probes: ProbeSet, exact: tuple[str, ...], sing
         double,
         Measured(in_single, evaluator(in_single.points, torch.float32)),
         not evaluator.pointwise and _coupled(double),
+        evaluator.pointwise,
     )
 
 

@@ -210,5 +210,22 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "    return torch.relu(-x)\n",
         "    return torch.relu(1 - x)\n",
     ),
+    _note(
+        "SBX330",
+        "not shown to be independent of the position in the batch",
+        "Batches of the sizes that were tried can be reordered, but nothing in the formula shows that larger ones can: it "
+        "uses ranks, cumulative sums, fixed entries or positions along the batch.",
+        "Use statistics of the batch (mean, std, quantile, sorted values) instead of positions and ranks.",
+        "    rank = torch.argsort(torch.argsort(x.detach())).float()\n"
+        "    return F.softplus(-x) * (1 + 0.5 / (1 + rank))\n",
+        "    return F.softplus(-x) * torch.sigmoid(x.detach() - x.detach().quantile(0.5))\n",
+    ),
+    _note(
+        "SBX331",
+        "pushes lost pairs further down",
+        "Where the policy clearly prefers the rejected completion, the loss lowers the margin of many pairs still more.",
+        "Let the loss fall with the margin wherever the margin is negative.",
+        "    return torch.where(reference_chosen_logps < -200, F.softplus(x), F.softplus(-x))\n",
+    ),
 )
 """The numeric rules, in order of their codes."""
