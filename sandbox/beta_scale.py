@@ -21,7 +21,6 @@ _SHARE = np.array([0.35, 0.6, 0.8, 0.2, 0.5, 0.7, 0.4, 0.55, 0.65, 0.3, 0.45, 0.
 _WIDE = np.abs(_RHO) > 12
 _SHIFT = 0.05
 _LOWEST, _HIGHEST = 1e-6, 1e3
-_COUPLED_RANGE = (1e-4, 10.0)
 _TOLERANCE = 1e-10
 
 
@@ -36,9 +35,7 @@ def natural_beta(evaluator: Evaluator) -> float | None:
 
 
 def _search(evaluator: Evaluator) -> float | None:
-    one_call = evaluator.lifted is not None
-    low, high = (_LOWEST, _HIGHEST) if one_call else _COUPLED_RANGE
-    grid = np.geomspace(low, high, round((4 if one_call else 2) * math.log10(high / low)) + 1)
+    grid = np.geomspace(_LOWEST, _HIGHEST, round(4 * math.log10(_HIGHEST / _LOWEST)) + 1)
     shares = _shares(evaluator, grid)
     # The limit is rounded so that it does not depend on where exactly the grid begins.
     limit = np.round(shares[:, :1], 2)
@@ -48,9 +45,7 @@ def _search(evaluator: Evaluator) -> float | None:
         return None
     i = int(beyond[0])
     bracket = (math.log(grid[i - 1]), math.log(grid[i]))
-    if one_call:
-        return _zoomed(evaluator, limit, bracket)
-    return _illinois(evaluator, limit, bracket, (float(excess[i - 1]), float(excess[i])))
+    return _zoomed(evaluator, limit, bracket)
 
 
 def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) -> float:
@@ -88,22 +83,6 @@ def _cubic_root(grid: Array, excess: Array, i: int) -> float:
         return float(grid[i - 1 : i + 1].mean())
     weights = [np.prod([-y[k] / (y[j] - y[k]) for k in range(4) if k != j]) for j in range(4)]
     return float(np.clip(np.dot(weights, x), grid[i - 1], grid[i]))
-
-
-def _illinois(evaluator: Evaluator, limit: Array, bracket: tuple[float, float], values: tuple[float, float]) -> float:
-    """Regula falsi with halving (Dowell and Jarratt 1971): one batch per step, for losses that look across it."""
-    (low, high), (f_low, f_high) = bracket, values
-    for _ in range(60):
-        middle = (low * f_high - high * f_low) / (f_high - f_low)
-        f = float(_excess(_shares(evaluator, np.array([math.exp(middle)])), limit)[0])
-        if f * f_high <= 0:
-            low, f_low = high, f_high
-        else:
-            f_low /= 2
-        high, f_high = middle, f
-        if abs(high - low) < _TOLERANCE or f == 0:
-            break
-    return math.exp(high)
 
 
 def _shares(evaluator: Evaluator, betas: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sandbox.batched import compile_lifted, compile_stacked
 from sandbox.contract import contract_named
 from sandbox.dataflow import is_pointwise, lift_scalars
 from sandbox.execute import compile_values
-from sandbox.graph import LossGraph
+from sandbox.graph import LossGraph, verify
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +47,25 @@ class Points:
         ends = np.cumsum(self.sizes).tolist()
         return tuple(slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True))
 
+    @cached_property
+    def rows(self) -> list[list[float]]:
+        """For each scalar argument its value in each batch."""
+        starts = [span.start for span in self.spans]
+        return [[float(v) for v in row[starts]] for row in self.scalars]
+
+    @cached_property
+    def places(self) -> Tensor:
+        """The batch of each item."""
+        return torch.from_numpy(np.repeat(np.arange(len(self.sizes)), self.sizes))
+
+    @cached_property
+    def by_size(self) -> dict[int, list[int]]:
+        """The batches of each size."""
+        found: dict[int, list[int]] = {}
+        for batch, size in enumerate(self.sizes):
+            found.setdefault(size, []).append(batch)
+        return found
+
     def take(self, items: Any, sizes: Sequence[int] | None = None) -> Points:
         """The chosen items (a slice or indices) as one batch, or as batches of the given sizes."""
         tensors = tuple(t[items] for t in self.tensors)
@@ -73,72 +93,91 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates one graph. Pointwise graphs take all batches at once; the others see batch after batch."""
+    """Evaluates one graph at many points. Losses that look at one item at a time take all batches in one call, the others
+    all batches of one size."""
 
     def __init__(self, graph: LossGraph, watch: Sequence[int] = ()) -> None:
         contract = contract_named(graph.contract)
         self.graph = graph
         self.pointwise = is_pointwise(graph)
-        self.lifted = lift_scalars(graph) if self.pointwise else None
-        self.watch = tuple(watch)
+        lifted = lift_scalars(graph) if self.pointwise else None
         self._learns = [i for i, a in enumerate(contract.tensors) if a.learns]
         self._floating = [a.dtype == "float" for a in contract.tensors]
-        self._order = [a.shape is not None for a in contract.arguments]
-        self._program = compile_values(graph, (graph.output, *watch), self.lifted)
+        self._is_tensor = [a.shape is not None for a in contract.arguments]
+        wanted = (graph.output, *watch)
+        verify(graph)
+        self._at_once = compile_lifted(graph, wanted, lifted) if lifted is not None else None
+        self._stacked = compile_stacked(graph, wanted)
+        self._single = compile_values(graph, wanted)
 
     def __call__(self, points: Points, dtype: torch.dtype = torch.float64) -> Evaluation:
         """Loss and gradients at `points`. Raises CannotCompute."""
-        return _stitched([self._once(points.take(span), dtype) for span in self._calls(points)])
+        tensors = self._tensors(points, dtype)
+        for i in self._learns:
+            tensors[i].requires_grad_()
+        loss, *watched = self._values(points, tensors)
+        if not isinstance(loss, Tensor) or loss.shape != (len(points),):
+            raise CannotCompute(f"the loss has shape {tuple(getattr(loss, 'shape', ()))}, expected ({len(points)},)")
+        return Evaluation(
+            loss.detach().numpy(),
+            _gradients(loss, [tensors[i] for i in self._learns]),
+            loss.requires_grad,
+            tuple(_per_item(v, len(points)) for v in watched),
+        )
 
     def values(self, points: Points, dtype: torch.dtype = torch.float64) -> tuple[Array, ...]:
         """The watched nodes at `points`, no gradients. Raises CannotCompute."""
         with torch.no_grad():
-            parts = [
-                [_per_item(v, len(p)) for v in self._forward(self._tensors(p, dtype), p, dtype)[1:]]
-                for p in map(points.take, self._calls(points))
-            ]
-        return tuple(np.concatenate(vs) for vs in zip(*parts, strict=True))
-
-    def _calls(self, points: Points) -> Iterator[slice]:
-        if self.lifted is not None:
-            yield slice(None)
-        elif self.pointwise:
-            yield from _runs(points)
-        else:
-            yield from points.spans
+            _, *watched = self._values(points, self._tensors(points, dtype))
+        return tuple(_per_item(v, len(points)) for v in watched)
 
     def _tensors(self, points: Points, dtype: torch.dtype) -> list[Tensor]:
         return [
-            torch.from_numpy(t).to(dtype) if floating else torch.from_numpy(t)
+            torch.from_numpy(t).to(dtype, copy=True) if floating else torch.from_numpy(t)
             for t, floating in zip(points.tensors, self._floating, strict=True)
         ]
 
-    def _forward(self, tensors: Sequence[Tensor], points: Points, dtype: torch.dtype) -> tuple[Any, ...]:
-        vectors, numbers = iter(tensors), iter(points.scalars)
-        arguments = [next(vectors) if is_tensor else self._scalar(next(numbers)) for is_tensor in self._order]
+    def _values(self, points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
         try:
-            return self._program(*arguments)
+            if self._at_once is not None:
+                return self._at_once(tensors, points.rows, points.places)
+            return self._by_size(points, tensors)
         except FAILURES as error:
             raise CannotCompute(str(error).splitlines()[0][:200]) from None
 
-    def _scalar(self, row: Array) -> Any:
-        return torch.from_numpy(row) if self.lifted is not None else float(row[0])
+    def _by_size(self, points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
+        """All batches of one size in one call; then the items back into their order."""
+        parts: list[list[Tensor]] = []
+        order: list[int] = []
+        for size, batches in points.by_size.items():
+            chosen = [torch.stack([t[points.spans[b]] for b in batches]) for t in tensors]
+            rows = [[row[b] for b in batches] for row in points.rows]
+            values = self._stack(chosen, rows)
+            parts.append([_flat(v, len(batches), size) for v in values])
+            order += [i for b in batches for i in range(points.spans[b].start, points.spans[b].stop)]
+        back = torch.from_numpy(np.argsort(np.array(order)))
+        return [torch.cat(column)[back] for column in zip(*parts, strict=True)]
 
-    def _once(self, points: Points, dtype: torch.dtype) -> Evaluation:
-        tensors = self._tensors(points, dtype)
-        for i in self._learns:
-            tensors[i] = tensors[i].clone().requires_grad_()
-        learning = [tensors[i] for i in self._learns]
-        loss, *watched = self._forward(tensors, points, dtype)
-        items = len(points.tensors[0])
-        if not isinstance(loss, Tensor) or loss.shape != (items,):
-            raise CannotCompute(f"the loss has shape {tuple(getattr(loss, 'shape', ()))}, expected ({items},)")
-        return Evaluation(
-            loss.detach().numpy(),
-            _gradients(loss, learning),
-            loss.requires_grad,
-            tuple(_per_item(v, items) for v in watched),
-        )
+    def _stack(self, tensors: Sequence[Tensor], rows: Sequence[Sequence[float]]) -> Sequence[Any]:
+        count = len(tensors[0])
+        if count > 1:
+            try:
+                return self._stacked(tensors, rows)
+            except FAILURES:
+                pass  # an operation that cannot be done for all batches at once can be done for each
+        results = [self._one([t[k] for t in tensors], [row[k] for row in rows]) for k in range(count)]
+        return [torch.stack([torch.as_tensor(v) for v in column]) for column in zip(*results, strict=True)]
+
+    def _one(self, tensors: Sequence[Tensor], scalars: Sequence[float]) -> tuple[Any, ...]:
+        vectors, numbers = iter(tensors), iter(scalars)
+        return self._single(*[next(vectors) if is_tensor else next(numbers) for is_tensor in self._is_tensor])
+
+
+def _flat(value: Tensor, batches: int, size: int) -> Tensor:
+    """Stacked values with one entry per item: what each batch has one of is the same for all its items."""
+    if value.dim() == 1:
+        value = value[:, None].expand(batches, size)
+    return value.reshape(batches * size, *value.shape[2:])
 
 
 def _gradients(loss: Tensor, learning: Sequence[Tensor]) -> tuple[Array, ...]:
@@ -158,25 +197,3 @@ def _per_item(value: Any, items: int) -> Array:
     """A value as an array with one entry per item; a number is the same for all."""
     array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
     return array if array.ndim else np.broadcast_to(array, (items,))
-
-
-def _stitched(parts: Sequence[Evaluation]) -> Evaluation:
-    if len(parts) == 1:
-        return parts[0]
-    return Evaluation(
-        np.concatenate([p.loss for p in parts]),
-        tuple(np.concatenate(gs) for gs in zip(*(p.gradients for p in parts), strict=True)),
-        any(p.connected for p in parts),
-        tuple(np.concatenate(ws) for ws in zip(*(p.watched for p in parts), strict=True)),
-    )
-
-
-def _runs(points: Points) -> Iterator[slice]:
-    """Spans of neighbouring batches that share their scalars."""
-    spans = points.spans
-    start = 0
-    for i, span in enumerate(spans):
-        last = i + 1 == len(spans)
-        if last or not np.array_equal(points.scalars[:, spans[i + 1].start], points.scalars[:, span.start]):
-            yield slice(start, span.stop)
-            start = span.stop

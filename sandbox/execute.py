@@ -11,16 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sandbox.contract import contract_named
-from sandbox.dataflow import Lifted
+from sandbox.contract import Argument, contract_named
 from sandbox.graph import LossGraph, verify
 from sandbox.operations import OPERATIONS, computes_in_floats
 from sandbox.scalars import compute
-from sandbox.shapes import Type
+from sandbox.shapes import ONE, Type
 
 
 @dataclass(frozen=True, slots=True)
-class _Context:
+class Context:
     """What an evaluation knows beside its operands."""
 
     dtype: torch.dtype
@@ -31,7 +30,7 @@ class _Context:
         return tuple(self.sizes[s] if isinstance(s, str) else s for s in shape)
 
 
-_Kernel = Callable[..., Any]
+Kernel = Callable[..., Any]
 _broadcast_shapes: Callable[..., torch.Size] = torch.broadcast_shapes
 
 
@@ -45,16 +44,10 @@ def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
     return _program(graph, (graph.output,), single=True)
 
 
-def compile_values(
-    graph: LossGraph, wanted: Sequence[int], lifted: Lifted | None = None
-) -> Callable[..., tuple[Any, ...]]:
-    """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons.
-
-    With `lifted`, the scalar arguments are vectors too, one number per item (float64). Arithmetic on them alone is still
-    Python's, number by number, so that the loss is the one that training computes: 1 / 0 and log(0) are NaN, not infinite.
-    """
+def compile_values(graph: LossGraph, wanted: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
+    """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons."""
     verify(graph)
-    return _lifted_program(graph, wanted, lifted) if lifted else _program(graph, tuple(wanted), single=False)
+    return _program(graph, tuple(wanted), single=False)
 
 
 def _program(graph: LossGraph, wanted: tuple[int, ...], *, single: bool) -> Callable[..., Any]:
@@ -62,14 +55,15 @@ def _program(graph: LossGraph, wanted: tuple[int, ...], *, single: bool) -> Call
     names = [a.name for a in contract.arguments]
     types = graph.types
     steps = [
-        (n.op, _kernel(n.op, types[i], [types[a] for a in n.args]), n.args, n.attrs) for i, n in enumerate(graph.nodes)
+        (n.op, kernel_of(n.op, types[i], [types[a] for a in n.args]), n.args, n.attrs)
+        for i, n in enumerate(graph.nodes)
     ]
 
     def loss(*arguments: Any) -> Any:
         if len(arguments) != len(names):
             raise TypeError(f"the loss takes {len(names)} arguments ({', '.join(names)}), got {len(arguments)}")
         given = dict(zip(names, arguments, strict=True))
-        context = _context(contract.tensors, given)
+        context = context_of(contract.tensors, given)
         values: list[Any] = []
         for op, kernel, args, attrs in steps:
             if op == "input":
@@ -81,84 +75,13 @@ def _program(graph: LossGraph, wanted: tuple[int, ...], *, single: bool) -> Call
     return loss
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A Python number for each distinct row of the scalar arguments, and which of the rows is each item's."""
-
-    values: tuple[Any, ...]
-    places: Tensor
-
-    def spread(self, c: _Context) -> Tensor:
-        whole = all(type(v) is int for v in self.values)
-        return torch.tensor(self.values, dtype=torch.int64 if whole else c.dtype, device=c.device)[self.places]
-
-
-def _lifted_program(graph: LossGraph, wanted: Sequence[int], lifted: Lifted) -> Callable[..., Any]:
-    contract = contract_named(graph.contract)
-    names = [a.name for a in contract.arguments]
-    scalar_names = [a.name for a in contract.scalars]
-    is_number = [t.is_number for t in graph.types]
-    steps = [
-        (
-            n.op,
-            _by_rows(n.op) if is_number[i] else _kernel(n.op, lifted.types[i], [lifted.types[a] for a in n.args]),
-            n.args,
-            n.attrs,
-        )
-        for i, n in enumerate(graph.nodes)
-    ]
-
-    def loss(*arguments: Any) -> Any:
-        given = dict(zip(names, arguments, strict=True))
-        context = _context(contract.tensors, given)
-        values: list[Any] = []
-        spread: dict[int, Any] = {}
-        scalars = _rows({name: given[name] for name in scalar_names})
-
-        def operand(i: int) -> Any:
-            if not isinstance(values[i], _Rows):
-                return values[i]
-            if i not in spread:
-                spread[i] = values[i].spread(context)
-            return spread[i]
-
-        for i, (op, kernel, args, attrs) in enumerate(steps):
-            if op == "input":
-                values.append(scalars[attrs["name"]] if is_number[i] else given[attrs["name"]])
-            else:
-                values.append(kernel(context, attrs, *[values[a] if is_number[i] else operand(a) for a in args]))
-        return tuple(operand(i) for i in wanted)
-
-    return loss
-
-
-def _rows(scalars: Mapping[str, Tensor]) -> dict[str, _Rows]:
-    if not scalars:
-        return {}
-    distinct, places = torch.unique(torch.stack(list(scalars.values())), dim=1, return_inverse=True)
-    return {name: _Rows(tuple(row), places) for name, row in zip(scalars, distinct.tolist(), strict=True)}
-
-
-def _by_rows(op: str) -> _Kernel:
-    """The kernel of a number's node: the number itself, or one for each row that its operands have."""
-    if op in _SOURCES:
-        return _SOURCES[op]
-
-    def kernel(c: _Context, a: Mapping[str, Any], *args: Any) -> Any:
-        rows = next((v for v in args if isinstance(v, _Rows)), None)
-        if rows is None:
-            return compute(op, *args)
-        columns = [v.values if isinstance(v, _Rows) else (v,) * len(rows.values) for v in args]
-        return _Rows(tuple(compute(op, *row) for row in zip(*columns, strict=True)), rows.places)
-
-    return kernel
-
-
-def _context(tensors: Sequence[Any], given: Mapping[str, Any]) -> _Context:
+def context_of(tensors: Sequence[Argument], given: Mapping[str, Any]) -> Context:
+    """Precision, device and sizes of a call, from its tensor arguments. Raises ValueError where they do not agree."""
     sizes: dict[str, int] = {}
     floating = None
     for argument in tensors:
         value = given[argument.name]
+        assert argument.shape is not None
         if len(value.shape) != len(argument.shape):
             raise ValueError(f"{argument.name} has shape {tuple(value.shape)}, expected ({', '.join(argument.shape)})")
         for symbol, size in zip(argument.shape, value.shape, strict=True):
@@ -169,10 +92,11 @@ def _context(tensors: Sequence[Any], given: Mapping[str, Any]) -> _Context:
         if floating is None and value.dtype.is_floating_point:
             floating = value
     assert floating is not None
-    return _Context(floating.dtype, floating.device, sizes)
+    return Context(floating.dtype, floating.device, sizes)
 
 
-def _kernel(op: str, result: Type, operands: Sequence[Type]) -> _Kernel:
+def kernel_of(op: str, result: Type, operands: Sequence[Type]) -> Kernel:
+    """What computes one operation on operands of these types: called with context, attributes, operands."""
     if op in ("input", "const", "size"):
         return _SOURCES[op]
     if operands and all(t.is_number for t in operands) and OPERATIONS[op].scalar:
@@ -181,11 +105,13 @@ def _kernel(op: str, result: Type, operands: Sequence[Type]) -> _Kernel:
     needs_cast = computes_in_floats(op, result.dtype) and any(not t.is_number and t.dtype != "float" for t in operands)
     if op == "where":
         return _where_kernel(result)
+    if op == "squeeze":
+        return _squeeze_kernel(operands[0])
     return _casting(kernel) if needs_cast else kernel
 
 
-def _casting(kernel: _Kernel) -> _Kernel:
-    def cast(context: _Context, attrs: Mapping[str, Any], *args: Any) -> Any:
+def _casting(kernel: Kernel) -> Kernel:
+    def cast(context: Context, attrs: Mapping[str, Any], *args: Any) -> Any:
         return kernel(
             context,
             attrs,
@@ -195,12 +121,12 @@ def _casting(kernel: _Kernel) -> _Kernel:
     return cast
 
 
-def _number_kernel(op: str) -> _Kernel:
+def _number_kernel(op: str) -> Kernel:
     return lambda context, attrs, *args: compute(op, *args)
 
 
-def _where_kernel(result: Type) -> _Kernel:
-    def where(context: _Context, _: Mapping[str, Any], condition: Any, a: Any, b: Any) -> Tensor:
+def _where_kernel(result: Type) -> Kernel:
+    def where(context: Context, _: Mapping[str, Any], condition: Any, a: Any, b: Any) -> Tensor:
         dtype = {"float": context.dtype, "int": torch.int64, "bool": torch.bool}[result.dtype]
         a, b = (
             v.to(dtype) if isinstance(v, Tensor) else torch.tensor(v, dtype=dtype, device=context.device)
@@ -211,34 +137,46 @@ def _where_kernel(result: Type) -> _Kernel:
     return where
 
 
-_SOURCES: dict[str, _Kernel] = {
+def _squeeze_kernel(operand: Type) -> Kernel:
+    """Squeezes the axes that are known to be of size one: a batch that happens to hold one item keeps its axis."""
+    single = [i for i, d in enumerate(operand.dims) if d == ONE]
+
+    def squeeze(_: Context, attrs: Mapping[str, Any], x: Tensor) -> Tensor:
+        wanted = attrs["dim"]
+        axes = [i for i in single if wanted is None or i == wanted % len(operand.dims)]
+        return x.squeeze(tuple(axes)) if axes else x
+
+    return squeeze
+
+
+_SOURCES: dict[str, Kernel] = {
     "const": lambda c, a: a["value"],
     "size": lambda c, a: c.sizes[a["symbol"]],
     "input": lambda c, a: None,
 }
 
 
-def _unary(function: Callable[[Tensor], Tensor]) -> _Kernel:
+def _unary(function: Callable[[Tensor], Tensor]) -> Kernel:
     return lambda c, a, x: function(x)
 
 
-def _two_sided(function: Callable[..., Tensor]) -> _Kernel:
+def _two_sided(function: Callable[..., Tensor]) -> Kernel:
     """For functions that want tensors on both sides where source may have a number on one."""
 
-    def kernel(c: _Context, a: Mapping[str, Any], x: Any, y: Any) -> Tensor:
-        return function(_tensor(c, x), _tensor(c, y))
+    def kernel(c: Context, a: Mapping[str, Any], x: Any, y: Any) -> Tensor:
+        return function(_filled(c, x), _filled(c, y))
 
     return kernel
 
 
-def _tensor(c: _Context, x: Any) -> Tensor:
+def _tensor(c: Context, x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else torch.tensor(x, dtype=c.dtype, device=c.device)
 
 
-def _reduction(function: Callable[..., Tensor]) -> _Kernel:
+def _reduction(function: Callable[..., Tensor]) -> Kernel:
     """For functions that reduce over all axes when dim is None."""
 
-    def kernel(c: _Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
+    def kernel(c: Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
         if a["dim"] is None:
             out = function(x)
             return out.reshape([1] * x.dim()) if a["keepdim"] else out
@@ -247,10 +185,10 @@ def _reduction(function: Callable[..., Tensor]) -> _Kernel:
     return kernel
 
 
-def _valued(function: Callable[..., Any]) -> _Kernel:
+def _valued(function: Callable[..., Any]) -> Kernel:
     """For functions that give (values, indices) along one axis, and a tensor over all."""
 
-    def kernel(c: _Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
+    def kernel(c: Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
         if a["dim"] is None:
             out: Tensor = function(x)
             return out.reshape([1] * x.dim()) if a["keepdim"] else out
@@ -260,12 +198,12 @@ def _valued(function: Callable[..., Any]) -> _Kernel:
     return kernel
 
 
-def _spread(function: Callable[..., Tensor]) -> _Kernel:
+def _spread(function: Callable[..., Tensor]) -> Kernel:
     return lambda c, a, x: function(x, dim=a["dim"], correction=a["correction"], keepdim=a["keepdim"])
 
 
-def _elementwise_loss(function: Callable[..., Tensor], *names: str) -> _Kernel:
-    def kernel(c: _Context, a: Mapping[str, Any], x: Any, y: Any) -> Tensor:
+def _elementwise_loss(function: Callable[..., Tensor], *names: str) -> Kernel:
+    def kernel(c: Context, a: Mapping[str, Any], x: Any, y: Any) -> Tensor:
         x, y = _tensor(c, x), _tensor(c, y)
         shape = _broadcast_shapes(x.shape, y.shape)
         return function(x.expand(shape), y.expand(shape), reduction="none", **{n: a[n] for n in names})
@@ -273,26 +211,26 @@ def _elementwise_loss(function: Callable[..., Tensor], *names: str) -> _Kernel:
     return kernel
 
 
-def _cast(c: _Context, a: Mapping[str, Any], x: Any) -> Tensor:
+def _cast(c: Context, a: Mapping[str, Any], x: Any) -> Tensor:
     kinds = {"float": c.dtype, "int": torch.int64, "bool": torch.bool}
     return _tensor(c, x).to(kinds[a["to"]])
 
 
-def _norm(c: _Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
+def _norm(c: Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
     out: Tensor = torch.linalg.vector_norm(x, ord=a["p"], dim=a["dim"], keepdim=a["keepdim"])
     return out
 
 
-def _power(c: _Context, a: Mapping[str, Any], x: Any, y: Any) -> Any:
+def _power(c: Context, a: Mapping[str, Any], x: Any, y: Any) -> Any:
     return torch.pow(x, y)
 
 
-def _clamp(c: _Context, a: Mapping[str, Any], x: Any, y: Any, *, low: bool) -> Tensor:
-    x = _tensor(c, x)
+def _clamp(c: Context, a: Mapping[str, Any], x: Any, y: Any, *, low: bool) -> Tensor:
+    x = _filled(c, x)
     return torch.clamp(x, min=y) if low else torch.clamp(x, max=y)
 
 
-_TENSOR: dict[str, _Kernel] = {
+_TENSOR: dict[str, Kernel] = {
     **{
         n: _unary(getattr(torch, n))
         for n in (
@@ -420,7 +358,7 @@ _TENSOR: dict[str, _Kernel] = {
     "flip": lambda c, a, x: torch.flip(x, (a["dim"],)),
     "roll": lambda c, a, x: torch.roll(x, a["shift"], a["dim"]),
     "unsqueeze": lambda c, a, x: x.unsqueeze(a["dim"]),
-    "squeeze": lambda c, a, x: x.squeeze() if a["dim"] is None else x.squeeze(a["dim"]),
+    "squeeze": lambda c, a, x: x,
     "reshape": lambda c, a, x: x.reshape(c.shape(a["shape"])),
     "expand": lambda c, a, x: x.expand(c.shape(a["shape"])),
     "transpose": lambda c, a, x: x.transpose(a["dim0"], a["dim1"]) if x.dim() else x,
@@ -443,7 +381,7 @@ _TENSOR: dict[str, _Kernel] = {
 }
 
 
-def _filled(c: _Context, value: Any) -> Tensor:
+def _filled(c: Context, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     dtype = torch.bool if isinstance(value, bool) else torch.int64 if isinstance(value, int) else c.dtype

@@ -63,15 +63,15 @@ def fingerprint_points(contract: str) -> tuple[Points, ...]:
     """The fixed probes of a contract; each entry can be evaluated in one call."""
     rng = np.random.default_rng(20240612)
     if contract == "preference":
-        batches = [(0.1, 12), (0.1, 2), (0.02, 7), (0.5, 7), (1.0, 3), (0.05, 17)]
+        batches = [(0.1, 8), (0.02, 8), (0.5, 8), (1.0, 8), (0.05, 17), (0.1, 2)]
         return (joined([start_points(), *(_pairs(rng, beta, items) for beta, items in batches)]),)
     return tuple(_scores(rng, classes) for classes in probes.CLASS_COUNTS)
 
 
 def start_points() -> Points:
     """Pairs whose policy equals the reference, in numbers that are exact whatever the order of the arithmetic."""
-    chosen, rejected = np.array([-64.0, -16.0, -256.0]), np.array([-32.0, -64.0, -128.0])
-    return Points((chosen, rejected, chosen, rejected), np.full((1, 3), 0.125), (3,))
+    chosen, rejected = -(2.0 ** np.arange(1, 9)), -(2.0 ** np.array([3, 6, 2, 5, 8, 1, 4, 7]))
+    return Points((chosen, rejected, chosen, rejected), np.full((1, 8), 0.125), (8,))
 
 
 def _pairs(rng: np.random.Generator, beta: float, items: int) -> Points:

@@ -143,27 +143,33 @@ def bent(steps: int) -> Array:
     return np.asarray(np.sinh(6.0 * t) / np.sinh(6.0))
 
 
+_SIZE = 32
+"""Of most batches: those of one size are evaluated in one call."""
 RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long")
 """The groups in which a loss must be finite."""
 
 
 def _range_groups(rng: np.random.Generator) -> dict[str, Points]:
-    zero = np.zeros(4)
-    same = np.full(4, rng.normal() / LINE_BETA)
+    zero = np.zeros(_SIZE)
+    same = np.full(_SIZE, rng.normal() / LINE_BETA)
     return {
-        "start": margin_points(zero, zero, _levels(rng, 4), LINE_BETA),
-        "near": _scattered(rng, 32, LINE_BETA, 1.5),
-        "wide": _cornered(rng, 90, 0.05),
-        "far": _cornered(rng, 42, MAX_SCALED_MARGIN / MAX_MARGIN),
-        "sharp": _cornered(rng, 42, 1.0),
+        "start": margin_points(zero, zero, _levels(rng, _SIZE), LINE_BETA),
+        "near": _scattered(rng, _SIZE, LINE_BETA, 1.5),
+        "wide": joined([_cornered(rng, _SIZE, 0.05) for _ in range(3)]),
+        "far": _cornered(rng, _SIZE, MAX_SCALED_MARGIN / MAX_MARGIN),
+        "sharp": _cornered(rng, _SIZE, 1.0),
         "pair": _scattered(rng, 2, _beta(rng), 3.0),
         "odd": _scattered(rng, 7, _beta(rng), 3.0),
-        "equal": margin_points(same, zero, np.full((2, 4), 40.0), LINE_BETA),
-        "short": margin_points(
-            rng.normal(0, 0.05, 6), rng.normal(0, 0.05, 6), 10.0 ** rng.uniform(-2, -0.5, (2, 6)), 0.5
-        ),
-        "long": margin_points(rng.normal(0, 5, 6), rng.normal(0, 5, 6), rng.uniform(1960, 1980, (2, 6)), LINE_BETA),
+        "equal": margin_points(same, zero, np.full((2, _SIZE), 40.0), LINE_BETA),
+        "short": _around(rng, 0.05, 10.0 ** rng.uniform(-2, -0.5, (2, _SIZE)), 0.5),
+        "long": _around(rng, 5.0, rng.uniform(1960, 1980, (2, _SIZE)), LINE_BETA),
     }
+
+
+def _around(rng: np.random.Generator, spread: float, level: Array, beta: float) -> Points:
+    """Pairs whose log-ratios lie around zero, at the given levels."""
+    chosen, rejected = rng.normal(0, spread, level.shape)
+    return margin_points(chosen, rejected, level, beta)
 
 
 def _scattered(rng: np.random.Generator, items: int, beta: float, spread: float) -> Points:
