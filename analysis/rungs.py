@@ -14,6 +14,7 @@ from itertools import combinations, pairwise
 from analysis import stats
 from analysis.comparison import Decision
 from analysis.snapshot import Arm, Snapshot
+from analysis.wording import count, display_name, figure, plus_minus
 
 LEAST = 4
 """Losses below which a rank correlation says nothing: its interval would be all of -1 to 1."""
@@ -116,7 +117,7 @@ def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
 def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
     """What shared seeds brought to losses given as fitness by seed; None where no two share seeds, or nothing varies."""
     apart = together = 0.0
-    count = 0
+    shared = 0
     for ours, theirs in combinations(losses, 2):
         seeds = sorted(ours.keys() & theirs.keys())
         if len(seeds) < 2:
@@ -124,8 +125,8 @@ def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
         a, b = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
         apart += _variance(a) + _variance(b)
         together += _variance([x - y for x, y in zip(a, b, strict=True)])
-        count += 1
-    return Pairing(rung, count, apart / together) if together > 0 else None
+        shared += 1
+    return Pairing(rung, shared, apart / together) if together > 0 else None
 
 
 def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
@@ -155,18 +156,28 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
     return tuple(found)
 
 
-def describe(snapshot: Snapshot) -> list[str]:
-    """Plain lines for a terminal: rank correlations, then what pairing brought."""
-    lines = []
-    for found in agreements(snapshot):
-        lines.append(
-            f"Rung {found.lower} foretells {found.higher}: Spearman {_rank(found.all)}; better half {_rank(found.better_half)}"
-        )
+def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
+    """Plain lines for a terminal: rank correlations, what pairing brought, and the finalists before and in the final."""
+    lines = [
+        f"Rung {a.lower} foretells {a.higher}: Spearman {_rank(a.all)}, in the better half {_rank(a.better_half)}."
+        for a in agreements(snapshot)
+    ]
     lines += [
-        f"Shared seeds at rung {p.rung}: differences vary {p.factor:.1f} times less than with seeds apart ({p.pairs} pairs)"
+        f"Shared seeds at rung {p.rung}: pairing is worth {p.factor:.1f} times the seeds ({count(p.pairs, 'pair')} of losses)."
         for p in pairings(snapshot)
     ]
+    for row in luck(snapshot, decision) if decision else ():
+        lines.append(
+            f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that chose it (rung "
+            f"{row.searched_rung}), {_lead(row.fresh)} on fresh ones (rung {row.fresh_rung})."
+        )
     return lines
+
+
+def _lead(pair: stats.Paired) -> str:
+    if pair.standard_error is None:
+        return figure(pair.difference, signed=True)
+    return plus_minus(pair.difference, pair.standard_error, signed=True)
 
 
 def _rank(rank: Rank) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from analysis import rungs
 from analysis.comparison import Comparison, decide
 from analysis.encode import block, one_line
 from analysis.headline import display_name, headline_of
@@ -30,10 +31,12 @@ def leaderboard_text(rundir: RunDir) -> str:
     seeds = "fresh seeds" if decision.fresh else "search seeds"
     lines += ["", f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot)}."]
     name, theirs = display_name(snapshot.yardstick), decision.yardstick_scores
+    if decision.yardstick.beta is not None:
+        name += f" at beta {decision.yardstick.beta:g}"
     rows: list[tuple[str, ...]] = [("id", "loss", "fitness", f"minus {name}", "seeds")]
     rows.append((str(snapshot.yardstick.id), name, _mean(theirs.values()), "", str(len(theirs))))
     rows += [_row(snapshot, c) for c in decision.comparisons[:LEADERS]]
-    return "\n".join([*lines, *_columns(rows)])
+    return "\n".join([*lines, *_columns(rows), "", *rungs.describe(snapshot, decision)])
 
 
 def status_text(rundir: RunDir) -> str:
