@@ -54,6 +54,8 @@ class Individual:
     descriptors: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
     results: dict[tuple[str, int], float | None] = field(default_factory=dict)
+    searched: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
     tuned: set[tuple[str, int, float]] = field(default_factory=set)
     """What was trained with another beta than the task's: (rung, seed, beta). Selection does not look at it."""
 
@@ -98,6 +100,7 @@ class Population:
             search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)),
             final=tuple(derive(config.seed, "final", i) for i in range(FINAL_SEEDS)),
         )
+        self._search_seeds = frozenset(self.seeds.search)
         self.ladder = LadderSettings(**config.ladder.model_dump())
         self.individuals: dict[int, Individual] = {}
         self.seen = 0
@@ -157,34 +160,24 @@ class Population:
         if yardstick is None:
             return None
         for rung in reversed(self.rungs):
-            pairs = [
-                (own, theirs)
-                for s in self.seeds.search
-                if (own := individual.results.get((rung, s))) is not None
-                and (theirs := yardstick.results.get((rung, s))) is not None
-            ]
-            if pairs:
-                return fmean(own - theirs for own, theirs in pairs), len(pairs)
+            differences = _differences(individual, yardstick, rung)
+            if differences:
+                return fmean(differences), len(differences)
         return None
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
         """The score at the dearest search rung that it has reached, with the rung's name."""
         for rung in reversed(self.rungs):
-            results = self._scored(individual, rung)
-            if results:
-                pooled = pooled_deviation(
-                    [[r.fitness for r in self._scored(i, rung)] for i in self.individuals.values()]
-                )
-                return rung, Score.of(results, pooled)
+            scored = individual.searched.get(rung)
+            if scored:
+                return rung, Score.of([SeedResult(f, seed=seed) for seed, f in scored.items()], self._pooled(rung))
         return None
 
     def best(self) -> Individual | None:
         """The proposal with the largest advantage at the dearest rung that any proposal has reached."""
         for rung in reversed(self.rungs):
             there = [
-                i
-                for i in self.individuals.values()
-                if i.trainable and not self.is_baseline(i) and self._scored(i, rung)
+                i for i in self.individuals.values() if i.trainable and not self.is_baseline(i) and rung in i.searched
             ]
             rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
             if rated:
@@ -291,6 +284,8 @@ class Population:
         individual = self.individuals[row.candidate_id]
         if row.beta is None:
             individual.results[row.rung, row.seed] = row.fitness
+            if row.fitness is not None and row.seed in self._search_seeds:
+                individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
         else:
             individual.tuned.add((row.rung, row.seed, row.beta))
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
@@ -301,34 +296,21 @@ class Population:
         """Whether it is one of the seed losses."""
         return individual.origin is Origin.SEED
 
-    def _scored(self, individual: Individual, rung: str) -> list[SeedResult]:
-        return [
-            SeedResult(fitness=f, seed=s)
-            for s in self.seeds.search
-            if (f := individual.results.get((rung, s))) is not None
-        ]
-
     @property
     def noise(self) -> float | None:
         """Standard deviation of one loss's fitness over seeds, pooled over all losses at the dearest search rung."""
-        return pooled_deviation(
-            [[r.fitness for r in self._scored(i, self.rungs[-1])] for i in self.individuals.values()]
-        )
+        return self._pooled(self.rungs[-1])
+
+    def _pooled(self, rung: str) -> float | None:
+        return pooled_deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
 
     def _deviation_of_differences(self) -> float | None:
         """Standard deviation over seeds of the difference to the yardstick, pooled over everyone with several seeds."""
         yardstick = self.yardstick
         if yardstick is None:
             return None
-        groups = []
-        for individual in self.individuals.values():
-            if individual is not yardstick:
-                for rung in self.rungs:
-                    theirs = {r.seed: r.fitness for r in self._scored(yardstick, rung)}
-                    groups.append(
-                        [r.fitness - theirs[r.seed] for r in self._scored(individual, rung) if r.seed in theirs]
-                    )
-        return pooled_deviation(groups)
+        others = [i for i in self.individuals.values() if i is not yardstick]
+        return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
 
     def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
         advantage = None if individual.failed else self.advantage(individual)
@@ -345,6 +327,12 @@ class Population:
             uses=uses,
             arm=individual.arm,
         )
+
+
+def _differences(individual: Individual, other: Individual, rung: str) -> list[float]:
+    """Fitness minus the other's, over the search seeds that both were scored on at a rung."""
+    theirs = other.searched.get(rung, {})
+    return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]
 
 
 def _standing(individual: Individual) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,30 +20,35 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
+LIVE_EVERY = 0.3
+"""Seconds between two states of the live display."""
 
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[[Campaign], None]]:
     """A callback to give to `Campaign.changed`; the display is taken down when the block ends."""
     if not console.is_terminal:
-        yield _plain(console)
+        yield _at_most_every(PLAIN_EVERY, lambda campaign: _print(console, campaign))
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        yield lambda campaign: live.update(_table(campaign))
+        yield _at_most_every(LIVE_EVERY, lambda campaign: live.update(_table(campaign)))
 
 
-def _plain(console: Console) -> Callable[[Campaign], None]:
-    last = 0.0
+def _at_most_every(seconds: float, show: Callable[[Campaign], None]) -> Callable[[Campaign], None]:
+    last = -math.inf
 
-    def show(campaign: Campaign) -> None:
+    def throttled(campaign: Campaign) -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_EVERY:
-            last = now
-            line = ", ".join(f"{name} {value}" for name, value in _figures(campaign))
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if time.monotonic() - last >= seconds:
+            show(campaign)
+            last = time.monotonic()
 
-    return show
+    return throttled
+
+
+def _print(console: Console, campaign: Campaign) -> None:
+    line = ", ".join(f"{name} {value}" for name, value in _figures(campaign))
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(campaign: Campaign) -> Table:

@@ -169,10 +169,13 @@ def residents(members: Sequence[Member], island: int, settings: Settings) -> tup
     """Who lives on an island, refused and failed ones too: seeds, natives, and those who came by migration."""
     found = {m.candidate_id: m for m in members if m.operator == SEED or m.island % settings.islands == island}
     if settings.islands > 1:
-        origin = (island - 1) % settings.islands
-        for time in range(settings.migration_every, len(members) + 1, settings.migration_every):
-            natives = [m for m in members[:time] if m.island % settings.islands == origin and m.operator != SEED]
-            found.update((m.candidate_id, m) for m in ranked(natives)[:1])
+        origin, best = (island - 1) % settings.islands, None
+        for births, m in enumerate(members, 1):
+            native = m.operator != SEED and m.island % settings.islands == origin and _measured(m)
+            if native and (best is None or _at_least(m) > _at_least(best)):
+                best = m
+            if best is not None and births % settings.migration_every == 0:
+                found[best.candidate_id] = best
     return tuple(sorted(found.values(), key=lambda m: m.candidate_id))
 
 
@@ -256,6 +259,11 @@ def shrunk(members: Sequence[Member]) -> dict[int, NormalDist]:
         mean = middle + trust * (_fitness(m) - middle)
         beliefs[m.candidate_id] = NormalDist(mean, math.sqrt(trust * noise))
     return beliefs
+
+
+def _at_least(member: Member) -> float:
+    """One standard error below the fitness: who leaves an island should be good, not lucky."""
+    return _fitness(member) - (member.standard_error or 0.0)
 
 
 def _fitness(member: Member) -> float:
