@@ -27,7 +27,7 @@ RIGHT_WAY: Final = 0.1
 """A loss that pushes the right way at a smaller share of the probes is turned round."""
 LARGEST_GRADIENT: Final = 1e15
 """Optimisers square gradients, and clipping sums their squares: far enough from float32's 3e38."""
-_LOST_SHARE: Final = 0.1
+_LOST_SHARE: Final = 0.05
 """Share of clearly lost pairs that may be pushed further down without a note."""
 _SCALED = np.array([-6.0, -2.5, -1.0, -0.4, 0.4, 1.0, 2.5, 6.0])
 
