@@ -108,8 +108,8 @@ TABLE: Final[tuple[tuple[str, str, str], ...]] = (
         for n in ("softmax", "log_softmax")
     ),
     # --- two operands ---
-    ("add", "torch.add Tensor.add", f"{_T}, other: value, *, alpha: fixed = 1, {_OUT}"),
-    ("sub", "torch.sub Tensor.sub torch.subtract Tensor.subtract", f"{_T}, other: value, *, alpha: fixed = 1, {_OUT}"),
+    ("add", "torch.add Tensor.add", f"{_T}, other: value, *, alpha: scalar = 1, {_OUT}"),
+    ("sub", "torch.sub Tensor.sub torch.subtract Tensor.subtract", f"{_T}, other: value, *, alpha: scalar = 1, {_OUT}"),
     ("rsub", "torch.rsub", f"{_T}, other: value, *, alpha: fixed = 1"),
     ("mul", "torch.mul Tensor.mul torch.multiply Tensor.multiply", f"{_T}, other: value, *, {_OUT}"),
     (
@@ -267,6 +267,8 @@ TABLE: Final[tuple[tuple[str, str, str], ...]] = (
     ("gather", "torch.gather Tensor.gather", f"{_T}, dim: axis, index: tensor, *, sparse_grad: fixed = False, {_OUT}"),
     ("one_hot", "torch.nn.functional.one_hot", f"{_T}, num_classes: any = -1"),
     ("select", "torch.select Tensor.select", f"{_T}, dim: axis, index: int"),
+    ("chunk", "torch.chunk Tensor.chunk", f"{_T}, chunks: int, dim: axis = 0"),
+    ("unbind", "torch.unbind Tensor.unbind", f"{_T}, dim: axis = 0"),
     ("narrow", "torch.narrow Tensor.narrow", f"{_T}, dim: axis, start: int, length: any"),
     ("cat", "torch.cat torch.concat torch.concatenate", f"tensors: tensors, dim: axis = 0, *, {_OUT}"),
     ("stack", "torch.stack", f"tensors: tensors, dim: axis = 0, *, {_OUT}"),
@@ -358,6 +360,7 @@ TABLE: Final[tuple[tuple[str, str, str], ...]] = (
         ]
     ),
     ("math_fabs", "math.fabs", "x: scalar"),
+    ("math_factorial", "math.factorial", "x: int"),
     ("math_log", "math.log", "x: scalar, base: scalar = None"),
     ("math_pow", "math.pow", "x: scalar, y: scalar"),
     *((f"math_{n}", f"math.{n}", "x: number, y: number") for n in ("atan2", "copysign", "fmod")),

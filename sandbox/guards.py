@@ -17,6 +17,7 @@ from sandbox import policy
 from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.facade import Function, attribute, invoke
 from sandbox.indexing import take
+from sandbox.recipes.shaping import parts_of
 from sandbox.refusal import Refusal
 from sandbox.symbolic import DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, checked_number, is_number
 
@@ -238,8 +239,10 @@ class Guards:
 
     def iterate(self, value: Any) -> Iterator[Any]:
         """What a loop over `value` visits, one step each."""
-        if isinstance(value, SymNumber | SymTensor):
+        if isinstance(value, SymNumber):
             raise Refusal("SBX234")
+        if isinstance(value, SymTensor):
+            value = parts_of(self.recorder, value)
         if isinstance(value, Pair):
             value = (value.values, value.indices)
         if isinstance(value, Sizes):

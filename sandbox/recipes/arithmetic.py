@@ -9,6 +9,21 @@ from sandbox.refusal import Refusal
 from sandbox.symbolic import Recorder, SymNumber, SymTensor, is_number
 
 
+def _scaled(op: str) -> None:
+    """x + alpha y, x - alpha y."""
+
+    def make(r: Recorder, a: dict[str, Any]) -> Any:
+        plain = type(a["alpha"]) is int and a["alpha"] == 1
+        other = a["other"] if plain else r.add("mul", (a["other"], a["alpha"]))
+        return r.add(op, (a["input"], other))
+
+    recipe(op)(make)
+
+
+_scaled("add")
+_scaled("sub")
+
+
 @recipe("rsub")
 def _rsub(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("sub", (a["other"], a["input"]))

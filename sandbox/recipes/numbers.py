@@ -69,6 +69,7 @@ for _name in (
         "atan2",
         "copysign",
         "fmod",
+        "factorial",
     ],
 ):
     _math(_name)

@@ -6,7 +6,11 @@ from typing import Any
 
 from sandbox.recipes.registry import axes, misfit, recipe, shape_of, sizes_of
 from sandbox.refusal import Refusal
-from sandbox.symbolic import Recorder
+from sandbox.shapes import Dim
+from sandbox.symbolic import Recorder, SymTensor
+
+MOST_PARTS = 64
+"""Parts that a tensor may be taken apart into."""
 
 
 @recipe("flip")
@@ -79,6 +83,37 @@ def _narrow(r: Recorder, a: dict[str, Any]) -> Any:
     if type(a["length"]) is not int or a["start"] < 0 or a["length"] < 1:
         raise misfit()
     return r.add("slice", (a["input"],), {"dim": a["dim"], "start": a["start"], "stop": a["start"] + a["length"]})
+
+
+@recipe("unbind")
+def _unbind(r: Recorder, a: dict[str, Any]) -> Any:
+    return parts_of(r, a["input"], a["dim"])
+
+
+def parts_of(r: Recorder, x: SymTensor, dim: int = 0) -> tuple[Any, ...]:
+    """The entries of x along an axis of constant size. Raises Refusal."""
+    at = dim % len(x.dims) if x.dims else -1
+    size = x.dims[at].constant if -len(x.dims) <= dim < len(x.dims) else None
+    if size is None or size > MOST_PARTS:
+        raise Refusal("SBX234")
+    return tuple(r.add("select", (x,), {"dim": at, "index": i}) for i in range(size))
+
+
+@recipe("chunk")
+def _chunk(r: Recorder, a: dict[str, Any]) -> Any:
+    """Parts of one size; of the batch's axis only where it is made of so many batches."""
+    x, chunks, dim = a["input"], a["chunks"], a["dim"]
+    if not 1 <= chunks <= MOST_PARTS or not -len(x.dims) <= dim < len(x.dims):
+        raise misfit()
+    at = dim % len(x.dims)
+    size = x.dims[at].constant
+    if size is not None:
+        each = -(-size // chunks)
+        starts = range(0, size, max(each, 1))
+        return tuple(r.add("slice", (x,), {"dim": at, "start": s, "stop": min(s + each, size)}) for s in starts)
+    if len(x.dims) != 1 or x.dims[0].divide(Dim.of(chunks)) is None:
+        raise misfit()
+    return parts_of(r, r.add("reshape", (x,), {"shape": (chunks, -1)}))
 
 
 @recipe("diagonal")

@@ -50,6 +50,14 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "Tensor.masked_fill": ("x.masked_fill(m, 0)", "S.masked_fill(S > 0, float('-inf'))", "p.masked_fill(~m, 1.0)"),
     "torch.narrow": ("torch.narrow(M, 0, 1, 2)",),
     "Tensor.narrow": ("M.narrow(0, 0, 1)",),
+    "torch.chunk": (
+        "torch.chunk(torch.cat([x, y]), 2)[1]",
+        "torch.stack([x, y, p], 1).chunk(2, dim=-1)[0]",
+        "torch.chunk(x, 1)[0]",
+    ),
+    "Tensor.chunk": ("torch.cat([x, y, p]).chunk(3)[2]",),
+    "torch.unbind": ("torch.unbind(torch.stack([x, y]))[1]", "torch.unbind(torch.stack([x, y], 1), dim=-1)[0]"),
+    "Tensor.unbind": ("torch.stack([x, y]).unbind(0)[0]",),
     "torch.eye": ("torch.eye(len(x))", "torch.eye(x.shape[0], dtype=torch.bool)", "torch.eye(len(x), device=x.device)"),
     "Tensor.gather": ("x.gather(dim=0, index=k)",),
 }
@@ -155,6 +163,7 @@ def test_math_equals_python(call: Call) -> None:
         "math.fmod": "7.5, 2",
         "math.atan2": "0.5, -1.0",
         "math.copysign": "0.5, -2",
+        "math.factorial": "5",
     }
     for arguments in (others.get(call.path, "0.3"), "0.3", "beta", "1.5", "len(x)", "2, beta"):
         expression = f"{call.path}({arguments})"
