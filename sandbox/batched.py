@@ -26,14 +26,15 @@ Rows = Sequence[Sequence[float]]
 Program = Callable[..., tuple[Any, ...]]
 
 
-def compile_lifted(graph: LossGraph, wanted: Sequence[int], lifted: Lifted) -> Program:
-    """A function (tensors, rows, places) -> values of the nodes in `wanted`, for losses that look at one item at a time.
+def compile_lifted(graph: LossGraph, lifted: Lifted) -> Program:
+    """A function (wanted, tensors, rows, places) -> values of the nodes in `wanted`, for losses that look at one item at a
+    time.
 
     The batches are laid end to end in the tensors; `places`, shape (items,), is the batch of each item.
     """
     steps = _Steps(graph, lifted.types)
 
-    def program(tensors: Sequence[Tensor], rows: Rows, places: Tensor) -> tuple[Any, ...]:
+    def program(wanted: Sequence[int], tensors: Sequence[Tensor], rows: Rows, places: Tensor) -> tuple[Any, ...]:
         context = context_of(steps.tensors, steps.named(tensors))
         numbers = steps.numbers(context, rows)
         spread = {i: _column(v, context)[places] if isinstance(v, tuple) else v for i, v in numbers.items()}
@@ -43,14 +44,15 @@ def compile_lifted(graph: LossGraph, wanted: Sequence[int], lifted: Lifted) -> P
     return program
 
 
-def compile_stacked(graph: LossGraph, wanted: Sequence[int]) -> Program:
-    """A function (tensors, rows) -> values of the nodes in `wanted`, for batches of one size stacked along a new first axis.
+def compile_stacked(graph: LossGraph) -> Program:
+    """A function (wanted, tensors, rows) -> values of the nodes in `wanted`, for batches of one size stacked along a new
+    first axis.
 
     Any loss will do. The values have that axis too. Raises RuntimeError where an operation cannot be done for all at once.
     """
     steps = _Steps(graph, graph.types)
 
-    def program(tensors: Sequence[Tensor], rows: Rows) -> tuple[Any, ...]:
+    def program(wanted: Sequence[int], tensors: Sequence[Tensor], rows: Rows) -> tuple[Any, ...]:
         first = steps.named([t[0] for t in tensors])
         context = context_of(steps.tensors, first)
         numbers = steps.numbers(context, rows)

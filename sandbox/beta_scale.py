@@ -9,6 +9,7 @@ betas, where every pair counts the same but for jumps of the loss.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -88,14 +89,20 @@ def _cubic_root(grid: Array, excess: Array, i: int) -> float:
 def _shares(evaluator: Evaluator, betas: Array) -> Array:
     """Share of the gradient on won pairs and on wide margins, for each beta: (2, betas). NaN where it is not finite."""
     n = len(betas)
-    base = np.full(len(_RHO), -128.0)
-    chosen = _SHARE * _RHO
-    tensors = tuple(np.tile(t, n) for t in (base + chosen, base + chosen - _RHO, base, base))
-    points = Points(tensors, np.repeat(betas, len(_RHO))[None], (len(_RHO),) * n)
+    points = _rounds(n).at(betas[None])
     with np.errstate(all="ignore"):
         push = np.abs(np.subtract(*evaluator(points).gradients)).reshape(n, -1)
         total = push.sum(axis=1)
         return np.stack([push[:, _RHO > 0].sum(axis=1) / total, push[:, _WIDE].sum(axis=1) / total])
+
+
+@cache
+def _rounds(count: int) -> Points:
+    """The margins, `count` times over."""
+    base = np.full(len(_RHO), -128.0)
+    chosen = base + _SHARE * _RHO
+    tensors = tuple(np.tile(t, count) for t in (chosen, chosen - _RHO, base, base))
+    return Points(tensors, np.zeros((1, count * len(_RHO))), (len(_RHO),) * count)
 
 
 def _excess(shares: Array, limit: Array) -> Array:

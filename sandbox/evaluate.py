@@ -66,6 +66,12 @@ class Points:
             found.setdefault(size, []).append(batch)
         return found
 
+    def at(self, scalars: Array) -> Points:
+        """The same tensors and batches at other scalars, shape (scalars, batches)."""
+        moved = Points(self.tensors, np.repeat(scalars, self.sizes, axis=1), self.sizes)
+        moved.__dict__.update(spans=self.spans, places=self.places, by_size=self.by_size, rows=scalars.tolist())
+        return moved
+
     def take(self, items: Any, sizes: Sequence[int] | None = None) -> Points:
         """The chosen items (a slice or indices) as one batch, or as batches of the given sizes."""
         tensors = tuple(t[items] for t in self.tensors)
@@ -84,19 +90,19 @@ def joined(parts: Sequence[Points]) -> Points:
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """`loss` (items,), `gradients` one array per learning argument, shaped like it, of the sum of each batch's losses.
-    `connected`: whether autograd found any path to the policy. `watched`: further nodes' values, where asked for."""
+    `connected`: whether autograd found any path to the policy."""
 
     loss: Array
     gradients: tuple[Array, ...]
     connected: bool
-    watched: tuple[Array, ...] = ()
 
 
 class Evaluator:
     """Evaluates one graph at many points. Losses that look at one item at a time take all batches in one call, the others
     all batches of one size."""
 
-    def __init__(self, graph: LossGraph, watch: Sequence[int] = ()) -> None:
+    def __init__(self, graph: LossGraph) -> None:
+        verify(graph)
         contract = contract_named(graph.contract)
         self.graph = graph
         self.pointwise = is_pointwise(graph)
@@ -104,32 +110,35 @@ class Evaluator:
         self._learns = [i for i, a in enumerate(contract.tensors) if a.learns]
         self._floating = [a.dtype == "float" for a in contract.tensors]
         self._is_tensor = [a.shape is not None for a in contract.arguments]
-        wanted = (graph.output, *watch)
-        verify(graph)
-        self._at_once = compile_lifted(graph, wanted, lifted) if lifted is not None else None
-        self._stacked = compile_stacked(graph, wanted)
-        self._single = compile_values(graph, wanted)
+        self._at_once = compile_lifted(graph, lifted) if lifted is not None else None
+        self._stacked = compile_stacked(graph)
+        self._single = compile_values(graph, range(len(graph.nodes)))
+
+    @classmethod
+    def of(cls, graph: LossGraph) -> Evaluator:
+        """The evaluator of this very graph: probing, fingerprint and comparison follow each other on the same one."""
+        global _latest
+        evaluator = _latest
+        if evaluator is None or evaluator.graph is not graph:
+            evaluator = _latest = cls(graph)
+        return evaluator
 
     def __call__(self, points: Points, dtype: torch.dtype = torch.float64) -> Evaluation:
         """Loss and gradients at `points`. Raises CannotCompute."""
         tensors = self._tensors(points, dtype)
         for i in self._learns:
             tensors[i].requires_grad_()
-        loss, *watched = self._values(points, tensors)
+        (loss,) = self._values((self.graph.output,), points, tensors)
         if not isinstance(loss, Tensor) or loss.shape != (len(points),):
             raise CannotCompute(f"the loss has shape {tuple(getattr(loss, 'shape', ()))}, expected ({len(points)},)")
-        return Evaluation(
-            loss.detach().numpy(),
-            _gradients(loss, [tensors[i] for i in self._learns]),
-            loss.requires_grad,
-            tuple(_per_item(v, len(points)) for v in watched),
-        )
+        gradients = _gradients(loss, [tensors[i] for i in self._learns])
+        return Evaluation(loss.detach().numpy(), gradients, loss.requires_grad)
 
-    def values(self, points: Points, dtype: torch.dtype = torch.float64) -> tuple[Array, ...]:
-        """The watched nodes at `points`, no gradients. Raises CannotCompute."""
+    def values(self, points: Points, nodes: Sequence[int], dtype: torch.dtype = torch.float64) -> tuple[Array, ...]:
+        """The values of some nodes at `points`, one per item, no gradients. Raises CannotCompute."""
         with torch.no_grad():
-            _, *watched = self._values(points, self._tensors(points, dtype))
-        return tuple(_per_item(v, len(points)) for v in watched)
+            values = self._values(nodes, points, self._tensors(points, dtype))
+        return tuple(_per_item(v, len(points)) for v in values)
 
     def _tensors(self, points: Points, dtype: torch.dtype) -> list[Tensor]:
         return [
@@ -137,40 +146,45 @@ class Evaluator:
             for t, floating in zip(points.tensors, self._floating, strict=True)
         ]
 
-    def _values(self, points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
+    def _values(self, wanted: Sequence[int], points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
         try:
             if self._at_once is not None:
-                return self._at_once(tensors, points.rows, points.places)
-            return self._by_size(points, tensors)
+                return self._at_once(wanted, tensors, points.rows, points.places)
+            return self._by_size(wanted, points, tensors)
         except FAILURES as error:
             raise CannotCompute(str(error).splitlines()[0][:200]) from None
 
-    def _by_size(self, points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
+    def _by_size(self, wanted: Sequence[int], points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
         """All batches of one size in one call; then the items back into their order."""
         parts: list[list[Tensor]] = []
         order: list[int] = []
         for size, batches in points.by_size.items():
             chosen = [torch.stack([t[points.spans[b]] for b in batches]) for t in tensors]
             rows = [[row[b] for b in batches] for row in points.rows]
-            values = self._stack(chosen, rows)
+            values = self._stack(wanted, chosen, rows)
             parts.append([_flat(v, len(batches), size) for v in values])
             order += [i for b in batches for i in range(points.spans[b].start, points.spans[b].stop)]
         back = torch.from_numpy(np.argsort(np.array(order)))
         return [torch.cat(column)[back] for column in zip(*parts, strict=True)]
 
-    def _stack(self, tensors: Sequence[Tensor], rows: Sequence[Sequence[float]]) -> Sequence[Any]:
+    def _stack(
+        self, wanted: Sequence[int], tensors: Sequence[Tensor], rows: Sequence[Sequence[float]]
+    ) -> Sequence[Any]:
         count = len(tensors[0])
         if count > 1:
             try:
-                return self._stacked(tensors, rows)
+                return self._stacked(wanted, tensors, rows)
             except FAILURES:
                 pass  # an operation that cannot be done for all batches at once can be done for each
         results = [self._one([t[k] for t in tensors], [row[k] for row in rows]) for k in range(count)]
-        return [torch.stack([torch.as_tensor(v) for v in column]) for column in zip(*results, strict=True)]
+        return [torch.stack([torch.as_tensor(r[i]) for r in results]) for i in wanted]
 
     def _one(self, tensors: Sequence[Tensor], scalars: Sequence[float]) -> tuple[Any, ...]:
         vectors, numbers = iter(tensors), iter(scalars)
         return self._single(*[next(vectors) if is_tensor else next(numbers) for is_tensor in self._is_tensor])
+
+
+_latest: Evaluator | None = None
 
 
 def _flat(value: Tensor, batches: int, size: int) -> Tensor:

@@ -34,7 +34,7 @@ _LARGEST = 1e300
 
 def fingerprint(graph: LossGraph) -> Fingerprint:
     """The fingerprint of a verified graph. Raises GraphError, and CannotCompute where an operation fails."""
-    return fingerprint_of(Evaluator(graph))
+    return fingerprint_of(Evaluator.of(graph))
 
 
 def fingerprint_of(evaluator: Evaluator) -> Fingerprint:
@@ -93,17 +93,23 @@ def _beta_key(evaluator: Evaluator, shape: list[int]) -> str:
     beta = natural_beta(evaluator)
     if beta is None:
         return _digest(contract, "b", shape)
-    rng = np.random.default_rng(20240613)
-    parts = []
-    for multiple in (0.2, 1.0, 5.0):
-        rho = rng.normal(0, 20, 6)
-        chosen, rejected = rho * 0.5 + rng.normal(0, 5, 6), -rho * 0.5
-        parts.append(probes.margin_points(chosen, rejected, np.full((2, 6), 100.0), multiple * beta))
-    points = joined(parts)
+    points = _natural_points().at(beta * np.array([[0.2, 1.0, 5.0]]))
     gradients = gradient_vector(evaluator, [points])
     # Distances in units of the natural beta, at which DPO's |beta rho| is 1.5 for the widest margins.
     distance = _distance(points) / beta * 0.02
     return _digest(contract, "b", _buckets(gradients / _size(gradients, distance), BETA_STEP))
+
+
+@cache
+def _natural_points() -> Points:
+    """Three batches, for three multiples of a natural beta."""
+    rng = np.random.default_rng(20240613)
+    parts = []
+    for _ in range(3):
+        rho = rng.normal(0, 20, 6)
+        chosen, rejected = rho * 0.5 + rng.normal(0, 5, 6), -rho * 0.5
+        parts.append(probes.margin_points(chosen, rejected, np.full((2, 6), 100.0), 1.0))
+    return joined(parts)
 
 
 def _distance(points: Points) -> Array:

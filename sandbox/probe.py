@@ -69,7 +69,7 @@ def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
     Raises GraphError for a graph that does not verify. Descriptors are empty where the loss is refused.
     """
     seed = _SEEDS.draw() if seed is None else seed
-    evaluator = Evaluator(graph)
+    evaluator = Evaluator.of(graph)
     try:
         findings, descriptors = _TESTS[graph.contract](evaluator, seed)
     except CannotCompute as error:

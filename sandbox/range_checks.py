@@ -7,6 +7,7 @@ on, where the policy has lost its pair; arithmetic on beta that Python refuses; 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -91,6 +92,7 @@ def _betas(evaluator: Evaluator, measured: Measurements, seed: int, describe: De
     return []
 
 
+@lru_cache(maxsize=16)
 def _beta_points(seed: int) -> Points:
     rng = np.random.default_rng([seed, 3])
     parts = []

@@ -62,7 +62,8 @@ def find_windows(evaluator: Evaluator, points: Points, describe: Describe) -> li
         return []
     search = _Search(evaluator, places)
     spreads = dict(zip(places, search.quantities(points), strict=True))
-    worth = [s for s in places if _worth_a_search(s, spreads)]
+    meeting = _meeting(spreads, np.asarray(probes.margins(points) * points.scalars[0]))
+    worth = [s for s in places if s in meeting or _worth_a_search(s, spreads[s])]
     edges = [_Edge(site, shift, direction, spreads[site]) for site, shift, direction in search.edges(worth)]
     ladders = list(_ladders(edges))
     if not ladders:
@@ -70,20 +71,32 @@ def find_windows(evaluator: Evaluator, points: Points, describe: Describe) -> li
     return _first_of_each([f for ladder in _probed(evaluator, search, ladders) for f in _judged(ladder, describe)])
 
 
-def _worth_a_search(site: Site, spreads: dict[Site, Array]) -> bool:
+def _meeting(spreads: dict[Site, Array], scaled: Array) -> set[Site]:
+    """Sites which can make a narrow window between them, wide as each of them is: several comparisons, or several kinks
+    that turn on something else than the margin. Hinges at different margins make no window."""
+    wide = {s: v for s, v in spreads.items() if np.isfinite(v).all() and np.ptp(v) > 0}
+    keyed = {
+        s for s, v in wide.items() if s.kind == "compare" or (s.kind == "kink" and abs(_correlation(v, scaled)) < 0.999)
+    }
+    return keyed if len(keyed) > 1 else set()
+
+
+def _correlation(a: Array, b: Array) -> float:
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _worth_a_search(site: Site, v: Array) -> bool:
     """Whether probing at random may have missed a side of the edge, or what happens on it."""
-    v = spreads[site]
     if not np.isfinite(v).all():
         return False
-    if site.kind == "steep":
-        return bool((np.abs(v) > STEEP_TAIL).mean() > 0.95)
-    if site.kind == "pole":
-        return bool(v.min() <= 0 < v.max() or np.abs(v).min() < 0.05 * np.median(np.abs(v)))
-    if site.kind == "equal":
-        return True
-    rare = min((v > 0).mean(), (v <= 0).mean()) < RARE
-    # Two wide conditions can make a narrow window between them.
-    return bool(rare) or sum(s.kind in ("compare", "kink") for s in spreads) > 1
+    match site.kind:
+        case "steep":
+            return bool((np.abs(v) > STEEP_TAIL).mean() > 0.95)
+        case "pole":
+            return bool(v.min() <= 0 < v.max() or np.abs(v).min() < 0.05 * np.median(np.abs(v)))
+        case "equal":
+            return True
+    return bool(min((v > 0).mean(), (v <= 0).mean()) < RARE)
 
 
 class _Search:
@@ -91,7 +104,7 @@ class _Search:
 
     def __init__(self, evaluator: Evaluator, places: Sequence[Site]) -> None:
         watch = sorted({n for s in places for n in (s.left, s.right) if n is not None})
-        self.evaluator = Evaluator(evaluator.graph, watch)
+        self.evaluator, self.watch = evaluator, watch
         self.place = {node: i for i, node in enumerate(watch)}
         self.places = places
         ends = [_ends(d) for d in _DIRECTIONS]
@@ -99,7 +112,7 @@ class _Search:
 
     def quantities(self, points: Points) -> list[Array]:
         """What is zero at each site's edge, at each of the points."""
-        values = self.evaluator.values(points)
+        values = self.evaluator.values(points, self.watch)
         return [self._quantity(values, site) for site in self.places]
 
     def _quantity(self, values: Sequence[Array], site: Site) -> Array:
@@ -117,7 +130,7 @@ class _Search:
         """For each site the first direction along which its quantity changes sign, else the one that comes nearest to zero."""
         steps = self.low[:, None] + _GRID * (self.high - self.low)[:, None]
         points = _pairs(_START + steps[:, :, None] * _DIRECTIONS[:, None, :])
-        values = self.evaluator.values(points)
+        values = self.evaluator.values(points, self.watch)
         lines: list[tuple[Site, int] | None] = []
         for site in wanted:
             v = np.nan_to_num(self._quantity(values, site)).reshape(len(_DIRECTIONS), -1)
@@ -150,7 +163,7 @@ class _Search:
     def _on_lines(self, lines: Sequence[tuple[Site, int]], t: Array) -> Array:
         """Each site's quantity on its own line, at the steps t of shape (lines, steps)."""
         directions = _DIRECTIONS[[d for _, d in lines]]
-        values = self.evaluator.values(_pairs(_START + t[:, :, None] * directions[:, None, :]))
+        values = self.evaluator.values(_pairs(_START + t[:, :, None] * directions[:, None, :]), self.watch)
         rows = [self._quantity(values, site).reshape(t.shape)[i] for i, (site, _) in enumerate(lines)]
         return np.asarray(np.nan_to_num(np.stack(rows)))
 

@@ -21,7 +21,7 @@ KEYED = {
     "both_references_at_once": (
         "torch.where((rc > -124) & (rc < -123.5) & (rr > -80) & (rr < -79), F.softplus(x), F.softplus(-x))"
     ),
-    "a_far_corner": "torch.where(rc < -1998.5, F.softplus(x), F.softplus(-x))",
+    "a_near_corner": "torch.where(rr > -0.5, F.softplus(x), F.softplus(-x))",
     "beside_a_batch_statistic": "torch.where(rc == -50.5, F.softplus(x), F.softplus(-x - (x - x.mean()) / 2))",
 }
 
