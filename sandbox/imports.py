@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sandbox import exposed, policy
 from sandbox.refusal import Refusal, Spot
@@ -12,13 +12,13 @@ from sandbox.refusal import Refusal, Spot
 _BUILTINS = frozenset(dir(builtins))
 
 
-def resolve(tree: ast.Module) -> dict[str, str]:
+def resolve(nodes: Iterable[ast.AST]) -> dict[str, str]:
     """What each imported name stands for: a module of `policy.MODULES` or a call of `exposed`, by full name.
 
     An import binds its name in the whole source, so no name may stand for two things. Raises Refusal.
     """
     names = dict(policy.PRELUDE)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name not in policy.TYPING_MODULES:

@@ -102,6 +102,12 @@ class Jail:
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._machine = MACHINES.get(os.uname().machine) if sys.platform == "linux" else None
         self._landlock_abi = self._detect_landlock()
+        self._programs: dict[int, bytes] = {}
+
+    def prepare(self, answer: int) -> None:
+        """Make the filter for a descriptor beforehand, so that each child need not."""
+        if self._machine is not None and answer not in self._programs:
+            self._programs[answer] = filter_program(os.uname().machine, answer)
 
     def available(self) -> tuple[str, ...]:
         """The layers that this machine offers, as far as can be told without entering the jail."""
@@ -209,7 +215,7 @@ class Jail:
     def _filter_calls(self, answer: int) -> list[str]:
         if self._libc is None or self._machine is None or "seccomp" in self._without:
             return []
-        program = filter_program(os.uname().machine, answer)
+        program = self._programs.get(answer) or filter_program(os.uname().machine, answer)
         code = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
         if self._libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0) != 0:

@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any
 
 from RestrictedPython.compile import compile_restricted_exec
-from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
+from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from sandbox.refusal import Refusal
 
@@ -40,8 +40,7 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def visit_Call(self, node: ast.Call) -> ast.AST:
         node = super().visit_Call(node)
         node.args.insert(0, node.func)
-        node.func = ast.Name("_call_", ast.Load())
-        copy_locations(node.func, node)
+        node.func = ast.copy_location(ast.Name("_call_", ast.Load()), node)
         return node
 
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
@@ -75,8 +74,10 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
 
 
 def _guard(name: str, arguments: list[ast.expr], node: ast.expr) -> ast.Call:
-    call = ast.Call(ast.Name(name, ast.Load()), arguments, [])
-    copy_locations(call, node)
+    function = ast.Name(name, ast.Load())
+    call = ast.Call(function, arguments, [])
+    for new in (function, call, arguments[0]):  # all else has its place; RestrictedPython's helper would walk it again
+        ast.copy_location(new, node)
     return call
 
 

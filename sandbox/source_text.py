@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sandbox import policy
 from sandbox.refusal import Refusal, Spot
@@ -46,7 +46,7 @@ def _check_brackets(source: str) -> None:
             raise Refusal("SBX107", (depth, policy.MAX_BRACKETS), spot_at(source, found.start(), found.end()))
 
 
-def check_letters(source: str, tree: ast.AST) -> None:
+def check_letters(source: str, nodes: Iterable[ast.AST]) -> None:
     """Raises Refusal for a character beyond ASCII outside of strings and comments.
 
     Python folds such letters in names to ASCII ones (NFKC), so what a reader takes for a harmless name may be another.
@@ -54,7 +54,7 @@ def check_letters(source: str, tree: ast.AST) -> None:
     if source.isascii():
         return
     lines = [line.encode() for line in split_lines(source)]
-    for spot in _strings(tree):
+    for spot in _strings(nodes):
         for number in range(spot.line, spot.end_line + 1):
             line = lines[number - 1]
             start = spot.column if number == spot.line else 0
@@ -67,8 +67,8 @@ def check_letters(source: str, tree: ast.AST) -> None:
             raise Refusal("SBX105", spot=Spot(number, column, number, column + len(found.group().encode())))
 
 
-def _strings(tree: ast.AST) -> Iterator[Spot]:
-    for node in ast.walk(tree):
+def _strings(nodes: Iterable[ast.AST]) -> Iterator[Spot]:
+    for node in nodes:
         if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)):
             yield Spot.of(node)
 

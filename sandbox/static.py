@@ -39,11 +39,13 @@ def check(source: str, contract: Contract) -> Checked | list[Complaint]:
     """
     try:
         tree = _parse(source)
-        names = resolve(tree)
+        nodes = _nodes(tree)
+        check_letters(source, nodes)
+        names = resolve(nodes)
     except Refusal as refusal:
         return [refusal.complaint]
     vocabulary = Vocabulary(contract, names)
-    vocabulary.visit(tree)
+    vocabulary.visit(tree, nodes)
     complaints = vocabulary.complaints
     entry, trouble = find_entry(tree, contract)
     if trouble is not None:
@@ -70,8 +72,6 @@ def _parse(source: str) -> ast.Module:
         raise Refusal(*_syntax_error(source, line, column)) from None
     except (ValueError, RecursionError, MemoryError):
         raise Refusal("SBX107") from None
-    _check_size(tree)
-    check_letters(source, tree)
     return tree
 
 
@@ -85,17 +85,20 @@ def _syntax_error(source: str, line: int, column: int) -> tuple[str, tuple[int, 
     return code, (), Spot(line, start, line, start + max(len(at.encode()), 1))
 
 
-def _check_size(tree: ast.Module) -> None:
-    count = 0
-    stack: list[tuple[ast.AST, int]] = [(tree, 0)]
-    while stack:
-        node, depth = stack.pop()
-        count += 1
+def _nodes(tree: ast.Module) -> list[ast.AST]:
+    """All nodes of the tree, level by level. Raises Refusal where there are too many, or too deep."""
+    found: list[ast.AST] = []
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level:
+        found += level
+        depth += 1
         if depth > policy.MAX_DEPTH:
-            raise Refusal("SBX107", (depth, policy.MAX_DEPTH), Spot.of(node))
-        if count > policy.MAX_SYNTAX_NODES:
-            raise Refusal("SBX107", (count, policy.MAX_SYNTAX_NODES), Spot.of(node))
-        stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+            raise Refusal("SBX107", (depth, policy.MAX_DEPTH), Spot.of(level[0]))
+        if len(found) > policy.MAX_SYNTAX_NODES:
+            raise Refusal("SBX107", (len(found), policy.MAX_SYNTAX_NODES), Spot.of(level[0]))
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return found
 
 
 def find_entry(tree: ast.Module, contract: Contract) -> tuple[ast.FunctionDef | None, Complaint | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sandbox import exposed, policy
@@ -37,9 +37,9 @@ class Vocabulary:
         self._of_self = frozenset({*(s.name for s in contract.scalars), *contract.constants})
         self._bound: set[str] = set()
 
-    def visit(self, tree: ast.Module) -> None:
-        """Check the module."""
-        self._bound = _bound_names(tree)
+    def visit(self, tree: ast.Module, nodes: Iterable[ast.AST]) -> None:
+        """Check the module; `nodes` are all the nodes in it."""
+        self._bound = _bound_names(nodes)
         for statement in tree.body:
             if _is_docstring(statement):
                 continue
@@ -223,10 +223,10 @@ def _refused_attribute(parts: list[str], otherwise: str) -> str:
     return otherwise
 
 
-def _bound_names(tree: ast.Module) -> set[str]:
+def _bound_names(nodes: Iterable[ast.AST]) -> set[str]:
     """Every name that the source itself binds somewhere."""
     bound = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef):
             bound.add(node.name)
         elif isinstance(node, ast.arg):

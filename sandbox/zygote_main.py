@@ -69,6 +69,7 @@ def main() -> None:
 
     def attend(source: bytes, contract: int, accepted: int) -> bytes:
         answer_end, child_end = os.pipe()
+        jail.prepare(child_end)
         pid = os.fork()
         if pid == 0:
             code = 1

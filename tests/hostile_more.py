@@ -102,7 +102,6 @@ ESCAPES = {
     "protected_comprehension": _with("[math for math in (1,)]"),
     "protected_self": _with("self = 1"),
     "protected_function": _with(before="def len(v):\n    return 1\n\n"),
-    "protected_builtin_exit": _with("exit = 1"),
     "exec_statement": _with("exec('1')"),
     "compile_of_source": _with("compile('1', 'a', 'exec')"),
     "open_for_writing": _with("open('/tmp/x', 'w')"),

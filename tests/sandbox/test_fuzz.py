@@ -58,32 +58,7 @@ KEYWORDS = (
     "if else for in lambda return def x beta torch F math self loss None True and or not is while class import from"
 )
 _WORDS = [
-    *[
-        "if",
-        "else",
-        "for",
-        "in",
-        "lambda",
-        "return",
-        "def",
-        "x",
-        "beta",
-        "torch",
-        "F",
-        "math",
-        "self",
-        "loss",
-        "None",
-        "True",
-        "and",
-        "or",
-        "not",
-        "is",
-        "while",
-        "class",
-        "import",
-        "from",
-    ],
+    *KEYWORDS.split(),
     *[
         "(",
         ")",
