@@ -291,10 +291,11 @@ def _window(ladder: _Ladder, points: Points, describe: Describe) -> list[Finding
     assert ladder.exact is not None and ladder.quantity is not None
     gradients, spread = np.stack(ladder.exact.gradients), ladder.edge.spread
     before, after = gradients[:, 0], gradients[:, -1]
-    apart = np.abs(gradients - (before + after)[:, None] / 2).max(axis=0)
+    above, below = np.maximum(before, after)[:, None], np.minimum(before, after)[:, None]
+    apart = np.maximum(gradients - above, below - gradients).max(axis=0)  # outside of what lies on either side
     step = float(np.abs(before - after).max())
     typical = float(np.abs(gradients).mean())
-    if step <= 0.1 * apart.max() and apart.max() > 0.05 * typical:
+    if apart.max() > max(0.05 * typical, step):
         within = apart > 0.5 * apart.max()
     else:
         within = _rare_side(ladder.quantity, spread)
