@@ -1,5 +1,8 @@
 """Each known loss against a formula written independently of it, in numpy, at random points."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from sandbox import known
 from sandbox.execute import compile_loss
 
 torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def softplus(x):
@@ -180,3 +184,9 @@ def test_unknown_names_and_contracts_are_errors_that_list_the_known_ones():
 def test_the_rows_of_the_discopop_paper_are_there():
     rows = {"dpo", "slic", "ipo", "exponential", "kto_pair", "dbaql", "aql", "aqfl", "padll", "cell", "lrml", "pfl"}
     assert rows <= set(known.names("preference"))
+
+
+def test_the_page_of_losses_is_up_to_date():
+    """After a change: python scripts/write_loss_docs.py."""
+    script = runpy.run_path(str(ROOT / "scripts" / "write_loss_docs.py"))
+    assert (ROOT / "docs" / "losses.md").read_text("utf-8") == script["page"]()

@@ -1,0 +1,115 @@
+"""Writes docs/losses.md from the known losses, their measured shapes and the rules; --check only compares."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from sandbox import known, probe  # noqa: E402
+from sandbox.descriptors import DESCRIPTORS  # noqa: E402
+
+PAGE = ROOT / "docs" / "losses.md"
+HEAD = """\
+# The known losses
+
+Published losses come with `sandbox`: as source with title, paper and equation, and as graphs. They are the baselines of
+every task, the first parents of a search, and the test of the sandbox: each of them must be accepted. This page is written
+by `scripts/write_loss_docs.py`.
+
+    from sandbox import known
+    known.names("preference")            # ('aot', 'aot_unpaired', ...)
+    known.load("lrml").equation          # title, paper, equation, source, contract, and TRL's name where it has one
+    known.graph("lrml")                  # the verified graph, ready for sandbox.execute.compile_loss
+
+The sources are data. They are never imported: vetting one traces it in the jail as it would any candidate, and a test holds
+the graph beside each source to what tracing gives. To add a loss, write `sandbox/known/CONTRACT/NAME.py` with the same
+header, run `python scripts/make_known_graphs.py` and this page's script, and give `tests/sandbox/test_known.py` its formula.
+
+Notation: rho is the margin of the policy's log-ratio over the reference's, in nats; x = beta rho; h_w and h_l are the
+log-ratios of policy and reference for the chosen and the rejected completion, so rho = h_w - h_l; softplus(z) = log(1 + e^z).
+In classification z are the scores, y is the label and p = softmax(z).
+
+Notes are what the numeric tests say of an accepted loss; `evopo-sandbox explain SBX326` explains one. Tails: how the loss
+grows towards x = -30 and x = 30.
+"""
+SHAPE = """\
+## Words for the shape of a loss
+
+Measured for every accepted loss along its margin; the axes of the quality-diversity grid are taken from them.
+
+key | meaning
+--- | ---
+"""
+IDENTITY = """\
+## When two losses are one
+
+What counts is what training sees: the gradient to the policy. A constant, or a function of the reference, added to a loss
+changes nothing.
+
+- The **hash** (`g1:...`) is equal for graphs that rewriting rules turn into each other: order of terms, `-logsigmoid(x)` for
+  `softplus(-x)`, a constant moved out of a product. Rules that would change values at the ends of the range are not among
+  them.
+- The **fingerprint** holds gradients in float64 at fixed probes. Its `key` is equal for equal functions however they are
+  written, `scale_key` also for positive multiples of a loss, `beta_key` also where only beta is rescaled: such a loss is no
+  discovery.
+- `sandbox.identity.same_loss(a, b)` confirms on probes that are drawn afresh, and says where two losses part.
+  `evopo-sandbox diff A B` prints it.
+
+`relu(1 - x)` and `clamp(1 - x, min=0)` are one loss. `relu(-x)` and `clamp(-x, min=0)` are two: they differ at rho = 0,
+where training starts.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    torch.set_num_threads(1)
+    parts = [HEAD]
+    for contract, title in (("preference", "Preference losses"), ("classification", "Classification losses")):
+        parts.append(f"## {title}\n\n{_table(contract)}")
+    parts.append(SHAPE + "".join(f"`{k}` | {_escaped(v)}\n" for k, v in DESCRIPTORS.items()))
+    parts.append(IDENTITY)
+    return "\n".join(parts)
+
+
+def _table(contract: str) -> str:
+    rows = ["name | loss | equation | tails, convex | notes", "--- | --- | --- | --- | ---"]
+    for name in known.names(contract):
+        loss, report = known.load(name), probe.run(known.graph(name), seed=0)
+        trl = f", `{loss.trl}` in TRL" if loss.trl else ""
+        what = f"{loss.title}{trl}. {loss.paper}"
+        notes = ", ".join(f.rule for f in report.findings) or "none"
+        cells = (f"`{name}`", _escaped(what), f"`{_escaped(loss.equation)}`", _shape(report.descriptors), notes)
+        rows.append(" | ".join(cells))
+    return "\n".join(rows) + "\n"
+
+
+def _shape(found: Mapping[str, Any]) -> str:
+    return f"{found['left_tail']}, {found['right_tail']}; {'convex' if found['convex'] else 'not convex'}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> int:
+    """Exit status: 1 when --check finds a difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is out of date")
+    check = parser.parse_args().check
+    wanted = page()
+    if check and (not PAGE.exists() or PAGE.read_text("utf-8") != wanted):
+        print("docs/losses.md is out of date: run python scripts/write_loss_docs.py", file=sys.stderr)
+        return 1
+    if not check:
+        PAGE.write_text(wanted, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
