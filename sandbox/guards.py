@@ -207,6 +207,7 @@ class Guards:
         if type(value) is list and name in ("append", "extend"):
             return _Bound(lambda item: self._grow(value, [item] if name == "append" else self.iterate(item)))
         if type(value) is dict and name in ("items", "keys", "values", "get"):
+            self.step(0 if name == "get" else len(value))
             return _Bound(_DICT[name], value)
         return attribute(self.recorder, value, name)
 
