@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from analysis import stats
 from archive.records import EvaluationRow
@@ -30,9 +30,11 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     graded = len(wanted.betas) > 1 and {"reward", "kl_per_sequence"} <= set(metrics)
     yardstick = wanted.losses[0]
     differences = _differences(scored, yardstick)
-    spread = stats.pool([d.differences for d, _ in differences.values()])
-    margin = stats.pool([list(_fitness(row).values()) for row in scored])
-    within = margin.deviation / len(wanted.seeds) ** 0.5 if margin else 0.0
+    # Medians: a loss that hardly trains varies ten times as much as the ones that are worth telling apart.
+    spread = _median(d.deviation for d, _ in differences.values())
+    within = (_median(stats.deviation(list(_fitness(row).values())) for row in scored) or 0.0) / max(
+        1, len(wanted.tuning_seeds)
+    ) ** 0.5
 
     tuned = ["beta"] if wanted.betas else []
     head = ["loss", *tuned, "fitness", f"minus {yardstick}", *(METRICS[name] for name in metrics), "seeds"]
@@ -46,10 +48,10 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
 
     caption = _caption(info, wanted, graded, within)
     if spread and len(wanted.seeds) > 1:
-        seen = stats.smallest_detectable(
-            spread.deviation, len(wanted.seeds), len(wanted.seeds) - 1, comparisons=len(differences)
+        seen = stats.smallest_detectable(spread, len(wanted.seeds), len(wanted.seeds) - 1, comparisons=len(differences))
+        caption.append(
+            f"A typical comparison sees differences to {yardstick} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
         )
-        caption.append(f"A difference to {yardstick} below {seen:.2g} could not have been seen with confidence.")
     faults = [f"{row.candidate.name}: {row.failed}" for row in rows if row.failed]
     return "\n".join([*caption, "", *_columns(lines), *faults])
 
@@ -116,6 +118,11 @@ def _values(done: Sequence[EvaluationRow]) -> list[float | None]:
 
 def _fitnesses(done: Sequence[EvaluationRow]) -> list[float]:
     return [value for value in _values(done) if value is not None]
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value]
+    return median(known) if known else None
 
 
 def _mean(values: Iterable[float]) -> str:
