@@ -6,25 +6,38 @@ the child named: bounded in length, with everything that a terminal could act on
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
+from functools import cache
+from typing import TYPE_CHECKING
 
-from sandbox import exposed, policy
+from sandbox import policy
 from sandbox.contract import Contract
 from sandbox.graph import GraphError
 from sandbox.jail import GUARANTEES
 from sandbox.refusal import Complaint, Spot
-from sandbox.rules import RULES
 from sandbox.source_text import split_lines
 from sandbox.verdict import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.rules import Rule
 
 MAX_EXCERPT = 80
 _UNKNOWN = "SBX243"
 
 
+@cache
+def _rules() -> Mapping[str, Rule]:
+    """The catalogue, loaded with the first finding: what is fine needs no words."""
+    from sandbox.rules import RULES
+
+    return RULES
+
+
 def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
     """A complaint of the child as a finding. A code that it cannot know is itself a finding."""
-    rule = RULES.get(complaint.code)
+    rule = _rules().get(complaint.code)
     if rule is None or rule.severity is not Severity.REFUSE or complaint.code.startswith("SBX3"):
         return plain(_UNKNOWN)
     line, column, excerpt = located(source, complaint.spot)
@@ -32,8 +45,8 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
         excerpt = GUARANTEES[complaint.numbers[0]]
     message = _filled(rule.message or rule.title, excerpt, complaint.numbers)
     remedy = rule.remedy
-    if complaint.call is not None and complaint.call < len(exposed.CALLS):
-        remedy = f"{remedy} Parameters: {exposed.CALLS[complaint.call].signature}"
+    if complaint.call is not None:
+        remedy += _parameters(complaint.call)
     elif complaint.code in ("SBX129", "SBX130"):
         remedy += _similar(excerpt)
     elif complaint.code == "SBX110":
@@ -44,13 +57,13 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
 def graph_finding(error: GraphError, source: str | None = None, spot: Spot | None = None) -> Finding:
     """What the verifier found wrong with a graph, at the place in the source that it came from."""
     line, column, excerpt = located(source, spot) if source is not None else (None, None, "")
-    rule = RULES[error.code]
+    rule = _rules()[error.code]
     return Finding(error.code, Severity.REFUSE, printable(error.message, 300), rule.remedy, line, column, excerpt)
 
 
 def plain(code: str, *numbers: int) -> Finding:
     """A finding that has no place in the source."""
-    rule = RULES[code]
+    rule = _rules()[code]
     return Finding(code, Severity.REFUSE, _filled(rule.message or rule.title, "", numbers), rule.remedy)
 
 
@@ -90,10 +103,21 @@ def _filled(message: str, excerpt: str, numbers: tuple[int, ...]) -> str:
     return out
 
 
+def _parameters(call: int) -> str:
+    """The parameters of an exposed call, by its number."""
+    from sandbox.exposed import CALLS
+
+    return f" Parameters: {CALLS[call].signature}" if call < len(CALLS) else ""
+
+
 def _similar(excerpt: str) -> str:
     """The exposed names nearest to one that is not."""
+    import difflib
+
+    from sandbox.exposed import CALLS
+
     name = excerpt.rpartition(".")[2]
-    known = sorted({c.path.rpartition(".")[2] for c in exposed.CALLS} | policy.TENSOR_PROPERTIES)
+    known = sorted({c.path.rpartition(".")[2] for c in CALLS} | policy.TENSOR_PROPERTIES)
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
     return f" Similar names: {', '.join(near)}." if near else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -212,6 +211,8 @@ def diff(vetter: Vetter, a: str, b: str, contract: str, accept_missing: tuple[st
 @click.argument("code")
 def explain(code: str) -> None:
     """Explain a rule, with an example that it refuses and one that it does not."""
+    import difflib
+
     from sandbox.rules import RULES
 
     rule = RULES.get(code.upper())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
 from sandbox.cli.inputs import Item
 from sandbox.render import printable
-from sandbox.rules import RULES, Rule
 from sandbox.verdict import Finding, Severity, Verdict
+
+if TYPE_CHECKING:
+    from sandbox.rules import Rule
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -62,6 +64,8 @@ def dumped(data: Any, *, indent: int | None = None) -> str:
 
 def as_sarif(results: Sequence[Result]) -> dict[str, Any]:
     """All results as one SARIF log, for code-scanning viewers."""
+    from sandbox.rules import RULES
+
     used = sorted({f.rule for r in results if r.verdict for f in r.verdict.findings})
     return {
         "$schema": _SARIF,

@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""What vetting costs, as one table; `--json` prints one object, `--quick` ends within a minute.
+
+    floor       unguarded exec of the code, and the same numeric checks on it, in this process: what safety is measured against
+    one, two    full verdicts with 1 and 2 worker processes, over the benign corpus alone and over benign and hostile mixed
+    naive       a fresh Python with torch per candidate, that executes the code and checks one batch
+    trace       static layer, tracer and jail alone; one-shot `check --no-numeric` of one file
+    memory      of the isolated interpreter and of a pool of two
+
+Ratios are taken in one run, alternating, and are medians of at least five rounds; absolute times are those of this machine in its
+state. Only the benign corpus is ever executed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import psutil
+import torch
+import torch.nn.functional as F
+
+from sandbox import VetPool, evaluate, probe
+from sandbox.evaluate import FAILURES, CannotCompute, Evaluator, Points
+from sandbox.graph import LossGraph
+from sandbox.identity import canonical_hash, fingerprint
+from sandbox.vet import Vetter
+
+ROOT = Path(__file__).resolve().parent.parent
+CORPORA = ROOT / "tests" / "sandbox" / "corpora"
+FLOOR_SHARE = 0.8
+MIXED_RATE = 100.0
+TIMES_NAIVE = 200.0
+ZYGOTE_MB, POOL_MB = 60.0, 600.0
+ONE_SHOT_SECONDS = 0.25
+
+NAIVE = """
+import sys, math, torch, torch.nn.functional as F
+from types import SimpleNamespace
+scope = {"torch": torch, "F": F, "math": math}
+exec(sys.stdin.read(), scope)
+f = scope["loss"]
+x = [torch.randn(10).requires_grad_() for _ in range(4)]
+me = f.__code__.co_varnames[0] == "self"
+out = f(SimpleNamespace(beta=0.1, label_smoothing=0.0), *x) if me else f(*x, 0.1)
+out.sum().backward()
+assert out.shape == (10,) and torch.isfinite(out).all()
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value, the value to reach, and whether it was reached; None where there is nothing to reach."""
+
+    value: float
+    unit: str
+    reach: float | None = None
+    reached: bool | None = None
+    note: str = ""
+
+
+def at_most(value: float, unit: str, reach: float, note: str = "") -> Figure:
+    return Figure(value, unit, reach, value <= reach, note)
+
+
+def at_least(value: float, unit: str, reach: float, note: str = "") -> Figure:
+    return Figure(value, unit, reach, value >= reach, note)
+
+
+# ---- the floor -------------------------------------------------------------------------------------------------------
+
+
+class CodeEvaluator(Evaluator):
+    """Evaluates the executed code in place of its graph, batch by batch; the graph only says where conditions are."""
+
+    def __init__(self, graph: LossGraph, function: Callable[..., Any]) -> None:
+        super().__init__(graph)
+        self._function = function
+
+    def _values(self, wanted: Sequence[int], points: Points, tensors: Sequence[Any]) -> Sequence[Any]:
+        if tuple(wanted) != (self.graph.output,):
+            return super()._values(wanted, points, tensors)
+        try:
+            losses = [
+                self._function(*[t[span] for t in tensors], float(beta))
+                for span, beta in zip(points.spans, points.rows[0], strict=True)
+            ]
+            return [torch.cat(losses)]
+        except FAILURES as error:
+            raise CannotCompute(str(error)) from None
+
+
+def executed(code: str) -> Callable[..., Any]:
+    """The loss as a function of four tensors and beta, by unguarded exec. For benign code only."""
+    scope: dict[str, Any] = {"torch": torch, "F": F, "math": math}
+    exec(code, scope)
+    function = scope["loss"]
+    if function.__code__.co_varnames[0] == "self":
+        return lambda *a: function(SimpleNamespace(beta=a[4], label_smoothing=0.0), *a[:4])
+    return lambda *a: function(*a)
+
+
+def floor(code: str, graph: LossGraph) -> None:
+    """What a careless user would do, with our checks: execute, test, identify."""
+    evaluate._latest = CodeEvaluator(graph, executed(code))
+    report = probe.run(graph)
+    canonical_hash(graph)
+    if report.passed:
+        fingerprint(graph)
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+def rates(rounds: int, benign: list[str], mixed: list[str]) -> dict[str, Figure]:
+    """Candidates per second of the floor, of one worker and of two, alternating."""
+    with Vetter() as vetter:
+        graphs = [vetter.vet(code, numeric=False).graph for code in benign]
+    assert all(graphs)
+    per_candidate: list[float] = []
+
+    def timed(action: Callable[[], Any], count: int) -> float:
+        started = time.perf_counter()
+        action()
+        return count / (time.perf_counter() - started)
+
+    def each(pool: VetPool, codes: Sequence[str]) -> None:
+        for code in codes:
+            started = time.perf_counter()
+            pool.vet(code)
+            per_candidate.append(time.perf_counter() - started)
+
+    found: dict[str, list[float]] = {"floor": [], "one": [], "mixed": [], "mixed_two": []}
+    with VetPool(1) as one, VetPool(2) as two, ThreadPoolExecutor(2) as threads:
+        for code in benign:  # warm, all of them
+            one.vet(code)
+        list(threads.map(two.vet, benign * 2))
+        for code, graph in zip(benign, graphs, strict=True):
+            floor(code, graph)
+        for _ in range(rounds):
+            found["floor"].append(
+                timed(lambda: [floor(c, g) for c, g in zip(benign, graphs, strict=True)], len(benign))
+            )
+            found["one"].append(timed(lambda: [one.vet(c) for c in benign], len(benign)))
+            found["mixed"].append(timed(lambda: each(one, mixed), len(mixed)))
+            found["mixed_two"].append(timed(lambda: list(threads.map(two.vet, mixed)), len(mixed)))
+    share = median(a / b for a, b in zip(found["one"], found["floor"], strict=True))
+    times = sorted(1e3 * t for t in per_candidate)
+    note = f"{len(mixed)} candidates, {rounds} rounds"
+    return {
+        "floor_rate": Figure(median(found["floor"]), "1/s", note="benign, exec and the same checks, in process"),
+        "benign_rate_1_worker": Figure(median(found["one"]), "1/s", note="benign, full verdicts"),
+        "benign_over_floor": at_least(share, "ratio", FLOOR_SHARE, "median of ratios per round"),
+        "mixed_rate_1_worker": Figure(median(found["mixed"]), "1/s", note=note),
+        "mixed_rate_2_workers": at_least(median(found["mixed_two"]), "1/s", MIXED_RATE, note),
+        "mixed_median": Figure(median(times), "ms", note="1 worker, full verdict"),
+        "mixed_p99": Figure(times[int(0.99 * (len(times) - 1))], "ms", note="1 worker, full verdict"),
+    }
+
+
+def naive(candidates: list[str]) -> float:
+    """Candidates per second when each gets a fresh Python with torch."""
+    times = []
+    for code in candidates:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", NAIVE], input=code, text=True, check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return 1 / median(times)
+
+
+def tracing(benign: list[str], rounds: int) -> dict[str, Figure]:
+    """The static layer, the tracer and the jail alone, and the one-shot command."""
+    times = []
+    with Vetter() as vetter:
+        vetter.vet(benign[0], numeric=False)
+        for code in benign * rounds:
+            started = time.perf_counter()
+            vetter.vet(code, numeric=False)
+            times.append(1e3 * (time.perf_counter() - started))
+    once = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "loss.py"
+        path.write_text(benign[0])
+        program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sandbox.__main__ import main; main()"
+        command = [sys.executable, "-c", program, "check", "--no-numeric", str(path)]
+        for _ in range(max(rounds, 5)):
+            started = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            once.append(time.perf_counter() - started)
+    times.sort()
+    return {
+        "trace_rate": Figure(1e3 / (sum(times) / len(times)), "1/s", note="static, trace, jail and verify; one zygote"),
+        "trace_median": Figure(median(times), "ms"),
+        "trace_p99": Figure(times[int(0.99 * (len(times) - 1))], "ms"),
+        "one_shot_check": at_most(median(once), "s", ONE_SHOT_SECONDS, "check --no-numeric FILE; median"),
+    }
+
+
+def memory(mixed: list[str]) -> dict[str, Figure]:
+    """Resident memory after the whole corpus. Shared pages count once per process, so the true sum is smaller."""
+    with VetPool(2) as pool, ThreadPoolExecutor(2) as threads:
+        list(threads.map(pool.vet, mixed))
+        processes = [
+            p for pid in pool.pids for p in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))
+        ]
+        sizes = {p.pid: p.memory_info().rss / 2**20 for p in processes}
+        zygotes = [size for pid, size in sizes.items() if pid not in pool.pids]
+        total = sum(sizes.values())
+    return {
+        "zygote_memory": at_most(max(zygotes), "MB", ZYGOTE_MB, "resident"),
+        "pool_memory": at_most(
+            total, "MB", POOL_MB, "2 workers and their zygotes, resident, shared pages counted twice"
+        ),
+    }
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments.add_argument("--quick", action="store_true", help="end within a minute")
+    chosen = arguments.parse_args()
+    torch.set_num_threads(1)
+    benign = [e["code"] for e in json.loads((CORPORA / "benign.json").read_text())]
+    hostile = [e["code"] for e in json.loads((CORPORA / "hostile.json").read_text())]
+    mixed = [code for i, code in enumerate(hostile) for code in (code, benign[i % len(benign)])]
+    if chosen.quick:
+        mixed = mixed[:60]
+    figures = rates(5 if chosen.quick else 9, benign, mixed)
+    slow = naive(benign[: 3 if chosen.quick else 7])
+    figures["naive_rate"] = Figure(slow, "1/s", note="a fresh Python with torch per candidate")
+    times = figures["mixed_rate_2_workers"].value / slow
+    figures["mixed_over_naive"] = at_least(times, "ratio", TIMES_NAIVE, "2 workers")
+    figures |= tracing(benign, 5 if chosen.quick else 20) | memory(mixed)
+    if chosen.json:
+        print(json.dumps({"machine": _machine(), "figures": {name: asdict(f) for name, f in figures.items()}}))
+        return
+    print(", ".join(f"{key} {value}" for key, value in _machine().items()))
+    for name, figure in figures.items():
+        reach = "" if figure.reach is None else f"reach {figure.reach:g}: {'yes' if figure.reached else 'NO'}"
+        print(f"{name:24} {figure.value:>8.3g} {figure.unit:6} {reach:16} {figure.note}")
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main()
