@@ -174,6 +174,7 @@ async def _measure(
                 config.fitness,
                 workers,
                 launcher=config.launcher or DEFAULT_LAUNCHER,
+                threads=config.threads,
                 timeout=config.timeout_seconds,
             )
         )

@@ -179,6 +179,8 @@ def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
         import torchvision
     except ImportError:
         raise EvaluationFailed("bad_data", "cifar10 needs torchvision: pip install torchvision") from None
+    except RuntimeError as error:  # its operators were built for another torch
+        raise EvaluationFailed("bad_data", f"torchvision does not fit this torch, install its build: {error}") from None
     try:
         parts = [torchvision.datasets.CIFAR10(str(folder), train=train, download=False) for train in (True, False)]
     except RuntimeError:

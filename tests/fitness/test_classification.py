@@ -142,6 +142,14 @@ def test_cifar10_without_torchvision_names_the_package(monkeypatch):
         make(Options(dataset="cifar10")).prepare()
 
 
+def test_a_torchvision_that_does_not_fit_torch_says_so(monkeypatch, tmp_path):
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    with pytest.raises(EvaluationFailed, match="does not fit this torch"):
+        make(Options(dataset="cifar10")).prepare()
+
+
 def test_unknown_options_and_rungs_fail_clearly():
     with pytest.raises(TaskError, match="known options: dataset"):
         make_task("classification", {"epoch": 3})
