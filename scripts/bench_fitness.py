@@ -24,7 +24,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -339,7 +339,8 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
     def measure(job: Job) -> tuple[float | None, float]:
         return found.results[job.candidate_id, job.rung, job.seed]
 
-    ratios, costs, lost = [], [], {"race": 0, "no race": 0}
+    once = replace(settings, contender_seeds=1)
+    ratios, costs, lost = [], [], {"race": 0, "no race": 0, "once": 0}
     for number in range(replicas):
         arrivals = list(found.names)
         Random(f"arrivals {number}").shuffle(arrivals)
@@ -348,6 +349,7 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
         raced = run_race(arrivals, measure, found.info, settings, seeds)
         unraced = run_unraced(arrivals, measure, found.info, settings, seeds)
         mine, theirs = raced.found(good), unraced.found(good)
+        lost["once"] += run_unraced(arrivals, measure, found.info, once, seeds).found(good) is None
         lost["race"] += mine is None
         lost["no race"] += theirs is None
         costs.append(unraced.seconds / raced.seconds)
@@ -355,7 +357,8 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
             ratios.append(theirs / mine)
     note = (
         f"{replicas} orders of {len(found.names)} losses; {len(good)} within {margin:g} of the best; not found: "
-        f"{lost['race']} raced, {lost['no race']} unraced ({settings.contender_seeds} seeds each)"
+        f"{lost['race']} raced, {lost['no race']} unraced ({settings.contender_seeds} seeds each), "
+        f"{lost['once']} unraced on one seed"
     )
     spread = interval([math.log(r) for r in ratios]) if len(ratios) > 1 else None
     if spread:
