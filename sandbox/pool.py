@@ -113,6 +113,10 @@ class VetPool:
         except (TimeoutError, EOFError, OSError):
             return False
 
+    def _check_open(self) -> None:
+        if not self._open:
+            raise PoolClosed("the pool is not open: use it as `with VetPool() as pool:`")
+
     def _judge(self, request: dict[str, Any]) -> Verdict:
         contract = str(self._options["contract"])
         try:
@@ -124,10 +128,10 @@ class VetPool:
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply of a free worker. A worker that dies is replaced and the request tried once more."""
-        if not self._open:
-            raise PoolClosed("the pool is not open: use it as `with VetPool() as pool:`")
+        self._check_open()
         worker = self._idle.get()
         try:
+            self._check_open()
             for attempt in range(2):
                 try:
                     return worker.ask(request)
@@ -224,8 +228,10 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     replies = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints must not mix with replies
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)  # whatever a library prints must not mix with replies,
     _send(replies, {"ready": True})
+    os.dup2(quiet, 2)  # nor fill a pipe that nobody reads any more
     with Vetter() as vetter, contextlib.suppress(EOFError):
         while True:
             request = _receive(0, None)
