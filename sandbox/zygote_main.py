@@ -128,7 +128,7 @@ def _collect(answer: int, most: int, seconds: float) -> tuple[bytes, bool]:
         if not part:
             return raw, True
         raw += part
-    return raw, True
+    return raw[:most], True  # a flood: what is left of it is no answer
 
 
 def _read(length: int) -> bytes:
