@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -35,24 +36,21 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
     assert {"config.yaml", "manifest.json", "run.log", "report.html", "archive.db"} <= {p.name for p in run.iterdir()}
 
 
-def test_a_finished_run_says_so_and_trains_nothing_more(evo: Command) -> None:
-    arguments = ("run", "--dir", "run", *QUICK, "--set", "budget.proposals=3")
-    assert evo.run(*arguments).code == 0
+def test_a_finished_run_says_so_and_goes_on_with_a_larger_budget(evo: Command) -> None:
+    arguments = ("run", "--dir", "run", *QUICK)
+    assert evo.run(*arguments, "--set", "budget.proposals=2").code == 0
     with Reader.open(evo.folder / "run/archive.db") as reader:
         before = reader.last_event()
-    again = evo.run(*arguments)
+    again = evo.run(*arguments, "--set", "budget.proposals=2")
     assert again.code == 0 and "is finished" in again.out
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert reader.last_event() == before
-
-
-def test_a_larger_budget_goes_on_where_the_run_ended(evo: Command) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=2").code == 0
-    more = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=5")
+    more = evo.run(*arguments, "--set", "budget.proposals=5")
     assert more.code == 0 and "Settings changed since the last session: budget" in more.out
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert sorted({p.step for p in reader.proposals()}) == [1, 2, 3, 4, 5]
     assert_sound(evo.folder / "run/archive.db")
+    assert "All 5 proposals replay" in evo.run("replay", "run").out
 
 
 def test_the_default_directory_is_named_after_run_and_seed(evo: Command) -> None:
@@ -66,38 +64,36 @@ def test_the_default_directory_is_named_after_run_and_seed(evo: Command) -> None
     [(("--seed", "5"), "seed"), (("--set", "fitness.label_noise=0.3"), "label_noise")],
     ids=["seed", "fitness"],
 )
-def test_changing_what_identifies_a_run_is_refused_and_named(evo: Command, change: tuple[str, ...], key: str) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
-    before = (evo.folder / "run/config.yaml").read_text()
-    refused = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0", *change)
+def test_changing_what_identifies_a_run_is_refused_and_named(
+    evo: Command, finished: Path, change: tuple[str, ...], key: str
+) -> None:
+    before = (finished / "config.yaml").read_text()
+    refused = evo.run("run", "--dir", str(finished), *QUICK, "--set", "budget.proposals=8", *change)
     assert refused.code == 2 and key in refused.err
-    assert (evo.folder / "run/config.yaml").read_text() == before
+    assert (finished / "config.yaml").read_text() == before
 
 
-def test_a_recorded_run_replays(evo: Command) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=12").code == 0
-    replayed = evo.run("replay", "run")
-    assert replayed.code == 0, replayed.out
-    assert "All 12 proposals replay" in replayed.out
+def test_a_recorded_run_replays_until_it_is_tampered_with(evo: Command, finished: Path) -> None:
+    copy = evo.folder / "copy"
+    shutil.copytree(finished, copy)
+    assert "All 8 proposals replay" in evo.run("replay", "copy").out
+    with sqlite3.connect(copy / "archive.db") as database:
+        database.execute(
+            "UPDATE proposal SET operator = iif(operator = 'combine', 'explore', 'combine') WHERE step = 3"
+        )
+    assert evo.run("replay", "copy").code == 1
 
 
-def test_a_run_that_was_tampered_with_does_not_replay(evo: Command) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=8").code == 0
-    with sqlite3.connect(evo.folder / "run/archive.db") as database:
-        database.execute("UPDATE evaluation SET fitness = fitness - 0.5 WHERE candidate_id > 4")
-        database.execute("UPDATE proposal SET operator = 'combine' WHERE step = 2 AND operator <> 'combine'")
-        database.execute("UPDATE proposal SET operator = 'explore' WHERE step = 3 AND operator <> 'explore'")
-    assert evo.run("replay", "run").code == 1
-
-
-def test_looking_commands_print_what_the_archive_holds(evo: Command) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=6").code == 0
-    status = evo.run("status", "run")
-    assert status.code == 0 and "State: finished" in status.out and "6 asked for" in status.out
-    shown = evo.run("show", "run", "5")
+def test_looking_commands_print_what_the_archive_holds(evo: Command, finished: Path) -> None:
+    run = str(finished)
+    status = evo.run("status", run)
+    assert status.code == 0 and "State: finished" in status.out and "8 asked for" in status.out
+    shown = evo.run("show", run, "5")
     assert shown.code == 0 and "def loss(logits, targets)" in shown.out and "Candidate 5" in shown.out
-    missing = evo.run("show", "run", "9999")
+    missing = evo.run("show", run, "9999")
     assert missing.code == 1 and "9999" in missing.err and "Traceback" not in missing.err
+    plain = evo.run("report", run, "--no-pictures", "--out", "plain.html")
+    assert plain.code == 0 and "<svg" not in (evo.folder / "plain.html").read_text("utf-8")
     environment = evo.run("env")
     assert environment.code == 0 and "sqlite-utils" in environment.out and "sandbox" in environment.out
 

@@ -63,7 +63,7 @@ def test_a_language_model_s_losses_are_vetted_trained_and_kept_with_their_cost(e
     ],
     ids=lambda v: v.value if isinstance(v, Fault) else None,
 )
-def test_an_endpoint_that_fails_for_good_ends_the_session_resumable(
+def test_an_endpoint_that_fails_for_good_ends_the_session_and_says_why(
     evo: Command, fault: Fault, words: tuple[str, ...]
 ) -> None:
     with LoopbackLLM([fault] * 40, fallback=_losses) as server:
@@ -72,11 +72,6 @@ def test_an_endpoint_that_fails_for_good_ends_the_session_resumable(
     for word in words:
         assert word in result.err
     assert_sound(evo.folder / "run/archive.db")
-    with LoopbackLLM(fallback=_losses) as server:
-        resumed = evo.run(*_arguments(server.base_url))
-    assert resumed.code == 0, resumed.err
-    with Reader.open(evo.folder / "run/archive.db") as reader:
-        assert len([p for p in reader.proposals() if p.reply]) == 3
 
 
 def test_an_endpoint_that_is_not_there(evo: Command) -> None:
@@ -85,21 +80,22 @@ def test_an_endpoint_that_is_not_there(evo: Command) -> None:
     assert result.code == 1 and "127.0.0.1" in result.err and "Traceback" not in result.err
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert len(reader.evaluations(state="scored")) >= 4, "the seed losses were trained and are kept"
+    with LoopbackLLM(fallback=_losses) as server:
+        resumed = evo.run(*_arguments(server.base_url))
+    assert resumed.code == 0, resumed.err
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        assert len([p for p in reader.proposals() if p.reply]) == 3
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [Fault.BROKEN_JSON, Fault.PROSE, Fault.EMPTY_CHOICES, Fault.CUT_OFF, Fault.NULL_CONTENT],
-    ids=lambda f: f.value,
-)
-def test_a_reply_without_a_loss_costs_one_proposal_only(evo: Command, fault: Fault) -> None:
-    with LoopbackLLM(["unused"] * 0, fallback=_losses, faults={2: fault}) as server:
-        result = evo.run(*_arguments(server.base_url, 4))
+def test_replies_without_a_loss_cost_one_proposal_each(evo: Command) -> None:
+    bad = [Fault.BROKEN_JSON, Fault.PROSE, Fault.EMPTY_CHOICES, Fault.CUT_OFF, Fault.NULL_CONTENT]
+    with LoopbackLLM(fallback=_losses, faults=dict(enumerate(bad, 2))) as server:
+        result = evo.run(*_arguments(server.base_url, 8))
     assert result.code == 0, result.err
     assert_sound(evo.folder / "run/archive.db")
     with Reader.open(evo.folder / "run/archive.db") as reader:
         failed = [p for p in reader.proposals() if p.state == "failed"]
-        assert len(failed) == 1 and failed[0].error
+        assert len(failed) == len(bad) and all(p.error for p in failed)
         assert len([c for c in reader.candidates() if c.origin == "proposal"]) >= 3
 
 
