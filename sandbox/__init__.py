@@ -35,7 +35,8 @@ import sandbox.path  # noqa: F401  (first: it keeps modules of the current direc
 
 # isort: split
 from sandbox.graph import GraphError, LossGraph
-from sandbox.pool import VetPool
+from sandbox.pool import PoolClosed, VetPool, WorkerFailed
+from sandbox.unavailable import SandboxUnavailable
 from sandbox.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus
 from sandbox.vet import Vetter, vet, vet_graph
 
@@ -44,11 +45,14 @@ __all__ = [
     "Fingerprint",
     "GraphError",
     "LossGraph",
+    "PoolClosed",
+    "SandboxUnavailable",
     "Severity",
     "Verdict",
     "VerdictStatus",
     "VetPool",
     "Vetter",
+    "WorkerFailed",
     "vet",
     "vet_graph",
 ]

@@ -157,7 +157,7 @@ class Jail:
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        except OSError:
+        except (OSError, AttributeError):  # not permitted, not mapped, or not this system's way
             return
 
     def _limit(self) -> list[str]:

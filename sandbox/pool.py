@@ -23,13 +23,16 @@ from typing import TYPE_CHECKING, Any
 from sandbox.contract import contract_named
 from sandbox.graph import LossGraph
 from sandbox.render import plain
+from sandbox.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdict import Verdict, VerdictStatus
 
 if TYPE_CHECKING:
     from sandbox.vet import Vetter
 
 _LENGTH = struct.Struct(">I")
-_START = "import sys; sys.path[:] = sys.argv[1:]; from sandbox.pool import serve; serve()"
+_START = (
+    "import sys; sys.path[:] = sys.argv[2:]; from sandbox.pool import serve; serve(numeric=sys.argv[1] == 'numeric')"
+)
 _START_SECONDS = 120.0
 _VET_SECONDS = 60.0
 MAX_REPLY = 16 * 1024 * 1024
@@ -62,7 +65,7 @@ class VetPool:
         if workers < 1:
             raise ValueError(f"a pool needs at least one worker, got {workers}")
         self._options = {"contract": contract, "numeric": numeric, "accept_missing": sorted(accept_missing)}
-        self._workers = [_Worker() for _ in range(workers)]
+        self._workers = [_Worker(numeric) for _ in range(workers)]
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._open = False
 
@@ -149,7 +152,8 @@ class VetPool:
 class _Worker:
     """One vetting process, started again where it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, numeric: bool) -> None:
+        self._numeric = numeric
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
 
@@ -163,7 +167,7 @@ class _Worker:
             return
         self.stop()
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _START, *_search_path()],
+            [sys.executable, "-I", "-c", _START, "numeric" if self._numeric else "plain", *_search_path()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -203,6 +207,8 @@ class _Worker:
             process.kill()
             said = process.stderr.read().decode("utf-8", "replace").strip().splitlines()
             self.stop()
+            if said and "No module named 'torch'" in said[-1]:
+                raise SandboxUnavailable(NO_TORCH) from None
             raise WorkerFailed(f"a vetting process did not start: {said[-1] if said else 'no message'}") from None
         self._ready = True
 
@@ -216,17 +222,17 @@ def _search_path() -> list[str]:
     )
 
 
-def serve() -> None:
+def serve(*, numeric: bool) -> None:
     """The worker's side: answer requests on descriptor 0 until it ends."""
     import signal
 
-    import torch
-
     from sandbox.vet import Vetter
-    from sandbox.zygote import SandboxUnavailable
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    if numeric:
+        import torch
+
+        torch.set_num_threads(1)
     replies = os.dup(1)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)  # whatever a library prints must not mix with replies,

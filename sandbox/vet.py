@@ -22,6 +22,7 @@ from sandbox.jail import GUARANTEES, guarantees
 from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import Answer, Complaint, Spot
 from sandbox.render import entry_name, finding, graph_finding, plain
+from sandbox.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdict import Finding, Severity, Verdict, VerdictStatus
 
 if TYPE_CHECKING:
@@ -208,8 +209,13 @@ def _judged(
     """The verdict on what has a graph by now, or has not."""
     if graph is None or not numeric:
         return _verdict(contract, found, started, entry=entry, graph=graph, given=given)
-    from sandbox import probe
-    from sandbox.identity import canonical_hash, fingerprint
+    try:
+        from sandbox import probe
+        from sandbox.identity import canonical_hash, fingerprint
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise SandboxUnavailable(NO_TORCH) from None
+        raise
 
     report = probe.run(graph)
     refused = any(f.severity is Severity.REFUSE for f in report.findings)

@@ -23,6 +23,7 @@ from sandbox.contract import CONTRACTS, Contract
 from sandbox.jail import GUARANTEES, WALL_SECONDS, decode_layers
 from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import MAX_ANSWER_BYTES
+from sandbox.unavailable import SandboxUnavailable
 from sandbox.zygote_main import EXITED, KILLED, OUT_OF_MEMORY, READY, REPLY, REQUEST, TIMED_OUT
 
 PROGRAM = Path(__file__).resolve().parent
@@ -30,10 +31,6 @@ PROGRAM = Path(__file__).resolve().parent
 _START_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
 """Beyond the zygote's own deadline, until it is itself taken to hang."""
-
-
-class SandboxUnavailable(RuntimeError):
-    """The zygote cannot be started on this machine; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,9 +14,9 @@ from sandbox.contract import CONTRACTS
 from sandbox.graph import LossGraph
 from sandbox.jail import GUARANTEES
 from sandbox.render import printable
+from sandbox.unavailable import SandboxUnavailable
 from sandbox.verdict import Verdict
 from sandbox.vet import Vetter
-from sandbox.zygote import SandboxUnavailable
 
 if TYPE_CHECKING:
     from sandbox.pool import VetPool
@@ -83,7 +83,7 @@ def check(
             elif form is None:
                 write(outputs.as_text(result))
     except SandboxUnavailable as error:
-        raise click.ClickException(str(error)) from None
+        _unavailable(error)
     if form == "json" and not jsonl:
         write(outputs.dumped([outputs.as_json(r) for r in seen], indent=2))
     elif form == "sarif":
@@ -132,6 +132,11 @@ def _pooled(item: Item, pool: VetPool) -> Verdict | None:
     if item.error:
         return None
     return pool.vet_graph(item.graph) if item.graph is not None else pool.vet(item.source)
+
+
+def _unavailable(error: SandboxUnavailable) -> NoReturn:
+    click.echo(f"Error: {error}", err=True)
+    raise SystemExit(2)
 
 
 def _exit_code(results: Iterable[Result]) -> int:
@@ -183,7 +188,7 @@ def _graph_of(path: str, vetter: Vetter, contract: str, accept_missing: tuple[st
     try:
         result = Result(items[0], _verdict(items[0], vetter, contract, options))
     except SandboxUnavailable as error:
-        raise click.ClickException(str(error)) from None
+        _unavailable(error)
     if result.verdict is None or result.verdict.graph is None:
         click.echo(outputs.as_text(result), err=True)
         raise SystemExit(2 if result.verdict is None else 1)

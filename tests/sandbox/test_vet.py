@@ -302,3 +302,17 @@ def test_module_and_function_of_one_name() -> None:
     from sandbox.vet import vet as same
 
     assert same is vet and callable(vet)
+
+
+def test_missing_torch_is_told_with_the_remedy(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"  # as if it were not installed
+        "from sandbox import SandboxUnavailable, vet\n"
+        f"print(vet({GOOD!r}, numeric=False).status.value)\n"
+        "try:\n"
+        f"    vet({GOOD!r})\n"
+        "except SandboxUnavailable as error:\n"
+        "    print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout.startswith("partial\n") and "pip install 'evopo[train]'" in run.stdout
