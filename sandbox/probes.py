@@ -102,7 +102,7 @@ def preference_probes(seed: int) -> ProbeSet:
     rng = np.random.default_rng([seed, 1])
     groups = _range_groups(rng)
     near, wide = groups["near"], groups["wide"]
-    order = rng.permutation(len(near))
+    order = reordering(rng, len(near))
     other = _scattered(rng, len(near), LINE_BETA, 3.0)
     half = len(near) // 2
     tight, loose = _scattered(rng, len(near), LINE_BETA, 0.02), _scattered(rng, len(near), LINE_BETA, 0.06)
@@ -117,6 +117,14 @@ def preference_probes(seed: int) -> ProbeSet:
         "line": line_points(LINE_BETA),
     }
     return ProbeSet.of(groups, order)
+
+
+def reordering(rng: np.random.Generator, items: int) -> Array:
+    """A random order in which no item keeps its place."""
+    while True:
+        order = rng.permutation(items)
+        if (order != np.arange(items)).all():
+            return order
 
 
 def line_points(beta: float, steps: int = 201) -> Points:
@@ -228,7 +236,7 @@ def classification_probes(seed: int, classes: int) -> ProbeSet:
     equal), `near`, `wide` (scores up to 50), `pair`, `odd`, `equal`, and `permuted`, `mixed`, `relabelled`."""
     rng = np.random.default_rng([seed, 2, classes])
     near = _scored(rng, 24, classes, 1.5)
-    order = rng.permutation(24)
+    order = reordering(rng, 24)
     other = _scored(rng, 24, classes, 3.0)
     groups = {
         "start": Points((np.zeros((4, classes)), np.arange(4) % classes), np.zeros((0, 4)), (4,)),

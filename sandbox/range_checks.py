@@ -30,7 +30,7 @@ LARGEST_GRADIENT: Final = 1e15
 """Optimisers square gradients, and clipping sums their squares: far enough from float32's 3e38."""
 _LOST_SHARE: Final = 0.05
 """Share of clearly lost pairs that may be pushed further down without a note."""
-_SCALED = np.array([-6.0, -2.5, -1.0, -0.4, 0.4, 1.0, 2.5, 6.0])
+_SCALED = np.tile([-6.0, -2.5, -1.0, -0.4, 0.4, 1.0, 2.5, 6.0], 3)
 
 Describe = Callable[[Points, int], dict[str, Any]]
 
@@ -127,7 +127,7 @@ def _places(evaluator: Evaluator, measured: Measurements, seed: int, describe: D
     if evaluator.pointwise or is_equivariant(evaluator.graph):
         return []
     points = measured.exact.probes.groups["line"]
-    order = np.random.default_rng([seed, 4]).permutation(len(points))
+    order = probes.reordering(np.random.default_rng([seed, 4]), len(points))
     moved = points.take(order)
     expected, found = measured.exact.gradient("line")[:, order], np.stack(evaluator(moved).gradients)
     if not same(expected, found):

@@ -21,8 +21,9 @@ from sandbox.findings import numeric_finding, shown
 from sandbox.sites import STEEP_TAIL, Site, sites
 from sandbox.verdict import Finding
 
-RARE = 0.01
-"""A side or a window that takes a smaller share of the probes is narrow."""
+RARE = 0.02
+"""A side or a window that takes a smaller share of the probes is narrow. Well above what a lucky draw of two hundred probes
+puts into a window of one nat."""
 _LADDER = np.array([1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0])
 _OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 """Distances from an edge at which the loss is probed, nats."""
