@@ -40,6 +40,17 @@ def check_batches(graph: LossGraph, points: Points) -> list[Finding]:
     return _alone(graph, points)
 
 
+def check_finite(graph: LossGraph, points: Points) -> list[Finding]:
+    """Whether the loss is finite at every size of BATCHES, computed as training does: nothing else may hide an infinity."""
+    loss = compile_loss(graph)
+    for size in BATCHES:
+        with torch.no_grad():
+            value = loss(*_arguments(graph, points, size))
+        if not bool(value.isfinite().all()):
+            return [numeric_finding("SBX304", f"the loss is not finite for a batch of {size}", {"batch": size})]
+    return []
+
+
 def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor | float]:
     vectors, numbers = iter(points.tensors), iter(points.scalars)
     out: list[torch.Tensor | float] = []

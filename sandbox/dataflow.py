@@ -88,8 +88,16 @@ def _item_axes(graph: LossGraph, types: Sequence[Type], contract: Contract) -> l
         if MIXED in own:
             axes.append(MIXED)
             continue
-        axes.append(_item_axis(node, own, [types[a] for a in node.args], types[i], contract))
+        axes.append(_only(_item_axis(node, own, [types[a] for a in node.args], types[i], contract), types[i]))
     return axes
+
+
+def _only(axis: int, result: Type) -> int:
+    """The item axis if it is the only one as long as the batch: any other holds as many copies as there are items."""
+    places = _places(result)
+    if axis == FREE:
+        return places  # the same number for each item
+    return axis if axis == places else MIXED
 
 
 def _item_axis(node: Node, axes: Sequence[int], operands: Sequence[Type], result: Type, contract: Contract) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from sandbox import probes
+from sandbox.batch_checks import check_finite
 from sandbox.equivariance import is_equivariant
 from sandbox.evaluate import Array, Evaluator, Points, joined
 from sandbox.findings import numeric_finding, shown
@@ -37,7 +38,7 @@ Describe = Callable[[Points, int], dict[str, Any]]
 
 def check_range(evaluator: Evaluator, measured: Measurements, seed: int, describe: Describe) -> list[Finding]:
     """Findings of all checks here, up to the first that refuses. Raises CannotCompute."""
-    findings = _numbers(evaluator.graph)
+    findings = _numbers(evaluator.graph) or check_finite(evaluator.graph, measured.single.probes.groups["wide"])
     for check in (_betas, _single, _places, _magnitude, _lost_pairs):
         if any(f.severity is Severity.REFUSE for f in findings):
             break
