@@ -1,6 +1,9 @@
 """Write the graph beside each known loss: `python scripts/make_known_graphs.py`. Run it after changing a source."""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sandbox import known
 from sandbox.contract import contract_named
