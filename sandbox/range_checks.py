@@ -38,7 +38,9 @@ Describe = Callable[[Points, int], dict[str, Any]]
 
 def check_range(evaluator: Evaluator, measured: Measurements, seed: int, describe: Describe) -> list[Finding]:
     """Findings of all checks here, up to the first that refuses. Raises CannotCompute."""
-    findings = _numbers(evaluator.graph) or check_finite(evaluator.graph, measured.single.probes.groups["wide"])
+    findings = _numbers(evaluator.graph)
+    if not findings and not evaluator.pointwise:
+        findings = check_finite(evaluator.graph, measured.single.probes.groups["wide"])
     for check in (_betas, _single, _places, _magnitude, _lost_pairs):
         if any(f.severity is Severity.REFUSE for f in findings):
             break
