@@ -41,7 +41,7 @@ def check_range(evaluator: Evaluator, measured: Measurements, seed: int, describ
     findings = _numbers(evaluator.graph)
     if not findings and not evaluator.pointwise:
         findings = check_finite(evaluator.graph, measured.single.probes.groups["wide"])
-    for check in (_betas, _single, _places, _magnitude, _lost_pairs):
+    for check in (_betas, _single, _sizes, _places, _magnitude, _lost_pairs):
         if any(f.severity is Severity.REFUSE for f in findings):
             break
         findings += check(evaluator, measured, seed, describe)
@@ -123,6 +123,18 @@ def _single(evaluator: Evaluator, measured: Measurements, seed: int, describe: D
     """The direction again in float32, which is what trains."""
     push = np.concatenate([-np.subtract(*measured.single.gradient(g)) for g in ("near", "wide")])
     return _turned(push, "in float32", {"precision": "float32"})
+
+
+def _sizes(evaluator: Evaluator, measured: Measurements, seed: int, describe: Describe) -> list[Finding]:
+    """The direction in batches of each size, where the size may matter."""
+    if evaluator.pointwise:
+        return []
+    for group in ("near", "wide", "line"):
+        push = -np.subtract(*measured.exact.gradient(group))
+        turned = _turned(push, f"in a batch of {len(push)}", {"batch": len(push)})
+        if turned:
+            return turned
+    return []
 
 
 def _places(evaluator: Evaluator, measured: Measurements, seed: int, describe: Describe) -> list[Finding]:
