@@ -106,10 +106,17 @@ def _check(endpoint: Endpoint) -> None:
     if not valid:
         raise fail("llm.base_url is not an http or https address", "write it like http://localhost:8000/v1")
     if parts.path.endswith("/completions"):
-        raise fail("llm.base_url names one service of the endpoint", "leave out /chat/completions: keep what ends in /v1")
+        raise fail(
+            "llm.base_url names one service of the endpoint", "leave out /chat/completions: keep what ends in /v1"
+        )
     if not endpoint.model:
         raise fail("no model is named", "set llm.model to a model that the endpoint offers")
     if not re.fullmatch(r"[\x21-\x7e]*", endpoint.api_key):
-        raise fail(f"the key in {endpoint.key_variable} has characters that no key has", "copy it again, without quotes")
+        raise fail(
+            f"the key in {endpoint.key_variable} has characters that no key has", "copy it again, without quotes"
+        )
     if endpoint.base_url == OPENAI_URL and not endpoint.api_key:
-        raise fail(f"{OPENAI_URL} needs a key", f"set the variable {endpoint.key_variable}, or llm.base_url for another endpoint")
+        raise fail(
+            f"{OPENAI_URL} needs a key",
+            f"set the variable {endpoint.key_variable}, or llm.base_url for another endpoint",
+        )

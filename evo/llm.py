@@ -179,9 +179,7 @@ class LLMClient:
                 self._remember(conceded)
                 return replace(reply, attempt=attempt)
 
-    async def _attempt(
-        self, prompt: Prompt, conceded: Concessions, temperature: float, seed: int | None
-    ) -> Reply:
+    async def _attempt(self, prompt: Prompt, conceded: Concessions, temperature: float, seed: int | None) -> Reply:
         import openai
 
         endpoint, where = self.endpoint, self.endpoint.where
@@ -255,7 +253,9 @@ class LLMClient:
         if not names:
             return error
         offered = ", ".join(printable(name[:80], keep="") for name in names)
-        return LLMError(error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status)
+        return LLMError(
+            error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status
+        )
 
 
 def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:

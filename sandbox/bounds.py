@@ -27,10 +27,10 @@ _BOUNDS: Mapping[str, _Bound] = MappingProxyType(
         ),
         **dict.fromkeys(
             (
-                "abs", "detach", "cast", "relu", "leaky_relu", "maximum", "minimum", "mean", "amax", "amin", "max", "min", "median",
-                "quantile", "sort", "unsqueeze", "squeeze", "reshape", "expand", "transpose", "slice", "select", "gather", "flip", "roll",
-                "cat", "stack", "diagonal", "triu", "tril", "silu", "gelu", "tanhshrink", "hardswish", "mish", "fill", "atan", "asinh",
-                "softshrink", "hardshrink",
+                "abs", "detach", "cast", "relu", "leaky_relu", "maximum", "minimum", "mean", "amax", "amin", "max", "min",
+                "median", "quantile", "sort", "unsqueeze", "squeeze", "reshape", "expand", "transpose", "slice", "select",
+                "gather", "flip", "roll", "cat", "stack", "diagonal", "triu", "tril", "silu", "gelu", "tanhshrink",
+                "hardswish", "mish", "fill", "atan", "asinh", "softshrink", "hardshrink",
             ),
             lambda sizes: max(sizes),
         ),

@@ -191,7 +191,9 @@ class Vocabulary:
             self._complain("SBX113", node)
         elif isinstance(value, str) and len(value) > policy.MAX_STRING:
             self._complain("SBX108", node, _first_line(node))
-        elif (isinstance(value, float) and math.isinf(value)) or (isinstance(value, int) and value > policy.MAX_INTEGER):
+        elif (isinstance(value, float) and math.isinf(value)) or (
+            isinstance(value, int) and value > policy.MAX_INTEGER
+        ):
             self._complain("SBX108", node)
 
     def _binary(self, node: ast.BinOp) -> None:

@@ -48,7 +48,9 @@ async def preference_in_bf16() -> str:
     """The preference task trains the embedded model on the GPU in bf16 and gives a finite fitness."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "pairs.jsonl"
-        rows = [{"prompt": f"review {i} : the film", "chosen": " was good .", "rejected": " was bad ."} for i in range(64)]
+        rows = [
+            {"prompt": f"review {i} : the film", "chosen": " was good .", "rejected": " was bad ."} for i in range(64)
+        ]
         data.write_text("\n".join(json.dumps(row) for row in rows))
         options = {
             "model": str(EMBEDDED_MODEL), "data": str(data), "pairs": 32, "batch_size": 8, "max_length": 32,

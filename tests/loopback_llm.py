@@ -75,7 +75,13 @@ class Status:
 Action = Fault | Answer | Status | str
 Responder = Callable[[dict[str, Any], int], Action]
 
-_TERMS = ("F.softplus(-z)", "torch.relu(1 - z)", "torch.exp(-torch.clamp(z, -20, 20))", "(z - 0.5) ** 2", "1 - torch.sigmoid(z)")
+_TERMS = (
+    "F.softplus(-z)",
+    "torch.relu(1 - z)",
+    "torch.exp(-torch.clamp(z, -20, 20))",
+    "(z - 0.5) ** 2",
+    "1 - torch.sigmoid(z)",
+)
 
 
 def valid_loss(number: int) -> str:
@@ -154,7 +160,9 @@ class LoopbackLLM:
     def __enter__(self) -> LoopbackLLM:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def action(self, body: dict[str, Any], key: str) -> Action:
@@ -165,7 +173,9 @@ class LoopbackLLM:
             for parameter in self.rejects:
                 if parameter in body:
                     message = f"Unsupported parameter: '{parameter}' is not supported with this model."
-                    return Status(400, {"error": {"message": message, "param": parameter, "code": "unsupported_parameter"}})
+                    return Status(
+                        400, {"error": {"message": message, "param": parameter, "code": "unsupported_parameter"}}
+                    )
             if fault := self._faults.pop(len(self.bodies), None):
                 return fault
             if self._script:
@@ -198,7 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.rstrip("/") == "/v1/models":
-            models = [{"id": name, "object": "model", "created": 0, "owned_by": "loopback"} for name in self.server.llm.models]
+            models = [
+                {"id": name, "object": "model", "created": 0, "owned_by": "loopback"} for name in self.server.llm.models
+            ]
             self._json(200, {"object": "list", "data": models})
         else:
             self._json(404, {"error": {"message": f"no such page: {self.path}"}})
@@ -272,7 +284,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
 
     def _too_long(self) -> None:
-        message = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (max_tokens=4096)."
+        message = (
+            "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (max_tokens=4096)."
+        )
         self._json(400, {"error": {"message": message, "code": "context_length_exceeded"}})
 
     def _echo_key(self) -> None:
@@ -352,7 +366,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NUMBER:KIND",
                         help=f"what request NUMBER (from 1) gets: {', '.join(Fault)}")  # fmt: skip
-    parser.add_argument("--reject", action="append", default=[], metavar="PARAMETER", help="answer 400 where it is sent")
+    parser.add_argument(
+        "--reject", action="append", default=[], metavar="PARAMETER", help="answer 400 where it is sent"
+    )
     parser.add_argument("--replies", type=Path, help="JSON lines, each a string: the first replies")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each reply")
     parser.add_argument("--retry-after", default="1", help="what a rate limit says")
