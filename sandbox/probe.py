@@ -9,6 +9,7 @@ width 1e-6; such a loss cannot do harm beyond training badly.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -71,7 +72,9 @@ def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
     seed = _SEEDS.draw() if seed is None else seed
     evaluator = Evaluator.of(graph)
     try:
-        findings, descriptors = _TESTS[graph.contract](evaluator, seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
+            findings, descriptors = _TESTS[graph.contract](evaluator, seed)
     except CannotCompute as error:
         return ProbeReport((numeric_finding("SBX301", f"the loss cannot be computed: {error}"),), seed)
     refused = any(f.severity is Severity.REFUSE for f in findings)
