@@ -14,7 +14,7 @@ from sandbox.contract import Contract
 from sandbox.facade import SelfFacade, named
 from sandbox.graph import LossGraph, prune
 from sandbox.guards import Guards
-from sandbox.policy import BUILTINS
+from sandbox.policy import BUILTINS, MAX_CALL_DEPTH
 from sandbox.refusal import Answer, Complaint, Refusal, Spot
 from sandbox.restricted import FILENAME
 from sandbox.static import Checked, check
@@ -41,7 +41,8 @@ def trace(source: str, contract: Contract) -> Answer:
         return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=at, entry=checked.entry_spot)
     except (Exception, RecursionError, MemoryError) as error:
         spot = _place(error.__traceback__) or checked.entry_spot
-        return Answer((Complaint(_code_of(error), spot),), entry=checked.entry_spot)
+        numbers = (MAX_CALL_DEPTH,) if isinstance(error, RecursionError) else ()
+        return Answer((Complaint(_code_of(error), spot, numbers),), entry=checked.entry_spot)
 
 
 def _run(checked: Checked, contract: Contract, recorder: Recorder) -> Any:

@@ -64,7 +64,10 @@ class Vocabulary:
 
     def _children(self, node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
-            self._visit(child)
+            if type(child) not in policy.SYNTAX and not hasattr(child, "lineno"):
+                self._complain("SBX113", node)  # an operator has no place of its own
+            else:
+                self._visit(child)
 
     # --- statements ---
 
