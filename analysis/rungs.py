@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 from analysis import stats
@@ -107,7 +107,7 @@ def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
         pairs = [
             (stats.mean(list(scores.values())), stats.mean(list(above.values())))
             for arm, scores in snapshot.scores.items()
-            if arm.rung == lower and (above := snapshot.scores.get(Arm(arm.candidate, higher, arm.beta)))
+            if arm.rung == lower and (above := snapshot.scores.get(replace(arm, rung=higher)))
         ]
         if len(pairs) >= LEAST:
             found.append(agreement(lower, higher, pairs))
@@ -147,7 +147,7 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
     for finalist in decision.finalists:
         for rung in reversed(snapshot.rungs):
             searched = stats.paired(
-                _without(snapshot, Arm(finalist.arm.candidate, rung, finalist.arm.beta), final),
+                _without(snapshot, replace(finalist.arm, rung=rung), final),
                 _without(snapshot, Arm(decision.yardstick.candidate, rung), final),
             )
             if searched is not None:

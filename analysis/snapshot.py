@@ -44,11 +44,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Arm:
-    """One loss trained in one way: what the seeds of a comparison are repeats of. `beta` None is the task's own."""
+    """One loss trained in one way: what the seeds of a comparison are repeats of. None is the task's own beta or
+    learning rate."""
 
     candidate: int
     rung: str
     beta: float | None = None
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ class Snapshot:
         arms: dict[Arm, dict[int, float]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
-                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta), {})[row.seed] = row.fitness
+                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta, row.learning_rate), {})[row.seed] = (
+                    row.fitness
+                )
         return arms
 
     @cached_property

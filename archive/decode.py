@@ -133,6 +133,7 @@ class Result(NamedTuple):
     rung: str
     seed: int
     beta: float | None
+    learning_rate: float | None
     fitness: float | None
     seconds: float | None
 
@@ -146,6 +147,7 @@ def result_row(row: sqlite3.Row, path: Path) -> Result:
         rung=cells.text("rung"),
         seed=cells.integer("seed"),
         beta=cells.real_or_none("beta"),
+        learning_rate=cells.real_or_none("learning_rate"),
         fitness=_fitness(cells, cells.one_of("state", EvaluationState)),
         seconds=cells.real_or_none("seconds"),
     )
@@ -312,6 +314,7 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
         rung=cells.text("rung"),
         seed=cells.integer("seed"),
         beta=cells.real_or_none("beta"),
+        learning_rate=cells.real_or_none("learning_rate"),
         state=state,
         fitness=_fitness(cells, state),
         metrics=cells.metrics("metrics") if finished else {},

@@ -55,7 +55,8 @@ NOW = 2**63 - 1
 """The event bound of a reader that sees everything."""
 
 _EVALUATIONS = f"""
-SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.fitness, e.metrics, e.seconds, e.tokens, e.reason, e.detail,
+SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.fitness, e.metrics,
+       e.seconds, e.tokens, e.reason, e.detail,
        e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,
        CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
            (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
@@ -226,18 +227,28 @@ class Reader:
             )
             briefs = {row["id"]: brief(row, self.path) for row in self._rows(sql, at=self._at(as_of))}
             sql = (
-                "SELECT id, candidate_id, task, rung, seed, beta, state, fitness, seconds FROM evaluation "
+                "SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation "
                 "WHERE finished_event <= :at AND :task IN ('', task) AND :rung IN ('', rung) ORDER BY id"
             )
             rows = self._rows(sql, at=self._at(as_of), task=task or "", rung=rung or "")
-        groups: dict[tuple[int, str, str, float | None], list[Result]] = {}
+        groups: dict[tuple[int, str, str, float | None, float | None], list[Result]] = {}
         for result in (result_row(row, self.path) for row in rows):
-            groups.setdefault((result.candidate_id, result.task, result.rung, result.beta), []).append(result)
+            key = (result.candidate_id, result.task, result.rung, result.beta, result.learning_rate)
+            groups.setdefault(key, []).append(result)
         if orphans := {key[0] for key in groups} - set(briefs):
             raise CorruptArchive(f"{self.path} has evaluations of candidate {min(orphans)}, but not the candidate")
         standings = [_standing(briefs[key[0]], results) for key, results in groups.items()]
         return sorted(
-            standings, key=lambda s: (s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0)
+            standings,
+            key=lambda s: (
+                s.mean is None,
+                -(s.mean or 0.0),
+                s.candidate_id,
+                s.task,
+                s.rung,
+                s.beta or 0.0,
+                s.learning_rate or 0.0,
+            ),
         )
 
     def same_hash(self, hash: str, as_of: int | None = None) -> int | None:
@@ -309,6 +320,7 @@ def _standing(candidate: Brief, results: Sequence[Result]) -> Standing:
         task=results[0].task,
         rung=results[0].rung,
         beta=results[0].beta,
+        learning_rate=results[0].learning_rate,
         n=n,
         mean=mean,
         standard_error=None if mean is None or n < 2 else _standard_error(fitnesses, mean),

@@ -186,7 +186,10 @@ class FindingRow:
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One training with one seed; `beta` None means the task's own. `fitness` is finite if and only if it is scored."""
+    """One training with one seed; None for `beta` or `learning_rate` means the task's own.
+
+    `fitness` is finite if and only if it is scored.
+    """
 
     id: int
     candidate_id: int
@@ -194,6 +197,7 @@ class EvaluationRow:
     rung: str
     seed: int
     beta: float | None
+    learning_rate: float | None
     state: EvaluationState
     fitness: float | None
     metrics: Mapping[str, float]
@@ -222,7 +226,7 @@ class EventRow:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a candidate stands at a rung of a task (and a beta): derived from its evaluations, never stored.
+    """Where a candidate stands at a rung of a task (with a beta and learning rate): derived from its evaluations, never stored.
 
     `mean` is over the seeds that were scored, None where there are none; `standard_error` (of the mean, from the sample
     standard deviation) is None below two seeds. Units are those of the task's metric.
@@ -235,6 +239,7 @@ class Standing:
     task: str
     rung: str
     beta: float | None
+    learning_rate: float | None
     n: int
     mean: float | None
     standard_error: float | None

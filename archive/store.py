@@ -281,14 +281,24 @@ class Archive:
 
     # ---- evaluations ---------------------------------------------------------------------------------------------
 
-    def queue_evaluation(self, candidate_id: int, task: str, rung: str, seed: int, beta: float | None = None) -> int:
+    def queue_evaluation(
+        self,
+        candidate_id: int,
+        task: str,
+        rung: str,
+        seed: int,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> int:
         """Plans one training and returns its id; asked for again, the id of the row that is there (and no event)."""
-        if beta is not None and not (math.isfinite(beta) and beta > 0):
-            raise ValueError(f"expected a positive, finite beta or None for the task's own, got {beta}")
+        for name, value in (("beta", beta), ("learning_rate", learning_rate)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"expected a positive, finite {name} or None for the task's own, got {value}")
         with self._transaction() as write:
             there = write.value(
-                "SELECT id FROM evaluation WHERE candidate_id = ? AND task = ? AND rung = ? AND seed = ? AND beta IS ?",
-                (candidate_id, task, rung, seed, beta),
+                "SELECT id FROM evaluation WHERE candidate_id = ? AND task = ? AND rung = ? AND seed = ? "
+                "AND beta IS ? AND learning_rate IS ?",
+                (candidate_id, task, rung, seed, beta, learning_rate),
             )
             if there is not None:
                 return int(there)
@@ -302,6 +312,7 @@ class Archive:
                 rung=rung,
                 seed=seed,
                 beta=beta,
+                learning_rate=learning_rate,
                 state=EvaluationState.QUEUED,
                 metrics="{}",
                 attempts=0,

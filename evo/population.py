@@ -18,7 +18,7 @@ from evo.budget import Spent
 from evo.config import Config, ConfigError
 from evo.rng import derive
 from evo.select import Member, Status, arm_name
-from fitness.ladder import Entry, Seeds
+from fitness.ladder import Entry, Seeds, Tuned
 from fitness.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task import TaskInfo
@@ -56,8 +56,8 @@ class Individual:
     results: dict[tuple[str, int], float | None] = field(default_factory=dict)
     searched: dict[str, dict[int, float]] = field(default_factory=dict)
     """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
-    tuned: set[tuple[str, int, float]] = field(default_factory=set)
-    """What was trained with another beta than the task's: (rung, seed, beta). Selection does not look at it."""
+    tuned: set[Tuned] = field(default_factory=set)
+    """What was trained with another beta or learning rate than the task's. Selection does not look at it."""
 
     @property
     def trainable(self) -> bool:
@@ -282,12 +282,12 @@ class Population:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
         individual = self.individuals[row.candidate_id]
-        if row.beta is None:
+        if row.beta is None and row.learning_rate is None:
             individual.results[row.rung, row.seed] = row.fitness
             if row.fitness is not None and row.seed in self._search_seeds:
                 individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
         else:
-            individual.tuned.add((row.rung, row.seed, row.beta))
+            individual.tuned.add((row.rung, row.seed, row.beta, row.learning_rate))
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
 
     # ---- helpers -------------------------------------------------------------------------------------------------

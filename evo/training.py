@@ -26,11 +26,11 @@ async def train(
     Returns the fitness, None where the training failed. Raises TaskUnusable, and then leaves the training begun, so that a
     later session, with the cause mended, takes it up again.
     """
-    evaluation = archive.queue_evaluation(job.candidate_id, task, job.rung, job.seed, job.beta)
+    evaluation = archive.queue_evaluation(job.candidate_id, task, job.rung, job.seed, job.beta, job.learning_rate)
     if reader.evaluation(evaluation).state not in _ENDED:
         archive.start_evaluation(evaluation)
         try:
-            result = await workers.score(graph, job.rung, job.seed, beta=job.beta)
+            result = await workers.score(graph, job.rung, job.seed, beta=job.beta, learning_rate=job.learning_rate)
         except EvaluationFailed as failure:
             if failure.reason is FailureReason.BAD_DATA:
                 raise TaskUnusable(failure.detail) from None

@@ -62,6 +62,7 @@ def info(options: TaskOptions) -> TaskInfo:
         metric=METRIC,
         rungs=_rungs(options),
         identity={"task": NAME, "options": options.model_dump()},
+        learning_rate=options.learning_rate,
     )
 
 
@@ -90,7 +91,15 @@ class ClassificationTask:
         if self._lab is None:
             self._lab = Lab(self.options)
 
-    def score_seed(self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
         """Train a fresh network with `graph` and judge it. The contract has no beta, so it must be None.
 
         Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
@@ -102,7 +111,7 @@ class ClassificationTask:
             raise EvaluationFailed("unsupported_loss", f"a classification loss has no beta, got {beta}")
         self.prepare()
         assert self._lab is not None
-        return self._lab.score(graph, chosen, seed)
+        return self._lab.score(graph, chosen, seed, learning_rate or self.options.learning_rate)
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

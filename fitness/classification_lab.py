@@ -51,7 +51,7 @@ class Lab:
                 f"train_items must be below {len(self.search_items)}, to leave items to judge on; got {options.train_items}",
             )
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int) -> SeedResult:
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
         """Train once and judge. Raises EvaluationFailed."""
         began = time.monotonic()
         generator = torch.Generator().manual_seed(seed)
@@ -60,7 +60,7 @@ class Lab:
         judged = self.test_items if rung.held_out else self.search_items.take(order[self.options.train_items :])
         labels = self._flip(train.classes, generator)
         network = self._network(rung, generator)
-        last = self._train(network, compile_loss(graph), train.inputs, labels, rung.steps, generator)
+        last = self._train(network, compile_loss(graph), train.inputs, labels, rung.steps, learning_rate, generator)
         metrics = self._judge(network, judged, train, labels) | {"train_loss": last}
         return SeedResult(
             fitness=metrics["accuracy"],
@@ -72,9 +72,9 @@ class Lab:
 
     def _train(
         self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
-        generator: torch.Generator,
+        learning_rate: float, generator: torch.Generator,
     ) -> float:  # fmt: skip
-        optimiser = torch.optim.AdamW(network.parameters(), lr=self.options.learning_rate, weight_decay=1e-2)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
         )

@@ -12,7 +12,8 @@ climb that a later one would have kept down.
 
 Baselines are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
 Claims rest on the *final* alone: the leaders and the baselines on fresh seeds, which chose nobody, at the held-out rung
-where the task has one. There the yardstick is trained with other betas too, so that no loss wins by its scale alone.
+where the task has one. There the yardstick is trained with other betas, and on request other learning rates, so that no
+loss wins by its scale alone.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from statistics import fmean, linear_regression
 
 from fitness.task import TaskInfo
 
 Results = Mapping[tuple[str, int], float | None]
 """Fitness by (rung, seed); None for a training that failed."""
+
+Tuned = tuple[str, int, float | None, float | None]
+"""A training at other settings than the task's own: (rung, seed, beta, learning rate), None for the task's own."""
 
 FORESEEN_FROM = 6
 """Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
@@ -41,8 +46,8 @@ class Entry:
     """With the task's own beta."""
     yardstick: bool = False
     """The baseline that claims are made against."""
-    tuned: frozenset[tuple[str, int, float]] = frozenset()
-    """What was trained with another beta: (rung, seed, beta). The race does not look at it."""
+    tuned: frozenset[Tuned] = frozenset()
+    """What was trained with another beta or learning rate. The race does not look at it."""
 
     @property
     def failed(self) -> bool:
@@ -74,16 +79,19 @@ class Settings:
     """Fresh seeds of the final."""
     yardstick_betas: tuple[float, ...] = (0.5, 2.0)
     """Multiples of the task's beta at which the final trains the yardstick too; the best of its arms stands."""
+    yardstick_learning_rates: tuple[float, ...] = ()
+    """Likewise of the task's learning rate; the yardstick is trained at every pair of the two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training that is due: a candidate, at a rung, with a seed. `beta` None is the task's own."""
+    """One training that is due: a candidate, at a rung, with a seed. None is the task's own beta or learning rate."""
 
     candidate_id: int
     rung: str
     seed: int
     beta: float | None = None
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +157,10 @@ def final(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: S
     """Trainings due once the search is over: leaders, baselines and the yardstick's other betas, on fresh seeds."""
     rung = final_rung(info)
     chosen = [*(e for e in entries if e.baseline), *leaders(entries, info, settings, seeds)[: settings.finalists]]
-    arms = [(e, None) for e in chosen] + [
-        (e, beta) for e in chosen if e.yardstick for beta in yardstick_betas(info, settings)
-    ]
+    arms: list[tuple[Entry, float | None, float | None]] = [(e, None, None) for e in chosen]
+    arms += [(e, *tuning) for e in chosen if e.yardstick for tuning in yardstick_grid(info, settings)]
     fresh = seeds.final[: settings.finalist_seeds]
-    return _open([Job(e.candidate_id, rung, s, beta) for s in fresh for e, beta in arms], entries)
+    return _open([Job(e.candidate_id, rung, s, *tuning) for s in fresh for e, *tuning in arms], entries)
 
 
 def final_rung(info: TaskInfo) -> str:
@@ -162,11 +169,20 @@ def final_rung(info: TaskInfo) -> str:
     return held_out[-1] if held_out else info.search_rungs[-1].name
 
 
-def yardstick_betas(info: TaskInfo, settings: Settings) -> tuple[float, ...]:
-    """The betas beside the task's own with which the final trains the yardstick; none for a contract without beta."""
-    if info.beta is None:
-        return ()
-    return tuple(round(info.beta * factor, 12) for factor in settings.yardstick_betas if factor != 1.0)
+def yardstick_grid(info: TaskInfo, settings: Settings) -> tuple[tuple[float | None, float | None], ...]:
+    """Betas and learning rates beside the task's own with which the final trains the yardstick; None is the task's own."""
+    grid = product(
+        _multiples(info.beta, settings.yardstick_betas),
+        _multiples(info.learning_rate, settings.yardstick_learning_rates),
+    )
+    return tuple(pair for pair in grid if pair != (None, None))
+
+
+def _multiples(own: float | None, factors: Sequence[float]) -> tuple[float | None, ...]:
+    """The task's own value (None), then its multiples."""
+    if own is None:
+        return (None,)
+    return (None, *(round(own * factor, 12) for factor in factors if factor != 1.0))
 
 
 def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> list[Entry]:
@@ -198,7 +214,7 @@ def plan(info: TaskInfo, settings: Settings, baselines: int, proposals: int) -> 
         bar = baselines if stage.places is None else 0
         climbing = min(climbing, _places(stage, bar + climbing, settings))
         before = stage
-    arms = baselines + min(settings.finalists, proposals) + len(yardstick_betas(info, settings))
+    arms = baselines + min(settings.finalists, proposals) + len(yardstick_grid(info, settings))
     rung = info.rung(final_rung(info))
     planned.append(Planned("final", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds))
     return tuple(planned)
@@ -243,5 +259,5 @@ def _places(stage: Stage, measured: int, settings: Settings) -> int:
 
 def _open(jobs: Sequence[Job], entries: Sequence[Entry]) -> tuple[Job, ...]:
     done = {Job(e.candidate_id, rung, seed) for e in entries for rung, seed in e.results}
-    done |= {Job(e.candidate_id, rung, seed, beta) for e in entries for rung, seed, beta in e.tuned}
+    done |= {Job(e.candidate_id, *tuned) for e in entries for tuned in e.tuned}
     return tuple(dict.fromkeys(job for job in jobs if job not in done))

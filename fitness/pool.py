@@ -96,7 +96,15 @@ class WorkerPool:
         """Versions of the libraries that the workers run, once one has been ready."""
         return next((worker.versions for worker in self._workers if worker.versions), {})
 
-    async def score(self, graph: "LossGraph | str", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+    async def score(
+        self,
+        graph: "LossGraph | str",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
         """Train and measure one graph with one seed.
 
         Raises EvaluationFailed; TaskError for an unknown rung; RuntimeError when the pool is not open.
@@ -105,7 +113,7 @@ class WorkerPool:
             raise RuntimeError("the pool is not open: use it as `async with WorkerPool(...) as pool`")
         limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
         text = graph if isinstance(graph, str) else graph.to_json()
-        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta}
+        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "learning_rate": learning_rate}
         for tries_left in reversed(range(TRIES)):
             worker = await self._idle.get()
             try:

@@ -210,6 +210,7 @@ def info(options: TaskOptions) -> TaskInfo:
             "data": _version(options),
         },
         beta=options.beta,
+        learning_rate=options.learning_rate,
         preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
     )
@@ -243,7 +244,15 @@ class PreferenceTask:
         if self._lab is None:
             self._lab = Lab(self.options)
 
-    def score_seed(self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
         """Train a fresh policy with `graph` and evaluate it.
 
         Metrics: accuracy, margin (nats) and reward_margin (beta * margin) of the test pairs, train_loss; and from sampled
@@ -255,7 +264,8 @@ class PreferenceTask:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
         assert self._lab is not None
-        return self._lab.score(graph, chosen, seed, self.options.beta if beta is None else beta)
+        own = self.options
+        return self._lab.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
 
 def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> str:

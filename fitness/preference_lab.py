@@ -60,7 +60,7 @@ class Lab:
         for exam in set(self.exams.values()):
             exam.prepare(self.state)
         with _memory_errors():
-            arguments = self._arguments(tempfile.gettempdir(), steps=1, seed=0, beta=options.beta)
+            arguments = self._arguments(tempfile.gettempdir(), 1, 0, options.beta, options.learning_rate)
             self.data = cached_pairs(options, pairs, self.policies, self.tokenizer, arguments)
         if len(self.data["train"]) < options.pairs:
             raise bad_data(
@@ -69,7 +69,7 @@ class Lab:
                 f"set pairs to {len(self.data['train'])} or less",
             )
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float) -> SeedResult:
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()
         part = "held_out" if rung.held_out else "search"
@@ -78,8 +78,9 @@ class Lab:
         test = drawn(self.data[part], exam.size, f"test {seed}")
         trainer: GraphDPOTrainer | None = None
         try:
-            with _memory_errors(), self._folder(graph, rung, seed, beta) as folder:
-                trainer = self._trainer(graph, pairs, self._arguments(str(folder), rung.steps, seed, beta))
+            with _memory_errors(), self._folder(graph, rung, seed, beta, learning_rate) as folder:
+                arguments = self._arguments(str(folder), rung.steps, seed, beta, learning_rate)
+                trainer = self._trainer(graph, pairs, arguments)
                 trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
                 metrics |= pair_metrics(trainer.log_probs(test), test, beta)
@@ -128,7 +129,7 @@ class Lab:
             )
         return micro, per_rank // micro
 
-    def _arguments(self, folder: str, steps: int, seed: int, beta: float) -> DPOConfig:
+    def _arguments(self, folder: str, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
         options = self.options
         return DPOConfig(
             output_dir=folder,
@@ -136,7 +137,7 @@ class Lab:
             per_device_train_batch_size=self.micro_batch,
             per_device_eval_batch_size=self.micro_batch,
             gradient_accumulation_steps=self.accumulation,
-            learning_rate=options.learning_rate,
+            learning_rate=learning_rate,
             lr_scheduler_type="cosine",
             warmup_steps=round(options.warmup * steps),
             optim=options.optimizer,
@@ -160,7 +161,7 @@ class Lab:
         )
 
     @contextmanager
-    def _folder(self, graph: "LossGraph", rung: Rung, seed: int, beta: float) -> Iterator[Path]:
+    def _folder(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> Iterator[Path]:
         """Where a training keeps its checkpoints: the same folder for the same training, until it has ended."""
         if self.options.checkpoint_steps is None:
             with tempfile.TemporaryDirectory(prefix="evopo-") as scratch:
@@ -172,6 +173,7 @@ class Lab:
             rung.steps,
             seed,
             beta,
+            learning_rate,
             self.options.model_dump(mode="json", exclude=INCIDENTAL),
         ]
         name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]

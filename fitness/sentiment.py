@@ -78,6 +78,7 @@ def info(options: TaskOptions) -> TaskInfo:
         rungs=_rungs(options),
         identity={"task": NAME, "options": options.model_dump(), "data": _data_version()},
         beta=options.beta,
+        learning_rate=options.learning_rate,
     )
 
 
@@ -106,7 +107,15 @@ class SentimentTask:
         if self._lab is None:
             self._lab = Lab(self.options, DATA)
 
-    def score_seed(self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
         """Train a fresh copy of the model with `graph` and measure what it writes.
 
         Metrics: reward, kl_per_sequence and kl_per_token (nats), preference_accuracy and margin (nats, of fresh pairs),
@@ -118,7 +127,8 @@ class SentimentTask:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
         assert self._lab is not None
-        return self._lab.score(graph, chosen, seed, self.options.beta if beta is None else beta)
+        own = self.options
+        return self._lab.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

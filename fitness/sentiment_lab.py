@@ -69,13 +69,13 @@ class Lab:
         self._training: OrderedDict[int, Dataset] = OrderedDict()
         self._exams: OrderedDict[tuple[int, bool], Exam] = OrderedDict()
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float) -> SeedResult:
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and measure; raises EvaluationFailed."""
         started = time.perf_counter()
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
         exam = _kept(self._exams, (seed, rung.held_out), lambda: self._exam(seed, rung.held_out))
         policy = copy.deepcopy(self.reference).requires_grad_(True)
-        tokens, metrics = self._train(policy, graph, pairs, rung.steps, seed, beta)
+        tokens, metrics = self._train(policy, graph, pairs, self._arguments(rung.steps, seed, beta, learning_rate))
         metrics |= self._measure(policy.eval(), exam)
         _refuse_collapsed(metrics, self.options)
         return SeedResult(
@@ -88,11 +88,11 @@ class Lab:
         )
 
     def _train(
-        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, steps: int, seed: int, beta: float
+        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig
     ) -> tuple[int, dict[str, float]]:
         trainer = GraphDPOTrainer(
             model=policy,
-            args=self._arguments(steps, seed, beta),
+            args=arguments,
             loss_graph=graph,
             train_dataset=pairs,
             processing_class=self.tokenizer,
@@ -102,7 +102,7 @@ class Lab:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         return int(trainer._total_train_tokens), {"train_loss": float(losses[-1])} if losses else {}
 
-    def _arguments(self, steps: int, seed: int, beta: float) -> DPOConfig:
+    def _arguments(self, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
         with warnings.catch_warnings():
             # TRL turns checkpointing on, and the new name of the switch is not in every supported transformers.
             warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
@@ -110,7 +110,7 @@ class Lab:
                 output_dir=tempfile.gettempdir(),  # must exist; nothing is written there
                 max_steps=steps,
                 per_device_train_batch_size=self.options.batch_size,
-                learning_rate=self.options.learning_rate,
+                learning_rate=learning_rate,
                 lr_scheduler_type="cosine",
                 warmup_steps=max(1, round(0.1 * steps)),
                 beta=beta,

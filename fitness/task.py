@@ -78,6 +78,7 @@ class TaskInfo:
     preparation_seconds: float = 600.0  # the longest that loading model and data may take, downloads included
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
     beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
+    learning_rate: float | None = None  # likewise; None: the task has none that may be told otherwise
     deviation: float | None = (
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
     )
@@ -105,8 +106,16 @@ class Task(Protocol):
     def prepare(self) -> None:
         """Import libraries, load model and data. Called once; raises EvaluationFailed('bad_data', ...)."""
 
-    def score_seed(self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None) -> SeedResult:
-        """Train with the graph once and measure; `beta` overrides the options' own. Raises EvaluationFailed."""
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
+        """Train with the graph once and measure; `beta` and `learning_rate` override the options' own. Raises EvaluationFailed."""
 
 
 def task_names() -> tuple[str, ...]:

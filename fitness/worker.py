@@ -6,7 +6,7 @@ It speaks JSON, one object a line: requests on stdin, replies on the stdout that
 
     first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds"}
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
-    request      {"id", "graph": "...", "rung", "seed", "beta": optional}
+    request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed"}
                  or {"id", "state": "failed", "reason", "detail"}
 
@@ -84,7 +84,11 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     """The reply to one request. An unforeseen exception passes through."""
     try:
         result = task.score_seed(
-            _verified(request["graph"]), request["rung"], int(request["seed"]), beta=request.get("beta")
+            _verified(request["graph"]),
+            request["rung"],
+            int(request["seed"]),
+            beta=request.get("beta"),
+            learning_rate=request.get("learning_rate"),
         )
     except EvaluationFailed as failure:
         return {"id": request["id"], **_failed(failure)}

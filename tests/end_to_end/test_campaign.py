@@ -170,6 +170,17 @@ def test_a_budget_of_evaluations_is_never_exceeded(evo: Command) -> None:
         assert len(reader.evaluations()) <= 9
 
 
+def test_the_final_trains_the_yardstick_at_other_learning_rates_on_request(evo: Command) -> None:
+    result = evo.run(
+        "run", "--dir", "run", *QUICK, "--set", "budget.proposals=3", "--set", "ladder.yardstick_learning_rates=[0.5]"
+    )
+    assert result.code == 0, result.err
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        tuned = [e for e in reader.evaluations(state="scored") if e.learning_rate is not None]
+        assert {(e.candidate_id, e.rung, e.learning_rate) for e in tuned} == {(1, "held_out", 0.0025)}
+        assert len(tuned) == 2
+
+
 def test_dry_run_shows_the_plan_and_writes_nothing(evo: Command) -> None:
     result = evo.run("run", "--dry-run", "--dir", "run")
     assert result.code == 0, result.err

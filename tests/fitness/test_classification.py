@@ -119,7 +119,7 @@ def test_a_last_batch_of_one_item_is_never_formed():
 
     items = task._lab.search_items
     network = torch.nn.Linear(64, 10)
-    task._lab._train(network, loss, items.inputs[:65], items.classes[:65], 3, torch.Generator().manual_seed(0))
+    task._lab._train(network, loss, items.inputs[:65], items.classes[:65], 3, 0.005, torch.Generator().manual_seed(0))
     assert seen == [64, 64, 64]
 
 

@@ -1,6 +1,7 @@
 """The ladder: who is trained next, what the race saves, and what it never looks at."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -16,7 +17,7 @@ from fitness.ladder import (
     plan,
     screening,
     stages,
-    yardstick_betas,
+    yardstick_grid,
 )
 from fitness.race import run_race, run_unraced
 from fitness.task import Rung, TaskInfo
@@ -202,14 +203,21 @@ def test_the_yardstick_is_tuned_over_beta_and_nobody_else_is():
 
 
 def test_tuned_arms_that_are_done_are_not_asked_for_again():
-    done = entry(1, 0.5, 0.5, baseline=True, yardstick=True, tuned=frozenset({("held_out", 90, 0.05)}))
+    done = entry(1, 0.5, 0.5, baseline=True, yardstick=True, tuned=frozenset({("held_out", 90, 0.05, None)}))
     jobs = finalists([done], finalist_seeds=1)
     assert set(jobs) == {Job(1, "held_out", 90), Job(1, "held_out", 90, 0.2)}
 
 
 def test_a_contract_without_beta_has_no_arms():
     info = TaskInfo("toy", "classification", "accuracy", INFO.rungs)
-    assert yardstick_betas(info, Settings()) == ()
+    assert yardstick_grid(info, Settings()) == ()
+
+
+def test_the_yardstick_is_tuned_over_the_learning_rate_on_request():
+    info = replace(INFO, learning_rate=0.01)
+    grid = yardstick_grid(info, Settings(yardstick_betas=(2.0,), yardstick_learning_rates=(0.5, 1.0)))
+    assert set(grid) == {(None, 0.005), (0.2, None), (0.2, 0.005)}
+    assert yardstick_grid(INFO, Settings(yardstick_betas=(), yardstick_learning_rates=(0.5,))) == ()
 
 
 # ---- what it costs ---------------------------------------------------------------------------------------------------

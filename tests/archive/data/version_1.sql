@@ -29,6 +29,7 @@ CREATE TABLE evaluation (
     rung TEXT NOT NULL,
     seed INTEGER NOT NULL,
     beta REAL,                   -- NULL: the task's own
+    learning_rate REAL,          -- NULL: the task's own
     state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'scored', 'failed')),
     fitness REAL,                -- finite, or NULL
     metrics TEXT NOT NULL,       -- JSON; non-finite numbers as the strings "nan", "inf", "-inf"
@@ -43,8 +44,8 @@ CREATE TABLE evaluation (
     CHECK ((state = 'failed') = (reason IS NOT NULL)),
     CHECK ((state IN ('scored', 'failed')) = (finished_event IS NOT NULL))
 );
-INSERT INTO "evaluation" VALUES(1,1,'sentiment','full',0,NULL,'scored',0.5,'{"kl":1.5}',2.0,100,1,NULL,NULL,8,10);
-INSERT INTO "evaluation" VALUES(2,1,'sentiment','full',1,0.5,'failed',NULL,'{}',NULL,NULL,0,'diverged','loss is NaN',11,12);
+INSERT INTO "evaluation" VALUES(1,1,'sentiment','full',0,NULL,NULL,'scored',0.5,'{"kl":1.5}',2.0,100,1,NULL,NULL,8,10);
+INSERT INTO "evaluation" VALUES(2,1,'sentiment','full',1,0.5,NULL,'failed',NULL,'{}',NULL,NULL,0,'diverged','loss is NaN',11,12);
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,        -- ISO 8601, UTC
@@ -149,7 +150,8 @@ INSERT INTO "verdict" VALUES(1,'accepted',NULL,NULL,'{}','h','{"key":"k"}',NULL,
 INSERT INTO "verdict" VALUES(2,'refused',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{}',7);
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
-CREATE UNIQUE INDEX evaluation_once ON evaluation (candidate_id, task, rung, seed, coalesce(beta, 'task'));
+CREATE UNIQUE INDEX evaluation_once ON evaluation
+    (candidate_id, task, rung, seed, coalesce(beta, 'task'), coalesce(learning_rate, 'task'));
 CREATE INDEX evaluation_state ON evaluation (state);
 CREATE INDEX verdict_hash ON verdict (hash);
 CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of);
@@ -161,35 +163,38 @@ CREATE INDEX event_evaluation ON event (evaluation_id);
 CREATE VIEW leaderboard AS
 WITH RECURSIVE
     score AS (
-        SELECT candidate_id, task, rung, beta, count(fitness) AS seeds, avg(fitness) AS mean,
+        SELECT candidate_id, task, rung, beta, learning_rate, count(fitness) AS seeds, avg(fitness) AS mean,
                sum(state = 'failed') AS failed_seeds, sum(seconds) AS seconds
-        FROM evaluation WHERE state IN ('scored', 'failed') GROUP BY candidate_id, task, rung, beta
+        FROM evaluation WHERE state IN ('scored', 'failed') GROUP BY candidate_id, task, rung, beta, learning_rate
     ),
     spread AS (
-        SELECT s.candidate_id, s.task, s.rung, s.beta, sum((e.fitness - s.mean) * (e.fitness - s.mean))
+        SELECT s.candidate_id, s.task, s.rung, s.beta, s.learning_rate, sum((e.fitness - s.mean) * (e.fitness - s.mean))
                / (s.seeds - 1) / s.seeds AS variance
         FROM score AS s JOIN evaluation AS e ON e.candidate_id = s.candidate_id AND e.task = s.task
-               AND e.rung = s.rung AND e.beta IS s.beta AND e.state = 'scored'
-        WHERE s.seeds > 1 GROUP BY s.candidate_id, s.task, s.rung, s.beta
+               AND e.rung = s.rung AND e.beta IS s.beta AND e.learning_rate IS s.learning_rate AND e.state = 'scored'
+        WHERE s.seeds > 1 GROUP BY s.candidate_id, s.task, s.rung, s.beta, s.learning_rate
     ),
     newton AS (
-        SELECT candidate_id, task, rung, beta, variance, max(variance, 1.0) AS root FROM spread WHERE variance > 0
+        SELECT candidate_id, task, rung, beta, learning_rate, variance, max(variance, 1.0) AS root
+        FROM spread WHERE variance > 0
         UNION ALL
-        SELECT candidate_id, task, rung, beta, variance, (root + variance / root) / 2 FROM newton
+        SELECT candidate_id, task, rung, beta, learning_rate, variance, (root + variance / root) / 2 FROM newton
         WHERE (root + variance / root) / 2 < root
     ),
     deviation AS (
-        SELECT candidate_id, task, rung, beta, min(root) AS standard_error FROM newton
-        GROUP BY candidate_id, task, rung, beta
+        SELECT candidate_id, task, rung, beta, learning_rate, min(root) AS standard_error FROM newton
+        GROUP BY candidate_id, task, rung, beta, learning_rate
         UNION ALL
-        SELECT candidate_id, task, rung, beta, 0.0 FROM spread WHERE variance = 0
+        SELECT candidate_id, task, rung, beta, learning_rate, 0.0 FROM spread WHERE variance = 0
     )
 SELECT rank() OVER (PARTITION BY s.task, s.rung ORDER BY s.mean IS NULL, s.mean DESC) AS place,
-       s.task, s.rung, s.beta, c.id AS candidate, c.name, s.mean AS fitness, d.standard_error, s.seeds, s.failed_seeds,
+       s.task, s.rung, s.beta, s.learning_rate, c.id AS candidate, c.name, s.mean AS fitness,
+       d.standard_error, s.seeds, s.failed_seeds,
        s.seconds, v.status, c.origin, p.operator, p.model, c.thought
 FROM score AS s
 JOIN candidate AS c ON c.id = s.candidate_id
 LEFT JOIN deviation AS d ON d.candidate_id = s.candidate_id AND d.task = s.task AND d.rung = s.rung AND d.beta IS s.beta
+     AND d.learning_rate IS s.learning_rate
 LEFT JOIN verdict AS v ON v.candidate_id = c.id
 LEFT JOIN proposal AS p ON p.id = c.proposal_id
 ORDER BY s.task, s.rung, place, c.id;
