@@ -20,7 +20,7 @@ run: $(READY)  ## run the embedded campaign (CPU, nothing downloaded but package
 	$(BIN)/python -m evo run
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(READY)  ## ruff, mypy and import-linter, as CI runs them
 	$(BIN)/ruff check .
