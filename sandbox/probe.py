@@ -3,8 +3,8 @@
 Covered: everything a gradient step sees of the loss at probe inputs drawn from a seed that the author cannot know, in
 float32 as training computes it, at batches of 1, 2, 3, 7 and 64 items, over the range of `probes`, at the betas that people
 use, and on both sides of every comparison and clamp. That a loss looks at one item at a time, and that an item's place is of
-no account, is proved from the graph (`dataflow`, `equivariance`), or noted as not shown. Not covered: what a loss does at inputs that no probe comes near, such as a smooth spike of
-width 1e-6; such a loss cannot do harm beyond training badly.
+no account, is proved from the graph (`dataflow`, `equivariance`), or noted as not shown. Not covered: what a loss does at
+inputs that no probe comes near, such as a smooth spike of width 1e-6; such a loss cannot do harm beyond training badly.
 """
 
 from __future__ import annotations
