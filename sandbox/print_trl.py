@@ -17,6 +17,8 @@ class {camel}Trainer(DPOTrainer):
     Written for trl {trl}. With DPOConfig(precompute_ref_log_probs=True) the reference is computed once instead of twice per step.
     """
 
+    preference_loss = staticmethod({name})
+
     def _compute_loss(self, model, inputs, return_outputs):
         seen = []
 
@@ -32,7 +34,7 @@ class {camel}Trainer(DPOTrainer):
             reference = inputs["ref_chosen_logps"].float(), inputs["ref_rejected_logps"].float()
         else:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
-        loss = {name}(*policy, *reference, self.beta).mean()
+        loss = self.preference_loss(*policy, *reference, self.beta).mean()
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * seen[0].aux_loss
         return (loss, stock[1]) if return_outputs else loss

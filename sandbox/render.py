@@ -116,8 +116,10 @@ def _similar(excerpt: str) -> str:
 
     from sandbox.exposed import CALLS
 
-    name = excerpt.rpartition(".")[2]
-    known = sorted({c.path.rpartition(".")[2] for c in CALLS} | policy.TENSOR_PROPERTIES)
+    module, _, name = excerpt.rpartition(".")
+    # math takes plain numbers: its names are of no help to who asked for a function of tensors
+    paths = [c.path for c in CALLS if module == "math" or not c.path.startswith("math.")]
+    known = sorted({path.rpartition(".")[2] for path in paths} | policy.TENSOR_PROPERTIES)
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
     return f" Similar names: {', '.join(near)}." if near else ""
 

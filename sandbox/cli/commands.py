@@ -47,8 +47,12 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR|-...")
-@click.option("--jsonl", is_flag=True, help='Read JSON lines {"id", "code"}; write one verdict per line.')
+@click.argument("paths", nargs=-1, metavar="FILE|DIR|-...")
+@click.option(
+    "--jsonl",
+    is_flag=True,
+    help='Read JSON lines {"id", "code"}, without FILE from standard input; write one verdict per line.',
+)
 @click.option("--json", "form", flag_value="json", help="Write one JSON array.")
 @click.option("--sarif", "form", flag_value="sarif", help="Write a SARIF 2.1.0 log.")
 @click.option("--junit", "form", flag_value="junit", help="Write JUnit XML.")
@@ -68,9 +72,11 @@ def check(
     accept_missing: tuple[str, ...],
 ) -> None:
     """Vet candidates: files, directories, `-` for standard input, graphs as .json files."""
+    if not paths and not jsonl:
+        raise click.UsageError("name a file, a directory, or - for standard input")
     if jsonl and form not in (None, "json"):
         raise click.UsageError("--jsonl writes JSON lines; it cannot be combined with --sarif or --junit")
-    items = collect_lines(paths) if jsonl else collect(paths)
+    items = collect_lines(paths or ("-",)) if jsonl else collect(paths)
     options: dict[str, Any] = {"numeric": not no_numeric, "accept_missing": accept_missing}
     results = _vetted(items, vetter, workers, contract, options)
     write = click.echo
@@ -165,7 +171,10 @@ def _summary(results: list[Result]) -> str:
 def show(vetter: Vetter, file: str, form: str, contract: str, accept_missing: tuple[str, ...]) -> None:
     """Print the loss that a file computes: as plain Python, LaTeX, a TRL snippet, or its graph as JSON."""
     with vetter:
-        click.echo(_printers()[form](_graph_of(file, vetter, contract, accept_missing)))
+        graph = _graph_of(file, vetter, contract, accept_missing)
+    if form == "trl" and graph.contract != "preference":
+        raise click.UsageError(f"TRL's DPOTrainer takes preference losses, this is a {graph.contract} loss")
+    click.echo(_printers()[form](graph))
 
 
 def _printers() -> dict[str, Callable[[LossGraph], str]]:

@@ -59,6 +59,7 @@ def test_text_names_place_rule_and_remedy(files: Path) -> None:
     done = run("check", "--no-numeric", "good.py", "bad.py", cwd=files)
     assert "good.py: partial" in done.stdout
     assert "bad.py:3:12: SBX130 `torch.lgamma` is not available to a loss" in done.stdout
+    assert "lgamma," not in done.stdout, "math.lgamma, of numbers, is no substitute"
     assert "Use an exposed function" in done.stdout
     assert "2 checked: 1 partial, 1 refused" in done.stderr
 
@@ -139,6 +140,8 @@ def test_json_lines(tmp_path: Path) -> None:
         json.dumps({"id": "z", "code": GOOD}),
     ]
     done = run("check", "--jsonl", "--no-numeric", "-", cwd=tmp_path, input="\n".join(lines))
+    same = run("check", "--jsonl", "--no-numeric", cwd=tmp_path, input="\n".join(lines))
+    assert (same.returncode, same.stdout.count("\n")) == (done.returncode, done.stdout.count("\n"))
     assert done.returncode == 2
     assert done.stdout.isascii() and "\x1b" not in done.stdout
     told = [json.loads(line) for line in done.stdout.splitlines()]
@@ -231,6 +234,9 @@ def test_show(files: Path) -> None:
     assert run("show", "bad.py", cwd=files).returncode == 1
     assert run("show", "gone.py", cwd=files).returncode == 2
     assert "SBX130" in run("show", "bad.py", cwd=files).stderr
+    (files / "other.py").write_text("def loss(logits, targets):\n    return -logits.mean(dim=1)\n")
+    done = run("show", "other.py", "--contract", "classification", "--as", "trl", cwd=files)
+    assert done.returncode == 2 and "preference losses" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_shown_python_vets_to_the_same_loss(files: Path) -> None:

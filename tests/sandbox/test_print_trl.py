@@ -22,10 +22,10 @@ class AsItIs:
         return dataset
 
 
-def printed(name: str):
+def printed(name: str, called: str):
     scope: dict[str, object] = {}
-    exec(to_trl(known.graph(name), name), scope)
-    return scope["".join(part.capitalize() for part in name.split("_")) + "Trainer"]
+    exec(to_trl(known.graph(name), called), scope)
+    return scope[called.capitalize() + "Trainer"]
 
 
 def trained(cls, loss_type: str, tmp_path, *, cached: bool) -> list[torch.Tensor]:
@@ -55,11 +55,14 @@ def trained(cls, loss_type: str, tmp_path, *, cached: bool) -> list[torch.Tensor
     return [p.detach().clone() for p in trainer.model.parameters()]
 
 
-@pytest.mark.parametrize("cached", [True, False], ids=["cached", "online"])
-@pytest.mark.parametrize("name", ["dpo", "robust"])
-def test_the_printed_trainer_ends_at_the_weights_of_trl(name, cached, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "called", "cached"),
+    [("dpo", "mine", True), ("dpo", "loss", False), ("robust", "policy", True), ("robust", "tokens", False)],
+)
+def test_the_printed_trainer_ends_at_the_weights_of_trl(name, called, cached, tmp_path):
+    """Whatever the function is called, also as something within the trainer."""
     loss_type = known.load(name).trl
-    ours = trained(printed(name), "hinge", tmp_path, cached=cached)
+    ours = trained(printed(name, called), "hinge", tmp_path, cached=cached)
     theirs = trained(DPOTrainer, loss_type, tmp_path, cached=cached)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=2e-5)
