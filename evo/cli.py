@@ -66,7 +66,7 @@ def main() -> None:
 def run(
     config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool
 ) -> None:
-    """Search. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
+    """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
 
     The same command on the same directory continues an interrupted run; a finished one says so.
     """
@@ -217,6 +217,6 @@ def _existing(directory: Path) -> RunDir:
     rundir = RunDir(directory)
     if not rundir.archive.exists():
         raise RunDirError(
-            f"{directory} holds no run (no {rundir.archive.name}); give the directory that `evo run` named"
+            f"{directory} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named"
         )
     return rundir

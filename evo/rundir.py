@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from archive.records import RunRow
+from archive.records import EvaluationState, RunRow
 from archive.store import Archive
 from evo.config import Config
 from fitness.task import TaskInfo
@@ -120,11 +120,14 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> None:
 
     with Reader.open(archive.path) as reader:
         recorded = reader.run().identity
+        trained = bool(reader.evaluations(state=EvaluationState.SCORED))
     changed = sorted(_differences(recorded, own))
     if changed:
+        keys = ["task"] if "task" in changed else changed  # another task has other options throughout
         raise RunDirError(
-            f"{path} holds another run: {', '.join(changed)} would change; use its own configuration, "
+            f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, "
             "or start anew with another --dir, name or seed"
+            + ("" if trained else " (nothing was trained in it so far: deleting it loses nothing)")
         )
 
 

@@ -33,6 +33,8 @@ from sandbox.pool import VetPool
 
 __all__ = ["CampaignStopped", "run_session"]
 
+_LOG = logging.getLogger(__name__)
+
 
 def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     """Run or resume a campaign in `path`, then print the leaderboard and write the report.
@@ -47,6 +49,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
+        say = _logged(say)
         population.advance(reader)
         before = _last_settings(reader)
         ended = _finished(population, reader, before)
@@ -60,7 +63,11 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
                 _resume(archive, reader, config, before, say)
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
             say(what_can_be_seen(info, population.ladder))
-            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer)))
+            try:
+                reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer)))
+            except BaseException as error:
+                _LOG.info("Stopped: %s %s", type(error).__name__, error)
+                raise
             say(f"Search ended: {reason}.")
     _closing(rundir, say)
 
@@ -161,7 +168,19 @@ def _log_to(path: Path) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request's address
+    for client in ("httpx", "httpx2"):  # they log every request's address; openai uses the one or the other
+        logging.getLogger(client).setLevel(logging.WARNING)
+
+
+def _logged(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say` that writes to the log too."""
+
+    def both(text: str) -> None:
+        say(text)
+        if text:
+            _LOG.info("%s", text)
+
+    return both
 
 
 def _closing(rundir: RunDir, say: Callable[[str], None]) -> None:

@@ -87,3 +87,14 @@ def test_a_directory_without_write_permission(evo: Command) -> None:
     place.mkdir(mode=0o500)
     result = evo.run("run", "--dir", "run", *QUICK)
     assert result.code == 2 and "not writable" in result.err
+
+
+def test_a_directory_of_another_task(evo: Command) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
+    log = (evo.folder / "run" / "run.log").read_text("utf-8")
+    assert "Run embedded" in log and "Search ended" in log
+    result = evo.run("run", "--dir", "run")
+    assert result.code == 2 and "holds another run: task would change" in result.err
+    result = evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.epochs=2")
+    assert result.code == 2 and "fitness.options.epochs would change" in result.err
+    assert "nothing was trained" not in result.err
