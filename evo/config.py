@@ -104,7 +104,11 @@ class LadderConfig(_Frozen):
 class Config(_Frozen):
     """A whole campaign. `task`, `fitness` and `seed` identify it and may not change when it is resumed."""
 
-    name: str = Field("embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="names the run directory")
+    name: str = Field(
+        "embedded",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="names the run directory; for another task than sentiment the task's name, unless set",
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="every random choice derives from it")
     task: str = Field("sentiment", description="what a candidate is scored on: sentiment, preference, classification")
     fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
@@ -132,6 +136,18 @@ class Config(_Frozen):
         gt=0,
         description="longest training with one seed, seconds; null: 20 times the rung's estimate, 2 minutes at least",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        """A run of another task does not get in the way of the embedded one."""
+        if (
+            isinstance(data, Mapping)
+            and (task := data.get("task", "sentiment")) != "sentiment"
+            and task in task_names()
+        ):
+            return {"name": task, **data}
+        return data
 
     @model_validator(mode="after")
     def _priced(self) -> Self:

@@ -92,7 +92,7 @@ def test_a_directory_without_write_permission(evo: Command) -> None:
 def test_a_directory_of_another_task(evo: Command) -> None:
     assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
     log = (evo.folder / "run" / "run.log").read_text("utf-8")
-    assert "Run embedded" in log and "Search ended" in log
+    assert "Run classification" in log and "Search ended" in log
     result = evo.run("run", "--dir", "run")
     assert result.code == 2 and "holds another run: task would change" in result.err
     result = evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.epochs=2")

@@ -1,0 +1,18 @@
+"""The configuration: what is filled in where a user said nothing."""
+
+import pytest
+
+from evo.config import ConfigError, parse_config
+from evo.rundir import default_directory
+
+
+def test_each_task_has_a_directory_of_its_own_unless_named():
+    assert str(default_directory(parse_config({}))) == "runs/embedded-s0"
+    assert str(default_directory(parse_config({"task": "classification", "seed": 3}))) == "runs/classification-s3"
+    assert str(default_directory(parse_config({"task": "preference", "name": "mine"}))) == "runs/mine-s0"
+
+
+@pytest.mark.parametrize("task", ["no such task", 3, None])
+def test_a_wrong_task_is_named_as_the_fault(task):
+    with pytest.raises(ConfigError, match="task: "):
+        parse_config({"task": task})
