@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
@@ -159,6 +159,12 @@ class Options(TaskOptions):
     cache: Path | None = Field(None, description="folder of caches and checkpoints; null: ~/.cache/evopo")
     seconds_per_step: float = Field(2.0, gt=0, description="estimate, for budgets and time limits; measure yours")
     evaluation_seconds: float = Field(30.0, ge=0, description="estimate for measuring one trained policy")
+
+    @field_validator("evaluation", "held_out_evaluation", mode="before")
+    @classmethod
+    def _by_accuracy(cls, value: Any) -> Any:
+        """`by` may be left out where the default is meant."""
+        return {"by": "accuracy", **value} if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> "Options":

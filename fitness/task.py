@@ -151,6 +151,7 @@ def _options(name: str, module: ModuleType, options: Mapping[str, Any]) -> TaskO
         validated: TaskOptions = module.Options.model_validate(dict(options))
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, entry['loc'])) or 'options'}: {entry['msg']}" for entry in error.errors()]
-        known = ", ".join(module.Options.model_fields)
-        raise TaskError(f"options of task {name!r}: {'; '.join(lines)} (known options: {known})") from error
+        unknown = any(entry["type"] == "extra_forbidden" and len(entry["loc"]) == 1 for entry in error.errors())
+        known = f" (known options: {', '.join(module.Options.model_fields)})" if unknown else ""
+        raise TaskError(f"options of task {name!r}: {'; '.join(lines)}{known}") from error
     return validated

@@ -23,10 +23,17 @@ def test_an_unknown_task_names_the_known_ones():
         task_info("sentimnt")
 
 
+def test_an_evaluation_without_by_is_the_default_one():
+    info = task_info("preference", {"model": "m", "data": "d", "evaluation": {"pairs": 64}})
+    assert info.identity["options"]["evaluation"] == {"by": "accuracy", "pairs": 64}
+    with pytest.raises(TaskError, match="magic"):
+        task_info("preference", {"model": "m", "data": "d", "evaluation": {"by": "magic"}})
+
+
 def test_unknown_and_wrong_options_name_the_known_ones():
     with pytest.raises(TaskError, match=r"bta: Extra inputs.*known options: beta, learning_rate"):
         make_task("sentiment", {"bta": 0.1})
-    with pytest.raises(TaskError, match=r"label_noise: Input should be less than 0\.5"):
+    with pytest.raises(TaskError, match=r"label_noise: Input should be less than 0\.5$"):
         task_info("sentiment", {"label_noise": 0.9})
     with pytest.raises(TaskError, match="batch_size must be at most pairs, got 16 and 8"):
         task_info("sentiment", {"pairs": 8})
