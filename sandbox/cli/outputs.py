@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import quoteattr
 
 from sandbox.cli.inputs import Item
 from sandbox.render import printable
@@ -164,6 +163,8 @@ def _place(f: Finding) -> str:
 
 
 def _attribute(text: str) -> str:
+    from xml.sax.saxutils import quoteattr  # it brings half of urllib, for JUnit only
+
     return quoteattr(_xml_text(text))
 
 
