@@ -74,7 +74,7 @@ class SearchConfig(_Frozen):
 class LadderConfig(_Frozen):
     """Who earns more training. Rungs and their cost belong to the task."""
 
-    keep: float = Field(0.4, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
+    keep: float = Field(0.33, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
     optimism: float = Field(
         2.0, ge=0, description="deviations by which a candidate may be foreseen to stay behind the best and still climb"
     )
@@ -83,9 +83,9 @@ class LadderConfig(_Frozen):
     )
     finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement")
     contenders: int = Field(
-        6, ge=0, description="leaders that earn a second seed; of them the same fraction further ones, and so on"
+        6, ge=0, description="leaders that earn a second seed; half of them earn further ones, and so on"
     )
-    contender_seeds: int = Field(3, ge=1, le=64, description="seeds that a contender may earn")
+    contender_seeds: int = Field(4, ge=1, le=64, description="seeds that a contender may earn")
     yardstick_betas: tuple[float, ...] = Field(
         (0.5, 2.0), description="multiples of the task's beta with which the final trains the yardstick too"
     )

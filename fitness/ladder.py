@@ -65,13 +65,13 @@ class Entry:
 class Settings:
     """How generous the race is."""
 
-    keep: float = 0.4
+    keep: float = 0.33
     """Fraction of those measured at a rung that climbs to the next."""
     optimism: float = 2.0
     """Residual deviations by which a loss may be foreseen to stay behind the best of the next stage and still climb."""
     contenders: int = 6
-    """Leaders of the dearest search rung that earn a second seed; of them the same fraction further ones, and so on."""
-    contender_seeds: int = 3
+    """Leaders of the dearest search rung that earn a second seed; half of them earn further ones, and so on."""
+    contender_seeds: int = 4
     """Seeds that a contender may earn."""
     finalists: int = 3
     """Leaders measured in the final, beside the baselines."""
@@ -109,7 +109,7 @@ class Stage:
     rung: str
     seeds: tuple[int, ...]
     places: int | None
-    """How many of those that completed it may climb on at most; None: no more than the settings' fraction of them."""
+    """How many of those that completed it may climb on at most, and at most half; None: the settings' fraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def stages(info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Stage, ...
         earned = min(2 * earned, settings.contender_seeds, len(seeds.search))
         rungs[-1] = Stage(rungs[-1].rung, rungs[-1].seeds, places)
         rungs.append(Stage(rungs[-1].rung, seeds.search[:earned], None))
-        places = max(min(places, settings.finalists), math.ceil(settings.keep * places))
+        places = max(min(places, settings.finalists), math.ceil(places / 2))
     return tuple(rungs)
 
 
@@ -253,8 +253,8 @@ def _hopeful(
 
 
 def _places(stage: Stage, measured: int, settings: Settings) -> int:
-    part = math.floor(settings.keep * measured)
-    return part if stage.places is None else min(part, stage.places)
+    # A half from seeds to more seeds: the noise is large, the stage short, and whoever climbs alone has no rival there.
+    return math.floor(settings.keep * measured) if stage.places is None else min(measured // 2, stage.places)
 
 
 def _open(jobs: Sequence[Job], entries: Sequence[Entry]) -> tuple[Job, ...]:

@@ -132,7 +132,8 @@ def _snapshot(entries: Sequence[Entry], info: TaskInfo, fresh: Sequence[int]) ->
     """What an archive of this run would hold, as far as comparisons read it."""
     rows = [
         EvaluationRow(
-            id=0, candidate_id=e.candidate_id, task=info.name, rung=rung, seed=seed, beta=None, state=EvaluationState.SCORED,
+            id=0, candidate_id=e.candidate_id, task=info.name, rung=rung, seed=seed, beta=None, learning_rate=None,
+            state=EvaluationState.SCORED,
             fitness=value, metrics={}, seconds=None, tokens=None, attempts=1, reason=None, detail=None, queued_event=0,
             finished_event=0,
         )

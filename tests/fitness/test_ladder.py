@@ -83,9 +83,14 @@ def test_higher_stages_are_more_urgent_than_new_losses():
 
 
 def test_leaders_earn_further_seeds():
-    entries = [entry(n, 0.5, fitness) for n, fitness in enumerate((0.1, 0.4, 0.3))]
+    entries = [entry(n, 0.5, fitness) for n, fitness in enumerate((0.1, 0.4, 0.3, 0.2))]
     jobs = due(entries, keep=1.0, contenders=2, finalists=1, contender_seeds=2)
     assert jobs == (Job(1, "full", 11), Job(2, "full", 11))
+
+
+def test_half_at_most_earn_further_seeds():
+    jobs = due([entry(n, 0.5, 0.1 * n) for n in range(3)], contenders=9, finalists=1, contender_seeds=2)
+    assert jobs == (Job(2, "full", 11),)
 
 
 def test_a_loss_that_climbed_early_keeps_its_place_at_the_stage_it_reached():
@@ -141,7 +146,7 @@ def test_a_failed_training_ends_the_race_for_a_loss():
 def test_baselines_run_every_stage_however_bad_they_are():
     bad = entry(1, -9.0, baseline=True)
     entries = [bad, *(entry(n, 0.5) for n in range(2, 8))]
-    assert {j for j in due(entries) if j.candidate_id == 1} == {Job(1, "full", s) for s in (10, 11, 12)}
+    assert {j for j in due(entries) if j.candidate_id == 1} == {Job(1, "full", s) for s in (10, 11, 12, 13)}
 
 
 def test_a_failed_baseline_is_still_measured_elsewhere():
