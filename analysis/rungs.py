@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
+from statistics import median
 
 from analysis import stats
 from analysis.comparison import Decision
@@ -50,7 +51,8 @@ class Agreement:
 class Pairing:
     """What common random numbers brought at a rung, over all pairs of losses with several seeds in common.
 
-    `factor` is Var(a) + Var(b) over Var(a - b): the times more seeds that losses with seeds of their own would have needed.
+    `factor` is the median of Var(a) + Var(b) over Var(a - b): the times more seeds that losses with seeds of their own would have
+    needed. The median, since a loss that hardly trains varies by itself, with nobody.
     """
 
     rung: str
@@ -116,17 +118,14 @@ def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
 
 def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
     """What shared seeds brought to losses given as fitness by seed; None where no two share seeds, or nothing varies."""
-    apart = together = 0.0
-    shared = 0
+    factors = []
     for ours, theirs in combinations(losses, 2):
         seeds = sorted(ours.keys() & theirs.keys())
-        if len(seeds) < 2:
-            continue
         a, b = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
-        apart += _variance(a) + _variance(b)
-        together += _variance([x - y for x, y in zip(a, b, strict=True)])
-        shared += 1
-    return Pairing(rung, shared, apart / together) if together > 0 else None
+        together = _variance([x - y for x, y in zip(a, b, strict=True)])
+        if together > 0:
+            factors.append((_variance(a) + _variance(b)) / together)
+    return Pairing(rung, len(factors), median(factors)) if factors else None
 
 
 def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:

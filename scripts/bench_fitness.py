@@ -323,7 +323,7 @@ def rungs(found: Survey) -> dict[str, Figure]:
         gain = pairing(rung, losses)
         if gain:
             figures[f"shared_seeds_{rung}"] = Figure(
-                gain.factor, "ratio", note="Var(a) + Var(b) over Var(a - b), all pairs"
+                gain.factor, "ratio", note="median over pairs of Var(a) + Var(b) over Var(a - b)"
             )
     return figures
 

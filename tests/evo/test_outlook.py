@@ -1,0 +1,37 @@
+"""What a run says it will be able to see, before anything is spent."""
+
+import pytest
+
+from analysis.stats import smallest_detectable
+from evo.outlook import what_can_be_seen
+from fitness.ladder import Settings
+from fitness.task import TaskInfo, task_info
+
+INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
+
+
+def test_the_smallest_difference_is_that_of_the_final():
+    seen = smallest_detectable(0.04, 8, 7, comparisons=2)
+    assert f"about {seen:.2g} or more" in what_can_be_seen(INFO, Settings(finalists=2, finalist_seeds=8))
+
+
+def test_more_seeds_see_smaller_differences():
+    def seen(seeds):
+        return float(what_can_be_seen(INFO, Settings(finalist_seeds=seeds)).split("about ")[1].split()[0])
+
+    assert seen(4) > seen(8) > seen(24)
+
+
+@pytest.mark.parametrize("settings", [Settings(finalists=0), Settings(finalist_seeds=1)])
+def test_a_final_without_finalists_or_repeats_shows_nothing(settings):
+    assert "can show no difference" in what_can_be_seen(INFO, settings)
+
+
+def test_a_task_of_unknown_noise_promises_nothing():
+    assert "not known" in what_can_be_seen(TaskInfo("toy", "preference", "fitness", {}), Settings())
+
+
+@pytest.mark.parametrize("task, other", [("sentiment", {"kl_weight": 0.5}), ("classification", {"label_noise": 0.0})])
+def test_a_measured_deviation_holds_for_the_options_it_was_measured_with(task, other):
+    assert task_info(task).deviation is not None
+    assert task_info(task, other).deviation is None
