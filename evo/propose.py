@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from sandbox.printers import to_python
-
 from archive.records import FindingRow
 from evo import genetic
 from evo.config import DEFAULT_MODEL, Config
@@ -36,6 +34,7 @@ from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
 from sandbox.contract import contract_named
 from sandbox.graph import GraphError, LossGraph
+from sandbox.printers import to_python
 
 BUILTIN, OPENAI = "builtin", "openai"
 

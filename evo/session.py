@@ -28,7 +28,7 @@ from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
 from fitness.devices import visible_gpus
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
-from fitness.task import TaskInfo, task_info
+from fitness.task import TaskInfo, check_task, task_info
 from sandbox.pool import VetPool
 
 __all__ = ["CampaignStopped", "run_session"]
@@ -45,6 +45,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     info = task_info(config.task, config.fitness)
     proposer, which = make_proposer(config)
     _require_training()
+    check_task(config.task, config.fitness)
     population = Population(config, info, workers_for(config))
     rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
     with archive, Reader.open(rundir.archive) as reader:

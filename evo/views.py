@@ -53,7 +53,7 @@ def status_text(rundir: RunDir) -> str:
         f"State: {_state(snapshot, rundir)}",
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
-        f"Proposals: {spending.proposals} asked for (budget {budget.get('proposals', 'none')}), "
+        f"Proposals: {len({p.step for p in snapshot.proposals.values()})} asked for (budget {budget.get('proposals', 'none')}), "
         f"{spending.tokens_in + spending.tokens_out} tokens, {usd}"
         + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else ""),
         "",

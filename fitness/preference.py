@@ -25,11 +25,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
     from fitness.preference_lab import Lab
     from sandbox.graph import LossGraph
+
+LOCAL_SUFFIXES = (".json", ".jsonl", ".parquet")
+"""Of data files; a name on the hub has at most one slash and none of these."""
 
 PREPARATION_SECONDS = 6 * 3600.0
 """A model of tens of gigabytes may be downloaded, and its reference pass over all pairs made."""
@@ -220,6 +223,20 @@ def info(options: TaskOptions) -> TaskInfo:
         preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
     )
+
+
+def check(options: TaskOptions) -> None:
+    """Raises TaskError where model or data name something on this machine that is not there."""
+    assert isinstance(options, Options)
+    for key, name in (("model", options.model), ("data", options.data)):
+        path = Path(name).expanduser()
+        local = (
+            path.is_absolute() or name.startswith((".", "~")) or path.suffix in LOCAL_SUFFIXES or len(path.parts) > 2
+        )
+        if local and not path.exists():
+            raise TaskError(
+                f"fitness.{key}: there is no {path}; give a folder or file that is there, or a name on the hub"
+            )
 
 
 def make(options: TaskOptions) -> "PreferenceTask":

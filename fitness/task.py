@@ -5,6 +5,7 @@ A task lives in a module that can be imported without torch and offers three nam
     Options              a frozen pydantic model; unknown keys fail
     info(options)        TaskInfo, readable without torch
     make(options)        a Task; torch may be imported here or, better, in its `prepare`
+    check(options)       optional: raises TaskError for what is missing, such as a file, before a run is made
 
 Tasks of other distributions register such a module under the entry-point group `evopo.tasks`.
 """
@@ -33,6 +34,7 @@ __all__ = [
     "TaskError",
     "TaskInfo",
     "TaskOptions",
+    "check_task",
     "make_task",
     "task_info",
     "task_names",
@@ -129,6 +131,17 @@ def task_info(name: str, options: Mapping[str, Any] | None = None) -> TaskInfo:
     info = module.info(_options(name, module, options or {}))
     assert isinstance(info, TaskInfo)
     return info
+
+
+def check_task(name: str, options: Mapping[str, Any] | None = None) -> None:
+    """What can be known to be missing before anything is started: raises TaskError, with the remedy.
+
+    A task's module offers it as `check(options)`; one that does not has nothing to look for.
+    """
+    module = _module(name)
+    check = getattr(module, "check", None)
+    if check is not None:
+        check(_options(name, module, options or {}))
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:

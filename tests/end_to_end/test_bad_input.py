@@ -21,6 +21,14 @@ from campaigns import QUICK, Command
         (("--set", "fitness.beta=-1"), ("beta",)),
         (("--set", "justakey"), ("KEY=VALUE",)),
         (("--set", "seeds=[nosuchloss]"), ("nosuchloss", "dpo")),
+        (
+            ("--set", "task=preference", "--set", "fitness.model=./gone", "--set", "fitness.data=x/y"),
+            ("fitness.model", "gone"),
+        ),
+        (
+            ("--set", "task=preference", "--set", "fitness.model=a/b", "--set", "fitness.data=gone.jsonl"),
+            ("fitness.data",),
+        ),
         (("--set", "budget.usd=1"), ("budget.usd", "usd_per_million_in")),
         (("missing.yaml",), ("no such configuration file", "missing.yaml")),
         (("--seed", "-3"), ("seed",)),
