@@ -292,8 +292,7 @@ def _window(ladder: _Ladder, points: Points, describe: Describe) -> list[Finding
     assert ladder.exact is not None and ladder.quantity is not None
     gradients, spread = np.stack(ladder.exact.gradients), ladder.edge.spread
     before, after = gradients[:, 0], gradients[:, -1]
-    above, below = np.maximum(before, after)[:, None], np.minimum(before, after)[:, None]
-    apart = np.maximum(gradients - above, below - gradients).max(axis=0)  # outside of what lies on either side
+    apart = _apart(gradients)
     step = float(np.abs(before - after).max())
     typical = float(np.abs(gradients).mean())
     if apart.max() > max(0.05 * typical, step):
@@ -319,6 +318,18 @@ def _window(ladder: _Ladder, points: Points, describe: Describe) -> list[Finding
             "SBX327", message, {"inside": gradients[side, inside], "beside": gradients[side, outside], **example}
         )
     ]
+
+
+def _apart(gradients: Array) -> Array:
+    """By how much each rung lies outside of what is on either end of the ladder, in one direction; a single jump between
+    slopes goes both ways."""
+    before, after = gradients[:, :1], gradients[:, -1:]
+    out = np.stack([gradients - np.maximum(before, after), np.minimum(before, after) - gradients]).clip(min=0.0)
+    most = out.max(axis=2)  # (directions, sides)
+    direction, side = np.unravel_index(int(most.argmax()), most.shape)
+    if most[1 - direction, side] > 0.3 * most[direction, side]:
+        return np.zeros(gradients.shape[1])
+    return np.asarray(out[direction, side])
 
 
 def _rare_side(quantity: Array, spread: Array) -> Array:
