@@ -29,7 +29,7 @@ SENTIMENT = parse_config({"task": "sentiment"})
 def evaluation(seed, fitness, beta=None, **metrics):
     state = EvaluationState.SCORED if fitness is not None else EvaluationState.FAILED
     return EvaluationRow(
-        id=seed, candidate_id=1, task="toy", rung="full", seed=seed, beta=beta, state=state, fitness=fitness,
+        id=seed, candidate_id=1, task="toy", rung="full", seed=seed, beta=beta, learning_rate=None, state=state, fitness=fitness,
         metrics=metrics, seconds=1.0, tokens=1, attempts=1, reason=None if fitness is not None else "diverged", detail=None,
         queued_event=1, finished_event=2,
     )  # fmt: skip

@@ -94,7 +94,7 @@ class Pranks:
         if self.options.broken:
             raise EvaluationFailed("bad_data", "there is no such data set")
 
-    def score_seed(self, graph, rung, seed, *, beta=None):
+    def score_seed(self, graph, rung, seed, *, beta=None, learning_rate=None):
         fitness = PRANKS[rung](self.options.folder)
         return SeedResult(float(seed) if fitness is None else fitness, {"beta": beta or 0.0, "pid": float(os.getpid())}, seed=seed)
 '''
