@@ -69,7 +69,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         )
     seconds = sum(part.seconds for part in parts)
     lines.append(
-        f"Trainings: at most about {sum(part.trainings for part in parts)}, {seconds:.0f} s of training, "
+        f"Trainings: about {sum(part.trainings for part in parts)}, {seconds:.0f} s of training, "
         f"about {seconds / population.workers / 60:.1f} minutes on {population.workers} workers."
     )
     lines.append(what_can_be_seen(info, population.ladder))
