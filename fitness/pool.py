@@ -207,7 +207,7 @@ class _Worker:
             wait = limit if self._ready else self._start_seconds
             raise _WorkerLost(FailureReason.TIMEOUT, f"no answer within {wait:g} s{self._said()}") from None
         except (EOFError, ConnectionError, ValueError):
-            await self._kill(grace=CLOSE_SECONDS)
+            await self._kill(grace=CLOSE_SECONDS, dying=True)
             raise self._post_mortem(kills) from None
         except asyncio.CancelledError:
             # It works on a request that nobody waits for any more.
@@ -247,12 +247,15 @@ class _Worker:
         reply: dict[str, Any] = json.loads(line)
         return reply
 
-    async def _kill(self, grace: float = 0.0) -> None:
-        """End the whole group and reap it; with `grace` seconds to end by itself."""
+    async def _kill(self, grace: float = 0.0, *, dying: bool = False) -> None:
+        """End the whole group and reap it; with `grace` seconds to end by itself.
+
+        One that is `dying` already keeps its stdin meanwhile: the end of it would make it exit as if all were well.
+        """
         process, self._process = self._process, None
         if process is None:
             return
-        if process.stdin is not None:
+        if process.stdin is not None and not dying:
             process.stdin.close()
         # Not process.wait: that waits for the pipes too, which a child of the process may hold open.
         until = time.monotonic() + grace
@@ -262,6 +265,8 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         self._exit_status = await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
         if self._drain is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drain, CLOSE_SECONDS)

@@ -152,7 +152,7 @@ def _trl_step(lab: Any, pairs: Any, steps: int, *, ours: bool) -> float:
             return dataset
 
     clock = _clock()
-    arguments = lab._arguments(steps, 0, lab.options.beta)
+    arguments = lab._arguments(steps, 0, lab.options.beta, lab.options.learning_rate)
     arguments.logging_steps = max(1, lab.options.full_steps // 8)  # as in a whole training
     common = {
         "model": copy.deepcopy(lab.reference).requires_grad_(True),
@@ -177,7 +177,7 @@ def _bare_step(lab: Any, pairs: Any, steps: int) -> float:
 
     loss = compile_loss(known.graph("dpo"))
     model = copy.deepcopy(lab.reference).requires_grad_(True).train()
-    arguments = lab._arguments(steps, 0, lab.options.beta)
+    arguments = lab._arguments(steps, 0, lab.options.beta, lab.options.learning_rate)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
     )
