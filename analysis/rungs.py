@@ -90,8 +90,12 @@ def spearman_interval(rho: float, n: int, confidence: float = 1 - stats.SIGNIFIC
     """Fisher's interval with the variance (1 + rho^2 / 2) / (n - 3) of Bonett and Wright 2000; None below four values."""
     if n < LEAST:
         return None
-    if abs(rho) >= 1:
-        return stats.Interval(rho, rho)
+    # A perfect order of few losses is no certainty: its interval is that of the next order, one swap of neighbours away.
+    next_to_perfect = 1 - 12 / (n * (n * n - 1))
+    if abs(rho) > next_to_perfect:
+        inner = spearman_interval(math.copysign(next_to_perfect, rho), n, confidence)
+        assert inner is not None
+        return stats.Interval(min(rho, inner.low), max(rho, inner.high))
     reach = stats.normal_quantile((1 + confidence) / 2) * math.sqrt((1 + rho * rho / 2) / (n - 3))
     return stats.Interval(math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach))
 

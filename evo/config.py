@@ -190,7 +190,8 @@ def parse_config(data: Mapping[str, Any]) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text("utf-8"))
+        with path.open(encoding="utf-8") as file:
+            loaded = yaml.load(file, _Loader)
     except FileNotFoundError:
         raise ConfigError(f"no such configuration file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -202,6 +203,21 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path} must hold keys and values, got a {type(loaded).__name__}")
     return loaded
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe values; a key given twice is an error, since PyYAML would silently keep the later one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if isinstance(name, str) and name in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {name!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(name if isinstance(name, str) else None)
+        return super().construct_mapping(node, deep)
 
 
 def _override(data: dict[str, Any], override: str) -> None:

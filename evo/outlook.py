@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from analysis.stats import POWER, SIGNIFICANCE, smallest_detectable
+from analysis.wording import count
 from fitness.ladder import Settings
 from fitness.task import TaskInfo
 
 
 def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
     """One line: the smallest true difference to the yardstick that the final would show, in units of fitness."""
-    design = f"{settings.finalists} finalists on {settings.finalist_seeds} fresh seeds"
+    design = f"{count(settings.finalists, 'finalist')} on {count(settings.finalist_seeds, 'fresh seed')}"
     if settings.finalists == 0 or settings.finalist_seeds < 2:
         return f"The final ({design}) can show no difference: it needs a finalist and two seeds."
     if info.deviation is None:

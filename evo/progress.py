@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.encode import one_line
+from analysis.wording import duration
+from fitness.ladder import plan
 
 if TYPE_CHECKING:
     from evo.loop import Campaign
@@ -73,18 +75,23 @@ def _figures(campaign: Campaign) -> list[tuple[str, str]]:
         ("best so far", one_line(campaign.population.best_so_far(), 100)),
     ]
     left = time_left(campaign)
-    figures.append(("time", f"{campaign.seconds:.0f} s" + (f", search about {left:.0f} s more" if left else "")))
+    figures.append(("time", duration(campaign.seconds) + (f", about {duration(left)} more" if left else "")))
     return figures
 
 
 def time_left(campaign: Campaign) -> float | None:
-    """Seconds until the budget is used, at this session's pace; None before there is a pace. The final comes on top."""
-    budget, used = campaign.config.budget, campaign.used
+    """Seconds until the end, at this session's pace in trainings; None before there is a pace, or any end."""
+    config, used = campaign.config, campaign.used
+    budget, population = config.budget, campaign.population
     estimates = []
     if budget.seconds is not None:
         estimates.append(max(0.0, budget.seconds - used.seconds))
-    done = used.proposals - campaign.before.proposals
-    if budget.proposals is not None and done > 0:
+    done = used.evaluations - campaign.before.evaluations
+    if done > 0:
         pace = (time.monotonic() - campaign.began) / done
-        estimates.append(max(0.0, budget.proposals - used.proposals) * pace)
+        wanted = [budget.evaluations] if budget.evaluations is not None else []
+        if budget.proposals is not None:
+            parts = plan(population.info, population.ladder, len(population.seed_losses), budget.proposals)
+            wanted.append(sum(part.trainings for part in parts))
+        estimates += [max(0, trainings - used.evaluations) * pace for trainings in wanted]
     return min(estimates, default=None)

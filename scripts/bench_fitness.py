@@ -4,7 +4,7 @@
     step time       our TRL path, a bare PyTorch loop over the same tensors, and stock DPOTrainer, alternating
     overhead        of a candidate's wall clock, what is neither optimiser steps nor evaluation
     workers         candidates per minute at each rung with 1 and 2 workers
-    memory          of a worker
+    memory          of a worker, and how it grows over 500 losses that all differ
     rungs, race     Spearman of the cheap rung with the full one, and the race against no race, on a survey of losses
                     (scripts/fitness_survey.py; long where its archive is not there yet)
 
@@ -35,18 +35,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from fitness_survey import Survey, survey
 
 from analysis.rungs import Rank, agreement, pairing
+from evo import genetic
 from fitness.ladder import Job, Seeds, Settings
 from fitness.pool import WorkerPool
 from fitness.race import run_race, run_unraced
-from fitness.task import task_info
+from fitness.task import EvaluationFailed, FailureReason, task_info
 from sandbox import known
+from sandbox.graph import LossGraph
+from sandbox.pool import VetPool
 
+PARTS = ("steps", "overhead", "workers", "memory", "rungs")
 MARGIN = {"sentiment": 0.03, "classification": 0.01}
 """Differences in fitness that count as none, when a race is asked for a loss as good as the best: about the standard error of
 the difference of two means over the survey's own seeds for the truth."""
 QUICK_SURVEY = {"train_items": 300, "epochs": 6, "short_epochs": 2}
 SLOWER_THAN_BARE = 1.25
 SLOWER_THAN_STOCK = 0.8
+MEMORY_GROWTH = 10.0  # MiB within the last 400 of 500 candidates
+MEMORY_OPTIONS = {"pairs": 128, "epochs": 1, "samples": 128}
 
 
 @dataclass(frozen=True)
@@ -269,6 +275,42 @@ async def _protocol(rounds: int, rung: str) -> tuple[float, float]:
     return median(shares), memory
 
 
+async def memory(candidates: int) -> dict[str, Figure]:
+    """Growth of a worker's resident set over many losses, all different, in trainings that are real but short."""
+    import psutil
+
+    graphs = _different_losses(candidates)
+    sizes: list[float] = []
+    failed = 0
+    async with WorkerPool("sentiment", MEMORY_OPTIONS, 1) as pool:
+        for number, graph in enumerate(graphs):
+            try:
+                await pool.score(graph, "full", number % 8)
+            except EvaluationFailed as failure:  # a loss that collapses has been trained too
+                failed += failure.reason not in (FailureReason.DIVERGED, FailureReason.COLLAPSED)
+            sizes.append(psutil.Process(pool.pids[0]).memory_info().rss / 2**20)
+    tenth = candidates // 10
+    early, late = median(sizes[tenth : 2 * tenth]), median(sizes[-tenth:])
+    note = f"{candidates} losses; {early:.0f} MiB after {2 * tenth}, {late:.0f} at the end, {max(sizes):.0f} at most"
+    return {
+        "worker_memory_growth": at_most(late - early, "MiB", MEMORY_GROWTH, f"{note}; {failed} could not be trained")
+    }
+
+
+def _different_losses(count: int) -> list[LossGraph]:
+    """Known losses and proposals of the built-in proposer that the sandbox accepts, no two alike."""
+    rng, names = Random("memory"), known.names("preference")
+    parents = [genetic.Parent(known.graph(name), name) for name in names]
+    found = {known.graph(name).to_json(): known.graph(name) for name in names}
+    with VetPool(workers=2, contract="preference") as vetter:
+        while len(found) < count:
+            operator = ("explore", "refine", "combine")[len(found) % 3]
+            verdict = vetter.vet_graph(genetic.propose(rng, "preference", operator, rng.sample(parents, 2)).graph)
+            if verdict.accepted and verdict.graph is not None:
+                found[verdict.graph.to_json()] = verdict.graph
+    return list(found.values())[:count]
+
+
 async def throughput(rounds: int, rungs: Sequence[str]) -> dict[str, Figure]:
     """Candidates per minute of the embedded task with one worker and with two, alternating."""
     figures: dict[str, Figure] = {}
@@ -378,7 +420,7 @@ def _rank_figure(rank: Rank, note: str) -> Figure:
 
 def main() -> None:
     arguments = _arguments()
-    wanted = set(arguments.only or ("steps", "overhead", "workers", "rungs"))
+    wanted = set(arguments.only or PARTS)
     quick = arguments.quick
     figures: dict[str, Figure] = {}
     if "steps" in wanted:
@@ -387,6 +429,8 @@ def main() -> None:
         figures |= overhead(rounds=3 if quick else 7, rung="short" if quick else "full")
     if "workers" in wanted and not quick:
         figures |= asyncio.run(throughput(rounds=5, rungs=("short", "full")))
+    if "memory" in wanted and not quick:
+        figures |= asyncio.run(memory(candidates=500))
     if "rungs" in wanted:
         task = "classification" if quick else arguments.task
         options = QUICK_SURVEY if quick else {}
@@ -425,9 +469,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="a form that ends within a minute, with a smaller survey")
-    parser.add_argument(
-        "--only", action="append", choices=("steps", "overhead", "workers", "rungs"), help="these alone"
-    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="these alone")
     parser.add_argument("--task", default="sentiment", choices=sorted(MARGIN), help="of the survey (%(default)s)")
     parser.add_argument("--survey", type=Path, help="the survey's directory (runs/survey-TASK)")
     parser.add_argument("--workers", type=int, default=2, help="of the survey (%(default)s)")

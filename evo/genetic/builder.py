@@ -64,7 +64,8 @@ class Builder:
         return LossGraph(self.contract, tuple(self._nodes[: value.index + 1]), value.index).types[value.index]
 
     def _operand(self, operand: Value | float) -> Value:
-        return operand if isinstance(operand, Value) else self.const(operand)
+        # 1 - 0.463 is 0.537 for a reader, and 0.5369999999999999 in binary.
+        return operand if isinstance(operand, Value) else self.const(rounded(operand, 12))
 
 
 class Value:

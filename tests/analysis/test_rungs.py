@@ -52,6 +52,14 @@ def test_few_losses_have_no_interval():
     assert spearman_interval(0.5, 3) is None
 
 
+@pytest.mark.parametrize("n, low", [(4, -1.0), (7, 0.3), (30, 0.98)])
+def test_a_perfect_order_of_few_losses_is_no_certainty(n, low):
+    found = spearman_interval(1.0, n)
+    assert low < found.low < 1.0 == found.high
+    mirrored = spearman_interval(-1.0, n)
+    assert (mirrored.low, mirrored.high) == (-1.0, pytest.approx(-found.low))
+
+
 def test_the_better_half_is_that_of_the_higher_rung():
     pairs = [(1.0, 0.1), (2.0, 0.2), (9.0, 0.8), (7.0, 0.9)]
     found = agreement("short", "full", pairs)

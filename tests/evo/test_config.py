@@ -2,7 +2,7 @@
 
 import pytest
 
-from evo.config import ConfigError, parse_config
+from evo.config import ConfigError, load_config, parse_config
 from evo.rundir import default_directory
 
 
@@ -16,3 +16,10 @@ def test_each_task_has_a_directory_of_its_own_unless_named():
 def test_a_wrong_task_is_named_as_the_fault(task):
     with pytest.raises(ConfigError, match="task: "):
         parse_config({"task": task})
+
+
+def test_a_key_given_twice_is_an_error_that_says_where(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 1\nbudget: {proposals: 2}\nseed: 2\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"the key 'seed' is there twice in .*mine\.yaml.*, line 3"):
+        load_config(file)
