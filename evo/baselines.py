@@ -1,4 +1,4 @@
-"""`evo baselines`: every published loss of a task's contract, tuned alike and measured on fresh seeds.
+"""`evo baselines`: the published losses of a task's contract, and a user's own, tuned alike and measured on fresh seeds.
 
 Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
 there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
@@ -19,8 +19,9 @@ from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
 from archive.store import Archive
 from evo.config import Config
+from evo.contestants import Contestant
 from evo.loop import FINAL, FINISHED
-from evo.population import SEED_LOSSES, SESSION_STARTED
+from evo.population import SESSION_STARTED
 from evo.rng import derive
 from evo.rundir import open_run
 from evo.session import workers_for
@@ -29,7 +30,6 @@ from fitness.frontier import PAPER_BETAS
 from fitness.ladder import Job
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
 from fitness.task import TaskError, TaskInfo, task_info
-from sandbox import known
 from sandbox.graph import LossGraph
 from sandbox.pool import VetPool
 
@@ -41,7 +41,8 @@ BASELINES = "baselines"
 class Design:
     """What is trained."""
 
-    losses: tuple[str, ...]
+    losses: tuple[Contestant, ...]
+    """The yardstick first."""
     rung: str
     betas: tuple[float, ...]
     """The grid; empty for a task without beta."""
@@ -56,8 +57,8 @@ class Design:
     def trainings(self) -> int:
         """How many trainings the whole design takes."""
         total = 0
-        for name in self.losses:
-            arms = len(self.arms(known.graph(name)))
+        for loss in self.losses:
+            arms = len(self.arms(loss.graph))
             total += len(self.seeds) + (arms * len(self.tuning_seeds) if arms > 1 else 0)
         return total
 
@@ -76,21 +77,15 @@ class Row:
 
 
 def design(
-    config: Config, info: TaskInfo, *, losses: Sequence[str] = (), rung: str | None = None, betas: Sequence[float] = (),
+    config: Config, info: TaskInfo, losses: Sequence[Contestant], *, rung: str | None = None, betas: Sequence[float] = (),
     tuning_seeds: int = 2, seeds: int = 8,
 ) -> Design:  # fmt: skip
     """The design for a task; seeds are those that a run of the same seed searches on and measures its final on.
 
-    Raises TaskError for an unknown rung or a loss of another contract.
+    Raises TaskError for an unknown rung.
     """
-    everything = known.names(info.contract)
-    unknown = sorted(set(losses) - set(everything))
-    if unknown:
-        raise TaskError(f"no known {info.contract} loss {unknown[0]!r}; there are: {', '.join(everything)}")
-    first = SEED_LOSSES.get(info.contract, ())[:1]
-    chosen = [name for name in (*first, *everything) if not losses or name in losses]
     return Design(
-        losses=tuple(dict.fromkeys(chosen)),
+        losses=tuple(losses),
         rung=info.rung(rung or info.search_rungs[-1].name).name,
         betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
         tuning_seeds=tuple(derive(config.seed, "training", i) for i in range(tuning_seeds)),
@@ -98,8 +93,11 @@ def design(
     )
 
 
-def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> None:
-    """Train what the archive in `path` lacks of the design and print the table. Raises RunDirError, ArchiveError."""
+def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
+    """Train what the archive in `path` lacks of the design, print the table and return its rows.
+
+    Raises TaskError where the archive holds another loss under a name of the design; RunDirError, ArchiveError.
+    """
     from evo.baselines_table import table
 
     info = task_info(config.task, config.fitness)
@@ -119,14 +117,16 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         archive.event(FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
         asyncio.run(_measure(config, info, wanted, archive, reader, workers, say))
         archive.event(FINISHED, {"reason": "all baselines are measured"})
+        done = rows(reader, wanted)
         say("")
-        say(table(rows(reader, wanted), info, wanted))
+        say(table(done, info, wanted))
+        return done
 
 
 def rows(reader: Reader, wanted: Design) -> list[Row]:
     """The table's rows in the order of the design, from what is recorded."""
     by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
-    return [_row(reader, by_name[name], wanted) for name in wanted.losses if name in by_name]
+    return [_row(reader, by_name[loss.name], loss.graph, wanted) for loss in wanted.losses if loss.name in by_name]
 
 
 def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple[bool, float | None]:
@@ -141,9 +141,9 @@ def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple
     return True, max(means, key=lambda beta: means[beta])
 
 
-def _row(reader: Reader, candidate: CandidateRow, wanted: Design) -> Row:
+def _row(reader: Reader, candidate: CandidateRow, graph: LossGraph, wanted: Design) -> Row:
     done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
-    arms = wanted.arms(known.graph(candidate.name))
+    arms = wanted.arms(graph)
     tuning: dict[float | None, list[EvaluationRow]] = {
         beta: [e for e in done if e.beta == beta and e.seed in wanted.tuning_seeds] for beta in arms
     }
@@ -185,9 +185,8 @@ async def _measure(
                 job = Job(candidate.id, wanted.rung, seed, beta)
                 await train(archive, reader, pool, config.task, job, graph)
 
-        async def measured(name: str) -> None:
-            candidate = _candidate(archive, reader, name)
-            graph = known.graph(name)
+        async def measured(loss: Contestant) -> None:
+            candidate, name, graph = _candidate(archive, reader, loss), loss.name, loss.graph
             if reader.verdict(candidate.id) is None:
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
                 archive.record_verdict(candidate.id, verdict.to_json())
@@ -197,21 +196,27 @@ async def _measure(
             arms = wanted.arms(graph)
             if len(arms) > 1:
                 await asyncio.gather(*(trained(candidate, graph, s, b) for b in arms for s in wanted.tuning_seeds))
-            row = _row(reader, candidate, wanted)
+            row = _row(reader, candidate, graph, wanted)
             if row.failed and len(arms) > 1 and row.beta is None:
                 say(f"{name}: no beta of the grid can be trained with ({row.failed})")
                 return
             await asyncio.gather(*(trained(candidate, graph, s, row.beta) for s in wanted.seeds))
-            values = [e.fitness for e in _row(reader, candidate, wanted).measured if e.fitness is not None]
+            values = [e.fitness for e in _row(reader, candidate, graph, wanted).measured if e.fitness is not None]
             at = "" if row.beta is None else f" at beta {row.beta:g}"
-            say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else _row(reader, candidate, wanted).failed))
+            say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else _row(reader, candidate, graph, wanted).failed))
 
-        await asyncio.gather(*(measured(name) for name in wanted.losses))
+        await asyncio.gather(*(measured(loss) for loss in wanted.losses))
 
 
-def _candidate(archive: Archive, reader: Reader, name: str) -> CandidateRow:
-    there = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == name), None)
-    if there is not None:
-        return there
-    loss = known.load(name)
-    return reader.candidate(archive.add_candidate(Origin.SEED, name, loss.title, loss.source, loss.contract))
+def _candidate(archive: Archive, reader: Reader, loss: Contestant) -> CandidateRow:
+    there = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == loss.name), None)
+    if there is None:
+        return reader.candidate(
+            archive.add_candidate(Origin.SEED, loss.name, loss.title, loss.source, loss.graph.contract)
+        )
+    verdict = reader.verdict(there.id)
+    if verdict is not None and verdict.graph is not None and LossGraph.from_json(verdict.graph) != loss.graph:
+        raise TaskError(
+            f"the directory holds scores of another loss called {loss.name!r}: rename yours, or give another --dir"
+        )
+    return there

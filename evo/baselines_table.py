@@ -27,8 +27,8 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     """Best mean fitness first; below the table the losses that failed, with the reason."""
     scored = sorted((row for row in rows if row.measured), key=lambda row: -fmean(_fitness(row).values()))
     metrics = [name for name in METRICS if any(name in e.metrics for row in scored for e in row.measured)]
-    graded = len(wanted.betas) > 1 and {"reward", "kl_per_sequence"} <= set(metrics)
-    yardstick = wanted.losses[0]
+    graded = len(wanted.betas) > 1 and all(has_frontier(row.measured) for row in scored)
+    yardstick = wanted.losses[0].name
     differences = _differences(scored, yardstick)
     # Medians: a loss that hardly trains varies ten times as much as the ones that are worth telling apart.
     spread = _median(d.deviation for d, _ in differences.values())
@@ -97,19 +97,39 @@ def _difference(pair: stats.Paired, distinguishable: bool) -> str:
 
 def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
     """Area under the frontier, mean regret and width of the good betas; empty for a loss without a grid."""
-    whole = {beta: done for beta, done in row.tuning.items() if beta is not None and done and None not in _values(done)}
+    scored = scored_betas(row)
     fitness = {
-        beta: fmean(_fitnesses(whole[beta])) if beta in whole else None for beta in row.tuning if beta is not None
+        beta: fmean(_fitnesses(scored[beta])) if beta in scored else None for beta in row.tuning if beta is not None
     }
     found = robustness(fitness, within)
     if len(fitness) < 2 or found is None:
         return "", "", ""
-    points = [
-        Point(fmean(e.metrics["kl_per_sequence"] for e in done), fmean(e.metrics["reward"] for e in done), beta)
-        for beta, done in whole.items()
-    ]
-    regret = "failed" if found.mean_regret is None else f"{found.mean_regret:.3f}"
-    return f"{area(points, KL_LIMIT):.3f}", regret, f"{found.octaves:.1f}"
+    # One frontier and one regret per seed, so that both carry an error.
+    grids = [dict(zip(scored, done, strict=True)) for done in zip(*scored.values(), strict=True)]
+    areas = [area((point(beta, [e]) for beta, e in grid.items()), KL_LIMIT) for grid in grids]
+    if found.mean_regret is None:
+        return _mean(areas, 3), "failed", f"{found.octaves:.1f}"
+    regrets = [_fitnesses([grid[found.best_beta]])[0] - fmean(_fitnesses([*grid.values()])) for grid in grids]
+    return _mean(areas, 3), _mean(regrets, 3), f"{found.octaves:.1f}"
+
+
+def scored_betas(row: Row) -> dict[float, list[EvaluationRow]]:
+    """The tuning trainings by beta, in the order of their seeds, of the betas where none failed."""
+    return {
+        beta: sorted(done, key=lambda e: e.seed)
+        for beta, done in row.tuning.items()
+        if beta is not None and done and None not in _values(done)
+    }
+
+
+def has_frontier(done: Iterable[EvaluationRow]) -> bool:
+    """Whether the task measured what a frontier is made of; not all do."""
+    return all({"reward", "kl_per_sequence"} <= e.metrics.keys() for e in done)
+
+
+def point(beta: float, done: Sequence[EvaluationRow]) -> Point:
+    """Where a beta led, on average over `done`."""
+    return Point(fmean(e.metrics["kl_per_sequence"] for e in done), fmean(e.metrics["reward"] for e in done), beta)
 
 
 def _values(done: Sequence[EvaluationRow]) -> list[float | None]:
@@ -125,12 +145,12 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _mean(values: Iterable[float]) -> str:
+def _mean(values: Iterable[float], digits: int = 4) -> str:
     numbers = list(values)
     if not numbers:
         return ""
     error = stats.standard_error(numbers)
-    return f"{stats.mean(numbers):.4f}" + ("" if error is None else f" ± {error:.4f}")
+    return f"{stats.mean(numbers):.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> list[str]:

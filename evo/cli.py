@@ -167,18 +167,38 @@ def replay(directory: Path) -> None:
 )
 @click.option("--betas", help="Grid of beta, e.g. 0.05,0.1,0.5; the same for all.  [default: the paper's]")
 @click.option("--rung", help="Rung to train at.  [default: the dearest of the search]")
-@click.option("--loss", "losses", multiple=True, help="Only this loss; may be given several times.")
+@click.option(
+    "--loss",
+    "losses",
+    multiple=True,
+    metavar="NAME|FILE.py",
+    help="Only this published loss, or your own in a file, which the sandbox vets; may be given several times.",
+)
+@click.option(
+    "--candidate",
+    "candidates",
+    type=(click.Path(path_type=Path), int),
+    multiple=True,
+    metavar="DIRECTORY ID",
+    help="A candidate of a run, beside the yardstick and whatever --loss names.",
+)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw reward against KL over the grid, to a .svg or .png file."
+)
 @click.option("--workers", type=click.IntRange(1), help="Training processes.")
 @_reported
 def baselines(
     task: str | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, seeds: int, tuning_seeds: int,
-    betas: str | None, rung: str | None, losses: tuple[str, ...], workers: int | None,
+    betas: str | None, rung: str | None, losses: tuple[str, ...], candidates: tuple[tuple[Path, int], ...],
+    picture: Path | None, workers: int | None,
 ) -> None:  # fmt: skip
-    """Score the published losses of a task, each with the same tuning of beta, and print a table with errors.
+    """Score the published losses of a task, or your own, each with the same tuning of beta; print a table with errors.
 
     The same command on the same directory continues where it was interrupted, and only prints what is there already.
     """
     from evo.baselines import design, run_baselines
+    from evo.baselines_picture import check_picture, write_picture
+    from evo.contestants import contestants
     from fitness.task import task_info
 
     given = [*([f"task={task}"] if task else []), *([f"workers={workers}"] if workers else []), *overrides]
@@ -186,10 +206,16 @@ def baselines(
     settings = settings.model_copy(update={"name": f"baselines-{settings.task}"})
     info = task_info(settings.task, settings.fitness)
     wanted = design(
-        settings, info, losses=losses, rung=rung, betas=_betas(betas), tuning_seeds=tuning_seeds, seeds=seeds
-    )
+        settings, info, contestants(info.contract, losses, candidates), rung=rung, betas=_betas(betas),
+        tuning_seeds=tuning_seeds, seeds=seeds,
+    )  # fmt: skip
+    if picture is not None:
+        check_picture(picture, info, wanted)
     try:
-        run_baselines(settings, wanted, directory or Path("runs") / settings.name, click.echo)
+        rows = run_baselines(settings, wanted, directory or Path("runs") / settings.name, click.echo)
+        if picture is not None:
+            write_picture(picture, rows, wanted)
+            click.echo(f"Picture: {picture}")
     except KeyboardInterrupt:
         click.echo("Interrupted. Everything recorded is kept; the same command continues.", err=True)
         sys.exit(INTERRUPTED)

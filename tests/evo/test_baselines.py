@@ -10,10 +10,12 @@ import time
 import pytest
 
 from archive.query import Reader
-from archive.records import EvaluationRow, EvaluationState
-from evo.baselines import Design, chosen_beta, design, rows, run_baselines
+from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
+from evo.baselines import Design, Row, chosen_beta, design, rows, run_baselines
+from evo.baselines_picture import check_picture, write_picture
 from evo.baselines_table import table
 from evo.config import parse_config
+from evo.contestants import contestants
 from fitness.task import TaskError, task_info
 from sandbox import known
 
@@ -23,6 +25,7 @@ pytest.importorskip("sklearn")
 QUICK = {"train_items": 200, "epochs": 2, "short_epochs": 1}
 CONFIG = parse_config({"task": "classification", "workers": 1, "fitness": QUICK})
 INFO = task_info("classification", QUICK)
+ALL = contestants("classification")
 SENTIMENT = parse_config({"task": "sentiment"})
 
 
@@ -39,39 +42,118 @@ def evaluation(seed, fitness, beta=None, **metrics):
 
 
 def test_every_known_loss_gets_the_same_grid_and_seeds():
-    wanted = design(SENTIMENT, task_info("sentiment"), seeds=8, tuning_seeds=2)
-    assert set(wanted.losses) == set(known.names("preference"))
-    tuned = [name for name in wanted.losses if len(wanted.arms(known.graph(name))) > 1]
-    assert all(wanted.arms(known.graph(name)) == wanted.betas for name in tuned)
+    wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"), seeds=8, tuning_seeds=2)
+    assert {loss.name for loss in wanted.losses} == set(known.names("preference"))
+    tuned = [loss for loss in wanted.losses if len(wanted.arms(loss.graph)) > 1]
+    assert all(wanted.arms(loss.graph) == wanted.betas for loss in tuned)
     assert wanted.trainings() == 8 * len(wanted.losses) + 2 * 6 * len(tuned)
 
 
 def test_the_yardstick_comes_first():
-    assert design(SENTIMENT, task_info("sentiment")).losses[0] == "dpo"
-    assert design(CONFIG, INFO).losses[0] == "cross_entropy"
+    assert contestants("preference")[0].name == "dpo"
+    assert contestants("preference", ["slic", "dpo"])[0].name == "dpo"
+    assert ALL[0].name == "cross_entropy"
 
 
 def test_tuning_and_measuring_share_no_seed():
-    wanted = design(SENTIMENT, task_info("sentiment"), seeds=64, tuning_seeds=64)
+    wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"), seeds=64, tuning_seeds=64)
     assert not set(wanted.seeds) & set(wanted.tuning_seeds)
 
 
 def test_a_loss_that_reads_no_beta_is_not_trained_again_and_again():
-    wanted = design(SENTIMENT, task_info("sentiment"))
+    wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"))
     assert wanted.arms(known.graph("sft")) == (None,)
     assert wanted.arms(known.graph("dpo")) == wanted.betas
 
 
 def test_a_task_without_beta_has_no_grid():
-    assert design(CONFIG, INFO).betas == ()
+    assert design(CONFIG, INFO, ALL).betas == ()
+
+
+def test_a_rung_that_does_not_exist_is_named():
+    with pytest.raises(TaskError, match="has no rung 'x'"):
+        design(CONFIG, INFO, ALL, rung="x")
+
+
+# ---- who takes part --------------------------------------------------------------------------------------------------
+
+
+MINE = """
+def loss(logits, targets):
+    p = F.softmax(logits, dim=-1)
+    true = p.gather(1, targets.unsqueeze(1)).squeeze(1)
+    return 1.3 * (1 - true) ** 2
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE, "utf-8")
+    return file
+
+
+def test_a_loss_in_a_file_meets_the_yardstick_alone(mine):
+    yardstick, own = contestants("classification", [str(mine)])
+    assert (yardstick.name, yardstick.own) == ("cross_entropy", False)
+    assert (own.name, own.own, own.source) == ("mine", True, MINE)
+    assert own.graph.contract == "classification"
+
+
+def test_published_losses_that_are_named_join_in(mine):
+    found = contestants("classification", [str(mine), "focal"])
+    assert [loss.name for loss in found] == ["cross_entropy", "focal", "mine"]
+
+
+def test_a_loss_that_the_sandbox_refuses_is_never_trained(tmp_path):
+    file = tmp_path / "evil.py"
+    file.write_text("import os\ndef loss(logits, targets):\n    return logits.sum(1)\n", "utf-8")
+    with pytest.raises(TaskError, match=r"the sandbox refuses .*evil\.py: SBX\d+"):
+        contestants("classification", [str(file)])
 
 
 @pytest.mark.parametrize(
-    "options, told", [({"losses": ["dpo"]}, "no known classification loss 'dpo'"), ({"rung": "x"}, "has no rung 'x'")]
+    "losses, told",
+    [
+        (["dpo"], "no known classification loss 'dpo', and no file NAME.py; there are: cross_entropy, focal"),
+        (["missing.py"], "cannot read the loss in missing.py: No such file"),
+    ],
 )
-def test_what_does_not_exist_is_named(options, told):
+def test_what_does_not_exist_is_named(losses, told):
     with pytest.raises(TaskError, match=told):
-        design(CONFIG, INFO, **options)
+        contestants("classification", losses)
+
+
+def test_a_file_cannot_pass_for_a_published_loss(mine):
+    with pytest.raises(TaskError, match="two losses are called 'focal'"):
+        contestants("classification", [str(mine.rename(mine.with_name("focal.py")))])
+
+
+def test_a_candidate_of_a_run_takes_part_under_its_name_and_number(done):
+    folder, _, _ = done
+    with Reader.open(folder / "archive.db") as reader:
+        row = next(c for c in reader.candidates() if c.name == "mse")
+    own = contestants("classification", candidates=[(folder, row.id)])[1]
+    assert (own.name, own.graph) == (f"mse#{row.id}", known.graph("mse"))
+
+
+@pytest.mark.parametrize(
+    "contract, number, told",
+    [("classification", 99, "has no candidate 99"), ("preference", 1, "is a classification loss")],
+)
+def test_a_candidate_that_cannot_take_part_is_named(done, contract, number, told):
+    with pytest.raises(TaskError, match=told):
+        contestants(contract, candidates=[(done[0], number)])
+
+
+def test_scores_of_another_loss_are_not_taken_for_those_of_a_namesake(mine, tmp_path):
+    run_baselines(
+        CONFIG, design(CONFIG, INFO, contestants("classification", [str(mine)]), seeds=1), tmp_path / "run", print
+    )
+    mine.write_text(MINE.replace("1.3", "1.4"), "utf-8")
+    changed = design(CONFIG, INFO, contestants("classification", [str(mine)]), seeds=1)
+    with pytest.raises(TaskError, match="scores of another loss called 'mine'"):
+        run_baselines(CONFIG, changed, tmp_path / "run", print)
 
 
 # ---- the choice of beta ----------------------------------------------------------------------------------------------
@@ -97,7 +179,7 @@ def test_no_beta_is_chosen_where_all_failed():
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("baselines") / "run", []
-    wanted = design(CONFIG, INFO, losses=["cross_entropy", "mse", "focal"], seeds=3)
+    wanted = design(CONFIG, INFO, contestants("classification", ["cross_entropy", "mse", "focal"]), seeds=3)
     run_baselines(CONFIG, wanted, folder, said.append)
     return folder, wanted, "\n".join(said)
 
@@ -135,7 +217,7 @@ def test_the_same_command_again_trains_nothing(done):
 
 def test_more_seeds_train_only_the_new_ones(done):
     folder, wanted, _ = done
-    more = dataclasses.replace(wanted, seeds=design(CONFIG, INFO, seeds=4).seeds)
+    more = dataclasses.replace(wanted, seeds=design(CONFIG, INFO, ALL, seeds=4).seeds)
     run_baselines(CONFIG, more, folder, lambda _: None)
     with Reader.open(folder / "archive.db") as reader:
         assert len(reader.evaluations()) == 12
@@ -167,20 +249,42 @@ def _scored(path):
         return len(reader.evaluations(state=EvaluationState.SCORED))
 
 
-def test_a_grid_is_summarised_over_beta():
-    """Two betas of one loss: frontier, regret and width are those of its tuning rows."""
-    from evo.baselines import Row
-
-    info = task_info("sentiment")
-    wanted = Design(("dpo",), "full", (0.1, 0.5), (1, 2), (3, 4))
+@pytest.fixture
+def grid():
+    """Two betas of one loss on two tuning and two fresh seeds."""
     tuning = {
         0.1: [evaluation(s, 0.6, 0.1, reward=0.8, kl_per_sequence=4.0) for s in (1, 2)],
         0.5: [evaluation(s, 0.7, 0.5, reward=0.75, kl_per_sequence=2.0) for s in (1, 2)],
     }
     measured = [evaluation(s, 0.7 + 0.01 * s, 0.5, reward=0.75, kl_per_sequence=2.0) for s in (3, 4)]
-    from archive.records import CandidateRow, Origin
-
     candidate = CandidateRow(1, None, Origin.SEED, "dpo", "", "", "preference", 1, "")
-    line = table([Row(candidate, 0.5, tuning, measured)], info, wanted).splitlines()[-1]
+    return [Row(candidate, 0.5, tuning, measured)], Design(
+        contestants("preference", ["dpo"]), "full", (0.1, 0.5), (1, 2), (3, 4)
+    )
+
+
+def test_a_grid_is_summarised_over_beta(grid):
+    """Frontier, regret and width are those of the tuning rows."""
+    line = table(grid[0], task_info("sentiment"), grid[1]).splitlines()[-1]
     # (0 * 2 + 0.75 * 2 + 0.8 * 1) / 5
-    assert line.split()[-3:] == ["0.460", "0.050", "0.0"]
+    assert line.split()[-7:] == ["0.460", "±", "0.000", "0.050", "±", "0.000", "0.0"]
+
+
+@pytest.mark.parametrize("name, begins", [("frontier.svg", b"<svg"), ("deep/frontier.png", b"\x89PNG")])
+def test_a_grid_is_drawn(grid, name, begins, tmp_path):
+    pytest.importorskip("matplotlib")
+    found, wanted = grid
+    check_picture(tmp_path / name, task_info("sentiment"), wanted)
+    write_picture(tmp_path / name, found, wanted)
+    drawn = (tmp_path / name).read_bytes()
+    assert drawn.startswith(begins)
+    if name.endswith(".svg"):
+        assert b"dpo" in drawn and b"0.1" in drawn and b"KL(policy || reference)" in drawn
+
+
+@pytest.mark.parametrize(
+    "name, told", [("frontier.jpg", "ends in .svg or .png"), ("frontier.svg", "classification has none")]
+)
+def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_trained(name, told, tmp_path):
+    with pytest.raises(TaskError, match=told):
+        check_picture(tmp_path / name, INFO, design(CONFIG, INFO, ALL))

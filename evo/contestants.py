@@ -1,0 +1,104 @@
+"""The losses that `evo baselines` measures: the published ones, and those that a user puts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.wording import display_name
+from archive.query import Reader
+from evo.population import SEED_LOSSES
+from evo.rundir import RunDir, RunDirError
+from fitness.task import TaskError
+from sandbox import known
+from sandbox.graph import LossGraph
+from sandbox.verdict import Verdict
+from sandbox.vet import vet
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A loss under the name that its row of the table has, with the verified graph that is trained."""
+
+    name: str
+    title: str
+    source: str
+    graph: LossGraph
+    own: bool
+    """Whether it is the user's own rather than a published one."""
+
+
+def contestants(
+    contract: str, losses: Sequence[str] = (), candidates: Sequence[tuple[Path, int]] = ()
+) -> tuple[Contestant, ...]:
+    """The yardstick first, if it takes part, then the other published losses, then the user's own.
+
+    `losses` are names of published losses, or files with one; none of them is all published losses. `candidates` are (run
+    directory, id). A user's own alone compete with the yardstick.
+
+    Raises TaskError for what is not known, another contract's, or refused by the sandbox; RunDirError, ArchiveError.
+    """
+    everything = known.names(contract)
+    named = [loss for loss in losses if loss in everything]
+    files = [loss for loss in losses if loss not in everything]
+    unknown = [loss for loss in files if not loss.endswith(".py")]
+    if unknown:
+        raise TaskError(
+            f"no known {contract} loss {unknown[0]!r}, and no file NAME.py; there are: {', '.join(everything)}"
+        )
+    own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
+    yardstick = SEED_LOSSES.get(contract, ())[:1]
+    if own:
+        named = [*yardstick, *named]  # what they are measured for is the comparison
+    ordered = dict.fromkeys((*yardstick, *everything))
+    published = [_published(name) for name in ordered if not named or name in named]
+    taken = [*everything]
+    for contestant in own:
+        if contestant.name in taken:
+            raise TaskError(f"two losses are called {contestant.name!r}: give the file another name")
+        taken.append(contestant.name)
+    return (*published, *own)
+
+
+def _published(name: str) -> Contestant:
+    loss = known.load(name)
+    return Contestant(name, loss.title, loss.source, known.graph(name), own=False)
+
+
+def _in_file(path: Path, contract: str) -> Contestant:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise TaskError(f"cannot read the loss in {path}: {error.strerror or error}") from None
+    verdict = vet(source, contract)
+    text, graph = source.decode("utf-8", "replace"), _graph(verdict, str(path))
+    return Contestant(path.stem, f"from {path.name}", text, graph, own=True)
+
+
+def _in_run(directory: Path, number: int, contract: str) -> Contestant:
+    rundir = RunDir(directory)
+    if not rundir.archive.exists():
+        raise RunDirError(f"{directory} holds no run (no {rundir.archive.name})")
+    with Reader.open(rundir.archive) as reader:
+        row = next((c for c in reader.candidates() if c.id == number), None)
+        if row is None:
+            raise TaskError(f"the run in {directory} has no candidate {number}")
+        if row.contract != contract:
+            raise TaskError(
+                f"candidate {number} of {directory} is a {row.contract} loss; this task trains {contract} losses"
+            )
+        verdict = reader.verdict(number)
+        if verdict is None or verdict.status != "accepted" or verdict.graph is None:
+            raise TaskError(
+                f"candidate {number} of {directory} was not accepted by the sandbox, so it cannot be trained"
+            )
+        graph = LossGraph.from_json(verdict.graph)
+        return Contestant(f"{display_name(row)}#{number}", row.thought, row.source, graph, own=True)
+
+
+def _graph(verdict: Verdict, where: str) -> LossGraph:
+    if verdict.accepted and verdict.graph is not None:
+        return verdict.graph
+    found = "; ".join(f"{f.rule} {f.message}" for f in verdict.refusals)
+    raise TaskError(f"the sandbox refuses {where}: {found} (python -m sandbox check shows where)")
