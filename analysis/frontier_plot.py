@@ -49,7 +49,8 @@ def draw_frontier(yardstick: Sweep, others: Sequence[Sweep], limit: float) -> Fi
     with drawing():
         figure = blank(WIDTH, 4.2)
         axes = figure.subplots()
-        right = 3 * limit
+        furthest = max(mark.kl for sweep in (yardstick, *others) for mark in sweep.marks)
+        right = min(3 * limit, 1.08 * max(furthest, limit))
         for sweep in others[len(COLOURS) :]:
             axes.plot(*_line(sweep), color=FAINT, linewidth=0.9, marker="o", markersize=2, zorder=1)
         for sweep, colour in zip(others, COLOURS, strict=False):
@@ -62,7 +63,8 @@ def draw_frontier(yardstick: Sweep, others: Sequence[Sweep], limit: float) -> Fi
         axes.set_xlabel("KL(policy || reference), nats per sequence")
         axes.set_ylabel("reward")
         beyond = sum(mark.kl > right for sweep in (yardstick, *others) for mark in sweep.marks)
-        axes.set_title("small numbers are beta" + (f"; {beyond} trainings lie further right" if beyond else ""))
+        said = "small numbers are beta; the area is that left of the dashed line"
+        axes.set_title(said + (f"; {beyond} points lie further right" if beyond else ""))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")
         return figure

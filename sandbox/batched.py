@@ -16,10 +16,10 @@ from torch import Tensor
 
 from sandbox.contract import contract_named
 from sandbox.dataflow import Lifted
+from sandbox.dims import Type
 from sandbox.execute import Context, Kernel, context_of, kernel_of
 from sandbox.graph import LossGraph
 from sandbox.scalars import compute
-from sandbox.shapes import Type
 
 Rows = Sequence[Sequence[float]]
 """For each scalar argument its value in each batch."""

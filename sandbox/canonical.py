@@ -22,10 +22,11 @@ from typing import Any
 
 from sandbox.bounds import LARGEST_SCALAR, bound_of
 from sandbox.dataflow import touched
+from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, prune, verify
 from sandbox.operations import OPERATIONS, computes_in_floats
 from sandbox.scalars import NUMBER_OPERATIONS, compute
-from sandbox.shapes import ShapeError, Type, broadcast
+from sandbox.shapes import ShapeError, broadcast
 
 VERSION = "g1"
 REGROUP = 1e7

@@ -12,9 +12,10 @@ from functools import cache
 from typing import Any, Final
 
 from sandbox.contract import BATCH, Contract, contract_named
+from sandbox.dims import ONE, Dim, Type, elements
 from sandbox.graph import LossGraph, Node
 from sandbox.operations import OPERATIONS
-from sandbox.shapes import ONE, Dim, ShapeError, Type, elements, infer
+from sandbox.shapes import ShapeError, infer
 
 MIXED = -2
 """The value depends on several items, on an item's place, or on how many there are."""

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sandbox.contract import BATCH, contract_named
+from sandbox.dims import ONE, Dim, Type, elements
 from sandbox.graph import LossGraph, Node
 from sandbox.operations import OPERATIONS
-from sandbox.shapes import ONE, Dim, Type, elements
 
 Axes = frozenset[int]
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sandbox.contract import Argument, contract_named
+from sandbox.dims import ONE, Type
 from sandbox.graph import LossGraph, verify
 from sandbox.operations import OPERATIONS, computes_in_floats
 from sandbox.scalars import compute
-from sandbox.shapes import ONE, Type
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from sandbox.contract import Contract, contract_named
+from sandbox.dims import Dim, Type
 from sandbox.operations import OPERATIONS, Attr, Operation
-from sandbox.shapes import Dim, ShapeError, Type, infer, work
+from sandbox.shapes import ShapeError, infer, work
 
 SCHEMA = 1
 MAX_OPERATIONS = 400

@@ -13,10 +13,11 @@ from typing import Any
 
 from sandbox.contract import contract_named
 from sandbox.dataflow import touched
+from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, make_node, prune
 from sandbox.operations import OPERATIONS
 from sandbox.scalars import NUMBER_OPERATIONS, compute
-from sandbox.shapes import Type, broadcast, infer
+from sandbox.shapes import broadcast, infer
 
 _NUMBERS_DO = frozenset(
     {"add", "sub", "mul", "div", "pow", "where", "lt", "le", "gt", "ge", "eq", "ne", "clamp_min", "clamp_max"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.contract import BATCH, contract_named
+from sandbox.dims import Dim
 from sandbox.graph import LossGraph, Node
-from sandbox.shapes import Dim
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 
 from sandbox import policy
 from sandbox.contract import Contract
+from sandbox.dims import Dim, Shape, Type
 from sandbox.graph import MAX_OPERATIONS, GraphError, Node, make_node
 from sandbox.operations import OPERATIONS
 from sandbox.refusal import Refusal
-from sandbox.shapes import Dim, Shape, ShapeError, Type, infer
+from sandbox.shapes import ShapeError, infer
 
 _SOURCES = frozenset({"input", "size", "const"})
 _VIEWS = frozenset({"reshape", "expand", "transpose", "slice", "select", "unsqueeze", "squeeze", "diagonal", "detach"})

@@ -3,9 +3,10 @@
 import random
 
 from sandbox.contract import contract_named
+from sandbox.dims import Dim, Type
 from sandbox.graph import GraphError, LossGraph, Node, make_node
 from sandbox.operations import OPERATIONS, Attr
-from sandbox.shapes import Dim, ShapeError, Type, infer
+from sandbox.shapes import ShapeError, infer
 
 NUMBERS = (0.0, 0.5, 1.0, -1.0, 2.0, 0.1, 3.0)
 SAFE_ON_NUMBERS = ("add", "mul", "neg", "exp", "tensor", "full")

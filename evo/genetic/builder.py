@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
+from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, make_node
-from sandbox.shapes import Type
 
 
 class Builder:

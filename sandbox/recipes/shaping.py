@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.dims import Dim
 from sandbox.recipes.registry import axes, misfit, recipe, shape_of, sizes_of
 from sandbox.refusal import Refusal
-from sandbox.shapes import Dim
 from sandbox.symbolic import Recorder, SymTensor
 
 MOST_PARTS = 64

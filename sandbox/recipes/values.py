@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.dims import ONE
 from sandbox.recipes.registry import RECIPES, cast, misfit, recipe, sizes_of
 from sandbox.refusal import Refusal
-from sandbox.shapes import ONE
 from sandbox.symbolic import Device, DType, FInfo, Recorder, SymTensor
 
 
