@@ -16,14 +16,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import copy
-import json
 import os
-import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -32,13 +30,12 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fitness_survey import Survey, survey
+from bench_table import Figure, at_least, at_most, show
+from fitness_survey import survey
+from survey_figures import race, rungs
 
-from analysis.rungs import Rank, agreement, pairing
 from evo import genetic
-from fitness.ladder import Job, Seeds, Settings
 from fitness.pool import WorkerPool
-from fitness.race import run_race, run_unraced
 from fitness.task import EvaluationFailed, FailureReason, task_info
 from sandbox import known
 from sandbox.graph import LossGraph
@@ -53,25 +50,6 @@ SLOWER_THAN_BARE = 1.25
 SLOWER_THAN_STOCK = 0.8
 MEMORY_GROWTH = 10.0  # MiB within the last 400 of 500 candidates
 MEMORY_OPTIONS = {"pairs": 128, "epochs": 1, "samples": 128}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured value, the value to reach, and whether it was reached; both None where there is nothing to reach."""
-
-    value: float | None
-    unit: str
-    reach: float | None = None
-    reached: bool | None = None
-    note: str = ""
-
-
-def at_most(value: float, unit: str, reach: float, note: str) -> Figure:
-    return Figure(value, unit, reach, value <= reach, note)
-
-
-def at_least(value: float | None, unit: str, reach: float, note: str) -> Figure:
-    return Figure(value, unit, reach, value is not None and value >= reach, note)
 
 
 # ---- step time -------------------------------------------------------------------------------------------------------
@@ -333,88 +311,6 @@ async def throughput(rounds: int, rungs: Sequence[str]) -> dict[str, Figure]:
     return figures
 
 
-# ---- rungs and race --------------------------------------------------------------------------------------------------
-
-
-def rungs(found: Survey) -> dict[str, Figure]:
-    """Spearman's correlation of the cheapest rung on one seed with the dearest on many, and what shared seeds bring."""
-    cheap, dear = found.info.search_rungs[0].name, found.info.search_rungs[-1].name
-    everything = (*found.search_seeds, *found.truth_seeds)
-    truth = found.means(dear, everything)
-    figures = {}
-    by_seed = []
-    for seed in found.search_seeds:
-        first = found.means(cheap, (seed,))
-        by_seed.append([(first[c], truth[c]) for c in truth if c in first])
-    averaged = found.means(cheap, found.search_seeds)
-    pairs = [(averaged[c], truth[c]) for c in truth if c in averaged]
-    ranks = [agreement(cheap, dear, one) for one in by_seed]
-    middle = sorted(ranks, key=lambda r: r.all.spearman or 0.0)[len(ranks) // 2]
-    figures["spearman_cheap_full"] = _rank_figure(middle.all, f"{cheap} on one seed with {dear} on {len(everything)}")
-    figures["spearman_cheap_full_better_half"] = _rank_figure(middle.better_half, "within the better half")
-    several = agreement(cheap, dear, pairs)
-    figures["spearman_cheap_mean_full"] = _rank_figure(
-        several.all, f"{cheap} averaged over {len(found.search_seeds)} seeds"
-    )
-    figures["spearman_cheap_mean_full_better_half"] = _rank_figure(several.better_half, "within the better half")
-    for rung in (cheap, dear):
-        losses = [
-            {s: value for s in everything if (value := found.results.get((c, rung, s), (None, 0.0))[0]) is not None}
-            for c in truth
-        ]
-        gain = pairing(rung, losses)
-        if gain:
-            figures[f"shared_seeds_{rung}"] = Figure(
-                gain.factor, "ratio", note="median over pairs of Var(a) + Var(b) over Var(a - b)"
-            )
-    return figures
-
-
-def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
-    """Seconds of training until a loss as good as the best leads for good, without a race over with one.
-
-    A median over arrival orders. Where the race alone misses, the ratio is 0; where the other does, all its training counts.
-    """
-    truth = found.truth()
-    best = max(truth.values())
-    good = {c for c, value in truth.items() if value >= best - margin}
-    settings = Settings()
-
-    def measure(job: Job) -> tuple[float | None, float]:
-        return found.results[job.candidate_id, job.rung, job.seed]
-
-    once = replace(settings, contender_seeds=1)
-    ratios, costs, lost = [], [], {"race": 0, "no race": 0, "once": 0}
-    for number in range(replicas):
-        arrivals = list(found.names)
-        Random(f"arrivals {number}").shuffle(arrivals)
-        turn = number % len(found.search_seeds)
-        seeds = Seeds((*found.search_seeds[turn:], *found.search_seeds[:turn]), ())
-        raced = run_race(arrivals, measure, found.info, settings, seeds)
-        unraced = run_unraced(arrivals, measure, found.info, settings, seeds)
-        mine, theirs = raced.found(good), unraced.found(good)
-        lost["once"] += run_unraced(arrivals, measure, found.info, once, seeds).found(good) is None
-        lost["race"] += mine is None
-        lost["no race"] += theirs is None
-        costs.append(unraced.seconds / raced.seconds)
-        if mine is not None or theirs is not None:
-            ratios.append(0.0 if mine is None else (theirs or unraced.seconds) / mine)
-    note = (
-        f"{replicas} orders of {len(found.names)} losses; {len(good)} within {margin:g} of the best; not found: "
-        f"{lost['race']} raced, {lost['no race']} unraced ({settings.contender_seeds} seeds each), "
-        f"{lost['once']} unraced on one seed"
-    )
-    return {
-        "race_time_saved": at_least(median(ratios) if ratios else None, "ratio", 3.0, note),
-        "race_total_saved": Figure(median(costs), "ratio", note="all training without a race over all with one"),
-    }
-
-
-def _rank_figure(rank: Rank, note: str) -> Figure:
-    within = f" [{rank.interval.low:.2f}, {rank.interval.high:.2f}]" if rank.interval else ""
-    return Figure(rank.spearman, "rho", note=f"{note}; n = {rank.n}{within}")
-
-
 # ---- the whole -------------------------------------------------------------------------------------------------------
 
 
@@ -441,30 +337,7 @@ def main() -> None:
         figures |= rungs(found) | race(found, replicas=5 if quick else 25, margin=MARGIN[task_info(task).name])
         if quick:  # a dozen losses show that it runs, not what a race saves
             figures["race_time_saved"] = replace(figures["race_time_saved"], reach=None, reached=None)
-    if arguments.json:
-        print(json.dumps({"machine": _machine(), "figures": {name: asdict(f) for name, f in figures.items()}}))
-        return
-    print(", ".join(f"{key} {value}" for key, value in _machine().items()))
-    for name, figure in figures.items():
-        value = "none" if figure.value is None else f"{figure.value:.3g}"
-        reach = "" if figure.reach is None else f"reach {figure.reach:g}: {'yes' if figure.reached else 'NO'}"
-        print(f"{name:36} {value:>8} {figure.unit:6} {reach:16} {figure.note}")
-
-
-def _machine() -> dict[str, Any]:
-    from importlib.metadata import version
-
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    ) if Path("/proc/cpuinfo").exists() else platform.processor()  # fmt: skip
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "trl")},
-    }
+    show(figures, ("torch", "transformers", "trl"), as_json=arguments.json)
 
 
 def _arguments() -> argparse.Namespace:

@@ -17,14 +17,12 @@ import argparse
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -36,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import psutil
 import torch
 import torch.nn.functional as F
+from bench_table import Figure, at_least, at_most, show
 
 from sandbox import VetPool, evaluate, probe
 from sandbox.evaluate import FAILURES, CannotCompute, Evaluator, Points
@@ -63,25 +62,6 @@ out = f(SimpleNamespace(beta=0.1, label_smoothing=0.0), *x) if me else f(*x, 0.1
 out.sum().backward()
 assert out.shape == (10,) and torch.isfinite(out).all()
 """
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured value, the value to reach, and whether it was reached; None where there is nothing to reach."""
-
-    value: float
-    unit: str
-    reach: float | None = None
-    reached: bool | None = None
-    note: str = ""
-
-
-def at_most(value: float, unit: str, reach: float, note: str = "") -> Figure:
-    return Figure(value, unit, reach, value <= reach, note)
-
-
-def at_least(value: float, unit: str, reach: float, note: str = "") -> Figure:
-    return Figure(value, unit, reach, value >= reach, note)
 
 
 # ---- the floor -------------------------------------------------------------------------------------------------------
@@ -243,22 +223,7 @@ def main() -> None:
         mixed = mixed[:60]
     figures = rates(5 if chosen.quick else 9, benign, mixed)
     figures |= tracing(benign, 5 if chosen.quick else 20) | memory(mixed)
-    if chosen.json:
-        print(json.dumps({"machine": _machine(), "figures": {name: asdict(f) for name, f in figures.items()}}))
-        return
-    print(", ".join(f"{key} {value}" for key, value in _machine().items()))
-    for name, figure in figures.items():
-        reach = "" if figure.reach is None else f"reach {figure.reach:g}: {'yes' if figure.reached else 'NO'}"
-        print(f"{name:24} {figure.value:>8.3g} {figure.unit:6} {reach:16} {figure.note}")
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+    show(figures, ("torch",), as_json=chosen.json)
 
 
 if __name__ == "__main__":
