@@ -1,5 +1,6 @@
 """Answers of a policy and of the reference to test prompts, and the distance between the two."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedTokenizerBase
 from trl.models import unwrap_model_for_generation
 
@@ -42,14 +44,18 @@ class Trained:
 
 def policy_answers(trained: Trained, sampling: Sampling) -> Answers:
     """One answer of the trained policy to each test prompt; the same list on every rank."""
-    trainer = trained.trainer
-    if trainer.is_fsdp_enabled:
-        raise bad_data(
-            "answers cannot be sampled under FSDP", "evaluate by accuracy or margin, or launch DDP or DeepSpeed"
-        )
-    trainer.model.eval()
-    with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+    trained.trainer.model.eval()
+    with _whole(trained.trainer) as model:
         return _answers(model, trained, sampling)
+
+
+def check_sampling() -> None:
+    """Raises EvaluationFailed("bad_data") where the launch configuration shards a policy so that it cannot write answers."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and os.environ.get("FSDP_VERSION", "1") == "1":
+        raise bad_data(
+            "answers cannot be sampled under version 1 of FSDP",
+            "set fsdp_version: 2 in the launch configuration, or evaluate by accuracy or margin",
+        )
 
 
 def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
@@ -74,6 +80,26 @@ def divergence(trained: Trained, ours: Answers, theirs: Answers) -> dict[str, fl
         "kl_per_token": log_ratio.sum().item() / tokens,
         "length": tokens / len(ours),
     }
+
+
+@contextmanager
+def _whole(trainer: GraphDPOTrainer) -> Iterator[Any]:
+    """The trained policy with all of its weights on every rank: gathered once, not anew for every token."""
+    if not trainer.is_fsdp_enabled:
+        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+            yield model
+        return
+    policy = trainer.model_wrapped
+    shards = [module for module in policy.modules() if isinstance(module, FSDPModule)]
+    for shard in shards:
+        shard.set_reshard_after_forward(False, recurse=False)
+        shard.unshard()
+    try:
+        yield policy
+    finally:
+        for shard in shards:
+            shard.set_reshard_after_forward(True, recurse=False)
+            shard.reshard()
 
 
 def _answers(model: Any, trained: Trained, sampling: Sampling) -> Answers:

@@ -11,7 +11,7 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from fitness.answers import Answers, Trained, divergence, policy_answers, reference_answers
+from fitness.answers import Answers, Trained, check_sampling, divergence, policy_answers, reference_answers
 from fitness.data_sources import bad_data, loading
 from fitness.judge import Judge
 from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
@@ -117,6 +117,7 @@ class RewardExam:
         return self.options.prompts
 
     def check(self, state: PartialState) -> None:
+        check_sampling()
         name, label = self.options.model, self.options.label
         with loading("reward model", name):
             config = AutoConfig.from_pretrained(name, revision=self.options.revision, trust_remote_code=False)
@@ -199,6 +200,7 @@ class JudgeExam:
         return self.options.prompts
 
     def check(self, state: PartialState) -> None:
+        check_sampling()
         if state.is_main_process:
             self._judge.check()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from datasets import Dataset, DatasetDict, load_from_disk
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -583,14 +584,59 @@ def test_the_documented_options_are_those_of_the_code():
 # --- several processes ---
 
 
+DDP = [
+    sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+    "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+]  # fmt: skip
+FSDP = [
+    sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d", "--rdzv_endpoint",
+    "localhost:0", str(Path(__file__).with_name("sharded_on_cpu.py")),
+]  # fmt: skip
+
+
 def test_two_processes_train_as_one_does(options):
     """A launch group of two on the CPU; the second loss is coupled, so it must see the pairs of both."""
     requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    quiet = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    together = score_all("preference", requests, options(), launcher=[*launcher, *quiet], timeout=120.0)
+    together = score_all("preference", requests, options(), launcher=DDP, timeout=120.0)
     task = prepared(options())
     for (loss, rung, seed), result in zip(requests, together, strict=True):
         alone = task.score_seed(loss, rung, seed)
         assert result.metrics == pytest.approx(alone.metrics, rel=1e-3, abs=1e-5)
         assert result.tokens == alone.tokens
+
+
+def fsdp_variables(version: int = 2) -> dict[str, str]:
+    """What `accelerate launch` would set for our configuration, with the weights sharded by `version` of FSDP."""
+    launch = yaml.safe_load((ROOT / "recipes" / "launch" / "fsdp-8.yaml").read_text())["fsdp_config"]
+    variables = {
+        key.upper(): str(value).lower() if isinstance(value, bool) else str(value) for key, value in launch.items()
+    }
+    return variables | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": str(version)}
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora": {}}, {"micro_batch": 2, "gradient_checkpointing": True}])
+def test_sharded_weights_train_and_write_as_whole_ones_do(changes, options, reward_model):
+    """FSDP against DDP, two processes each: the answers are sampled, so a wrong weight anywhere would show."""
+    by_reward = {
+        "by": "reward_model",
+        "model": reward_model,
+        "prompts": 7,
+        "batch": 2,
+        "max_new_tokens": 6,
+        "max_length": 64,
+    }
+    given = options(evaluation=by_reward, **changes)
+    requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
+    sharded = score_all("preference", requests, given, launcher=FSDP, timeout=120.0, environment=fsdp_variables())
+    whole = score_all("preference", requests, given, launcher=DDP, timeout=120.0)
+    for ours, theirs in zip(sharded, whole, strict=True):
+        assert not isinstance(ours, EvaluationFailed), ours
+        assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-3, abs=1e-5)
+        assert ours.tokens == theirs.tokens
+
+
+def test_answers_under_the_first_version_of_fsdp_are_refused_at_once(options, reward_model, monkeypatch):
+    for name, value in fsdp_variables(version=1).items():
+        monkeypatch.setenv(name, value)
+    evaluation = {"by": "reward_model", "model": reward_model, "max_new_tokens": 8}
+    assert "set fsdp_version: 2" in refused(options(evaluation=evaluation))
