@@ -47,7 +47,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
     best = decision.best
     pair = best.paired
     return Headline(
-        text=_sentence(snapshot, decision, best),
+        text=" ".join([_sentence(snapshot, decision, best), *_failures(snapshot, decision)]),
         distinguishable=best.distinguishable,
         difference=pair.difference,
         standard_error=pair.standard_error,
@@ -55,7 +55,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
         smallest_detectable=decision.smallest_detectable,
         candidate=best.arm.candidate,
         rung=decision.rung,
-        p_value=best.adjusted if pair.p_value is not None else None,
+        p_value=best.adjusted if best.p_value is not None else None,
     )
 
 
@@ -80,6 +80,11 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
             f"No claim can be made: the best proposed loss, {name}, differs from {yardstick} by "
             f"{figure(pair.difference, signed=True)} on {where}, which gives no error; more seeds are needed."
         )
+    if best.failed and pair.difference > 0:
+        return (
+            f"No claim can be made: every finalist failed on a seed. Where it did not, the best one, {name}, differs from "
+            f"{yardstick} by {plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where})."
+        )
     if best.distinguishable:
         side = "above" if pair.difference > 0 else "below"
         among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
@@ -92,6 +97,16 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
         f"{plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where}); a true difference below "
         f"{figure(decision.smallest_detectable)} would probably have gone unseen."
     )
+
+
+def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
+    """A sentence for each finalist that gave no score on some of the seeds."""
+    return [
+        f"{display_name(snapshot.candidates[c.arm.candidate])} failed on {c.failed} of "
+        f"{count(c.failed + len(c.paired.seeds), 'seed')}."
+        for c in decision.finalists
+        if c.failed
+    ]
 
 
 CONDITIONS = f"two-sided, level {stats.SIGNIFICANCE:g}, power {stats.POWER:g}"

@@ -63,7 +63,8 @@ class Pairing:
 @dataclass(frozen=True)
 class Luck:
     """A finalist's lead over the yardstick on the seeds that chose it, and on fresh ones: the difference is the winner's curse
-    (and, where the final is at another rung, the change of rung)."""
+    (and, where the final is at another rung, the change of rung). The search knows the yardstick at the task's own beta
+    alone, so both leads are over that arm, whichever one stands in the final."""
 
     arm: Arm
     searched: stats.Paired
@@ -135,7 +136,7 @@ def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
 def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
     """Of each rung where losses have seeds in common."""
     found = [
-        pairing(rung, [scores for arm, scores in snapshot.scores.items() if arm.rung == rung])
+        pairing(rung, [scores for arm, scores in snapshot.scores.items() if arm == Arm(arm.candidate, rung)])
         for rung in snapshot.rungs
     ]
     return tuple(p for p in found if p is not None)
@@ -145,16 +146,19 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
     """Each finalist's lead before and in the final; empty unless fresh seeds decided."""
     if not decision.fresh:
         return ()
+    plain = Arm(decision.yardstick.candidate, decision.rung)
     final = set(decision.yardstick_scores)
+    theirs = {seed: fitness for seed, fitness in snapshot.scores.get(plain, {}).items() if seed in final}
     found = []
     for finalist in decision.finalists:
+        fresh = stats.paired(finalist.scores, theirs)
         for rung in reversed(snapshot.rungs):
             searched = stats.paired(
                 _without(snapshot, replace(finalist.arm, rung=rung), final),
-                _without(snapshot, Arm(decision.yardstick.candidate, rung), final),
+                _without(snapshot, replace(plain, rung=rung), final),
             )
-            if searched is not None:
-                found.append(Luck(finalist.arm, searched, rung, finalist.paired, decision.rung))
+            if searched is not None and fresh is not None:
+                found.append(Luck(finalist.arm, searched, rung, fresh, decision.rung))
                 break
     return tuple(found)
 
@@ -170,9 +174,13 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         for p in pairings(snapshot)
     ]
     for row in luck(snapshot, decision) if decision else ():
+        assert decision is not None
+        yardstick = decision.yardstick
+        tuned = yardstick != Arm(yardstick.candidate, decision.rung)
+        over = f", both over {display_name(snapshot.candidates[yardstick.candidate])} as it was in the search" * tuned
         lines.append(
             f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that chose it (rung "
-            f"{row.searched_rung}), {_lead(row.fresh)} on fresh ones (rung {row.fresh_rung})."
+            f"{row.searched_rung}), {_lead(row.fresh)} on fresh ones (rung {row.fresh_rung}){over}."
         )
     return lines
 

@@ -104,6 +104,16 @@ class Snapshot:
         return arms
 
     @cached_property
+    def failures(self) -> Mapping[Arm, frozenset[int]]:
+        """Seeds on which the training of an arm gave no score."""
+        arms: dict[Arm, frozenset[int]] = {}
+        for row in self.evaluations:
+            if row.state is EvaluationState.FAILED:
+                arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
+                arms[arm] = arms.get(arm, frozenset()) | {row.seed}
+        return arms
+
+    @cached_property
     def beta(self) -> float | None:
         """The task's own beta, None where it has none."""
         options = self.run.identity.get("fitness", {}).get("options", {})

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
 """Chance of a false alarm, over all comparisons of a family together."""
+ROUNDING = 1e-6
+"""Relative size below which a difference between scores is rounding."""
 
 POWER = 0.8
 """Chance that a difference of the smallest detectable size is seen."""
@@ -104,9 +106,11 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float], fallback: Poo
     spread = deviation(differences)
     borrowed = False
     freedom = len(seeds) - 1
-    # Equal differences are a coarse metric or chance, not certainty: their own error of zero would prove anything.
-    if not spread:
-        if fallback is None:
+    # Equal differences are a coarse metric or chance, not certainty: their own error of zero would prove anything. Scores may
+    # have been rounded to float32, so equal means equal up to that.
+    rounding = ROUNDING * max(max(abs(ours[seed]), abs(theirs[seed])) for seed in seeds)
+    if spread is None or spread <= rounding:
+        if fallback is None or fallback.deviation <= rounding:
             return Paired(seeds, differences, middle, spread, None, None, None)
         spread, freedom, borrowed = fallback.deviation, fallback.freedom, True
     error = spread / math.sqrt(len(seeds))

@@ -112,10 +112,10 @@ class Lab:
         if not math.isfinite(nll):
             raise EvaluationFailed("diverged", "the trained network's scores are not finite")
         return {
-            "accuracy": float((logits.argmax(1) == judged.classes).float().mean()),
+            "accuracy": (logits.argmax(1) == judged.classes).double().mean().item(),
             "cross_entropy": nll,
-            "train_accuracy_clean": float((trained == train.classes).float().mean()),
-            "train_accuracy_noisy": float((trained == labels).float().mean()),
+            "train_accuracy_clean": (trained == train.classes).double().mean().item(),
+            "train_accuracy_noisy": (trained == labels).double().mean().item(),
         }
 
     def _flip(self, classes: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,7 @@
 """What a run may claim, and what it may not."""
 
+import struct
+
 import pytest
 from make_archive import logistic, make_archive, verdict
 
@@ -12,7 +14,10 @@ from archive.store import Archive
 
 
 def tiny(tmp_path, scores, *, seeds=("dpo",), final=None, contract="preference"):
-    """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}."""
+    """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}.
+
+    A rung may be (rung, beta); a fitness of None is a training that diverged.
+    """
     path = tmp_path / "archive.db"
     with Archive.create(path, RunRow("tiny", 0, "task", contract)) as archive:
         if final is not None:
@@ -29,7 +34,12 @@ def tiny(tmp_path, scores, *, seeds=("dpo",), final=None, contract="preference")
         for rung in dict.fromkeys(rung for rungs in scores.values() for rung in rungs):
             for name, rungs in scores.items():
                 for seed, fitness in rungs.get(rung, {}).items():
-                    archive.score_evaluation(archive.queue_evaluation(ids[name], "task", rung, seed), fitness)
+                    trained, beta = rung if isinstance(rung, tuple) else (rung, None)
+                    evaluation = archive.queue_evaluation(ids[name], "task", trained, seed, beta)
+                    if fitness is None:
+                        archive.fail_evaluation(evaluation, "diverged", "")
+                    else:
+                        archive.score_evaluation(evaluation, fitness)
     return path
 
 
@@ -91,6 +101,61 @@ def test_a_final_that_names_nothing_usable_is_passed_over(payload, tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": NOISY}}, final=payload))
     assert found.seeds == 4
     assert "shared seeds" in found.text
+
+
+FINAL = {"rung": "full", "seeds": list(NOISY)}
+
+
+def test_nothing_is_claimed_of_a_loss_that_was_only_seen_where_it_did_not_diverge(tmp_path):
+    ours = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}, final=FINAL))
+    assert not found.distinguishable
+    assert found.text.startswith("No claim can be made: every finalist failed on a seed.")
+    assert found.text.endswith("mine failed on 1 of 4 seeds.")
+
+
+def test_a_finalist_that_failed_stays_in_the_family_and_behind_those_that_did_not(tmp_path):
+    good = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
+    better = {seed: value + 0.2 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "good": {"full": good}, "frail": {"full": better}}, final=FINAL)
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["good", "frail"]
+    assert [c.distinguishable for c in decision.finalists] == [True, False]
+    found = said(path)
+    assert "good, the best proposed loss, scores" in found.text and "corrected for 2 comparisons" in found.text
+    assert found.text.endswith("frail failed on 1 of 4 seeds.")
+
+
+def test_a_yardstick_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
+    hard = {seed: value - 0.3 * (seed == 3) for seed, value in NOISY.items()}
+    other = {seed: value - 0.02 for seed, value in hard.items()} | {3: None}
+    ours = {seed: value - 0.01 - seed / 10000 for seed, value in hard.items()}
+    found = said(tiny(tmp_path, {"dpo": {"full": hard, ("full", 0.05): other}, "mine": {"full": ours}}, final=FINAL))
+    assert found.difference == pytest.approx(-0.01015)
+    assert found.seeds == 4
+
+
+def test_below_the_best_of_several_betas_is_claimed_only_if_below_the_tasks_own_too(tmp_path):
+    best = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
+    scores = {"dpo": {"full": NOISY, ("full", 0.05): best}, "mine": {"full": {**NOISY, 0: NOISY[0] + 0.001}}}
+    found = said(tiny(tmp_path, scores, final=FINAL))
+    assert found.difference == pytest.approx(-0.0512, abs=1e-3)
+    assert not found.distinguishable
+    (tmp_path / "lower").mkdir()
+    lower = {seed: value - 0.04 - seed / 1000 for seed, value in NOISY.items()}
+    assert said(tiny(tmp_path / "lower", scores | {"mine": {"full": lower}}, final=FINAL)).distinguishable
+
+
+def test_differences_that_are_equal_up_to_float32_are_no_certainty(tmp_path):
+    counts = {0: 600, 1: 603, 2: 606, 3: 610}
+    theirs, ours = (
+        {s: struct.unpack("f", struct.pack("f", (k + one) / 718))[0] for s, k in counts.items()} for one in (0, 1)
+    )
+    assert len({ours[s] - theirs[s] for s in counts}) > 1
+    found = said(tiny(tmp_path, {"dpo": {"full": theirs}, "mine": {"full": ours}}))
+    assert found.text.startswith("No claim can be made") and found.standard_error is None
 
 
 def test_the_highest_rung_that_both_reached_decides(tmp_path):

@@ -16,6 +16,8 @@ from analysis.rungs import (
     spearman,
     spearman_interval,
 )
+from analysis.snapshot import Snapshot
+from archive.query import Reader
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,3 +100,24 @@ def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
     for row in found:
         assert not set(row.searched.seeds) & set(row.fresh.seeds)
         assert row.arm.candidate in {c.arm.candidate for c in decision.finalists}
+
+
+def test_the_winners_curse_is_taken_over_the_arm_that_the_search_knew(tmp_path):
+    from test_headline import tiny
+
+    search, fresh = {0: 0.5, 1: 0.6, 2: 0.55}, {10: 0.52, 11: 0.61, 12: 0.5}
+    ours = {seed: value + 0.1 + seed / 1e4 for seed, value in (search | fresh).items()}
+    tuned = {seed: value + 0.09 for seed, value in fresh.items()}
+    path = tiny(
+        tmp_path,
+        {"dpo": {"full": search | fresh, ("full", 0.05): tuned}, "mine": {"full": ours}},
+        final={"rung": "full", "seeds": list(fresh)},
+    )
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    assert decision.best.paired.difference == pytest.approx(0.01, abs=2e-3)
+    [row] = luck(snapshot, decision)
+    assert row.searched.difference == pytest.approx(0.1, abs=2e-3)
+    assert row.fresh.difference == pytest.approx(0.1, abs=2e-3)
+    assert any(line.endswith("both over DPO as it was in the search.") for line in describe(snapshot, decision))
