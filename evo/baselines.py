@@ -80,7 +80,7 @@ def design(
     config: Config, info: TaskInfo, losses: Sequence[Contestant], *, rung: str | None = None, betas: Sequence[float] = (),
     tuning_seeds: int = 2, seeds: int = 8,
 ) -> Design:  # fmt: skip
-    """The design for a task; seeds are those that a run of the same seed searches on and measures its final on.
+    """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run.
 
     Raises TaskError for an unknown rung.
     """
@@ -88,8 +88,8 @@ def design(
         losses=tuple(losses),
         rung=info.rung(rung or info.search_rungs[-1].name).name,
         betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
-        tuning_seeds=tuple(derive(config.seed, "training", i) for i in range(tuning_seeds)),
-        seeds=tuple(derive(config.seed, "final", i) for i in range(seeds)),
+        tuning_seeds=tuple(derive(config.seed, "baselines, tuning", i) for i in range(tuning_seeds)),
+        seeds=tuple(derive(config.seed, "baselines", i) for i in range(seeds)),
     )
 
 
