@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from analysis.wording import count
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
 from archive.store import Archive
@@ -24,12 +25,12 @@ from evo.loop import FINAL, FINISHED
 from evo.population import SESSION_STARTED
 from evo.rng import derive
 from evo.rundir import open_run
-from evo.session import workers_for
-from evo.training import train
+from evo.session import worker_pool, workers_for
+from evo.training import TaskUnusable, train
 from fitness.frontier import PAPER_BETAS
 from fitness.ladder import Job
-from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
-from fitness.task import TaskError, TaskInfo, task_info
+from fitness.pool import WorkerPool
+from fitness.task import EvaluationFailed, TaskError, TaskInfo, check_task, task_info
 from sandbox.graph import LossGraph
 from sandbox.pool import VetPool
 
@@ -82,8 +83,10 @@ def design(
 ) -> Design:  # fmt: skip
     """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run.
 
-    Raises TaskError for an unknown rung.
+    Raises TaskError for an unknown rung, or a grid for a task without beta.
     """
+    if betas and info.beta is None:
+        raise TaskError(f"task {info.name} has no beta, so there is no grid of it: leave out --betas")
     return Design(
         losses=tuple(losses),
         rung=info.rung(rung or info.search_rungs[-1].name).name,
@@ -96,22 +99,24 @@ def design(
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
     """Train what the archive in `path` lacks of the design, print the table and return its rows.
 
-    Raises TaskError where the archive holds another loss under a name of the design; RunDirError, ArchiveError.
+    Raises TaskError where the archive holds another loss under a name of the design, TaskUnusable where model or data cannot
+    be used; RunDirError, ArchiveError.
     """
     from evo.baselines_table import table
 
     info = task_info(config.task, config.fitness)
-    rundir, archive, resumed = open_run(path, config, info, {})
+    check_task(config.task, config.fitness)
+    workers = worker_pool(config)
+    rundir, archive, resumed = open_run(path, config, info, {}, kind=BASELINES)
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
         archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
         seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
-        workers = workers_for(config)
         say(
-            f"{len(wanted.losses)} losses, {wanted.trainings()} trainings at rung {wanted.rung}, about "
-            f"{seconds / workers / 60:.1f} minutes on {workers} worker{'s' * (workers > 1)}; what is done already costs "
-            f"nothing. All is kept in {path}; the same command continues."
+            f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "
+            f"{seconds / workers_for(config) / 60:.1f} minutes on {count(workers_for(config), 'worker')}; what is done already "
+            f"costs nothing. All is kept in {path}; the same command continues."
         )
         archive.event(BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds})
         archive.event(FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
@@ -163,22 +168,19 @@ def _refusal(reader: Reader, candidate: CandidateRow) -> str:
 
 
 async def _measure(
-    config: Config, info: TaskInfo, wanted: Design, archive: Archive, reader: Reader, workers: int,
+    config: Config, info: TaskInfo, wanted: Design, archive: Archive, reader: Reader, workers: WorkerPool,
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
+    """Raises TaskUnusable, and leaves what was under way begun."""
+    candidates = {loss.name: _candidate(archive, reader, loss) for loss in wanted.losses}
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
-        pool = await stack.enter_async_context(
-            WorkerPool(
-                config.task,
-                config.fitness,
-                workers,
-                launcher=config.launcher or DEFAULT_LAUNCHER,
-                threads=config.threads,
-                timeout=config.timeout_seconds,
-            )
-        )
-        turn = asyncio.Semaphore(workers)
+        pool = await stack.enter_async_context(workers)
+        try:
+            await pool.ready()
+        except EvaluationFailed as failure:
+            raise TaskUnusable(failure.detail) from None
+        turn = asyncio.Semaphore(workers_for(config))
 
         async def trained(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
             async with turn:
@@ -186,7 +188,7 @@ async def _measure(
                 await train(archive, reader, pool, config.task, job, graph)
 
         async def measured(loss: Contestant) -> None:
-            candidate, name, graph = _candidate(archive, reader, loss), loss.name, loss.graph
+            candidate, name, graph = candidates[loss.name], loss.name, loss.graph
             if reader.verdict(candidate.id) is None:
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
                 archive.record_verdict(candidate.id, verdict.to_json())
@@ -205,7 +207,12 @@ async def _measure(
             at = "" if row.beta is None else f" at beta {row.beta:g}"
             say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else _row(reader, candidate, graph, wanted).failed))
 
-        await asyncio.gather(*(measured(loss) for loss in wanted.losses))
+        try:
+            async with asyncio.TaskGroup() as group:  # one that fails cancels the others before the workers go
+                for loss in wanted.losses:
+                    group.create_task(measured(loss))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
 
 def _candidate(archive: Archive, reader: Reader, loss: Contestant) -> CandidateRow:

@@ -27,15 +27,14 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         from analysis.errors import AnalysisError
         from evo.llm_errors import LLMError
+        from evo.training import TaskUnusable
         from fitness.task import TaskError
 
         try:
             return function(*args, **kwargs)
         except (ConfigError, RunDirError, TaskError, LLMError) as error:
             _fail(error, WRONG_USE)
-        except AnalysisError as error:
-            _fail(error, FAILURE)
-        except ArchiveError as error:
+        except (AnalysisError, ArchiveError, TaskUnusable) as error:
             _fail(error, FAILURE)
 
     return wrapper
@@ -83,7 +82,9 @@ def run(
         run_session(settings, path, click.echo)
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
-        click.echo(f"Everything recorded is kept in {path}; the same command continues.", err=True)
+        click.echo(
+            f"Everything recorded is kept in {path}; once the cause is mended, the same command continues.", err=True
+        )
         sys.exit(FAILURE)
     except KeyboardInterrupt:
         click.echo(f"Interrupted. Everything recorded is kept in {path}; the same command continues.", err=True)

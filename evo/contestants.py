@@ -32,10 +32,10 @@ class Contestant:
 def contestants(
     contract: str, losses: Sequence[str] = (), candidates: Sequence[tuple[Path, int]] = ()
 ) -> tuple[Contestant, ...]:
-    """The yardstick first, if it takes part, then the other published losses, then the user's own.
+    """The yardstick first, then the other published losses, then the user's own.
 
-    `losses` are names of published losses, or files with one; none of them is all published losses. `candidates` are (run
-    directory, id). A user's own alone compete with the yardstick.
+    `losses` are names of published losses, or files with one; none of them is all published losses, unless there are own
+    ones: these compete with the yardstick alone. `candidates` are (run directory, id).
 
     Raises TaskError for what is not known, another contract's, or refused by the sandbox; RunDirError, ArchiveError.
     """
@@ -49,8 +49,8 @@ def contestants(
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
     yardstick = SEED_LOSSES.get(contract, ())[:1]
-    if own:
-        named = [*yardstick, *named]  # what they are measured for is the comparison
+    if own or named:
+        named = [*yardstick, *named]  # what anything is measured for is the comparison
     ordered = dict.fromkeys((*yardstick, *everything))
     published = [_published(name) for name in ordered if not named or name in named]
     taken = [*everything]

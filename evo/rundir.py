@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from archive.records import EvaluationState, RunRow
+from archive.records import RunRow
 from archive.store import Archive
 from evo.config import Config
 from fitness.task import TaskInfo
@@ -76,14 +76,18 @@ def default_directory(config: Config) -> Path:
     return Path("runs") / f"{config.name}-s{config.seed}"
 
 
-def identity(config: Config, info: TaskInfo) -> dict[str, Any]:
-    """What may not change while a run lives."""
-    return {"task": config.task, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
+def identity(config: Config, info: TaskInfo, kind: str | None = None) -> dict[str, Any]:
+    """What may not change while a run lives. `kind` is None for a search, and set for anything else in a directory."""
+    own = {"task": config.task, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
+    return own | ({"kind": kind} if kind else {})
 
 
-def open_run(path: Path, config: Config, info: TaskInfo, prompts: Mapping[str, str]) -> tuple[RunDir, Archive, bool]:
+def open_run(
+    path: Path, config: Config, info: TaskInfo, prompts: Mapping[str, str], *, kind: str | None = None
+) -> tuple[RunDir, Archive, bool]:
     """The directory and its archive, open for writing, and whether it was there before.
 
+    Another configuration takes the place of one that was never trained with, since it may be the correction of it.
     `prompts` maps operators to the hashes of their templates, for the manifest. Raises RunDirError, ArchiveError.
     """
     rundir = RunDir(path)
@@ -98,15 +102,19 @@ def open_run(path: Path, config: Config, info: TaskInfo, prompts: Mapping[str, s
             f"the run directory {path} is not writable; change its permissions or choose another with --dir"
         )
     resumed = rundir.archive.exists()
-    own = identity(config, info)
+    own = identity(config, info, kind)
     if resumed:
         archive = Archive.open(rundir.archive)
         try:
-            _same_run(path, archive, own)
+            resumed = _same_run(path, archive, own)
         except BaseException:
             archive.close()
             raise
-    else:
+        if not resumed:
+            archive.close()
+            for file in (rundir.archive, *path.glob(f"{rundir.archive.name}-*")):
+                file.unlink(missing_ok=True)
+    if not resumed:
         resolved = config.model_dump(mode="json")
         row = RunRow(config.name, config.seed, config.task, info.contract, own, resolved, _version("evopo") or "")
         archive = Archive.create(rundir.archive, row)
@@ -115,20 +123,25 @@ def open_run(path: Path, config: Config, info: TaskInfo, prompts: Mapping[str, s
     return rundir, archive, resumed
 
 
-def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> None:
+def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> bool:
+    """Whether the archive is that of this run; False: of another one that has nothing to lose. Raises RunDirError."""
     from archive.query import Reader
 
     with Reader.open(archive.path) as reader:
         recorded = reader.run().identity
-        trained = bool(reader.evaluations(state=EvaluationState.SCORED))
+        empty = not reader.proposals() and not any(e.finished_event for e in reader.evaluations())
     changed = sorted(_differences(recorded, own))
-    if changed:
-        keys = ["task"] if "task" in changed else changed  # another task has other options throughout
-        raise RunDirError(
-            f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, "
-            "or start anew with another --dir, name or seed"
-            + ("" if trained else " (nothing was trained in it so far: deleting it loses nothing)")
-        )
+    if not changed:
+        return True
+    if empty:
+        return False
+    if "kind" in changed:
+        raise RunDirError(f"{path} holds {recorded.get('kind', 'a search')}; choose another directory with --dir")
+    keys = ["task"] if "task" in changed else changed  # another task has other options throughout
+    raise RunDirError(
+        f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, or start anew with another "
+        "--dir, name or seed"
+    )
 
 
 def _differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:

@@ -47,6 +47,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     _require_training()
     check_task(config.task, config.fitness)
     population = Population(config, info, workers_for(config))
+    pool = worker_pool(config)
     rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
@@ -65,7 +66,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
             say(what_can_be_seen(info, population.ladder))
             try:
-                reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer)))
+                reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer, pool)))
             except BaseException as error:
                 _LOG.info("Stopped: %s %s", type(error).__name__, error)
                 raise
@@ -82,19 +83,23 @@ def workers_for(config: Config) -> int:
     )
 
 
+def worker_pool(config: Config) -> WorkerPool:
+    """The training processes that a configuration asks for, not started yet. Raises TaskError."""
+    return WorkerPool(
+        config.task,
+        config.fitness,
+        workers_for(config),
+        launcher=config.launcher or DEFAULT_LAUNCHER,
+        threads=config.threads,
+        timeout=config.timeout_seconds,
+    )
+
+
 async def _campaign(
-    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
 ) -> str:
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
-        pool = WorkerPool(
-            config.task,
-            config.fitness,
-            population.workers,
-            launcher=config.launcher or DEFAULT_LAUNCHER,
-            threads=config.threads,
-            timeout=config.timeout_seconds,
-        )
         workers = await stack.enter_async_context(pool)
         await stack.enter_async_context(proposer)
         show = stack.enter_context(progress(Console()))

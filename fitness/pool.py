@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fitness.devices import share_gpus, visible_gpus
-from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo, task_info
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
@@ -40,6 +41,8 @@ class WorkerPool:
     `launcher` is the command that runs a Python module, `-m fitness.worker ...` is appended: for example
     ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). GPUs are shared out among the workers.
     `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.
+
+    Raises TaskError for an unknown task, wrong options, or a launcher that is no command.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class WorkerPool:
             raise ValueError(f"a pool needs at least one worker, got {workers}")
         self.info: TaskInfo = task_info(task, options)
         command = [
-            *launcher, "-m", "fitness.worker",
+            _program(launcher[0]), *launcher[1:], "-m", "fitness.worker",
             "--task", task, "--options", json.dumps(dict(options or {})), "--threads", str(threads),
         ]  # fmt: skip
         variables = _environment(threads, self.info.offline) | dict(environment or {})
@@ -70,11 +73,26 @@ class WorkerPool:
 
     async def __aenter__(self) -> Self:
         """Start the workers; they prepare while this returns, and the first requests wait for them."""
-        for worker in self._workers:
-            await worker.start()
-            self._idle.put_nowait(worker)
+        try:
+            for worker in self._workers:
+                await worker.start()
+                self._idle.put_nowait(worker)
+        except BaseException:
+            await self.close()
+            raise
         self._open = True
         return self
+
+    async def ready(self) -> None:
+        """Wait until a worker has loaded model and data: what makes the task unusable is known then, and charged to no loss.
+
+        Raises EvaluationFailed("bad_data") with the reason.
+        """
+        worker = await self._idle.get()
+        try:
+            await worker.ready()
+        finally:
+            self._idle.put_nowait(worker)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -149,7 +167,8 @@ def score_all(
 
 
 class _WorkerLost(EvaluationFailed):
-    """The process ended or had to be ended, which need not be the candidate's fault."""
+    """The process ended or had to be ended, which need not be the candidate's fault; before it was ready it cannot be, and the
+    reason is bad_data."""
 
 
 class _Worker:
@@ -189,23 +208,45 @@ class _Worker:
             await self._kill()
             raise self._post_mortem(0)
 
+    async def ready(self) -> None:
+        """Start the process where there is none, and wait until it has said that it is ready. Raises EvaluationFailed."""
+        if self._process is not None and self._process.returncode is not None:
+            await self._kill()
+        if self._process is None:
+            await self.start()
+        if self._ready:
+            return
+        kills = _out_of_memory_kills()
+        try:
+            reply = await self._receive(self._start_seconds)
+            if reply["state"] == "failed":
+                await self._kill()  # the task cannot be prepared; it has ended or is about to
+            self.versions = _checked(reply)["versions"]
+            self._ready = True
+        except TimeoutError:
+            await self._kill()
+            said = f"a worker was not ready within {self._start_seconds:g} s{self._said()}"
+            raise _WorkerLost(FailureReason.BAD_DATA, said) from None
+        except (EOFError, ConnectionError, ValueError):
+            await self._kill(grace=CLOSE_SECONDS, dying=True)
+            raise self._post_mortem(kills) from None
+        except asyncio.CancelledError:
+            await self._kill()
+            raise
+
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
         """Raises EvaluationFailed; _WorkerLost, with the process gone, when it gave no answer within `limit` seconds."""
         kills = _out_of_memory_kills()
         if self._closed:
             raise self._post_mortem(kills)
+        await self.ready()
         try:
-            if self._process is None:
-                await self.start()
-            if not self._ready:
-                await self._shake_hands()
             self._requests += 1
             await self._send({"id": self._requests, **request})
             reply = _checked(await self._receive(limit))
         except TimeoutError:
             await self._kill()
-            wait = limit if self._ready else self._start_seconds
-            raise _WorkerLost(FailureReason.TIMEOUT, f"no answer within {wait:g} s{self._said()}") from None
+            raise _WorkerLost(FailureReason.TIMEOUT, f"no answer within {limit:g} s{self._said()}") from None
         except (EOFError, ConnectionError, ValueError):
             await self._kill(grace=CLOSE_SECONDS, dying=True)
             raise self._post_mortem(kills) from None
@@ -226,13 +267,6 @@ class _Worker:
         """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
         self._closed = True
         await self._kill(grace=CLOSE_SECONDS)
-
-    async def _shake_hands(self) -> None:
-        reply = await self._receive(self._start_seconds)
-        if reply["state"] == "failed":
-            await self._kill()  # the task cannot be prepared; it has ended or is about to
-        self.versions = _checked(reply)["versions"]
-        self._ready = True
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process is not None and self._process.stdin is not None
@@ -281,6 +315,8 @@ class _Worker:
             return _WorkerLost(FailureReason.WORKER_DIED, "the pool was closed")
         status = self._exit_status
         how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+        if not self._ready:
+            return _WorkerLost(FailureReason.BAD_DATA, f"a worker ended before it was ready: {how}{self._said()}")
         if status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
             return _WorkerLost(FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory{self._said()}")
         return _WorkerLost(FailureReason.WORKER_DIED, f"{how}{self._said()}")
@@ -294,6 +330,17 @@ def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
         raise EvaluationFailed(reply["reason"], reply["detail"])
     return reply
+
+
+def _program(name: str) -> str:
+    """The launcher's command: on PATH, or beside this interpreter, whose environment need not be activated."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(name) or shutil.which(name, path=beside)
+    if found is None:
+        raise TaskError(
+            f"the launcher {name!r} is no command on PATH or in {beside}: install it, or give its full path in launcher"
+        )
+    return found
 
 
 def _environment(threads: int, offline: bool) -> dict[str, str]:

@@ -28,6 +28,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sandbox.graph import LossGraph
 
 EXIT_NOT_PREPARED = 3
+EXIT_OUT_OF_MEMORY = 4
 PR_SET_PDEATHSIG = 1
 REPORTED_PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft")
 LONGEST_DETAIL = 2000  # characters
@@ -59,9 +61,14 @@ def main() -> None:
     task = make_task(arguments.task, json.loads(arguments.options))
     try:
         task.prepare()
-    except EvaluationFailed as failure:
+    except Exception as error:
+        if not isinstance(error, EvaluationFailed):
+            traceback.print_exc()
+            error = EvaluationFailed(
+                FailureReason.BAD_DATA, f"the task cannot be prepared: {type(error).__name__}: {error}"
+            )
         if talks:
-            _send(replies, _failed(failure))
+            _send(replies, _failed(error))
         sys.exit(EXIT_NOT_PREPARED)
     # What is there now stays for good: the collector need not walk it at the end of every training (0.3 s).
     gc.collect()
@@ -72,12 +79,17 @@ def main() -> None:
             replies,
             {"state": "ready", "task": task.name, "pid": os.getpid(), "versions": _versions(), "seconds": seconds},
         )
-    next_request = _shared(requests, talks) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else requests.get
+    grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    next_request = _shared(requests, talks) if grouped else requests.get
     while True:
         reply = answer(task, json.loads(next_request()))
         _return_memory()
         if talks:
             _send(replies, reply)
+        if grouped and reply.get("reason") == FailureReason.OUT_OF_MEMORY:
+            # The other ranks may wait for this one in the middle of a step; the launcher ends them with it.
+            print(reply["detail"], file=sys.stderr, flush=True)
+            os._exit(EXIT_OUT_OF_MEMORY)
 
 
 def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,8 +105,8 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     except EvaluationFailed as failure:
         return {"id": request["id"], **_failed(failure)}
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error) or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise  # in a group the other ranks wait for this one, so all of it has to start anew
+        if not _is_out_of_memory(error):
+            raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
     return {

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from campaigns import QUICK, Command
 
+from archive.query import Reader
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -105,4 +107,45 @@ def test_a_directory_of_another_task(evo: Command) -> None:
     assert result.code == 2 and "holds another run: task would change" in result.err
     result = evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.epochs=2")
     assert result.code == 2 and "fitness.options.epochs would change" in result.err
-    assert "nothing was trained" not in result.err
+
+
+def test_a_configuration_that_was_never_trained_with_may_be_corrected_in_place(evo: Command) -> None:
+    wrong = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0", "--set", "fitness.train_items=100000")
+    assert wrong.code == 1 and "train_items" in wrong.err and "Traceback" not in wrong.err
+    right = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0")
+    assert right.code == 0 and "Search ended" in right.out
+
+
+def test_baselines_and_searches_keep_to_their_own_directories(evo: Command) -> None:
+    quick = QUICK[: QUICK.index("ladder.finalists=2") - 1]
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
+    taken = evo.run("baselines", "--dir", "run", *quick, "--loss", "mse", "--seeds", "1")
+    assert taken.code == 2 and "run holds a search; choose another directory" in taken.err
+    assert evo.run("baselines", "--dir", "base", *quick, "--loss", "mse", "--seeds", "1").code == 0
+    taken = evo.run("run", "--dir", "base", *QUICK)
+    assert taken.code == 2 and "base holds baselines; choose another directory" in taken.err
+
+
+def test_baselines_say_what_is_wrong_with_the_task_and_leave_no_failure_behind(evo: Command) -> None:
+    quick = QUICK[: QUICK.index("ladder.finalists=2") - 1]
+    wrong = evo.run("baselines", "--dir", "base", *quick, "--set", "fitness.train_items=100000")
+    assert (
+        wrong.code == 1
+        and wrong.err.startswith("error: ")
+        and "train_items" in wrong.err
+        and "Traceback" not in wrong.err
+    )
+    with Reader.open(evo.folder / "base" / "archive.db") as reader:
+        assert not [e for e in reader.evaluations() if e.finished_event]
+
+
+@pytest.mark.parametrize("command", ["run", "baselines"])
+def test_a_launcher_that_is_no_command(evo: Command, command: str) -> None:
+    result = evo.run(command, "--dir", "run", "--set", "launcher=[accelerat, launch]")
+    assert result.code == 2 and "the launcher 'accelerat' is no command" in result.err and "Traceback" not in result.err
+    assert not (evo.folder / "run").exists()
+
+
+def test_a_grid_of_beta_for_a_task_without_beta(evo: Command) -> None:
+    result = evo.run("baselines", "--task", "classification", "--betas", "0.1,0.2")
+    assert result.code == 2 and "has no beta" in result.err

@@ -24,6 +24,7 @@ from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptio
 class Options(TaskOptions):
     folder: str
     broken: bool = False
+    crash: str = ""
 
 def info(options):
     rungs = {name: Rung(name, 1, 1.0) for name in PRANKS}
@@ -80,8 +81,14 @@ def score(folder):
 def not_a_number(folder):
     return float("nan")
 
+def memory_of_the_second_rank(folder):
+    """One rank of two has no memory left while the other waits for it."""
+    if os.environ["RANK"] == "1":
+        raise EvaluationFailed("out_of_memory", "rank 1 has no room")
+    time.sleep(600)
+
 PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_lot, fill_memory, fill_host_memory,
-                                  leave_a_child, diverge, score, not_a_number)}
+                                  leave_a_child, diverge, score, not_a_number, memory_of_the_second_rank)}
 
 class Pranks:
     name, contract, metric = "pranks", "preference", "seed"
@@ -93,6 +100,10 @@ class Pranks:
     def prepare(self):
         if self.options.broken:
             raise EvaluationFailed("bad_data", "there is no such data set")
+        if self.options.crash == "raise":
+            raise KeyError("a column that nobody thought of")
+        if self.options.crash == "exit":
+            os._exit(7)
 
     def score_seed(self, graph, rung, seed, *, beta=None, learning_rate=None):
         fitness = PRANKS[rung](self.options.folder)

@@ -99,6 +99,65 @@ def test_a_task_that_cannot_be_prepared_says_why(pranks, losses):
         ask(pranks | {"broken": True}, losses, "score")
 
 
+def readiness(pranks, **options) -> str:
+    """What a pool of two says is wrong with its task, before anything is asked of it."""
+
+    async def run():
+        async with WorkerPool("pranks", pranks, 2, **options) as pool:
+            await pool.ready()
+
+    with pytest.raises(EvaluationFailed) as caught:
+        asyncio.run(run())
+    assert caught.value.reason is FailureReason.BAD_DATA
+    return caught.value.detail
+
+
+def test_what_makes_the_task_unusable_is_known_before_anything_is_asked(pranks):
+    assert readiness(pranks | {"broken": True}) == "there is no such data set"
+
+
+def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):
+    said = "the task cannot be prepared: KeyError: 'a column that nobody thought of'"
+    assert readiness(pranks | {"crash": "raise"}) == said
+    with pytest.raises(EvaluationFailed, match=said):
+        ask(pranks | {"crash": "raise"}, losses, "score")
+
+
+def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses):
+    assert readiness(pranks | {"crash": "exit"}).startswith("a worker ended before it was ready: exit status 7")
+    with pytest.raises(EvaluationFailed, match="ended before it was ready") as caught:
+        ask(pranks | {"crash": "exit"}, losses, "score")
+    assert caught.value.reason is FailureReason.BAD_DATA
+
+
+def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
+    with pytest.raises(TaskError, match="the launcher 'accelerat' is no command on PATH or in"):
+        WorkerPool("pranks", pranks, launcher=("accelerat", "launch"))
+
+
+def test_a_launcher_beside_the_interpreter_needs_no_path(pranks, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    WorkerPool("pranks", pranks, launcher=(Path(sys.executable).name, "-P"))
+
+
+def test_a_rank_without_memory_ends_its_group_and_the_next_request_is_served(pranks, losses):
+    launcher = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d", "--rdzv_endpoint",
+        "localhost:0",
+    ]  # fmt: skip
+
+    async def run():
+        async with WorkerPool("pranks", pranks, launcher=launcher, timeout=100.0) as pool:
+            began = time.monotonic()
+            with pytest.raises(EvaluationFailed, match="rank 1 has no room") as caught:
+                await pool.score(losses["logistic"], "memory_of_the_second_rank", 0)
+            assert caught.value.reason is FailureReason.WORKER_DIED
+            assert time.monotonic() - began < 90  # it did not wait for the limit
+            return await pool.score(losses["logistic"], "score", 5)
+
+    assert asyncio.run(run()).fitness == 5.0
+
+
 def test_a_pool_goes_on_after_deaths_hangs_and_cancellation(pranks, losses):
     async def run() -> tuple[list[object], list[int], list[int]]:
         async with WorkerPool("pranks", pranks, workers=2, timeout=3.0) as pool:
