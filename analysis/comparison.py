@@ -64,8 +64,9 @@ class Decision:
 
     @property
     def best(self) -> Comparison | None:
-        """The finalist with the highest mean difference, of those that no training failed of."""
-        return self.finalists[0] if self.finalists else None
+        """The best finalist that is distinguishably above the yardstick; where none is, the best one."""
+        above = [c for c in self.finalists if c.distinguishable and c.paired.difference > 0]
+        return next(iter(above or self.finalists), None)
 
 
 def decide(snapshot: Snapshot) -> Decision | None:

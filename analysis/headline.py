@@ -87,9 +87,11 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
         )
     if best.distinguishable:
         side = "above" if pair.difference > 0 else "below"
+        first = best is decision.finalists[0]
+        rank = "the best proposed loss" if first else "the best proposed loss that is past the noise"
         among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
         return (
-            f"{name}, the best proposed loss, scores {plus_minus(abs(pair.difference), pair.standard_error)} {side} "
+            f"{name}, {rank}, scores {plus_minus(abs(pair.difference), pair.standard_error)} {side} "
             f"{yardstick} (paired over {where}; p = {best.adjusted:.2g}{among})."
         )
     return (

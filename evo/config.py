@@ -89,14 +89,16 @@ class LadderConfig(_Frozen):
     yardstick_betas: tuple[float, ...] = Field(
         (0.5, 2.0), description="multiples of the task's beta with which the final trains the yardstick too"
     )
-    yardstick_learning_rates: tuple[float, ...] = Field(
-        (), description="likewise multiples of its learning rate: the yardstick is trained at every pair of the two"
+    yardstick_learning_rates: tuple[float, ...] | None = Field(
+        None,
+        description="likewise multiples of its learning rate, at every pair of the two; null: 0.5 and 2 where the task has no "
+        "beta, else none",
     )
 
     @field_validator("yardstick_betas", "yardstick_learning_rates")
     @classmethod
-    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(factor > 0 for factor in value):
+    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if not all(factor > 0 for factor in value or ()):
             raise ValueError("expected positive multiples")
         return value
 

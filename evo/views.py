@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from analysis import rungs
-from analysis.comparison import Comparison, decide
+from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import block, one_line
 from analysis.headline import display_name, headline_of
-from analysis.snapshot import Snapshot, Status
+from analysis.snapshot import Arm, Snapshot, Status
+from analysis.wording import count
 from archive.query import Reader
 from archive.records import EvaluationRow
+from evo.population import SESSION_STARTED
 from evo.rundir import RunDir, environment
 
 LEADERS = 8
@@ -29,14 +31,33 @@ def leaderboard_text(rundir: RunDir) -> str:
         return lines[0]
     assert snapshot.yardstick is not None
     seeds = "fresh seeds" if decision.fresh else "search seeds"
-    lines += ["", f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot)}."]
+    lines += [
+        "",
+        f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
+    ]
     name, theirs = display_name(snapshot.yardstick), decision.yardstick_scores
     if decision.yardstick.beta is not None:
         name += f" at beta {decision.yardstick.beta:g}"
     rows: list[tuple[str, ...]] = [("id", "loss", "fitness", f"minus {name}", "seeds")]
     rows.append((str(snapshot.yardstick.id), name, _mean(theirs.values()), "", str(len(theirs))))
     rows += [_row(snapshot, c) for c in decision.comparisons[:LEADERS]]
-    return "\n".join([*lines, *_columns(rows), "", *rungs.describe(snapshot, decision)])
+    lines += [*_columns(rows), *_failed_seeds(snapshot, decision), ""]
+    # Leads in different units do not compare.
+    alike = {_metric(snapshot, rung) for rung in snapshot.rungs} == {_metric(snapshot, decision.rung)}
+    return "\n".join([*lines, *rungs.describe(snapshot, decision if alike else None)])
+
+
+def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
+    """A line for each loss that the run started from and that has no row, since its trainings failed."""
+    lines = []
+    for row in snapshot.seeds:
+        failed = [e for e in snapshot.evaluations if e.candidate_id == row.id and e.rung == decision.rung and e.reason]
+        if failed and not any(arm == Arm(row.id, decision.rung) for arm in snapshot.scores):
+            why = one_line(failed[0].detail or "", 120)
+            lines.append(
+                f"{display_name(row)}: {failed[0].reason} on {count(len(failed), 'seed')}{': ' * bool(why)}{why}"
+            )
+    return lines
 
 
 def status_text(rundir: RunDir) -> str:
@@ -45,7 +66,8 @@ def status_text(rundir: RunDir) -> str:
         snapshot = Snapshot.of(reader)
     run, spending = snapshot.run, snapshot.spending
     counts = Counter(snapshot.status(c) for c in snapshot.candidates)
-    budget = run.config.get("budget", {})
+    sessions = [e.payload["config"] for e in snapshot.events if e.kind == SESSION_STARTED]
+    budget = (sessions[-1] if sessions else run.config).get("budget", {})
     usd = f"{spending.usd:.4f} USD" + (f" ({spending.unpriced} replies without a price)" if spending.unpriced else "")
     last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [
@@ -158,11 +180,12 @@ def _mean(values: Iterable[float]) -> str:
     return f"{mean(numbers):.3f}" + (f" ± {error:.3f}" if error is not None else "")
 
 
-def _metric(snapshot: Snapshot) -> str:
+def _metric(snapshot: Snapshot, rung: str) -> str:
     from fitness.task import TaskError, task_info
 
     try:
-        return task_info(snapshot.run.task, snapshot.run.config.get("fitness", {})).metric
+        info = task_info(snapshot.run.task, snapshot.run.config.get("fitness", {}))
+        return info.rung(rung).metric or info.metric
     except TaskError:
         return "the task's own"
 

@@ -35,6 +35,9 @@ Tuned = tuple[str, int, float | None, float | None]
 FORESEEN_FROM = 6
 """Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
 
+DEFAULT_RATES = (0.5, 2.0)
+"""Multiples of the learning rate at which a yardstick without beta is trained in the final."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -79,8 +82,9 @@ class Settings:
     """Fresh seeds of the final."""
     yardstick_betas: tuple[float, ...] = (0.5, 2.0)
     """Multiples of the task's beta at which the final trains the yardstick too; the best of its arms stands."""
-    yardstick_learning_rates: tuple[float, ...] = ()
-    """Likewise of the task's learning rate; the yardstick is trained at every pair of the two."""
+    yardstick_learning_rates: tuple[float, ...] | None = None
+    """Likewise of the task's learning rate; the yardstick is trained at every pair of the two. None: DEFAULT_RATES where the
+    task has no beta, else none, since beta too sets how far a training goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,12 @@ def final_rung(info: TaskInfo) -> str:
 
 def yardstick_grid(info: TaskInfo, settings: Settings) -> tuple[tuple[float | None, float | None], ...]:
     """Betas and learning rates beside the task's own with which the final trains the yardstick; None is the task's own."""
+    rates = settings.yardstick_learning_rates
+    if rates is None:
+        rates = () if info.beta is not None else DEFAULT_RATES
     grid = product(
         _multiples(info.beta, settings.yardstick_betas),
-        _multiples(info.learning_rate, settings.yardstick_learning_rates),
+        _multiples(info.learning_rate, rates),
     )
     return tuple(pair for pair in grid if pair != (None, None))
 

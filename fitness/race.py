@@ -51,9 +51,9 @@ class Race:
 
 def run_race(
     arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: Settings, seeds: Seeds,
-    baselines: Collection[int] = (),
+    baselines: Sequence[int] = (),
 ) -> Race:  # fmt: skip
-    """Let losses arrive one by one, each as soon as no training is due, with one worker."""
+    """Let losses arrive one by one, each as soon as no training is due, with one worker. The first baseline is the yardstick."""
     results: dict[int, dict[tuple[str, int], float | None]] = {}
     race = Race([])
     waiting = iter(arrivals)
@@ -85,7 +85,7 @@ def run_unraced(arrivals: Sequence[int], measure: Measure, info: TaskInfo, setti
 
 def _next(
     entries: list[Entry], info: TaskInfo, settings: Settings, seeds: Seeds, waiting: Iterator[int],
-    results: dict[int, dict[tuple[str, int], float | None]], baselines: Collection[int],
+    results: dict[int, dict[tuple[str, int], float | None]], baselines: Sequence[int],
 ) -> Job | None:  # fmt: skip
     """The most urgent training that is due, after letting in as many losses as it takes; None at the end."""
     while not (due := screening(entries, info, settings, seeds)):
@@ -93,5 +93,5 @@ def _next(
         if arrival is None:
             return None
         results[arrival] = {}
-        entries.append(Entry(arrival, arrival in baselines, results[arrival]))
+        entries.append(Entry(arrival, arrival in baselines, results[arrival], arrival in baselines[:1]))
     return due[0]

@@ -66,6 +66,7 @@ class Rung:
     estimated_seconds: float  # of one seed on one slow core or the task's usual device; for budgets and time limits
     held_out: bool = False  # judged on prompts and by an evaluator that the search never saw: for finalists
     note: str = ""
+    metric: str = ""  # how the fitness is made here, in words, where it is made otherwise than in the search
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """How often does a run claim a discovery where there is none to make?
 
-One loss is entered many times, as the yardstick and as every proposal, with duplicate detection off and training seeds of
-its own for each entry. So all differences are luck. The race, the final and the comparison are the real ones
-(`fitness.ladder`, `analysis.comparison.decide`); a run that ends with the best finalist distinguishable from the
-yardstick has made a false discovery, which may happen in at most 5 % of runs.
+One loss is entered many times, as the yardstick at each of its betas and learning rates and as every proposal, with
+duplicate detection off and training seeds of its own for each entry. So all differences are luck. The race, the final
+and the comparison are the real ones (`fitness.ladder`, `analysis.comparison.decide`); a run that ends with a finalist
+distinguishable from the yardstick has made a false discovery, which may happen in at most 5 % of runs.
 
 Each entry's trainings are drawn from a pool of real trainings, one per seed and rung, made first and kept in a file, so
 that thousands of runs cost no more than the pool. For comparison, two rules that are not ours: the search's own scores
@@ -97,17 +97,18 @@ def one_run(
 ) -> Outcome:
     """Race and final of one run in which every entry is the same loss with luck of its own."""
     seeds = Seeds(tuple(range(SEARCH_SEEDS)), tuple(range(1000, 1000 + settings.finalist_seeds)))
-    drawn: dict[tuple[int, int], int] = {}
+    drawn: dict[tuple[object, ...], int] = {}
 
     def measure(job: Job) -> tuple[float, float]:
-        # One training seed for one entry and run seed, whatever the rung: rungs of one seed share data and order.
-        place = drawn.setdefault((job.candidate_id, job.seed), rng.randrange(len(pool[job.rung])))
+        # One training seed for one arm and run seed, whatever the rung: rungs of one seed share data and order.
+        arm = (job.candidate_id, job.seed, job.beta, job.learning_rate)
+        place = drawn.setdefault(arm, rng.randrange(len(pool[job.rung])))
         return pool[job.rung][place], info.rung(job.rung).estimated_seconds
 
-    race = run_race(range(proposals + 1), measure, info, settings, seeds, baselines={YARDSTICK})
-    for job in final(race.entries, info, settings, seeds):
-        race.entries[job.candidate_id].results[job.rung, job.seed] = measure(job)[0]  # type: ignore[index]
-    snapshot = _snapshot(race.entries, info, seeds.final)
+    race = run_race(range(proposals + 1), measure, info, settings, seeds, baselines=[YARDSTICK])
+    trained = {Job(e.candidate_id, *place): value for e in race.entries for place, value in e.results.items()}
+    trained |= {job: measure(job)[0] for job in final(race.entries, info, settings, seeds)}
+    snapshot = _snapshot(trained, info, seeds.final)
     decision = decide(snapshot)
     assert decision is not None and decision.best is not None and decision.fresh
     searched = {e.candidate_id: _searched(e, info, seeds) for e in race.entries}
@@ -128,26 +129,23 @@ def _searched(entry: Entry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
     return {seed: value for seed in seeds.search if (value := entry.results.get((rung, seed))) is not None}
 
 
-def _snapshot(entries: Sequence[Entry], info: TaskInfo, fresh: Sequence[int]) -> Snapshot:
+def _snapshot(trained: Mapping[Job, float | None], info: TaskInfo, fresh: Sequence[int]) -> Snapshot:
     """What an archive of this run would hold, as far as comparisons read it."""
     rows = [
         EvaluationRow(
-            id=0, candidate_id=e.candidate_id, task=info.name, rung=rung, seed=seed, beta=None, learning_rate=None,
-            state=EvaluationState.SCORED,
-            fitness=value, metrics={}, seconds=None, tokens=None, attempts=1, reason=None, detail=None, queued_event=0,
-            finished_event=0,
+            id=0, candidate_id=job.candidate_id, task=info.name, rung=job.rung, seed=job.seed, beta=job.beta,
+            learning_rate=job.learning_rate, state=EvaluationState.SCORED, fitness=value, metrics={}, seconds=None, tokens=None,
+            attempts=1, reason=None, detail=None, queued_event=0, finished_event=0,
         )
-        for e in entries
-        for (rung, seed), value in e.results.items()
+        for job, value in trained.items()
     ]  # fmt: skip
     return Snapshot(
         run=RunRow("null", 0, info.name, info.contract),
         candidates={
-            e.candidate_id: CandidateRow(
-                e.candidate_id, None, Origin.SEED if e.candidate_id == YARDSTICK else Origin.PROPOSAL, "same", "", "",
-                info.contract, 0, "",
+            number: CandidateRow(
+                number, None, Origin.SEED if number == YARDSTICK else Origin.PROPOSAL, "same", "", "", info.contract, 0, "",
             )
-            for e in entries
+            for number in {job.candidate_id for job in trained}
         },
         parents={}, verdicts={}, findings={}, proposals={}, evaluations=tuple(rows),
         events=(EventRow(1, "", FINAL, None, None, None, {"rung": final_rung(info), "seeds": list(fresh)}),),

@@ -128,6 +128,13 @@ def test_a_finalist_that_failed_stays_in_the_family_and_behind_those_that_did_no
     assert found.text.endswith("frail failed on 1 of 4 seeds.")
 
 
+def test_a_loss_past_the_noise_is_named_before_a_better_one_within_it(tmp_path):
+    sure = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
+    wild = {seed: value + 0.1 + 0.3 * (-1) ** seed for seed, value in NOISY.items()}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "wild": {"full": wild}, "sure": {"full": sure}}, final=FINAL))
+    assert found.text.startswith("sure, the best proposed loss that is past the noise, scores 0.0515")
+
+
 def test_a_yardstick_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
     hard = {seed: value - 0.3 * (seed == 3) for seed, value in NOISY.items()}
     other = {seed: value - 0.02 for seed, value in hard.items()} | {3: None}

@@ -287,3 +287,10 @@ def test_diverging_losses_cost_one_cheap_training():
 
     race = run_race(range(20), measure, INFO, Settings(), SEEDS)
     assert all(step.job.rung == "short" for step in race.steps if step.job.candidate_id % 2)
+
+
+def test_a_yardstick_without_beta_is_tuned_over_the_learning_rate_unless_told_otherwise():
+    info = replace(INFO, beta=None, learning_rate=0.01)
+    assert yardstick_grid(info, Settings()) == ((None, 0.005), (None, 0.02))
+    assert yardstick_grid(info, Settings(yardstick_learning_rates=())) == ()
+    assert all(rate is None for _, rate in yardstick_grid(replace(info, beta=0.5), Settings()))
