@@ -170,7 +170,7 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         for a in agreements(snapshot)
     ]
     lines += [
-        f"Shared seeds at rung {p.rung}: pairing is worth {p.factor:.1f} times the seeds ({count(p.pairs, 'pair')} of losses)."
+        f"Shared seeds at rung {p.rung}: pairing is worth {_factor(p)} times the seeds ({count(p.pairs, 'pair')} of losses)."
         for p in pairings(snapshot)
     ]
     for row in luck(snapshot, decision) if decision else ():
@@ -183,6 +183,11 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
             f"{row.searched_rung}), {_lead(row.fresh)} on fresh ones (rung {row.fresh_rung}){over}."
         )
     return lines
+
+
+def _factor(pairing: Pairing) -> str:
+    """Beyond some size it says only that the losses train alike."""
+    return f"{pairing.factor:.1f}" if pairing.factor < 100 else "over 100"
 
 
 def _lead(pair: stats.Paired) -> str:

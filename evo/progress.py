@@ -24,6 +24,8 @@ PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
 LIVE_EVERY = 0.3
 """Seconds between two states of the live display."""
+SOME = 5
+"""Trainings of a session before its pace is one: the first ones wait for the workers."""
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def time_left(campaign: Campaign) -> float | None:
     if budget.seconds is not None:
         estimates.append(max(0.0, budget.seconds - used.seconds))
     done = used.evaluations - campaign.before.evaluations
-    if done > 0:
+    if done >= SOME:
         pace = (time.monotonic() - campaign.began) / done
         wanted = [budget.evaluations] if budget.evaluations is not None else []
         if budget.proposals is not None:
