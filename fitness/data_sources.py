@@ -7,13 +7,14 @@ beginning; plain strings, or conversations as lists of {"role", "content"}.
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 from trl import extract_prompt
 
@@ -22,7 +23,10 @@ from fitness.score import EvaluationFailed
 
 REQUIRED = ("chosen", "rejected")
 USED = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
-LEAST_TEST_PAIRS = 4
+LEAST_PART = 2
+"""Pairs of each half of the tests, the search's and that of the rung held_out."""
+
+LEAST_TEST_PAIRS = 2 * LEAST_PART
 
 
 @dataclass(frozen=True)
@@ -60,40 +64,60 @@ def loading(what: str, name: str) -> Iterator[None]:
         yield
     except EvaluationFailed:
         raise
-    except (OSError, ValueError, KeyError, HfHubHTTPError, ImportError) as error:
-        text = " ".join(str(error).split())
+    except (OSError, ValueError, KeyError, HfHubHTTPError, ImportError, DatasetsError) as error:
+        # A generation error says only that there was one; what is wrong with the file is its cause.
+        cause = (error.__cause__ if isinstance(error, DatasetGenerationError) else None) or error
+        text = " ".join(str(cause).split())
         remedy = "check the name, or give a folder on this disk; for a gated or private one log in with `hf auth login`"
         if "trust_remote_code" in text or "custom code" in text:
             remedy = "it needs code of its own, which is never run; choose one that the library knows"
         elif isinstance(error, ImportError):
             remedy = "install the package that it names"
-        raise bad_data(f"cannot load the {what} {name!r} ({type(error).__name__}: {text[:300]})", remedy) from error
+        elif isinstance(error, DatasetGenerationError):
+            remedy = "mend the file: one preference pair per line or row, all rows with the same columns and types"
+        raise bad_data(f"cannot load the {what} {name!r} ({type(cause).__name__}: {text[:300]})", remedy) from error
 
 
 def load_pairs(options: Options) -> Pairs:
     """Load, check and part the data. Raises EvaluationFailed("bad_data")."""
     train = _clean(_split(options, options.train_split), options.train_split)
+    shared = 0
     if options.test_split is None:
         test_count = max(LEAST_TEST_PAIRS, round(options.test_fraction * len(train)))
         train, test = _parted(train, len(train) - test_count, "train and test")
     else:
         test = _clean(_split(options, options.test_split), options.test_split)
+        before = len(train)
+        train = _without_prompts_of(test, train)
+        shared = before - len(train)
     if len(test) < LEAST_TEST_PAIRS:
         raise bad_data(
             f"{options.data!r} leaves {len(test)} test pairs, at least {LEAST_TEST_PAIRS} are needed",
             "give more data, or another test_split",
         )
     if len(train) < options.batch_size:
+        besides = f" ({shared} more have the prompt of a test pair)" if shared else ""
         raise bad_data(
-            f"{options.data!r} leaves {len(train)} training pairs, less than one batch_size of {options.batch_size}",
-            "give more data or a smaller batch_size",
+            f"{options.data!r} leaves {len(train)} training pairs{besides}, less than one batch_size of {options.batch_size}",
+            "give more data or a smaller batch_size" + (", or another test_split" if shared else ""),
         )
     if options.train_pool:
         train = drawn(train, options.train_pool, "train pool")
     if options.test_pool:
         test = drawn(test, options.test_pool, "test pool")
     search, held_out = _parted(test, len(test) // 2, "search and held out")
-    return Pairs(train, search, held_out, conversational=isinstance(train[0]["chosen"], list))
+    pairs = Pairs(train, search, held_out, conversational=isinstance(train[0]["chosen"], list))
+    check_test_parts(pairs.parts, "test prompts that come often", "give tests of more prompts: none is in two parts")
+    return pairs
+
+
+def check_test_parts(parts: Mapping[str, Dataset], cause: str, remedy: str) -> None:
+    """Raises EvaluationFailed("bad_data") where `cause` leaves too few pairs to test on."""
+    for name in ("search", "held_out"):
+        if len(parts[name]) < LEAST_PART:
+            raise bad_data(
+                f"{cause} leave {len(parts[name])} test pairs for {name}, at least {LEAST_PART} are needed", remedy
+            )
 
 
 def _split(options: Options, split: str) -> Dataset:
@@ -131,42 +155,82 @@ def _clean(data: Dataset, split: str) -> Dataset:
         )
     if not len(data):
         raise bad_data(f"the split {split!r} is empty", "choose another, or give more data")
-    _check_form(data[0])
-    if "prompt" not in data.column_names:
-        data = data.map(extract_prompt, desc="Parting prompts and completions")
     data = data.select_columns([column for column in USED if column in data.column_names])
+    _check_form(data, split)
+    data = _preferring(data, split)
+    if "prompt" not in data.column_names:
+        data = _preferring(data.map(extract_prompt, desc="Parting prompts and completions"), split)
+    return data
+
+
+def _check_form(data: Dataset, split: str) -> None:
+    """Strings in all rows, or conversations in all."""
+    columns = [column for column in ("prompt", *REQUIRED) if column in data.column_names]
+    form_of_all = None
+    for number, row in enumerate(data, start=1):
+        for column in columns:
+            value = row[column]
+            if value is None and column in REQUIRED:
+                continue  # left out, as an empty one is
+            form = _form(value)
+            form_of_all = form_of_all or form
+            if form is None or form != form_of_all:
+                held = form or ("null" if value is None else type(value).__name__)
+                raise bad_data(
+                    f"row {number} of the split {split!r}: column {column!r} holds a {held}",
+                    'expected strings in every row, or conversations as lists of {"role": ..., "content": ...} in every row',
+                )
+
+
+def _form(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "string"
+    return "conversation" if isinstance(value, list) and all(map(_is_turn, value)) else None
+
+
+def _is_turn(turn: Any) -> bool:
+    # Without content a template would make somebody say "None"; only the call of a tool needs none.
+    return (
+        isinstance(turn, dict)
+        and isinstance(turn.get("role"), str)
+        and (turn.get("content") is not None or bool(turn.get("tool_calls")))
+    )
+
+
+def _preferring(data: Dataset, split: str) -> Dataset:
+    """The data without pairs that prefer nothing."""
     kept = [i for i, row in enumerate(data) if row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"]]
     if not kept:
         raise bad_data(f"every pair of the split {split!r} has equal or empty completions", "give pairs that differ")
     return data if len(kept) == len(data) else data.select(kept)
 
 
-def _check_form(row: dict[str, Any]) -> None:
-    for column in ("prompt", *REQUIRED):
-        value = row.get(column)
-        if column == "prompt" and value is None:
-            continue
-        is_turns = isinstance(value, list) and all(
-            isinstance(t, dict) and {"role", "content"} <= t.keys() for t in value
-        )
-        if not isinstance(value, str) and not is_turns:
-            raise bad_data(
-                f"column {column!r} holds a {type(value).__name__}",
-                'expected strings, or conversations as lists of {"role": ..., "content": ...}',
-            )
-
-
 def _parted(data: Dataset, first: int, purpose: str) -> tuple[Dataset, Dataset]:
     """Two random parts, the same in every run, the first of about `first` rows; a prompt is never in both."""
     rows_of: dict[str, list[int]] = {}
-    for row, prompt in enumerate(data["prompt"]):
-        rows_of.setdefault(json.dumps(prompt, sort_keys=True), []).append(row)
+    for row, prompt in enumerate(_prompts(data)):
+        rows_of.setdefault(prompt, []).append(row)
+    if len(rows_of) == 1 and len(data) > 1:
+        raise bad_data(
+            f"all {len(data)} pairs for {purpose} have one prompt, {next(iter(rows_of))[:80]}, and none is in two parts",
+            "give pairs of several prompts, in a column `prompt` or as the common beginning of chosen and rejected",
+        )
     prompts = sorted(rows_of)
     random.Random(f"evopo {purpose}").shuffle(prompts)
     parts: tuple[list[int], list[int]] = ([], [])
     for prompt in prompts:
         parts[len(parts[0]) >= first].extend(rows_of[prompt])
     return data.select(sorted(parts[0])), data.select(sorted(parts[1]))
+
+
+def _without_prompts_of(test: Dataset, train: Dataset) -> Dataset:
+    tested = set(_prompts(test))
+    kept = [row for row, prompt in enumerate(_prompts(train)) if prompt not in tested]
+    return train if len(kept) == len(train) else train.select(kept)
+
+
+def _prompts(data: Dataset) -> list[str]:
+    return [json.dumps(prompt, sort_keys=True) for prompt in data["prompt"]]
 
 
 def drawn(data: Dataset, count: int, seed_text: str) -> Dataset:

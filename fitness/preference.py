@@ -20,10 +20,11 @@ This module needs no torch; the work is done in `fitness.preference_lab`.
 import hashlib
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
@@ -40,6 +41,11 @@ PREPARATION_SECONDS = 6 * 3600.0
 NAME = "preference"
 CONTRACT = "preference"
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+
+
+# Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that.
+Name = Annotated[str, AfterValidator(os.path.expanduser)]
+LocalPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
 
 
 class _Section(BaseModel):
@@ -76,7 +82,7 @@ class RewardModelEvaluation(Sampling):
     """Answers to held-out prompts, rewarded by a sequence classifier, less the price of the distance to the reference."""
 
     by: Literal["reward_model"]
-    model: str = Field(description="sequence classification model: hub name or folder")
+    model: Name = Field(description="sequence classification model: hub name or folder")
     revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
     label: int | None = Field(
         None, ge=0, description="class whose log-probability is the reward; null: the model's one output is the reward"
@@ -107,10 +113,10 @@ Evaluation = Annotated[PairEvaluation | RewardModelEvaluation | JudgeEvaluation,
 class Options(TaskOptions):
     """Options of the preference task."""
 
-    model: str = Field(description="causal language model: hub name or folder")
+    model: Name = Field(description="causal language model: hub name or folder")
     model_revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
-    chat_template: Path | None = Field(None, description="Jinja file; null: the tokenizer's own")
-    data: str = Field(
+    chat_template: LocalPath | None = Field(None, description="Jinja file; null: the tokenizer's own")
+    data: Name = Field(
         description="preference data: hub name, .jsonl, .json or .parquet file, or folder of save_to_disk"
     )
     data_subset: str | None = Field(None, description="configuration of a data set on the hub")
@@ -128,7 +134,9 @@ class Options(TaskOptions):
     short_steps: int = Field(20, ge=1, description="optimiser steps at the rung short, if full has more")
     batch_size: int = Field(32, ge=1, description="pairs per optimiser step, over all devices")
     micro_batch: int | None = Field(
-        None, ge=1, description="pairs per device at a time; null: no gradient accumulation"
+        None,
+        ge=1,
+        description="pairs per device at a time, a divisor of batch_size and pairs; null: no gradient accumulation",
     )
     learning_rate: float = Field(5e-6, gt=0, description="peak learning rate; cosine to zero")
     warmup: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
@@ -159,7 +167,7 @@ class Options(TaskOptions):
     checkpoint_steps: int | None = Field(
         None, ge=1, description="optimiser steps between checkpoints, from which a killed training goes on; null: none"
     )
-    cache: Path | None = Field(None, description="folder of caches and checkpoints; null: ~/.cache/evopo")
+    cache: LocalPath | None = Field(None, description="folder of caches and checkpoints; null: ~/.cache/evopo")
     seconds_per_step: float = Field(2.0, gt=0, description="estimate, for budgets and time limits; measure yours")
     evaluation_seconds: float = Field(30.0, ge=0, description="estimate for measuring one trained policy")
 
@@ -175,6 +183,9 @@ class Options(TaskOptions):
             raise ValueError("quantization needs lora: quantised weights cannot be trained")
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+        if self.micro_batch and self.pairs % self.micro_batch:
+            # All micro-batches of a step weigh the same, so a smaller last one would change the training.
+            raise ValueError(f"pairs {self.pairs} is not a multiple of micro_batch {self.micro_batch}")
         if self.batch_size > self.pairs:
             raise ValueError(f"batch_size must be at most pairs, got {self.batch_size} and {self.pairs}")
         if self.train_pool and self.train_pool < self.pairs:
@@ -195,7 +206,7 @@ class Options(TaskOptions):
     def cache_folder(self) -> Path:
         """Where reference log-probabilities and checkpoints are kept."""
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return (self.cache or Path(base) / "evopo").expanduser()
+        return self.cache or (Path(base) / "evopo").expanduser()
 
 
 # Options that change where and how fast a score is computed, and nothing about the score but rounding.
@@ -226,17 +237,18 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError where model or data name something on this machine that is not there."""
+    """Raises TaskError where the options name something on this machine that is not there."""
     assert isinstance(options, Options)
-    for key, name in (("model", options.model), ("data", options.data)):
-        path = Path(name).expanduser()
+    for key, name in _named(options).items():
+        path = Path(name)
         local = (
             path.is_absolute() or name.startswith((".", "~")) or path.suffix in LOCAL_SUFFIXES or len(path.parts) > 2
         )
-        if local and not path.exists():
-            raise TaskError(
-                f"fitness.{key}: there is no {path}; give a folder or file that is there, or a name on the hub"
+        if (local or key == "chat_template") and not path.exists():
+            wanted = (
+                "a Jinja file" if key == "chat_template" else "a folder or file that is there, or a name on the hub"
             )
+            raise TaskError(f"fitness.{key}: there is no {path}; give {wanted}")
 
 
 def make(options: TaskOptions) -> "PreferenceTask":
@@ -324,29 +336,48 @@ def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation
     return [e for e in (options.evaluation, options.held_out_evaluation) if e is not None]
 
 
+def _named(options: Options) -> dict[str, str]:
+    """What the options name that is a path on this machine or a name on the hub."""
+    named = {"model": options.model, "data": options.data}
+    if options.chat_template is not None:
+        named["chat_template"] = str(options.chat_template)
+    for key in ("evaluation", "held_out_evaluation"):
+        evaluation = getattr(options, key)
+        if isinstance(evaluation, RewardModelEvaluation):
+            named[f"{key}.model"] = evaluation.model
+    return named
+
+
 def _offline(options: Options) -> bool:
     """Whether every model and data set is a path on this machine."""
-    models = [e.model for e in evaluations(options) if isinstance(e, RewardModelEvaluation)]
-    return all(Path(name).exists() for name in (options.model, options.data, *models))
+    return all(Path(name).exists() for name in _named(options).values())
 
 
 def _version(options: Options) -> dict[str, str]:
-    """What identifies model and data beside their names: contents of local ones, the revision of those on the hub."""
-    return {
-        "model": path_digest(Path(options.model)) or options.model_revision or "main",
-        "data": path_digest(Path(options.data)) or options.data_revision or "main",
-    }
+    """What identifies model, data and the like beside their names: the contents of local ones, else the revision."""
+    revisions = {"model": options.model_revision, "data": options.data_revision}
+    return {key: path_digest(Path(name)) or revisions.get(key) or "main" for key, name in _named(options).items()}
 
 
 def path_digest(path: Path) -> str | None:
-    """Digest of a file, or of the names and sizes in a folder and of its small files; None for what is not there."""
+    """Digest of a file, or of the names and contents in a folder; None for what is not there."""
     if not path.exists():
         return None
-    digest: Any = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        size = file.stat().st_size
-        digest.update(f"{'' if file == path else file.relative_to(path)}\0{size}\0".encode())
-        if path.is_file() or size < 2**20:
-            digest.update(file.read_bytes())
-    return str(digest.hexdigest()[:16])
+    if path.is_file():
+        return _file_digest(path)[:16]
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}\0{_file_digest(file)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    status = path.stat()
+    return _digest_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of_version(path: Path, *version: int) -> str:
+    """Weights of gigabytes are read once per process and version of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +16,21 @@ import datasets
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from transformers import PrinterCallback
 from trl import DPOConfig
 
 from fitness.answers import Trained
-from fitness.data_sources import bad_data, drawn, load_pairs
+from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
+from fitness.data_sources import bad_data, check_test_parts, drawn, load_pairs
 from fitness.exams import make_exam, pair_metrics
 from fitness.policies import Policies, check_device, load_tokenizer, on_cpu, precision
 from fitness.preference import INCIDENTAL, Options
-from fitness.reference_cache import cached_pairs
-from fitness.score import EvaluationFailed, SeedResult
+from fitness.reference_cache import any_loss, cached_pairs, reference_key
+from fitness.score import EvaluationFailed, FailureReason, SeedResult
 from fitness.task import Rung
 from fitness.trainer import GraphDPOTrainer
 
@@ -36,6 +41,9 @@ OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocat
 OUT_OF_MEMORY_REMEDY = (
     "lower micro_batch, max_length or evaluation.batch, set gradient_checkpointing or lora, or use more devices"
 )
+
+OF_THE_LOSS = (FailureReason.DIVERGED, FailureReason.COLLAPSED, FailureReason.UNSUPPORTED_LOSS)
+"""Failures that would come again. A judge that is gone and want of memory may pass, and a long training is not lost."""
 
 
 class Lab:
@@ -57,11 +65,18 @@ class Lab:
         pairs = load_pairs(options)
         self.tokenizer = load_tokenizer(options, conversational=pairs.conversational)
         self.policies = Policies(options)
+        self._rehearse()
         for exam in set(self.exams.values()):
             exam.prepare(self.state)
         with _memory_errors():
-            arguments = self._arguments(tempfile.gettempdir(), 1, 0, options.beta, options.learning_rate)
-            self.data = cached_pairs(options, pairs, self.policies, self.tokenizer, arguments)
+            arguments = self._arguments(None, 1, 0, options.beta, options.learning_rate)
+            self.reference_key = reference_key(options, pairs, self.policies, self.tokenizer, arguments)
+            self.data = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
+        check_test_parts(
+            self.data,
+            "too long prompts",
+            "raise max_length, set max_prompt_length to cut prompts, or give more test pairs",
+        )
         if len(self.data["train"]) < options.pairs:
             raise bad_data(
                 f"{len(self.data['train'])} training pairs are left after tests and too long prompts, "
@@ -78,10 +93,10 @@ class Lab:
         test = drawn(self.data[part], exam.size, f"test {seed}")
         trainer: GraphDPOTrainer | None = None
         try:
-            with _memory_errors(), self._folder(graph, rung, seed, beta, learning_rate) as folder:
-                arguments = self._arguments(str(folder), rung.steps, seed, beta, learning_rate)
+            with _memory_errors(), self._checkpoints(graph, rung, seed, beta, learning_rate) as folder:
+                arguments = self._arguments(folder, rung.steps, seed, beta, learning_rate)
                 trainer = self._trainer(graph, pairs, arguments)
-                trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+                trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
                 metrics |= pair_metrics(trainer.log_probs(test), test, beta)
                 fitness, more = exam.measure(Trained(trainer, self.policies, self.tokenizer, test, seed), metrics)
@@ -100,7 +115,26 @@ class Lab:
             seed=seed,
         )
 
-    def _trainer(self, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig) -> GraphDPOTrainer:
+    def _rehearse(self) -> None:
+        """Build a policy and its optimiser once: what is wrong with them would fail one loss after the other."""
+        tokens = {column: [[self.tokenizer.eos_token_id]] * 2 for column in TOKEN_COLUMNS}
+        pairs = Dataset.from_dict({**tokens, **{column: [0.0] * 2 for column in REFERENCE_COLUMNS}})
+        try:
+            with _memory_errors():
+                arguments = self._arguments(None, 1, 0, self.options.beta, self.options.learning_rate)
+                trainer = self._trainer(any_loss, pairs, arguments)
+                trainer.create_optimizer()
+        except (ValueError, ImportError, RuntimeError) as error:
+            text = " ".join(str(error).split())
+            remedy = "check optimizer and lora"
+            if isinstance(error, ImportError):
+                remedy = "install the package that it names, or choose another optimizer"
+            raise bad_data(f"no training can be set up ({type(error).__name__}: {text[:600]})", remedy) from error
+        self.policies.take_back(trainer.model)
+        del trainer
+        self._release()
+
+    def _trainer(self, graph: "LossGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig) -> GraphDPOTrainer:
         trainer = GraphDPOTrainer(
             self.policies.fresh(),
             args=arguments,
@@ -127,12 +161,18 @@ class Lab:
                 f"micro_batch {micro}",
                 "choose a divisor",
             )
+        together = micro * ranks
+        if ranks > 1 and self.options.pairs % together:  # the last few would be filled up with pairs that were seen
+            raise bad_data(
+                f"pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
+                f"make it a multiple of {together}",
+            )
         return micro, per_rank // micro
 
-    def _arguments(self, folder: str, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
+    def _arguments(self, folder: Path | None, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
         options = self.options
         return DPOConfig(
-            output_dir=folder,
+            output_dir=str(folder or tempfile.gettempdir()),
             max_steps=steps,
             per_device_train_batch_size=self.micro_batch,
             per_device_eval_batch_size=self.micro_batch,
@@ -150,7 +190,7 @@ class Lab:
             gradient_checkpointing=options.gradient_checkpointing,
             max_length=options.max_length,
             precompute_ref_log_probs=True,
-            save_strategy="steps" if options.checkpoint_steps else "no",
+            save_strategy="steps" if folder else "no",
             save_steps=options.checkpoint_steps or 500,
             save_total_limit=2,
             logging_steps=max(1, steps // 10),
@@ -161,11 +201,15 @@ class Lab:
         )
 
     @contextmanager
-    def _folder(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> Iterator[Path]:
-        """Where a training keeps its checkpoints: the same folder for the same training, until it has ended."""
+    def _checkpoints(
+        self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+    ) -> Iterator[Path | None]:
+        """The folder of a training's checkpoints, the same for the same training until it has ended.
+
+        None where none are kept: without `checkpoint_steps`, and where another process is at the same training now.
+        """
         if self.options.checkpoint_steps is None:
-            with tempfile.TemporaryDirectory(prefix="evopo-") as scratch:
-                yield Path(scratch)
+            yield None
             return
         what = [
             graph.to_json(),
@@ -175,16 +219,44 @@ class Lab:
             beta,
             learning_rate,
             self.options.model_dump(mode="json", exclude=INCIDENTAL),
+            self.reference_key,  # names may stay while the model or data behind them change
         ]
         name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
         folder = self.options.cache_folder / "training" / name
-        folder.mkdir(parents=True, exist_ok=True)
+        # Of the system's kind, so it goes with a process that is killed. Outside of the folder, which is removed.
+        lock = FileLock(self.options.cache_folder / "locks" / f"{name}.lock")
+        if not self._acquired(lock):
+            yield None
+            return
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             yield folder
-        except EvaluationFailed:
-            self._remove(folder)  # it would fail again
+        except EvaluationFailed as failure:
+            if failure.reason in OF_THE_LOSS:
+                self._remove(folder)
             raise
-        self._remove(folder)
+        else:
+            self._remove(folder)
+        finally:
+            lock.release()
+
+    def _acquired(self, lock: FileLock) -> bool:
+        """Whether the first rank could take the lock at once, on every rank."""
+        acquired = [True]
+        if self.state.is_main_process:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                acquired = [False]
+        broadcast_object_list(acquired)
+        return acquired[0]
+
+    def _last_checkpoint(self, folder: Path | None) -> str | None:
+        """The newest whole checkpoint, the same on every rank; those that were cut off are removed."""
+        found = [_newest_whole(folder) if folder and self.state.is_main_process else None]
+        broadcast_object_list(found)
+        return found[0]
 
     def _remove(self, folder: Path) -> None:
         if self.state.is_main_process:
@@ -207,10 +279,33 @@ def _memory_errors() -> Iterator[None]:
         raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: the trainer's state comes last."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+def _newest_whole(folder: Path) -> str | None:
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for checkpoint in checkpoints:
+        if _is_whole(checkpoint):
+            return str(checkpoint)
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether it was written to its end (the trainer's state comes last) and no file of it was cut off since."""
+    if not (checkpoint / "trainer_state.json").exists():
+        return False
+    try:
+        for file in checkpoint.rglob("*"):
+            match file.suffix:
+                case ".json":
+                    json.loads(file.read_text("utf-8"))
+                case ".safetensors":
+                    with safe_open(file, framework="pt"):
+                        pass
+                case ".pt" | ".pth" | ".bin":  # zip archives, whose directory is at the end
+                    if not zipfile.is_zipfile(file):
+                        return False
+    except (ValueError, SafetensorError):
+        return False
+    return True
 
 
 def _last_loss(trainer: GraphDPOTrainer) -> float:

@@ -13,26 +13,54 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset, DatasetDict, load_from_disk
 from filelock import FileLock
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig
 from trl.models import prepare_deepspeed
 
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS
-from fitness.data_sources import Pairs
+from fitness.data_sources import Pairs, bad_data
 from fitness.policies import Policies
 from fitness.preference import Options, path_digest
 from fitness.trainer import GraphDPOTrainer
 
-FORMAT = 1
+FORMAT = 2
 PROMPT_COLUMN = "prompt_json"  # the raw prompt, for judges
 
 
-def cached_pairs(
+def reference_key(
     options: Options, pairs: Pairs, policies: Policies, tokenizer: PreTrainedTokenizerBase, args: DPOConfig
-) -> dict[str, Dataset]:
-    """The parts of `pairs` with token and reference columns, read from disk or made and put there."""
+) -> str:
+    """Digest of all that decides tokens and reference log-probabilities; the same on every rank."""
     state = PartialState()
-    key = _key(options, pairs, policies, tokenizer)
+    key = [""]
+    if state.is_main_process:  # the digest of a large model takes its time
+        parts = {
+            "format": FORMAT,
+            "model": path_digest(Path(options.model)) or options.model,
+            "commit": policies.commit,
+            "dtype": str(policies.dtype),
+            "quantization": options.quantization,
+            "computing": [args.mixed_precision, options.attention, state.device.type],
+            "data": pairs.digest(),
+            "template": tokenizer.chat_template if pairs.conversational else tokenizer.eos_token,
+            "lengths": [options.max_length, options.max_prompt_length],
+        }
+        key = [hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]]
+    broadcast_object_list(key)
+    return key[0]
+
+
+def cached_pairs(
+    key: str,
+    options: Options,
+    pairs: Pairs,
+    policies: Policies,
+    tokenizer: PreTrainedTokenizerBase,
+    args: DPOConfig,
+) -> dict[str, Dataset]:
+    """The parts of `pairs` with token and reference columns, read from disk or made and put there under `key`."""
+    state = PartialState()
     folder = options.cache_folder / "reference" / key
     # The first rank decides for all, and holds the lock: other workers on this machine wait rather than do it again.
     lock = FileLock(folder.parent / f"{key}.lock")
@@ -54,33 +82,25 @@ def cached_pairs(
     return {name: loaded[name] for name in pairs.parts}
 
 
-def _key(options: Options, pairs: Pairs, policies: Policies, tokenizer: PreTrainedTokenizerBase) -> str:
-    parts = {
-        "format": FORMAT,
-        "model": path_digest(Path(options.model).expanduser()) or options.model,
-        "commit": policies.commit,
-        "dtype": str(policies.dtype),
-        "quantization": options.quantization,
-        "data": pairs.digest(),
-        "template": tokenizer.chat_template if pairs.conversational else tokenizer.eos_token,
-        "lengths": [options.max_length, options.max_prompt_length],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
 def _make(
     options: Options, pairs: Pairs, policies: Policies, tokenizer: PreTrainedTokenizerBase, args: DPOConfig
 ) -> DatasetDict:
     model = policies.fresh()
-    trainer = _ReferencePass(
-        model,
-        args=args,
-        loss_graph=_any_loss,
-        train_dataset=pairs.train,
-        eval_dataset={"search": pairs.search, "held_out": pairs.held_out},
-        processing_class=tokenizer,
-        max_prompt_length=options.max_prompt_length,
-    )
+    try:
+        trainer = _ReferencePass(
+            model,
+            args=args,
+            loss_graph=any_loss,
+            train_dataset=pairs.train,
+            eval_dataset={"search": pairs.search, "held_out": pairs.held_out},
+            processing_class=tokenizer,
+            max_prompt_length=options.max_prompt_length,
+        )
+    except TemplateError as error:
+        raise bad_data(
+            f"the chat template cannot render these conversations ({type(error).__name__}: {error})",
+            "set chat_template to a Jinja file that can, or leave out of the data what it has no place for",
+        ) from error
     if trainer.is_deepspeed_enabled:
         model = prepare_deepspeed(trainer.model, trainer.accelerator)
     elif not options.quantization:
@@ -130,7 +150,7 @@ class _ReferencePass(GraphDPOTrainer):
         return dataset
 
 
-def _any_loss(*inputs: Any) -> torch.Tensor:
-    """Nothing is trained here, but a trainer wants a loss."""
+def any_loss(*inputs: Any) -> torch.Tensor:
+    """For a trainer that is not to train, but wants a loss."""
     chosen: torch.Tensor = inputs[0]
     return -chosen
