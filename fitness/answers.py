@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset
 from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +16,7 @@ from trl.models import unwrap_model_for_generation
 from fitness.data_sources import bad_data
 from fitness.policies import Policies
 from fitness.preference import Sampling
+from fitness.score import EvaluationFailed
 from fitness.trainer import GraphDPOTrainer
 
 Answers = list[list[int]]  # token ids, the end token included where it was written
@@ -60,25 +61,34 @@ def check_sampling() -> None:
 
 def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
     """One answer of the untrained model to each test prompt; the same list on every rank."""
-    with trained.reference() as model:
+    # Under an adapter it is the policy's own, perhaps sharded, weights that write.
+    adapted = is_peft_model(trained.trainer.model)
+    whole: AbstractContextManager[Any] = _whole(trained.trainer) if adapted else nullcontext()
+    with whole, trained.reference() as model:
         model.eval()
         return _answers(model, trained, sampling)
 
 
-def divergence(trained: Trained, ours: Answers, theirs: Answers) -> dict[str, float]:
-    """KL(policy || reference) in nats, as the mean log-ratio of the policy's own answers: unbiased, can be below 0."""
-    answered = Dataset.from_dict(
-        {"prompt_ids": list(trained.test["prompt_ids"]), "chosen_ids": ours, "rejected_ids": theirs}
-    )
-    policy = trained.trainer.log_probs(answered)
+def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> dict[str, float]:
+    """KL(policy || reference) in nats of the two as they write: both at the sampling temperature, from the same prompts.
+
+    It is the mean log-ratio of `answers`, the policy's own, so it is unbiased and can be below 0. Raises
+    EvaluationFailed("diverged") when it is not finite.
+    """
+    # The trainer scores pairs; here the same answer is on both sides.
+    prompts = _prompts(trained, sampling)
+    answered = Dataset.from_dict({"prompt_ids": prompts, "chosen_ids": answers, "rejected_ids": answers})
+    policy = trained.trainer.log_probs(answered, temperature=sampling.temperature)
     with trained.reference() as model:
-        reference = trained.trainer.log_probs(answered, model)
+        reference = trained.trainer.log_probs(answered, model, temperature=sampling.temperature)
     log_ratio = (policy - reference)[:, 0].double()
-    tokens = sum(map(len, ours))
+    if not log_ratio.isfinite().all():
+        raise EvaluationFailed("diverged", "the log-ratios of the trained policy's own answers are not finite")
+    tokens = sum(map(len, answers))
     return {
         "kl_per_sequence": log_ratio.mean().item(),
         "kl_per_token": log_ratio.sum().item() / tokens,
-        "length": tokens / len(ours),
+        "length": tokens / len(answers),
     }
 
 
@@ -102,9 +112,15 @@ def _whole(trainer: GraphDPOTrainer) -> Iterator[Any]:
             shard.reshard()
 
 
+def _prompts(trained: Trained, sampling: Sampling) -> list[list[int]]:
+    """The test prompts as they are answered: their beginning is cut so that the longest answer has room."""
+    room = trained.trainer.args.max_length - sampling.max_new_tokens
+    return [ids[-room:] for ids in trained.test["prompt_ids"]]
+
+
 def _answers(model: Any, trained: Trained, sampling: Sampling) -> Answers:
     accelerator = trained.trainer.accelerator
-    prompts = list(enumerate(trained.test["prompt_ids"]))[accelerator.process_index :: accelerator.num_processes]
+    prompts = list(enumerate(_prompts(trained, sampling)))[accelerator.process_index :: accelerator.num_processes]
     mine = [
         (index, answer)
         for batch in _batches(prompts, sampling.batch)
@@ -119,8 +135,7 @@ def _batches(prompts: Sequence[tuple[int, list[int]]], size: int) -> Iterator[Se
 
 
 def _generate(model: Any, trained: Trained, sampling: Sampling, batch: Sequence[tuple[int, list[int]]]) -> Answers:
-    room = trained.trainer.args.max_length - sampling.max_new_tokens
-    prompts = [ids[-room:] for _, ids in batch]
+    prompts = [ids for _, ids in batch]
     width = max(map(len, prompts))
     pad, end = trained.tokenizer.pad_token_id, trained.tokenizer.eos_token_id
     device = trained.trainer.accelerator.device
@@ -140,6 +155,7 @@ def _generate(model: Any, trained: Trained, sampling: Sampling, batch: Sequence[
             pad_token_id=pad,
             eos_token_id=sorted(ends),
             use_cache=True,
+            synced_gpus=False,  # every rank has whole weights, and not every rank has as many batches
         )
     return [_until(row, ends) for row in written[:, width:].tolist()]
 

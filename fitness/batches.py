@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from trl import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from fitness.score import EvaluationFailed
@@ -86,6 +87,23 @@ def _value_and_gradient(loss: PreferenceLoss, beta: float, log_probs: Tensor) ->
         losses = losses_per_pair(loss, tuple(leaf), beta)
         (gradient,) = torch.autograd.grad(losses.sum(), leaf)
     return torch.cat([losses.detach()[None], gradient])
+
+
+def refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
+    """Raises ValueError for what only TRL's own losses read, EvaluationFailed("unsupported_loss") for too small batches."""
+    unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
+    if args.f_divergence_type != "reverse_kl":
+        unread.append("f_divergence_type")
+    if unread:
+        raise ValueError(f"{', '.join(unread)} change TRL's own losses and have no effect on a loss graph: unset")
+    together = args.per_device_train_batch_size
+    if needs.coupled:
+        together *= args.gradient_accumulation_steps * args.world_size
+    if together < needs.min_batch:
+        raise EvaluationFailed(
+            "unsupported_loss",
+            f"the loss is undefined below {needs.min_batch} pairs and would see {together} at a time: raise the batch size",
+        )
 
 
 def has_columns(dataset: Any, columns: Sequence[str]) -> bool:

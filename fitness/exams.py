@@ -151,7 +151,7 @@ class RewardExam:
     def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
         rewards, reference_rewards = self._rewards(trained, ours), self._rewards(trained, theirs)
-        metrics = divergence(trained, ours, theirs) | {
+        metrics = divergence(trained, self.options, ours) | {
             "reward": sum(rewards) / len(rewards),
             "reference_reward": sum(reference_rewards) / len(reference_rewards),
         }
@@ -171,6 +171,7 @@ class RewardExam:
                 padding=True,
                 truncation=True,
                 max_length=self.options.max_length,
+                add_special_tokens=not self.tokenizer.chat_template,  # a template has written them already
                 return_tensors="pt",
             ).to(self.model.device)
             logits = self.model(**inputs).logits.float()
@@ -209,7 +210,7 @@ class JudgeExam:
 
     def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
-        metrics = divergence(trained, ours, theirs)
+        metrics = divergence(trained, self.options, ours)
         opponent = list(trained.test["chosen_ids"]) if self.options.opponent == "chosen" else theirs
         outcome: list[Any] = [None]
         if trained.trainer.accelerator.is_main_process:

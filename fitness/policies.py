@@ -10,7 +10,15 @@ import torch
 from accelerate import PartialState
 from peft import LoraConfig
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.integrations import deepspeed
 from trl.trainer.utils import add_fused_lm_head
 
 from fitness.data_sources import bad_data, loading
@@ -123,6 +131,7 @@ class Policies:
         else:
             self.pristine = trained.unload()
             unwrap_forward(self.pristine)
+            _remove_gradient_hooks(self.pristine)
             # peft leaves its mark, and warns about it when the next adapter comes.
             with contextlib.suppress(AttributeError):
                 del self.pristine.peft_config
@@ -134,7 +143,8 @@ class Policies:
             with trained.disable_adapter():
                 yield trained
             return
-        model = (self.pristine or self._load()).to(device).eval()
+        with _never_sharded():
+            model = (self.pristine or self._load()).to(device).eval()
         try:
             yield model
         finally:
@@ -184,4 +194,25 @@ class Policies:
             )
         unwrap_forward(model)  # remembers the forward as it is now
         add_fused_lm_head(model)
+        # A repetition penalty and the like would be filled in wherever `generate` is not told otherwise.
+        model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
         return model
+
+
+def _remove_gradient_hooks(model: nn.Module) -> None:
+    """Undo gradient checkpointing's `enable_input_require_grads`, of which a model remembers the last call only."""
+    for module in model.modules():
+        for key, hook in list(module._forward_hooks.items()):
+            if "enable_input_require_grads" in getattr(hook, "__qualname__", ""):
+                del module._forward_hooks[key]
+
+
+@contextlib.contextmanager
+def _never_sharded() -> Iterator[None]:
+    """Models load whole in here. Under DeepSpeed ZeRO-3 they would load in shards, which only its engine can compute with."""
+    configuration = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = configuration

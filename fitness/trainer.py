@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils import is_peft_model
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from trl import DPOConfig, DPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import dpo_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.utils import FusedCausalLMOutput, use_adapter
+from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head, use_adapter
 
 from fitness.batches import (
     REFERENCE_COLUMNS,
@@ -33,6 +34,7 @@ from fitness.batches import (
     as_function,
     has_columns,
     losses_per_pair,
+    refuse_unsupported,
 )
 from fitness.score import EvaluationFailed
 
@@ -80,7 +82,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         self.needs = BatchNeeds(
             needs.min_batch if min_batch is None else min_batch, needs.coupled if coupled is None else coupled
         )
-        _refuse_unsupported(args, self.needs)
+        refuse_unsupported(args, self.needs)
         if has_columns(train_dataset, REFERENCE_COLUMNS):
             args.precompute_ref_log_probs = True
         if isinstance(model, nn.Module):
@@ -112,7 +114,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             least, pairs = self.needs.min_batch, len(dataset)
             if is_training and 0 < (rest := pairs % self._pairs_seen_together(batch_size)) < least:
                 dataset = dataset.select(range(pairs - rest))
-            while not is_training and 0 < pairs % batch_size < least:  # no pair is left out of a measurement
+            # No pair is left out of a measurement; a lone one has log-probabilities, if no loss.
+            while not is_training and pairs >= least and 0 < pairs % batch_size < least:
                 batch_size += 1
         return super()._get_dataloader(dataset, description, batch_size, *args, is_training=is_training, **kwargs)
 
@@ -198,7 +201,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             return _summed(self._per_token(model, inputs))
 
     @torch.no_grad()
-    def log_probs(self, dataset: Any, model: nn.Module | None = None) -> Tensor:
+    def log_probs(self, dataset: Any, model: nn.Module | None = None, *, temperature: float = 1.0) -> Tensor:
         """Log-probabilities in nats of the pairs of a tokenised data set, shape (pairs, 2): chosen, rejected.
 
         Of the policy, or of another `model` that has TRL's fused LM head. The same on every rank, on the CPU.
@@ -209,7 +212,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         parts = []
         for inputs in self.get_eval_dataloader(dataset):
             with self.compute_loss_context_manager(), self.accelerator.autocast():
-                sides = _summed(self._per_token(model, self._prepare_inputs(inputs)))
+                sides = _summed(self._per_token(model, self._prepare_inputs(inputs), temperature))
             parts.append(self.accelerator.gather_for_metrics(torch.stack(sides, dim=1)).cpu())
         model.train(training)
         return torch.cat(parts)
@@ -231,7 +234,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         parts[self.accelerator.process_index] = own
         return torch.cat(parts)
 
-    def _per_token(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> FusedCausalLMOutput:
+    def _per_token(
+        self, model: nn.Module, inputs: Mapping[str, Tensor], temperature: float = 1.0
+    ) -> FusedCausalLMOutput:
         """Log-probability of every completion token, shape (2 * batch, width - 1), chosen first; 0 elsewhere.
 
         TRL's fused LM head, or for few logits the model's own with the softmax at once. Then the token statistics
@@ -245,13 +250,16 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             if self.aux_loss_enabled:
                 model_inputs["output_router_logits"] = True
             labels = ids.masked_fill(~is_completion, -100)
-            outputs = model(**model_inputs, labels=labels, use_cache=False, fused_lm_head=True)
+            with _lm_head_at(temperature, self.accelerator.unwrap_model(model)):
+                outputs = model(**model_inputs, labels=labels, use_cache=False, fused_lm_head=True)
             width = ids.size(1) - 1  # prompt-learning adapters put virtual tokens in front
             return FusedCausalLMOutput(
                 **{k: v[:, -width:] if k != "aux_loss" and v.dim() == 2 else v for k, v in outputs.items()}
             )
         labels = ids[:, 1:]
         logits = model(**model_inputs, use_cache=False).logits[:, -ids.size(1) : -1].float()
+        if temperature != 1.0:
+            logits = logits / temperature
         log_softmax = logits.log_softmax(dim=-1)
         log_probs = log_softmax.gather(2, labels.unsqueeze(2)).squeeze(2).masked_fill(~is_completion[:, 1:], 0.0)
         if not self._step_is_logged():
@@ -326,8 +334,11 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         result = super().train(*args, **kwargs)
-        for name, weight in self.model.named_parameters():
-            if weight.requires_grad and not weight.isfinite().all():
+        trained = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        # Where weights are sharded a rank sees its own only, and all ranks must raise or none.
+        wrong = torch.stack([(~_local(weight).isfinite()).sum() for weight in trained.values()])
+        for name, count in zip(trained, self.accelerator.reduce(wrong, reduction="sum").tolist(), strict=True):
+            if count:
                 raise EvaluationFailed("diverged", f"weights of {name} are not finite after training")
         return result
 
@@ -343,22 +354,6 @@ def _unhashed() -> Iterator[None]:
         dpo_trainer.hash_module = hash_module
 
 
-def _refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
-    unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
-    if args.f_divergence_type != "reverse_kl":
-        unread.append("f_divergence_type")
-    if unread:
-        raise ValueError(f"{', '.join(unread)} change TRL's own losses and have no effect on a loss graph: unset")
-    together = args.per_device_train_batch_size
-    if needs.coupled:
-        together *= args.gradient_accumulation_steps * args.world_size
-    if together < needs.min_batch:
-        raise EvaluationFailed(
-            "unsupported_loss",
-            f"the loss is undefined below {needs.min_batch} pairs and would see {together} at a time: raise the batch size",
-        )
-
-
 def unwrap_forward(model: Any) -> None:
     """Undo what an earlier trainer left on this model: TRL adds its fused LM head anew, and accelerate its autocast."""
     state = (model.get_base_model() if is_peft_model(model) else model).__dict__
@@ -366,6 +361,25 @@ def unwrap_forward(model: Any) -> None:
     state.pop("forward", None)
     if before is not None:
         state["forward"] = before
+
+
+@contextmanager
+def _lm_head_at(temperature: float, model: Any) -> Iterator[None]:
+    """TRL's fused LM head divides the logits by `temperature` in here; it takes none per call, so another head is put on."""
+    if temperature == 1.0:
+        yield
+        return
+    base = model.get_base_model() if is_peft_model(model) else model
+    forward = base.forward
+    add_fused_lm_head(base, temperature)
+    try:
+        yield
+    finally:
+        base.forward = forward
+
+
+def _local(weight: Tensor) -> Tensor:
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 def _summed(outputs: FusedCausalLMOutput) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,11 @@
 import copy
 import gc
 import inspect
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -342,3 +346,76 @@ def test_one_model_can_meet_many_trainers(tmp_path, tokenizer):
     assert model.forward.__func__.__closure__ is not None
     wrapped = inspect.getclosurevars(model.forward.__func__).nonlocals["original_forward"]
     assert wrapped.__func__ is LlamaForCausalLM.forward
+
+
+@pytest.mark.parametrize("dense_logits", [2**24, 0], ids=["dense", "tiled"])
+def test_log_probabilities_are_taken_at_a_temperature(dense_logits, tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(trainer_module, "DENSE_LOGITS", dense_logits)
+    data, model = pairs(8, cached=True), tiny_model()
+    trainer = GraphDPOTrainer(
+        model, args=config(tmp_path), train_dataset=data, processing_class=tokenizer, loss_graph=sigmoid
+    )
+
+    def expected(row: dict[str, Any], temperature: float) -> float:
+        ids = torch.tensor([row["prompt_ids"] + row["chosen_ids"]])
+        log_probs = (model(ids).logits[0, :-1] / temperature).log_softmax(-1).gather(1, ids[0, 1:, None])
+        return log_probs[len(row["prompt_ids"]) - 1 :].sum().item()
+
+    before = trainer.log_probs(data)
+    for temperature in (0.5, 2.0):
+        found = trainer.log_probs(data, temperature=temperature)[:, 0]
+        assert found.tolist() == pytest.approx([expected(row, temperature) for row in data], abs=1e-4)
+    assert torch.equal(trainer.log_probs(data), before)
+
+
+def test_a_lone_pair_can_be_measured_for_a_loss_undefined_on_it(tmp_path, tokenizer):
+    """No batch is large enough for its loss, and none need be: once the search for one did not end."""
+    data = pairs(8, cached=True)
+    trainer = GraphDPOTrainer(
+        tiny_model(), args=config(tmp_path), train_dataset=data, processing_class=tokenizer, loss_graph=batch_variance
+    )
+    torch.testing.assert_close(trainer.log_probs(data.select([3])), trainer.log_probs(data)[3:4])
+
+
+ONE_BAD_SHARD = """
+import sys
+from pathlib import Path
+from transformers import AutoTokenizer, TrainerCallback
+sys.path.insert(0, {tests!r})
+from test_trainer import GraphDPOTrainer, LlamaForCausalLM, config, pairs, sigmoid
+from fitness.score import EvaluationFailed
+
+class Spoil(TrainerCallback):
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        if args.process_index == 1:
+            model.lm_head.weight.to_local().data[0, 0] = float("inf")
+
+folder = Path({folder!r})
+trainer = GraphDPOTrainer(
+    LlamaForCausalLM.from_pretrained(folder / "model"), args=config(folder, max_steps=1), callbacks=[Spoil()],
+    train_dataset=pairs(8, cached=True), loss_graph=sigmoid,
+    processing_class=AutoTokenizer.from_pretrained(folder / "model"),
+)
+try:
+    trainer.train()
+    outcome = "no failure"
+except EvaluationFailed as failure:
+    outcome = str(failure)
+(folder / str(trainer.args.process_index)).write_text(outcome)
+"""
+
+
+def test_every_rank_learns_of_weights_that_end_infinite_on_one(tmp_path, tokenizer):
+    """Of a sharded model each sees a part; the ranks that saw nothing wrong would wait for those that raised."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from test_preference import FSDP, ROOT, fsdp_variables
+
+    tokenizer.save_pretrained(tmp_path / "model")
+    tiny_model().save_pretrained(tmp_path / "model")
+    code = ONE_BAD_SHARD.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    (tmp_path / "one_bad_shard.py").write_text(code)
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    environment = os.environ | fsdp_variables() | {"PYTHONPATH": paths}
+    subprocess.run([*FSDP, "-m", "one_bad_shard"], env=environment, check=True, capture_output=True, timeout=120)
+    outcomes = [(tmp_path / rank).read_text() for rank in "01"]
+    assert outcomes == ["diverged: weights of lm_head.weight are not finite after training"] * 2
