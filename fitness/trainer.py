@@ -250,7 +250,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             if self.aux_loss_enabled:
                 model_inputs["output_router_logits"] = True
             labels = ids.masked_fill(~is_completion, -100)
-            with _lm_head_at(temperature, self.accelerator.unwrap_model(model)):
+            base = self.accelerator.unwrap_model(model)
+            with _lm_head_at(temperature, base) if temperature != 1.0 else nullcontext():
                 outputs = model(**model_inputs, labels=labels, use_cache=False, fused_lm_head=True)
             width = ids.size(1) - 1  # prompt-learning adapters put virtual tokens in front
             return FusedCausalLMOutput(
@@ -366,9 +367,6 @@ def unwrap_forward(model: Any) -> None:
 @contextmanager
 def _lm_head_at(temperature: float, model: Any) -> Iterator[None]:
     """TRL's fused LM head divides the logits by `temperature` in here; it takes none per call, so another head is put on."""
-    if temperature == 1.0:
-        yield
-        return
     base = model.get_base_model() if is_peft_model(model) else model
     forward = base.forward
     add_fused_lm_head(base, temperature)
