@@ -14,11 +14,13 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from fitness.answers import Answers, Trained, check_sampling, divergence, policy_answers, reference_answers
 from fitness.data_sources import bad_data, loading
 from fitness.judge import Judge
+from fitness.policies import check_whole, never_sharded
 from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
 from fitness.reference_cache import PROMPT_COLUMN
 from fitness.score import EvaluationFailed
 
 Metrics = dict[str, float]
+CLASSIFIER = "a sequence classification model, which is what a reward model is stored as"
 KEPT_SEEDS = 64  # of the reference's answers, a few kB each
 
 
@@ -121,6 +123,8 @@ class RewardExam:
         name, label = self.options.model, self.options.label
         with loading("reward model", name):
             config = AutoConfig.from_pretrained(name, revision=self.options.revision, trust_remote_code=False)
+        if all("CausalLM" in kind for kind in config.architectures or [""]):
+            raise bad_data(f"{name!r} is a language model: expected {CLASSIFIER}", "name a reward model")
         outputs = config.num_labels
         if outputs > 1 and label is None:
             labels = ", ".join(f"{number} ({text})" for number, text in config.id2label.items())
@@ -133,16 +137,18 @@ class RewardExam:
 
     def prepare(self, state: PartialState) -> None:
         name = self.options.model
-        with loading("reward model", name):
+        with loading("reward model", name), never_sharded():
             self.tokenizer = AutoTokenizer.from_pretrained(
                 name, revision=self.options.revision, trust_remote_code=False, truncation_side="left"
             )
-            model = AutoModelForSequenceClassification.from_pretrained(
+            model, found = AutoModelForSequenceClassification.from_pretrained(
                 name,
                 revision=self.options.revision,
                 dtype=torch.bfloat16 if state.device.type == "cuda" else torch.float32,
                 trust_remote_code=False,
+                output_loading_info=True,
             )
+        check_whole(name, found["missing_keys"], CLASSIFIER)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         model.config.pad_token_id = self.tokenizer.pad_token_id

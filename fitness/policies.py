@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -143,7 +143,7 @@ class Policies:
             with trained.disable_adapter():
                 yield trained
             return
-        with _never_sharded():
+        with never_sharded():
             model = (self.pristine or self._load()).to(device).eval()
         try:
             yield model
@@ -185,18 +185,29 @@ class Policies:
         if self.options.attention:
             kwargs["attn_implementation"] = self.options.attention
         with loading("model", self.options.model):
-            model = AutoModelForCausalLM.from_pretrained(
+            model, found = AutoModelForCausalLM.from_pretrained(
                 self.options.model,
                 revision=self.options.model_revision,
                 dtype=self.dtype,
                 trust_remote_code=False,
+                output_loading_info=True,
                 **kwargs,
             )
+        check_whole(self.options.model, found["missing_keys"], "a causal language model")
         unwrap_forward(model)  # remembers the forward as it is now
         add_fused_lm_head(model)
         # A repetition penalty and the like would be filled in wherever `generate` is not told otherwise.
         model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
         return model
+
+
+def check_whole(name: str, missing: Iterable[str], expected: str) -> None:
+    """Raises EvaluationFailed("bad_data") for weights that were not there: transformers makes up random ones."""
+    first = next(iter(sorted(missing)), None)
+    if first is not None:
+        raise bad_data(
+            f"{name!r} has no weights {first!r}: expected {expected}", "name a model that was trained as one"
+        )
 
 
 def _remove_gradient_hooks(model: nn.Module) -> None:
@@ -208,7 +219,7 @@ def _remove_gradient_hooks(model: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def _never_sharded() -> Iterator[None]:
+def never_sharded() -> Iterator[None]:
     """Models load whole in here. Under DeepSpeed ZeRO-3 they would load in shards, which only its engine can compute with."""
     configuration = deepspeed._hf_deepspeed_config_weak_ref
     deepspeed.unset_hf_deepspeed_config()

@@ -246,7 +246,11 @@ class _Worker:
             reply = _checked(await self._receive(limit))
         except TimeoutError:
             await self._kill()
-            raise _WorkerLost(FailureReason.TIMEOUT, f"no answer within {limit:g} s{self._said()}") from None
+            said = (
+                f"no answer within {limit:g} s, so it counts as hung: if trainings take that long here, set timeout_seconds, or "
+                f"fitness.seconds_per_step to what a step takes where the task has it{self._said()}"
+            )
+            raise _WorkerLost(FailureReason.TIMEOUT, said) from None
         except (EOFError, ConnectionError, ValueError):
             await self._kill(grace=CLOSE_SECONDS, dying=True)
             raise self._post_mortem(kills) from None

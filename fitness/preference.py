@@ -292,7 +292,8 @@ class PreferenceTask:
 
         Metrics: accuracy, margin (nats) and reward_margin (beta * margin) of the test pairs, train_loss; and from sampled
         answers, where the evaluation samples, reward or win_rate, kl_per_sequence and kl_per_token (nats), length (tokens).
-        Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, bad_data, timeout (the judge's).
+        Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, collapsed (a judge cannot read the
+        answers), bad_data (also a judge that is gone).
         """
         chosen = self.rungs[rung]
         if graph.contract != CONTRACT:
@@ -323,10 +324,18 @@ def _rungs(options: Options) -> dict[str, Rung]:
     def seconds(steps: int) -> float:
         return options.seconds_per_step * steps + options.evaluation_seconds
 
+    final = _metric(options.held_out_evaluation) if options.held_out_evaluation else ""
     rungs = (
         Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),
         Rung("full", full, seconds(full), note="the whole training"),
-        Rung("held_out", full, seconds(full), held_out=True, note="the whole training; test pairs that no search saw"),
+        Rung(
+            "held_out",
+            full,
+            seconds(full),
+            held_out=True,
+            note="the whole training; test pairs that no search saw",
+            metric=final,
+        ),
     )
     return {rung.name: rung for rung in rungs}
 

@@ -614,9 +614,20 @@ def fsdp_variables(version: int = 2) -> dict[str, str]:
     return variables | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": str(version)}
 
 
-@pytest.mark.parametrize("changes", [{}, {"lora": {}}, {"micro_batch": 2, "gradient_checkpointing": True}])
-def test_sharded_weights_train_and_write_as_whole_ones_do(changes, options, reward_model):
-    """FSDP against DDP, two processes each: the answers are sampled, so a wrong weight anywhere would show."""
+def deepspeed() -> list[str]:
+    pytest.importorskip("deepspeed")
+    configuration = str(ROOT / "recipes" / "launch" / "deepspeed-zero3-8.yaml")
+    one_port = ["--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]
+    return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", configuration, *one_port]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lora": {}}, {"micro_batch": 2, "gradient_checkpointing": True}], ids=["lora", "full"]
+)
+@pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
+def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options, reward_model):
+    """FSDP and ZeRO-3 against DDP, two processes each: the answers are sampled, so a wrong weight anywhere would show."""
+    launcher, variables = (FSDP, fsdp_variables()) if kind == "fsdp" else (deepspeed(), {"DS_ACCELERATOR": "cpu"})
     by_reward = {
         "by": "reward_model",
         "model": reward_model,
@@ -627,7 +638,7 @@ def test_sharded_weights_train_and_write_as_whole_ones_do(changes, options, rewa
     }
     given = options(evaluation=by_reward, **changes)
     requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
-    sharded = score_all("preference", requests, given, launcher=FSDP, timeout=120.0, environment=fsdp_variables())
+    sharded = score_all("preference", requests, given, launcher=launcher, timeout=120.0, environment=variables)
     whole = score_all("preference", requests, given, launcher=DDP, timeout=120.0)
     for ours, theirs in zip(sharded, whole, strict=True):
         assert not isinstance(ours, EvaluationFailed), ours

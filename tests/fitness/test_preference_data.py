@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from evo.config import load_config
 from fitness import preference_lab
@@ -405,3 +405,31 @@ def test_the_large_recipe_searches_by_accuracy_and_lets_a_judge_decide():
     assert options.evaluation.by == "accuracy"
     assert isinstance(options.held_out_evaluation, JudgeEvaluation)
     assert options.pairs % (options.micro_batch * 8) == 0
+
+
+# --- models of another kind ---
+
+
+def test_a_classifier_is_no_policy(folder, options):
+    save_classifier(folder / "classifier")
+    said = refused(options(model=str(folder / "classifier")))
+    assert "has no weights 'lm_head.weight': expected a causal language model" in said
+
+
+def test_tied_weights_are_not_missing(folder, options):
+    config = tiny_config(tie_word_embeddings=True)
+    save_model(folder / "tied")
+    LlamaForCausalLM(config).save_pretrained(folder / "tied")
+    assert prepared(options(model=str(folder / "tied"))).score_seed(graph("dpo"), "short", 0).steps == 2
+
+
+@pytest.mark.parametrize("label", [None, 0])
+def test_a_language_model_is_no_reward_model(options, label):
+    model = options()["model"]
+    evaluation = {"by": "reward_model", "model": model, "label": label, "max_new_tokens": 8}
+    assert "is a language model: expected a sequence classification model" in refused(options(evaluation=evaluation))
+
+
+def save_classifier(folder: Path) -> None:
+    save_model(folder)
+    LlamaForSequenceClassification(tiny_config(num_labels=1)).save_pretrained(folder)
