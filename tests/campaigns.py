@@ -121,7 +121,7 @@ def assert_sound(archive: Path) -> None:
     with Reader.open(archive) as reader:
         assert reader.problems() == []
         evaluations = reader.evaluations()
-        keys = [(e.candidate_id, e.rung, e.seed, e.beta) for e in evaluations]
+        keys = [(e.candidate_id, e.rung, e.seed, e.beta, e.learning_rate) for e in evaluations]
         assert len(keys) == len(set(keys)), "an evaluation was recorded twice"
         scored = [e.evaluation_id for e in reader.events(kind="evaluation_scored")]
         assert len(scored) == len(set(scored)), "an evaluation was scored twice"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -186,8 +187,7 @@ def test_a_chat_reward_model_reads_one_beginning_token(shared, reward_model, tmp
     tokenizer = AutoTokenizer.from_pretrained(reward_model)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<unk> $A", special_tokens=[("<unk>", 0)])
     tokenizer.bos_token = "<unk>"
-    folder = tmp_path / "reward"
-    save_model(folder)
+    folder = Path(shutil.copytree(reward_model, tmp_path / "reward"))
     for template, expected in ((None, ["<unk>", "w1", "good"]), ("<unk> " + CHAT_TEMPLATE, None)):
         tokenizer.chat_template = template
         tokenizer.save_pretrained(folder)
