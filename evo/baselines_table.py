@@ -31,7 +31,7 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     yardstick = wanted.losses[0].name
     differences = _differences(scored, yardstick)
     # Medians: a loss that hardly trains varies ten times as much as the ones that are worth telling apart.
-    spread = _median(d.deviation for d, _ in differences.values())
+    spread = _median(d.deviation for d, _ in differences.values() if d.standard_error is not None)
     within = (_median(stats.deviation(list(_fitness(row).values())) for row in scored) or 0.0) / max(
         1, len(wanted.tuning_seeds)
     ) ** 0.5
@@ -92,7 +92,9 @@ def _differences(scored: Sequence[Row], yardstick: str) -> dict[int, tuple[stats
 
 def _difference(pair: stats.Paired, distinguishable: bool) -> str:
     error = "" if pair.standard_error is None else f" ± {pair.standard_error:.4f}"
-    return f"{pair.difference:+.4f}{error}{' *' if distinguishable else ''}"
+    return (
+        f"{round(pair.difference, 4) + 0.0:+.4f}{error}{' *' if distinguishable else ''}"  # + 0.0: no minus on a zero
+    )
 
 
 def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
