@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from analysis.wording import count
+from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
 from archive.store import Archive
@@ -115,7 +115,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
         say(
             f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "
-            f"{seconds / workers_for(config) / 60:.1f} minutes on {count(workers_for(config), 'worker')}; what is done already "
+            f"{duration(seconds / workers_for(config))} on {count(workers_for(config), 'worker')}; what is done already "
             f"costs nothing. All is kept in {path}; the same command continues."
         )
         archive.event(BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds})

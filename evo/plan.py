@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.wording import count
+from analysis.wording import count, duration
 from evo.config import Config
 from evo.outlook import what_can_be_seen
 from evo.population import Population
@@ -70,8 +70,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         )
     seconds = sum(part.seconds for part in parts)
     lines.append(
-        f"Trainings: about {sum(part.trainings for part in parts)}, {seconds:.0f} s of training, "
-        f"about {seconds / population.workers / 60:.1f} minutes on {count(population.workers, 'worker')}."
+        f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
+        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
     )
     lines.append(what_can_be_seen(info, population.ladder))
     tokens, usd = proposer.worst_case(request)
