@@ -177,7 +177,8 @@ async def _measure(
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
         pool = await stack.enter_async_context(workers)
         try:
-            await pool.ready()
+            for note in await pool.ready():
+                say(note)
         except EvaluationFailed as failure:
             raise TaskUnusable(failure.detail) from None
         turn = asyncio.Semaphore(workers_for(config))

@@ -28,7 +28,6 @@ from evo.request import Request, request_for
 from evo.training import TaskUnusable, train
 from fitness.ladder import Job, final, screening
 from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed
 from sandbox.pool import VetPool
 from sandbox.verdict import Verdict
 
@@ -73,10 +72,6 @@ class Campaign:
         """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
         self.population.advance(self.reader)
         self.before = self.population.spent(self.population.recorded_seconds)
-        try:
-            await self.workers.ready()  # before a proposal is paid for
-        except EvaluationFailed as failure:
-            raise CampaignStopped(failure.detail) from None
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         await asyncio.gather(*(self.judge(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
         reason = await self._search()

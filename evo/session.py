@@ -28,7 +28,7 @@ from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
 from fitness.devices import visible_gpus
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
-from fitness.task import TaskInfo, check_task, task_info
+from fitness.task import EvaluationFailed, TaskInfo, check_task, task_info
 from sandbox.pool import VetPool
 
 __all__ = ["CampaignStopped", "run_session"]
@@ -66,7 +66,9 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
             say(what_can_be_seen(info, population.ladder))
             try:
-                reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer, pool)))
+                reason = asyncio.run(
+                    _interruptible(_campaign(config, archive, reader, population, proposer, pool, say))
+                )
             except BaseException as error:
                 _LOG.info("Stopped: %s %s", type(error).__name__, error)
                 raise
@@ -96,11 +98,17 @@ def worker_pool(config: Config) -> WorkerPool:
 
 
 async def _campaign(
-    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
-) -> str:
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool,
+    say: Callable[[str], None],
+) -> str:  # fmt: skip
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
+        try:  # before a proposal is paid for
+            for note in await workers.ready():
+                say(note)
+        except EvaluationFailed as failure:
+            raise CampaignStopped(failure.detail) from None
         await stack.enter_async_context(proposer)
         show = stack.enter_context(progress(Console()))
         identities = Identities.of(reader, vetter.same_loss)

@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Pairs:
     search: Dataset  # test pairs of the search
     held_out: Dataset  # test pairs of the rung held_out
     conversational: bool
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many pairs of the data are in no part, by the reason."""
 
     @property
     def parts(self) -> dict[str, Dataset]:
@@ -80,13 +82,16 @@ def loading(what: str, name: str) -> Iterator[None]:
 
 def load_pairs(options: Options) -> Pairs:
     """Load, check and part the data. Raises EvaluationFailed("bad_data")."""
-    train = _clean(_split(options, options.train_split), options.train_split)
-    shared = 0
+    raw = _split(options, options.train_split)
+    train = _clean(raw, options.train_split)
+    empty, shared = len(raw) - len(train), 0
     if options.test_split is None:
         test_count = max(LEAST_TEST_PAIRS, round(options.test_fraction * len(train)))
         train, test = _parted(train, len(train) - test_count, "train and test")
     else:
-        test = _clean(_split(options, options.test_split), options.test_split)
+        raw = _split(options, options.test_split)
+        test = _clean(raw, options.test_split)
+        empty += len(raw) - len(test)
         before = len(train)
         train = _without_prompts_of(test, train)
         shared = before - len(train)
@@ -106,7 +111,8 @@ def load_pairs(options: Options) -> Pairs:
     if options.test_pool:
         test = drawn(test, options.test_pool, "test pool")
     search, held_out = _parted(test, len(test) // 2, "search and held out")
-    pairs = Pairs(train, search, held_out, conversational=isinstance(train[0]["chosen"], list))
+    left_out = {"equal, empty or null completions": empty, "the prompt of a test pair": shared}
+    pairs = Pairs(train, search, held_out, isinstance(train[0]["chosen"], list), left_out)
     check_test_parts(pairs.parts, "test prompts that come often", "give tests of more prompts: none is in two parts")
     return pairs
 

@@ -83,14 +83,15 @@ class WorkerPool:
         self._open = True
         return self
 
-    async def ready(self) -> None:
+    async def ready(self) -> tuple[str, ...]:
         """Wait until a worker has loaded model and data: what makes the task unusable is known then, and charged to no loss.
 
-        Raises EvaluationFailed("bad_data") with the reason.
+        Returns the task's notes on what it has loaded. Raises EvaluationFailed("bad_data") with the reason.
         """
         worker = await self._idle.get()
         try:
             await worker.ready()
+            return worker.notes
         finally:
             self._idle.put_nowait(worker)
 
@@ -176,6 +177,7 @@ class _Worker:
 
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float) -> None:
         self.versions: dict[str, str] = {}
+        self.notes: tuple[str, ...] = ()
         self._command = command
         self._variables = variables
         self._start_seconds = start_seconds
@@ -221,7 +223,7 @@ class _Worker:
             reply = await self._receive(self._start_seconds)
             if reply["state"] == "failed":
                 await self._kill()  # the task cannot be prepared; it has ended or is about to
-            self.versions = _checked(reply)["versions"]
+            self.versions, self.notes = _checked(reply)["versions"], tuple(reply.get("notes", ()))
             self._ready = True
         except TimeoutError:
             await self._kill()

@@ -269,6 +269,11 @@ class PreferenceTask:
         self.rungs: Mapping[str, Rung] = _rungs(options)
         self._lab: Lab | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the data."""
+        return self._lab.notes if self._lab else ()
+
     def prepare(self) -> None:
         """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
 

@@ -72,6 +72,11 @@ class Lab:
             arguments = self._arguments(None, 1, 0, options.beta, options.learning_rate)
             self.reference_key = reference_key(options, pairs, self.policies, self.tokenizer, arguments)
             self.data = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
+        raw = sum(map(len, pairs.parts.values()))
+        left_out = {**pairs.left_out, "too long a prompt": raw - sum(map(len, self.data.values()))}
+        self.notes = tuple(
+            f"{count} pairs are left out of the data: {why}." for why, count in left_out.items() if count
+        )
         check_test_parts(
             self.data,
             "too long prompts",

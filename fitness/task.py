@@ -99,7 +99,10 @@ class TaskInfo:
 
 
 class Task(Protocol):
-    """Scores verified graphs. Not thread-safe: one task per worker process."""
+    """Scores verified graphs. Not thread-safe: one task per worker process.
+
+    It may have `notes`, sentences on what was prepared that a user should read, such as what was left out of the data.
+    """
 
     name: str
     contract: str

@@ -4,7 +4,7 @@
 
 It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
 
-    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds"}
+    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...]}
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed"}
@@ -77,7 +77,14 @@ def main() -> None:
         seconds = round(time.perf_counter() - started, 3)
         _send(
             replies,
-            {"state": "ready", "task": task.name, "pid": os.getpid(), "versions": _versions(), "seconds": seconds},
+            {
+                "state": "ready",
+                "task": task.name,
+                "pid": os.getpid(),
+                "versions": _versions(),
+                "seconds": seconds,
+                "notes": list(getattr(task, "notes", ())),
+            },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
     next_request = _shared(requests, talks) if grouped else requests.get

@@ -116,6 +116,14 @@ def test_what_makes_the_task_unusable_is_known_before_anything_is_asked(pranks):
     assert readiness(pranks | {"broken": True}) == "there is no such data set"
 
 
+def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
+    async def run() -> tuple[str, ...]:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.ready()
+
+    assert asyncio.run(run()) == ("Two pranks were left out.",)
+
+
 def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):
     said = "the task cannot be prepared: KeyError: 'a column that nobody thought of'"
     assert readiness(pranks | {"crash": "raise"}) == said

@@ -407,6 +407,23 @@ def test_the_large_recipe_searches_by_accuracy_and_lets_a_judge_decide():
     assert options.pairs % (options.micro_batch * 8) == 0
 
 
+def test_what_is_left_out_is_said(options, tmp_path):
+    rows = pairs(70)
+    rows[3]["chosen"] = None
+    rows[4]["rejected"] = rows[4]["chosen"]
+    for row in rows[5:9]:
+        row["prompt"] = " ".join(["w1"] * 60)
+    given = options(data=str(save_pairs(tmp_path / "data.jsonl", rows)), pairs=16, cache=str(tmp_path / "cache"))
+    assert set(prepared(given).notes) == {
+        "2 pairs are left out of the data: equal, empty or null completions.",
+        "4 pairs are left out of the data: too long a prompt.",
+    }
+
+
+def test_nothing_is_said_where_nothing_is_left_out(options):
+    assert prepared(options()).notes == ()
+
+
 # --- models of another kind ---
 
 
