@@ -75,7 +75,7 @@ class Lab:
         raw = sum(map(len, pairs.parts.values()))
         left_out = {**pairs.left_out, "too long a prompt": raw - sum(map(len, self.data.values()))}
         self.notes = tuple(
-            f"{count} pairs are left out of the data: {why}." for why, count in left_out.items() if count
+            f"Left out of the data: {count} with {why}." for why, count in left_out.items() if count
         )
         check_test_parts(
             self.data,

@@ -415,8 +415,8 @@ def test_what_is_left_out_is_said(options, tmp_path):
         row["prompt"] = " ".join(["w1"] * 60)
     given = options(data=str(save_pairs(tmp_path / "data.jsonl", rows)), pairs=16, cache=str(tmp_path / "cache"))
     assert set(prepared(given).notes) == {
-        "2 pairs are left out of the data: equal, empty or null completions.",
-        "4 pairs are left out of the data: too long a prompt.",
+        "Left out of the data: 2 with equal, empty or null completions.",
+        "Left out of the data: 4 with too long a prompt.",
     }
 
 
