@@ -74,9 +74,7 @@ class Lab:
             self.data = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
         raw = sum(map(len, pairs.parts.values()))
         left_out = {**pairs.left_out, "too long a prompt": raw - sum(map(len, self.data.values()))}
-        self.notes = tuple(
-            f"Left out of the data: {count} with {why}." for why, count in left_out.items() if count
-        )
+        self.notes = tuple(f"Left out of the data: {count} with {why}." for why, count in left_out.items() if count)
         check_test_parts(
             self.data,
             "too long prompts",
