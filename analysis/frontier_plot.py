@@ -33,16 +33,18 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One loss over the grid."""
+    """One loss over the grid, in order of beta."""
 
     name: str
     marks: Sequence[Mark]
 
 
 def draw_frontier(yardstick: Sweep, others: Sequence[Sweep], limit: float) -> Figure:
-    """All sweeps as lines in order of beta; the yardstick and the first few of `others` stand out, the rest is grey.
+    """All sweeps as lines; the yardstick and the first few of `others` stand out, the rest is grey.
 
-    `limit` is the KL up to which the area was taken; the picture goes to three times that. Raises NothingToDraw, MissingExtra.
+    `limit` is the KL up to which the area was taken; the picture ends at three times that at most.
+
+    Raises NothingToDraw, MissingExtra.
     """
     if not any(sweep.marks for sweep in (yardstick, *others)):
         raise NothingToDraw("no loss was scored over a grid of beta, so there is no frontier to draw")
@@ -72,7 +74,7 @@ def draw_frontier(yardstick: Sweep, others: Sequence[Sweep], limit: float) -> Fi
 
 def _sweep(axes: Axes, sweep: Sweep, colour: str, marker: str) -> None:
     kl, reward = _line(sweep)
-    marks = sorted(sweep.marks, key=lambda m: m.beta)
+    marks = sweep.marks
     axes.errorbar(
         kl, reward, xerr=[m.kl_error or 0.0 for m in marks], yerr=[m.reward_error or 0.0 for m in marks],
         color=colour, linewidth=1.3, elinewidth=0.8, marker=marker, markersize=4.5, markeredgecolor=PAPER,
@@ -86,5 +88,4 @@ def _sweep(axes: Axes, sweep: Sweep, colour: str, marker: str) -> None:
 
 
 def _line(sweep: Sweep) -> tuple[list[float], list[float]]:
-    marks = sorted(sweep.marks, key=lambda m: m.beta)
-    return [m.kl for m in marks], [m.reward for m in marks]
+    return [m.kl for m in sweep.marks], [m.reward for m in sweep.marks]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
+from analysis import stats
 from analysis.encode import one_line
 from archive.records import CandidateRow, Origin
 
@@ -29,6 +31,21 @@ def plus_minus(value: float, error: float | None, *, signed: bool = False) -> st
     if not 0 < places <= 6:
         return f"{figure(value, signed=signed)} ± {error:.2g}"
     return _minus(f"{value:{'+' if signed else ''}.{places}f}") + f" ± {error:.{places}f}"
+
+
+def mean_error(values: Iterable[float], places: int) -> str:
+    """`mean ± standard error`, the mean alone of one value, nothing of none."""
+    numbers = list(values)
+    if not numbers:
+        return ""
+    error = stats.standard_error(numbers)
+    return f"{stats.mean(numbers):.{places}f}" + ("" if error is None else f" ± {error:.{places}f}")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, every column as wide as its widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -46,7 +46,7 @@ def _sweeps(rows: Sequence[Row]) -> list[tuple[float, Sweep]]:
         scored = scored_betas(row)
         if len(row.tuning) < 2 or not all(has_frontier(done) for done in scored.values()):
             continue
-        points = [point(beta, done) for beta, done in scored.items()]
+        points = [point(beta, done) for beta, done in sorted(scored.items())]
         marks = [
             Mark(
                 at.beta, at.kl, stats.standard_error([e.metrics["kl_per_sequence"] for e in scored[at.beta]]), at.reward,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 
 from analysis import stats
+from analysis.wording import columns, mean_error
 from archive.records import EvaluationRow
 from evo.baselines import Design, Row
 from fitness.frontier import Point, area, robustness
@@ -41,9 +42,9 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     lines = [head + (["frontier", "regret", "octaves"] if graded else [])]
     for row in scored:
         beta = ["" if row.beta is None else f"{row.beta:g}"] if tuned else []
-        cells = [row.candidate.name, *beta, _mean(_fitness(row).values())]
+        cells = [row.candidate.name, *beta, mean_error(_fitness(row).values(), 4)]
         cells.append(_difference(*differences[row.candidate.id]) if row.candidate.id in differences else "")
-        cells += [_mean([e.metrics[name] for e in row.measured if name in e.metrics]) for name in metrics]
+        cells += [mean_error([e.metrics[name] for e in row.measured if name in e.metrics], 4) for name in metrics]
         lines.append([*cells, str(len(row.measured)), *(_over_beta(row, within) if graded else ())])
 
     caption = _caption(info, wanted, graded, within)
@@ -53,7 +54,7 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
             f"A typical comparison sees differences to {yardstick} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
         )
     faults = [f"{row.candidate.name}: {row.failed}" for row in rows if row.failed]
-    return "\n".join([*caption, "", *_columns(lines), *faults])
+    return "\n".join([*caption, "", *columns(lines), *faults])
 
 
 def _caption(info: TaskInfo, wanted: Design, graded: bool, within: float) -> list[str]:
@@ -110,9 +111,9 @@ def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
     grids = [dict(zip(scored, done, strict=True)) for done in zip(*scored.values(), strict=True)]
     areas = [area((point(beta, [e]) for beta, e in grid.items()), KL_LIMIT) for grid in grids]
     if found.mean_regret is None:
-        return _mean(areas, 3), "failed", f"{found.octaves:.1f}"
+        return mean_error(areas, 3), "failed", f"{found.octaves:.1f}"
     regrets = [_fitnesses([grid[found.best_beta]])[0] - fmean(_fitnesses([*grid.values()])) for grid in grids]
-    return _mean(areas, 3), _mean(regrets, 3), f"{found.octaves:.1f}"
+    return mean_error(areas, 3), mean_error(regrets, 3), f"{found.octaves:.1f}"
 
 
 def scored_betas(row: Row) -> dict[float, list[EvaluationRow]]:
@@ -145,16 +146,3 @@ def _fitnesses(done: Sequence[EvaluationRow]) -> list[float]:
 def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value]
     return median(known) if known else None
-
-
-def _mean(values: Iterable[float], digits: int = 4) -> str:
-    numbers = list(values)
-    if not numbers:
-        return ""
-    error = stats.standard_error(numbers)
-    return f"{stats.mean(numbers):.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
-
-
-def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -12,7 +12,7 @@ import click
 
 from archive.errors import ArchiveError
 from evo.config import ConfigError, load_config
-from evo.rundir import RunDir, RunDirError, default_directory
+from evo.rundir import RunDirError, default_directory, existing_run
 
 FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -98,7 +98,7 @@ def status(directory: Path) -> None:
     """Say how far the run in DIRECTORY is, what it has spent, and how its best loss compares."""
     from evo.views import status_text
 
-    click.echo(status_text(_existing(directory)))
+    click.echo(status_text(existing_run(directory)))
 
 
 @main.command()
@@ -109,7 +109,7 @@ def show(directory: Path, candidate: int) -> None:
     """Show one candidate: code, verdict, scores, ancestry."""
     from evo.views import candidate_text
 
-    click.echo(candidate_text(_existing(directory), candidate))
+    click.echo(candidate_text(existing_run(directory), candidate))
 
 
 @main.command()
@@ -121,7 +121,7 @@ def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
     """Write report.html, which needs nothing but a browser."""
     from evo.views import write_report_file
 
-    click.echo(f"Report: {write_report_file(_existing(directory), out, pictures=not no_pictures)}")
+    click.echo(f"Report: {write_report_file(existing_run(directory), out, pictures=not no_pictures)}")
 
 
 @main.command()
@@ -135,7 +135,7 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
     """Export the lineage as a graph or as tables."""
     from evo.views import export_file
 
-    for path in export_file(_existing(directory), kind, out):
+    for path in export_file(existing_run(directory), kind, out):
         click.echo(f"Wrote {path}")
 
 
@@ -146,7 +146,7 @@ def replay(directory: Path) -> None:
     """Choose every recorded step again from what it had seen, and say whether the run replays exactly."""
     from evo.rerun import replay_run
 
-    outcome = replay_run(_existing(directory))
+    outcome = replay_run(existing_run(directory))
     click.echo(outcome.text)
     sys.exit(0 if outcome.same else FAILURE)
 
@@ -238,12 +238,3 @@ def _betas(text: str | None) -> tuple[float, ...]:
     if not all(0 < value < float("inf") for value in values):
         raise ConfigError(f"--betas needs positive, finite numbers, got {text!r}")
     return tuple(sorted(set(values)))
-
-
-def _existing(directory: Path) -> RunDir:
-    rundir = RunDir(directory)
-    if not rundir.archive.exists():
-        raise RunDirError(
-            f"{directory} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named"
-        )
-    return rundir

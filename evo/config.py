@@ -214,11 +214,13 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
-            if isinstance(name, str) and name in seen:
+            if not isinstance(name, str):
+                continue
+            if name in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key {name!r} is there twice", problem_mark=key.start_mark
                 )
-            seen.add(name if isinstance(name, str) else None)
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

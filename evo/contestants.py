@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis.wording import display_name
 from archive.query import Reader
 from evo.population import SEED_LOSSES
-from evo.rundir import RunDir, RunDirError
+from evo.rundir import existing_run
 from fitness.task import TaskError
 from sandbox import known
 from sandbox.graph import LossGraph
@@ -77,10 +77,7 @@ def _in_file(path: Path, contract: str) -> Contestant:
 
 
 def _in_run(directory: Path, number: int, contract: str) -> Contestant:
-    rundir = RunDir(directory)
-    if not rundir.archive.exists():
-        raise RunDirError(f"{directory} holds no run (no {rundir.archive.name})")
-    with Reader.open(rundir.archive) as reader:
+    with Reader.open(existing_run(directory).archive) as reader:
         row = next((c for c in reader.candidates() if c.id == number), None)
         if row is None:
             raise TaskError(f"the run in {directory} has no candidate {number}")

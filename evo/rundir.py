@@ -71,6 +71,14 @@ class RunDir:
         return self.path / "exports"
 
 
+def existing_run(path: Path) -> RunDir:
+    """The run directory at `path`. Raises RunDirError where there is none."""
+    rundir = RunDir(path)
+    if not rundir.archive.exists():
+        raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
+    return rundir
+
+
 def default_directory(config: Config) -> Path:
     """`runs/NAME-sSEED` under the current directory."""
     return Path("runs") / f"{config.name}-s{config.seed}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from analysis import rungs
@@ -11,7 +11,7 @@ from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import block, one_line
 from analysis.headline import display_name, headline_of
 from analysis.snapshot import Arm, Snapshot, Status
-from analysis.wording import count
+from analysis.wording import columns, count, mean_error
 from archive.query import Reader
 from archive.records import EvaluationRow
 from evo.population import SESSION_STARTED
@@ -39,9 +39,9 @@ def leaderboard_text(rundir: RunDir) -> str:
     if decision.yardstick.beta is not None:
         name += f" at beta {decision.yardstick.beta:g}"
     rows: list[tuple[str, ...]] = [("id", "loss", "fitness", f"minus {name}", "seeds")]
-    rows.append((str(snapshot.yardstick.id), name, _mean(theirs.values()), "", str(len(theirs))))
+    rows.append((str(snapshot.yardstick.id), name, mean_error(theirs.values(), 3), "", str(len(theirs))))
     rows += [_row(snapshot, c) for c in decision.comparisons[:LEADERS]]
-    lines += [*_columns(rows), *_failed_seeds(snapshot, decision), ""]
+    lines += [*columns(rows), *_failed_seeds(snapshot, decision), ""]
     # Leads in different units do not compare.
     alike = {_metric(snapshot, rung) for rung in snapshot.rungs} == {_metric(snapshot, decision.rung)}
     return "\n".join([*lines, *rungs.describe(snapshot, decision if alike else None)])
@@ -105,7 +105,7 @@ def candidate_text(rundir: RunDir, candidate_id: int) -> str:
         lines.append("Shape: " + ", ".join(f"{k} {_short(v)}" for k, v in verdict.descriptors.items()))
     scores = [e for e in snapshot.evaluations if e.candidate_id == row.id]
     if scores:
-        lines += ["", "Scores:", *_columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
+        lines += ["", "Scores:", *columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
     ancestors = list(_ancestry(snapshot, row.id))
     if ancestors:
         lines += ["", "Ancestry:", *ancestors]
@@ -166,18 +166,10 @@ def _row(snapshot: Snapshot, comparison: Comparison) -> tuple[str, ...]:
     return (
         str(comparison.arm.candidate),
         display_name(snapshot.candidates[comparison.arm.candidate]),
-        _mean(comparison.scores.values()),
+        mean_error(comparison.scores.values(), 3),
         f"{pair.difference:+.3f}{error}" + (" *" if comparison.distinguishable else ""),
         str(len(comparison.scores)),
     )
-
-
-def _mean(values: Iterable[float]) -> str:
-    from analysis.stats import mean, standard_error
-
-    numbers = list(values)
-    error = standard_error(numbers) if len(numbers) > 1 else None
-    return f"{mean(numbers):.3f}" + (f" ± {error:.3f}" if error is not None else "")
 
 
 def _metric(snapshot: Snapshot, rung: str) -> str:
@@ -205,8 +197,3 @@ def _ancestry(snapshot: Snapshot, candidate: int, depth: int = 1) -> Iterable[st
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), 60)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]

@@ -218,48 +218,17 @@ class _Worker:
             await self.start()
         if self._ready:
             return
-        kills = _out_of_memory_kills()
-        try:
-            reply = await self._receive(self._start_seconds)
-            if reply["state"] == "failed":
-                await self._kill()  # the task cannot be prepared; it has ended or is about to
-            self.versions, self.notes = _checked(reply)["versions"], tuple(reply.get("notes", ()))
-            self._ready = True
-        except TimeoutError:
-            await self._kill()
-            said = f"a worker was not ready within {self._start_seconds:g} s{self._said()}"
-            raise _WorkerLost(FailureReason.BAD_DATA, said) from None
-        except (EOFError, ConnectionError, ValueError):
-            await self._kill(grace=CLOSE_SECONDS, dying=True)
-            raise self._post_mortem(kills) from None
-        except asyncio.CancelledError:
-            await self._kill()
-            raise
+        reply = await self._answer(self._start_seconds)
+        self.versions, self.notes = reply["versions"], tuple(reply.get("notes", ()))
+        self._ready = True
 
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
         """Raises EvaluationFailed; _WorkerLost, with the process gone, when it gave no answer within `limit` seconds."""
-        kills = _out_of_memory_kills()
         if self._closed:
-            raise self._post_mortem(kills)
+            raise self._post_mortem(_out_of_memory_kills())
         await self.ready()
-        try:
-            self._requests += 1
-            await self._send({"id": self._requests, **request})
-            reply = _checked(await self._receive(limit))
-        except TimeoutError:
-            await self._kill()
-            said = (
-                f"no answer within {limit:g} s, so it counts as hung: if trainings take that long here, set timeout_seconds, or "
-                f"fitness.seconds_per_step to what a step takes where the task has it{self._said()}"
-            )
-            raise _WorkerLost(FailureReason.TIMEOUT, said) from None
-        except (EOFError, ConnectionError, ValueError):
-            await self._kill(grace=CLOSE_SECONDS, dying=True)
-            raise self._post_mortem(kills) from None
-        except asyncio.CancelledError:
-            # It works on a request that nobody waits for any more.
-            await self._kill()
-            raise
+        self._requests += 1
+        reply = await self._answer(limit, {"id": self._requests, **request})
         return SeedResult(
             fitness=reply["fitness"],
             metrics=reply["metrics"],
@@ -273,6 +242,27 @@ class _Worker:
         """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
         self._closed = True
         await self._kill(grace=CLOSE_SECONDS)
+
+    async def _answer(self, limit: float, request: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """The reply to `request`, or the first one of all. Raises EvaluationFailed; _WorkerLost with the process gone."""
+        kills = _out_of_memory_kills()
+        try:
+            if request is not None:
+                await self._send(request)
+            reply = await self._receive(limit)
+            if request is None and reply["state"] == "failed":
+                await self._kill()  # the task cannot be prepared; it has ended or is about to
+            return _checked(reply)
+        except TimeoutError:
+            await self._kill()
+            raise self._too_late(limit) from None
+        except (EOFError, ConnectionError, ValueError):
+            await self._kill(grace=CLOSE_SECONDS, dying=True)
+            raise self._post_mortem(kills) from None
+        except asyncio.CancelledError:
+            # It works on a request that nobody waits for any more.
+            await self._kill()
+            raise
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process is not None and self._process.stdin is not None
@@ -321,11 +311,21 @@ class _Worker:
             return _WorkerLost(FailureReason.WORKER_DIED, "the pool was closed")
         status = self._exit_status
         how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
-        if not self._ready:
-            return _WorkerLost(FailureReason.BAD_DATA, f"a worker ended before it was ready: {how}{self._said()}")
+        reason = FailureReason.WORKER_DIED
         if status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
-            return _WorkerLost(FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory{self._said()}")
-        return _WorkerLost(FailureReason.WORKER_DIED, f"{how}{self._said()}")
+            reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory"
+        if not self._ready:
+            reason, how = FailureReason.BAD_DATA, f"a worker ended before it was ready: {how}"
+        return _WorkerLost(reason, f"{how}{self._said()}")
+
+    def _too_late(self, limit: float) -> "_WorkerLost":
+        if not self._ready:
+            return _WorkerLost(FailureReason.BAD_DATA, f"a worker was not ready within {limit:g} s{self._said()}")
+        return _WorkerLost(
+            FailureReason.TIMEOUT,
+            f"no answer within {limit:g} s, so it counts as hung: if trainings take that long here, set timeout_seconds, or "
+            f"fitness.seconds_per_step to what a step takes where the task has it{self._said()}",
+        )
 
     def _said(self) -> str:
         text = self._tail.decode("utf-8", "replace").strip()

@@ -96,16 +96,22 @@ def shared(tmp_path_factory) -> Path:
 Make = Callable[..., Lab]
 
 
-@pytest.fixture
-def options(shared: Path) -> Callable[..., dict[str, Any]]:
+def options_in(folder: Path) -> Callable[..., dict[str, Any]]:
+    """Makes options of a small training on the model and data in `folder`."""
+
     def make(**changes: Any) -> dict[str, Any]:
         return {
-            "model": str(shared / "model"), "data": str(shared / "data.jsonl"), "cache": str(shared / "cache"),
+            "model": str(folder / "model"), "data": str(folder / "data.jsonl"), "cache": str(folder / "cache"),
             "pairs": 32, "batch_size": 8, "short_steps": 2, "test_fraction": 0.4, "max_length": 32, "epochs": 2,
             "learning_rate": 5e-3,
         } | changes  # fmt: skip
 
     return make
+
+
+@pytest.fixture
+def options(shared: Path) -> Callable[..., dict[str, Any]]:
+    return options_in(shared)
 
 
 def prepared(options: dict[str, Any]) -> Any:

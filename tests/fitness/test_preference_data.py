@@ -36,6 +36,7 @@ from test_preference import (
     as_turns,
     implicit,
     judge_options,
+    options_in,
     pairs,
     prepared,
     refused,
@@ -58,14 +59,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def options(folder: Path) -> Make:
-    def make(**changes: Any) -> dict[str, Any]:
-        return {
-            "model": str(folder / "model"), "data": str(folder / "data.jsonl"), "cache": str(folder / "cache"),
-            "pairs": 32, "batch_size": 8, "short_steps": 2, "test_fraction": 0.4, "max_length": 32, "epochs": 2,
-            "learning_rate": 5e-3,
-        } | changes  # fmt: skip
-
-    return make
+    return options_in(folder)
 
 
 # --- what the reference cache and the identity follow ---
