@@ -8,7 +8,7 @@ from analysis import stats
 from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import one_line
 from analysis.snapshot import Snapshot
-from analysis.wording import count, display_name, figure, plus_minus
+from analysis.wording import arm_name, count, display_name, figure, plus_minus
 from archive.query import Reader
 
 __all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
@@ -70,7 +70,7 @@ def _nothing_yet(snapshot: Snapshot) -> str:
 
 def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     assert snapshot.yardstick is not None
-    yardstick = display_name(snapshot.yardstick)
+    yardstick = arm_name(snapshot.yardstick, decision.yardstick)
     name = display_name(snapshot.candidates[best.arm.candidate])
     pair = best.paired
     kind = "fresh seed" if decision.fresh else "shared seed"

@@ -20,7 +20,7 @@ from analysis.landscape import Curve
 from analysis.moves import moves
 from analysis.plot_parts import WIDTH, colour_of, is_proposal, levels, operator_legend, robust_floor
 from analysis.snapshot import Snapshot
-from analysis.wording import display_name
+from analysis.wording import arm_name, display_name
 from archive.records import CandidateRow, Origin
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
 def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
     """The yardstick, the other seeds and the finalists: fitness of every seed with mean and error, and paired differences."""
     rows = _comparison_rows(snapshot, decision)
-    yardstick = display_name(snapshot.candidates[decision.yardstick.candidate])
+    yardstick = arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
     with drawing():
         figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.15, 1]})

@@ -35,7 +35,7 @@ from analysis.report_data import (
     warnings,
 )
 from analysis.snapshot import Snapshot
-from analysis.wording import display_name
+from analysis.wording import arm_name, display_name
 from archive.query import Reader
 
 ARCHIVE = "archive.db"
@@ -74,6 +74,9 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             conditions=CONDITIONS,
             decision=decision,
             yardstick=display_name(snapshot.yardstick) if snapshot.yardstick else "the first seed",
+            deciding_arm=arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
+            if decision
+            else "",
             names={id: display_name(row) for id, row in snapshot.candidates.items()},
             c_cells=[cell(c.scores) for c in decision.comparisons] if decision else [],
             yardstick_cell=cell(decision.yardstick_scores) if decision else None,

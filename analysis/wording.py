@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis import stats
 from analysis.encode import one_line
+from analysis.snapshot import Arm
 from archive.records import CandidateRow, Origin
 
 
@@ -14,6 +15,13 @@ def display_name(candidate: CandidateRow, width: int = 48) -> str:
     """A candidate's name as one visible line; the yardstick in capitals, as its paper writes it."""
     is_dpo = candidate.origin is Origin.SEED and candidate.name == "dpo"
     return "DPO" if is_dpo else one_line(candidate.name, width)
+
+
+def arm_name(candidate: CandidateRow, arm: Arm) -> str:
+    """A candidate's name with the beta and learning rate that it was trained with, where these are not the task's own."""
+    beta = "" if arm.beta is None else f" at beta {arm.beta:g}"
+    rate = "" if arm.learning_rate is None else f" at learning rate {arm.learning_rate:g}"
+    return f"{display_name(candidate)}{beta}{rate}"
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:

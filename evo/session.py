@@ -173,7 +173,10 @@ def _require_training() -> None:
 
 
 def _rungs(info: TaskInfo) -> str:
-    return ", ".join(f"{r.name} ({r.steps} steps, about {r.estimated_seconds:.0f} s)" for r in info.rungs.values())
+    return ", ".join(
+        f"{r.name} ({r.steps} steps, about {r.estimated_seconds:.{0 if r.estimated_seconds >= 10 else 1}f} s)"
+        for r in info.rungs.values()
+    )
 
 
 def _log_to(path: Path) -> None:

@@ -11,7 +11,7 @@ from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import block, one_line
 from analysis.headline import display_name, headline_of
 from analysis.snapshot import Arm, Snapshot, Status
-from analysis.wording import columns, count, mean_error
+from analysis.wording import arm_name, columns, count, mean_error
 from archive.query import Reader
 from archive.records import EvaluationRow
 from evo.population import SESSION_STARTED
@@ -35,9 +35,7 @@ def leaderboard_text(rundir: RunDir) -> str:
         "",
         f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
     ]
-    name, theirs = display_name(snapshot.yardstick), decision.yardstick_scores
-    if decision.yardstick.beta is not None:
-        name += f" at beta {decision.yardstick.beta:g}"
+    name, theirs = arm_name(snapshot.yardstick, decision.yardstick), decision.yardstick_scores
     rows: list[tuple[str, ...]] = [("id", "loss", "fitness", f"minus {name}", "seeds")]
     rows.append((str(snapshot.yardstick.id), name, mean_error(theirs.values(), 3), "", str(len(theirs))))
     rows += [_row(snapshot, c) for c in decision.comparisons[:LEADERS]]

@@ -152,7 +152,9 @@ def test_below_the_best_of_several_betas_is_claimed_only_if_below_the_tasks_own_
     assert not found.distinguishable
     (tmp_path / "lower").mkdir()
     lower = {seed: value - 0.04 - seed / 1000 for seed, value in NOISY.items()}
-    assert said(tiny(tmp_path / "lower", scores | {"mine": {"full": lower}}, final=FINAL)).distinguishable
+    found = said(tiny(tmp_path / "lower", scores | {"mine": {"full": lower}}, final=FINAL))
+    assert found.distinguishable
+    assert "below DPO at beta 0.05 (paired" in found.text
 
 
 def test_differences_that_are_equal_up_to_float32_are_no_certainty(tmp_path):
