@@ -1,5 +1,6 @@
 """A writer's connection to SQLite: how it is opened, its transactions, and its errors in words."""
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archive.errors import ArchiveError, MissingRow, NotAnArchive, WriteFailed, WrongState
-from archive.values import dump_json, storable_text
+from archive.values import compress, dump_json, storable_text
 
 BUSY_SECONDS = 30.0
 """How long a write waits for somebody who has the file locked, such as an open transaction in the sqlite3 shell."""
@@ -113,6 +114,13 @@ class Write:
         values = [_bound(value) for value in columns.values()]
         row = self._connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values).lastrowid
         return int(row or 0)
+
+    def text(self, text: str) -> str:
+        """Stores a text unless it is there already, and returns its hash."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        sql = "INSERT OR IGNORE INTO text (hash, content) VALUES (?, ?)"
+        self._connection.execute(sql, (digest, compress(text)))
+        return digest
 
     def update(self, table: str, id: int, **columns: Any) -> None:
         """Changes columns of one row."""

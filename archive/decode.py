@@ -10,11 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from archive.errors import CorruptArchive
 from archive.records import (
     CandidateRow,
+    Curves,
     EvaluationRow,
     EvaluationState,
     EventKind,
     EventRow,
     FindingRow,
+    Items,
     Operator,
     Origin,
     ParentRow,
@@ -22,10 +24,11 @@ from archive.records import (
     ProposalState,
     Role,
     RunRow,
+    Usage,
     VerdictRow,
     VerdictStatus,
 )
-from archive.values import decompress, load_json, load_metrics
+from archive.values import decompress, load_json, load_metrics, number
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -174,6 +177,7 @@ def run_row(row: sqlite3.Row, path: Path) -> RunRow:
         config=cells.json_object("config"),
         version=cells.text("version"),
         created_at=cells.text("created_at"),
+        baseline=cells.text_or_none("baseline"),
     )
 
 
@@ -325,7 +329,55 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
         detail=cells.text_or_none("detail") if finished else None,
         queued_event=cells.integer("queued_event"),
         finished_event=cells.integer_or_none("finished_event"),
+        items=_items(cells) if finished else None,
+        judged=_judged(cells) if finished else None,
     )
+
+
+def curves_of(row: sqlite3.Row, path: Path) -> Curves:
+    """The training curves in a row of evaluation; empty where none were kept."""
+    cells = _Cells(row, "evaluation", path)
+    value = load_json(cells.compressed("curves"), cells.where("curves"))
+    try:
+        return {
+            str(name): [(number(step), number(height)) for step, height in points]
+            for name, points in (value or {}).items()
+        }
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise CorruptArchive(f"{cells.where('curves')} should hold named lists of (step, value)") from None
+
+
+def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, str]] | None:
+    """Role and hash of each message in a row of proposal; None where no words were sent."""
+    cells = _Cells(row, "proposal", path)
+    value = cells.json("prompt")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(
+        isinstance(m, list) and len(m) == 2 and all(isinstance(part, str) for part in m) for m in value
+    ):
+        raise cells.wrong("prompt", "a list of role and hash")
+    return [(role, digest) for role, digest in value]
+
+
+def _items(cells: _Cells) -> Items | None:
+    value = load_json(cells.compressed("items"), cells.where("items"))
+    if value is None:
+        return None
+    try:
+        values, groups = tuple(float(v) for v in value["values"]), tuple(str(g) for g in value["groups"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise CorruptArchive(f"{cells.where('items')} should hold values and groups") from None
+    if len(values) != len(groups) or not all(map(math.isfinite, values)):
+        raise CorruptArchive(f"{cells.where('items')} should hold a group for each of its finite values")
+    return Items(values, groups)
+
+
+def _judged(cells: _Cells) -> Usage | None:
+    tokens_in, tokens_out = cells.integer_or_none("tokens_in"), cells.integer_or_none("tokens_out")
+    if tokens_in is None and tokens_out is None:
+        return None
+    return Usage(tokens_in or 0, tokens_out or 0, cells.real_or_none("usd"))
 
 
 def event_row(row: sqlite3.Row, path: Path) -> EventRow:

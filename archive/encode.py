@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from archive.connection import now
-from archive.records import RunRow, VerdictStatus
-from archive.values import dump_json, finite_or_null
+from archive.records import Curves, Items, RunRow, Usage, VerdictStatus
+from archive.values import compress, dump_json, finite_or_null
 
 _TEXT = ("hash", "entry")
 _JSON = ("graph", "fingerprint", "descriptors", "guarantees")
@@ -23,6 +23,21 @@ def run_columns(run: RunRow) -> dict[str, Any]:
         "config": dump_json(run.config),
         "created_at": run.created_at or now(),
         "version": run.version,
+        "baseline": run.baseline,
+    }
+
+
+def extra_columns(items: Items | None, curves: Curves | None, judged: Usage | None) -> dict[str, Any]:
+    """The columns of evaluation that hold what not every task gives. ValueError where items and groups do not match."""
+    if items is not None and len(items.values) != len(items.groups):
+        raise ValueError(f"expected a group per item, got {len(items.values)} items and {len(items.groups)} groups")
+    parts = None if items is None else {"values": items.values, "groups": items.groups}
+    return {
+        "items": None if parts is None else compress(dump_json(parts)),
+        "curves": compress(dump_json(curves)) if curves else None,
+        "tokens_in": judged.tokens_in if judged else None,
+        "tokens_out": judged.tokens_out if judged else None,
+        "usd": finite_or_null(judged.usd) if judged else None,
     }
 
 

@@ -25,10 +25,6 @@ class NewerArchive(ArchiveError):
     """A newer evopo wrote this archive; this one would misread it."""
 
 
-class OlderArchive(ArchiveError):
-    """An older evopo wrote this archive, and a reader may not upgrade it."""
-
-
 class ArchiveLocked(ArchiveError):
     """Another writer has this archive open; the message names its host, process and start time."""
 

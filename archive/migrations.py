@@ -1,18 +1,19 @@
 """From an empty file, or any earlier version, to the schema of today: recorded, and each in one transaction.
 
-To change the schema, append a function `m002_...` decorated with `@MIGRATIONS()`, ending in `_stamp(db, 2)`, and leave
+To change the schema, append a function `m003_...` decorated with `@MIGRATIONS()`, ending in `_stamp(db, 3)`, and leave
 the functions before it alone. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, within the
 transaction that applies it, so that a crash leaves either version whole.
 """
 
 import sqlite3
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
 from archive.errors import NewerArchive, NotAnArchive
-from archive.schema import APPLICATION_ID, INDEXES_1, TABLES, TABLES_1, VIEWS_1
+from archive.schema import APPLICATION_ID, CHANGES_2, INDEXES_1, LATER_TABLES, TABLES, TABLES_1, VIEWS_1
 
 MIGRATIONS = Migrations("evopo.archive")
 
@@ -24,6 +25,18 @@ def m001_first_release(db: Database) -> None:
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     _stamp(db, 1)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m002_baseline_prompts_items_curves(db: Database) -> None:
+    """The baseline stands in the run; prompts, items, training curves and what judges cost are kept.
+
+    Runs of the first version searched against their first seed loss, so that is their baseline.
+    """
+    for statement in CHANGES_2:
+        db.execute(statement)
+    db.execute("UPDATE run SET baseline = (SELECT name FROM candidate WHERE origin = 'seed' ORDER BY id LIMIT 1)")
+    _stamp(db, 2)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:
@@ -52,10 +65,7 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
         for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
         if isinstance(sql, str) and sql.lstrip().upper().startswith("CREATE TABLE")
     }
-    if missing := [name for name in (*TABLES, Migrations.migrations_table) if name not in plain]:
-        raise NotAnArchive(
-            f"{path} claims to be an evopo archive, but lacks the table {missing[0]}; get a fresh copy of it"
-        )
+    _require(path, plain, (*TABLES, Migrations.migrations_table))
     db = _database(connection)
     with closing(sqlite3.connect(":memory:")) as empty:
         known = {migration.name for migration in migrations.pending(_database(empty))}
@@ -64,7 +74,17 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
             f"{path} was written by a newer evopo (it has had the migration {unknown[0]}, unknown here); "
             "upgrade with: pip install -U evopo"
         )
-    return [migration.name for migration in migrations.pending(db)]
+    pending = [migration.name for migration in migrations.pending(db)]
+    if not pending:
+        _require(path, plain, LATER_TABLES)
+    return pending
+
+
+def _require(path: Path, there: Collection[str], wanted: Sequence[str]) -> None:
+    if missing := [name for name in wanted if name not in there]:
+        raise NotAnArchive(
+            f"{path} claims to be an evopo archive, but lacks the table {missing[0]}; get a fresh copy of it"
+        )
 
 
 def _database(connection: sqlite3.Connection) -> Database:

@@ -11,10 +11,9 @@ from archive.errors import (
     ArchiveNotFound,
     CorruptArchive,
     NotAnArchive,
-    OlderArchive,
     UnreadableArchive,
 )
-from archive.migrations import identify
+from archive.migrations import identify, migrate
 
 LONGEST_VALUE = 64 * 2**20
 """Bytes of the longest text, blob or row that is read."""
@@ -34,12 +33,10 @@ def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
     try:
         connection = _connect(place)
         try:
+            if identify(connection, place):
+                connection.close()
+                connection = _upgraded_copy(place)
             _harden(connection)
-            if pending := identify(connection, place):
-                raise OlderArchive(
-                    f"{place} was written by an older evopo (it lacks the migration {pending[0]}); to upgrade it, open it for "
-                    "writing once, as resuming its run does"
-                )
         except BaseException:
             connection.close()
             raise
@@ -81,6 +78,16 @@ def _private_copy(place: Path) -> sqlite3.Connection:
         finally:
             disk.close()
         return memory
+
+
+def _upgraded_copy(place: Path) -> sqlite3.Connection:
+    """A copy in memory with today's schema of an archive that an older evopo wrote; the file stays as it is."""
+    copy = _private_copy(place)
+    # The file may be a stranger's: no trigger of theirs runs because we change the copy.
+    for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        copy.execute('DROP TRIGGER "{}"'.format(str(name).replace('"', '""')))
+    migrate(copy)
+    return copy
 
 
 def _open(uri: str) -> sqlite3.Connection:

@@ -23,10 +23,12 @@ from archive.decode import (
     Result,
     brief,
     candidate_row,
+    curves_of,
     evaluation_row,
     event_row,
     finding_row,
     parent_row,
+    prompt_of,
     proposal_row,
     result_row,
     run_row,
@@ -37,6 +39,7 @@ from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
 from archive.opening import open_for_reading
 from archive.records import (
     CandidateRow,
+    Curves,
     EvaluationRow,
     EvaluationState,
     EventKind,
@@ -50,13 +53,14 @@ from archive.records import (
     Standing,
     VerdictRow,
 )
+from archive.values import decompress
 
 NOW = 2**63 - 1
 """The event bound of a reader that sees everything."""
 
 _EVALUATIONS = f"""
 SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.fitness, e.metrics,
-       e.seconds, e.tokens, e.reason, e.detail,
+       e.seconds, e.tokens, e.reason, e.detail, e.items, e.tokens_in, e.tokens_out, e.usd,
        e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,
        CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
            (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
@@ -91,7 +95,7 @@ class Reader:
     def open(cls, path: str | Path) -> Self:
         """Opens an archive, be it live, finished, on a read-only disk, or left by a crash.
 
-        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive, OlderArchive and UnreadableArchive.
+        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive and UnreadableArchive.
         """
         place, connection = open_for_reading(path)
         return cls(place, connection, threading.RLock(), NOW, owner=True)
@@ -205,6 +209,28 @@ class Reader:
         """One evaluation; MissingRow if there is none of that id."""
         rows = self._rows(f"{_EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
         return evaluation_row(self._one(rows, f"evaluation {id}"), self.path)
+
+    def curves(self, evaluation_id: int) -> Curves:
+        """What was watched while a loss was trained; empty where nothing was kept."""
+        rows = self._rows(
+            "SELECT curves FROM evaluation WHERE id = :id AND finished_event <= :at", at=self._upto, id=evaluation_id
+        )
+        return curves_of(self._one(rows, f"finished evaluation {evaluation_id}"), self.path)
+
+    def prompt(self, proposal_id: int) -> list[tuple[str, str]] | None:
+        """The messages that were sent for a proposal, as (role, text); None where no words were sent or none were kept."""
+        rows = self._rows(
+            "SELECT prompt FROM proposal WHERE id = :id AND requested_event <= :at", at=self._upto, id=proposal_id
+        )
+        sent = prompt_of(self._one(rows, f"proposal {proposal_id}"), self.path)
+        return None if sent is None else [(role, self._text(digest)) for role, digest in sent]
+
+    def _text(self, digest: str) -> str:
+        rows = self._rows("SELECT content FROM text WHERE hash = :hash", hash=digest)
+        text = decompress(self._one(rows, f"text {digest}")["content"], f"{self.path}: text.content")
+        if text is None:
+            raise CorruptArchive(f"{self.path}: text.content of {digest} is missing; get a fresh copy of the archive")
+        return text
 
     def events(self, after: int = 0, kind: str | None = None) -> list[EventRow]:
         """Events newer than `after`, of one kind if given, oldest first."""

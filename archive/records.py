@@ -90,6 +90,8 @@ class RunRow:
     version: str = ""
     created_at: str = ""
     """ISO 8601, UTC; filled in by `Archive.create`."""
+    baseline: str | None = None
+    """Name of the seed loss that every claim is made against; None for a run without seed losses."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,31 @@ class FindingRow:
 
 
 @dataclass(frozen=True)
+class Items:
+    """The fitness of one training item by item, in units of the fitness; their mean is the fitness.
+
+    `groups` names the prompt (or the like) that each item belongs to: items of one group are not independent. Two
+    trainings that judged the same test item gave it the same group, whatever their seeds.
+    """
+
+    values: tuple[float, ...]
+    groups: tuple[str, ...]
+
+
+Curves = Mapping[str, Sequence[tuple[float, float]]]
+"""What was watched while a loss was trained, by name (loss, margin, kl): (optimiser step, value), at most 50 points each."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a judge behind an endpoint was paid for one evaluation; `usd` is None where its price is unknown."""
+
+    tokens_in: int
+    tokens_out: int
+    usd: float | None = None
+
+
+@dataclass(frozen=True)
 class EvaluationRow:
     """One training with one seed; None for `beta` or `learning_rate` means the task's own.
 
@@ -209,6 +236,8 @@ class EvaluationRow:
     detail: str | None
     queued_event: int
     finished_event: int | None
+    items: Items | None = None
+    judged: Usage | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ APPLICATION_ID = 0x45564F50
 """`PRAGMA application_id` of an archive: "EVOP" in ASCII."""
 
 TABLES = ("run", "candidate", "parent", "proposal", "verdict", "finding", "evaluation", "event")
+"""Those of the first version, which every archive has."""
+LATER_TABLES = ("text",)
+"""Those that migrations have added since."""
 
 TABLES_1 = (
     """
@@ -214,4 +217,20 @@ JOIN candidate AS c ON c.id = f.candidate_id
 LEFT JOIN proposal AS p ON p.id = c.proposal_id
 WHERE f.severity = 'refuse'
 ORDER BY f.candidate_id, f.position""",
+)
+
+CHANGES_2 = (
+    "ALTER TABLE run ADD COLUMN baseline TEXT",  # name of the seed loss that claims are made against
+    """
+CREATE TABLE text (
+    hash TEXT PRIMARY KEY,   -- SHA-256 of the text, as hex
+    content BLOB NOT NULL    -- zlib
+)""",
+    "ALTER TABLE proposal ADD COLUMN prompt TEXT",  # JSON: [[role, hash of text], ...]; NULL: no words were sent
+    "ALTER TABLE evaluation ADD COLUMN items BLOB",  # zlib of JSON: fitness item by item
+    "ALTER TABLE evaluation ADD COLUMN curves BLOB",  # zlib of JSON: {name: [[step, value], ...]}
+    # What a judge behind an endpoint was paid; NULL where none was asked, usd NULL also where the price is unknown.
+    "ALTER TABLE evaluation ADD COLUMN tokens_in INTEGER",
+    "ALTER TABLE evaluation ADD COLUMN tokens_out INTEGER",
+    "ALTER TABLE evaluation ADD COLUMN usd REAL",
 )

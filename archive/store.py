@@ -19,20 +19,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from archive.connection import Write, connect, now, prepare, reported, resolve, transaction
-from archive.encode import finding_columns, run_columns, verdict_columns
+from archive.encode import extra_columns, finding_columns, run_columns, verdict_columns
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound, MissingRow
 from archive.filesystem import refuse_network
 from archive.lock import Holder, WriterLock
 from archive.migrations import identify, migrate
 from archive.records import (
+    Curves,
     EvaluationState,
     EventKind,
+    Items,
     Operator,
     Origin,
     ProposalState,
     Recovery,
     Role,
     RunRow,
+    Usage,
 )
 from archive.values import compress, dump_json, dump_metrics, finite_or_null
 
@@ -137,11 +140,13 @@ class Archive:
         template: str,
         references: Any,
         seen_event: int,
+        prompt: Sequence[tuple[str, str]] | None = None,
     ) -> int:
         """Records, before the call leaves, that a loss is asked for; returns the proposal's id.
 
         `template` is the hash of the prompt template, `references` (JSON) what it was filled with, `seen_event` the last
-        event that the step could see. WrongState if this attempt of this step was recorded already.
+        event that the step could see, `prompt` the (role, text) of each message that is sent; texts are stored once.
+        WrongState if this attempt of this step was recorded already.
         """
         with self._transaction() as write:
             proposal = write.next_id("proposal")
@@ -160,6 +165,7 @@ class Archive:
                 seen_event=seen_event,
                 state=ProposalState.REQUESTED,
                 requested_event=event,
+                prompt=None if prompt is None else dump_json([(role, write.text(text)) for role, text in prompt]),
             )
             return proposal
 
@@ -335,12 +341,17 @@ class Archive:
         metrics: Mapping[str, float | None] | None = None,
         seconds: float | None = None,
         tokens: int | None = None,
+        *,
+        items: Items | None = None,
+        curves: Curves | None = None,
+        judged: Usage | None = None,
     ) -> EvaluationState:
         """Records a score and returns the state that it led to: scored, or failed if the fitness is not finite."""
+        extra = extra_columns(items, curves, judged)
         if not math.isfinite(fitness):
-            self._finish(id, NOT_FINITE, f"the fitness is {fitness}", None, metrics, seconds, tokens)
+            self._finish(id, NOT_FINITE, f"the fitness is {fitness}", None, metrics, seconds, tokens, extra)
             return EvaluationState.FAILED
-        self._finish(id, None, None, float(fitness), metrics, seconds, tokens)
+        self._finish(id, None, None, float(fitness), metrics, seconds, tokens, extra)
         return EvaluationState.SCORED
 
     def fail_evaluation(
@@ -351,9 +362,12 @@ class Archive:
         metrics: Mapping[str, float | None] | None = None,
         seconds: float | None = None,
         tokens: int | None = None,
+        *,
+        curves: Curves | None = None,
+        judged: Usage | None = None,
     ) -> None:
         """Records that there is no score, with a one-word reason (diverged, out_of_memory, ...) and what is known."""
-        self._finish(id, reason, detail, None, metrics, seconds, tokens)
+        self._finish(id, reason, detail, None, metrics, seconds, tokens, extra_columns(None, curves, judged))
 
     def _finish(
         self,
@@ -364,6 +378,7 @@ class Archive:
         metrics: Mapping[str, float | None] | None,
         seconds: float | None,
         tokens: int | None,
+        extra: Mapping[str, Any],
     ) -> None:
         state = EvaluationState.SCORED if reason is None else EvaluationState.FAILED
         kind = EventKind.EVALUATION_SCORED if reason is None else EventKind.EVALUATION_FAILED
@@ -382,6 +397,7 @@ class Archive:
                 reason=reason,
                 detail=detail,
                 finished_event=event,
+                **extra,
             )
 
     # ---- events and recovery -------------------------------------------------------------------------------------

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database, Migrations
 
-from archive.migrations import MIGRATIONS, identify, m001_first_release, migrate
+from archive.migrations import (
+    MIGRATIONS,
+    identify,
+    m001_first_release,
+    m002_baseline_prompts_items_curves,
+    migrate,
+)
 from archive.query import Reader
 from archive.records import (
     EvaluationState,
@@ -21,6 +27,7 @@ from archive.records import (
 from archive.schema import APPLICATION_ID
 from archive.store import Archive
 
+TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves"]
 DUMPS = sorted((Path(__file__).parent / "data").glob("version_*.sql"))
 
 
@@ -37,13 +44,14 @@ def later() -> Migrations:
     """Today's migrations and one more."""
     migrations = Migrations(MIGRATIONS.name)
     migrations()(m001_first_release)
+    migrations()(m002_baseline_prompts_items_curves)
 
     @migrations()
-    def m002_notes(db: Database) -> None:
+    def m003_notes(db: Database) -> None:
         db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
         db.execute("DROP VIEW refusals")
         db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
 
     return migrations
 
@@ -69,6 +77,7 @@ def test_every_released_version_is_upgraded_with_its_rows(dump, path, run, tmp_p
     with Archive.open(path) as archive, Reader.open(path) as reader:
         assert reader.problems() == []
         assert reader.run().name == "example"
+        assert reader.run().baseline == "dpo"
         assert [row.name for row in reader.candidates()] == ["dpo", "child"]
         assert reader.evaluations(state=EvaluationState.SCORED)[0].fitness == 0.5
         assert reader.proposals()[0].reply == "the reply"
@@ -80,33 +89,33 @@ def test_every_released_version_is_upgraded_with_its_rows(dump, path, run, tmp_p
 
 def test_an_empty_file_becomes_an_archive(tmp_path):
     with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as connection:
-        assert migrate(connection) == ["m001_first_release"]
+        assert migrate(connection) == TODAY
         assert migrate(connection) == []
         assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
 
 
 def test_a_further_version_can_follow(connection, path, later):
-    assert identify(connection, path, later) == ["m002_notes"]
-    assert migrate(connection, later) == ["m002_notes"]
+    assert identify(connection, path, later) == ["m003_notes"]
+    assert migrate(connection, later) == ["m003_notes"]
     assert identify(connection, path, later) == []
     connection.execute("SELECT note FROM candidate")
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == ["m001_first_release", "m002_notes"]
+    assert names == [*TODAY, "m003_notes"]
 
 
 def test_a_migration_that_breaks_off_leaves_the_version_before(connection, path, later):
     before = schema(path)
 
     @later()
-    def m003_breaks(db: Database) -> None:
+    def m004_breaks(db: Database) -> None:
         db.execute("DROP VIEW leaderboard")
         db.execute("ALTER TABLE event ADD COLUMN extra TEXT")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         migrate(connection, later)
-    assert identify(connection, path, later) == ["m003_breaks"], "the one before it stays"
+    assert identify(connection, path, later) == ["m004_breaks"], "the one before it stays"
     assert "extra" not in str(schema(path)) and "leaderboard" in str(schema(path))
     assert schema(path) != before
 

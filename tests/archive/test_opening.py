@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from archive.errors import (
     ArchiveNotFound,
     CorruptArchive,
     NotAnArchive,
-    OlderArchive,
     UnreadableArchive,
 )
 from archive.query import Reader
@@ -95,10 +95,29 @@ def test_another_programs_database(path):
         Reader.open(path)
 
 
-def test_an_older_archive_is_not_read_with_todays_eyes(filled):
-    tampered(filled, "DELETE FROM _sqlite_migrations")
-    with pytest.raises(OlderArchive, match="open it for writing once"):
-        Reader.open(filled)
+def first_version(path: Path, *statements: str) -> bytes:
+    dump = Path(__file__).parent / "data" / "version_1.sql"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(dump.read_text())
+        for statement in statements:
+            old.execute(statement)
+        old.commit()
+    return path.read_bytes()
+
+
+def test_an_older_archive_is_read_and_stays_as_it_is(path):
+    before = first_version(path)
+    with Reader.open(path) as reader:
+        assert [row.name for row in reader.candidates()] == ["dpo", "child"]
+        assert reader.run().baseline == "dpo"
+        assert reader.evaluations(state="scored")[0].items is None
+    assert path.read_bytes() == before
+
+
+def test_reading_an_older_archive_runs_no_trigger_of_its_maker(path):
+    first_version(path, "CREATE TRIGGER evil AFTER UPDATE ON run BEGIN UPDATE candidate SET name = 'evil'; END")
+    with Reader.open(path) as reader:
+        assert [row.name for row in reader.candidates()] == ["dpo", "child"]
 
 
 @pytest.mark.parametrize(

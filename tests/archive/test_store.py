@@ -19,7 +19,7 @@ from archive.errors import (
     WrongState,
 )
 from archive.query import Reader
-from archive.records import EvaluationState, ProposalState, RunRow
+from archive.records import EvaluationState, Items, ProposalState, RunRow, Usage
 from archive.store import NOT_FINITE, Archive
 
 
@@ -317,3 +317,36 @@ def test_somebody_elses_open_transaction_is_reported(archive, path):
     other.execute("ROLLBACK")
     other.close()
     archive.event("lucky")
+
+
+def test_a_prompt_comes_back_word_for_word_and_shared_words_are_kept_once(archive, reader):
+    system, first, second = "you are a researcher \ud800", "refine this", "combine these"
+    ids = [
+        archive.request_proposal(
+            step, 0, "refine", "openai", "m", 0.7, "t", {}, 0, [("system", system), ("user", words)]
+        )
+        for step, words in ((1, first), (2, second))
+    ]
+    assert reader.prompt(ids[0]) == [("system", system), ("user", first)]
+    assert reader.prompt(ids[1]) == [("system", system), ("user", second)]
+    assert len(reader._rows("SELECT hash FROM text")) == 3
+
+
+def test_a_request_without_words_has_no_prompt(reader, write):
+    assert reader.prompt(write.request(1)) is None
+
+
+def test_items_curves_and_a_judges_usage_come_back(archive, reader, write):
+    items, judged = Items((0.25, 0.75), ("p1", "p2")), Usage(100, 7, 0.02)
+    curves = {"loss": [(1.0, 0.7), (2.0, math.inf)]}
+    evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
+    archive.score_evaluation(evaluation, 0.5, items=items, curves=curves, judged=judged)
+    row = reader.evaluation(evaluation)
+    assert (row.items, row.judged) == (items, judged)
+    assert reader.curves(evaluation) == curves
+
+
+def test_items_need_a_group_each(archive, write):
+    evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
+    with pytest.raises(ValueError, match="2 items and 1 groups"):
+        archive.score_evaluation(evaluation, 0.5, items=Items((0.25, 0.75), ("p1",)))
