@@ -16,8 +16,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-run: $(READY)  ## run the embedded campaign (CPU, nothing downloaded but packages)
-	$(BIN)/python -m evo run
+run: $(READY)  ## run the embedded campaign (CPU, nothing downloaded but packages, nothing paid)
+	$(BIN)/python -m evo run --set proposer=builtin
 
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal

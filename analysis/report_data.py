@@ -190,6 +190,12 @@ def warnings(snapshot: Snapshot) -> list[str]:
         found.append(
             f"{count(spending.unpriced, 'reply', 'replies').capitalize()} came without a price; USD leaves them out."
         )
+    if spending.judge_possibly_paid:
+        found.append(
+            f"{count(spending.judge_possibly_paid, 'training')} cut off: what the judge was paid for it is not known and left out."
+        )
+    if spending.judge_unpriced:
+        found.append("The judge has no price in the configuration; USD leaves out what it cost.")
     return found
 
 
@@ -200,6 +206,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     proposers = sorted({f"{p.proposer} ({p.model})" if p.model else p.proposer for p in snapshot.proposals.values()})
     budget = run.config.get("budget")
     limits = {name: value for name, value in budget.items() if value is not None} if isinstance(budget, Mapping) else {}
+    judged = spending.judge_tokens_in + spending.judge_tokens_out
     ended = [e.payload.get("reason") for e in snapshot.events if e.kind == FINISHED and isinstance(e.payload, Mapping)]
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
@@ -214,6 +221,8 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("proposals asked for", str(spending.proposals)),
         ("tokens in, out", f"{spending.tokens_in:,}, {spending.tokens_out:,}"),
         ("USD", f"{spending.usd:.4f}"),
+        ("judges: tokens in, out", f"{spending.judge_tokens_in:,}, {spending.judge_tokens_out:,}" if judged else ""),
+        ("judges: USD", f"{spending.judge_usd:.4f}" if judged else ""),
         ("waiting for the proposer", duration(spending.seconds)),
         (
             "trainings",

@@ -53,6 +53,7 @@ from archive.records import (
     Standing,
     VerdictRow,
 )
+from archive.spending import spending_of
 from archive.values import decompress
 
 NOW = 2**63 - 1
@@ -284,23 +285,10 @@ class Reader:
         return None if found is None else int(found)
 
     def spending(self) -> Spending:
-        """What proposals and evaluations have cost so far."""
+        """What proposals, trainings and judges have cost so far."""
         with self.consistent():
-            proposals = self.proposals()
-            evaluations = [row for row in self.evaluations() if row.finished_event is not None]
-        answered = [row for row in proposals if row.reply is not None]
-        return Spending(
-            proposals=len(proposals),
-            tokens_in=sum(row.tokens_in or 0 for row in proposals),
-            tokens_out=sum(row.tokens_out or 0 for row in proposals),
-            usd=sum(row.usd or 0.0 for row in proposals),
-            seconds=sum(row.seconds or 0.0 for row in proposals),
-            unpriced=sum(row.usd is None for row in answered),
-            possibly_paid=sum(row.state == ProposalState.LOST for row in proposals),
-            evaluations=len(evaluations),
-            evaluation_seconds=sum(row.seconds or 0.0 for row in evaluations),
-            evaluation_tokens=sum(row.tokens or 0 for row in evaluations),
-        )
+            events = [*self.events(kind=EventKind.CHARGED), *self.events(kind=EventKind.EVALUATION_REQUEUED)]
+            return spending_of(self.proposals(), self.evaluations(), events)
 
     def problems(self) -> list[str]:
         """What SQLite's own checks find wrong with the file and its references; empty if all is well. Reads all of it."""

@@ -75,6 +75,7 @@ class EventKind(StrEnum):
     EVALUATION_SCORED = "evaluation_scored"
     EVALUATION_FAILED = "evaluation_failed"
     EVALUATION_REQUEUED = "evaluation_requeued"
+    CHARGED = "charged"
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Spending:
-    """What the proposals cost so far. `unpriced` replies came without a price, `possibly_paid` requests were lost."""
+    """What a run cost so far. `unpriced` replies came without a price, `possibly_paid` requests were lost."""
 
     proposals: int
     tokens_in: int
@@ -296,6 +297,14 @@ class Spending:
     """Finished evaluations, scored or failed."""
     evaluation_seconds: float
     evaluation_tokens: int
+    """Seen in training, not paid for."""
+    judge_tokens_in: int = 0
+    judge_tokens_out: int = 0
+    judge_usd: float = 0.0
+    judge_unpriced: int = 0
+    """Charges of judges without a price."""
+    judge_possibly_paid: int = 0
+    """Trainings that were cut off, whose judge may have been paid for nothing."""
 
 
 @dataclass(frozen=True)

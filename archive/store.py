@@ -400,6 +400,19 @@ class Archive:
                 **extra,
             )
 
+    def charge(self, to: str, paid: Usage, evaluation: int | None = None) -> None:
+        """Records what was paid to the `proposer` or the `judge` for what has no row of its own, or none that is finished.
+
+        `evaluation` is the training that stays open, where there is one.
+        """
+        payload = {
+            "to": to,
+            "tokens_in": paid.tokens_in,
+            "tokens_out": paid.tokens_out,
+            "usd": finite_or_null(paid.usd),
+        }
+        self.event(EventKind.CHARGED, payload if evaluation is None else payload | {"evaluation": evaluation})
+
     # ---- events and recovery -------------------------------------------------------------------------------------
 
     def event(self, kind: str, payload: Any = None) -> int:

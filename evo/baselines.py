@@ -9,8 +9,8 @@ finished one only prints.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -18,19 +18,22 @@ from statistics import fmean
 from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
+from archive.spending import TO_JUDGE
 from archive.store import Archive
+from evo.budget import Cost, Spent, lacking
 from evo.config import Config
 from evo.contestants import Contestant
 from evo.loop import FINAL, FINISHED
 from evo.population import SESSION_STARTED
+from evo.preflight import preflight
 from evo.rng import derive
 from evo.rundir import open_run
 from evo.session import worker_pool, workers_for
-from evo.training import TaskUnusable, train
+from evo.training import TaskUnusable, recorded, train
 from fitness.frontier import PAPER_BETAS
 from fitness.ladder import Job
 from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed, TaskError, TaskInfo, check_task, task_info
+from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from sandbox.graph import LossGraph
 from sandbox.pool import VetPool
 
@@ -105,13 +108,17 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     from evo.baselines_table import table
 
     info = task_info(config.task, config.fitness)
-    check_task(config.task, config.fitness)
     workers = worker_pool(config)
+    cleared = preflight(config, info, proposes=False)
     rundir, archive, resumed = open_run(path, config, info, {}, kind=BASELINES)
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
         archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+        for note in cleared.notes:
+            say(note)
+        for to, paid in cleared.paid.items():
+            archive.charge(to, recorded(paid))
         seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
         say(
             f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "
@@ -180,13 +187,17 @@ async def _measure(
             for note in await pool.ready():
                 say(note)
         except EvaluationFailed as failure:
+            if failure.judged:
+                archive.charge(TO_JUDGE, recorded(failure.judged))
             raise TaskUnusable(failure.detail) from None
         turn = asyncio.Semaphore(workers_for(config))
+        purse = _Purse(config, info, wanted.rung, reader)
 
         async def trained(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
             async with turn:
                 job = Job(candidate.id, wanted.rung, seed, beta)
-                await train(archive, reader, pool, config.task, job, graph)
+                with purse.paying(job):
+                    await train(archive, reader, pool, config.task, job, graph)
 
         async def measured(loss: Contestant) -> None:
             candidate, name, graph = candidates[loss.name], loss.name, loss.graph
@@ -214,6 +225,30 @@ async def _measure(
                     group.create_task(measured(loss))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+
+
+class _Purse:
+    """Keeps a judge within the budget."""
+
+    def __init__(self, config: Config, info: TaskInfo, rung: str, reader: Reader) -> None:
+        judging = info.judging(rung)
+        self._cost = Cost(tokens=judging.tokens, usd=judging.usd or 0.0)
+        self._budget, self._reader, self._under_way = config.budget, reader, 0
+
+    @contextmanager
+    def paying(self, job: Job) -> Iterator[None]:
+        """While a training is under way, it counts with the most that its judge may cost. Raises TaskUnusable without room."""
+        done = [e for e in self._reader.evaluations(job.candidate_id) if e.finished_event is not None]
+        if (job.rung, job.seed, job.beta) not in {(e.rung, e.seed, e.beta) for e in done}:
+            spending = self._reader.spending()
+            used = Spent(tokens=spending.judge_tokens_in + spending.judge_tokens_out, usd=spending.judge_usd)
+            if missing := lacking(self._budget, used, self._cost.times(self._under_way), self._cost):
+                raise TaskUnusable(f"{missing}; raise it, and the same command continues")
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
 
 def _candidate(archive: Archive, reader: Reader, loss: Contestant) -> CandidateRow:

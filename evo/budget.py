@@ -1,4 +1,4 @@
-"""What a campaign may spend, and what it has spent. Calls in flight count at their worst case."""
+"""What a campaign may spend, and what it has spent. What is under way counts at its worst case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evo.config import BudgetConfig
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What is recorded as spent. Seconds are those during which the campaign ran, over all sessions."""
+    """What is recorded as spent, on proposers and judges. Seconds are those that the campaign ran, over all sessions."""
 
     proposals: int = 0
     """Steps that got a reply, whatever became of it."""
@@ -20,29 +20,48 @@ class Spent:
     tokens: int = 0
     usd: float = 0.0
     possibly_paid: int = 0
-    """Calls that were cut off: sent, never answered, perhaps charged."""
+    """Calls and judged trainings that were cut off: sent, never answered, perhaps charged."""
 
 
 @dataclass(frozen=True, slots=True)
-class InFlight:
-    """What the calls and trainings under way may still cost at most."""
+class Cost:
+    """What something may cost at most: a call, a training, or all that are under way."""
 
     proposals: int = 0
     evaluations: int = 0
     tokens: int = 0
     usd: float = 0.0
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.proposals + other.proposals,
+            self.evaluations + other.evaluations,
+            self.tokens + other.tokens,
+            self.usd + other.usd,
+        )
 
-def reached(budget: BudgetConfig, used: Spent, under_way: InFlight) -> str | None:
-    """The limit that forbids one more proposal, in words, or None."""
-    amounts: Mapping[str, tuple[float | None, float]] = {
-        "proposals": (budget.proposals, used.proposals + under_way.proposals),
-        "evaluations": (budget.evaluations, used.evaluations + under_way.evaluations),
-        "seconds": (budget.seconds, used.seconds),
-        "tokens": (budget.tokens, used.tokens + under_way.tokens),
-        "usd": (budget.usd, used.usd + under_way.usd),
+    def times(self, count: int) -> Cost:
+        """The cost of `count` of these."""
+        return Cost(self.proposals * count, self.evaluations * count, self.tokens * count, self.usd * count)
+
+
+NOTHING = Cost()
+
+
+def lacking(budget: BudgetConfig, used: Spent, under_way: Cost, wanted: Cost) -> str | None:
+    """The limit that has no room for what is wanted beside what is used and under way, in words, or None."""
+    if budget.seconds is not None and used.seconds >= budget.seconds:
+        return f"the budget of {budget.seconds:g} seconds is reached"
+    amounts: Mapping[str, tuple[float, float]] = {
+        "proposals": (used.proposals + under_way.proposals, wanted.proposals),
+        "evaluations": (used.evaluations + under_way.evaluations, wanted.evaluations),
+        "tokens": (used.tokens + under_way.tokens, wanted.tokens),
+        "usd": (used.usd + under_way.usd, wanted.usd),
     }
-    for name, (limit, amount) in amounts.items():
-        if limit is not None and amount >= limit:
-            return f"the budget of {limit:g} {name} is reached"
+    for name, (amount, more) in amounts.items():
+        limit = budget.limits.get(name)
+        if limit is None or not more or amount + more <= limit:
+            continue
+        rest = f": {amount:.10g} are spent or under way, and the next may take {more:.10g}" if amount < limit else ""
+        return f"the budget of {limit:.10g} {name} is reached{rest}"
     return None

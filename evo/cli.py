@@ -27,6 +27,7 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         from analysis.errors import AnalysisError
         from evo.llm_errors import LLMError
+        from evo.preflight import PreflightFailed
         from evo.training import TaskUnusable
         from fitness.task import TaskError
 
@@ -34,6 +35,8 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except (ConfigError, RunDirError, TaskError, LLMError) as error:
             _fail(error, WRONG_USE)
+        except PreflightFailed as error:
+            _fail(error, WRONG_USE if error.wrong_use else FAILURE)
         except (AnalysisError, ArchiveError, TaskUnusable) as error:
             _fail(error, FAILURE)
 
@@ -59,12 +62,16 @@ def main() -> None:
 )
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option(
-    "--dry-run", is_flag=True, help="Check the configuration, show a prompt, the plan and its cost; train nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Show a prompt, the plan and what it may cost, try endpoints, model and data; train and pay nothing.",
 )
+@click.option("--offline", is_flag=True, help="With --dry-run: leave the network out, endpoints and the hub.")
 @_reported
 def run(
-    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool
-) -> None:
+    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool,
+    offline: bool,
+) -> None:  # fmt: skip
     """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
 
     The same command on the same directory continues an interrupted run; a finished one says so.
@@ -72,10 +79,14 @@ def run(
     from evo.session import CampaignStopped, run_session
 
     settings = load_config(config, overrides, seed=seed)
+    if offline and not dry_run:
+        raise ConfigError(
+            "--offline goes with --dry-run: a run without the network needs no flag, only nothing to ask there"
+        )
     if dry_run:
-        from evo.plan import describe_plan
+        from evo.plan import rehearse
 
-        click.echo(describe_plan(settings))
+        rehearse(settings, click.echo, online=not offline)
         return
     path = directory or default_directory(settings)
     try:

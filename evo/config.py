@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fitness.task import task_names
 
@@ -24,7 +25,7 @@ class _Frozen(BaseModel):
 
 
 class LLMConfig(_Frozen):
-    """The language model that proposes. Used when `base_url` or `model` is set, or the key variable is."""
+    """The language model that proposes. Used where `base_url` or `model` is set; a key in the environment chooses nobody."""
 
     base_url: str | None = Field(
         None, description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1"
@@ -43,6 +44,23 @@ class LLMConfig(_Frozen):
     usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
 
 
+Unlimited = Literal["unlimited"]
+
+
+def _amount(value: Any) -> Any:
+    """A number of at least 0, `unlimited` or null, with one message for whatever else it is."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if value is None or value == "unlimited" or number:
+        return value
+    raise ValueError("expected a number of at least 0, unlimited or null")
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("expected a whole number of at least 0, unlimited or null")
+    return _amount(value)
+
+
 class BudgetConfig(_Frozen):
     """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
 
@@ -51,10 +69,26 @@ class BudgetConfig(_Frozen):
         None, ge=0, description="training runs, each one candidate at one rung with one seed"
     )
     seconds: float | None = Field(None, gt=0, description="time that the campaign has run, over all resumes, seconds")
-    tokens: int | None = Field(None, ge=0, description="prompt and reply tokens, calls in flight at their worst case")
-    usd: float | None = Field(
-        None, ge=0, description="money for replies, USD, calls in flight at their worst case; needs prices"
+    tokens: Annotated[int | Unlimited | None, BeforeValidator(_whole)] = Field(
+        None,
+        description="prompt and reply tokens of proposer and judges, calls in flight at their worst case; a paid endpoint needs "
+        "this or usd; unlimited: no limit, said on purpose",
     )
+    usd: Annotated[float | Unlimited | None, BeforeValidator(_amount)] = Field(
+        None,
+        description="money for proposer and judges, USD, calls in flight at their worst case; needs their prices; unlimited: no "
+        "limit, said on purpose",
+    )
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are numbers, by name."""
+        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
+
+    @property
+    def bounds_spending(self) -> bool:
+        """Whether the user has said how much may be paid, be it without limit."""
+        return self.tokens is not None or self.usd is not None
 
 
 class SearchConfig(_Frozen):
@@ -118,7 +152,7 @@ class Config(_Frozen):
         None, description="known losses that start the population; null: the task's usual ones"
     )
     proposer: Literal["auto", "builtin", "openai"] = Field(
-        "auto", description="auto: openai where an endpoint is configured"
+        "auto", description="auto: openai where llm.base_url or llm.model is set, else builtin"
     )
     llm: LLMConfig = LLMConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -150,14 +184,6 @@ class Config(_Frozen):
         ):
             return {"name": task, **data}
         return data
-
-    @model_validator(mode="after")
-    def _priced(self) -> Self:
-        if self.budget.usd is not None and None in (self.llm.usd_per_million_in, self.llm.usd_per_million_out):
-            raise ValueError(
-                "budget.usd needs llm.usd_per_million_in and llm.usd_per_million_out, which no endpoint tells"
-            )
-        return self
 
     @field_validator("task")
     @classmethod

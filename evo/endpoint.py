@@ -11,22 +11,9 @@ from urllib.parse import urlsplit
 
 from evo.llm_errors import ErrorKind, LLMError, Where
 from evo.reply import printable
+from fitness.costs import Prices, is_paid, on_this_machine
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """USD per million tokens; None where unknown, and then no cost is computed."""
-
-    input: float | None = None
-    output: float | None = None
-
-    def usd(self, tokens_in: int | None, tokens_out: int | None) -> float | None:
-        """The price of a call in USD, or None where a price or a count is unknown."""
-        if self.input is None or self.output is None or tokens_in is None or tokens_out is None:
-            return None
-        return (self.input * tokens_in + self.output * tokens_out) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +39,7 @@ class Endpoint:
     """Seconds for one attempt, from sending to the last byte of the reply."""
     max_tokens: int = 4096
     """Tokens the model may write per reply, its reasoning included where it has one."""
-    prices: Prices = Prices()
+    prices: Prices = field(default_factory=Prices)
     structured: bool = True
     """False asks for fenced code from the first request on."""
 
@@ -91,7 +78,12 @@ class Endpoint:
     @property
     def local(self) -> bool:
         """Whether the endpoint is on this machine, so that no proxy must come between."""
-        return urlsplit(self.base_url).hostname in {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
+        return on_this_machine(self.base_url)
+
+    @property
+    def paid(self) -> bool:
+        """Whether calls may cost money."""
+        return is_paid(self.base_url, self.prices)
 
 
 def _check(endpoint: Endpoint) -> None:

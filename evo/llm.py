@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from evo.endpoint import Endpoint, Prices, Retry
+from evo.endpoint import Endpoint, Retry
 from evo.llm_errors import Consequence, ErrorKind, LLMError, connection_error
 from evo.llm_wire import (
     CONCEDED,
@@ -30,6 +30,7 @@ from evo.llm_wire import (
     status_error,
 )
 from evo.reply import ReplyFormat, printable
+from fitness.costs import Prices
 
 if TYPE_CHECKING:
     pass

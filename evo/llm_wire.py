@@ -15,9 +15,10 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from evo.endpoint import Endpoint, Prices
+from evo.endpoint import Endpoint
 from evo.llm_errors import ErrorKind, LLMError, Where, kind_of_status
 from evo.reply import MAX_NAME, MAX_THOUGHT, ReplyFormat, printable
+from fitness.costs import Prices
 
 MAX_RESPONSE = 8 * 1024 * 1024
 """Bytes of an HTTP response beyond which it is not read as a completion."""

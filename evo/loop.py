@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from archive.query import Reader
 from archive.records import CandidateRow, Origin, ProposalRow
 from archive.store import Archive
 from evo.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
-from evo.budget import InFlight, Spent, reached
+from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import Config
 from evo.identities import Identities
 from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
@@ -60,8 +60,12 @@ class Campaign:
     changed: Callable[[Campaign], None] = lambda _: None
     """Called whenever something was recorded."""
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
-    calls: dict[int, InFlight] = field(default_factory=dict)
+    calls: dict[int, Cost] = field(default_factory=dict)
     """What the requests under way may cost at most, by step."""
+    awaited: int = 0
+    """Losses under way that have not come to their first training: each has one reserved."""
+    dearest: Cost = field(default_factory=lambda: Cost(proposals=1))
+    """The most that a call of this session could have cost."""
     began: float = field(default_factory=time.monotonic)
     before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
@@ -73,7 +77,7 @@ class Campaign:
         self.population.advance(self.reader)
         self.before = self.population.spent(self.population.recorded_seconds)
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
-        await asyncio.gather(*(self.judge(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
+        await asyncio.gather(*(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
         reason = await self._search()
         if self.broken:
             raise CampaignStopped(self.broken)
@@ -83,18 +87,25 @@ class Campaign:
 
     async def candidate(self, step: int) -> None:
         """The way of one candidate; each of these steps records what came of it before the next begins."""
-        request = self.select(step)
-        reply = await self.propose(request)
-        candidate = self.admit(reply)
-        await self.judge(candidate)
+        with self._training_reserved():
+            request = self.select(step)
+            reply = await self.propose(request)
+            candidate = self.admit(reply)
+            training = await self.judge(candidate)
+        await self.evaluate(training)
 
-    async def judge(self, candidate: CandidateRow | None) -> None:
-        """Vet a candidate; train it if it may be trained and is new."""
+    async def take_up(self, candidate: CandidateRow) -> None:
+        """The rest of that way for a loss that is there: a seed loss, or what an earlier session left."""
+        with self._training_reserved():
+            training = await self.judge(candidate)
+        await self.evaluate(training)
+
+    async def judge(self, candidate: CandidateRow | None) -> Job | None:
+        """Vet a candidate. Returns its first training, if it may be trained and is new."""
         if candidate is None:
-            return
+            return None
         verdict = await self.vet(candidate)
-        if self.record(candidate, verdict):
-            await self.evaluate(Job(candidate.id, self.population.rungs[0], self.population.seeds.search[0]))
+        return self._first_training(candidate.id) if self.record(candidate, verdict) else None
 
     # ---- the steps -----------------------------------------------------------------------------------------------
 
@@ -106,7 +117,11 @@ class Campaign:
         """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
         attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
         recorder = _Recorder(self.archive, self.proposer, request)
-        self.calls[request.step] = InFlight(1, 0, *self.proposer.worst_case(request))
+        cost = Cost(1, 0, *self.proposer.worst_case(request))
+        self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
+        if self._lacking(cost):
+            return None
+        self.calls[request.step] = cost
         try:
             reply = await self.proposer.ask(request, recorder, 1 + max(attempts, default=0))
             self.archive.receive_proposal(
@@ -158,12 +173,15 @@ class Campaign:
         self.changed(self)
         return verdict.accepted and twin is None
 
-    async def evaluate(self, job: Job) -> None:
+    async def evaluate(self, job: Job | None) -> None:
         """Train and score once, if the budget allows; a training that is under way or done is only waited for."""
-        if job not in self.trainings and self.trainings_left > 0:
+        if job is not None and (training := self._begin(job)):
+            await training
+
+    def _begin(self, job: Job) -> asyncio.Task[None] | None:
+        if job not in self.trainings and not self._lacking(self._cost(job)):
             self.trainings[job] = asyncio.create_task(self._train(job))
-        if job in self.trainings:
-            await self.trainings[job]
+        return self.trainings.get(job)
 
     async def _train(self, job: Job) -> None:
         graph = self.population.graph(job.candidate_id, self.reader)
@@ -179,11 +197,11 @@ class Campaign:
         """Keep candidates and trainings under way until the budget allows no more. Says which limit it was."""
         steps = open_steps(self.reader)
         left = [*map(self.admit, unread_replies(self.reader)), *unvetted(self.reader)]
-        begun = {asyncio.create_task(self.judge(candidate)) for candidate in {c.id: c for c in left if c}.values()}
+        begun = {asyncio.create_task(self.take_up(candidate)) for candidate in {c.id: c for c in left if c}.values()}
         candidates: set[asyncio.Task[None]] = set()
         try:
             while True:
-                begun |= {asyncio.create_task(self.evaluate(job)) for job in self._due(screening)}
+                begun |= {training for job in self._due(screening) if (training := self._begin(job))}
                 while (limit := self._limit()) is None and len(candidates) < self.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # the task must have reserved its cost before the limit is asked again
@@ -225,30 +243,65 @@ class Campaign:
         """What is recorded as spent."""
         return self.population.advance(self.reader).spent(self.seconds)
 
+    # ---- the budget ----------------------------------------------------------------------------------------------
+
     @property
-    def trainings_left(self) -> float:
-        """How many more trainings the budget lets this session begin."""
-        budget = self.config.budget
-        if self.broken or (budget.seconds is not None and self.seconds >= budget.seconds):
-            return 0
-        if budget.evaluations is None:
-            return math.inf
-        return budget.evaluations - self.before.evaluations - len(self.trainings)
+    def under_way(self) -> Cost:
+        """What calls and trainings under way may cost at most, with the first trainings that are reserved for losses."""
+        begun = Cost(evaluations=self.before.evaluations + len(self.trainings) - self.used.evaluations)
+        judging = [self._judging(job.rung) for job, task in self.trainings.items() if not task.done()]
+        return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.awaited))
+
+    def _lacking(self, wanted: Cost, held: Cost = NOTHING) -> str | None:
+        """Why something of this cost may not be begun, or None."""
+        return self.broken or lacking(self.config.budget, self.used, self.under_way + held, wanted)
 
     def _limit(self) -> str | None:
-        """Why no further proposal may be asked for, or None."""
-        if self.broken:
-            return self.broken
-        calls, used = self.calls.values(), self.used
-        begun = self.before.evaluations + len(self.trainings) - used.evaluations
-        under_way = InFlight(len(calls), begun, sum(c.tokens for c in calls), sum(c.usd for c in calls))
-        return reached(self.config.budget, used, under_way)
+        """Why no further proposal may be asked for, or None. What cannot be trained is not paid for."""
+        return self._lacking(self.dearest + self._first_cost)
+
+    def _held(self) -> Cost:
+        """What is kept for the first trainings of proposals that may still be begun."""
+        if self._limit():
+            return NOTHING
+        wanted = self.config.budget.proposals
+        left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
+        return self._first_cost.times(max(0, min(self.at_once - self.awaited, left)))
 
     def _due(self, rule: Callable[..., tuple[Job, ...]]) -> list[Job]:
-        """Trainings that the ladder asks for and that have not been started in this session."""
+        """Trainings that the ladder asks for, that have not been started in this session, and that the budget allows."""
         population = self.population.advance(self.reader)
         jobs = rule(population.entries(), population.info, population.ladder, population.seeds)
-        return [job for job in jobs if job not in self.trainings] if self.trainings_left > 0 else []
+        due, taken, held = [], NOTHING, self._held()
+        for job in jobs:
+            first = job == self._first_training(job.candidate_id)
+            if job not in self.trainings and not self._lacking(self._cost(job), taken if first else taken + held):
+                due.append(job)
+                taken += self._cost(job)
+        return due
+
+    def _first_training(self, candidate_id: int) -> Job:
+        return Job(candidate_id, self.population.rungs[0], self.population.seeds.search[0])
+
+    @property
+    def _first_cost(self) -> Cost:
+        return self._cost(self._first_training(0))
+
+    def _cost(self, job: Job) -> Cost:
+        return Cost(evaluations=1) + self._judging(job.rung)
+
+    def _judging(self, rung: str) -> Cost:
+        usage = self.population.info.judging(rung)
+        return Cost(tokens=usage.tokens, usd=usage.usd or 0.0)
+
+    @contextmanager
+    def _training_reserved(self) -> Iterator[None]:
+        """Keeps one training for a loss, until it comes to it or turns out to need none."""
+        self.awaited += 1
+        try:
+            yield
+        finally:
+            self.awaited -= 1
 
     def _endpoint_failed(self, error: LLMError) -> None:
         self.failures += error.kind.consequence is not Consequence.SKIP

@@ -1,26 +1,55 @@
-"""`--dry-run`: what a campaign would do, say and cost, with nothing called and nothing trained."""
+"""`--dry-run`: what a campaign would do, say and cost, and whether it could start; nothing is paid and nothing trained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from analysis.wording import count, duration
 from evo.config import Config
+from evo.llm_errors import LLMError
 from evo.outlook import what_can_be_seen
 from evo.population import Population
+from evo.preflight import PreflightFailed, preflight
 from evo.propose import Proposer, make_proposer, messages
 from evo.reply import ReplyFormat
 from evo.request import Parent, Request
+from evo.room import what_the_budget_buys
 from evo.session import workers_for
+from fitness.costs import Service, Usage
 from fitness.ladder import plan
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vet import vet
 
 
-def describe_plan(config: Config) -> str:
-    """The plan as text: vetted seed losses, a prompt, the trainings and what they may cost. Raises TaskError, LLMError."""
+def rehearse(config: Config, say: Callable[[str], None], *, online: bool = True) -> None:
+    """Say what a campaign would do and cost, then whether it could: what is missing, or may not be paid for.
+
+    Raises PreflightFailed, TaskError, ConfigError; what can be told is told before.
+    """
     info = task_info(config.task, config.fitness)
     population = Population(config, info, workers_for(config))
-    proposer, which = make_proposer(config)
+    failure: PreflightFailed | None = None
+    try:
+        cleared = preflight(config, info, online=online, may_cost=False)
+    except PreflightFailed as error:
+        failure = error
+    try:
+        proposer, which = make_proposer(config)
+    except LLMError:  # which is among the failure's faults
+        assert failure is not None
+        raise failure from None
+    say(_described(config, info, population, proposer, which))
+    if failure is not None:
+        say("")
+        raise failure
+    for note in cleared.notes:
+        say(note)
+    tried = "the network was left out" if not online else "endpoints, model and data were tried"
+    say(f"Nothing was found that would keep it from starting ({tried}).")
+
+
+def _described(config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str) -> str:
     request = _first_request(config, population)
     lines = [
         f"Run {config.name} with seed {config.seed}: task {config.task}, contract {info.contract}.",
@@ -59,10 +88,16 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
     budget = config.budget
     proposals, baselines = budget.proposals, len(population.seed_losses)
-    limits = ", ".join(f"{v:g} {k}" for k, v in budget.model_dump().items() if v is not None)
-    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}."]
+    limits = ", ".join(f"{value} {name}" for name, value in budget.model_dump().items() if value is not None)
+    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
+    tokens, usd = proposer.worst_case(request)
+    each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
     if proposals is None:
-        return [*lines, "Without a budget of proposals the number of trainings is open."]
+        lines.append(f"Without a budget of proposals the number of trainings is open. Replies: {each}.")
+        return [
+            *lines,
+            *(f"{_judge(s)}: at most about {_usage(s.worst_case)} for each training." for s in info.services),
+        ]
     parts = plan(info, population.ladder, baselines, proposals)
     for part in parts:
         lines.append(
@@ -74,9 +109,28 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
     )
     lines.append(what_can_be_seen(info, population.ladder))
-    tokens, usd = proposer.worst_case(request)
-    priced = f", {proposals * usd:.2f} USD" if usd else ""
+    total = f", {each}" if tokens else ""
     lines.append(
-        f"Replies: at most about {proposals * tokens} tokens{priced}." if tokens else "Replies: made here, for nothing."
+        f"Replies: at most about {proposals * tokens} tokens{_priced(proposals * usd)}{total}."
+        if tokens
+        else f"Replies: {each}."
     )
+    for service in info.services:
+        trainings = sum(part.trainings for part in parts if part.rung in service.rungs)
+        worst, each = sum([service.worst_case] * trainings, Usage()), _usage(service.worst_case)
+        lines.append(
+            f"{_judge(service)}: at most about {_usage(worst)} for {count(trainings, 'training')}, {each} each."
+        )
     return lines
+
+
+def _judge(service: Service) -> str:
+    return f"Judge {service.model} ({service.key})"
+
+
+def _usage(usage: Usage) -> str:
+    return f"{usage.tokens} tokens{_priced(usage.usd)}"
+
+
+def _priced(usd: float | None) -> str:
+    return f", {usd:.2f} USD" if usd else ""

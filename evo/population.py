@@ -7,15 +7,16 @@ choose what that step chose.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
 from typing import Any, Self
 
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, ProposalRow, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, VerdictStatus
 from evo.budget import Spent
 from evo.config import Config, ConfigError
+from evo.ledger import Ledger
 from evo.rng import derive
 from evo.select import Member, Status, arm_name
 from fitness.ladder import Entry, Seeds, Tuned
@@ -106,9 +107,8 @@ class Population:
         self.seen = 0
         self.recorded_seconds = 0.0
         """Seconds that sessions have run, from each one's first event to its last."""
-        self._spent = Spent()
+        self._ledger = Ledger(config, info)
         self._unusable = 0
-        self._answered: set[int] = set()
         self._last: datetime | None = None
         self._graphs: dict[int, LossGraph] = {}
 
@@ -130,6 +130,15 @@ class Population:
         """The baseline that claims are made against: the first of the seed losses."""
         return next(
             (i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.seed_losses[0]), None
+        )
+
+    @property
+    def begun_seed_losses(self) -> int:
+        """How many of the seed losses have a result, or were refused."""
+        return sum(
+            bool(i.results) or (i.status is not None and not i.trainable)
+            for i in self.individuals.values()
+            if self.is_baseline(i)
         )
 
     def entries(self) -> list[Entry]:
@@ -208,7 +217,7 @@ class Population:
 
     def spent(self, seconds: float) -> Spent:
         """What has been spent, given the seconds over all sessions."""
-        return replace(self._spent, seconds=seconds)
+        return self._ledger.spent(seconds)
 
     def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
         """The verified graph of an accepted candidate."""
@@ -222,6 +231,7 @@ class Population:
 
     def _take(self, event: EventRow, reader: Reader) -> None:
         self._clock(event)
+        self._ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
@@ -232,30 +242,9 @@ class Population:
             self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
         self._last = at
 
-    def _received(self, event: EventRow, reader: Reader) -> None:
-        assert event.proposal_id is not None
-        row = reader.proposal(event.proposal_id)
-        self._answered.add(row.step)
-        self._pay(row)
-
     def _failed(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
-        row = reader.proposal(event.proposal_id)
-        if row.reply is None:
-            self._pay(row)
-        else:
-            self._unusable += 1  # what it cost was counted when it came
-
-    def _pay(self, row: ProposalRow) -> None:
-        self._spent = replace(
-            self._spent,
-            proposals=len(self._answered),
-            tokens=self._spent.tokens + (row.tokens_in or 0) + (row.tokens_out or 0),
-            usd=self._spent.usd + (row.usd or 0.0),
-        )
-
-    def _lost(self, event: EventRow, reader: Reader) -> None:
-        self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
+        self._unusable += reader.proposal(event.proposal_id).reply is not None
 
     def _added(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
@@ -288,7 +277,6 @@ class Population:
                 individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
         else:
             individual.tuned.add((row.rung, row.seed, row.beta, row.learning_rate))
-        self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
 
     # ---- helpers -------------------------------------------------------------------------------------------------
 
@@ -344,9 +332,7 @@ def _standing(individual: Individual) -> Status:
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
-    EventKind.PROPOSAL_RECEIVED: Population._received,
     EventKind.PROPOSAL_FAILED: Population._failed,
-    EventKind.PROPOSAL_LOST: Population._lost,
     EventKind.CANDIDATE_ADDED: Population._added,
     EventKind.VERDICT_RECORDED: Population._vetted,
     EventKind.EVALUATION_SCORED: Population._measured,

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from archive.records import FindingRow
+from archive.records import FindingRow, Operator
 from evo import genetic
 from evo.config import DEFAULT_MODEL, Config
-from evo.endpoint import Endpoint, Prices, Retry
+from evo.endpoint import Endpoint, Retry
 from evo.llm import AttemptObserver, LLMClient, Message, Reply, ReplyFormat
 from evo.prompting import (
     Briefing,
@@ -32,11 +32,13 @@ from evo.prompting import (
 from evo.reply import ParseFailure, parse_reply
 from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
+from fitness.costs import Prices
 from sandbox.contract import contract_named
 from sandbox.graph import GraphError, LossGraph
 from sandbox.printers import to_python
 
 BUILTIN, OPENAI = "builtin", "openai"
+GRAMMAR = f"genetic-{genetic.VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Proposer(Protocol):
 
     name: str
 
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the model is; None for a proposer that asks nobody."""
+
     def template(self, operator: str) -> str:
         """Version of what turns a request into a reply: a hash of the prompt templates, or of the grammar."""
 
@@ -77,11 +83,20 @@ class Proposer(Protocol):
     ) -> None: ...
 
 
+def asks_a_model(config: Config) -> bool:
+    """Whether a language model proposes. Only the configuration chooses: a key in the environment alone makes nobody pay."""
+    return config.proposer == OPENAI or (config.proposer == "auto" and bool(config.llm.base_url or config.llm.model))
+
+
+def templates(config: Config) -> dict[str, str]:
+    """By operator, the version of what will turn a request into a reply (`Proposer.template`)."""
+    return {op.value: template_hash(op.value) if asks_a_model(config) else GRAMMAR for op in Operator}
+
+
 def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
     """The proposer that the configuration asks for, and one line that says which it is and why. Raises LLMError."""
     llm = config.llm
-    configured = bool(llm.base_url or llm.model or environ.get(llm.api_key_env) or environ.get("OPENAI_BASE_URL"))
-    if config.proposer == OPENAI or (config.proposer == "auto" and configured):
+    if asks_a_model(config):
         endpoint = Endpoint.resolve(
             llm.model or DEFAULT_MODEL,
             base_url=llm.base_url,
@@ -94,10 +109,16 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
         return ModelProposer(
             endpoint, Retry(attempts=llm.attempts)
         ), f"Proposer: {endpoint.model} at {endpoint.where.place}."
-    why = (
-        "" if config.proposer == BUILTIN else " No endpoint is configured (llm.base_url, llm.model or OPENAI_API_KEY)."
-    )
-    return BuiltinProposer(), "Proposer: built-in genetic programming." + why
+    line = "Proposer: built-in genetic programming."
+    there = [name for name in (llm.api_key_env, "OPENAI_BASE_URL") if environ.get(name)]
+    if config.proposer == "auto" and there:
+        line += (
+            f" {' and '.join(there)} {'are' if len(there) > 1 else 'is'} set and not used; to let a language model propose: "
+            f"--set llm.model={DEFAULT_MODEL} --set budget.tokens=500000"
+        )
+    elif config.proposer == "auto":
+        line += " No endpoint is configured (llm.base_url or llm.model)."
+    return BuiltinProposer(), line
 
 
 def read_reply(proposer: str, reply: str) -> Suggestion | Unusable:
@@ -109,9 +130,10 @@ class BuiltinProposer:
     """Genetic programming: costs nothing, needs no network, and is the baseline that a language model has to beat."""
 
     name = BUILTIN
+    endpoint: Endpoint | None = None
 
     def template(self, operator: str) -> str:
-        return f"genetic-{genetic.VERSION}"
+        return GRAMMAR
 
     def worst_case(self, request: Request) -> tuple[int, float]:
         return 0, 0.0
@@ -140,6 +162,7 @@ class ModelProposer:
     name = OPENAI
 
     def __init__(self, endpoint: Endpoint, retry: Retry) -> None:
+        self.endpoint: Endpoint | None = endpoint
         self._client = LLMClient(endpoint, retry)
 
     def template(self, operator: str) -> str:

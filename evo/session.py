@@ -15,25 +15,30 @@ from typing import Any
 from rich.console import Console
 
 from archive.query import Reader
-from archive.records import Operator
+from archive.spending import TO_JUDGE
 from archive.store import Archive
-from evo.budget import InFlight, reached
+from evo.budget import NOTHING, Cost, lacking
 from evo.config import Config, ConfigError
 from evo.identities import Identities
 from evo.loop import FINISHED, Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen
 from evo.population import SESSION_STARTED, Population
+from evo.preflight import preflight
 from evo.progress import progress
-from evo.propose import Proposer, make_proposer
+from evo.propose import Proposer, templates
+from evo.room import what_the_budget_buys
 from evo.rundir import RunDir, open_run
+from evo.training import recorded
 from fitness.devices import visible_gpus
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
-from fitness.task import EvaluationFailed, TaskInfo, check_task, task_info
+from fitness.task import EvaluationFailed, TaskInfo, task_info
 from sandbox.pool import VetPool
 
 __all__ = ["CampaignStopped", "run_session"]
 
 _LOG = logging.getLogger(__name__)
+LEAST = Cost(proposals=1, evaluations=1, tokens=1, usd=1e-9)
+"""The least that one more proposal takes of every budget."""
 
 
 def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
@@ -43,12 +48,11 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     them once every process is gone and the archive is closed.
     """
     info = task_info(config.task, config.fitness)
-    proposer, which = make_proposer(config)
     _require_training()
-    check_task(config.task, config.fitness)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
-    rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
+    cleared = None if RunDir(path).archive.exists() else preflight(config, info)  # before anything is made
+    rundir, archive, resumed = open_run(path, config, info, templates(config))
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)
@@ -58,16 +62,22 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         if ended:
             say(f"{path} is finished: {ended}. Raise a budget, e.g. --set budget.proposals=..., to go on.")
         else:
+            cleared = cleared or preflight(config, info)
             say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
-            say(which)
+            for line in filter(None, (cleared.which, *cleared.notes)):
+                say(line)
             archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+            for to, paid in cleared.paid.items():
+                archive.charge(to, recorded(paid))
             if resumed:
                 _resume(archive, reader, config, before, say)
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
             say(what_can_be_seen(info, population.ladder))
+            for line in what_the_budget_buys(config, population.advance(reader)):
+                say(line)
             try:
                 reason = asyncio.run(
-                    _interruptible(_campaign(config, archive, reader, population, proposer, pool, say))
+                    _interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool, say))
                 )
             except BaseException as error:
                 _LOG.info("Stopped: %s %s", type(error).__name__, error)
@@ -108,6 +118,8 @@ async def _campaign(
             for note in await workers.ready():
                 say(note)
         except EvaluationFailed as failure:
+            if failure.judged:
+                archive.charge(TO_JUDGE, recorded(failure.judged))
             raise CampaignStopped(failure.detail) from None
         await stack.enter_async_context(proposer)
         show = stack.enter_context(progress(Console()))
@@ -147,7 +159,9 @@ def _finished(population: Population, reader: Reader, before: Mapping[str, Any])
     marks = [e.kind for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
     if marks[-1:] != [FINISHED] or before["ladder"] != population.config.model_dump(mode="json")["ladder"]:
         return None
-    return reached(population.config.budget, population.spent(population.recorded_seconds), InFlight())
+    if before["budget"] == population.config.budget.model_dump(mode="json"):
+        return str(reader.events(kind=FINISHED)[-1].payload.get("reason"))
+    return lacking(population.config.budget, population.spent(population.recorded_seconds), NOTHING, LEAST)
 
 
 def _resume(

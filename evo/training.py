@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from archive.query import Reader
-from archive.records import EvaluationState
+from archive.records import EvaluationState, Usage
+from archive.spending import TO_JUDGE
 from archive.store import Archive
+from fitness import costs
 from fitness.ladder import Job
 from fitness.pool import WorkerPool
 from fitness.task import EvaluationFailed, FailureReason
@@ -33,8 +35,23 @@ async def train(
             result = await workers.score(graph, job.rung, job.seed, beta=job.beta, learning_rate=job.learning_rate)
         except EvaluationFailed as failure:
             if failure.reason is FailureReason.BAD_DATA:
+                if failure.judged:
+                    archive.charge(TO_JUDGE, recorded(failure.judged), evaluation)
                 raise TaskUnusable(failure.detail) from None
-            archive.fail_evaluation(evaluation, failure.reason.value, failure.detail)
+            judged = recorded(failure.judged) if failure.judged else None
+            archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, judged=judged)
         else:
-            archive.score_evaluation(evaluation, result.fitness, result.metrics, result.seconds, result.tokens)
+            archive.score_evaluation(
+                evaluation,
+                result.fitness,
+                result.metrics,
+                result.seconds,
+                result.tokens,
+                judged=recorded(result.judged) if result.judged else None,
+            )
     return reader.evaluation(evaluation).fitness
+
+
+def recorded(paid: costs.Usage) -> Usage:
+    """As the archive keeps it."""
+    return Usage(paid.tokens_in, paid.tokens_out, paid.usd)

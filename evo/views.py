@@ -13,7 +13,7 @@ from analysis.headline import display_name, headline_of
 from analysis.snapshot import Arm, Snapshot, Status
 from analysis.wording import arm_name, columns, count, mean_error
 from archive.query import Reader
-from archive.records import EvaluationRow
+from archive.records import EvaluationRow, Spending
 from evo.population import SESSION_STARTED
 from evo.rundir import RunDir, environment
 
@@ -76,10 +76,22 @@ def status_text(rundir: RunDir) -> str:
         f"Proposals: {len({p.step for p in snapshot.proposals.values()})} asked for (budget {budget.get('proposals', 'none')}), "
         f"{spending.tokens_in + spending.tokens_out} tokens, {usd}"
         + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else ""),
+        *_judges(spending),
         "",
         headline_of(snapshot).text,
     ]
     return "\n".join(lines)
+
+
+def _judges(spending: Spending) -> list[str]:
+    """A line on what judges were paid, where any was asked."""
+    tokens = spending.judge_tokens_in + spending.judge_tokens_out
+    if not tokens:
+        return []
+    usd = "no price" if spending.judge_unpriced and not spending.judge_usd else f"{spending.judge_usd:.4f} USD"
+    lost = spending.judge_possibly_paid
+    cut = f", {count(lost, 'training')} cut off whose judge was possibly paid" if lost else ""
+    return [f"Judges: {tokens} tokens, {usd}{cut}"]
 
 
 def candidate_text(rundir: RunDir, candidate_id: int) -> str:

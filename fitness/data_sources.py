@@ -18,8 +18,9 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 from trl import extract_prompt
 
+from fitness.costs import Usage
 from fitness.preference import DATA_SUFFIXES, Options
-from fitness.score import EvaluationFailed
+from fitness.score import EvaluationFailed, FailureReason
 
 REQUIRED = ("chosen", "rejected")
 USED = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
@@ -57,6 +58,31 @@ class Pairs:
 def bad_data(problem: str, remedy: str) -> EvaluationFailed:
     """The failure for what is wrong with model, data or surroundings, and what to do about it."""
     return EvaluationFailed("bad_data", f"{problem}: {remedy}")
+
+
+class Faults:
+    """Collects what is wrong with model, data and surroundings, so that all of it is told at once: `with faults: ...`."""
+
+    def __init__(self) -> None:
+        self._found: list[EvaluationFailed] = []
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, EvaluationFailed) or error.reason is not FailureReason.BAD_DATA:
+            return False
+        self._found.append(error)
+        return True
+
+    def report(self, judged: Usage | None) -> None:
+        """Raises EvaluationFailed("bad_data") with every fault on a line of its own, if there are any."""
+        if self._found:
+            paid = [usage for usage in (judged, *(fault.judged for fault in self._found)) if usage]
+            lines = dict.fromkeys(fault.detail for fault in self._found)
+            raise EvaluationFailed("bad_data", "\n".join(lines), sum(paid, Usage()) if paid else None) from self._found[
+                0
+            ]
 
 
 @contextmanager

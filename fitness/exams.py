@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from fitness.answers import Answers, Trained, check_sampling, divergence, policy_answers, reference_answers
+from fitness.costs import Usage
 from fitness.data_sources import bad_data, loading
 from fitness.judge import Judge
 from fitness.policies import check_whole, never_sharded
@@ -31,14 +32,20 @@ class Exam(Protocol):
     def size(self) -> int:
         """How many test pairs are drawn for it."""
 
-    def check(self, state: PartialState) -> None:
-        """Find out in little time whether everything is there. Raises EvaluationFailed("bad_data")."""
+    def check(self, state: PartialState) -> Usage | None:
+        """Find out in little time whether everything is there. Raises EvaluationFailed("bad_data").
+
+        Returns what a judge was paid for it.
+        """
 
     def prepare(self, state: PartialState) -> None:
         """Load what takes long."""
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
-        """Fitness and further metrics of a policy whose metrics on the test pairs are `pairs`; the same on every rank."""
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics, Usage | None]:
+        """Fitness and further metrics of a policy whose metrics on the test pairs are `pairs`; the same on every rank.
+
+        And what a judge was paid; None where none is asked.
+        """
 
 
 def make_exam(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> Exam:
@@ -81,14 +88,15 @@ class PairExam:
     def size(self) -> int:
         return self.options.pairs
 
-    def check(self, state: PartialState) -> None:
+    def check(self, state: PartialState) -> Usage | None:
         """The data are checked where they are loaded."""
+        return None
 
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
-        return pairs[self.options.by], {}
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics, Usage | None]:
+        return pairs[self.options.by], {}, None
 
 
 class _ReferenceAnswers:
@@ -118,7 +126,7 @@ class RewardExam:
     def size(self) -> int:
         return self.options.prompts
 
-    def check(self, state: PartialState) -> None:
+    def check(self, state: PartialState) -> Usage | None:
         check_sampling()
         name, label = self.options.model, self.options.label
         with loading("reward model", name):
@@ -134,6 +142,7 @@ class RewardExam:
                 f"the reward model {name!r} has no class {label}",
                 f"set label below {outputs}, or leave it out for a single output",
             )
+        return None
 
     def prepare(self, state: PartialState) -> None:
         name = self.options.model
@@ -154,14 +163,14 @@ class RewardExam:
         model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model = model.eval().requires_grad_(False).to(state.device)
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics, Usage | None]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
         rewards, reference_rewards = self._rewards(trained, ours), self._rewards(trained, theirs)
         metrics = divergence(trained, self.options, ours) | {
             "reward": sum(rewards) / len(rewards),
             "reference_reward": sum(reference_rewards) / len(reference_rewards),
         }
-        return metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"], metrics
+        return metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"], metrics, None
 
     @torch.no_grad()
     def _rewards(self, trained: Trained, answers: Answers) -> list[float]:
@@ -206,15 +215,14 @@ class JudgeExam:
     def size(self) -> int:
         return self.options.prompts
 
-    def check(self, state: PartialState) -> None:
+    def check(self, state: PartialState) -> Usage | None:
         check_sampling()
-        if state.is_main_process:
-            self._judge.check()
+        return self._judge.check() if state.is_main_process else None
 
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics, Usage | None]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
         metrics = divergence(trained, self.options, ours)
         opponent = list(trained.test["chosen_ids"]) if self.options.opponent == "chosen" else theirs
@@ -228,8 +236,9 @@ class JudgeExam:
         broadcast_object_list(outcome)
         if isinstance(outcome[0], EvaluationFailed):
             raise outcome[0]
-        metrics |= outcome[0]
-        return metrics["win_rate"], metrics
+        judgement, judged = outcome[0]
+        metrics |= judgement
+        return metrics["win_rate"], metrics, judged
 
 
 def shown(prompt: Any) -> str:

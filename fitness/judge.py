@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
+from fitness.costs import Usage
 from fitness.data_sources import bad_data
+from fitness.judging import CHARACTERS_PER_TOKEN, LONGEST_TEXT
 from fitness.preference import JudgeEvaluation
 from fitness.score import EvaluationFailed
 
@@ -27,11 +29,11 @@ clarity; length is no merit, and neither is coming first. Reply with one line of
 {"better": "first"}, {"better": "second"} or {"better": "tie"}"""
 EASY: Question = ("What is 2 + 2?", "4", "Bananas.")
 WORD = re.compile(r'"better"\s*:\s*"(first|second|tie)"')
-LONGEST_TEXT = 12_000  # characters of a prompt or an answer
 MOST_UNREADABLE = 0.2  # fraction of the replies
 PATIENCE = 180.0  # seconds that an outage after a training is waited out
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled from one to the next
 REPEATABLE: dict[str, float] = {"temperature": 0.0, "seed": 0}  # so that the same question gets the same judgement
+LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 
 
 class _Silent(Exception):
@@ -46,20 +48,45 @@ class _Refused(_Silent):
     """It will not have this one question, for being too long, say."""
 
 
+class _Meter:
+    """Adds up what is paid, over threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.total = Usage()
+
+    def add(self, usage: Usage) -> None:
+        with self._lock:
+            self.total += usage
+
+
 class Judge:
-    """The endpoint."""
+    """The endpoint.
+
+    What it charges is read from its replies, unreadable ones too. Where a reply does not tell, or a request was cut off that
+    may have been answered, the most that the question can cost is counted. An error status costs nothing.
+    """
 
     def __init__(self, options: JudgeEvaluation) -> None:
         self.options = options
-        self._settings = REPEATABLE
+        self._settings: dict[str, float] = REPEATABLE | {LIMIT: options.max_tokens}
         self._client: Any = None
 
-    def check(self) -> None:
-        """Ask for one easy judgement. Raises EvaluationFailed("bad_data") with the remedy."""
+    def check(self) -> Usage:
+        """Ask for one easy judgement, and say what it cost. Raises EvaluationFailed("bad_data") with the remedy."""
+        meter = _Meter()
+        try:
+            self._check(meter)
+        except EvaluationFailed as failure:
+            failure.judged = meter.total
+            raise
+        return meter.total
+
+    def _check(self, meter: _Meter) -> None:
         if importlib.util.find_spec("openai") is None:
             raise bad_data("a judge needs the openai package", "pip install 'evopo[llm]'")
         try:
-            readable = self._ask(EASY, patience=0.0) is not None
+            readable = self._ask(EASY, meter, patience=1.5 * FIRST_PAUSE) is not None  # one more try
         except _Silent as silent:
             raise bad_data(
                 f"the judge at {self.options.base_url} gave no judgement ({silent})",
@@ -67,15 +94,29 @@ class Judge:
             ) from None
         if not readable:
             raise bad_data(
-                f"the judge {self.options.model!r} does not reply in the form asked for", "take a stronger model"
+                f"the judge {self.options.model!r} does not reply in the form asked for",
+                "take a stronger model, or raise max_tokens for one that reasons at length",
             )
 
-    def compare(self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]) -> dict[str, float]:
+    def compare(
+        self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+    ) -> tuple[dict[str, float], Usage]:
         """win_rate of `ours`, a tie counting one half; agreement of the two orders; fraction of unreadable replies.
 
-        Raises EvaluationFailed: collapsed when too many replies about these answers cannot be read, bad_data when the judge
-        is gone for longer than a few minutes, or cannot answer an easy question either.
+        And what it cost. Raises EvaluationFailed, with what it cost: collapsed when too many replies about these answers
+        cannot be read, bad_data when the judge is gone for longer than a few minutes, or cannot answer an easy question
+        either.
         """
+        meter = _Meter()
+        try:
+            return self._compare(prompts, ours, theirs, meter), meter.total
+        except EvaluationFailed as failure:
+            failure.judged = meter.total
+            raise
+
+    def _compare(
+        self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str], meter: _Meter
+    ) -> dict[str, float]:
         questions = [
             question
             for prompt, our, their in zip(prompts, ours, theirs, strict=True)
@@ -85,7 +126,7 @@ class Judge:
 
         def verdict(question: Question) -> Verdict | None:
             try:  # once one question has waited in vain, the others need not
-                return self._ask(question, patience=0.0 if gone.is_set() else PATIENCE)
+                return self._ask(question, meter, patience=0.0 if gone.is_set() else PATIENCE)
             except _Refused:
                 return None
             except _Silent:
@@ -102,7 +143,7 @@ class Judge:
             ) from None
         unreadable = verdicts.count(None) / len(verdicts)
         if unreadable > MOST_UNREADABLE:
-            self.check()  # raises when it is the judge's fault
+            self._check(meter)  # raises when it is the judge's fault
             raise EvaluationFailed(
                 "collapsed",
                 f"{unreadable:.0%} of the judge's replies about the policy's answers cannot be read, at most "
@@ -118,45 +159,53 @@ class Judge:
             "judge_unreadable": unreadable,
         }
 
-    def _ask(self, question: Question, *, patience: float) -> Verdict | None:
+    def _ask(self, question: Question, meter: _Meter, *, patience: float) -> Verdict | None:
         """The judge's word, or None when the reply holds none. An outage is waited out for `patience` seconds."""
         give_up, pause = time.monotonic() + patience, FIRST_PAUSE
         while True:
             try:
-                return self._attempt(question)
+                return self._attempt(question, meter)
             except _Outage:
                 if time.monotonic() + pause > give_up:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _attempt(self, question: Question) -> Verdict | None:
+    def _attempt(self, question: Question, meter: _Meter) -> Verdict | None:
         import openai
 
         if self._client is None:
             key = os.environ.get(self.options.api_key_env) or "none"  # local servers want none, the client wants one
             self._client = openai.OpenAI(
-                base_url=self.options.base_url, api_key=key, timeout=self.options.timeout_seconds, max_retries=1
+                base_url=self.options.base_url, api_key=key, timeout=self.options.timeout_seconds, max_retries=0
             )
         settings = self._settings
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
+        asked = json.dumps(texts)
+        at_most = self._usage((len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16, self.options.max_tokens)
+        reply: Any = None
         try:
             reply = self._client.chat.completions.create(
                 model=self.options.model,
                 messages=[
                     {"role": "system", "content": INSTRUCTIONS},
-                    {"role": "user", "content": json.dumps(texts)},
+                    {"role": "user", "content": asked},
                 ],
                 **settings,
             )
+            meter.add(self._charged(reply, at_most))
             found = WORD.search(reply.choices[0].message.content or "") if len(reply.choices) else None
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            taken = {name: value for name, value in settings.items() if name not in str(error)}
+            taken = _without(settings, str(error))
             if taken == settings:
                 raise _Refused(_named(error)) from None
             self._settings = taken
-            return self._attempt(question)
-        except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+            return self._attempt(question, meter)
+        except openai.APIConnectionError as error:
+            if not _never_connected(error):
+                meter.add(at_most)
+            raise _Outage(_named(error)) from None
+        except (openai.InternalServerError, openai.RateLimitError) as error:
             raise _Outage(_named(error)) from None
         except openai.OpenAIError as error:
             raise _Silent(_named(error)) from None
@@ -165,8 +214,39 @@ class Judge:
             TypeError,
             ValueError,
         ) as error:  # a page of HTML, JSON cut short, a choice without message
+            if reply is None:  # else it is counted already
+                meter.add(at_most)
             raise _Outage(f"its reply is no chat completion, {type(error).__name__}") from None
         return found.group(1) if found else None  # type: ignore[return-value]
+
+    def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
+        return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
+
+    def _charged(self, reply: Any, at_most: Usage) -> Usage:
+        told = getattr(reply, "usage", None)
+        tokens_in, tokens_out = getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None)
+        if not (_is_count(tokens_in) and _is_count(tokens_out)):
+            return at_most
+        return self._usage(tokens_in, tokens_out)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < 10**12
+
+
+def _without(settings: dict[str, float], refusal: str) -> dict[str, float]:
+    """The settings less those that a refusal names; one that is about the question's length names none."""
+    if "context" in refusal.lower():
+        return settings
+    taken = {name: value for name, value in settings.items() if name not in refusal}
+    if LIMIT in settings and LIMIT not in taken:
+        taken[NEWER_LIMIT] = settings[LIMIT]
+    return taken
+
+
+def _never_connected(error: Exception) -> bool:
+    """Whether a request failed before it was sent; by name, since the client's own HTTP library may be one of two."""
+    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
 
 
 def _named(error: Exception) -> str:

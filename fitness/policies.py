@@ -81,6 +81,19 @@ def load_tokenizer(options: Options, *, conversational: bool) -> PreTrainedToken
     return tokenizer
 
 
+def check_context(options: Options) -> str | None:
+    """The commit of a model on the hub; raises EvaluationFailed("bad_data") for a max_length beyond its context."""
+    with loading("model", options.model):
+        config = AutoConfig.from_pretrained(options.model, revision=options.model_revision, trust_remote_code=False)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and options.max_length > context:
+        raise bad_data(
+            f"max_length is {options.max_length} tokens and the model's context {context}",
+            f"set max_length to {context} or less",
+        )
+    return getattr(config, "_commit_hash", None)
+
+
 class Policies:
     """Source of untrained policies and of the reference.
 
@@ -92,7 +105,7 @@ class Policies:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.dtype = torch.bfloat16 if self._weights_in_bfloat16() else torch.float32
-        self.commit = self._check_context()
+        self.commit = check_context(options)
         keep = options.lora is not None or PartialState().num_processes == 1
         self.pristine: Any = self._load() if keep else None
 
@@ -154,20 +167,6 @@ class Policies:
         chosen = precision(self.options)
         # An adapter's frozen base is never updated, so nothing is lost by rounding it once.
         return chosen == "bfloat16_weights" or (chosen == "bfloat16" and self.options.lora is not None)
-
-    def _check_context(self) -> str | None:
-        """The commit of a model on the hub; raises EvaluationFailed("bad_data") for a max_length beyond its context."""
-        with loading("model", self.options.model):
-            config = AutoConfig.from_pretrained(
-                self.options.model, revision=self.options.model_revision, trust_remote_code=False
-            )
-        context = getattr(config.get_text_config(), "max_position_embeddings", None)
-        if context is not None and self.options.max_length > context:
-            raise bad_data(
-                f"max_length is {self.options.max_length} tokens and the model's context {context}",
-                f"set max_length to {context} or less",
-            )
-        return getattr(config, "_commit_hash", None)
 
     def _load(self) -> Any:
         kwargs: dict[str, Any] = {}

@@ -14,10 +14,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from fitness.costs import Usage
 from fitness.devices import share_gpus, visible_gpus
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 
@@ -133,12 +135,18 @@ class WorkerPool:
         limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
         text = graph if isinstance(graph, str) else graph.to_json()
         request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "learning_rate": learning_rate}
+        lost = Usage()  # what a judge may have been paid in tries that brought no answer: nobody knows, so the most
         for tries_left in reversed(range(TRIES)):
             worker = await self._idle.get()
             try:
-                return await worker.score(request, limit)
-            except _WorkerLost:
-                if not tries_left:
+                result = await worker.score(request, limit)
+                return replace(result, judged=_together(result.judged, lost))
+            except EvaluationFailed as failure:
+                if isinstance(failure, _WorkerLost) and failure.reason is not FailureReason.BAD_DATA:
+                    lost += self.info.judging(rung)
+                lost += failure.judged or Usage()
+                if not (isinstance(failure, _WorkerLost) and tries_left):
+                    failure.judged = lost or failure.judged
                     raise
             finally:
                 self._idle.put_nowait(worker)
@@ -186,6 +194,7 @@ class _Worker:
         self._tail = b""  # the last of stderr
         self._drain: asyncio.Task[None] | None = None
         self._requests = 0
+        self._owed = Usage()  # what a judge was paid for showing that it is there; charged to the first training
         self._exit_status = 0
         self._closed = False
 
@@ -219,6 +228,7 @@ class _Worker:
         if self._ready:
             return
         reply = await self._answer(self._start_seconds)
+        self._owed += _judged(reply) or Usage()
         self.versions, self.notes = reply["versions"], tuple(reply.get("notes", ()))
         self._ready = True
 
@@ -228,7 +238,12 @@ class _Worker:
             raise self._post_mortem(_out_of_memory_kills())
         await self.ready()
         self._requests += 1
-        reply = await self._answer(limit, {"id": self._requests, **request})
+        try:
+            reply = await self._answer(limit, {"id": self._requests, **request})
+        except EvaluationFailed as failure:
+            failure.judged, self._owed = _together(failure.judged, self._owed), Usage()
+            raise
+        owed, self._owed = self._owed, Usage()
         return SeedResult(
             fitness=reply["fitness"],
             metrics=reply["metrics"],
@@ -236,6 +251,7 @@ class _Worker:
             tokens=reply["tokens"],
             steps=reply["steps"],
             seed=reply["seed"],
+            judged=_together(_judged(reply), owed),
         )
 
     async def close(self) -> None:
@@ -334,8 +350,16 @@ class _Worker:
 
 def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
-        raise EvaluationFailed(reply["reason"], reply["detail"])
+        raise EvaluationFailed(reply["reason"], reply["detail"], _judged(reply))
     return reply
+
+
+def _judged(reply: Mapping[str, Any]) -> Usage | None:
+    return Usage(*reply["judged"]) if "judged" in reply else None
+
+
+def _together(usage: Usage | None, more: Usage) -> Usage | None:
+    return (usage or Usage()) + more if more else usage
 
 
 def _program(name: str) -> str:

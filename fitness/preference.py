@@ -17,23 +17,21 @@ their order, test pairs, adapter weights and sampling noise, the same for all ca
 This module needs no torch; the work is done in `fitness.preference_lab`.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fitness.costs import Prices, Service, Usage
+from fitness.digests import path_digest
+from fitness.judging import judge_service
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
     from fitness.preference_lab import Lab
     from sandbox.graph import LossGraph
-
-LOCAL_SUFFIXES = (".json", ".jsonl", ".parquet")
-"""Of data files; a name on the hub has at most one slash and none of these."""
 
 PREPARATION_SECONDS = 6 * 3600.0
 """A model of tens of gigabytes may be downloaded, and its reference pass over all pairs made."""
@@ -105,6 +103,16 @@ class JudgeEvaluation(Sampling):
     )
     concurrency: int = Field(8, ge=1, le=256, description="requests in flight")
     timeout_seconds: float = Field(60.0, gt=0, description="longest wait for one judgement, seconds")
+    max_tokens: int = Field(
+        1024, ge=1, description="most tokens of one judgement, the judge's reasoning included where it has one"
+    )
+    usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
+    usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
+
+    @property
+    def prices(self) -> Prices:
+        """What the judge's tokens cost."""
+        return Prices(self.usd_per_million_in, self.usd_per_million_out)
 
 
 Evaluation = Annotated[PairEvaluation | RewardModelEvaluation | JudgeEvaluation, Field(discriminator="by")]
@@ -214,6 +222,16 @@ INCIDENTAL = {
     "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
     "evaluation_seconds",
 }  # fmt: skip
+INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out"}
+
+
+def essential(options: Options) -> dict[str, Any]:
+    """The options that a score depends on, as JSON: what identifies a run and its checkpoints."""
+    kept = options.model_dump(mode="json", exclude=INCIDENTAL)
+    for key in ("evaluation", "held_out_evaluation"):
+        for name in INCIDENTAL_TO_JUDGES if (kept[key] or {}).get("by") == "judge" else ():
+            del kept[key][name]
+    return kept
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -226,29 +244,33 @@ def info(options: TaskOptions) -> TaskInfo:
         rungs=_rungs(options),
         identity={
             "task": NAME,
-            "options": options.model_dump(mode="json", exclude=INCIDENTAL),
+            "options": essential(options),
             "data": _version(options),
         },
         beta=options.beta,
         learning_rate=options.learning_rate,
         preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
+        services=_services(options),
     )
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError where the options name something on this machine that is not there."""
+    """Raises TaskError, one line per fault, where the options name something on this machine that cannot be used."""
+    from fitness.preference_files import faults
+
     assert isinstance(options, Options)
-    for key, name in _named(options).items():
-        path = Path(name)
-        local = (
-            path.is_absolute() or name.startswith((".", "~")) or path.suffix in LOCAL_SUFFIXES or len(path.parts) > 2
-        )
-        if (local or key == "chat_template") and not path.exists():
-            wanted = (
-                "a Jinja file" if key == "chat_template" else "a folder or file that is there, or a name on the hub"
-            )
-            raise TaskError(f"fitness.{key}: there is no {path}; give {wanted}")
+    if found := faults(options):
+        raise TaskError("\n".join(found))
+
+
+def check_online(options: TaskOptions) -> None:
+    """Raises TaskError, one line per fault, where the hub does not have what the options name."""
+    from fitness.preference_files import faults_online
+
+    assert isinstance(options, Options)
+    if found := faults_online(options):
+        raise TaskError("\n".join(found))
 
 
 def make(options: TaskOptions) -> "PreferenceTask":
@@ -273,6 +295,11 @@ class PreferenceTask:
     def notes(self) -> tuple[str, ...]:
         """What was left out of the data."""
         return self._lab.notes if self._lab else ()
+
+    @property
+    def judged(self) -> Usage | None:
+        """What judges were paid for showing that they are there."""
+        return self._lab.judged if self._lab else None
 
     def prepare(self) -> None:
         """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
@@ -345,12 +372,28 @@ def _rungs(options: Options) -> dict[str, Rung]:
     return {rung.name: rung for rung in rungs}
 
 
+def _services(options: Options) -> tuple[Service, ...]:
+    """The judges, each with the rungs at which it is asked."""
+    asked = {True: options.held_out_evaluation or options.evaluation, False: options.evaluation}
+    keys = {True: "held_out_evaluation" if options.held_out_evaluation else "evaluation", False: "evaluation"}
+    judges = {keys[held_out]: judge for held_out, judge in asked.items() if isinstance(judge, JudgeEvaluation)}
+    return tuple(
+        judge_service(
+            f"fitness.{key}",
+            judge,
+            options.max_length,
+            [rung.name for rung in _rungs(options).values() if keys[rung.held_out] == key],
+        )
+        for key, judge in judges.items()
+    )
+
+
 def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation | JudgeEvaluation]:
     """Those that the options name, of the search and of the rung held_out."""
     return [e for e in (options.evaluation, options.held_out_evaluation) if e is not None]
 
 
-def _named(options: Options) -> dict[str, str]:
+def named(options: Options) -> dict[str, str]:
     """What the options name that is a path on this machine or a name on the hub."""
     named = {"model": options.model, "data": options.data}
     if options.chat_template is not None:
@@ -364,34 +407,10 @@ def _named(options: Options) -> dict[str, str]:
 
 def _offline(options: Options) -> bool:
     """Whether every model and data set is a path on this machine."""
-    return all(Path(name).exists() for name in _named(options).values())
+    return all(Path(name).exists() for name in named(options).values())
 
 
 def _version(options: Options) -> dict[str, str]:
     """What identifies model, data and the like beside their names: the contents of local ones, else the revision."""
     revisions = {"model": options.model_revision, "data": options.data_revision}
-    return {key: path_digest(Path(name)) or revisions.get(key) or "main" for key, name in _named(options).items()}
-
-
-def path_digest(path: Path) -> str | None:
-    """Digest of a file, or of the names and contents in a folder; None for what is not there."""
-    if not path.exists():
-        return None
-    if path.is_file():
-        return _file_digest(path)[:16]
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path)}\0{_file_digest(file)}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str:
-    status = path.stat()
-    return _digest_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@lru_cache(maxsize=4096)
-def _digest_of_version(path: Path, *version: int) -> str:
-    """Weights of gigabytes are read once per process and version of the file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {key: path_digest(Path(name)) or revisions.get(key) or "main" for key, name in named(options).items()}

@@ -20,15 +20,16 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
-from transformers import PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig
 
 from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
-from fitness.data_sources import bad_data, check_test_parts, drawn, load_pairs
+from fitness.costs import Usage
+from fitness.data_sources import Faults, Pairs, bad_data, check_test_parts, drawn, load_pairs
 from fitness.exams import make_exam, pair_metrics
-from fitness.policies import Policies, check_device, load_tokenizer, on_cpu, precision
-from fitness.preference import INCIDENTAL, Options
+from fitness.policies import Policies, check_context, check_device, load_tokenizer, on_cpu, precision
+from fitness.preference import Options, essential
 from fitness.reference_cache import any_loss, cached_pairs, reference_key
 from fitness.score import EvaluationFailed, FailureReason, SeedResult
 from fitness.task import Rung
@@ -56,14 +57,11 @@ class Lab:
         transformers.utils.logging.disable_progress_bar()
         check_device(options)
         self.state = PartialState(cpu=on_cpu(options))
-        self.micro_batch, self.accumulation = self._batches()
         self.exams = {"search": make_exam(options.evaluation)}
         final = options.held_out_evaluation
         self.exams["held_out"] = make_exam(final) if final else self.exams["search"]
-        for exam in set(self.exams.values()):
-            exam.check(self.state)
-        pairs = load_pairs(options)
-        self.tokenizer = load_tokenizer(options, conversational=pairs.conversational)
+        self.judged: Usage | None = None
+        self.micro_batch, self.accumulation, pairs, self.tokenizer = self._opened()
         self.policies = Policies(options)
         self._rehearse()
         for exam in set(self.exams.values()):
@@ -102,7 +100,9 @@ class Lab:
                 trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
                 metrics |= pair_metrics(trainer.log_probs(test), test, beta)
-                fitness, more = exam.measure(Trained(trainer, self.policies, self.tokenizer, test, seed), metrics)
+                fitness, more, judged = exam.measure(
+                    Trained(trainer, self.policies, self.tokenizer, test, seed), metrics
+                )
                 metrics |= more
                 tokens = int(trainer.state.num_input_tokens_seen)
         finally:
@@ -116,7 +116,29 @@ class Lab:
             tokens=tokens,
             steps=rung.steps,
             seed=seed,
+            judged=judged,
         )
+
+    def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
+        """Batches, data and tokenizer, once everything that is cheap to open was opened. Raises EvaluationFailed with all of
+        the faults, not with the first one."""
+        faults = Faults()
+        with faults:
+            micro_batch, accumulation = self._batches()
+        for exam in dict.fromkeys(self.exams.values()):
+            with faults:
+                if paid := exam.check(self.state):
+                    self.judged = (self.judged or Usage()) + paid
+        conversational = False
+        with faults:
+            pairs = load_pairs(self.options)
+            conversational = pairs.conversational
+        with faults:
+            tokenizer = load_tokenizer(self.options, conversational=conversational)
+        with faults:
+            check_context(self.options)
+        faults.report(self.judged)
+        return micro_batch, accumulation, pairs, tokenizer
 
     def _rehearse(self) -> None:
         """Build a policy and its optimiser once: what is wrong with them would fail one loss after the other."""
@@ -221,7 +243,7 @@ class Lab:
             seed,
             beta,
             learning_rate,
-            self.options.model_dump(mode="json", exclude=INCIDENTAL),
+            essential(self.options),
             self.reference_key,  # names may stay while the model or data behind them change
         ]
         name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from fitness.costs import Usage
+
 
 class FailureReason(StrEnum):
     """Why an evaluation has no fitness. The first five say something of the loss or task, the last two of the machine."""
@@ -26,9 +28,11 @@ class FailureReason(StrEnum):
 class EvaluationFailed(Exception):
     """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people."""
 
-    def __init__(self, reason: FailureReason | str, detail: str = "") -> None:
+    def __init__(self, reason: FailureReason | str, detail: str = "", judged: Usage | None = None) -> None:
         self.reason = FailureReason(reason)
         self.detail = detail
+        self.judged = judged
+        """What a judge was paid before it failed; None where none was asked."""
         super().__init__(self.reason, detail)
 
     def __str__(self) -> str:
@@ -45,6 +49,7 @@ class SeedResult:
     tokens: int = 0  # seen in training, padding left out
     steps: int = 0  # optimiser steps
     seed: int = 0
+    judged: Usage | None = None  # what a judge was paid for it; None where none was asked
 
 
 class Measured(Protocol):

@@ -5,7 +5,9 @@ A task lives in a module that can be imported without torch and offers three nam
     Options              a frozen pydantic model; unknown keys fail
     info(options)        TaskInfo, readable without torch
     make(options)        a Task; torch may be imported here or, better, in its `prepare`
-    check(options)       optional: raises TaskError for what is missing, such as a file, before a run is made
+    check(options)       optional: raises TaskError for what is missing, such as a file, before a run is made; one line
+                         per fault, beginning with the option's key
+    check_online(options)  optional: likewise for what only the network can tell
 
 Tasks of other distributions register such a module under the entry-point group `evopo.tasks`.
 """
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fitness.costs import Service, Usage
 from fitness.score import EvaluationFailed, FailureReason, Score, SeedResult
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ __all__ = [
     "TaskInfo",
     "TaskOptions",
     "check_task",
+    "check_task_online",
     "make_task",
     "task_info",
     "task_names",
@@ -85,11 +89,16 @@ class TaskInfo:
     deviation: float | None = (
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
     )
+    services: tuple[Service, ...] = ()  # endpoints that are asked to score a training
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:
         """Rungs that the search may spend on, cheapest first."""
         return tuple(rung for rung in self.rungs.values() if not rung.held_out)
+
+    def judging(self, rung: str) -> Usage:
+        """What the endpoints that score a training at this rung may be paid for it at most."""
+        return sum((service.worst_case for service in self.services if rung in service.rungs), Usage())
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; TaskError names the known ones."""
@@ -138,12 +147,21 @@ def task_info(name: str, options: Mapping[str, Any] | None = None) -> TaskInfo:
 
 
 def check_task(name: str, options: Mapping[str, Any] | None = None) -> None:
-    """What can be known to be missing before anything is started: raises TaskError, with the remedy.
+    """What can be known to be missing before anything is started: raises TaskError, one line per fault, with the remedies.
 
     A task's module offers it as `check(options)`; one that does not has nothing to look for.
     """
+    _check(name, options, "check")
+
+
+def check_task_online(name: str, options: Mapping[str, Any] | None = None) -> None:
+    """Like `check_task`, for what only the network can tell: a module's `check_online(options)`."""
+    _check(name, options, "check_online")
+
+
+def _check(name: str, options: Mapping[str, Any] | None, which: str) -> None:
     module = _module(name)
-    check = getattr(module, "check", None)
+    check = getattr(module, which, None)
     if check is not None:
         check(_options(name, module, options or {}))
 

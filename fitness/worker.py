@@ -10,6 +10,8 @@ It speaks JSON, one object a line: requests on stdin, replies on the stdout that
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed"}
                  or {"id", "state": "failed", "reason", "detail"}
 
+Where a judge was asked, each of these has "judged" too, what it was paid: [prompt tokens, reply tokens, USD or null].
+
 The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
 replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
 unknown state. The worker ends when its stdin ends or, on Linux, when its parent does; SIGINT is for its parent, not for it.
@@ -34,6 +36,7 @@ from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Any
 
+from fitness.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
 
 if TYPE_CHECKING:
@@ -84,6 +87,7 @@ def main() -> None:
                 "versions": _versions(),
                 "seconds": seconds,
                 "notes": list(getattr(task, "notes", ())),
+                **_judged(getattr(task, "judged", None)),
             },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -125,6 +129,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         "tokens": result.tokens,
         "steps": result.steps,
         "seed": result.seed,
+        **_judged(result.judged),
     }
 
 
@@ -138,7 +143,12 @@ def _verified(text: str) -> "LossGraph":
 
 
 def _failed(failure: EvaluationFailed) -> dict[str, Any]:
-    return {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
+    detail = failure.detail[:LONGEST_DETAIL]
+    return {"state": "failed", "reason": failure.reason.value, "detail": detail, **_judged(failure.judged)}
+
+
+def _judged(usage: Usage | None) -> dict[str, Any]:
+    return {} if usage is None else {"judged": [usage.tokens_in, usage.tokens_out, usage.usd]}
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,134 @@
+"""One cheap request to an endpoint: is it there, does it take the key, does it know the model?
+
+The list of models is asked for first, which costs nothing. Only where it does not settle the matter, one token of a reply
+is. A server that was reached and is slow, or says that it is starting, is no fault: the run itself waits and tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from evo.endpoint import Endpoint
+from evo.llm_errors import ErrorKind, LLMError, connection_error
+from evo.llm_wire import read_answer, status_error
+from evo.reply import printable
+from fitness.costs import Usage
+
+PATIENCE = 10.0
+"""Seconds to connect, and then to answer."""
+QUESTION = "Reply with the word yes."
+LONGEST = Usage(64, 16)
+"""Tokens that the request for a reply counts with where the endpoint does not tell."""
+SHOWN_MODELS = 8
+
+_UNSETTLED = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG})
+"""Answers to the request for one token that say no more than that somebody is there who reads it."""
+_PASSING = frozenset({ErrorKind.RATE_LIMIT, ErrorKind.SERVER_ERROR})
+
+
+@dataclass(frozen=True, slots=True)
+class Pinged:
+    """What came of it: an error, or perhaps a note; and what it cost."""
+
+    error: LLMError | None = None
+    note: str = ""
+    paid: Usage = field(default_factory=Usage)
+
+
+async def ping(endpoint: Endpoint, *, may_cost: bool) -> Pinged:
+    """Try an endpoint. A paid one is asked for a reply only where it `may_cost`. Raises LLMError (MISSING_PACKAGE)."""
+    try:
+        import openai
+    except ImportError:
+        message = "a language model is configured, but the package openai is not installed"
+        raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
+    client = openai.AsyncOpenAI(
+        api_key=endpoint.api_key or "none",
+        base_url=endpoint.base_url,
+        timeout=openai.Timeout(PATIENCE, connect=PATIENCE),
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
+    )
+    try:
+        return await _ping(client, endpoint, may_cost)
+    except _Slow:
+        place = endpoint.where.place
+        return Pinged(note=f"{place} is there and has not answered within {PATIENCE:g} s; the run waits for it.")
+    finally:
+        await client.close()
+
+
+async def _ping(client: Any, endpoint: Endpoint, may_cost: bool) -> Pinged:
+    where = endpoint.where
+    offered: list[str] = []
+    try:
+        offered = _names((await _sent(endpoint, client.models.with_raw_response.list())).content)
+    except LLMError as error:
+        if error.kind in (ErrorKind.CONNECTION, ErrorKind.UNAUTHORIZED, ErrorKind.QUOTA):
+            return Pinged(error)
+    if endpoint.model in offered:
+        return Pinged()
+    if endpoint.paid and not may_cost:
+        said = f"lists no model {where.model!r}, only {_shown(offered)}" if offered else "lists no models"
+        return Pinged(
+            note=f"{where.place} is there and {said}; whether it knows the model would cost a reply to find out."
+        )
+    request = {"model": endpoint.model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 1}
+    prices = endpoint.prices
+    try:
+        raw = await _sent(endpoint, client.chat.completions.with_raw_response.create(**request))
+        answer = read_answer(where, raw.content, raw.headers.get("content-type", ""), prices)
+    except LLMError as error:
+        if error.kind is ErrorKind.NOT_FOUND and offered:
+            remedy = f"set llm.model to one that it offers: {_shown(offered)}"
+            return Pinged(LLMError(error.kind, error.message, remedy, status=error.status))
+        if error.kind in _PASSING:
+            return Pinged(note=f"{error.message}; the run waits for it and tries again.")
+        return Pinged() if error.kind in _UNSETTLED else Pinged(error)
+    tokens_in = LONGEST.tokens_in if answer.tokens_in is None else answer.tokens_in
+    tokens_out = LONGEST.tokens_out if answer.tokens_out is None else answer.tokens_out
+    return Pinged(paid=Usage(tokens_in, tokens_out, prices.usd(tokens_in, tokens_out)))
+
+
+class _Slow(Exception):
+    """Connected, and no answer in time."""
+
+
+async def _sent(endpoint: Endpoint, request: Any) -> Any:
+    """The response. Raises LLMError, and _Slow where the connection stands and nothing comes."""
+    import openai
+
+    where = endpoint.where
+    try:
+        async with asyncio.timeout(2 * PATIENCE):  # the client's own bounds each read alone
+            return await request
+    except openai.APITimeoutError as error:
+        if type(error.__cause__).__name__ != "ConnectTimeout":
+            raise _Slow from None
+        message = f"no connection to {where.place} within {PATIENCE:g} s"
+        remedy = "check llm.base_url, the network and the proxy variables"
+        raise LLMError.at(where, ErrorKind.CONNECTION, message, remedy=remedy) from None
+    except TimeoutError:
+        raise _Slow from None
+    except openai.APIStatusError as error:
+        raise status_error(where, error.status_code, error.body, error.response.headers) from None
+    except openai.APIConnectionError as error:
+        raise connection_error(where, error) from None
+
+
+def _names(content: bytes) -> list[str]:
+    """The models in a list of them; empty for whatever is no such list."""
+    try:
+        listed = json.loads(content)["data"]
+        return sorted({str(model["id"]) for model in listed})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(printable(name[:80], keep="") for name in names[:SHOWN_MODELS]) + (
+        " ..." if names[SHOWN_MODELS:] else ""
+    )

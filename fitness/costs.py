@@ -1,0 +1,89 @@
+"""What is paid to endpoints: prices, usage, and the endpoints that a task asks to score a training."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """USD per million tokens; None where unknown, and then no cost is computed."""
+
+    input: float | None = None
+    output: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether both prices are given."""
+        return self.input is not None and self.output is not None
+
+    def usd(self, tokens_in: int | None, tokens_out: int | None) -> float | None:
+        """The price of a call in USD, or None where a price or a count is unknown."""
+        if self.input is None or self.output is None or tokens_in is None or tokens_out is None:
+            return None
+        return (self.input * tokens_in + self.output * tokens_out) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an endpoint was paid, or may be paid at most; `usd` is None where a price is unknown."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and reply tokens together."""
+        return self.tokens_in + self.tokens_out
+
+    def __add__(self, other: Usage) -> Usage:
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out, usd)
+
+    def __bool__(self) -> bool:
+        return self.tokens > 0
+
+
+@dataclass(frozen=True)
+class Service:
+    """An endpoint that a task asks to score trainings, such as a judge."""
+
+    key: str
+    """Where the configuration names it, e.g. fitness.evaluation."""
+    base_url: str
+    model: str
+    key_variable: str
+    prices: Prices
+    rungs: Collection[str]
+    """At which it is asked."""
+    worst_case: Usage
+    """Of one training."""
+
+
+def on_this_machine(base_url: str) -> bool:
+    """Whether an address is this machine's own: a loopback address or `localhost`."""
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def is_paid(base_url: str, prices: Prices) -> bool:
+    """Whether calls may cost money: what is not on this machine does, unless both of its prices are set to 0.
+
+    What is on this machine is free, unless it has a price: it may pass calls on to a paid one.
+    """
+    if prices.input or prices.output:
+        return True
+    return not on_this_machine(base_url) and not prices.known

@@ -1,0 +1,339 @@
+"""What is wrong with the model, tokenizer, data and reward model that the options name, found out in seconds, without torch.
+
+Everything is looked at and every fault is a line that begins with its key. What only loading can tell is left to the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fitness.preference import DATA_SUFFIXES, Options, RewardModelEvaluation, named
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+    "sentencepiece.bpe.model",
+)
+WEIGHTS = ("*.safetensors", "*.bin")
+REQUIRED = ("chosen", "rejected")
+LEAST_TESTS = 4
+"""Test pairs that are kept from the training split at least, where there is no test split."""
+HTTP_LIBRARIES = ("huggingface_hub", "httpx", "httpx2", "requests")
+PARSED_LINES = 1000
+"""Lines of a data file that are parsed here; the worker parses all."""
+PATIENCE = 10.0
+"""Seconds that the hub may take to answer."""
+
+
+class _Fault(Exception):
+    """What is wrong, and what to do about it."""
+
+
+def faults(options: Options) -> list[str]:
+    """What is wrong on this machine, one line each."""
+    found: list[str] = []
+    for key, name in named(options).items():
+        with _noted(found, f"fitness.{key}"):
+            path = Path(name)
+            if not path.exists():
+                if key == "chat_template" or _is_path(name):
+                    wanted = (
+                        "a Jinja file"
+                        if key == "chat_template"
+                        else "a folder or file that is there, or a name on the hub"
+                    )
+                    raise _Fault(f"there is no {path}; give {wanted}")
+            elif key == "data":
+                _check_data(path, options)
+            elif key == "model":
+                config = _check_model(path)
+                with _noted(found, "fitness.max_length"):
+                    _check_context(config, options.max_length)
+                _check_tokenizer(path)
+            elif key != "chat_template":
+                _check_reward_model(path, _reward_model(options, key))
+    return found
+
+
+def faults_online(options: Options) -> list[str]:
+    """What the hub does not have, one line each. What is in the cache already is not asked for."""
+    found: list[str] = []
+    revisions = {"model": options.model_revision, "data": options.data_revision}
+    for key, name in named(options).items():
+        if key == "chat_template" or _is_path(name) or Path(name).exists() or _offline():
+            continue
+        kind = "dataset" if key == "data" else "model"
+        revision = revisions.get(key) or getattr(_reward_model(options, key), "revision", None)
+        if not _cached(name, kind, revision):
+            with _noted(found, f"fitness.{key}"):
+                _ask_hub(name, kind, revision)
+    return found
+
+
+@contextlib.contextmanager
+def _noted(found: list[str], key: str) -> Iterator[None]:
+    try:
+        yield
+    except _Fault as fault:
+        found.append(f"{key}: {fault}")
+    except OSError as error:
+        found.append(f"{key}: cannot read {error.filename or 'it'}: {error.strerror or error}; check its permissions")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only mean something on this machine: one on the hub has at most one slash and no such suffix."""
+    path = Path(name)
+    return path.is_absolute() or name.startswith((".", "~")) or path.suffix in DATA_SUFFIXES or len(path.parts) > 2
+
+
+def _reward_model(options: Options, key: str) -> RewardModelEvaluation | None:
+    evaluation = getattr(options, key.partition(".")[0], None)
+    return evaluation if isinstance(evaluation, RewardModelEvaluation) else None
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def _check_model(path: Path) -> dict[str, Any]:
+    """The model's configuration, once its weights are seen to be whole."""
+    if not path.is_dir():
+        raise _Fault(f"{path} is a file; give the folder that save_pretrained wrote")
+    if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
+        return {}  # an adapter, whose base model is elsewhere
+    if not (path / "config.json").exists():
+        raise _Fault(f"{path} has no config.json; give a folder that save_pretrained wrote")
+    config = _json(path / "config.json")
+    if not isinstance(config, dict):
+        raise _Fault(f"{path / 'config.json'} should hold an object; get a fresh copy of the model")
+    _check_weights(path)
+    return config
+
+
+def _check_weights(path: Path) -> None:
+    indexes = sorted(path.glob("*.safetensors.index.json")) or sorted(
+        path.glob("*.bin.index.json")
+    )  # the one that is read
+    for index in indexes:
+        content = _json(index)
+        weights = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(weights, dict):
+            raise _Fault(f"{index} has no weight_map; get a fresh copy of the model")
+        if missing := sorted({str(file) for file in weights.values() if not (path / str(file)).exists()}):
+            raise _Fault(f"{path} lacks the weights {missing[0]}; finish its download, or get a fresh copy")
+    files = [file for pattern in WEIGHTS for file in sorted(path.glob(pattern))]
+    if not files:
+        raise _Fault(f"{path} has no weights (*.safetensors or *.bin); finish its download, or name another model")
+    for file in files:
+        if file.suffix == ".safetensors" and not _is_whole(file):
+            raise _Fault(f"{file} is cut off or no safetensors file; finish its download, or get a fresh copy")
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a safetensors file is as long as its header says."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        start = opened.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if 8 + length > size:
+            return False
+        try:
+            header = json.loads(opened.read(length))
+            ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return False
+    return 8 + int(length) + max(ends, default=0) == size
+
+
+def _check_context(config: dict[str, Any], max_length: int) -> None:
+    inner = config.get("text_config")
+    context = {**config, **(inner if isinstance(inner, dict) else {})}.get("max_position_embeddings")
+    if isinstance(context, int) and max_length > context:
+        raise _Fault(f"{max_length} tokens are more than the model's context of {context}; set it to {context} or less")
+
+
+def _check_tokenizer(path: Path) -> None:
+    there = [name for name in (*TOKENIZER_FILES, "tokenizer_config.json") if (path / name).exists()]
+    if not there and not (path / "adapter_config.json").exists():
+        raise _Fault(
+            f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES[:2])}); save the model's tokenizer beside it"
+        )
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (path / name).exists():
+            _json(path / name)
+
+
+def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> None:
+    config = _check_model(path)
+    kinds = config.get("architectures") or [""]
+    if all("CausalLM" in str(kind) for kind in kinds):
+        raise _Fault(f"{path} is a language model; name a sequence classification model, as reward models are stored")
+    labels = config.get("id2label")
+    count = len(labels) if isinstance(labels, dict) else None
+    if reward is not None and count is not None and reward.label is not None and reward.label >= count:
+        raise _Fault(f"the reward model has {count} classes and label is {reward.label}; set label below {count}")
+    _check_tokenizer(path)
+
+
+# ---- data ------------------------------------------------------------------------------------------------------------
+
+
+def _check_data(path: Path, options: Options) -> None:
+    if path.is_dir():
+        for split in filter(None, (options.train_split, options.test_split)):
+            _check_saved(path, split)
+        return
+    if path.suffix not in DATA_SUFFIXES:
+        raise _Fault(f"{path} is of no known format; give a file of {', '.join(DATA_SUFFIXES)}")
+    if not path.stat().st_size:
+        raise _Fault(f"{path} is empty; expected one preference pair per line or row")
+    for split in filter(None, (options.train_split, options.test_split)):
+        if split != "train":
+            raise _Fault(f"{path} is a file, which has only the split 'train', not {split!r}; leave test_split out")
+    rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
+    if rows is not None and rows - LEAST_TESTS < options.pairs:
+        raise _Fault(
+            f"{path} has {rows} pairs, of which at least {LEAST_TESTS} are kept for tests; pairs={options.pairs} are asked "
+            f"for: set pairs to {max(0, rows - LEAST_TESTS)} or less, or give more data"
+        )
+
+
+def _check_saved(path: Path, split: str) -> None:
+    """A folder of datasets' save_to_disk: one data set, or one per split."""
+    place = path
+    if (path / "dataset_dict.json").exists():
+        listed = _json(path / "dataset_dict.json")
+        splits = [str(name) for name in listed.get("splits", ())] if isinstance(listed, dict) else []
+        if split not in splits:
+            raise _Fault(f"{path} has no split {split!r}; choose one of {', '.join(splits)}")
+        place = path / split
+    if not (place / "state.json").exists():
+        raise _Fault(
+            f"{place} holds no data set that save_to_disk wrote; give such a folder, or a {'/'.join(DATA_SUFFIXES)} file"
+        )
+    _json(place / "state.json")
+    about = _json(place / "dataset_info.json") if (place / "dataset_info.json").exists() else {}
+    features = about.get("features") if isinstance(about, dict) else None
+    if isinstance(features, dict):
+        _check_columns(place, list(features))
+
+
+def _parquet_rows(path: Path) -> int | None:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        return None
+    try:
+        with ParquetFile(path) as file:
+            columns, rows = file.schema_arrow.names, int(file.metadata.num_rows)
+    except (ArrowException, ValueError) as error:
+        raise _Fault(f"{path} is no parquet file ({' '.join(str(error).split())[:200]}); write it anew") from None
+    _check_columns(path, columns)
+    return rows
+
+
+def _json_rows(path: Path) -> int | None:
+    """How many rows a file of JSON lines has, or of one JSON array; None for one object over several lines."""
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"")
+    if first.lstrip()[:1] == b"[":
+        rows = _json(path)
+        for number, row in enumerate(rows, start=1):
+            _check_row(path, number, row)
+        return len(rows)
+    if path.suffix == ".json" and first.strip() == b"{":
+        _json(path)
+        return None
+    count = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            count += 1
+            if count <= PARSED_LINES:
+                _check_row(path, count, _parsed(line, f"line {number} of {path}"))
+    return count
+
+
+def _check_row(path: Path, number: int, row: Any) -> None:
+    if not isinstance(row, dict):
+        raise _Fault(
+            f'row {number} of {path} is no object; expected one like {{"prompt": ..., "chosen": ..., "rejected": ...}}'
+        )
+    if number == 1:
+        _check_columns(path, list(row))
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise _Fault(
+            f"{path} has no column {' and no column '.join(map(repr, missing))}, only {', '.join(map(str, columns))}; rename the "
+            "columns to chosen and rejected (and prompt)"
+        )
+
+
+def _json(path: Path) -> Any:
+    return _parsed(path.read_bytes(), str(path))
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _Fault(f"{where} is not valid JSON ({str(error)[:120]}); mend it, or get a fresh copy") from None
+
+
+# ---- the hub ---------------------------------------------------------------------------------------------------------
+
+
+def _offline() -> bool:
+    return any(
+        os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+    )
+
+
+def _cached(name: str, kind: str, revision: str | None) -> bool:
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if kind == "dataset":
+        base = os.environ.get("HF_DATASETS_CACHE") or os.path.join(constants.HF_HOME, "datasets")
+        return (Path(base) / name.replace("/", "___")).exists()
+    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+
+
+def _ask_hub(name: str, kind: str, revision: str | None) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    what = "data set" if kind == "dataset" else "model"
+    try:
+        HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=PATIENCE)
+    except GatedRepoError:
+        raise _Fault(f"{name!r} is gated; ask for access on its page, then log in with `hf auth login`") from None
+    except RepositoryNotFoundError:
+        raise _Fault(
+            f"there is neither a folder {name!r} here nor such a {what} on the hub; check the name, or log in with `hf auth login` "
+            "for a private one"
+        ) from None
+    except RevisionNotFoundError:
+        raise _Fault(f"{name!r} has no revision {revision!r}; name a branch, tag or commit of it") from None
+    except HFValidationError:
+        raise _Fault(f"{name!r} is neither a folder here nor a possible name on the hub; check it") from None
+    except Exception as error:  # of the hub's client, or of its HTTP library, which is one of several
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in HTTP_LIBRARIES:
+            raise
+        raise _Fault(
+            f"{name!r} is not on this disk, and the hub does not answer ({type(error).__name__}); check the network, or give a "
+            "folder"
+        ) from None
