@@ -246,7 +246,7 @@ def test_a_question_that_the_judge_refuses_is_one_unreadable_reply():
         return Fault.TOO_LONG if "long" in body["messages"][-1]["content"] else EASY
 
     with LoopbackLLM(fallback=reply) as server:
-        metrics = judging(server).compare(["p"] * 9 + ["long"], ["a"] * 10, ["b"] * 10)
+        metrics, _ = judging(server).compare(["p"] * 9 + ["long"], ["a"] * 10, ["b"] * 10)
     assert metrics["judge_unreadable"] == 0.1
 
 
@@ -254,7 +254,7 @@ def test_a_question_that_the_judge_refuses_is_one_unreadable_reply():
 def test_an_outage_of_the_judge_is_waited_out(fault, monkeypatch):
     monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
     with LoopbackLLM([fault] * 6, fallback=lambda body, number: EASY) as server:
-        metrics = judging(server, concurrency=1).compare(["p"], ["a"], ["b"])
+        metrics, _ = judging(server, concurrency=1).compare(["p"], ["a"], ["b"])
     assert metrics["win_rate"] == 0.5
 
 
@@ -367,5 +367,5 @@ def test_the_reference_is_loaded_whole_under_zero_3(options):
 def test_a_good_answer_still_wins(options):
     """What the judge was fixed for must not have changed what it says."""
     with LoopbackLLM(fallback=lambda body, number: prefer_good(json.loads(body["messages"][-1]["content"]))) as server:
-        metrics = judging(server).compare(["p", "p"], ["good", "w1"], ["bad", "w1"])
+        metrics, _ = judging(server).compare(["p", "p"], ["good", "w1"], ["bad", "w1"])
     assert metrics == {"win_rate": 0.75, "judge_agreement": 1.0, "judge_unreadable": 0.0}

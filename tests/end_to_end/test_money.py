@@ -1,0 +1,124 @@
+"""What a campaign spends: trainings are kept for proposals that are paid for, judges count, nobody is paid unasked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from campaigns import QUICK, Command, assert_sound
+from loopback_llm import Answer, LoopbackLLM, closed_port, proposal
+
+from archive.query import Reader
+
+LOSS = "def loss(logits, targets):\n    return F.cross_entropy(logits * {scale}, targets, reduction='none')\n"
+
+
+def _losses(body: dict[str, object], number: int) -> Answer:
+    return Answer(proposal(LOSS.format(scale=1 + 0.01 * number), f"thought {number}", f"loss_{number}"))
+
+
+def _model(url: str, *more: str) -> tuple[str, ...]:
+    return ("run", "--dir", "run", *QUICK, "--set", f"llm.base_url={url}", "--set", "llm.model=scripted-1", *more)
+
+
+def test_every_reply_is_trained_where_a_budget_of_trainings_is_small(evo: Command) -> None:
+    with LoopbackLLM(fallback=_losses) as server:
+        result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=6"))
+        replies = server.requests
+    assert result.code == 0, result.err
+    assert "at most 2 proposals can be trained" in result.out
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        born = {c.id for c in reader.candidates() if c.origin == "proposal"}
+        trained = {e.candidate_id for e in reader.evaluations() if e.finished_event}
+        assert len([e for e in reader.evaluations() if e.finished_event]) == 6
+    assert replies == len(born) == 2
+    assert born <= trained
+    assert_sound(evo.folder / "run/archive.db")
+
+
+def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
+    with LoopbackLLM(fallback=_losses) as server:
+        result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=4"))
+        assert server.requests == 0
+    assert result.code == 0, result.err
+    assert "No proposal is asked for" in result.out
+
+
+def test_a_key_in_the_environment_makes_nobody_pay(evo: Command) -> None:
+    with LoopbackLLM(fallback=_losses) as server:
+        evo.environment |= {"OPENAI_API_KEY": "sk-a-key-of-some-length", "OPENAI_BASE_URL": server.base_url}
+        result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=1")
+        assert server.requests == 0
+    assert result.code == 0, result.err
+    assert "OPENAI_API_KEY and OPENAI_BASE_URL are set and not used" in result.out
+
+
+def test_a_dead_address_is_told_before_a_resumed_run_goes_on(evo: Command) -> None:
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        before = reader.last_event()
+    with closed_port() as dead:
+        result = evo.run(*_model(dead, "--set", "budget.proposals=2"))
+    assert result.code == 1 and "llm.base_url: " in result.err and "Traceback" not in result.err
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        assert reader.last_event() == before
+
+
+def test_offline_goes_with_a_dry_run(evo: Command) -> None:
+    with closed_port() as dead:
+        online = evo.run(*_model(dead, "--dry-run"))
+        offline = evo.run(*_model(dead, "--dry-run", "--offline"))
+        alone = evo.run(*_model(dead, "--offline"))
+    assert online.code == 1 and "llm.base_url: " in online.err and "Replies: at most about" in online.out
+    assert offline.code == 0 and "the network was left out" in offline.out
+    assert alone.code == 2 and "--offline goes with --dry-run" in alone.err
+    assert not (evo.folder / "run").exists()
+
+
+@pytest.fixture
+def judged(evo: Command) -> tuple[str, ...]:
+    """A search on a tiny model that a judge scores, all but its address."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "fitness"))
+    from test_preference import pairs, save_model, save_pairs
+
+    save_model(evo.folder / "model")
+    save_pairs(evo.folder / "pairs.jsonl", pairs())
+    fitness = {
+        "model": "model", "data": "./pairs.jsonl", "cache": "cache", "pairs": 32, "batch_size": 8, "short_steps": 1,
+        "test_fraction": 0.4, "max_length": 32, "epochs": 1,
+    }  # fmt: skip
+    return (
+        "run", "--dir", "run", "--set", "task=preference", "--set", f"fitness={json.dumps(fitness)}", "--set", "workers=1",
+        "--set", "proposer=builtin", "--set", "seeds=[dpo]", "--set", "ladder.finalists=0", "--set", "ladder.contenders=0",
+    )  # fmt: skip
+
+
+def test_what_a_judge_is_paid_is_recorded_shown_and_kept_within_the_budget(
+    evo: Command, judged: tuple[str, ...]
+) -> None:
+    reply = Answer('{"better": "first"}', usage={"prompt_tokens": 100, "completion_tokens": 10})
+    prices = {"usd_per_million_in": 1000, "usd_per_million_out": 1000}
+    with LoopbackLLM(fallback=lambda body, number: reply) as server:
+        judge = {
+            "by": "judge", "base_url": server.base_url, "model": "scripted-1", "prompts": 4, "max_new_tokens": 4, "max_tokens": 20,
+        }  # fmt: skip
+        settings = (*judged, "--set", f"fitness.evaluation={json.dumps(judge | prices)}")
+        refused = evo.run(*settings)
+        assert refused.code == 2 and "fitness.evaluation: scripted-1" in refused.err and "may cost money" in refused.err
+        assert server.requests == 0
+        result = evo.run(*settings, "--set", "budget.tokens=9000")
+        asked = server.requests
+    assert result.code == 0, result.err
+    assert "tokens is reached" in result.out
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        done = [e for e in reader.evaluations() if e.finished_event]
+        spending = reader.spending()
+    assert len(done) >= 2
+    assert asked == 1 + 8 * len(done)
+    assert spending.judge_tokens_in + spending.judge_tokens_out == 110 * asked <= 9000
+    assert spending.judge_usd == pytest.approx(110 * asked / 1000)
+    status = evo.run("status", "run")
+    assert f"Judges: {110 * asked} tokens, {110 * asked / 1000:.4f} USD" in status.out
+    assert "judges: USD" in (evo.folder / "run/report.html").read_text("utf-8")

@@ -1,0 +1,159 @@
+"""What is wrong with model, tokenizer and data is found out before torch is loaded, all of it at once."""
+
+import json
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitness.preference import Options
+from fitness.preference_files import faults, faults_online
+from fitness.task import TaskError, check_task
+
+HEADER = {"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+
+
+def save_weights(path: Path, missing: int = 0) -> None:
+    header = json.dumps(HEADER).encode()
+    path.write_bytes((struct.pack("<Q", len(header)) + header + bytes(8))[: -missing or None])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The files of a model, as far as they are looked at."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = {"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 64}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text("{}")
+    save_weights(folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n' * 20)
+    return path
+
+
+def found(model: Path, data: Path, **changes: Any) -> list[str]:
+    given = {"model": str(model), "data": str(data), "max_length": 32, "pairs": 8, "batch_size": 4} | changes
+    return faults(Options.model_validate(given))
+
+
+def only(lines: list[str]) -> str:
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_nothing_is_wrong_with_what_is_whole(model, data):
+    assert found(model, data) == []
+
+
+def test_torch_is_not_loaded_for_it():
+    assert "torch" not in vars(sys.modules["fitness.preference_files"])
+
+
+def test_all_faults_are_found_together(model, data):
+    (model / "tokenizer.json").unlink()
+    data.write_text('{"chosen": "a"}\n')
+    lines = found(model, data, max_length=100)
+    assert [line.partition(": ")[0] for line in lines] == ["fitness.max_length", "fitness.model", "fitness.data"]
+    with pytest.raises(TaskError) as caught:
+        check_task("preference", {"model": "/gone", "data": "/gone.jsonl"})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_that_is_no_json_is_named(model, data, name):
+    (model / name).write_text("{broken")
+    assert f"{name} is not valid JSON" in only(found(model, data))
+
+
+def test_a_folder_without_a_configuration_is_no_model(model, data):
+    (model / "config.json").unlink()
+    assert "has no config.json" in only(found(model, data))
+
+
+def test_weights_that_are_not_there_or_cut_off(model, data):
+    save_weights(model / "model.safetensors", missing=1)
+    assert "model.safetensors is cut off" in only(found(model, data))
+    (model / "model.safetensors").unlink()
+    assert "has no weights" in only(found(model, data))
+
+
+def test_a_shard_that_is_missing_is_named(model, data):
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "lacks the weights model-00002-of-00002.safetensors" in only(found(model, data))
+
+
+def test_a_reward_model_is_looked_at_like_the_model(model, data, tmp_path):
+    reward = {"by": "reward_model", "model": str(model), "max_new_tokens": 8}
+    assert "fitness.evaluation.model: " in only(found(model, data, evaluation=reward))
+    assert "is a language model" in only(found(model, data, evaluation=reward))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("{broken\n", "line 1 of"),
+        ("[1, 2]\n", "row 1 of"),
+        ('{"prompt": "p", "accepted": "a"}\n', "no column 'chosen' and no column 'rejected', only prompt, accepted"),
+        ('{"chosen": "a", "rejected": "b"}\n' * 11, "has 11 pairs"),
+    ],
+    ids=["empty", "broken", "array of numbers", "other columns", "too few"],
+)
+def test_data_that_cannot_be_used(model, data, content, words):
+    data.write_text(content)
+    assert words in only(found(model, data))
+
+
+def test_data_in_other_forms(model, data, tmp_path):
+    rows = [{"chosen": "a", "rejected": "b"}] * 20
+    array = tmp_path / "pairs.json"
+    array.write_text(json.dumps(rows))
+    assert found(model, array) == []
+    assert "no known format" in only(found(model, _text(tmp_path)))
+    assert "test_split" in only(found(model, data, test_split="test"))
+
+
+def _text(folder: Path) -> Path:
+    path = folder / "pairs.txt"
+    path.write_text("x")
+    return path
+
+
+def test_saved_data_sets_are_looked_into(model, tmp_path):
+    folder = tmp_path / "saved"
+    (folder / "train").mkdir(parents=True)
+    (folder / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    (folder / "train" / "state.json").write_text("{}")
+    (folder / "train" / "dataset_info.json").write_text('{"features": {"chosen": {}, "prompt": {}}}')
+    assert "no column 'rejected'" in only(found(model, folder))
+    assert "has no split 'dev'; choose one of train" in only(found(model, folder, train_split="dev"))
+    assert "holds no data set" in only(found(model, model))
+
+
+def test_parquet_is_looked_into(model, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    path = tmp_path / "pairs.parquet"
+    write_table(pyarrow.table({"chosen": ["a"] * 20, "rejected": ["b"] * 20}), path)
+    assert found(model, path) == []
+    write_table(pyarrow.table({"chosen": ["a"] * 20}), path)
+    assert "no column 'rejected'" in only(found(model, path))
+    path.write_bytes(b"PAR1 and nothing else")
+    assert "is no parquet file" in only(found(model, path))
+
+
+def test_a_name_on_the_hub_is_asked_for_where_the_network_may_be_used(monkeypatch):
+    options = Options.model_validate({"model": "owner/model", "data": "owner/data"})
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert faults(options) == []
+    assert faults_online(options) == []
