@@ -2,6 +2,7 @@
 
 import json
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from fitness.preference import Options
 from fitness.preference_files import faults, faults_online
 from fitness.task import TaskError, check_task
 
+ROOT = Path(__file__).parents[2]
 HEADER = {"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
 
 
@@ -53,8 +55,11 @@ def test_nothing_is_wrong_with_what_is_whole(model, data):
     assert found(model, data) == []
 
 
-def test_torch_is_not_loaded_for_it():
-    assert "torch" not in vars(sys.modules["fitness.preference_files"])
+def test_torch_is_not_loaded_for_it(model, data):
+    given = {"model": str(model), "data": str(data), "max_length": 32, "pairs": 8, "batch_size": 4}
+    program = f"from fitness.task import check_task; check_task('preference', {given}); import sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_all_faults_are_found_together(model, data):
