@@ -88,7 +88,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
     budget = config.budget
     proposals, baselines = budget.proposals, len(population.seed_losses)
-    limits = ", ".join(f"{value} {name}" for name, value in budget.model_dump().items() if value is not None)
+    limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
     lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
     tokens, usd = proposer.worst_case(request)
     each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
@@ -130,6 +130,10 @@ def _judge(service: Service) -> str:
 
 def _usage(usage: Usage) -> str:
     return f"{usage.tokens} tokens{_priced(usage.usd)}"
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def _priced(usd: float | None) -> str:

@@ -68,7 +68,7 @@ def preflight(
     an endpoint that is paid may be asked for a token.
     """
     proposer, which, endpoints, faults = _endpoints(config, info, proposes)
-    faults += payment_faults(config, endpoints)
+    faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)
     may_cost = may_cost and not faults
     for check in (check_task, check_task_online) if online else (check_task,):
         try:
@@ -90,15 +90,18 @@ def preflight(
     return Cleared(proposer, which, tuple(notes), {to: usage for to, usage in paid.items() if usage})
 
 
-def payment_faults(config: Config, endpoints: Mapping[str, Endpoint]) -> list[Fault]:
-    """What may cost money though nobody has said how much, and a limit in USD where a price is missing."""
+def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, nobody: bool) -> list[Fault]:
+    """What may cost money though nobody has said how much, and a limit in USD where a price is missing.
+
+    `nobody` is whether the configuration names no endpoint at all.
+    """
     faults = []
     if not config.budget.bounds_spending:
         faults = [_unlimited(key, endpoint) for key, endpoint in endpoints.items() if endpoint.paid]
     if "usd" in config.budget.limits:
         unpriced = [key for key, endpoint in endpoints.items() if not endpoint.prices.known]
-        idle = not endpoints and None in (config.llm.usd_per_million_in, config.llm.usd_per_million_out)
-        for key in [LLM] if idle else unpriced:
+        unpriced += [LLM] if nobody and None in (config.llm.usd_per_million_in, config.llm.usd_per_million_out) else []
+        for key in unpriced:
             faults.append(
                 Fault(
                     "budget.usd",
