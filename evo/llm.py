@@ -33,7 +33,7 @@ from evo.reply import ReplyFormat, printable
 from fitness.costs import Prices
 
 if TYPE_CHECKING:
-    pass
+    import openai
 
 __all__ = [
     "AttemptObserver", "Completer", "Consequence", "Endpoint", "ErrorKind", "LLMClient", "LLMError", "Message", "Prices",
@@ -95,23 +95,12 @@ class LLMClient:
 
     def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
         """Raises LLMError (MISSING_PACKAGE) where the SDK is not installed."""
-        try:
-            import openai
-        except ImportError:
-            message = "a language model is configured, but the package openai is not installed"
-            raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
         self.endpoint = endpoint
         self._retry = retry or Retry()
         self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
         self._quiet_until = 0.0
         self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
-        self._sdk = openai.AsyncOpenAI(
-            api_key=endpoint.api_key or "none",  # the SDK insists on one, local servers do not
-            base_url=endpoint.base_url,
-            timeout=endpoint.timeout,
-            max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
-        )
+        self._sdk = open_sdk(endpoint, endpoint.timeout)
 
     async def __aenter__(self) -> LLMClient:
         return self
@@ -257,6 +246,25 @@ class LLMClient:
         return LLMError(
             error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status
         )
+
+
+def open_sdk(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:
+    """The SDK's client, without its own retries; `timeout` is for connecting and for each read, seconds.
+
+    Raises LLMError (MISSING_PACKAGE) where it is not installed.
+    """
+    try:
+        import openai
+    except ImportError:
+        message = "a language model is configured, but the package openai is not installed"
+        raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
+    return openai.AsyncOpenAI(
+        api_key=endpoint.api_key or "none",  # the SDK insists on one, local servers do not
+        base_url=endpoint.base_url,
+        timeout=timeout,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
+    )
 
 
 def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evo.endpoint import Endpoint
+from evo.llm import open_sdk
 from evo.llm_errors import ErrorKind, LLMError, connection_error
 from evo.llm_wire import read_answer, status_error
 from evo.reply import printable
@@ -40,18 +41,7 @@ class Pinged:
 
 async def ping(endpoint: Endpoint, *, may_cost: bool) -> Pinged:
     """Try an endpoint. A paid one is asked for a reply only where it `may_cost`. Raises LLMError (MISSING_PACKAGE)."""
-    try:
-        import openai
-    except ImportError:
-        message = "a language model is configured, but the package openai is not installed"
-        raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
-    client = openai.AsyncOpenAI(
-        api_key=endpoint.api_key or "none",
-        base_url=endpoint.base_url,
-        timeout=openai.Timeout(PATIENCE, connect=PATIENCE),
-        max_retries=0,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
-    )
+    client = open_sdk(endpoint, PATIENCE)
     try:
         return await _ping(client, endpoint, may_cost)
     except _Slow:

@@ -7,12 +7,15 @@ import pytest
 from archive.query import Reader
 from archive.records import RunRow, Usage
 from archive.store import Archive
+from evo.baselines import _Purse
 from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import BudgetConfig, parse_config
 from evo.ledger import LONGEST_PROMPT, Ledger
 from evo.population import Population
 from evo.room import what_the_budget_buys
+from evo.training import TaskUnusable
 from fitness.costs import Usage as Paid
+from fitness.ladder import Job
 from fitness.task import task_info
 
 
@@ -110,6 +113,22 @@ def test_trying_a_proposer_s_endpoint_counts_as_the_proposer_s(archive):
     assert (spent(archive).tokens, spent(archive).usd) == (10, 0.5)
     with Reader.open(archive.path) as reader:
         assert (reader.spending().tokens_in, reader.spending().usd) == (9, 0.5)
+
+
+def test_the_table_of_baselines_stops_its_judge_at_the_budget_and_repeats_nothing(archive):
+    config = parse_config({**JUDGED, "budget": {"tokens": 40_000}})
+    info = task_info(config.task, config.fitness)
+    archive.score_evaluation(training(archive), 0.5, judged=Usage(100, 10))
+    with Reader.open(archive.path) as reader:
+        purse = _Purse(config, info, "short", reader)
+        with purse.paying(Job(1, "short", 1)):
+            with purse.paying(Job(1, "short", 0)):
+                pass  # it is there already
+            with (
+                pytest.raises(TaskUnusable, match="the budget of 40000 tokens is reached"),
+                purse.paying(Job(1, "short", 2)),
+            ):
+                pass
 
 
 def bought(**settings: object) -> str:

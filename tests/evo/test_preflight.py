@@ -87,6 +87,12 @@ def test_a_paid_endpoint_without_a_budget_is_refused_with_the_line_to_add(settin
     assert error.wrong_use
 
 
+def test_the_table_of_baselines_pays_no_judge_unasked_either():
+    assert "fitness.evaluation: scripted-1" in str(failed(judged(PAID), proposes=False, online=False))
+    ready = cleared({**judged(PAID), "llm": model(PAID), "budget": {"tokens": 1000}}, proposes=False, online=False)
+    assert ready.proposer.endpoint is None
+
+
 def test_a_budget_in_usd_needs_the_prices_of_everyone_who_is_paid():
     priced = {"usd_per_million_in": 1, "usd_per_million_out": 2}
     error = failed({**judged(PAID), "llm": model(PAID, **priced), "budget": {"usd": 1}}, online=False)

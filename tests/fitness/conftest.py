@@ -19,6 +19,7 @@ PRANKS = '''
 """A task without torch whose rungs are pranks."""
 import os, signal, subprocess, sys, time
 from pathlib import Path
+from fitness.costs import Prices, Service, Usage
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
 class Options(TaskOptions):
@@ -28,7 +29,9 @@ class Options(TaskOptions):
 
 def info(options):
     rungs = {name: Rung(name, 1, 1.0) for name in PRANKS}
-    return TaskInfo("pranks", "preference", "seed", rungs, {"task": "pranks"})
+    judged = ("die_once", "kill_self", "judge")
+    judge = Service("fitness.judge", "http://h/v1", "j", "KEY", Prices(), judged, Usage(1000, 100, None))
+    return TaskInfo("pranks", "preference", "seed", rungs, {"task": "pranks"}, services=(judge,))
 
 def make(options):
     return Pranks(options)
@@ -78,6 +81,12 @@ def diverge(folder):
 def score(folder):
     pass
 
+def judge(folder):
+    pass
+
+def judge_in_vain(folder):
+    raise EvaluationFailed("collapsed", "unreadable", Usage(30, 3, None))
+
 def not_a_number(folder):
     return float("nan")
 
@@ -88,11 +97,12 @@ def memory_of_the_second_rank(folder):
     time.sleep(600)
 
 PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_lot, fill_memory, fill_host_memory,
-                                  leave_a_child, diverge, score, not_a_number, memory_of_the_second_rank)}
+                                  leave_a_child, diverge, score, judge, judge_in_vain, not_a_number, memory_of_the_second_rank)}
 
 class Pranks:
     name, contract, metric = "pranks", "preference", "seed"
     notes = ("Two pranks were left out.",)
+    judged = Usage(5, 1, None)
 
     def __init__(self, options):
         self.options = options
@@ -108,7 +118,9 @@ class Pranks:
 
     def score_seed(self, graph, rung, seed, *, beta=None, learning_rate=None):
         fitness = PRANKS[rung](self.options.folder)
-        return SeedResult(float(seed) if fitness is None else fitness, {"beta": beta or 0.0, "pid": float(os.getpid())}, seed=seed)
+        metrics = {"beta": beta or 0.0, "pid": float(os.getpid())}
+        judged = Usage(20, 2, 0.5) if rung == "judge" else None
+        return SeedResult(float(seed) if fitness is None else fitness, metrics, seed=seed, judged=judged)
 '''
 
 

@@ -309,6 +309,15 @@ def test_what_is_no_chat_completion_names_the_remedy(reply, options):
     assert "check base_url (most end in /v1)" in detail
 
 
+def test_a_worker_tells_all_that_is_wrong_together(options):
+    with LoopbackLLM() as server:
+        gone = judge_options(server)
+    detail = refused(options(evaluation=gone, model="/nowhere", data="/nowhere.jsonl"))
+    for words in ("the judge at", "cannot load the model '/nowhere'", "there is no file /nowhere.jsonl"):
+        assert words in detail
+    assert len(detail.splitlines()) >= 3
+
+
 def test_judgements_repeat_where_the_server_lets_them():
     with LoopbackLLM(fallback=lambda body, number: EASY) as server:
         judging(server).check()

@@ -90,6 +90,24 @@ def test_a_failed_evaluation_is_not_tried_again(pranks, losses):
     assert Path(pranks["folder"], "diverged").read_text() == "x"
 
 
+def test_what_a_judge_was_paid_comes_with_the_result_and_the_start_of_a_worker_with_its_first_one(pranks, losses):
+    results = score_all("pranks", [(losses["logistic"], "judge", seed) for seed in range(2)], pranks)
+    assert sorted(result.judged.tokens for result in results) == [22, 22 + 6]
+
+
+def test_what_a_judge_was_paid_comes_with_a_failure_too(pranks, losses):
+    with pytest.raises(EvaluationFailed) as caught:
+        ask(pranks, losses, "judge_in_vain")
+    assert caught.value.judged.tokens == 33 + 6
+
+
+def test_a_try_that_brought_no_answer_counts_with_the_most_that_its_judge_can_have_cost(pranks, losses):
+    assert ask(pranks, losses, "die_once").judged.tokens == 1100 + 2 * 6
+    with pytest.raises(EvaluationFailed) as caught:
+        ask(pranks, losses, "kill_self")
+    assert caught.value.judged.tokens == 2 * (1100 + 6)
+
+
 def test_prints_do_not_garble_the_replies(pranks, losses):
     assert ask(pranks, losses, "print_a_lot", seed=5).fitness == 5.0
 
