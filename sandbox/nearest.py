@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -39,6 +39,16 @@ class _Fit:
     distance: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Published:
+    """A published loss and its gradients at every multiple of beta, one row each."""
+
+    name: str
+    evaluator: Evaluator
+    multiples: Array
+    gradients: Array
+
+
 def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation:
     """Compare a verified graph with every published loss of its contract, at the task's `beta` (None: 0.1).
 
@@ -52,12 +62,12 @@ def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation:
     typical = float(np.abs(ours[np.isfinite(ours)]).mean()) if np.isfinite(ours).any() else 0.0
     if typical == 0.0:
         return Relation(Kind.NEW)
-    published = {name: Evaluator(known.graph(name)) for name in known.names(graph.contract)}
-    fits = [fit for name, other in published.items() if (fit := _fitted(name, other, ours, points, typical))]
+    published = _published(graph.contract, beta or probes.LINE_BETA)
+    fits = [fit for other in published if (fit := _fitted(other, ours, points, typical))]
     best = min(fits, key=lambda fit: (fit.distance > SAME_WITHIN, fit.distance, fit.name), default=None)
     if best is not None and best.distance <= SAME_WITHIN:
         return Relation(_exactly(best), (Part(best.name, best.factor, best.multiple),), best.distance)
-    blend = _blended(published, ours, points, typical)
+    blend = _blended(published, ours, typical)
     if blend is not None:
         return blend
     if best is None:
@@ -72,16 +82,11 @@ def _exactly(fit: _Fit) -> Kind:
     return Kind.SAME if fit.factor == 1.0 else Kind.SCALED
 
 
-def _fitted(name: str, other: Evaluator, ours: Array, points: Sequence[Points], typical: float) -> _Fit | None:
+def _fitted(other: _Published, ours: Array, points: Sequence[Points], typical: float) -> _Fit | None:
     """The published loss at the multiple of beta and with the factor that bring it closest."""
-    takes_beta = "beta" in other.graph.inputs
-    multiples = _MULTIPLES if takes_beta else np.ones(1)
+    name, multiples, theirs = other.name, other.multiples, other.gradients
     best: _Fit | None = None
-    for _ in range(1 + _ZOOMS * takes_beta):
-        try:
-            theirs = _at_multiples(other, points, multiples)
-        except CannotCompute:
-            return best
+    for zoom in range(1 + _ZOOMS):
         found = [
             _Fit(name, factor, float(multiple), gap)
             for multiple, gradients in zip(multiples, theirs, strict=True)
@@ -91,10 +96,11 @@ def _fitted(name: str, other: Evaluator, ours: Array, points: Sequence[Points], 
         closest = _closest(found)
         if closest is not None and (best is None or closest.distance <= best.distance):
             best = closest
-        if best is None or best.distance > _WORTH_A_ZOOM:
-            return best
-        step = float(multiples[1] / multiples[0]) if len(multiples) > 1 else 1.0
-        multiples = np.geomspace(best.multiple / step, best.multiple * step, 41)
+        if best is None or best.distance > _WORTH_A_ZOOM or len(multiples) == 1 or zoom == _ZOOMS:
+            break
+        step = float(multiples[1] / multiples[0])
+        multiples = np.geomspace(best.multiple / step, best.multiple * step, len(_MULTIPLES))
+        theirs = _at_multiples(other.evaluator, points, multiples)
     if best is not None and abs(best.multiple - 1) < 2e-3:
         best = _Fit(name, best.factor, 1.0, best.distance)
     if best is not None and abs(best.factor - 1) < 1e-3:
@@ -109,16 +115,13 @@ def _closest(fits: Sequence[_Fit]) -> _Fit | None:
     return next((fit for fit in equal if fit.multiple == 1.0), equal[len(equal) // 2] if equal else None)
 
 
-def _blended(published: dict[str, Evaluator], ours: Array, points: Sequence[Points], typical: float) -> Relation | None:
+def _blended(published: Sequence[_Published], ours: Array, typical: float) -> Relation | None:
     """The sum of two published losses that the loss is, if it is one; of several such sums that of the least alike losses."""
     columns = {}
-    for name, evaluator in published.items():
-        try:
-            gradients = _gradients(evaluator, points)
-        except CannotCompute:
-            continue
-        if np.isfinite(gradients).all():
-            columns[name] = gradients
+    for other in published:
+        own = other.gradients[int(np.argmin(np.abs(np.log(other.multiples))))]
+        if np.isfinite(own).all():
+            columns[other.name] = own
     usable = np.isfinite(ours)
     weight = 1 / np.maximum(np.abs(ours[usable]), _FLAT * typical)
     best: tuple[float, Relation] | None = None
@@ -173,7 +176,20 @@ def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Arr
     return np.concatenate(parts, axis=1)
 
 
-@cache
+@lru_cache(maxsize=4)
+def _published(contract: str, beta: float) -> tuple[_Published, ...]:
+    """All published losses of a contract on the fixed pairs: one table for all losses of a run."""
+    found = []
+    for name in known.names(contract):
+        evaluator = Evaluator(known.graph(name))
+        multiples = _MULTIPLES if "beta" in evaluator.graph.inputs else np.ones(1)
+        found.append(
+            _Published(name, evaluator, multiples, _at_multiples(evaluator, _points(contract, beta), multiples))
+        )
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
 def _points(contract: str, beta: float) -> tuple[Points, ...]:
     """Fixed pairs where training goes; each entry can be evaluated in one call."""
     rng = np.random.default_rng(20261126)
