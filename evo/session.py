@@ -48,7 +48,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     check_task(config.task, config.fitness)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
-    rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
+    prompts = {op.value: proposer.template(op.value) for op in Operator}
+    rundir, archive, resumed = open_run(path, config, info, prompts, population.baseline)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)
