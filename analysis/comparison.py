@@ -9,7 +9,6 @@ high by luck too, so that a loss is below the yardstick is claimed only if it is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -172,8 +171,7 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     pair = finalists[0].paired
     detectable = None
     if pair.standard_error is not None and pair.freedom is not None:
-        spread = pair.standard_error * math.sqrt(len(pair.seeds))
-        detectable = stats.smallest_detectable(spread, len(pair.seeds), pair.freedom, comparisons=len(finalists))
+        detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
         stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], judged, finalists, detectable
     )
