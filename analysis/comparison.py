@@ -6,6 +6,9 @@ both have scores. Where a loss was trained with several betas, each is an arm of
 of those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
 high by luck too, so that a loss is below the baseline is claimed only if it is below the task's own arm as well.
 
+Seeds of training are one kind of noise, a small test set is another: where the archive keeps fitness item by item, errors cover
+both (`analysis.crossed`).
+
 Two claims are kept apart. A finalist may be *above the baseline*. It is a *discovery* only if it is above every arm of every
 known loss of the run: the largest of those p-values counts (an intersection-union test, Berger 1982, which needs no correction
 for the choice of the best known loss), corrected by Holm for the choice of the finalist. `analysis.verdicts` says what else
@@ -14,14 +17,14 @@ stands in the way of either.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analysis import stats
+from analysis.crossed import paired_crossed
 from analysis.snapshot import Arm, Snapshot, Status
 from analysis.verdicts import Obstacle, edge, obstacle
-from archive.records import CandidateRow, Origin
+from archive.records import CandidateRow, Items, Origin
 from sandbox.relation import Relation
 
 
@@ -184,8 +187,21 @@ class _Stage:
         return tuple(sorted(found, key=lambda c: (c.failed > 0, -c.paired.difference, c.arm.candidate)))
 
     def pair(self, ours: Arm, theirs: Arm, pool: stats.Pool | None = None) -> stats.Paired | None:
-        """One arm minus another over the seeds that both have."""
-        return stats.paired(self.arms[ours], self.arms[theirs], pool)
+        """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""
+        pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
+        own, other = self._items(ours), self._items(theirs)
+        if pair is None or not set(pair.seeds) <= own.keys() & other.keys():
+            return pair
+        crossed = paired_crossed({s: own[s] for s in pair.seeds}, {s: other[s] for s in pair.seeds})
+        if crossed is None or (pair.p_value is not None and pair.p_value > crossed.p_value):
+            return pair
+        return replace(
+            pair, standard_error=crossed.standard_error, freedom=crossed.freedom, p_value=crossed.p_value, borrowed=False,
+            groups=crossed.groups,
+        )  # fmt: skip
+
+    def _items(self, arm: Arm) -> Mapping[int, Items]:
+        return self.snapshot.items.get(arm, {})
 
     def baseline_arms(self) -> tuple[Measured, ...]:
         """All arms of the baseline, also those that only failed."""
@@ -253,8 +269,7 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     pair = finalists[0].paired
     detectable = None
     if pair.standard_error is not None and pair.freedom is not None:
-        spread = pair.standard_error * math.sqrt(len(pair.seeds))
-        detectable = stats.smallest_detectable(spread, len(pair.seeds), pair.freedom, comparisons=len(finalists))
+        detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
         stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
         tuple(judged.get(c.arm, c) for c in comparisons), finalists, detectable,

@@ -79,7 +79,8 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     name = full_name(snapshot, best.arm.candidate)
     pair = best.paired
     kind = "fresh seed" if decision.fresh else "shared seed"
-    where = f"{count(len(pair.seeds), kind)} at rung {one_line(decision.rung)}"
+    items = f" and {count(pair.groups, 'group')} of test items" if pair.groups else ""
+    where = f"{count(len(pair.seeds), kind)}{items} at rung {one_line(decision.rung)}"
     if pair.standard_error is None:
         return (
             f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by "

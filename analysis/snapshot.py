@@ -15,6 +15,7 @@ from archive.records import (
     EvaluationState,
     EventRow,
     FindingRow,
+    Items,
     Origin,
     ParentRow,
     ProposalRow,
@@ -113,6 +114,15 @@ class Snapshot:
             if row.fitness is not None:
                 arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
                 arms.setdefault(arm, {})[row.seed] = row.metrics
+        return arms
+
+    @cached_property
+    def items(self) -> Mapping[Arm, Mapping[int, Items]]:
+        """Fitness by item, by seed, of every arm for which the archive holds it: those of the rung that decides."""
+        arms: dict[Arm, dict[int, Items]] = {}
+        for row in self.evaluations:
+            if row.fitness is not None and row.items is not None:
+                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta, row.learning_rate), {})[row.seed] = row.items
         return arms
 
     @cached_property

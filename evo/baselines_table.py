@@ -49,7 +49,8 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
 
     caption = _caption(info, wanted, graded, within)
     if spread and len(wanted.seeds) > 1:
-        seen = stats.smallest_detectable(spread, len(wanted.seeds), len(wanted.seeds) - 1, comparisons=len(differences))
+        error = spread / len(wanted.seeds) ** 0.5
+        seen = stats.smallest_detectable(error, len(wanted.seeds) - 1, comparisons=len(differences))
         caption.append(
             f"A typical comparison sees differences to {yardstick} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
         )

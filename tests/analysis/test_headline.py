@@ -1,5 +1,6 @@
 """What a run may claim, and what it may not."""
 
+import random
 import struct
 
 import pytest
@@ -9,7 +10,7 @@ from analysis.comparison import decide
 from analysis.headline import headline
 from analysis.snapshot import Snapshot
 from archive.query import Reader
-from archive.records import RunRow
+from archive.records import Items, RunRow
 from archive.store import Archive
 from sandbox.relation import Kind, Part, Relation
 
@@ -354,3 +355,31 @@ def test_a_whole_campaign_has_a_headline(tmp_path):
     lifted = said(make_archive(tmp_path / "lifted", 12, lift=0.3))
     assert lifted.distinguishable
     assert lifted.difference > 0.1
+
+
+# ---- the noise of the test set ---------------------------------------------------------------------------------------
+
+
+def judged_items(tmp_path, prompts, same):
+    """A run whose finalist is better by .2 on average, over so many prompts, which every seed judges alike where `same`."""
+    rng = random.Random(0)
+    path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
+    with Archive.open(path) as archive:
+        lucky = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
+        for seed in FINAL["seeds"]:
+            groups = tuple(f"{prompt}" if same else f"{seed}.{prompt}" for prompt in range(prompts))
+            gains = [lucky[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
+            for candidate, values in ((1, [0.5] * prompts), (2, [0.5 + gain for gain in gains])):
+                evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
+                archive.score_evaluation(evaluation, sum(values) / prompts, items=Items(tuple(values), groups))
+    return path
+
+
+def test_seeds_that_agree_on_a_small_test_set_make_no_claim(tmp_path):
+    found = said(judged_items(tmp_path, 6, same=True))
+    assert not found.distinguishable
+    assert "4 fresh seeds and 6 groups of test items" in found.text
+
+
+def test_a_large_test_set_lets_the_claim_through(tmp_path):
+    assert said(judged_items(tmp_path, 200, same=True)).discovery
