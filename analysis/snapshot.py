@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from analysis.final import Final, final_of
 from archive.query import Reader
 from archive.records import (
     CandidateRow,
@@ -14,6 +15,7 @@ from archive.records import (
     EvaluationState,
     EventRow,
     FindingRow,
+    Items,
     Origin,
     ParentRow,
     ProposalRow,
@@ -23,6 +25,7 @@ from archive.records import (
     VerdictStatus,
 )
 from sandbox.graph import GraphError, LossGraph
+from sandbox.relation import Relation
 
 
 class Status(StrEnum):
@@ -104,6 +107,25 @@ class Snapshot:
         return arms
 
     @cached_property
+    def metrics(self) -> Mapping[Arm, Mapping[int, Mapping[str, float]]]:
+        """What else was measured, by arm and seed."""
+        arms: dict[Arm, dict[int, Mapping[str, float]]] = {}
+        for row in self.evaluations:
+            if row.fitness is not None:
+                arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
+                arms.setdefault(arm, {})[row.seed] = row.metrics
+        return arms
+
+    @cached_property
+    def items(self) -> Mapping[Arm, Mapping[int, Items]]:
+        """Fitness by item, by seed, of every arm for which the archive holds it: those of the rung that decides."""
+        arms: dict[Arm, dict[int, Items]] = {}
+        for row in self.evaluations:
+            if row.fitness is not None and row.items is not None:
+                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta, row.learning_rate), {})[row.seed] = row.items
+        return arms
+
+    @cached_property
     def failures(self) -> Mapping[Arm, frozenset[int]]:
         """Seeds on which the training of an arm gave no score."""
         arms: dict[Arm, frozenset[int]] = {}
@@ -116,9 +138,16 @@ class Snapshot:
     @cached_property
     def beta(self) -> float | None:
         """The task's own beta, None where it has none."""
+        if self.final is not None and self.final.beta is not None:
+            return self.final.beta
         options = self.run.identity.get("fitness", {}).get("options", {})
         value = options.get("beta") if isinstance(options, Mapping) else None
         return float(value) if isinstance(value, int | float) and value > 0 else None
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The task's own learning rate, where the final recorded one."""
+        return self.final.learning_rate if self.final else None
 
     @cached_property
     def rungs(self) -> tuple[str, ...]:
@@ -133,8 +162,17 @@ class Snapshot:
 
     @cached_property
     def yardstick(self) -> CandidateRow | None:
-        """The loss that others are measured against: the seed called `dpo`, else the first seed."""
-        return next((row for row in self.seeds if row.name == "dpo"), self.seeds[0] if self.seeds else None)
+        """The seed loss that claims are made against, as the run's row names it; None in a run without seed losses."""
+        return next((row for row in self.seeds if row.name == self.run.baseline), None)
+
+    @cached_property
+    def final(self) -> Final | None:
+        """What the engine recorded of the final; None before there is one."""
+        return final_of(self.events)
+
+    def relation(self, candidate: int) -> Relation | None:
+        """How a finalist relates to the published losses; None for others, and where that is not known."""
+        return self.final.relations.get(candidate) if self.final else None
 
     def status(self, candidate: int) -> Status:
         """How far a candidate has come."""

@@ -23,7 +23,8 @@ from archive.store import Archive
 from evo.budget import Cost, Spent, lacking
 from evo.config import Config
 from evo.contestants import Contestant
-from evo.loop import FINAL, FINISHED
+from evo.finalists import FINAL
+from evo.loop import FINISHED
 from evo.population import SESSION_STARTED
 from evo.preflight import preflight
 from evo.rng import derive
@@ -46,13 +47,18 @@ class Design:
     """What is trained."""
 
     losses: tuple[Contestant, ...]
-    """The yardstick first."""
+    """The baseline first."""
     rung: str
     betas: tuple[float, ...]
     """The grid; empty for a task without beta."""
     tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
     """Fresh ones, for the figures of the table."""
+
+    @property
+    def baseline(self) -> str | None:
+        """The loss that all others are compared with."""
+        return self.losses[0].name if self.losses else None
 
     def arms(self, graph: LossGraph) -> tuple[float | None, ...]:
         """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
@@ -110,7 +116,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     info = task_info(config.task, config.fitness)
     workers = worker_pool(config)
     cleared = preflight(config, info, proposes=False)
-    rundir, archive, resumed = open_run(path, config, info, {}, kind=BASELINES)
+    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()

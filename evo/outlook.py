@@ -17,9 +17,8 @@ def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
         return (
             f"How small a difference the final can show ({design}) is not known before it: the task names no deviation."
         )
-    seen = smallest_detectable(
-        info.deviation, settings.finalist_seeds, settings.finalist_seeds - 1, comparisons=settings.finalists
-    )
+    error = info.deviation / settings.finalist_seeds**0.5
+    seen = smallest_detectable(error, settings.finalist_seeds - 1, comparisons=settings.finalists)
     return (
         f"The final ({design}) can show a difference to the yardstick of about {seen:.2g} or more "
         f"(power {POWER:g}, level {SIGNIFICANCE:g} over all finalists)."

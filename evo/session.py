@@ -52,7 +52,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if RunDir(path).archive.exists() else preflight(config, info)  # before anything is made
-    rundir, archive, resumed = open_run(path, config, info, templates(config))
+    rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from archive.query import Reader
-from archive.records import EvaluationState, Usage
+from archive.records import EvaluationState, Items, Usage
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from fitness import costs
-from fitness.ladder import Job
+from fitness.ladder import Job, final_rung
 from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed, FailureReason
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo
 from sandbox.graph import LossGraph
 
 
@@ -47,9 +47,17 @@ async def train(
                 result.metrics,
                 result.seconds,
                 result.tokens,
+                items=_items(result, job, workers.info),
                 judged=recorded(result.judged) if result.judged else None,
             )
     return reader.evaluation(evaluation).fitness
+
+
+def _items(result: SeedResult, job: Job, info: TaskInfo) -> Items | None:
+    """The fitness by item where claims are decided; of the search's many trainings it is not kept, to save space."""
+    if result.items is None or job.rung != final_rung(info):
+        return None
+    return Items(result.items.values, result.items.groups)
 
 
 def recorded(paid: costs.Usage) -> Usage:

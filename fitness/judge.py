@@ -100,23 +100,26 @@ class Judge:
 
     def compare(
         self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
-    ) -> tuple[dict[str, float], Usage]:
-        """win_rate of `ours`, a tie counting one half; agreement of the two orders; fraction of unreadable replies.
+    ) -> tuple[list[float], dict[str, float], Usage]:
+        """Points of `ours` by prompt, a tie counting one half, metrics, and what it cost.
 
-        And what it cost. Raises EvaluationFailed, with what it cost: collapsed when too many replies about these answers
+        win_rate, their mean; judge_agreement of the two orders; judge_unreadable, the fraction of unreadable replies.
+
+        Raises EvaluationFailed, with what it cost: collapsed when too many replies about these answers
         cannot be read, bad_data when the judge is gone for longer than a few minutes, or cannot answer an easy question
         either.
         """
         meter = _Meter()
         try:
-            return self._compare(prompts, ours, theirs, meter), meter.total
+            points, metrics = self._compare(prompts, ours, theirs, meter)
+            return points, metrics, meter.total
         except EvaluationFailed as failure:
             failure.judged = meter.total
             raise
 
     def _compare(
         self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str], meter: _Meter
-    ) -> dict[str, float]:
+    ) -> tuple[list[float], dict[str, float]]:
         questions = [
             question
             for prompt, our, their in zip(prompts, ours, theirs, strict=True)
@@ -153,7 +156,7 @@ class Judge:
         ours_second = [{"first": 0.0, "second": 1.0}.get(v or "", 0.5) for v in verdicts[1::2]]
         points = [(a + b) / 2 for a, b in zip(ours_first, ours_second, strict=True)]
         agreed = sum(a == b for a, b in zip(ours_first, ours_second, strict=True))
-        return {
+        return points, {
             "win_rate": sum(points) / len(points),
             "judge_agreement": agreed / len(points),
             "judge_unreadable": unreadable,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fitness.costs import Usage
 from fitness.devices import share_gpus, visible_gpus
+from fitness.score import ItemScores
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PATIENCE = 20.0  # times a rung's estimate before a worker counts as hung ...
 LEAST_SECONDS = 120.0  # ... but never less than this
 CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
 TAIL_BYTES = 4000  # of stderr, for the report of a death
-LONGEST_LINE = 1 << 22  # bytes of one reply
+LONGEST_LINE = 1 << 24  # bytes of one reply
 TRIES = 2
 
 # -P keeps the current directory off sys.path: a stray dataclasses.py there would be imported.
@@ -244,15 +245,20 @@ class _Worker:
             failure.judged, self._owed = _together(failure.judged, self._owed), Usage()
             raise
         owed, self._owed = self._owed, Usage()
-        return SeedResult(
-            fitness=reply["fitness"],
-            metrics=reply["metrics"],
-            seconds=reply["seconds"],
-            tokens=reply["tokens"],
-            steps=reply["steps"],
-            seed=reply["seed"],
-            judged=_together(_judged(reply), owed),
-        )
+        try:
+            return SeedResult(
+                fitness=reply["fitness"],
+                metrics=reply["metrics"],
+                seconds=reply["seconds"],
+                tokens=reply["tokens"],
+                steps=reply["steps"],
+                seed=reply["seed"],
+                items=_items(reply.get("items")),
+                judged=_together(_judged(reply), owed),
+            )
+        except ValueError as error:
+            await self._kill()
+            raise _WorkerLost(FailureReason.WORKER_DIED, f"the worker's answer is not as agreed: {error}") from None
 
     async def close(self) -> None:
         """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
@@ -352,6 +358,15 @@ def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
         raise EvaluationFailed(reply["reason"], reply["detail"], _judged(reply))
     return reply
+
+
+def _items(found: Any) -> ItemScores | None:
+    """Raises ValueError for anything but null, or an object with values and groups."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("values", "groups")):
+        raise ValueError("its items are no object with the lists values and groups")
+    return ItemScores.of(found["values"], found["groups"])
 
 
 def _judged(reply: Mapping[str, Any]) -> Usage | None:

@@ -27,11 +27,11 @@ from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.costs import Usage
 from fitness.data_sources import Faults, Pairs, bad_data, check_test_parts, drawn, load_pairs
-from fitness.exams import make_exam, pair_metrics
+from fitness.exams import make_exam, pair_scores
 from fitness.policies import Policies, check_context, check_device, load_tokenizer, on_cpu, precision
 from fitness.preference import Options, essential
-from fitness.reference_cache import any_loss, cached_pairs, reference_key
-from fitness.score import EvaluationFailed, FailureReason, SeedResult
+from fitness.reference_cache import PROMPT_COLUMN, any_loss, cached_pairs, reference_key
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
 from fitness.task import Rung
 from fitness.trainer import GraphDPOTrainer
 
@@ -99,23 +99,24 @@ class Lab:
                 trainer = self._trainer(graph, pairs, arguments)
                 trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
-                metrics |= pair_metrics(trainer.log_probs(test), test, beta)
-                fitness, more, judged = exam.measure(
-                    Trained(trainer, self.policies, self.tokenizer, test, seed), metrics
-                )
-                metrics |= more
+                scores, measured = pair_scores(trainer.log_probs(test), test, beta)
+                trained = Trained(trainer, self.policies, self.tokenizer, test, seed)
+                values, more, judged = exam.measure(trained, scores)
+                metrics |= measured | more
                 tokens = int(trainer.state.num_input_tokens_seen)
         finally:
             self.policies.take_back(trainer.model if trainer is not None else None)
             trainer = None
             self._release()
+        items = ItemScores.of(values, prompt_names(test))
         return SeedResult(
-            fitness=fitness,
+            fitness=items.mean,
             metrics=metrics,
             seconds=time.perf_counter() - started,
             tokens=tokens,
             steps=rung.steps,
             seed=seed,
+            items=items,
             judged=judged,
         )
 
@@ -302,6 +303,11 @@ def _memory_errors() -> Iterator[None]:
             raise
         first_line = str(error).splitlines()[0] if str(error) else "no memory left"
         raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error
+
+
+def prompt_names(pairs: Dataset) -> list[str]:
+    """A short name for the prompt of each pair, the same wherever the prompt comes."""
+    return [hashlib.sha256(prompt.encode()).hexdigest()[:12] for prompt in pairs[PROMPT_COLUMN]]
 
 
 def _newest_whole(folder: Path) -> str | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fitness.costs import Service, Usage
-from fitness.score import EvaluationFailed, FailureReason, Score, SeedResult
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EvaluationFailed",
     "FailureReason",
+    "ItemScores",
     "Rung",
     "Score",
     "SeedResult",

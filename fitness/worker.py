@@ -7,7 +7,8 @@ It speaks JSON, one object a line: requests on stdin, replies on the stdout that
     first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...]}
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
-    reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed"}
+    reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
+                  "items": null or {"values", "groups"}}
                  or {"id", "state": "failed", "reason", "detail"}
 
 Where a judge was asked, each of these has "judged" too, what it was paid: [prompt tokens, reply tokens, USD or null].
@@ -129,6 +130,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         "tokens": result.tokens,
         "steps": result.steps,
         "seed": result.seed,
+        "items": None if result.items is None else {"values": result.items.values, "groups": result.items.groups},
         **_judged(result.judged),
     }
 

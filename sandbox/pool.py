@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.contract import contract_named
 from sandbox.graph import LossGraph
+from sandbox.relation import Relation
 from sandbox.render import plain
 from sandbox.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdict import Verdict, VerdictStatus
@@ -115,6 +116,16 @@ class VetPool:
             return bool(self._ask({"same": [a.to_json(), b.to_json()]})["same"])
         except (TimeoutError, EOFError, OSError):
             return False
+
+    def nearest_known(self, graph: LossGraph, beta: float | None = None) -> Relation | None:
+        """How a loss relates to the published ones at a beta; see `sandbox.nearest`. None where that cannot be tried.
+
+        Raises PoolClosed, WorkerFailed.
+        """
+        try:
+            return Relation.from_json(self._ask({"nearest": graph.to_json(), "beta": beta}))
+        except (TimeoutError, EOFError, OSError):
+            return None
 
     def _check_open(self) -> None:
         if not self._open:
@@ -253,6 +264,10 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
         from sandbox.identity import same_loss
 
         return {"same": same_loss(*map(LossGraph.from_json, request["same"])).same}
+    if "nearest" in request:
+        from sandbox.nearest import nearest_known
+
+        return nearest_known(LossGraph.from_json(request["nearest"]), request["beta"]).to_json()
     if "graph" in request:
         return vetter.vet_graph(request["graph"], numeric=request["numeric"]).to_json()
     return vetter.vet(

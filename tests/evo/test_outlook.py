@@ -11,7 +11,7 @@ INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
 
 
 def test_the_smallest_difference_is_that_of_the_final():
-    seen = smallest_detectable(0.04, 8, 7, comparisons=2)
+    seen = smallest_detectable(0.04 / 8**0.5, 7, comparisons=2)
     assert f"about {seen:.2g} or more" in what_can_be_seen(INFO, Settings(finalists=2, finalist_seeds=8))
 
 

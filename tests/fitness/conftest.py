@@ -20,7 +20,7 @@ PRANKS = '''
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from fitness.costs import Prices, Service, Usage
-from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult, TaskInfo, TaskOptions
 
 class Options(TaskOptions):
     folder: str
@@ -90,6 +90,9 @@ def judge_in_vain(folder):
 def not_a_number(folder):
     return float("nan")
 
+def by_item(folder):
+    return ItemScores((1.0, 0.0, 0.5), ("first prompt", "first prompt", "second prompt"))
+
 def memory_of_the_second_rank(folder):
     """One rank of two has no memory left while the other waits for it."""
     if os.environ["RANK"] == "1":
@@ -97,7 +100,8 @@ def memory_of_the_second_rank(folder):
     time.sleep(600)
 
 PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_lot, fill_memory, fill_host_memory,
-                                  leave_a_child, diverge, score, judge, judge_in_vain, not_a_number, memory_of_the_second_rank)}
+                                  leave_a_child, diverge, score, judge, judge_in_vain, not_a_number, by_item,
+                                  memory_of_the_second_rank)}
 
 class Pranks:
     name, contract, metric = "pranks", "preference", "seed"
@@ -118,6 +122,8 @@ class Pranks:
 
     def score_seed(self, graph, rung, seed, *, beta=None, learning_rate=None):
         fitness = PRANKS[rung](self.options.folder)
+        if isinstance(fitness, ItemScores):
+            return SeedResult(fitness.mean, {}, seed=seed, items=fitness)
         metrics = {"beta": beta or 0.0, "pid": float(os.getpid())}
         judged = Usage(20, 2, 0.5) if rung == "judge" else None
         return SeedResult(float(seed) if fitness is None else fitness, metrics, seed=seed, judged=judged)

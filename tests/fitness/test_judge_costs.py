@@ -27,7 +27,7 @@ def options(base_url: str, **changes: Any) -> JudgeEvaluation:
 
 def compared(server: LoopbackLLM, prompts: int = 1, **changes: Any) -> Usage:
     texts = ["p"] * prompts
-    return Judge(options(server.base_url, **changes)).compare(texts, texts, texts)[1]
+    return Judge(options(server.base_url, **changes)).compare(texts, texts, texts)[2]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,7 @@ def test_the_worst_case_of_a_training_is_not_below_what_its_judge_charges(tmp_pa
     answer, prompt = "word " * 20, "word " * 64
     with LoopbackLLM(fallback=lambda body, number: Answer(FIRST, usage=None)) as server:
         ours = Judge(options(server.base_url))
-        _, paid = ours.compare([prompt] * 4, [answer] * 4, [answer] * 4)
+        _, _, paid = ours.compare([prompt] * 4, [answer] * 4, [answer] * 4)
         paid += ours.check()
     assert info.judging("full").tokens >= paid.tokens
     assert info.judging("held_out") == info.judging("full")

@@ -132,7 +132,7 @@ def killed_before_its_measurement() -> Iterator[None]:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(preference_lab, "pair_metrics", die)
+        patch.setattr(preference_lab, "pair_scores", die)
         yield
 
 
@@ -206,17 +206,17 @@ def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(op
 def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(options, tmp_path, monkeypatch):
     given = options(cache=str(tmp_path / "cache"), checkpoint_steps=2)
     first, second = prepared(given), prepared(given)
-    measure, results = preference_lab.pair_metrics, []
+    measure, results = preference_lab.pair_scores, []
 
     def meanwhile(*args: Any) -> Any:
-        monkeypatch.setattr(preference_lab, "pair_metrics", measure)
+        monkeypatch.setattr(preference_lab, "pair_scores", measure)
         before = sorted(tmp_path.glob("cache/training/*/checkpoint-*/*"))
         results.append(second.score_seed(graph("dpo"), "full", 0))
         assert before
         assert sorted(tmp_path.glob("cache/training/*/checkpoint-*/*")) == before
         return measure(*args)
 
-    monkeypatch.setattr(preference_lab, "pair_metrics", meanwhile)
+    monkeypatch.setattr(preference_lab, "pair_scores", meanwhile)
     result = first.score_seed(graph("dpo"), "full", 0)
     assert [other.metrics for other in results] == [result.metrics]
     assert not list(tmp_path.glob("cache/training/*"))
