@@ -27,6 +27,7 @@ from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
+from evo.room import kept_for_final
 from evo.training import TaskUnusable, train
 from fitness.ladder import Entry, Job, final, final_rung, leaders, screening
 from fitness.pool import WorkerPool
@@ -68,6 +69,8 @@ class Campaign:
     dearest: Cost = field(default_factory=lambda: Cost(proposals=1))
     """The most that a call of this session could have cost."""
     began: float = field(default_factory=time.monotonic)
+    kept: Cost = NOTHING
+    """What the search leaves to the final."""
     before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
     failures: int = 0
@@ -77,6 +80,7 @@ class Campaign:
         """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
         self.population.advance(self.reader)
         self.before = self.population.spent(self.population.recorded_seconds)
+        self.kept = Cost(evaluations=kept_for_final(self.config, self.population))
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         await asyncio.gather(*(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
         reason = await self._search()
@@ -120,7 +124,7 @@ class Campaign:
         recorder = _Recorder(self.archive, self.proposer, request)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
         self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
-        if self._lacking(cost):
+        if self._lacking(cost, self.kept):
             return None
         self.calls[request.step] = cost
         try:
@@ -268,7 +272,7 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be asked for, or None. What cannot be trained is not paid for."""
-        return self._lacking(self.dearest + self._first_cost)
+        return self._lacking(self.dearest + self._first_cost, self.kept)
 
     def _held(self) -> Cost:
         """What is kept for the first trainings of proposals that may still be begun."""
@@ -282,7 +286,8 @@ class Campaign:
         """Trainings that the ladder asks for, that have not been started in this session, and that the budget allows."""
         population = self.population.advance(self.reader)
         jobs = rule(population.entries(), population.info, population.ladder, population.seeds)
-        due, taken, held = [], NOTHING, self._held()
+        due, taken = [], NOTHING
+        held = self._held() + self.kept if rule is screening else NOTHING
         for job in jobs:
             first = job == self._first_training(job.candidate_id)
             if job not in self.trainings and not self._lacking(self._cost(job), taken if first else taken + held):

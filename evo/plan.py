@@ -16,7 +16,7 @@ from evo.request import Parent, Request
 from evo.room import what_the_budget_buys
 from evo.session import workers_for
 from fitness.costs import Service, Usage
-from fitness.ladder import plan
+from fitness.ladder import plan, plan_of_claims
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vet import vet
@@ -108,6 +108,11 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
         f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
     )
+    claims = plan_of_claims(info, population.ladder, baselines)
+    if claims.trainings:
+        lines.append(
+            f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
+        )
     lines.append(what_can_be_seen(info, population.ladder))
     total = f", {each}" if tokens else ""
     lines.append(
@@ -116,7 +121,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         else f"Replies: {each}."
     )
     for service in info.services:
-        trainings = sum(part.trainings for part in parts if part.rung in service.rungs)
+        trainings = sum(part.trainings for part in (*parts, claims) if part.rung in service.rungs)
         worst, each = sum([service.worst_case] * trainings, Usage()), _usage(service.worst_case)
         lines.append(
             f"{_judge(service)}: at most about {_usage(worst)} for {count(trainings, 'training')}, {each} each."

@@ -166,6 +166,12 @@ class Population:
             if self.is_baseline(i)
         )
 
+    @property
+    def measured_in_final(self) -> int:
+        """How many trainings of the final have ended."""
+        final = frozenset(self.seeds.final)
+        return sum(key[1] in final for i in self.individuals.values() for key in (*i.results, *i.tuned))
+
     def entries(self) -> list[Entry]:
         """The race, for the ladder."""
         yardstick = self.yardstick

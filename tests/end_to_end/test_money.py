@@ -38,6 +38,26 @@ def test_every_reply_is_trained_where_a_budget_of_trainings_is_small(evo: Comman
     assert_sound(evo.folder / "run/archive.db")
 
 
+def test_a_budget_of_trainings_ends_with_a_whole_final(evo: Command) -> None:
+    settings = (
+        "--set",
+        "seeds=[cross_entropy]",
+        "--set",
+        "ladder.yardstick_learning_rates=[]",
+        "--set",
+        "budget.evaluations=12",
+    )
+    result = evo.run("run", "--dir", "run", *QUICK, *settings)
+    assert result.code == 0, result.err
+    assert "which are kept for it" in result.out
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        done = [e for e in reader.evaluations() if e.finished_event]
+    assert len([e for e in done if e.rung == "held_out"]) == 2 * 3, (
+        "two finalists and the seed loss, on two fresh seeds"
+    )
+    assert len(done) <= 12
+
+
 def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
     with LoopbackLLM(fallback=_losses) as server:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=4"))

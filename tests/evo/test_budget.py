@@ -149,6 +149,12 @@ def test_a_budget_that_cannot_train_one_proposal_is_said():
     assert "the budget of 4 evaluations is reached" in bought(budget={"evaluations": 4})
 
 
+def test_a_final_is_kept_room_for_where_the_budget_has_it():
+    assert "The final takes 36, for which the budget is too small" in bought(budget={"evaluations": 40})
+    assert "The final takes 36, which are kept for it" in bought(budget={"evaluations": 41})
+    assert "at most 1 proposal can be trained" in bought(budget={"evaluations": 41})
+
+
 def test_a_judge_that_leaves_nothing_for_a_proposal_is_said():
     config = parse_config({**JUDGED, "budget": {"tokens": 1000}})
     population = Population(config, task_info(config.task, config.fitness), 1)
