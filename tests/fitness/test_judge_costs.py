@@ -33,7 +33,6 @@ def compared(server: LoopbackLLM, prompts: int = 1, **changes: Any) -> Usage:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(judge, "PATIENCE", 0.3)
 
 
 def test_what_the_replies_say_is_added_up_and_priced():
@@ -76,7 +75,8 @@ def test_an_error_status_costs_nothing(fault):
     assert paid.tokens == answered * 110
 
 
-def test_a_judge_that_is_not_there_costs_nothing():
+def test_a_judge_that_is_not_there_costs_nothing(monkeypatch):
+    monkeypatch.setattr(judge, "PATIENCE", 0.1)
     with closed_port() as address, pytest.raises(EvaluationFailed) as caught:
         Judge(options(address)).compare(["p"], ["a"], ["b"])
     assert caught.value.judged == Usage()
