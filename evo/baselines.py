@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from analysis.snapshot import SESSION_STARTED
 from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
@@ -23,7 +24,6 @@ from evo.config import Config
 from evo.contestants import Contestant
 from evo.finalists import FINAL
 from evo.loop import FINISHED
-from evo.population import SESSION_STARTED
 from evo.rng import derive
 from evo.rundir import open_run
 from evo.session import worker_pool, workers_for
@@ -117,7 +117,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
         seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
         say(
             f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import Operator
 from archive.store import Archive
@@ -22,7 +23,7 @@ from evo.config import Config, ConfigError
 from evo.identities import Identities
 from evo.loop import FINISHED, Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen
-from evo.population import SESSION_STARTED, Population
+from evo.population import Population
 from evo.progress import progress
 from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
@@ -61,7 +62,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         else:
             say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
             say(which)
-            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
             if resumed:
                 _resume(archive, reader, config, before, say)
             say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))

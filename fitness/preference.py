@@ -223,6 +223,7 @@ def info(options: TaskOptions) -> TaskInfo:
         name=NAME,
         contract=CONTRACT,
         metric=_metric(options.evaluation),
+        shown=_shown(options.evaluation, options.held_out_evaluation),
         rungs=_rungs(options),
         identity={
             "task": NAME,
@@ -321,6 +322,20 @@ def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation
             return (
                 f"win rate over {'the reference' if opponent == 'reference' else 'chosen answers'}, a tie is one half"
             )
+
+
+def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluation | None) -> dict[str, str]:
+    """Metrics of the evaluations that tell how a fitness was reached."""
+    found: dict[str, str] = {}
+    for evaluation in evaluations:
+        match evaluation:
+            case PairEvaluation():
+                found |= {"accuracy": "accuracy", "margin": "margin (nats)"}
+            case RewardModelEvaluation():
+                found |= {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+            case JudgeEvaluation():
+                found |= {"win_rate": "win rate", "kl_per_sequence": "KL (nats)"}
+    return found
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

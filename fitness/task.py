@@ -83,6 +83,7 @@ class TaskInfo:
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
     beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
     learning_rate: float | None = None  # likewise; None: the task has none that may be told otherwise
+    shown: Mapping[str, str] = field(default_factory=dict)  # metrics to stand beside the fitness, and their headings
     deviation: float | None = (
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
     )
@@ -91,6 +92,11 @@ class TaskInfo:
     def search_rungs(self) -> tuple[Rung, ...]:
         """Rungs that the search may spend on, cheapest first."""
         return tuple(rung for rung in self.rungs.values() if not rung.held_out)
+
+    def described(self) -> dict[str, Any]:
+        """What the fitness is made of, as plain data for the record of a run: words by rung, and the metrics to show."""
+        words = {name: rung.metric or self.metric for name, rung in self.rungs.items()}
+        return {"metric": words, "shown": dict(self.shown)}
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; TaskError names the known ones."""
