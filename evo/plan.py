@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.wording import count, duration
 from evo.config import Config
-from evo.outlook import what_can_be_seen
+from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.propose import Proposer, make_proposer, messages
 from evo.reply import ReplyFormat
@@ -74,6 +74,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
     )
     lines.append(what_can_be_seen(info, population.ladder))
+    if few := what_items_allow(info.judged, population.ladder):
+        lines.append(few)
     tokens, usd = proposer.worst_case(request)
     priced = f", {proposals * usd:.2f} USD" if usd else ""
     lines.append(

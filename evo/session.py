@@ -22,7 +22,7 @@ from evo.budget import InFlight, reached
 from evo.config import Config, ConfigError
 from evo.identities import Identities
 from evo.loop import FINISHED, Campaign, CampaignStopped
-from evo.outlook import what_can_be_seen
+from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.progress import progress
 from evo.propose import Proposer, make_proposer
@@ -109,6 +109,8 @@ async def _campaign(
         try:  # before a proposal is paid for
             for note in await workers.ready():
                 say(note)
+            if few := what_items_allow(workers.judged, population.ladder):
+                say(few)
         except EvaluationFailed as failure:
             raise CampaignStopped(failure.detail) from None
         await stack.enter_async_context(proposer)

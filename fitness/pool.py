@@ -116,6 +116,12 @@ class WorkerPool:
         """Versions of the libraries that the workers run, once one has been ready."""
         return next((worker.versions for worker in self._workers if worker.versions), {})
 
+    @property
+    def judged(self) -> int | None:
+        """How many groups of items finals are judged on: as a worker has found them once it was ready, else at most so many."""
+        found = [worker.judged for worker in self._workers if worker.judged is not None]
+        return found[0] if found else self.info.judged
+
     async def score(
         self,
         graph: "LossGraph | str",
@@ -179,6 +185,7 @@ class _Worker:
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float) -> None:
         self.versions: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
+        self.judged: int | None = None
         self._command = command
         self._variables = variables
         self._start_seconds = start_seconds
@@ -221,6 +228,8 @@ class _Worker:
             return
         reply = await self._answer(self._start_seconds)
         self.versions, self.notes = reply["versions"], tuple(reply.get("notes", ()))
+        judged = reply.get("judged")
+        self.judged = judged if isinstance(judged, int) else None
         self._ready = True
 
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:

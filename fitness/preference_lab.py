@@ -87,6 +87,11 @@ class Lab:
                 f"set pairs to {len(self.data['train'])} or less",
             )
 
+    @property
+    def judged(self) -> int:
+        """Prompts that finals are judged on."""
+        return len(set(self.data["held_out"][PROMPT_COLUMN]))
+
     def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()

@@ -87,6 +87,9 @@ class TaskInfo:
     deviation: float | None = (
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
     )
+    judged: int | None = (
+        None  # the most groups of items (prompts, say) that finals are judged on; None: unknown or no matter
+    )
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:
@@ -108,7 +111,8 @@ class TaskInfo:
 class Task(Protocol):
     """Scores verified graphs. Not thread-safe: one task per worker process.
 
-    It may have `notes`, sentences on what was prepared that a user should read, such as what was left out of the data.
+    It may have `notes`, sentences on what was prepared that a user should read, such as what was left out of the data, and
+    `judged`, how many groups of items finals are judged on, where that is known once it is prepared.
     """
 
     name: str

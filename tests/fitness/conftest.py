@@ -96,6 +96,7 @@ PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_
 class Pranks:
     name, contract, metric = "pranks", "preference", "seed"
     notes = ("Two pranks were left out.",)
+    judged = 6
 
     def __init__(self, options):
         self.options = options

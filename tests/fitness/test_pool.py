@@ -164,6 +164,16 @@ def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
     assert asyncio.run(run()) == ("Two pranks were left out.",)
 
 
+def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
+    async def run() -> list[int | None]:
+        async with WorkerPool("pranks", pranks) as pool:
+            before = pool.judged
+            await pool.ready()
+            return [before, pool.judged]
+
+    assert asyncio.run(run()) == [None, 6]
+
+
 def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):
     said = "the task cannot be prepared: KeyError: 'a column that nobody thought of'"
     assert readiness(pranks | {"crash": "raise"}) == said
