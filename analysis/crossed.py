@@ -14,6 +14,9 @@ where nothing is in common, since each seed drew items of its own, the t-test ov
 to be below that of a test over groups with the seeds held fixed (groups as clusters, Cameron and Miller 2015). Degrees of
 freedom are Satterthwaite's (1946) for the sum of mean squares. A test set makes no claim easier: where the t-test over seeds
 alone has the larger p-value, its error stands.
+
+Student's t takes the groups' differences for normal, and a few groups with coarse outcomes (right or wrong) are not: six that
+agree by chance look like certainty. So no p-value is smaller than that of the sign test when all groups agree, 2^(1 - groups).
 """
 
 from __future__ import annotations
@@ -36,9 +39,25 @@ class Crossed:
     standard_error: float
     freedom: float
     p_value: float
-    """Two-sided, Student's."""
+    """Two-sided, Student's, and never below `smallest_p`."""
     groups: int
     """Different groups of items, over all seeds."""
+
+
+def smallest_p(groups: int) -> float:
+    """The smallest two-sided p-value that so many groups of items can give: that of a sign test in which all agree."""
+    return min(1.0, 2.0 ** (1 - groups))
+
+
+def least_groups(comparisons: int) -> int:
+    """How many groups of items a claim needs at least, where Holm corrects for so many comparisons.
+
+    7 for three finalists. It is what the arithmetic asks for, not what is wise: see `docs/statistics.md`.
+    """
+    groups = 1
+    while smallest_p(groups) * comparisons >= stats.SIGNIFICANCE:
+        groups += 1
+    return groups
 
 
 def paired_crossed(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> Crossed | None:
@@ -75,7 +94,7 @@ def _test(cells: NDArray[np.float64], counts: NDArray[np.float64], rounding: flo
     for variance, freedom in found:
         if variance > rounding**2:
             error = variance**0.5
-            p_value = 2 * stats.student_cdf(-abs(difference) / error, freedom)
+            p_value = max(2 * stats.student_cdf(-abs(difference) / error, freedom), smallest_p(groups))
             tests.append(Crossed(difference, error, freedom, p_value, groups))
     # Of equal ones the last: without any difference both have a p-value of 1, and the wider error is that of both noises.
     return max(reversed(tests), key=lambda test: test.p_value, default=None)

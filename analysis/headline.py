@@ -36,6 +36,8 @@ class Headline:
     rung: str | None = None
     p_value: float | None = None
     """Corrected by Holm over all finalists."""
+    items: int = 0
+    """Groups of test items that the error covers beside the seeds; 0: the seeds alone."""
 
 
 def headline(reader: Reader) -> Headline:
@@ -61,6 +63,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
         candidate=best.arm.candidate,
         rung=decision.rung,
         p_value=best.adjusted if best.p_value is not None else None,
+        items=pair.groups,
     )
 
 

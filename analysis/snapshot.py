@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
+from analysis.encode import one_line
 from analysis.final import Final, final_of
 from archive.query import Reader
 from archive.records import (
@@ -26,6 +28,9 @@ from archive.records import (
 )
 from sandbox.graph import GraphError, LossGraph
 from sandbox.relation import Relation
+
+SESSION_STARTED = "session_started"
+"""Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
 
 
 class Status(StrEnum):
@@ -134,6 +139,23 @@ class Snapshot:
                 arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
                 arms[arm] = arms.get(arm, frozenset()) | {row.seed}
         return arms
+
+    @cached_property
+    def shown_metrics(self) -> Mapping[str, str]:
+        """Metrics that the task shows beside its fitness, and their headings; empty where the run did not record them."""
+        found = self._fitness.get("shown")
+        return {str(k): one_line(str(v)) for k, v in found.items()} if isinstance(found, Mapping) else {}
+
+    def metric(self, rung: str) -> str:
+        """How fitness is made at a rung, in words; empty where the run did not record it."""
+        found = self._fitness.get("metric")
+        return str(found.get(rung, "")) if isinstance(found, Mapping) else ""
+
+    @cached_property
+    def _fitness(self) -> Mapping[str, Any]:
+        payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED and isinstance(e.payload, Mapping)]
+        recorded = [p["fitness"] for p in payloads if isinstance(p.get("fitness"), Mapping)]
+        return recorded[-1] if recorded else {}
 
     @cached_property
     def beta(self) -> float | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from analysis.snapshot import SESSION_STARTED
 from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
@@ -25,7 +26,6 @@ from evo.config import Config
 from evo.contestants import Contestant
 from evo.finalists import FINAL
 from evo.loop import FINISHED
-from evo.population import SESSION_STARTED
 from evo.preflight import preflight
 from evo.rng import derive
 from evo.rundir import open_run
@@ -120,7 +120,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
         for note in cleared.notes:
             say(note)
         for to, paid in cleared.paid.items():
@@ -193,8 +193,8 @@ async def _measure(
             for note in await pool.ready():
                 say(note)
         except EvaluationFailed as failure:
-            if failure.judged:
-                archive.charge(TO_JUDGE, recorded(failure.judged))
+            if failure.paid:
+                archive.charge(TO_JUDGE, recorded(failure.paid))
             raise TaskUnusable(failure.detail) from None
         turn = asyncio.Semaphore(workers_for(config))
         purse = _Purse(config, info, wanted.rung, reader)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from analysis.wording import count, duration
 from evo.config import Config
 from evo.llm_errors import LLMError
-from evo.outlook import what_can_be_seen
+from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.preflight import PreflightFailed, preflight
 from evo.propose import Proposer, make_proposer, messages
@@ -114,6 +114,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
     lines.append(what_can_be_seen(info, population.ladder))
+    if few := what_items_allow(info.judged, population.ladder):
+        lines.append(few)
     total = f", {each}" if tokens else ""
     lines.append(
         f"Replies: at most about {proposals * tokens} tokens{_priced(proposals * usd)}{total}."

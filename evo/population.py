@@ -12,6 +12,7 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any, Self
 
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import EventKind, EventRow, Origin, VerdictStatus
 from evo.budget import Spent
@@ -25,9 +26,6 @@ from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task import TaskInfo
 from sandbox import known
 from sandbox.graph import LossGraph
-
-SESSION_STARTED = "session_started"
-"""Kind of the event that begins each session; time between sessions is not spent."""
 
 SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
     "preference": ("dpo", "slic", "ipo", "kto_pair"),

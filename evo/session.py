@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.spending import TO_JUDGE
 from archive.store import Archive
@@ -21,8 +22,8 @@ from evo.budget import NOTHING, Cost, lacking
 from evo.config import Config, ConfigError
 from evo.identities import Identities
 from evo.loop import FINISHED, Campaign, CampaignStopped
-from evo.outlook import what_can_be_seen
-from evo.population import SESSION_STARTED, Population
+from evo.outlook import what_can_be_seen, what_items_allow
+from evo.population import Population
 from evo.preflight import preflight
 from evo.progress import progress
 from evo.propose import Proposer, templates
@@ -66,7 +67,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
             for line in filter(None, (cleared.which, *cleared.notes)):
                 say(line)
-            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
             for to, paid in cleared.paid.items():
                 archive.charge(to, recorded(paid))
             if resumed:
@@ -117,9 +118,11 @@ async def _campaign(
         try:  # before a proposal is paid for
             for note in await workers.ready():
                 say(note)
+            if few := what_items_allow(workers.judged, population.ladder):
+                say(few)
         except EvaluationFailed as failure:
-            if failure.judged:
-                archive.charge(TO_JUDGE, recorded(failure.judged))
+            if failure.paid:
+                archive.charge(TO_JUDGE, recorded(failure.paid))
             raise CampaignStopped(failure.detail) from None
         await stack.enter_async_context(proposer)
         show = stack.enter_context(progress(Console()))

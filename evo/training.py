@@ -35,10 +35,10 @@ async def train(
             result = await workers.score(graph, job.rung, job.seed, beta=job.beta, learning_rate=job.learning_rate)
         except EvaluationFailed as failure:
             if failure.reason is FailureReason.BAD_DATA:
-                if failure.judged:
-                    archive.charge(TO_JUDGE, recorded(failure.judged), evaluation)
+                if failure.paid:
+                    archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
                 raise TaskUnusable(failure.detail) from None
-            judged = recorded(failure.judged) if failure.judged else None
+            judged = recorded(failure.paid) if failure.paid else None
             archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, judged=judged)
         else:
             archive.score_evaluation(
@@ -48,7 +48,7 @@ async def train(
                 result.seconds,
                 result.tokens,
                 items=_items(result, job, workers.info),
-                judged=recorded(result.judged) if result.judged else None,
+                judged=recorded(result.paid) if result.paid else None,
             )
     return reader.evaluation(evaluation).fitness
 

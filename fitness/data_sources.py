@@ -19,15 +19,11 @@ from huggingface_hub.errors import HfHubHTTPError
 from trl import extract_prompt
 
 from fitness.costs import Usage
-from fitness.preference import DATA_SUFFIXES, Options
+from fitness.preference import DATA_SUFFIXES, LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.score import EvaluationFailed, FailureReason
 
 REQUIRED = ("chosen", "rejected")
 USED = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
-LEAST_PART = 2
-"""Pairs of each half of the tests, the search's and that of the rung held_out."""
-
-LEAST_TEST_PAIRS = 2 * LEAST_PART
 
 
 @dataclass(frozen=True)
@@ -75,14 +71,14 @@ class Faults:
         self._found.append(error)
         return True
 
-    def report(self, judged: Usage | None) -> None:
+    def report(self, paid: Usage | None) -> None:
         """Raises EvaluationFailed("bad_data") with every fault on a line of its own, if there are any."""
         if self._found:
-            paid = [usage for usage in (judged, *(fault.judged for fault in self._found)) if usage]
+            all_paid = [usage for usage in (paid, *(fault.paid for fault in self._found)) if usage]
             lines = dict.fromkeys(fault.detail for fault in self._found)
-            raise EvaluationFailed("bad_data", "\n".join(lines), sum(paid, Usage()) if paid else None) from self._found[
-                0
-            ]
+            raise EvaluationFailed(
+                "bad_data", "\n".join(lines), sum(all_paid, Usage()) if all_paid else None
+            ) from self._found[0]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Digests of files and folders: what identifies a model or data set on this disk."""
+"""Digests of files and folders, so that a model or data set on this disk counts by its contents."""
 
 import hashlib
 from functools import lru_cache

@@ -78,7 +78,7 @@ class Judge:
         try:
             self._check(meter)
         except EvaluationFailed as failure:
-            failure.judged = meter.total
+            failure.paid = meter.total
             raise
         return meter.total
 
@@ -114,7 +114,7 @@ class Judge:
             points, metrics = self._compare(prompts, ours, theirs, meter)
             return points, metrics, meter.total
         except EvaluationFailed as failure:
-            failure.judged = meter.total
+            failure.paid = meter.total
             raise
 
     def _compare(

@@ -118,6 +118,12 @@ class WorkerPool:
         """Versions of the libraries that the workers run, once one has been ready."""
         return next((worker.versions for worker in self._workers if worker.versions), {})
 
+    @property
+    def judged(self) -> int | None:
+        """How many groups of items finals are judged on: as a worker has found them once it was ready, else at most so many."""
+        found = [worker.judged for worker in self._workers if worker.judged is not None]
+        return found[0] if found else self.info.judged
+
     async def score(
         self,
         graph: "LossGraph | str",
@@ -141,13 +147,13 @@ class WorkerPool:
             worker = await self._idle.get()
             try:
                 result = await worker.score(request, limit)
-                return replace(result, judged=_together(result.judged, lost))
+                return replace(result, paid=_together(result.paid, lost))
             except EvaluationFailed as failure:
                 if isinstance(failure, _WorkerLost) and failure.reason is not FailureReason.BAD_DATA:
                     lost += self.info.judging(rung)
-                lost += failure.judged or Usage()
+                lost += failure.paid or Usage()
                 if not (isinstance(failure, _WorkerLost) and tries_left):
-                    failure.judged = lost or failure.judged
+                    failure.paid = lost or failure.paid
                     raise
             finally:
                 self._idle.put_nowait(worker)
@@ -187,6 +193,7 @@ class _Worker:
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float) -> None:
         self.versions: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
+        self.judged: int | None = None
         self._command = command
         self._variables = variables
         self._start_seconds = start_seconds
@@ -229,8 +236,10 @@ class _Worker:
         if self._ready:
             return
         reply = await self._answer(self._start_seconds)
-        self._owed += _judged(reply) or Usage()
+        self._owed += _paid(reply) or Usage()
         self.versions, self.notes = reply["versions"], tuple(reply.get("notes", ()))
+        judged = reply.get("judged")
+        self.judged = judged if isinstance(judged, int) else None
         self._ready = True
 
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
@@ -242,7 +251,7 @@ class _Worker:
         try:
             reply = await self._answer(limit, {"id": self._requests, **request})
         except EvaluationFailed as failure:
-            failure.judged, self._owed = _together(failure.judged, self._owed), Usage()
+            failure.paid, self._owed = _together(failure.paid, self._owed), Usage()
             raise
         owed, self._owed = self._owed, Usage()
         try:
@@ -254,7 +263,7 @@ class _Worker:
                 steps=reply["steps"],
                 seed=reply["seed"],
                 items=_items(reply.get("items")),
-                judged=_together(_judged(reply), owed),
+                paid=_together(_paid(reply), owed),
             )
         except ValueError as error:
             await self._kill()
@@ -356,7 +365,7 @@ class _Worker:
 
 def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
-        raise EvaluationFailed(reply["reason"], reply["detail"], _judged(reply))
+        raise EvaluationFailed(reply["reason"], reply["detail"], _paid(reply))
     return reply
 
 
@@ -369,8 +378,8 @@ def _items(found: Any) -> ItemScores | None:
     return ItemScores.of(found["values"], found["groups"])
 
 
-def _judged(reply: Mapping[str, Any]) -> Usage | None:
-    return Usage(*reply["judged"]) if "judged" in reply else None
+def _paid(reply: Mapping[str, Any]) -> Usage | None:
+    return Usage(*reply["paid"]) if "paid" in reply else None
 
 
 def _together(usage: Usage | None, more: Usage) -> Usage | None:

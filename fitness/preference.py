@@ -38,6 +38,10 @@ PREPARATION_SECONDS = 6 * 3600.0
 
 NAME = "preference"
 CONTRACT = "preference"
+LEAST_PART = 2
+"""Pairs of each half of the tests, the search's and that of the rung held_out."""
+
+LEAST_TEST_PAIRS = 2 * LEAST_PART
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
@@ -241,6 +245,7 @@ def info(options: TaskOptions) -> TaskInfo:
         name=NAME,
         contract=CONTRACT,
         metric=_metric(options.evaluation),
+        shown=_shown(options.evaluation, options.held_out_evaluation),
         rungs=_rungs(options),
         identity={
             "task": NAME,
@@ -249,6 +254,7 @@ def info(options: TaskOptions) -> TaskInfo:
         },
         beta=options.beta,
         learning_rate=options.learning_rate,
+        judged=most_judged(options),
         preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
         services=_services(options),
@@ -297,8 +303,13 @@ class PreferenceTask:
         return self._lab.notes if self._lab else ()
 
     @property
-    def judged(self) -> Usage | None:
+    def paid(self) -> Usage | None:
         """What judges were paid for showing that they are there."""
+        return self._lab.paid if self._lab else None
+
+    @property
+    def judged(self) -> int | None:
+        """How many prompts finals are judged on; None before `prepare`."""
         return self._lab.judged if self._lab else None
 
     def prepare(self) -> None:
@@ -348,6 +359,20 @@ def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation
             return (
                 f"win rate over {'the reference' if opponent == 'reference' else 'chosen answers'}, a tie is one half"
             )
+
+
+def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluation | None) -> dict[str, str]:
+    """Metrics of the evaluations that tell how a fitness was reached."""
+    found: dict[str, str] = {}
+    for evaluation in evaluations:
+        match evaluation:
+            case PairEvaluation():
+                found |= {"accuracy": "accuracy", "margin": "margin (nats)"}
+            case RewardModelEvaluation():
+                found |= {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+            case JudgeEvaluation():
+                found |= {"win_rate": "win rate", "kl_per_sequence": "KL (nats)"}
+    return found
 
 
 def _rungs(options: Options) -> dict[str, Rung]:
@@ -403,6 +428,20 @@ def named(options: Options) -> dict[str, str]:
         if isinstance(evaluation, RewardModelEvaluation):
             named[f"{key}.model"] = evaluation.model
     return named
+
+
+def most_judged(options: Options) -> int | None:
+    """The most prompts that the held-out half can have, as far as options and a local file of lines tell; else None.
+
+    Less where pairs share a prompt or are left out.
+    """
+    tests = [] if options.test_pool is None else [options.test_pool]
+    path = Path(options.data)
+    if options.test_split is None and path.suffix == ".jsonl" and path.is_file():
+        with path.open("rb") as file:
+            rows = sum(1 for line in file if line.strip())
+        tests.append(max(LEAST_TEST_PAIRS, round(options.test_fraction * rows)))
+    return -(-min(tests) // 2) if tests else None
 
 
 def _offline(options: Options) -> bool:

@@ -60,7 +60,7 @@ class Lab:
         self.exams = {"search": make_exam(options.evaluation)}
         final = options.held_out_evaluation
         self.exams["held_out"] = make_exam(final) if final else self.exams["search"]
-        self.judged: Usage | None = None
+        self.paid: Usage | None = None
         self.micro_batch, self.accumulation, pairs, self.tokenizer = self._opened()
         self.policies = Policies(options)
         self._rehearse()
@@ -85,6 +85,11 @@ class Lab:
                 f"set pairs to {len(self.data['train'])} or less",
             )
 
+    @property
+    def judged(self) -> int:
+        """Prompts that finals are judged on."""
+        return len(set(self.data["held_out"][PROMPT_COLUMN]))
+
     def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()
@@ -101,7 +106,7 @@ class Lab:
                 metrics = {"train_loss": _last_loss(trainer)}
                 scores, measured = pair_scores(trainer.log_probs(test), test, beta)
                 trained = Trained(trainer, self.policies, self.tokenizer, test, seed)
-                values, more, judged = exam.measure(trained, scores)
+                values, more, paid = exam.measure(trained, scores)
                 metrics |= measured | more
                 tokens = int(trainer.state.num_input_tokens_seen)
         finally:
@@ -117,7 +122,7 @@ class Lab:
             steps=rung.steps,
             seed=seed,
             items=items,
-            judged=judged,
+            paid=paid,
         )
 
     def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
@@ -129,7 +134,7 @@ class Lab:
         for exam in dict.fromkeys(self.exams.values()):
             with faults:
                 if paid := exam.check(self.state):
-                    self.judged = (self.judged or Usage()) + paid
+                    self.paid = (self.paid or Usage()) + paid
         conversational = False
         with faults:
             pairs = load_pairs(self.options)
@@ -138,7 +143,7 @@ class Lab:
             tokenizer = load_tokenizer(self.options, conversational=conversational)
         with faults:
             check_context(self.options)
-        faults.report(self.judged)
+        faults.report(self.paid)
         return micro_batch, accumulation, pairs, tokenizer
 
     def _rehearse(self) -> None:

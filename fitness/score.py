@@ -28,10 +28,10 @@ class FailureReason(StrEnum):
 class EvaluationFailed(Exception):
     """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people."""
 
-    def __init__(self, reason: FailureReason | str, detail: str = "", judged: Usage | None = None) -> None:
+    def __init__(self, reason: FailureReason | str, detail: str = "", paid: Usage | None = None) -> None:
         self.reason = FailureReason(reason)
         self.detail = detail
-        self.judged = judged
+        self.paid = paid
         """What a judge was paid before it failed; None where none was asked."""
         super().__init__(self.reason, detail)
 
@@ -91,7 +91,7 @@ class SeedResult:
     steps: int = 0  # optimiser steps
     seed: int = 0
     items: ItemScores | None = None  # None: the fitness is no mean of items
-    judged: Usage | None = None  # what a judge was paid for it; None where none was asked
+    paid: Usage | None = None  # what a judge was paid for it; None where none was asked
 
     def __post_init__(self) -> None:
         if self.items is None:

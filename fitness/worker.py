@@ -4,14 +4,15 @@
 
 It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
 
-    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...]}
+    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...],
+                  "judged": number of groups of items that finals are judged on, or null}
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
                   "items": null or {"values", "groups"}}
                  or {"id", "state": "failed", "reason", "detail"}
 
-Where a judge was asked, each of these has "judged" too, what it was paid: [prompt tokens, reply tokens, USD or null].
+Where a judge was asked, each of these has "paid" too, what it was paid: [prompt tokens, reply tokens, USD or null].
 
 The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
 replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
@@ -88,7 +89,8 @@ def main() -> None:
                 "versions": _versions(),
                 "seconds": seconds,
                 "notes": list(getattr(task, "notes", ())),
-                **_judged(getattr(task, "judged", None)),
+                "judged": getattr(task, "judged", None),
+                **_paid(getattr(task, "paid", None)),
             },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -131,7 +133,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         "steps": result.steps,
         "seed": result.seed,
         "items": None if result.items is None else {"values": result.items.values, "groups": result.items.groups},
-        **_judged(result.judged),
+        **_paid(result.paid),
     }
 
 
@@ -146,11 +148,11 @@ def _verified(text: str) -> "LossGraph":
 
 def _failed(failure: EvaluationFailed) -> dict[str, Any]:
     detail = failure.detail[:LONGEST_DETAIL]
-    return {"state": "failed", "reason": failure.reason.value, "detail": detail, **_judged(failure.judged)}
+    return {"state": "failed", "reason": failure.reason.value, "detail": detail, **_paid(failure.paid)}
 
 
-def _judged(usage: Usage | None) -> dict[str, Any]:
-    return {} if usage is None else {"judged": [usage.tokens_in, usage.tokens_out, usage.usd]}
+def _paid(usage: Usage | None) -> dict[str, Any]:
+    return {} if usage is None else {"paid": [usage.tokens_in, usage.tokens_out, usage.usd]}
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -181,6 +181,9 @@ class _Campaign:
         ]
 
     def play(self, count, final):
+        words = dict.fromkeys((QUICK, FULL, HELD_OUT), "reward - 0.02 * KL")
+        shown = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+        self.archive.event("session_started", {"config": {}, "fitness": {"metric": words, "shown": shown}})
         for name, make in SEEDS.items():
             graph = make()
             id = self.archive.add_candidate(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import stats
-from analysis.crossed import paired_crossed
+from analysis.crossed import least_groups, paired_crossed
 from archive.records import Items
 
 LEVEL = 0.05
@@ -140,6 +140,25 @@ def test_losses_that_were_judged_on_other_items_are_not_compared_by_item():
 
 def test_differences_that_are_equal_everywhere_prove_nothing():
     assert paired_crossed(*played(np.full((4, 20), 0.25))) is None
+
+
+@pytest.mark.parametrize(("comparisons", "least"), [(1, 6), (2, 7), (3, 7), (10, 9)])
+def test_a_test_set_below_the_least_claims_nothing_however_large_the_difference(comparisons, least):
+    def adjusted(groups):
+        pair = played(100 + made_up(np.random.default_rng(2), 12, groups, 0.1, 0.1, 0.1))
+        return comparisons * paired_crossed(*pair).p_value
+
+    assert least_groups(comparisons) == least
+    assert adjusted(least - 1) >= LEVEL > adjusted(least)
+
+
+def test_six_pairs_are_not_a_discovery_among_three_finalists():
+    """Seen: 6 held-out pairs, all of them won by one loss on nearly every seed, were announced as one."""
+    wins = np.ones((4, 6))
+    wins[0, 0] = 0
+    ours, theirs = played(wins)
+    assert 3 * over_seeds(ours, theirs).p_value < LEVEL
+    assert 3 * paired_crossed(ours, theirs).p_value >= LEVEL
 
 
 def test_seeds_that_agree_on_every_item_still_have_the_error_of_the_items():

@@ -106,7 +106,8 @@ PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_
 class Pranks:
     name, contract, metric = "pranks", "preference", "seed"
     notes = ("Two pranks were left out.",)
-    judged = Usage(5, 1, None)
+    judged = 6
+    paid = Usage(5, 1, None)
 
     def __init__(self, options):
         self.options = options
@@ -125,8 +126,8 @@ class Pranks:
         if isinstance(fitness, ItemScores):
             return SeedResult(fitness.mean, {}, seed=seed, items=fitness)
         metrics = {"beta": beta or 0.0, "pid": float(os.getpid())}
-        judged = Usage(20, 2, 0.5) if rung == "judge" else None
-        return SeedResult(float(seed) if fitness is None else fitness, metrics, seed=seed, judged=judged)
+        paid = Usage(20, 2, 0.5) if rung == "judge" else None
+        return SeedResult(float(seed) if fitness is None else fitness, metrics, seed=seed, paid=paid)
 '''
 
 

@@ -79,7 +79,7 @@ def test_a_judge_that_is_not_there_costs_nothing(monkeypatch):
     monkeypatch.setattr(judge, "PATIENCE", 0.1)
     with closed_port() as address, pytest.raises(EvaluationFailed) as caught:
         Judge(options(address)).compare(["p"], ["a"], ["b"])
-    assert caught.value.judged == Usage()
+    assert caught.value.paid == Usage()
 
 
 def test_a_failure_says_what_was_paid_before_it():
@@ -88,8 +88,8 @@ def test_a_failure_says_what_was_paid_before_it():
         pytest.raises(EvaluationFailed) as caught,
     ):
         compared(server, 5, concurrency=1)
-    assert caught.value.judged is not None
-    assert caught.value.judged.tokens == 3 * 110
+    assert caught.value.paid is not None
+    assert caught.value.paid.tokens == 3 * 110
 
 
 def test_the_easy_question_is_paid_for():

@@ -132,20 +132,20 @@ def test_a_failed_evaluation_is_not_tried_again(pranks, losses):
 
 def test_what_a_judge_was_paid_comes_with_the_result_and_the_start_of_a_worker_with_its_first_one(pranks, losses):
     results = score_all("pranks", [(losses["logistic"], "judge", seed) for seed in range(2)], pranks)
-    assert sorted(result.judged.tokens for result in results) == [22, 22 + 6]
+    assert sorted(result.paid.tokens for result in results) == [22, 22 + 6]
 
 
 def test_what_a_judge_was_paid_comes_with_a_failure_too(pranks, losses):
     with pytest.raises(EvaluationFailed) as caught:
         ask(pranks, losses, "judge_in_vain")
-    assert caught.value.judged.tokens == 33 + 6
+    assert caught.value.paid.tokens == 33 + 6
 
 
 def test_a_try_that_brought_no_answer_counts_with_the_most_that_its_judge_can_have_cost(pranks, losses):
-    assert ask(pranks, losses, "die_once").judged.tokens == 1100 + 2 * 6
+    assert ask(pranks, losses, "die_once").paid.tokens == 1100 + 2 * 6
     with pytest.raises(EvaluationFailed) as caught:
         ask(pranks, losses, "kill_self")
-    assert caught.value.judged.tokens == 2 * (1100 + 6)
+    assert caught.value.paid.tokens == 2 * (1100 + 6)
 
 
 def test_prints_do_not_garble_the_replies(pranks, losses):
@@ -180,6 +180,16 @@ def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
             return await pool.ready()
 
     assert asyncio.run(run()) == ("Two pranks were left out.",)
+
+
+def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
+    async def run() -> list[int | None]:
+        async with WorkerPool("pranks", pranks) as pool:
+            before = pool.judged
+            await pool.ready()
+            return [before, pool.judged]
+
+    assert asyncio.run(run()) == [None, 6]
 
 
 def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):

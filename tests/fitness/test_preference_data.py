@@ -121,6 +121,30 @@ def test_a_home_directory_is_meant_by_a_tilde_everywhere(options, tmp_path, monk
         check_task("preference", given | {"evaluation": reward})
 
 
+# --- the size of the test set ---
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "most"),
+    [(60, {}, 12), (60, {"test_pool": 8}, 4), (31, {"test_fraction": 0.4}, 6), (60, {"test_split": "test"}, None)],
+)
+def test_what_a_final_is_judged_on_at_most_is_known_before_anything_is_loaded(rows, changes, most, options, tmp_path):
+    data = save_pairs(tmp_path / "data.jsonl", pairs(rows))
+    assert task_info("preference", options(data=str(data), **changes)).judged == most
+
+
+def test_prompts_that_finals_are_judged_on_are_counted_once_loaded(options, tmp_path):
+    """Three pairs to a prompt: pairs are not what a claim rests on."""
+    rows = [row | {"chosen": f"{row['chosen']} w{again}"} for row in pairs(20) for again in range(3)]
+    given = options(data=str(save_pairs(tmp_path / "data.jsonl", rows)))
+    task = make_task("preference", given)
+    assert task.judged is None
+    task.prepare()
+    held_out = task._lab.data["held_out"]
+    assert task.judged == len(held_out) / 3
+    assert task.judged < task_info("preference", given).judged
+
+
 # --- checkpoints ---
 
 
