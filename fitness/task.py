@@ -87,9 +87,8 @@ class TaskInfo:
     deviation: float | None = (
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
     )
-    judged: int | None = (
-        None  # the most groups of items (prompts, say) that finals are judged on; None: unknown or no matter
-    )
+    items_error: float | None = None  # of that difference, from the test items that all seeds share; a standard error
+    judged: int | None = None  # the most groups of items (prompts, say) that finals are judged on; None: not known
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:
