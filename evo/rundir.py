@@ -138,7 +138,7 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> bool:
     with Reader.open(archive.path) as reader:
         recorded = reader.run().identity
         empty = not reader.proposals() and not any(e.finished_event for e in reader.evaluations())
-    changed = sorted(_differences(recorded, own))
+    changed = sorted(differences(recorded, own))
     if not changed:
         return True
     if empty:
@@ -152,11 +152,12 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> bool:
     )
 
 
-def _differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
+def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
+    """Dotted keys at which two identities differ; a key that is not there counts as None."""
     if isinstance(recorded, Mapping) and isinstance(own, Mapping):
         found: set[str] = set()
         for key in recorded.keys() | own.keys():
-            found |= _differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
+            found |= differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
         return found
     return set() if recorded == own else {prefix.rstrip(".")}
 

@@ -16,6 +16,10 @@ from campaigns import QUICK, TINY_SENTIMENT, Command, assert_sound, wait_for
 from archive.query import Reader
 
 
+KEPT = ("archive.db", "config.yaml", "manifest.json", "run.log", "report.html")
+"""Files of a finished run."""
+
+
 def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
     result = evo.run("run", "--dir", "run", *TINY_SENTIMENT, "--set", "budget.proposals=4")
     assert result.code == 0, result.err
@@ -45,8 +49,11 @@ def test_a_finished_run_says_so_and_goes_on_with_a_larger_budget(evo: Command) -
     assert again.code == 0 and "is finished" in again.out
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert reader.last_event() == before
-    more = evo.run(*arguments, "--set", "budget.proposals=5")
-    assert more.code == 0 and "Settings changed since the last session: budget" in more.out
+    more = evo.run(*arguments, "--set", "budget.proposals=5", "--set", "search.islands=3")
+    assert more.code == 0
+    assert (
+        "Settings changed since the last session: budget.proposals from 2 to 5, search.islands from 2 to 3" in more.out
+    )
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert sorted({p.step for p in reader.proposals()}) == [1, 2, 3, 4, 5]
     assert_sound(evo.folder / "run/archive.db")
@@ -96,6 +103,57 @@ def test_looking_commands_print_what_the_archive_holds(evo: Command, finished: P
     assert plain.code == 0 and "<svg" not in (evo.folder / "plain.html").read_text("utf-8")
     environment = evo.run("env")
     assert environment.code == 0 and "sqlite-utils" in environment.out and "sandbox" in environment.out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("--set", "llm.model=other"), ('llm.model from null to "other"', "proposer")),
+        (("--set", "ladder.finalist_seeds=9"), ("ladder.finalist_seeds from 2 to 9",)),
+        (("--set", "seeds=[mse]"), ('seeds from null to ["mse"]',)),
+        (("other.yaml",), ("search.mode", "run other.yaml --set")),
+    ],
+    ids=["model", "ladder", "seeds", "file"],
+)
+def test_a_finished_run_in_the_default_directory_refuses_other_settings_and_stays_as_it_was(
+    evo: Command, finished: Path, change: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    run = evo.folder / "runs/classification-s0"
+    shutil.copytree(finished, run)
+    before = {name: (run / name).read_bytes() for name in KEPT}
+    (evo.folder / "other.yaml").write_text("search: {mode: chat}\n")
+    refused = evo.run("run", *QUICK, "--set", "budget.proposals=8", *change)
+    assert refused.code == 2 and "finished run (the budget of 8 proposals is reached)" in refused.err
+    for word in (*words, "--set name=classification-2", "--set budget.proposals=16"):
+        assert word in refused.err
+    assert {name: (run / name).read_bytes() for name in KEPT} == before
+    assert [p.name for p in (evo.folder / "runs").iterdir()] == [run.name]
+
+
+def test_a_dry_run_is_refused_where_the_run_would_be(evo: Command, finished: Path) -> None:
+    arguments = ("run", "--dry-run", "--dir", str(finished), *QUICK)
+    refused = evo.run(*arguments, "--set", "budget.proposals=8", "--set", "llm.model=other")
+    assert refused.code == 2 and "finished run" in refused.err
+    same = evo.run(*arguments, "--set", "budget.proposals=8")
+    assert same.code == 0 and "is finished" in same.out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("workers=1", "threads=2", "timeout_seconds=900"), ("proposer=builtin",), ("budget.proposals=3",), ("name=mine",)],
+    ids=["machine", "the proposer that it had", "smaller budget", "name"],
+)
+def test_settings_that_would_run_nothing_else_print_the_table_of_a_finished_run(
+    evo: Command, finished: Path, change: tuple[str, ...]
+) -> None:
+    copy = evo.folder / "copy"
+    shutil.copytree(finished, copy)
+    config = (copy / "config.yaml").read_bytes()
+    more = [word for setting in change for word in ("--set", setting)]
+    again = evo.run("run", "--dir", "copy", *QUICK, "--set", "budget.proposals=8", *more)
+    assert again.code == 0, again.err
+    assert "copy is finished" in again.out and "Rung held_out, fresh seeds" in again.out
+    assert (copy / "config.yaml").read_bytes() == config
 
 
 @pytest.mark.parametrize("kind", ["graphml", "gexf", "json", "cytoscape", "dot", "csv"])

@@ -1,0 +1,147 @@
+"""What earlier sessions left in a run directory, and what today's command means for it.
+
+A finished run is only read. The command that made it prints its table again; a larger budget continues it; a command with
+other settings is refused, since the table would not be of these settings. An unfinished run goes on with whatever may change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.encode import one_line
+from archive.errors import OlderArchive
+from archive.query import Reader
+from archive.store import Archive
+from evo.budget import InFlight, exhausted
+from evo.config import Config
+from evo.loop import FINISHED
+from evo.population import SESSION_STARTED, Population
+from evo.propose import BUILTIN, OPENAI
+from evo.rundir import RunDir, RunDirError, differences, identity
+from fitness.task import TaskInfo
+
+NEUTRAL = frozenset({
+    "name", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight",
+    "llm.api_key_env", "llm.timeout_seconds", "llm.attempts", "llm.usd_per_million_in", "llm.usd_per_million_out",
+})  # fmt: skip
+"""Keys that say how fast, how patiently or at what price a run goes, and not what is run: on a finished one they change nothing.
+Any other key does, so that a key of a later version counts until it is listed here."""
+
+ELSEWHERE = ("task", "seed", "fitness", "budget")
+"""Sections that are judged by other rules: what identifies a run, and its budget."""
+
+
+class FinishedRun(RunDirError):
+    """The directory holds a finished run of other settings."""
+
+    def __init__(self, message: str, larger: Mapping[str, float]) -> None:
+        super().__init__(message)
+        self.larger = larger
+        """Values for the budgets that ended it, by key, with which it would go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a finished run has nothing left to do."""
+
+    reason: str
+    larger: Mapping[str, float]
+    """As in FinishedRun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key whose value is not what it was."""
+
+    key: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key} from {_shown(self.before)} to {_shown(self.now)}"
+
+
+def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
+    """Why the run in `path` is over under this configuration; None where it goes on, or is no run of this identity.
+
+    Reads only. Raises FinishedRun where it is over and was made with other settings; ArchiveError.
+    """
+    archive = RunDir(path).archive
+    if not archive.exists():
+        return None
+    with _reading(archive) as reader:
+        marks = [e.kind for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
+        if differences(reader.run().identity, identity(config, info)) or marks[-1:] != [FINISHED]:
+            return None
+        population = Population(config, info, workers=1).advance(reader)
+        over = exhausted(config.budget, population.spent(population.recorded_seconds), InFlight())
+        changed = [c for c in changes(last_settings(reader), config) if _decides(c.key)]
+    if not over:
+        return None
+    reason = f"the budget of {over[0].limit:g} {over[0].name} is reached"
+    larger = {f"budget.{limit.name}": 2 * max(limit.limit, limit.amount) or 1 for limit in over}
+    if changed:
+        raise FinishedRun(
+            f"{path} holds a finished run ({reason}) with other settings: {in_words(changed)}. Nothing was run, and nothing in "
+            "it was changed.",
+            larger,
+        )
+    return Ended(reason, larger)
+
+
+def last_settings(reader: Reader) -> Mapping[str, Any]:
+    """The configuration of the last session, or that with which the run was made."""
+    sessions = reader.events(kind=SESSION_STARTED)
+    return sessions[-1].payload["config"] if sessions else dict(reader.run().config)
+
+
+def changes(before: Mapping[str, Any], config: Config) -> list[Change]:
+    """The keys that differ, in the order of the configuration. One that an older version did not record had its default."""
+    defaults = _flat(Config().model_dump(mode="json"))
+    earlier, now = _flat(_resolved(before)), _flat(_resolved(config.model_dump(mode="json")))
+    keys = dict.fromkeys([*now, *(key for key in earlier if key.startswith("fitness."))])
+    found = (Change(key, earlier.get(key, defaults.get(key)), now.get(key)) for key in keys)
+    return [change for change in found if change.before != change.now]
+
+
+def in_words(changed: list[Change]) -> str:
+    """One line that is safe for a terminal."""
+    return ", ".join(map(str, changed))
+
+
+def _decides(key: str) -> bool:
+    return key not in NEUTRAL and key.partition(".")[0] not in ELSEWHERE
+
+
+def _reading(archive: Path) -> Reader:
+    try:
+        return Reader.open(archive)
+    except OlderArchive:  # resuming a run upgrades its archive, and so does this
+        Archive.open(archive).close()
+        return Reader.open(archive)
+
+
+def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """With the proposer that `auto` stands for, so that naming it changes nothing."""
+    llm = settings.get("llm", {})
+    auto = OPENAI if llm.get("base_url") or llm.get("model") else BUILTIN
+    return {**settings, "proposer": auto if settings.get("proposer", "auto") == "auto" else settings["proposer"]}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML writes it, without the password that an address may hold."""
+    text = json.dumps(value, ensure_ascii=False)
+    return one_line(re.sub(r"//[^/@\s]*@", "//", text), 60)
