@@ -45,11 +45,6 @@ class Pace:
         estimated = sum(info.rung(name).estimated_seconds for name in self.trainings)
         return info.rung(rung).estimated_seconds * (here / estimated if estimated > 0 else 1.0)
 
-    @property
-    def proposal(self) -> float:
-        """Seconds from a request to its verdict; 0 before one was measured."""
-        return fmean(self.proposals) if self.proposals else 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -97,12 +92,16 @@ def proposals_left(budget: BudgetConfig, used: Spent) -> float | None:
     return max(0.0, min(limits)) if limits else None
 
 
-def seconds(work: Work, pace: Pace, info: TaskInfo, workers: int, at_once: int) -> float:
-    """How long the work takes on so many workers, with so many candidates under way at once."""
+def seconds(work: Work, pace: Pace, info: TaskInfo, workers: int, at_once: int = 1, oldest: float = 0.0) -> float:
+    """How long the work takes on so many workers, with so many candidates under way at once.
+
+    `oldest` is how long the oldest request has been under way: what a proposal takes at least, before one was measured.
+    """
     first = info.search_rungs[0].name
     training = sum(n * pace.training(rung, info) for rung, n in work.search.items()) / workers
     # A candidate holds its place from the request to the end of its first training.
-    asking = work.proposals * (pace.proposal + pace.training(first, info)) / at_once if pace.proposals else 0.0
+    proposal = fmean(pace.proposals) if pace.proposals else oldest
+    asking = work.proposals * (proposal + pace.training(first, info)) / at_once if proposal else 0.0
     final = sum(math.ceil(n / workers) * pace.training(rung, info) for rung, n in work.final.items())
     return max(training, asking) + final
 

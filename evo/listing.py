@@ -24,15 +24,22 @@ def runs_text(place: Path, width: int | None = None) -> str:
     A table that is wider than `width` characters becomes a paragraph for each run. Raises RunDirError where there is no
     directory.
     """
-    found = sorted((_row(RunDir(path)) for path in _runs(place)), key=lambda row: row[-1], reverse=True)
-    if not found:
+    rows, faults = [], []
+    for path in _runs(place):
+        name = one_line(path.resolve().name, 40)
+        try:
+            with Reader.open(RunDir(path).archive) as reader:
+                rows.append((name, *_cells(Snapshot.of(reader), RunDir(path))))
+        except Exception as error:  # a foreign or damaged archive may hold anything, and must not hide the others
+            faults.append(f"{name}: cannot be read: {one_line(str(error) or type(error).__name__, 300)}")
+    if not rows and not faults:
         return f"No runs in {one_line(str(place), 400)}."
-    table = columns([TITLES, *found])
-    wide = width is not None and max(map(len, table)) > width
-    lines = _paragraphs(found) if wide else table
-    if any(row[5].endswith("*") for row in found):
+    rows.sort(key=lambda row: row[-1], reverse=True)
+    table = columns([TITLES, *rows]) if rows else []
+    lines = _paragraphs(rows) if width is not None and any(len(text) > width for text in table) else table
+    if any(row[5].endswith("*") for row in rows):
         lines += ["", "* past the noise; `evopo status` says of what"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *[""] * bool(lines and faults), *sorted(faults)])
 
 
 def _runs(place: Path) -> list[Path]:
@@ -44,16 +51,6 @@ def _runs(place: Path) -> list[Path]:
         raise RunDirError(
             f"cannot list the runs in {place}: {error.strerror}; give the directory that holds run directories"
         ) from None
-
-
-def _row(rundir: RunDir) -> tuple[str, ...]:
-    name = one_line(rundir.path.resolve().name, 40)
-    try:
-        with Reader.open(rundir.archive) as reader:
-            snapshot = Snapshot.of(reader)
-        return (name, *_cells(snapshot, rundir))
-    except Exception as error:  # a foreign or damaged archive may hold anything, and must not hide the others
-        return (name, "", f"cannot be read: {one_line(str(error) or type(error).__name__, 120)}", "", "", "", "")
 
 
 def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
@@ -90,8 +87,8 @@ def _paragraphs(rows: Sequence[Sequence[str]]) -> list[str]:
     """For a narrow terminal."""
     lines = []
     for name, task, stands, proposals, trainings, best, last in rows:
-        lines += [name, f"  {task}: {stands}" if task else f"  {stands}"]
+        lines += [name, f"  {task}: {stands}"]
         amounts = [f"{proposals} proposals"] if proposals else []
-        amounts += [count(int(trainings), "training")] if trainings else []
+        amounts += [count(int(trainings), "training")]
         lines += [f"  {part}" for part in (", ".join(amounts), f"best {best}" * bool(best), last) if part]
     return lines

@@ -60,8 +60,9 @@ class Asking:
     """A request under way. Times are of the monotonic clock, in seconds."""
 
     operator: str
+    began: float = field(default_factory=time.monotonic)
     attempt: int = 0
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
     """When the attempt left, or the one before it failed."""
     trouble: str = ""
     """Why the attempt before brought no reply."""

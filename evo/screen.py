@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
 from analysis.encode import one_line
@@ -14,13 +14,13 @@ from evo.watch import Watch, age
 
 REQUESTS = 4
 """Requests under way that the view names."""
-LABEL, GAP = 9, 2
-"""Characters of the view's first column, and between the two."""
+LABEL = 11
+"""Characters of the view's first column."""
 
 
-def view(watch: Watch, width: int, height: int) -> Table:
-    """The view, at most `height` lines. On a narrow terminal figures wrap, and the rest of a candidate's line is left out."""
-    room = max(1, width - LABEL - GAP)
+def view(watch: Watch, width: int, height: int) -> Group:
+    """The view, at most `height` lines. On a narrow terminal figures wrap, and the end of a candidate's line is left out."""
+    room = max(1, width - LABEL)
     figures = [row for name, value in _figures(watch) for row in _under(name, textwrap.wrap(value, room))]
     asking = _asking(watch)
     requests = asking[:REQUESTS] + ([f"and {len(asking) - REQUESTS} more"] if len(asking) > REQUESTS else [])
@@ -30,12 +30,7 @@ def view(watch: Watch, width: int, height: int) -> Table:
         *_under("replies", requests),
         *_under("last", [f"{o.who}: {o.what}" for o in watch.outcomes(free)]),
     ]
-    table = Table.grid(padding=(0, GAP, 0, 0))
-    table.add_column(width=LABEL, no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for name, value in rows:
-        table.add_row(Text(name, "bold"), Text(value))
-    return table
+    return Group(*(_line(name, value) for name, value in rows[: max(1, height - 1)]))
 
 
 def plain(watch: Watch) -> str:
@@ -95,3 +90,8 @@ def _asking(watch: Watch) -> list[str]:
 def _under(label: str, lines: list[str]) -> list[tuple[str, str]]:
     """Rows with the label before the first."""
     return [(label if number == 0 else "", text) for number, text in enumerate(lines)]
+
+
+def _line(label: str, text: str) -> Text:
+    # Text, not markup: what stands in brackets is shown as it is.
+    return Text.assemble((label.ljust(LABEL), "bold"), text, no_wrap=True, overflow="ellipsis")

@@ -15,6 +15,7 @@ from analysis.snapshot import Arm, Snapshot, Status
 from analysis.wording import arm_name, columns, count, duration, mean_error
 from archive.query import Reader
 from archive.records import EvaluationRow, EvaluationState, ProposalState
+from evo.loop import FINISHED
 from evo.population import SESSION_STARTED
 from evo.rundir import RunDir, environment
 
@@ -159,7 +160,8 @@ def state(snapshot: Snapshot, rundir: RunDir) -> str:
     holder = living_writer(rundir.archive)
     if holder is not None:
         return f"running ({holder})"
-    if any(e.kind == "finished" for e in snapshot.events[-3:]):
+    marks = [e.kind for e in snapshot.events if e.kind in (SESSION_STARTED, FINISHED)]
+    if marks[-1:] == [FINISHED]:
         return "finished"
     return "interrupted; the command that began it continues it"
 

@@ -45,6 +45,9 @@ class Watch:
         for row in reader.evaluations():
             if row.seconds is not None:
                 self.pace.trained(row.rung, row.seconds)
+        self.pace.proposals.extend(
+            p.seconds for p in reader.proposals() if p.reply is not None and p.seconds is not None
+        )
 
     def news(self) -> list[EventRow]:
         """The events since the last time."""
@@ -123,7 +126,9 @@ class Watch:
         work = self._work()
         trainings = None if budget.evaluations is None else max(0.0, budget.evaluations - used.evaluations)
         if work is not None:
-            needed = seconds(work, self.pace, population.info, population.workers, campaign.at_once)
+            now = time.monotonic()
+            oldest = max((now - asking.began for asking in campaign.asking.values()), default=0.0)
+            needed = seconds(work, self.pace, population.info, population.workers, campaign.at_once, oldest)
             share = 1.0 if trainings is None or work.trainings <= trainings else trainings / work.trainings
             limits.append(needed * share)
         elif trainings is not None:

@@ -9,7 +9,7 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.again import Given, ways_on
 from evo.config import parse_config
-from evo.earlier import changes, finished, in_words
+from evo.earlier import FinishedRun, changes, finished, in_words
 from evo.loop import FINISHED
 from evo.population import SESSION_STARTED
 from evo.rundir import identity
@@ -42,6 +42,44 @@ def test_a_run_whose_final_was_measured_and_whose_budget_is_reached_is_finished(
 def test_a_run_that_was_killed_is_not_finished_whatever_the_settings(tmp_path, events):
     _, info = _archive(tmp_path, events=events)
     assert finished(tmp_path, parse_config(CLASSIFICATION | {"llm": {"model": "other"}}), info) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"llm": {"model": "other"}},
+        {"llm": {"temperatures": [0.2]}},
+        {"search": {"islands": 5}},
+        {"ladder": {"finalist_seeds": 9}},
+        {"seeds": ["mse"]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_finished_run_refuses_settings_under_which_something_else_would_run(tmp_path, settings):
+    _, info = _archive(tmp_path)
+    with pytest.raises(FinishedRun, match=f"other settings: .*{next(iter(settings))}.* from "):
+        finished(tmp_path, parse_config(CLASSIFICATION | settings), info)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"workers": 3, "threads": 2, "timeout_seconds": 9.0},
+        {"name": "mine"},
+        {"proposer": "builtin"},
+        {"llm": {"attempts": 9, "timeout_seconds": 1.0, "usd_per_million_in": 1.0}},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_settings_that_change_nothing_of_a_finished_run_are_taken(tmp_path, settings):
+    _, info = _archive(tmp_path)
+    assert finished(tmp_path, parse_config(CLASSIFICATION | settings), info) is not None
+
+
+def test_a_run_of_another_identity_is_left_to_the_check_of_identities(tmp_path):
+    _archive(tmp_path)
+    other = parse_config(CLASSIFICATION | {"seed": 4})
+    assert finished(tmp_path, other, task_info("classification")) is None
 
 
 def test_a_larger_budget_continues_a_finished_run_with_other_settings(tmp_path):
