@@ -15,7 +15,6 @@ from campaigns import QUICK, TINY_SENTIMENT, Command, assert_sound, wait_for
 
 from archive.query import Reader
 
-
 KEPT = ("archive.db", "config.yaml", "manifest.json", "run.log", "report.html")
 """Files of a finished run."""
 
