@@ -38,14 +38,11 @@ class Given:
 
 def ways_on(given: Given, settings: Config, path: Path, larger: Mapping[str, float]) -> str:
     """What to do instead of a command that the finished run in `path` refuses, as lines to copy."""
-    return "\n".join([
-        "To run these settings apart from it:",
-        f"  {_elsewhere(given, settings)}",
-        "To continue it with these settings and a larger budget:",
-        f"  {given.having({key: f'{value:.12g}' for key, value in larger.items()})}",
-        "To see what it found:",
-        f"  {given.program} status {shlex.quote(str(path))}",
-    ])  # fmt: skip
+    budget = given.having({key: f"{value:.12g}" for key, value in larger.items()})
+    lines = ["To run these settings apart from it:", f"  {_elsewhere(given, settings)}"]
+    lines += ["To continue it with these settings and a larger budget:", f"  {budget}"] if larger else []
+    lines += ["To see what it found:", f"  {given.program} status {shlex.quote(str(path))}"]
+    return "\n".join(lines)
 
 
 def _elsewhere(given: Given, settings: Config) -> Given:

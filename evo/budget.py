@@ -33,23 +33,8 @@ class InFlight:
     usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit that is reached: its name in the configuration, and how much was used or is under way."""
-
-    name: str
-    limit: float
-    amount: float
-
-
 def reached(budget: BudgetConfig, used: Spent, under_way: InFlight) -> str | None:
     """The limit that forbids one more proposal, in words, or None."""
-    over = exhausted(budget, used, under_way)
-    return f"the budget of {over[0].limit:g} {over[0].name} is reached" if over else None
-
-
-def exhausted(budget: BudgetConfig, used: Spent, under_way: InFlight) -> list[Limit]:
-    """Every limit that forbids one more proposal."""
     amounts: Mapping[str, tuple[float | None, float]] = {
         "proposals": (budget.proposals, used.proposals + under_way.proposals),
         "evaluations": (budget.evaluations, used.evaluations + under_way.evaluations),
@@ -57,4 +42,7 @@ def exhausted(budget: BudgetConfig, used: Spent, under_way: InFlight) -> list[Li
         "tokens": (budget.tokens, used.tokens + under_way.tokens),
         "usd": (budget.usd, used.usd + under_way.usd),
     }
-    return [Limit(n, limit, amount) for n, (limit, amount) in amounts.items() if limit is not None and amount >= limit]
+    for name, (limit, amount) in amounts.items():
+        if limit is not None and amount >= limit:
+            return f"the budget of {limit:g} {name} is reached"
+    return None

@@ -7,9 +7,10 @@ other settings is refused, since the table would not be of these settings. An un
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from analysis.encode import one_line
 from archive.errors import OlderArchive
 from archive.query import Reader
 from archive.store import Archive
-from evo.budget import InFlight, exhausted
 from evo.config import Config
 from evo.loop import FINISHED
 from evo.population import SESSION_STARTED, Population
@@ -50,6 +50,7 @@ class Ended:
     """Why a finished run has nothing left to do."""
 
     reason: str
+    """In words."""
     larger: Mapping[str, float]
     """As in FinishedRun."""
 
@@ -75,16 +76,21 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     if not archive.exists():
         return None
     with _reading(archive) as reader:
-        marks = [e.kind for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
-        if differences(reader.run().identity, identity(config, info)) or marks[-1:] != [FINISHED]:
+        marks = [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
+        if differences(reader.run().identity, identity(config, info)) or not marks or marks[-1].kind != FINISHED:
             return None
         population = Population(config, info, workers=1).advance(reader)
-        over = exhausted(config.budget, population.spent(population.recorded_seconds), InFlight())
-        changed = [c for c in changes(last_settings(reader), config) if _decides(c.key)]
-    if not over:
+        used, before = population.spent(population.recorded_seconds), last_settings(reader)
+    limits, amounts = config.budget.limits, asdict(used)
+    reached = [name for name, limit in limits.items() if amounts[name] >= limit]
+    if _raised(before.get("budget", {}), limits) and not reached:
         return None
-    reason = f"the budget of {over[0].limit:g} {over[0].name} is reached"
-    larger = {f"budget.{limit.name}": 2 * max(limit.limit, limit.amount) or 1 for limit in over}
+    # A run may end before a limit, where the next call could have gone beyond it.
+    nearest = reached or sorted(limits, key=lambda name: amounts[name] / limits[name])[-1:]
+    recorded = one_line(str(marks[-1].payload.get("reason", "")), 200)
+    reason = f"the budget of {limits[reached[0]]:.10g} {reached[0]} is reached" if reached else recorded
+    larger = {f"budget.{name}": 2 * max(limits[name], amounts[name]) or 1 for name in nearest}
+    changed = [change for change in changes(before, config) if _decides(change.key)]
     if changed:
         raise FinishedRun(
             f"{path} holds a finished run ({reason}) with other settings: {in_words(changed)}. Nothing was run, and nothing in "
@@ -92,6 +98,12 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
             larger,
         )
     return Ended(reason, larger)
+
+
+def _raised(before: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
+    """Whether a limit is higher than it was, or gone."""
+    numbers = {name: limit for name, limit in before.items() if isinstance(limit, int | float)}
+    return any(limits.get(name, math.inf) > limit for name, limit in numbers.items())
 
 
 def last_settings(reader: Reader) -> Mapping[str, Any]:

@@ -83,13 +83,12 @@ def to_come(info: TaskInfo, ladder: Settings, baselines: int, accepted: int, ans
 
 def proposals_left(budget: BudgetConfig, used: Spent) -> float | None:
     """How many more proposals the budget allows, at what one has cost so far; None where nothing tells."""
-    limits: list[float] = []
-    if budget.proposals is not None:
-        limits.append(budget.proposals - used.proposals)
-    for limit, spent in ((budget.tokens, used.tokens), (budget.usd, used.usd)):
-        if limit is not None and spent and used.proposals:
-            limits.append((limit - spent) * used.proposals / spent)
-    return max(0.0, min(limits)) if limits else None
+    limits = budget.limits
+    left = [limits["proposals"] - used.proposals] if "proposals" in limits else []
+    for name, spent in (("tokens", used.tokens), ("usd", used.usd)):
+        if name in limits and spent and used.proposals:
+            left.append((limits[name] - spent) * used.proposals / spent)
+    return max(0.0, min(left)) if left else None
 
 
 def seconds(work: Work, pace: Pace, info: TaskInfo, workers: int, at_once: int = 1, oldest: float = 0.0) -> float:

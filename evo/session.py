@@ -45,8 +45,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     info = task_info(config.task, config.fitness)
     ended = finished(path, config, info)
     if ended:
-        larger = " ".join(f"--set {key}={value:.12g}" for key, value in ended.larger.items())
-        say(f"{path} is finished: {ended.reason}. To go on, give the same command a larger budget: {larger}")
+        larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
+        say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
         _closing(RunDir(path), say)
         return
     proposer, which = make_proposer(config)

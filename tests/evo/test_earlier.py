@@ -25,7 +25,7 @@ def _archive(folder, settings=CLASSIFICATION, events=(SESSION_STARTED, FINISHED)
     row = RunRow(config.name, config.seed, config.task, info.contract, identity(config, info), recorded)
     with Archive.create(folder / "archive.db", row) as archive:
         for kind in events:
-            archive.event(kind, {"config": recorded})
+            archive.event(kind, {"config": recorded, "reason": "as recorded"})
     return config, info
 
 
@@ -85,6 +85,21 @@ def test_a_run_of_another_identity_is_left_to_the_check_of_identities(tmp_path):
 def test_a_larger_budget_continues_a_finished_run_with_other_settings(tmp_path):
     _, info = _archive(tmp_path)
     assert finished(tmp_path, parse_config({"task": "classification", "search": {"islands": 5}}), info) is None
+
+
+def test_a_budget_that_is_raised_while_another_one_is_reached_continues_nothing(tmp_path):
+    _, info = _archive(tmp_path, CLASSIFICATION | {"budget": {"proposals": 0, "seconds": 60}})
+    raised = parse_config(CLASSIFICATION | {"budget": {"proposals": 0, "seconds": 600}})
+    assert finished(tmp_path, raised, info) is not None
+
+
+def test_a_run_that_ended_short_of_a_limit_is_finished_until_that_limit_grows(tmp_path):
+    budget = {"proposals": None, "tokens": 900}
+    config, info = _archive(tmp_path, CLASSIFICATION | {"budget": budget})
+    ended = finished(tmp_path, config, info)
+    assert ended is not None and ended.reason == "as recorded" and ended.larger == {"budget.tokens": 1800}
+    more = parse_config(CLASSIFICATION | {"budget": budget | {"tokens": 1000}})
+    assert finished(tmp_path, more, info) is None
 
 
 def test_every_budget_that_is_reached_has_to_grow(tmp_path):
