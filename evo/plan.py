@@ -79,7 +79,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     seconds = sum(part.seconds for part in parts)
     lines.append(
         f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
-        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
+        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
+        "by the task's estimate for a slow core."
     )
     lines.append(what_can_be_seen(info, population.ladder))
     tokens, usd = proposer.worst_case(request)

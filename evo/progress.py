@@ -23,7 +23,9 @@ from evo.watch import Watch
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines; a new phase brings one at once."""
 TICK = 1.0
-"""Seconds between two looks."""
+"""Seconds between two looks, at least."""
+SHARE = 0.05
+"""Part of the campaign's time that looking may take at most: it grows with the number of candidates."""
 
 logger = logging.getLogger("evo")
 
@@ -45,9 +47,10 @@ async def watching(campaign: Campaign, console: Console) -> AsyncIterator[None]:
 
 async def _tick(watch: Watch, show: Callable[[Watch], None]) -> None:
     while True:
+        began = time.monotonic()
         _log(watch)
         show(watch)
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(max(TICK, (time.monotonic() - began) / SHARE))
 
 
 def _log(watch: Watch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from archive.query import Reader
 from archive.records import Operator
@@ -68,7 +69,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
         say(what_can_be_seen(info, population.ladder))
         try:
-            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer, pool, say)))
+            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer, pool)))
         except BaseException as error:
             _LOG.info("Stopped: %s %s", type(error).__name__, error)
             raise
@@ -98,8 +99,7 @@ def worker_pool(config: Config) -> WorkerPool:
 
 
 async def _campaign(
-    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool,
-    say: Callable[[str], None],
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
 ) -> str:  # fmt: skip
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
@@ -107,10 +107,12 @@ async def _campaign(
         await stack.enter_async_context(proposer)
         identities = Identities.of(reader, vetter.same_loss)
         campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers)
-        await stack.enter_async_context(watching(campaign, Console()))
+        console = Console()
+        await stack.enter_async_context(watching(campaign, console))
         try:  # before a proposal is paid for
             for note in await workers.ready():
-                say(note)
+                _LOG.info("%s", note)
+                console.print(Text(note), soft_wrap=True)  # which goes above the view
         except EvaluationFailed as failure:
             raise CampaignStopped(failure.detail) from None
         return await campaign.run()

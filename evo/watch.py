@@ -34,8 +34,8 @@ class Watch:
     campaign: Campaign
     pace: Pace = field(default_factory=Pace)
     _seen: int = 0
-    _last: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=LAST))
-    """Candidate, or 0 and what became of a reply without a loss."""
+    _last: deque[int | Outcome] = field(default_factory=lambda: deque(maxlen=LAST))
+    """Candidates, and what became of replies without a loss."""
     _asked: dict[int, datetime] = field(default_factory=dict)
     """When a step's request left."""
 
@@ -71,9 +71,10 @@ class Watch:
                 proposal = reader.proposal(event.proposal_id)
                 if proposal.reply is not None:
                     self._answered(proposal.step, event)
-                    self._last.append((0, f"step {proposal.step}\t{proposal.error}"))
+                    error = one_line(proposal.error or "", 120)
+                    self._last.append(Outcome(f"step {proposal.step}", f"no loss in the reply: {error}"))
             case EventKind.VERDICT_RECORDED if event.candidate_id is not None:
-                self._last.append((event.candidate_id, ""))
+                self._last.append(event.candidate_id)
                 row_id = reader.candidate(event.candidate_id).proposal_id
                 if row_id is not None:
                     self._answered(reader.proposal(row_id).step, event)
@@ -92,12 +93,10 @@ class Watch:
 
     def outcomes(self, number: int) -> list[Outcome]:
         """What became of the last candidates, the newest first."""
-        return [self._outcome(*last) for last in list(self._last)[: -number - 1 : -1]]
+        newest = list(self._last)[: -number - 1 : -1]
+        return [last if isinstance(last, Outcome) else self._outcome(last) for last in newest]
 
-    def _outcome(self, candidate: int, text: str) -> Outcome:
-        if not candidate:
-            step, _, error = text.partition("\t")
-            return Outcome(step, f"no loss in the reply: {one_line(error, 120)}")
+    def _outcome(self, candidate: int) -> Outcome:
         individual = self.campaign.population.individuals[candidate]
         return Outcome(f"{candidate} {one_line(individual.name, 40)}", self._became(individual))
 
