@@ -33,14 +33,14 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
         assert trained == accepted
         held_out = [e for e in reader.evaluations() if e.rung == "held_out"]
         assert {e.seed for e in held_out} and len({e.seed for e in held_out}) == 2
-    assert "built-in" in result.out and "Report:" in result.out
-    for phase in ("phase preparing", "phase seed losses", "phase search", "phase final"):
-        assert phase in result.out
         log = (run / "run.log").read_text("utf-8").splitlines()
         for candidate in reader.candidates():
             assert sum(f": candidate {candidate.id} " in line and " (s" in line for line in log) == 1
         assert sum(": fitness " in line for line in log) == len(reader.evaluations(state="scored"))
         assert sum(" asked for, attempt 1" in line for line in log) == 4
+    assert "built-in" in result.out and "Report:" in result.out
+    for phase in ("phase preparing", "phase seed losses", "phase search", "phase final"):
+        assert phase in result.out
     report = (run / "report.html").read_text("utf-8")
     assert "Content-Security-Policy" in report and "<svg" in report
     assert {"config.yaml", "manifest.json", "run.log", "report.html", "archive.db"} <= {p.name for p in run.iterdir()}
