@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.encode import one_line
-from archive.errors import OlderArchive
 from archive.query import Reader
-from archive.store import Archive
 from evo.config import Config
 from evo.loop import FINISHED
 from evo.population import SESSION_STARTED, Population
@@ -75,7 +73,7 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     archive = RunDir(path).archive
     if not archive.exists():
         return None
-    with _reading(archive) as reader:
+    with Reader.open(archive) as reader:
         marks = [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
         if differences(reader.run().identity, identity(config, info)) or not marks or marks[-1].kind != FINISHED:
             return None
@@ -128,14 +126,6 @@ def in_words(changed: list[Change]) -> str:
 
 def _decides(key: str) -> bool:
     return key not in NEUTRAL and key.partition(".")[0] not in ELSEWHERE
-
-
-def _reading(archive: Path) -> Reader:
-    try:
-        return Reader.open(archive)
-    except OlderArchive:  # resuming a run upgrades its archive, and so does this
-        Archive.open(archive).close()
-        return Reader.open(archive)
 
 
 def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:

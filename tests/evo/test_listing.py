@@ -1,6 +1,7 @@
 """`evopo ls`: every run of a directory has its line, whatever is in the others."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from evo.listing import runs_text
 from evo.loop import FINISHED
 from evo.population import SESSION_STARTED
 from evo.rundir import RunDirError
+
+OLD = Path(__file__).parents[1] / "archive" / "data" / "version_1.sql"
 
 
 def _run(folder, *events, name="embedded", identity=None):
@@ -38,22 +41,21 @@ def test_a_run_that_was_continued_is_no_longer_finished(tmp_path):
     assert "interrupted" in runs_text(tmp_path)
 
 
-def test_broken_foreign_and_older_archives_are_named_and_hide_nobody(tmp_path):
+def test_broken_and_foreign_archives_are_named_and_hide_neither_others_nor_older_ones(tmp_path):
     _run(tmp_path / "good", SESSION_STARTED).close()
-    for name in ("broken", "foreign", "empty", "no-run"):
+    for name in ("broken", "foreign", "older", "empty", "no-run"):
         (tmp_path / name).mkdir()
     (tmp_path / "broken" / "archive.db").write_bytes(b"not a database, but long enough to be one" * 200)
     (tmp_path / "empty" / "archive.db").write_bytes(b"")
     with sqlite3.connect(tmp_path / "foreign" / "archive.db") as database:
         database.execute("CREATE TABLE diary (secret TEXT)")
-    _run(tmp_path / "older").close()
     with sqlite3.connect(tmp_path / "older" / "archive.db") as database:
-        database.execute("DELETE FROM _sqlite_migrations")
+        database.executescript(OLD.read_text("utf-8"))
     (tmp_path / "a file").write_text("")
     lines = {text.split()[0]: text for text in runs_text(tmp_path).splitlines() if text}
-    assert set(lines) == {"run", "good", "broken:", "foreign:", "older:", "empty:"}
+    assert set(lines) == {"run", "good", "broken:", "foreign:", "older", "empty:"}
     assert all("cannot be read" in lines[name] for name in ("broken:", "foreign:", "empty:"))
-    assert "older evopo" in lines["older:"] and "interrupted" in lines["good"]
+    assert "interrupted" in lines["older"] and "interrupted" in lines["good"]
 
 
 def test_an_archive_whose_settings_are_nonsense_hides_nobody(tmp_path):
