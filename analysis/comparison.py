@@ -1,29 +1,44 @@
-"""Losses against the yardstick, at the rung and on the seeds that may decide: what every claim of a report rests on.
+"""Losses against the baseline and against every known loss, at the rung and on the seeds that decide: what claims rest on.
 
 Candidates share their seeds (common random numbers), so differences are taken seed by seed. The final's fresh seeds chose
-nobody; where the archive names them, they alone decide. The rung is the highest one at which the yardstick and a proposal
-both have scores. Where a loss was trained with several betas, each is an arm of its own: the yardstick stands with the best
+nobody; where the archive names them, they alone decide. The rung is the highest one at which the baseline and a proposal
+both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline stands with the best
 of those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
-high by luck too, so that a loss is below the yardstick is claimed only if it is below the task's own arm as well.
+high by luck too, so that a loss is below the baseline is claimed only if it is below the task's own arm as well.
+
+Seeds of training are one kind of noise, a small test set is another: where the archive keeps fitness item by item, errors cover
+both (`analysis.crossed`).
+
+Two claims are kept apart. A finalist may be *above the baseline*. It is a *discovery* only if it is above every arm of every
+known loss of the run: the largest of those p-values counts (an intersection-union test, Berger 1982, which needs no correction
+for the choice of the best known loss), corrected by Holm for the choice of the finalist. `analysis.verdicts` says what else
+stands in the way of either.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analysis import stats
-from analysis.snapshot import Arm, Snapshot
-from archive.records import Origin
+from analysis.crossed import paired_crossed
+from analysis.snapshot import Arm, Snapshot, Status
+from analysis.verdicts import Obstacle, edge, obstacle
+from archive.records import CandidateRow, Items, Origin
+from sandbox.relation import Relation
 
-FINAL = "final"
-"""Kind of the event that names what decides: payload {"rung": name, "seeds": [seed, ...]}."""
+
+@dataclass(frozen=True)
+class Versus:
+    """A finalist against one arm of a known loss."""
+
+    arm: Arm
+    paired: stats.Paired
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against the yardstick's. `adjusted` is Holm's p over the family of finalists, None outside of it."""
+    """One arm against the baseline's. `adjusted` is Holm's p over the family of finalists, None outside of it."""
 
     arm: Arm
     scores: Mapping[int, float]
@@ -34,12 +49,41 @@ class Comparison:
     p_value: float | None = None
     """Two-sided, of what may be claimed; None without an error to go by."""
     adjusted: float | None = None
+    relation: Relation | None = None
+    """How it relates to the published losses; None where that is not known."""
+    rival: Versus | None = None
+    """The arm of a known loss, the baseline's among them, that it is least clearly above; None outside the finalists."""
+    new: float | None = None
+    """Holm's p, over the finalists, that it is not above every arm of every known loss; None outside the finalists."""
+    withheld: str = ""
+    """Why it may not be called above the baseline although it is past the noise; empty where nothing forbids it."""
+    obstacle: Obstacle | None = None
+    """What forbids to call it a discovery although it is above the baseline."""
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the difference is past the noise."""
+        """Whether the difference to the baseline is past the noise, and may be claimed."""
         past = self.adjusted is not None and self.adjusted < stats.SIGNIFICANCE
-        return past and not (self.failed and self.paired.difference > 0)
+        return past and not (self.paired.difference > 0 and (self.failed or self.withheld))
+
+    @property
+    def above(self) -> bool:
+        """Whether it may be called better than the baseline."""
+        return self.distinguishable and self.paired.difference > 0
+
+    @property
+    def discovery(self) -> bool:
+        """Whether it may be called better than everything known to the run."""
+        return self.above and self.obstacle is None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arm of the baseline, on the seeds that decide."""
+
+    arm: Arm
+    scores: Mapping[int, float]
+    failed: int
 
 
 @dataclass(frozen=True)
@@ -50,12 +94,15 @@ class Decision:
     fresh: bool
     """Whether the seeds are those of the final, which selected nobody."""
     yardstick: Arm
+    """The baseline's best arm."""
     yardstick_scores: Mapping[int, float]
+    baseline_arms: tuple[Measured, ...]
+    """All arms that the baseline was trained with, by beta and learning rate."""
     comparisons: tuple[Comparison, ...]
     finalists: tuple[Comparison, ...]
     """The proposals that were trained on most seeds: the family that Holm corrects over."""
     smallest_detectable: float | None
-    """The smallest true difference that the best finalist's comparison would have seen (power 0.8)."""
+    """The smallest true difference to the baseline that the best finalist's comparison would have seen (power 0.8)."""
 
     @property
     def variance_reduction(self) -> float | None:
@@ -64,13 +111,14 @@ class Decision:
 
     @property
     def best(self) -> Comparison | None:
-        """The best finalist that is distinguishably above the yardstick; where none is, the best one."""
-        above = [c for c in self.finalists if c.distinguishable and c.paired.difference > 0]
-        return next(iter(above or self.finalists), None)
+        """The finalist that the run speaks of: the best discovery, else the best one above the baseline, else the best."""
+        discoveries = [c for c in self.finalists if c.discovery]
+        above = [c for c in self.finalists if c.above]
+        return next(iter(discoveries or above or self.finalists), None)
 
 
 def decide(snapshot: Snapshot) -> Decision | None:
-    """The comparisons that may decide; None while no proposal and the yardstick have a seed in common."""
+    """The comparisons that may decide; None while no proposal and the baseline have a seed in common."""
     for stage in _stages(snapshot):
         comparisons = stage.comparisons()
         if any(_is_proposal(snapshot, c.arm) for c in comparisons):
@@ -79,7 +127,7 @@ def decide(snapshot: Snapshot) -> Decision | None:
 
 
 def at_rung(snapshot: Snapshot, rung: str) -> tuple[Comparison, ...]:
-    """Every arm of a rung against the yardstick over all shared seeds, best first; empty without a scored yardstick."""
+    """Every arm of a rung against the baseline over all shared seeds, best first; empty without a scored baseline."""
     return _Stage.of(snapshot, rung).comparisons()
 
 
@@ -92,13 +140,14 @@ def best_arm(arms: Mapping[Arm, Mapping[int, float]]) -> Arm | None:
 class _Stage:
     """What was measured at a rung, on all seeds or on the final's alone (then `fresh`)."""
 
+    snapshot: Snapshot
     rung: str
     fresh: bool
     arms: Mapping[Arm, Mapping[int, float]]
     failed: Mapping[Arm, int]
     """Trainings that gave no score."""
     reference: Arm | None
-    """The yardstick's best arm."""
+    """The baseline's best arm."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, rung: str, seeds: frozenset[int] | None = None) -> _Stage:
@@ -108,38 +157,95 @@ class _Stage:
             if arm.rung == rung
         }
         scored = {arm: scores for arm, scores in arms.items() if scores}
-        yardstick = snapshot.yardstick.id if snapshot.yardstick else None
-        own = {arm: scores for arm, scores in scored.items() if arm.candidate == yardstick}
+        baseline = snapshot.yardstick.id if snapshot.yardstick else None
+        own = {arm: scores for arm, scores in scored.items() if arm.candidate == baseline}
         # Means over different seeds do not compare: an arm that failed on a hard seed would look better than it is.
         most = max(map(len, own.values()), default=0)
         whole = {arm: scores for arm, scores in own.items() if len(scores) == most}
         failed = {
-            arm: sum(seeds is None or seed in seeds for seed in missed)
-            for arm, missed in snapshot.failures.items()
-            if arm.rung == rung
+            arm: missed
+            for arm, seeds_missed in snapshot.failures.items()
+            if arm.rung == rung and (missed := sum(seeds is None or seed in seeds for seed in seeds_missed))
         }
-        return cls(rung, seeds is not None, scored, failed, best_arm(whole))
+        return cls(snapshot, rung, seeds is not None, scored, failed, best_arm(whole))
 
     def comparisons(self) -> tuple[Comparison, ...]:
         if self.reference is None:
             return ()
-        theirs = self.arms[self.reference]
-        others = {arm: ours for arm, ours in self.arms.items() if arm.candidate != self.reference.candidate}
+        others = [arm for arm in self.arms if arm.candidate != self.reference.candidate]
         # A lone seed has no deviation of its own: it borrows that of the other comparisons at this rung.
-        pool = stats.pool([pair.differences for ours in others.values() if (pair := stats.paired(ours, theirs))])
+        pairs = [stats.paired(self.arms[arm], self.arms[self.reference]) for arm in others]
+        pool = stats.pool([pair.differences for pair in pairs if pair])
         found = [
-            Comparison(arm, ours, pair, self.failed.get(arm, 0), self._p_value(ours, pair, pool))
-            for arm, ours in others.items()
-            if (pair := stats.paired(ours, theirs, pool))
-        ]
+            Comparison(
+                arm, self.arms[arm], pair, self.failed.get(arm, 0), self._p_value(arm, pair, pool),
+                relation=self.snapshot.relation(arm.candidate),
+            )
+            for arm in others
+            if (pair := self.pair(arm, self.reference, pool))
+        ]  # fmt: skip
         return tuple(sorted(found, key=lambda c: (c.failed > 0, -c.paired.difference, c.arm.candidate)))
 
-    def _p_value(self, ours: Mapping[int, float], pair: stats.Paired, pool: stats.Pool | None) -> float | None:
+    def pair(self, ours: Arm, theirs: Arm, pool: stats.Pool | None = None) -> stats.Paired | None:
+        """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""
+        pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
+        own, other = self._items(ours), self._items(theirs)
+        if pair is None or not set(pair.seeds) <= own.keys() & other.keys():
+            return pair
+        crossed = paired_crossed({s: own[s] for s in pair.seeds}, {s: other[s] for s in pair.seeds})
+        if crossed is None or (pair.p_value is not None and pair.p_value > crossed.p_value):
+            return pair
+        return replace(
+            pair, standard_error=crossed.standard_error, freedom=crossed.freedom, p_value=crossed.p_value, borrowed=False,
+            groups=crossed.groups,
+        )  # fmt: skip
+
+    def _items(self, arm: Arm) -> Mapping[int, Items]:
+        return self.snapshot.items.get(arm, {})
+
+    def baseline_arms(self) -> tuple[Measured, ...]:
+        """All arms of the baseline, also those that only failed."""
         assert self.reference is not None
-        plain = self.arms.get(Arm(self.reference.candidate, self.rung))
-        if pair.p_value is None or pair.difference >= 0 or plain is None:
+        arms = {arm for arm in (*self.arms, *self.failed) if arm.candidate == self.reference.candidate}
+        ordered = sorted(arms, key=lambda arm: (arm.beta or self.snapshot.beta or 0.0, arm.learning_rate or 0.0))
+        return tuple(Measured(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
+
+    def rival(self, ours: Arm) -> tuple[float, Versus | None]:
+        """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without any."""
+        found: list[tuple[float, float, Versus]] = []
+        for arm in self.arms:
+            if _is_proposal(self.snapshot, arm) or (pair := self.pair(ours, arm)) is None:
+                continue
+            if self.failed.get(arm) and len(pair.seeds) < 2:
+                continue  # a known loss that hardly trains is no rival
+            above = pair.p_value is not None and pair.difference > 0
+            found.append(
+                (pair.p_value if above and pair.p_value is not None else 1.0, -pair.difference, Versus(arm, pair))
+            )
+        if not found:
+            return 1.0, None
+        p_value, _, versus = max(found, key=lambda entry: entry[:2])
+        return p_value, versus
+
+    def unmeasured(self) -> list[CandidateRow]:
+        """Known losses that could be trained and have neither a whole set of scores nor a failure here."""
+        most = max((len(self.arms[arm]) for arm in self.arms), default=0)
+        return [
+            row
+            for row in self.snapshot.seeds
+            if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE)
+            and not any(
+                arm.candidate == row.id and (self.failed.get(arm) or len(self.arms.get(arm, {})) >= most)
+                for arm in (*self.arms, *self.failed)
+            )
+        ]
+
+    def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.Pool | None) -> float | None:
+        assert self.reference is not None
+        plain = Arm(self.reference.candidate, self.rung)
+        if pair.p_value is None or pair.difference >= 0 or plain not in self.arms:
             return pair.p_value
-        other = stats.paired(ours, plain, pool)
+        other = self.pair(arm, plain, pool)
         if other is None or other.p_value is None or other.difference >= 0:
             return 1.0
         return max(pair.p_value, other.p_value)
@@ -147,14 +253,8 @@ class _Stage:
 
 def _stages(snapshot: Snapshot) -> Iterator[_Stage]:
     """What may decide, the most telling first."""
-    for event in reversed(snapshot.events):
-        if event.kind == FINAL and isinstance(event.payload, Mapping):
-            seeds = event.payload.get("seeds")
-            fresh = (
-                frozenset(seed for seed in seeds if isinstance(seed, int)) if isinstance(seeds, list) else frozenset()
-            )
-            yield _Stage.of(snapshot, str(event.payload.get("rung")), fresh)
-            break
+    if snapshot.final is not None:
+        yield _Stage.of(snapshot, snapshot.final.rung, snapshot.final.seeds)
     for rung in reversed(snapshot.rungs):
         yield _Stage.of(snapshot, rung)
 
@@ -164,19 +264,36 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     proposals = [c for c in comparisons if _is_proposal(snapshot, c.arm)]
     most = max(len(c.paired.seeds) + c.failed for c in proposals)
     family = [c for c in proposals if len(c.paired.seeds) + c.failed == most]
-    # Without any deviation to go by, nothing can be told apart.
-    p_values = [1.0 if c.p_value is None else c.p_value for c in family]
-    adjusted = {c.arm: p for c, p in zip(family, stats.holm(p_values), strict=True)}
-    judged = tuple(replace(c, adjusted=adjusted.get(c.arm)) for c in comparisons)
-    finalists = tuple(c for c in judged if c.adjusted is not None)
+    judged = {c.arm: c for c in _judged(snapshot, stage, family)}
+    finalists = tuple(judged[c.arm] for c in family)
     pair = finalists[0].paired
     detectable = None
     if pair.standard_error is not None and pair.freedom is not None:
-        spread = pair.standard_error * math.sqrt(len(pair.seeds))
-        detectable = stats.smallest_detectable(spread, len(pair.seeds), pair.freedom, comparisons=len(finalists))
+        detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
-        stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], judged, finalists, detectable
-    )
+        stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
+        tuple(judged.get(c.arm, c) for c in comparisons), finalists, detectable,
+    )  # fmt: skip
+
+
+def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> list[Comparison]:
+    """The finalists with corrected p-values, and what stands in the way of a claim."""
+    assert stage.reference is not None
+    # Without any deviation to go by, nothing can be told apart.
+    own = [1.0 if c.p_value is None else c.p_value for c in family]
+    rivals = [stage.rival(c.arm) for c in family]
+    adjusted = stats.holm(own)
+    new = stats.holm([max(p, rival) for p, (rival, _) in zip(own, rivals, strict=True)])
+    tried = [(m.arm, m.scores) for m in stage.baseline_arms()]
+    withheld = edge(snapshot, stage.reference, [arm for arm, _ in tried])
+    missing = stage.unmeasured()
+    return [
+        replace(
+            c, adjusted=p, new=p_new, rival=rival, withheld=withheld,
+            obstacle=obstacle(snapshot, c.relation, stage.fresh, p_new, rival.arm if rival else None, list(stage.arms), missing),
+        )
+        for c, p, p_new, (_, rival) in zip(family, adjusted, new, rivals, strict=True)
+    ]  # fmt: skip
 
 
 def _is_proposal(snapshot: Snapshot, arm: Arm) -> bool:

@@ -8,7 +8,8 @@ from analysis import stats
 from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import one_line
 from analysis.snapshot import Snapshot
-from analysis.wording import arm_name, count, display_name, figure, plus_minus
+from analysis.verdicts import Bar
+from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
 from archive.query import Reader
 
 __all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
@@ -16,14 +17,17 @@ __all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
 
 @dataclass(frozen=True)
 class Headline:
-    """What the run found of its best new loss against the yardstick (DPO), in the fitness's own units.
+    """What the run found of its best new loss against the baseline (DPO) and all known losses, in the fitness's own units.
 
     `text` is one printable line without markup; a terminal's or a page's own markup is still to be escaped. Numbers are
-    None where there is no comparison, or no error to give.
+    against the baseline, and None where there is no comparison, or no error to give.
     """
 
     text: str
     distinguishable: bool = False
+    """Whether the difference to the baseline is past the noise, and may be claimed."""
+    discovery: bool = False
+    """Whether the loss is better than every known loss of the run, and none of the published ones."""
     difference: float | None = None
     standard_error: float | None = None
     seeds: int = 0
@@ -32,6 +36,8 @@ class Headline:
     rung: str | None = None
     p_value: float | None = None
     """Corrected by Holm over all finalists."""
+    items: int = 0
+    """Groups of test items that the error covers beside the seeds; 0: the seeds alone."""
 
 
 def headline(reader: Reader) -> Headline:
@@ -49,6 +55,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
     return Headline(
         text=" ".join([_sentence(snapshot, decision, best), *_failures(snapshot, decision)]),
         distinguishable=best.distinguishable,
+        discovery=best.discovery,
         difference=pair.difference,
         standard_error=pair.standard_error,
         seeds=len(pair.seeds),
@@ -56,6 +63,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
         candidate=best.arm.candidate,
         rung=decision.rung,
         p_value=best.adjusted if best.p_value is not None else None,
+        items=pair.groups,
     )
 
 
@@ -70,34 +78,71 @@ def _nothing_yet(snapshot: Snapshot) -> str:
 
 def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     assert snapshot.yardstick is not None
-    yardstick = arm_name(snapshot.yardstick, decision.yardstick)
-    name = display_name(snapshot.candidates[best.arm.candidate])
+    baseline = arm_name(snapshot.yardstick, decision.yardstick)
+    name = full_name(snapshot, best.arm.candidate)
     pair = best.paired
     kind = "fresh seed" if decision.fresh else "shared seed"
-    where = f"{count(len(pair.seeds), kind)} at rung {one_line(decision.rung)}"
+    items = f" and {count(pair.groups, 'group')} of test items" if pair.groups else ""
+    where = f"{count(len(pair.seeds), kind)}{items} at rung {one_line(decision.rung)}"
     if pair.standard_error is None:
         return (
-            f"No claim can be made: the best proposed loss, {name}, differs from {yardstick} by "
+            f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by "
             f"{figure(pair.difference, signed=True)} on {where}, which gives no error; more seeds are needed."
         )
+    by = f"{plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where})"
     if best.failed and pair.difference > 0:
         return (
             f"No claim can be made: every finalist failed on a seed. Where it did not, the best one, {name}, differs from "
-            f"{yardstick} by {plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where})."
+            f"{baseline} by {by}."
         )
-    if best.distinguishable:
-        side = "above" if pair.difference > 0 else "below"
+    if best.withheld and best.adjusted is not None and best.adjusted < stats.SIGNIFICANCE and pair.difference > 0:
+        return f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by {by}, but {best.withheld}."
+    if best.discovery:
+        return _discovery(snapshot, decision, best, where)
+    among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
+    size = plus_minus(abs(pair.difference), pair.standard_error)
+    past = f"(paired over {where}; p = {best.adjusted:.2g}{among})"
+    if best.above and best.obstacle is not None and best.obstacle.bar is Bar.EQUALLED and best.rival is not None:
+        return _as_good(snapshot, best, f"{name} scores {size} above {baseline} {past}")
+    if best.above and best.obstacle is not None:
         first = best is decision.finalists[0]
         rank = "the best proposed loss" if first else "the best proposed loss that is past the noise"
-        among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
-        return (
-            f"{name}, {rank}, scores {plus_minus(abs(pair.difference), pair.standard_error)} {side} "
-            f"{yardstick} (paired over {where}; p = {best.adjusted:.2g}{among})."
-        )
+        return f"No discovery: {name}, {rank}, scores {size} above {baseline} {past}, but {best.obstacle.words}."
+    if best.distinguishable:
+        return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
     return (
-        f"Not distinguishable from {yardstick}: the best proposed loss, {name}, differs by "
-        f"{plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where}); a true difference below "
+        f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; a true difference below "
         f"{figure(decision.smallest_detectable)} would probably have gone unseen."
+    )
+
+
+def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: str) -> str:
+    """The claim in its weaker form first: by how much it is above the known loss that it is least clearly above."""
+    assert snapshot.yardstick is not None and best.rival is not None and best.new is not None
+    rival, pair = best.rival, best.rival.paired
+    known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
+    others = len({arm.candidate for arm in snapshot.scores if snapshot.candidates[arm.candidate] in snapshot.seeds}) - 1
+    beside = f", the closest of {count(others + 1, 'known loss', 'known losses')}" if others else ""
+    too = ""
+    if rival.arm != decision.yardstick:
+        own = plus_minus(best.paired.difference, best.paired.standard_error)
+        too = f", and {own} above {arm_name(snapshot.yardstick, decision.yardstick)}"
+    among = f", corrected for {len(decision.finalists)} finalists" if len(decision.finalists) > 1 else ""
+    return (
+        f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
+        f"{known}{beside}{too} (paired over {where}; p = {best.new:.2g}{among})."
+    )
+
+
+def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
+    """A known loss does as well, or better."""
+    assert best.rival is not None
+    pair = best.rival.paired
+    known = arm_name(snapshot.candidates[best.rival.arm.candidate], best.rival.arm)
+    worse = pair.difference < 0 and pair.p_value is not None and pair.p_value < stats.SIGNIFICANCE
+    return (
+        f"{'Worse than' if worse else 'As good as'} {known}, which is published: {claim}, and differs from {known} by "
+        f"{plus_minus(pair.difference, pair.standard_error, signed=True)}."
     )
 
 

@@ -20,10 +20,10 @@ from analysis import encode, wording
 from analysis.comparison import Decision, decide
 from analysis.errors import MissingExtra, NothingToDraw
 from analysis.files import write_whole
+from analysis.final_table import final_rows, note_on_fitness
 from analysis.headline import CONDITIONS, headline_of
 from analysis.report_data import (
     Leader,
-    cell,
     everyone,
     facts,
     failures,
@@ -78,8 +78,9 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             if decision
             else "",
             names={id: display_name(row) for id, row in snapshot.candidates.items()},
-            c_cells=[cell(c.scores) for c in decision.comparisons] if decision else [],
-            yardstick_cell=cell(decision.yardstick_scores) if decision else None,
+            final_rows=final_rows(snapshot, decision) if decision else [],
+            shown=snapshot.shown_metrics,
+            fitness_note=note_on_fitness(snapshot, decision) if decision else "",
             borrowed=decision is not None and any(c.paired.borrowed for c in decision.comparisons),
             coded={leader.id for leader in chosen},
             warnings=warnings(snapshot),

@@ -11,10 +11,11 @@ from typing import Any
 
 from analysis import stats
 from analysis.comparison import Comparison, Decision, at_rung, best_arm
+from analysis.final_table import Cell
 from analysis.lineage import standing
 from analysis.moves import OperatorSummary, moves, phases, summaries
 from analysis.snapshot import Snapshot, Status
-from analysis.wording import count, display_name, duration, figure
+from analysis.wording import count, display_name, duration, figure, full_name
 from archive.records import EvaluationState, ProposalState, VerdictStatus
 
 BOARD = 20
@@ -28,15 +29,6 @@ FINISHED = "finished"
 
 CHANGED = "settings_changed"
 """Kind of the engine's event that says that a run was resumed with other settings."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A mean over seeds at one rung."""
-
-    mean: float
-    error: float | None
-    seeds: int
 
 
 @dataclass(frozen=True)
@@ -224,12 +216,6 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     return [(name, value) for name, value in (*rows, *_manifest(run_dir / "manifest.json")) if value]
 
 
-def cell(scores: Mapping[int, float]) -> Cell:
-    """Mean and error of scores by seed."""
-    values = list(scores.values())
-    return Cell(stats.mean(values), stats.standard_error(values), len(values))
-
-
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
 
@@ -238,10 +224,10 @@ def _board_row(snapshot: Snapshot, place: int, id: int, comparison: Comparison |
     cells = {}
     for rung in snapshot.rungs:
         if (arm := best_arm(snapshot.arms(id, rung))) is not None:
-            cells[rung] = cell(snapshot.scores[arm])
+            cells[rung] = Cell.of(snapshot.scores[arm])
     failed = sum(e.candidate_id == id and e.state is EvaluationState.FAILED for e in snapshot.evaluations)
     is_seed = row.proposal_id is None
-    return BoardRow(place, id, display_name(row), _made_by(snapshot, id), is_seed, cells, comparison, failed)
+    return BoardRow(place, id, full_name(snapshot, id), _made_by(snapshot, id), is_seed, cells, comparison, failed)
 
 
 def _leader(snapshot: Snapshot, id: int) -> Leader | None:
@@ -254,7 +240,7 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
     descriptors = verdict.descriptors if isinstance(verdict.descriptors, Mapping) else {}
     return Leader(
         id=id,
-        name=display_name(row),
+        name=full_name(snapshot, id),
         made_by=_made_by(snapshot, id),
         thought=row.thought,
         parents=[

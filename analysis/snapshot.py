@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
+from analysis.encode import one_line
+from analysis.final import Final, final_of
 from archive.query import Reader
 from archive.records import (
     CandidateRow,
@@ -14,6 +17,7 @@ from archive.records import (
     EvaluationState,
     EventRow,
     FindingRow,
+    Items,
     Origin,
     ParentRow,
     ProposalRow,
@@ -23,6 +27,10 @@ from archive.records import (
     VerdictStatus,
 )
 from sandbox.graph import GraphError, LossGraph
+from sandbox.relation import Relation
+
+SESSION_STARTED = "session_started"
+"""Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
 
 
 class Status(StrEnum):
@@ -104,6 +112,25 @@ class Snapshot:
         return arms
 
     @cached_property
+    def metrics(self) -> Mapping[Arm, Mapping[int, Mapping[str, float]]]:
+        """What else was measured, by arm and seed."""
+        arms: dict[Arm, dict[int, Mapping[str, float]]] = {}
+        for row in self.evaluations:
+            if row.fitness is not None:
+                arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
+                arms.setdefault(arm, {})[row.seed] = row.metrics
+        return arms
+
+    @cached_property
+    def items(self) -> Mapping[Arm, Mapping[int, Items]]:
+        """Fitness by item, by seed, of every arm for which the archive holds it: those of the rung that decides."""
+        arms: dict[Arm, dict[int, Items]] = {}
+        for row in self.evaluations:
+            if row.fitness is not None and row.items is not None:
+                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta, row.learning_rate), {})[row.seed] = row.items
+        return arms
+
+    @cached_property
     def failures(self) -> Mapping[Arm, frozenset[int]]:
         """Seeds on which the training of an arm gave no score."""
         arms: dict[Arm, frozenset[int]] = {}
@@ -114,11 +141,35 @@ class Snapshot:
         return arms
 
     @cached_property
+    def shown_metrics(self) -> Mapping[str, str]:
+        """Metrics that the task shows beside its fitness, and their headings; empty where the run did not record them."""
+        found = self._fitness.get("shown")
+        return {str(k): one_line(str(v)) for k, v in found.items()} if isinstance(found, Mapping) else {}
+
+    def metric(self, rung: str) -> str:
+        """How fitness is made at a rung, in words; empty where the run did not record it."""
+        found = self._fitness.get("metric")
+        return str(found.get(rung, "")) if isinstance(found, Mapping) else ""
+
+    @cached_property
+    def _fitness(self) -> Mapping[str, Any]:
+        payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED and isinstance(e.payload, Mapping)]
+        recorded = [p["fitness"] for p in payloads if isinstance(p.get("fitness"), Mapping)]
+        return recorded[-1] if recorded else {}
+
+    @cached_property
     def beta(self) -> float | None:
         """The task's own beta, None where it has none."""
+        if self.final is not None and self.final.beta is not None:
+            return self.final.beta
         options = self.run.identity.get("fitness", {}).get("options", {})
         value = options.get("beta") if isinstance(options, Mapping) else None
         return float(value) if isinstance(value, int | float) and value > 0 else None
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The task's own learning rate, where the final recorded one."""
+        return self.final.learning_rate if self.final else None
 
     @cached_property
     def rungs(self) -> tuple[str, ...]:
@@ -133,8 +184,17 @@ class Snapshot:
 
     @cached_property
     def yardstick(self) -> CandidateRow | None:
-        """The loss that others are measured against: the seed called `dpo`, else the first seed."""
-        return next((row for row in self.seeds if row.name == "dpo"), self.seeds[0] if self.seeds else None)
+        """The seed loss that claims are made against, as the run's row names it; None in a run without seed losses."""
+        return next((row for row in self.seeds if row.name == self.run.baseline), None)
+
+    @cached_property
+    def final(self) -> Final | None:
+        """What the engine recorded of the final; None before there is one."""
+        return final_of(self.events)
+
+    def relation(self, candidate: int) -> Relation | None:
+        """How a finalist relates to the published losses; None for others, and where that is not known."""
+        return self.final.relations.get(candidate) if self.final else None
 
     def status(self, candidate: int) -> Status:
         """How far a candidate has come."""

@@ -1,12 +1,11 @@
 """The statistics behind every claim: means with errors, paired differences, Student's t, Holm, and what could have been seen.
 
-Plain Python on purpose: a run's last line and `evopo status` need these on a base install, which has no scipy. Student's
-distribution comes from the regularised incomplete beta function by Lentz's continued fraction (Numerical Recipes, 3rd
-edition, section 6.4), its quantile by bisection; tests hold both against scipy. Nothing here knows of candidates.
+Distributions are scipy's, imported where one is needed: reading an archive or `--help` does not wait for it. Nothing here
+knows of candidates.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
@@ -40,9 +39,11 @@ class Paired:
     difference: float
     deviation: float | None
     standard_error: float | None
-    freedom: int | None
+    freedom: float | None
     p_value: float | None
     borrowed: bool = False
+    groups: int = 0
+    """Groups of test items that the error covers beside the seeds; 0: the seeds alone."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +134,35 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_detectable(
-    spread: float, seeds: int, freedom: int, *, comparisons: int = 1, power: float = POWER, alpha: float = SIGNIFICANCE
+    standard_error: float,
+    freedom: float,
+    *,
+    comparisons: int = 1,
+    power: float = POWER,
+    alpha: float = SIGNIFICANCE,
 ) -> float:
-    """The true difference that a two-sided t-test over `seeds` pairs would have seen with probability `power`.
+    """The true difference that a two-sided t-test sees with probability `power`, in the units of `standard_error`.
 
-    `spread` is the standard deviation of one difference. (t[1 - alpha / (2 comparisons)] + t[power]) * spread / sqrt(seeds),
-    the usual approximation to the non-central t; `comparisons` pays for the first step of Holm's procedure.
+    Exact: the non-centrality of t with which |t| passes the critical value of level alpha / comparisons that often.
+    `comparisons` pays for the first step of Holm's procedure; `freedom` may be a fraction (Satterthwaite's). Raises ValueError
+    for a power that the test has without any difference, and for degrees of freedom that are not positive.
     """
-    reach = student_quantile(1 - alpha / (2 * comparisons), freedom) + student_quantile(power, freedom)
-    return reach * spread / math.sqrt(seeds)
+    level = alpha / comparisons
+    if not level < power < 1:
+        raise ValueError(f"a power must lie between the level {level:g} and 1, got {power}")
+    from scipy.optimize import brentq
+    from scipy.special import ncfdtr
+
+    critical = student_quantile(1 - level / 2, freedom)
+
+    def excess(noncentrality: float) -> float:
+        # The square of a non-central t is a non-central F with one degree of freedom above: both tails at once.
+        return 1 - float(ncfdtr(1, freedom, noncentrality**2, critical**2)) - power
+
+    high = critical
+    while excess(high) < 0:
+        high *= 2
+    return float(brentq(excess, 0.0, high)) * standard_error
 
 
 def variance_reduction(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
@@ -168,67 +189,33 @@ def wilson(successes: int, trials: int, confidence: float = 1 - SIGNIFICANCE) ->
 
 
 def normal_quantile(probability: float) -> float:
-    """Quantile of the standard normal distribution."""
-    return _bisect(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), probability)
+    """Quantile of the standard normal distribution. Raises ValueError for a probability outside of (0, 1)."""
+    from scipy.special import ndtri
+
+    return float(ndtri(_inside(probability)))
 
 
-def student_cdf(t: float, freedom: int) -> float:
-    """Probability that Student's t with `freedom` degrees of freedom is at most `t`."""
-    if freedom < 1:
-        raise ValueError(f"degrees of freedom must be at least 1, got {freedom}")
-    tail = 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
-    return tail if t < 0 else 1 - tail
+def student_cdf(t: float, freedom: float) -> float:
+    """Probability that Student's t with `freedom` degrees of freedom, a fraction too, is at most `t`."""
+    from scipy.special import stdtr
+
+    return float(stdtr(_positive(freedom), t))
 
 
-def student_quantile(probability: float, freedom: int) -> float:
-    """The t that Student's distribution stays below with this probability."""
-    return _bisect(lambda t: student_cdf(t, freedom), probability)
+def student_quantile(probability: float, freedom: float) -> float:
+    """The t that Student's distribution stays below with this probability. Raises ValueError for one outside of (0, 1)."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(_positive(freedom), _inside(probability)))
 
 
-def _bisect(cdf: Callable[[float], float], probability: float) -> float:
+def _inside(probability: float) -> float:
     if not 0 < probability < 1:
         raise ValueError(f"a probability must lie between 0 and 1, got {probability}")
-    # Solved in the lower tail, where no digits are lost to 1 - p; both distributions are symmetric about zero.
-    target = min(probability, 1 - probability)
-    if target == 0.5:
-        return 0.0
-    low, high = -1.0, 0.0
-    while cdf(low) > target:
-        low *= 2
-    while (middle := (low + high) / 2) not in (low, high):
-        if cdf(middle) < target:
-            low = middle
-        else:
-            high = middle
-    return middle if probability < 0.5 else -middle
+    return probability
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    if x <= 0 or x >= 1:
-        return 0.0 if x <= 0 else 1.0
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    # The continued fraction converges fast only below the mean of the distribution; above it, its mirror does.
-    if x < (a + 1) / (a + b + 2):
-        return front * _beta_fraction(a, b, x) / a
-    return 1 - front * _beta_fraction(b, a, 1 - x) / b
-
-
-def _beta_fraction(a: float, b: float, x: float) -> float:
-    tiny = 1e-300
-    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1), tiny)
-    fraction = d
-    for m in range(1, 500):
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / _away_from_zero(1 + term * d, tiny)
-            c = _away_from_zero(1 + term / c, tiny)
-            fraction *= c * d
-        if abs(c * d - 1) < 1e-15:
-            break
-    return fraction
-
-
-def _away_from_zero(value: float, tiny: float) -> float:
-    return value if abs(value) > tiny else tiny
+def _positive(freedom: float) -> float:
+    if not freedom > 0:
+        raise ValueError(f"degrees of freedom must be positive, got {freedom}")
+    return freedom

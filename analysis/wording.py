@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis import stats
 from analysis.encode import one_line
-from analysis.snapshot import Arm
+from analysis.snapshot import Arm, Snapshot
 from archive.records import CandidateRow, Origin
 
 
@@ -15,6 +15,13 @@ def display_name(candidate: CandidateRow, width: int = 48) -> str:
     """A candidate's name as one visible line; the yardstick in capitals, as its paper writes it."""
     is_dpo = candidate.origin is Origin.SEED and candidate.name == "dpo"
     return "DPO" if is_dpo else one_line(candidate.name, width)
+
+
+def full_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
+    """A candidate's name, and beside it how a finalist relates to the published losses."""
+    relation = snapshot.relation(candidate)
+    words = one_line(relation.words) if relation else ""
+    return display_name(snapshot.candidates[candidate], width) + (f" ({words})" if words else "")
 
 
 def arm_name(candidate: CandidateRow, arm: Arm) -> str:

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from analysis.snapshot import SESSION_STARTED
 from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
 from archive.store import Archive
 from evo.config import Config
 from evo.contestants import Contestant
-from evo.loop import FINAL, FINISHED
-from evo.population import SESSION_STARTED
+from evo.finalists import FINAL
+from evo.loop import FINISHED
 from evo.rng import derive
 from evo.rundir import open_run
 from evo.session import worker_pool, workers_for
@@ -43,13 +44,18 @@ class Design:
     """What is trained."""
 
     losses: tuple[Contestant, ...]
-    """The yardstick first."""
+    """The baseline first."""
     rung: str
     betas: tuple[float, ...]
     """The grid; empty for a task without beta."""
     tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
     """Fresh ones, for the figures of the table."""
+
+    @property
+    def baseline(self) -> str | None:
+        """The loss that all others are compared with."""
+        return self.losses[0].name if self.losses else None
 
     def arms(self, graph: LossGraph) -> tuple[float | None, ...]:
         """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
@@ -107,11 +113,11 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     info = task_info(config.task, config.fitness)
     check_task(config.task, config.fitness)
     workers = worker_pool(config)
-    rundir, archive, resumed = open_run(path, config, info, {}, kind=BASELINES)
+    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
         seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
         say(
             f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "

@@ -29,7 +29,7 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     scored = sorted((row for row in rows if row.measured), key=lambda row: -fmean(_fitness(row).values()))
     metrics = [name for name in METRICS if any(name in e.metrics for row in scored for e in row.measured)]
     graded = len(wanted.betas) > 1 and all(has_frontier(row.measured) for row in scored)
-    yardstick = wanted.losses[0].name
+    yardstick = wanted.baseline or ""
     differences = _differences(scored, yardstick)
     # Medians: a loss that hardly trains varies ten times as much as the ones that are worth telling apart.
     spread = _median(d.deviation for d, _ in differences.values() if d.standard_error is not None)
@@ -49,7 +49,8 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
 
     caption = _caption(info, wanted, graded, within)
     if spread and len(wanted.seeds) > 1:
-        seen = stats.smallest_detectable(spread, len(wanted.seeds), len(wanted.seeds) - 1, comparisons=len(differences))
+        error = spread / len(wanted.seeds) ** 0.5
+        seen = stats.smallest_detectable(error, len(wanted.seeds) - 1, comparisons=len(differences))
         caption.append(
             f"A typical comparison sees differences to {yardstick} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
         )

@@ -203,7 +203,7 @@ def replay(directory: Path) -> None:
     type=(click.Path(path_type=Path), int),
     multiple=True,
     metavar="DIRECTORY ID",
-    help="A candidate of a run, beside the yardstick and whatever --loss names.",
+    help="A candidate of a run, beside the baseline and whatever --loss names.",
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="Draw reward against KL over the grid, to a .svg or .png file."
@@ -229,7 +229,7 @@ def baselines(
     settings = settings.model_copy(update={"name": f"baselines-{settings.task}"})
     info = task_info(settings.task, settings.fitness)
     wanted = design(
-        settings, info, contestants(info.contract, losses, candidates), rung=rung, betas=_betas(betas),
+        settings, info, contestants(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
         tuning_seeds=tuning_seeds, seeds=seeds,
     )  # fmt: skip
     if picture is not None:

@@ -100,6 +100,13 @@ class LadderConfig(_Frozen):
         "beta, else none",
     )
 
+    yardstick_widenings: int = Field(
+        2,
+        ge=0,
+        le=8,
+        description="how often the final widens a grid whose best arm lies at its edge, if a claim depends on it",
+    )
+
     @field_validator("yardstick_betas", "yardstick_learning_rates")
     @classmethod
     def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -121,6 +128,11 @@ class Config(_Frozen):
     fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
     seeds: tuple[str, ...] | None = Field(
         None, description="known losses that start the population; null: the task's usual ones"
+    )
+    baseline: str | None = Field(
+        None,
+        description="the seed loss that claims are made against and that the final tunes; null: dpo or cross_entropy where "
+        "seeds has it, else the first; fixed once a run has begun",
     )
     proposer: Literal["auto", "builtin", "openai"] = Field(
         "auto", description="auto: openai where an endpoint is configured"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.wording import display_name
 from archive.query import Reader
-from evo.population import SEED_LOSSES
+from evo.population import BASELINES
 from evo.rundir import existing_run
 from fitness.task import TaskError
 from sandbox import known
@@ -30,12 +30,13 @@ class Contestant:
 
 
 def contestants(
-    contract: str, losses: Sequence[str] = (), candidates: Sequence[tuple[Path, int]] = ()
+    contract: str, losses: Sequence[str] = (), candidates: Sequence[tuple[Path, int]] = (), baseline: str | None = None
 ) -> tuple[Contestant, ...]:
-    """The yardstick first, then the other published losses, then the user's own.
+    """The baseline first, then the other published losses, then the user's own.
 
     `losses` are names of published losses, or files with one; none of them is all published losses, unless there are own
-    ones: these compete with the yardstick alone. `candidates` are (run directory, id).
+    ones: these compete with the baseline alone. `candidates` are (run directory, id). The baseline is the published loss
+    given, else that of the first candidate's run, else the contract's usual one.
 
     Raises TaskError for what is not known, another contract's, or refused by the sandbox; RunDirError, ArchiveError.
     """
@@ -48,10 +49,13 @@ def contestants(
             f"no known {contract} loss {unknown[0]!r}, and no file NAME.py; there are: {', '.join(everything)}"
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
-    yardstick = SEED_LOSSES.get(contract, ())[:1]
+    baseline = baseline or _baseline_of_runs(candidates, everything) or BASELINES.get(contract)
+    if baseline is not None and baseline not in everything:
+        raise TaskError(f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}")
+    first = [baseline] if baseline else []
     if own or named:
-        named = [*yardstick, *named]  # what anything is measured for is the comparison
-    ordered = dict.fromkeys((*yardstick, *everything))
+        named = [*first, *named]  # what anything is measured for is the comparison
+    ordered = dict.fromkeys((*first, *everything))
     published = [_published(name) for name in ordered if not named or name in named]
     taken = [*everything]
     for contestant in own:
@@ -59,6 +63,15 @@ def contestants(
             raise TaskError(f"two losses are called {contestant.name!r}: give the file another name")
         taken.append(contestant.name)
     return (*published, *own)
+
+
+def _baseline_of_runs(candidates: Sequence[tuple[Path, int]], published: Sequence[str]) -> str | None:
+    for directory, _ in candidates:
+        with Reader.open(existing_run(directory).archive) as reader:
+            name = reader.run().baseline
+        if name in published:
+            return name
+    return None
 
 
 def _published(name: str) -> Contestant:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.encode import one_line
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from evo.config import Config
 from evo.loop import FINISHED
-from evo.population import SESSION_STARTED, Population
+from evo.population import Population
 from evo.propose import BUILTIN, OPENAI
 from evo.rundir import RunDir, RunDirError, differences, identity
 from fitness.task import TaskInfo
@@ -30,7 +31,7 @@ NEUTRAL = frozenset({
 """Keys that say how fast, how patiently or at what price a run goes, and not what is run: on a finished one they change nothing.
 Any other key does, so that a key of a later version counts until it is listed here."""
 
-ELSEWHERE = ("task", "seed", "fitness", "budget")
+ELSEWHERE = ("task", "seed", "fitness", "baseline", "budget")
 """Sections that are judged by other rules: what identifies a run, and its budget."""
 
 
@@ -74,8 +75,10 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     if not archive.exists():
         return None
     with Reader.open(archive) as reader:
-        marks = [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
-        if differences(reader.run().identity, identity(config, info)) or not marks or marks[-1].kind != FINISHED:
+        run, marks = reader.run(), [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
+        if differences(run.identity, identity(config, info)) or config.baseline not in (None, run.baseline):
+            return None
+        if not marks or marks[-1].kind != FINISHED:
             return None
         population = Population(config, info, workers=1).advance(reader)
         used, before = population.spent(population.recorded_seconds), last_settings(reader)

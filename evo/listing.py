@@ -7,11 +7,10 @@ from pathlib import Path
 
 from analysis.encode import one_line
 from analysis.headline import headline_of
-from analysis.snapshot import Snapshot
+from analysis.snapshot import SESSION_STARTED, Snapshot
 from analysis.wording import columns, count, display_name, plus_minus
 from archive.query import Reader
 from archive.records import RunRow
-from evo.population import SESSION_STARTED
 from evo.rundir import RunDir, RunDirError
 from evo.views import state
 

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from archive.query import Reader
@@ -21,21 +22,21 @@ from archive.store import Archive
 from evo.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
 from evo.budget import InFlight, Spent, reached
 from evo.config import Config
+from evo.finalists import FINAL, final_event, near_arms
 from evo.identities import Identities
 from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
 from evo.training import TaskUnusable, train
-from fitness.ladder import Job, final, screening
+from fitness.ladder import Entry, Job, final, final_rung, leaders, screening
 from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
+from sandbox.relation import Relation
 from sandbox.verdict import Verdict
 
 FINISHED = "finished"
 """Kind of the event that says that the search is over and the final measured."""
-FINAL = "final"
-"""Kind of the event that names the rung and the fresh seeds of the final."""
 PATIENCE = 3
 """Proposals in a row that may fail because the endpoint does, before the session ends."""
 
@@ -225,16 +226,25 @@ class Campaign:
             await _cancel([*begun, *candidates, *self.trainings.values()])
 
     async def _final(self) -> None:
-        """Measure the leaders and the baselines on fresh seeds, as far as the budget allows."""
-        jobs = self._due(final)
-        population = self.population
-        if jobs:
+        """Measure the leaders and the baselines on fresh seeds, as far as the budget allows, and what claims depend on."""
+        population = self.population.advance(self.reader)
+        chosen = leaders(population.entries(), population.info, population.ladder, population.seeds)
+        relations = await self._relations(chosen[: population.ladder.finalists])
+        rule = partial(final, also=near_arms(relations, population))
+        if self._due(rule):
             seeds = population.seeds.final[: population.ladder.finalist_seeds]
-            self.archive.event(FINAL, {"rung": jobs[0].rung, "seeds": seeds})
+            self.archive.event(FINAL, final_event(final_rung(population.info), seeds, relations, population.info))
         try:
-            await asyncio.gather(*(self.evaluate(job) for job in jobs))
+            while jobs := self._due(rule):
+                await asyncio.gather(*(self.evaluate(job) for job in jobs))
         finally:
             await _cancel(self.trainings.values())
+
+    async def _relations(self, finalists: Sequence[Entry]) -> dict[int, Relation | None]:
+        """How each finalist relates to the published losses, at the beta that it is trained with."""
+        beta = self.population.info.beta
+        graphs = {entry.candidate_id: self.population.graph(entry.candidate_id, self.reader) for entry in finalists}
+        return {id: await asyncio.to_thread(self.vetter.nearest_known, graph, beta) for id, graph in graphs.items()}
 
     @property
     def at_once(self) -> int:

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from analysis.crossed import least_groups
 from analysis.stats import POWER, SIGNIFICANCE, smallest_detectable
 from analysis.wording import count
 from fitness.ladder import Settings
 from fitness.task import TaskInfo
+
+WISE_GROUPS = 20
+"""Groups of items below which errors over groups are rough: Cameron and Miller 2015, section VI, call fewer than 20 few."""
+
+
+def what_items_allow(judged: int | None, settings: Settings) -> str | None:
+    """One line where the final's test set is too small for a claim, or small; None where it is large enough, or not known.
+
+    `judged`: the groups of items, prompts say, that the final is judged on.
+    """
+    if judged is None or judged >= WISE_GROUPS or not settings.finalists:
+        return None
+    least = least_groups(settings.finalists)
+    head = f"The final is judged on {count(judged, 'prompt')} or groups of items at most"
+    among = count(settings.finalists, "finalist")
+    if judged < least:
+        return (
+            f"{head}: with so few, no difference can be told from luck, and none will be claimed. {among.capitalize()} need at "
+            f"least {least}; take {WISE_GROUPS} or more."
+        )
+    return f"{head}: only a large difference will be told from luck. Take {WISE_GROUPS} or more."
 
 
 def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
@@ -17,9 +39,8 @@ def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
         return (
             f"How small a difference the final can show ({design}) is not known before it: the task names no deviation."
         )
-    seen = smallest_detectable(
-        info.deviation, settings.finalist_seeds, settings.finalist_seeds - 1, comparisons=settings.finalists
-    )
+    error = info.deviation / settings.finalist_seeds**0.5
+    seen = smallest_detectable(error, settings.finalist_seeds - 1, comparisons=settings.finalists)
     return (
         f"The final ({design}) can show a difference to the yardstick of about {seen:.2g} or more "
         f"(power {POWER:g}, level {SIGNIFICANCE:g} over all finalists)."

@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.wording import count, duration
 from evo.config import Config
 from evo.earlier import finished
-from evo.outlook import what_can_be_seen
+from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.propose import Proposer, make_proposer, messages
 from evo.reply import ReplyFormat
@@ -83,6 +83,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         "by the task's estimate for a slow core."
     )
     lines.append(what_can_be_seen(info, population.ladder))
+    if few := what_items_allow(info.judged, population.ladder):
+        lines.append(few)
     tokens, usd = proposer.worst_case(request)
     priced = f", {proposals * usd:.2f} USD" if usd else ""
     lines.append(

@@ -12,6 +12,7 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any, Self
 
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import EventKind, EventRow, Origin, ProposalRow, VerdictStatus
 from evo.budget import Spent
@@ -25,14 +26,14 @@ from fitness.task import TaskInfo
 from sandbox import known
 from sandbox.graph import LossGraph
 
-SESSION_STARTED = "session_started"
-"""Kind of the event that begins each session; time between sessions is not spent."""
-
 SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
     "preference": ("dpo", "slic", "ipo", "kto_pair"),
     "classification": ("cross_entropy", "label_smoothing", "focal", "mse"),
 }
-"""Losses that start a population, by contract. The first is the yardstick of the run."""
+"""Losses that start a population, by contract."""
+
+BASELINES: Mapping[str, str] = {"preference": "dpo", "classification": "cross_entropy"}
+"""The loss that claims are made against, by contract, where it is among the seed losses."""
 
 SEARCH_SEEDS = 64
 FINAL_SEEDS = 64
@@ -56,8 +57,8 @@ class Individual:
     results: dict[tuple[str, int], float | None] = field(default_factory=dict)
     searched: dict[str, dict[int, float]] = field(default_factory=dict)
     """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
-    tuned: set[Tuned] = field(default_factory=set)
-    """What was trained with another beta or learning rate than the task's. Selection does not look at it."""
+    tuned: dict[Tuned, float | None] = field(default_factory=dict)
+    """Fitness with another beta or learning rate than the task's, None where it failed. Selection does not look at it."""
 
     @property
     def trainable(self) -> bool:
@@ -81,6 +82,27 @@ class Tally:
     unusable: int
 
 
+def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
+    """The known losses that a run starts from."""
+    return config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+
+
+def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
+    """The seed loss that a new run makes its claims against; it is written into the run's row and read there afterwards.
+
+    As configured, else the contract's usual one where it is among the seed losses, else the first of these; None without
+    seed losses. Raises ConfigError where the configured one is no seed loss.
+    """
+    names = seed_losses(config, info)
+    if config.baseline is not None and config.baseline not in names:
+        raise ConfigError(
+            f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
+            "add it to seeds"
+        )
+    usual = BASELINES.get(info.contract)
+    return config.baseline or (usual if usual in names else next(iter(names), None))
+
+
 class Population:
     """See the module's docstring. `advance` is the only method that changes anything.
 
@@ -92,10 +114,11 @@ class Population:
         self.info = info
         self.workers = workers
         self.rungs = tuple(r.name for r in info.search_rungs)
-        self.seed_losses = config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+        self.seed_losses = seed_losses(config, info)
         unknown = [name for name in self.seed_losses if name not in known.names(info.contract)]
         if unknown:
             raise ConfigError(f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}")
+        self.baseline = chosen_baseline(config, info)
         self.seeds = Seeds(
             search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)),
             final=tuple(derive(config.seed, "final", i) for i in range(FINAL_SEEDS)),
@@ -114,6 +137,8 @@ class Population:
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Take in the events up to `upto`, by default all. Returns itself."""
+        if not self.seen:
+            self.baseline = reader.run().baseline
         last = reader.last_event() if upto is None else upto
         if last > self.seen:
             for event in reader.events(after=self.seen):
@@ -127,16 +152,14 @@ class Population:
 
     @property
     def yardstick(self) -> Individual | None:
-        """The baseline that claims are made against: the first of the seed losses."""
-        return next(
-            (i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.seed_losses[0]), None
-        )
+        """The seed loss that claims are made against, as the run's row names it."""
+        return next((i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.baseline), None)
 
     def entries(self) -> list[Entry]:
         """The race, for the ladder."""
         yardstick = self.yardstick
         return [
-            Entry(i.id, self.is_baseline(i), dict(i.results), i is yardstick, frozenset(i.tuned))
+            Entry(i.id, self.is_baseline(i), dict(i.results), i is yardstick, dict(i.tuned), self._reads_beta(i))
             for i in self.individuals.values()
             if i.trainable
         ]
@@ -287,7 +310,7 @@ class Population:
             if row.fitness is not None and row.seed in self._search_seeds:
                 individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
         else:
-            individual.tuned.add((row.rung, row.seed, row.beta, row.learning_rate))
+            individual.tuned[row.rung, row.seed, row.beta, row.learning_rate] = row.fitness
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
 
     # ---- helpers -------------------------------------------------------------------------------------------------
@@ -311,6 +334,9 @@ class Population:
             return None
         others = [i for i in self.individuals.values() if i is not yardstick]
         return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
+
+    def _reads_beta(self, individual: Individual) -> bool:
+        return not self.is_baseline(individual) or "beta" in known.graph(individual.name).inputs
 
     def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
         advantage = None if individual.failed else self.advantage(individual)

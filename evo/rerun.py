@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import ProposalRow
 from evo.config import Config, parse_config
 from evo.llm import AttemptObserver, LLMError, ReplyFormat
-from evo.population import SESSION_STARTED, Population
+from evo.population import Population
 from evo.prompting import template_hash
 from evo.propose import BUILTIN, BuiltinProposer
 from evo.request import Request, request_for

@@ -91,12 +91,19 @@ def identity(config: Config, info: TaskInfo, kind: str | None = None) -> dict[st
 
 
 def open_run(
-    path: Path, config: Config, info: TaskInfo, prompts: Mapping[str, str], *, kind: str | None = None
+    path: Path,
+    config: Config,
+    info: TaskInfo,
+    prompts: Mapping[str, str],
+    baseline: str | None,
+    *,
+    kind: str | None = None,
 ) -> tuple[RunDir, Archive, bool]:
     """The directory and its archive, open for writing, and whether it was there before.
 
     Another configuration takes the place of one that was never trained with, since it may be the correction of it.
-    `prompts` maps operators to the hashes of their templates, for the manifest. Raises RunDirError, ArchiveError.
+    `prompts` maps operators to the hashes of their templates, for the manifest; `baseline` is the loss that claims are made
+    against. Raises RunDirError, ArchiveError.
     """
     rundir = RunDir(path)
     try:
@@ -114,7 +121,7 @@ def open_run(
     if resumed:
         archive = Archive.open(rundir.archive)
         try:
-            resumed = _same_run(path, archive, own)
+            resumed = _same_run(path, archive, own, baseline if config.baseline or kind else None)
         except BaseException:
             archive.close()
             raise
@@ -124,25 +131,40 @@ def open_run(
                 file.unlink(missing_ok=True)
     if not resumed:
         resolved = config.model_dump(mode="json")
-        row = RunRow(config.name, config.seed, config.task, info.contract, own, resolved, _version("evopo") or "")
+        row = RunRow(
+            config.name,
+            config.seed,
+            config.task,
+            info.contract,
+            own,
+            resolved,
+            _version("evopo") or "",
+            baseline=baseline,
+        )
         archive = Archive.create(rundir.archive, row)
     _write(rundir.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
     return rundir, archive, resumed
 
 
-def _same_run(path: Path, archive: Archive, own: Mapping[str, Any]) -> bool:
-    """Whether the archive is that of this run; False: of another one that has nothing to lose. Raises RunDirError."""
+def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: str | None) -> bool:
+    """Whether the archive is that of this run; False: of another one that has nothing to lose. Raises RunDirError.
+
+    `baseline` is None where the command leaves it to the run.
+    """
     from archive.query import Reader
 
     with Reader.open(archive.path) as reader:
-        recorded = reader.run().identity
+        run = reader.run()
+        recorded = run.identity
         empty = not reader.proposals() and not any(e.finished_event for e in reader.evaluations())
     changed = sorted(differences(recorded, own))
+    if baseline not in (None, run.baseline):
+        changed.append("baseline")
+    if empty and (changed or run.baseline is None):
+        return False
     if not changed:
         return True
-    if empty:
-        return False
     if "kind" in changed:
         raise RunDirError(f"{path} holds {recorded.get('kind', 'a search')}; choose another directory with --dir")
     keys = ["task"] if "task" in changed else changed  # another task has other options throughout

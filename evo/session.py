@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import Operator
 from archive.store import Archive
@@ -22,8 +23,8 @@ from evo.config import Config, ConfigError
 from evo.earlier import changes, finished, in_words, last_settings
 from evo.identities import Identities
 from evo.loop import Campaign, CampaignStopped
-from evo.outlook import what_can_be_seen
-from evo.population import SESSION_STARTED, Population
+from evo.outlook import what_can_be_seen, what_items_allow
+from evo.population import Population
 from evo.progress import watching
 from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
@@ -55,7 +56,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     check_task(config.task, config.fitness)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
-    rundir, archive, resumed = open_run(path, config, info, {op.value: proposer.template(op.value) for op in Operator})
+    prompts = {op.value: proposer.template(op.value) for op in Operator}
+    rundir, archive, resumed = open_run(path, config, info, prompts, population.baseline)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)
@@ -63,7 +65,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         before = last_settings(reader)
         say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
         say(which)
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json")})
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
         if resumed:
             _resume(archive, reader, config, before, say)
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
@@ -108,11 +110,18 @@ async def _campaign(
         identities = Identities.of(reader, vetter.same_loss)
         campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers)
         console = Console()
+
+        def tell(text: str) -> None:
+            """Above the view."""
+            _LOG.info("%s", text)
+            console.print(Text(text), soft_wrap=True)
+
         await stack.enter_async_context(watching(campaign, console))
         try:  # before a proposal is paid for
             for note in await workers.ready():
-                _LOG.info("%s", note)
-                console.print(Text(note), soft_wrap=True)  # which goes above the view
+                tell(note)
+            if few := what_items_allow(workers.judged, population.ladder):
+                tell(few)
         except EvaluationFailed as failure:
             raise CampaignStopped(failure.detail) from None
         return await campaign.run()

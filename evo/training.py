@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from archive.query import Reader
-from archive.records import EvaluationState
+from archive.records import EvaluationState, Items
 from archive.store import Archive
-from fitness.ladder import Job
+from fitness.ladder import Job, final_rung
 from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed, FailureReason
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo
 from sandbox.graph import LossGraph
 
 
@@ -36,5 +36,19 @@ async def train(
                 raise TaskUnusable(failure.detail) from None
             archive.fail_evaluation(evaluation, failure.reason.value, failure.detail)
         else:
-            archive.score_evaluation(evaluation, result.fitness, result.metrics, result.seconds, result.tokens)
+            archive.score_evaluation(
+                evaluation,
+                result.fitness,
+                result.metrics,
+                result.seconds,
+                result.tokens,
+                items=_items(result, job, workers.info),
+            )
     return reader.evaluation(evaluation).fitness
+
+
+def _items(result: SeedResult, job: Job, info: TaskInfo) -> Items | None:
+    """The fitness by item where claims are decided; of the search's many trainings it is not kept, to save space."""
+    if result.items is None or job.rung != final_rung(info):
+        return None
+    return Items(result.items.values, result.items.groups)

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis import rungs
-from analysis.comparison import Comparison, Decision, decide
+from analysis.comparison import Decision, decide
 from analysis.encode import block, one_line
+from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
-from analysis.snapshot import Arm, Snapshot, Status
-from analysis.wording import arm_name, columns, count, duration, mean_error
+from analysis.snapshot import SESSION_STARTED, Arm, Snapshot, Status
+from analysis.wording import columns, count, duration
 from archive.query import Reader
 from archive.records import EvaluationRow, EvaluationState, ProposalState
 from evo.loop import FINISHED
-from evo.population import SESSION_STARTED
 from evo.rundir import RunDir, environment
 
 LEADERS = 8
@@ -40,11 +40,7 @@ def _leaderboard(snapshot: Snapshot) -> str:
         "",
         f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
     ]
-    name, theirs = arm_name(snapshot.yardstick, decision.yardstick), decision.yardstick_scores
-    rows: list[tuple[str, ...]] = [("id", "loss", "fitness", f"minus {name}", "seeds")]
-    rows.append((str(snapshot.yardstick.id), name, mean_error(theirs.values(), 3), "", str(len(theirs))))
-    rows += [_row(snapshot, c) for c in decision.comparisons[:LEADERS]]
-    lines += [*columns(rows), *_failed_seeds(snapshot, decision), ""]
+    lines += [*final_lines(snapshot, decision, LEADERS), *_failed_seeds(snapshot, decision), ""]
     # Leads in different units do not compare.
     alike = {_metric(snapshot, rung) for rung in snapshot.rungs} == {_metric(snapshot, decision.rung)}
     return "\n".join([*lines, *rungs.describe(snapshot, decision if alike else None)])
@@ -181,18 +177,6 @@ def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
         age = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
         line += f", the oldest for {duration(max(0.0, age))} (step {first.step}, attempt {first.attempt})"
     return [line]
-
-
-def _row(snapshot: Snapshot, comparison: Comparison) -> tuple[str, ...]:
-    pair = comparison.paired
-    error = "" if pair.standard_error is None else f" ± {pair.standard_error:.3f}"
-    return (
-        str(comparison.arm.candidate),
-        display_name(snapshot.candidates[comparison.arm.candidate]),
-        mean_error(comparison.scores.values(), 3),
-        f"{pair.difference:+.3f}{error}" + (" *" if comparison.distinguishable else ""),
-        str(len(comparison.scores)),
-    )
 
 
 def _metric(snapshot: Snapshot, rung: str) -> str:

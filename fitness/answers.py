@@ -69,11 +69,11 @@ def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
         return _answers(model, trained, sampling)
 
 
-def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> dict[str, float]:
+def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> tuple[list[float], dict[str, float]]:
     """KL(policy || reference) in nats of the two as they write: both at the sampling temperature, from the same prompts.
 
-    It is the mean log-ratio of `answers`, the policy's own, so it is unbiased and can be below 0. Raises
-    EvaluationFailed("diverged") when it is not finite.
+    The log-ratio of each of `answers`, the policy's own, and metrics: their mean is unbiased and can be below 0. Raises
+    EvaluationFailed("diverged") when one is not finite.
     """
     # The trainer scores pairs; here the same answer is on both sides.
     prompts = _prompts(trained, sampling)
@@ -85,7 +85,7 @@ def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> dict[s
     if not log_ratio.isfinite().all():
         raise EvaluationFailed("diverged", "the log-ratios of the trained policy's own answers are not finite")
     tokens = sum(map(len, answers))
-    return {
+    return log_ratio.tolist(), {
         "kl_per_sequence": log_ratio.mean().item(),
         "kl_per_token": log_ratio.sum().item() / tokens,
         "length": tokens / len(answers),

@@ -63,6 +63,7 @@ def info(options: TaskOptions) -> TaskInfo:
         name=NAME,
         contract=CONTRACT,
         metric=METRIC,
+        shown={"cross_entropy": "cross-entropy (nats)"},
         rungs=_rungs(options),
         identity={"task": NAME, "options": options.model_dump()},
         learning_rate=options.learning_rate,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fitness.score import EvaluationFailed, SeedResult
+from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
 from sandbox.execute import compile_loss
 
@@ -57,17 +57,22 @@ class Lab:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.search_items), generator=generator).to(self.device)
         train = self.search_items.take(order[: self.options.train_items])
-        judged = self.test_items if rung.held_out else self.search_items.take(order[self.options.train_items :])
+        numbers = order[self.options.train_items :]
+        judged = self.search_items.take(numbers)
+        if rung.held_out:
+            judged, numbers = self.test_items, torch.arange(len(self.test_items))
         labels = self._flip(train.classes, generator)
         network = self._network(rung, generator)
         last = self._train(network, compile_loss(graph), train.inputs, labels, rung.steps, learning_rate, generator)
-        metrics = self._judge(network, judged, train, labels) | {"train_loss": last}
+        correct, metrics = self._judge(network, judged, train, labels)
+        metrics["train_loss"] = last
         return SeedResult(
             fitness=metrics["accuracy"],
             metrics=metrics,
             seconds=time.monotonic() - began,
             steps=rung.steps,
             seed=seed,
+            items=ItemScores.of(correct.tolist(), map(str, numbers.tolist())),
         )
 
     def _train(
@@ -104,15 +109,19 @@ class Lab:
         return last
 
     @torch.no_grad()
-    def _judge(self, network: nn.Module, judged: Items, train: Items, labels: Tensor) -> dict[str, float]:
+    def _judge(
+        self, network: nn.Module, judged: Items, train: Items, labels: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Whether each item's class was found, 1.0 or 0.0, and the metrics."""
         network.eval()
         logits = torch.cat([network(part) for part in judged.inputs.split(1024)])
         trained = torch.cat([network(part) for part in train.inputs.split(1024)]).argmax(1)
         nll = float(nn.functional.cross_entropy(logits, judged.classes))
         if not math.isfinite(nll):
             raise EvaluationFailed("diverged", "the trained network's scores are not finite")
-        return {
-            "accuracy": (logits.argmax(1) == judged.classes).double().mean().item(),
+        correct = (logits.argmax(1) == judged.classes).double()
+        return correct, {
+            "accuracy": correct.mean().item(),
             "cross_entropy": nll,
             "train_accuracy_clean": (trained == train.classes).double().mean().item(),
             "train_accuracy_noisy": (trained == labels).double().mean().item(),

@@ -18,15 +18,11 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 from trl import extract_prompt
 
-from fitness.preference import DATA_SUFFIXES, Options
+from fitness.preference import DATA_SUFFIXES, LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.score import EvaluationFailed
 
 REQUIRED = ("chosen", "rejected")
 USED = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
-LEAST_PART = 2
-"""Pairs of each half of the tests, the search's and that of the rung held_out."""
-
-LEAST_TEST_PAIRS = 2 * LEAST_PART
 
 
 @dataclass(frozen=True)

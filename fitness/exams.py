@@ -2,7 +2,8 @@
 
 import json
 from collections import OrderedDict
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 import torch
 from accelerate import PartialState
@@ -20,6 +21,9 @@ from fitness.reference_cache import PROMPT_COLUMN
 from fitness.score import EvaluationFailed
 
 Metrics = dict[str, float]
+PairScores = Mapping[Literal["accuracy", "margin"], list[float]]
+"""By test pair: 1.0 where its margin is positive and 0.5 where it is 0; the margin, nats."""
+
 CLASSIFIER = "a sequence classification model, which is what a reward model is stored as"
 KEPT_SEEDS = 64  # of the reference's answers, a few kB each
 
@@ -37,8 +41,11 @@ class Exam(Protocol):
     def prepare(self, state: PartialState) -> None:
         """Load what takes long."""
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
-        """Fitness and further metrics of a policy whose metrics on the test pairs are `pairs`; the same on every rank."""
+    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics]:
+        """Fitness by test pair, of which the fitness is the mean, and further metrics; the same on every rank.
+
+        `pairs` is what the policy's log-probabilities of the test pairs say.
+        """
 
 
 def make_exam(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> Exam:
@@ -52,8 +59,8 @@ def make_exam(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluati
             return JudgeExam(evaluation)
 
 
-def pair_metrics(log_probs: Tensor, test: Dataset, beta: float) -> Metrics:
-    """What the test pairs say of a policy with these log-probabilities, (pairs, 2) in nats.
+def pair_scores(log_probs: Tensor, test: Dataset, beta: float) -> tuple[PairScores, Metrics]:
+    """What the test pairs say of a policy with these log-probabilities, (pairs, 2) in nats: pair by pair, and as metrics.
 
     Raises EvaluationFailed("diverged") when they are not finite.
     """
@@ -62,8 +69,10 @@ def pair_metrics(log_probs: Tensor, test: Dataset, beta: float) -> Metrics:
     margin = log_ratio[:, 0] - log_ratio[:, 1]
     if not margin.isfinite().all():
         raise EvaluationFailed("diverged", "the trained policy's log-probabilities of the test pairs are not finite")
-    return {
-        "accuracy": ((margin > 0).double() + 0.5 * (margin == 0)).mean().item(),
+    right = (margin > 0).double() + 0.5 * (margin == 0)
+    scores: PairScores = {"accuracy": right.tolist(), "margin": margin.tolist()}
+    return scores, {
+        "accuracy": right.mean().item(),
         "margin": margin.mean().item(),
         "reward_margin": beta * margin.mean().item(),
         "chosen_log_ratio": log_ratio[:, 0].mean().item(),
@@ -87,7 +96,7 @@ class PairExam:
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics]:
         return pairs[self.options.by], {}
 
 
@@ -154,14 +163,16 @@ class RewardExam:
         model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model = model.eval().requires_grad_(False).to(state.device)
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
         rewards, reference_rewards = self._rewards(trained, ours), self._rewards(trained, theirs)
-        metrics = divergence(trained, self.options, ours) | {
+        distances, metrics = divergence(trained, self.options, ours)
+        metrics |= {
             "reward": sum(rewards) / len(rewards),
             "reference_reward": sum(reference_rewards) / len(reference_rewards),
         }
-        return metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"], metrics
+        weight = self.options.kl_weight
+        return [reward - weight * distance for reward, distance in zip(rewards, distances, strict=True)], metrics
 
     @torch.no_grad()
     def _rewards(self, trained: Trained, answers: Answers) -> list[float]:
@@ -214,9 +225,9 @@ class JudgeExam:
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
 
-    def measure(self, trained: Trained, pairs: Metrics) -> tuple[float, Metrics]:
+    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
-        metrics = divergence(trained, self.options, ours)
+        _, metrics = divergence(trained, self.options, ours)
         opponent = list(trained.test["chosen_ids"]) if self.options.opponent == "chosen" else theirs
         outcome: list[Any] = [None]
         if trained.trainer.accelerator.is_main_process:
@@ -228,8 +239,8 @@ class JudgeExam:
         broadcast_object_list(outcome)
         if isinstance(outcome[0], EvaluationFailed):
             raise outcome[0]
-        metrics |= outcome[0]
-        return metrics["win_rate"], metrics
+        points, judged = outcome[0]
+        return points, metrics | judged
 
 
 def shown(prompt: Any) -> str:

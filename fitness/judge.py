@@ -70,8 +70,12 @@ class Judge:
                 f"the judge {self.options.model!r} does not reply in the form asked for", "take a stronger model"
             )
 
-    def compare(self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]) -> dict[str, float]:
-        """win_rate of `ours`, a tie counting one half; agreement of the two orders; fraction of unreadable replies.
+    def compare(
+        self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+    ) -> tuple[list[float], dict[str, float]]:
+        """Points of `ours` by prompt, a tie counting one half, and metrics.
+
+        win_rate, their mean; judge_agreement of the two orders; judge_unreadable, the fraction of unreadable replies.
 
         Raises EvaluationFailed: collapsed when too many replies about these answers cannot be read, bad_data when the judge
         is gone for longer than a few minutes, or cannot answer an easy question either.
@@ -112,7 +116,7 @@ class Judge:
         ours_second = [{"first": 0.0, "second": 1.0}.get(v or "", 0.5) for v in verdicts[1::2]]
         points = [(a + b) / 2 for a, b in zip(ours_first, ours_second, strict=True)]
         agreed = sum(a == b for a, b in zip(ours_first, ours_second, strict=True))
-        return {
+        return points, {
             "win_rate": sum(points) / len(points),
             "judge_agreement": agreed / len(points),
             "judge_unreadable": unreadable,

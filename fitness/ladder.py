@@ -13,7 +13,8 @@ climb that a later one would have kept down.
 Baselines are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
 Claims rest on the *final* alone: the leaders and the baselines on fresh seeds, which chose nobody, at the held-out rung
 where the task has one. There the yardstick is trained with other betas, and on request other learning rates, so that no
-loss wins by its scale alone.
+loss wins by its scale alone. Only where a leader is ahead of all of them does a claim depend on more: then the best of the
+other baselines is trained over the same grid, and a grid whose best arm lies at its edge is widened a few times.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ Results = Mapping[tuple[str, int], float | None]
 Tuned = tuple[str, int, float | None, float | None]
 """A training at other settings than the task's own: (rung, seed, beta, learning rate), None for the task's own."""
 
+Tuning = tuple[float | None, float | None]
+"""Beta and learning rate that a loss is trained with, None for the task's own."""
+
+OWN: Tuning = (None, None)
+
 FORESEEN_FROM = 6
 """Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
 
@@ -49,8 +55,10 @@ class Entry:
     """With the task's own beta."""
     yardstick: bool = False
     """The baseline that claims are made against."""
-    tuned: frozenset[Tuned] = frozenset()
-    """What was trained with another beta or learning rate. The race does not look at it."""
+    tuned: Mapping[Tuned, float | None] = field(default_factory=dict)
+    """Fitness with another beta or learning rate; None for a training that failed. The race does not look at it."""
+    reads_beta: bool = True
+    """Whether another beta makes it another loss."""
 
     @property
     def failed(self) -> bool:
@@ -62,6 +70,21 @@ class Entry:
         values = [self.results.get((stage.rung, seed)) for seed in stage.seeds]
         scored = [value for value in values if value is not None]
         return fmean(scored) if len(scored) == len(values) else None
+
+    def arms(self, rung: str, seeds: Sequence[int]) -> dict[Tuning, float]:
+        """Mean fitness at a rung of every tuning that was scored on all these seeds."""
+        by_arm: dict[Tuning, dict[int, float]] = {}
+        for (at, seed), fitness in self.results.items():
+            if at == rung and fitness is not None:
+                by_arm.setdefault(OWN, {})[seed] = fitness
+        for (at, seed, *tuning), fitness in self.tuned.items():
+            if at == rung and fitness is not None:
+                by_arm.setdefault((tuning[0], tuning[1]), {})[seed] = fitness
+        return {
+            tuning: fmean(scores[seed] for seed in seeds)
+            for tuning, scores in by_arm.items()
+            if seeds and all(seed in scores for seed in seeds)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,8 @@ class Settings:
     yardstick_learning_rates: tuple[float, ...] | None = None
     """Likewise of the task's learning rate; the yardstick is trained at every pair of the two. None: DEFAULT_RATES where the
     task has no beta, else none, since beta too sets how far a training goes."""
+    yardstick_widenings: int = 2
+    """How often a grid may be widened whose best arm lies at its edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +182,80 @@ def screening(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seed
     return _open([job for jobs in reversed(due) for job in jobs], entries)
 
 
-def final(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Job, ...]:
-    """Trainings due once the search is over: leaders, baselines and the yardstick's other betas, on fresh seeds."""
-    rung = final_rung(info)
-    chosen = [*(e for e in entries if e.baseline), *leaders(entries, info, settings, seeds)[: settings.finalists]]
-    arms: list[tuple[Entry, float | None, float | None]] = [(e, None, None) for e in chosen]
-    arms += [(e, *tuning) for e in chosen if e.yardstick for tuning in yardstick_grid(info, settings)]
-    fresh = seeds.final[: settings.finalist_seeds]
-    return _open([Job(e.candidate_id, rung, s, *tuning) for s in fresh for e, *tuning in arms], entries)
+def final(
+    entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds, also: Sequence[tuple[int, Tuning]] = ()
+) -> tuple[Job, ...]:
+    """Trainings due once the search is over, on fresh seeds. Asked again after they are done, it names those that follow.
+
+    First the leaders, the baselines, the yardstick's grid, and `also` (baselines as (candidate, tuning) that a leader is a
+    variation of). Then, where a leader is ahead of every baseline: the best other baseline over the grid, and the next
+    arm of a grid whose best one lies at its edge.
+    """
+    chosen = leaders(entries, info, settings, seeds)[: settings.finalists]
+    baselines = [e for e in entries if e.baseline]
+    arms = [(e.candidate_id, OWN) for e in (*baselines, *chosen)]
+    arms += [(e.candidate_id, tuning) for e in baselines if e.yardstick for tuning in yardstick_grid(info, settings)]
+    fresh, rung = seeds.final[: settings.finalist_seeds], final_rung(info)
+
+    def due(wanted: Sequence[tuple[int, Tuning]]) -> tuple[Job, ...]:
+        return _open([Job(candidate, rung, s, *tuning) for s in fresh for candidate, tuning in wanted], entries)
+
+    return due([*arms, *also]) or due(_what_a_claim_needs(baselines, chosen, info, settings, rung, fresh, also))
+
+
+def _what_a_claim_needs(
+    baselines: Sequence[Entry], chosen: Sequence[Entry], info: TaskInfo, settings: Settings, rung: str, fresh: Sequence[int],
+    also: Sequence[tuple[int, Tuning]],
+) -> list[tuple[int, Tuning]]:  # fmt: skip
+    measured = {e.candidate_id: means for e in baselines if (means := e.arms(rung, fresh))}
+    ahead = max((e.arms(rung, fresh).get(OWN, -math.inf) for e in chosen), default=-math.inf)
+    if ahead <= max((max(means.values()) for means in measured.values()), default=-math.inf):
+        return []
+    rivals = [e for e in baselines if e.candidate_id in measured]
+    best = max(
+        (e for e in rivals if not e.yardstick), key=lambda e: measured[e.candidate_id].get(OWN, -math.inf), default=None
+    )
+    wanted: list[tuple[int, Tuning]] = []
+    for entry in rivals:
+        if entry.yardstick or entry is best:
+            grid = [tuning for tuning in yardstick_grid(info, settings) if entry.reads_beta or tuning[0] is None]
+            further = [tuning for tuning in grid if tuning not in _trained(entry, rung, fresh)]
+            from_the_start = [OWN, *grid, *(tuning for id, tuning in also if id == entry.candidate_id)]
+            means = measured[entry.candidate_id]
+            further = further or widened(means, from_the_start, info, settings.yardstick_widenings)
+            wanted += [(entry.candidate_id, tuning) for tuning in further]
+    return wanted
+
+
+def _trained(entry: Entry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
+    """Tunings that were tried on all these seeds, whatever came of it."""
+    tried = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}
+    return {tuning for tuning in tried if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}
+
+
+def widened(means: Mapping[Tuning, float], grid: Sequence[Tuning], info: TaskInfo, most: int) -> list[Tuning]:
+    """The arm beyond the edge of the grid at which the best arm lies, if it lies there and fewer than `most` were added.
+
+    `means` are the fitness of every arm so far, `grid` those that were there from the start.
+    """
+    own = (info.beta, info.learning_rate)
+    best = max(means, key=lambda tuning: means[tuning])
+    for axis in (0, 1):
+        line = {_value(t, axis, own): t for t in means if t[1 - axis] == best[1 - axis]}
+        values = sorted(value for value in line if value is not None)
+        at = _value(best, axis, own)
+        added = sum(line[value] not in grid for value in values)
+        if len(values) < 2 or added >= most or at is None or at not in (values[0], values[-1]):
+            continue
+        further = at * (values[0] / values[1] if at == values[0] else values[-1] / values[-2])
+        tuning = list(best)
+        tuning[axis] = float(f"{further:.12g}")
+        return [(tuning[0], tuning[1])]
+    return []
+
+
+def _value(tuning: Tuning, axis: int, own: tuple[float | None, float | None]) -> float | None:
+    return tuning[axis] if tuning[axis] is not None else own[axis]
 
 
 def final_rung(info: TaskInfo) -> str:
@@ -173,7 +264,7 @@ def final_rung(info: TaskInfo) -> str:
     return held_out[-1] if held_out else info.search_rungs[-1].name
 
 
-def yardstick_grid(info: TaskInfo, settings: Settings) -> tuple[tuple[float | None, float | None], ...]:
+def yardstick_grid(info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:
     """Betas and learning rates beside the task's own with which the final trains the yardstick; None is the task's own."""
     rates = settings.yardstick_learning_rates
     if rates is None:
@@ -182,7 +273,7 @@ def yardstick_grid(info: TaskInfo, settings: Settings) -> tuple[tuple[float | No
         _multiples(info.beta, settings.yardstick_betas),
         _multiples(info.learning_rate, rates),
     )
-    return tuple(pair for pair in grid if pair != (None, None))
+    return tuple(pair for pair in grid if pair != OWN)
 
 
 def _multiples(own: float | None, factors: Sequence[float]) -> tuple[float | None, ...]:
@@ -197,9 +288,9 @@ def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds:
 
     Not by the mean alone: with one lucky seed a loss is above those whose luck has evened out.
     """
-    ranked = []
+    ranked, way = [], stages(info, settings, seeds)
     for entry in entries:
-        means = [entry.mean(stage) for stage in stages(info, settings, seeds)]
+        means = [entry.mean(stage) for stage in way]
         reached = next((number for number, mean in reversed(list(enumerate(means))) if mean is not None), None)
         if not entry.baseline and not entry.failed and reached is not None:
             ranked.append((-reached, -(means[reached] or 0.0), entry.candidate_id, entry))
@@ -225,6 +316,19 @@ def plan(info: TaskInfo, settings: Settings, baselines: int, proposals: int) -> 
     rung = info.rung(final_rung(info))
     planned.append(Planned("final", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds))
     return tuple(planned)
+
+
+def plan_of_claims(info: TaskInfo, settings: Settings, baselines: int) -> Planned:
+    """What the final costs further, at most, where a leader is ahead of all baselines and a claim depends on it.
+
+    The best other baseline over the grid, both grids widened to the limit, and an arm for each finalist that is nearly a
+    baseline at another beta.
+    """
+    grid = len(yardstick_grid(info, settings))
+    rivals = min(2, baselines) if grid else 0
+    arms = grid * (rivals == 2) + settings.yardstick_widenings * rivals + settings.finalists * (info.beta is not None)
+    rung = info.rung(final_rung(info))
+    return Planned("final, if a claim depends on it", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds)
 
 
 def _upper_part(entries: Sequence[Entry], stage: Stage, settings: Settings) -> list[Entry]:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fitness.devices import share_gpus, visible_gpus
+from fitness.score import ItemScores
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ PATIENCE = 20.0  # times a rung's estimate before a worker counts as hung ...
 LEAST_SECONDS = 120.0  # ... but never less than this
 CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
 TAIL_BYTES = 4000  # of stderr, for the report of a death
-LONGEST_LINE = 1 << 22  # bytes of one reply
+LONGEST_LINE = 1 << 24  # bytes of one reply
 TRIES = 2
 
 # -P keeps the current directory off sys.path: a stray dataclasses.py there would be imported.
@@ -125,6 +126,12 @@ class WorkerPool:
         """Versions of the libraries that the workers run, once one has been ready."""
         return next((worker.versions for worker in self._workers if worker.versions), {})
 
+    @property
+    def judged(self) -> int | None:
+        """How many groups of items finals are judged on: as a worker has found them once it was ready, else at most so many."""
+        found = [worker.judged for worker in self._workers if worker.judged is not None]
+        return found[0] if found else self.info.judged
+
     async def score(
         self,
         graph: "LossGraph | str",
@@ -188,6 +195,7 @@ class _Worker:
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float) -> None:
         self.versions: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
+        self.judged: int | None = None
         self._command = command
         self._variables = variables
         self._start_seconds = start_seconds
@@ -230,6 +238,8 @@ class _Worker:
             return
         reply = await self._answer(self._start_seconds)
         self.versions, self.notes = reply["versions"], tuple(reply.get("notes", ()))
+        judged = reply.get("judged")
+        self.judged = judged if isinstance(judged, int) else None
         self._ready = True
 
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
@@ -239,14 +249,19 @@ class _Worker:
         await self.ready()
         self._requests += 1
         reply = await self._answer(limit, {"id": self._requests, **request})
-        return SeedResult(
-            fitness=reply["fitness"],
-            metrics=reply["metrics"],
-            seconds=reply["seconds"],
-            tokens=reply["tokens"],
-            steps=reply["steps"],
-            seed=reply["seed"],
-        )
+        try:
+            return SeedResult(
+                fitness=reply["fitness"],
+                metrics=reply["metrics"],
+                seconds=reply["seconds"],
+                tokens=reply["tokens"],
+                steps=reply["steps"],
+                seed=reply["seed"],
+                items=_items(reply.get("items")),
+            )
+        except ValueError as error:
+            await self._kill()
+            raise _WorkerLost(FailureReason.WORKER_DIED, f"the worker's answer is not as agreed: {error}") from None
 
     async def close(self) -> None:
         """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
@@ -346,6 +361,15 @@ def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
         raise EvaluationFailed(reply["reason"], reply["detail"])
     return reply
+
+
+def _items(found: Any) -> ItemScores | None:
+    """Raises ValueError for anything but null, or an object with values and groups."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("values", "groups")):
+        raise ValueError("its items are no object with the lists values and groups")
+    return ItemScores.of(found["values"], found["groups"])
 
 
 def _program(name: str) -> str:

@@ -17,15 +17,14 @@ their order, test pairs, adapter weights and sampling noise, the same for all ca
 This module needs no torch; the work is done in `fitness.preference_lab`.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fitness.digests import path_digest
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
@@ -40,6 +39,10 @@ PREPARATION_SECONDS = 6 * 3600.0
 
 NAME = "preference"
 CONTRACT = "preference"
+LEAST_PART = 2
+"""Pairs of each half of the tests, the search's and that of the rung held_out."""
+
+LEAST_TEST_PAIRS = 2 * LEAST_PART
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
@@ -223,6 +226,7 @@ def info(options: TaskOptions) -> TaskInfo:
         name=NAME,
         contract=CONTRACT,
         metric=_metric(options.evaluation),
+        shown=_shown(options.evaluation, options.held_out_evaluation),
         rungs=_rungs(options),
         identity={
             "task": NAME,
@@ -231,6 +235,7 @@ def info(options: TaskOptions) -> TaskInfo:
         },
         beta=options.beta,
         learning_rate=options.learning_rate,
+        judged=most_judged(options),
         preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
     )
@@ -273,6 +278,11 @@ class PreferenceTask:
     def notes(self) -> tuple[str, ...]:
         """What was left out of the data."""
         return self._lab.notes if self._lab else ()
+
+    @property
+    def judged(self) -> int | None:
+        """How many prompts finals are judged on; None before `prepare`."""
+        return self._lab.judged if self._lab else None
 
     def prepare(self) -> None:
         """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
@@ -323,6 +333,20 @@ def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation
             )
 
 
+def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluation | None) -> dict[str, str]:
+    """Metrics of the evaluations that tell how a fitness was reached."""
+    found: dict[str, str] = {}
+    for evaluation in evaluations:
+        match evaluation:
+            case PairEvaluation():
+                found |= {"accuracy": "accuracy", "margin": "margin (nats)"}
+            case RewardModelEvaluation():
+                found |= {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+            case JudgeEvaluation():
+                found |= {"win_rate": "win rate", "kl_per_sequence": "KL (nats)"}
+    return found
+
+
 def _rungs(options: Options) -> dict[str, Rung]:
     full, short = options.full_steps, min(options.short_steps, options.full_steps)
 
@@ -362,6 +386,20 @@ def _named(options: Options) -> dict[str, str]:
     return named
 
 
+def most_judged(options: Options) -> int | None:
+    """The most prompts that the held-out half can have, as far as options and a local file of lines tell; else None.
+
+    Less where pairs share a prompt or are left out.
+    """
+    tests = [] if options.test_pool is None else [options.test_pool]
+    path = Path(options.data)
+    if options.test_split is None and path.suffix == ".jsonl" and path.is_file():
+        with path.open("rb") as file:
+            rows = sum(1 for line in file if line.strip())
+        tests.append(max(LEAST_TEST_PAIRS, round(options.test_fraction * rows)))
+    return -(-min(tests) // 2) if tests else None
+
+
 def _offline(options: Options) -> bool:
     """Whether every model and data set is a path on this machine."""
     return all(Path(name).exists() for name in _named(options).values())
@@ -371,27 +409,3 @@ def _version(options: Options) -> dict[str, str]:
     """What identifies model, data and the like beside their names: the contents of local ones, else the revision."""
     revisions = {"model": options.model_revision, "data": options.data_revision}
     return {key: path_digest(Path(name)) or revisions.get(key) or "main" for key, name in _named(options).items()}
-
-
-def path_digest(path: Path) -> str | None:
-    """Digest of a file, or of the names and contents in a folder; None for what is not there."""
-    if not path.exists():
-        return None
-    if path.is_file():
-        return _file_digest(path)[:16]
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path)}\0{_file_digest(file)}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str:
-    status = path.stat()
-    return _digest_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@lru_cache(maxsize=4096)
-def _digest_of_version(path: Path, *version: int) -> str:
-    """Weights of gigabytes are read once per process and version of the file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

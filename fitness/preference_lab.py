@@ -26,11 +26,11 @@ from trl import DPOConfig
 from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.data_sources import bad_data, check_test_parts, drawn, load_pairs
-from fitness.exams import make_exam, pair_metrics
+from fitness.exams import make_exam, pair_scores
 from fitness.policies import Policies, check_device, load_tokenizer, on_cpu, precision
 from fitness.preference import INCIDENTAL, Options
-from fitness.reference_cache import any_loss, cached_pairs, reference_key
-from fitness.score import EvaluationFailed, FailureReason, SeedResult
+from fitness.reference_cache import PROMPT_COLUMN, any_loss, cached_pairs, reference_key
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
 from fitness.task import Rung
 from fitness.trainer import GraphDPOTrainer
 
@@ -87,6 +87,11 @@ class Lab:
                 f"set pairs to {len(self.data['train'])} or less",
             )
 
+    @property
+    def judged(self) -> int:
+        """Prompts that finals are judged on."""
+        return len(set(self.data["held_out"][PROMPT_COLUMN]))
+
     def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()
@@ -101,21 +106,24 @@ class Lab:
                 trainer = self._trainer(graph, pairs, arguments)
                 trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
-                metrics |= pair_metrics(trainer.log_probs(test), test, beta)
-                fitness, more = exam.measure(Trained(trainer, self.policies, self.tokenizer, test, seed), metrics)
-                metrics |= more
+                scores, measured = pair_scores(trainer.log_probs(test), test, beta)
+                trained = Trained(trainer, self.policies, self.tokenizer, test, seed)
+                values, more = exam.measure(trained, scores)
+                metrics |= measured | more
                 tokens = int(trainer.state.num_input_tokens_seen)
         finally:
             self.policies.take_back(trainer.model if trainer is not None else None)
             trainer = None
             self._release()
+        items = ItemScores.of(values, prompt_names(test))
         return SeedResult(
-            fitness=fitness,
+            fitness=items.mean,
             metrics=metrics,
             seconds=time.perf_counter() - started,
             tokens=tokens,
             steps=rung.steps,
             seed=seed,
+            items=items,
         )
 
     def _rehearse(self) -> None:
@@ -280,6 +288,11 @@ def _memory_errors() -> Iterator[None]:
             raise
         first_line = str(error).splitlines()[0] if str(error) else "no memory left"
         raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error
+
+
+def prompt_names(pairs: Dataset) -> list[str]:
+    """A short name for the prompt of each pair, the same wherever the prompt comes."""
+    return [hashlib.sha256(prompt.encode()).hexdigest()[:12] for prompt in pairs[PROMPT_COLUMN]]
 
 
 def _newest_whole(folder: Path) -> str | None:

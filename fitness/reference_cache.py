@@ -20,8 +20,9 @@ from trl.models import prepare_deepspeed
 
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS
 from fitness.data_sources import Pairs, bad_data
+from fitness.digests import path_digest
 from fitness.policies import Policies
-from fitness.preference import Options, path_digest
+from fitness.preference import Options
 from fitness.trainer import GraphDPOTrainer
 
 FORMAT = 2

@@ -35,9 +35,50 @@ class EvaluationFailed(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
+MOST_ITEMS = 200_000
+LONGEST_GROUP = 200  # characters of a group's name
+ROUNDING = 1e-6  # between a fitness and the mean of its items, as a part of the largest of them
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """The fitness of one training item by item (test pair, answer, picture), in units of the fitness: it is their mean.
+
+    `groups` names what each item belongs to, a prompt say: items of one group are not independent. Trainings of one rung that
+    are judged on the same item name its group alike, whatever their seed. Raises ValueError for values that are not finite,
+    another number of groups than of values, none, more than MOST_ITEMS, or names longer than LONGEST_GROUP.
+    """
+
+    values: tuple[float, ...]
+    groups: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.values) == len(self.groups) <= MOST_ITEMS:
+            raise ValueError(
+                f"expected 1 to {MOST_ITEMS} items with a group each, got {len(self.values)} items, {len(self.groups)} groups"
+            )
+        if not all(math.isfinite(value) for value in self.values):
+            raise ValueError("expected a finite fitness of every item")
+        if any(len(group) > LONGEST_GROUP for group in self.groups):
+            raise ValueError(f"expected names of groups of at most {LONGEST_GROUP} characters")
+
+    @classmethod
+    def of(cls, values: Iterable[float], groups: Iterable[str]) -> "ItemScores":
+        """From any sequences. Raises ValueError as above, and for what is no number or no text."""
+        try:
+            return cls(tuple(float(value) for value in values), tuple(_text(group) for group in groups))
+        except TypeError as error:
+            raise ValueError(f"expected a number and a name of a group for every item: {error}") from None
+
+    @property
+    def mean(self) -> float:
+        """The fitness."""
+        return math.fsum(self.values) / len(self.values)
+
+
 @dataclass(frozen=True)
 class SeedResult:
-    """One training run with one seed."""
+    """One training run with one seed. Raises ValueError for items whose mean is not the fitness."""
 
     fitness: float  # the task's metric, larger is better
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -45,6 +86,14 @@ class SeedResult:
     tokens: int = 0  # seen in training, padding left out
     steps: int = 0  # optimiser steps
     seed: int = 0
+    items: ItemScores | None = None  # None: the fitness is no mean of items
+
+    def __post_init__(self) -> None:
+        if self.items is None:
+            return
+        scale = max(abs(value) for value in self.items.values)
+        if abs(self.items.mean - self.fitness) > ROUNDING * scale:
+            raise ValueError(f"the items' mean is {self.items.mean}, expected the fitness, {self.fitness}")
 
 
 class Measured(Protocol):
@@ -109,6 +158,12 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> float | None:
 def _deviation(values: Sequence[float]) -> float:
     mean = math.fsum(values) / len(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"got {type(value).__name__} as the name of a group")
+    return value
 
 
 def _mean_metrics(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NAME = "sentiment"
 CONTRACT = "preference"
 METRIC = "reward - kl_weight * KL, in reward units; KL in nats per sequence"
+SHOWN = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
 DATA = Path(__file__).parent / "data" / "sentiment"
 
 # On one core of a server of 2024, without the worker's start (6 to 10 s) and the first use of a seed (1.5 s).
@@ -77,7 +78,8 @@ def info(options: TaskOptions) -> TaskInfo:
     return TaskInfo(
         name=NAME,
         contract=CONTRACT,
-        metric=METRIC,
+        metric=METRIC.replace("kl_weight", f"{options.kl_weight:g}"),
+        shown=SHOWN,
         rungs=_rungs(options),
         identity={"task": NAME, "options": options.model_dump(), "data": _data_version()},
         beta=options.beta,

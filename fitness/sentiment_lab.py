@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
 from fitness.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
-from fitness.task import EvaluationFailed, Rung, SeedResult
+from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Lab:
         exam = _kept(self._exams, (seed, rung.held_out), lambda: self._exam(seed, rung.held_out))
         policy = copy.deepcopy(self.reference).requires_grad_(True)
         tokens, metrics = self._train(policy, graph, pairs, self._arguments(rung.steps, seed, beta, learning_rate))
-        metrics |= self._measure(policy.eval(), exam)
+        values, measured = self._measure(policy.eval(), exam)
+        metrics |= measured
         _refuse_collapsed(metrics, self.options)
         return SeedResult(
             fitness=metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"],
@@ -85,6 +86,7 @@ class Lab:
             tokens=tokens,
             steps=rung.steps,
             seed=seed,
+            items=ItemScores.of(values, self._texts(exam.prompt_ids)),
         )
 
     def _train(
@@ -210,7 +212,8 @@ class Lab:
         return written
 
     @torch.inference_mode()
-    def _measure(self, policy: LlamaForCausalLM, exam: Exam) -> dict[str, float]:
+    def _measure(self, policy: LlamaForCausalLM, exam: Exam) -> tuple[list[float], dict[str, float]]:
+        """The fitness of each sample, its reward less its price, and the metrics."""
         prompt = exam.prompt_ids.size(1)
         completions = self._sample(policy, exam.prompt_ids, exam.noise_seed)
         rewards = [exam.judge(text) for text in self._texts(completions)]
@@ -229,7 +232,8 @@ class Lab:
         }
         if not all(map(_finite, metrics.values())):
             raise EvaluationFailed("diverged", f"the trained policy's measurements are not finite: {metrics}")
-        return metrics
+        prices = (self.options.kl_weight * divergence).tolist()
+        return [reward - price for reward, price in zip(rewards, prices, strict=True)], metrics
 
     def _divergence(self, policy: LlamaForCausalLM, ids: Tensor, prompt: int) -> Tensor:
         """KL(policy || reference) in nats along each of the policy's samples, shape (n,).

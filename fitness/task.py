@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fitness.score import EvaluationFailed, FailureReason, Score, SeedResult
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EvaluationFailed",
     "FailureReason",
+    "ItemScores",
     "Rung",
     "Score",
     "SeedResult",
@@ -82,14 +83,23 @@ class TaskInfo:
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
     beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
     learning_rate: float | None = None  # likewise; None: the task has none that may be told otherwise
+    shown: Mapping[str, str] = field(default_factory=dict)  # metrics to stand beside the fitness, and their headings
     deviation: float | None = (
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
+    )
+    judged: int | None = (
+        None  # the most groups of items (prompts, say) that finals are judged on; None: unknown or no matter
     )
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:
         """Rungs that the search may spend on, cheapest first."""
         return tuple(rung for rung in self.rungs.values() if not rung.held_out)
+
+    def described(self) -> dict[str, Any]:
+        """What the fitness is made of, as plain data for the record of a run: words by rung, and the metrics to show."""
+        words = {name: rung.metric or self.metric for name, rung in self.rungs.items()}
+        return {"metric": words, "shown": dict(self.shown)}
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; TaskError names the known ones."""
@@ -101,7 +111,8 @@ class TaskInfo:
 class Task(Protocol):
     """Scores verified graphs. Not thread-safe: one task per worker process.
 
-    It may have `notes`, sentences on what was prepared that a user should read, such as what was left out of the data.
+    It may have `notes`, sentences on what was prepared that a user should read, such as what was left out of the data, and
+    `judged`, how many groups of items finals are judged on, where that is known once it is prepared.
     """
 
     name: str

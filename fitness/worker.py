@@ -4,10 +4,12 @@
 
 It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
 
-    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...]}
+    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...],
+                  "judged": number of groups of items that finals are judged on, or null}
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
-    reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed"}
+    reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
+                  "items": null or {"values", "groups"}}
                  or {"id", "state": "failed", "reason", "detail"}
 
 The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
@@ -84,6 +86,7 @@ def main() -> None:
                 "versions": _versions(),
                 "seconds": seconds,
                 "notes": list(getattr(task, "notes", ())),
+                "judged": getattr(task, "judged", None),
             },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -125,6 +128,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         "tokens": result.tokens,
         "steps": result.steps,
         "seed": result.seed,
+        "items": None if result.items is None else {"values": result.items.values, "groups": result.items.groups},
     }
 
 

@@ -1,16 +1,24 @@
 #!/usr/bin/env python3
 """How often does a run claim a discovery where there is none to make?
 
-One loss is entered many times, as the yardstick at each of its betas and learning rates and as every proposal, with
-duplicate detection off and training seeds of its own for each entry. So all differences are luck. The race, the final
-and the comparison are the real ones (`fitness.ladder`, `analysis.comparison.decide`); a run that ends with a finalist
-distinguishable from the yardstick has made a false discovery, which may happen in at most 5 % of runs.
+Runs are played in which no proposal is new. By default one loss is entered many times, as the baseline at each of its betas
+and learning rates and as every proposal. With `--known` the run starts from its usual seed losses, and each proposal is one
+of these at half, once or twice its beta (or learning rate, where the task has no beta), and times a factor. Duplicate
+detection is off, and each entry has training seeds of its own. So all differences are luck, or differences between known
+losses. The race, the final with all that it adds for claims, and the comparison are the real ones (`fitness.ladder`,
+`analysis.comparison.decide`); a run that calls a finalist a discovery has made a false one, which may happen in at most 5 % of
+runs.
+
+The comparison by function would see through most of these proposals. So the stated rate is that of the tests alone: a
+proposal passes for a slight variation of the loss that it is, which the final then trains at that beta too. Rates with the
+comparison by function, made on the real graphs, stand beside it, and rates by three rules that are not ours: the claim
+against the baseline alone, the search's own scores tested without correction, and the search's leader believed because it leads.
 
 Each entry's trainings are drawn from a pool of real trainings, one per seed and rung, made first and kept in a file, so
-that thousands of runs cost no more than the pool. For comparison, two rules that are not ours: the search's own scores
-tested without correction, and the search's leader believed because it leads.
+that thousands of runs cost no more than the pool.
 
     python scripts/null_experiment.py --task classification --loss cross_entropy --pool 600 --runs 2000
+    python scripts/null_experiment.py --task classification --known --pool 200 --runs 2000
 
 Prints one table, or JSON with --json; exits with 1 if the rate of false discoveries is above the stated level.
 """
@@ -30,18 +38,39 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from analysis import stats
-from analysis.comparison import FINAL, decide
+from analysis.comparison import decide
 from analysis.snapshot import Snapshot
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventRow, Origin, RunRow, Spending
+from evo.finalists import FINAL, final_event
+from evo.genetic.builder import Builder
+from evo.population import BASELINES, SEED_LOSSES
 from fitness.ladder import Entry, Job, Seeds, Settings, final, final_rung, leaders
 from fitness.pool import score_all
 from fitness.race import run_race
 from fitness.score import SeedResult
 from fitness.task import TaskInfo, task_info
 from sandbox import known
+from sandbox.graph import LossGraph
+from sandbox.nearest import nearest_known
+from sandbox.relation import Kind, Part, Relation
 
-YARDSTICK = 0
 SEARCH_SEEDS = 16
+FACTORS = (0.5, 1.0, 2.0)
+"""Multiples of beta, or of the learning rate, at which known losses are trained for the pool."""
+SCALES = (1.0, 2.0)
+"""Factors before a loss; they change nothing that an optimiser like Adam sees, and share a pool."""
+
+Pool = Mapping[tuple[str, float, str], Sequence[float]]
+"""Fitness by (loss, multiple of beta or learning rate, rung), one per training seed."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """One entry of a run: a known loss at a multiple of its beta, and what the comparison by function says of it."""
+
+    loss: str
+    factor: float = 1.0
+    relation: Relation | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +78,17 @@ class Outcome:
     """What one run would have said."""
 
     discovery: bool
-    """A finalist is distinguishable from the yardstick, on fresh seeds and corrected: evopo's claim."""
-    better: bool
-    """It is so, and better."""
+    """A finalist is called better than every known loss, by the tests alone: evopo's claim without its last defence."""
+    announced: bool
+    """It is still called so after the comparison by function."""
+    above: bool
+    """A finalist is called better than the baseline."""
+    different: bool
+    """A finalist is distinguishable from the baseline, in either direction."""
     uncorrected: bool
-    """The leader's search score differs from the yardstick's by a t-test of the search's own seeds."""
+    """The leader's search score differs from the baseline's by a t-test of the search's own seeds."""
     leads: bool
-    """The leader's search score is higher than the yardstick's."""
+    """The leader's search score is higher than the baseline's."""
 
 
 def main() -> int:
@@ -69,12 +102,17 @@ def main() -> int:
     )
     pool = _pool(arguments, info, options)
     rng = random.Random(arguments.seed)
-    outcomes = [one_run(rng, pool, info, settings, arguments.proposals) for _ in range(arguments.runs)]
+    baselines, proposals = _cast(arguments, info)
+    outcomes = []
+    for _ in range(arguments.runs):
+        entered = [rng.choice(proposals) for _ in range(arguments.proposals)]
+        outcomes.append(one_run(rng, pool, info, settings, [*baselines, *entered], len(baselines)))
+    # Losses that a user may well see the difference of are told apart rightly: only claims of something new are false there.
+    claim = [o.discovery for o in outcomes] if arguments.known else [o.different for o in outcomes]
     figures = {
-        "false_discovery": _rate(
-            [o.discovery for o in outcomes], "fresh seeds, Holm over the finalists (evopo's claim)"
-        ),
-        "false_improvement": _rate([o.better for o in outcomes], "of these, the proposal above the yardstick"),
+        "false_discovery": _rate(claim, "fresh seeds, corrected (evopo's claim, by the tests alone)"),
+        "announced": _rate([o.announced for o in outcomes], "the same after the comparison by function"),
+        "above_baseline": _rate([o.above for o in outcomes], "a finalist called better than the baseline"),
         "search_scores_tested": _rate([o.uncorrected for o in outcomes], "not done: t-test of the search's own seeds"),
         "leader_believed": _rate([o.leads for o in outcomes], "not done: the leader's search score is higher"),
     }
@@ -93,44 +131,123 @@ def main() -> int:
 
 
 def one_run(
-    rng: random.Random, pool: Mapping[str, Sequence[float]], info: TaskInfo, settings: Settings, proposals: int
+    rng: random.Random, pool: Pool, info: TaskInfo, settings: Settings, cast: Sequence[Cast], baselines: int
 ) -> Outcome:
-    """Race and final of one run in which every entry is the same loss with luck of its own."""
+    """Race and final of one run. The first `baselines` entries are its seed losses, the first of all is its baseline."""
     seeds = Seeds(tuple(range(SEARCH_SEEDS)), tuple(range(1000, 1000 + settings.finalist_seeds)))
     drawn: dict[tuple[object, ...], int] = {}
 
     def measure(job: Job) -> tuple[float, float]:
         # One training seed for one arm and run seed, whatever the rung: rungs of one seed share data and order.
         arm = (job.candidate_id, job.seed, job.beta, job.learning_rate)
-        place = drawn.setdefault(arm, rng.randrange(len(pool[job.rung])))
-        return pool[job.rung][place], info.rung(job.rung).estimated_seconds
+        values = _values(pool, cast[job.candidate_id], job, info)
+        place = drawn.setdefault(arm, rng.randrange(len(values)))
+        return values[place], info.rung(job.rung).estimated_seconds
 
-    race = run_race(range(proposals + 1), measure, info, settings, seeds, baselines=[YARDSTICK])
-    trained = {Job(e.candidate_id, *place): value for e in race.entries for place, value in e.results.items()}
-    trained |= {job: measure(job)[0] for job in final(race.entries, info, settings, seeds)}
-    snapshot = _snapshot(trained, info, seeds.final)
-    decision = decide(snapshot)
-    assert decision is not None and decision.best is not None and decision.fresh
+    race = run_race(range(len(cast)), measure, info, settings, seeds, baselines=range(baselines))
+    chosen = leaders(race.entries, info, settings, seeds)[: settings.finalists]
+    also = [arm for entry in chosen if (arm := _near_arm(cast, entry.candidate_id, baselines, info)) is not None]
+    by_id = {entry.candidate_id: entry for entry in race.entries}
+    while jobs := final(race.entries, info, settings, seeds, also):
+        for job in jobs:
+            value, _ = measure(job)
+            _note(by_id[job.candidate_id], job, value)
+    names = {number: (part.loss if number < baselines else "entered") for number, part in enumerate(cast)}
+    blind = {e.candidate_id: _as_variation(cast[e.candidate_id]) for e in chosen}
+    told = {e.candidate_id: cast[e.candidate_id].relation for e in chosen}
+    decision = decide(_snapshot(race.entries, info, seeds.final, names, blind))
+    seeing = decide(_snapshot(race.entries, info, seeds.final, names, told))
+    assert decision is not None and decision.best is not None and decision.fresh and seeing is not None
     searched = {e.candidate_id: _searched(e, info, seeds) for e in race.entries}
     leader = leaders(race.entries, info, settings, seeds)[0].candidate_id
-    pair = stats.paired(searched[leader], searched[YARDSTICK])
+    pair = stats.paired(searched[leader], searched[0])
     return Outcome(
         # Any finalist, not only the best: the stated level is that of the whole family.
-        discovery=any(c.distinguishable for c in decision.finalists),
-        better=any(c.distinguishable and c.paired.difference > 0 for c in decision.finalists),
+        discovery=any(c.discovery for c in decision.finalists),
+        announced=any(c.discovery for c in seeing.finalists),
+        above=any(c.above for c in decision.finalists),
+        different=any(c.distinguishable for c in decision.finalists),
         uncorrected=pair is not None and pair.p_value is not None and pair.p_value < stats.SIGNIFICANCE,
         leads=pair is not None and pair.difference > 0,
     )
 
 
+def _cast(arguments: argparse.Namespace, info: TaskInfo) -> tuple[list[Cast], list[Cast]]:
+    """The seed losses of a run, its baseline first, and what proposals are drawn from."""
+    if not arguments.known:
+        return [Cast(arguments.loss)], [Cast(arguments.loss, relation=Relation(Kind.SAME, (Part(arguments.loss),)))]
+    first = BASELINES[info.contract]
+    names = [first, *(name for name in SEED_LOSSES[info.contract] if name != first)]
+    factors = FACTORS if info.beta is not None else (1.0,)
+    drawn = [
+        Cast(name, factor, nearest_known(_variant(name, factor, scale), info.beta))
+        for name in names
+        for factor in factors
+        for scale in SCALES
+        if factor == 1.0 or "beta" in known.graph(name).inputs
+    ]
+    return [Cast(name) for name in names], drawn
+
+
+def _variant(name: str, factor: float, scale: float) -> LossGraph:
+    """The graph of a known loss at a multiple of beta and times a factor."""
+    loss = known.graph(name)
+    builder = Builder(loss.contract)
+    place = next((i for i, n in enumerate(loss.nodes) if n.op == "input" and n.attrs["name"] == "beta"), None)
+    replaced = {} if place is None or factor == 1.0 else {place: builder.input("beta") * factor}
+    output = builder.graft(loss, replaced)[loss.output]
+    return builder.finish(output if scale == 1.0 else output * scale)
+
+
+def _values(pool: Pool, part: Cast, job: Job, info: TaskInfo) -> Sequence[float]:
+    """The pool of a training. What lies beyond the factors that were trained has the pool of the outermost one."""
+    factor = part.factor
+    if job.beta is not None and info.beta is not None:
+        factor *= job.beta / info.beta
+    if job.learning_rate is not None and info.learning_rate is not None:
+        factor *= job.learning_rate / info.learning_rate
+    there = [at for loss, at, rung in pool if loss == part.loss and rung == job.rung]
+    nearest = min(there, key=lambda at: (abs(at / factor - 1), at))
+    return pool[part.loss, nearest, job.rung]
+
+
+def _near_arm(
+    cast: Sequence[Cast], candidate: int, baselines: int, info: TaskInfo
+) -> tuple[int, tuple[float | None, float | None]] | None:
+    part = cast[candidate]
+    if info.beta is None or part.factor == 1.0:
+        return None
+    number = next(n for n in range(baselines) if cast[n].loss == part.loss)
+    return number, (info.beta * part.factor, None)
+
+
+def _as_variation(part: Cast) -> Relation:
+    """What a loss that differs a little more than the comparison forgives would be called."""
+    return Relation(Kind.NEAR, (Part(part.loss, 1.0, part.factor),), 0.01)
+
+
+def _note(entry: Entry, job: Job, value: float) -> None:
+    results, tuned = entry.results, entry.tuned
+    assert isinstance(results, dict) and isinstance(tuned, dict)
+    if job.beta is None and job.learning_rate is None:
+        results[job.rung, job.seed] = value
+    else:
+        tuned[job.rung, job.seed, job.beta, job.learning_rate] = value
+
+
 def _searched(entry: Entry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
-    """Fitness by seed at the dearest search rung."""
+    """Fitness by seed at the highest search rung."""
     rung = info.search_rungs[-1].name
     return {seed: value for seed in seeds.search if (value := entry.results.get((rung, seed))) is not None}
 
 
-def _snapshot(trained: Mapping[Job, float | None], info: TaskInfo, fresh: Sequence[int]) -> Snapshot:
+def _snapshot(
+    entries: Sequence[Entry], info: TaskInfo, fresh: Sequence[int], names: Mapping[int, str],
+    relations: Mapping[int, Relation | None],
+) -> Snapshot:  # fmt: skip
     """What an archive of this run would hold, as far as comparisons read it."""
+    trained = {Job(e.candidate_id, *place): value for e in entries for place, value in e.results.items()}
+    trained |= {Job(e.candidate_id, *place): value for e in entries for place, value in e.tuned.items()}
     rows = [
         EvaluationRow(
             id=0, candidate_id=job.candidate_id, task=info.name, rung=job.rung, seed=job.seed, beta=job.beta,
@@ -139,45 +256,70 @@ def _snapshot(trained: Mapping[Job, float | None], info: TaskInfo, fresh: Sequen
         )
         for job, value in trained.items()
     ]  # fmt: skip
+    baselines = {e.candidate_id for e in entries if e.baseline}
+    payload = final_event(final_rung(info), fresh, relations, info)
     return Snapshot(
-        run=RunRow("null", 0, info.name, info.contract),
+        run=RunRow("null", 0, info.name, info.contract, baseline=names[0]),
         candidates={
             number: CandidateRow(
-                number, None, Origin.SEED if number == YARDSTICK else Origin.PROPOSAL, "same", "", "", info.contract, 0, "",
+                number, None, Origin.SEED if number in baselines else Origin.PROPOSAL, names[number], "", "", info.contract, 0, "",
             )
-            for number in {job.candidate_id for job in trained}
+            for number in (e.candidate_id for e in entries)
         },
         parents={}, verdicts={}, findings={}, proposals={}, evaluations=tuple(rows),
-        events=(EventRow(1, "", FINAL, None, None, None, {"rung": final_rung(info), "seeds": list(fresh)}),),
+        events=(EventRow(1, "", FINAL, None, None, None, payload),),
         spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0),
     )  # fmt: skip
 
 
-def _pool(arguments: argparse.Namespace, info: TaskInfo, options: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Fitness of the loss at every rung, by training seed; from the file where it is there already."""
+def _pool(arguments: argparse.Namespace, info: TaskInfo, options: Mapping[str, Any]) -> Pool:
+    """Fitness of each known loss at every multiple and rung that is asked for; from the file where it is there already."""
     rungs = [*(r.name for r in info.search_rungs), final_rung(info)]
-    identity = json.loads(
-        json.dumps({"task": info.identity, "loss": arguments.loss, "pool": arguments.pool, "rungs": rungs})
-    )
-    file = arguments.file or Path(tempfile.gettempdir()) / f"evopo-null-{arguments.task}-{arguments.loss}.json"
+    losses = SEED_LOSSES[info.contract] if arguments.known else (arguments.loss,)
+    # A task without beta has proposals at its own settings alone; other learning rates are the baseline's in the final.
+    wanted = [
+        (loss, factor, rung)
+        for loss in losses
+        for factor in (FACTORS if arguments.known else (1.0,))
+        for rung in rungs
+        if factor == 1.0 or info.beta is not None or rung == rungs[-1]
+    ]
+    identity = json.loads(json.dumps({"task": info.identity, "wanted": wanted, "pool": arguments.pool}))
+    name = "known" if arguments.known else arguments.loss
+    file = arguments.file or Path(tempfile.gettempdir()) / f"evopo-null-{arguments.task}-{name}.json"
     if file.exists():
         kept = json.loads(file.read_text("utf-8"))
         if kept["identity"] == identity:
-            return dict(kept["pool"])
-    graph = known.graph(arguments.loss)
-    requests = [(graph, rung, seed) for seed in range(arguments.pool) for rung in rungs]
-    seconds = sum(info.rung(rung).estimated_seconds for _, rung, _ in requests) / arguments.workers
-    print(f"training {len(requests)} times, about {seconds / 60:.1f} minutes; kept in {file}", file=sys.stderr)
-    results = score_all(arguments.task, requests, options, arguments.workers)
-    pool: dict[str, list[float]] = {rung: [] for rung in rungs}
-    for seed in range(arguments.pool):
-        row = results[seed * len(rungs) : (seed + 1) * len(rungs)]
-        scored = [r.fitness for r in row if isinstance(r, SeedResult)]
-        if len(scored) == len(rungs):  # a seed that failed anywhere is left out: the null is about scores
-            for rung, value in zip(rungs, scored, strict=True):
-                pool[rung].append(value)
-    file.write_text(json.dumps({"identity": identity, "pool": pool}), "utf-8")
+            return {(loss, factor, rung): values for (loss, factor, rung), values in kept["pool"]}
+    seconds = sum(info.rung(rung).estimated_seconds for *_, rung in wanted) * arguments.pool / arguments.workers
+    print(
+        f"training {len(wanted) * arguments.pool} times, about {seconds / 60:.1f} minutes; kept in {file}",
+        file=sys.stderr,
+    )
+    pool: dict[tuple[str, float, str], list[float]] = {}
+    for loss in losses:
+        own = [key for key in wanted if key[0] == loss]
+        results = {key: _trained(arguments, info, options, key) for key in own}
+        # A seed that failed anywhere is left out: the null is about scores.
+        whole = [i for i in range(arguments.pool) if all(isinstance(r[i], SeedResult) for r in results.values())]
+        for key, row in results.items():
+            pool[key] = [result.fitness for i in whole if isinstance(result := row[i], SeedResult)]
+    file.write_text(json.dumps({"identity": identity, "pool": [[list(k), v] for k, v in pool.items()]}), "utf-8")
     return pool
+
+
+def _trained(
+    arguments: argparse.Namespace, info: TaskInfo, options: Mapping[str, Any], key: tuple[str, float, str]
+) -> Sequence[object]:
+    loss, factor, rung = key
+    if factor == 1.0:
+        settings = dict(options)
+    elif info.beta is not None:
+        settings = {**options, "beta": info.beta * factor}
+    else:
+        settings = {**options, "learning_rate": (info.learning_rate or 1.0) * factor}
+    requests = [(known.graph(loss), rung, seed) for seed in range(arguments.pool)]
+    return score_all(arguments.task, requests, settings, arguments.workers)
 
 
 def _rate(happened: Sequence[bool], note: str) -> dict[str, Any]:
@@ -190,11 +332,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--task", default="classification", help="task (%(default)s)")
     parser.add_argument("--loss", default="cross_entropy", help="the known loss that every entry is (%(default)s)")
+    parser.add_argument("--known", action="store_true", help="enter all seed losses at several betas instead of --loss")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
     parser.add_argument("--pool", type=int, default=600, help="training seeds to draw from (%(default)s)")
     parser.add_argument("--file", type=Path, help="where the pool is kept (a temporary folder)")
     parser.add_argument("--runs", type=int, default=2000, help="runs to play (%(default)s)")
-    parser.add_argument("--proposals", type=int, default=24, help="entries of a run beside the yardstick (%(default)s)")
+    parser.add_argument(
+        "--proposals", type=int, default=24, help="entries of a run beside its seed losses (%(default)s)"
+    )
     parser.add_argument("--contender-seeds", type=int, default=Settings().contender_seeds, help="(%(default)s)")
     parser.add_argument("--finalists", type=int, default=Settings().finalists, help="(%(default)s)")
     parser.add_argument("--finalist-seeds", type=int, default=Settings().finalist_seeds, help="(%(default)s)")

@@ -12,6 +12,7 @@ from pathlib import Path
 from archive.records import RunRow
 from archive.store import Archive
 from sandbox.graph import LossGraph, make_node
+from sandbox.relation import Kind, Part, Relation
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",
@@ -152,7 +153,16 @@ def make_archive(
         "proposer": "builtin",
         "budget": {"proposals": candidates},
     }
-    run = RunRow("synthetic", seed, "sentiment", "preference", {"seed": seed, "task": "sentiment"}, config, "0.1.0")
+    run = RunRow(
+        "synthetic",
+        seed,
+        "sentiment",
+        "preference",
+        {"seed": seed, "task": "sentiment"},
+        config,
+        "0.1.0",
+        baseline="dpo",
+    )
     with Archive.create(path, run) as archive:
         _Campaign(archive, random.Random(seed), lift).play(candidates, final)
     return path
@@ -171,6 +181,9 @@ class _Campaign:
         ]
 
     def play(self, count, final):
+        words = dict.fromkeys((QUICK, FULL, HELD_OUT), "reward - 0.02 * KL")
+        shown = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+        self.archive.event("session_started", {"config": {}, "fitness": {"metric": words, "shown": shown}})
         for name, make in SEEDS.items():
             graph = make()
             id = self.archive.add_candidate(
@@ -189,8 +202,13 @@ class _Campaign:
             self.train(id, FULL, [0, 1, 2])
         if final:
             fresh = [101, 102, 103, 104]
-            self.archive.event("final", {"rung": HELD_OUT, "seeds": fresh})
             proposals = [id for id in leaders if id > 4][:3]
+            relations = {str(id): Relation(Kind.NEW).to_json() for id in proposals[1:]}
+            relations |= {
+                str(id): Relation(Kind.REBETA, (Part("dpo", 1.0, 1.7),), 0.0).to_json() for id in proposals[:1]
+            }
+            payload = {"rung": HELD_OUT, "seeds": fresh, "beta": 0.1, "learning_rate": None, "relations": relations}
+            self.archive.event("final", payload)
             for id in [1, 2, 3, 4, *proposals]:
                 self.train(id, HELD_OUT, fresh)
             self.archive.event("finished", {"reason": "budget of proposals reached"})

@@ -1,5 +1,6 @@
 """What a run may claim, and what it may not."""
 
+import random
 import struct
 
 import pytest
@@ -9,19 +10,18 @@ from analysis.comparison import decide
 from analysis.headline import headline
 from analysis.snapshot import Snapshot
 from archive.query import Reader
-from archive.records import RunRow
+from archive.records import Items, RunRow
 from archive.store import Archive
+from sandbox.relation import Kind, Part, Relation
 
 
-def tiny(tmp_path, scores, *, seeds=("dpo",), final=None, contract="preference"):
+def tiny(tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relations=None, contract="preference"):
     """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}.
 
-    A rung may be (rung, beta); a fitness of None is a training that diverged.
+    A rung may be (rung, beta); a fitness of None is a training that diverged. `relations` by name; a finalist is new else.
     """
     path = tmp_path / "archive.db"
-    with Archive.create(path, RunRow("tiny", 0, "task", contract)) as archive:
-        if final is not None:
-            archive.event("final", final)
+    with Archive.create(path, RunRow("tiny", 0, "task", contract, baseline=baseline or seeds[0])) as archive:
         ids = {}
         for step, name in enumerate(scores):
             if name in seeds:
@@ -40,6 +40,11 @@ def tiny(tmp_path, scores, *, seeds=("dpo",), final=None, contract="preference")
                         archive.fail_evaluation(evaluation, "diverged", "")
                     else:
                         archive.score_evaluation(evaluation, fitness)
+        if isinstance(final, dict):
+            kin = {name: Relation(Kind.NEW) for name in scores} | (relations or {})
+            final = final | {"relations": {str(ids[name]): kin[name] and kin[name].to_json() for name in scores}}
+        if final is not None:
+            archive.event("final", final)
     return path
 
 
@@ -62,11 +67,141 @@ def test_a_small_difference_is_not_distinguishable_and_says_what_could_have_been
     assert found.seeds == 4
 
 
-def test_a_difference_that_seeds_agree_on_is_past_the_noise(tmp_path):
-    ours = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()}
-    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
-    assert found.distinguishable
-    assert "scores 0.10150 ± 0.00065 above DPO" in found.text
+BETTER = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()}
+FINAL = {"rung": "full", "seeds": list(NOISY), "beta": 0.1}
+
+
+def test_a_difference_that_fresh_seeds_agree_on_is_a_discovery(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL))
+    assert found.distinguishable and found.discovery
+    assert found.text.startswith("A discovery: mine scores 0.10150 ± 0.00065 above DPO (paired over 4 fresh seeds")
+
+
+def test_seeds_that_chose_a_loss_make_no_discovery(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}))
+    assert found.distinguishable and not found.discovery
+
+
+# ---- better than everything known ------------------------------------------------------------------------------------
+
+
+def judged(tmp_path, known, ours=BETTER, relation=None, **more):
+    """The headline of a run with DPO, slic as `known` (fitness by rung) and one finalist."""
+    scores = {"dpo": {"full": NOISY}, "slic": known, "mine": {"full": ours}}
+    kin = {"relations": {"mine": relation}} if relation is not None else {}
+    return said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, **kin, **more))
+
+
+def test_a_loss_that_a_published_one_equals_is_no_discovery(tmp_path):
+    close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
+    found = judged(tmp_path, {"full": close})
+    assert found.distinguishable and not found.discovery
+    assert found.text.startswith("As good as slic, which is published: mine scores 0.10150 ± 0.00065 above DPO")
+    assert "and differs from slic by" in found.text
+
+
+def test_a_published_loss_that_is_clearly_better_is_named_so(tmp_path):
+    found = judged(tmp_path, {"full": {seed: value + 0.02 + seed / 1000 for seed, value in BETTER.items()}})
+    assert found.text.startswith("Worse than slic, which is published: mine scores")
+
+
+def test_a_discovery_states_the_weaker_claim_first(tmp_path):
+    found = judged(tmp_path, {"full": {seed: value + 0.03 for seed, value in NOISY.items()}})
+    assert found.discovery
+    assert found.text.startswith(
+        "A discovery: mine scores 0.07150 ± 0.00065 above slic, the closest of 2 known losses, and "
+    )
+    assert "0.10150 ± 0.00065 above DPO" in found.text
+
+
+@pytest.mark.parametrize("arm", ["own", ("full", 0.05)])
+def test_every_arm_of_a_known_loss_counts(arm, tmp_path):
+    as_good = {seed: value - 0.0001 * (-1) ** seed for seed, value in BETTER.items()}
+    arms = {"full": NOISY, ("full", 0.05): as_good} if arm != "own" else {"full": as_good, ("full", 0.05): NOISY}
+    found = judged(tmp_path, arms)
+    assert not found.discovery and found.text.startswith("As good as slic")
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        Relation(Kind.SAME, (Part("ipo"),), 0.0),
+        Relation(Kind.SCALED, (Part("ipo", 2.0),), 0.0),
+        Relation(Kind.REBETA, (Part("dpo", 1.0, 2.5),), 0.0),
+    ],
+)
+def test_a_rediscovery_is_no_discovery_however_good(relation, tmp_path):
+    found = judged(tmp_path, {"full": NOISY}, relation=relation)
+    assert found.distinguishable and not found.discovery
+    assert found.text.startswith(f"No discovery: mine ({relation.words}), the best proposed loss, scores")
+
+
+def test_a_variation_must_be_better_than_what_it_varies_where_it_varies_it(tmp_path):
+    relation = Relation(Kind.NEAR, (Part("slic", 1.0, 0.5),), 0.03)
+    (tmp_path / "without").mkdir()
+    found = judged(tmp_path / "without", {"full": NOISY}, relation=relation)
+    assert not found.discovery and "which this run did not measure there: add slic to seeds" in found.text
+    (tmp_path / "with").mkdir()
+    there = {seed: value + 0.02 for seed, value in NOISY.items()}
+    assert judged(tmp_path / "with", {"full": NOISY, ("full", 0.05): there}, relation=relation).discovery
+
+
+def test_a_blend_may_be_a_discovery_and_is_called_a_blend(tmp_path):
+    relation = Relation(Kind.BLEND, (Part("dpo", 0.5), Part("slic", 0.5)), 0.0)
+    found = judged(tmp_path, {"full": NOISY}, relation=relation)
+    assert found.discovery
+    assert "mine (a blend of 0.5 dpo and 0.5 slic) scores" in found.text
+
+
+def test_a_known_loss_without_scores_in_the_final_forbids_a_discovery(tmp_path):
+    found = judged(tmp_path, {"short": NOISY})
+    assert not found.discovery and "it was not compared on these seeds with slic" in found.text
+
+
+def test_a_known_loss_that_diverges_forbids_nothing(tmp_path):
+    assert judged(tmp_path, {"full": dict.fromkeys(NOISY)}).discovery
+
+
+def test_a_finalist_that_was_not_compared_by_function_is_no_discovery(tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL, relations={"mine": None})
+    assert "it was not compared with the published losses" in said(path).text
+
+
+def test_the_baseline_is_the_one_in_the_runs_row(tmp_path):
+    scores = {"ipo": {"full": BETTER}, "dpo": {"full": NOISY}, "mine": {"full": BETTER}}
+    assert "DPO" in said(tiny(tmp_path, scores, seeds=("ipo", "dpo"), baseline="dpo", final=FINAL)).text
+    (tmp_path / "ipo").mkdir()
+    found = said(tiny(tmp_path / "ipo", scores, seeds=("ipo", "dpo"), baseline="ipo", final=FINAL))
+    assert " ipo" in found.text and "DPO" not in found.text
+
+
+# ---- a baseline at the edge of its grid ------------------------------------------------------------------------------
+
+
+def tuned(tmp_path, **lifts):
+    """The headline where DPO has an arm per beta (b005=...), each that much above its arm at the task's 0.1."""
+    arms = {("full", float(f"0.{name[2:]}")): {s: v + lift for s, v in NOISY.items()} for name, lift in lifts.items()}
+    return said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL))
+
+
+def test_a_baseline_at_the_edge_of_its_grid_forbids_the_claim_and_says_why(tmp_path):
+    found = tuned(tmp_path, b005=0.02, b02=-0.02)
+    assert not found.distinguishable and not found.discovery
+    assert found.text.startswith("No claim can be made: the best proposed loss, mine, differs from DPO at beta 0.05 by")
+    assert "the best beta of DPO, 0.05, is the smallest that was tried" in found.text
+    assert "ladder.yardstick_widenings" in found.text
+
+
+def test_a_baseline_inside_its_grid_does_not(tmp_path):
+    assert tuned(tmp_path, b005=-0.02, b02=-0.02).discovery
+
+
+def test_an_arm_that_failed_bounds_the_grid(tmp_path):
+    arms = {("full", 0.05): {s: v + 0.02 for s, v in NOISY.items()}, ("full", 0.025): dict.fromkeys(NOISY)}
+    assert said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL)).discovery
+
+
+# ---- other rules -----------------------------------------------------------------------------------------------------
 
 
 def test_worse_than_the_yardstick_is_said_as_plainly(tmp_path):
@@ -103,9 +238,6 @@ def test_a_final_that_names_nothing_usable_is_passed_over(payload, tmp_path):
     assert "shared seeds" in found.text
 
 
-FINAL = {"rung": "full", "seeds": list(NOISY)}
-
-
 def test_nothing_is_claimed_of_a_loss_that_was_only_seen_where_it_did_not_diverge(tmp_path):
     ours = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}, final=FINAL))
@@ -124,7 +256,7 @@ def test_a_finalist_that_failed_stays_in_the_family_and_behind_those_that_did_no
     assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["good", "frail"]
     assert [c.distinguishable for c in decision.finalists] == [True, False]
     found = said(path)
-    assert "good, the best proposed loss, scores" in found.text and "corrected for 2 comparisons" in found.text
+    assert found.text.startswith("A discovery: good scores") and "corrected for 2 finalists" in found.text
     assert found.text.endswith("frail failed on 1 of 4 seeds.")
 
 
@@ -132,7 +264,7 @@ def test_a_loss_past_the_noise_is_named_before_a_better_one_within_it(tmp_path):
     sure = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
     wild = {seed: value + 0.1 + 0.3 * (-1) ** seed for seed, value in NOISY.items()}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "wild": {"full": wild}, "sure": {"full": sure}}, final=FINAL))
-    assert found.text.startswith("sure, the best proposed loss that is past the noise, scores 0.0515")
+    assert found.text.startswith("A discovery: sure scores 0.0515")
 
 
 def test_a_yardstick_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
@@ -197,7 +329,7 @@ def test_the_other_seed_losses_are_compared_but_are_no_finalists(tmp_path):
     assert [c.arm.candidate for c in decision.finalists] == [3]
 
 
-def test_without_dpo_the_first_seed_is_the_yardstick(tmp_path):
+def test_a_baseline_of_another_contract_is_named(tmp_path):
     scores = {"cross_entropy": {"full": NOISY}, "focal": {"full": NOISY}, "mine": {"full": NOISY}}
     path = tiny(tmp_path, scores, seeds=("cross_entropy", "focal"), contract="classification")
     assert "cross_entropy" in said(path).text
@@ -223,3 +355,31 @@ def test_a_whole_campaign_has_a_headline(tmp_path):
     lifted = said(make_archive(tmp_path / "lifted", 12, lift=0.3))
     assert lifted.distinguishable
     assert lifted.difference > 0.1
+
+
+# ---- the noise of the test set ---------------------------------------------------------------------------------------
+
+
+def judged_items(tmp_path, prompts, same):
+    """A run whose finalist is better by .2 on average, over so many prompts, which every seed judges alike where `same`."""
+    rng = random.Random(0)
+    path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
+    with Archive.open(path) as archive:
+        lucky = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
+        for seed in FINAL["seeds"]:
+            groups = tuple(f"{prompt}" if same else f"{seed}.{prompt}" for prompt in range(prompts))
+            gains = [lucky[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
+            for candidate, values in ((1, [0.5] * prompts), (2, [0.5 + gain for gain in gains])):
+                evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
+                archive.score_evaluation(evaluation, sum(values) / prompts, items=Items(tuple(values), groups))
+    return path
+
+
+def test_seeds_that_agree_on_a_small_test_set_make_no_claim(tmp_path):
+    found = said(judged_items(tmp_path, 6, same=True))
+    assert not found.distinguishable
+    assert "4 fresh seeds and 6 groups of test items" in found.text
+
+
+def test_a_large_test_set_lets_the_claim_through(tmp_path):
+    assert said(judged_items(tmp_path, 200, same=True)).discovery

@@ -112,7 +112,7 @@ def hostile(tmp_path_factory):
     """A run whose proposals have every hostile name there is, also its rung."""
     path = tmp_path_factory.mktemp("hostile") / "archive.db"
     rung = "".join(HOSTILE).encode("utf-8", "backslashreplace").decode("utf-8")
-    with Archive.create(path, RunRow("x", 0, "task", "preference")) as archive:
+    with Archive.create(path, RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
         for step, name in enumerate(["dpo", *HOSTILE]):
             proposal = archive.request_proposal(step, 1, "refine", "b", None, None, "t", {}, 0) if step else None
             if proposal:

@@ -9,8 +9,12 @@ import pytest
 from make_archive import HOSTILE, finding, logistic, make_archive, verdict
 
 from analysis import encode, report
+from analysis.comparison import decide
 from analysis.errors import ExportRefused, MissingExtra
+from analysis.final_table import note_on_fitness
 from analysis.headline import headline
+from analysis.snapshot import Snapshot
+from analysis.wording import full_name
 from archive.errors import ArchiveNotFound
 from archive.query import Reader
 from archive.records import RunRow
@@ -99,17 +103,45 @@ def test_every_candidate_has_its_line(page, snapshot):
 def test_it_opens_with_the_headline_and_says_what_could_have_been_seen(page, reader):
     found = headline(reader)
     assert found.text in page.text
-    assert "the smallest true difference that would probably have been seen" in page.text
+    assert "the smallest true difference to the baseline that would probably have been seen" in page.text
 
 
 def test_all_four_pictures_are_in_it(html):
     assert html.count("<svg") == 4
 
 
-def test_the_yardstick_and_all_seeds_stand_in_the_comparison(page):
-    table = page.text[page.text.index("The best against the seeds") : page.text.rindex("Leaderboard")]
+def test_the_baseline_and_all_seeds_stand_in_the_comparison(page):
+    table = page.text[page.text.index("The finalists against what is known") : page.text.rindex("Leaderboard")]
     for name in ("DPO", "slic", "ipo", "kto_pair"):
         assert name in table
+
+
+def test_what_fitness_is_made_of_stands_beside_it_and_in_the_headlines_note(page, snapshot):
+    table = page.text[page.text.index("The finalists against what is known") : page.text.rindex("Leaderboard")]
+    assert "KL (nats)" in table
+    note = note_on_fitness(snapshot, decide(snapshot))
+    assert note.startswith("Fitness is reward - 0.02 * KL. ") and "DPO: " in note and "KL (nats) " in note
+    assert note in page.text
+
+
+def test_a_finalist_that_is_a_published_loss_is_called_so_wherever_its_name_leads(page, snapshot):
+    (known,) = [id for id, relation in snapshot.final.relations.items() if relation.published]
+    assert page.text.count("(the published dpo at 1.7 × beta)") >= 3
+    assert full_name(snapshot, known).endswith("(the published dpo at 1.7 × beta)")
+
+
+def test_only_a_discovery_is_shown_as_one(tmp_path):
+    assert '<div class="headline above">' not in report.render(
+        _snapshot(make_archive(tmp_path / "a", 12)), tmp_path, pictures=False
+    )
+    lifted = _snapshot(make_archive(tmp_path / "b", 12, lift=0.3))
+    assert decide(lifted).best.discovery
+    assert '<div class="headline above">' in report.render(lifted, tmp_path, pictures=False)
+
+
+def _snapshot(path):
+    with Reader.open(path) as reader:
+        return Snapshot.of(reader)
 
 
 def test_code_is_printed_from_the_graphs_and_not_from_the_replies(page, snapshot):

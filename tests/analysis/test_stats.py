@@ -2,25 +2,37 @@
 
 import math
 import random
+import subprocess
+import sys
 
 import pytest
+import scipy.stats as scipy_stats
 
 from analysis import stats
 
-scipy_stats = pytest.importorskip("scipy.stats")
+
+@pytest.mark.parametrize("freedom", [1, 2.4, 7, 400])
+def test_students_quantile_undoes_his_distribution(freedom):
+    for t in (-60.0, -4.3, -1e-3, 0.2, 2.5):
+        assert stats.student_quantile(stats.student_cdf(t, freedom), freedom) == pytest.approx(t, rel=1e-6)
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 7, 30, 400])
-@pytest.mark.parametrize("t", [-60.0, -4.3, -1.0, -1e-3, 0.0, 0.2, 2.5, 12.0])
-def test_the_t_distribution_is_scipys(t, freedom):
-    assert stats.student_cdf(t, freedom) == pytest.approx(scipy_stats.t.cdf(t, freedom), rel=1e-9, abs=1e-15)
+@pytest.mark.parametrize("probability", [0.0, 1.0, -0.1, math.nan])
+def test_a_quantile_of_no_probability_is_refused(probability):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        stats.student_quantile(probability, 3)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        stats.normal_quantile(probability)
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 5, 60])
-@pytest.mark.parametrize("probability", [1e-6, 0.025, 0.2, 0.5, 0.8, 0.975, 0.99999])
-def test_its_quantile_is_scipys(probability, freedom):
-    expected = scipy_stats.t.ppf(probability, freedom)
-    assert stats.student_quantile(probability, freedom) == pytest.approx(expected, rel=1e-8, abs=1e-9)
+def test_no_degrees_of_freedom_are_refused():
+    with pytest.raises(ValueError, match="must be positive"):
+        stats.student_cdf(1.0, 0)
+
+
+def test_scipy_is_not_loaded_before_a_statistic_is_needed():
+    code = "import sys, analysis.report, analysis.headline, evo.cli; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_a_paired_comparison_is_the_paired_t_test():
@@ -74,16 +86,36 @@ def test_a_pooled_deviation_weighs_groups_by_their_freedom():
     assert stats.pool([[1.0, 1.0]]) is None
 
 
-@pytest.mark.parametrize("seeds", [4, 10, 30])
-def test_the_smallest_detectable_difference_has_the_power_that_it_claims(seeds):
-    difference = stats.smallest_detectable(1.0, seeds, seeds - 1)
-    critical = scipy_stats.t.ppf(0.975, seeds - 1)
-    power = scipy_stats.nct.sf(critical, seeds - 1, difference * math.sqrt(seeds))
-    assert power == pytest.approx(stats.POWER, abs=0.04)
+@pytest.mark.parametrize("freedom", [1, 3, 4.7, 23, 400])
+@pytest.mark.parametrize("comparisons", [1, 3, 50])
+@pytest.mark.parametrize("power", [0.1, 0.8, 0.99])
+def test_the_smallest_detectable_difference_has_exactly_the_power_that_it_claims(freedom, comparisons, power):
+    noncentrality = stats.smallest_detectable(1.0, freedom, comparisons=comparisons, power=power)
+    critical = scipy_stats.t.ppf(1 - 0.025 / comparisons, freedom)
+    upper = scipy_stats.nct.sf(critical, freedom, noncentrality)
+    # The normal numerator must be negative in the lower tail.
+    lower = power - upper
+    assert -1e-9 < lower <= scipy_stats.norm.cdf(-noncentrality) + 1e-9
+
+
+def test_power_is_that_of_played_t_tests():
+    rng = random.Random(11)
+    true = stats.smallest_detectable(1 / 2, 3, comparisons=3)
+    seen = 0
+    for _ in range(2000):
+        pair = stats.paired({seed: rng.gauss(true, 1.0) for seed in range(4)}, dict.fromkeys(range(4), 0.0))
+        seen += pair.p_value < 0.05 / 3
+    bounds = stats.wilson(seen, 2000, 0.999)
+    assert bounds.low < stats.POWER < bounds.high
 
 
 def test_more_comparisons_make_it_larger():
-    assert stats.smallest_detectable(1.0, 8, 7, comparisons=5) > stats.smallest_detectable(1.0, 8, 7)
+    assert stats.smallest_detectable(1.0, 7, comparisons=5) > stats.smallest_detectable(1.0, 7)
+
+
+def test_a_power_that_chance_alone_has_is_refused():
+    with pytest.raises(ValueError, match="between the level"):
+        stats.smallest_detectable(1.0, 7, power=0.05)
 
 
 def test_an_interval_is_students():

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 from pathlib import Path
+from statistics import fmean
 
 import networkx as nx
 import pytest
@@ -84,6 +85,16 @@ def test_changing_what_identifies_a_run_is_refused_and_named(
     refused = evo.run("run", "--dir", str(finished), *QUICK, "--set", "budget.proposals=8", *change)
     assert refused.code == 2 and key in refused.err
     assert (finished / "config.yaml").read_text() == before
+
+
+def test_fitness_is_kept_by_item_where_claims_are_decided(finished: Path) -> None:
+    with Reader.open(finished / "archive.db") as reader:
+        scored = reader.evaluations(state="scored")
+    assert {e.rung for e in scored if e.items is not None} == {"held_out"} < {e.rung for e in scored}
+    for evaluation in scored:
+        if evaluation.items is not None:
+            assert fmean(evaluation.items.values) == pytest.approx(evaluation.fitness)
+    assert len({e.items.groups for e in scored if e.items is not None}) == 1
 
 
 def test_a_recorded_run_replays_until_it_is_tampered_with(evo: Command, finished: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from analysis.snapshot import SESSION_STARTED
 from archive.records import RunRow
 from archive.store import Archive
 from evo.again import Given, ways_on
 from evo.config import parse_config
 from evo.earlier import FinishedRun, changes, finished, in_words
 from evo.loop import FINISHED
-from evo.population import SESSION_STARTED
 from evo.rundir import identity
 from fitness.task import task_info
 
@@ -78,8 +78,8 @@ def test_settings_that_change_nothing_of_a_finished_run_are_taken(tmp_path, sett
 
 def test_a_run_of_another_identity_is_left_to_the_check_of_identities(tmp_path):
     _archive(tmp_path)
-    other = parse_config(CLASSIFICATION | {"seed": 4})
-    assert finished(tmp_path, other, task_info("classification")) is None
+    for change in ({"seed": 4}, {"baseline": "mse"}):
+        assert finished(tmp_path, parse_config(CLASSIFICATION | change), task_info("classification")) is None
 
 
 def test_a_larger_budget_continues_a_finished_run_with_other_settings(tmp_path):

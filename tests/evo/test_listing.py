@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.snapshot import SESSION_STARTED
 from archive.records import RunRow
 from archive.store import Archive
 from evo.config import parse_config
 from evo.listing import runs_text
 from evo.loop import FINISHED
-from evo.population import SESSION_STARTED
 from evo.rundir import RunDirError
 
 OLD = Path(__file__).parents[1] / "archive" / "data" / "version_1.sql"

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.stats import smallest_detectable
-from evo.outlook import what_can_be_seen
+from evo.outlook import what_can_be_seen, what_items_allow
 from fitness.ladder import Settings
 from fitness.task import TaskInfo, task_info
 
@@ -11,7 +11,7 @@ INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
 
 
 def test_the_smallest_difference_is_that_of_the_final():
-    seen = smallest_detectable(0.04, 8, 7, comparisons=2)
+    seen = smallest_detectable(0.04 / 8**0.5, 7, comparisons=2)
     assert f"about {seen:.2g} or more" in what_can_be_seen(INFO, Settings(finalists=2, finalist_seeds=8))
 
 
@@ -35,3 +35,18 @@ def test_a_task_of_unknown_noise_promises_nothing():
 def test_a_measured_deviation_holds_for_the_options_it_was_measured_with(task, other):
     assert task_info(task).deviation is not None
     assert task_info(task, other).deviation is None
+
+
+@pytest.mark.parametrize(("finalists", "least"), [(1, 6), (3, 7), (10, 9)])
+def test_a_test_set_too_small_for_any_claim_is_named_with_the_number_needed(finalists, least):
+    settings = Settings(finalists=finalists)
+    line = what_items_allow(least - 1, settings)
+    assert f"at least {least};" in line and "none will be claimed" in line
+    assert "none will be claimed" not in what_items_allow(least, settings)
+
+
+def test_a_small_test_set_is_named_and_a_large_or_unknown_one_is_not():
+    assert "12 prompts" in what_items_allow(12, Settings())
+    assert what_items_allow(20, Settings()) is None
+    assert what_items_allow(None, Settings()) is None
+    assert what_items_allow(3, Settings(finalists=0)) is None

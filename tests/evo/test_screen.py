@@ -49,7 +49,9 @@ def _watched(folder, **settings):
     """A campaign of which nothing runs, with an archive to write to."""
     config = parse_config({"workers": 2, "budget": {"proposals": 9}, **settings})
     info = task_info(config.task)
-    row = RunRow(config.name, config.seed, config.task, info.contract, {}, config.model_dump(mode="json"))
+    row = RunRow(
+        config.name, config.seed, config.task, info.contract, {}, config.model_dump(mode="json"), baseline="dpo"
+    )
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
         vetter, workers = VetPool(contract=info.contract), WorkerPool(config.task, {}, 2)
         identities = Identities.of(reader, vetter.same_loss)

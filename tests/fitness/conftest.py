@@ -19,7 +19,7 @@ PRANKS = '''
 """A task without torch whose rungs are pranks."""
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult, TaskInfo, TaskOptions
 
 class Options(TaskOptions):
     folder: str
@@ -81,6 +81,9 @@ def score(folder):
 def not_a_number(folder):
     return float("nan")
 
+def by_item(folder):
+    return ItemScores((1.0, 0.0, 0.5), ("first prompt", "first prompt", "second prompt"))
+
 def memory_of_the_second_rank(folder):
     """One rank of two has no memory left while the other waits for it."""
     if os.environ["RANK"] == "1":
@@ -88,11 +91,12 @@ def memory_of_the_second_rank(folder):
     time.sleep(600)
 
 PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_lot, fill_memory, fill_host_memory,
-                                  leave_a_child, diverge, score, not_a_number, memory_of_the_second_rank)}
+                                  leave_a_child, diverge, score, not_a_number, by_item, memory_of_the_second_rank)}
 
 class Pranks:
     name, contract, metric = "pranks", "preference", "seed"
     notes = ("Two pranks were left out.",)
+    judged = 6
 
     def __init__(self, options):
         self.options = options
@@ -108,6 +112,8 @@ class Pranks:
 
     def score_seed(self, graph, rung, seed, *, beta=None, learning_rate=None):
         fitness = PRANKS[rung](self.options.folder)
+        if isinstance(fitness, ItemScores):
+            return SeedResult(fitness.mean, {}, seed=seed, items=fitness)
         return SeedResult(float(seed) if fitness is None else fitness, {"beta": beta or 0.0, "pid": float(os.getpid())}, seed=seed)
 '''
 

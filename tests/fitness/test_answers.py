@@ -38,7 +38,7 @@ from test_preference import (
 
 from fitness import judge, trainer
 from fitness.answers import Trained, divergence, policy_answers, reference_answers
-from fitness.exams import Metrics, RewardExam
+from fitness.exams import Metrics, PairScores, RewardExam
 from fitness.judge import Judge
 from fitness.pool import score_all
 from fitness.preference import JudgeEvaluation, RewardModelEvaluation, Sampling
@@ -58,9 +58,9 @@ class Look:
     def __init__(self, see: Callable[[Trained], Any]) -> None:
         self.see = see
 
-    def measure(self, trained: Trained, metrics: Metrics) -> tuple[float, Metrics]:
+    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics]:
         self.seen = self.see(trained)
-        return 0.0, {}
+        return [0.0] * len(trained.test), {}
 
 
 def looked(options: dict[str, Any], see: Callable[[Trained], Any]) -> Any:
@@ -109,8 +109,8 @@ def test_the_reported_divergence_is_that_of_the_two_as_they_write(
 
     def see(trained: Trained) -> tuple[float, float, float]:
         many = dataclasses.replace(trained, test=trained.test.select([0] * count))
-        reported = divergence(many, sampling, policy_answers(many, sampling))["kl_per_sequence"]
-        return reported, *exact_divergence(many, many.test[0]["prompt_ids"], sampling.temperature)
+        _, reported = divergence(many, sampling, policy_answers(many, sampling))
+        return reported["kl_per_sequence"], *exact_divergence(many, many.test[0]["prompt_ids"], sampling.temperature)
 
     reported, exact, deviation = looked(options(lora=lora, **LEARN), see)
     error = deviation / math.sqrt(count)
@@ -123,7 +123,7 @@ def test_answers_are_scored_after_the_prompts_that_they_were_written_to(options,
     rows = [row | {"prompt": " ".join(f"w{(i * j) % 30}" for j in range(1, 26))} for i, row in enumerate(pairs())]
     sampling = Sampling(max_new_tokens=16, temperature=1.0, batch=24)
 
-    def see(trained: Trained) -> tuple[dict[str, float], list[float]]:
+    def see(trained: Trained) -> tuple[tuple[list[float], dict[str, float]], list[float]]:
         answers = policy_answers(trained, sampling)
 
         def log_prob(model: Any, prompt: list[int], answer: list[int]) -> float:
@@ -139,7 +139,8 @@ def test_answers_are_scored_after_the_prompts_that_they_were_written_to(options,
         return divergence(trained, sampling, answers), [p - r for p, r in zip(policy, reference, strict=True)]
 
     data = save_pairs(tmp_path / "data.jsonl", rows)
-    reported, expected = looked(options(data=str(data), **LEARN), see)
+    (by_answer, reported), expected = looked(options(data=str(data), **LEARN), see)
+    assert by_answer == pytest.approx(expected, rel=1e-3, abs=1e-3)
     assert reported["kl_per_sequence"] == pytest.approx(sum(expected) / len(expected), rel=1e-4)
     assert reported["kl_per_token"] == pytest.approx(reported["kl_per_sequence"] / reported["length"])
 
@@ -246,7 +247,7 @@ def test_a_question_that_the_judge_refuses_is_one_unreadable_reply():
         return Fault.TOO_LONG if "long" in body["messages"][-1]["content"] else EASY
 
     with LoopbackLLM(fallback=reply) as server:
-        metrics = judging(server).compare(["p"] * 9 + ["long"], ["a"] * 10, ["b"] * 10)
+        _, metrics = judging(server).compare(["p"] * 9 + ["long"], ["a"] * 10, ["b"] * 10)
     assert metrics["judge_unreadable"] == 0.1
 
 
@@ -254,7 +255,7 @@ def test_a_question_that_the_judge_refuses_is_one_unreadable_reply():
 def test_an_outage_of_the_judge_is_waited_out(fault, monkeypatch):
     monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
     with LoopbackLLM([fault] * 6, fallback=lambda body, number: EASY) as server:
-        metrics = judging(server, concurrency=1).compare(["p"], ["a"], ["b"])
+        _, metrics = judging(server, concurrency=1).compare(["p"], ["a"], ["b"])
     assert metrics["win_rate"] == 0.5
 
 
@@ -367,5 +368,6 @@ def test_the_reference_is_loaded_whole_under_zero_3(options):
 def test_a_good_answer_still_wins(options):
     """What the judge was fixed for must not have changed what it says."""
     with LoopbackLLM(fallback=lambda body, number: prefer_good(json.loads(body["messages"][-1]["content"]))) as server:
-        metrics = judging(server).compare(["p", "p"], ["good", "w1"], ["bad", "w1"])
+        points, metrics = judging(server).compare(["p", "p"], ["good", "w1"], ["bad", "w1"])
+    assert points == [1.0, 0.5]
     assert metrics == {"win_rate": 0.75, "judge_agreement": 1.0, "judge_unreadable": 0.0}

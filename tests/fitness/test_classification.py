@@ -76,6 +76,16 @@ def test_the_held_out_rung_trains_another_network_on_other_items(task):
     assert task.rungs["held_out"].held_out and not task.rungs["full"].held_out
 
 
+def test_every_picture_is_an_item_and_keeps_its_name_over_seeds(task):
+    first, second = (task.score_seed(known.graph("mse"), "held_out", seed) for seed in (0, 1))
+    assert first.items.groups == second.items.groups
+    assert len(set(first.items.groups)) == len(task._lab.test_items)
+    assert first.items.mean == pytest.approx(first.fitness, abs=1e-12)
+    assert set(first.items.values) == {0.0, 1.0}
+    searched = [task.score_seed(known.graph("mse"), "short", seed).items for seed in (0, 1)]
+    assert 0 < len(set(searched[0].groups) & set(searched[1].groups)) < len(searched[0].groups)
+
+
 def test_the_held_out_items_are_never_searched_on(task):
     searched, kept = (
         {tuple(row) for row in part.inputs.tolist()} for part in (task._lab.search_items, task._lab.test_items)

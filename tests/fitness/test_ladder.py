@@ -15,6 +15,7 @@ from fitness.ladder import (
     final,
     leaders,
     plan,
+    plan_of_claims,
     screening,
     stages,
     yardstick_grid,
@@ -208,9 +209,82 @@ def test_the_yardstick_is_tuned_over_beta_and_nobody_else_is():
 
 
 def test_tuned_arms_that_are_done_are_not_asked_for_again():
-    done = entry(1, 0.5, 0.5, baseline=True, yardstick=True, tuned=frozenset({("held_out", 90, 0.05, None)}))
+    done = entry(1, 0.5, 0.5, baseline=True, yardstick=True, tuned={("held_out", 90, 0.05, None): 0.5})
     jobs = finalists([done], finalist_seeds=1)
     assert set(jobs) == {Job(1, "held_out", 90), Job(1, "held_out", 90, 0.2)}
+
+
+# A claim depends on more trainings only where a leader is ahead of all baselines.
+
+
+def measured(id, arms, *, ahead=None, **flags):
+    """An entry with one fresh seed: fitness by beta, None for the task's own 0.1; `ahead` makes it a finalist."""
+    tuned = {("held_out", 90, beta, None): fitness for beta, fitness in arms.items() if beta is not None}
+    found = entry(id, 0.5, 0.5 if ahead is None else ahead, **flags, tuned=tuned)
+    found.results["held_out", 90] = arms[None]
+    return found
+
+
+def further(*entries, also=(), **settings):
+    jobs = final(entries, INFO, Settings(finalist_seeds=1, finalists=1, **settings), SEEDS, also)
+    return {(job.candidate_id, job.beta) for job in jobs}
+
+
+DPO = {"baseline": True, "yardstick": True}
+
+
+def test_a_grid_whose_best_arm_lies_at_its_edge_is_widened_beyond_it():
+    dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.6}, **DPO)
+    assert further(dpo, measured(3, {None: 0.9}, ahead=0.9)) == {(1, 0.4)}
+    low = measured(1, {None: 0.5, 0.05: 0.7, 0.2: 0.6}, **DPO)
+    assert further(low, measured(3, {None: 0.9}, ahead=0.9)) == {(1, 0.025)}
+
+
+def test_it_is_widened_no_more_often_than_allowed():
+    arms = {None: 0.5, 0.05: 0.4, 0.2: 0.6, 0.4: 0.7}
+    finalist = measured(3, {None: 0.9}, ahead=0.9)
+    assert further(measured(1, arms, **DPO), finalist) == {(1, 0.8)}
+    assert further(measured(1, arms | {0.8: 0.8}, **DPO), finalist) == set()
+    assert further(measured(1, arms, **DPO), finalist, yardstick_widenings=1) == set()
+
+
+def test_a_grid_whose_best_arm_lies_inside_is_left_alone():
+    assert further(measured(1, {None: 0.6, 0.05: 0.4, 0.2: 0.5}, **DPO), measured(3, {None: 0.9}, ahead=0.9)) == set()
+
+
+def test_nothing_more_is_trained_where_no_leader_is_ahead():
+    assert further(measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.95}, **DPO), measured(3, {None: 0.9}, ahead=0.9)) == set()
+
+
+def test_an_arm_that_failed_ends_the_widening():
+    dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.6, 0.4: None}, **DPO)
+    assert further(dpo, measured(3, {None: 0.9}, ahead=0.9)) == set()
+
+
+def test_the_best_other_baseline_is_tuned_too_and_no_further_one():
+    dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
+    slic, ipo = measured(2, {None: 0.6}, baseline=True), measured(4, {None: 0.3}, baseline=True)
+    assert further(dpo, slic, ipo, measured(3, {None: 0.9}, ahead=0.9)) == {(2, 0.05), (2, 0.2)}
+
+
+def test_a_baseline_that_reads_no_beta_is_not_trained_at_others():
+    dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
+    assert (
+        further(dpo, measured(2, {None: 0.6}, baseline=True, reads_beta=False), measured(3, {None: 0.9}, ahead=0.9))
+        == set()
+    )
+
+
+def test_a_baseline_that_a_leader_varies_is_trained_where_it_varies_it():
+    dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
+    slic = measured(2, {None: 0.3}, baseline=True)
+    leader = measured(3, {None: 0.2}, ahead=0.9)
+    assert further(dpo, slic, leader, also=[(2, (0.17, None))]) == {(2, 0.17)}
+
+
+def test_what_claims_may_cost_is_planned():
+    part = plan_of_claims(INFO, Settings(finalists=2, finalist_seeds=3), 4)
+    assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
 
 
 def test_a_contract_without_beta_has_no_arms():

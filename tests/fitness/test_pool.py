@@ -1,6 +1,7 @@
 """A pool outlives its workers, whatever becomes of them, and leaves nobody behind."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from fitness.pool import WorkerPool, score_all
-from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError
+from fitness.task import EvaluationFailed, FailureReason, ItemScores, SeedResult, TaskError
 from sandbox.graph import LossGraph
 
 
@@ -41,6 +42,45 @@ def test_results_come_back_to_whoever_asked(pranks, losses):
     results = score_all("pranks", [(losses["logistic"], "score", seed) for seed in range(20)], pranks, workers=2)
     assert [result.fitness for result in results] == [float(seed) for seed in range(20)]
     assert len({result.metrics["pid"] for result in results}) == 2
+
+
+def test_items_come_back_with_the_fitness(pranks, losses):
+    result = ask(pranks, losses, "by_item")
+    assert result.items == ItemScores((1.0, 0.0, 0.5), ("first prompt", "first prompt", "second prompt"))
+    assert result.fitness == 0.5
+
+
+WORKER_THAT_REPLIES = """
+import json, sys
+print(json.dumps({"state": "ready", "task": "pranks", "pid": 1, "versions": {}, "seconds": 0}), flush=True)
+for line in sys.stdin:
+    scored = {"id": 1, "state": "scored", "fitness": 0.5, "metrics": {}, "seconds": 1, "tokens": 1, "steps": 1, "seed": 0}
+    print(json.dumps(scored | {"items": json.load(open(sys.argv[1]))}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ({"values": [1.0, 0.0], "groups": ["a"]}, "a group each"),
+        ({"values": [], "groups": []}, "a group each"),
+        ({"values": [1.0, float("nan")], "groups": ["a", "b"]}, "finite"),
+        ({"values": [1.0, None], "groups": ["a", "b"]}, "a number and a name"),
+        ({"values": [1.0, 0.0], "groups": ["a", 7]}, "a number and a name"),
+        ({"values": [1.0, 0.0], "groups": ["a", "b" * 300]}, "at most 200 characters"),
+        ({"values": [1.0, 1.0], "groups": ["a", "b"]}, "expected the fitness, 0.5"),
+        ({"values": "10", "groups": "ab"}, "no object with the lists"),
+        ([1.0, 0.0], "no object with the lists"),
+    ],
+)
+def test_items_of_a_worker_are_checked(items, words, pranks, losses, tmp_path):
+    """A real process that speaks a worker's words, and lies."""
+    script, reply = tmp_path / "worker.py", tmp_path / "items.json"
+    script.write_text(WORKER_THAT_REPLIES)
+    reply.write_text(json.dumps(items))
+    with pytest.raises(EvaluationFailed, match=words) as caught:
+        ask(pranks, losses, "score", launcher=[sys.executable, str(script), str(reply)])
+    assert caught.value.reason is FailureReason.WORKER_DIED
 
 
 def test_beta_reaches_the_task(pranks, losses):
@@ -122,6 +162,16 @@ def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
             return await pool.ready()
 
     assert asyncio.run(run()) == ("Two pranks were left out.",)
+
+
+def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
+    async def run() -> list[int | None]:
+        async with WorkerPool("pranks", pranks) as pool:
+            before = pool.judged
+            await pool.ready()
+            return [before, pool.judged]
+
+    assert asyncio.run(run()) == [None, 6]
 
 
 def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):

@@ -378,6 +378,33 @@ def test_an_untrained_policy_answers_as_the_reference_does(options, reward_model
     assert metrics["kl_per_sequence"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("by", ["accuracy", "margin", "reward_model", "judge"])
+def test_the_fitness_is_the_mean_of_items_that_are_grouped_by_prompt(by, options, reward_model, tmp_path):
+    """Every prompt comes twice, so every group has two items."""
+    rows = [row | {"chosen": f"{row['chosen']} w{again}"} for row in pairs(30) for again in range(2)]
+    data = str(save_pairs(tmp_path / "data.jsonl", rows))
+    sampling = {"prompts": 40, "max_new_tokens": 6, "temperature": 1.0}
+    with LoopbackLLM(fallback=judged_by(prefer_good)) as server:
+        evaluation = {
+            "accuracy": {"by": by},
+            "margin": {"by": by},
+            "reward_model": {"by": by, "model": reward_model, "kl_weight": 0.1} | sampling,
+            "judge": judge_options(server) | sampling,
+        }[by]
+        task = prepared(options(data=data, evaluation=evaluation))
+        first, second = (task.score_seed(graph("dpo"), "held_out", seed) for seed in (0, 1))
+    fitness = {
+        "accuracy": first.metrics["accuracy"],
+        "margin": first.metrics["margin"],
+        "reward_model": first.metrics.get("reward", 0) - 0.1 * first.metrics.get("kl_per_sequence", 0),
+        "judge": first.metrics.get("win_rate"),
+    }[by]
+    assert first.items.mean == pytest.approx(first.fitness, abs=1e-9)
+    assert first.fitness == pytest.approx(fitness, abs=1e-6)
+    assert {first.items.groups.count(group) for group in first.items.groups} == {2}
+    assert set(first.items.groups) == set(second.items.groups)
+
+
 def judged_by(rule: Callable[[dict[str, str]], str]) -> Callable[[dict[str, Any], int], str]:
     def reply(body: dict[str, Any], number: int) -> str:
         return rule(json.loads(body["messages"][-1]["content"]))
@@ -608,6 +635,7 @@ def test_two_processes_train_as_one_does(options):
     for (loss, rung, seed), result in zip(requests, together, strict=True):
         alone = task.score_seed(loss, rung, seed)
         assert result.metrics == pytest.approx(alone.metrics, rel=1e-3, abs=1e-5)
+        assert result.items == alone.items
         assert result.tokens == alone.tokens
 
 
@@ -649,6 +677,8 @@ def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options
     for ours, theirs in zip(sharded, whole, strict=True):
         assert not isinstance(ours, EvaluationFailed), ours
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-3, abs=1e-5)
+        assert ours.items.groups == theirs.items.groups
+        assert ours.items.values == pytest.approx(theirs.items.values, rel=1e-3, abs=1e-3)
         assert ours.tokens == theirs.tokens
 
 

@@ -18,8 +18,9 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from evo.config import load_config
 from fitness import preference_lab
+from fitness.digests import path_digest
 from fitness.pool import score_all
-from fitness.preference import JudgeEvaluation, Options, PairEvaluation, path_digest
+from fitness.preference import JudgeEvaluation, Options, PairEvaluation
 from fitness.preference_lab import Lab, _newest_whole
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.task import TaskError, check_task, make_task, task_info
@@ -120,6 +121,30 @@ def test_a_home_directory_is_meant_by_a_tilde_everywhere(options, tmp_path, monk
         check_task("preference", given | {"evaluation": reward})
 
 
+# --- the size of the test set ---
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "most"),
+    [(60, {}, 12), (60, {"test_pool": 8}, 4), (31, {"test_fraction": 0.4}, 6), (60, {"test_split": "test"}, None)],
+)
+def test_what_a_final_is_judged_on_at_most_is_known_before_anything_is_loaded(rows, changes, most, options, tmp_path):
+    data = save_pairs(tmp_path / "data.jsonl", pairs(rows))
+    assert task_info("preference", options(data=str(data), **changes)).judged == most
+
+
+def test_prompts_that_finals_are_judged_on_are_counted_once_loaded(options, tmp_path):
+    """Three pairs to a prompt: pairs are not what a claim rests on."""
+    rows = [row | {"chosen": f"{row['chosen']} w{again}"} for row in pairs(20) for again in range(3)]
+    given = options(data=str(save_pairs(tmp_path / "data.jsonl", rows)))
+    task = make_task("preference", given)
+    assert task.judged is None
+    task.prepare()
+    held_out = task._lab.data["held_out"]
+    assert task.judged == len(held_out) / 3
+    assert task.judged < task_info("preference", given).judged
+
+
 # --- checkpoints ---
 
 
@@ -131,7 +156,7 @@ def killed_before_its_measurement() -> Iterator[None]:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(preference_lab, "pair_metrics", die)
+        patch.setattr(preference_lab, "pair_scores", die)
         yield
 
 
@@ -205,17 +230,17 @@ def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(op
 def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(options, tmp_path, monkeypatch):
     given = options(cache=str(tmp_path / "cache"), checkpoint_steps=2)
     first, second = prepared(given), prepared(given)
-    measure, results = preference_lab.pair_metrics, []
+    measure, results = preference_lab.pair_scores, []
 
     def meanwhile(*args: Any) -> Any:
-        monkeypatch.setattr(preference_lab, "pair_metrics", measure)
+        monkeypatch.setattr(preference_lab, "pair_scores", measure)
         before = sorted(tmp_path.glob("cache/training/*/checkpoint-*/*"))
         results.append(second.score_seed(graph("dpo"), "full", 0))
         assert before
         assert sorted(tmp_path.glob("cache/training/*/checkpoint-*/*")) == before
         return measure(*args)
 
-    monkeypatch.setattr(preference_lab, "pair_metrics", meanwhile)
+    monkeypatch.setattr(preference_lab, "pair_scores", meanwhile)
     result = first.score_seed(graph("dpo"), "full", 0)
     assert [other.metrics for other in results] == [result.metrics]
     assert not list(tmp_path.glob("cache/training/*"))

@@ -127,6 +127,15 @@ def test_fitness_is_reward_less_priced_divergence(small, losses):
     assert (result.seed, result.steps) == (0, 12)
 
 
+def test_every_review_is_an_item_of_its_prompt(small, losses):
+    ours, theirs = (small.score_seed(losses[name], "held_out", 0) for name in ("logistic", "inverted"))
+    assert ours.items.mean == pytest.approx(ours.fitness, abs=1e-9)
+    assert len(ours.items.values) == small.options.samples
+    assert {group.removeprefix("<bos> ") for group in ours.items.groups} <= set(prompts("held_out"))
+    assert ours.items.groups == theirs.items.groups
+    assert ours.items.values != theirs.items.values
+
+
 def test_a_seed_gives_the_same_fitness_again(small, losses):
     first = small.score_seed(losses["logistic"], "full", 3)
     with pytest.raises(EvaluationFailed):
@@ -173,7 +182,7 @@ def test_a_policy_that_leaves_its_language_has_collapsed(losses):
 def test_a_policy_that_repeats_itself_has_collapsed(small):
     policy = copy.deepcopy(small._lab.reference)
     policy.model.norm.weight.mul_(100.0)  # as good as no sampling noise: one review for every prompt
-    metrics = small._lab._measure(policy, small._lab._exam(0, False))
+    _, metrics = small._lab._measure(policy, small._lab._exam(0, False))
     with pytest.raises(EvaluationFailed, match=r"of the samples are distinct, below 10\.0%") as caught:
         _refuse_collapsed(metrics, small.options)
     assert caught.value.reason is FailureReason.COLLAPSED

@@ -1,0 +1,132 @@
+"""Two losses compared item by item: the error of their difference covers the seeds of training and the items of the test.
+
+The seeds of a final are judged on the same test items, so what is odd about these items does not average out over seeds:
+a t-test over seeds takes the luck of a small test set for a difference. Here a difference d[s, g] of seed s and group g (the
+items of one prompt, say) is mean + seed effect + group effect + rest, all random, and weighs as many items as it has.
+
+    Var(mean) = V_seeds + V_shared,   in a balanced design   (MS_seeds + MS_groups - MS_rest) / (seeds * groups)
+
+V_seeds is the t-test's squared error. V_shared is what groups repeat from seed to seed: the covariance of two seeds over
+the groups that both have, estimated from each seed's deviations from its own mean (method of moments). It is exact for a
+complete design with groups of any size, where it gives the mean squares of two-way crossed random effects (Searle, Casella
+and McCulloch 1992, "Variance Components", chapter 4); of a design with gaps it takes what the seeds have in common, and
+where nothing is in common, since each seed drew items of its own, the t-test over seeds is left. The variance is never taken
+to be below that of a test over groups with the seeds held fixed (groups as clusters, Cameron and Miller 2015). Degrees of
+freedom are Satterthwaite's (1946) for the sum of mean squares. A test set makes no claim easier: where the t-test over seeds
+alone has the larger p-value, its error stands.
+
+Student's t takes the groups' differences for normal, and a few groups with coarse outcomes (right or wrong) are not: six that
+agree by chance look like certainty. So no p-value is smaller than that of the sign test when all groups agree, 2^(1 - groups).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import stats
+from archive.records import Items
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """A difference of means over seeds and items, in units of fitness; `freedom` need not be a whole number."""
+
+    difference: float
+    standard_error: float
+    freedom: float
+    p_value: float
+    """Two-sided, Student's, and never below `smallest_p`."""
+    groups: int
+    """Different groups of items, over all seeds."""
+
+
+def smallest_p(groups: int) -> float:
+    """The smallest two-sided p-value that so many groups of items can give: that of a sign test in which all agree."""
+    return min(1.0, 2.0 ** (1 - groups))
+
+
+def least_groups(comparisons: int) -> int:
+    """How many groups of items a claim needs at least, where Holm corrects for so many comparisons.
+
+    7 for three finalists. It is what the arithmetic asks for, not what is wise: see `docs/statistics.md`.
+    """
+    groups = 1
+    while smallest_p(groups) * comparisons >= stats.SIGNIFICANCE:
+        groups += 1
+    return groups
+
+
+def paired_crossed(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> Crossed | None:
+    """Ours minus theirs by seed and group, over the seeds that both have.
+
+    None where nothing can be said of both kinds of noise: fewer than two seeds in common (one seed knows nothing of the noise
+    of training), a seed for which the two were judged on other items, or differences without any spread.
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    if len(seeds) < 2 or any(not ours[s].values or ours[s].groups != theirs[s].groups for s in seeds):
+        return None
+    names = list(dict.fromkeys(group for seed in seeds for group in ours[seed].groups))
+    totals, counts = np.zeros((len(seeds), len(names))), np.zeros((len(seeds), len(names)))
+    place = {name: number for number, name in enumerate(names)}
+    for row, seed in enumerate(seeds):
+        columns = [place[group] for group in ours[seed].groups]
+        np.add.at(totals[row], columns, np.subtract(ours[seed].values, theirs[seed].values))
+        np.add.at(counts[row], columns, 1.0)
+    largest = max(abs(value) for side in (ours, theirs) for seed in seeds for value in side[seed].values)
+    return _test(totals / np.maximum(counts, 1.0), counts, rounding=stats.ROUNDING * largest)
+
+
+def _test(cells: NDArray[np.float64], counts: NDArray[np.float64], rounding: float) -> Crossed | None:
+    """`cells` are the mean differences by seed and group, `counts` the items in them."""
+    seeds, groups = cells.shape
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    by_seed = (weights * cells).sum(axis=1)
+    difference = float(by_seed.mean())
+    over_seeds = float(by_seed.var(ddof=1)) / seeds
+    found = [(over_seeds, seeds - 1.0)]
+    if (counts > 0).sum(axis=0).max() > 1:
+        found.append(_both(cells, weights, by_seed, over_seeds))
+    tests = []
+    for variance, freedom in found:
+        if variance > rounding**2:
+            error = variance**0.5
+            p_value = max(2 * stats.student_cdf(-abs(difference) / error, freedom), smallest_p(groups))
+            tests.append(Crossed(difference, error, freedom, p_value, groups))
+    # Of equal ones the last: without any difference both have a p-value of 1, and the wider error is that of both noises.
+    return max(reversed(tests), key=lambda test: test.p_value, default=None)
+
+
+def _both(
+    cells: NDArray[np.float64], weights: NDArray[np.float64], by_seed: NDArray[np.float64], over_seeds: float
+) -> tuple[float, float]:
+    """Variance of the mean over seeds and groups, with its degrees of freedom."""
+    seeds = len(cells)
+    apart = weights * (cells - by_seed[:, None])
+    products = _between(apart)
+    # What two seeds have in common, and how much of it is left when each of them is centred on its own mean.
+    overlap = weights @ weights.T
+    lopsided = (weights**2) @ weights.T
+    left = overlap - lopsided - lopsided.T + overlap**2
+    common, kept = (float(matrix.sum() - np.trace(matrix)) for matrix in (overlap, left))
+    shared = products / kept * common / (seeds * (seeds - 1)) if kept > 0 else 0.0
+
+    share = weights.mean(axis=0)
+    clusters = (weights * (cells - by_seed.mean())).mean(axis=0)
+    effective = 1 / float((share**2).sum())
+    over_groups = float((clusters**2).sum()) / (1 - 1 / effective) if effective > 1 else 0.0
+    variance = max(over_seeds + max(shared, 0.0), over_groups)
+    if effective <= 1 or variance == 0:
+        return variance, 1.0
+    rest = max(over_groups - shared, 0.0)
+    spread = over_seeds**2 / (seeds - 1) + over_groups**2 / (effective - 1)
+    spread += rest**2 / ((seeds - 1) * (effective - 1))
+    return variance, variance**2 / spread
+
+
+def _between(parts: NDArray[np.float64]) -> float:
+    """The sum over groups of the products of two different seeds' parts, each pair counted twice."""
+    return float((parts.sum(axis=0) ** 2 - (parts**2).sum(axis=0)).sum())

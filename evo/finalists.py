@@ -1,0 +1,45 @@
+"""What the final records beside its trainings: which published losses the finalists are, or are close to.
+
+A finalist that is nearly a seed loss at another beta must be better than that loss at that beta, so the final trains it
+there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.final import FINAL
+from evo.population import Population
+from fitness.ladder import OWN, Tuning
+from fitness.task import TaskInfo
+from sandbox.relation import Kind, Relation
+
+__all__ = ["FINAL", "final_event", "near_arms"]
+
+
+def final_event(
+    rung: str, seeds: Sequence[int], relations: Mapping[int, Relation | None], info: TaskInfo
+) -> dict[str, Any]:
+    """The payload of that event. `relations` are null where a comparison with the published losses failed."""
+    return {
+        "rung": rung,
+        "seeds": list(seeds),
+        "beta": info.beta,
+        "learning_rate": info.learning_rate,
+        "relations": {str(id): relation and relation.to_json() for id, relation in relations.items()},
+    }
+
+
+def near_arms(relations: Mapping[int, Relation | None], population: Population) -> list[tuple[int, Tuning]]:
+    """The seed losses, each at the beta at which a finalist is a variation of it, that the final trains as well."""
+    seeds = {i.name: i.id for i in population.individuals.values() if population.is_baseline(i) and i.trainable}
+    arms = []
+    for relation in relations.values():
+        if relation is None or relation.kind not in (Kind.REBETA, Kind.NEAR):
+            continue
+        (part,) = relation.parts
+        beta = population.info.beta
+        if part.name in seeds and beta is not None and part.beta_factor != 1.0:
+            arms.append((seeds[part.name], (float(f"{beta * part.beta_factor:.6g}"), None)))
+    return [arm for arm in dict.fromkeys(arms) if arm[1] != OWN]

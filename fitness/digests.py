@@ -1,0 +1,29 @@
+"""Digests of files and folders, so that a model or data set on this disk counts by its contents."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+
+def path_digest(path: Path) -> str | None:
+    """Digest of a file, or of the names and contents in a folder; None for what is not there."""
+    if not path.exists():
+        return None
+    if path.is_file():
+        return _file_digest(path)[:16]
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}\0{_file_digest(file)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    status = path.stat()
+    return _digest_of_version(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of_version(path: Path, *version: int) -> str:
+    """Weights of gigabytes are read once per process and version of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

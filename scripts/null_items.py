@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""How often is a small test set taken for a discovery?
+
+Runs are made up in which no proposal is better than the baseline: the final trains a baseline and its finalists on the same
+seeds and judges all of them on the same items, right or wrong. Items differ in how hard they are; every loss finds some items
+easier than other losses do, by chance and on every seed; every training has luck of its own. Averaged over all items there
+could be, all losses are equal, so whatever is claimed is a false discovery. The t-test over seeds takes the items of the
+test set for all there are; the comparison that covers seeds and items (`analysis.crossed`) should keep its level.
+
+    python scripts/null_items.py --items 6 20 200 --seeds 4 24
+
+Prints one table, or JSON with --json; exits with 1 if false discoveries over seeds and items are above the stated level.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from analysis import stats
+from analysis.crossed import paired_crossed
+from archive.records import Items
+from fitness.ladder import Settings
+
+HARDNESS = 1.0
+"""Standard deviation over items of what makes all losses right or wrong, on the scale of a unit normal threshold."""
+
+LUCK = 1.0
+"""Standard deviation of what is drawn anew for each loss, seed and item."""
+
+
+def main() -> int:
+    arguments = _arguments()
+    rows = [
+        {"items": items, "seeds": seeds, **_figures(arguments, items, seeds)}
+        for seeds in arguments.seeds
+        for items in arguments.items
+    ]
+    stated = all(row["seeds_and_items"]["interval"][0] <= stats.SIGNIFICANCE for row in rows)
+    if arguments.json:
+        print(json.dumps({"arguments": vars(arguments), "rows": rows, "as_stated": stated}))
+    else:
+        print(f"{arguments.runs} runs with {arguments.finalists} finalists each; false discoveries [95 %]")
+        print(f"{'seeds':>5} {'items':>5}  {'t-test over seeds':>24}  {'seeds and items':>24}")
+        for row in rows:
+            print(f"{row['seeds']:5} {row['items']:5}  {_shown(row['seeds_alone'])}  {_shown(row['seeds_and_items'])}")
+        print(f"stated level {stats.SIGNIFICANCE:.0%}: {'kept' if stated else 'NOT kept'}")
+    return 0 if stated else 1
+
+
+def _figures(arguments: argparse.Namespace, items: int, seeds: int) -> dict[str, Any]:
+    rng = np.random.default_rng([arguments.seed, items, seeds])
+    alone = both = 0
+    for _ in range(arguments.runs):
+        baseline, *finalists = final(rng, items, seeds, arguments.finalists, arguments.taste, arguments.training)
+        alone += any(p < stats.SIGNIFICANCE for p in stats.holm([over_seeds(ours, baseline) for ours in finalists]))
+        both += any(p < stats.SIGNIFICANCE for p in stats.holm([over_both(ours, baseline) for ours in finalists]))
+    return {"seeds_alone": _rate(alone, arguments.runs), "seeds_and_items": _rate(both, arguments.runs)}
+
+
+def final(
+    rng: np.random.Generator, items: int, seeds: int, finalists: int, taste: float, training: float
+) -> list[dict[int, Items]]:
+    """What a final measures of a baseline and its finalists, by seed: which items were right."""
+    hardness = HARDNESS * rng.normal(size=items)
+    losses = []
+    for _ in range(finalists + 1):
+        score = hardness + taste * rng.normal(size=items) + training * rng.normal(size=(seeds, 1))
+        right = score + LUCK * rng.normal(size=(seeds, items)) > 0
+        groups = tuple(map(str, range(items)))
+        losses.append({seed: Items(tuple(map(float, row)), groups) for seed, row in enumerate(right)})
+    return losses
+
+
+def over_seeds(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> float:
+    """p of the t-test that takes the mean of each seed and nothing else."""
+    means = [{seed: stats.mean(items.values) for seed, items in side.items()} for side in (ours, theirs)]
+    pair = stats.paired(*means)
+    return 1.0 if pair is None or pair.p_value is None else pair.p_value
+
+
+def over_both(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> float:
+    """p of the comparison that covers seeds and items."""
+    found = paired_crossed(ours, theirs)
+    return 1.0 if found is None else found.p_value
+
+
+def _rate(happened: int, runs: int) -> dict[str, Any]:
+    interval = stats.wilson(happened, runs)
+    assert interval is not None
+    return {"value": happened / runs, "interval": [interval.low, interval.high]}
+
+
+def _shown(figure: Mapping[str, Any]) -> str:
+    low, high = figure["interval"]
+    return f"{figure['value']:8.2%} [{low:6.2%},{high:6.2%}]"
+
+
+def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument(
+        "--items", type=int, nargs="+", default=[6, 20, 200], help="items of the test set (%(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[4, 24], help="fresh seeds of the final (%(default)s)")
+    parser.add_argument("--finalists", type=int, default=Settings().finalists, help="(%(default)s)")
+    parser.add_argument(
+        "--taste", type=float, default=1.0, help="deviation of what one loss finds easier on every seed (%(default)s)"
+    )
+    parser.add_argument("--training", type=float, default=0.2, help="deviation of a training's luck (%(default)s)")
+    parser.add_argument("--runs", type=int, default=2000, help="runs to play of each kind (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
