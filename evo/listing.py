@@ -37,7 +37,7 @@ def runs_text(place: Path, width: int | None = None) -> str:
     table = columns([TITLES, *rows]) if rows else []
     lines = _paragraphs(rows) if width is not None and any(len(text) > width for text in table) else table
     if any(row[5].endswith("*") for row in rows):
-        lines += ["", "* past the noise; `evopo status` says of what"]
+        lines += ["", "* past the noise of the difference to the baseline, but no discovery; `evopo status` says why"]
     return "\n".join([*lines, *[""] * bool(lines and faults), *sorted(faults)])
 
 
@@ -74,12 +74,13 @@ def _budget(snapshot: Snapshot, run: RunRow) -> int | None:
 
 
 def _best(snapshot: Snapshot) -> str:
-    """The headline in short: the best proposal and its difference to what it is compared with."""
+    """The headline in short: the best proposal and its difference to the baseline."""
     headline = headline_of(snapshot)
     if headline.candidate is None or headline.difference is None:
         return ""
     difference = plus_minus(headline.difference, headline.standard_error, signed=True)
-    return f"{display_name(snapshot.candidates[headline.candidate], 32)} {difference}" + " *" * headline.distinguishable
+    claim = ", a discovery" if headline.discovery else " *" if headline.distinguishable else ""
+    return f"{display_name(snapshot.candidates[headline.candidate], 32)} {difference}{claim}"
 
 
 def _paragraphs(rows: Sequence[Sequence[str]]) -> list[str]:
