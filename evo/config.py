@@ -56,6 +56,11 @@ class BudgetConfig(_Frozen):
         None, ge=0, description="money for replies, USD, calls in flight at their worst case; needs prices"
     )
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are numbers, by name."""
+        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
+
 
 class SearchConfig(_Frozen):
     """How parents and operators are chosen."""

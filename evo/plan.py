@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from analysis.wording import count, duration
 from evo.config import Config
+from evo.earlier import finished
 from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.propose import Proposer, make_proposer, messages
@@ -16,9 +19,14 @@ from sandbox import known
 from sandbox.vet import vet
 
 
-def describe_plan(config: Config) -> str:
-    """The plan as text: vetted seed losses, a prompt, the trainings and what they may cost. Raises TaskError, LLMError."""
+def describe_plan(config: Config, path: Path) -> str:
+    """The plan of a run in `path` as text: vetted seed losses, a prompt, the trainings and what they may cost.
+
+    Raises FinishedRun, TaskError, LLMError.
+    """
     info = task_info(config.task, config.fitness)
+    if ended := finished(path, config, info):
+        return f"{path} is finished: {ended.reason}. The run would only print its table."
     population = Population(config, info, workers_for(config))
     proposer, which = make_proposer(config)
     request = _first_request(config, population)
@@ -71,7 +79,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     seconds = sum(part.seconds for part in parts)
     lines.append(
         f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
-        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
+        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
+        "by the task's estimate for a slow core."
     )
     lines.append(what_can_be_seen(info, population.ladder))
     if few := what_items_allow(info.judged, population.ladder):

@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import Operator
 from archive.store import Archive
-from evo.budget import InFlight, reached
 from evo.config import Config, ConfigError
+from evo.earlier import changes, finished, in_words, last_settings
 from evo.identities import Identities
-from evo.loop import FINISHED, Campaign, CampaignStopped
+from evo.loop import Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
-from evo.progress import progress
+from evo.progress import watching
 from evo.propose import Proposer, make_proposer
 from evo.rundir import RunDir, open_run
 from fitness.devices import visible_gpus
@@ -38,12 +39,18 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
-    """Run or resume a campaign in `path`, then print the leaderboard and write the report.
+    """Run or resume a campaign in `path`, then print the leaderboard and write the report. A finished run is only read.
 
-    Raises CampaignStopped, RunDirError, ArchiveError, LLMError, and KeyboardInterrupt after Ctrl-C or SIGTERM, all of
-    them once every process is gone and the archive is closed.
+    Raises FinishedRun where it was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
+    KeyboardInterrupt after Ctrl-C or SIGTERM, all of them once every process is gone and the archive is closed.
     """
     info = task_info(config.task, config.fitness)
+    ended = finished(path, config, info)
+    if ended:
+        larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
+        say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
+        _closing(RunDir(path), say)
+        return
     proposer, which = make_proposer(config)
     _require_training()
     check_task(config.task, config.fitness)
@@ -55,26 +62,20 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         _log_to(rundir.log)
         say = _logged(say)
         population.advance(reader)
-        before = _last_settings(reader)
-        ended = _finished(population, reader, before)
-        if ended:
-            say(f"{path} is finished: {ended}. Raise a budget, e.g. --set budget.proposals=..., to go on.")
-        else:
-            say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
-            say(which)
-            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
-            if resumed:
-                _resume(archive, reader, config, before, say)
-            say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
-            say(what_can_be_seen(info, population.ladder))
-            try:
-                reason = asyncio.run(
-                    _interruptible(_campaign(config, archive, reader, population, proposer, pool, say))
-                )
-            except BaseException as error:
-                _LOG.info("Stopped: %s %s", type(error).__name__, error)
-                raise
-            say(f"Search ended: {reason}.")
+        before = last_settings(reader)
+        say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
+        say(which)
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        if resumed:
+            _resume(archive, reader, config, before, say)
+        say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
+        say(what_can_be_seen(info, population.ladder))
+        try:
+            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, proposer, pool)))
+        except BaseException as error:
+            _LOG.info("Stopped: %s %s", type(error).__name__, error)
+            raise
+        say(f"Search ended: {reason}.")
     _closing(rundir, say)
 
 
@@ -100,23 +101,29 @@ def worker_pool(config: Config) -> WorkerPool:
 
 
 async def _campaign(
-    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool,
-    say: Callable[[str], None],
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
 ) -> str:  # fmt: skip
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
+        await stack.enter_async_context(proposer)
+        identities = Identities.of(reader, vetter.same_loss)
+        campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers)
+        console = Console()
+
+        def tell(text: str) -> None:
+            """Above the view."""
+            _LOG.info("%s", text)
+            console.print(Text(text), soft_wrap=True)
+
+        await stack.enter_async_context(watching(campaign, console))
         try:  # before a proposal is paid for
             for note in await workers.ready():
-                say(note)
+                tell(note)
             if few := what_items_allow(workers.judged, population.ladder):
-                say(few)
+                tell(few)
         except EvaluationFailed as failure:
             raise CampaignStopped(failure.detail) from None
-        await stack.enter_async_context(proposer)
-        show = stack.enter_context(progress(Console()))
-        identities = Identities.of(reader, vetter.same_loss)
-        campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers, show)
         return await campaign.run()
 
 
@@ -139,21 +146,6 @@ async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
         raise
 
 
-def _last_settings(reader: Reader) -> Mapping[str, Any]:
-    """The configuration of the last session, or that with which the run was made."""
-    sessions = reader.events(kind=SESSION_STARTED)
-    return sessions[-1].payload["config"] if sessions else dict(reader.run().config)
-
-
-def _finished(population: Population, reader: Reader, before: Mapping[str, Any]) -> str | None:
-    """Why there is nothing left to do, or None: the last session measured its final, the race has the same rules, and
-    today's budget allows no more proposals."""
-    marks = [e.kind for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
-    if marks[-1:] != [FINISHED] or before["ladder"] != population.config.model_dump(mode="json")["ladder"]:
-        return None
-    return reached(population.config.budget, population.spent(population.recorded_seconds), InFlight())
-
-
 def _resume(
     archive: Archive, reader: Reader, config: Config, before: Mapping[str, Any], say: Callable[[str], None]
 ) -> None:
@@ -166,7 +158,7 @@ def _resume(
     changed = {key: now[key] for key in now if before.get(key) != now[key]}
     if changed:
         archive.event("settings_changed", changed)
-        say(f"Settings changed since the last session: {', '.join(sorted(changed))}.")
+        say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")
 
 
 def _require_training() -> None:
