@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from archive.errors import ArchiveError
+from evo.again import Given, ways_on
 from evo.config import ConfigError, load_config
 from evo.rundir import RunDirError, default_directory, existing_run
 
@@ -74,8 +76,10 @@ def run(
 ) -> None:  # fmt: skip
     """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
 
-    The same command on the same directory continues an interrupted run; a finished one says so.
+    The same command on the same directory continues an interrupted run; a finished one says so, and is continued by a
+    larger budget. Another command on it is refused.
     """
+    from evo.earlier import FinishedRun
     from evo.session import CampaignStopped, run_session
 
     settings = load_config(config, overrides, seed=seed)
@@ -83,14 +87,18 @@ def run(
         raise ConfigError(
             "--offline goes with --dry-run: a run without the network needs no flag, only nothing to ask there"
         )
-    if dry_run:
-        from evo.plan import rehearse
-
-        rehearse(settings, click.echo, online=not offline)
-        return
     path = directory or default_directory(settings)
     try:
+        if dry_run:
+            from evo.plan import rehearse
+
+            rehearse(settings, path, click.echo, online=not offline)
+            return
         run_session(settings, path, click.echo)
+    except FinishedRun as error:
+        program = click.get_current_context().find_root().command_path
+        given = Given(program, config, directory, overrides, seed)
+        raise RunDirError(f"{error}\n{ways_on(given, settings, path, error.larger)}") from None
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
         click.echo(
@@ -106,10 +114,24 @@ def run(
 @_DIRECTORY
 @_reported
 def status(directory: Path) -> None:
-    """Say how far the run in DIRECTORY is, what it has spent, and how its best loss compares."""
+    """Say how far the run in DIRECTORY is, what it has spent, and how its losses compare."""
     from evo.views import status_text
 
     click.echo(status_text(existing_run(directory)))
+
+
+@main.command("ls")
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@_reported
+def list_runs(directory: Path | None) -> None:
+    """List the runs in DIRECTORY: state, proposals, trainings, best loss, last event.  [default: runs]"""
+    from evo.listing import runs_text
+
+    place = directory or Path("runs")
+    if directory is None and not place.exists():
+        click.echo("No runs here: there is no directory runs. Give the one that holds them.")
+        return
+    click.echo(runs_text(place, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
 @main.command()

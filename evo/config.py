@@ -81,14 +81,14 @@ class BudgetConfig(_Frozen):
     )
 
     @property
-    def limits(self) -> dict[str, float]:
-        """The limits that are numbers, by name."""
-        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
-
-    @property
     def bounds_spending(self) -> bool:
         """Whether the user has said how much may be paid, be it without limit."""
         return self.tokens is not None or self.usd is not None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are numbers, by name."""
+        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
 
 
 class SearchConfig(_Frozen):

@@ -139,7 +139,7 @@ class LLMClient:
     ) -> Reply:
         """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
 
-        `step` names the request in the log. Attempts count from `first_attempt`, so that a resumed step goes on
+        `step` names the request. Attempts count from `first_attempt`, so that a resumed step goes on
         counting. A cancelled call leaves its attempt started and never failed: it was possibly paid.
         """
         conceded = self._conceded
@@ -162,7 +162,6 @@ class LLMClient:
                     observer.failed(attempt, error, wait)
                 if wait is None:
                     raise await self._with_offered_models(error) from None
-                logger.info("step %d, attempt %d: %s; again in %.1f s", step, attempt, error.message, wait)
                 await self._pause(error, wait)
                 attempt += 1
             else:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -47,6 +48,30 @@ class CampaignStopped(Exception):
     """The session cannot go on; the same command continues the run once the cause is mended."""
 
 
+class Phase(StrEnum):
+    """What a session is at, in this order."""
+
+    PREPARING = "preparing"
+    SEEDS = "seed losses"
+    SEARCH = "search"
+    FINAL = "final"
+
+
+@dataclass
+class Asking:
+    """A request under way. Times are of the monotonic clock, in seconds."""
+
+    operator: str
+    began: float = field(default_factory=time.monotonic)
+    attempt: int = 0
+    since: float = 0.0
+    """When the attempt left, or the one before it failed."""
+    trouble: str = ""
+    """Why the attempt before brought no reply."""
+    again_at: float | None = None
+    """When the next attempt leaves, while none is under way."""
+
+
 @dataclass
 class Campaign:
     """One session of a run. Everything it knows of earlier ones it reads from the archive."""
@@ -59,11 +84,12 @@ class Campaign:
     proposer: Proposer
     vetter: VetPool
     workers: WorkerPool
-    changed: Callable[[Campaign], None] = lambda _: None
-    """Called whenever something was recorded."""
+    phase: Phase = Phase.PREPARING
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
     calls: dict[int, Cost] = field(default_factory=dict)
     """What the requests under way may cost at most, by step."""
+    asking: dict[int, Asking] = field(default_factory=dict)
+    """How the requests under way stand, by step."""
     awaited: int = 0
     """Losses under way that have not come to their first training: each has one reserved."""
     dearest: Cost = field(default_factory=lambda: Cost(proposals=1))
@@ -78,14 +104,17 @@ class Campaign:
 
     async def run(self) -> str:
         """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
+        self.phase, self.began = Phase.SEEDS, time.monotonic()
         self.population.advance(self.reader)
         self.before = self.population.spent(self.population.recorded_seconds)
         self.kept = Cost(evaluations=kept_for_final(self.config, self.population))
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         await asyncio.gather(*(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
+        self.phase = Phase.SEARCH
         reason = await self._search()
         if self.broken:
             raise CampaignStopped(self.broken)
+        self.phase = Phase.FINAL
         await self._final()
         self.archive.event(FINISHED, {"reason": reason})
         return reason
@@ -127,6 +156,7 @@ class Campaign:
         if self._lacking(cost, self.kept):
             return None
         self.calls[request.step] = cost
+        self.asking[request.step] = recorder.asking
         try:
             reply = await self.proposer.ask(request, recorder, 1 + max(attempts, default=0))
             self.archive.receive_proposal(
@@ -139,7 +169,7 @@ class Campaign:
             recorder.cut_off()
             raise
         finally:
-            del self.calls[request.step]
+            del self.calls[request.step], self.asking[request.step]
         self.failures = 0
         return self.reader.proposal(recorder.proposal)
 
@@ -175,7 +205,6 @@ class Campaign:
             self.archive.record_verdict(candidate.id, verdict.to_json())
             if verdict.accepted:
                 self.identities.add(candidate.id, verdict)
-        self.changed(self)
         return verdict.accepted and twin is None
 
     async def evaluate(self, job: Job | None) -> None:
@@ -194,7 +223,6 @@ class Campaign:
             await train(self.archive, self.reader, self.workers, self.config.task, job, graph)
         except TaskUnusable as error:
             self.broken = str(error)
-        self.changed(self)
 
     # ---- the session ---------------------------------------------------------------------------------------------
 
@@ -333,6 +361,7 @@ class _Recorder(AttemptObserver):
         self.proposer = proposer
         self.request = request
         self.proposal = 0
+        self.asking = Asking(request.operator)
 
     def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
         request = self.request
@@ -340,9 +369,13 @@ class _Recorder(AttemptObserver):
             request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
             self.proposer.template(request.template), request.references, request.seen_event,
         )  # fmt: skip
+        asking = self.asking
+        asking.attempt, asking.since, asking.again_at = attempt, time.monotonic(), None
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         self.archive.fail_proposal(self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd)
+        asking, now = self.asking, time.monotonic()
+        asking.since, asking.trouble, asking.again_at = now, error.message, now + (next_in or 0.0)
 
     def cut_off(self) -> None:
         """The session ends while the call is under way: it may have been paid for."""

@@ -31,7 +31,7 @@ def what_items_allow(judged: int | None, settings: Settings) -> str | None:
 
 
 def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
-    """One line: the smallest true difference to the yardstick that the final would show, in units of fitness."""
+    """One line: the smallest true difference to the baseline that the final would show, in units of fitness."""
     design = f"{count(settings.finalists, 'finalist')} on {count(settings.finalist_seeds, 'fresh seed')}"
     if settings.finalists == 0 or settings.finalist_seeds < 2:
         return f"The final ({design}) can show no difference: it needs a finalist and two seeds."
@@ -39,9 +39,19 @@ def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
         return (
             f"How small a difference the final can show ({design}) is not known before it: the task names no deviation."
         )
-    error = info.deviation / settings.finalist_seeds**0.5
-    seen = smallest_detectable(error, settings.finalist_seeds - 1, comparisons=settings.finalists)
+    seen = _smallest(info.deviation, info.items_error or 0.0, settings)
     return (
-        f"The final ({design}) can show a difference to the yardstick of about {seen:.2g} or more "
+        f"The final ({design}) can show a difference to the baseline of about {seen:.2g} or more "
         f"(power {POWER:g}, level {SIGNIFICANCE:g} over all finalists)."
     )
+
+
+def _smallest(deviation: float, items_error: float, settings: Settings) -> float:
+    """The smallest detectable difference over seeds and the test items that they share, as the comparison will test it."""
+    seeds = settings.finalist_seeds
+    over_seeds = deviation**2 / seeds
+    both = over_seeds + items_error**2
+    # Satterthwaite's, the items being many.
+    freedom = (seeds - 1) * (both / over_seeds) ** 2
+    tests = ((over_seeds, seeds - 1), (both, freedom))
+    return max(smallest_detectable(v**0.5, df, comparisons=settings.finalists) for v, df in tests)

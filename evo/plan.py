@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from analysis.wording import count, duration
 from evo.config import Config
+from evo.earlier import finished
 from evo.llm_errors import LLMError
 from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
@@ -22,12 +24,15 @@ from sandbox import known
 from sandbox.vet import vet
 
 
-def rehearse(config: Config, say: Callable[[str], None], *, online: bool = True) -> None:
-    """Say what a campaign would do and cost, then whether it could: what is missing, or may not be paid for.
+def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
+    """Say what a campaign in `path` would do and cost, then whether it could: what is missing, or may not be paid for.
 
-    Raises PreflightFailed, TaskError, ConfigError; what can be told is told before.
+    Raises FinishedRun, PreflightFailed, TaskError, ConfigError; what can be told is told before.
     """
     info = task_info(config.task, config.fitness)
+    if ended := finished(path, config, info):
+        say(f"{path} is finished: {ended.reason}. The run would only print its table.")
+        return
     population = Population(config, info, workers_for(config))
     failure: PreflightFailed | None = None
     try:
@@ -106,7 +111,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     seconds = sum(part.seconds for part in parts)
     lines.append(
         f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
-        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}."
+        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
+        "by the task's estimate for a slow core."
     )
     claims = plan_of_claims(info, population.ladder, baselines)
     if claims.trainings:

@@ -158,7 +158,7 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
         run = reader.run()
         recorded = run.identity
         empty = not reader.proposals() and not any(e.finished_event for e in reader.evaluations())
-    changed = sorted(_differences(recorded, own))
+    changed = sorted(differences(recorded, own))
     if baseline not in (None, run.baseline):
         changed.append("baseline")
     if empty and (changed or run.baseline is None):
@@ -174,11 +174,12 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
     )
 
 
-def _differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
+def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
+    """Dotted keys at which two identities differ; a key that is not there counts as None."""
     if isinstance(recorded, Mapping) and isinstance(own, Mapping):
         found: set[str] = set()
         for key in recorded.keys() | own.keys():
-            found |= _differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
+            found |= differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
         return found
     return set() if recorded == own else {prefix.rstrip(".")}
 

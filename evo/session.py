@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.spending import TO_JUDGE
 from archive.store import Archive
-from evo.budget import NOTHING, Cost, lacking
 from evo.config import Config, ConfigError
+from evo.earlier import changes, finished, in_words, last_settings
 from evo.identities import Identities
-from evo.loop import FINISHED, Campaign, CampaignStopped
+from evo.loop import Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.preflight import preflight
-from evo.progress import progress
+from evo.progress import watching
 from evo.propose import Proposer, templates
 from evo.room import what_the_budget_buys
 from evo.rundir import RunDir, open_run
@@ -38,17 +39,21 @@ from sandbox.pool import VetPool
 __all__ = ["CampaignStopped", "run_session"]
 
 _LOG = logging.getLogger(__name__)
-LEAST = Cost(proposals=1, evaluations=1, tokens=1, usd=1e-9)
-"""The least that one more proposal takes of every budget."""
 
 
 def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
-    """Run or resume a campaign in `path`, then print the leaderboard and write the report.
+    """Run or resume a campaign in `path`, then print the leaderboard and write the report. A finished run is only read.
 
-    Raises CampaignStopped, RunDirError, ArchiveError, LLMError, and KeyboardInterrupt after Ctrl-C or SIGTERM, all of
-    them once every process is gone and the archive is closed.
+    Raises FinishedRun where it was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
+    KeyboardInterrupt after Ctrl-C or SIGTERM, all of them once every process is gone and the archive is closed.
     """
     info = task_info(config.task, config.fitness)
+    ended = finished(path, config, info)
+    if ended:
+        larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
+        say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
+        _closing(RunDir(path), say)
+        return
     _require_training()
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
@@ -58,32 +63,26 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         _log_to(rundir.log)
         say = _logged(say)
         population.advance(reader)
-        before = _last_settings(reader)
-        ended = _finished(population, reader, before)
-        if ended:
-            say(f"{path} is finished: {ended}. Raise a budget, e.g. --set budget.proposals=..., to go on.")
-        else:
-            cleared = cleared or preflight(config, info)
-            say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
-            for line in filter(None, (cleared.which, *cleared.notes)):
-                say(line)
-            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
-            for to, paid in cleared.paid.items():
-                archive.charge(to, recorded(paid))
-            if resumed:
-                _resume(archive, reader, config, before, say)
-            say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
-            say(what_can_be_seen(info, population.ladder))
-            for line in what_the_budget_buys(config, population.advance(reader)):
-                say(line)
-            try:
-                reason = asyncio.run(
-                    _interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool, say))
-                )
-            except BaseException as error:
-                _LOG.info("Stopped: %s %s", type(error).__name__, error)
-                raise
-            say(f"Search ended: {reason}.")
+        before = last_settings(reader)
+        cleared = cleared or preflight(config, info)
+        say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
+        for line in filter(None, (cleared.which, *cleared.notes)):
+            say(line)
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        for to, paid in cleared.paid.items():
+            archive.charge(to, recorded(paid))
+        if resumed:
+            _resume(archive, reader, config, before, say)
+        say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
+        say(what_can_be_seen(info, population.ladder))
+        for line in what_the_budget_buys(config, population.advance(reader)):
+            say(line)
+        try:
+            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
+        except BaseException as error:
+            _LOG.info("Stopped: %s %s", type(error).__name__, error)
+            raise
+        say(f"Search ended: {reason}.")
     _closing(rundir, say)
 
 
@@ -109,25 +108,31 @@ def worker_pool(config: Config) -> WorkerPool:
 
 
 async def _campaign(
-    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool,
-    say: Callable[[str], None],
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
 ) -> str:  # fmt: skip
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
+        await stack.enter_async_context(proposer)
+        identities = Identities.of(reader, vetter.same_loss)
+        campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers)
+        console = Console()
+
+        def tell(text: str) -> None:
+            """Above the view."""
+            _LOG.info("%s", text)
+            console.print(Text(text), soft_wrap=True)
+
+        await stack.enter_async_context(watching(campaign, console))
         try:  # before a proposal is paid for
             for note in await workers.ready():
-                say(note)
+                tell(note)
             if few := what_items_allow(workers.judged, population.ladder):
-                say(few)
+                tell(few)
         except EvaluationFailed as failure:
             if failure.paid:
                 archive.charge(TO_JUDGE, recorded(failure.paid))
             raise CampaignStopped(failure.detail) from None
-        await stack.enter_async_context(proposer)
-        show = stack.enter_context(progress(Console()))
-        identities = Identities.of(reader, vetter.same_loss)
-        campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers, show)
         return await campaign.run()
 
 
@@ -150,23 +155,6 @@ async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
         raise
 
 
-def _last_settings(reader: Reader) -> Mapping[str, Any]:
-    """The configuration of the last session, or that with which the run was made."""
-    sessions = reader.events(kind=SESSION_STARTED)
-    return sessions[-1].payload["config"] if sessions else dict(reader.run().config)
-
-
-def _finished(population: Population, reader: Reader, before: Mapping[str, Any]) -> str | None:
-    """Why there is nothing left to do, or None: the last session measured its final, the race has the same rules, and
-    today's budget allows no more proposals."""
-    marks = [e.kind for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
-    if marks[-1:] != [FINISHED] or before["ladder"] != population.config.model_dump(mode="json")["ladder"]:
-        return None
-    if before["budget"] == population.config.budget.model_dump(mode="json"):
-        return str(reader.events(kind=FINISHED)[-1].payload.get("reason"))
-    return lacking(population.config.budget, population.spent(population.recorded_seconds), NOTHING, LEAST)
-
-
 def _resume(
     archive: Archive, reader: Reader, config: Config, before: Mapping[str, Any], say: Callable[[str], None]
 ) -> None:
@@ -179,7 +167,7 @@ def _resume(
     changed = {key: now[key] for key in now if before.get(key) != now[key]}
     if changed:
         archive.event("settings_changed", changed)
-        say(f"Settings changed since the last session: {', '.join(sorted(changed))}.")
+        say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")
 
 
 def _require_training() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis import rungs
@@ -12,9 +13,10 @@ from analysis.encode import block, one_line
 from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
 from analysis.snapshot import SESSION_STARTED, Arm, Snapshot, Status
-from analysis.wording import columns, count
+from analysis.wording import columns, count, duration
 from archive.query import Reader
-from archive.records import EvaluationRow, Spending
+from archive.records import EvaluationRow, EvaluationState, ProposalState, Spending
+from evo.loop import FINISHED
 from evo.rundir import RunDir, environment
 
 LEADERS = 8
@@ -24,7 +26,10 @@ LEADERS = 8
 def leaderboard_text(rundir: RunDir) -> str:
     """The headline, then the leaders beside the yardstick, with errors and numbers of seeds."""
     with Reader.open(rundir.archive) as reader:
-        snapshot = Snapshot.of(reader)
+        return _leaderboard(Snapshot.of(reader))
+
+
+def _leaderboard(snapshot: Snapshot) -> str:
     decision = decide(snapshot)
     lines = [headline_of(snapshot).text]
     if decision is None:
@@ -55,7 +60,7 @@ def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
 
 
 def status_text(rundir: RunDir) -> str:
-    """Counts, spending, and the headline."""
+    """Counts, spending, what is under way, and the leaderboard."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
     run, spending = snapshot.run, snapshot.spending
@@ -66,7 +71,8 @@ def status_text(rundir: RunDir) -> str:
     last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [
         f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
-        f"State: {_state(snapshot, rundir)}",
+        f"State: {state(snapshot, rundir)}",
+        *_under_way(snapshot, rundir),
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         f"Proposals: {len({p.step for p in snapshot.proposals.values()})} asked for (budget {budget.get('proposals', 'none')}), "
@@ -74,7 +80,7 @@ def status_text(rundir: RunDir) -> str:
         + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else ""),
         *_judges(spending),
         "",
-        headline_of(snapshot).text,
+        _leaderboard(snapshot),
     ]
     return "\n".join(lines)
 
@@ -155,15 +161,34 @@ def _gpus() -> str:
     return f"{len(names)} (CUDA names {', '.join(names)})" if names else "none"
 
 
-def _state(snapshot: Snapshot, rundir: RunDir) -> str:
+def state(snapshot: Snapshot, rundir: RunDir) -> str:
+    """Running, finished or interrupted, in words."""
     from archive.lock import living_writer
 
     holder = living_writer(rundir.archive)
     if holder is not None:
         return f"running ({holder})"
-    if any(e.kind == "finished" for e in snapshot.events[-3:]):
+    marks = [e.kind for e in snapshot.events if e.kind in (SESSION_STARTED, FINISHED)]
+    if marks[-1:] == [FINISHED]:
         return "finished"
     return "interrupted; the command that began it continues it"
+
+
+def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
+    """A line on the requests and trainings of a run that is running."""
+    from archive.lock import living_writer
+
+    if living_writer(rundir.archive) is None:
+        return []
+    asked = [p for p in snapshot.proposals.values() if p.state is ProposalState.REQUESTED]
+    trained = sum(e.state in (EvaluationState.QUEUED, EvaluationState.RUNNING) for e in snapshot.evaluations)
+    line = f"Under way: {count(trained, 'training')}, {count(len(asked), 'request')}"
+    if asked:
+        first = min(asked, key=lambda p: p.requested_event)
+        at = next(e.at for e in snapshot.events if e.id == first.requested_event)
+        age = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+        line += f", the oldest for {duration(max(0.0, age))} (step {first.step}, attempt {first.attempt})"
+    return [line]
 
 
 def _metric(snapshot: Snapshot, rung: str) -> str:

@@ -109,6 +109,16 @@ class WorkerPool:
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
+    @property
+    def busy(self) -> int:
+        """How many of them prepare or train now."""
+        return len(self._workers) - self._idle.qsize() if self._open else 0
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the workers that run now."""
         return [worker.pid for worker in self._workers if worker.pid is not None]

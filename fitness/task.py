@@ -92,9 +92,8 @@ class TaskInfo:
         None  # over seeds, of the difference of two good losses in the final; measured, or unknown
     )
     services: tuple[Service, ...] = ()  # endpoints that are asked to score a training
-    judged: int | None = (
-        None  # the most groups of items (prompts, say) that finals are judged on; None: unknown or no matter
-    )
+    items_error: float | None = None  # of that difference, from the test items that all seeds share; a standard error
+    judged: int | None = None  # the most groups of items (prompts, say) that finals are judged on; None: not known
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:

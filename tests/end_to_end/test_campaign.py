@@ -16,6 +16,9 @@ from campaigns import QUICK, TINY_SENTIMENT, Command, assert_sound, wait_for
 
 from archive.query import Reader
 
+KEPT = ("archive.db", "config.yaml", "manifest.json", "run.log", "report.html")
+"""Files of a finished run."""
+
 
 def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
     result = evo.run("run", "--dir", "run", *TINY_SENTIMENT, "--set", "budget.proposals=4")
@@ -31,7 +34,14 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
         assert trained == accepted
         held_out = [e for e in reader.evaluations() if e.rung == "held_out"]
         assert {e.seed for e in held_out} and len({e.seed for e in held_out}) == 2
+        log = (run / "run.log").read_text("utf-8").splitlines()
+        for candidate in reader.candidates():
+            assert sum(f": candidate {candidate.id} " in line and " (s" in line for line in log) == 1
+        assert sum(": fitness " in line for line in log) == len(reader.evaluations(state="scored"))
+        assert sum(" asked for, attempt 1" in line for line in log) == 4
     assert "built-in" in result.out and "Report:" in result.out
+    for phase in ("phase preparing", "phase seed losses", "phase search", "phase final"):
+        assert phase in result.out
     report = (run / "report.html").read_text("utf-8")
     assert "Content-Security-Policy" in report and "<svg" in report
     assert {"config.yaml", "manifest.json", "run.log", "report.html", "archive.db"} <= {p.name for p in run.iterdir()}
@@ -46,8 +56,11 @@ def test_a_finished_run_says_so_and_goes_on_with_a_larger_budget(evo: Command) -
     assert again.code == 0 and "is finished" in again.out
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert reader.last_event() == before
-    more = evo.run(*arguments, "--set", "budget.proposals=5")
-    assert more.code == 0 and "Settings changed since the last session: budget" in more.out
+    more = evo.run(*arguments, "--set", "budget.proposals=5", "--set", "search.islands=3")
+    assert more.code == 0
+    assert (
+        "Settings changed since the last session: budget.proposals from 2 to 5, search.islands from 2 to 3" in more.out
+    )
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert sorted({p.step for p in reader.proposals()}) == [1, 2, 3, 4, 5]
     assert_sound(evo.folder / "run/archive.db")
@@ -99,6 +112,9 @@ def test_looking_commands_print_what_the_archive_holds(evo: Command, finished: P
     run = str(finished)
     status = evo.run("status", run)
     assert status.code == 0 and "State: finished" in status.out and "8 asked for" in status.out
+    assert "Rung held_out, fresh seeds" in status.out and "mse" in status.out
+    listed = evo.run("ls", str(finished.parent))
+    assert listed.code == 0 and "classification  finished  8 of 8" in listed.out
     shown = evo.run("show", run, "5")
     assert shown.code == 0 and "def loss(logits, targets)" in shown.out and "Candidate 5" in shown.out
     missing = evo.run("show", run, "9999")
@@ -107,6 +123,48 @@ def test_looking_commands_print_what_the_archive_holds(evo: Command, finished: P
     assert plain.code == 0 and "<svg" not in (evo.folder / "plain.html").read_text("utf-8")
     environment = evo.run("env")
     assert environment.code == 0 and "sqlite-utils" in environment.out and "sandbox" in environment.out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("--set", "llm.model=other"), ('llm.model from null to "other"', "proposer")),
+        (("other.yaml",), ("search.mode", "run other.yaml --set")),
+    ],
+    ids=["set", "file"],
+)
+def test_a_finished_run_in_the_default_directory_refuses_other_settings_and_stays_as_it_was(
+    evo: Command, finished: Path, change: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    run = evo.folder / "runs/classification-s0"
+    shutil.copytree(finished, run)
+    before = {name: (run / name).read_bytes() for name in KEPT}
+    (evo.folder / "other.yaml").write_text("search: {mode: chat}\n")
+    refused = evo.run("run", *QUICK, "--set", "budget.proposals=8", *change)
+    assert refused.code == 2 and "finished run (the budget of 8 proposals is reached)" in refused.err
+    for word in (*words, "--set name=classification-2", "--set budget.proposals=16"):
+        assert word in refused.err
+    assert {name: (run / name).read_bytes() for name in KEPT} == before
+    assert [p.name for p in (evo.folder / "runs").iterdir()] == [run.name]
+
+
+def test_a_dry_run_is_refused_where_the_run_would_be(evo: Command, finished: Path) -> None:
+    arguments = ("run", "--dry-run", "--dir", str(finished), *QUICK)
+    refused = evo.run(*arguments, "--set", "budget.proposals=8", "--set", "llm.model=other")
+    assert refused.code == 2 and "finished run" in refused.err
+    same = evo.run(*arguments, "--set", "budget.proposals=8")
+    assert same.code == 0 and "is finished" in same.out
+
+
+def test_settings_that_would_run_nothing_else_print_the_table_of_a_finished_run(evo: Command, finished: Path) -> None:
+    config = (finished / "config.yaml").read_bytes()
+    settings = ("budget.proposals=8", "workers=1", "timeout_seconds=900", "proposer=builtin", "name=mine")
+    more = [word for setting in settings for word in ("--set", setting)]
+    again = evo.run("run", "--dir", str(finished), *QUICK, *more)
+    assert again.code == 0, again.err
+    assert "is finished: the budget of 8 proposals" in again.out
+    assert "Rung held_out, fresh seeds" in again.out
+    assert (finished / "config.yaml").read_bytes() == config
 
 
 @pytest.mark.parametrize("kind", ["graphml", "gexf", "json", "cytoscape", "dot", "csv"])

@@ -1,5 +1,7 @@
 """What a run says it will be able to see, before anything is spent."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.stats import smallest_detectable
@@ -50,3 +52,23 @@ def test_a_small_test_set_is_named_and_a_large_or_unknown_one_is_not():
     assert what_items_allow(20, Settings()) is None
     assert what_items_allow(None, Settings()) is None
     assert what_items_allow(3, Settings(finalists=0)) is None
+
+
+def test_test_items_that_all_seeds_share_limit_what_more_seeds_can_show():
+    def seen(seeds, **changes):
+        line = what_can_be_seen(replace(INFO, **changes), Settings(finalist_seeds=seeds))
+        return float(line.split("about ")[1].split()[0])
+
+    assert seen(4, items_error=0.001) == seen(4)
+    assert seen(1000, items_error=0.01) > 2 * seen(1000)
+    assert seen(1000, items_error=0.01) == pytest.approx(smallest_detectable(0.01, 1e6, comparisons=3), rel=0.1)
+
+
+@pytest.mark.parametrize("items_error", [0.0, 0.005, 0.02, 0.2])
+def test_items_never_make_the_outlook_brighter(items_error):
+    def seen(seeds, error):
+        line = what_can_be_seen(replace(INFO, items_error=error), Settings(finalist_seeds=seeds))
+        return float(line.split("about ")[1].split()[0])
+
+    for seeds in (2, 4, 24):
+        assert seen(seeds, items_error) >= seen(seeds, None)
