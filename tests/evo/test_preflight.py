@@ -116,21 +116,21 @@ def test_a_dry_run_pays_nothing_and_says_what_it_left_open():
     assert "lists no model 'not-listed', only scripted-1, scripted-2" in ready.notes[0]
 
 
-def test_the_dry_run_shows_what_proposer_and_judge_may_cost():
+def test_the_dry_run_shows_what_proposer_and_judge_may_cost(tmp_path):
     prices = {"usd_per_million_in": 1, "usd_per_million_out": 2}
     said: list[str] = []
     settings = judged("http://127.0.0.1:1/v1", **prices) | {"llm": model("http://127.0.0.1:1/v1", **prices)}
-    rehearse(parse_config({**settings, "budget": {"usd": 5, "proposals": 10}}), said.append, online=False)
+    rehearse(parse_config({**settings, "budget": {"usd": 5, "proposals": 10}}), tmp_path, said.append, online=False)
     replies = next(line for line in said[0].splitlines() if line.startswith("Replies: "))
     judge = next(line for line in said[0].splitlines() if line.startswith("Judge scripted-1 (fitness.evaluation): "))
     assert "tokens" in replies and "USD" in replies
     assert "tokens" in judge and "USD" in judge and "trainings" in judge
 
 
-def test_a_dry_run_of_what_may_not_be_paid_shows_the_cost_first():
+def test_a_dry_run_of_what_may_not_be_paid_shows_the_cost_first(tmp_path):
     said: list[str] = []
     with pytest.raises(PreflightFailed, match="may cost money"):
-        rehearse(parse_config({"llm": model(PAID)}), said.append, online=False)
+        rehearse(parse_config({"llm": model(PAID)}), tmp_path, said.append, online=False)
     assert "Replies: at most about" in said[0]
 
 
