@@ -257,13 +257,17 @@ class _Worker:
         if self._closed:
             raise self._post_mortem(_out_of_memory_kills())
         await self.ready()
-        self._requests += 1
-        try:
-            reply = await self._answer(limit, {"id": self._requests, **request})
-        except EvaluationFailed as failure:
-            failure.paid, self._owed = _together(failure.paid, self._owed), Usage()
-            raise
         owed, self._owed = self._owed, Usage()
+        try:
+            result = await self._scored(request, limit)
+        except EvaluationFailed as failure:
+            failure.paid = _together(failure.paid, owed)
+            raise
+        return replace(result, paid=_together(result.paid, owed))
+
+    async def _scored(self, request: Mapping[str, Any], limit: float) -> SeedResult:
+        self._requests += 1
+        reply = await self._answer(limit, {"id": self._requests, **request})
         try:
             return SeedResult(
                 fitness=reply["fitness"],
@@ -273,7 +277,7 @@ class _Worker:
                 steps=reply["steps"],
                 seed=reply["seed"],
                 items=_items(reply.get("items")),
-                paid=_together(_paid(reply), owed),
+                paid=_paid(reply),
             )
         except ValueError as error:
             await self._kill()
