@@ -34,7 +34,7 @@ async def train(
         except EvaluationFailed as failure:
             if failure.reason is FailureReason.BAD_DATA:
                 raise TaskUnusable(failure.detail) from None
-            archive.fail_evaluation(evaluation, failure.reason.value, failure.detail)
+            archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, curves=failure.curves)
         else:
             archive.score_evaluation(
                 evaluation,
@@ -43,6 +43,7 @@ async def train(
                 result.seconds,
                 result.tokens,
                 items=_items(result, job, workers.info),
+                curves=result.curves,
             )
     return reader.evaluation(evaluation).fitness
 

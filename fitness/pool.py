@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from fitness.curves import from_json
 from fitness.devices import share_gpus, visible_gpus
 from fitness.score import ItemScores
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
@@ -258,6 +259,7 @@ class _Worker:
                 steps=reply["steps"],
                 seed=reply["seed"],
                 items=_items(reply.get("items")),
+                curves=from_json(reply.get("curves", {})),
             )
         except ValueError as error:
             await self._kill()
@@ -359,7 +361,7 @@ class _Worker:
 
 def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
-        raise EvaluationFailed(reply["reason"], reply["detail"])
+        raise EvaluationFailed(reply["reason"], reply["detail"], from_json(reply.get("curves", {})))
     return reply
 
 

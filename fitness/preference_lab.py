@@ -25,6 +25,7 @@ from trl import DPOConfig
 
 from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
+from fitness.curves import Watch
 from fitness.data_sources import bad_data, check_test_parts, drawn, load_pairs
 from fitness.exams import make_exam, pair_scores
 from fitness.policies import Policies, check_device, load_tokenizer, on_cpu, precision
@@ -100,10 +101,15 @@ class Lab:
         pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
         test = drawn(self.data[part], exam.size, f"test {seed}")
         trainer: GraphDPOTrainer | None = None
+        watch = Watch()
         try:
-            with _memory_errors(), self._checkpoints(graph, rung, seed, beta, learning_rate) as folder:
+            with (
+                watch.kept_on_failure(),
+                _memory_errors(),
+                self._checkpoints(graph, rung, seed, beta, learning_rate) as folder,
+            ):
                 arguments = self._arguments(folder, rung.steps, seed, beta, learning_rate)
-                trainer = self._trainer(graph, pairs, arguments)
+                trainer = self._trainer(graph, pairs, arguments, watch)
                 trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
                 scores, measured = pair_scores(trainer.log_probs(test), test, beta)
@@ -124,6 +130,7 @@ class Lab:
             steps=rung.steps,
             seed=seed,
             items=items,
+            curves=watch.curves,
         )
 
     def _rehearse(self) -> None:
@@ -145,7 +152,9 @@ class Lab:
         del trainer
         self._release()
 
-    def _trainer(self, graph: "LossGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig) -> GraphDPOTrainer:
+    def _trainer(
+        self, graph: "LossGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig, watch: Watch | None = None
+    ) -> GraphDPOTrainer:
         trainer = GraphDPOTrainer(
             self.policies.fresh(),
             args=arguments,
@@ -153,6 +162,7 @@ class Lab:
             train_dataset=pairs,
             processing_class=self.tokenizer,
             peft_config=self.policies.adapter(),
+            watch=watch,
         )
         trainer.remove_callback(PrinterCallback)
         return trainer

@@ -23,12 +23,22 @@ class FailureReason(StrEnum):
     TIMEOUT = "timeout"
 
 
-class EvaluationFailed(Exception):
-    """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people."""
+Points = Sequence[tuple[int, float]]
+"""A curve: (optimiser step, value), values that are not finite among them."""
 
-    def __init__(self, reason: FailureReason | str, detail: str = "") -> None:
+
+class EvaluationFailed(Exception):
+    """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people.
+
+    `curves` is what was watched of the training until then (see `fitness.curves`).
+    """
+
+    def __init__(
+        self, reason: FailureReason | str, detail: str = "", curves: Mapping[str, Points] | None = None
+    ) -> None:
         self.reason = FailureReason(reason)
         self.detail = detail
+        self.curves = curves or {}
         super().__init__(self.reason, detail)
 
     def __str__(self) -> str:
@@ -87,6 +97,7 @@ class SeedResult:
     steps: int = 0  # optimiser steps
     seed: int = 0
     items: ItemScores | None = None  # None: the fitness is no mean of items
+    curves: Mapping[str, Points] = field(default_factory=dict)  # what was watched in training; see fitness.curves
 
     def __post_init__(self) -> None:
         if self.items is None:

@@ -9,8 +9,8 @@ It speaks JSON, one object a line: requests on stdin, replies on the stdout that
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
-                  "items": null or {"values", "groups"}}
-                 or {"id", "state": "failed", "reason", "detail"}
+                  "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
+                 or {"id", "state": "failed", "reason", "detail", "curves": if any}
 
 The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
 replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
@@ -36,6 +36,7 @@ from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Any
 
+from fitness.curves import to_json
 from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         "steps": result.steps,
         "seed": result.seed,
         "items": None if result.items is None else {"values": result.items.values, "groups": result.items.groups},
+        "curves": to_json(result.curves),
     }
 
 
@@ -142,7 +144,8 @@ def _verified(text: str) -> "LossGraph":
 
 
 def _failed(failure: EvaluationFailed) -> dict[str, Any]:
-    return {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
+    told = {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
+    return told | ({"curves": to_json(failure.curves)} if failure.curves else {})
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -183,6 +183,8 @@ def test_gradient_accumulation_gives_the_same_training(loss, options):
     whole = prepared(options()).score_seed(graph(loss), "full", 0)
     parts = prepared(options(micro_batch=2)).score_seed(graph(loss), "full", 0)
     assert parts.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-3)
+    for name, points in whole.curves.items():
+        assert dict(parts.curves[name]) == pytest.approx(dict(points), rel=1e-3, abs=1e-4), name
 
 
 def test_a_loss_undefined_on_one_pair_trains_on_an_odd_number(options):

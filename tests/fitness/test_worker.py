@@ -46,6 +46,7 @@ def test_a_worker_scores_refuses_and_ends_with_its_input(losses: dict[str, LossG
 
         diverged = ask(worker, losses["nan"].to_json())
         assert (diverged["state"], diverged["reason"]) == ("failed", "diverged")
+        assert len(scored["curves"]["margin"]) == 4 and diverged["curves"]["loss"] == [[1, "nan"]]
 
         broken = ask(worker, '{"schema": 1}')
         assert (broken["state"], broken["reason"]) == ("failed", "unsupported_loss")
