@@ -49,7 +49,8 @@ class Lab:
         if options.train_items >= len(self.search_items):
             raise EvaluationFailed(
                 "bad_data",
-                f"train_items must be below {len(self.search_items)}, to leave items to judge on; got {options.train_items}",
+                f"fitness.train_items must be below {len(self.search_items)}, to leave items to judge on; got "
+                f"{options.train_items}",
             )
 
     def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:

@@ -183,21 +183,31 @@ class Options(TaskOptions):
     @model_validator(mode="after")
     def _consistent(self) -> "Options":
         if self.quantization and not self.lora:
-            raise ValueError("quantization needs lora: quantised weights cannot be trained")
+            raise ValueError("fitness.quantization needs fitness.lora: quantised weights cannot be trained")
         if self.micro_batch and self.batch_size % self.micro_batch:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+            raise ValueError(
+                f"fitness.batch_size {self.batch_size} is not a multiple of fitness.micro_batch {self.micro_batch}"
+            )
         if self.micro_batch and self.pairs % self.micro_batch:
             # All micro-batches of a step weigh the same, so a smaller last one would change the training.
-            raise ValueError(f"pairs {self.pairs} is not a multiple of micro_batch {self.micro_batch}")
+            raise ValueError(f"fitness.pairs {self.pairs} is not a multiple of fitness.micro_batch {self.micro_batch}")
         if self.batch_size > self.pairs:
-            raise ValueError(f"batch_size must be at most pairs, got {self.batch_size} and {self.pairs}")
+            raise ValueError(
+                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
+            )
         if self.train_pool and self.train_pool < self.pairs:
-            raise ValueError(f"train_pool must be at least pairs, got {self.train_pool} and {self.pairs}")
+            raise ValueError(
+                f"fitness.train_pool must be at least fitness.pairs, got {self.train_pool} and {self.pairs}"
+            )
         if self.max_prompt_length and self.max_prompt_length >= self.max_length:
-            raise ValueError("max_prompt_length must be less than max_length, or no token of the completion is left")
+            raise ValueError(
+                "fitness.max_prompt_length must be less than fitness.max_length, or no token of the completion is left"
+            )
         for evaluation in evaluations(self):
             if isinstance(evaluation, Sampling) and evaluation.max_new_tokens >= self.max_length:
-                raise ValueError("max_new_tokens must be less than max_length, or no token of the prompt is left")
+                raise ValueError(
+                    "max_new_tokens of an evaluation must be less than fitness.max_length, or no token of the prompt is left"
+                )
         return self
 
     @property

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 OUT_OF_MEMORY_REMEDY = (
-    "lower micro_batch, max_length or evaluation.batch, set gradient_checkpointing or lora, or use more devices"
+    "lower fitness.micro_batch, fitness.max_length or fitness.evaluation.batch, set fitness.gradient_checkpointing or "
+    "fitness.lora, or use more devices"
 )
 
 OF_THE_LOSS = (FailureReason.DIVERGED, FailureReason.COLLAPSED, FailureReason.UNSUPPORTED_LOSS)
@@ -79,13 +80,13 @@ class Lab:
         check_test_parts(
             self.data,
             "too long prompts",
-            "raise max_length, set max_prompt_length to cut prompts, or give more test pairs",
+            "raise fitness.max_length, set fitness.max_prompt_length to cut prompts, or give more test pairs",
         )
         if len(self.data["train"]) < options.pairs:
             raise bad_data(
                 f"{len(self.data['train'])} training pairs are left after tests and too long prompts, "
-                f"pairs={options.pairs} are asked for",
-                f"set pairs to {len(self.data['train'])} or less",
+                f"fitness.pairs={options.pairs} are asked for",
+                f"set fitness.pairs to {len(self.data['train'])} or less",
             )
 
     @property
@@ -144,9 +145,9 @@ class Lab:
                 trainer.create_optimizer()
         except (ValueError, ImportError, RuntimeError) as error:
             text = " ".join(str(error).split())
-            remedy = "check optimizer and lora"
+            remedy = "check fitness.optimizer and fitness.lora"
             if isinstance(error, ImportError):
-                remedy = "install the package that it names, or choose another optimizer"
+                remedy = "install the package that it names, or choose another fitness.optimizer"
             raise bad_data(f"no training can be set up ({type(error).__name__}: {text[:600]})", remedy) from error
         self.policies.take_back(trainer.model)
         del trainer
@@ -172,20 +173,21 @@ class Lab:
         ranks = self.state.num_processes
         if self.options.batch_size % ranks:
             raise bad_data(
-                f"batch_size {self.options.batch_size} cannot be shared by {ranks} processes", "make it a multiple"
+                f"fitness.batch_size {self.options.batch_size} cannot be shared by {ranks} processes",
+                "make it a multiple",
             )
         per_rank = self.options.batch_size // ranks
         micro = self.options.micro_batch or per_rank
         if per_rank % micro:
             raise bad_data(
-                f"batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
-                f"micro_batch {micro}",
+                f"fitness.batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
+                f"fitness.micro_batch {micro}",
                 "choose a divisor",
             )
         together = micro * ranks
         if ranks > 1 and self.options.pairs % together:  # the last few would be filled up with pairs that were seen
             raise bad_data(
-                f"pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
+                f"fitness.pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
                 f"make it a multiple of {together}",
             )
         return micro, per_rank // micro

@@ -505,10 +505,10 @@ def test_identity_follows_contents_and_not_conveniences(options, tmp_path):
     [
         ({"batchsize": 8}, "batchsize"),
         ({"beta": 0}, "beta"),
-        ({"quantization": "4bit"}, "quantization needs lora"),
-        ({"batch_size": 64}, "batch_size must be at most pairs"),
-        ({"batch_size": 8, "micro_batch": 3}, "multiple of micro_batch"),
-        ({"max_prompt_length": 32}, "less than max_length"),
+        ({"quantization": "4bit"}, "quantization needs fitness.lora"),
+        ({"batch_size": 64}, "batch_size must be at most fitness.pairs"),
+        ({"batch_size": 8, "micro_batch": 3}, "multiple of fitness.micro_batch"),
+        ({"max_prompt_length": 32}, "less than fitness.max_length"),
         ({"evaluation": {"by": "magic"}}, "magic"),
     ],
 )
@@ -525,7 +525,10 @@ def test_options_that_contradict_themselves_are_refused(changes, words, options)
         ([{"prompt": "w1", "better": "w2", "worse": "w3"}] * 9, "no column 'chosen' and no column 'rejected'"),
         ([{"prompt": "w1", "chosen": "w2", "rejected": "w2"}] * 9, "equal or empty"),
         ([{"prompt": "w1", "chosen": 1, "rejected": 2}] * 9, "holds a int"),
-        ([{"prompt": f"w1 {'w2 ' * 40}{i}", "chosen": "w2", "rejected": "w3"} for i in range(60)], "raise max_length"),
+        (
+            [{"prompt": f"w1 {'w2 ' * 40}{i}", "chosen": "w2", "rejected": "w3"} for i in range(60)],
+            "raise (fitness.)?max_length",
+        ),
     ],
     ids=["empty", "one row", "no columns", "equal", "numbers", "long prompts"],
 )
@@ -537,7 +540,7 @@ def test_data_that_cannot_be_trained_on_is_refused_with_the_remedy(rows, words, 
 
 
 def test_more_pairs_than_there_are_names_the_number_to_set(options):
-    assert "set pairs to 36 or less" in refused(options(pairs=4000))
+    assert "set fitness.pairs to 36 or less" in refused(options(pairs=4000))
 
 
 def test_pools_bound_what_the_reference_pass_costs(options):

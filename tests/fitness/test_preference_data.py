@@ -218,7 +218,7 @@ def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(op
             raise MemoryError
         return training(self, *args, **kwargs)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(EvaluationFailed, match="lower micro_batch"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(EvaluationFailed, match=r"lower fitness\.micro_batch"):
         patch.setattr(GraphDPOTrainer, "training_step", full_memory)
         prepared(given).score_seed(graph("dpo"), "full", 0)
     resumed = prepared(given | {"micro_batch": 4}).score_seed(graph("dpo"), "full", 0)
@@ -286,9 +286,12 @@ def test_checkpoints_outlive_a_judge_that_is_gone_and_not_a_loss_that_diverges(o
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"optimizer": "nope"}, "nope is not a valid OptimizerNames.*check optimizer"),
-        ({"optimizer": "paged_adamw_8bit"}, "bitsandbytes.*or choose another optimizer"),
-        ({"lora": {"target_modules": ["nope"]}}, "Target modules {'nope'} not found.*check optimizer and lora"),
+        ({"optimizer": "nope"}, "nope is not a valid OptimizerNames.*check fitness.optimizer"),
+        ({"optimizer": "paged_adamw_8bit"}, "bitsandbytes.*or choose another fitness.optimizer"),
+        (
+            {"lora": {"target_modules": ["nope"]}},
+            "Target modules {'nope'} not found.*check fitness.optimizer and fitness.lora",
+        ),
     ],
 )
 def test_what_no_loss_could_be_trained_with_is_refused_before_the_reference_pass(changes, words, options, tmp_path):
@@ -301,7 +304,7 @@ def test_what_no_loss_could_be_trained_with_is_refused_before_the_reference_pass
 
 
 def test_micro_batches_of_unequal_size_are_refused(options):
-    with pytest.raises(TaskError, match="pairs 30 is not a multiple of micro_batch 4"):
+    with pytest.raises(TaskError, match=r"pairs 30 is not a multiple of fitness\.micro_batch 4"):
         make_task("preference", options(pairs=30, micro_batch=4))
     make_task("preference", options(pairs=30))
 

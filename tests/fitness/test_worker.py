@@ -79,7 +79,7 @@ def test_a_task_that_cannot_be_prepared_replies_and_exits(pranks):
 
 @pytest.mark.parametrize(
     ("task", "options", "words"),
-    [("nothing", {}, "unknown task 'nothing'; known tasks"), ("sentiment", {"bta": 1}, "bta: Extra inputs")],
+    [("nothing", {}, "unknown task 'nothing'; known tasks"), ("sentiment", {"bta": 1}, "unknown key fitness.bta")],
 )
 def test_wrong_use_is_one_line_on_stderr(task, options, words):
     with start(task, options) as worker:
