@@ -22,6 +22,7 @@ from archive.records import CandidateRow, EvaluationRow, Origin
 from archive.store import Archive
 from evo.config import Config
 from evo.contestants import Contestant
+from evo.extras import require_training
 from evo.finalists import FINAL
 from evo.loop import FINISHED
 from evo.rng import derive
@@ -111,6 +112,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     from evo.baselines_table import table
 
     info = task_info(config.task, config.fitness)
+    require_training()
     check_task(config.task, config.fitness)
     workers = worker_pool(config)
     rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)

@@ -13,7 +13,7 @@ from analysis.encode import one_line
 from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
 from analysis.snapshot import SESSION_STARTED, Arm, Snapshot, Status
-from analysis.wording import columns, count, duration
+from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import EvaluationState, ProposalState
 from evo.loop import FINISHED
@@ -93,10 +93,11 @@ def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True
 
 def export_file(rundir: RunDir, kind: str, out: Path | None, say: Callable[[str], None]) -> list[Path]:
     """Write the lineage; returns the files written. Without `out` into the run's own folder of exports, which is made."""
-    from analysis.export import SUFFIXES, Format, export
+    from analysis.export import SUFFIXES, Format, export, require
     from analysis.files import make_folder
 
     target = out or rundir.exports / f"lineage{SUFFIXES[Format(kind)]}"
+    require(kind)
     with Reader.open(rundir.archive) as reader:
         if out is None and make_folder(rundir.exports):
             say(f"Made the folder {rundir.exports}")

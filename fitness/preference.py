@@ -19,6 +19,7 @@ This module needs no torch; the work is done in `fitness.preference_lab`.
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -252,8 +253,12 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError where the options name something on this machine that is not there."""
+    """Raises TaskError where the options need a package or name something on this machine that is not there."""
     assert isinstance(options, Options)
+    if options.lora and find_spec("peft") is None:
+        raise TaskError("fitness.lora needs peft, not installed here; run: pip install 'evopo[train]'")
+    if any(isinstance(e, JudgeEvaluation) for e in evaluations(options)) and find_spec("openai") is None:
+        raise TaskError("a judge (fitness.evaluation) needs openai, not installed here; run: pip install 'evopo[llm]'")
     for key, name in _named(options).items():
         path = Path(name)
         local = (

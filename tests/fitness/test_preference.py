@@ -570,7 +570,7 @@ def test_a_tokenizer_without_end_token_is_refused(options, tmp_path):
 
 
 def test_a_max_length_beyond_the_context_is_refused(options):
-    assert "set max_length to 64" in refused(options(max_length=65))
+    assert "set fitness.max_length to 64" in refused(options(max_length=65))
 
 
 def test_code_that_comes_with_a_model_never_runs(options, tmp_path):

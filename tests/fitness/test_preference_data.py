@@ -371,7 +371,7 @@ def test_a_chat_template_that_fails_is_refused_with_its_words(template, words, o
     (tmp_path / "chat.jinja").write_text(template)
     detail = refused(options(data=str(data), chat_template=str(tmp_path / "chat.jinja")))
     assert words in detail
-    assert "set chat_template" in detail
+    assert "set fitness.chat_template" in detail
 
 
 def save_splits(folder: Path, train: list[dict[str, Any]], test: list[dict[str, Any]]) -> str:
@@ -389,7 +389,7 @@ def test_no_training_pair_has_the_prompt_of_a_test_pair(options, tmp_path):
 def test_a_test_split_with_the_training_prompts_is_refused_with_their_number(options, tmp_path):
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(), pairs()), test_split="test"))
     assert "leaves 0 training pairs (60 more have the prompt of a test pair)" in detail
-    assert "another test_split" in detail
+    assert "another fitness.test_split" in detail
 
 
 @pytest.mark.parametrize("prompt", [None, "w1"], ids=["no common beginning", "one prompt"])
@@ -414,7 +414,7 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
     tests = [row | {"prompt": f"{row['prompt']} {'w2 ' * 40}"} for row in pairs(8)] + pairs()[-3:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
     assert "too long prompts leave 1 test pairs for" in detail
-    assert "raise max_length" in detail
+    assert "raise fitness.max_length" in detail
 
 
 # --- the recipe ---
