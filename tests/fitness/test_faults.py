@@ -52,7 +52,10 @@ PREFERENCE = {"model": "m", "data": "d"}
         ("preference", PREFERENCE | {"lora": {"target_modules": 3}}, "fitness.lora.target_modules: expected text or a list, got 3"),
         ("preference", PREFERENCE | {"evaluation": {"by": "judgee"}}, "got 'judgee'; did you mean judge?"),
         ("preference", PREFERENCE | {"evaluation": {"by": "reward_model"}}, "fitness.evaluation.model is required"),
-        ("preference", PREFERENCE | {"evaluation": {"by": "judge", "base_url": 1, "model": "m"}}, "fitness.evaluation.base_url: expected text"),
+        (
+            "preference", PREFERENCE | {"evaluation": {"by": "judge", "base_url": 1, "model": "m"}},
+            "fitness.evaluation.base_url: expected text, got 1",
+        ),
         ("preference", PREFERENCE | {"pairs": 8}, "fitness.batch_size must be at most fitness.pairs, got 32 and 8"),
         ("preference", PREFERENCE | {"gradient_checkpointing": "maybe"}, "expected true or false, got 'maybe'"),
         ("preference", PREFERENCE | {"cache": 3}, "fitness.cache: expected a path, got 3"),
