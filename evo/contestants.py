@@ -53,7 +53,10 @@ def contestants(
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
     baseline = baseline or _baseline_of_runs(candidates, everything) or BASELINES.get(contract)
     if baseline is not None and baseline not in everything:
-        raise TaskError(f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}")
+        raise TaskError(
+            f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}"
+            f"{did_you_mean(baseline, everything)}"
+        )
     first = [baseline] if baseline else []
     if own or named:
         named = [*first, *named]  # what anything is measured for is the comparison

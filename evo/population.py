@@ -98,7 +98,7 @@ def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
     if config.baseline is not None and config.baseline not in names:
         raise ConfigError(
             f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
-            "add it to seeds"
+            f"add it to seeds{did_you_mean(config.baseline, names)}"
         )
     usual = BASELINES.get(info.contract)
     return config.baseline or (usual if usual in names else next(iter(names), None))
