@@ -174,7 +174,7 @@ def test_a_torchvision_that_does_not_fit_torch_says_so(monkeypatch, tmp_path):
 
 
 def test_unknown_options_and_rungs_fail_clearly():
-    with pytest.raises(TaskError, match="known options: dataset"):
+    with pytest.raises(TaskError, match="Known there: batch_size, data_dir, dataset"):
         make_task("classification", {"epoch": 3})
     with pytest.raises(TaskError, match="it has: short, full, held_out"):
         task_info("classification").rung("longer")
