@@ -139,7 +139,7 @@ class BuiltinProposer:
         return 0, 0.0
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
-        observer.started(first_attempt, "", ReplyFormat.JSON)
+        observer.started(first_attempt, "", ())
         parents = [genetic.Parent(p.graph, p.name) for p in request.parents if p.graph is not None]
         rules = [f.rule for p in request.parents for f in p.findings if f.severity == "refuse"]
         rng = stream(request.seed, "breed", request.step)
