@@ -92,9 +92,21 @@ CONSTANTS: Final[Mapping[str, float]] = MappingProxyType(
 )
 
 DTYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"torch.float32": "float", "torch.float": "float", "torch.int64": "int", "torch.long": "int", "torch.bool": "bool"}
+    {
+        "torch.float32": "float",
+        "torch.float": "float",
+        "torch.int64": "int",
+        "torch.long": "int",
+        "torch.bool": "bool",
+        "torch.float64": "float64",
+        "torch.double": "float64",
+        "torch.float16": "float16",
+        "torch.half": "float16",
+        "torch.bfloat16": "bfloat16",
+    }
 )
-"""The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training."""
+"""The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training. The other
+floating types can be compared with, and asked for at the very end, where that is dropped."""
 
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
 """Classes that annotations and isinstance may name."""
