@@ -84,7 +84,7 @@ def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
                 return part
         elif not (isinstance(part, ast.Pass) or is_docstring(part)):
             return part
-    return None
+    return None if seen - {INIT} else node
 
 
 def _is_plain_name(node: ast.expr) -> bool:

@@ -92,12 +92,11 @@ def _candidate(
             return None
         rank = 0
     else:
-        matched = {t: t for t in tensors if t in names}
-        rank = 0
-        if len(matched) < len(tensors):
-            matched, rank = by_meaning(names, contract), 1
-            if all(k == v for k, v in matched.items()):
-                rank = 0
+        wanted = tensors + [s for s in scalars if s in names]
+        if set(tensors) <= set(names) and names[: len(wanted)] != wanted:
+            return None  # the contract's own names in another order: whoever calls it by position gets another loss
+        matched = by_meaning(names, contract)
+        rank = int(any(k != v for k, v in matched.items()))
     given = {name: wanted for wanted, name in matched.items()}
     given |= {s: s for s in scalars if s in names and s not in given}
     if not _is_method(function) and not set(scalars) <= set(given.values()):

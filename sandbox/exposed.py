@@ -98,6 +98,12 @@ DTYPES: Final[Mapping[str, str]] = MappingProxyType(
         "torch.int64": "int",
         "torch.long": "int",
         "torch.bool": "bool",
+    }
+)
+"""The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training."""
+
+OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
+    {
         "torch.float64": "float64",
         "torch.double": "float64",
         "torch.float16": "float16",
@@ -105,8 +111,7 @@ DTYPES: Final[Mapping[str, str]] = MappingProxyType(
         "torch.bfloat16": "bfloat16",
     }
 )
-"""The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training. The other
-floating types can be compared with, and asked for at the very end, where that is dropped."""
+"""Types that may be named in x.to(...) only, as the very last step, where they are dropped."""
 
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
 """Classes that annotations and isinstance may name."""

@@ -70,6 +70,8 @@ def named(path: str) -> Any:
         return exposed.CONSTANTS[path]
     if path in exposed.DTYPES:
         return DType(exposed.DTYPES[path])
+    if path in exposed.OTHER_FLOATS:
+        return DType(exposed.OTHER_FLOATS[path])
     if path in exposed.TYPES:
         return TensorClass()
     if path in LAYERS:

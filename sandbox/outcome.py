@@ -19,7 +19,7 @@ _LINEAR = frozenset({"neg", "mul", "div", "add", "sub"})
 
 def loss_of(r: Recorder, value: Any, entry: Spot) -> SymTensor:
     """The losses in what a candidate returns, noting what was done at `entry`. Raises Refusal where there are none."""
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         value = next((v for v in value if isinstance(v, SymTensor)), None)
         if value is not None:
             r.note("SBX252", entry)

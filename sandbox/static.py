@@ -43,23 +43,23 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     """
     notes: list[Complaint] = []
     classes: list[ClassSource] = []
-    complaints: list[Complaint] = []
+    untaken: list[Complaint] = []
     try:
         tree = _parse(source)
         nodes = _nodes(tree)
         check_letters(source, nodes)
         names = resolve(nodes)
         if is_wrapped(nodes):
-            classes, complaints = _unwrap(tree, names, notes)
+            classes, untaken = _unwrap(tree, names, notes)
             nodes = _nodes(tree)
     except Refusal as refusal:
         return [refusal.complaint]
     vocabulary = Vocabulary(contract, names)
     vocabulary.visit(tree, nodes)
-    complaints += vocabulary.complaints
+    complaints = untaken + vocabulary.complaints
     entry, told = find_entry(tree, contract, classes, arguments)
     if entry is None:
-        complaints += [c for c in told if c.code != "SBX109" or not complaints]
+        complaints += [c for c in told if c.code != "SBX109" or not untaken]
     if complaints or entry is None:
         return complaints[: policy.MAX_FINDINGS]
     try:

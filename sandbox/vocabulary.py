@@ -185,6 +185,15 @@ class Vocabulary:
             self._complain("SBX125", node)
         self._visit(node.value)
 
+    def _call(self, node: ast.Call) -> None:
+        """x.to(torch.float64) may name a type that nothing else may; whether it is the last step, the tracer sees."""
+        converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
+        self._visit(node.func)
+        for given in (*node.args, *node.keywords):
+            value = given.value if isinstance(given, ast.keyword) else given
+            if not (converts and full_name(value, self._names) in exposed.OTHER_FLOATS):
+                self._visit(given)
+
     def _guard(self, node: Guard) -> None:
         """A call that we put there ourselves: its arguments are the source's."""
         for argument in node.args:
@@ -255,6 +264,7 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.FunctionDef: Vocabulary._function,
     ast.Lambda: Vocabulary._lambda,
     Guard: Vocabulary._guard,
+    ast.Call: Vocabulary._call,
     ast.AnnAssign: Vocabulary._annotated,
     ast.Import: Vocabulary._import,
     ast.ImportFrom: Vocabulary._import,

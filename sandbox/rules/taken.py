@@ -109,5 +109,14 @@ TAKEN_RULES: tuple[Rule, ...] = (
         example("scale = 2.0 if beta > 0.5 else 1.0\nreturn -F.logsigmoid(beta * rho) * scale"),
         "{text} depends on beta: both ways were traced, and are joined by where",
     ),
+    _taken(
+        "SBX260",
+        "condition that the contract decides",
+        "beta is above zero and a batch has at least one item, so the condition has one outcome, and the other branch was left "
+        "out.",
+        "Nothing needs to change.",
+        example(f"if beta > 0:\n    {_DPO}\nreturn -rho"),
+        "{text} is decided by the contract: beta is above zero, and a batch is not empty",
+    ),
 )
 """The notes, in order of their codes."""
