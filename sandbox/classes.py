@@ -176,9 +176,9 @@ def _empty_init(node: ast.ClassDef) -> ast.FunctionDef:
     body: list[ast.stmt] = [ast.copy_location(ast.Pass(), node)]
     made = ast.FunctionDef(name=INIT, args=arguments, body=body, decorator_list=[], returns=None)
     if "type_params" in ast.FunctionDef._fields:
-        made.type_params = []
+        made.type_params = []  # type: ignore[attr-defined]
     return ast.copy_location(made, node)
 
 
 def _name(name: str, at: ast.AST, ctx: ast.expr_context | None = None) -> ast.Name:
-    return ast.copy_location(ast.Name(name, ctx or ast.Load()), at)  # type: ignore[arg-type]
+    return ast.copy_location(ast.Name(name, ctx or ast.Load()), at)

@@ -106,7 +106,12 @@ PREFERENCE = Contract(
             "log-probability of the rejected completion under the frozen reference, nats",
             (BATCH,),
         ),
-        Argument("beta", "strength of the tie to the reference, a positive Python float, typically 0.01 to 1", None, positive=True),
+        Argument(
+            "beta",
+            "strength of the tie to the reference, a positive Python float, typically 0.01 to 1",
+            None,
+            positive=True,
+        ),
     ),
     constants=MappingProxyType({"label_smoothing": 0.0}),
     swap=(

@@ -86,10 +86,8 @@ def _candidate(
     names = [p.arg for p in _parameters(function)]
     tensors = [t.name for t in contract.tensors]
     scalars = [s.name for s in contract.scalars]
-    if arguments:
-        matched = {wanted: name for wanted, name in zip(order_of(contract, arguments), arguments, strict=True)}
-        if not set(matched.values()) <= set(names):
-            return None
+    if arguments and set(arguments) <= set(names):
+        matched = dict(zip(order_of(contract, arguments), arguments, strict=True))
         rank = 0
     else:
         wanted = tensors + [s for s in scalars if s in names]

@@ -197,7 +197,9 @@ def _batch(measured: Measurements) -> list[Finding]:
         i = int(gap.max(axis=0).argmax())
         example = describe_pair(exact.probes.groups["permuted"], i)
         most = shown(gap[:, i].max())
-        message = f"the loss depends on a pair's position in the batch: the gradient of {_where(example)} changes by {most}"
+        message = (
+            f"the loss depends on a pair's position in the batch: the gradient of {_where(example)} changes by {most}"
+        )
         return [numeric_finding("SBX311", message, {"change": gap[:, i].max(), **example})]
     if measured.proven:
         return []

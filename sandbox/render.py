@@ -49,10 +49,20 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
     remedy = rule.advice
     if complaint.call is not None:
         remedy += _parameters(complaint.call)
+    elif complaint.code == "SBX110":
+        remedy = (
+            "Define the function with exactly these arguments, or say which is which with --arguments. "
+            f"Write: `def {_name(excerpt)}({contract.signature}):`"
+        )
+    elif complaint.code == "SBX141":
+        remedy += f" Write: `{_name(excerpt.partition(':')[0])}=0.0`, with the value that is meant"
+    elif complaint.code == "SBX129" and excerpt.startswith("self."):
+        remedy = (
+            "Set the attribute in __init__ of a class around the method, or take a parameter with a constant default. "
+            f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the value that is meant"
+        )
     elif complaint.code in ("SBX129", "SBX130"):
         remedy += _similar(excerpt)
-    elif complaint.code == "SBX110":
-        remedy = f"Define the function with exactly these arguments: def {_name(excerpt)}({contract.signature})"
     return Finding(complaint.code, Severity.REFUSE, message, remedy, line, column, excerpt)
 
 

@@ -78,7 +78,9 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def visit_GradBlock(self, node: GradBlock) -> list[ast.stmt]:
         """The body between two guards; the second runs however the body is left."""
         body = [made for inner in node.body for made in _listed(self.visit(inner))]
-        before, after = (_statement(name, arguments, node) for name, arguments in (("_grad_", [node.test]), ("_back_", [])))
+        before, after = (
+            _statement(name, arguments, node) for name, arguments in (("_grad_", [node.test]), ("_back_", []))
+        )
         return [before, ast.copy_location(ast.Try(body=body, handlers=[], orelse=[], finalbody=[after]), node)]
 
 

@@ -1,7 +1,8 @@
 """Tracing: run a checked candidate once on symbolic values, and give what it did as a graph. In the jailed child, without torch.
 
 Python loops, helpers, lambdas and comprehensions over constants unroll here; beta and sizes stay symbolic; a branch on beta is
-traced both ways, one on anything else that is symbolic is refused. What comes out is an `Answer`: a graph as JSON, or rule codes with places.
+traced both ways, one on anything else that is symbolic is refused. What comes out is an `Answer`: a graph as JSON, with notes,
+or rule codes with places.
 """
 
 from __future__ import annotations

@@ -189,9 +189,9 @@ class Vocabulary:
         """x.to(torch.float64) may name a type that nothing else may; whether it is the last step, the tracer sees."""
         converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
         self._visit(node.func)
-        for given in (*node.args, *node.keywords):
-            value = given.value if isinstance(given, ast.keyword) else given
-            if not (converts and full_name(value, self._names) in exposed.OTHER_FLOATS):
+        parts: list[tuple[ast.AST, ast.expr]] = [(a, a) for a in node.args] + [(k, k.value) for k in node.keywords]
+        for given, value in parts:
+            if not (converts and (full_name(value, self._names) or "") in exposed.OTHER_FLOATS):
                 self._visit(given)
 
     def _guard(self, node: Guard) -> None:

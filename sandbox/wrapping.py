@@ -1,4 +1,4 @@
-"""The wrapping that people put around a loss, taken off before the vocabulary looks: classes, `with torch.no_grad():`, raise, assert.
+"""The wrapping that people put around a loss, taken off before the vocabulary looks: `with torch.no_grad():`, raise, assert.
 
 Only what is recognised word for word is rewritten, and only into what the vocabulary knows anyway: functions, and calls of our
 own guards, which no source can write. Whatever is left over is refused by the vocabulary as if this module did not exist. Nothing
@@ -35,18 +35,18 @@ def guard(name: str, arguments: list[ast.expr], at: ast.AST) -> Guard:
     """A call of the guard `name`, placed where `at` is."""
     call = Guard(func=ast.Name(name, ast.Load()), args=arguments, keywords=[])
     for new in (call, call.func):
-        ast.copy_location(new, at)  # type: ignore[arg-type]
+        ast.copy_location(new, at)
     return call
 
 
 def constant(value: Any, at: ast.AST) -> ast.Constant:
     """A constant, placed where `at` is."""
-    return ast.copy_location(ast.Constant(value), at)  # type: ignore[arg-type]
+    return ast.copy_location(ast.Constant(value), at)
 
 
 def statement(call: ast.expr, at: ast.AST) -> ast.Expr:
     """An expression as a statement, placed where `at` is."""
-    return ast.copy_location(ast.Expr(call), at)  # type: ignore[arg-type]
+    return ast.copy_location(ast.Expr(call), at)
 
 
 def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
@@ -75,7 +75,9 @@ class Unwrapper(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> Any:
         """Each part of an `and` for itself. The message is dropped unread."""
-        parts = node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else [node.test]
+        parts = (
+            node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else [node.test]
+        )
         return [self._assertion(part, node) for part in parts]
 
     def _assertion(self, test: ast.expr, node: ast.Assert) -> ast.AST:
@@ -105,6 +107,11 @@ class Unwrapper(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """`self.accelerator.device`: a device has no effect here, whatever its name."""
         inner = node.value
-        if node.attr == "device" and isinstance(inner, ast.Attribute) and inner.attr == "accelerator" and is_self(inner.value):
+        if (
+            node.attr == "device"
+            and isinstance(inner, ast.Attribute)
+            and inner.attr == "accelerator"
+            and is_self(inner.value)
+        ):
             return constant("cpu", node)
         return self.generic_visit(node)

@@ -17,7 +17,9 @@ def _same(r: Recorder, a: dict[str, Any]) -> Any:
 
 @recipe("copy")
 def _copy(r: Recorder, a: dict[str, Any]) -> Any:
-    return SymTensor(r.index(a["input"]) if r.keeps_gradients else r.add("detach", (a["input"],)).index, a["input"].type)
+    return SymTensor(
+        r.index(a["input"]) if r.keeps_gradients else r.add("detach", (a["input"],)).index, a["input"].type
+    )
 
 
 @recipe("size")

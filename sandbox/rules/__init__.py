@@ -15,7 +15,10 @@ from sandbox.rules.source import SOURCE_RULES
 from sandbox.rules.taken import TAKEN_RULES
 
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {r.code: r for r in sorted((*SOURCE_RULES, *TRACE_RULES, *GRAPH_RULES, *TAKEN_RULES, *RULES_NUMERIC), key=lambda r: r.code)}
+    {
+        r.code: r
+        for r in sorted((*SOURCE_RULES, *TRACE_RULES, *GRAPH_RULES, *TAKEN_RULES, *RULES_NUMERIC), key=lambda r: r.code)
+    }
 )
 """Every rule by code, in order of the codes."""
 

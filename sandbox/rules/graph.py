@@ -87,9 +87,10 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX209",
         "result that is not a tensor",
-        "The function must return one tensor: not None, a number, a tuple, a string or a function.",
+        "The function must return a tensor, or a tuple whose first tensor is the loss: not None, a number, a list, a dict "
+        "or a string.",
         "Return the tensor of losses, shape (batch,), as the function's last statement.",
-        example("return rho, rho"),
+        example("return [rho, rho]"),
         message="{text} does not return a tensor",
         line="return losses  # shape (batch,), one number per pair",
     ),
@@ -394,8 +395,9 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "SBX223",
         "wrong shape of the loss",
         "The loss must be one number per item of the batch, shape (batch,).",
-        "Return one loss per item: no .mean() or .sum() over the batch at the end, no extra axis.",
-        example("return -F.logsigmoid(beta * rho).mean()"),
+        "Return one loss per item: no .sum() over the batch at the end, no extra axis. A final .mean() over the batch alone is "
+        "undone.",
+        example("return -F.logsigmoid(beta * rho).sum()"),
         line="return losses  # shape (batch,), no .sum(), no .mean()",
     ),
     refuse(

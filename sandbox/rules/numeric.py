@@ -17,16 +17,12 @@ def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, ref
 _GOOD = _HEAD + "    return F.softplus(-x)\n"
 
 
-def _refuse(
-    code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "", line: str = ""
-) -> Rule:
+def _refuse(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "", line: str = "") -> Rule:
     good = _HEAD + good if good else _GOOD
     return Rule(code, title, Severity.REFUSE, explanation, remedy, _HEAD + bad, good, line=line)
 
 
-def _note(
-    code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "", line: str = ""
-) -> Rule:
+def _note(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "", line: str = "") -> Rule:
     good = _HEAD + good if good else _GOOD
     return Rule(code, title, Severity.NOTE, explanation, remedy, _HEAD + bad, good, line=line)
 

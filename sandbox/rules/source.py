@@ -79,7 +79,7 @@ SOURCE_RULES = (
         "Reply with the Python source alone: no Markdown fences, no prose, balanced brackets, consistent indentation.",
         "def loss(:\n    pass\n",
         message="the source is not valid Python here",
-        line="def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):",
+        line=_HEAD,
     ),
     refuse(
         "SBX107",
@@ -106,7 +106,7 @@ SOURCE_RULES = (
         "Define one function with the contract's arguments that returns one loss per item of the batch.",
         "beta = 0.1\n",
         message="the source defines no function",
-        line="def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):",
+        line=_HEAD,
     ),
     refuse(
         "SBX110",
@@ -360,7 +360,7 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta, state=[])", 1),
         GOOD.replace("beta)", "beta, tau=0.05)", 1),
         message="the default {text} is not a constant",
-        line="def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta, tau=0.05):",
+        line=_HEAD.replace("beta)", "beta, tau=0.05)"),
     ),
     refuse(
         "SBX137",
@@ -387,7 +387,7 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta: exec('1'))", 1),
         GOOD.replace("beta)", "beta: float)", 1),
         message="the annotation {text} is more than a type",
-        line="def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta: float):",
+        line=_HEAD.replace("beta)", "beta: float)"),
     ),
     refuse(
         "SBX140",

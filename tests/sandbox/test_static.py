@@ -24,7 +24,7 @@ def codes(source: str) -> list[str]:
 def test_good_source_compiles() -> None:
     found = check(candidate(DPO), PREFERENCE)
     assert isinstance(found, Checked)
-    assert (found.entry, found.is_method) == ("loss", False)
+    assert (found.entry.name, found.entry.is_method, found.notes) == ("loss", False, ())
     assert found.names == dict(policy.PRELUDE)
 
 
