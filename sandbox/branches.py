@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sandbox.contract import BATCH
+from sandbox.dims import Dim, Type
 from sandbox.places import here
 from sandbox.refusal import Refusal, Spot
 from sandbox.symbolic import Recorder, SymNumber, SymTensor
@@ -68,22 +70,24 @@ class Ways:
             while self._decisions and not self._decisions[-1][1]:
                 self._decisions.pop()
             if not self._decisions:
-                return leaves[0][1] if len(leaves) == 1 else _joined(recorder, leaves, 0)
+                wrong = [leaf for _, leaf in leaves if leaf.type != _LOSS]
+                return wrong[0] if wrong else _joined(recorder, leaves, 0)
             self._decisions[-1] = (self._decisions[-1][0], False)
 
 
+_LOSS: Final = Type("float", (Dim.of(BATCH),))
+"""The type of a loss: a result of another one stands alone, so that it is told of."""
 _Leaf = tuple[tuple[tuple[int, bool], ...], SymTensor]
 """The decisions of one run, and what came of it."""
 
 
 def _joined(recorder: Recorder, leaves: list[_Leaf], depth: int) -> SymTensor:
-    """where(condition, yes, no) over the tree of decisions; a result of another type stands alone, to be told of."""
-    odd = next((leaf for _, leaf in leaves if leaf.type != leaves[0][1].type), None)
-    if odd is not None or len(leaves) == 1:
-        return odd or leaves[0][1]
+    """where(condition, yes, no) over the tree of decisions."""
+    if len(leaves) == 1:
+        return leaves[0][1]
     yes, no = ([leaf for leaf in leaves if leaf[0][depth][1] is outcome] for outcome in (True, False))
     first, second = _joined(recorder, yes, depth + 1), _joined(recorder, no, depth + 1)
-    if first.index == second.index or first.type != second.type:
+    if first.index == second.index:
         return first
     index = leaves[0][0][depth][0]
     condition = SymTensor(index, recorder.types[index])

@@ -72,8 +72,10 @@ def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
     for part in node.body:
         if isinstance(part, ast.FunctionDef):
             own = part.args.args[:1]
+            a = part.args
+            has_default = len(a.defaults) == len(a.args)
             magic = part.name.startswith("__") and part.name not in _MAGIC
-            if magic or part.name in seen or part.args.posonlyargs or not own or own[0].arg != "self":
+            if magic or has_default or part.name in seen or a.posonlyargs or not own or own[0].arg != "self":
                 return part
             seen.add(part.name)
         elif isinstance(part, ast.Assign):

@@ -132,9 +132,10 @@ class Guards:
     def compare(self, names: str, *values: Any) -> Any:
         self.step()
         outcome: Any = True
-        for name, a, b in zip(names.split(), values, values[1:], strict=False):
+        pairs = list(zip(names.split(), values, values[1:], strict=False))
+        for i, (name, a, b) in enumerate(pairs, 1):
             outcome = self._compare(name, a, b)
-            if len(values) > 2 and not outcome:
+            if i < len(pairs) and not outcome:
                 return outcome
         return outcome
 

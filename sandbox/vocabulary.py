@@ -137,7 +137,7 @@ class Vocabulary:
             self._complain("SBX125", node, spot)
         elif len(name) > policy.MAX_NAME:
             self._complain("SBX108", node, spot)
-        elif name in self._protected or name == "self":
+        elif name in self._protected or name in ("self", "super"):
             self._complain("SBX135", node, spot)
 
     def _name(self, node: ast.Name) -> None:
