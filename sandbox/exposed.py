@@ -88,6 +88,9 @@ CONSTANTS: Final[Mapping[str, float]] = MappingProxyType(
         "torch.pi": 3.141592653589793,
         "torch.e": 2.718281828459045,
         "torch.inf": float("inf"),
+        "numpy.pi": 3.141592653589793,
+        "numpy.e": 2.718281828459045,
+        "numpy.inf": float("inf"),
     }
 )
 

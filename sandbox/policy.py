@@ -77,8 +77,10 @@ PRELUDE: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Names that are in scope without an import."""
 
-MODULES: Final = frozenset({"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math"})
-"""What an import may name. An import binds a name to our facade; nothing is ever imported."""
+MODULES: Final = frozenset(
+    {"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math", "numpy"}
+)
+"""What an import may name. An import binds a name to our facade; nothing is ever imported. Of numpy there are constants only."""
 
 FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad"})
 """What an import may name besides, because `wrapping` and `classes` know its usual forms. It is of no other use."""

@@ -48,7 +48,7 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
         message += f": {printable(complaint.text, 120)}"
     remedy = rule.advice
     if complaint.call is not None:
-        remedy += _parameters(complaint.call)
+        remedy = rule.remedy + _parameters(complaint.call)
     elif complaint.code == "SBX110":
         remedy = (
             "Define the function with exactly these arguments, or say which is which with --arguments. "
@@ -62,7 +62,7 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
             f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the value that is meant"
         )
     elif complaint.code in ("SBX129", "SBX130"):
-        remedy += _similar(excerpt)
+        remedy = rule.remedy + _similar(excerpt) + rule.example
     return Finding(complaint.code, Severity.REFUSE, message, remedy, line, column, excerpt)
 
 

@@ -30,4 +30,9 @@ class Rule:
     @property
     def advice(self) -> str:
         """The remedy with its line of code."""
-        return f"{self.remedy} Write: `{self.line}`" if self.line else self.remedy
+        return self.remedy + self.example
+
+    @property
+    def example(self) -> str:
+        """The line of code as a sentence of its own, "" where there is none."""
+        return f" Write: `{self.line}`" if self.line else ""

@@ -234,7 +234,8 @@ SOURCE_RULES = (
     refuse(
         "SBX123",
         "import",
-        "torch, torch.nn.functional (as F) and math are in scope already. Imports of them are tolerated; nothing is imported.",
+        "torch, torch.nn.functional (as F) and math are in scope already. Imports of them are tolerated, and of numpy for its "
+        "constants; nothing is imported.",
         "Remove the import; torch, F and math are already there, and nothing else is.",
         "import os\n" + GOOD,
         "import torch.nn.functional as F\n" + GOOD,
