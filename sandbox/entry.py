@@ -54,8 +54,7 @@ def find_entry(
     functions += [(m, c) for c in classes for name, m in c.methods.items() if name != INIT]
     if not functions:
         return None, [Complaint("SBX109", Spot(1, 0, 1, 0))]
-    loaded = _loaded(tree)
-    found = [c for f, owner in functions for c in [_candidate(f, owner, contract, arguments, loaded)] if c is not None]
+    found = [c for f, owner in functions for c in [_candidate(f, owner, contract, arguments, tree)] if c is not None]
     best = _preferred(found)
     if not best:
         return None, [Complaint("SBX110", _name_of(*functions[-1]))]
@@ -77,7 +76,7 @@ def _candidate(
     owner: ClassSource | None,
     contract: Contract,
     arguments: Sequence[str],
-    loaded: set[str],
+    tree: ast.Module,
 ) -> _Candidate | None:
     """The function with its parameters matched to the contract, or None where it does not take what the contract gives."""
     a = function.args
@@ -91,20 +90,22 @@ def _candidate(
         rank = 0
     else:
         wanted = tensors + [s for s in scalars if s in names]
-        if set(tensors) <= set(names) and names[: len(wanted)] != wanted:
+        own_names = set(tensors) <= set(names)
+        if own_names and names[: len(wanted)] != wanted:
             return None  # the contract's own names in another order: whoever calls it by position gets another loss
-        matched = by_meaning(names, contract)
+        matched = {t: t for t in tensors} if own_names else by_meaning(names, contract)
         rank = int(any(k != v for k, v in matched.items()))
     given = {name: wanted for wanted, name in matched.items()}
     given |= {s: s for s in scalars if s in names and s not in given}
     if not _is_method(function) and not set(scalars) <= set(given.values()):
         return None
     if not set(matched) >= set(tensors):
-        own = function.name.rpartition(".")[2]
-        is_helper = own in loaded and own not in ENTRIES
         learns = {t.name for t in contract.tensors if t.learns}
-        if set(matched) - set(scalars) != learns or not contract.swap or is_helper:
+        if set(matched) - set(scalars) != learns or not contract.swap:
             return None  # of a pair, the two sides that learn may do; of scores and labels, nothing less than both
+        own = function.name.rpartition(".")[2]
+        if own not in ENTRIES and own in _loaded(tree):
+            return None  # a helper of another function
         rank += 2
     init = owner.methods.get(INIT) if owner is not None else None
     settings = tuple(p.arg for p in _parameters(init) if p.arg in scalars) if init is not None else ()

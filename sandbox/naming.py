@@ -29,6 +29,7 @@ QUANTITY: Final = frozenset(
     {"logps", "logp", "logprobs", "logprob", "log", "probs", "prob", "ps", "p", "lps", "lp", "model", "y"}
 )
 """Words that may stand in a name and decide nothing."""
+_KNOWN: Final = QUANTITY.union(*MODELS.values(), *COMPLETIONS.values())
 
 
 def meaning(name: str, contract: Contract) -> str | None:
@@ -38,8 +39,7 @@ def meaning(name: str, contract: Contract) -> str | None:
     words = set(name.lower().split("_"))
     models = [m for m, known in MODELS.items() if words & known]
     completions = [c for c, known in COMPLETIONS.items() if words & known]
-    known = QUANTITY.union(*MODELS.values(), *COMPLETIONS.values())
-    if not words <= known or len(models) > 1 or len(completions) != 1:
+    if not words <= _KNOWN or len(models) > 1 or len(completions) != 1:
         return None
     meant = f"{models[0] if models else 'policy'}_{completions[0]}_logps"
     return meant if any(a.name == meant for a in contract.tensors) else None
