@@ -49,11 +49,10 @@ def take_apart(
     for name, method in methods.items():
         _Method(names, notes, frozenset(attributes), name == INIT).generic_visit(method)
         method.name = f"{node.name}.{name}"
-    made = guard(
-        "_class_",
-        [constant(" ".join(["", *methods]), node), *(_name(m.name, node) for m in methods.values())],
-        node,
-    )
+    parts: list[ast.expr] = []
+    for name, method in methods.items():
+        parts += [constant(f".{name}", node), _name(method.name, node)]
+    made = guard("_class_", parts, node)
     binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], made), node)
     notes.append(Complaint("SBX250", spot))
     return ClassSource(node.name, spot, methods), [*methods.values(), binding]
@@ -68,29 +67,31 @@ def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
     for base in node.bases:
         if full_name(base, names) != "torch.nn.Module":
             return base
-    seen: set[str] = set()
+    methods = [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
     for part in node.body:
         if isinstance(part, ast.FunctionDef):
-            own = part.args.args[:1]
-            a = part.args
-            has_default = len(a.defaults) == len(a.args)
-            magic = part.name.startswith("__") and part.name not in _MAGIC
-            if magic or has_default or part.name in seen or a.posonlyargs or not own or own[0].arg != "self":
-                return part
-            seen.add(part.name)
+            fine = methods.count(part.name) == 1 and _is_plain_method(part)
         elif isinstance(part, ast.Assign):
-            if len(part.targets) != 1 or not _is_plain_name(part.targets[0]) or not is_constant(part.value):
-                return part
+            fine = len(part.targets) == 1 and _is_setting(part.targets[0], part.value, methods)
         elif isinstance(part, ast.AnnAssign):
-            if not _is_plain_name(part.target) or not (part.value is None or is_constant(part.value)):
-                return part
-        elif not (isinstance(part, ast.Pass) or is_docstring(part)):
+            fine = _is_setting(part.target, part.value, methods)
+        else:
+            fine = isinstance(part, ast.Pass) or is_docstring(part)
+        if not fine:
             return part
-    return None if seen - {INIT} else node
+    return None if set(methods) - {INIT} else node
 
 
-def _is_plain_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and not node.id.startswith("__")
+def _is_plain_method(method: ast.FunctionDef) -> bool:
+    a = method.args
+    takes_self = bool(a.args) and a.args[0].arg == "self" and not a.posonlyargs and len(a.defaults) < len(a.args)
+    return takes_self and (not method.name.startswith("__") or method.name in _MAGIC)
+
+
+def _is_setting(target: ast.expr, value: ast.expr | None, methods: list[str]) -> bool:
+    """Whether `target = value` gives a name that is no method's a constant, or only annotates it."""
+    named = isinstance(target, ast.Name) and not target.id.startswith("__") and target.id not in methods
+    return named and (value is None or is_constant(value))
 
 
 def _target(node: ast.Assign | ast.AnnAssign) -> str:

@@ -58,9 +58,10 @@ class Statements:
         """It ends, in whatever way."""
         self._recorder.keeps_gradients = self._modes.pop()
 
-    def make_class(self, methods: str, *functions: Any) -> LossClass:
-        """A class of these methods."""
-        return LossClass(MappingProxyType(dict(zip(methods.split(), functions, strict=True))))
+    def make_class(self, *parts: Any) -> LossClass:
+        """A class of these methods: names with a dot before them, each followed by its function."""
+        names = [name.removeprefix(".") for name in parts[::2]]
+        return LossClass(MappingProxyType(dict(zip(names, parts[1::2], strict=True))))
 
     def get_own(self, me: Any, name: str) -> Any:
         """self.name, for an attribute or method of the class."""
@@ -78,7 +79,7 @@ class Statements:
     def set_own(self, me: Any, name: str, value: Any) -> None:
         """self.name = value, while `__init__` runs. A list becomes a tuple, so that nothing changes between calls."""
         self._guards.step()
-        if not isinstance(me, Instance) or me.finished:
+        if not isinstance(me, Instance) or me.finished or name in me.made.methods:
             raise Refusal("SBX134")
         me.values[name] = self._lasting(value)
 
