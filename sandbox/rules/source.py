@@ -79,7 +79,6 @@ SOURCE_RULES = (
         "Reply with the Python source alone: no Markdown fences, no prose, balanced brackets, consistent indentation.",
         "def loss(:\n    pass\n",
         message="the source is not valid Python here",
-        line=_HEAD,
     ),
     refuse(
         "SBX107",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hostile_more import candidate
 
+from sandbox.cli.commands import main
 from sandbox.contract import CLASSIFICATION, PREFERENCE
 from sandbox.execute import compile_loss
 from sandbox.layers import LAYERS
@@ -17,7 +19,7 @@ from sandbox.pool import VetPool
 from sandbox.refusal import MAX_TEXT, Answer, Complaint, encoded
 from sandbox.trace import trace
 from sandbox.verdict import Severity
-from sandbox.vet import vet
+from sandbox.vet import Vetter, vet
 
 LETTERS = "def dpo(a, b, c, d, t=0.1):\n    return F.softplus(-t * ((a - b) - (c - d)))\n"
 DPO = "return -F.logsigmoid(beta * x)"
@@ -88,24 +90,24 @@ def test_arguments_that_cannot_be_names_are_wrong_use(names: list[str]) -> None:
         vet(LETTERS, arguments=names)
 
 
-def test_command_line_takes_arguments_and_shows_notes(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from sandbox.cli.commands import main
+def _told(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), obj=Vetter())
 
+
+def test_command_line_takes_arguments_and_shows_notes(tmp_path: Path) -> None:
     file = tmp_path / "loss.py"
     file.write_text(LETTERS)
-    run = CliRunner().invoke(main, ["check", "--no-numeric", "--arguments", "a,b,c,d,t", str(file)])
+    run = _told("check", "--no-numeric", "--arguments", "a,b,c,d,t", str(file))
     assert run.exit_code == 0 and "SBX253 note: " in run.output and "stand for policy_chosen_logps" in run.output
-    run = CliRunner().invoke(main, ["check", "--no-numeric", "--json", "--arguments", "a, b, c, d, t", str(file)])
-    (found,) = json.loads(run.output)
+    (found,) = json.loads(_told("check", "--no-numeric", "--json", "--arguments", "a, b, c, d, t", str(file)).output)
     assert [(f["rule"], f["severity"], f["line"]) for f in found["findings"]] == [("SBX253", "note", 1)]
-    run = CliRunner().invoke(main, ["show", "--arguments", "a,b,c,d,t", str(file)])
+    run = _told("show", "--arguments", "a,b,c,d,t", str(file))
     assert run.exit_code == 0 and "policy_chosen_logps" in run.output
-    run = CliRunner().invoke(main, ["diff", "--arguments", "a,b,c,d,t", str(file), str(file)])
-    assert run.exit_code == 0
-    run = CliRunner().invoke(main, ["check", "--arguments", "a,b", "--contract", "classification", str(file)])
-    assert run.exit_code == 1
-    run = CliRunner().invoke(main, ["check", "--arguments", "a,b,c", str(file)])
-    assert run.exit_code == 2 and "--arguments: expected 2, 4 or 5 names" in run.output
+    assert _told("diff", "--arguments", "a,b,c,d,t", str(file), str(file)).exit_code == 0
+    assert _told("check", "--arguments", "a,b", "--contract", "classification", str(file)).exit_code == 1
+    for command in ("check", "show"):
+        run = _told(command, "--arguments", "a,b,c", str(file))
+        assert run.exit_code == 2 and "--arguments: expected 2, 4 or 5 names" in run.output
 
 
 def test_notes_do_not_refuse() -> None:
@@ -178,7 +180,6 @@ def test_layers_are_exposed_functions() -> None:
 def test_the_parsers_own_message_is_told(source: str, said: str) -> None:
     (found,) = vet(source, numeric=False).findings
     assert found.rule == "SBX106" and said in found.message
-    assert "Write: `def loss(" in found.remedy
 
 
 def test_text_of_the_child_is_bounded_ascii() -> None:
