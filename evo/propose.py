@@ -216,7 +216,8 @@ def _view(parent: Parent) -> ParentView:
         pooled=score.pooled if score else False,
         metrics=score.metrics if score else {},
         descriptors=parent.descriptors,
-        findings=[_finding(f) for f in parent.findings],
+        # What stands at a line speaks of the source; where the code is printed from the graph, that line is another one.
+        findings=[_finding(f) for f in parent.findings if parent.graph is None or f.line is None],
         failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
         role=parent.role,
     )
