@@ -22,7 +22,7 @@ from fitness.task import TaskError, task_info
         ("budget.proposals=2.5", "budget.proposals: expected a whole number, got 2.5"),
         ("seed=null", "seed: expected a whole number, got null"),
         ("seed=-1", "seed: expected a number of at least 0, got -1"),
-        ("budget.usd=[1]", "budget.usd: expected a number, got [1]"),
+        ("budget.usd=[1]", "budget.usd: expected a number of at least 0, unlimited or null, got [1]"),
         ("ladder.keep=0", "ladder.keep: expected a number above 0, got 0"),
         ("ladder.yardstick_betas=[1, x]", "ladder.yardstick_betas[1]: expected a number, got 'x'"),
         ("ladder.yardstick_betas=[-1]", "ladder.yardstick_betas: expected positive multiples, got [-1]"),
