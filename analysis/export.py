@@ -12,6 +12,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ EDGE_COLUMNS = ("source", "target", "role", "position")
 
 _LARGEST = 2**63
 """Integers from here on fit no column of 64 bits, and are exported as text."""
+
+
+def require(format: Format | str) -> None:
+    """Raises MissingExtra where a format needs a package that is not installed."""
+    if Format(format) is Format.PARQUET and find_spec("pyarrow") is None:
+        raise missing_extra("the export to Parquet", "pyarrow", "tables")
 
 
 def export(reader: Reader, format: Format | str, out: Path) -> list[Path]:
@@ -184,11 +191,10 @@ def _write_csv(path: Path, rows: list[Row], names: list[str]) -> None:
 
 
 def _write_parquet(path: Path, rows: list[Row], names: list[str]) -> None:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise missing_extra("the export to Parquet", "pyarrow", "tables") from None
+    require(Format.PARQUET)
+    import pyarrow
+    from pyarrow import parquet
+
     table = pyarrow.table({name: [_storable(row.get(name)) for row in rows] for name in names})
     with whole(path) as draft:
         parquet.write_table(table, draft)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from analysis.errors import ExportRefused
@@ -17,22 +17,35 @@ _COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
 def whole(path: Path) -> Iterator[Path]:
     """A draft beside `path` for the block to write; it takes the place of `path` when the block ends well.
 
-    Raises ExportRefused where `path` is a directory, an archive or part of one, or cannot be written.
+    A device or pipe, such as /dev/stdout, is written to as it is: nothing may take its place. Raises ExportRefused where `path`
+    is a directory, an archive or part of one, in a folder that is not there, or cannot be written.
     """
     refuse(path)
+    if _is_special(path):
+        with _reported(path):
+            yield path
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(path)
+        with _reported(path):
+            yield draft
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+            draft.replace(path)
+    finally:
+        # Where even this cannot be done, as on a read-only disk, there is no draft either.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ExportRefused(
             f"cannot write {path}: {error.strerror or error}; choose another path with --out"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -41,10 +54,23 @@ def write_whole(path: Path, data: str | bytes) -> None:
         draft.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
 
 
+def make_folder(path: Path) -> bool:
+    """Makes a folder within one that is there; whether it had to be made. Raises ExportRefused."""
+    if os.path.isdir(path):
+        return False
+    with _reported(path):
+        path.mkdir()
+    return True
+
+
 def refuse(path: Path) -> None:
-    """Raises ExportRefused if something at `path` would be lost."""
-    if path.is_dir():
+    """Raises ExportRefused if something at `path` would be lost, or its folder is not there."""
+    if os.path.isdir(path):
         raise ExportRefused(f"{path} is a directory; give the name of a file with --out")
+    if not os.path.isdir(path.parent):
+        raise ExportRefused(
+            f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path with --out"
+        )
     if _is_database(path) or any(
         path.name.endswith(suffix) and _is_database(path.with_name(path.name.removesuffix(suffix)))
         for suffix in _COMPANIONS
@@ -52,7 +78,13 @@ def refuse(path: Path) -> None:
         raise ExportRefused(f"{path} belongs to an archive, and nothing is ever written over one; choose another --out")
 
 
+def _is_special(path: Path) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 def _is_database(path: Path) -> bool:
+    if not os.path.isfile(path):  # to look into a pipe would be to wait for its writer
+        return False
     try:
         with path.open("rb") as file:
             return file.read(len(_SQLITE)) == _SQLITE

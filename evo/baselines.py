@@ -24,6 +24,7 @@ from archive.store import Archive
 from evo.budget import Cost, Spent, lacking
 from evo.config import Config
 from evo.contestants import Contestant
+from evo.extras import require_training
 from evo.finalists import FINAL
 from evo.loop import FINISHED
 from evo.preflight import preflight
@@ -114,6 +115,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     from evo.baselines_table import table
 
     info = task_info(config.task, config.fitness)
+    require_training()
     workers = worker_pool(config)
     cleared = preflight(config, info, proposes=False)
     rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)

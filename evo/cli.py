@@ -14,8 +14,9 @@ import click
 from archive.errors import ArchiveError
 from evo.again import Given, ways_on
 from evo.config import ConfigError, load_config
-from evo.rundir import RunDirError, default_directory, existing_run
+from evo.rundir import NotInRun, RunDirError, default_directory, existing_run
 
+PRINTED_AS = ("python", "latex", "trl", "json")
 FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 
@@ -35,7 +36,7 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
 
         try:
             return function(*args, **kwargs)
-        except (ConfigError, RunDirError, TaskError, LLMError) as error:
+        except (ConfigError, RunDirError, TaskError, LLMError, NotInRun) as error:
             _fail(error, WRONG_USE)
         except PreflightFailed as error:
             _fail(error, WRONG_USE if error.wrong_use else FAILURE)
@@ -136,13 +137,33 @@ def list_runs(directory: Path | None) -> None:
 
 @main.command()
 @_DIRECTORY
-@click.argument("candidate", type=int)
+@click.argument("candidate", required=False, metavar="[ID|NAME]")
+@click.option("--step", type=click.IntRange(1), help="In place of a candidate: every attempt of this step.")
+@click.option("--prompt", is_flag=True, help="The words that were sent for it.")
+@click.option("--reply", is_flag=True, help="The reply as it came.")
+@click.option("--as", "form", type=click.Choice(PRINTED_AS), help="The loss, to be used elsewhere.")
+@click.option("--curves", is_flag=True, help="Loss, margin and KL over its trainings.")
 @_reported
-def show(directory: Path, candidate: int) -> None:
-    """Show one candidate: code, verdict, scores, ancestry."""
-    from evo.views import candidate_text
+def show(
+    directory: Path, candidate: str | None, step: int | None, prompt: bool, reply: bool, form: str | None, curves: bool
+) -> None:
+    """Show one candidate: code, verdict, scores, ancestry. Without ID or NAME: list what there is.
 
-    click.echo(candidate_text(existing_run(directory), candidate))
+    The options print that part alone. What a model wrote is printed with escapes for characters that have no glyph.
+    """
+    from evo.show import Parts, candidate_text, overview_text, step_text
+
+    rundir, parts = existing_run(directory), Parts(prompt, reply, curves, form)
+    if candidate is not None and step is not None:
+        raise click.UsageError("give a candidate or --step, not both")
+    if step is not None:
+        click.echo(step_text(rundir, step, parts))
+    elif candidate is not None:
+        click.echo(candidate_text(rundir, candidate, parts))
+    elif parts != Parts():
+        raise click.UsageError("--prompt, --reply, --as and --curves need a candidate (id or name) or --step")
+    else:
+        click.echo(overview_text(rundir))
 
 
 @main.command()
@@ -168,7 +189,7 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
     """Export the lineage as a graph or as tables."""
     from evo.views import export_file
 
-    for path in export_file(existing_run(directory), kind, out):
+    for path in export_file(existing_run(directory), kind, out, click.echo):
         click.echo(f"Wrote {path}")
 
 

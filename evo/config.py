@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fitness.task import task_names
+from fitness.faults import did_you_mean, faults
+from fitness.task import OPTIONS, task_names, task_options
 
 
 class ConfigError(Exception):
@@ -149,7 +151,6 @@ class Config(_Frozen):
 
     name: str = Field(
         "embedded",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
         description="names the run directory; for another task than sentiment the task's name, unless set",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="every random choice derives from it")
@@ -197,11 +198,20 @@ class Config(_Frozen):
             return {"name": task, **data}
         return data
 
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            raise ValueError("expected letters, digits and any of _.- after the first, 64 characters at most")
+        return value
+
     @field_validator("task")
     @classmethod
     def _known_task(cls, value: str) -> str:
         if value not in task_names():
-            raise ValueError(f"unknown task {value!r}, expected one of {', '.join(task_names())}")
+            raise ValueError(
+                f"unknown task, expected one of {', '.join(task_names())}, got {value!r}{did_you_mean(value, task_names())}"
+            )
         return value
 
 
@@ -225,7 +235,9 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_fault(f) for f in error.errors())) from None
+        task = data.get("task", Config.model_fields["task"].default) if isinstance(data, Mapping) else None
+        others = {OPTIONS: task_options(task)} if task in task_names() else {}
+        raise ConfigError("\n".join(faults(error, Config, others=others))) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -278,22 +290,3 @@ def _override(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override}: {part} is a value, not a section")
         place = inner
     place[last] = value
-
-
-def _fault(fault: Any) -> str:
-    key = ".".join(map(str, fault["loc"])) or "configuration"
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {key}; known there: {', '.join(_known(fault['loc'][:-1]))}"
-    shown = repr(fault["input"])
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" + ("" if len(shown) > 80 or fault["type"] == "missing" else f" (got {shown})")
-
-
-def _known(path: Iterable[Any]) -> list[str]:
-    model: Any = Config
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
-    return sorted(model.model_fields)

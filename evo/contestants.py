@@ -10,6 +10,7 @@ from analysis.wording import display_name
 from archive.query import Reader
 from evo.population import BASELINES
 from evo.rundir import existing_run
+from fitness.faults import did_you_mean
 from fitness.task import TaskError
 from sandbox import known
 from sandbox.graph import LossGraph
@@ -47,11 +48,15 @@ def contestants(
     if unknown:
         raise TaskError(
             f"no known {contract} loss {unknown[0]!r}, and no file NAME.py; there are: {', '.join(everything)}"
+            f"{did_you_mean(unknown[0], everything)}"
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
     baseline = baseline or _baseline_of_runs(candidates, everything) or BASELINES.get(contract)
     if baseline is not None and baseline not in everything:
-        raise TaskError(f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}")
+        raise TaskError(
+            f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}"
+            f"{did_you_mean(baseline, everything)}"
+        )
     first = [baseline] if baseline else []
     if own or named:
         named = [*first, *named]  # what anything is measured for is the comparison

@@ -67,8 +67,11 @@ class Reply:
 class AttemptObserver(Protocol):
     """Who wants to know of each request: called before it leaves, and after it failed."""
 
-    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
-        """Attempt number `attempt` leaves now; whatever this raises keeps it from leaving."""
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
+        """Attempt number `attempt` leaves now with these words; whatever this raises keeps it from leaving.
+
+        `messages` is empty where no words are sent.
+        """
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         """It brought no reply; another follows in `next_in` seconds, or none where that is None."""
@@ -147,10 +150,11 @@ class LLMClient:
         while True:
             await self._quiet()
             conceded |= self._conceded
+            messages = _messages(prompt, format_after(conceded))
             if observer:
-                observer.started(attempt, self.endpoint.model, format_after(conceded))
+                observer.started(attempt, self.endpoint.model, messages)
             try:
-                reply = await self._attempt(prompt, conceded, temperature, seed)
+                reply = await self._attempt(messages, conceded, temperature, seed)
             except LLMError as error:
                 wait: float | None
                 if concession := concession_for(error, conceded, seed):
@@ -168,11 +172,12 @@ class LLMClient:
                 self._remember(conceded)
                 return replace(reply, attempt=attempt)
 
-    async def _attempt(self, prompt: Prompt, conceded: Concessions, temperature: float, seed: int | None) -> Reply:
+    async def _attempt(
+        self, messages: Sequence[Message], conceded: Concessions, temperature: float, seed: int | None
+    ) -> Reply:
         import openai
 
         endpoint, where = self.endpoint, self.endpoint.where
-        messages = _messages(prompt, format_after(conceded))
         request = request_arguments(endpoint, messages, conceded, temperature, seed)
         began = time.monotonic()
         try:

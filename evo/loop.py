@@ -24,7 +24,7 @@ from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import Config
 from evo.finalists import FINAL, final_event, near_arms
 from evo.identities import Identities
-from evo.llm import AttemptObserver, Consequence, LLMError, ReplyFormat
+from evo.llm import AttemptObserver, Consequence, LLMError, Message
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
@@ -354,7 +354,7 @@ class Campaign:
 
 
 class _Recorder(AttemptObserver):
-    """Commits each attempt of a request before it leaves, and its failure."""
+    """Commits each attempt of a request, with its words, before it leaves, and its failure."""
 
     def __init__(self, archive: Archive, proposer: Proposer, request: Request) -> None:
         self.archive = archive
@@ -363,11 +363,12 @@ class _Recorder(AttemptObserver):
         self.proposal = 0
         self.asking = Asking(request.operator)
 
-    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         request = self.request
         self.proposal = self.archive.request_proposal(
             request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
             self.proposer.template(request.template), request.references, request.seen_event,
+            [(message.role, message.content) for message in messages] or None,
         )  # fmt: skip
         asking = self.asking
         asking.attempt, asking.since, asking.again_at = attempt, time.monotonic(), None

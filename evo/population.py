@@ -20,6 +20,7 @@ from evo.config import Config, ConfigError
 from evo.ledger import Ledger
 from evo.rng import derive
 from evo.select import Member, Status, arm_name
+from fitness.faults import did_you_mean
 from fitness.ladder import Entry, Seeds, Tuned
 from fitness.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
@@ -98,7 +99,7 @@ def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
     if config.baseline is not None and config.baseline not in names:
         raise ConfigError(
             f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
-            "add it to seeds"
+            f"add it to seeds{did_you_mean(config.baseline, names)}"
         )
     usual = BASELINES.get(info.contract)
     return config.baseline or (usual if usual in names else next(iter(names), None))
@@ -118,7 +119,10 @@ class Population:
         self.seed_losses = seed_losses(config, info)
         unknown = [name for name in self.seed_losses if name not in known.names(info.contract)]
         if unknown:
-            raise ConfigError(f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}")
+            raise ConfigError(
+                f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}"
+                f"{did_you_mean(unknown[0], known.names(info.contract))}"
+            )
         self.baseline = chosen_baseline(config, info)
         self.seeds = Seeds(
             search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)),

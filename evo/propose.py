@@ -139,7 +139,7 @@ class BuiltinProposer:
         return 0, 0.0
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
-        observer.started(first_attempt, "", ReplyFormat.JSON)
+        observer.started(first_attempt, "", ())
         parents = [genetic.Parent(p.graph, p.name) for p in request.parents if p.graph is not None]
         rules = [f.rule for p in request.parents for f in p.findings if f.severity == "refuse"]
         rng = stream(request.seed, "breed", request.step)
@@ -216,7 +216,8 @@ def _view(parent: Parent) -> ParentView:
         pooled=score.pooled if score else False,
         metrics=score.metrics if score else {},
         descriptors=parent.descriptors,
-        findings=[_finding(f) for f in parent.findings],
+        # What stands at a line speaks of the source; where the code is printed from the graph, that line is another one.
+        findings=[_finding(f) for f in parent.findings if parent.graph is None or f.line is None],
         failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
         role=parent.role,
     )

@@ -52,10 +52,10 @@ class ReplayClient:
         for number, attempt in enumerate(attempts, first_attempt):
             if isinstance(attempt, Reply):
                 if observer:
-                    observer.started(number, attempt.model, attempt.reply_format)
+                    observer.started(number, attempt.model, ())
                 return replace(attempt, attempt=number)
             if observer:
-                observer.started(number, "", ReplyFormat.JSON)
+                observer.started(number, "", ())
             last = number - first_attempt == len(attempts) - 1
             if observer:
                 observer.failed(number, attempt, None if last else 0.0)

@@ -186,7 +186,8 @@ def _json_error(answer: str) -> str | None:
 # --- Fences and prose ------------------------------------------------------------------------------------------------
 
 _DEF = re.compile(r"^[ \t]*def[ \t]+([A-Za-z_]\w{0,199})[ \t]*\(", re.MULTILINE)
-_CODE_LINE = re.compile(r"^(?:def|import|from)[ \t]+[A-Za-z_]", re.MULTILINE)
+_CLASS = re.compile(r"^class[ \t]+([A-Za-z_]\w{0,199})[ \t]*[(:]", re.MULTILINE)
+_CODE_LINE = re.compile(rf"^(?:def|import|from)[ \t]+[A-Za-z_]|{_CLASS.pattern}", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^`]*)$")
 _LABEL = re.compile(r"^[\s*_#>-]{0,8}(thought|name)[\s*_]{0,8}:[\s*_]{0,8}(.*)$", re.IGNORECASE)
 
@@ -245,9 +246,10 @@ def _parsed(thought: str, name: str, code: str) -> ParsedReply | ParseFailure:
     if len(source) > MAX_CODE:
         return _too_long("code", len(source), MAX_CODE)
     function = _DEF.search(source)
-    if function is None:
+    named = _CLASS.search(source) or function
+    if function is None or named is None:
         return ParseFailure(FailureKind.MISSING_CODE, "the code defines no function", _WHOLE_FUNCTION)
-    return ParsedReply(clean_thought(thought), clean_name(name) or clean_name(function[1]) or "unnamed", source)
+    return ParsedReply(clean_thought(thought), clean_name(name) or clean_name(named[1]) or "unnamed", source)
 
 
 _REASONING_END = "</think>"

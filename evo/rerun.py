@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.records import ProposalRow
 from evo.config import Config, parse_config
-from evo.llm import AttemptObserver, LLMError, ReplyFormat
+from evo.llm import AttemptObserver, LLMError, Message
 from evo.population import Population
 from evo.prompting import template_hash
 from evo.propose import BUILTIN, BuiltinProposer
@@ -72,7 +73,7 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
 
 
 class _Silent(AttemptObserver):
-    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         return None
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:

@@ -34,6 +34,10 @@ class RunDirError(Exception):
     """The directory cannot be used for this run. The message says why and what to do."""
 
 
+class NotInRun(Exception):
+    """A candidate or the like was asked for that the run does not hold. The message says what there is instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunDir:
     """Where a run keeps its files."""
@@ -72,9 +76,13 @@ class RunDir:
 
 
 def existing_run(path: Path) -> RunDir:
-    """The run directory at `path`. Raises RunDirError where there is none."""
+    """The run directory at `path`, or around the archive.db at `path`. Raises RunDirError where there is none."""
     rundir = RunDir(path)
-    if not rundir.archive.exists():
+    if path.name == rundir.archive.name and os.path.isfile(path):
+        return RunDir(path.parent)
+    if os.path.isfile(path):
+        raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
+    if not os.path.exists(rundir.archive):  # not Path.exists, which raises where it may not look
         raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
     return rundir
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import os
 import signal
@@ -19,8 +18,9 @@ from analysis.snapshot import SESSION_STARTED
 from archive.query import Reader
 from archive.spending import TO_JUDGE
 from archive.store import Archive
-from evo.config import Config, ConfigError
+from evo.config import Config
 from evo.earlier import changes, finished, in_words, last_settings
+from evo.extras import require_training, without_pictures
 from evo.identities import Identities
 from evo.loop import Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen, what_items_allow
@@ -54,7 +54,9 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
         _closing(RunDir(path), say)
         return
-    _require_training()
+    require_training()
+    if note := without_pictures():
+        say(note)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if RunDir(path).archive.exists() else preflight(config, info)  # before anything is made
@@ -168,13 +170,6 @@ def _resume(
     if changed:
         archive.event("settings_changed", changed)
         say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")
-
-
-def _require_training() -> None:
-    """Raises ConfigError without the packages that vetting by numbers and training need."""
-    missing = [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"a campaign needs {', '.join(missing)}, not installed here: pip install 'evopo[train]'")
 
 
 def _rungs(info: TaskInfo) -> str:

@@ -39,7 +39,9 @@ async def train(
                     archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
                 raise TaskUnusable(failure.detail) from None
             judged = recorded(failure.paid) if failure.paid else None
-            archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, judged=judged)
+            archive.fail_evaluation(
+                evaluation, failure.reason.value, failure.detail, curves=failure.curves, judged=judged
+            )
         else:
             archive.score_evaluation(
                 evaluation,
@@ -49,6 +51,7 @@ async def train(
                 result.tokens,
                 items=_items(result, job, workers.info),
                 judged=recorded(result.paid) if result.paid else None,
+                curves=result.curves,
             )
     return reader.evaluation(evaluation).fitness
 

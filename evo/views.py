@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis import rungs
 from analysis.comparison import Decision, decide
-from analysis.encode import block, one_line
+from analysis.encode import one_line
 from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
 from analysis.snapshot import SESSION_STARTED, Arm, Snapshot, Status
-from analysis.wording import columns, count, duration
+from analysis.wording import count, duration
 from archive.query import Reader
-from archive.records import EvaluationRow, EvaluationState, ProposalState, Spending
+from archive.records import EvaluationState, ProposalState, Spending
 from evo.loop import FINISHED
 from evo.rundir import RunDir, environment
 
@@ -96,34 +96,6 @@ def _judges(spending: Spending) -> list[str]:
     return [f"Judges: {tokens} tokens, {usd}{cut}"]
 
 
-def candidate_text(rundir: RunDir, candidate_id: int) -> str:
-    """One candidate: where it came from, its code, what the sandbox said, its scores, its ancestors."""
-    with Reader.open(rundir.archive) as reader:
-        snapshot = Snapshot.of(reader)
-        row = reader.candidate(candidate_id)
-    verdict = snapshot.verdicts.get(row.id)
-    lines = [
-        f"Candidate {row.id}: {one_line(row.name)} ({snapshot.status(row.id)}, {row.origin}, step {snapshot.step(row.id)})"
-    ]
-    if row.thought:
-        lines.append(f"Thought: {one_line(row.thought, 400)}")
-    if verdict and verdict.duplicate_of:
-        lines.append(f"Same loss as candidate {verdict.duplicate_of} (shown by its {verdict.duplicate_kind}).")
-    lines += ["", block(row.source).rstrip(), ""]
-    for finding in snapshot.findings.get(row.id, ()):
-        place = f" line {finding.line}" if finding.line else ""
-        lines.append(f"{finding.severity} {finding.rule}{place}: {one_line(finding.message, 240)}")
-    if verdict and verdict.descriptors:
-        lines.append("Shape: " + ", ".join(f"{k} {_short(v)}" for k, v in verdict.descriptors.items()))
-    scores = [e for e in snapshot.evaluations if e.candidate_id == row.id]
-    if scores:
-        lines += ["", "Scores:", *columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
-    ancestors = list(_ancestry(snapshot, row.id))
-    if ancestors:
-        lines += ["", "Ancestry:", *ancestors]
-    return "\n".join(lines)
-
-
 def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True) -> Path:
     """Write the report. Raises MissingExtra where pictures are wanted and cannot be drawn."""
     from analysis.report import write_report
@@ -131,13 +103,16 @@ def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True
     return write_report(rundir.path, out, pictures=pictures)
 
 
-def export_file(rundir: RunDir, kind: str, out: Path | None) -> list[Path]:
-    """Write the lineage; returns the files written."""
-    from analysis.export import SUFFIXES, Format, export
+def export_file(rundir: RunDir, kind: str, out: Path | None, say: Callable[[str], None]) -> list[Path]:
+    """Write the lineage; returns the files written. Without `out` into the run's own folder of exports, which is made."""
+    from analysis.export import SUFFIXES, Format, export, require
+    from analysis.files import make_folder
 
     target = out or rundir.exports / f"lineage{SUFFIXES[Format(kind)]}"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    require(kind)
     with Reader.open(rundir.archive) as reader:
+        if out is None and make_folder(rundir.exports):
+            say(f"Made the folder {rundir.exports}")
         return export(reader, kind, target)
 
 
@@ -199,20 +174,3 @@ def _metric(snapshot: Snapshot, rung: str) -> str:
         return info.rung(rung).metric or info.metric
     except TaskError:
         return "the task's own"
-
-
-def _score(row: EvaluationRow) -> tuple[str, ...]:
-    if row.fitness is None:
-        return (row.rung, str(row.seed), str(row.reason or row.state), one_line(row.detail or "", 100))
-    return (row.rung, str(row.seed), f"{row.fitness:.4f}", ", ".join(f"{k} {v:.4g}" for k, v in row.metrics.items()))
-
-
-def _ancestry(snapshot: Snapshot, candidate: int, depth: int = 1) -> Iterable[str]:
-    for edge in snapshot.parents.get(candidate, ()) if depth <= 12 else ():
-        parent = snapshot.candidates[edge.parent]
-        yield f"{'  ' * depth}{edge.role} {parent.id} {one_line(parent.name, 60)}"
-        yield from _ancestry(snapshot, edge.parent, depth + 1)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), 60)

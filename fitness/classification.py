@@ -11,11 +11,12 @@ A seed redraws which items are trained on, which of their labels are flipped, th
 """
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
     from fitness.classification_lab import Lab
@@ -73,6 +74,15 @@ def info(options: TaskOptions) -> TaskInfo:
         deviation=DEVIATION if options == Options() else None,
         items_error=ITEMS_ERROR if options == Options() else None,
     )
+
+
+def check(options: TaskOptions) -> None:
+    """Raises TaskError where a package that the data come with is not installed."""
+    assert isinstance(options, Options)
+    if options.dataset == "digits" and find_spec("sklearn") is None:
+        raise TaskError("the digits come with scikit-learn, not installed here; run: pip install 'evopo[train]'")
+    if options.dataset == "cifar10" and find_spec("torchvision") is None:
+        raise TaskError("fitness.dataset=cifar10 needs torchvision, not installed here; run: pip install torchvision")
 
 
 def make(options: TaskOptions) -> "ClassificationTask":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from fitness.curves import Watch, thinned
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
 from sandbox.execute import compile_loss
@@ -48,7 +49,8 @@ class Lab:
         if options.train_items >= len(self.search_items):
             raise EvaluationFailed(
                 "bad_data",
-                f"train_items must be below {len(self.search_items)}, to leave items to judge on; got {options.train_items}",
+                f"fitness.train_items must be below {len(self.search_items)}, to leave items to judge on; got "
+                f"{options.train_items}",
             )
 
     def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
@@ -62,9 +64,11 @@ class Lab:
         if rung.held_out:
             judged, numbers = self.test_items, torch.arange(len(self.test_items))
         labels = self._flip(train.classes, generator)
-        network = self._network(rung, generator)
-        last = self._train(network, compile_loss(graph), train.inputs, labels, rung.steps, learning_rate, generator)
-        correct, metrics = self._judge(network, judged, train, labels)
+        network, watch = self._network(rung, generator), Watch()
+        loss = compile_loss(graph)
+        with watch.kept_on_failure():
+            last = self._train(network, loss, train.inputs, labels, rung.steps, learning_rate, generator, watch)
+            correct, metrics = self._judge(network, judged, train, labels)
         metrics["train_loss"] = last
         return SeedResult(
             fitness=metrics["accuracy"],
@@ -73,17 +77,19 @@ class Lab:
             steps=rung.steps,
             seed=seed,
             items=ItemScores.of(correct.tolist(), map(str, numbers.tolist())),
+            curves=watch.curves,
         )
 
     def _train(
         self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
-        learning_rate: float, generator: torch.Generator,
+        learning_rate: float, generator: torch.Generator, watch: Watch,
     ) -> float:  # fmt: skip
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
         )
         network.train()
+        drawn = {step for step, _ in thinned([(step, 0.0) for step in range(steps)])}
         last = 0.0
         batches: list[Tensor] = []
         for step in range(steps):
@@ -91,13 +97,17 @@ class Lab:
                 places = torch.randperm(len(labels), generator=generator).to(self.device)
                 batches = [b for b in places.split(self.options.batch_size) if len(b) > 1]
             batch = batches.pop(0)
-            losses = loss(network(inputs[batch]), labels[batch])
+            logits = network(inputs[batch])
+            losses = loss(logits, labels[batch])
             if losses.shape != batch.shape:
                 raise EvaluationFailed(
                     "unsupported_loss", f"loss returned shape {tuple(losses.shape)}, expected {tuple(batch.shape)}"
                 )
             mean = losses.mean()
             last = float(mean.detach())
+            # Of the margin no more steps than will be kept: on a network this small it would be felt.
+            margin = {"margin": _margin(logits.detach(), labels[batch])} if step in drawn else {}
+            watch.add(step + 1, {"loss": last} | margin)
             if not math.isfinite(last):
                 raise EvaluationFailed("diverged", f"the loss is {last} at step {step + 1} of {steps}")
             optimiser.zero_grad(set_to_none=True)
@@ -143,6 +153,12 @@ class Lab:
                 depth = 2 if rung.held_out else 1
                 network = _perceptron(int(shape[0]), self.options.hidden, depth, self.class_count)
         return network.to(self.device)
+
+
+def _margin(logits: Tensor, labels: Tensor) -> float:
+    """Mean over the batch of the label's logit less the highest other one."""
+    own = labels[:, None]
+    return float((logits.gather(1, own) - logits.scatter(1, own, -math.inf).amax(1, keepdim=True)).mean())
 
 
 def _perceptron(inputs: int, width: int, depth: int, classes: int) -> nn.Module:

@@ -120,13 +120,14 @@ def load_pairs(options: Options) -> Pairs:
     if len(test) < LEAST_TEST_PAIRS:
         raise bad_data(
             f"{options.data!r} leaves {len(test)} test pairs, at least {LEAST_TEST_PAIRS} are needed",
-            "give more data, or another test_split",
+            "give more data, or another fitness.test_split",
         )
     if len(train) < options.batch_size:
         besides = f" ({shared} more have the prompt of a test pair)" if shared else ""
         raise bad_data(
-            f"{options.data!r} leaves {len(train)} training pairs{besides}, less than one batch_size of {options.batch_size}",
-            "give more data or a smaller batch_size" + (", or another test_split" if shared else ""),
+            f"{options.data!r} leaves {len(train)} training pairs{besides}, less than one fitness.batch_size of "
+            f"{options.batch_size}",
+            "give more data or a smaller fitness.batch_size" + (", or another fitness.test_split" if shared else ""),
         )
     if options.train_pool:
         train = drawn(train, options.train_pool, "train pool")
@@ -159,13 +160,15 @@ def _split(options: Options, split: str) -> Dataset:
                 loaded = loaded[split]
         elif path.exists() or path.suffix in DATA_SUFFIXES:
             if not path.exists():
-                raise bad_data(f"there is no file {path}", "check `data`")
+                raise bad_data(f"there is no file {path}", "check fitness.data")
             if path.suffix not in DATA_SUFFIXES:
                 raise bad_data(f"{path} is of no known format", f"expected one of {', '.join(DATA_SUFFIXES)}")
             if not path.stat().st_size:
                 raise bad_data(f"{path} is empty", "expected one preference pair per line or row")
             if split != "train":
-                raise bad_data(f"a file has only the split 'train', {split!r} was asked for", "leave test_split out")
+                raise bad_data(
+                    f"a file has only the split 'train', {split!r} was asked for", "leave fitness.test_split out"
+                )
             loaded = load_dataset(DATA_SUFFIXES[path.suffix], data_files=str(path), split="train")
         else:
             loaded = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)

@@ -31,19 +31,19 @@ def check_device(options: Options) -> None:
     gpu = torch.cuda.is_available()
     if options.device == "gpu" and not gpu:
         raise bad_data(
-            "a GPU is demanded and torch sees none", "set device=auto, or check the driver and torch's build"
+            "a GPU is demanded and torch sees none", "set fitness.device=auto, or check the driver and torch's build"
         )
     if options.quantization and not gpu:
-        raise bad_data("quantization needs a GPU and torch sees none", "leave quantization out")
+        raise bad_data("fitness.quantization needs a GPU and torch sees none", "leave it out")
     if options.quantization and importlib.util.find_spec("bitsandbytes") is None:
-        raise bad_data("quantization needs bitsandbytes", "pip install bitsandbytes")
+        raise bad_data("fitness.quantization needs bitsandbytes", "pip install bitsandbytes")
     if (
         options.precision.startswith("bfloat16")
         and gpu
         and options.device != "cpu"
         and not torch.cuda.is_bf16_supported()
     ):
-        raise bad_data("this GPU has no bfloat16", "set precision=float32")
+        raise bad_data("this GPU has no bfloat16", "set fitness.precision=float32")
 
 
 def on_cpu(options: Options) -> bool:
@@ -76,7 +76,7 @@ def load_tokenizer(options: Options, *, conversational: bool) -> PreTrainedToken
     if conversational and not tokenizer.chat_template:
         raise bad_data(
             f"the data are conversations and the tokenizer of {options.model!r} has no chat template",
-            "set chat_template to a Jinja file, or take the model's chat variant",
+            "set fitness.chat_template to a Jinja file, or take the model's chat variant",
         )
     return tokenizer
 

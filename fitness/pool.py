@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fitness.costs import Usage
+from fitness.curves import from_json
 from fitness.devices import share_gpus, visible_gpus
 from fitness.score import ItemScores
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
@@ -278,6 +279,7 @@ class _Worker:
                 seed=reply["seed"],
                 items=_items(reply.get("items")),
                 paid=_paid(reply),
+                curves=from_json(reply.get("curves", {})),
             )
         except ValueError as error:
             await self._kill()
@@ -379,7 +381,7 @@ class _Worker:
 
 def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if reply["state"] == "failed":
-        raise EvaluationFailed(reply["reason"], reply["detail"], _paid(reply))
+        raise EvaluationFailed(reply["reason"], reply["detail"], _paid(reply), from_json(reply.get("curves", {})))
     return reply
 
 

@@ -19,6 +19,7 @@ This module needs no torch; the work is done in `fitness.preference_lab`.
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -192,21 +193,31 @@ class Options(TaskOptions):
     @model_validator(mode="after")
     def _consistent(self) -> "Options":
         if self.quantization and not self.lora:
-            raise ValueError("quantization needs lora: quantised weights cannot be trained")
+            raise ValueError("fitness.quantization needs fitness.lora: quantised weights cannot be trained")
         if self.micro_batch and self.batch_size % self.micro_batch:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+            raise ValueError(
+                f"fitness.batch_size {self.batch_size} is not a multiple of fitness.micro_batch {self.micro_batch}"
+            )
         if self.micro_batch and self.pairs % self.micro_batch:
             # All micro-batches of a step weigh the same, so a smaller last one would change the training.
-            raise ValueError(f"pairs {self.pairs} is not a multiple of micro_batch {self.micro_batch}")
+            raise ValueError(f"fitness.pairs {self.pairs} is not a multiple of fitness.micro_batch {self.micro_batch}")
         if self.batch_size > self.pairs:
-            raise ValueError(f"batch_size must be at most pairs, got {self.batch_size} and {self.pairs}")
+            raise ValueError(
+                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
+            )
         if self.train_pool and self.train_pool < self.pairs:
-            raise ValueError(f"train_pool must be at least pairs, got {self.train_pool} and {self.pairs}")
+            raise ValueError(
+                f"fitness.train_pool must be at least fitness.pairs, got {self.train_pool} and {self.pairs}"
+            )
         if self.max_prompt_length and self.max_prompt_length >= self.max_length:
-            raise ValueError("max_prompt_length must be less than max_length, or no token of the completion is left")
+            raise ValueError(
+                "fitness.max_prompt_length must be less than fitness.max_length, or no token of the completion is left"
+            )
         for evaluation in evaluations(self):
             if isinstance(evaluation, Sampling) and evaluation.max_new_tokens >= self.max_length:
-                raise ValueError("max_new_tokens must be less than max_length, or no token of the prompt is left")
+                raise ValueError(
+                    "max_new_tokens of an evaluation must be less than fitness.max_length, or no token of the prompt is left"
+                )
         return self
 
     @property
@@ -262,11 +273,11 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError, one line per fault, where the options name something on this machine that cannot be used."""
+    """Raises TaskError, one line per fault, where the options need a package or name something that cannot be used."""
     from fitness.preference_files import faults
 
     assert isinstance(options, Options)
-    if found := faults(options):
+    if found := [*_missing_packages(options), *faults(options)]:
         raise TaskError("\n".join(found))
 
 
@@ -277,6 +288,15 @@ def check_online(options: TaskOptions) -> None:
     assert isinstance(options, Options)
     if found := faults_online(options):
         raise TaskError("\n".join(found))
+
+
+def _missing_packages(options: Options) -> list[str]:
+    found = []
+    if options.lora and find_spec("peft") is None:
+        found.append("fitness.lora needs peft, not installed here; run: pip install 'evopo[train]'")
+    if any(isinstance(e, JudgeEvaluation) for e in evaluations(options)) and find_spec("openai") is None:
+        found.append("a judge (fitness.evaluation) needs openai, not installed here; run: pip install 'evopo[llm]'")
+    return found
 
 
 def make(options: TaskOptions) -> "PreferenceTask":

@@ -26,6 +26,7 @@ from trl import DPOConfig
 from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.costs import Usage
+from fitness.curves import Watch
 from fitness.data_sources import Faults, Pairs, bad_data, check_test_parts, drawn, load_pairs
 from fitness.exams import make_exam, pair_scores
 from fitness.policies import Policies, check_context, check_device, load_tokenizer, on_cpu, precision
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 OUT_OF_MEMORY_REMEDY = (
-    "lower micro_batch, max_length or evaluation.batch, set gradient_checkpointing or lora, or use more devices"
+    "lower fitness.micro_batch, fitness.max_length or fitness.evaluation.batch, set fitness.gradient_checkpointing or "
+    "fitness.lora, or use more devices"
 )
 
 OF_THE_LOSS = (FailureReason.DIVERGED, FailureReason.COLLAPSED, FailureReason.UNSUPPORTED_LOSS)
@@ -76,13 +78,13 @@ class Lab:
         check_test_parts(
             self.data,
             "too long prompts",
-            "raise max_length, set max_prompt_length to cut prompts, or give more test pairs",
+            "raise fitness.max_length, set fitness.max_prompt_length to cut prompts, or give more test pairs",
         )
         if len(self.data["train"]) < options.pairs:
             raise bad_data(
                 f"{len(self.data['train'])} training pairs are left after tests and too long prompts, "
-                f"pairs={options.pairs} are asked for",
-                f"set pairs to {len(self.data['train'])} or less",
+                f"fitness.pairs={options.pairs} are asked for",
+                f"set fitness.pairs to {len(self.data['train'])} or less",
             )
 
     @property
@@ -98,10 +100,15 @@ class Lab:
         pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
         test = drawn(self.data[part], exam.size, f"test {seed}")
         trainer: GraphDPOTrainer | None = None
+        watch = Watch()
         try:
-            with _memory_errors(), self._checkpoints(graph, rung, seed, beta, learning_rate) as folder:
+            with (
+                watch.kept_on_failure(),
+                _memory_errors(),
+                self._checkpoints(graph, rung, seed, beta, learning_rate) as folder,
+            ):
                 arguments = self._arguments(folder, rung.steps, seed, beta, learning_rate)
-                trainer = self._trainer(graph, pairs, arguments)
+                trainer = self._trainer(graph, pairs, arguments, watch)
                 trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
                 metrics = {"train_loss": _last_loss(trainer)}
                 scores, measured = pair_scores(trainer.log_probs(test), test, beta)
@@ -123,6 +130,7 @@ class Lab:
             seed=seed,
             items=items,
             paid=paid,
+            curves=watch.curves,
         )
 
     def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
@@ -157,15 +165,17 @@ class Lab:
                 trainer.create_optimizer()
         except (ValueError, ImportError, RuntimeError) as error:
             text = " ".join(str(error).split())
-            remedy = "check optimizer and lora"
+            remedy = "check fitness.optimizer and fitness.lora"
             if isinstance(error, ImportError):
-                remedy = "install the package that it names, or choose another optimizer"
+                remedy = "install the package that it names, or choose another fitness.optimizer"
             raise bad_data(f"no training can be set up ({type(error).__name__}: {text[:600]})", remedy) from error
         self.policies.take_back(trainer.model)
         del trainer
         self._release()
 
-    def _trainer(self, graph: "LossGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig) -> GraphDPOTrainer:
+    def _trainer(
+        self, graph: "LossGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig, watch: Watch | None = None
+    ) -> GraphDPOTrainer:
         trainer = GraphDPOTrainer(
             self.policies.fresh(),
             args=arguments,
@@ -173,6 +183,7 @@ class Lab:
             train_dataset=pairs,
             processing_class=self.tokenizer,
             peft_config=self.policies.adapter(),
+            watch=watch,
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -182,20 +193,21 @@ class Lab:
         ranks = self.state.num_processes
         if self.options.batch_size % ranks:
             raise bad_data(
-                f"batch_size {self.options.batch_size} cannot be shared by {ranks} processes", "make it a multiple"
+                f"fitness.batch_size {self.options.batch_size} cannot be shared by {ranks} processes",
+                "make it a multiple",
             )
         per_rank = self.options.batch_size // ranks
         micro = self.options.micro_batch or per_rank
         if per_rank % micro:
             raise bad_data(
-                f"batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
-                f"micro_batch {micro}",
+                f"fitness.batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
+                f"fitness.micro_batch {micro}",
                 "choose a divisor",
             )
         together = micro * ranks
         if ranks > 1 and self.options.pairs % together:  # the last few would be filled up with pairs that were seen
             raise bad_data(
-                f"pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
+                f"fitness.pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
                 f"make it a multiple of {together}",
             )
         return micro, per_rank // micro

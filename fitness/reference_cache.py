@@ -100,7 +100,7 @@ def _make(
     except TemplateError as error:
         raise bad_data(
             f"the chat template cannot render these conversations ({type(error).__name__}: {error})",
-            "set chat_template to a Jinja file that can, or leave out of the data what it has no place for",
+            "set fitness.chat_template to a Jinja file that can, or leave out of the data what it has no place for",
         ) from error
     if trainer.is_deepspeed_enabled:
         model = prepare_deepspeed(trainer.model, trainer.accelerator)

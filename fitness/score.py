@@ -25,14 +25,28 @@ class FailureReason(StrEnum):
     TIMEOUT = "timeout"
 
 
-class EvaluationFailed(Exception):
-    """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people."""
+Points = Sequence[tuple[int, float]]
+"""A curve: (optimiser step, value), values that are not finite among them."""
 
-    def __init__(self, reason: FailureReason | str, detail: str = "", paid: Usage | None = None) -> None:
+
+class EvaluationFailed(Exception):
+    """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people.
+
+    `paid` is what a judge was paid before it failed, None where none was asked; `curves` is what was watched of the training
+    until then (see `fitness.curves`).
+    """
+
+    def __init__(
+        self,
+        reason: FailureReason | str,
+        detail: str = "",
+        paid: Usage | None = None,
+        curves: Mapping[str, Points] | None = None,
+    ) -> None:
         self.reason = FailureReason(reason)
         self.detail = detail
         self.paid = paid
-        """What a judge was paid before it failed; None where none was asked."""
+        self.curves = curves or {}
         super().__init__(self.reason, detail)
 
     def __str__(self) -> str:
@@ -92,6 +106,7 @@ class SeedResult:
     seed: int = 0
     items: ItemScores | None = None  # None: the fitness is no mean of items
     paid: Usage | None = None  # what a judge was paid for it; None where none was asked
+    curves: Mapping[str, Points] = field(default_factory=dict)  # what was watched in training; see fitness.curves
 
     def __post_init__(self) -> None:
         if self.items is None:

@@ -63,7 +63,9 @@ class Options(TaskOptions):
     @model_validator(mode="after")
     def _batch_fits(self) -> "Options":
         if self.batch_size > self.pairs:
-            raise ValueError(f"batch_size must be at most pairs, got {self.batch_size} and {self.pairs}")
+            raise ValueError(
+                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
+            )
         return self
 
     @property

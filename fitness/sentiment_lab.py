@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicCache
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
+from fitness.curves import Watch
 from fitness.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
 from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.trainer import GraphDPOTrainer
@@ -75,10 +76,12 @@ class Lab:
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
         exam = _kept(self._exams, (seed, rung.held_out), lambda: self._exam(seed, rung.held_out))
         policy = copy.deepcopy(self.reference).requires_grad_(True)
-        tokens, metrics = self._train(policy, graph, pairs, self._arguments(rung.steps, seed, beta, learning_rate))
-        values, measured = self._measure(policy.eval(), exam)
-        metrics |= measured
-        _refuse_collapsed(metrics, self.options)
+        arguments, watch = self._arguments(rung.steps, seed, beta, learning_rate), Watch()
+        with watch.kept_on_failure():
+            tokens, metrics = self._train(policy, graph, pairs, arguments, watch)
+            values, measured = self._measure(policy.eval(), exam)
+            metrics |= measured
+            _refuse_collapsed(metrics, self.options)
         return SeedResult(
             fitness=metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"],
             metrics=metrics,
@@ -87,10 +90,11 @@ class Lab:
             steps=rung.steps,
             seed=seed,
             items=ItemScores.of(values, self._texts(exam.prompt_ids)),
+            curves=watch.curves,
         )
 
     def _train(
-        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig
+        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig, watch: Watch
     ) -> tuple[int, dict[str, float]]:
         trainer = GraphDPOTrainer(
             model=policy,
@@ -98,6 +102,7 @@ class Lab:
             loss_graph=graph,
             train_dataset=pairs,
             processing_class=self.tokenizer,
+            watch=watch,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

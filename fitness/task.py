@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fitness.costs import Service, Usage
+from fitness.faults import did_you_mean, faults
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ __all__ = [
     "make_task",
     "task_info",
     "task_names",
+    "task_options",
 ]
+
+OPTIONS = "fitness"
+"""The section of a configuration that a task's options stand in, so the beginning of each one's full key."""
 
 BUILT_IN: Mapping[str, str] = {
     "sentiment": "fitness.sentiment",
@@ -112,7 +117,9 @@ class TaskInfo:
     def rung(self, name: str) -> Rung:
         """The rung of that name; TaskError names the known ones."""
         if name not in self.rungs:
-            raise TaskError(f"task {self.name!r} has no rung {name!r}; it has: {', '.join(self.rungs)}")
+            raise TaskError(
+                f"task {self.name!r} has no rung {name!r}; it has: {', '.join(self.rungs)}{did_you_mean(name, self.rungs)}"
+            )
         return self.rungs[name]
 
 
@@ -156,6 +163,12 @@ def task_info(name: str, options: Mapping[str, Any] | None = None) -> TaskInfo:
     return info
 
 
+def task_options(name: str) -> type[TaskOptions]:
+    """What a task's options are. Raises TaskError for an unknown task."""
+    options: type[TaskOptions] = _module(name).Options
+    return options
+
+
 def check_task(name: str, options: Mapping[str, Any] | None = None) -> None:
     """What can be known to be missing before anything is started: raises TaskError, one line per fault, with the remedies.
 
@@ -188,15 +201,12 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(BUILT_IN[name])
     for point in entry_points(group="evopo.tasks", name=name):
         return importlib.import_module(point.value)
-    raise TaskError(f"unknown task {name!r}; known tasks: {', '.join(task_names())}")
+    raise TaskError(f"unknown task {name!r}; known tasks: {', '.join(task_names())}{did_you_mean(name, task_names())}")
 
 
 def _options(name: str, module: ModuleType, options: Mapping[str, Any]) -> TaskOptions:
     try:
         validated: TaskOptions = module.Options.model_validate(dict(options))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, entry['loc'])) or 'options'}: {entry['msg']}" for entry in error.errors()]
-        unknown = any(entry["type"] == "extra_forbidden" and len(entry["loc"]) == 1 for entry in error.errors())
-        known = f" (known options: {', '.join(module.Options.model_fields)})" if unknown else ""
-        raise TaskError(f"options of task {name!r}: {'; '.join(lines)}{known}") from error
+        raise TaskError("\n".join(faults(error, module.Options, OPTIONS)) + f" (task {name})") from error
     return validated

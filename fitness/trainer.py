@@ -36,6 +36,7 @@ from fitness.batches import (
     losses_per_pair,
     refuse_unsupported,
 )
+from fitness.curves import Watch, preference_values
 from fitness.score import EvaluationFailed
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     the reference model again.
 
     `min_batch` (pairs) and `coupled` (whether a pair's loss depends on the other pairs) are probed when not given.
+    `watch` is told of every optimiser step (see `fitness.curves`).
     A last batch smaller than `min_batch` is dropped. A coupled loss sees all pairs of an optimiser step together, those of
     all micro-batches and ranks; under gradient accumulation this costs a second forward pass.
 
@@ -74,10 +76,12 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         train_dataset: Any,
         min_batch: int | None = None,
         coupled: bool | None = None,
+        watch: Watch | None = None,
         peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
         args = copy.copy(args) if args is not None else DPOConfig("evopo-dpo")
+        self.watch = watch or Watch()
         self.loss_fn, needs = as_function(loss_graph, args.beta)
         self.needs = BatchNeeds(
             needs.min_batch if min_batch is None else min_batch, needs.coupled if coupled is None else coupled
@@ -285,8 +289,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         Raises EvaluationFailed("diverged") on every rank if the loss of any is not finite.
         """
         chosen, rejected, reference_chosen, reference_rejected = log_probs
-        chosen_reward = self.beta * (chosen - reference_chosen)
-        rejected_reward = self.beta * (rejected - reference_rejected)
+        chosen_ratio, rejected_ratio = chosen - reference_chosen, rejected - reference_rejected
+        chosen_reward, rejected_reward = self.beta * chosen_ratio, self.beta * rejected_ratio
         sums = {
             "loss": loss.detach(),
             "ranks": torch.ones_like(loss),
@@ -298,6 +302,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             "rewards/margins": (chosen_reward - rejected_reward).sum(),
             "logps/chosen": chosen.sum(),
             "logps/rejected": rejected.sum(),
+            "ratios/chosen": chosen_ratio.sum(),
+            "ratios/rejected": rejected_ratio.sum(),
         }
         if outputs.entropy is not None:
             sums |= _token_sums(outputs, inputs["completion_mask"][:, 1:])
@@ -306,6 +312,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         vector = self.accelerator.reduce(torch.stack([value.float() for value in sums.values()]), reduction="sum")
         total = dict(zip(sums, vector.tolist(), strict=True))
         training = self.model.training
+        if training:
+            ratios = [total[f"ratios/{side}"] / total["pairs"] for side in ("chosen", "rejected")]
+            self.watch.add(self.state.global_step + 1, preference_values(total["loss"] / total["ranks"], *ratios))
         if training and not math.isfinite(total["loss"]):
             raise EvaluationFailed("diverged", f"the loss is {total['loss']} at step {self.state.global_step + 1}")
         metrics = self._metrics["train" if training else "eval"]

@@ -9,8 +9,8 @@ It speaks JSON, one object a line: requests on stdin, replies on the stdout that
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
-                  "items": null or {"values", "groups"}}
-                 or {"id", "state": "failed", "reason", "detail"}
+                  "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
+                 or {"id", "state": "failed", "reason", "detail", "curves": if any}
 
 Where a judge was asked, each of these has "paid" too, what it was paid: [prompt tokens, reply tokens, USD or null].
 
@@ -39,6 +39,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Any
 
 from fitness.costs import Usage
+from fitness.curves import to_json
 from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         "seed": result.seed,
         "items": None if result.items is None else {"values": result.items.values, "groups": result.items.groups},
         **_paid(result.paid),
+        "curves": to_json(result.curves),
     }
 
 
@@ -147,8 +149,8 @@ def _verified(text: str) -> "LossGraph":
 
 
 def _failed(failure: EvaluationFailed) -> dict[str, Any]:
-    detail = failure.detail[:LONGEST_DETAIL]
-    return {"state": "failed", "reason": failure.reason.value, "detail": detail, **_paid(failure.paid)}
+    told = {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
+    return told | ({"curves": to_json(failure.curves)} if failure.curves else {}) | _paid(failure.paid)
 
 
 def _paid(usage: Usage | None) -> dict[str, Any]:

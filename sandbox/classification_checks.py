@@ -126,7 +126,9 @@ def _batch(measured: Measurements) -> list[Finding]:
         expected, found = exact.gradient("near")[:, exact.probes.order], exact.gradient("permuted")
         if not same(expected, found):
             change = float(np.abs(expected - found).max())
-            message = f"an item's gradient changes by {shown(change)} with its place in the batch"
+            message = (
+                f"the loss depends on an item's position in the batch: its gradient changes by {shown(change)} with it"
+            )
             return [numeric_finding("SBX311", message, {"change": change})]
     if measured.proven:
         return []

@@ -30,6 +30,8 @@ class Argument:
     dtype: DType = "float"
     learns: bool = False
     """True where a gradient must flow: the policy's log-probabilities, the network's logits."""
+    positive: bool = False
+    """True for a number above zero: a source may ask whether it is, and gets yes for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,12 @@ PREFERENCE = Contract(
             "log-probability of the rejected completion under the frozen reference, nats",
             (BATCH,),
         ),
-        Argument("beta", "strength of the tie to the reference, a positive Python float, typically 0.01 to 1", None),
+        Argument(
+            "beta",
+            "strength of the tie to the reference, a positive Python float, typically 0.01 to 1",
+            None,
+            positive=True,
+        ),
     ),
     constants=MappingProxyType({"label_smoothing": 0.0}),
     swap=(

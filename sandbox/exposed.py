@@ -88,13 +88,33 @@ CONSTANTS: Final[Mapping[str, float]] = MappingProxyType(
         "torch.pi": 3.141592653589793,
         "torch.e": 2.718281828459045,
         "torch.inf": float("inf"),
+        "numpy.pi": 3.141592653589793,
+        "numpy.e": 2.718281828459045,
+        "numpy.inf": float("inf"),
     }
 )
 
 DTYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"torch.float32": "float", "torch.float": "float", "torch.int64": "int", "torch.long": "int", "torch.bool": "bool"}
+    {
+        "torch.float32": "float",
+        "torch.float": "float",
+        "torch.int64": "int",
+        "torch.long": "int",
+        "torch.bool": "bool",
+    }
 )
 """The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training."""
+
+OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "torch.float64": "float64",
+        "torch.double": "float64",
+        "torch.float16": "float16",
+        "torch.half": "float16",
+        "torch.bfloat16": "bfloat16",
+    }
+)
+"""Types that may be named in x.to(...) only, as the very last step, where they are dropped."""
 
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
 """Classes that annotations and isinstance may name."""

@@ -282,7 +282,7 @@ TABLE: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "to",
         "Tensor.to",
-        f"{_T}, *targets: any, dtype: dtype = None, device: ignored = None, non_blocking: ignored = False, "
+        f"{_T}, *targets: any, dtype: any = None, device: ignored = None, non_blocking: ignored = False, "
         "copy: fixed = False, memory_format: ignored = None",
     ),
     ("to_like", "Tensor.type_as", f"{_T}, other: tensor"),
@@ -290,11 +290,8 @@ TABLE: Final[tuple[tuple[str, str, str], ...]] = (
     ("to_float", "Tensor.float", f"{_T}, memory_format: ignored = None"),
     ("to_int", "Tensor.long", f"{_T}, memory_format: ignored = None"),
     ("to_bool", "Tensor.bool", f"{_T}, memory_format: ignored = None"),
-    (
-        "unsupported_type",
-        "Tensor.double Tensor.half Tensor.bfloat16 Tensor.int Tensor.short Tensor.byte Tensor.char",
-        _T,
-    ),
+    ("to_other_float", "Tensor.double Tensor.half Tensor.bfloat16", _T),
+    ("unsupported_type", "Tensor.int Tensor.short Tensor.byte Tensor.char", _T),
     ("size", "Tensor.size", f"{_T}, dim: axis = None"),
     ("count", "Tensor.numel Tensor.nelement torch.numel", _T),
     ("rank", "Tensor.dim Tensor.ndimension", _T),

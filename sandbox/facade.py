@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox import exposed, policy
 from sandbox.exposed import REQUIRED, Call, Parameter
+from sandbox.layers import LAYERS, LayerClass
 from sandbox.operations import OPERATIONS
 from sandbox.recipes import RECIPES
 from sandbox.recipes.registry import axes, sizes_of
@@ -69,9 +70,13 @@ def named(path: str) -> Any:
         return exposed.CONSTANTS[path]
     if path in exposed.DTYPES:
         return DType(exposed.DTYPES[path])
+    if path in exposed.OTHER_FLOATS:
+        return DType(exposed.OTHER_FLOATS[path])
     if path in exposed.TYPES:
         return TensorClass()
-    if path in policy.MODULES:
+    if path in LAYERS:
+        return LayerClass(LAYERS[path])
+    if path in policy.MODULES or path in policy.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
 
@@ -79,7 +84,7 @@ def named(path: str) -> Any:
 def attribute(r: Recorder, value: Any, name: str) -> Any:
     """value.name, for whatever a candidate can hold. Raises Refusal."""
     match value:
-        case Namespace():
+        case Namespace() if value.path not in policy.FORMS:
             return named(f"{value.path}.{name}")
         case SymTensor():
             return _tensor_attribute(r, value, name)
@@ -246,7 +251,7 @@ def _fixed(p: Parameter, value: Any) -> Any:
 
 
 def _dtype(p: Parameter, value: Any) -> DType:
-    if not isinstance(value, DType):
+    if not isinstance(value, DType) or value.name not in ("float", "int", "bool"):
         raise Refusal("SBX231")
     return value
 

@@ -24,7 +24,7 @@ def numeric_finding(code: str, message: str, counterexample: Mapping[str, Any] |
         rule=code,
         severity=rule.severity,
         message=message,
-        remedy=rule.remedy,
+        remedy=rule.advice,
         counterexample={k: _plain(v) for k, v in (counterexample or {}).items()},
     )
 

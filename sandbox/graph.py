@@ -194,7 +194,7 @@ def verify(graph: LossGraph) -> None:
 def _wrong_result(result: Type, contract: Contract) -> str:
     hint = ""
     if result.shape == ():
-        hint = "; was it already averaged over the batch?"
+        hint = "; was it summed over the batch?"
     elif result.shape == (Dim.of("B") + Dim.of("B"),):
         hint = "; did you concatenate the two halves?"
     elif len(result.dims) == 2:

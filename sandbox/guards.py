@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
-from sandbox import policy
+from sandbox import exposed, policy
+from sandbox.branches import Ways, compared
 from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.facade import Function, attribute, invoke
 from sandbox.indexing import take
+from sandbox.instances import Instance, LossClass, Method, instance_of
+from sandbox.layers import Layer, LayerClass
 from sandbox.recipes.shaping import parts_of
 from sandbox.refusal import Refusal
+from sandbox.statements import Statements
 from sandbox.symbolic import DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, checked_number, is_number
 
 _BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
@@ -59,6 +63,7 @@ class Guards:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self.ways = Ways()
         self._steps = 0
         self._depth = 0
 
@@ -76,6 +81,7 @@ class Guards:
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
+            **Statements(self).namespace(),
         }
 
     def step(self, count: int = 1) -> None:
@@ -126,9 +132,10 @@ class Guards:
     def compare(self, names: str, *values: Any) -> Any:
         self.step()
         outcome: Any = True
-        for name, a, b in zip(names.split(), values, values[1:], strict=False):
+        pairs = list(zip(names.split(), values, values[1:], strict=False))
+        for i, (name, a, b) in enumerate(pairs, 1):
             outcome = self._compare(name, a, b)
-            if len(values) > 2 and not outcome:
+            if i < len(pairs) and not outcome:
                 return outcome
         return outcome
 
@@ -146,9 +153,11 @@ class Guards:
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
             return self._tensor_binary(op, a, b)
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
+            if not is_number(a) or not is_number(b):
+                raise Refusal("SBX201")
             if op in ("eq", "ne") and isinstance(a, SymNumber) and isinstance(b, SymNumber) and a.index == b.index:
                 return op == "eq"
-            raise Refusal("SBX201")
+            return compared(self.recorder, self.ways, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
             return _compare_sizes(op, a, b)
         if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
@@ -161,7 +170,7 @@ class Guards:
         """a += b. A tensor changes in place, as in torch, where nobody else can see its memory."""
         if isinstance(a, SymTensor):
             result = self.binary(_IN_PLACE[name], a, b)
-            if a.shared or result.type != a.type:
+            if a.shared or result.type != a.type or not (self.recorder.keeps_gradients or self.recorder.is_quiet(a)):
                 raise Refusal("SBX235")
             a.index = result.index
             return a
@@ -180,6 +189,19 @@ class Guards:
             return self._guarded(BUILTIN_CALLS[function.name], self, *args, **kwargs)
         if isinstance(function, _Bound):
             return self._guarded(function.function, *args, **kwargs)
+        if isinstance(function, LayerClass):
+            return Layer(function.path, args, kwargs)
+        if isinstance(function, Layer):
+            applied = Function(exposed.BY_PATH[function.path])
+            return self._guarded(
+                invoke, self.recorder, applied, (*args, *function.options), {**kwargs, **function.named}
+            )
+        if isinstance(function, LossClass):
+            return instance_of(self, function, args, kwargs)
+        if isinstance(function, Instance):
+            return self.call(function.entry, function, *args, **kwargs)
+        if isinstance(function, Method):
+            return self.call(function.function, function.owner, *args, **kwargs)
         if type(function) is not FunctionType:
             raise Refusal("SBX230")
         if self._depth >= policy.MAX_CALL_DEPTH:

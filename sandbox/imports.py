@@ -7,6 +7,7 @@ import builtins
 from collections.abc import Iterable, Mapping
 
 from sandbox import exposed, policy
+from sandbox.layers import LAYERS
 from sandbox.refusal import Refusal, Spot
 
 _BUILTINS = frozenset(dir(builtins))
@@ -47,7 +48,7 @@ def _from(names: dict[str, str], node: ast.ImportFrom) -> None:
         if module in policy.TYPING_MODULES and not alias.name.startswith("_"):
             continue
         path = f"{module}.{alias.name}"
-        if module not in policy.MODULES or not is_exposed(path):
+        if module not in policy.MODULES or not (is_exposed(path) or path in policy.FORMS):
             raise Refusal("SBX123", spot=Spot.of(alias))
         _bind(names, node, alias.asname or alias.name, path)
 
@@ -68,6 +69,7 @@ def is_exposed(path: str) -> bool:
         or path in exposed.CONSTANTS
         or path in exposed.DTYPES
         or path in exposed.TYPES
+        or path in LAYERS
     )
 
 

@@ -35,6 +35,8 @@ def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
         if axis < 0:
             raise Refusal("SBX226")
     if out is x:
+        if x.widened or not r.keeps_gradients:
+            return r.add("detach", (x,))  # type: ignore[no-any-return]
         x.shared = True
         return SymTensor(x.index, x.type, shared=True)
     return out
@@ -43,11 +45,11 @@ def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
 def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
     start, stop = key.start, key.stop
     if key.step not in (None, 1):
-        raise Refusal("SBX226")
+        raise Refusal("SBX249" if axis < len(x.dims) and x.dims[axis].constant is None else "SBX226")
     if isinstance(stop, SymNumber) and axis < len(x.dims) and _is_size(r, stop, x, axis):
         stop = None
     if isinstance(start, SymNumber) or isinstance(stop, SymNumber):
-        raise Refusal("SBX226")
+        raise Refusal("SBX249")
     if start is None and stop is None:
         if axis >= len(x.dims):
             raise Refusal("SBX226")

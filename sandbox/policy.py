@@ -77,8 +77,13 @@ PRELUDE: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Names that are in scope without an import."""
 
-MODULES: Final = frozenset({"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math"})
-"""What an import may name. An import binds a name to our facade; nothing is ever imported."""
+MODULES: Final = frozenset(
+    {"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math", "numpy"}
+)
+"""What an import may name. An import binds a name to our facade; nothing is ever imported. Of numpy there are constants only."""
+
+FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad"})
+"""What an import may name besides, because `wrapping` and `classes` know its usual forms. It is of no other use."""
 
 TYPING_MODULES: Final = frozenset({"typing", "__future__", "collections.abc", "jaxtyping"})
 """Modules whose names serve annotations only: their imports are dropped."""
@@ -124,6 +129,7 @@ REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(_LEAVES.split(), "SBX133"),
         **dict.fromkeys(_SWITCHES.split(), "SBX137"),
         **dict.fromkeys(_FORMATS.split(), "SBX122"),
+        **dict.fromkeys(("linspace", "logspace"), "SBX249"),
     }
 )
 """Attributes with a rule of their own; a trailing underscore is SBX132 (in place), the rest SBX129 and SBX130."""

@@ -15,13 +15,14 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sandbox.contract import contract_named
 from sandbox.graph import LossGraph
+from sandbox.naming import check_arguments
 from sandbox.relation import Relation
 from sandbox.render import plain
 from sandbox.unavailable import NO_TORCH, SandboxUnavailable
@@ -61,11 +62,17 @@ class VetPool:
         *,
         numeric: bool = True,
         accept_missing: Iterable[str] = (),
+        arguments: Sequence[str] = (),
     ) -> None:
-        contract_named(contract)
+        check_arguments(contract_named(contract), arguments)
         if workers < 1:
             raise ValueError(f"a pool needs at least one worker, got {workers}")
-        self._options = {"contract": contract, "numeric": numeric, "accept_missing": sorted(accept_missing)}
+        self._options = {
+            "contract": contract,
+            "numeric": numeric,
+            "accept_missing": sorted(accept_missing),
+            "arguments": list(arguments),
+        }
         self._workers = [_Worker(numeric) for _ in range(workers)]
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._open = False
@@ -275,6 +282,7 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
         request["contract"],
         numeric=request["numeric"],
         accept_missing=request["accept_missing"],
+        arguments=request["arguments"],
     ).to_json()
 
 

@@ -196,7 +196,10 @@ def _batch(measured: Measurements) -> list[Finding]:
         gap = np.abs(exact.gradient("near")[:, exact.probes.order] - exact.gradient("permuted"))
         i = int(gap.max(axis=0).argmax())
         example = describe_pair(exact.probes.groups["permuted"], i)
-        message = f"the gradient of the pair {_where(example)} changes by {shown(gap[:, i].max())} with its place"
+        most = shown(gap[:, i].max())
+        message = (
+            f"the loss depends on a pair's position in the batch: the gradient of {_where(example)} changes by {most}"
+        )
         return [numeric_finding("SBX311", message, {"change": gap[:, i].max(), **example})]
     if measured.proven:
         return []

@@ -148,7 +148,8 @@ def _places(evaluator: Evaluator, measured: Measurements, seed: int, describe: D
     if not same(expected, found):
         gap = np.abs(expected - found).max(axis=0)
         i = int(gap.argmax())
-        message = f"in a batch of {len(points)}, a pair's gradient changes by {shown(gap[i])} with its place"
+        batch = f"in a batch of {len(points)} its gradient changes by {shown(gap[i])}"
+        message = f"the loss depends on a pair's position in the batch: {batch}"
         return [numeric_finding("SBX311", message, {"change": gap[i], **describe(moved, i)})]
     message = (
         f"nothing shows that a pair's place is of no account, although batches of up to {len(points)} can be reordered"

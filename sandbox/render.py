@@ -44,27 +44,53 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
     if complaint.code == "SBX244" and complaint.numbers and 0 <= complaint.numbers[0] < len(GUARANTEES):
         excerpt = GUARANTEES[complaint.numbers[0]]
     message = _filled(rule.message or rule.title, excerpt, complaint.numbers)
-    remedy = rule.remedy
+    if complaint.text:
+        message += f": {printable(complaint.text, 120)}"
+    remedy = rule.advice
     if complaint.call is not None:
-        remedy += _parameters(complaint.call)
-    elif complaint.code in ("SBX129", "SBX130"):
-        remedy += _similar(excerpt)
+        remedy = rule.remedy + _parameters(complaint.call)
     elif complaint.code == "SBX110":
-        remedy = f"Define the function with exactly these arguments: def {_name(excerpt)}({contract.signature})"
+        remedy = (
+            "Define the function with exactly these arguments, or say which is which with --arguments. "
+            f"Write: `def {_name(excerpt)}({contract.signature}):`"
+        )
+    elif complaint.code == "SBX141":
+        remedy += f" Write: `{_name(excerpt.partition(':')[0])}=0.0`, with the value that is meant"
+    elif complaint.code == "SBX129" and excerpt.startswith("self."):
+        remedy = (
+            "Set the attribute in __init__ of a class around the method, or take a parameter with a constant default. "
+            f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the value that is meant"
+        )
+    elif complaint.code in ("SBX129", "SBX130"):
+        remedy = rule.remedy + _similar(excerpt) + rule.example
     return Finding(complaint.code, Severity.REFUSE, message, remedy, line, column, excerpt)
+
+
+def note(complaint: Complaint, source: str, contract: Contract) -> Finding | None:
+    """What the child says that it took off the source, as a finding that refuses nothing. None for what it cannot know."""
+    rule = _rules().get(complaint.code)
+    if rule is None or rule.severity is not Severity.NOTE or complaint.code.startswith("SBX3"):
+        return None
+    line, column, excerpt = located(source, complaint.spot)
+    message = _filled(rule.message, excerpt, complaint.numbers)
+    if complaint.text:
+        names = [a.name for a in contract.tensors]
+        meant = ", ".join(names[n] for n in complaint.numbers if 0 <= n < len(names))
+        message += f": {printable(complaint.text, 300)} stand for {meant}"
+    return Finding(complaint.code, Severity.NOTE, message, rule.advice, line, column, excerpt)
 
 
 def graph_finding(error: GraphError, source: str | None = None, spot: Spot | None = None) -> Finding:
     """What the verifier found wrong with a graph, at the place in the source that it came from."""
     line, column, excerpt = located(source, spot) if source is not None else (None, None, "")
     rule = _rules()[error.code]
-    return Finding(error.code, Severity.REFUSE, printable(error.message, 300), rule.remedy, line, column, excerpt)
+    return Finding(error.code, Severity.REFUSE, printable(error.message, 300), rule.advice, line, column, excerpt)
 
 
 def plain(code: str, *numbers: int) -> Finding:
     """A finding that has no place in the source."""
     rule = _rules()[code]
-    return Finding(code, Severity.REFUSE, _filled(rule.message or rule.title, "", numbers), rule.remedy)
+    return Finding(code, Severity.REFUSE, _filled(rule.message or rule.title, "", numbers), rule.advice)
 
 
 def located(source: str, spot: Spot | None) -> tuple[int | None, int | None, str]:

@@ -13,10 +13,9 @@ from typing import Any
 from RestrictedPython.compile import compile_restricted_exec
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
+from sandbox.places import FILENAME
 from sandbox.refusal import Refusal
-
-FILENAME = "<candidate>"
-"""The file name of the byte code: how the tracer tells a candidate's frames from its own."""
+from sandbox.wrapping import GradBlock, Guard
 
 
 class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
@@ -71,6 +70,30 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         node.returns = None
         return super().visit_FunctionDef(node)
+
+    def visit_Guard(self, node: Guard) -> ast.AST:
+        arguments = [self.visit(argument) for argument in node.args]
+        return ast.copy_location(ast.Call(node.func, arguments, []), node)
+
+    def visit_GradBlock(self, node: GradBlock) -> list[ast.stmt]:
+        """The body between two guards; the second runs however the body is left."""
+        body = [made for inner in node.body for made in _listed(self.visit(inner))]
+        before, after = (
+            _statement(name, arguments, node) for name, arguments in (("_grad_", [node.test]), ("_back_", []))
+        )
+        return [before, ast.copy_location(ast.Try(body=body, handlers=[], orelse=[], finalbody=[after]), node)]
+
+
+def _listed(made: Any) -> list[ast.stmt]:
+    return made if isinstance(made, list) else [made]
+
+
+def _statement(name: str, arguments: list[ast.expr], at: ast.AST) -> ast.stmt:
+    call = ast.Call(ast.Name(name, ast.Load()), arguments, [])
+    made = ast.Expr(call)
+    for new in (made, call, call.func):
+        ast.copy_location(new, at)
+    return made
 
 
 def _guard(name: str, arguments: list[ast.expr], node: ast.expr) -> ast.Call:

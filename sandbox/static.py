@@ -9,55 +9,87 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType
 
 from sandbox import policy
+from sandbox.classes import ClassSource, take_apart
 from sandbox.contract import Contract
+from sandbox.entry import Entry, find_entry
 from sandbox.imports import resolve
 from sandbox.refusal import Complaint, Refusal, Spot
 from sandbox.restricted import compile_checked
 from sandbox.source_text import check_letters, check_text, split_lines
 from sandbox.vocabulary import Vocabulary
+from sandbox.wrapping import Unwrapper, is_wrapped
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A candidate that speaks our vocabulary. `names` says what its module names stand for."""
+    """A candidate that speaks our vocabulary. `names` says what its module names stand for, `notes` what was taken off it."""
 
     code: CodeType
-    entry: str
-    entry_spot: Spot
-    is_method: bool
+    entry: Entry
     names: dict[str, str]
+    notes: tuple[Complaint, ...] = ()
 
 
-def check(source: str, contract: Contract) -> Checked | list[Complaint]:
+def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Checked | list[Complaint]:
     """Check `source` against the policy and compile it with RestrictedPython.
 
-    Gives every complaint that can be told at once, up to `policy.MAX_FINDINGS`. Never executes anything.
+    `arguments` are the names of the contract's arguments in the source, where the caller says so. Gives every complaint that
+    can be told at once, up to `policy.MAX_FINDINGS`. Never executes anything.
     """
+    notes: list[Complaint] = []
+    classes: list[ClassSource] = []
+    untaken: list[Complaint] = []
     try:
         tree = _parse(source)
         nodes = _nodes(tree)
         check_letters(source, nodes)
         names = resolve(nodes)
+        if is_wrapped(nodes):
+            classes, untaken = _unwrap(tree, names, notes)
+            nodes = _nodes(tree)
     except Refusal as refusal:
         return [refusal.complaint]
     vocabulary = Vocabulary(contract, names)
     vocabulary.visit(tree, nodes)
-    complaints = vocabulary.complaints
-    entry, trouble = find_entry(tree, contract)
-    if trouble is not None:
-        complaints.append(trouble)
+    complaints = untaken + vocabulary.complaints
+    entry, told = find_entry(tree, contract, classes, arguments)
+    if entry is None:
+        complaints += [c for c in told if c.code != "SBX109" or not untaken]
     if complaints or entry is None:
         return complaints[: policy.MAX_FINDINGS]
-    spot, is_method = name_spot(entry), _is_method(entry)
     try:
         code = compile_checked(tree)
     except Refusal as refusal:
         return [refusal.complaint]
-    return Checked(code, entry.name, spot, is_method, names)
+    return Checked(code, entry, names, tuple(notes + told))
+
+
+def _unwrap(
+    tree: ast.Module, names: dict[str, str], notes: list[Complaint]
+) -> tuple[list[ClassSource], list[Complaint]]:
+    """Take the wrapping off, in place. Gives the classes, and complaints about those that cannot be taken."""
+    classes: list[ClassSource] = []
+    complaints: list[Complaint] = []
+    body: list[ast.stmt] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef):
+            taken = take_apart(statement, names, notes)
+            if isinstance(taken, Complaint):
+                complaints.append(taken)
+            else:
+                classes.append(taken[0])
+                body += taken[1]
+        else:
+            if isinstance(statement, ast.FunctionDef):
+                Unwrapper(names, notes).generic_visit(statement)
+            body.append(statement)
+    tree.body = body
+    return classes, complaints
 
 
 def _parse(source: str) -> ast.Module:
@@ -69,20 +101,20 @@ def _parse(source: str) -> ast.Module:
     except SyntaxError as error:
         line = max(error.lineno or 1, 1)
         column = max((error.offset or 1) - 1, 0)
-        raise Refusal(*_syntax_error(source, line, column)) from None
+        raise _syntax_error(source, line, column, error.msg) from None
     except (ValueError, RecursionError, MemoryError):
         raise Refusal("SBX107") from None
     return tree
 
 
-def _syntax_error(source: str, line: int, column: int) -> tuple[str, tuple[int, ...], Spot]:
+def _syntax_error(source: str, line: int, column: int, said: str) -> Refusal:
     """Rule and place of a syntax error. Typographic quotes and minus signs are what models slip in most."""
     lines = split_lines(source)
     text = lines[line - 1] if line <= len(lines) else ""
     at = text[column : column + 1]
     start = len(text[:column].encode())
-    code = "SBX106" if at.isascii() else "SBX105"
-    return code, (), Spot(line, start, line, start + max(len(at.encode()), 1))
+    spot = Spot(line, start, line, start + max(len(at.encode()), 1))
+    return Refusal("SBX106", spot=spot, text=said) if at.isascii() else Refusal("SBX105", spot=spot)
 
 
 def _nodes(tree: ast.Module) -> list[ast.AST]:
@@ -99,57 +131,3 @@ def _nodes(tree: ast.Module) -> list[ast.AST]:
             raise Refusal("SBX107", (len(found), policy.MAX_SYNTAX_NODES), Spot.of(level[0]))
         level = [child for node in level for child in ast.iter_child_nodes(node)]
     return found
-
-
-def find_entry(tree: ast.Module, contract: Contract) -> tuple[ast.FunctionDef | None, Complaint | None]:
-    """The one top-level function that fits the contract, or what is wrong."""
-    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
-    if not functions:
-        return None, Complaint("SBX109", Spot(1, 0, 1, 0))
-    fitting = [f for f in functions if fits(f, contract)]
-    if not fitting:
-        return None, Complaint("SBX110", name_spot(functions[-1]))
-    if len(fitting) > 1:
-        return None, Complaint("SBX111", name_spot(fitting[1]), (len(fitting),))
-    entry = fitting[0]
-    if sum(f.name == entry.name for f in functions) > 1 or _is_assigned(tree, entry.name):
-        return None, Complaint("SBX111", name_spot(entry), (2,))
-    return entry, None
-
-
-def _is_assigned(tree: ast.Module, name: str) -> bool:
-    """Whether the module gives a name another value; functions have names of their own."""
-    outside = [s for s in tree.body if not isinstance(s, ast.FunctionDef)]
-    return any(
-        isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for s in outside for n in ast.walk(s)
-    )
-
-
-def fits(function: ast.FunctionDef, contract: Contract) -> bool:
-    """Whether a function takes what the contract gives: as a plain function, or as a method that reads `self`.
-
-    Further parameters are allowed where they have constant defaults.
-    """
-    a = function.args
-    if a.vararg or a.kwarg or a.posonlyargs:
-        return False
-    given = [p.arg for p in [*a.args, *a.kwonlyargs]]
-    optional = {p.arg for p in a.args[len(a.args) - len(a.defaults) :]}
-    optional |= {p.arg for p, d in zip(a.kwonlyargs, a.kw_defaults, strict=True) if d is not None}
-    tensors, scalars = [t.name for t in contract.tensors], [s.name for s in contract.scalars]
-    if _is_method(function):
-        given = given[1:]
-        wanted = tensors + [s for s in scalars if s in given]
-    else:
-        wanted = tensors + scalars
-    return given[: len(wanted)] == wanted and set(given[len(wanted) :]) <= optional
-
-
-def _is_method(function: ast.FunctionDef) -> bool:
-    return bool(function.args.args) and function.args.args[0].arg == "self"
-
-
-def name_spot(function: ast.FunctionDef) -> Spot:
-    """Where the name of a function stands in its definition."""
-    column = function.col_offset + len("def ")
-    return Spot(function.lineno, column, function.lineno, column + len(function.name))

@@ -16,7 +16,8 @@ from sandbox.contract import Contract
 from sandbox.dims import Dim, Shape, Type
 from sandbox.graph import MAX_OPERATIONS, GraphError, Node, make_node
 from sandbox.operations import OPERATIONS
-from sandbox.refusal import Refusal
+from sandbox.places import here
+from sandbox.refusal import Complaint, Refusal, Spot
 from sandbox.shapes import ShapeError, infer
 
 _SOURCES = frozenset({"input", "size", "const"})
@@ -53,13 +54,17 @@ class Symbol:
 
 
 class SymTensor(Symbol):
-    """A tensor. `shared` says that another name may see the same memory, so that `+=` could change that one too."""
+    """A tensor. `shared` says that another name may see the same memory, so that `+=` could change that one too.
 
-    __slots__ = ("shared",)
+    `widened` says that source asked for another floating type, which is dropped: only a result may be so.
+    """
 
-    def __init__(self, index: int, type: Type, shared: bool = False) -> None:
+    __slots__ = ("shared", "widened")
+
+    def __init__(self, index: int, type: Type, shared: bool = False, widened: bool = False) -> None:
         super().__init__(index, type)
         self.shared = shared
+        self.widened = widened
 
     @property
     def dims(self) -> Shape:
@@ -118,15 +123,52 @@ class Recorder:
         self.nodes: list[Node] = []
         self.types: list[Type] = []
         self.operations = 0
+        self.notes: list[Complaint] = []
+        self.keeps_gradients = True
+        """False inside of `with torch.no_grad():`."""
         self._sources: dict[Any, int] = {}
+        self._made: dict[Any, int] | None = None
+        self._quiet: set[int] = set()
+        self._detached: dict[int, int] = {}
+
+    def repeat(self) -> None:
+        """From here on an operation that is in the graph already is not recorded again: the candidate runs once more."""
+        self._made = {self._key(node, i in self._quiet): i for i, node in enumerate(self.nodes)}
+
+    @staticmethod
+    def _key(node: Node, quiet: bool) -> Any:
+        return node.op, node.args, repr(tuple(node.attrs.items())), quiet
+
+    def note(self, code: str, spot: Spot | None = None) -> None:
+        """Remember what was taken off the source, at a place or where the candidate is now. Of each kind the first."""
+        if all(n.code != code for n in self.notes):
+            self.notes.append(Complaint(code, spot or here()))
+
+    def number(self, index: int) -> SymNumber:
+        """The number that a node holds, as an operand."""
+        return SymNumber(index, self.types[index])
 
     def add(self, op: str, operands: Sequence[Any] = (), attrs: Mapping[str, Any] | None = None) -> Any:
         """Record one operation; gives a SymTensor or a SymNumber."""
-        args = tuple(self.index(o) for o in operands)
+        index = self._add(op, tuple(self.index(o) for o in operands), attrs)
+        result = self.types[index]
+        if result.is_number:
+            return SymNumber(index, result)
+        shared = op in _VIEWS
+        if shared and isinstance(operands[0], SymTensor):
+            operands[0].shared = True
+        return SymTensor(index, result, shared)
+
+    def _add(self, op: str, args: tuple[int, ...], attrs: Mapping[str, Any] | None = None) -> int:
         try:
             node = make_node(op, args, attrs)
         except GraphError as error:
             raise Refusal(error.code) from None
+        quiet = not self.keeps_gradients and op not in _SOURCES
+        if self._made is not None:
+            made = self._made.get(self._key(node, quiet))
+            if made is not None:
+                return made
         if op not in _SOURCES:
             self.operations += 1
             if self.operations > MAX_OPERATIONS:
@@ -138,15 +180,18 @@ class Recorder:
             raise Broken from None
         self.types.append(result)
         index = len(self.nodes) - 1
-        if result.is_number:
-            return SymNumber(index, result)
-        shared = op in _VIEWS
-        if shared and isinstance(operands[0], SymTensor):
-            operands[0].shared = True
-        return SymTensor(index, result, shared)
+        if quiet and not result.is_number and result.dtype == "float":
+            self._quiet.add(index)
+        if self._made is not None:
+            self._made[self._key(node, quiet)] = index
+        return index
 
     def index(self, value: Any) -> int:
         """The node that holds a value, recorded now if it is a constant."""
+        if isinstance(value, SymTensor):
+            if value.widened:
+                raise Refusal("SBX231")
+            return self.kept(value.index)
         if isinstance(value, Symbol):
             return value.index
         if not isinstance(value, bool | int | float):
@@ -154,9 +199,21 @@ class Recorder:
         number = checked_number(value)
         return self._source("const", {"value": number}, (type(number), math.copysign(1, number), number))
 
+    def kept(self, index: int) -> int:
+        """The node as it counts here: what was computed without gradients is detached where gradients are kept."""
+        if not self.keeps_gradients or index not in self._quiet:
+            return index
+        if index not in self._detached:
+            self._detached[index] = self._add("detach", (index,))
+        return self._detached[index]
+
+    def is_quiet(self, value: SymTensor) -> bool:
+        """Whether a tensor was computed without gradients."""
+        return value.index in self._quiet
+
     def _source(self, op: str, attrs: dict[str, Any], key: Any) -> int:
         if key not in self._sources:
-            self._sources[key] = self.add(op, (), attrs).index
+            self._sources[key] = self._add(op, (), attrs)
         return self._sources[key]
 
     def input(self, name: str) -> Any:

@@ -1,12 +1,13 @@
 """Tracing: run a checked candidate once on symbolic values, and give what it did as a graph. In the jailed child, without torch.
 
-Python loops, helpers, lambdas and comprehensions over constants unroll here; beta and sizes stay symbolic; a branch on anything
-symbolic is refused. What comes out is an `Answer`: a graph as JSON, or rule codes with places.
+Python loops, helpers, lambdas and comprehensions over constants unroll here; beta and sizes stay symbolic; a branch on beta is
+traced both ways, one on anything else that is symbolic is refused. What comes out is an `Answer`: a graph as JSON, with notes,
+or rule codes with places.
 """
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Sequence
 from typing import Any
 
 from sandbox.builtin_calls import Builtin
@@ -14,39 +15,65 @@ from sandbox.contract import Contract
 from sandbox.facade import SelfFacade, named
 from sandbox.graph import LossGraph, prune
 from sandbox.guards import Guards
+from sandbox.instances import Method
+from sandbox.outcome import loss_of
+from sandbox.places import place_of
 from sandbox.policy import BUILTINS, MAX_CALL_DEPTH
-from sandbox.refusal import Answer, Complaint, Refusal, Spot
-from sandbox.restricted import FILENAME
+from sandbox.refusal import MAX_COMPLAINTS, Answer, Complaint, Refusal
 from sandbox.static import Checked, check
 from sandbox.symbolic import Broken, Recorder, SymTensor
 
 
-def trace(source: str, contract: Contract) -> Answer:
-    """The graph of a candidate, or why there is none. Never raises on account of the candidate."""
-    checked = check(source, contract)
+def trace(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Answer:
+    """The graph of a candidate, or why there is none. Never raises on account of the candidate.
+
+    `arguments` are the names of the contract's arguments in the source, where the caller says so.
+    """
+    checked = check(source, contract, arguments)
     if isinstance(checked, list):
         return Answer(tuple(checked))
     recorder = Recorder(contract)
+    at = checked.entry.spot
     try:
-        result = _run(checked, contract, recorder)
-        if not isinstance(result, SymTensor):
-            return Answer((Complaint("SBX209", checked.entry_spot),), entry=checked.entry_spot)
-        return Answer(graph=_json(recorder, result.index), at=checked.entry_spot, entry=checked.entry_spot)
+        result = _traced(checked, contract, recorder)
+        notes = (*checked.notes, *recorder.notes)
+        return Answer(graph=_json(recorder, result.index), at=at, entry=at, notes=_first_of_each(notes))
     except Refusal as refusal:
         complaint = refusal.complaint
-        spot = complaint.spot or _place(refusal.__traceback__) or checked.entry_spot
-        return Answer((Complaint(complaint.code, spot, complaint.numbers, complaint.call),), entry=checked.entry_spot)
+        spot = complaint.spot or place_of(refusal.__traceback__) or at
+        told = Complaint(complaint.code, spot, complaint.numbers, complaint.call, complaint.text)
+        return Answer((told,), entry=at)
     except Broken as broken:
-        at = _place(broken.__traceback__) or checked.entry_spot
-        return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=at, entry=checked.entry_spot)
+        spot = place_of(broken.__traceback__) or at
+        return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=spot, entry=at)
     except (Exception, RecursionError, MemoryError) as error:
-        spot = _place(error.__traceback__) or checked.entry_spot
+        spot = place_of(error.__traceback__) or at
         numbers = (MAX_CALL_DEPTH,) if isinstance(error, RecursionError) else ()
-        return Answer((Complaint(_code_of(error), spot, numbers),), entry=checked.entry_spot)
+        return Answer((Complaint(_code_of(error), spot, numbers),), entry=at)
 
 
-def _run(checked: Checked, contract: Contract, recorder: Recorder) -> Any:
+def _first_of_each(notes: Sequence[Complaint]) -> tuple[Complaint, ...]:
+    first: dict[str, Complaint] = {}
+    for note in notes:
+        first.setdefault(note.code, note)
+    return tuple(first.values())[:MAX_COMPLAINTS]
+
+
+def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTensor:
+    """The loss over all ways through its branches on beta."""
     guards = Guards(recorder)
+
+    def once() -> SymTensor:
+        return loss_of(recorder, _run(checked, contract, guards), checked.entry.spot)
+
+    result = guards.ways.explore(recorder, once)
+    if guards.ways.joined:
+        recorder.note("SBX259", guards.ways.joined)
+    return result
+
+
+def _run(checked: Checked, contract: Contract, guards: Guards) -> Any:
+    """What the loss gives for the contract's arguments; the module is run anew, so that nothing is left of another run."""
     scope: dict[str, Any] = {
         "__builtins__": {},
         **{name: Builtin(name) for name in BUILTINS},
@@ -54,11 +81,14 @@ def _run(checked: Checked, contract: Contract, recorder: Recorder) -> Any:
         **guards.namespace(),
     }
     exec(checked.code, scope)  # byte code of RestrictedPython: every operation in it is a call of a guard
-    arguments = {a.name: recorder.input(a.name) for a in contract.arguments}
-    function = scope[checked.entry]
-    taken = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
-    given = {name: value for name, value in arguments.items() if name in taken}
-    if not checked.is_method:
+    entry = checked.entry
+    arguments = {a.name: guards.recorder.input(a.name) for a in contract.arguments}
+    given = {name: arguments[wanted] for name, wanted in entry.given.items()}
+    function = scope[entry.name]
+    if entry.owner:
+        instance = guards.call(scope[entry.owner], **{name: arguments[name] for name in entry.settings})
+        return guards.call(Method(function, instance), **given)
+    if not entry.is_method:
         return guards.call(function, **given)
     numbers = {a.name: arguments[a.name] for a in contract.scalars}
     return guards.call(function, SelfFacade({**contract.constants, **numbers}), **given)
@@ -66,20 +96,6 @@ def _run(checked: Checked, contract: Contract, recorder: Recorder) -> Any:
 
 def _json(recorder: Recorder, output: int) -> str:
     return prune(LossGraph(recorder.contract.name, tuple(recorder.nodes), output)).to_json()
-
-
-def _place(traceback: TracebackType | None) -> Spot | None:
-    """Where in the candidate's source the innermost of its frames was."""
-    spot = None
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if code.co_filename == FILENAME:
-            positions = list(code.co_positions())[traceback.tb_lasti // 2]
-            line, end_line, column, end_column = positions
-            line = line or traceback.tb_lineno
-            spot = Spot(line, column or 0, end_line or line, end_column or column or 0)
-        traceback = traceback.tb_next
-    return spot
 
 
 def _code_of(error: BaseException) -> str:

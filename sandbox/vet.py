@@ -13,15 +13,16 @@ import atexit
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sandbox.contract import Contract, contract_named
 from sandbox.graph import GraphError, LossGraph, verify
 from sandbox.jail import GUARANTEES, guarantees
+from sandbox.naming import check_arguments
 from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import Answer, Complaint, Spot
-from sandbox.render import entry_name, finding, graph_finding, plain
+from sandbox.render import entry_name, finding, graph_finding, note, plain
 from sandbox.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdict import Finding, Severity, Verdict, VerdictStatus
 
@@ -65,20 +66,25 @@ class Vetter:
         *,
         numeric: bool = True,
         accept_missing: Iterable[str] = (),
+        arguments: Sequence[str] = (),
     ) -> Verdict:
         """Vet the source of one loss.
 
         Without `numeric` the verdict is PARTIAL at best, and torch is not loaded. `accept_missing` names guarantees of the jail
         (files, network, processes, signals, time, memory) that may be absent on this machine; the verdict records it.
-        Raises ValueError for an unknown contract or guarantee, SandboxUnavailable where no isolated interpreter starts.
+        `arguments` are the names that the contract's arguments have in the source, in the contract's order: all of them, the
+        tensors only, or of a loss without a reference the policy's two. Without them names are matched as docs/sandbox.md
+        tells. Raises ValueError for an unknown contract or guarantee and for arguments that cannot be names, SandboxUnavailable
+        where no isolated interpreter starts.
         """
         started = time.perf_counter()
         terms = contract_named(contract)
+        check_arguments(terms, arguments)
         accepted = _known_guarantees(accept_missing)
         text = readable(source)
         if isinstance(text, Finding):
             return _verdict(contract, [text], started)
-        reply = self._running().trace(text.encode(), terms, accepted)
+        reply = self._running().trace(text.encode(), terms, accepted, arguments)
         found, graph, entry = read_reply(reply, text, terms)
         given = _guarantees(reply, accepted)
         return _judged(contract, found, graph, started, numeric=numeric, entry=entry, given=given)
@@ -114,10 +120,15 @@ atexit.register(_DEFAULT.close)
 
 
 def vet(
-    source: str | bytes, contract: str = "preference", *, numeric: bool = True, accept_missing: Iterable[str] = ()
+    source: str | bytes,
+    contract: str = "preference",
+    *,
+    numeric: bool = True,
+    accept_missing: Iterable[str] = (),
+    arguments: Sequence[str] = (),
 ) -> Verdict:
     """Vet the source of one loss in this process, with a zygote that is kept for the next call. See `Vetter.vet`."""
-    return _DEFAULT.vet(source, contract, numeric=numeric, accept_missing=accept_missing)
+    return _DEFAULT.vet(source, contract, numeric=numeric, accept_missing=accept_missing, arguments=arguments)
 
 
 def vet_graph(graph: LossGraph | str | bytes, *, numeric: bool = True) -> Verdict:
@@ -150,6 +161,7 @@ def readable(source: str | bytes) -> str | Finding:
 
 
 def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], LossGraph | None, str]:
+    """Why there is no graph; or notes, the graph, and the name of the function that it was traced from."""
     trouble = _trouble(reply)
     if trouble is not None:
         return [trouble], None, ""
@@ -166,7 +178,10 @@ def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Find
         return [graph_finding(error, source, answer.at)], None, entry
     if graph.contract != contract.name:
         return [plain("SBX243")], None, entry
-    return [], graph, entry
+    notes = [note(c, source, contract) for c in answer.notes]
+    if None in notes:
+        return [plain("SBX243")], None, entry
+    return [n for n in notes if n is not None], graph, entry
 
 
 def _trouble(reply: Reply) -> Finding | None:
@@ -221,7 +236,7 @@ def _judged(
     refused = any(f.severity is Severity.REFUSE for f in report.findings)
     return Verdict(
         status=VerdictStatus.REFUSED if refused else VerdictStatus.ACCEPTED,
-        findings=report.findings,
+        findings=(*found, *report.findings),
         contract=contract,
         entry=entry,
         graph=graph,
@@ -243,7 +258,7 @@ def _verdict(
     given: dict[str, str] | None = None,
 ) -> Verdict:
     return Verdict(
-        status=VerdictStatus.REFUSED if found else VerdictStatus.PARTIAL,
+        status=VerdictStatus.PARTIAL if graph is not None else VerdictStatus.REFUSED,
         findings=tuple(found),
         contract=contract,
         entry=entry,

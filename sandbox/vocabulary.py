@@ -12,6 +12,8 @@ from sandbox import exposed, policy
 from sandbox.contract import Contract
 from sandbox.imports import full_name, is_exposed
 from sandbox.refusal import Complaint, Spot
+from sandbox.syntax import first_line, is_constant, is_docstring
+from sandbox.wrapping import MARKERS, Guard
 
 _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "credits", "license", "__builtins__"}
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
@@ -25,6 +27,9 @@ _ATTRIBUTES = (
     | policy.CONTAINER_METHODS
     | policy.FINFO_ATTRIBUTES.keys()
 )
+
+
+_KNOWN = policy.SYNTAX | MARKERS
 
 
 class Vocabulary:
@@ -41,9 +46,9 @@ class Vocabulary:
         """Check the module; `nodes` are all the nodes in it."""
         self._bound = _bound_names(nodes)
         for statement in tree.body:
-            if _is_docstring(statement):
+            if is_docstring(statement):
                 continue
-            if isinstance(statement, _TOP_LEVEL) or type(statement) not in policy.SYNTAX:
+            if isinstance(statement, _TOP_LEVEL) or type(statement) not in _KNOWN:
                 self._visit(statement)
             else:
                 self._complain("SBX112", statement)
@@ -53,8 +58,8 @@ class Vocabulary:
             self.complaints.append(Complaint(code, spot or Spot.of(node)))
 
     def _visit(self, node: ast.AST) -> None:
-        if type(node) not in policy.SYNTAX:
-            self._complain(policy.REFUSED_SYNTAX.get(type(node).__name__, "SBX113"), node, _first_line(node))
+        if type(node) not in _KNOWN:
+            self._complain(policy.REFUSED_SYNTAX.get(type(node).__name__, "SBX113"), node, first_line(node))
             return
         special = _SPECIAL.get(type(node))
         if special is not None:
@@ -64,7 +69,7 @@ class Vocabulary:
 
     def _children(self, node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
-            if type(child) not in policy.SYNTAX and not hasattr(child, "lineno"):
+            if type(child) not in _KNOWN and not hasattr(child, "lineno"):
                 self._complain("SBX113", node)  # an operator has no place of its own
             else:
                 self._visit(child)
@@ -78,11 +83,11 @@ class Vocabulary:
             node.name, node, Spot(node.lineno, node.col_offset, node.lineno, node.col_offset + 4 + len(node.name))
         )
         if getattr(node, "type_params", None):
-            self._complain("SBX113", node, _first_line(node))
+            self._complain("SBX113", node, first_line(node))
         self._arguments(node.args)
         self._annotation(node.returns)
         for statement in node.body:
-            if not _is_docstring(statement):
+            if not is_docstring(statement):
                 self._visit(statement)
 
     def _lambda(self, node: ast.Lambda) -> None:
@@ -100,7 +105,7 @@ class Vocabulary:
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
-            if not _is_constant(default):
+            if not is_constant(default):
                 self._complain("SBX136", default)
             self._visit(default)
 
@@ -122,7 +127,7 @@ class Vocabulary:
         """Resolved already."""
 
     def _expression_statement(self, node: ast.Expr) -> None:
-        if not _is_docstring(node):
+        if not is_docstring(node):
             self._visit(node.value)
 
     # --- names ---
@@ -132,7 +137,7 @@ class Vocabulary:
             self._complain("SBX125", node, spot)
         elif len(name) > policy.MAX_NAME:
             self._complain("SBX108", node, spot)
-        elif name in self._protected or name == "self":
+        elif name in self._protected or name in ("self", "super"):
             self._complain("SBX135", node, spot)
 
     def _name(self, node: ast.Name) -> None:
@@ -180,6 +185,20 @@ class Vocabulary:
             self._complain("SBX125", node)
         self._visit(node.value)
 
+    def _call(self, node: ast.Call) -> None:
+        """x.to(torch.float64) may name a type that nothing else may; whether it is the last step, the tracer sees."""
+        converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
+        self._visit(node.func)
+        parts: list[tuple[ast.AST, ast.expr]] = [(a, a) for a in node.args] + [(k, k.value) for k in node.keywords]
+        for given, value in parts:
+            if not (converts and (full_name(value, self._names) or "") in exposed.OTHER_FLOATS):
+                self._visit(given)
+
+    def _guard(self, node: Guard) -> None:
+        """A call that we put there ourselves: its arguments are the source's."""
+        for argument in node.args:
+            self._visit(argument)
+
     # --- expressions ---
 
     def _subscript(self, node: ast.Subscript) -> None:
@@ -193,7 +212,7 @@ class Vocabulary:
         if isinstance(value, bytes | complex):
             self._complain("SBX113", node)
         elif isinstance(value, str) and len(value) > policy.MAX_STRING:
-            self._complain("SBX108", node, _first_line(node))
+            self._complain("SBX108", node, first_line(node))
         elif (isinstance(value, float) and math.isinf(value)) or (
             isinstance(value, int) and value > policy.MAX_INTEGER
         ):
@@ -241,34 +260,11 @@ def _bound_names(nodes: Iterable[ast.AST]) -> set[str]:
     return bound
 
 
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_constant(node: ast.expr) -> bool:
-    """Whether a default is made of constants only, and so cannot be changed between calls."""
-    match node:
-        case ast.Constant():
-            return True
-        case ast.UnaryOp(operand=operand):
-            return _is_constant(operand)
-        case ast.BinOp(left=left, right=right):
-            return _is_constant(left) and _is_constant(right)
-        case ast.Tuple(elts=elements):
-            return all(map(_is_constant, elements))
-        case ast.Attribute(value=ast.Name()):
-            return True
-    return False
-
-
-def _first_line(node: ast.AST) -> Spot:
-    spot = Spot.of(node)
-    return spot if spot.end_line == spot.line else Spot(spot.line, spot.column, spot.line, 10**6)
-
-
 _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.FunctionDef: Vocabulary._function,
     ast.Lambda: Vocabulary._lambda,
+    Guard: Vocabulary._guard,
+    ast.Call: Vocabulary._call,
     ast.AnnAssign: Vocabulary._annotated,
     ast.Import: Vocabulary._import,
     ast.ImportFrom: Vocabulary._import,

@@ -65,20 +65,28 @@ class Zygote:
         """The zygote's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def trace(self, source: bytes, contract: Contract, accept_missing: Iterable[str] = ()) -> Reply:
+    def trace(
+        self,
+        source: bytes,
+        contract: Contract,
+        accept_missing: Iterable[str] = (),
+        arguments: Iterable[str] = (),
+    ) -> Reply:
         """Have one candidate traced in a child of its own, which is gone when this returns.
 
+        `arguments` are the names of the contract's arguments in the source, where they are known to be others.
         Raises SandboxUnavailable where no zygote can be started.
         """
         if len(source) > MAX_SOURCE_BYTES:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
         accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
-        head = REQUEST.pack(len(source), list(CONTRACTS).index(contract.name), accepted)
+        names = " ".join(arguments).encode("ascii")
+        head = REQUEST.pack(len(source), list(CONTRACTS).index(contract.name), accepted, len(names))
         with self._lock:
             for attempt in range(2):
                 process = self._running()
                 try:
-                    return self._ask(process, head + source)
+                    return self._ask(process, head + source + names)
                 except (OSError, EOFError, TimeoutError) as error:
                     self.stop()
                     if isinstance(error, TimeoutError):

@@ -20,8 +20,8 @@ import time
 import types
 import warnings
 
-REQUEST = struct.Struct(">IBB")
-"""Length of the source, number of the contract, guarantees accepted as missing (a bit each)."""
+REQUEST = struct.Struct(">IBBH")
+"""Length of the source, number of the contract, guarantees accepted as missing (a bit each), length of the argument names."""
 REPLY = struct.Struct(">BBBI")
 """Outcome, its number, layers in force (a bit each), length of the answer."""
 ANSWERED, TIMED_OUT, KILLED, EXITED = range(4)
@@ -55,26 +55,26 @@ def main() -> None:
         trace("é = f'{'", contract)
     zygote = os.getpid()
 
-    def child(answer: int, source: bytes, contract: int, accepted: int) -> None:
+    def child(answer: int, source: bytes, contract: int, accepted: int, names: bytes) -> None:
         layers = jail.enter(answer, zygote)
         os.write(answer, bytes([encode_layers(layers)]))
         lacking = missing(layers, [g for i, g in enumerate(GUARANTEES) if accepted >> i & 1])
         if lacking:
             reply = Answer(tuple(Complaint("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
         else:
-            reply = trace(source.decode("utf-8"), contracts[contract])
+            reply = trace(source.decode("utf-8"), contracts[contract], names.decode("ascii").split())
         raw = reply.encode()
         while raw:
             raw = raw[os.write(answer, raw) :]
 
-    def attend(source: bytes, contract: int, accepted: int) -> bytes:
+    def attend(source: bytes, contract: int, accepted: int, names: bytes) -> bytes:
         answer_end, child_end = os.pipe()
         jail.prepare(child_end)
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                child(child_end, source, contract, accepted)
+                child(child_end, source, contract, accepted, names)
                 code = 0
             except MemoryError:
                 code = OUT_OF_MEMORY
@@ -93,8 +93,8 @@ def main() -> None:
     os.write(1, READY)
     while True:
         head = _read(REQUEST.size)
-        length, contract, accepted = REQUEST.unpack(head)
-        _write(attend(_read(length), contract, accepted))
+        length, contract, accepted, further = REQUEST.unpack(head)
+        _write(attend(_read(length), contract, accepted, _read(further)))
 
 
 def _framed(raw: bytes, in_time: bool, status: int) -> bytes:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from sandbox.contract import CLASSIFICATION, Contract
 from sandbox.execute import compile_values
 from sandbox.graph import LossGraph
+from sandbox.guards import Guards
 from sandbox.operations import OPERATIONS
 from sandbox.refusal import Refusal
 from sandbox.shapes import ShapeError, infer
@@ -77,7 +78,7 @@ def traced(expression: str, contract: Contract, names: str = NAMES) -> tuple[Los
         return checked[0].code
     recorder = Recorder(contract)
     try:
-        result = _run(checked, contract, recorder)
+        result = _run(checked, contract, Guards(recorder))
     except Refusal as refusal:
         return refusal.complaint.code
     except Broken:

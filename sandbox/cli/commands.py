@@ -10,9 +10,10 @@ import click
 from sandbox.cli import outputs
 from sandbox.cli.inputs import Item, collect, collect_lines
 from sandbox.cli.outputs import Result
-from sandbox.contract import CONTRACTS
+from sandbox.contract import CONTRACTS, contract_named
 from sandbox.graph import LossGraph
 from sandbox.jail import GUARANTEES
+from sandbox.naming import check_arguments
 from sandbox.render import printable
 from sandbox.unavailable import SandboxUnavailable
 from sandbox.verdict import Verdict
@@ -38,6 +39,18 @@ _MISSING = click.option(
 )
 
 
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",")) if value is not None else ()
+
+
+_ARGUMENTS = click.option(
+    "--arguments",
+    metavar="A,B,...",
+    callback=_names,
+    help="What the loss calls the contract's arguments, in the contract's order, where its names do not tell.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Vet loss code that a model wrote, without ever running it in this process.
@@ -59,6 +72,7 @@ def main() -> None:
 @click.option("--no-numeric", is_flag=True, help="Static checks and tracing only, without torch: at best `partial`.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Vet in so many processes.")
 @_CONTRACT
+@_ARGUMENTS
 @_MISSING
 @click.pass_obj
 def check(
@@ -69,6 +83,7 @@ def check(
     no_numeric: bool,
     workers: int,
     contract: str,
+    arguments: tuple[str, ...],
     accept_missing: tuple[str, ...],
 ) -> None:
     """Vet candidates: files, directories, `-` for standard input, graphs as .json files."""
@@ -77,7 +92,8 @@ def check(
     if jsonl and form not in (None, "json"):
         raise click.UsageError("--jsonl writes JSON lines; it cannot be combined with --sarif or --junit")
     items = collect_lines(paths or ("-",)) if jsonl else collect(paths)
-    options: dict[str, Any] = {"numeric": not no_numeric, "accept_missing": accept_missing}
+    _check_names(contract, arguments)
+    options: dict[str, Any] = {"numeric": not no_numeric, "accept_missing": accept_missing, "arguments": arguments}
     results = _vetted(items, vetter, workers, contract, options)
     write = click.echo
     seen: list[Result] = []
@@ -99,6 +115,13 @@ def check(
     elif form is None and not jsonl and len(seen) > 1:
         write(_summary(seen), err=True)
     raise SystemExit(_exit_code(seen))
+
+
+def _check_names(contract: str, arguments: tuple[str, ...]) -> None:
+    try:
+        check_arguments(contract_named(contract), arguments)
+    except ValueError as error:
+        raise click.UsageError(f"--arguments: {error}") from None
 
 
 def _vetted(
@@ -166,12 +189,16 @@ def _summary(results: list[Result]) -> str:
     "--as", "form", type=click.Choice(["python", "latex", "trl", "json"]), default="python", show_default=True
 )
 @_CONTRACT
+@_ARGUMENTS
 @_MISSING
 @click.pass_obj
-def show(vetter: Vetter, file: str, form: str, contract: str, accept_missing: tuple[str, ...]) -> None:
+def show(
+    vetter: Vetter, file: str, form: str, contract: str, arguments: tuple[str, ...], accept_missing: tuple[str, ...]
+) -> None:
     """Print the loss that a file computes: as plain Python, LaTeX, a TRL snippet, or its graph as JSON."""
+    _check_names(contract, arguments)
     with vetter:
-        graph = _graph_of(file, vetter, contract, accept_missing)
+        graph = _graph_of(file, vetter, contract, accept_missing, arguments)
     if form == "trl" and graph.contract != "preference":
         raise click.UsageError(f"TRL's DPOTrainer takes preference losses, this is a {graph.contract} loss")
     click.echo(_printers()[form](graph))
@@ -188,12 +215,14 @@ def _printers() -> dict[str, Callable[[LossGraph], str]]:
     }
 
 
-def _graph_of(path: str, vetter: Vetter, contract: str, accept_missing: tuple[str, ...]) -> LossGraph:
+def _graph_of(
+    path: str, vetter: Vetter, contract: str, accept_missing: tuple[str, ...], arguments: tuple[str, ...]
+) -> LossGraph:
     """The graph of one file; prints the findings and exits where there is none."""
     items = list(collect([path]))
     if len(items) != 1:
         raise click.UsageError(f"expected one file, got a directory: {printable(path, 400)}")
-    options: dict[str, Any] = {"numeric": False, "accept_missing": accept_missing}
+    options: dict[str, Any] = {"numeric": False, "accept_missing": accept_missing, "arguments": arguments}
     try:
         result = Result(items[0], _verdict(items[0], vetter, contract, options))
     except SandboxUnavailable as error:
@@ -208,12 +237,19 @@ def _graph_of(path: str, vetter: Vetter, contract: str, accept_missing: tuple[st
 @click.argument("a")
 @click.argument("b")
 @_CONTRACT
+@_ARGUMENTS
 @_MISSING
 @click.pass_obj
-def diff(vetter: Vetter, a: str, b: str, contract: str, accept_missing: tuple[str, ...]) -> None:
-    """Say whether two losses train the same, and where they part. Exit code 0: the same, 1: not."""
+def diff(
+    vetter: Vetter, a: str, b: str, contract: str, arguments: tuple[str, ...], accept_missing: tuple[str, ...]
+) -> None:
+    """Say whether two losses train the same, and where they part. Exit code 0: the same, 1: not.
+
+    --arguments holds for both; a loss that does not have these names is matched by its own.
+    """
+    _check_names(contract, arguments)
     with vetter:
-        first, second = (_graph_of(path, vetter, contract, accept_missing) for path in (a, b))
+        first, second = (_graph_of(path, vetter, contract, accept_missing, arguments) for path in (a, b))
     from sandbox.cli.compare import compared
 
     text, same = compared(first, second)
@@ -234,7 +270,7 @@ def explain(code: str) -> None:
         near = difflib.get_close_matches(code.upper(), list(RULES), n=3, cutoff=0.5)
         hint = f" Similar: {', '.join(near)}." if near else ""
         raise click.UsageError(f"there is no rule {printable(code, 40)}.{hint} List them with: evopo-sandbox rules")
-    parts = [f"{rule.code}: {rule.title} ({rule.severity.value})", rule.explanation, f"What to do: {rule.remedy}"]
+    parts = [f"{rule.code}: {rule.title} ({rule.severity.value})", rule.explanation, f"What to do: {rule.advice}"]
     if rule.bad:
         parts += [f"Bad:\n\n{_indented(rule.bad)}", f"Good:\n\n{_indented(rule.good)}"]
     click.echo("\n\n".join(parts))
@@ -265,7 +301,8 @@ def rules(as_json: bool, syntax: bool, operations: bool) -> None:
 
     if as_json:
         known = [
-            {"code": r.code, "title": r.title, "severity": r.severity.value, "remedy": r.remedy} for r in RULES.values()
+            {"code": r.code, "title": r.title, "severity": r.severity.value, "remedy": r.remedy, "line": r.line}
+            for r in RULES.values()
         ]
         click.echo(outputs.dumped(known, indent=2))
         return

@@ -96,7 +96,7 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
         "name": "".join(w.capitalize() for w in rule.title.split() if w.isalnum()),
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.explanation},
-        "help": {"text": rule.remedy},
+        "help": {"text": rule.advice},
         "defaultConfiguration": {"level": _level(rule.severity)},
     }
 

@@ -127,6 +127,8 @@ def _arange(r: Recorder, a: dict[str, Any]) -> Any:
         out = r.add("add", (out, start)) if start else out
     elif all(type(v) is int for v in (start, end, step)) and step:
         out = _constant(r, list(range(start, end, step)[:65]), None)
+    elif any(isinstance(v, SymNumber) for v in (start, end, step)):
+        raise Refusal("SBX249")
     else:
         raise Refusal("SBX236")
     return out if a["dtype"] is None else cast(r, out, a["dtype"].name)

@@ -63,7 +63,7 @@ def matrix_transpose(r: Recorder, a: dict[str, Any]) -> Any:
     """x.t() and x.T: of a matrix; a vector stays itself."""
     x = a["input"]
     if len(x.dims) < 2:
-        return x
+        return x if r.keeps_gradients else r.add("detach", (x,))
     if len(x.dims) > 2:
         raise misfit()
     return r.add("transpose", (x,), {"dim0": 0, "dim1": 1})

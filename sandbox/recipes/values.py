@@ -17,7 +17,9 @@ def _same(r: Recorder, a: dict[str, Any]) -> Any:
 
 @recipe("copy")
 def _copy(r: Recorder, a: dict[str, Any]) -> Any:
-    return SymTensor(a["input"].index, a["input"].type)
+    return SymTensor(
+        r.index(a["input"]) if r.keeps_gradients else r.add("detach", (a["input"],)).index, a["input"].type
+    )
 
 
 @recipe("size")
@@ -70,14 +72,28 @@ def _to(r: Recorder, a: dict[str, Any]) -> Any:
     wanted = a.get("dtype")
     if wanted is None and not a["targets"] and "dtype" not in a:
         raise misfit()
-    for target in a["targets"]:
+    for target in (*a["targets"], *([] if wanted is None else [wanted])):
         if isinstance(target, DType):
             wanted = target
         elif isinstance(target, SymTensor):
             wanted = DType(target.type.dtype)
-        elif not isinstance(target, Device | str):
+        elif target is wanted or not isinstance(target, Device | str):
             raise Refusal("SBX231")
-    return a["input"] if wanted is None else cast(r, a["input"], wanted.name)
+    if wanted is None:
+        return a["input"]
+    if wanted.name not in ("float", "int", "bool"):
+        return _to_other_float(r, a)
+    return cast(r, a["input"], wanted.name)
+
+
+@recipe("to_other_float")
+def _to_other_float(r: Recorder, a: dict[str, Any]) -> Any:
+    """The trainer chooses the floating type; where a source asks for another at the very end, that is dropped."""
+    x = a["input"]
+    if x.type.dtype != "float":
+        raise Refusal("SBX231")
+    r.note("SBX257")
+    return SymTensor(x.index, x.type, shared=True, widened=True)
 
 
 @recipe("to_like")

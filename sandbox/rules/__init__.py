@@ -1,4 +1,4 @@
-"""The catalogue of rules: SBX1xx on source, SBX2xx on tracing and the graph, SBX3xx on numbers.
+"""The catalogue of rules: SBX1xx on source, SBX2xx on tracing and the graph (SBX25x: what was taken off), SBX3xx on numbers.
 
 Codes are stable: a code is never given another meaning.
 """
@@ -12,9 +12,13 @@ from sandbox.rules.graph import GRAPH_RULES, TRACE_RULES
 from sandbox.rules.numeric import RULES_NUMERIC
 from sandbox.rules.rule import Rule
 from sandbox.rules.source import SOURCE_RULES
+from sandbox.rules.taken import TAKEN_RULES
 
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {r.code: r for r in sorted((*SOURCE_RULES, *TRACE_RULES, *GRAPH_RULES, *RULES_NUMERIC), key=lambda r: r.code)}
+    {
+        r.code: r
+        for r in sorted((*SOURCE_RULES, *TRACE_RULES, *GRAPH_RULES, *TAKEN_RULES, *RULES_NUMERIC), key=lambda r: r.code)
+    }
 )
 """Every rule by code, in order of the codes."""
 

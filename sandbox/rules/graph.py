@@ -11,12 +11,13 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX201",
         "branch on a value that is not known",
-        "The loss runs once, on symbols: an `if` on a tensor, on beta or on the batch size would decide once for all batches.",
+        "The loss runs on symbols: an `if` on a tensor or on the batch size would decide once for all batches.",
         "Use torch.where(condition, a, b) for tensors, torch.maximum and torch.minimum for extremes; "
-        "remove the branch on beta or sizes.",
+        "remove the branch on sizes.",
         example("if rho.mean() > 0:\n    return rho\n" + _DPO),
         example("return torch.where(rho > 0, -F.logsigmoid(beta * rho), 0.7 - 0.5 * beta * rho)"),
         message="{text} decides on a value that is not known before training",
+        line="losses = torch.where(rho > 0, a, b)",
     ),
     refuse(
         "SBX202",
@@ -25,6 +26,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Use fewer rounds, or a closed form.",
         example(f"for i in range(10**12):\n    pass\n{_DPO}"),
         message="the loss takes more than {0} steps",
+        line="for i in range(10):",
     ),
     refuse(
         "SBX203",
@@ -33,6 +35,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Replace the recursion by a loop over constants or a closed form.",
         example(f"def g(n):\n    return g(n + 1)\ng(0)\n{_DPO}"),
         message="functions call each other more than {0} deep",
+        line="for k in (1.0, 0.5, 0.25):",
     ),
     refuse(
         "SBX204",
@@ -41,6 +44,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Use smaller constants and lists.",
         example(f"y = [0] * 900000000\n{_DPO}"),
         message="{text} makes a number or list that is too large",
+        line="weights = [0.5, 0.3, 0.2]",
     ),
     refuse(
         "SBX205",
@@ -49,6 +53,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Combine tensors and numbers only; use & | ~ on comparisons, not on numbers.",
         example('return rho + "a"'),
         message="the operator in {text} does not fit its values",
+        line="mask = (rho > 0) & (rho < 5)",
     ),
     refuse(
         "SBX206",
@@ -58,6 +63,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("return torch.clamp(rho)"),
         example("return -F.logsigmoid(beta * torch.clamp(rho, min=-50.0))"),
         message="the arguments in {text} do not fit",
+        line="y = torch.clamp(rho, min=-50.0, max=50.0)",
     ),
     refuse(
         "SBX207",
@@ -67,6 +73,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("return F.softshrink(rho, lambd=beta)"),
         example("return -F.logsigmoid(beta * F.softshrink(rho, lambd=0.5))"),
         message="an argument in {text} must be a constant",
+        line="y = F.softshrink(rho, lambd=0.5)",
     ),
     refuse(
         "SBX208",
@@ -75,14 +82,17 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Remove out= and assign the result to a name.",
         example(f"torch.exp(rho, out=policy_chosen_logps)\n{_DPO}"),
         message="out= is not allowed",
+        line="y = torch.exp(rho)",
     ),
     refuse(
         "SBX209",
         "result that is not a tensor",
-        "The function must return one tensor: not None, a number, a tuple, a string or a function.",
+        "The function must return a tensor, or a tuple whose first tensor is the loss: not None, a number, a list, a dict "
+        "or a string.",
         "Return the tensor of losses, shape (batch,), as the function's last statement.",
-        example("return rho, rho"),
+        example("return [rho, rho]"),
         message="{text} does not return a tensor",
+        line="return losses  # shape (batch,), one number per pair",
     ),
     refuse(
         "SBX225",
@@ -92,6 +102,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("return -F.logsigmoid(beta * rho[rho > 0])"),
         example("return torch.where(rho > 0, -F.logsigmoid(beta * rho), 0.7 - 0.5 * beta * rho)"),
         message="{text} selects by a mask",
+        line="y = torch.where(rho > 0, rho, torch.zeros_like(rho))",
     ),
     refuse(
         "SBX226",
@@ -101,6 +112,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Index with constants in range; use torch.gather, unsqueeze and reshape for the rest.",
         example(f"y = [1.0][3]\n{_DPO}"),
         message="the index in {text} is out of range or not supported",
+        line="first = weights[0]",
     ),
     refuse(
         "SBX227",
@@ -109,6 +121,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Assign the name before its first use.",
         example("y = z\nz = 1.0\n" + _DPO),
         message="{text} has no value yet",
+        line="y = 0.0",
     ),
     refuse(
         "SBX228",
@@ -117,6 +130,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Change the constants.",
         example("return -F.logsigmoid(beta * rho) * (1.0 / 0.0)"),
         message="{text} cannot be computed",
+        line="y = rho / (rho.abs() + 1e-6)",
     ),
     refuse(
         "SBX229",
@@ -126,6 +140,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("return -F.logsigmoid(beta.exp() * rho)"),
         example("return -F.logsigmoid(math.exp(beta) * rho)"),
         message="{text}: this value has no such attribute",
+        line="scale = math.exp(beta)",
     ),
     refuse(
         "SBX230",
@@ -134,6 +149,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Write the multiplication sign, or call a function.",
         example("return -F.logsigmoid(beta(rho))"),
         message="{text} calls something that is not a function",
+        line="y = beta * (rho - 1.0)",
     ),
     refuse(
         "SBX231",
@@ -142,6 +158,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Remove the conversion; use .float(), .long() or .bool() where one is needed.",
         example("return -F.logsigmoid(beta * rho.double())"),
         message="{text} asks for a type of numbers that is not supported",
+        line="return losses  # as they are: no .double(), no .half()",
     ),
     refuse(
         "SBX232",
@@ -150,6 +167,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Use a finite constant.",
         example('return torch.where(rho.abs() > 500.0, rho * float("nan"), -F.logsigmoid(beta * rho))'),
         message="{text} is not a number",
+        line="limit = 1e6",
     ),
     refuse(
         "SBX233",
@@ -158,6 +176,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Remove the assertion.",
         example("assert rho.dim() == 2\n" + _DPO),
         message="{text} is false",
+        line="assert rho.dim() == 1",
     ),
     refuse(
         "SBX234",
@@ -166,6 +185,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Compute on whole tensors; reduce with .sum() or .mean().",
         example("return torch.stack([-F.logsigmoid(beta * r) for r in rho])"),
         message="{text} loops over a tensor or over the batch",
+        line="pull = rho.detach().mean()",
     ),
     refuse(
         "SBX235",
@@ -175,6 +195,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("rho += policy_chosen_logps.mean()\npolicy_chosen_logps -= 1.0\n" + _DPO),
         example("rho = rho + policy_chosen_logps.mean()\n" + _DPO),
         message="{text} changes a tensor in place",
+        line="x = x + y",
     ),
     refuse(
         "SBX236",
@@ -183,6 +204,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Use x.shape[0], -1 or a constant.",
         example("return rho.reshape(rho.shape[0] // 2, 2).sum(1)"),
         message="a size in {text} cannot be expressed",
+        line="y = x.reshape(x.shape[0], 1)",
     ),
     refuse(
         "SBX237",
@@ -192,6 +214,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("return torch.where(rho, rho, -rho)"),
         example("return -F.logsigmoid(beta * torch.where(rho > 0, rho, 2 * rho))"),
         message="the condition in {text} is not a tensor of booleans",
+        line="y = torch.where(x > 0, a, b)",
     ),
     refuse(
         "SBX238",
@@ -201,6 +224,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         example("return torch.tensor(rho)"),
         example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
         message="{text} makes a tensor of tensors",
+        line="y = torch.stack([a, b])",
     ),
     refuse(
         "SBX239",
@@ -209,6 +233,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Give as many names as there are values.",
         example("a, b = (1.0, 2.0, 3.0)\n" + _DPO),
         message="{text} unpacks {1} values into {0} names",
+        line="a, b = (1.0, 2.0)",
     ),
     refuse(
         "SBX240",
@@ -275,6 +300,24 @@ TRACE_RULES: tuple[Rule, ...] = (
         "",
         message="the process that tests losses died on this one",
     ),
+    refuse(
+        "SBX248",
+        "too many branches on beta",
+        "Each way through the branches on beta is traced, and there may be eight of them.",
+        "Use fewer branches on beta, or a formula of beta.",
+        example("".join(f"if beta > 0.{i}:\n    rho = rho + 1.0\n" for i in range(1, 6)) + _DPO),
+        message="{text}: the branches on beta make more than {0} ways through the loss",
+        line="scale = min(beta, 0.5)",
+    ),
+    refuse(
+        "SBX249",
+        "depends on the position in the batch",
+        "Data are shuffled, so an item's place in the batch carries no meaning: a loss may not weigh, pick or cut by position.",
+        "Remove weights, slices and steps along the batch axis; use statistics of the batch instead.",
+        example("w = torch.linspace(0.5, 1.5, rho.shape[0])\nreturn -w * F.logsigmoid(beta * rho)"),
+        message="{text} makes the loss depend on an item's position in the batch",
+        line="weight = torch.sigmoid(rho.detach() - rho.detach().mean())",
+    ),
 )
 
 GRAPH_RULES: tuple[Rule, ...] = (
@@ -299,6 +342,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "Use options within their range; see `python -m sandbox rules --operations`.",
         example('return F.mse_loss(rho, rho * beta, reduction="none") + F.gelu(rho, approximate="no")'),
         message="an option in {text} is out of its range",
+        line='y = F.gelu(rho, approximate="tanh")',
     ),
     refuse(
         "SBX213",
@@ -307,6 +351,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "Write a shorter formula.",
         example("for i in range(500):\n    rho = rho + 1.0\n" + _DPO),
         message="the loss takes more than {1} operations",
+        line="total = sum([torch.tanh(k * rho) for k in (0.5, 1.0, 2.0)])",
     ),
     refuse(
         "SBX214", "operands out of order", "A node may read earlier nodes only.", "Order the nodes by evaluation.", ""
@@ -325,6 +370,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "Bring the operands to fitting shapes with unsqueeze, reshape, or a reduction.",
         example("return rho + torch.ones(3)"),
         example("return -F.logsigmoid(beta * (rho + torch.ones(1)))"),
+        line="gaps = x.unsqueeze(1) - x.unsqueeze(0)  # (batch, batch)",
     ),
     refuse(
         "SBX221",
@@ -334,6 +380,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         example("return -F.logsigmoid(beta * rho) * torch.exp(beta)"),
         example("return -F.logsigmoid(beta * rho) * math.exp(beta)"),
         message="{text} needs tensors, and got a Python number",
+        line="scale = math.exp(beta)",
     ),
     refuse(
         "SBX222",
@@ -342,13 +389,16 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "Reduce before combining; compare pairs of items at most.",
         example("y = rho\nfor i in range(200):\n    y = torch.cat([y, y])\n" + _DPO + " + y.mean() * 0.0"),
         message="{text} makes a tensor that is too large",
+        line="gaps = (x.unsqueeze(1) - x.unsqueeze(0)).mean(1)",
     ),
     refuse(
         "SBX223",
         "wrong shape of the loss",
         "The loss must be one number per item of the batch, shape (batch,).",
-        "Return one loss per item: no .mean() or .sum() over the batch at the end, no extra axis.",
-        example("return -F.logsigmoid(beta * rho).mean()"),
+        "Return one loss per item: no .sum() over the batch at the end, no extra axis. A final .mean() over the batch alone is "
+        "undone.",
+        example("return -F.logsigmoid(beta * rho).sum()"),
+        line="return losses  # shape (batch,), no .sum(), no .mean()",
     ),
     refuse(
         "SBX224",
@@ -356,5 +406,6 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "The loss must be floating-point numbers.",
         "Return a float tensor; .float() of a mask has no gradient, so use a smooth function instead.",
         example("return (rho > 0) + 0"),
+        line="return torch.sigmoid(-beta * rho)",
     ),
 )

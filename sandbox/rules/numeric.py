@@ -17,12 +17,14 @@ def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, ref
 _GOOD = _HEAD + "    return F.softplus(-x)\n"
 
 
-def _refuse(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "") -> Rule:
-    return Rule(code, title, Severity.REFUSE, explanation, remedy, _HEAD + bad, _HEAD + good if good else _GOOD)
+def _refuse(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "", line: str = "") -> Rule:
+    good = _HEAD + good if good else _GOOD
+    return Rule(code, title, Severity.REFUSE, explanation, remedy, _HEAD + bad, good, line=line)
 
 
-def _note(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "") -> Rule:
-    return Rule(code, title, Severity.NOTE, explanation, remedy, _HEAD + bad, _HEAD + good if good else _GOOD)
+def _note(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = "", line: str = "") -> Rule:
+    good = _HEAD + good if good else _GOOD
+    return Rule(code, title, Severity.NOTE, explanation, remedy, _HEAD + bad, good, line=line)
 
 
 RULES_NUMERIC: tuple[Rule, ...] = (
@@ -35,6 +37,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Avoid fixed positions and operations without a gradient; the loss must work at every batch size from 2 on.",
         "    order = torch.argsort(x)\n    return torch.quantile(F.softplus(-x), 0.5) * torch.gather(x, 0, order + "
         "1)\n",
+        line="return F.softplus(-x)",
     ),
     _refuse(
         "SBX302",
@@ -43,6 +46,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Return one loss per item: undo every unsqueeze, reduce only over axes that you added, and do not average "
         "over the batch.",
         "    return torch.stack([x, -x]).squeeze().amax(dim=1)\n",
+        line="return losses  # shape (batch,), no .sum(), no .mean()",
     ),
     _refuse(
         "SBX303",
@@ -51,6 +55,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Return a floating tensor; turn a mask into numbers with .float() and multiply it with something that has a "
         "gradient.",
         "    return (x > 0) + 0\n",
+        line="return (x > 0).float() * F.softplus(-x)",
     ),
     _refuse(
         "SBX304",
@@ -62,6 +67,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "goes into exp, "
         "log, sqrt or a division.",
         "    return -torch.log(x)\n",
+        line="y = torch.log(x.clamp(min=1e-6))",
     ),
     _refuse(
         "SBX305",
@@ -76,6 +82,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "branch that torch.where does not take.",
         "    return torch.where(x > 0, torch.sqrt(x), -x)\n",
         "    return torch.where(x > 0, torch.sqrt(x.clamp(min=0) + 1.0) - 1.0, -x)\n",
+        line="y = torch.sqrt(x.clamp(min=0.0) + 1e-6)",
     ),
     _refuse(
         "SBX306",
@@ -85,6 +92,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "read from them is detached, compared or rounded.",
         "Compute the loss from the policy's values without detach, comparisons or rounding on the way to the result.",
         "    return F.softplus(-x).detach()\n",
+        line="return F.softplus(-x)  # x without .detach()",
     ),
     _refuse(
         "SBX307",
@@ -94,6 +102,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Make the loss change with the policy: do not multiply by zero, subtract a value from itself or clamp to a "
         "constant.",
         "    return F.softplus(-x) + rho.sign() - F.softplus(-x)\n",
+        line="return F.softplus(-x)",
     ),
     _refuse(
         "SBX308",
@@ -101,6 +110,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "The loss has the same value and no gradient at every probe.",
         "Make the loss depend on the policy's margin over the reference.",
         "    return x * 0.0 + 1.0\n",
+        line="return F.softplus(-x)",
     ),
     _refuse(
         "SBX309",
@@ -112,6 +122,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "the rejected one.",
         "    return x**2\n",
         "    return (x - 1) ** 2\n",
+        line="return F.softplus(-x)",
     ),
     _refuse(
         "SBX310",
@@ -121,6 +132,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "label less likely): the sign of the loss is turned round.",
         "Turn the sign: the loss must fall as the margin of chosen over rejected grows.",
         "    return F.softplus(x)\n",
+        line="return F.softplus(-x)  # falls as x grows",
     ),
     _refuse(
         "SBX311",
@@ -129,6 +141,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "meaning.",
         "Do not use roll, flip, cumsum, arange, fixed indices or neighbouring entries along the batch axis.",
         "    return F.softplus(-x + 0.1 * torch.roll(x, 1, 0))\n",
+        line="weight = torch.sigmoid(x.detach() - x.detach().mean())",
     ),
     _note(
         "SBX321",
@@ -136,6 +149,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Only one completion's log-probability receives a gradient; the other can drift.",
         "Let the loss depend on both completions, unless that is the idea.",
         "    return F.softplus(-beta * (policy_chosen_logps - reference_chosen_logps))\n",
+        line="x = beta * ((policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps))",
     ),
     _note(
         "SBX322",
@@ -146,6 +160,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Use correction=0 in var and std, or statistics that exist for one item.",
         "    return torch.sigmoid(x.var()) * F.softplus(-x)\n",
         "    return torch.sigmoid(x.var(correction=0)) * F.softplus(-x)\n",
+        line="spread = x.std(correction=0)",
     ),
     _note(
         "SBX323",
@@ -154,6 +169,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "meets.",
         "Bound the argument of exp, for example torch.exp(-x.clamp(min=-30)).",
         "    return torch.exp(-x)\n",
+        line="y = torch.exp(-x.clamp(min=-30.0))",
     ),
     _note(
         "SBX324",
@@ -199,6 +215,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Use the stable form: subtract before exponentiating, F.softplus for log(1 + exp(x)), expm1 and log1p near "
         "zero.",
         "    far = x + 1e8\n    return F.softplus(1e8 - far)\n",
+        line="return F.softplus(-x)",
     ),
     _note(
         "SBX329",
@@ -209,6 +226,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Shift the kink away from rho = 0, for example torch.relu(1 - x) instead of torch.relu(-x).",
         "    return torch.relu(-x)\n",
         "    return torch.relu(1 - x)\n",
+        line="return torch.relu(1 - x)",
     ),
     _note(
         "SBX330",
@@ -219,6 +237,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "    rank = torch.argsort(torch.argsort(x.detach())).float()\n"
         "    return F.softplus(-x) * (1 + 0.5 / (1 + rank))\n",
         "    return F.softplus(-x) * torch.sigmoid(x.detach() - x.detach().quantile(0.5))\n",
+        line="z = (x - x.mean()) / (x.std(correction=0) + 1e-6)",
     ),
     _note(
         "SBX331",

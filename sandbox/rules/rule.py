@@ -13,8 +13,8 @@ class Rule:
 
     `message` is what a finding says; `{0}`, `{1}` ... stand for the finding's numbers, `{text}` for the offending text
     (quoted and cut). Where it is empty the finding brings its own, or the title serves. `remedy` speaks to whoever has to
-    write the loss again, and is an instruction. `bad` and `good` are whole sources, the first refused (or noted) by this
-    rule, the second not.
+    write the loss again, and is an instruction; `line` is a line of code that would pass, "" where none could be named. `bad`
+    and `good` are whole sources, the first refused (or noted) by this rule, the second not.
     """
 
     code: str
@@ -25,3 +25,14 @@ class Rule:
     bad: str
     good: str
     message: str = ""
+    line: str = ""
+
+    @property
+    def advice(self) -> str:
+        """The remedy with its line of code."""
+        return self.remedy + self.example
+
+    @property
+    def example(self) -> str:
+        """The line of code as a sentence of its own, "" where there is none."""
+        return f" Write: `{self.line}`" if self.line else ""

@@ -22,9 +22,11 @@ def example(body: str, before: str = "") -> str:
     return f"{dedent(before)}{_HEAD}\n{_MARGIN}\n{lines}"
 
 
-def refuse(code: str, title: str, explanation: str, remedy: str, bad: str, good: str = GOOD, message: str = "") -> Rule:
+def refuse(
+    code: str, title: str, explanation: str, remedy: str, bad: str, good: str = GOOD, message: str = "", line: str = ""
+) -> Rule:
     """A rule that refuses the candidate."""
-    return Rule(code, title, Severity.REFUSE, explanation, remedy, bad, good, message)
+    return Rule(code, title, Severity.REFUSE, explanation, remedy, bad, good, message, line)
 
 
 SOURCE_RULES = (
@@ -43,6 +45,7 @@ SOURCE_RULES = (
         "Write the loss in at most a few dozen lines; use a loop over constants instead of repeated lines.",
         example("\n".join(["y = 0.0"] * 1200) + "\nreturn -F.logsigmoid(beta * rho)"),
         message="the source is too long: {0}, at most {1} are allowed",
+        line="for k in (0.5, 1.0, 2.0):",
     ),
     refuse(
         "SBX103",
@@ -67,6 +70,7 @@ SOURCE_RULES = (
         "Use ASCII letters for names and operators: beta, not its Greek letter; *, not a multiplication sign.",
         example("λ = 2.0\nreturn -F.logsigmoid(λ * beta * rho)"),
         message="{text} is not an ASCII character",
+        line="scale = 2.0",
     ),
     refuse(
         "SBX106",
@@ -83,6 +87,7 @@ SOURCE_RULES = (
         "Split the expression into several assignments, or sum in a loop over constants.",
         example("return " + "(" * 70 + "rho" + ")" * 70),
         message="the source is nested too deep or too complex",
+        line="terms = [torch.tanh(k * rho) for k in (0.5, 1.0, 2.0)]",
     ),
     refuse(
         "SBX108",
@@ -91,6 +96,7 @@ SOURCE_RULES = (
         "Use a smaller constant.",
         example("return -F.logsigmoid(beta * rho) * 1" + "0" * 60),
         message="the literal {text} is too large",
+        line="bound = 1e6",
     ),
     refuse(
         "SBX109",
@@ -99,12 +105,14 @@ SOURCE_RULES = (
         "Define one function with the contract's arguments that returns one loss per item of the batch.",
         "beta = 0.1\n",
         message="the source defines no function",
+        line=_HEAD,
     ),
     refuse(
         "SBX110",
         "wrong arguments",
-        "One top-level function must take the contract's arguments, by name and in order; or `self` and the tensors, reading "
-        "numbers as `self.beta`. Further parameters need constant defaults.",
+        "One function or method must take the contract's arguments under their names or under names that clearly say which is "
+        "meant (docs/sandbox.md has the table), or the policy's two log-probabilities alone. A method reads numbers as "
+        "`self.beta`. Further parameters need constant defaults. Other names can be told with --arguments.",
         "Give the function exactly the contract's arguments.",
         "def loss(a, b):\n    return a - b\n",
         message="{text} does not take the contract's arguments",
@@ -116,6 +124,7 @@ SOURCE_RULES = (
         "Keep one function with the contract's arguments; give helpers other parameters.",
         GOOD + GOOD.replace("def loss", "def other"),
         message="{0} definitions could be the loss; expected one",
+        line="def helper(rho, scale):",
     ),
     refuse(
         "SBX112",
@@ -124,6 +133,7 @@ SOURCE_RULES = (
         "Move the statement into the loss function, or remove it.",
         "math.sqrt(2.0)\n" + GOOD,
         message="{text} may not stand outside of a function",
+        line="SCALE = 2.0",
     ),
     refuse(
         "SBX113",
@@ -132,6 +142,7 @@ SOURCE_RULES = (
         "Write it with assignments, arithmetic, calls, loops over constants and conditional expressions.",
         example("return -F.logsigmoid(beta * (y := rho))"),
         message="the syntax of {text} is not allowed in a loss",
+        line="y = rho.clamp(min=-30.0, max=30.0)",
     ),
     refuse(
         "SBX114",
@@ -140,31 +151,39 @@ SOURCE_RULES = (
         "Use `for i in range(N)` with a constant N, or a closed form.",
         example("while True:\n    pass\nreturn rho"),
         message="a while loop is not allowed",
+        line="for i in range(4):",
     ),
     refuse(
         "SBX115",
         "exceptions",
-        "A loss neither raises nor catches exceptions: both would make what it computes depend on how it runs.",
+        "A loss neither raises nor catches exceptions: both would make what it computes depend on how it runs. A `raise` that "
+        "the contract's arguments and the other defaults never reach is left out.",
         "Remove try, except and raise; make the formula valid for all inputs, for instance with torch.clamp.",
         example("try:\n    return -F.logsigmoid(beta * rho)\nexcept ValueError:\n    return rho"),
-        message="try and raise are not allowed",
+        message="{text}: try is not allowed, nor a raise that the loss reaches",
+        line="x = x.clamp(min=-30.0, max=30.0)",
     ),
     refuse(
         "SBX116",
         "with statement",
-        "Context managers change state around the loss.",
-        "Remove the with statement; in place of torch.no_grad() use .detach() on the value.",
-        example("with torch.no_grad():\n    y = rho + 1\nreturn -F.logsigmoid(beta * rho)"),
+        "Context managers change state around the loss. `with torch.no_grad():` and `with torch.enable_grad():`, alone and "
+        "without `as`, are taken.",
+        "Remove the with statement; where gradients should stop use .detach() on the value.",
+        example("with torch.autocast('cuda'):\n    y = rho + 1\nreturn -F.logsigmoid(beta * rho)"),
         example("y = (rho + 1).detach()\nreturn -F.logsigmoid(beta * rho) * y * 0 - F.logsigmoid(beta * rho)"),
-        message="a with statement is not allowed",
+        message="{text}: this with statement is not allowed",
+        line="weight = torch.sigmoid(rho).detach()",
     ),
     refuse(
         "SBX117",
         "class",
-        "A candidate is a function. Class bodies run when they are defined.",
-        "Give the function alone, without a class around it.",
-        "class Loss:\n    pass\n" + GOOD,
-        message="a class is not allowed",
+        "A class around a loss is taken where it stands at the top level, derives from nn.Module or nothing, and its body holds "
+        "methods with `self` first, constants, annotations and docstrings only; of magic methods __init__, forward and "
+        "__call__.",
+        "Give the function alone, or a plain class with __init__ and forward.",
+        "class Loss(dict):\n    pass\n" + GOOD,
+        message="{text}: this class, or this part of it, is not taken",
+        line="class PreferenceLoss(nn.Module):",
     ),
     refuse(
         "SBX118",
@@ -173,6 +192,7 @@ SOURCE_RULES = (
         "Pass values as arguments and return them.",
         example("global K\nreturn -F.logsigmoid(beta * rho)"),
         message="global and nonlocal are not allowed",
+        line="def helper(rho, scale):",
     ),
     refuse(
         "SBX119",
@@ -181,6 +201,7 @@ SOURCE_RULES = (
         "Use a list and return.",
         example("def g():\n    yield 1\nreturn -F.logsigmoid(beta * rho)"),
         message="yield, async and await are not allowed",
+        line="terms = [k * rho for k in (1.0, 2.0)]",
     ),
     refuse(
         "SBX120",
@@ -198,6 +219,7 @@ SOURCE_RULES = (
         example("return torch.stack(*[[rho, rho]]).mean(0)"),
         example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
         message="{text}: starred arguments are not allowed",
+        line="return torch.stack([a, b]).mean(0)",
     ),
     refuse(
         "SBX122",
@@ -206,15 +228,18 @@ SOURCE_RULES = (
         "Remove the text.",
         example('f"{rho}"\nreturn -F.logsigmoid(beta * rho)'),
         message="formatting text is not allowed",
+        line='if loss_type == "hinge":',
     ),
     refuse(
         "SBX123",
         "import",
-        "torch, torch.nn.functional (as F) and math are in scope already. Imports of them are tolerated; nothing is imported.",
+        "torch, torch.nn.functional (as F) and math are in scope already. Imports of them are tolerated, and of numpy for its "
+        "constants; nothing is imported.",
         "Remove the import; torch, F and math are already there, and nothing else is.",
         "import os\n" + GOOD,
         "import torch.nn.functional as F\n" + GOOD,
         message="{text} may not be imported",
+        line="import torch.nn.functional as F",
     ),
     refuse(
         "SBX124",
@@ -223,6 +248,7 @@ SOURCE_RULES = (
         "Import under the usual names: import torch, import math, import torch.nn.functional as F.",
         "import math as F\n" + GOOD,
         message="{text} gives another meaning to a name that is taken",
+        line="import math",
     ),
     refuse(
         "SBX125",
@@ -231,6 +257,7 @@ SOURCE_RULES = (
         "Choose a name that begins with a letter.",
         example("rho.__class__\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} begins with an underscore",
+        line="margin = rho - 1.0",
     ),
     refuse(
         "SBX126",
@@ -239,6 +266,7 @@ SOURCE_RULES = (
         "Define the name before its use, or use one of the function's arguments.",
         example("return -F.logsigmoid(beta * margin)"),
         message="{text} is not defined",
+        line="rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)",
     ),
     refuse(
         "SBX127",
@@ -248,6 +276,7 @@ SOURCE_RULES = (
         "Remove the call; a loss is arithmetic on its arguments.",
         example('eval("1")\nreturn -F.logsigmoid(beta * rho)'),
         message="{text} is not available to a loss",
+        line="bound = max(0.5, 1.0)",
     ),
     refuse(
         "SBX128",
@@ -264,6 +293,7 @@ SOURCE_RULES = (
         "Use an allowed tensor method, or the function of torch or F.",
         example("return -F.logsigmoid(beta * rho.lgamma())"),
         message="{text}: there is no such attribute here",
+        line="return torch.log1p(torch.exp(-beta * rho))",
     ),
     refuse(
         "SBX130",
@@ -272,6 +302,7 @@ SOURCE_RULES = (
         "Use an exposed function, or compose the value from exp, log, sigmoid, softplus, clamp, where and arithmetic.",
         example("return torch.lgamma(rho)"),
         message="{text} is not available to a loss",
+        line="return F.softplus(-beta * rho)",
     ),
     refuse(
         "SBX131",
@@ -280,6 +311,7 @@ SOURCE_RULES = (
         "Remove the randomness; use constants.",
         example("return -F.logsigmoid(beta * rho) + torch.randn_like(rho)"),
         message="{text} is random or uninitialised",
+        line="margin = 0.1",
     ),
     refuse(
         "SBX132",
@@ -288,6 +320,7 @@ SOURCE_RULES = (
         "Use the method without the trailing underscore and keep its result.",
         example("policy_rejected_logps.mul_(0)\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} changes a tensor in place",
+        line="x = x.clamp(min=0.0)",
     ),
     refuse(
         "SBX133",
@@ -298,6 +331,7 @@ SOURCE_RULES = (
         example("return -F.logsigmoid(beta * rho) * rho.mean().item()"),
         example("return -F.logsigmoid(beta * rho) * torch.sigmoid(rho.mean().detach())"),
         message="{text} takes values out of the computation",
+        line="weight = torch.sigmoid(rho.mean().detach())",
     ),
     refuse(
         "SBX134",
@@ -306,6 +340,7 @@ SOURCE_RULES = (
         "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, lists with append.",
         example("rho[0] = 0.0\nreturn rho"),
         message="{text} cannot be assigned to",
+        line="losses = torch.where(rho > 0, a, b)",
     ),
     refuse(
         "SBX135",
@@ -315,6 +350,7 @@ SOURCE_RULES = (
         "Choose another name for the variable.",
         example("F = beta\nreturn rho * F"),
         message="{text} is a protected name",
+        line="scale = 2.0",
     ),
     refuse(
         "SBX136",
@@ -324,6 +360,7 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta, state=[])", 1),
         GOOD.replace("beta)", "beta, tau=0.05)", 1),
         message="the default {text} is not a constant",
+        line=_HEAD.replace("beta)", "beta, tau=0.05)"),
     ),
     refuse(
         "SBX137",
@@ -332,6 +369,7 @@ SOURCE_RULES = (
         "Remove it; use .detach() on values that should get no gradient.",
         example("torch.set_grad_enabled(False)\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} changes how torch runs",
+        line="weight = torch.sigmoid(rho).detach()",
     ),
     refuse(
         "SBX138",
@@ -349,6 +387,7 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta: exec('1'))", 1),
         GOOD.replace("beta)", "beta: float)", 1),
         message="the annotation {text} is more than a type",
+        line=_HEAD.replace("beta)", "beta: float)"),
     ),
     refuse(
         "SBX140",
@@ -357,5 +396,16 @@ SOURCE_RULES = (
         "Write it in a plainer way: assignments, arithmetic, calls.",
         GOOD.replace("rho", "x__roles__"),
         message="RestrictedPython refuses this source",
+        line="return -F.logsigmoid(beta * rho)",
+    ),
+    refuse(
+        "SBX141",
+        "parameter without a value",
+        "Besides the contract's arguments a function, and the `__init__` of a class, may have parameters with constant defaults. "
+        "This one has none, and nothing says which value is meant.",
+        "Give the parameter a constant default.",
+        GOOD.replace("beta)", "beta, label_smoothing)", 1),
+        GOOD.replace("beta)", "beta, label_smoothing=0.0)", 1),
+        message="nothing gives the parameter {text} a value",
     ),
 )

@@ -27,11 +27,13 @@ class Log:
     """An observer that writes down what it is told."""
 
     started_attempts: list[int] = field(default_factory=list)
+    sent: list[list[dict[str, str]]] = field(default_factory=list)
     errors: list[LLMError] = field(default_factory=list)
     waits: list[float | None] = field(default_factory=list)
 
-    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         self.started_attempts.append(attempt)
+        self.sent.append([{"role": message.role, "content": message.content} for message in messages])
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         self.errors.append(error)
@@ -276,9 +278,22 @@ def test_attempts_go_on_counting_where_a_resumed_step_left_off():
     assert reply.attempt == 5
 
 
+def test_an_observer_is_told_the_words_of_each_attempt_also_when_the_form_of_the_reply_changes():
+    async def once(base_url: str) -> Reply:
+        async with LLMClient(endpoint(base_url), QUICK) as client:
+            prompt = lambda form: [Message("user", f"Write one, as {form}.")]  # noqa: E731
+            return await client.complete(prompt, step=1, temperature=0.0, observer=log)
+
+    log = Log()
+    with LoopbackLLM(rejects=["response_format"]) as server:
+        asyncio.run(once(server.base_url))
+    assert log.sent == [body["messages"] for body in server.bodies]
+    assert [messages[0]["content"] for messages in log.sent] == ["Write one, as json.", "Write one, as fenced."]
+
+
 def test_an_observer_that_cannot_record_keeps_the_request_from_leaving():
     class FullDisk(Log):
-        def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+        def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
             raise OSError("disk full")
 
     with LoopbackLLM() as server, pytest.raises(OSError, match="disk full"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ class Log:
     def __init__(self) -> None:
         self.seen: list[object] = []
 
-    def started(self, attempt: int, model: str, reply_format: ReplyFormat) -> None:
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         self.seen.append(attempt)
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:

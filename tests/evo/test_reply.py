@@ -249,3 +249,20 @@ def test_printable_text_has_no_control_format_or_surrogate_character(text: str):
 )
 def test_repetitive_replies_are_read_in_time(unit: str):
     parse_reply(unit * (MAX_REPLY // len(unit)))
+
+
+@pytest.mark.parametrize("form", ["```python\n{}```\n", "I suggest a class.\n\n{}", '{{"thought": "t", "code": {}}}'])
+def test_a_loss_in_a_class_is_read_and_named_after_it(form: str) -> None:
+    code = (
+        "class SoftHinge(nn.Module):\n    def __init__(self, beta=0.1):\n        super().__init__()\n        self.beta = beta\n\n"
+        "    def forward(self, chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps):\n"
+        "        margin = (chosen_logps - rejected_logps) - (ref_chosen_logps - ref_rejected_logps)\n"
+        "        return F.softplus(1 - self.beta * margin).mean()\n"
+    )
+    parsed = parse_reply(form.format(json.dumps(code) if form.startswith("{") else code))
+    assert isinstance(parsed, ParsedReply)
+    assert (parsed.code, parsed.name) == (code, "SoftHinge")
+    from sandbox.vet import vet
+
+    verdict = vet(parsed.code, numeric=False)
+    assert verdict.graph is not None and not verdict.refusals

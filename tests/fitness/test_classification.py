@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from fitness.classification import ClassificationTask, Options, make
+from fitness.curves import Watch
 from fitness.task import EvaluationFailed, FailureReason, TaskError, make_task, task_info
 from sandbox import known
 from sandbox.graph import LossGraph, make_node
@@ -98,6 +99,16 @@ def test_a_loss_that_diverges_fails_with_its_step(task):
     with pytest.raises(EvaluationFailed) as failure:
         task.score_seed(nan, "short", 0)
     assert failure.value.reason is FailureReason.DIVERGED and "step 1 of" in failure.value.detail
+    assert [step for step, _ in failure.value.curves["loss"]] == [1]
+
+
+def test_curves_show_how_loss_and_margin_went(task):
+    result = task.score_seed(known.graph("cross_entropy"), "full", 0)
+    assert set(result.curves) == {"loss", "margin"}
+    for points in result.curves.values():
+        assert (len(points), points[0][0], points[-1][0]) == (min(50, result.steps), 1, result.steps)
+    assert result.curves["loss"][-1][1] == result.metrics["train_loss"]
+    assert result.curves["margin"][-1][1] > 1.0 > result.curves["margin"][0][1]
 
 
 def test_a_loss_that_overflows_in_training_fails_early(task):
@@ -129,7 +140,9 @@ def test_a_last_batch_of_one_item_is_never_formed():
 
     items = task._lab.search_items
     network = torch.nn.Linear(64, 10)
-    task._lab._train(network, loss, items.inputs[:65], items.classes[:65], 3, 0.005, torch.Generator().manual_seed(0))
+    task._lab._train(
+        network, loss, items.inputs[:65], items.classes[:65], 3, 0.005, torch.Generator().manual_seed(0), Watch()
+    )
     assert seen == [64, 64, 64]
 
 
@@ -161,7 +174,7 @@ def test_a_torchvision_that_does_not_fit_torch_says_so(monkeypatch, tmp_path):
 
 
 def test_unknown_options_and_rungs_fail_clearly():
-    with pytest.raises(TaskError, match="known options: dataset"):
+    with pytest.raises(TaskError, match="Known there: batch_size, data_dir, dataset"):
         make_task("classification", {"epoch": 3})
     with pytest.raises(TaskError, match="it has: short, full, held_out"):
         task_info("classification").rung("longer")

@@ -310,7 +310,7 @@ def test_a_launcher_that_stands_between_is_closed_too(pranks, losses, tmp_path):
 
 
 def test_wrong_use_is_told_before_any_process_starts(pranks, losses):
-    with pytest.raises(TaskError, match="known options: folder, broken"):
+    with pytest.raises(TaskError, match=r"did you mean fitness\.folder\?"):
         WorkerPool("pranks", pranks | {"fodler": "x"})
     with pytest.raises(TaskError, match="has no rung 'long'"):
         ask(pranks, losses, "long")

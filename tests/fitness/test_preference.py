@@ -183,6 +183,8 @@ def test_gradient_accumulation_gives_the_same_training(loss, options):
     whole = prepared(options()).score_seed(graph(loss), "full", 0)
     parts = prepared(options(micro_batch=2)).score_seed(graph(loss), "full", 0)
     assert parts.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-3)
+    for name, points in whole.curves.items():
+        assert dict(parts.curves[name]) == pytest.approx(dict(points), rel=1e-3, abs=1e-4), name
 
 
 def test_a_loss_undefined_on_one_pair_trains_on_an_odd_number(options):
@@ -503,10 +505,10 @@ def test_identity_follows_contents_and_not_conveniences(options, tmp_path):
     [
         ({"batchsize": 8}, "batchsize"),
         ({"beta": 0}, "beta"),
-        ({"quantization": "4bit"}, "quantization needs lora"),
-        ({"batch_size": 64}, "batch_size must be at most pairs"),
-        ({"batch_size": 8, "micro_batch": 3}, "multiple of micro_batch"),
-        ({"max_prompt_length": 32}, "less than max_length"),
+        ({"quantization": "4bit"}, "quantization needs fitness.lora"),
+        ({"batch_size": 64}, "batch_size must be at most fitness.pairs"),
+        ({"batch_size": 8, "micro_batch": 3}, "multiple of fitness.micro_batch"),
+        ({"max_prompt_length": 32}, "less than fitness.max_length"),
         ({"evaluation": {"by": "magic"}}, "magic"),
     ],
 )
@@ -523,7 +525,10 @@ def test_options_that_contradict_themselves_are_refused(changes, words, options)
         ([{"prompt": "w1", "better": "w2", "worse": "w3"}] * 9, "no column 'chosen' and no column 'rejected'"),
         ([{"prompt": "w1", "chosen": "w2", "rejected": "w2"}] * 9, "equal or empty"),
         ([{"prompt": "w1", "chosen": 1, "rejected": 2}] * 9, "holds a int"),
-        ([{"prompt": f"w1 {'w2 ' * 40}{i}", "chosen": "w2", "rejected": "w3"} for i in range(60)], "raise max_length"),
+        (
+            [{"prompt": f"w1 {'w2 ' * 40}{i}", "chosen": "w2", "rejected": "w3"} for i in range(60)],
+            "raise (fitness.)?max_length",
+        ),
     ],
     ids=["empty", "one row", "no columns", "equal", "numbers", "long prompts"],
 )
@@ -535,7 +540,7 @@ def test_data_that_cannot_be_trained_on_is_refused_with_the_remedy(rows, words, 
 
 
 def test_more_pairs_than_there_are_names_the_number_to_set(options):
-    assert "set pairs to 36 or less" in refused(options(pairs=4000))
+    assert "set fitness.pairs to 36 or less" in refused(options(pairs=4000))
 
 
 def test_pools_bound_what_the_reference_pass_costs(options):
@@ -565,7 +570,7 @@ def test_a_tokenizer_without_end_token_is_refused(options, tmp_path):
 
 
 def test_a_max_length_beyond_the_context_is_refused(options):
-    assert "set max_length to 64" in refused(options(max_length=65))
+    assert "set fitness.max_length to 64" in refused(options(max_length=65))
 
 
 def test_code_that_comes_with_a_model_never_runs(options, tmp_path):

@@ -218,7 +218,7 @@ def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(op
             raise MemoryError
         return training(self, *args, **kwargs)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(EvaluationFailed, match="lower micro_batch"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(EvaluationFailed, match=r"lower fitness\.micro_batch"):
         patch.setattr(GraphDPOTrainer, "training_step", full_memory)
         prepared(given).score_seed(graph("dpo"), "full", 0)
     resumed = prepared(given | {"micro_batch": 4}).score_seed(graph("dpo"), "full", 0)
@@ -286,9 +286,12 @@ def test_checkpoints_outlive_a_judge_that_is_gone_and_not_a_loss_that_diverges(o
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"optimizer": "nope"}, "nope is not a valid OptimizerNames.*check optimizer"),
-        ({"optimizer": "paged_adamw_8bit"}, "bitsandbytes.*or choose another optimizer"),
-        ({"lora": {"target_modules": ["nope"]}}, "Target modules {'nope'} not found.*check optimizer and lora"),
+        ({"optimizer": "nope"}, "nope is not a valid OptimizerNames.*check fitness.optimizer"),
+        ({"optimizer": "paged_adamw_8bit"}, "bitsandbytes.*or choose another fitness.optimizer"),
+        (
+            {"lora": {"target_modules": ["nope"]}},
+            "Target modules {'nope'} not found.*check fitness.optimizer and fitness.lora",
+        ),
     ],
 )
 def test_what_no_loss_could_be_trained_with_is_refused_before_the_reference_pass(changes, words, options, tmp_path):
@@ -301,7 +304,7 @@ def test_what_no_loss_could_be_trained_with_is_refused_before_the_reference_pass
 
 
 def test_micro_batches_of_unequal_size_are_refused(options):
-    with pytest.raises(TaskError, match="pairs 30 is not a multiple of micro_batch 4"):
+    with pytest.raises(TaskError, match=r"pairs 30 is not a multiple of fitness\.micro_batch 4"):
         make_task("preference", options(pairs=30, micro_batch=4))
     make_task("preference", options(pairs=30))
 
@@ -368,7 +371,7 @@ def test_a_chat_template_that_fails_is_refused_with_its_words(template, words, o
     (tmp_path / "chat.jinja").write_text(template)
     detail = refused(options(data=str(data), chat_template=str(tmp_path / "chat.jinja")))
     assert words in detail
-    assert "set chat_template" in detail
+    assert "set fitness.chat_template" in detail
 
 
 def save_splits(folder: Path, train: list[dict[str, Any]], test: list[dict[str, Any]]) -> str:
@@ -386,7 +389,7 @@ def test_no_training_pair_has_the_prompt_of_a_test_pair(options, tmp_path):
 def test_a_test_split_with_the_training_prompts_is_refused_with_their_number(options, tmp_path):
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(), pairs()), test_split="test"))
     assert "leaves 0 training pairs (60 more have the prompt of a test pair)" in detail
-    assert "another test_split" in detail
+    assert "another fitness.test_split" in detail
 
 
 @pytest.mark.parametrize("prompt", [None, "w1"], ids=["no common beginning", "one prompt"])
@@ -411,7 +414,7 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
     tests = [row | {"prompt": f"{row['prompt']} {'w2 ' * 40}"} for row in pairs(8)] + pairs()[-3:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
     assert "too long prompts leave 1 test pairs for" in detail
-    assert "raise max_length" in detail
+    assert "raise fitness.max_length" in detail
 
 
 # --- the recipe ---

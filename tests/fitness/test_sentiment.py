@@ -147,6 +147,15 @@ def test_a_seed_gives_the_same_fitness_again(small, losses):
     assert small.score_seed(losses["logistic"], "full", 4).fitness != first.fitness
 
 
+def test_curves_start_at_the_reference_and_hold_one_value_per_step(small, losses):
+    curves = small.score_seed(losses["logistic"], "full", 0, beta=0.25).curves
+    assert set(curves) == {"loss", "margin", "kl_estimate"}
+    assert all([step for step, _ in points] == list(range(1, 13)) for points in curves.values())
+    assert curves["loss"][0][1] == pytest.approx(math.log(2))
+    assert abs(curves["margin"][0][1]) < 1e-5 and abs(curves["kl_estimate"][0][1]) < 1e-5
+    assert curves["margin"][-1][1] > 0.05, "a policy that learns the preference has a margin, in nats and without beta"
+
+
 def test_beta_overrides_the_option(small, losses):
     default = small.score_seed(losses["logistic"], "full", 0)
     assert small.score_seed(losses["logistic"], "full", 0, beta=0.5).fitness == default.fitness
@@ -170,6 +179,8 @@ def test_nan_is_a_failure_and_no_low_score(small, losses):
     with pytest.raises(EvaluationFailed) as caught:
         small.score_seed(losses["nan"], "full", 0)
     assert caught.value.reason is FailureReason.DIVERGED
+    ((step, loss),) = caught.value.curves["loss"]
+    assert step == 1 and math.isnan(loss), "the value that ended it is kept"
 
 
 def test_a_policy_that_leaves_its_language_has_collapsed(losses):
@@ -177,6 +188,7 @@ def test_a_policy_that_leaves_its_language_has_collapsed(losses):
     with pytest.raises(EvaluationFailed, match="nats per sequence, above 20") as caught:
         strict.score_seed(losses["unbounded"], "full", 0)
     assert caught.value.reason is FailureReason.COLLAPSED
+    assert len(caught.value.curves["kl_estimate"]) == 12
 
 
 def test_a_policy_that_repeats_itself_has_collapsed(small):

@@ -19,25 +19,32 @@ def results(*values: float) -> list[SeedResult]:
 
 
 def test_an_unknown_task_names_the_known_ones():
-    with pytest.raises(TaskError, match="unknown task 'sentimnt'; known tasks: sentiment, preference, classification"):
+    with pytest.raises(
+        TaskError,
+        match="unknown task 'sentimnt'; known tasks: sentiment, preference, classification; did you mean sentiment",
+    ):
         task_info("sentimnt")
 
 
 def test_an_evaluation_without_by_is_the_default_one():
     info = task_info("preference", {"model": "m", "data": "d", "evaluation": {"pairs": 64}})
     assert info.identity["options"]["evaluation"] == {"by": "accuracy", "pairs": 64}
-    with pytest.raises(TaskError, match="magic"):
+    with pytest.raises(
+        TaskError, match=r"fitness\.evaluation\.by: expected one of accuracy, margin, reward_model, judge, got 'magic'"
+    ):
         task_info("preference", {"model": "m", "data": "d", "evaluation": {"by": "magic"}})
 
 
 def test_unknown_and_wrong_options_name_the_known_ones():
-    with pytest.raises(TaskError, match=r"bta: Extra inputs.*known options: beta, learning_rate"):
+    with pytest.raises(
+        TaskError, match=r"unknown key fitness\.bta: did you mean fitness\.beta\? Known there: batch_size, beta"
+    ):
         make_task("sentiment", {"bta": 0.1})
-    with pytest.raises(TaskError, match=r"label_noise: Input should be less than 0\.5$"):
+    with pytest.raises(TaskError, match=r"fitness\.label_noise: expected a number below 0\.5, got 0\.9"):
         task_info("sentiment", {"label_noise": 0.9})
-    with pytest.raises(TaskError, match="batch_size must be at most pairs, got 16 and 8"):
+    with pytest.raises(TaskError, match=r"fitness\.batch_size must be at most fitness\.pairs, got 16 and 8"):
         task_info("sentiment", {"pairs": 8})
-    with pytest.raises(TaskError, match="beta: Input should be a finite number"):
+    with pytest.raises(TaskError, match=r"fitness\.beta: expected a finite number, got inf"):
         task_info("sentiment", {"beta": math.inf})
 
 

@@ -46,6 +46,7 @@ def test_a_worker_scores_refuses_and_ends_with_its_input(losses: dict[str, LossG
 
         diverged = ask(worker, losses["nan"].to_json())
         assert (diverged["state"], diverged["reason"]) == ("failed", "diverged")
+        assert len(scored["curves"]["margin"]) == 4 and diverged["curves"]["loss"] == [[1, "nan"]]
 
         broken = ask(worker, '{"schema": 1}')
         assert (broken["state"], broken["reason"]) == ("failed", "unsupported_loss")
@@ -78,7 +79,7 @@ def test_a_task_that_cannot_be_prepared_replies_and_exits(pranks):
 
 @pytest.mark.parametrize(
     ("task", "options", "words"),
-    [("nothing", {}, "unknown task 'nothing'; known tasks"), ("sentiment", {"bta": 1}, "bta: Extra inputs")],
+    [("nothing", {}, "unknown task 'nothing'; known tasks"), ("sentiment", {"bta": 1}, "unknown key fitness.bta")],
 )
 def test_wrong_use_is_one_line_on_stderr(task, options, words):
     with start(task, options) as worker:

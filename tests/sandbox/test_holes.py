@@ -25,6 +25,7 @@ torch.set_num_threads(1)
 CORPORA = Path(__file__).parent / "corpora"
 HOLES = json.loads((CORPORA / "holes.json").read_text("ascii"))
 ATTACKS = json.loads((CORPORA / "attacks.json").read_text("ascii"))
+WRAPPING = json.loads((CORPORA / "wrapping.json").read_text("ascii"))
 CRASHES = {"SBX240", "SBX241", "SBX242", "SBX243", "SBX245", "SBX246", "SBX247"}
 """Rules that say that the child, not the source, gave the answer."""
 
@@ -55,7 +56,7 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize("entry", HOLES + ATTACKS, ids=lambda e: e["id"])
+@pytest.mark.parametrize("entry", HOLES + ATTACKS + WRAPPING, ids=lambda e: e["id"])
 def test_trick(vetter: Vetter, entry: dict[str, Any]) -> None:
     verdict = _vet(vetter, entry)
     found = {f.rule for f in verdict.findings}

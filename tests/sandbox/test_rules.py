@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from sandbox.verdict import Severity
 from sandbox.vet import vet
 
 OF_SOURCE = [r for r in RULES.values() if r.code < "SBX300"]
+TAKEN = [r for r in OF_SOURCE if r.code.startswith(("SBX25", "SBX26"))]
 
 
 @pytest.mark.parametrize("rule", [r for r in OF_SOURCE if r.bad], ids=lambda r: r.code)
@@ -47,5 +49,25 @@ def test_every_code_that_the_sandbox_speaks_of_is_in_the_catalogue() -> None:
     assert unspoken == set(), "rules that nothing finds"
 
 
-def test_refusals_on_source_are_severe() -> None:
-    assert all(r.severity is Severity.REFUSE for r in OF_SOURCE)
+def test_rules_on_source_refuse_but_for_those_on_what_was_taken() -> None:
+    assert all((r.severity is Severity.NOTE) == (r in TAKEN) for r in OF_SOURCE)
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES.values() if r.line], ids=lambda r: r.code)
+def test_the_line_of_a_remedy_is_python_and_reaches_the_finding(rule: Rule) -> None:
+    body = rule.line + (" pass" if rule.line.partition("#")[0].rstrip().endswith(":") else "")
+    ast.parse(f"def f():\n    {body}\n")
+    assert rule.advice.endswith(f"`{rule.line}`")
+
+
+_WITHOUT_A_LINE = {
+    "SBX101", "SBX103", "SBX104", "SBX106", "SBX110", "SBX120", "SBX128", "SBX138", "SBX141", "SBX210", "SBX211", "SBX214",
+    "SBX215",
+    "SBX324", "SBX325", "SBX326", "SBX327", "SBX331",
+}  # fmt: skip
+"""Rules whose remedy is to remove something, whose line is made for the case at hand, or that ask for nothing."""
+
+
+def test_a_remedy_shows_the_line_that_would_pass() -> None:
+    without = {r.code for r in RULES.values() if not r.line and r not in TAKEN and not "SBX240" <= r.code <= "SBX247"}
+    assert without == _WITHOUT_A_LINE

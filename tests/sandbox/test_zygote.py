@@ -48,10 +48,10 @@ HOLE = """
 _sound = trace
 
 
-def trace(source, contract):
+def trace(source, contract, arguments=()):
     if source.startswith("#!"):
         exec(source, {"answer": _answer})
-    return _sound(source, contract)
+    return _sound(source, contract, arguments)
 """
 """A tracer that an attacker has overcome: it executes the source. Everything behind it must hold all the same."""
 
