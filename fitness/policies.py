@@ -88,8 +88,8 @@ def check_context(options: Options) -> str | None:
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     if context is not None and options.max_length > context:
         raise bad_data(
-            f"max_length is {options.max_length} tokens and the model's context {context}",
-            f"set max_length to {context} or less",
+            f"fitness.max_length is {options.max_length} tokens and the model's context {context}",
+            f"set fitness.max_length to {context} or less",
         )
     return getattr(config, "_commit_hash", None)
 

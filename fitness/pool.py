@@ -344,9 +344,11 @@ class _Worker:
         self._exit_status = await process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        if self._drain is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._drain, CLOSE_SECONDS)
+        # Both pipes at their end: else the transport outlives the loop, which complains when it is collected.
+        ends = [self._drain] if self._drain is not None else []
+        ends += [asyncio.ensure_future(process.stdout.read())] if process.stdout is not None else []
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*ends, return_exceptions=True), CLOSE_SECONDS)
 
     async def _keep_tail(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None

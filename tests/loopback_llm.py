@@ -128,7 +128,7 @@ class LoopbackLLM:
         self.rejects = tuple(rejects)
         self.latency = latency
         self.retry_after = retry_after
-        self.models = ("scripted-1", "scripted-2")
+        self.models: tuple[str, ...] = ("scripted-1", "scripted-2")
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self._script = list(script)

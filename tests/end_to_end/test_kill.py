@@ -22,7 +22,7 @@ PROPOSALS = 8
 
 def _arguments(server: LoopbackLLM) -> tuple[str, ...]:
     return (
-        "run", "--dir", "run", *TINY_SENTIMENT, "--set", f"llm.base_url={server.base_url}", "--set", "llm.model=scripted",
+        "run", "--dir", "run", *TINY_SENTIMENT, "--set", f"llm.base_url={server.base_url}", "--set", "llm.model=scripted-1",
         "--set", f"budget.proposals={PROPOSALS}",
     )  # fmt: skip
 

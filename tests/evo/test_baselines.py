@@ -274,6 +274,7 @@ def test_a_grid_is_summarised_over_beta(grid):
 def test_a_grid_is_drawn(grid, name, begins, tmp_path):
     pytest.importorskip("matplotlib")
     found, wanted = grid
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     check_picture(tmp_path / name, task_info("sentiment"), wanted)
     write_picture(tmp_path / name, found, wanted)
     drawn = (tmp_path / name).read_bytes()

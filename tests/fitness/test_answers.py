@@ -58,9 +58,9 @@ class Look:
     def __init__(self, see: Callable[[Trained], Any]) -> None:
         self.see = see
 
-    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics]:
+    def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, None]:
         self.seen = self.see(trained)
-        return [0.0] * len(trained.test), {}
+        return [0.0] * len(trained.test), {}, None
 
 
 def looked(options: dict[str, Any], see: Callable[[Trained], Any]) -> Any:
