@@ -203,6 +203,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
         ("task", f"{run.task} ({run.contract} losses)"),
+        ("baseline", run.baseline or ""),
         ("started", run.created_at),
         ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
         ("settings changed", "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == CHANGED)),
@@ -273,6 +274,8 @@ def _someone(snapshot: Snapshot, id: int) -> Someone:
         remark = f"same as {verdict.duplicate_of} ({verdict.duplicate_kind or 'same loss'})"
     elif status is Status.FAILED:
         remark = next((e.reason or "" for e in snapshot.evaluations if e.candidate_id == id and e.reason), "")
+    elif relation := snapshot.relation(id):
+        remark = relation.words
     score = "" if arm is None else f"{stats.mean(list(snapshot.scores[arm].values())):#.3g} at {arm.rung}"
     parents = list(dict.fromkeys(edge.parent for edge in snapshot.parents.get(id, ())))
     return Someone(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)

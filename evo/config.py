@@ -115,7 +115,7 @@ class LadderConfig(_Frozen):
         2.0, ge=0, description="deviations by which a candidate may be foreseen to stay behind the best and still climb"
     )
     finalists: int = Field(
-        3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the yardstick"
+        3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the known losses"
     )
     finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement")
     contenders: int = Field(
@@ -123,7 +123,7 @@ class LadderConfig(_Frozen):
     )
     contender_seeds: int = Field(4, ge=1, le=64, description="seeds that a contender may earn")
     yardstick_betas: tuple[float, ...] = Field(
-        (0.5, 2.0), description="multiples of the task's beta with which the final trains the yardstick too"
+        (0.5, 2.0), description="multiples of the task's beta with which the final trains the baseline too"
     )
     yardstick_learning_rates: tuple[float, ...] | None = Field(
         None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.encode import one_line
 from analysis.headline import headline_of
 from analysis.snapshot import SESSION_STARTED, Snapshot
-from analysis.wording import columns, count, display_name, plus_minus
+from analysis.wording import columns, count, full_name, plus_minus
 from archive.query import Reader
 from archive.records import RunRow
 from evo.rundir import RunDir, RunDirError
@@ -80,7 +80,7 @@ def _best(snapshot: Snapshot) -> str:
         return ""
     difference = plus_minus(headline.difference, headline.standard_error, signed=True)
     claim = ", a discovery" if headline.discovery else " *" if headline.distinguishable else ""
-    return f"{display_name(snapshot.candidates[headline.candidate], 32)} {difference}{claim}"
+    return f"{full_name(snapshot, headline.candidate, 32)} {difference}{claim}"
 
 
 def _paragraphs(rows: Sequence[Sequence[str]]) -> list[str]:

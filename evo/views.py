@@ -72,6 +72,7 @@ def status_text(rundir: RunDir) -> str:
     lines = [
         f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
         f"State: {state(snapshot, rundir)}",
+        f"Baseline: {one_line(run.baseline or 'none')}",
         *_under_way(snapshot, rundir),
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",

@@ -345,7 +345,7 @@ class _Worker:
         if process.stdin is not None:
             process.stdin.close()
         # Both pipes at their end: else the transport outlives the loop, which complains when it is collected.
-        ends = [self._drain] if self._drain is not None else []
+        ends: list[asyncio.Future[Any]] = [self._drain] if self._drain is not None else []
         ends += [asyncio.ensure_future(process.stdout.read())] if process.stdout is not None else []
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*ends, return_exceptions=True), CLOSE_SECONDS)

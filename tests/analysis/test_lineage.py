@@ -53,3 +53,9 @@ def test_infinite_descriptors_are_absent_and_proposals_carry_their_operator_step
     last = graph.nodes[max(graph)]
     assert last["operator"] in ("explore", "refine", "combine", "repair")
     assert last["island"] == last["step"] % 2
+
+
+def test_a_finalist_says_which_published_loss_it_is(snapshot):
+    graph = lineage(snapshot)
+    told = {id: data["known_as"] for id, data in graph.nodes(data=True) if "known_as" in data}
+    assert list(told.values()) == ["the published dpo at 1.7 × beta"]
