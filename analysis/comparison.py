@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from analysis import stats
 from analysis.crossed import paired_crossed
 from analysis.snapshot import Arm, Snapshot, Status
-from analysis.verdicts import Obstacle, edge, obstacle
-from archive.records import CandidateRow, Items, Origin
+from analysis.verdicts import Known, Obstacle, edge, obstacle
+from analysis.wording import display_name
+from archive.records import Items, Origin
 from sandbox.relation import Relation
 
 
@@ -101,6 +102,10 @@ class Decision:
     comparisons: tuple[Comparison, ...]
     finalists: tuple[Comparison, ...]
     """The proposals that were trained on most seeds: the family that Holm corrects over."""
+    known: int
+    """Known losses, the baseline among them, that the finalists were compared with."""
+    failing: tuple[tuple[Arm, int, int], ...]
+    """Known losses, as the task trains them, with trainings that failed: how many, and how many gave a score."""
     smallest_detectable: float | None
     """The smallest true difference to the baseline that the best finalist's comparison would have seen (power 0.8)."""
 
@@ -217,7 +222,7 @@ class _Stage:
             if _is_proposal(self.snapshot, arm) or (pair := self.pair(ours, arm)) is None:
                 continue
             if self.failed.get(arm) and len(pair.seeds) < 2:
-                continue  # a known loss that hardly trains is no rival
+                continue  # too little to compare with: it counts as unmeasured
             above = pair.p_value is not None and pair.difference > 0
             found.append(
                 (pair.p_value if above and pair.p_value is not None else 1.0, -pair.difference, Versus(arm, pair))
@@ -227,18 +232,55 @@ class _Stage:
         p_value, _, versus = max(found, key=lambda entry: entry[:2])
         return p_value, versus
 
-    def unmeasured(self) -> list[CandidateRow]:
-        """Known losses that could be trained and have neither a whole set of scores nor a failure here."""
-        most = max((len(self.arms[arm]) for arm in self.arms), default=0)
-        return [
+    def known(self) -> Known:
+        """What the seeds say of the known losses."""
+        most = max((len(scores) for scores in self.arms.values()), default=0)
+        seeds = {row.id for row in self.snapshot.seeds}
+        compared = [a for a in self.arms if a.candidate in seeds and len(self.arms[a]) >= min(2, most)]
+        hopeless = [a for a in self.failed if a.candidate in seeds and a not in self.arms]
+        there = {arm.candidate for arm in (*compared, *hopeless)} - {
+            a.candidate for a in self.arms if a not in compared
+        }
+        missing = [
             row
             for row in self.snapshot.seeds
-            if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE)
-            and not any(
-                arm.candidate == row.id and (self.failed.get(arm) or len(self.arms.get(arm, {})) >= most)
-                for arm in (*self.arms, *self.failed)
-            )
+            if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE) and row.id not in there
         ]
+        return Known([*compared, *hopeless], missing, self._untuned())
+
+    def compared(self) -> int:
+        """How many known losses the finalists are compared with."""
+        return len({arm.candidate for arm in self.known().measured if arm in self.arms})
+
+    def failing(self) -> tuple[tuple[Arm, int, int], ...]:
+        """Known losses with failed trainings at the task's own settings."""
+        return tuple(
+            (arm, number, len(self.arms.get(arm, {})))
+            for arm, number in self.failed.items()
+            if not _is_proposal(self.snapshot, arm) and arm == Arm(arm.candidate, self.rung)
+        )
+
+    def _untuned(self) -> str:
+        """Why the best known loss beside the baseline may do better still."""
+        assert self.reference is not None
+        own = {
+            arm: stats.mean(list(scores.values()))
+            for arm, scores in self.arms.items()
+            if not _is_proposal(self.snapshot, arm)
+            and arm.candidate != self.reference.candidate
+            and arm == Arm(arm.candidate, self.rung)
+        }
+        if not own or self.snapshot.final is None:
+            return ""
+        best = max(own, key=lambda arm: own[arm]).candidate
+        tried = [arm for arm in {*self.arms, *self.failed} if arm.candidate == best]
+        graph = self.snapshot.graph(best)
+        reads_beta = graph is not None and "beta" in graph.inputs
+        grid = [pair for pair in self.snapshot.final.grid if reads_beta or pair[0] is None]
+        if not set(grid) <= {(arm.beta, arm.learning_rate) for arm in tried}:
+            return f"{display_name(self.snapshot.candidates[best])}, the best other known loss, was not tuned"
+        found = best_arm({arm: scores for arm, scores in self.arms.items() if arm.candidate == best})
+        return edge(self.snapshot, found, tried) if found is not None and len(tried) > 1 else ""
 
     def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.Pool | None) -> float | None:
         assert self.reference is not None
@@ -268,11 +310,12 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     finalists = tuple(judged[c.arm] for c in family)
     pair = finalists[0].paired
     detectable = None
-    if pair.standard_error is not None and pair.freedom is not None:
+    # Below one degree of freedom the test sees nothing of any size that a number could tell.
+    if pair.standard_error is not None and pair.freedom is not None and pair.freedom >= 1:
         detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
         stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
-        tuple(judged.get(c.arm, c) for c in comparisons), finalists, detectable,
+        tuple(judged.get(c.arm, c) for c in comparisons), finalists, stage.compared(), stage.failing(), detectable,
     )  # fmt: skip
 
 
@@ -284,16 +327,26 @@ def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> 
     rivals = [stage.rival(c.arm) for c in family]
     adjusted = stats.holm(own)
     new = stats.holm([max(p, rival) for p, (rival, _) in zip(own, rivals, strict=True)])
-    tried = [(m.arm, m.scores) for m in stage.baseline_arms()]
-    withheld = edge(snapshot, stage.reference, [arm for arm, _ in tried])
-    missing = stage.unmeasured()
+    withheld = _withheld(snapshot, stage)
+    known = stage.known()
     return [
         replace(
             c, adjusted=p, new=p_new, rival=rival, withheld=withheld,
-            obstacle=obstacle(snapshot, c.relation, stage.fresh, p_new, rival.arm if rival else None, list(stage.arms), missing),
+            obstacle=obstacle(
+                snapshot, c.relation, stage.fresh, p_new, rival.arm if rival else None, p_rival < stats.SIGNIFICANCE, known
+            ),
         )
-        for c, p, p_new, (_, rival) in zip(family, adjusted, new, rivals, strict=True)
+        for c, p, p_new, (p_rival, rival) in zip(family, adjusted, new, rivals, strict=True)
     ]  # fmt: skip
+
+
+def _withheld(snapshot: Snapshot, stage: _Stage) -> str:
+    """Why nothing above the baseline may be claimed, whoever it is of."""
+    assert stage.reference is not None
+    if failed := stage.failed.get(stage.reference):
+        name = display_name(snapshot.candidates[stage.reference.candidate])
+        return f"{name} itself failed on {failed} of these seeds, so the others are those that went well"
+    return edge(snapshot, stage.reference, [measured.arm for measured in stage.baseline_arms()])
 
 
 def _is_proposal(snapshot: Snapshot, arm: Arm) -> bool:

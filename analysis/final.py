@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +12,7 @@ from sandbox.relation import Relation
 
 FINAL = "final"
 """Kind of the event: payload {"rung": name, "seeds": [seed, ...], "beta": number or null, "learning_rate": number or null,
-"relations": {candidate: relation or null}}."""
+"grid": [[beta, learning rate], ...] with null for the task's own, "relations": {candidate: relation or null}}."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Final:
     seeds: frozenset[int]
     beta: float | None = None
     learning_rate: float | None = None
+    grid: tuple[tuple[float | None, float | None], ...] = ()
+    """Beta and learning rate of each arm that the baseline was to have, None for the task's own; empty where unknown."""
     relations: Mapping[int, Relation] = field(default_factory=dict)
     """How finalists relate to the published losses; one is absent where the comparison failed or was not made."""
 
@@ -35,15 +39,25 @@ def final_of(events: Iterable[EventRow]) -> Final | None:
         found = payload.get("relations")
         for name, data in found.items() if isinstance(found, Mapping) else ():
             relation = Relation.from_json(data)
-            if relation is not None and str(name).isdigit():
+            if relation is not None and re.fullmatch(r"[0-9]{1,18}", str(name)):
                 relations[int(name)] = relation
     last = payloads[-1]
     seeds = last.get("seeds")
     fresh = frozenset(seed for seed in seeds if isinstance(seed, int)) if isinstance(seeds, list) else frozenset()
-    return Final(
-        str(last.get("rung")), fresh, _positive(last.get("beta")), _positive(last.get("learning_rate")), relations
-    )
+    beta, rate = _positive(last.get("beta")), _positive(last.get("learning_rate"))
+    return Final(str(last.get("rung")), fresh, beta, rate, _grid(last.get("grid")), relations)
+
+
+def _grid(value: object) -> tuple[tuple[float | None, float | None], ...]:
+    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2] if isinstance(value, list) else []
+    return tuple((_positive(beta), _positive(rate)) for beta, rate in pairs)
 
 
 def _positive(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if 0 < number < math.inf else None

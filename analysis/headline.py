@@ -8,7 +8,7 @@ from analysis import stats
 from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import one_line
 from analysis.snapshot import Snapshot
-from analysis.verdicts import Bar
+from analysis.verdicts import Bar, widening
 from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
 from archive.query import Reader
 
@@ -96,7 +96,11 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
             f"{baseline} by {by}."
         )
     if best.withheld and best.adjusted is not None and best.adjusted < stats.SIGNIFICANCE and pair.difference > 0:
-        return f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by {by}, but {best.withheld}."
+        remedy = _beaten(snapshot, best) or (f": {widening(snapshot)}" if best.withheld.endswith("beyond it") else "")
+        return (
+            f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by {by}, but "
+            f"{best.withheld}{remedy}."
+        )
     if best.discovery:
         return _discovery(snapshot, decision, best, where)
     among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
@@ -110,10 +114,12 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
         return f"No discovery: {name}, {rank}, scores {size} above {baseline} {past}, but {best.obstacle.words}."
     if best.distinguishable:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
-    return (
-        f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; a true difference below "
-        f"{figure(decision.smallest_detectable)} would probably have gone unseen."
+    unseen = (
+        "with so few groups of test items none could have been seen"
+        if decision.smallest_detectable is None
+        else f"a true difference below {figure(decision.smallest_detectable)} would probably have gone unseen"
     )
+    return f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; {unseen}."
 
 
 def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: str) -> str:
@@ -121,8 +127,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     assert snapshot.yardstick is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
-    others = len({arm.candidate for arm in snapshot.scores if snapshot.candidates[arm.candidate] in snapshot.seeds}) - 1
-    beside = f", the closest of {count(others + 1, 'known loss', 'known losses')}" if others else ""
+    beside = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
     too = ""
     if rival.arm != decision.yardstick:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
@@ -131,6 +136,16 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     return (
         f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
         f"{known}{beside}{too} (paired over {where}; p = {best.new:.2g}{among})."
+    )
+
+
+def _beaten(snapshot: Snapshot, best: Comparison) -> str:
+    """A known loss that is ahead of the finalist: then the baseline's grid is not what matters."""
+    rival = best.rival
+    if rival is None or rival.paired.difference > 0:
+        return ""
+    return (
+        f"; {arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)}, which is published, does as well or better"
     )
 
 
@@ -147,12 +162,11 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
 
 
 def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
-    """A sentence for each finalist that gave no score on some of the seeds."""
+    """A sentence for each finalist and known loss that gave no score on some of the seeds."""
+    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed]
     return [
-        f"{display_name(snapshot.candidates[c.arm.candidate])} failed on {c.failed} of "
-        f"{count(c.failed + len(c.paired.seeds), 'seed')}."
-        for c in decision.finalists
-        if c.failed
+        f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
+        for arm, failed, scored in (*told, *decision.failing)
     ]
 
 

@@ -14,6 +14,7 @@ from statistics import median
 
 from analysis import stats
 from analysis.comparison import Decision
+from analysis.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import count, display_name, figure, plus_minus
 
@@ -166,11 +167,13 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
 def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
     """Plain lines for a terminal: rank correlations, what pairing brought, and the finalists before and in the final."""
     lines = [
-        f"Rung {a.lower} foretells {a.higher}: Spearman {_rank(a.all)}, in the better half {_rank(a.better_half)}."
+        f"Rung {one_line(a.lower)} foretells {one_line(a.higher)}: Spearman {_rank(a.all)}, in the better half "
+        f"{_rank(a.better_half)}."
         for a in agreements(snapshot)
     ]
     lines += [
-        f"Shared seeds at rung {p.rung}: pairing is worth {_factor(p)} times the seeds ({count(p.pairs, 'pair')} of losses)."
+        f"Shared seeds at rung {one_line(p.rung)}: pairing is worth {_factor(p)} times the seeds "
+        f"({count(p.pairs, 'pair')} of losses)."
         for p in pairings(snapshot)
     ]
     for row in luck(snapshot, decision) if decision else ():
@@ -180,7 +183,7 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         over = f", both over {display_name(snapshot.candidates[yardstick.candidate])} as it was in the search" * tuned
         lines.append(
             f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that chose it (rung "
-            f"{row.searched_rung}), {_lead(row.fresh)} on fresh ones (rung {row.fresh_rung}){over}."
+            f"{one_line(row.searched_rung)}), {_lead(row.fresh)} on fresh ones (rung {one_line(row.fresh_rung)}){over}."
         )
     return lines
 

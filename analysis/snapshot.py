@@ -162,7 +162,8 @@ class Snapshot:
         """The task's own beta, None where it has none."""
         if self.final is not None and self.final.beta is not None:
             return self.final.beta
-        options = self.run.identity.get("fitness", {}).get("options", {})
+        fitness = self.run.identity.get("fitness", {})
+        options = fitness.get("options", {}) if isinstance(fitness, Mapping) else {}
         value = options.get("beta") if isinstance(options, Mapping) else None
         return float(value) if isinstance(value, int | float) and value > 0 else None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from analysis import stats
+from analysis.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import arm_name, display_name, figure
 from archive.records import CandidateRow
@@ -17,24 +18,36 @@ from sandbox.relation import Kind, Relation
 
 
 def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
-    """Says that the baseline's best arm lies at the edge of what was tried, so a further one may be better still; else empty.
+    """Says that a known loss's best arm lies at the edge of what was tried, so a further one may be better still; else empty.
 
-    An arm that failed bounds the grid like one that scored. A baseline with one arm has no edge: it was not to be tuned.
+    The grid is the one that the final recorded, else all that was tried. An arm bounds it, failed or not, from half a step of
+    the grid on. A loss that was not to be tuned has no edge.
     """
-    own = (snapshot.beta, snapshot.learning_rate)
+    final, own = snapshot.final, (snapshot.beta, snapshot.learning_rate)
+    grid = final.grid if final is not None and final.grid else tuple(_tuning(arm) for arm in tried)
     for axis, name in enumerate(("beta", "learning rate")):
-        line = [arm for arm in tried if _tuning(arm)[1 - axis] == _tuning(best)[1 - axis]]
-        values = sorted(value for arm in line if (value := _value(arm, axis, own)) is not None)
-        at = _value(best, axis, own)
-        if at is None or len(values) < 2 or at not in (values[0], values[-1]):
+        values = sorted({v for tuning in grid if (v := _value(tuning, axis, own)) is not None})
+        line = [_tuning(arm) for arm in tried if _tuning(arm)[1 - axis] == _tuning(best)[1 - axis]]
+        beside = [v for tuning in line if (v := _value(tuning, axis, own)) is not None]
+        at = _value(_tuning(best), axis, own)
+        if at is None or len(values) < 2:
             continue
-        side = "smallest" if at == values[0] else "largest"
-        key = "ladder.yardstick_betas" if axis == 0 else "ladder.yardstick_learning_rates"
-        return (
-            f"the best {name} of {display_name(snapshot.candidates[best.candidate])}, {figure(at)}, is the {side} that was "
-            f"tried, so a better one may lie beyond it: widen {key}, or raise ladder.yardstick_widenings"
-        )
+        low, high = (values[1] / values[0]) ** 0.5, (values[-1] / values[-2]) ** 0.5
+        side = "" if any(v * low <= at * (1 + 1e-9) for v in beside) else "smallest"
+        side = side if any(v * (1 + 1e-9) >= at * high for v in beside) else "largest"
+        if side:
+            return (
+                f"the best {name} of {display_name(snapshot.candidates[best.candidate])}, {figure(at)}, is the {side} that was "
+                "tried, so a better one may lie beyond it"
+            )
     return ""
+
+
+def widening(snapshot: Snapshot) -> str:
+    """How to go on where a grid ended at its best arm."""
+    final = snapshot.final
+    rates = final is not None and len({beta for beta, _ in final.grid}) < 2 and len(final.grid) > 1
+    return f"widen ladder.yardstick_{'learning_rates' if rates else 'betas'}, or raise ladder.yardstick_widenings"
 
 
 class Bar(StrEnum):
@@ -48,8 +61,12 @@ class Bar(StrEnum):
     """It is nearly one of them, which the run did not measure there."""
     EQUALLED = "equalled"
     """A known loss of the run does as well."""
+    UNCLEAR = "unclear"
+    """It is above each known loss, but not once the choice of the finalist is paid for."""
+    UNTUNED = "untuned"
+    """The best other known loss was not tuned, or not far enough."""
     UNMEASURED = "unmeasured"
-    """A known loss of the run was not measured on these seeds."""
+    """A known loss of the run could not be compared on these seeds."""
     SEARCHED = "searched"
     """The seeds are those that chose it."""
 
@@ -62,30 +79,59 @@ class Obstacle:
     words: str
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the deciding seeds say of the known losses, beside the finalist's own comparisons."""
+
+    measured: Sequence[Arm]
+    """Arms that can be compared with, and those that failed on every seed."""
+    missing: Sequence[CandidateRow]
+    """Known losses that were trained here and cannot be compared, or were not trained here."""
+    untuned: str
+    """Why the best other known loss may do better still; empty where it was tuned well."""
+
+
 def obstacle(
-    snapshot: Snapshot, relation: Relation | None, fresh: bool, p_new: float, rival: Arm | None, measured: Sequence[Arm],
-    missing: Sequence[CandidateRow],
-) -> Obstacle | None:  # fmt: skip
-    """What stands between a loss that is above the baseline and a discovery; None where nothing does."""
+    snapshot: Snapshot,
+    relation: Relation | None,
+    fresh: bool,
+    p_new: float,
+    rival: Arm | None,
+    clear: bool,
+    known: Known,
+) -> Obstacle | None:
+    """What stands between a loss that is above the baseline and a discovery; None where nothing does.
+
+    `p_new` is corrected; `clear` is whether the loss is above its rival before the correction.
+    """
     if relation is None:
         return Obstacle(Bar.UNKNOWN, "it was not compared with the published losses")
+    words = one_line(relation.words, 120)
     if relation.published:
-        return Obstacle(Bar.PUBLISHED, f"it is {relation.words}")
-    if relation.kind is Kind.NEAR and not _measured(snapshot, relation, measured):
+        return Obstacle(Bar.PUBLISHED, f"it is {words}")
+    if relation.kind is Kind.NEAR and not _measured(snapshot, relation, known.measured):
         name = relation.parts[0].name
-        return Obstacle(Bar.NEAR, f"it is {relation.words}, which this run did not measure there: add {name} to seeds")
+        there = any(row.name == name for row in snapshot.seeds)
+        remedy = "" if there else f": add {one_line(name, 60)} to seeds"
+        return Obstacle(Bar.NEAR, f"it is {words}, which could not be compared there{remedy}")
     if rival is None or p_new >= stats.SIGNIFICANCE:
-        known = arm_name(snapshot.candidates[rival.candidate], rival) if rival else "any known loss"
-        return Obstacle(Bar.EQUALLED, f"it cannot be told from {known}, which is published")
-    if missing:
-        names = ", ".join(display_name(row) for row in missing)
-        return Obstacle(Bar.UNMEASURED, f"it was not compared on these seeds with {names}")
+        name = arm_name(snapshot.candidates[rival.candidate], rival) if rival else "any known loss"
+        if clear:
+            return Obstacle(
+                Bar.UNCLEAR, f"its distance to {name} is not clear once the choice of the finalist is paid for"
+            )
+        return Obstacle(Bar.EQUALLED, f"it cannot be told from {name}, which is published")
+    if known.untuned:
+        return Obstacle(Bar.UNTUNED, known.untuned)
+    if known.missing:
+        names = ", ".join(display_name(row) for row in known.missing)
+        return Obstacle(Bar.UNMEASURED, f"it could not be compared on these seeds with {names}")
     return None if fresh else Obstacle(Bar.SEARCHED, "these seeds are those that chose it")
 
 
 def _measured(snapshot: Snapshot, relation: Relation, measured: Sequence[Arm]) -> bool:
     """Whether the published loss that it is nearest to was trained at the beta in question."""
-    (part,) = relation.parts
+    part = relation.parts[0]
     ids = {row.id for row in snapshot.seeds if row.name == part.name}
     own = snapshot.beta
     if own is None:
@@ -98,6 +144,8 @@ def _tuning(arm: Arm) -> tuple[float | None, float | None]:
     return arm.beta, arm.learning_rate
 
 
-def _value(arm: Arm, axis: int, own: tuple[float | None, float | None]) -> float | None:
-    value = _tuning(arm)[axis]
+def _value(
+    tuning: tuple[float | None, float | None], axis: int, own: tuple[float | None, float | None]
+) -> float | None:
+    value = tuning[axis]
     return own[axis] if value is None else value

@@ -19,14 +19,16 @@ __all__ = ["FINAL", "final_event", "near_arms"]
 
 
 def final_event(
-    rung: str, seeds: Sequence[int], relations: Mapping[int, Relation | None], info: TaskInfo
+    rung: str, seeds: Sequence[int], relations: Mapping[int, Relation | None], info: TaskInfo, grid: Sequence[Tuning]
 ) -> dict[str, Any]:
-    """The payload of that event. `relations` are null where a comparison with the published losses failed."""
+    """The payload of that event. `relations` are null where a comparison with the published losses failed; `grid` is what the
+    baseline is tuned over, before it is widened."""
     return {
         "rung": rung,
         "seeds": list(seeds),
         "beta": info.beta,
         "learning_rate": info.learning_rate,
+        "grid": [list(tuning) for tuning in grid],
         "relations": {str(id): relation and relation.to_json() for id, relation in relations.items()},
     }
 
@@ -36,7 +38,7 @@ def near_arms(relations: Mapping[int, Relation | None], population: Population) 
     seeds = {i.name: i.id for i in population.individuals.values() if population.is_baseline(i) and i.trainable}
     arms = []
     for relation in relations.values():
-        if relation is None or relation.kind not in (Kind.REBETA, Kind.NEAR):
+        if relation is None or relation.kind is not Kind.NEAR:
             continue
         (part,) = relation.parts
         beta = population.info.beta

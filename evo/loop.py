@@ -30,7 +30,7 @@ from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
 from evo.room import kept_for_final
 from evo.training import TaskUnusable, train
-from fitness.ladder import Entry, Job, final, final_rung, leaders, screening
+from fitness.ladder import OWN, Entry, Job, final, final_rung, leaders, screening, tunings
 from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
 from sandbox.relation import Relation
@@ -250,12 +250,14 @@ class Campaign:
     async def _final(self) -> None:
         """Measure the leaders and the baselines on fresh seeds, as far as the budget allows, and what claims depend on."""
         population = self.population.advance(self.reader)
-        chosen = leaders(population.entries(), population.info, population.ladder, population.seeds)
+        entries, info = population.entries(), population.info
+        chosen = leaders(entries, info, population.ladder, population.seeds)
         relations = await self._relations(chosen[: population.ladder.finalists])
         rule = partial(final, also=near_arms(relations, population))
         if self._due(rule):
             seeds = population.seeds.final[: population.ladder.finalist_seeds]
-            self.archive.event(FINAL, final_event(final_rung(population.info), seeds, relations, population.info))
+            grid = [(OWN, *tunings(e, info, population.ladder)) for e in entries if e.yardstick]
+            self.archive.event(FINAL, final_event(final_rung(info), seeds, relations, info, *grid or [()]))
         try:
             while jobs := self._due(rule):
                 await asyncio.gather(*(self.evaluate(job) for job in jobs))

@@ -38,7 +38,7 @@ def _leaderboard(snapshot: Snapshot) -> str:
     seeds = "fresh seeds" if decision.fresh else "search seeds"
     lines += [
         "",
-        f"Rung {decision.rung}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
+        f"Rung {one_line(decision.rung)}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
     ]
     lines += [*final_lines(snapshot, decision, LEADERS), *_failed_seeds(snapshot, decision), ""]
     # Leads in different units do not compare.

@@ -20,7 +20,7 @@ other baselines is trained over the same grid, and a grid whose best arm lies at
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from statistics import fmean, linear_regression
@@ -194,64 +194,91 @@ def final(
     chosen = leaders(entries, info, settings, seeds)[: settings.finalists]
     baselines = [e for e in entries if e.baseline]
     arms = [(e.candidate_id, OWN) for e in (*baselines, *chosen)]
-    arms += [(e.candidate_id, tuning) for e in baselines if e.yardstick for tuning in yardstick_grid(info, settings)]
+    arms += [(e.candidate_id, tuning) for e in baselines if e.yardstick for tuning in tunings(e, info, settings)]
     fresh, rung = seeds.final[: settings.finalist_seeds], final_rung(info)
 
     def due(wanted: Sequence[tuple[int, Tuning]]) -> tuple[Job, ...]:
         return _open([Job(candidate, rung, s, *tuning) for s in fresh for candidate, tuning in wanted], entries)
 
-    return due([*arms, *also]) or due(_what_a_claim_needs(baselines, chosen, info, settings, rung, fresh, also))
+    return due([*arms, *also]) or due(_what_a_claim_needs(baselines, chosen, info, settings, rung, fresh))
 
 
 def _what_a_claim_needs(
-    baselines: Sequence[Entry], chosen: Sequence[Entry], info: TaskInfo, settings: Settings, rung: str, fresh: Sequence[int],
-    also: Sequence[tuple[int, Tuning]],
+    baselines: Sequence[Entry], chosen: Sequence[Entry], info: TaskInfo, settings: Settings, rung: str, fresh: Sequence[int]
 ) -> list[tuple[int, Tuning]]:  # fmt: skip
     measured = {e.candidate_id: means for e in baselines if (means := e.arms(rung, fresh))}
     ahead = max((e.arms(rung, fresh).get(OWN, -math.inf) for e in chosen), default=-math.inf)
     if ahead <= max((max(means.values()) for means in measured.values()), default=-math.inf):
         return []
     rivals = [e for e in baselines if e.candidate_id in measured]
-    best = max(
-        (e for e in rivals if not e.yardstick), key=lambda e: measured[e.candidate_id].get(OWN, -math.inf), default=None
-    )
+    others = [e for e in rivals if not e.yardstick]
+    best = max(others, key=lambda e: measured[e.candidate_id].get(OWN, -math.inf), default=None)
     wanted: list[tuple[int, Tuning]] = []
     for entry in rivals:
         if entry.yardstick or entry is best:
-            grid = [tuning for tuning in yardstick_grid(info, settings) if entry.reads_beta or tuning[0] is None]
-            further = [tuning for tuning in grid if tuning not in _trained(entry, rung, fresh)]
-            from_the_start = [OWN, *grid, *(tuning for id, tuning in also if id == entry.candidate_id)]
-            means = measured[entry.candidate_id]
-            further = further or widened(means, from_the_start, info, settings.yardstick_widenings)
+            grid, tried = tunings(entry, info, settings), _tried(entry, rung, fresh)
+            further = [tuning for tuning in grid if tuning not in tried]
+            further = further or widened(
+                measured[entry.candidate_id], [OWN, *grid], tried, info, settings.yardstick_widenings
+            )
             wanted += [(entry.candidate_id, tuning) for tuning in further]
     return wanted
 
 
-def _trained(entry: Entry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
-    """Tunings that were tried on all these seeds, whatever came of it."""
-    tried = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}
-    return {tuning for tuning in tried if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}
+def tunings(entry: Entry, info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:
+    """The grid that a baseline is tuned over, without the task's own settings: of learning rates where it reads no beta."""
+    if entry.reads_beta:
+        return yardstick_grid(info, settings)
+    rates = settings.yardstick_learning_rates
+    return tuple((None, rate) for rate in _multiples(info.learning_rate, DEFAULT_RATES if rates is None else rates)[1:])
 
 
-def widened(means: Mapping[Tuning, float], grid: Sequence[Tuning], info: TaskInfo, most: int) -> list[Tuning]:
+def _tried(entry: Entry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
+    """Tunings that were trained on all these seeds, whatever came of it."""
+    found = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}
+    return {OWN} | {tuning for tuning in found if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}
+
+
+def widened(
+    means: Mapping[Tuning, float], grid: Sequence[Tuning], tried: Collection[Tuning], info: TaskInfo, most: int
+) -> list[Tuning]:
     """The arm beyond the edge of the grid at which the best arm lies, if it lies there and fewer than `most` were added.
 
-    `means` are the fitness of every arm so far, `grid` those that were there from the start.
+    `means` are the fitness of every arm so far, `grid` the arms that were there from the start, `tried` also those that failed:
+    these bound the grid too. The grid goes on by the ratio of its last two values. Arms within it that were trained for
+    another reason neither bound it nor count as added.
     """
     own = (info.beta, info.learning_rate)
     best = max(means, key=lambda tuning: means[tuning])
     for axis in (0, 1):
-        line = {_value(t, axis, own): t for t in means if t[1 - axis] == best[1 - axis]}
-        values = sorted(value for value in line if value is not None)
+        values = sorted({v for t in grid if (v := _value(t, axis, own)) is not None})
+        line = {v for t in tried if t[1 - axis] == best[1 - axis] and (v := _value(t, axis, own)) is not None}
         at = _value(best, axis, own)
-        added = sum(line[value] not in grid for value in values)
-        if len(values) < 2 or added >= most or at is None or at not in (values[0], values[-1]):
+        if at is None or len(values) < 2:
             continue
-        further = at * (values[0] / values[1] if at == values[0] else values[-1] / values[-2])
-        tuning = list(best)
-        tuning[axis] = float(f"{further:.12g}")
-        return [(tuning[0], tuning[1])]
+        steps = [(values[0], values[0] / values[1]), (values[-1], values[-1] / values[-2])]
+        added = [
+            v for edge, ratio in steps for v in _beyond(edge, ratio, most) if any(math.isclose(v, w) for w in line)
+        ]
+        for edge, ratio in steps:
+            bounded = any(
+                (v / at - 1) * (ratio - 1) > 0 and abs(math.log(v / at)) >= abs(math.log(ratio)) / 2 for v in line
+            )
+            if bounded or len(added) >= most:
+                continue
+            further = next(
+                (v for v in _beyond(edge, ratio, most) if abs(math.log(v / at)) >= abs(math.log(ratio)) / 2), None
+            )
+            if further is None:
+                continue
+            tuning = list(best)
+            tuning[axis] = float(f"{further:.12g}")
+            return [(tuning[0], tuning[1])]
     return []
+
+
+def _beyond(edge: float, ratio: float, most: int) -> list[float]:
+    return [edge * ratio**step for step in range(1, most + 1)]
 
 
 def _value(tuning: Tuning, axis: int, own: tuple[float | None, float | None]) -> float | None:
@@ -292,7 +319,9 @@ def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds:
     for entry in entries:
         means = [entry.mean(stage) for stage in way]
         reached = next((number for number, mean in reversed(list(enumerate(means))) if mean is not None), None)
-        if not entry.baseline and not entry.failed and reached is not None:
+        # A failure in the final makes no room for another finalist: who is in it was decided before.
+        failed = any(entry.results.get((stage.rung, seed), 0.0) is None for stage in way for seed in stage.seeds)
+        if not entry.baseline and not failed and reached is not None:
             ranked.append((-reached, -(means[reached] or 0.0), entry.candidate_id, entry))
     return [entry for *_, entry in sorted(ranked, key=lambda row: row[:3])]
 

@@ -49,19 +49,20 @@ class _Published:
     gradients: Array
 
 
-def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation:
+def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation | None:
     """Compare a verified graph with every published loss of its contract, at the task's `beta` (None: 0.1).
 
+    None where nothing can be compared: the loss cannot be computed there, or has no gradient, or no published loss comes near.
     Raises GraphError for a graph that does not verify.
     """
     points = _points(graph.contract, beta or probes.LINE_BETA)
     try:
         ours = _gradients(Evaluator(graph), points)
     except CannotCompute:
-        return Relation(Kind.NEW)
+        return None
     typical = float(np.abs(ours[np.isfinite(ours)]).mean()) if np.isfinite(ours).any() else 0.0
     if typical == 0.0:
-        return Relation(Kind.NEW)
+        return None
     published = _published(graph.contract, beta or probes.LINE_BETA)
     fits = [fit for other in published if (fit := _fitted(other, ours, points, typical))]
     best = min(fits, key=lambda fit: (fit.distance > SAME_WITHIN, fit.distance, fit.name), default=None)
@@ -71,7 +72,7 @@ def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation:
     if blend is not None:
         return blend
     if best is None:
-        return Relation(Kind.NEW)
+        return None
     kind = Kind.NEAR if best.distance <= NEAR_WITHIN else Kind.NEW
     return Relation(kind, (Part(best.name, best.factor, best.multiple),), best.distance)
 

@@ -274,7 +274,8 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
     if "nearest" in request:
         from sandbox.nearest import nearest_known
 
-        return nearest_known(LossGraph.from_json(request["nearest"]), request["beta"]).to_json()
+        relation = nearest_known(LossGraph.from_json(request["nearest"]), request["beta"])
+        return relation.to_json() if relation else {}
     if "graph" in request:
         return vetter.vet_graph(request["graph"], numeric=request["numeric"]).to_json()
     return vetter.vet(

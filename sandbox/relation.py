@@ -5,6 +5,7 @@ Torch-free, so that a report can be written where only archives are read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -90,9 +91,13 @@ class Relation:
             parts = tuple(
                 Part(str(p["name"]), float(p["factor"]), float(p["beta_factor"])) for p in _list(data["parts"])
             )
-            return cls(Kind(data["kind"]), parts, float(data["distance"]))
+            relation = cls(Kind(data["kind"]), parts, float(data["distance"]))
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
+        wanted = {Kind.BLEND: (2,), Kind.NEW: (0, 1)}.get(relation.kind, (1,))
+        numbers = [number for p in parts for number in (p.factor, p.beta_factor)]
+        usable = all(0 < number < math.inf for number in numbers) and math.isfinite(relation.distance)
+        return relation if len(parts) in wanted and usable else None
 
 
 def _list(value: Any) -> Sequence[Mapping[str, Any]]:

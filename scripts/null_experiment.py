@@ -44,7 +44,7 @@ from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventR
 from evo.finalists import FINAL, final_event
 from evo.genetic.builder import Builder
 from evo.population import BASELINES, SEED_LOSSES
-from fitness.ladder import Entry, Job, Seeds, Settings, final, final_rung, leaders
+from fitness.ladder import OWN, Entry, Job, Seeds, Settings, final, final_rung, leaders, tunings
 from fitness.pool import score_all
 from fitness.race import run_race
 from fitness.score import SeedResult
@@ -155,8 +155,8 @@ def one_run(
     names = {number: (part.loss if number < baselines else "entered") for number, part in enumerate(cast)}
     blind = {e.candidate_id: _as_variation(cast[e.candidate_id]) for e in chosen}
     told = {e.candidate_id: cast[e.candidate_id].relation for e in chosen}
-    decision = decide(_snapshot(race.entries, info, seeds.final, names, blind))
-    seeing = decide(_snapshot(race.entries, info, seeds.final, names, told))
+    decision = decide(_snapshot(race.entries, info, settings, seeds.final, names, blind))
+    seeing = decide(_snapshot(race.entries, info, settings, seeds.final, names, told))
     assert decision is not None and decision.best is not None and decision.fresh and seeing is not None
     searched = {e.candidate_id: _searched(e, info, seeds) for e in race.entries}
     leader = leaders(race.entries, info, settings, seeds)[0].candidate_id
@@ -242,7 +242,7 @@ def _searched(entry: Entry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
 
 
 def _snapshot(
-    entries: Sequence[Entry], info: TaskInfo, fresh: Sequence[int], names: Mapping[int, str],
+    entries: Sequence[Entry], info: TaskInfo, settings: Settings, fresh: Sequence[int], names: Mapping[int, str],
     relations: Mapping[int, Relation | None],
 ) -> Snapshot:  # fmt: skip
     """What an archive of this run would hold, as far as comparisons read it."""
@@ -257,7 +257,8 @@ def _snapshot(
         for job, value in trained.items()
     ]  # fmt: skip
     baselines = {e.candidate_id for e in entries if e.baseline}
-    payload = final_event(final_rung(info), fresh, relations, info)
+    grid = [tuning for e in entries if e.yardstick for tuning in (OWN, *tunings(e, info, settings))]
+    payload = final_event(final_rung(info), fresh, relations, info, grid)
     return Snapshot(
         run=RunRow("null", 0, info.name, info.contract, baseline=names[0]),
         candidates={

@@ -7,8 +7,10 @@ import pytest
 from make_archive import logistic, make_archive, verdict
 
 from analysis.comparison import decide
+from analysis.final_table import final_lines
 from analysis.headline import headline
 from analysis.snapshot import Snapshot
+from analysis.verdicts import Bar
 from archive.query import Reader
 from archive.records import Items, RunRow
 from archive.store import Archive
@@ -140,10 +142,14 @@ def test_a_variation_must_be_better_than_what_it_varies_where_it_varies_it(tmp_p
     relation = Relation(Kind.NEAR, (Part("slic", 1.0, 0.5),), 0.03)
     (tmp_path / "without").mkdir()
     found = judged(tmp_path / "without", {"full": NOISY}, relation=relation)
-    assert not found.discovery and "which this run did not measure there: add slic to seeds" in found.text
+    assert not found.discovery and "which could not be compared there." in found.text
     (tmp_path / "with").mkdir()
     there = {seed: value + 0.02 for seed, value in NOISY.items()}
-    assert judged(tmp_path / "with", {"full": NOISY, ("full", 0.05): there}, relation=relation).discovery
+    scores = {"dpo": {"full": NOISY}, "slic": {"full": NOISY, ("full", 0.05): there}, "mine": {"full": BETTER}}
+    final = FINAL | {"grid": [[None, None]]}
+    assert said(
+        tiny(tmp_path / "with", scores, seeds=("dpo", "slic"), final=final, relations={"mine": relation})
+    ).discovery
 
 
 def test_a_blend_may_be_a_discovery_and_is_called_a_blend(tmp_path):
@@ -155,11 +161,83 @@ def test_a_blend_may_be_a_discovery_and_is_called_a_blend(tmp_path):
 
 def test_a_known_loss_without_scores_in_the_final_forbids_a_discovery(tmp_path):
     found = judged(tmp_path, {"short": NOISY})
-    assert not found.discovery and "it was not compared on these seeds with slic" in found.text
+    assert not found.discovery and "it could not be compared on these seeds with slic" in found.text
 
 
-def test_a_known_loss_that_diverges_forbids_nothing(tmp_path):
-    assert judged(tmp_path, {"full": dict.fromkeys(NOISY)}).discovery
+def test_a_known_loss_that_diverges_on_every_seed_forbids_nothing_and_is_named(tmp_path):
+    found = judged(tmp_path, {"full": dict.fromkeys(NOISY)})
+    assert found.discovery and found.text.endswith("slic failed on 4 of 4 seeds.")
+    assert "known losses" not in found.text, "slic was not compared"
+
+
+def test_a_known_loss_that_diverged_but_once_is_not_taken_for_beaten(tmp_path):
+    found = judged(tmp_path, {"full": {**dict.fromkeys(NOISY), 0: 0.99}})
+    assert not found.discovery and "it could not be compared on these seeds with slic" in found.text
+
+
+def test_a_baseline_that_failed_where_it_counts_makes_no_claim(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL))
+    assert not found.distinguishable
+    assert "DPO itself failed on 2 of these seeds" in found.text and found.text.endswith("DPO failed on 2 of 4 seeds.")
+
+
+def test_a_published_loss_outside_of_the_run_is_asked_for(tmp_path):
+    found = judged(tmp_path, {"full": NOISY}, relation=Relation(Kind.NEAR, (Part("squared_hinge"),), 0.03))
+    assert not found.discovery and "add squared_hinge to seeds" in found.text
+
+
+def test_a_distance_that_the_choice_of_the_finalist_swallows_is_said_to_be_so(tmp_path):
+    ours = {0: 0.77, 1: 0.86, 2: 0.69, 3: 0.79}
+    others = {f"other{i}": {"full": {s: v - 0.2 * ((s + i) % 3) for s, v in NOISY.items()}} for i in range(3)}
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}, **others}, final=FINAL)
+    with Reader.open(path) as reader:
+        (mine,) = [c for c in decide(Snapshot.of(reader)).finalists if c.arm.candidate == 2]
+    assert mine.new < 0.05 or mine.obstacle.bar in (Bar.UNCLEAR, Bar.EQUALLED)
+    assert "As good as DPO" not in said(path).text
+
+
+HOSTILE = Relation(Kind.NEAR, (Part("\x1b[31mx\nnew line" * 20),), 0.03)
+
+
+def test_a_hostile_relation_stays_one_printable_line(tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL, relations={"mine": HOSTILE})
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+        assert all(line.isprintable() for line in final_lines(snapshot, decide(snapshot), 5))
+    assert said(path).text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"relations": {"²": {}, "1" * 5000: {}}},
+        {"relations": {"2": {"kind": "near", "parts": [], "distance": 0}}},
+        {
+            "relations": {
+                "2": {"kind": "near", "parts": [{"name": "dpo", "factor": 1, "beta_factor": 0}], "distance": 0}
+            }
+        },
+        {"beta": 10**400, "grid": [3, [1], [None, "x"]]},
+    ],
+)
+def test_a_final_that_a_stranger_wrote_ends_no_command(payload, tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}})
+    with Archive.open(path) as archive:
+        archive.event("final", FINAL | payload)
+    assert not said(path).discovery
+
+
+def test_one_group_that_holds_nearly_all_items_ends_no_command(tmp_path):
+    path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
+    rng = random.Random(1)
+    with Archive.open(path) as archive:
+        for seed in FINAL["seeds"]:
+            gains = [rng.gauss(0.1, 0.5) for _ in range(401)]
+            for candidate, values in ((1, [0.5] * 401), (2, [0.5 + gain for gain in gains])):
+                evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
+                items = Items(tuple(values), ("a",) * 400 + ("b",))
+                archive.score_evaluation(evaluation, sum(values) / 401, items=items)
+    assert not said(path).distinguishable
 
 
 def test_a_finalist_that_was_not_compared_by_function_is_no_discovery(tmp_path):
@@ -190,6 +268,32 @@ def test_a_baseline_at_the_edge_of_its_grid_forbids_the_claim_and_says_why(tmp_p
     assert found.text.startswith("No claim can be made: the best proposed loss, mine, differs from DPO at beta 0.05 by")
     assert "the best beta of DPO, 0.05, is the smallest that was tried" in found.text
     assert "ladder.yardstick_widenings" in found.text
+
+
+def test_an_arm_beside_the_best_one_hides_no_edge(tmp_path):
+    """A finalist that varies the baseline has it trained at a beta of its own, between those of the grid."""
+    arms = {0.05: 0.0199, 0.052: 0.02, 0.2: -0.02}
+    scores = {("full", beta): {s: v + lift for s, v in NOISY.items()} for beta, lift in arms.items()}
+    final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY, **scores}, "mine": {"full": BETTER}}, final=final))
+    assert not found.discovery and "0.052, is the smallest that was tried" in found.text
+
+
+def test_the_best_other_known_loss_must_be_tuned_as_well(tmp_path):
+    final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
+    dpo = {("full", beta): {s: v - 0.02 for s, v in NOISY.items()} for beta in (0.05, 0.2)}
+    slic = {
+        ("full", 0.05): {s: v + 0.02 for s, v in NOISY.items()},
+        ("full", 0.2): {s: v - 0.01 for s, v in NOISY.items()},
+    }
+    for name, arms, words in (
+        ("edge", slic, "the best beta of slic, 0.05, is the smallest"),
+        ("plain", {}, "slic, the best other known loss, was not tuned"),
+    ):
+        (tmp_path / name).mkdir()
+        scores = {"dpo": {"full": NOISY, **dpo}, "slic": {"full": NOISY, **arms}, "mine": {"full": BETTER}}
+        found = said(tiny(tmp_path / name, scores, seeds=("dpo", "slic"), final=final))
+        assert not found.discovery and words in found.text
 
 
 def test_a_baseline_inside_its_grid_does_not(tmp_path):

@@ -282,6 +282,26 @@ def test_a_baseline_that_a_leader_varies_is_trained_where_it_varies_it():
     assert further(dpo, slic, leader, also=[(2, (0.17, None))]) == {(2, 0.17)}
 
 
+def test_a_finalist_that_fails_in_the_final_makes_no_room_for_another():
+    failed = measured(3, {None: None}, ahead=0.9)
+    jobs = final([failed, entry(4, 0.5, 0.8)], INFO, Settings(finalist_seeds=2, finalists=1), SEEDS)
+    assert jobs == (Job(3, "held_out", 91),), "its other seeds are trained, and nobody else"
+
+
+def test_arms_between_those_of_the_grid_neither_bound_it_nor_set_the_step():
+    finalist = measured(3, {None: 0.9}, ahead=0.9)
+    dpo = measured(1, {None: 0.5, 0.05: 0.7, 0.052: 0.69, 0.2: 0.6}, **DPO)
+    assert further(dpo, finalist) == {(1, 0.025)}
+    assert further(measured(1, {None: 0.5, 0.05: 0.69, 0.052: 0.7, 0.2: 0.6}, **DPO), finalist) == {(1, 0.025)}
+
+
+def test_a_baseline_that_reads_no_beta_is_tuned_over_the_learning_rate():
+    info = replace(INFO, learning_rate=0.01)
+    sft = entry(1, 0.5, 0.5, baseline=True, yardstick=True, reads_beta=False)
+    jobs = final([sft], info, Settings(finalist_seeds=1), SEEDS)
+    assert {(job.beta, job.learning_rate) for job in jobs} == {(None, None), (None, 0.005), (None, 0.02)}
+
+
 def test_what_claims_may_cost_is_planned():
     part = plan_of_claims(INFO, Settings(finalists=2, finalist_seeds=3), 4)
     assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
