@@ -180,6 +180,9 @@ class Config(_Frozen):
     launcher: tuple[str, ...] = Field(
         (), description="command that runs a worker, e.g. [accelerate, launch, --num_processes, '4']"
     )
+    pictures: bool = Field(
+        True, description="whether the report at the end of a run has pictures, which take a few seconds"
+    )
     timeout_seconds: float | None = Field(
         None,
         gt=0,

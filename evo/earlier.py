@@ -25,7 +25,7 @@ from evo.rundir import RunDir, RunDirError, differences, identity
 from fitness.task import TaskInfo
 
 NEUTRAL = frozenset({
-    "name", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight",
+    "name", "pictures", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight",
     "llm.api_key_env", "llm.timeout_seconds", "llm.attempts", "llm.usd_per_million_in", "llm.usd_per_million_out",
 })  # fmt: skip
 """Keys that say how fast, how patiently or at what price a run goes, and not what is run: on a finished one they change nothing.

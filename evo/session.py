@@ -52,10 +52,10 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     if ended:
         larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
         say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
-        _closing(RunDir(path), say)
+        _closing(config, RunDir(path), say)
         return
     require_training()
-    if note := without_pictures():
+    if config.pictures and (note := without_pictures()):
         say(note)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
@@ -85,7 +85,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             _LOG.info("Stopped: %s %s", type(error).__name__, error)
             raise
         say(f"Search ended: {reason}.")
-    _closing(rundir, say)
+    _closing(config, rundir, say)
 
 
 def workers_for(config: Config) -> int:
@@ -200,14 +200,14 @@ def _logged(say: Callable[[str], None]) -> Callable[[str], None]:
     return both
 
 
-def _closing(rundir: RunDir, say: Callable[[str], None]) -> None:
+def _closing(config: Config, rundir: RunDir, say: Callable[[str], None]) -> None:
     from analysis.errors import MissingExtra
     from evo.views import leaderboard_text, write_report_file
 
     say("")
     say(leaderboard_text(rundir))
     try:
-        path = write_report_file(rundir, None)
+        path = write_report_file(rundir, None, pictures=config.pictures)
     except MissingExtra as error:
         say(f"The report has no pictures: {error}")
         path = write_report_file(rundir, None, pictures=False)

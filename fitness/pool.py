@@ -344,11 +344,14 @@ class _Worker:
         self._exit_status = await process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        # Both pipes at their end: else the transport outlives the loop, which complains when it is collected.
-        ends: list[asyncio.Future[Any]] = [self._drain] if self._drain is not None else []
-        ends += [asyncio.ensure_future(process.stdout.read())] if process.stdout is not None else []
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*ends, return_exceptions=True), CLOSE_SECONDS)
+        try:
+            if self._drain is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._drain, CLOSE_SECONDS)
+        finally:
+            # It closes itself once all pipes have ended. Where that takes longer than the loop lives, its collection would print
+            # a traceback; asyncio offers no public way to close it.
+            process._transport.close()  # type: ignore[attr-defined]
 
     async def _keep_tail(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None

@@ -20,7 +20,7 @@ QUICK = (
     "--set", "task=classification", "--set", "workers=1", "--set", "fitness.train_items=200", "--set", "fitness.epochs=3",
     "--set", "fitness.short_epochs=1", "--set", "ladder.finalists=2", "--set", "ladder.finalist_seeds=2",
     "--set", "ladder.contenders=2", "--set", "ladder.contender_seeds=2", "--set", "ladder.yardstick_learning_rates=[0.5]",
-    "--set", "ladder.yardstick_widenings=0",
+    "--set", "ladder.yardstick_widenings=0", "--set", "pictures=false",
 )  # fmt: skip
 """A campaign whose trainings take tenths of a second."""
 

@@ -661,7 +661,11 @@ def deepspeed() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lora": {}}, {"micro_batch": 2, "gradient_checkpointing": True}], ids=["lora", "full"]
+    "changes",
+    [
+        pytest.param({"lora": {}}, id="lora"),
+        pytest.param({"micro_batch": 2, "gradient_checkpointing": True}, id="full", marks=pytest.mark.soak),
+    ],
 )
 @pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
 def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options, reward_model):
