@@ -13,7 +13,7 @@ climb that a later one would have kept down.
 Baselines are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
 Claims rest on the *final* alone: the leaders and the baselines on fresh seeds, which chose nobody, at the held-out rung
 where the task has one. There the yardstick is trained with other betas, and on request other learning rates, so that no
-loss wins by its scale alone. Only where a leader is ahead of all of them does a claim depend on more: then the best of the
+loss wins by its scale alone. Only where a leader is clearly ahead of all of them does a claim depend on more: then the best of the
 other baselines is trained over the same grid, and a grid whose best arm lies at its edge is widened a few times.
 """
 
@@ -23,7 +23,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from statistics import fmean, linear_regression
+from statistics import fmean, linear_regression, stdev
 
 from fitness.task import TaskInfo
 
@@ -40,6 +40,9 @@ OWN: Tuning = (None, None)
 
 FORESEEN_FROM = 6
 """Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
+
+LEAST_ERRORS = 1.9
+"""Standard errors by which a leader must be ahead for anything more to be trained: no t-test at level 0.05 asks for fewer."""
 
 DEFAULT_RATES = (0.5, 2.0)
 """Multiples of the learning rate at which a yardstick without beta is trained in the final."""
@@ -71,8 +74,8 @@ class Entry:
         scored = [value for value in values if value is not None]
         return fmean(scored) if len(scored) == len(values) else None
 
-    def arms(self, rung: str, seeds: Sequence[int]) -> dict[Tuning, float]:
-        """Mean fitness at a rung of every tuning that was scored on all these seeds."""
+    def arms(self, rung: str, seeds: Sequence[int]) -> dict[Tuning, tuple[float, ...]]:
+        """Fitness by seed, at a rung, of every tuning that was scored on all these seeds."""
         by_arm: dict[Tuning, dict[int, float]] = {}
         for (at, seed), fitness in self.results.items():
             if at == rung and fitness is not None:
@@ -81,7 +84,7 @@ class Entry:
             if at == rung and fitness is not None:
                 by_arm.setdefault((tuning[0], tuning[1]), {})[seed] = fitness
         return {
-            tuning: fmean(scores[seed] for seed in seeds)
+            tuning: tuple(scores[seed] for seed in seeds)
             for tuning, scores in by_arm.items()
             if seeds and all(seed in scores for seed in seeds)
         }
@@ -188,7 +191,7 @@ def final(
     """Trainings due once the search is over, on fresh seeds. Asked again after they are done, it names those that follow.
 
     First the leaders, the baselines, the yardstick's grid, and `also` (baselines as (candidate, tuning) that a leader is a
-    variation of). Then, where a leader is ahead of every baseline: the best other baseline over the grid, and the next
+    variation of). Then, where a leader is clearly ahead of every baseline: the best other baseline over the grid, and the next
     arm of a grid whose best one lies at its edge.
     """
     chosen = leaders(entries, info, settings, seeds)[: settings.finalists]
@@ -206,23 +209,32 @@ def final(
 def _what_a_claim_needs(
     baselines: Sequence[Entry], chosen: Sequence[Entry], info: TaskInfo, settings: Settings, rung: str, fresh: Sequence[int]
 ) -> list[tuple[int, Tuning]]:  # fmt: skip
-    measured = {e.candidate_id: means for e in baselines if (means := e.arms(rung, fresh))}
-    ahead = max((e.arms(rung, fresh).get(OWN, -math.inf) for e in chosen), default=-math.inf)
-    if ahead <= max((max(means.values()) for means in measured.values()), default=-math.inf):
+    measured = {e.candidate_id: arms for e in baselines if (arms := e.arms(rung, fresh))}
+    best_arms = [max(arms.values(), key=fmean) for arms in measured.values()]
+    leading = [ours for e in chosen if (ours := e.arms(rung, fresh).get(OWN))]
+    if not any(all(_may_be_above(ours, theirs) for theirs in best_arms) for ours in leading):
         return []
     rivals = [e for e in baselines if e.candidate_id in measured]
-    others = [e for e in rivals if not e.yardstick]
-    best = max(others, key=lambda e: measured[e.candidate_id].get(OWN, -math.inf), default=None)
+    others = [e for e in rivals if not e.yardstick and OWN in measured[e.candidate_id]]
+    best = max(others, key=lambda e: fmean(measured[e.candidate_id][OWN]), default=None)
     wanted: list[tuple[int, Tuning]] = []
     for entry in rivals:
         if entry.yardstick or entry is best:
             grid, tried = tunings(entry, info, settings), _tried(entry, rung, fresh)
             further = [tuning for tuning in grid if tuning not in tried]
-            further = further or widened(
-                measured[entry.candidate_id], [OWN, *grid], tried, info, settings.yardstick_widenings
-            )
+            means = {tuning: fmean(scores) for tuning, scores in measured[entry.candidate_id].items()}
+            further = further or widened(means, [OWN, *grid], tried, info, settings.yardstick_widenings)
             wanted += [(entry.candidate_id, tuning) for tuning in further]
     return wanted
+
+
+def _may_be_above(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Whether a claim is still possible: a mean difference below this many errors is past no noise, however many seeds."""
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    middle = fmean(differences)
+    if middle <= 0 or len(differences) < 2:
+        return middle > 0
+    return middle >= LEAST_ERRORS * stdev(differences) / math.sqrt(len(differences))
 
 
 def tunings(entry: Entry, info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:

@@ -302,6 +302,21 @@ def test_a_baseline_that_reads_no_beta_is_tuned_over_the_learning_rate():
     assert {(job.beta, job.learning_rate) for job in jobs} == {(None, None), (None, 0.005), (None, 0.02)}
 
 
+def test_a_lead_within_the_noise_needs_nothing_more():
+    def two_seeds(id, first, second, **flags):
+        return Entry(id, flags.pop("baseline", False), {("full", 10): 0.9, ("short", 10): 0.5, ("held_out", 90): first,
+                     ("held_out", 91): second}, **flags)  # fmt: skip
+
+    dpo = two_seeds(1, 0.5, 0.6, baseline=True, yardstick=True)
+    grid = {"yardstick_betas": (), "finalist_seeds": 2, "finalists": 1}
+    slic = two_seeds(2, 0.5, 0.59, baseline=True)
+    tuned = Settings(**grid | {"yardstick_betas": (2.0,)})
+    for seed in (90, 91):
+        dpo.tuned["held_out", seed, 0.2, None] = 0.4
+    assert final([dpo, slic, two_seeds(3, 0.9, 0.61)], INFO, tuned, SEEDS) == ()
+    assert {job.candidate_id for job in final([dpo, slic, two_seeds(3, 0.9, 0.99)], INFO, tuned, SEEDS)} == {1, 2}
+
+
 def test_what_claims_may_cost_is_planned():
     part = plan_of_claims(INFO, Settings(finalists=2, finalist_seeds=3), 4)
     assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
