@@ -19,7 +19,7 @@ from analysis.errors import NothingToDraw
 from analysis.landscape import Curve
 from analysis.moves import moves
 from analysis.plot_parts import WIDTH, colour_of, is_proposal, levels, operator_legend, robust_floor
-from analysis.snapshot import Snapshot
+from analysis.snapshot import Arm, Snapshot
 from analysis.wording import arm_name, display_name
 from archive.records import CandidateRow, Origin
 
@@ -84,13 +84,14 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
 
 
 def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
-    """The yardstick, the other seeds and the finalists: fitness of every seed with mean and error, and paired differences."""
-    rows = _comparison_rows(snapshot, decision)
+    """The finalists and every arm of the known losses: fitness of every seed with mean and error, and paired differences."""
+    rows = _comparison_rows(decision)
     yardstick = arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
     with drawing():
         figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.15, 1]})
-        for height, (row, scores, comparison) in enumerate(rows):
+        for height, (arm, scores, comparison) in enumerate(rows):
+            row = snapshot.candidates[arm.candidate]
             colour = colour_of(snapshot, row)
             values = list(scores.values())
             left.scatter(values, [height] * len(values), s=11, c=colour, alpha=0.35, linewidths=0, zorder=2)
@@ -101,7 +102,9 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
             if comparison is not None:
                 _difference_row(right, height, comparison, colour)
         right.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        left.set_yticks(range(len(rows)), [label_text(display_name(row), 32) for row, _, _ in rows])
+        left.set_yticks(
+            range(len(rows)), [label_text(arm_name(snapshot.candidates[arm.candidate], arm), 40) for arm, _, _ in rows]
+        )
         left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.set_title(f"fitness at rung {label_text(decision.rung)}")
@@ -124,15 +127,15 @@ def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str
     )  # fmt: skip
 
 
-def _comparison_rows(
-    snapshot: Snapshot, decision: Decision
-) -> list[tuple[CandidateRow, Mapping[int, float], Comparison | None]]:
-    """The finalists, then the seeds; each from its best arm down."""
-    yardstick = (snapshot.candidates[decision.yardstick.candidate], decision.yardstick_scores, None)
-    others = [(snapshot.candidates[c.arm.candidate], c.scores, c) for c in decision.comparisons]
-    finalists = [(row, scores, c) for row, scores, c in others if c in decision.finalists]
-    seeds = [yardstick, *((row, scores, c) for row, scores, c in others if row.origin is Origin.SEED)]
-    by_mean = sorted(seeds, key=lambda entry: -stats.mean(list(entry[1].values())))
+def _comparison_rows(decision: Decision) -> list[tuple[Arm, Mapping[int, float], Comparison | None]]:
+    """The finalists, then every arm of the known losses from the best down."""
+    others = [(c.arm, c.scores, c) for c in decision.comparisons]
+    finalists = [entry for entry in others if entry[2] in decision.finalists]
+    known: list[tuple[Arm, Mapping[int, float], Comparison | None]] = [
+        (m.arm, m.scores, None) for m in decision.baseline_arms if m.scores
+    ]
+    known += [entry for entry in others if entry[2].rival is None]
+    by_mean = sorted(known, key=lambda entry: -stats.mean(list(entry[1].values())))
     return [*finalists[:12], *by_mean]
 
 
