@@ -38,6 +38,7 @@ async def watching(campaign: Campaign, console: Console) -> AsyncIterator[None]:
         ticking = asyncio.create_task(_tick(watch, show))
         try:
             yield
+            show(watch)  # the last phase may have been shorter than a tick
         finally:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
