@@ -104,6 +104,12 @@ class Campaign:
 
     async def run(self) -> str:
         """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
+        try:
+            return await self._phases()
+        finally:  # a gather that is cancelled does not wait for what it gathered
+            await _cancel(self.trainings.values())
+
+    async def _phases(self) -> str:
         self.phase, self.began = Phase.SEEDS, time.monotonic()
         self.population.advance(self.reader)
         self.before = self.population.spent(self.population.recorded_seconds)
@@ -245,7 +251,7 @@ class Campaign:
                 for task in done:
                     task.result()
         finally:
-            await _cancel([*begun, *candidates, *self.trainings.values()])
+            await _cancel([*begun, *candidates])
 
     async def _final(self) -> None:
         """Measure the leaders and the baselines on fresh seeds, as far as the budget allows, and what claims depend on."""
@@ -258,11 +264,8 @@ class Campaign:
             seeds = population.seeds.final[: population.ladder.finalist_seeds]
             grid = [(OWN, *tunings(e, info, population.ladder)) for e in entries if e.yardstick]
             self.archive.event(FINAL, final_event(final_rung(info), seeds, relations, info, *grid or [()]))
-        try:
-            while jobs := self._due(rule):
-                await asyncio.gather(*(self.evaluate(job) for job in jobs))
-        finally:
-            await _cancel(self.trainings.values())
+        while jobs := self._due(rule):
+            await asyncio.gather(*(self.evaluate(job) for job in jobs))
 
     async def _relations(self, finalists: Sequence[Entry]) -> dict[int, Relation | None]:
         """How each finalist relates to the published losses, at the beta that it is trained with."""

@@ -212,6 +212,7 @@ class _Worker:
         self._ready = False
         self._tail = b""  # the last of stderr
         self._drain: asyncio.Task[None] | None = None
+        self._ending = asyncio.Lock()
         self._requests = 0
         self._owed = Usage()  # what a judge was paid for showing that it is there; charged to the first training
         self._exit_status = 0
@@ -329,29 +330,29 @@ class _Worker:
 
         One that is `dying` already keeps its stdin meanwhile: the end of it would make it exit as if all were well.
         """
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None and not dying:
-            process.stdin.close()
-        # Not process.wait: that waits for the pipes too, which a child of the process may hold open.
-        until = time.monotonic() + grace
-        while process.returncode is None and time.monotonic() < until:
-            await asyncio.sleep(0.01)
-        # Also when the leader has ended: the rest of its group may not have.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        self._exit_status = await process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
+        # Shielded, since a task that is cancelled twice would leave this half done; whoever closes the worker waits at the lock.
+        await asyncio.shield(self._end(grace, dying))
+
+    async def _end(self, grace: float, dying: bool) -> None:
+        async with self._ending:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            if process.stdin is not None and not dying:
+                process.stdin.close()
+            # Not process.wait: that waits for the pipes too, which a child of the process may hold open.
+            until = time.monotonic() + grace
+            while process.returncode is None and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+            # Also when the leader has ended: the rest of its group may not have.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            self._exit_status = await process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
             if self._drain is not None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._drain, CLOSE_SECONDS)
-        finally:
-            # It closes itself once all pipes have ended. Where that takes longer than the loop lives, its collection would print
-            # a traceback; asyncio offers no public way to close it.
-            process._transport.close()  # type: ignore[attr-defined]
 
     async def _keep_tail(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
