@@ -115,7 +115,7 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     if best.distinguishable:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
     unseen = (
-        "with so few groups of test items none could have been seen"
+        "with so few seeds or test items no difference could have been seen"
         if decision.smallest_detectable is None
         else f"a true difference below {figure(decision.smallest_detectable)} would probably have gone unseen"
     )
