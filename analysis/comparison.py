@@ -11,7 +11,7 @@ both (`analysis.crossed`).
 
 Two claims are kept apart. A finalist may be *above the baseline*. It is a *discovery* only if it is above every arm of every
 known loss of the run: the largest of those p-values counts (an intersection-union test, Berger 1982, which needs no correction
-for the choice of the best known loss), corrected by Holm for the choice of the finalist. `analysis.verdicts` says what else
+for the choice of the best known loss), corrected by Holm for the choice of the finalist. `analysis.obstacles` says what else
 stands in the way of either.
 """
 
@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 
 from analysis import stats
 from analysis.crossed import paired_crossed
+from analysis.obstacles import KnownLosses, Obstacle, edge, obstacle
 from analysis.snapshot import Arm, Snapshot, Status
-from analysis.verdicts import Known, Obstacle, edge, obstacle
 from analysis.wording import display_name
 from archive.records import Items, Origin
 from sandbox.relation import Relation
@@ -232,7 +232,7 @@ class _Stage:
         p_value, _, versus = max(found, key=lambda entry: entry[:2])
         return p_value, versus
 
-    def known(self) -> Known:
+    def known(self) -> KnownLosses:
         """What the seeds say of the known losses."""
         most = max((len(scores) for scores in self.arms.values()), default=0)
         seeds = {row.id for row in self.snapshot.seeds}
@@ -246,7 +246,7 @@ class _Stage:
             for row in self.snapshot.seeds
             if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE) and row.id not in there
         ]
-        return Known([*compared, *hopeless], missing, self._untuned())
+        return KnownLosses([*compared, *hopeless], missing, self._untuned())
 
     def compared(self) -> int:
         """How many known losses the finalists are compared with."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from analysis import stats
 from analysis.comparison import Comparison, Decision, decide
 from analysis.encode import one_line
+from analysis.obstacles import ObstacleKind, widening
 from analysis.snapshot import Snapshot
-from analysis.verdicts import Bar, widening
 from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
 from archive.query import Reader
 
@@ -106,7 +106,12 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     among = f", corrected for {len(decision.finalists)} comparisons" if len(decision.finalists) > 1 else ""
     size = plus_minus(abs(pair.difference), pair.standard_error)
     past = f"(paired over {where}; p = {best.adjusted:.2g}{among})"
-    if best.above and best.obstacle is not None and best.obstacle.bar is Bar.EQUALLED and best.rival is not None:
+    if (
+        best.above
+        and best.obstacle is not None
+        and best.obstacle.kind is ObstacleKind.EQUALLED
+        and best.rival is not None
+    ):
         return _as_good(snapshot, best, f"{name} scores {size} above {baseline} {past}")
     if best.above and best.obstacle is not None:
         first = best is decision.finalists[0]

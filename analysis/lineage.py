@@ -6,7 +6,7 @@ Node attributes (absent where unknown; a number is finite or absent):
     fitness, standard_error, seeds, rung    at the highest rung where the candidate was scored
     fitness.RUNG                            mean at each rung, comparable between candidates
     failed_seeds                            trainings that gave no fitness
-    known_as                                of a finalist: how it relates to the published losses, in words
+    known_as                                of a proposal that is a known loss or close to one: which, in words
     descriptor.NAME                         what the sandbox measured of the loss's shape
 
 Edge attributes: role (refined, combined, explored_from, repaired) and position among the child's parents.
@@ -58,7 +58,7 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
         "island": _plain(references.get("island")),
         "hash": verdict.hash if verdict else None,
         "duplicate_of": verdict.duplicate_of if verdict else None,
-        "known_as": relation.words or None if (relation := snapshot.relation(candidate)) else None,
+        "known_as": snapshot.known_as(candidate) or None,
         **_fitness(snapshot, candidate),
         **_descriptors(verdict.descriptors if verdict else None),
     }

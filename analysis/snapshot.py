@@ -197,6 +197,29 @@ class Snapshot:
         """How a finalist relates to the published losses; None for others, and where that is not known."""
         return self.final.relations.get(candidate) if self.final else None
 
+    def known_as(self, candidate: int) -> str:
+        """Which known loss a proposal is, in words: as the final compared it, else by the keys of its fingerprint, which tell a
+        seed loss times a factor or at another beta. Empty where it is none of these."""
+        relation = self.relation(candidate)
+        if relation is not None:
+            return one_line(relation.words)
+        row = self.candidates[candidate]
+        kinds = {"scale_key": "times a factor", "beta_key": "at another beta"} if row.origin is Origin.PROPOSAL else {}
+        found = ((self._seed_keys.get((kind, self._key(candidate, kind))), words) for kind, words in kinds.items())
+        return next((f"{one_line(name, 48)} {words}" for name, words in found if name is not None), "")
+
+    @cached_property
+    def _seed_keys(self) -> Mapping[tuple[str, str | None], str]:
+        keys: dict[tuple[str, str | None], str] = {}
+        for kind in ("scale_key", "beta_key"):
+            keys |= {(kind, key): row.name for row in self.seeds if (key := self._key(row.id, kind)) is not None}
+        return keys
+
+    def _key(self, candidate: int, kind: str) -> str | None:
+        verdict = self.verdicts.get(candidate)
+        value = verdict.fingerprint.get(kind) if verdict and isinstance(verdict.fingerprint, Mapping) else None
+        return value if isinstance(value, str) else None
+
     def status(self, candidate: int) -> Status:
         """How far a candidate has come."""
         verdict = self.verdicts.get(candidate)

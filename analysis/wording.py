@@ -18,9 +18,8 @@ def display_name(candidate: CandidateRow, width: int = 48) -> str:
 
 
 def full_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
-    """A candidate's name, and beside it how a finalist relates to the published losses."""
-    relation = snapshot.relation(candidate)
-    words = one_line(relation.words) if relation else ""
+    """A candidate's name, and beside it the known loss that it is, if it is one."""
+    words = snapshot.known_as(candidate)
     return display_name(snapshot.candidates[candidate], width) + (f" ({words})" if words else "")
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from archive.errors import ArchiveError
-from evo.again import Given, ways_on
 from evo.config import ConfigError, load_config
 from evo.rundir import NotInRun, RunDirError, default_directory, existing_run
+from evo.suggestions import Given, ways_on
 
 PRINTED_AS = ("python", "latex", "trl", "json")
 FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")

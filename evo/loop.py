@@ -28,9 +28,9 @@ from evo.llm import AttemptObserver, Consequence, LLMError, Message
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
-from evo.room import kept_for_final
+from evo.reserved import kept_for_final
 from evo.training import TaskUnusable, train
-from fitness.ladder import OWN, Entry, Job, final, final_rung, leaders, screening, tunings
+from fitness.ladder import Entry, Job, baseline_grid, final, final_rung, leaders, screening
 from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
 from sandbox.relation import Relation
@@ -110,6 +110,7 @@ class Campaign:
             await _cancel(self.trainings.values())
 
     async def _phases(self) -> str:
+        """The seed losses, the search, the final."""
         self.phase, self.began = Phase.SEEDS, time.monotonic()
         self.population.advance(self.reader)
         self.before = self.population.spent(self.population.recorded_seconds)
@@ -262,8 +263,8 @@ class Campaign:
         rule = partial(final, also=near_arms(relations, population))
         if self._due(rule):
             seeds = population.seeds.final[: population.ladder.finalist_seeds]
-            grid = [(OWN, *tunings(e, info, population.ladder)) for e in entries if e.yardstick]
-            self.archive.event(FINAL, final_event(final_rung(info), seeds, relations, info, *grid or [()]))
+            grid = baseline_grid(entries, info, population.ladder)
+            self.archive.event(FINAL, final_event(final_rung(info), seeds, relations, info, grid))
         while jobs := self._due(rule):
             await asyncio.gather(*(self.evaluate(job) for job in jobs))
 
@@ -296,7 +297,8 @@ class Campaign:
     def under_way(self) -> Cost:
         """What calls and trainings under way may cost at most, with the first trainings that are reserved for losses."""
         begun = Cost(evaluations=self.before.evaluations + len(self.trainings) - self.used.evaluations)
-        judging = [self._judging(job.rung) for job, task in self.trainings.items() if not task.done()]
+        judged = self.trainings.items() if self.population.info.services else ()  # most tasks pay nobody
+        judging = [self._judging(job.rung) for job, task in judged if not task.done()]
         return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.awaited))
 
     def _lacking(self, wanted: Cost, held: Cost = NOTHING) -> str | None:

@@ -15,7 +15,7 @@ from evo.preflight import PreflightFailed, preflight
 from evo.propose import Proposer, make_proposer, messages
 from evo.reply import ReplyFormat
 from evo.request import Parent, Request
-from evo.room import what_the_budget_buys
+from evo.reserved import what_the_budget_buys
 from evo.session import workers_for
 from fitness.costs import Service, Usage
 from fitness.ladder import plan, plan_of_claims

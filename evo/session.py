@@ -28,7 +28,7 @@ from evo.population import Population
 from evo.preflight import preflight
 from evo.progress import watching
 from evo.propose import Proposer, templates
-from evo.room import what_the_budget_buys
+from evo.reserved import what_the_budget_buys
 from evo.rundir import RunDir, open_run
 from evo.training import recorded
 from fitness.devices import visible_gpus

@@ -212,8 +212,8 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
     lines = [
         f"Candidate {row.id}: {one_line(row.name)} ({snapshot.status(row.id)}, {row.origin}, step {snapshot.step(row.id)})"
     ]
-    if (relation := snapshot.relation(row.id)) and relation.words:
-        lines.append(f"It is {one_line(relation.words)}, where training goes.")
+    if known := snapshot.known_as(row.id):
+        lines.append(f"Known: {known}.")
     if proposal is not None:
         lines.append(
             f"Asked for: {_asked(proposal)}" + (f", {_cost(proposal)}" if proposal.proposer != BUILTIN else "")

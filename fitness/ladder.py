@@ -245,6 +245,11 @@ def tunings(entry: Entry, info: TaskInfo, settings: Settings) -> tuple[Tuning, .
     return tuple((None, rate) for rate in _multiples(info.learning_rate, DEFAULT_RATES if rates is None else rates)[1:])
 
 
+def baseline_grid(entries: Sequence[Entry], info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:
+    """All arms that the final gives the yardstick before any widening; none without a yardstick."""
+    return next(((OWN, *tunings(e, info, settings)) for e in entries if e.yardstick), ())
+
+
 def _tried(entry: Entry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
     """Tunings that were trained on all these seeds, whatever came of it."""
     found = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}

@@ -44,7 +44,7 @@ from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventR
 from evo.finalists import FINAL, final_event
 from evo.genetic.builder import Builder
 from evo.population import BASELINES, SEED_LOSSES
-from fitness.ladder import OWN, Entry, Job, Seeds, Settings, final, final_rung, leaders, tunings
+from fitness.ladder import Entry, Job, Seeds, Settings, baseline_grid, final, final_rung, leaders
 from fitness.pool import score_all
 from fitness.race import run_race
 from fitness.score import SeedResult
@@ -257,7 +257,7 @@ def _snapshot(
         for job, value in trained.items()
     ]  # fmt: skip
     baselines = {e.candidate_id for e in entries if e.baseline}
-    grid = [tuning for e in entries if e.yardstick for tuning in (OWN, *tunings(e, info, settings))]
+    grid = baseline_grid(entries, info, settings)
     payload = final_event(final_rung(info), fresh, relations, info, grid)
     return Snapshot(
         run=RunRow("null", 0, info.name, info.contract, baseline=names[0]),

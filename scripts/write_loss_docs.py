@@ -56,8 +56,8 @@ changes nothing.
   `softplus(-x)`, a constant moved out of a product. Rules that would change values at the ends of the range are not among
   them.
 - The **fingerprint** holds gradients in float64 at fixed probes. Its `key` is equal for equal functions however they are
-  written, `scale_key` also for positive multiples of a loss, `beta_key` also where only beta is rescaled: such a loss is no
-  discovery.
+  written, `scale_key` also for positive multiples of a loss, `beta_key` also where only beta is rescaled: tables, `show` and
+  exports say so beside the name of such a loss, and it is no discovery.
 - `sandbox.identity.same_loss(a, b)` confirms on probes that are drawn afresh, and says where two losses part.
   `evopo-sandbox diff A B` prints it.
 

@@ -119,7 +119,9 @@ def verdict(graph=None, findings=(), status=None, descriptors=None):
         "entry": "loss",
         "findings": list(findings),
         "hash": f"{code:016x}" if graph else None,
-        "fingerprint": {"key": "k", "scale_key": "s", "beta_key": "b", "vector": values} if graph else None,
+        "fingerprint": {"key": f"k{code}", "scale_key": f"s{code}", "beta_key": f"b{code}", "vector": values}
+        if graph
+        else None,
         "descriptors": dict(descriptors or {}),
         "guarantees": {"no_network": "seccomp"},
         "milliseconds": 7.5,

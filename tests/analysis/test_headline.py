@@ -9,8 +9,8 @@ from make_archive import logistic, make_archive, verdict
 from analysis.comparison import decide
 from analysis.final_table import final_lines
 from analysis.headline import headline
+from analysis.obstacles import ObstacleKind
 from analysis.snapshot import Snapshot
-from analysis.verdicts import Bar
 from archive.query import Reader
 from archive.records import Items, RunRow
 from archive.store import Archive
@@ -32,7 +32,7 @@ def tiny(tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relatio
                 proposal = archive.request_proposal(step, 1, "explore", "builtin", None, None, "t", {}, 0)
                 archive.receive_proposal(proposal, "r")
                 ids[name] = archive.add_candidate("proposal", name, "", "", contract, proposal)
-            archive.record_verdict(ids[name], verdict(logistic()))
+            archive.record_verdict(ids[name], verdict(logistic()) | {"fingerprint": None})
         for rung in dict.fromkeys(rung for rungs in scores.values() for rung in rungs):
             for name, rungs in scores.items():
                 for seed, fitness in rungs.get(rung, {}).items():
@@ -192,7 +192,7 @@ def test_a_distance_that_the_choice_of_the_finalist_swallows_is_said_to_be_so(tm
     path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}, **others}, final=FINAL)
     with Reader.open(path) as reader:
         (mine,) = [c for c in decide(Snapshot.of(reader)).finalists if c.arm.candidate == 2]
-    assert mine.new < 0.05 or mine.obstacle.bar in (Bar.UNCLEAR, Bar.EQUALLED)
+    assert mine.new < 0.05 or mine.obstacle.kind in (ObstacleKind.UNCLEAR, ObstacleKind.EQUALLED)
     assert "As good as DPO" not in said(path).text
 
 

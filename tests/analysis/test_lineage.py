@@ -2,9 +2,14 @@
 
 import networkx as nx
 import pytest
+from make_archive import logistic, verdict
 
 from analysis.lineage import lineage
-from archive.records import VerdictStatus
+from analysis.snapshot import Snapshot
+from analysis.wording import full_name
+from archive.query import Reader
+from archive.records import RunRow, VerdictStatus
+from archive.store import Archive
 
 
 def test_it_is_the_archives_parents_and_has_no_cycle(reader, snapshot):
@@ -59,3 +64,19 @@ def test_a_finalist_says_which_published_loss_it_is(snapshot):
     graph = lineage(snapshot)
     told = {id: data["known_as"] for id, data in graph.nodes(data=True) if "known_as" in data}
     assert list(told.values()) == ["the published dpo at 1.7 × beta"]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("scale_key", "dpo times a factor"), ("beta_key", "dpo at another beta")])
+def test_a_proposal_with_a_seed_losss_key_is_called_so_before_any_final(kind, words, tmp_path):
+    own = {"scale_key": "a", "beta_key": "b"}
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
+        seed = archive.add_candidate("seed", "dpo", "", "", "preference")
+        proposal = archive.request_proposal(1, 1, "explore", "b", None, None, "t", {}, 0)
+        archive.receive_proposal(proposal, "r")
+        child = archive.add_candidate("proposal", "mine", "", "", "preference", proposal)
+        for id, keys in ((seed, own), (child, {"scale_key": "c", "beta_key": "d", kind: own[kind]})):
+            archive.record_verdict(id, verdict(logistic()) | {"fingerprint": keys | {"key": "k", "vector": []}})
+    with Reader.open(tmp_path / "archive.db") as reader:
+        snapshot = Snapshot.of(reader)
+    assert (snapshot.known_as(child), snapshot.known_as(seed)) == (words, "")
+    assert full_name(snapshot, child) == f"mine ({words})"

@@ -12,7 +12,7 @@ from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import BudgetConfig, parse_config
 from evo.ledger import LONGEST_PROMPT, Ledger
 from evo.population import Population
-from evo.room import what_the_budget_buys
+from evo.reserved import what_the_budget_buys
 from evo.training import TaskUnusable
 from fitness.costs import Usage as Paid
 from fitness.ladder import Job

@@ -8,11 +8,11 @@ import pytest
 from analysis.snapshot import SESSION_STARTED
 from archive.records import RunRow
 from archive.store import Archive
-from evo.again import Given, ways_on
 from evo.config import parse_config
 from evo.earlier import FinishedRun, changes, finished, in_words
 from evo.loop import FINISHED
 from evo.rundir import identity
+from evo.suggestions import Given, ways_on
 from fitness.task import task_info
 
 CLASSIFICATION = {"task": "classification", "budget": {"proposals": 0}}

@@ -50,7 +50,7 @@ def widening(snapshot: Snapshot) -> str:
     return f"widen ladder.yardstick_{'learning_rates' if rates else 'betas'}, or raise ladder.yardstick_widenings"
 
 
-class Bar(StrEnum):
+class ObstacleKind(StrEnum):
     """What forbids to call a loss that is above the baseline a discovery; the first that holds, in this order."""
 
     UNKNOWN = "unknown"
@@ -75,12 +75,12 @@ class Bar(StrEnum):
 class Obstacle:
     """What forbids a discovery, and the reason in words."""
 
-    bar: Bar
+    kind: ObstacleKind
     words: str
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownLosses:
     """What the deciding seeds say of the known losses, beside the finalist's own comparisons."""
 
     measured: Sequence[Arm]
@@ -98,35 +98,35 @@ def obstacle(
     p_new: float,
     rival: Arm | None,
     clear: bool,
-    known: Known,
+    known: KnownLosses,
 ) -> Obstacle | None:
     """What stands between a loss that is above the baseline and a discovery; None where nothing does.
 
     `p_new` is corrected; `clear` is whether the loss is above its rival before the correction.
     """
     if relation is None:
-        return Obstacle(Bar.UNKNOWN, "it was not compared with the published losses")
+        return Obstacle(ObstacleKind.UNKNOWN, "it was not compared with the published losses")
     words = one_line(relation.words, 120)
     if relation.published:
-        return Obstacle(Bar.PUBLISHED, f"it is {words}")
+        return Obstacle(ObstacleKind.PUBLISHED, f"it is {words}")
     if relation.kind is Kind.NEAR and not _measured(snapshot, relation, known.measured):
         name = relation.parts[0].name
         there = any(row.name == name for row in snapshot.seeds)
         remedy = "" if there else f": add {one_line(name, 60)} to seeds"
-        return Obstacle(Bar.NEAR, f"it is {words}, which could not be compared there{remedy}")
+        return Obstacle(ObstacleKind.NEAR, f"it is {words}, which could not be compared there{remedy}")
     if rival is None or p_new >= stats.SIGNIFICANCE:
         name = arm_name(snapshot.candidates[rival.candidate], rival) if rival else "any known loss"
         if clear:
             return Obstacle(
-                Bar.UNCLEAR, f"its distance to {name} is not clear once the choice of the finalist is paid for"
+                ObstacleKind.UNCLEAR, f"its distance to {name} is not clear once the choice of the finalist is paid for"
             )
-        return Obstacle(Bar.EQUALLED, f"it cannot be told from {name}, which is published")
+        return Obstacle(ObstacleKind.EQUALLED, f"it cannot be told from {name}, which is published")
     if known.untuned:
-        return Obstacle(Bar.UNTUNED, known.untuned)
+        return Obstacle(ObstacleKind.UNTUNED, known.untuned)
     if known.missing:
         names = ", ".join(display_name(row) for row in known.missing)
-        return Obstacle(Bar.UNMEASURED, f"it could not be compared on these seeds with {names}")
-    return None if fresh else Obstacle(Bar.SEARCHED, "these seeds are those that chose it")
+        return Obstacle(ObstacleKind.UNMEASURED, f"it could not be compared on these seeds with {names}")
+    return None if fresh else Obstacle(ObstacleKind.SEARCHED, "these seeds are those that chose it")
 
 
 def _measured(snapshot: Snapshot, relation: Relation, measured: Sequence[Arm]) -> bool:
