@@ -14,7 +14,8 @@ from statistics import fmean, median
 
 from evo.budget import Spent
 from evo.config import BudgetConfig
-from fitness.ladder import Settings, plan
+from fitness.ladder import Settings
+from fitness.planned import plan
 from fitness.task import TaskInfo
 
 RECENT = 20

@@ -30,7 +30,8 @@ from evo.propose import Proposer, Unusable, read_reply
 from evo.request import Request, request_for
 from evo.reserved import kept_for_final
 from evo.training import TaskUnusable, train
-from fitness.ladder import Entry, Job, baseline_grid, final, final_rung, leaders, screening
+from fitness.final import baseline_grid, final, final_rung
+from fitness.ladder import Entry, Job, leaders, screening
 from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
 from sandbox.relation import Relation

@@ -18,7 +18,7 @@ from evo.request import Parent, Request
 from evo.reserved import what_the_budget_buys
 from evo.session import workers_for
 from fitness.costs import Service, Usage
-from fitness.ladder import plan, plan_of_claims
+from fitness.planned import plan, plan_of_claims
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vet import vet

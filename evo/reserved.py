@@ -6,7 +6,7 @@ from analysis.wording import count
 from evo.budget import Cost, lacking
 from evo.config import Config
 from evo.population import Population
-from fitness.ladder import plan, plan_of_claims
+from fitness.planned import plan, plan_of_claims
 
 FINAL = "final"
 """Name of the final among the parts of a plan."""

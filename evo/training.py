@@ -7,7 +7,8 @@ from archive.records import EvaluationState, Items, Usage
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from fitness import costs
-from fitness.ladder import Job, final_rung
+from fitness.final import final_rung
+from fitness.ladder import Job
 from fitness.pool import WorkerPool
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskInfo
 from sandbox.graph import LossGraph

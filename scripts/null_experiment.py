@@ -44,7 +44,8 @@ from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventR
 from evo.finalists import FINAL, final_event
 from evo.genetic.builder import Builder
 from evo.population import BASELINES, SEED_LOSSES
-from fitness.ladder import Entry, Job, Seeds, Settings, baseline_grid, final, final_rung, leaders
+from fitness.final import baseline_grid, final, final_rung
+from fitness.ladder import Entry, Job, Seeds, Settings, leaders
 from fitness.pool import score_all
 from fitness.race import run_race
 from fitness.score import SeedResult

@@ -5,7 +5,8 @@ import pytest
 from evo.budget import Spent
 from evo.config import BudgetConfig
 from evo.estimate import Pace, Work, proposals_left, seconds, to_come, whole
-from fitness.ladder import Settings, plan
+from fitness.ladder import Settings
+from fitness.planned import plan
 from fitness.task import Rung, TaskInfo
 
 RUNGS = {

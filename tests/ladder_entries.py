@@ -1,0 +1,20 @@
+"""A toy task with three rungs, and losses in its race, for the tests of ladder and final."""
+
+from fitness.ladder import Entry, Seeds
+from fitness.task import Rung, TaskInfo
+
+SEEDS = Seeds(search=tuple(range(10, 20)), final=tuple(range(90, 99)))
+INFO = TaskInfo(
+    "toy",
+    "preference",
+    "fitness",
+    {r.name: r for r in (Rung("short", 10, 1.0), Rung("full", 40, 4.0), Rung("held_out", 40, 4.0, held_out=True))},
+    beta=0.1,
+)
+
+
+def entry(number, short=None, *full, baseline=False, **options):
+    """A loss with a fitness at the rung short, and further ones at full by seed."""
+    results = {} if short is None else {("short", 10): short}
+    results |= {("full", 10 + i): value for i, value in enumerate(full)}
+    return Entry(number, baseline, results, **options)
