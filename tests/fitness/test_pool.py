@@ -44,6 +44,22 @@ def test_results_come_back_to_whoever_asked(pranks, losses):
     assert len({result.metrics["pid"] for result in results}) == 2
 
 
+def test_a_training_that_is_cancelled_twice_leaves_no_process_to_be_reaped_later(pranks, losses):
+    async def run():
+        async with WorkerPool("pranks", pranks) as pool:
+            await pool.ready()
+            training = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
+            await asyncio.sleep(0.2)
+            (pid,) = pool.pids
+            training.cancel()  # as by a gather that is cancelled,
+            while pool.pids:
+                await asyncio.sleep(0)
+            training.cancel()  # and by the clearing up after it, while the process is being ended
+        return psutil.pid_exists(pid)
+
+    assert not asyncio.run(run())
+
+
 def test_items_come_back_with_the_fitness(pranks, losses):
     result = ask(pranks, losses, "by_item")
     assert result.items == ItemScores((1.0, 0.0, 0.5), ("first prompt", "first prompt", "second prompt"))
