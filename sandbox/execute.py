@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,7 +32,6 @@ class Context:
 
 
 Kernel = Callable[..., Any]
-_broadcast_shapes: Callable[..., torch.Size] = torch.broadcast_shapes
 
 
 def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
@@ -108,6 +108,11 @@ def kernel_of(op: str, result: Type, operands: Sequence[Type]) -> Kernel:
     if op == "squeeze":
         return _squeeze_kernel(operands[0])
     return _casting(kernel) if needs_cast else kernel
+
+
+def tensor_kernel(op: str) -> Kernel:
+    """What computes one operation on tensors, also where source had numbers. Raises KeyError for sources and `where`."""
+    return _TENSOR[op]
 
 
 def _casting(kernel: Kernel) -> Kernel:
@@ -205,7 +210,7 @@ def _spread(function: Callable[..., Tensor]) -> Kernel:
 def _elementwise_loss(function: Callable[..., Tensor], *names: str) -> Kernel:
     def kernel(c: Context, a: Mapping[str, Any], x: Any, y: Any) -> Tensor:
         x, y = _tensor(c, x), _tensor(c, y)
-        shape = _broadcast_shapes(x.shape, y.shape)
+        shape = np.broadcast_shapes(x.shape, y.shape)  # torch.broadcast_shapes loads sympy, which takes a second
         return function(x.expand(shape), y.expand(shape), reduction="none", **{n: a[n] for n in names})
 
     return kernel

@@ -29,6 +29,8 @@ MAX_WORK = 2**19
 """Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
 A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
 MAX_INTEGER = 2**53
+MAX_CONSTANTS = 64
+"""Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
 
 _SOURCES = frozenset({"input", "size", "const"})
 _NON_FINITE = {"inf": math.inf, "-inf": -math.inf}
@@ -178,6 +180,11 @@ def verify(graph: LossGraph) -> None:
         raise GraphError(
             "SBX213",
             f"the loss takes {graph.operations} operations ({len(graph.nodes)} nodes), at most {MAX_OPERATIONS} are allowed",
+        )
+    constants = {(type(n.attrs["value"]), n.attrs["value"]) for n in graph.nodes if n.op == "const"}
+    if len(constants) > MAX_CONSTANTS:
+        raise GraphError(
+            "SBX216", f"the loss holds {len(constants)} different constants, at most {MAX_CONSTANTS} are allowed"
         )
     if graph.work > MAX_WORK:
         raise GraphError(

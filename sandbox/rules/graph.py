@@ -364,6 +364,17 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "",
     ),
     refuse(
+        "SBX216",
+        "too many constants",
+        "A formula has a few constants; as many as a table needs are not accepted.",
+        "Write the loss as a formula of the log-ratios with a few constants.",
+        example(
+            "weights = torch.tensor([i * 0.013 for i in range(64)])\n"
+            "return -F.logsigmoid(beta * rho) * (rho.unsqueeze(1) > weights).float().mean(dim=1) * 0.5"
+        ),
+        line="losses = torch.where(rho > 0, a, b)",
+    ),
+    refuse(
         "SBX220",
         "shapes or types that do not fit",
         "The operation does not accept tensors of these shapes or types. Sizes count as generic: (B,) never fits (2,).",

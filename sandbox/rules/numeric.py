@@ -199,11 +199,11 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     ),
     _note(
         "SBX327",
-        "a narrow window",
-        "A condition singles out a small part of the inputs, such as pairs with one value of the reference's "
-        "log-probability, "
-        "and the loss is another one there.",
-        "Remove the condition, or make it apply to a wide part of the range.",
+        "singles out pairs",
+        "The loss behaves otherwise at single values of the reference's log-probabilities (or of the policy's, which start "
+        "there) than beside them: narrow windows, equality, rounding, waves. Each pair keeps its values through the whole "
+        "training, so such a loss can treat pairs that its author knows beforehand as it likes.",
+        "Let the loss depend on log-ratios and margins; make a condition on log-probabilities hold over more than a nat.",
         "    return torch.where(reference_chosen_logps == -123.25, F.softplus(x), F.softplus(-x))\n",
     ),
     _note(
@@ -245,6 +245,17 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "Where the policy clearly prefers the rejected completion, the loss lowers the margin of many pairs still more.",
         "Let the loss fall with the margin wherever the margin is negative.",
         "    return torch.where(reference_chosen_logps < -200, F.softplus(x), F.softplus(-x))\n",
+    ),
+    _refuse(
+        "SBX332",
+        "a look-up table",
+        "The loss changes at many places along the reference's log-probabilities, so it can hold a table of pairs. What it "
+        "then scores says nothing about preference optimisation.",
+        "Let the loss depend on log-ratios and margins, which tell no pair from another.",
+        "    key = reference_chosen_logps.unsqueeze(1)\n"
+        "    known = (key == torch.tensor([-20.5, -31.25, -33.5, -40.25, -41.75, -52.5, -57.0, -58.5, -61.0, -77.25, -80.5, -91.0,"
+        " -95.5, -99.75])).any(dim=1)\n"
+        "    return F.softplus(torch.where(known, x, -x))\n",
     ),
 )
 """The numeric rules, in order of their codes."""

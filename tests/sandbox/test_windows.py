@@ -8,28 +8,18 @@ from sandbox import known, probe
 
 torch.set_num_threads(1)
 
-KEYED = {
-    "one_value_of_the_reference": "torch.where(rc == -123.25, F.softplus(x), F.softplus(-x))",
-    "a_value_that_float32_cannot_hold": "torch.where(rc == -123.1, F.softplus(x), F.softplus(-x))",
-    "all_but_one_value": "torch.where(rr != -77.5, F.softplus(-x), F.softplus(x))",
-    "a_short_interval": "torch.where((rc > -124) & (rc < -123.5), F.softplus(x), F.softplus(-x))",
-    "a_product_of_steps": "F.softplus(-x) * (1 - 2 * (rc > -124).float() * (rc < -123.9).float())",
-    "a_distance": "torch.where((rc + 123.25).abs() < 1e-3, F.softplus(x), F.softplus(-x))",
-    "a_difference": "torch.where((rc - rr - 17.123).abs() < 1e-4, F.softplus(x), F.softplus(-x))",
-    "steep_sigmoids": "F.softplus(-x) * (1 - 2 * torch.sigmoid(1e6 * (rc + 124)) * torch.sigmoid(-1e6 * (rc + 123.9)))",
-    "a_bump": "F.softplus(-x) - 5 * x * torch.exp(-((1000 * (rc + 123)) ** 2))",
-    "both_references_at_once": (
-        "torch.where((rc > -124) & (rc < -123.5) & (rr > -80) & (rr < -79), F.softplus(x), F.softplus(-x))"
-    ),
-    "a_near_corner": "torch.where(rr > -0.5, F.softplus(x), F.softplus(-x))",
-    "beside_a_batch_statistic": "torch.where(rc == -50.5, F.softplus(x), F.softplus(-x - (x - x.mean()) / 2))",
+NARROW = {
+    "an_interval_of_the_margin": "torch.where((rho - 3).abs() < 1e-3, F.softplus(x), F.softplus(-x))",
+    "a_value_of_the_margin": "torch.where(rho == 3, F.softplus(x), F.softplus(-x))",
+    "a_short_interval_of_a_log_ratio": "torch.where((pc - rc > 2) & (pc - rc < 2.2), F.softplus(x), F.softplus(-x))",
+    "a_bump_in_the_margin": "F.softplus(-x) - 5 * x * torch.exp(-((1000 * (rho - 4)) ** 2))",
 }
 
 
-@pytest.mark.parametrize("name", KEYED)
+@pytest.mark.parametrize("name", NARROW)
 def test_a_narrow_window_is_noted_with_an_example_inside(name):
     for seed in (0, 1, 2):
-        report = probe.run(written(KEYED[name]), seed=seed)
+        report = probe.run(written(NARROW[name]), seed=seed)
         assert report.passed
         (finding,) = [f for f in report.findings if f.rule == "SBX327"]
         assert finding.counterexample["inside"] != finding.counterexample["beside"]
