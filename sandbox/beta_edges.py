@@ -18,8 +18,8 @@ from sandbox.contract import contract_named
 from sandbox.evaluate import FAILURES, Array
 from sandbox.execute import Context, tensor_kernel
 from sandbox.graph import LossGraph, Node
-from sandbox.lookup.sites import sites
 from sandbox.operations import OPERATIONS
+from sandbox.sites import sites
 
 LOWEST, HIGHEST = 0.003, 3.0
 MOST: Final = 6

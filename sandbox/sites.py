@@ -1,116 +1,285 @@
-"""Where a graph's behaviour can change abruptly: comparisons, clamps, kinks, steep steps, poles. No torch.
+"""The operations at which a loss can change abruptly, and what decides in each of them. No torch.
 
-Each site is a quantity whose zero is the edge: both sides of it, and the edge itself, have to be probed.
+`_SMOOTH` names the operations that cannot: sums, products and changes of shape. Every operation of the table is in one of the
+lists, so a new one must be thought of here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import StrEnum
+from typing import Final
 
-from sandbox.contract import BATCH, contract_named
+from sandbox.contract import BATCH
 from sandbox.dims import Dim
 from sandbox.graph import LossGraph, Node
+from sandbox.operations import OPERATIONS
+
+
+class Kind(StrEnum):
+    """How an operation treats its deciding quantity, `left - right - offset`."""
+
+    ROUNDING = "rounding"
+    """Steps without end."""
+    EQUALITY = "equality"
+    """Another result at one value: zero."""
+    FINITENESS = "finiteness"
+    """Another result where the operand is not a number or overflows."""
+    CHOICE = "choice"
+    """The index of the largest or smallest, or ranks."""
+    WAVE = "wave"
+    """Back and forth without end."""
+    BELOW = "below"
+    """Another formula below zero; the result at zero belongs to the other side."""
+    ABOVE = "above"
+    """Another formula above zero; the result at zero belongs to the other side."""
+    KINK = "kink"
+    """Another formula on either side of zero, continuous there."""
+    STEEP = "steep"
+    """A transition around zero, about one wide."""
+    POLE = "pole"
+    """Changes fast where the quantity is small."""
+
+
+EDGES: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.KINK, Kind.STEEP})
+AT_ONCE: Final = frozenset({Kind.ROUNDING, Kind.EQUALITY, Kind.CHOICE, Kind.WAVE})
+"""Kinds that single values out wherever their quantity goes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The edge lies where node `left` equals node `right` + `offset` (`right` None: equals `offset`).
+    """An operation that decides by `left - right - offset`; along an axis by the differences of the entries of `left`."""
 
-    kind: `compare` and `kink` change the formula, `equal` does so at single values, `pole` may be infinite, `steep` is a
-    step if its argument is large.
-    """
-
-    kind: str
+    node: int
+    kind: Kind
     left: int
-    right: int | None
+    right: int | None = None
     offset: float = 0.0
-
-
-_COMPARE: Final = frozenset({"lt", "le", "gt", "ge"})
-_TWO_SIDED: Final = frozenset({"clamp_min", "clamp_max", "maximum", "minimum", "l1_loss"})
-_KINKS: Final[Mapping[str, tuple[float, ...]]] = {
-    **dict.fromkeys(("relu", "abs", "sign", "leaky_relu", "elu", "selu"), (0.0,)),
-    "relu6": (0.0, 6.0),
-    "hardsigmoid": (-3.0, 3.0),
-    "hardswish": (-3.0, 3.0),
-}
-_POLES: Final[Mapping[str, tuple[float, ...]]] = {
-    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal"), (0.0,)),
-    "log1p": (-1.0,),
-    "logit": (0.0, 1.0),
-}
-_STEEP: Final = frozenset({"sigmoid", "logsigmoid", "tanh", "erf", "softsign", "atan"})
-STEEP_TAIL: Final = 15.0
-"""Arguments beyond this are on the flat part of a step."""
+    axis: int | None = None
 
 
 def sites(graph: LossGraph) -> tuple[Site, ...]:
-    """The sites whose quantity is one number per item and depends on the items. Without repetitions."""
-    moving = _moving(graph)
-    vector = (Dim.of(BATCH),)
+    """All sites of a graph. Comparisons of the batch's items with each other are none."""
     found: dict[Site, None] = {}
-    for node in graph.nodes:
-        for site in _of(graph, node):
-            nodes = [i for i in (site.left, site.right) if i is not None]
-            shapes = [graph.types[i].dims for i in nodes if graph.types[i].dims]
-            if any(moving[i] for i in nodes) and all(s == vector for s in shapes) and shapes:
-                found[site] = None
+    degrees = _degrees(graph)
+    for i, node in enumerate(graph.nodes):
+        for site in _of(graph, i, node):
+            found[site] = None
+        if degrees[i] > _STEEP_DEGREE and all(degrees[a] <= _STEEP_DEGREE for a in node.args):
+            found[Site(i, Kind.KINK, i, None, 1.0)] = None  # hardly anything below one, and soon beyond all bounds
     return tuple(found)
 
 
-def _moving(graph: LossGraph) -> list[bool]:
-    """For each node, whether its value depends on a floating tensor argument."""
-    contract = contract_named(graph.contract)
-    out: list[bool] = []
+def ranked_among_values(graph: LossGraph) -> int | None:
+    """The first node that puts the batch's items in order together with other values, if there is one."""
+    for i, node in enumerate(graph.nodes):
+        if node.op in _ALONG and any(d.constant is None and d.divide(_B) is None for d in _lengths(graph, node)):
+            return i
+    return None
+
+
+def may_hide(graph: LossGraph) -> bool:
+    """Whether sums and products alone can single values out: a polynomial that goes up and down often, numbers so large that
+    adding them rounds."""
+    if max(_degrees(graph)) > _PLAIN_DEGREE:
+        return True
+    size = 1.0
+    for node, type_ in zip(graph.nodes, graph.types, strict=True):
+        if node.op == "const":
+            size *= max(abs(float(node.attrs["value"])), 1.0)
+        elif type_.is_number and node.op in ("exp", "exp2", "expm1", "sinh", "cosh", "pow"):
+            return True
+    return size > _PLAIN_SIZE
+
+
+_PLAIN_DEGREE: Final = 8
+_STEEP_DEGREE: Final = 16
+_HIGHEST_DEGREE: Final = 1_000
+_PLAIN_SIZE: Final = 1e5
+"""Adding a larger number rounds to hundredths of a nat in float32."""
+
+
+def _degrees(graph: LossGraph) -> list[int]:
+    """For each node a bound on its degree as a polynomial; what is no polynomial counts as one."""
+    degrees: list[int] = []
     for node in graph.nodes:
-        argument = contract.argument(node.attrs["name"]) if node.op == "input" else None
-        own = argument is not None and argument.shape is not None and argument.dtype == "float"
-        out.append(own or any(out[a] for a in node.args))
-    return out
+        own = [degrees[a] for a in node.args]
+        degrees.append(min(_degree(graph, node, own), _HIGHEST_DEGREE))
+    return degrees
 
 
-def _of(graph: LossGraph, node: Node) -> list[Site]:
-    op, args = node.op, node.args
-    if op in _COMPARE:
-        return [Site("compare", args[0], args[1])]
-    if op in ("eq", "ne"):
-        return [Site("equal", args[0], args[1])]
-    if op in _TWO_SIDED:
-        return [Site("kink", args[0], args[1])]
-    if op in _KINKS:
-        return [Site("kink", args[0], None, offset) for offset in _KINKS[op]]
-    if op in _POLES:
-        return [Site("pole", args[0], None, offset) for offset in _POLES[op]]
-    if op in _STEEP:
-        return [Site("steep", args[0], None)]
-    return _special(graph, op, args, node.attrs)
+def _degree(graph: LossGraph, node: Node, own: Sequence[int]) -> int:
+    if node.op == "input":
+        return int(node.attrs["name"] != "beta")
+    if node.op in ("mul", "outer", "dot", "matmul", "lerp"):
+        return sum(own)
+    if node.op in ("square", "mse_loss", "var"):
+        return 2 * max(own)
+    if node.op == "prod":
+        return _HIGHEST_DEGREE * max(own)
+    if node.op == "pow":
+        exponent = graph.nodes[node.args[1]]
+        return own[0] * int(max(abs(exponent.attrs["value"]), 1)) if exponent.op == "const" else max(own)
+    return max(own, default=0) if node.op in _SMOOTH else min(max(own, default=0), 1)
 
 
-def _special(graph: LossGraph, op: str, args: tuple[int, ...], attrs: Mapping[str, Any]) -> list[Site]:
-    match op:
-        case "div":
-            return [Site("pole", args[1], None)]
-        case "xlogy" | "atan2":
-            return [Site("pole", args[1], None)]
-        case "pow" if not _whole(graph, args[1]):
-            return [Site("pole", args[0], None)]
-        case "hardtanh":
-            return [Site("kink", args[0], None, attrs[a]) for a in ("min_val", "max_val")]
-        case "threshold":
-            return [Site("kink", args[0], None, attrs["threshold"])]
-        case "softshrink" | "hardshrink":
-            return [Site("kink", args[0], None, sign * attrs["lambd"]) for sign in (-1, 1)]
-        case "exp":
-            # A bump such as exp(-(k z)^2) is flat but for the place where its argument comes near zero.
-            return [Site("steep", args[0], None, -1.0)]
-    return []
+def _of(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    if node.op in _SMOOTH:
+        return []
+    if node.op in _ALONG:
+        return _along(graph, i, node)
+    return _SITES[node.op](graph, i, node)
 
 
-def _whole(graph: LossGraph, node: int) -> bool:
-    """Whether the exponent is a constant whole number that is not negative: then there is no pole."""
-    if graph.nodes[node].op != "const":
-        return False
-    value = graph.nodes[node].attrs["value"]
-    return bool(value == int(value) and value >= 1) if abs(value) < 1e6 else False
+_Rule = Callable[[LossGraph, int, Node], list[Site]]
+
+
+def _operand(kind: Kind, *offsets: float) -> _Rule:
+    """A site of the first operand, at each of the offsets."""
+    return lambda graph, i, node: [Site(i, kind, node.args[0], None, o) for o in offsets or (0.0,)]
+
+
+def _difference(kind: Kind) -> _Rule:
+    return lambda graph, i, node: [Site(i, kind, node.args[0], node.args[1])]
+
+
+def _bounded(*names: str, sign: bool = False) -> _Rule:
+    """Kinks of the first operand, or of the difference of two, at attributes; with `sign` at their negatives too."""
+
+    def rule(graph: LossGraph, i: int, node: Node) -> list[Site]:
+        bounds = [node.attrs[n] for n in names]
+        right = node.args[1] if len(node.args) > 1 else None
+        return [Site(i, Kind.KINK, node.args[0], right, b) for v in bounds for b in ((v, -v) if sign else (v,))]
+
+    return rule
+
+
+def _each(kind: Kind) -> _Rule:
+    """A site of every floating operand by itself."""
+    return lambda graph, i, node: [Site(i, kind, a) for a in node.args if graph.types[a].dtype == "float"]
+
+
+def _truth(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    """A number in place of a condition: it is zero or not."""
+    return [Site(i, Kind.EQUALITY, a) for a in node.args[:1] if graph.types[a].dtype == "float"]
+
+
+def _cast(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    if graph.types[node.args[0]].dtype != "float" or node.attrs["to"] == "float":
+        return []
+    return [Site(i, Kind.EQUALITY if node.attrs["to"] == "bool" else Kind.ROUNDING, node.args[0])]
+
+
+def _power(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    base, exponent = (graph.nodes[a] for a in node.args)
+    found = []
+    if exponent.op != "const":
+        found.append(Site(i, Kind.STEEP, node.args[1]))
+    power = float(exponent.attrs["value"]) if exponent.op == "const" else 0.5
+    if base.op != "const" and not (power.is_integer() and power >= 1):
+        found.append(Site(i, Kind.POLE, node.args[0]))
+    if base.op != "const" and abs(power) > _STEEP_DEGREE:
+        found += [Site(i, Kind.KINK, node.args[0], None, one) for one in (1.0, -1.0)]
+    return found
+
+
+def _itself(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    """A root of a sum of squares: bent where it is zero."""
+    return [Site(i, Kind.POLE, i)]
+
+
+def _entropy(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    return [Site(i, Kind.POLE, node.args[0], None, o) for o in (0.0, 1.0)]
+
+
+def _divergence(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    return [Site(i, Kind.STEEP if node.attrs["log_target"] else Kind.POLE, node.args[1])]
+
+
+def _along(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    """What compares entries along axes. Along the batch these are items with each other, and nothing is singled out."""
+    kind = _ALONG[node.op]
+    operand = graph.types[node.args[0]]
+    if operand.dtype != "float":
+        return []
+    found = []
+    for axis, length in zip(_axes(graph, node), _lengths(graph, node), strict=True):
+        if length.constant is not None and length.constant > _MOST_ENTRIES:
+            found.append(Site(i, Kind.CHOICE, node.args[0]))
+        elif length.constant is not None and length.constant > 1:
+            found.append(Site(i, kind, node.args[0], axis=axis))
+    return found
+
+
+_MOST_ENTRIES: Final = 16
+_B: Final = Dim.of(BATCH)
+
+
+def _axes(graph: LossGraph, node: Node) -> list[int]:
+    rank = len(graph.types[node.args[0]].dims)
+    dim = node.attrs.get("dim", 1 if node.op == "cross_entropy" else None)
+    return list(range(rank)) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple) else (dim,))]
+
+
+def _lengths(graph: LossGraph, node: Node) -> list[Dim]:
+    dims = graph.types[node.args[0]].dims
+    return [dims[axis] for axis in _axes(graph, node)] if dims else []
+
+
+_SITES: Final[Mapping[str, _Rule]] = {
+    **dict.fromkeys(("floor", "ceil", "trunc", "round", "frac"), _operand(Kind.ROUNDING)),
+    **dict.fromkeys(("floordiv", "remainder"), _each(Kind.ROUNDING)),
+    **dict.fromkeys(("eq", "ne"), _difference(Kind.EQUALITY)),
+    **dict.fromkeys(("isnan", "isinf", "isfinite", "nan_to_num"), _operand(Kind.FINITENESS)),
+    **dict.fromkeys(("logical_not", "logical_and", "logical_or", "logical_xor", "any", "all"), _each(Kind.EQUALITY)),
+    "where": _truth,
+    "cast": _cast,
+    **dict.fromkeys(("sin", "cos", "tan"), _operand(Kind.WAVE)),
+    **dict.fromkeys(("lt", "ge"), _difference(Kind.BELOW)),
+    **dict.fromkeys(("le", "gt"), _difference(Kind.ABOVE)),
+    **dict.fromkeys(("maximum", "minimum", "clamp_min", "clamp_max", "l1_loss"), _difference(Kind.KINK)),
+    **dict.fromkeys(("sign", "abs", "relu", "leaky_relu", "elu", "selu", "celu"), _operand(Kind.KINK)),
+    "relu6": _operand(Kind.KINK, 0.0, 6.0),
+    **dict.fromkeys(("hardsigmoid", "hardswish"), _operand(Kind.KINK, -3.0, 3.0)),
+    "hardtanh": _bounded("min_val", "max_val"),
+    "threshold": _bounded("threshold"),
+    **dict.fromkeys(("softshrink", "hardshrink"), _bounded("lambd", sign=True)),
+    "smooth_l1_loss": _bounded("beta", sign=True),
+    "huber_loss": _bounded("delta", sign=True),
+    **dict.fromkeys(
+        (
+            "expm1", "exp2", "sinh", "cosh", "tanh", "erf", "erfc", "sigmoid", "logsigmoid", "softplus", "softsign",
+            "atan", "asinh", "silu", "mish", "gelu", "tanhshrink", "binary_cross_entropy_with_logits",
+        ),
+        _operand(Kind.STEEP),
+    ),
+    "exp": _operand(Kind.STEEP, 0.0, -1.0),  # a bump such as exp(-(k z)^2) is steepest beside its top
+    "soft_margin_loss": lambda graph, i, node: [Site(i, Kind.STEEP, a) for a in node.args],
+    **dict.fromkeys(("logaddexp", "logaddexp2"), _difference(Kind.STEEP)),
+    "kl_div": _divergence,
+    "binary_cross_entropy": _entropy,
+    "logit": _operand(Kind.POLE, 0.0, 1.0),
+    "log1p": _operand(Kind.POLE, -1.0),
+    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal"), _operand(Kind.POLE)),
+    **dict.fromkeys(("div", "xlogy", "atan2"), lambda graph, i, node: [Site(i, Kind.POLE, node.args[1])]),
+    **dict.fromkeys(("hypot", "norm", "std", "normalize"), _itself),
+    "pow": _power,
+    "one_hot": lambda graph, i, node: [],  # its operand was rounded, or chosen, before
+}  # fmt: skip
+_ALONG: Final[Mapping[str, Kind]] = {
+    **dict.fromkeys(("argmax", "argmin", "argsort"), Kind.CHOICE),
+    **dict.fromkeys(("amax", "amin", "max", "min", "median", "sort", "quantile"), Kind.KINK),
+    **dict.fromkeys(("softmax", "log_softmax", "logsumexp", "logcumsumexp", "cross_entropy"), Kind.STEEP),
+}
+_SMOOTH: Final = frozenset(
+    {
+        "input", "size", "const", "neg", "add", "sub", "mul", "square", "detach", "tensor", "lerp", "mse_loss", "nll_loss",
+        "sum", "mean", "prod", "var", "cumsum", "flip", "roll", "unsqueeze", "squeeze", "reshape", "expand", "transpose",
+        "slice", "select", "gather", "cat", "stack", "triu", "tril", "diagonal", "outer", "dot", "matmul", "full",
+        "full_like", "arange", "eye",
+    }
+)  # fmt: skip
+"""Polynomials of their operands, or the same numbers in another shape."""
+
+assert OPERATIONS.keys() == _SITES.keys() | _ALONG.keys() | _SMOOTH, "an operation is not classified, or does not exist"

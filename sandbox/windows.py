@@ -18,7 +18,8 @@ import torch
 from sandbox import probes
 from sandbox.evaluate import Array, Evaluation, Evaluator, Points
 from sandbox.findings import numeric_finding, shown
-from sandbox.sites import STEEP_TAIL, Site, sites
+from sandbox.inside import Inside
+from sandbox.sites import Kind, Site, sites
 from sandbox.verdict import Finding
 
 RARE = 0.02
@@ -30,7 +31,8 @@ _OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 _GRID = np.linspace(0.0, 1.0, 33)
 _ROUNDS = 9
 """Zooming in by 16 each time: 16^9 resolves a line through the range as finely as float64 does."""
-_MOST_SITES = 16
+_MOST = 16
+"""Places that are searched, the most dangerous kinds first, out of those where random probes may have missed something."""
 _NUDGE = 1e-3
 _START = np.array([-120.0, -90.0, -110.0, -95.0])
 """The pair through which all lines go: whole numbers, so that float32 can hit an edge such as rho = 3 exactly."""
@@ -42,12 +44,31 @@ _DIRECTIONS = np.array(
 Describe = Callable[[Points, int], dict[str, Any]]
 
 
+_STEEP_TAIL = 15.0
+"""Arguments beyond this are on the flat part of a step."""
+_KINDS = (Kind.POLE, Kind.EQUALITY, Kind.BELOW, Kind.ABOVE, Kind.KINK, Kind.STEEP)
+_CONDITIONS = (Kind.BELOW, Kind.ABOVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One entry of what a site decides by."""
+
+    site: Site
+    entry: int
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the site."""
+        return self.site.kind
+
+
 @dataclass(frozen=True, eq=False)
 class _Edge:
     """`shift`: from the start to the edge; `direction`: along which it was found; `spread`: the deciding quantity at the
     usual probes."""
 
-    site: Site
+    place: Place
     shift: Array
     direction: Array
     spread: Array
@@ -58,91 +79,98 @@ def find_windows(evaluator: Evaluator, points: Points, describe: Describe) -> li
 
     `points`: pairs spread over the range, which say what is common. Raises CannotCompute.
     """
-    places = sites(evaluator.graph)[:_MOST_SITES]
-    if not places:
+    search = Search(evaluator)
+    if not search.sites:
         return []
-    search = _Search(evaluator, places)
-    spreads = dict(zip(places, search.quantities(points), strict=True))
+    spreads = search.spreads(points)
     meeting = _meeting(spreads, np.asarray(probes.margins(points) * points.scalars[0]))
-    worth = [s for s in places if s in meeting or _worth_a_search(s, spreads[s])]
-    edges = [_Edge(site, shift, direction, spreads[site]) for site, shift, direction in search.edges(worth)]
+    worth = [p for p, v in spreads.items() if p in meeting or _worth_a_search(p, v)]
+    worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[:_MOST]
+    edges = [_Edge(place, shift, direction, spreads[place]) for place, shift, direction in search.edges(worth)]
     ladders = list(_ladders(edges))
     if not ladders:
         return []
     return _first_of_each([f for ladder in _probed(evaluator, search, ladders) for f in _judged(ladder, describe)])
 
 
-def _meeting(spreads: dict[Site, Array], scaled: Array) -> set[Site]:
-    """Sites which can make a narrow window between them, wide as each of them is: several comparisons, or several kinks
+def _meeting(spreads: dict[Place, Array], scaled: Array) -> set[Place]:
+    """Places which can make a narrow window between them, wide as each of them is: several comparisons, or several kinks
     that turn on something else than the margin. Hinges at different margins make no window."""
-    wide = {s: v for s, v in spreads.items() if np.isfinite(v).all() and np.ptp(v) > 0}
+    wide = {p: v for p, v in spreads.items() if np.isfinite(v).all() and np.ptp(v) > 0}
     keyed = {
-        s for s, v in wide.items() if s.kind == "compare" or (s.kind == "kink" and abs(_correlation(v, scaled)) < 0.999)
+        p
+        for p, v in wide.items()
+        if p.kind in _CONDITIONS or (p.kind is Kind.KINK and abs(_correlation(v, scaled)) < 0.999)
     }
     return keyed if len(keyed) > 1 else set()
 
 
 def _correlation(a: Array, b: Array) -> float:
+    a, b = a / np.abs(a).max(), b / np.abs(b).max()
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _worth_a_search(site: Site, v: Array) -> bool:
+def _worth_a_search(place: Place, v: Array) -> bool:
     """Whether probing at random may have missed a side of the edge, or what happens on it."""
     if not np.isfinite(v).all():
         return False
-    match site.kind:
-        case "steep":
-            return bool((np.abs(v) > STEEP_TAIL).mean() > 0.95)
-        case "pole":
+    match place.kind:
+        case Kind.STEEP:
+            return bool((np.abs(v) > _STEEP_TAIL).mean() > 0.95)
+        case Kind.POLE:
             return bool(v.min() <= 0 < v.max() or np.abs(v).min() < 0.05 * np.median(np.abs(v)))
-        case "equal":
+        case Kind.EQUALITY:
             return True
     return bool(min((v > 0).mean(), (v <= 0).mean()) < RARE)
 
 
-class _Search:
-    """Looks for the zeros of the sites' quantities along lines through the start."""
+class Search:
+    """Looks for the zeros of what decides at a loss's sites, along lines through the start."""
 
-    def __init__(self, evaluator: Evaluator, places: Sequence[Site]) -> None:
-        watch = sorted({n for s in places for n in (s.left, s.right) if n is not None})
-        self.evaluator, self.watch = evaluator, watch
-        self.place = {node: i for i, node in enumerate(watch)}
-        self.places = places
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.sites = [s for s in sites(evaluator.graph) if s.kind in _KINDS]
+        self._inside = Inside(evaluator, {n for s in self.sites for n in (s.left, s.right) if n is not None})
         ends = [_ends(d) for d in _DIRECTIONS]
         self.low, self.high = np.array([e[0] for e in ends]), np.array([e[1] for e in ends])
 
-    def quantities(self, points: Points) -> list[Array]:
-        """What is zero at each site's edge, at each of the points."""
-        values = self.evaluator.values(points, self.watch)
-        return [self._quantity(values, site) for site in self.places]
+    def spreads(self, points: Points) -> dict[Place, Array]:
+        """What is zero at each place's edge, at each of the points; places that do not follow the pairs are left out."""
+        columns = self._inside.quantities_at(self.sites, points)
+        return {
+            Place(site, entry): q[:, entry]
+            for site, q in zip(self.sites, columns, strict=True)
+            for entry in range(q.shape[1])
+            if np.ptp(q[:, entry]) != 0
+        }
 
-    def _quantity(self, values: Sequence[Array], site: Site) -> Array:
-        right = values[self.place[site.right]] if site.right is not None else 0.0
-        return np.asarray(values[self.place[site.left]] - np.asarray(right, dtype=float) - site.offset)
+    def quantities(self, places: Sequence[Place], inputs: Array) -> list[Array]:
+        """The same at inputs of shape (items, 4), in one batch, at the beta of the lines."""
+        needed = list(dict.fromkeys(p.site for p in places))
+        columns = dict(zip(needed, self._inside.quantities(needed, inputs, probes.LINE_BETA), strict=True))
+        return [columns[p.site][:, min(p.entry, columns[p.site].shape[1] - 1)] for p in places]
 
-    def edges(self, wanted: Sequence[Site]) -> list[tuple[Site, Array, Array]]:
-        """For each site whose edge was found: the site, the way from the start to it, and the direction."""
+    def edges(self, wanted: Sequence[Place]) -> list[tuple[Place, Array, Array]]:
+        """For each place whose edge was found: the place, the way from the start to it, and the direction."""
         if not wanted:
             return []
         lines = self._lines(wanted)
         return self._zoomed([line for line in lines if line is not None])
 
-    def _lines(self, wanted: Sequence[Site]) -> list[tuple[Site, int] | None]:
-        """For each site the first direction along which its quantity changes sign, else the one that comes nearest to zero."""
+    def _lines(self, wanted: Sequence[Place]) -> list[tuple[Place, int] | None]:
+        """For each place the first direction along which its quantity changes sign, else the one that comes nearest to zero."""
         steps = self.low[:, None] + _GRID * (self.high - self.low)[:, None]
-        points = _pairs(_START + steps[:, :, None] * _DIRECTIONS[:, None, :])
-        values = self.evaluator.values(points, self.watch)
-        lines: list[tuple[Site, int] | None] = []
-        for site in wanted:
-            v = np.nan_to_num(self._quantity(values, site)).reshape(len(_DIRECTIONS), -1)
+        inputs = _START + steps[:, :, None] * _DIRECTIONS[:, None, :]
+        lines: list[tuple[Place, int] | None] = []
+        for place, q in zip(wanted, self.quantities(wanted, inputs.reshape(-1, 4)), strict=True):
+            v = np.nan_to_num(q).reshape(len(_DIRECTIONS), -1)
             crosses = (v <= 0).any(axis=1) & (v > 0).any(axis=1)
             moves = np.ptp(v, axis=1) > 0
             nearest = np.where(moves, np.abs(v).min(axis=1), np.inf)
             chosen = int(crosses.argmax()) if crosses.any() else int(nearest.argmin())
-            lines.append((site, chosen) if moves[chosen] else None)
+            lines.append((place, chosen) if moves[chosen] else None)
         return lines
 
-    def _zoomed(self, lines: Sequence[tuple[Site, int]]) -> list[tuple[Site, Array, Array]]:
+    def _zoomed(self, lines: Sequence[tuple[Place, int]]) -> list[tuple[Place, Array, Array]]:
         if not lines:
             return []
         which = np.array([d for _, d in lines])
@@ -155,18 +183,17 @@ class _Search:
         t = _rounded((low + high) / 2, low, high)
         v = self._on_lines(lines, t)
         found = []
-        for i, (site, _) in enumerate(lines):
+        for i, (place, _) in enumerate(lines):
             best = int(np.abs(v[i]).argmin())
-            if np.abs(v[i, best]) <= 1e-6 * (1 + abs(site.offset)) or v[i].min() <= 0 < v[i].max():
-                found.append((site, t[i, best] * directions[i], directions[i]))
+            if np.abs(v[i, best]) <= 1e-6 * (1 + abs(place.site.offset)) or v[i].min() <= 0 < v[i].max():
+                found.append((place, t[i, best] * directions[i], directions[i]))
         return found
 
-    def _on_lines(self, lines: Sequence[tuple[Site, int]], t: Array) -> Array:
-        """Each site's quantity on its own line, at the steps t of shape (lines, steps)."""
-        directions = _DIRECTIONS[[d for _, d in lines]]
-        values = self.evaluator.values(_pairs(_START + t[:, :, None] * directions[:, None, :]), self.watch)
-        rows = [self._quantity(values, site).reshape(t.shape)[i] for i, (site, _) in enumerate(lines)]
-        return np.asarray(np.nan_to_num(np.stack(rows)))
+    def _on_lines(self, lines: Sequence[tuple[Place, int]], t: Array) -> Array:
+        """Each place's quantity on its own line, at the steps t of shape (lines, steps)."""
+        inputs = _START + t[:, :, None] * _DIRECTIONS[[d for _, d in lines]][:, None, :]
+        values = self.quantities([p for p, _ in lines], inputs.reshape(-1, 4))
+        return np.asarray(np.nan_to_num(np.stack([v.reshape(t.shape)[i] for i, v in enumerate(values)])))
 
 
 def _bracket(t: Array, v: Array) -> tuple[float, float]:
@@ -227,7 +254,7 @@ def _ladders(edges: Sequence[_Edge]) -> Iterator[_Ladder]:
     for edge in edges:
         beside = [np.zeros(4)]
         for other in edges:
-            if (other.direction != edge.direction).any() and other.site.kind != "pole":
+            if (other.direction != edge.direction).any() and other.place.kind is not Kind.POLE:
                 beside += [other.shift + sign * _NUDGE * other.direction for sign in (-1, 0, 1)]
         for shift in beside:
             inputs = _START + shift + edge.shift + _OFFSETS[:, None] * edge.direction
@@ -245,16 +272,17 @@ def _inside(inputs: Array) -> Array:
     )
 
 
-def _probed(evaluator: Evaluator, search: _Search, ladders: Sequence[_Ladder]) -> Iterator[_Ladder]:
+def _probed(evaluator: Evaluator, search: Search, ladders: Sequence[_Ladder]) -> Iterator[_Ladder]:
     """The ladders with what the loss does on them."""
     if not evaluator.pointwise:
-        ladders = ladders[:_MOST_SITES]  # each takes a call of its own
+        ladders = ladders[:_MOST]  # each takes a call of its own
     inputs = np.concatenate([ladder.inputs for ladder in ladders])
     sizes = tuple(len(ladder.inputs) for ladder in ladders)
     points = Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), probes.LINE_BETA), sizes)
     rounded = Points(tuple(t.astype(np.float32).astype(float) for t in points.tensors), points.scalars, sizes)
     single, exact = evaluator(rounded, torch.float32), evaluator(points)
-    quantities = dict(zip(search.places, search.quantities(points), strict=True))
+    places = list(dict.fromkeys(ladder.edge.place for ladder in ladders))
+    quantities = dict(zip(places, search.quantities(places, inputs), strict=True))
     for ladder, span in zip(ladders, points.spans, strict=True):
         yield _Ladder(
             ladder.edge,
@@ -262,7 +290,7 @@ def _probed(evaluator: Evaluator, search: _Search, ladders: Sequence[_Ladder]) -
             ladder.offsets,
             _part(single, span),
             _part(exact, span),
-            quantities[ladder.edge.site][span],
+            quantities[ladder.edge.place][span],
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sandbox.evaluate import Array
 from sandbox.lookup.screen import Keyed, Screen
-from sandbox.lookup.sites import EDGES, Kind
+from sandbox.sites import EDGES, Kind
 
 MOST_EDGES: Final = 12
 """A formula of the reference's values has fewer edges along one shift; a look-up table has two for every entry."""

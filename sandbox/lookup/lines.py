@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from sandbox.evaluate import Array, Evaluator, Points
+from sandbox.inside import Inside, end_to_end
 from sandbox.lookup.edges import MOST_EDGES, is_edge, narrow
 from sandbox.lookup.screen import Keyed
-from sandbox.lookup.sites import Site
-from sandbox.lookup.values import HIGHEST, LOWEST, SHIFTS, Inside, pairs
+from sandbox.lookup.shifts import HIGHEST, LOWEST, SHIFTS, pairs
+from sandbox.sites import Site
 
 LINES: Final = 4
 """Half of them shift the chosen completion, half the rejected one."""
@@ -218,7 +219,7 @@ class Along:
         parts = [
             self.inside.rows(values, part.stop - part.start) for part, values in self.inside(inputs, self.beta, dtype)
         ]
-        rows = {n: _end_to_end([p[n] for p in parts]) for n in parts[0] if all(n in p for p in parts)}
+        rows = {n: end_to_end([p[n] for p in parts]) for n in parts[0] if all(n in p for p in parts)}
         sizes = {n: _largest(v) for n, v in rows.items()}
         for node, value in rows.items():
             if node not in self.looked_at:
@@ -235,11 +236,6 @@ class Along:
 
 
 _NOISE: Final = {torch.float64: 1e-10, torch.float32: 1e-4}
-
-
-def _end_to_end(parts: Sequence[Array]) -> Array:
-    least = min(p.shape[1] for p in parts)
-    return np.concatenate([p[:, :least] for p in parts])
 
 
 def _largest(value: Array) -> float:

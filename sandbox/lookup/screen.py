@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sandbox.evaluate import Array
-from sandbox.lookup.sites import Site
-from sandbox.lookup.values import SHIFTS, Inside, pairs
+from sandbox.inside import Inside
+from sandbox.lookup.shifts import SHIFTS, pairs
+from sandbox.sites import Site
 
 ITEMS = 24
 _STEP = 2.0**-10

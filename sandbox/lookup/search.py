@@ -12,11 +12,12 @@ from sandbox import probes
 from sandbox.evaluate import Array, Evaluator, Points
 from sandbox.findings import numeric_finding, shown
 from sandbox.graph import LossGraph
+from sandbox.inside import Inside
 from sandbox.lookup.edges import MOST_EDGES, Narrow, count_edges, narrowest, touching
 from sandbox.lookup.lines import Along, Found
 from sandbox.lookup.screen import Keyed, Screen, screen
-from sandbox.lookup.sites import Kind, Site, may_hide, ranked_among_values, sites
-from sandbox.lookup.values import SHIFTS, Inside
+from sandbox.lookup.shifts import SHIFTS
+from sandbox.sites import Kind, Site, may_hide, ranked_among_values, sites
 from sandbox.verdict import Finding
 
 BETAS: Final = (0.02, 0.1, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Values inside a loss along shifts of its inputs (torch): what the search for look-ups reads."""
+"""Values inside a loss at any inputs (torch): what the searches for windows and look-ups read."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from typing import Final
 import numpy as np
 import torch
 
-from sandbox import probes
 from sandbox.contract import BATCH
 from sandbox.dims import Type
-from sandbox.evaluate import FAILURES, Array, CannotCompute, Evaluator
+from sandbox.evaluate import FAILURES, Array, CannotCompute, Evaluator, Points
 from sandbox.execute import compile_values
 from sandbox.graph import LossGraph
-from sandbox.lookup.sites import Site
+from sandbox.sites import Site
 
-LOWEST, HIGHEST = probes.LOWEST_LOGP + 10.0, -0.5
-"""The log-probabilities that pairs are shifted through, nats."""
-SHIFTS: Final = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
-"""Policy and reference together: of the chosen completion, of the rejected one. Log-ratios stay."""
 _PAIRWISE_BATCH = 128
 _REORDERING: Final = frozenset({"sort", "argsort", "cumsum", "logcumsumexp", "flip", "roll", "gather", "slice", "cat"})
 
@@ -63,10 +58,15 @@ class Inside:
         parts = self(inputs, beta)
         columns = []
         for site in sites:
-            rows = [self._quantity(site, values, part.stop - part.start) for part, values in parts]
-            least = min(r.shape[1] for r in rows)  # entries that stand for other items are as many as the batch
-            columns.append(np.concatenate([r[:, :least] for r in rows]))
+            columns.append(end_to_end([self._quantity(site, values, part.stop - part.start) for part, values in parts]))
         return columns
+
+    def quantities_at(self, sites: Sequence[Site], points: Points) -> list[Array]:
+        """The same at probe points, batch by batch, each at its own beta."""
+        rows = points.rows[0]
+        inputs = np.stack(points.tensors, axis=1)
+        parts = [self.quantities(sites, inputs[s], beta) for s, beta in zip(points.spans, rows, strict=True)]
+        return [end_to_end(column) for column in zip(*parts, strict=True)]
 
     def _quantity(self, site: Site, values: Values, items: int) -> Array:
         left = values[site.left].astype(float)
@@ -103,6 +103,13 @@ def _reordered(graph: LossGraph) -> list[bool]:
     return found
 
 
+def end_to_end(parts: Sequence[Array]) -> Array:
+    """Values of several batches, (items, entries) each, in one. Entries that stand for other items are as many as the batch
+    has: no more are kept than all have."""
+    least = min(p.shape[1] for p in parts)
+    return np.concatenate([p[:, :least] for p in parts])
+
+
 def by_item(value: Array, type_: Type, items: int) -> Array:
     """A value as (items, entries); without entries where no axis belongs to the items. An axis of several batches end to end
     gives an entry for each."""
@@ -117,14 +124,3 @@ def _differences(value: Array, axis: int) -> Array:
     """All differences of two entries along an axis, in place of the entries."""
     first, second = np.triu_indices(value.shape[axis], 1)
     return np.asarray(np.take(value, first, axis) - np.take(value, second, axis))
-
-
-def pairs(rng: np.random.Generator, items: int, beta: float) -> Array:
-    """Pairs as training meets them at this beta, shape (items, 4), at log-probabilities from -2 to -1000 nats.
-
-    Whole multiples of 2^-10, so that shifted pairs have the very same log-ratios.
-    """
-    ratios = np.clip(rng.normal(0, 1.5 / beta, (items, 2)), -300, 300)
-    reference = -np.exp(rng.uniform(np.log(2.0), np.log(1000.0), (items, 2))) - np.abs(ratios) - 2.0
-    exact = np.round(np.concatenate([reference + ratios, reference], axis=1) * 1024) / 1024
-    return np.asarray(np.clip(exact, LOWEST, HIGHEST))
