@@ -140,6 +140,29 @@ class Evaluator:
             values = self._values(nodes, points, self._tensors(points, dtype))
         return tuple(_per_item(v, len(points)) for v in values)
 
+    def inside(
+        self,
+        batches: Sequence[Array],
+        scalars: Sequence[float],
+        nodes: Sequence[int],
+        dtype: torch.dtype = torch.float64,
+    ) -> tuple[Array, ...]:
+        """The values of some nodes in many batches of one size, whatever their shape: (batches, ...).
+
+        `batches`: the tensor arguments, (batches, size, ...) each; `scalars`: the others, the same for all. Raises
+        CannotCompute.
+        """
+        tensors = [
+            torch.from_numpy(t).to(dtype) if floating else torch.from_numpy(t)
+            for t, floating in zip(batches, self._floating, strict=True)
+        ]
+        try:
+            with torch.no_grad():
+                values = self._stack(nodes, tensors, [[s] * len(batches[0]) for s in scalars])
+        except FAILURES as error:
+            raise CannotCompute(str(error).splitlines()[0][:200]) from None
+        return tuple(v.numpy() for v in values)
+
     def _tensors(self, points: Points, dtype: torch.dtype) -> list[Tensor]:
         return [
             torch.from_numpy(t).to(dtype, copy=True) if floating else torch.from_numpy(t)

@@ -13,13 +13,13 @@ from sandbox.batch_checks import check_batches
 from sandbox.beta_edges import beta_edges
 from sandbox.dataflow import touched
 from sandbox.descriptors import LineShape, describe_preference, line_shape
+from sandbox.edge_checks import check_edges
 from sandbox.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points, joined
 from sandbox.findings import numeric_finding, shown
 from sandbox.lookup.search import find_lookups
 from sandbox.measure import Measured, Measurements, measure, same
 from sandbox.range_checks import check_range
 from sandbox.verdict import Finding, Severity
-from sandbox.windows import find_windows
 
 EXACT = (
     "start",
@@ -64,8 +64,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     findings += find_lookups(evaluator, seed, describe_pair, beta_edges(evaluator.graph))
     if _refused(findings):
         return findings, {}
-    known = {f.rule for f in findings}
-    findings += [f for f in find_windows(evaluator, set_.only(SPREAD).points, describe_pair) if f.rule not in known]
+    findings += check_edges(evaluator, set_.only(SPREAD).points, describe_pair)
     if _refused(findings):
         return findings, {}
     shape = line_shape(measured)

@@ -6,6 +6,7 @@ lists, so a new one must be thought of here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,16 +58,18 @@ class Site:
     right: int | None = None
     offset: float = 0.0
     axis: int | None = None
+    scale: float = 1.0
+    """How many times steeper the operation is than its kind says."""
 
 
 def sites(graph: LossGraph) -> tuple[Site, ...]:
     """All sites of a graph. Comparisons of the batch's items with each other are none."""
     found: dict[Site, None] = {}
-    degrees = _degrees(graph)
+    polynomials = degrees(graph, [True] * len(graph.nodes))
     for i, node in enumerate(graph.nodes):
         for site in _of(graph, i, node):
             found[site] = None
-        if degrees[i] > _STEEP_DEGREE and all(degrees[a] <= _STEEP_DEGREE for a in node.args):
+        if polynomials[i] > _STEEP_DEGREE and all(polynomials[a] <= _STEEP_DEGREE for a in node.args):
             found[Site(i, Kind.KINK, i, None, 1.0)] = None  # hardly anything below one, and soon beyond all bounds
     return tuple(found)
 
@@ -79,11 +82,18 @@ def ranked_among_values(graph: LossGraph) -> int | None:
     return None
 
 
+def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
+    """For each node a bound on its degree as a polynomial of the inputs that count, through nodes that count; what is no
+    polynomial counts as one."""
+    found: list[int] = []
+    for i, node in enumerate(graph.nodes):
+        own = [found[a] for a in node.args]
+        found.append(min(_degree(graph, node, own), _HIGHEST_DEGREE) if counted[i] else 0)
+    return found
+
+
 def may_hide(graph: LossGraph) -> bool:
-    """Whether sums and products alone can single values out: a polynomial that goes up and down often, numbers so large that
-    adding them rounds."""
-    if max(_degrees(graph)) > _PLAIN_DEGREE:
-        return True
+    """Whether adding may round: numbers so large are in it."""
     size = 1.0
     for node, type_ in zip(graph.nodes, graph.types, strict=True):
         if node.op == "const":
@@ -93,20 +103,10 @@ def may_hide(graph: LossGraph) -> bool:
     return size > _PLAIN_SIZE
 
 
-_PLAIN_DEGREE: Final = 8
 _STEEP_DEGREE: Final = 16
 _HIGHEST_DEGREE: Final = 1_000
 _PLAIN_SIZE: Final = 1e5
 """Adding a larger number rounds to hundredths of a nat in float32."""
-
-
-def _degrees(graph: LossGraph) -> list[int]:
-    """For each node a bound on its degree as a polynomial; what is no polynomial counts as one."""
-    degrees: list[int] = []
-    for node in graph.nodes:
-        own = [degrees[a] for a in node.args]
-        degrees.append(min(_degree(graph, node, own), _HIGHEST_DEGREE))
-    return degrees
 
 
 def _degree(graph: LossGraph, node: Node, own: Sequence[int]) -> int:
@@ -175,13 +175,31 @@ def _power(graph: LossGraph, i: int, node: Node) -> list[Site]:
     base, exponent = (graph.nodes[a] for a in node.args)
     found = []
     if exponent.op != "const":
-        found.append(Site(i, Kind.STEEP, node.args[1]))
+        size = abs(float(base.attrs["value"])) if base.op == "const" else math.e
+        found.append(Site(i, Kind.STEEP, node.args[1], scale=abs(math.log(size)) if size > 0 else 1.0))
     power = float(exponent.attrs["value"]) if exponent.op == "const" else 0.5
     if base.op != "const" and not (power.is_integer() and power >= 1):
         found.append(Site(i, Kind.POLE, node.args[0]))
     if base.op != "const" and abs(power) > _STEEP_DEGREE:
         found += [Site(i, Kind.KINK, node.args[0], None, one) for one in (1.0, -1.0)]
     return found
+
+
+def _logit(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    """Poles at zero and one, and kinks where it is clamped."""
+    eps = node.attrs["eps"]
+    kinks = [Site(i, Kind.KINK, node.args[0], None, o) for o in (eps, 1.0 - eps)]
+    return [*(Site(i, Kind.POLE, node.args[0], None, o) for o in (0.0, 1.0)), *kinks]
+
+
+def _softplus(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    """A step about 1 / beta wide, and a jump where torch goes over to the identity, seen where that is early."""
+    at, beta = node.attrs["threshold"], node.attrs["beta"]
+    steep = Site(i, Kind.STEEP, node.args[0], scale=beta)
+    return [steep, Site(i, Kind.KINK, node.args[0], None, at / beta)] if at < _LATE_ENOUGH else [steep]
+
+
+_LATE_ENOUGH: Final = 10.0
 
 
 def _itself(graph: LossGraph, i: int, node: Node) -> list[Site]:
@@ -239,7 +257,8 @@ _SITES: Final[Mapping[str, _Rule]] = {
     **dict.fromkeys(("lt", "ge"), _difference(Kind.BELOW)),
     **dict.fromkeys(("le", "gt"), _difference(Kind.ABOVE)),
     **dict.fromkeys(("maximum", "minimum", "clamp_min", "clamp_max", "l1_loss"), _difference(Kind.KINK)),
-    **dict.fromkeys(("sign", "abs", "relu", "leaky_relu", "elu", "selu", "celu"), _operand(Kind.KINK)),
+    "sign": lambda graph, i, node: [Site(i, kind, node.args[0]) for kind in (Kind.BELOW, Kind.ABOVE)],
+    **dict.fromkeys(("abs", "relu", "leaky_relu", "elu", "selu", "celu"), _operand(Kind.KINK)),
     "relu6": _operand(Kind.KINK, 0.0, 6.0),
     **dict.fromkeys(("hardsigmoid", "hardswish"), _operand(Kind.KINK, -3.0, 3.0)),
     "hardtanh": _bounded("min_val", "max_val"),
@@ -249,7 +268,7 @@ _SITES: Final[Mapping[str, _Rule]] = {
     "huber_loss": _bounded("delta", sign=True),
     **dict.fromkeys(
         (
-            "expm1", "exp2", "sinh", "cosh", "tanh", "erf", "erfc", "sigmoid", "logsigmoid", "softplus", "softsign",
+            "expm1", "exp2", "sinh", "cosh", "tanh", "erf", "erfc", "sigmoid", "logsigmoid", "softsign",
             "atan", "asinh", "silu", "mish", "gelu", "tanhshrink", "binary_cross_entropy_with_logits",
         ),
         _operand(Kind.STEEP),
@@ -259,11 +278,16 @@ _SITES: Final[Mapping[str, _Rule]] = {
     **dict.fromkeys(("logaddexp", "logaddexp2"), _difference(Kind.STEEP)),
     "kl_div": _divergence,
     "binary_cross_entropy": _entropy,
-    "logit": _operand(Kind.POLE, 0.0, 1.0),
+    "logit": _logit,
+    "softplus": _softplus,
     "log1p": _operand(Kind.POLE, -1.0),
     **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal"), _operand(Kind.POLE)),
-    **dict.fromkeys(("div", "xlogy", "atan2"), lambda graph, i, node: [Site(i, Kind.POLE, node.args[1])]),
-    **dict.fromkeys(("hypot", "norm", "std", "normalize"), _itself),
+    "div": lambda graph, i, node: [Site(i, Kind.POLE, node.args[1])],
+    "xlogy": lambda graph, i, node: [Site(i, Kind.EQUALITY, node.args[0]), Site(i, Kind.POLE, node.args[1])],
+    "atan2": lambda graph, i, node: [Site(i, Kind.KINK, node.args[0]), Site(i, Kind.POLE, node.args[1])],
+    "norm": lambda graph, i, node: [Site(i, Kind.POLE, i) if node.attrs["p"] else Site(i, Kind.EQUALITY, node.args[0])],
+    "normalize": lambda graph, i, node: [Site(i, Kind.POLE, i), Site(i, Kind.KINK, node.args[0])],
+    **dict.fromkeys(("hypot", "std"), _itself),
     "pow": _power,
     "one_hot": lambda graph, i, node: [],  # its operand was rounded, or chosen, before
 }  # fmt: skip

@@ -1,44 +1,66 @@
-"""How far the edges of a loss lie apart along the shifts, measured without going there (torch-free).
+"""Where the straight edges of a loss lie, and how near to each other.
 
-Where a quantity q is straight, with slope a per nat of a shift, its edge lies -q/a away from any pair. So two edges are as
-far apart as the difference of these ways, be it that a third condition does not hold at the pair, that the window
-between them is out of reach at this beta, or that nothing is seen of it in the gradient.
+An edge is where a linear quantity of the log-probabilities is zero: a straight line in the plane of the two shifts. Lines are
+known wherever they lie, so the distance of two of them is exact, be it that a third condition does not hold anywhere near, or
+that nothing is seen of it in the gradient. They are placed where training starts, with all log-ratios at zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import combinations
+from typing import Final
 
-import numpy as np
-
-from sandbox.evaluate import Array
-from sandbox.lookup.screen import Keyed, Screen
-from sandbox.sites import EDGES, Kind
+from sandbox.lookup.forms import Forms, Linear
+from sandbox.lookup.shifts import LOWEST
+from sandbox.sites import EDGES, Kind, Site
 
 MOST_EDGES: Final = 12
 """A formula of the reference's values has fewer edges along one shift; a look-up table has two for every entry."""
-NARROW = 1.0
+NARROW: Final = 1.0
 """Nats. Edges nearer to each other make a window; at large betas, where margins are small, nearer than SCALED / beta."""
-_SCALED = 0.1
-_STEEP = 2.0
+_SCALED: Final = 0.1
+STEEP: Final = 2.0
 """Change per nat from which on a smooth step is an edge."""
-_SAME = 1e-7
-_MOST_COLUMNS = 128
-_AT_ZERO = 0.25
-"""Nats from a log-probability of zero within which conditions only guard logarithms."""
+_BOX: Final = 100.0
+"""Square nats. Four edges that enclose less in the plane of both completions make a window, wide as each pair of them is."""
+_TRIANGLE: Final = 0.25
+_SAME: Final = 1e-7
+TIE: Final = 2.0
+"""Nats from a tie of the two completions within which conditions on their difference select near-ties, and no pair by name."""
+_AT_ZERO: Final = 0.25
+"""Nats from a log-probability of zero within which no completion lies, and conditions only guard logarithms."""
+
+
+Name = tuple[Site, int]
+"""A site, and which of the alternatives of what it decides by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line in the plane of shifts: a s + b t + q = 0, with (a, b) of length one, q at log-probabilities of zero and log-ratios of
+    zero. `side` says on which side of it its own points lie, 0 for kinks. `linear` is what is zero there, over its slope."""
+
+    a: float
+    b: float
+    q: float
+    side: int
+    linear: Linear
+    name: Name
+    free: tuple[tuple[int, float], ...]
+    """Multiples of statistics of the batch in it, which move the line from batch to batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """Two edges `width` nats apart along the shift of the chosen (0) or the rejected completion (1), at `item` of a screen."""
+    """Edges that enclose little: `what` in words, `width` in nats, and log-probabilities of both completions inside."""
 
+    what: str
     width: float
-    shift: int
-    item: int
-    at: float
-    """Way from the item to the window, nats."""
+    chosen: float
+    rejected: float
 
 
 def narrow(beta: float) -> float:
@@ -46,98 +68,144 @@ def narrow(beta: float) -> float:
     return min(NARROW, _SCALED / beta)
 
 
-def is_edge(kind: Kind, slope: Array | float) -> Any:
+def is_edge(site: Site, slope: float) -> bool:
     """Whether a quantity with this slope per nat makes an edge where it is zero."""
-    least = _STEEP if kind is Kind.STEEP else 0.0
-    return (np.abs(slope) > least) & (kind in EDGES or kind is Kind.EQUALITY)
+    least = STEEP / max(site.scale, 1e-9) if site.kind is Kind.STEEP else 0.0
+    return (site.kind in EDGES or site.kind is Kind.EQUALITY) and slope > least
 
 
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """Ways from each item to each edge, (items, edges), and on which side of the edge its own value lies (0 for kinks)."""
+def edges_of(forms: Forms, sites: Sequence[Site], offsets: Mapping[int, float], moving: Set[int]) -> list[Edge]:
+    """All straight edges of these sites that lie among the log-probabilities, each once. `offsets` are the values of other nodes
+    where training starts, `moving` those of them that differ from batch to batch."""
+    found: dict[object, Edge] = {}
+    for site in sites:
+        for i, linear in enumerate(forms.deciding(site)):
+            edge = None if forms.bent(linear) or not linear.finite else _edge(linear, (site, i), offsets, moving)
+            if edge is not None:
+                found.setdefault((round(edge.a, 9), round(edge.b, 9), round(edge.q, 7), edge.side), edge)
+    return list(found.values())
 
-    ways: Array
-    sides: Array
+
+def crossing(before: Sequence[Edge], after: Sequence[Edge]) -> Iterator[tuple[Name, Name]]:
+    """Parallel edges that change places between two betas."""
+    later = {e.name: e for e in after}
+    for one, other in combinations([e for e in before if e.name in later], 2):
+        pair = later[one.name], later[other.name]
+        comparable = all(_parallel(*p) and p[0].free == p[1].free for p in ((one, other), pair))
+        if comparable and (one.q - other.q) * (pair[0].q - pair[1].q) < 0:
+            yield one.name, other.name
 
 
-def count_edges(seen: Screen) -> int:
+def _parallel(one: Edge, other: Edge) -> bool:
+    return abs(one.a * other.b - one.b * other.a) <= 1e-6
+
+
+def _edge(linear: Linear, name: Name, offsets: Mapping[int, float], moving: Set[int]) -> Edge | None:
+    site = name[0]
+    first, second = linear.shift
+    slope = math.hypot(first, second)
+    if slope == 0 or not is_edge(site, slope):
+        return None
+    sign = -1.0 if first < 0 or (first == 0 and second < 0) else 1.0
+    slope *= sign
+    q = (linear.constant + sum(k * offsets.get(n, 0.0) for n, k in linear.others)) / slope
+    a, b = first / slope, second / slope
+    if not math.isfinite(q) or not _crosses_the_range(a, b, q):
+        return None
+    side = {Kind.BELOW: 1, Kind.ABOVE: -1}.get(site.kind, 0) * int(sign)
+    free = tuple((n, round(k / slope, 9)) for n, k in linear.others if n in moving)
+    return Edge(a, b, q, side, linear.times(1.0 / slope), name, free)
+
+
+def _crosses_the_range(a: float, b: float, q: float) -> bool:
+    """Whether the line passes log-probabilities that completions have."""
+    corners = [a * s + b * t + q for s in (LOWEST, -_AT_ZERO) for t in (LOWEST, -_AT_ZERO)]
+    return min(corners) <= 0 <= max(corners)
+
+
+def count_edges(edges: Sequence[Edge]) -> int:
     """How many different edges lie along one shift, of the two the larger number."""
-    return max(_different(_columns(seen, shift).ways) for shift in (0, 1))
+    places = [
+        {(round(e.a, 9), round(e.b, 9), round(e.q, 7)) for e in edges if part(e)} for part in (_chosen, _rejected)
+    ]
+    return max(map(len, places))
 
 
-def narrowest(seen: Screen) -> Narrow | None:
-    """The two edges that lie nearest to each other, if they are narrow for most pairs."""
-    found = [n for shift in (0, 1) if (n := _nearest(seen, shift)) is not None]
-    return min(found, key=lambda n: n.width, default=None)
+def _chosen(edge: Edge) -> bool:
+    return abs(edge.a) > 1e-6
 
 
-def _columns(seen: Screen, shift: int) -> _Columns:
-    ways, sides = [], []
-    for keyed in seen.keyed:
-        if not keyed.straight:
+def _rejected(edge: Edge) -> bool:
+    return abs(edge.b) > 1e-6
+
+
+def narrowest(edges: Sequence[Edge], beta: float) -> Narrow | None:
+    """The edges that enclose least, if that is little."""
+    strips = list(_strips(edges))
+    found = [_narrow_strip(one, other, width) for one, other, width in strips if width < narrow(beta)]
+    found += list(_boxes(strips)) + list(_triangles(edges, beta))
+    return min((n for n in found if n is not None), key=lambda n: n.width, default=None)
+
+
+def _strips(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
+    """Parallel edges and their distance along the shift that crosses them soonest; the very same edge only where one includes
+    it and the other does not."""
+    for one, other in combinations(edges, 2):
+        if not _parallel(one, other) or one.free != other.free:
             continue
-        slope = keyed.slope[shift]
-        with np.errstate(all="ignore"):
-            way = np.where(is_edge(keyed.site.kind, slope), -keyed.quantity / slope, np.nan)
-        side = {Kind.BELOW: 1, Kind.ABOVE: -1}.get(keyed.site.kind, 0) * np.sign(np.median(slope, axis=0))
-        usable = np.isfinite(way).mean(axis=0) > 0.5
-        usable &= ~_guards(seen.inputs, way, shift)
-        ways.append(way[:, usable])
-        sides.append(side[usable])
-    if not ways:
-        return _Columns(np.zeros((len(seen.inputs), 0)), np.zeros(0))
-    return _Columns(np.concatenate(ways, axis=1)[:, :_MOST_COLUMNS], np.concatenate(sides)[:_MOST_COLUMNS])
+        width = abs(one.q - other.q) / max(abs(one.a), abs(one.b))
+        if _near_tie(one) and _near_tie(other):
+            continue
+        if width > _SAME:
+            yield one, other, width
+        elif one.side * other.side < 0 and one.name[0] != other.name[0] and _identical(one.linear, other.linear):
+            yield one, other, 0.0
 
 
-def _guards(inputs: Array, way: Array, shift: int) -> Array:
-    """Which edges lie where a log-probability is zero."""
-    ends = np.abs(inputs[:, [shift, shift + 2], None] + way[:, None, :]).min(axis=1)
-    return np.asarray((ends < _AT_ZERO).mean(axis=0) > 0.9)
+def _identical(one: Linear, other: Linear) -> bool:
+    """Whether two edges are the same for all pairs, not only where training starts."""
+    gap = one.plus(other.times(-1.0))
+    return all(abs(v) < _SAME for v in (*gap.log_probs, gap.constant)) and not gap.others
 
 
-def _different(ways: Array) -> int:
-    left, count = np.ones(ways.shape[1], dtype=bool), 0
-    while left.any():
-        first = int(left.argmax())
-        left &= ~(_gap(ways, first) < _SAME)
-        left[first] = False
-        count += 1
-    return count
+def _near_tie(edge: Edge) -> bool:
+    """Whether it is a condition on the difference of both completions, and near their tie."""
+    return abs(edge.a + edge.b) < 1e-6 and abs(edge.q / edge.a) <= TIE
 
 
-def _gap(ways: Array, column: int) -> Array:
-    """Largest distance over the items to each edge from one of them."""
-    gap = np.abs(ways - ways[:, [column]])
-    return np.asarray(np.nanmax(np.where(np.isfinite(gap), gap, 0.0), axis=0))
+def _narrow_strip(one: Edge, other: Edge, width: float) -> Narrow:
+    middle = (one.q + other.q) / 2
+    if abs(one.a) < 1e-6 or abs(one.b) < 1e-6:
+        chosen, rejected = (-middle / one.a, -100.0) if abs(one.a) > abs(one.b) else (-100.0, -middle / one.b)
+    else:
+        chosen, rejected = (-middle + one.b * 100.0) / one.a, -100.0
+    return Narrow("two conditions", width, chosen, rejected)
 
 
-def _nearest(seen: Screen, shift: int) -> Narrow | None:
-    columns = _columns(seen, shift)
-    ways, most = columns.ways, narrow(seen.beta)
-    best: Narrow | None = None
-    for i in range(ways.shape[1] - 1):
-        gap = np.abs(ways[:, i + 1 :] - ways[:, [i]])
-        with np.errstate(invalid="ignore"):
-            near = (gap < most).sum(axis=0) > 0.5 * len(gap)
-        same = _gap(ways, i)[i + 1 :] < _SAME
-        opposed = columns.sides[i] * columns.sides[i + 1 :] < 0
-        for j in np.flatnonzero(near & (~same | opposed)):
-            width = float(np.nanmedian(gap[:, j]))
-            item = int(np.nanargmin(np.abs(ways[:, i])))
-            if best is None or width < best.width:
-                best = Narrow(width, shift, item, float(ways[item, i]) + width / 2)
-    return best
+def _boxes(strips: Sequence[tuple[Edge, Edge, float]]) -> Iterator[Narrow]:
+    """Two strips that cross and enclose little."""
+    limited = [s for s in strips if s[2] < _BOX]
+    for (one, _, first), (other, _, second) in combinations(limited, 2):
+        sine = abs(one.a * other.b - one.b * other.a)
+        if sine > 1e-3 and not one.free and not other.free and first * second < _BOX:
+            chosen, rejected = _crossing(one, other)
+            yield Narrow("four conditions", math.sqrt(first * second), chosen, rejected)
 
 
-def touching(keyed: Sequence[Keyed]) -> Keyed | None:
-    """The first site that singles values out by its kind alone."""
-    return next((k for k in keyed if _at_once(k)), None)
+def _triangles(edges: Sequence[Edge], beta: float) -> Iterator[Narrow]:
+    """Three edges, no two of them parallel, that enclose little."""
+    most = _TRIANGLE * narrow(beta) ** 2
+    for three in combinations(edges, 3):
+        if any(_near_tie(e) or e.free for e in three):
+            continue
+        corners = [_crossing(a, b) for a, b in combinations(three, 2) if abs(a.a * b.b - a.b * b.a) > 1e-3]
+        if len(corners) == 3:
+            (x0, y0), (x1, y1), (x2, y2) = corners
+            area = abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)) / 2
+            if _SAME < area < most:
+                yield Narrow("three conditions", math.sqrt(area), x0, y0)
 
 
-def _at_once(keyed: Keyed) -> bool:
-    match keyed.site.kind:
-        case Kind.ROUNDING | Kind.EQUALITY | Kind.CHOICE | Kind.WAVE:
-            return keyed.moves
-        case Kind.FINITENESS:
-            return keyed.moves and not keyed.straight
-    return False
+def _crossing(one: Edge, other: Edge) -> tuple[float, float]:
+    determinant = one.a * other.b - one.b * other.a
+    return (-(one.q * other.b - one.b * other.q) / determinant, -(one.a * other.q - one.q * other.a) / determinant)

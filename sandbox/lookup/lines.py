@@ -1,14 +1,14 @@
-"""What a loss does along the shifts of a few pairs: where curved quantities have their edges, narrow excursions, roughness.
+"""What a loss does while policy and reference of one pair are shifted: curved edges, narrow excursions, roughness (torch).
 
-A line moves policy and reference of one completion together through all log-probabilities, so log-ratios stay what they
-are. Every value inside the loss that follows the items is looked at, and the policy's gradient: a window shows in the
-value that makes it, whatever becomes of it later.
+A line moves one pair through all log-probabilities of one completion, policy and reference together, so that log-ratios stay what
+they are; where the loss looks at its batch, the other pairs of the batch stay where they are. Every value inside the loss that
+may follow is looked at, and the policy's gradient: a window shows in the value that makes it, whatever becomes of it later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -16,14 +16,15 @@ import numpy as np
 import torch
 
 from sandbox.evaluate import Array, Evaluator, Points
-from sandbox.inside import Inside, end_to_end
-from sandbox.lookup.edges import MOST_EDGES, is_edge, narrow
-from sandbox.lookup.screen import Keyed
-from sandbox.lookup.shifts import HIGHEST, LOWEST, SHIFTS, pairs
+from sandbox.lookup.edges import MOST_EDGES, TIE, is_edge, narrow
+from sandbox.lookup.forms import Forms
+from sandbox.lookup.shifts import HIGHEST, LOWEST, SHIFTS, starting_pairs
 from sandbox.sites import Site
 
 LINES: Final = 4
-"""Half of them shift the chosen completion, half the rejected one."""
+"""Half of them shift the chosen completion, half the rejected one; half start where policy and reference agree."""
+_OTHERS: Final = 7
+"""Pairs that stay in the batch."""
 _STEPS: Final = 72
 _ROUGH_RANGE: Final = 500.0
 """Nats below the top in which most pairs lie."""
@@ -32,12 +33,18 @@ MOST_TURNS: Final = 10.0
 """Total change along a line over the span of the values: one for a value that only rises, two for a bump."""
 _ROUNDS: Final = 8
 _GRID: Final = np.linspace(0.0, 1.0, 17)
-_MOST_ROWS: Final = 96
+MOST_ROWS: Final = 160
+"""Places that are followed. What has more is a table."""
+_MOST_ENTRIES: Final = 64
+_DESCENTS: Final = 12
+"""How often the search changes between the completions, for windows that both must fall into."""
 _LADDER = np.array([1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0])
 _OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 _SAME: Final = 1e-7
 _SPIKE: Final = 0.35
 """Of the width of a narrow window: smooth weights such as 1 / sqrt(0.5 + |gap|) have peaks too."""
+_NOISE: Final = {torch.float64: 1e-10, torch.float32: 1e-4}
+"""Share of what a value is computed from below which a difference is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,15 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """Where a site's quantity is zero on a line, or nearest to it: `way` from the line's start, the `inputs` there, shape (4,),
-    `slope` per nat, whether the sign changes."""
+    """Where a site's quantity is zero on a line, or nearest to it: the line and which of SHIFTS it follows, `way` from its start,
+    the `inputs` there, shape (4,), the quantity's `size` there, whether its sign changes, its `slope` per nat."""
 
     site: Site
     line: int
+    shift: int
     way: float
     inputs: Array
+    size: float
     crosses: bool
     slope: float
 
@@ -86,40 +95,88 @@ class Lines:
     high: Array
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Lines:
-        """Through pairs as they are when training starts, so that policy and reference both get everywhere."""
-        start, shift = pairs(rng, LINES, 1.0), np.arange(LINES) % 2
-        moved = start[np.arange(LINES)[:, None], np.stack([shift, shift + 2], axis=1)]
+    def through(cls, start: Array, shift: Array) -> Lines:
+        """Lines through these pairs."""
+        moved = start[np.arange(len(start))[:, None], np.stack([shift, shift + 2], axis=1)]
         return cls(start, shift, LOWEST - moved.min(axis=1), HIGHEST - moved.max(axis=1))
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Lines:
+        """Through pairs as they are when training starts, half of them a little later."""
+        pairs = [starting_pairs(rng, LINES // 2), starting_pairs(rng, LINES // 2, spread=1.5)]
+        return cls.through(np.concatenate(pairs), np.arange(LINES) % 2)
+
+    def __len__(self) -> int:
+        return len(self.start)
 
     def at(self, which: Array, t: Array) -> Array:
         """Inputs (rows, steps, 4) at the ways t (rows, steps) along the lines `which` (rows,)."""
         return np.asarray(self.start[which][:, None, :] + t[:, :, None] * SHIFTS[self.shift[which]][:, None, :])
 
+    def steps(self, rng: np.random.Generator) -> Array:
+        """Ways at which each line is looked at first, (lines, steps), in order."""
+        count = len(self)
+        everywhere = rng.uniform(self.low[:, None], self.high[:, None], (count, _STEPS // 3))
+        usual = np.maximum(self.low, self.high - _ROUGH_RANGE)[:, None]
+        common = rng.uniform(usual, self.high[:, None], (count, _STEPS - _STEPS // 3))
+        return np.sort(np.concatenate([everywhere, common], axis=1), axis=1)
+
 
 class Along:
-    """One loss along lines at one beta. `follows`: the nodes whose values change along such lines."""
+    """One loss along lines at one beta."""
 
-    def __init__(
-        self, evaluator: Evaluator, inside: Inside, follows: Set[int], beta: float, rng: np.random.Generator
-    ) -> None:
-        self.evaluator, self.inside, self.beta = evaluator, inside, beta
-        nodes = inside.graph.nodes
-        self.looked_at = {i for i in inside.nodes if i in follows or any(a in follows for a in nodes[i].args)}
-        self.lines = Lines.drawn(rng)
-        everywhere = rng.uniform(self.lines.low[:, None], self.lines.high[:, None], (LINES, _STEPS // 3))
-        usual = np.maximum(self.lines.low, self.lines.high - _ROUGH_RANGE)[:, None]
-        common = rng.uniform(usual, self.lines.high[:, None], (LINES, _STEPS - _STEPS // 3))
-        self.grid = np.sort(np.concatenate([everywhere, common], axis=1), axis=1)
+    def __init__(self, evaluator: Evaluator, forms: Forms, beta: float, rng: np.random.Generator) -> None:
+        self.evaluator, self.graph, self.beta = evaluator, forms.graph, beta
+        nodes = self.graph.nodes
+        self._followed = [i for i, n in enumerate(nodes) if n.args and any(forms.follows[a] for a in n.args)]
+        self._rng = rng
+        self._lines = Lines.drawn(rng)
+        self._grid = self._lines.steps(rng)
+        self._others = starting_pairs(rng, 0 if evaluator.pointwise else _OTHERS, spread=1.5)
+
+    # ---- values ------------------------------------------------------------------------------------------------------
+
+    def _batches(self, inputs: Array) -> list[Array]:
+        """One batch for each of the inputs (n, 4): the pair that moves, and the others."""
+        others = np.broadcast_to(self._others, (len(inputs), *self._others.shape))
+        rows = np.concatenate([inputs[:, None, :], others], axis=1)
+        return [np.ascontiguousarray(rows[:, :, i]) for i in range(4)]
+
+    def _values(self, inputs: Array, nodes: Sequence[int], dtype: torch.dtype = torch.float64) -> dict[int, Array]:
+        found = self.evaluator.inside(self._batches(inputs), [self.beta], nodes, dtype)
+        return dict(zip(nodes, found, strict=True))
+
+    def _quantities(self, sites: Sequence[Site], inputs: Array) -> list[Array]:
+        """What each site decides by, (n, entries)."""
+        values = self._values(inputs, sorted({n for s in sites for n in (s.left, s.right) if n is not None}))
+        return [q.reshape(len(q), -1)[:, :_MOST_ENTRIES] for q in (_quantity(s, values) for s in sites)]
+
+    def _everything(self, inputs: Array, dtype: torch.dtype = torch.float64) -> Iterator[tuple[Array, float]]:
+        """Every value that may follow at `inputs` (n, 4), as (n, entries), then the gradients to the policy of the pair that
+        moves; and the size below which a difference is rounding."""
+        share, nodes = _NOISE[dtype], self.graph.nodes
+        watch = sorted({*self._followed, *(a for i in self._followed for a in nodes[i].args)})
+        values = {n: _moving(v.astype(float)) for n, v in self._values(inputs, watch, dtype).items()}
+        sizes = {n: _largest(v) for n, v in values.items()}
+        for node in self._followed:
+            yield values[node], share * max(sizes[node], *(sizes[a] for a in nodes[node].args), 1e-3)
+        batches = self._batches(inputs)
+        count, size = batches[0].shape
+        flat = tuple(t.reshape(-1) for t in batches)
+        split = (count,) if self.evaluator.pointwise else (size,) * count
+        for gradient in self.evaluator(Points(flat, np.full((1, count * size), self.beta), split), dtype).gradients:
+            own = gradient[::size].astype(float)
+            yield own[:, None], share * max(_largest(own), 1e-3)
+
+    # ---- what is looked for ------------------------------------------------------------------------------------------
 
     def rough(self, dtype: torch.dtype = torch.float64) -> Found | None:
         """A value, or a gradient, that goes back and forth along a line more often than a formula does."""
-        inputs = np.stack([self.lines.at(np.arange(LINES), self.grid + d) for d in (0.0, -_NEAR_STEP)])
+        lines = len(self._lines)
+        inputs = np.stack([self._lines.at(np.arange(lines), self._grid + d) for d in (0.0, -_NEAR_STEP)])
         worst: tuple[float, Found] | None = None
-        for rows, noise in self._all(inputs.reshape(-1, 4), dtype):
-            value = rows.reshape(2, LINES, _STEPS, -1)
-            if not value.size:
-                continue
+        for rows, noise in self._everything(inputs.reshape(-1, 4), dtype):
+            value = rows.reshape(2, lines, _STEPS, -1)
             with np.errstate(all="ignore"):
                 span = np.ptp(value[0], axis=1)
                 change = _without_largest(np.abs(value[1] - value[0])) / _NEAR_STEP * _ROUGH_RANGE
@@ -133,78 +190,94 @@ class Along:
                 worst = most, Found("rough", inputs[0, line, step], _NEAR_STEP, float(pair[0]), float(pair[1]))
         return worst[1] if worst else None
 
-    def spots(self, keyed: Sequence[Keyed]) -> list[Spot]:
-        """The zeros of the sites' quantities along the lines, and where they come nearest to zero."""
-        sites = [k.site for k in keyed]
-        coarse = self.inside.quantities(sites, self.lines.at(np.arange(LINES), self.grid).reshape(-1, 4), self.beta)
-        rows = list(self._brackets(coarse))[:_MOST_ROWS]
+    def spots(self, sites: Sequence[Site]) -> list[Spot]:
+        """The zeros of the sites' quantities along the lines, and where they come nearest to zero; these are followed through
+        both completions in turn until they come no nearer."""
+        found = self._on(self._lines, self._grid, sites)
+        dips = [s for s in found if not s.crosses]
+        for turn in range(1, _DESCENTS + 1):
+            if not dips or len(found) > MOST_ROWS:
+                break
+            lines = Lines.through(np.stack([s.inputs for s in dips]), np.array([1 - s.shift for s in dips]))
+            best: dict[int, Spot] = {}
+            for spot in self._on(lines, lines.steps(self._rng), sites):
+                before = best.get(spot.line, dips[spot.line])
+                if spot.site == before.site and (spot.crosses or spot.size < 0.99 * before.size):
+                    best[spot.line] = spot
+            moved = [replace(spot, line=1000 * turn + spot.line) for spot in best.values()]
+            found += moved
+            dips = [s for s in moved if not s.crosses]
+        return found
+
+    def _on(self, lines: Lines, grid: Array, sites: Sequence[Site]) -> list[Spot]:
+        coarse = self._quantities(sites, lines.at(np.arange(len(lines)), grid).reshape(-1, 4))
+        rows = _brackets(coarse, grid)[: MOST_ROWS + 1]
         if not rows:
             return []
         which = np.array([r.line for r in rows])
         low, high = np.array([r.low for r in rows]), np.array([r.high for r in rows])
         for _ in range(_ROUNDS):
             t = low[:, None] + _GRID * (high - low)[:, None]
-            q = self._own(rows, self.lines.at(which, t), sites)
-            low, high = np.array([_closer(*row) for row in zip(t, q, strict=True)]).T
+            q = self._own(rows, lines.at(which, t), sites)
+            low, high = _closer(t, q)
         way = (low + high) / 2
-        sides = self._own(rows, self.lines.at(which, way[:, None] + _NEAR_STEP * np.array([-1.0, 1.0])), sites)
+        sides = self._own(rows, lines.at(which, way[:, None] + _NEAR_STEP * np.array([-1.0, 1.0])), sites)
         slopes = np.abs(sides[:, 1] - sides[:, 0]) / (2 * _NEAR_STEP)
-        places = self._settled(rows, self.lines.at(which, way[:, None])[:, 0], sites)
+        places, sizes = self._settled(rows, lines, way, sites)
         return [
-            Spot(sites[r.site], r.line, float(way[i]), places[i], r.crosses, float(slopes[i]))
-            for i, r in enumerate(rows)
+            Spot(sites[r.site], r.line, int(lines.shift[r.line]), float(w), place, float(size), r.crosses, float(slope))
+            for r, w, place, size, slope in zip(rows, way, places, sizes, slopes, strict=True)
         ]
 
-    def _settled(self, rows: Sequence[_Row], places: Array, sites: Sequence[Site]) -> Array:
+    def _settled(self, rows: Sequence[_Row], lines: Lines, way: Array, sites: Sequence[Site]) -> tuple[Array, Array]:
         """The places, or round numbers in place of what moved there, if the quantity is nearer to zero then: conditions are
-        written in round numbers, and equality holds nowhere else."""
-        moves = SHIFTS[self.lines.shift[[r.line for r in rows]]] > 0
+        written in round numbers, and equality holds nowhere else. Also the quantity's size there."""
+        which = np.array([r.line for r in rows])
+        places = lines.at(which, way[:, None])[:, 0]
+        moves = SHIFTS[lines.shift[which]] > 0
         rounded = (np.where(moves, np.round(places, digits), places) for digits in range(5))
         candidates = np.stack([places, *rounded], axis=1)
-        best = np.abs(np.nan_to_num(self._own(rows, candidates, sites), nan=np.inf)).argmin(axis=1)
-        return np.asarray(candidates[np.arange(len(rows)), best])
-
-    def _brackets(self, coarse: Sequence[Array]) -> Iterator[_Row]:
-        for site, q in enumerate(coarse):
-            table = q.reshape(LINES, _STEPS, -1)
-            for line in range(LINES):
-                for entry in range(table.shape[2]):
-                    for a, b, crosses in _turns(table[line, :, entry]):
-                        yield _Row(site, line, entry, float(self.grid[line, a]), float(self.grid[line, b]), crosses)
+        size = np.nan_to_num(np.abs(self._own(rows, candidates, sites)), nan=np.inf)
+        best = size.argmin(axis=1)
+        every = np.arange(len(rows))
+        return candidates[every, best], size[every, best]
 
     def _own(self, rows: Sequence[_Row], inputs: Array, sites: Sequence[Site]) -> Array:
         """Each row's own quantity on its own steps."""
         count, steps = inputs.shape[:2]
-        quantities = self.inside.quantities(sites, inputs.reshape(-1, 4), self.beta)
-        tables = [q.reshape(count, steps, -1) for q in quantities]
+        tables = [q.reshape(count, steps, -1) for q in self._quantities(sites, inputs.reshape(-1, 4))]
         return np.stack([tables[r.site][i, :, r.entry] for i, r in enumerate(rows)])
 
-    def crowded(self, spots: Sequence[Spot], curved: Set[Site]) -> Found | None:
-        """Two edges that are narrow, one of them `curved`, on more than one line: straight ones were measured before."""
+    def crowded(self, spots: Sequence[Spot]) -> Found | None:
+        """Two edges on a line that are narrow, on more than one line."""
         near: dict[tuple[Site, Site], list[Found]] = {}
-        for line in range(LINES):
-            edges = [s for s in spots if s.line == line and s.crosses and is_edge(s.site.kind, s.slope)]
+        for line in {s.line for s in spots}:
+            edges = [s for s in spots if s.line == line and s.crosses and is_edge(s.site, s.slope)]
             for a, b in pairwise(sorted(edges, key=lambda s: s.way)):
-                if _SAME < b.way - a.way < narrow(self.beta) and {a.site, b.site} & curved:
+                if _SAME < b.way - a.way < narrow(self.beta) and not _tied(a.inputs):
                     found = Found("edges", (a.inputs + b.inputs) / 2, b.way - a.way, np.nan, np.nan)
                     near.setdefault((a.site, b.site), []).append(found)
         return next((found[0] for found in near.values() if len(found) > 1), None)
 
     def count(self, spots: Sequence[Spot]) -> int:
-        """The most places on one line."""
-        return max((len({round(s.way, 3) for s in spots if s.line == line}) for line in range(LINES)), default=0)
+        """The most places on one line; more than are followed, if there are more."""
+        if len(spots) > MOST_ROWS:
+            return len(spots)
+        lines = {s.line for s in spots}
+        return max((len({round(s.way, 3) for s in spots if s.line == line}) for line in lines), default=0)
 
     def excursion(self, spots: Sequence[Spot]) -> Found | None:
         """A value or a gradient that leaves, beside one of the spots, what it is on either side, and comes back."""
+        spots = [s for s in spots if not _tied(s.inputs)]
         if not spots:
             return None
-        chosen = list({(s.line, round(s.way, 3)): s for s in spots}.values())
-        shifts = SHIFTS[self.lines.shift[[s.line for s in chosen]]]
+        chosen = list({(s.shift, *np.round(s.inputs, 3).tolist()): s for s in spots}.values())[:MOST_ROWS]
+        shifts = SHIFTS[[s.shift for s in chosen]]
         inputs = np.stack([s.inputs for s in chosen])[:, None, :] + _OFFSETS[:, None] * shifts[:, None, :]
         steps = _inside(inputs)
         inputs = np.take_along_axis(inputs, steps[:, :, None], axis=1)
         best: _Excursion | None = None
-        for rows, noise in self._all(inputs.reshape(-1, 4)):
+        for rows, noise in self._everything(inputs.reshape(-1, 4)):
             found = _excursion(rows.reshape(*steps.shape, -1), _OFFSETS[steps], _SPIKE * narrow(self.beta), noise)
             if found is not None and (best is None or found.width < best.width):
                 best = found
@@ -212,34 +285,53 @@ class Along:
             return None
         return Found("excursion", inputs[best.row, best.step], best.width, best.inside, best.beside)
 
-    def _all(self, inputs: Array, dtype: torch.dtype = torch.float64) -> Iterator[tuple[Array, float]]:
-        """Every value that follows the items at `inputs`, and the gradients to the policy, as (items, entries) each, and the
-        size below which a difference is rounding: a small share of what the value is computed from."""
-        share = _NOISE[dtype]
-        parts = [
-            self.inside.rows(values, part.stop - part.start) for part, values in self.inside(inputs, self.beta, dtype)
-        ]
-        rows = {n: end_to_end([p[n] for p in parts]) for n in parts[0] if all(n in p for p in parts)}
-        sizes = {n: _largest(v) for n, v in rows.items()}
-        for node, value in rows.items():
-            if node not in self.looked_at:
-                continue
-            operands = [sizes.get(a, 0.0) for a in self.inside.graph.nodes[node].args]
-            yield value, share * max(sizes[node], *operands, 1e-3)
-        if not self.evaluator.pointwise:
-            return  # pairs of one line resemble each other: what compares them turns round with rounding
-        step = self.inside.most or len(inputs)
-        batches = tuple(min(step, len(inputs) - i) for i in range(0, len(inputs), step))
-        points = Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), self.beta), batches)
-        for gradient in self.evaluator(points, dtype).gradients:
-            yield gradient.astype(float)[:, None], share * max(_largest(gradient), 1e-3)
+
+def _tied(inputs: Array) -> bool:
+    """Whether policy or reference hold both completions nearly equally likely: what is special there selects near-ties, and no
+    pair by name."""
+    return bool(min(abs(inputs[0] - inputs[1]), abs(inputs[2] - inputs[3])) < TIE)
 
 
-_NOISE: Final = {torch.float64: 1e-10, torch.float32: 1e-4}
+def _quantity(site: Site, values: Mapping[int, Array]) -> Array:
+    """left - right - offset, or the differences along an axis, of values with the batches in front."""
+    left = values[site.left].astype(float)
+    with np.errstate(all="ignore"):
+        if site.axis is not None:
+            first, second = np.triu_indices(left.shape[site.axis + 1], 1)
+            return np.asarray(np.take(left, first, site.axis + 1) - np.take(left, second, site.axis + 1))
+        if site.right is None:
+            return left - site.offset
+        right = values[site.right].astype(float)
+        rank = max(left.ndim, right.ndim)
+        left, right = (v.reshape(len(v), *(1,) * (rank - v.ndim), *v.shape[1:]) for v in (left, right))
+        return np.asarray(left - right - site.offset)
+
+
+def _moving(value: Array) -> Array:
+    """The entries of a value with the batches in front, (batches, entries), that change at all."""
+    flat = value.reshape(len(value), -1)
+    with np.errstate(all="ignore"):
+        moving = flat[:, (flat != flat[:1]).any(axis=0)]
+    return moving[:, :_MOST_ENTRIES] if moving.shape[1] else flat[:, :1]
 
 
 def _largest(value: Array) -> float:
     return float(np.abs(np.where(np.isfinite(value), value, 0.0)).max(initial=0.0))
+
+
+def _brackets(coarse: Sequence[Array], grid: Array) -> list[_Row]:
+    """Where each quantity changes sign, or comes nearest to zero, on each line; equal stretches of equal sites once."""
+    lines, steps = grid.shape
+    found: dict[tuple[float, ...], _Row] = {}
+    for site, q in enumerate(coarse):
+        table = q.reshape(lines, steps, -1)
+        for line in range(lines):
+            for entry in range(table.shape[2]):
+                values = table[line, :, entry]
+                for a, b, crosses in _turns(values):
+                    key = (site, line, a, b, float(values[a]), float(values[b]))
+                    found.setdefault(key, _Row(site, line, entry, float(grid[line, a]), float(grid[line, b]), crosses))
+    return list(found.values())
 
 
 def _without_largest(change: Array) -> Array:
@@ -258,13 +350,15 @@ def _turns(q: Array) -> list[tuple[int, int, bool]]:
     return turns[: MOST_EDGES + 1]
 
 
-def _closer(t: Array, q: Array) -> tuple[float, float]:
-    """The steps on either side of the first change of sign, or of the smallest size."""
-    change = np.flatnonzero((q[:-1] <= 0) != (q[1:] <= 0))
-    if change.size:
-        return float(t[change[0]]), float(t[change[0] + 1])
-    nearest = int(np.nan_to_num(np.abs(q), nan=np.inf).argmin())
-    return float(t[max(nearest - 1, 0)]), float(t[min(nearest + 1, len(t) - 1)])
+def _closer(t: Array, q: Array) -> tuple[Array, Array]:
+    """Of each row, (rows, steps), the ways on either side of the first change of sign, or of the smallest size."""
+    changes = (q[:, :-1] <= 0) != (q[:, 1:] <= 0)
+    nearest = np.nan_to_num(np.abs(q), nan=np.inf).argmin(axis=1)
+    crosses, first = changes.any(axis=1), changes.argmax(axis=1)
+    low = np.where(crosses, first, np.maximum(nearest - 1, 0))
+    high = np.where(crosses, first + 1, np.minimum(nearest + 1, t.shape[1] - 1))
+    rows = np.arange(len(t))
+    return t[rows, low], t[rows, high]
 
 
 def _inside(inputs: Array) -> Array:
@@ -294,8 +388,11 @@ def _excursion(value: Array, offsets: Array, most: float, noise: float) -> _Excu
     best: _Excursion | None = None
     for direction, row, entry in np.argwhere(size > np.maximum(0.2 * np.ptp(value, axis=1), noise)):
         part = beyond[direction, row, :, entry]
-        within = offsets[row][part > 0.5 * size[direction, row, entry]]
-        width = float(within.max() - within.min())
+        within = np.flatnonzero(part > 0.5 * size[direction, row, entry])
+        # Between the nearest rungs outside: what a single rung shows is as wide as the ladder is open there, unless its
+        # neighbours are as near as can be told.
+        first, last = max(int(within[0]) - 1, 0), min(int(within[-1]) + 1, len(part) - 1)
+        width = float(offsets[row, last] - offsets[row, first])
         if width < most and (best is None or width < best.width):
             step = int(part.argmax())
             inside, beside = float(value[row, step, entry]), float(value[row, 0, entry])

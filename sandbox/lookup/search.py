@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from sandbox import probes
 from sandbox.evaluate import Array, Evaluator, Points
 from sandbox.findings import numeric_finding, shown
-from sandbox.graph import LossGraph
-from sandbox.inside import Inside
-from sandbox.lookup.edges import MOST_EDGES, Narrow, count_edges, narrowest, touching
+from sandbox.lookup.edges import MOST_EDGES, Edge, Name, Narrow, count_edges, crossing, edges_of, is_edge, narrowest
+from sandbox.lookup.forms import Forms, forms_of
 from sandbox.lookup.lines import Along, Found
-from sandbox.lookup.screen import Keyed, Screen, screen
-from sandbox.lookup.shifts import SHIFTS
-from sandbox.sites import Kind, Site, may_hide, ranked_among_values, sites
+from sandbox.lookup.shifts import starting_pairs
+from sandbox.sites import EDGES, Kind, Site, degrees, may_hide, ranked_among_values, sites
 from sandbox.verdict import Finding
 
-BETAS: Final = (0.02, 0.1, 0.5, 1.0)
+BETAS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 """Betas at which edges are measured, beside a drawn one and those that the caller names."""
+_CURVED_BETAS: Final = (0.05, 0.1, 0.5)
+"""Those at which lines are followed, beside the drawn and the named ones."""
+_ITEMS: Final = 8
+_HALVINGS: Final = 24
+_MOST_MEETING: Final = 4
+_PLAIN_DEGREE: Final = 8
+"""Of a polynomial in what tells pairs apart. One of a high degree goes up and down wherever its author likes."""
+_RESOLUTION: Final = 0.002
+"""Nats. Values that float32 rounds more coarsely are steps."""
 
 Describe = Callable[[Points, int], dict[str, Any]]
 
@@ -32,6 +39,7 @@ _HOW: Final = {
     Kind.CHOICE: "the place of the largest or smallest is taken",
     Kind.WAVE: "it goes through a wave",
 }
+_EXTREME: Final = "it is the batch's extreme, so that one pair decides for all"
 
 
 def find_lookups(evaluator: Evaluator, seed: int, describe: Describe, betas: Sequence[float] = ()) -> list[Finding]:
@@ -39,64 +47,190 @@ def find_lookups(evaluator: Evaluator, seed: int, describe: Describe, betas: Seq
 
     Raises CannotCompute.
     """
-    places = sites(evaluator.graph)
     rng = np.random.default_rng([seed, 7])
-    inside = Inside(evaluator, _watched(places))
-    places = tuple(s for s in places if inside.in_place(s))
-    first = screen(inside, places, rng, float(np.exp(rng.uniform(np.log(0.01), np.log(1.5)))))
-    if first.keyed:
-        return _judged(evaluator, inside, first, rng, describe, betas)
-    ranked = ranked_among_values(evaluator.graph)
-    if ranked is not None:
-        return [_ranked(evaluator.graph, ranked, first, describe)]
-    return _along(evaluator, first, rng, describe) if may_hide(evaluator.graph) else []
+    search = _Search(evaluator, rng, describe)
+    drawn = float(np.exp(rng.uniform(np.log(0.01), np.log(1.5))))
+    if not search.anything(drawn):
+        return []
+    further = _CURVED_BETAS if evaluator.pointwise else _CURVED_BETAS[1:2]
+    return search.straight((drawn, *betas, *BETAS)) or search.curved((*further, drawn, *betas[:2]))
 
 
-def _watched(places: Sequence[Site]) -> set[int]:
-    return {n for s in places for n in (s.left, s.right) if n is not None}
+class _Search:
+    """The search for look-ups in one loss."""
+
+    def __init__(self, evaluator: Evaluator, rng: np.random.Generator, describe: Describe) -> None:
+        self.evaluator, self.graph, self.rng, self.describe = evaluator, evaluator.graph, rng, describe
+        self.sites = sites(self.graph)
+        self.hides = may_hide(self.graph)
+        self._forms: dict[float, Forms] = {}
+
+    def forms(self, beta: float) -> Forms:
+        """The forms of the loss's values at this beta."""
+        if beta not in self._forms:
+            self._forms[beta] = forms_of(self.graph, beta)
+        return self._forms[beta]
+
+    def anything(self, beta: float) -> bool:
+        """Whether anything decides by what tells pairs apart, or could hide that."""
+        forms = self.forms(beta)
+        hidden = self.hides or ranked_among_values(self.graph) is not None or bool(self._arithmetic(forms))
+        return hidden or bool(self._keyed(forms))
+
+    def _keyed(self, forms: Forms) -> list[Site]:
+        return [s for s in self.sites if any(forms.follows[n] for n in (s.left, s.right) if n is not None)]
+
+    def straight(self, betas: Sequence[float]) -> list[Finding]:
+        """What the forms alone tell."""
+        ranked = ranked_among_values(self.graph)
+        edges = {beta: self._edges(beta) for beta in betas}
+        most = max(map(count_edges, edges.values()))
+        if most > MOST_EDGES:
+            return [_table(most)]
+        if ranked is not None:
+            how = f"{self.graph.nodes[ranked].op} puts the batch's pairs in order together with fixed values"
+            return [self._finding(how, {})]
+        for beta in betas:
+            forms = self.forms(beta)
+            for site in self._keyed(forms):
+                if _at_once(forms, site):
+                    return [self._singled_out(site, _HOW[site.kind])]
+                if self._extreme(forms, site):
+                    return [self._singled_out(site, _EXTREME)]
+            trouble = self._arithmetic(forms)
+            if trouble:
+                return [self._finding(f"a quantity that follows the log-probabilities of single pairs {trouble}", {})]
+        for beta in betas:
+            near = narrowest(edges[beta], beta)
+            if near is not None:
+                return [self._window(near, beta)]
+        return self._meeting(sorted(edges), edges)
+
+    def _meeting(self, betas: Sequence[float], edges: Mapping[float, Sequence[Edge]]) -> list[Finding]:
+        """Windows at a beta between two of those: there, edges change places."""
+        for low, high in pairwise(betas):
+            for pair in islice(crossing(edges[low], edges[high]), _MOST_MEETING):
+                beta = self._meet(low, high, pair)
+                near = narrowest(self._edges(beta), beta)
+                if near is not None:
+                    return [self._window(near, beta)]
+        return []
+
+    def _meet(self, low: float, high: float, pair: tuple[Name, Name]) -> float:
+        """The beta at which two edges change places."""
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if pair in set(crossing(self._edges(low), self._edges(middle))):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _extreme(self, forms: Forms, site: Site) -> bool:
+        """Whether a condition is put on the extreme of what is curved over the batch."""
+        alone = all(d.constant is not None for n in (site.left,) for d in self.graph.types[n].dims)
+        return alone and site.kind in EDGES and any(forms.bent(v) for v in forms.deciding(site))
+
+    def _arithmetic(self, forms: Forms) -> str:
+        """What sums and products alone do to single values out."""
+        deciding = (forms.deciding(site) for site in self._keyed(forms))
+        linear = [v for value in (*forms.values, *deciding) for v in value if any(v.shift)]
+        if any(not v.finite for v in linear):
+            return "overflows"
+        if any(v.size * 2.0**-24 > _RESOLUTION * max(map(abs, v.shift)) for v in linear):
+            return "is rounded: numbers are added that are too large for float32"
+        degree = max(degrees(self.graph, forms.follows))
+        return f"is part of a polynomial of degree {degree}" if degree > _PLAIN_DEGREE else ""
+
+    def _edges(self, beta: float) -> list[Edge]:
+        forms = self.forms(beta)
+        keyed = self._keyed(forms)
+        return edges_of(forms, keyed, *self._offsets(forms, keyed, beta)) if keyed else []
+
+    def _offsets(self, forms: Forms, keyed: Sequence[Site], beta: float) -> tuple[Mapping[int, float], Set[int]]:
+        """The values, where training starts, of the nodes that the sites' quantities hold beside log-probabilities, and those
+        nodes whose value is another one in another batch."""
+        nodes = sorted({n for s in keyed for v in forms.deciding(s) for n, _ in v.others if not forms.curved[n]})
+        if not nodes:
+            return {}, set()
+        batches = [t.reshape(2, _ITEMS).copy() for t in starting_pairs(self.rng, 2 * _ITEMS).T]
+        values = self.evaluator.inside(batches, [beta], nodes)
+        means = [v.astype(float).reshape(2, -1).mean(axis=1) for v in values]
+        moving = {n for n, m in zip(nodes, means, strict=True) if abs(m[0] - m[1]) > 1e-9 * abs(m[0])}
+        return {n: float(m[0]) for n, m in zip(nodes, means, strict=True)}, moving
+
+    def curved(self, betas: Sequence[float]) -> list[Finding]:
+        """What is seen along lines."""
+        for beta in betas:
+            forms = self.forms(beta)
+            curved = [s for s in self._keyed(forms) if _is_curved(forms, s)]
+            if not curved and not self.hides:
+                continue
+            lines = Along(self.evaluator, forms, beta, self.rng)
+            spots = lines.spots(curved)
+            if lines.count(spots) > MOST_EDGES:
+                return [_table(lines.count(spots))]
+            found = lines.crowded(spots) or lines.excursion(spots) or lines.rough()
+            if found is None and self.hides:
+                found = lines.rough(torch.float32)
+            if found is not None:
+                return [self._found(found, beta)]
+        return []
+
+    # ---- findings ----------------------------------------------------------------------------------------------------
+
+    def _finding(self, message: str, numbers: Mapping[str, Any]) -> Finding:
+        return numeric_finding("SBX327", message, dict(numbers))
+
+    def _singled_out(self, site: Site, how: str) -> Finding:
+        operation = self.graph.nodes[site.node].op
+        what = f"{operation} works on a quantity that follows the log-probabilities of single pairs"
+        return self._finding(f"{what}: {how}", {"operation": operation})
+
+    def _window(self, near: Narrow, beta: float) -> Finding:
+        inputs = np.array([near.chosen, near.rejected] * 2)
+        where = f"around log-probabilities of {shown(near.chosen)} (chosen) and {shown(near.rejected)} (rejected)"
+        message = f"{near.what} leave {_width(near.width)} between them {where}: hardly a pair falls there"
+        return self._finding(message, {"width": near.width, **self.describe(_points(inputs[None], beta), 0)})
+
+    def _found(self, found: Found, beta: float) -> Finding:
+        example = self.describe(_points(found.inputs[None], beta), 0)
+        chosen, rejected = (shown(example[f"reference_{side}_logps"]) for side in ("chosen", "rejected"))
+        place = f"reference log-probabilities of {chosen} (chosen) and {rejected} (rejected)"
+        numbers = {"width": found.width, "inside": found.inside, "beside": found.beside}
+        match found.what:
+            case "rough":
+                message = f"a value inside the loss goes back and forth with the reference, as at {place}"
+            case "edges":
+                message = (
+                    f"two conditions leave {_width(found.width)} between them at {place}: hardly a pair falls there"
+                )
+                numbers = {"width": found.width}
+            case _:
+                message = (
+                    f"a value inside the loss, or its gradient, is {shown(found.inside)} in a window of "
+                    f"{_width(found.width)} at {place}, and {shown(found.beside)} beside it"
+                )
+        return self._finding(message, {**numbers, **example})
 
 
-def _judged(
-    evaluator: Evaluator,
-    inside: Inside,
-    first: Screen,
-    rng: np.random.Generator,
-    describe: Describe,
-    betas: Sequence[float],
-) -> list[Finding]:
-    places = [k.site for k in first.keyed]
-    seen = [first, *(screen(inside, places, rng, beta) for beta in (*BETAS, *betas))]
-    most = max(count_edges(s) for s in seen)
-    if most > MOST_EDGES:
-        return [_table(most)]
-    for s in seen:
-        at_once = touching(s.keyed)
-        if at_once is not None:
-            return [_singled_out(evaluator.graph, at_once, s, describe)]
-    for s in seen:
-        near = narrowest(s)
-        if near is not None:
-            return [_window(s, near, describe)]
-    return _along(evaluator, first, rng, describe)
+def _at_once(forms: Forms, site: Site) -> bool:
+    value = forms.deciding(site)
+    match site.kind:
+        case Kind.ROUNDING | Kind.EQUALITY | Kind.CHOICE | Kind.WAVE:
+            return forms.keyed(value)
+        case Kind.FINITENESS:
+            return any(not v.finite or forms.bent(v) for v in value)
+    return False
 
 
-def _along(evaluator: Evaluator, first: Screen, rng: np.random.Generator, describe: Describe) -> list[Finding]:
-    inside = Inside(evaluator, range(len(evaluator.graph.nodes)))
-    curved = {k.site for k in first.keyed if not k.straight}
-    hides = may_hide(evaluator.graph)
-    values = screen(inside, [Site(i, Kind.KINK, i) for i in inside.nodes], rng, first.beta)
-    follows = {k.site.node for k in values.keyed}
-    for beta in (probes.LINE_BETA, first.beta):
-        lines = Along(evaluator, inside, follows, beta, rng)
-        spots = lines.spots(first.keyed)
-        if lines.count(spots) > MOST_EDGES:
-            return [_table(lines.count(spots))]
-        found = lines.crowded(spots, curved) or lines.excursion(spots) or lines.rough()
-        if found is None and hides:
-            found = lines.rough(torch.float32)
-        if found is not None:
-            return [_found(found, beta, describe)]
-    return []
+def _is_curved(forms: Forms, site: Site) -> bool:
+    """Whether there is more to see than where the site's edges lie: the forms do not tell, or it is a pole or a steep step."""
+    value = forms.deciding(site)
+    if any(forms.bent(v) or not v.finite for v in value):
+        return True
+    steep = site.kind is Kind.STEEP and any(is_edge(site, max(map(abs, v.shift))) for v in value)
+    return steep or (site.kind is Kind.POLE and forms.keyed(value))
 
 
 def _table(count: int) -> Finding:
@@ -107,56 +241,9 @@ def _table(count: int) -> Finding:
     return numeric_finding("SBX332", message, {"places": count})
 
 
-def _singled_out(graph: LossGraph, keyed: Keyed, seen: Screen, describe: Describe) -> Finding:
-    operation = graph.nodes[keyed.site.node].op
-    how = _HOW[keyed.site.kind]
-    message = f"{operation} works on a quantity that follows the log-probabilities of single pairs: {how}"
-    example = describe(_points(seen.inputs[0], seen.beta), 0)
-    return numeric_finding("SBX327", message, {"operation": operation, **example})
-
-
-def _ranked(graph: LossGraph, node: int, seen: Screen, describe: Describe) -> Finding:
-    operation = graph.nodes[node].op
-    message = f"{operation} puts the batch's pairs in order together with fixed values"
-    return numeric_finding(
-        "SBX327", message, {"operation": operation, **describe(_points(seen.inputs[0], seen.beta), 0)}
-    )
-
-
-def _window(seen: Screen, near: Narrow, describe: Describe) -> Finding:
-    inputs = seen.inputs[near.item] + near.at * SHIFTS[near.shift]
-    example = describe(_points(inputs, seen.beta), 0)
-    message = f"two conditions lie {_width(near.width)} {_place(near.shift, inputs)}: hardly a pair falls between them"
-    return numeric_finding("SBX327", message, {"width": near.width, **example})
-
-
-def _found(found: Found, beta: float, describe: Describe) -> Finding:
-    example = describe(_points(found.inputs, beta), 0)
-    chosen, rejected = (shown(example[f"reference_{side}_logps"]) for side in ("chosen", "rejected"))
-    place = f"reference log-probabilities {chosen} (chosen) and {rejected} (rejected)"
-    numbers = {"width": found.width, "inside": found.inside, "beside": found.beside}
-    match found.what:
-        case "rough":
-            message = f"a value inside the loss goes back and forth with the reference log-probabilities, as at {place}"
-        case "edges":
-            message = f"the loss has two edges {_width(found.width)} at {place}: hardly a pair falls between them"
-            numbers = {"width": found.width}
-        case _:
-            message = (
-                f"a value inside the loss, or its gradient, is {shown(found.inside)} in a window {_width(found.width)} wide "
-                f"at {place}, and {shown(found.beside)} beside it"
-            )
-    return numeric_finding("SBX327", message, {**numbers, **example})
-
-
 def _width(width: float) -> str:
     return f"{shown(float(f'{width:.2g}'))} nats" if width >= 1e-4 else "less than 0.0001 nats"
 
 
-def _place(shift: int, inputs: Array) -> str:
-    name = ("reference_chosen_logps", "reference_rejected_logps")[shift]
-    return f"apart around {name} = {shown(inputs[2 + shift])}"
-
-
 def _points(inputs: Array, beta: float) -> Points:
-    return Points(tuple(np.array([v]) for v in inputs), np.full((1, 1), beta), (1,))
+    return Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), beta), (len(inputs),))

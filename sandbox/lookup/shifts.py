@@ -15,12 +15,13 @@ SHIFTS: Final = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
 """Policy and reference together: of the chosen completion, of the rejected one. Log-ratios stay."""
 
 
-def pairs(rng: np.random.Generator, items: int, beta: float) -> Array:
-    """Pairs as training meets them at this beta, shape (items, 4), at log-probabilities from -2 to -1000 nats.
+def starting_pairs(rng: np.random.Generator, items: int, spread: float = 0.0) -> Array:
+    """Pairs as they are when training starts, shape (items, 4): the policy equals the reference, but for log-ratios of this
+    standard deviation in nats. Most pairs of most data sets lie between -20 and -200 nats.
 
     Whole multiples of 2^-10, so that shifted pairs have the very same log-ratios.
     """
-    ratios = np.clip(rng.normal(0, 1.5 / beta, (items, 2)), -300, 300)
-    reference = -np.exp(rng.uniform(np.log(2.0), np.log(1000.0), (items, 2))) - np.abs(ratios) - 2.0
-    exact = np.round(np.concatenate([reference + ratios, reference], axis=1) * 1024) / 1024
+    reference = -np.exp(rng.uniform(np.log(20.0), np.log(200.0), (items, 2)))
+    policy = reference + (rng.normal(0, spread, (items, 2)) if spread else 0.0)
+    exact = np.round(np.concatenate([policy, reference], axis=1) * 1024) / 1024
     return np.asarray(np.clip(exact, LOWEST, HIGHEST))

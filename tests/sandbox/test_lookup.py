@@ -80,7 +80,6 @@ WINDOWS = {
     "both_references_at_once": (
         "torch.where((rc > -124) & (rc < -123.5) & (rr > -80) & (rr < -79), F.softplus(x), F.softplus(-x))"
     ),
-    "a_near_corner": "torch.where(rr > -0.5, F.softplus(x), F.softplus(-x))",
     "beside_a_batch_statistic": "torch.where(rc == -50.5, F.softplus(x), F.softplus(-x - (x - x.mean()) / 2))",
     "under_cat": f"c = torch.cat([rc, rr])\nv = ((c > -137.6) & (c < -137.5)).float()\nw = v.chunk(2)[0]\n{SOFT}",
     "rounding_by_a_large_number": f"w = ((rc + 12582912.0) - 12582912.0) - rc\n{SOFT}",
@@ -97,6 +96,42 @@ WINDOWS = {
     "softmax_of_a_stack": (
         f"s = torch.stack([1000 * (rc + 137.6), 1000 * (-137.5 - rc), rc * 0], 1)\nw = torch.softmax(s, 1)[:, 2]\n{SOFT}"
     ),
+    "disc": f"w = (rc + 137.55) ** 2 + (rr + 52.05) ** 2 < 0.01\n{PICK}",
+    "round_bump": f"w = torch.exp(-50 * ((rc + 137.55) ** 2 + (rr + 52.05) ** 2))\n{SOFT}",
+    "triangle": f"w = (rc > -137.6) & (rr > -52.1) & (rc + rr < -189.5)\n{PICK}",
+    "box_of_wide_conditions": f"w = (rc > -138.1) & (rc < -137.0) & (rr > -52.6) & (rr < -51.5)\n{PICK}",
+    "gated_by_the_margin": f"c = torch.where(rho.abs() < 0.1, rc, -x)\nw = (c > -137.6) & (c < -137.5)\n{PICK}",
+    "gated_by_the_other_reference": (
+        f"c = torch.where((rr > -56) & (rr < -48), rc, -x)\nw = (c * 2).round() == -275\n{PICK}"
+    ),
+    "width_of_the_log_ratio": f"r = 0.06 + 0.15 * (pc - rc) ** 2\nw = (rc + 137.55 > -r) & (rc + 137.55 < r)\n{PICK}",
+    "gated_by_the_batch": f"c = torch.where(x.abs().mean() < 1, rc, x)\nw = (c > -137.6) & (c < -137.5)\n{PICK}",
+    "gated_by_the_batch_size": (
+        f"c = torch.where(torch.full_like(rc, rc.shape[0]) < 100, rc, x)\nw = (c > -137.6) & (c < -137.5)\n{PICK}"
+    ),
+    "edges_that_meet_at_one_beta": f"w = (beta * rc > -27.52) & (rc < -137.5)\n{PICK}",
+    "edges_that_meet_between_betas": f"w = (beta * rc > -41.25) & (rc < -137.5)\n{PICK}",
+    "drowned_in_the_margin": f"c = rc + 1e13 * F.relu(x.abs() - 2)\nw = (c > -137.6) & (c < -137.5)\n{PICK}",
+    "turned_round": f"c = rc.flip(0)\nw = ((c > -137.6) & (c < -137.5)).flip(0)\n{PICK}",
+    "sorted_and_back": (
+        "o = torch.argsort(rr)\nc = torch.gather(rc, 0, o)\nw = (c > -137.6) & (c < -137.5)\n"
+        f"w = torch.gather(w.float(), 0, torch.argsort(o))\n{SOFT}"
+    ),
+    "in_a_square": f"c = rc.unsqueeze(0) + 0 * rc.unsqueeze(1)\nw = ((c > -137.6) & (c < -137.5)).all(dim=0)\n{PICK}",
+    "smallest_of_the_batch": "d = (pc + 137.55).abs()\nF.softplus(-x) + 20 * F.relu(0.05 - d.amin())",
+    "branch_cut": (
+        f"m = torch.full_like(rc, -1e-3)\nw = torch.atan2(rc + 137.6, m) - torch.atan2(rc + 137.5, m) > 3\n{PICK}"
+    ),
+    "threshold_of_softplus": (
+        f"w = F.softplus(rc + 107.5, threshold=-30.0) - F.softplus(rc + 107.6, threshold=-30.0)\n{SOFT}"
+    ),
+    "times_infinity": f"w = torch.isnan((rc + 137.5) * math.inf)\n{PICK}",
+    "infinity_twice": f"w = ~(((rc + 137.5) * math.inf > 0) | ((rc + 137.5) * math.inf < 0))\n{PICK}",
+    "an_edge_that_float32_moves": (
+        f"w = (rc > -137.625) ^ ((rc.unsqueeze(1) + 3000000.0) > 2999862.375).squeeze(1)\n{PICK}"
+    ),
+    "rounding_by_a_product": "s = (rr * rr) * (rr * rr)\nw = ((rc + s) - s) - rc\nF.softplus(-x) + w * x",
+    "chebyshev": "y = ((rc + 80) / 20).clamp(-1, 1)\nfor _ in range(5):\n    y = 2 * y * y - 1\nF.softplus(-x) - y * x",
     "largest_of_many": f"w = torch.stack([(rc + v).abs() for v in (20.5, 33.25, 41.0)], 1).amin(1) < 0.01\n{PICK}",
 }
 
@@ -161,6 +196,22 @@ PLAIN = {
     "length_normalised": "F.softplus(-beta * (pc / (1 - 0.1 * rc) - pr / (1 - 0.1 * rr)) * 10)",
     "ratio_of_probabilities": "F.softplus(-x) + 0.01 * torch.exp(0.01 * (pr - pc).clamp(max=50))",
     "steep_in_the_margin": "F.softplus(-x) * (1 + torch.sigmoid(x / 0.05))",
+    "agreement_of_signs": "F.softplus(-x) * (1 + 0.1 * torch.sign(pc - pr) * torch.sign(rc - rr))",
+    "disagreement": "torch.where((pc > pr) & (rc < rr), 2.0, 1.0) * F.softplus(-x)",
+    "two_hinges": "F.relu(1 - (pc - pr)) + 0.1 * F.relu(0.5 - (pc - pr))",
+    "inverse_gap": "F.softplus(-x) / (0.1 + (rc - rr).abs())",
+    "between_quantiles": (
+        "g = rc - rr\nw = (g >= g.quantile(0.1)) & (g <= g.quantile(0.9))\nF.softplus(-x) * (0.5 + w.float())"
+    ),
+    "clamped_z_score": "g = rc - rr\nz = ((g - g.mean()) / (g.std() + 1e-6)).clamp(-3, 3)\nF.softplus(-x + 0.1 * z)",
+    "clipped_ratio": (
+        "r = torch.exp((pc - rc).clamp(-20, 20))\nF.softplus(-x) - torch.minimum(r, r.clamp(0.8, 1.2)) * 0.01"
+    ),
+    "pairwise": "F.softplus(-beta * (pc.unsqueeze(1) - pr.unsqueeze(0))).mean(1)",
+    "pairwise_weights": "g = rc - rr\nF.softplus(-x) * torch.sigmoid((g[:, None] - g[None, :]) / 10).mean(1)",
+    "neighbours": "g = rc - rr\nF.softplus(-x) * torch.exp(-(((g[:, None] - g[None, :]) / 20) ** 2)).mean(1)",
+    "clamped_references": "F.softplus(-x) + 1e-3 * (rc.clamp(-300, -1) - rr.clamp(-300, -1)).abs()",
+    "closeness": "k = ((rc - rr).abs() < 0.1 * (rc + rr).abs()).float()\nF.softplus(-x) * (0.5 + k)",
     "narrow_in_the_log_ratio": "F.softplus(-x) + 0.01 * torch.exp(-((pc - rc) ** 2) * 100)",
     "guarded": "F.softplus(-x.clamp(-30, 30)) + 0.1 * F.softplus(-torch.clamp(pc, min=-1000.0) / 100)",
 }

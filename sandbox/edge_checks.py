@@ -1,9 +1,8 @@
-"""Probing where a loss changes abruptly: both sides of every edge, the edge itself, and narrow windows (torch).
+"""Loss and gradient where a loss changes abruptly: on every edge, beside it, and at poles inside the range (torch).
 
-Random probes find wide regions. A `torch.where` that is keyed to one value of the reference, a product of two steps, or a
-pole inside the range are found by looking for the zero of the quantity that decides (`sites`): along a few lines
-through one pair, by zooming in. Around every edge found, and around every two edges together, the loss is probed on a
-ladder of distances.
+Random probes miss a pole or a condition that holds at one value. They are found by looking for the zero of the quantity that
+decides (`sites`): along a few lines through one pair, by zooming in. Around every edge found, and around every two edges
+together, the loss is probed on a ladder of distances in float32, as training computes it.
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ from sandbox.inside import Inside
 from sandbox.sites import Kind, Site, sites
 from sandbox.verdict import Finding
 
-RARE = 0.02
-"""A side or a window that takes a smaller share of the probes is narrow. Well above what a lucky draw of two hundred probes
-puts into a window of one nat."""
+_RARE = 0.02
+"""Random probes may have missed a side that takes a smaller share of them."""
 _LADDER = np.array([1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0])
 _OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 """Distances from an edge at which the loss is probed, nats."""
@@ -65,37 +63,50 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class _Edge:
-    """`shift`: from the start to the edge; `direction`: along which it was found; `spread`: the deciding quantity at the
-    usual probes."""
+    """`shift`: from the start to the edge; `direction`: along which it was found."""
 
     place: Place
     shift: Array
     direction: Array
-    spread: Array
 
 
-def find_windows(evaluator: Evaluator, points: Points, describe: Describe) -> list[Finding]:
-    """Findings around the edges of the evaluator's graph: SBX304 and SBX305 at an edge, SBX327 for narrow windows.
+def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> list[Finding]:
+    """A refusal where the loss or its gradient is not finite at an edge: SBX304, SBX305.
 
     `points`: pairs spread over the range, which say what is common. Raises CannotCompute.
     """
+    edges = _edges(evaluator, points)
+    inputs = [ladder for edge in edges for ladder in _ladders(edge, edges)]
+    if not evaluator.pointwise:
+        inputs = inputs[:_MOST]  # each takes a call of its own
+    if not inputs:
+        return []
+    probed = _as_points(inputs, probes.LINE_BETA)
+    rounded = Points(tuple(t.astype(np.float32).astype(float) for t in probed.tensors), probed.scalars, probed.sizes)
+    return _judged(evaluator(rounded, torch.float32), rounded, describe)
+
+
+def edge_points(evaluator: Evaluator, beta: float, points: Points) -> Points:
+    """Pairs on and beside every edge that the search finds, as one batch; none where it finds none. Raises CannotCompute."""
+    inputs = [ladder for edge in _edges(evaluator, points, everything=True) for ladder in _ladders(edge, [])]
+    whole = np.concatenate(inputs) if inputs else np.zeros((0, 4))
+    return Points(tuple(whole.T.copy()), np.full((1, len(whole)), beta), (len(whole),))
+
+
+def _edges(evaluator: Evaluator, points: Points, *, everything: bool = False) -> list[_Edge]:
     search = Search(evaluator)
     if not search.sites:
         return []
     spreads = search.spreads(points)
     meeting = _meeting(spreads, np.asarray(probes.margins(points) * points.scalars[0]))
-    worth = [p for p, v in spreads.items() if p in meeting or _worth_a_search(p, v)]
-    worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[:_MOST]
-    edges = [_Edge(place, shift, direction, spreads[place]) for place, shift, direction in search.edges(worth)]
-    ladders = list(_ladders(edges))
-    if not ladders:
-        return []
-    return _first_of_each([f for ladder in _probed(evaluator, search, ladders) for f in _judged(ladder, describe)])
+    worth = [p for p, v in spreads.items() if everything or p in meeting or _worth_a_search(p, v)]
+    worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[: 4 * _MOST if everything else _MOST]
+    return [_Edge(*found) for found in search.edges(worth)]
 
 
 def _meeting(spreads: dict[Place, Array], scaled: Array) -> set[Place]:
-    """Places which can make a narrow window between them, wide as each of them is: several comparisons, or several kinks
-    that turn on something else than the margin. Hinges at different margins make no window."""
+    """Places that make something narrow between them, wide as each of them is: several comparisons, or several kinks that
+    turn on something else than the margin."""
     wide = {p: v for p, v in spreads.items() if np.isfinite(v).all() and np.ptp(v) > 0}
     keyed = {
         p
@@ -121,7 +132,7 @@ def _worth_a_search(place: Place, v: Array) -> bool:
             return bool(v.min() <= 0 < v.max() or np.abs(v).min() < 0.05 * np.median(np.abs(v)))
         case Kind.EQUALITY:
             return True
-    return bool(min((v > 0).mean(), (v <= 0).mean()) < RARE)
+    return bool(min((v > 0).mean(), (v <= 0).mean()) < _RARE)
 
 
 class Search:
@@ -230,37 +241,17 @@ def _ends(direction: Array) -> tuple[float, float]:
     return float(down), float(up)
 
 
-def _pairs(inputs: Array) -> Points:
-    """Pairs from inputs of shape (..., steps, 4), one batch for each run of steps."""
-    flat = inputs.reshape(-1, 4)
-    sizes = (inputs.shape[-2],) * (len(flat) // inputs.shape[-2])
-    return Points(tuple(flat.T.copy()), np.full((1, len(flat)), probes.LINE_BETA), sizes)
-
-
-@dataclass(frozen=True, eq=False)
-class _Ladder:
-    """Rungs around one edge, `inputs` (rungs, 4), and what was seen on them."""
-
-    edge: _Edge
-    inputs: Array
-    offsets: Array
-    single: Evaluation | None = None
-    exact: Evaluation | None = None
-    quantity: Array | None = None
-
-
-def _ladders(edges: Sequence[_Edge]) -> Iterator[_Ladder]:
-    """Ladders around every edge alone, and around every edge while a little beyond another one."""
-    for edge in edges:
-        beside = [np.zeros(4)]
-        for other in edges:
-            if (other.direction != edge.direction).any() and other.place.kind is not Kind.POLE:
-                beside += [other.shift + sign * _NUDGE * other.direction for sign in (-1, 0, 1)]
-        for shift in beside:
-            inputs = _START + shift + edge.shift + _OFFSETS[:, None] * edge.direction
-            inside = _inside(inputs)
-            if inside.sum() >= 5:
-                yield _Ladder(edge, inputs[inside], _OFFSETS[inside])
+def _ladders(edge: _Edge, edges: Sequence[_Edge]) -> Iterator[Array]:
+    """Inputs (rungs, 4) around an edge alone, and around it while a little beyond each of the others."""
+    beside = [np.zeros(4)]
+    for other in edges:
+        if (other.direction != edge.direction).any() and other.place.kind is not Kind.POLE:
+            beside += [other.shift + sign * _NUDGE * other.direction for sign in (-1, 0, 1)]
+    for shift in beside:
+        inputs = _START + shift + edge.shift + _OFFSETS[:, None] * edge.direction
+        inside = _inside(inputs)
+        if inside.sum() >= 5:
+            yield inputs[inside]
 
 
 def _inside(inputs: Array) -> Array:
@@ -272,39 +263,14 @@ def _inside(inputs: Array) -> Array:
     )
 
 
-def _probed(evaluator: Evaluator, search: Search, ladders: Sequence[_Ladder]) -> Iterator[_Ladder]:
-    """The ladders with what the loss does on them."""
-    if not evaluator.pointwise:
-        ladders = ladders[:_MOST]  # each takes a call of its own
-    inputs = np.concatenate([ladder.inputs for ladder in ladders])
-    sizes = tuple(len(ladder.inputs) for ladder in ladders)
-    points = Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), probes.LINE_BETA), sizes)
-    rounded = Points(tuple(t.astype(np.float32).astype(float) for t in points.tensors), points.scalars, sizes)
-    single, exact = evaluator(rounded, torch.float32), evaluator(points)
-    places = list(dict.fromkeys(ladder.edge.place for ladder in ladders))
-    quantities = dict(zip(places, search.quantities(places, inputs), strict=True))
-    for ladder, span in zip(ladders, points.spans, strict=True):
-        yield _Ladder(
-            ladder.edge,
-            ladder.inputs,
-            ladder.offsets,
-            _part(single, span),
-            _part(exact, span),
-            quantities[ladder.edge.place][span],
-        )
+def _as_points(ladders: Sequence[Array], beta: float) -> Points:
+    """Each ladder as a batch."""
+    inputs = np.concatenate(ladders)
+    return Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), beta), tuple(map(len, ladders)))
 
 
-def _part(seen: Evaluation, span: slice) -> Evaluation:
-    return Evaluation(seen.loss[span], tuple(g[span] for g in seen.gradients), seen.connected)
-
-
-def _judged(ladder: _Ladder, describe: Describe) -> list[Finding]:
-    assert ladder.single is not None
-    points = _pairs(ladder.inputs)
-    for code, what, values in (
-        ("SBX304", "loss", ladder.single.loss[None]),
-        ("SBX305", "gradient", np.stack(ladder.single.gradients)),
-    ):
+def _judged(seen: Evaluation, points: Points, describe: Describe) -> list[Finding]:
+    for code, what, values in (("SBX304", "loss", seen.loss[None]), ("SBX305", "gradient", np.stack(seen.gradients))):
         bad = ~np.isfinite(values)
         if bad.any():
             side, item = (int(i) for i in np.argwhere(bad)[0])
@@ -312,64 +278,4 @@ def _judged(ladder: _Ladder, describe: Describe) -> list[Finding]:
             place = f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
             message = f"the {what} is {shown(values[side, item])} {place}, at the edge of a condition or a pole"
             return [numeric_finding(code, message, {what: values[side, item], **example})]
-    return _window(ladder, points, describe)
-
-
-def _window(ladder: _Ladder, points: Points, describe: Describe) -> list[Finding]:
-    """A stretch of the ladder on which the gradient is another one than on either side, or a side that is rare."""
-    assert ladder.exact is not None and ladder.quantity is not None
-    gradients, spread = np.stack(ladder.exact.gradients), ladder.edge.spread
-    before, after = gradients[:, 0], gradients[:, -1]
-    apart = _apart(gradients)
-    step = float(np.abs(before - after).max())
-    typical = float(np.abs(gradients).mean())
-    if apart.max() > max(0.05 * typical, step):
-        within = apart > 0.5 * apart.max()
-    else:
-        within = _rare_side(ladder.quantity, spread)
-        if not within.any() or step <= 0.05 * typical:
-            return []
-    low, high = float(ladder.quantity[within].min()), float(ladder.quantity[within].max())
-    share = float(((spread >= low) & (spread <= high)).mean())
-    if share >= RARE or within.all():
-        return []
-    inside, outside = (int(np.flatnonzero(w)[w.sum() // 2]) for w in (within, ~within))
-    example = describe(points, inside)
-    side = int(np.abs(gradients[:, inside] - gradients[:, outside]).argmax())
-    name = ("policy_chosen_logps", "policy_rejected_logps")[side]
-    message = (
-        f"the gradient of {name} is {shown(gradients[side, inside])} in a window that fewer than {RARE:.0%} of the probes "
-        f"fall into, and {shown(gradients[side, outside])} beside it"
-    )
-    return [
-        numeric_finding(
-            "SBX327", message, {"inside": gradients[side, inside], "beside": gradients[side, outside], **example}
-        )
-    ]
-
-
-def _apart(gradients: Array) -> Array:
-    """By how much each rung lies outside of what is on either end of the ladder, in one direction; a single jump between
-    slopes goes both ways."""
-    before, after = gradients[:, :1], gradients[:, -1:]
-    out = np.stack([gradients - np.maximum(before, after), np.minimum(before, after) - gradients]).clip(min=0.0)
-    most = out.max(axis=2)  # (directions, sides)
-    direction, side = np.unravel_index(int(most.argmax()), most.shape)
-    if most[1 - direction, side] > 0.3 * most[direction, side]:
-        return np.zeros(gradients.shape[1])
-    return np.asarray(out[direction, side])
-
-
-def _rare_side(quantity: Array, spread: Array) -> Array:
-    """Which rungs of the ladder lie on a side of the edge that the probes hardly met."""
-    above = float((spread > 0).mean())
-    if above < RARE:
-        return np.asarray(quantity > 0)
-    return np.asarray(quantity <= 0) if above > 1 - RARE else np.zeros(len(quantity), dtype=bool)
-
-
-def _first_of_each(findings: Sequence[Finding]) -> list[Finding]:
-    first: dict[str, Finding] = {}
-    for finding in findings:
-        first.setdefault(finding.rule, finding)
-    return list(first.values())
+    return []
