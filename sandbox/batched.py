@@ -101,7 +101,9 @@ class _Steps:
             elif node.op == "size":
                 values[i] = context.sizes[node.attrs["symbol"]]
             elif node.op == "input":
-                values[i] = tuple(rows[self.scalars[node.attrs["name"]]])
+                row = rows[self.scalars[node.attrs["name"]]]
+                same = all(v == row[0] for v in row)
+                values[i] = row[0] if same else tuple(row)
             else:
                 values[i] = _computed(node.op, [values[a] for a in node.args])
         return values

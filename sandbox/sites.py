@@ -92,21 +92,8 @@ def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
     return found
 
 
-def may_hide(graph: LossGraph) -> bool:
-    """Whether adding may round: numbers so large are in it."""
-    size = 1.0
-    for node, type_ in zip(graph.nodes, graph.types, strict=True):
-        if node.op == "const":
-            size *= max(abs(float(node.attrs["value"])), 1.0)
-        elif type_.is_number and node.op in ("exp", "exp2", "expm1", "sinh", "cosh", "pow"):
-            return True
-    return size > _PLAIN_SIZE
-
-
 _STEEP_DEGREE: Final = 16
 _HIGHEST_DEGREE: Final = 1_000
-_PLAIN_SIZE: Final = 1e5
-"""Adding a larger number rounds to hundredths of a nat in float32."""
 
 
 def _degree(graph: LossGraph, node: Node, own: Sequence[int]) -> int:

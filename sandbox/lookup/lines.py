@@ -7,7 +7,7 @@ may follow is looked at, and the policy's gradient: a window shows in the value 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -31,7 +31,7 @@ _ROUGH_RANGE: Final = 500.0
 _NEAR_STEP: Final = 2.0**-6
 MOST_TURNS: Final = 10.0
 """Total change along a line over the span of the values: one for a value that only rises, two for a bump."""
-_ROUNDS: Final = 8
+_ROUNDS: Final = 6
 _GRID: Final = np.linspace(0.0, 1.0, 17)
 MOST_ROWS: Final = 160
 """Places that are followed. What has more is a table."""
@@ -130,6 +130,7 @@ class Along:
         nodes = self.graph.nodes
         self._followed = [i for i, n in enumerate(nodes) if n.args and any(forms.follows[a] for a in n.args)]
         self._rng = rng
+        self._bent: Set[Site] = set()
         self._lines = Lines.drawn(rng)
         self._grid = self._lines.steps(rng)
         self._others = starting_pairs(rng, 0 if evaluator.pointwise else _OTHERS, spread=1.5)
@@ -190,9 +191,10 @@ class Along:
                 worst = most, Found("rough", inputs[0, line, step], _NEAR_STEP, float(pair[0]), float(pair[1]))
         return worst[1] if worst else None
 
-    def spots(self, sites: Sequence[Site]) -> list[Spot]:
+    def spots(self, sites: Sequence[Site], bent: Set[Site]) -> list[Spot]:
         """The zeros of the sites' quantities along the lines, and where they come nearest to zero; these are followed through
-        both completions in turn until they come no nearer."""
+        both completions in turn until they come no nearer. `bent`: the sites whose quantity is no linear one."""
+        self._bent = bent
         found = self._on(self._lines, self._grid, sites)
         dips = [s for s in found if not s.crosses]
         for turn in range(1, _DESCENTS + 1):
@@ -211,7 +213,7 @@ class Along:
 
     def _on(self, lines: Lines, grid: Array, sites: Sequence[Site]) -> list[Spot]:
         coarse = self._quantities(sites, lines.at(np.arange(len(lines)), grid).reshape(-1, 4))
-        rows = _brackets(coarse, grid)[: MOST_ROWS + 1]
+        rows = _brackets(coarse, grid, [s not in self._bent for s in sites])[: MOST_ROWS + 1]
         if not rows:
             return []
         which = np.array([r.line for r in rows])
@@ -319,7 +321,7 @@ def _largest(value: Array) -> float:
     return float(np.abs(np.where(np.isfinite(value), value, 0.0)).max(initial=0.0))
 
 
-def _brackets(coarse: Sequence[Array], grid: Array) -> list[_Row]:
+def _brackets(coarse: Sequence[Array], grid: Array, straight: Sequence[bool]) -> list[_Row]:
     """Where each quantity changes sign, or comes nearest to zero, on each line; equal stretches of equal sites once."""
     lines, steps = grid.shape
     found: dict[tuple[float, ...], _Row] = {}
@@ -329,9 +331,22 @@ def _brackets(coarse: Sequence[Array], grid: Array) -> list[_Row]:
             for entry in range(table.shape[2]):
                 values = table[line, :, entry]
                 for a, b, crosses in _turns(values):
+                    if not crosses and straight[site] and _shallow(grid[line], values, a, b):
+                        continue
                     key = (site, line, a, b, float(values[a]), float(values[b]))
                     found.setdefault(key, _Row(site, line, entry, float(grid[line, a]), float(grid[line, b]), crosses))
     return list(found.values())
+
+
+def _shallow(grid: Array, values: Array, a: int, b: int) -> bool:
+    """Whether a quantity stays so far from zero, for how fast it changes, that nothing near is narrow."""
+    least = float(np.abs(values[a : b + 1]).min())
+    slope = float(np.abs(np.diff(values[a : b + 1]) / np.diff(grid[a : b + 1])).max())
+    return least > _SHALLOW * slope
+
+
+_SHALLOW: Final = 8.0
+"""Nats."""
 
 
 def _without_largest(change: Array) -> Array:

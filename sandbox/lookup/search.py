@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import cached_property
 from itertools import islice, pairwise
 from typing import Any, Final
 
@@ -15,14 +17,16 @@ from sandbox.lookup.edges import MOST_EDGES, Edge, Name, Narrow, count_edges, cr
 from sandbox.lookup.forms import Forms, forms_of
 from sandbox.lookup.lines import Along, Found
 from sandbox.lookup.shifts import starting_pairs
-from sandbox.sites import EDGES, Kind, Site, degrees, may_hide, ranked_among_values, sites
+from sandbox.sites import EDGES, Kind, Site, degrees, ranked_among_values, sites
 from sandbox.verdict import Finding
 
 BETAS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 """Betas at which edges are measured, beside a drawn one and those that the caller names."""
-_CURVED_BETAS: Final = (0.05, 0.1, 0.5)
+_CURVED_BETAS: Final = (0.1, 0.05, 0.5)
 """Those at which lines are followed, beside the drawn and the named ones."""
 _ITEMS: Final = 8
+_LARGE: Final = 1e5
+"""Adding it rounds to hundredths of a nat in float32."""
 _HALVINGS: Final = 24
 _MOST_MEETING: Final = 4
 _PLAIN_DEGREE: Final = 8
@@ -52,7 +56,7 @@ def find_lookups(evaluator: Evaluator, seed: int, describe: Describe, betas: Seq
     drawn = float(np.exp(rng.uniform(np.log(0.01), np.log(1.5))))
     if not search.anything(drawn):
         return []
-    further = _CURVED_BETAS if evaluator.pointwise else _CURVED_BETAS[1:2]
+    further = _CURVED_BETAS if evaluator.pointwise else _CURVED_BETAS[:1]
     return search.straight((drawn, *betas, *BETAS)) or search.curved((*further, drawn, *betas[:2]))
 
 
@@ -62,7 +66,6 @@ class _Search:
     def __init__(self, evaluator: Evaluator, rng: np.random.Generator, describe: Describe) -> None:
         self.evaluator, self.graph, self.rng, self.describe = evaluator, evaluator.graph, rng, describe
         self.sites = sites(self.graph)
-        self.hides = may_hide(self.graph)
         self._forms: dict[float, Forms] = {}
 
     def forms(self, beta: float) -> Forms:
@@ -74,7 +77,7 @@ class _Search:
     def anything(self, beta: float) -> bool:
         """Whether anything decides by what tells pairs apart, or could hide that."""
         forms = self.forms(beta)
-        hidden = self.hides or ranked_among_values(self.graph) is not None or bool(self._arithmetic(forms))
+        hidden = ranked_among_values(self.graph) is not None or bool(self._arithmetic(forms))
         return hidden or bool(self._keyed(forms))
 
     def _keyed(self, forms: Forms) -> list[Site]:
@@ -134,10 +137,10 @@ class _Search:
     def _arithmetic(self, forms: Forms) -> str:
         """What sums and products alone do to single values out."""
         deciding = (forms.deciding(site) for site in self._keyed(forms))
-        linear = [v for value in (*forms.values, *deciding) for v in value if any(v.shift)]
+        linear = [v for value in (*forms.values, *deciding) for v in value if any(v.shift) or forms.bent(v)]
         if any(not v.finite for v in linear):
             return "overflows"
-        if any(v.size * 2.0**-24 > _RESOLUTION * max(map(abs, v.shift)) for v in linear):
+        if any(v.size == math.inf or v.size * 2.0**-24 > _RESOLUTION * max(map(abs, v.shift)) > 0 for v in linear):
             return "is rounded: numbers are added that are too large for float32"
         degree = max(degrees(self.graph, forms.follows))
         return f"is part of a polynomial of degree {degree}" if degree > _PLAIN_DEGREE else ""
@@ -161,21 +164,36 @@ class _Search:
 
     def curved(self, betas: Sequence[float]) -> list[Finding]:
         """What is seen along lines."""
-        for beta in betas:
-            forms = self.forms(beta)
-            curved = [s for s in self._keyed(forms) if _is_curved(forms, s)]
-            if not curved and not self.hides:
-                continue
-            lines = Along(self.evaluator, forms, beta, self.rng)
-            spots = lines.spots(curved)
-            if lines.count(spots) > MOST_EDGES:
-                return [_table(lines.count(spots))]
-            found = lines.crowded(spots) or lines.excursion(spots) or lines.rough()
-            if found is None and self.hides:
-                found = lines.rough(torch.float32)
-            if found is not None:
-                return [self._found(found, beta)]
+        forms = self.forms(betas[0])
+        curved = [s for s in self._keyed(forms) if _is_curved(forms, s)]
+        if not any(self._reads_beta(s) for s in curved):
+            betas = betas[:1]
+        for beta in betas if curved else ():
+            found = self._along(self.forms(beta), curved, beta)
+            if found:
+                return found
         return []
+
+    def _along(self, forms: Forms, curved: Sequence[Site], beta: float) -> list[Finding]:
+        lines = Along(self.evaluator, forms, beta, self.rng)
+        spots = lines.spots(curved, {s for s in curved if any(forms.bent(v) for v in forms.deciding(s))})
+        if lines.count(spots) > MOST_EDGES:
+            return [_table(lines.count(spots))]
+        found = lines.crowded(spots) or lines.excursion(spots) or lines.rough()
+        if found is None and _has_large_numbers(forms):
+            found = lines.rough(torch.float32)
+        return [self._found(found, beta)] if found is not None else []
+
+    def _reads_beta(self, site: Site) -> bool:
+        return self._depends[site.left] or (site.right is not None and self._depends[site.right])
+
+    @cached_property
+    def _depends(self) -> list[bool]:
+        """For each node, whether beta is part of it."""
+        found: list[bool] = []
+        for node in self.graph.nodes:
+            found.append(node.attrs.get("name") == "beta" or any(found[a] for a in node.args))
+        return found
 
     # ---- findings ----------------------------------------------------------------------------------------------------
 
@@ -231,6 +249,10 @@ def _is_curved(forms: Forms, site: Site) -> bool:
         return True
     steep = site.kind is Kind.STEEP and any(is_edge(site, max(map(abs, v.shift))) for v in value)
     return steep or (site.kind is Kind.POLE and forms.keyed(value))
+
+
+def _has_large_numbers(forms: Forms) -> bool:
+    return any(abs(v.constant) > _LARGE for value in forms.values for v in value)
 
 
 def _table(count: int) -> Finding:
