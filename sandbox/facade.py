@@ -52,7 +52,9 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class TensorClass:
-    """torch.Tensor and its kin: for isinstance."""
+    """torch.Tensor and its kin, by full name: for isinstance."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def named(path: str) -> Any:
     if path in exposed.OTHER_FLOATS:
         return DType(exposed.OTHER_FLOATS[path])
     if path in exposed.TYPES:
-        return TensorClass()
+        return TensorClass(path)
     if path in LAYERS:
         return LayerClass(LAYERS[path])
     if path in policy.MODULES or path in policy.FORMS:

@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
 from sandbox import exposed, policy
-from sandbox.branches import Ways, compared
+from sandbox.branches import Condition, Ways, compared
 from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
-from sandbox.facade import Function, attribute, invoke
+from sandbox.facade import Function, attribute, invoke, named
 from sandbox.indexing import take
-from sandbox.instances import Instance, LossClass, Method, instance_of
+from sandbox.instances import ContainerMethod, Instance, LossClass, Method, instance_of
+from sandbox.lasting import lasting
 from sandbox.layers import Layer, LayerClass
 from sandbox.recipes.shaping import parts_of
 from sandbox.refusal import Refusal
 from sandbox.statements import Statements
-from sandbox.symbolic import DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, checked_number, is_number
+from sandbox.symbolic import (
+    VIEWS,
+    DType,
+    Pair,
+    Recorder,
+    Sizes,
+    Symbol,
+    SymNumber,
+    SymTensor,
+    checked_number,
+    is_number,
+)
 
 _BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
@@ -66,6 +78,7 @@ class Guards:
         self.ways = Ways()
         self._steps = 0
         self._depth = 0
+        self._kept: dict[int, Any] = {}
 
     def namespace(self) -> dict[str, Any]:
         """The names that `restricted` calls guards by."""
@@ -78,11 +91,21 @@ class Guards:
             "_getattr_": self.get_attribute,
             "_getitem_": self.get_item,
             "_key_": _key,
+            "_import_": named,
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
             **Statements(self).namespace(),
         }
+
+    def keep(self, values: Iterable[Any]) -> None:
+        """The loss is called from now on: what `values` hold outlives a call, and must not change."""
+        self._kept |= lasting(values)
+
+    def _check_own(self, value: Any) -> None:
+        """Raises Refusal where a list that changes, or an iterator that moves on, was made before the call."""
+        if id(value) in self._kept:
+            raise Refusal("SBX118")
 
     def step(self, count: int = 1) -> None:
         """Count work done on the candidate's behalf. Raises Refusal at the limit."""
@@ -143,9 +166,10 @@ class Guards:
         if name in ("Is", "IsNot"):
             if not any(v is None or isinstance(v, bool) for v in (a, b)):
                 raise Refusal("SBX205")
+            a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
         if name in ("In", "NotIn"):
-            if not isinstance(b, list | tuple | dict) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
+            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
             return (a in b) == (name == "In")
@@ -175,20 +199,24 @@ class Guards:
             a.index = result.index
             return a
         if isinstance(a, list) and name == "+=":
-            self._grow(a, self.iterate(b))
+            self._grow(a, b)
+            return a
+        if isinstance(a, list) and name == "*=":
+            self._check_own(a)
+            a[:] = self.binary("Mult", a, b)
             return a
         return self.binary(_IN_PLACE[name], a, b)
 
     # --- calls ---
 
-    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.step()
         if isinstance(function, Function):
             return self._guarded(invoke, self.recorder, function, args, kwargs)
         if isinstance(function, Builtin):
             return self._guarded(BUILTIN_CALLS[function.name], self, *args, **kwargs)
-        if isinstance(function, _Bound):
-            return self._guarded(function.function, *args, **kwargs)
+        if isinstance(function, ContainerMethod):
+            return self._guarded(function.function, function.owner, *args, **kwargs)
         if isinstance(function, LayerClass):
             return Layer(function.path, args, kwargs)
         if isinstance(function, Layer):
@@ -213,7 +241,7 @@ class Guards:
             self._depth -= 1
 
     @staticmethod
-    def _guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Our own functions, whose Python errors are about the candidate's arguments."""
         try:
             return function(*args, **kwargs)
@@ -227,14 +255,17 @@ class Guards:
     def get_attribute(self, value: Any, name: str) -> Any:
         self.step()
         if type(value) is list and name in ("append", "extend"):
-            return _Bound(lambda item: self._grow(value, [item] if name == "append" else self.iterate(item)))
-        if type(value) is dict and name in ("items", "keys", "values", "get"):
-            self.step(0 if name == "get" else len(value))
-            return _Bound(_DICT[name], value)
+            return ContainerMethod(self._append if name == "append" else self._grow, value)
+        if type(value) is dict and name in _DICT:
+            return ContainerMethod(_DICT[name], value)
         return attribute(self.recorder, value, name)
 
-    def _grow(self, items: list[Any], more: Any) -> None:
-        added = list(more)  # first, since a list may be added to itself
+    def _append(self, items: list[Any], item: Any, /) -> None:
+        self._grow(items, [item])
+
+    def _grow(self, items: list[Any], more: Any, /) -> None:
+        self._check_own(items)
+        added = list(self.iterate(more))  # first, since a list may be added to itself
         if len(items) + len(added) > policy.MAX_SEQUENCE:
             raise Refusal("SBX204")
         items.extend(added)
@@ -270,8 +301,10 @@ class Guards:
             value = (value.values, value.indices)
         if isinstance(value, Sizes):
             value = value.items
-        if not isinstance(value, list | tuple | range | dict | GeneratorType):
+        if not isinstance(value, (list, tuple, range, dict, GeneratorType, *VIEWS)):
             raise Refusal("SBX205")
+        if isinstance(value, GeneratorType):
+            self._check_own(value)
         return self._count(value)
 
     def _count(self, items: Any) -> Iterator[Any]:
@@ -293,20 +326,11 @@ class Guards:
         return items
 
 
-class _Bound:
-    """A method of a list or dict, callable by `call` only."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[..., Any], *bound: Any) -> None:
-        self.function = (lambda *args: function(*bound, *args)) if bound else function
-
-
 _DICT: Mapping[str, Callable[..., Any]] = {
-    "items": lambda d: list(d.items()),
-    "keys": lambda d: list(d),
-    "values": lambda d: list(d.values()),
-    "get": lambda d, key, default=None: d.get(_key(key), default),
+    "items": lambda d, /: d.items(),
+    "keys": lambda d, /: d.keys(),
+    "values": lambda d, /: d.values(),
+    "get": lambda d, key, default=None, /: d.get(_key(key), default),
 }
 
 
@@ -353,7 +377,7 @@ def _compare_sizes(op: str, a: Any, b: Any) -> bool:
     sizes, other = (a.items, b) if isinstance(a, Sizes) else (b.items, a)
     if not isinstance(other, list | tuple):
         raise Refusal("SBX205")
-    return _same_items(sizes, other) == (op == "eq")
+    return (isinstance(other, tuple) and _same_items(sizes, other)) == (op == "eq")
 
 
 def _same_items(a: Sequence[Any], b: Sequence[Any]) -> bool:

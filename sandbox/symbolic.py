@@ -7,7 +7,7 @@ candidate can hold is a constant: Python numbers, strings, lists, tuples, dicts,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -85,6 +85,9 @@ class Sizes:
     dims: Shape
     items: tuple[Any, ...]
 
+    def __bool__(self) -> bool:
+        return bool(self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -112,6 +115,8 @@ class FInfo:
 
 
 DEVICE = Device()
+VIEWS = (KeysView, ValuesView, ItemsView)
+"""What the methods of a dict give: to be looped over."""
 Number = int | float | SymNumber
 
 
