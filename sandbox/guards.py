@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
-from sandbox import exposed, policy
+from sandbox import policy
 from sandbox.branches import Condition, Ways, compared
 from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
-from sandbox.facade import Function, attribute, invoke, named
+from sandbox.facade import Function, apply, attribute, invoke, layer_of, named
 from sandbox.indexing import take
 from sandbox.instances import ContainerMethod, Instance, LossClass, Method, instance_of
 from sandbox.lasting import lasting
@@ -218,12 +218,9 @@ class Guards:
         if isinstance(function, ContainerMethod):
             return self._guarded(function.function, function.owner, *args, **kwargs)
         if isinstance(function, LayerClass):
-            return Layer(function.path, args, kwargs)
+            return layer_of(function, args, kwargs)
         if isinstance(function, Layer):
-            applied = Function(exposed.BY_PATH[function.path])
-            return self._guarded(
-                invoke, self.recorder, applied, (*args, *function.options), {**kwargs, **function.named}
-            )
+            return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
             return instance_of(self, function, args, kwargs)
         if isinstance(function, Instance):

@@ -168,7 +168,7 @@ class Vocabulary:
         path = full_name(node, self._names)
         if path is not None:
             if not is_exposed(path):
-                self._complain(_refused_attribute(path.split("."), "SBX130"), node)
+                self._complain(_refused_attribute(path.split(".")[1:], "SBX130"), node)
             return
         if isinstance(node.value, ast.Name) and node.value.id == "self":
             if name not in self._of_self:
