@@ -152,14 +152,16 @@ class Guards:
             raise Refusal("SBX205")
         return _UNARY[name](a)
 
-    def compare(self, names: str, *values: Any) -> Any:
+    def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
+        """a < b, or a < b < c and so on, where each further operand is computed only if what comes before it holds."""
         self.step()
-        outcome: Any = True
-        pairs = list(zip(names.split(), values, values[1:], strict=False))
-        for i, (name, a, b) in enumerate(pairs, 1):
-            outcome = self._compare(name, a, b)
-            if i < len(pairs) and not outcome:
+        first, *others = names.split()
+        outcome = self._compare(first, a, b)
+        for name, operand in zip(others, later, strict=True):
+            if not outcome:
                 return outcome
+            a, b = b, operand()
+            outcome = self._compare(name, a, b)
         return outcome
 
     def _compare(self, name: str, a: Any, b: Any) -> Any:
@@ -262,10 +264,10 @@ class Guards:
 
     def _grow(self, items: list[Any], more: Any, /) -> None:
         self._check_own(items)
-        added = list(self.iterate(more))  # first, since a list may be added to itself
-        if len(items) + len(added) > policy.MAX_SEQUENCE:
-            raise Refusal("SBX204")
-        items.extend(added)
+        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may look at the list
+            if len(items) >= policy.MAX_SEQUENCE:
+                raise Refusal("SBX204")
+            items.append(item)
 
     def get_item(self, value: Any, key: Any) -> Any:
         self.step()

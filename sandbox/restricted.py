@@ -19,6 +19,8 @@ from sandbox.refusal import Refusal
 from sandbox.syntax import is_guarded_name
 from sandbox.wrapping import GradBlock, Guard
 
+_NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+
 
 class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
@@ -43,9 +45,12 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return _guard("_unary_", [ast.Constant(operator), node.operand], node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """`a < b < c` computes c only where a < b holds, so from c on the operands are functions."""
         operators = [type(o).__name__ for o in node.ops]
         node = self.node_contents_visit(node)
-        return _guard("_compare_", [ast.Constant(" ".join(operators)), node.left, *node.comparators], node)
+        later = [ast.copy_location(ast.Lambda(_NO_ARGUMENTS, c), c) for c in node.comparators[1:]]
+        operands = [node.left, node.comparators[0], *later]
+        return _guard("_compare_", [ast.Constant(" ".join(operators)), *operands], node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         node = super().visit_Call(node)
