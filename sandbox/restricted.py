@@ -25,7 +25,7 @@ _NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_default
 class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
         """A helper may be called `_helper`: no guard is, and what RestrictedPython makes itself is named otherwise here."""
-        if name is None or not name.startswith("_") or is_guarded_name(name.partition(".")[0]):
+        if name is None or not name.startswith("_") or is_guarded_name(name):
             super().check_name(node, name, allow_magic_methods)
 
     def gen_tmp_name(self) -> str:

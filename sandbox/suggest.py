@@ -34,6 +34,7 @@ EQUAL: Final[Mapping[str, str]] = MappingProxyType(
         "log_cosh": "torch.logaddexp(x, -x) - math.log(2)",
         "log_ndtr": "torch.log(0.5 * torch.erfc(-x / math.sqrt(2)))",
         "logcosh": "torch.logaddexp(x, -x) - math.log(2)",
+        "np.select": "torch.where(x > 0, y, z)",
         "np.std": "torch.std(x, unbiased=False)",
         "np.transpose": "x.T",
         "np.var": "torch.var(x, unbiased=False)",

@@ -84,7 +84,8 @@ class Writer:
                 f"({a} in ({b}, {c}))", f"({a} is None)", f"len([{a}, {b}][{rng.choice(['1:', ':-1', '::2', '5:'])}])"]  # fmt: skip
         if self.lists:
             items = rng.choice(self.lists)
-            made += [f"sum({items})", f"len({items})", f"{items}[{rng.choice(['0', '-1', '1'])}]", f"max({items})", f"_folded({items})",
+            made += [f"sum({items})", f"len({items})", f"{items}[{rng.choice(['0', '-1', '1'])}]", f"max({items})",
+                     f"_folded({items})",
                      f"sum({items}[{rng.choice(['::-1', '1:3', ':2', '-2:'])}])", f"sum(map(abs, {items}))", f"({a} in {items})",
                      f"sum(i * v for i, v in enumerate({items}, start=1))", f"sorted({items})[0]", f"any({items})", f"all({items})",
                      f"sum(u * v for u, v in zip({items}, reversed({items})))", f"bool({items})"]  # fmt: skip
@@ -100,7 +101,8 @@ class Writer:
         """An expression that is a list of numbers."""
         rng = self.rng
         a, b = self.number(1), self.number(1)
-        made = [f"[{a}, {b}, {self.number(1)}]", f"list(range({rng.randint(0, 5)}))", f"[{a}] * {rng.randint(0, 3)}", "list(WEIGHTS)",
+        made = [f"[{a}, {b}, {self.number(1)}]", f"list(range({rng.randint(0, 5)}))", f"[{a}] * {rng.randint(0, 3)}",
+                "list(WEIGHTS)",
                 f"[v * {a} for v in WEIGHTS]", f"[u + v for u in (1, 2) for v in ({a}, {b})]", f"list(TABLE.values()) + [{a}]",
                 f"many(lambda v: v - {a}, WEIGHTS)", "[w for k, w in TABLE.items() if k != 'low']"]  # fmt: skip
         if self.lists:
@@ -119,7 +121,8 @@ class Writer:
         if depth == 0:
             return a
         b, n = self.tensor(depth - 1), self.number(1)
-        return rng.choice([f"({a} + {b})", f"({a} * {n})", f"({n} - {a})", f"({a} - {b} * {n})", f"torch.tanh({b})", f"F.softplus({b})",
+        return rng.choice([f"({a} + {b})", f"({a} * {n})", f"({n} - {a})", f"({a} - {b} * {n})", f"torch.tanh({b})",
+                           f"F.softplus({b})",
                            f"torch.where({a} > {n}, {b}, {a})", f"torch.stack([{a}, {b}]).sum(0)", f"sum([{a}, {b}, {n}])",
                            f"nn.Softplus(beta=2)({b})", f"torch.cat([{a}, {b}]).chunk(2)[1]", f"({b} + len({a}))",
                            f"({a} > {b}).float()", f"helper({b}, items={n})", f"({a} if {self.condition()} else {b})",
@@ -161,7 +164,7 @@ def _change_list(w: Writer) -> None:
                 f"{items} = {items} + [{n}]",
                 f"{items} += (v for v in (1, {n}))",
             ]
-        )  # fmt: skip
+        )
     )
 
 
@@ -251,7 +254,7 @@ def _effects(w: Writer) -> None:
                 f"zip(map({log}.append, WEIGHTS))",
                 f"[{log}.append(v) for v in WEIGHTS if {log}]",
             ]
-        )  # fmt: skip
+        )
     )
     w.add(f"{name} = sum({log}) + 3 * len({log})")
     w.lists.append(log)
@@ -296,7 +299,7 @@ class Loss(nn.Module):
     def _margin(self, a, b, args=1.0):
         return self.shrink(a - b) * args + self.scale * 0.001
 
-    def forward(self, policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *args, **kwargs):
+    def forward(self, policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, **kw):
         beta = self.beta
         SCALE = self.plus(self.at["self"])
         t0 = self._margin(policy_chosen_logps, b=reference_chosen_logps, args=len(self._items) or self.scale)

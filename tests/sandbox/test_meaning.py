@@ -84,7 +84,7 @@ SAME = {
     "zip_is_used_up": ("m = zip((1, 2), (3, 4))", "return x * len(list(m)) + len(list(m))"),
     "enumerate_is_used_up": ("m = enumerate((4, 5))", "return x + sum(i for i, v in m) + len(list(m))"),
     "reversed_is_used_up": ("m = reversed([1, 2])", "return x + sum(m) * 2 + sum(m)"),
-    "filter_is_lazy": ("seen = []", "f = filter(lambda v: seen.append(v) or v, (1, 2))", "return x + len(seen) + sum(f) + len(seen)"),
+    "filter_is_lazy": ("s = []", "f = filter(lambda v: s.append(v) or v, (1, 2))", "return x + len(s) + sum(f) + len(s)"),
     "map_that_nobody_runs": ("seen = []", "map(seen.append, (1, 2))", "return x * (1 + len(seen))"),
     "list_repeated_in_place": ("a = [1, 2]", "b = a", "b *= 2", "return x * sum(a)"),
     "list_replaced": ("a = [1, 2]", "b = a", "b = b * 2", "return x * sum(a)"),
