@@ -43,39 +43,16 @@ def _same(source: str, plain: str = PLAIN) -> bool:
     return canonical_hash(_graph(source)) == canonical_hash(_graph(plain))
 
 
+NAMES = [
+    "function", "self", "args", "kwargs", "a", "b", "g", "r", "name", "op", "value", "values", "items", "key",
+    "index", "spec", "wanted", "call", "bound", "input", "other", "keeps", "me", "made", "path", "recorder", "owner",
+    "_x", "cls",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        "function",
-        "self",
-        "args",
-        "kwargs",
-        "a",
-        "b",
-        "g",
-        "r",
-        "name",
-        "op",
-        "value",
-        "values",
-        "items",
-        "key",
-        "index",
-        "spec",
-        "wanted",
-        "call",
-        "bound",
-        "input",
-        "other",
-        "keeps",
-        "me",
-        "made",
-        "path",
-        "recorder",
-        "owner",
-        "_x",
-        "cls",
-    ],  # fmt: skip
+    NAMES,
 )
 def test_a_helper_may_call_its_parameters_what_it_likes(name: str) -> None:
     helper = f"def soft({name}, scale=1.0):\n    return F.softplus(-{name}) * scale\n"
@@ -395,26 +372,16 @@ def test_a_name_that_is_surely_meant_is_named_in_full(asked: str, said: str) -> 
     assert f"`{said}`" in suggestion(asked) or f" {said}." in suggestion(asked)
 
 
+FAR = [
+    "torch.lgamma", "torch.digamma", "x.lgamma", "torch.sinc", "torch.fmod", "torch.nanmean", "torch.cummax",
+    "torch.logspace", "torch.hann_window", "F.glu", "torch.erfinv", "torch.polygamma", "F.conv1d", "math.gcd",
+    "math.comb", "x.storage",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "asked",
-    [
-        "torch.lgamma",
-        "torch.digamma",
-        "x.lgamma",
-        "torch.sinc",
-        "torch.fmod",
-        "torch.nanmean",
-        "torch.cummax",
-        "torch.logspace",
-        "torch.hann_window",
-        "F.glu",
-        "torch.erfinv",
-        "torch.polygamma",
-        "F.conv1d",
-        "math.gcd",
-        "math.comb",
-        "x.storage",
-    ],  # fmt: skip
+    FAR,
 )
 def test_nothing_is_suggested_where_nothing_is_near(asked: str) -> None:
     assert suggestion(asked) == ""
