@@ -14,7 +14,6 @@ fingerprint knows those.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -25,7 +24,6 @@ from sandbox.dataflow import touched
 from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, prune, verify
 from sandbox.operations import OPERATIONS, computes_in_floats
-from sandbox.scalars import NUMBER_OPERATIONS, compute
 from sandbox.shapes import ShapeError, broadcast
 
 VERSION = "g1"
@@ -102,9 +100,8 @@ class _Canonical:
             return self._filled(operands[-1], type_)
         if node.op == "tensor" or (node.op == "cast" and type_.dtype == "float"):
             return self._as_float(operands[0])
-        folded = self._folded(node, operands)
-        if folded is not None:
-            return _Value(folded, type_)
+        if index in self.graph.constants and node.op != "const":
+            return _Value(_constant(float(self.graph.constants[index])), type_)
         linear = self._arithmetic(node, operands, type_) if type_.dtype == "float" else None
         if linear is not None:
             return _Value(linear, type_)
@@ -114,14 +111,6 @@ class _Canonical:
         number = self._number(content.linear)
         whole = _hash("fill", ",".join(map(str, type_.dims)), number) if type_.dims else number
         return _Value(content.linear, type_, True, whole)
-
-    def _folded(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
-        if node.op not in NUMBER_OPERATIONS or not operands:
-            return None
-        if any(v.linear.terms or not v.type.is_number for v in operands):
-            return None
-        number = compute(node.op, *(v.linear.constant for v in operands))
-        return None if math.isnan(number) else _constant(float(number))
 
     def _arithmetic(self, node: Node, operands: Sequence[_Value], type_: Type) -> _Linear | None:
         """The linear form of sums, products and what reduces to them; None for all else."""

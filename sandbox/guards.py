@@ -7,13 +7,13 @@ symbolic is recorded.
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
 from sandbox import policy
+from sandbox.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.branches import Condition, Ways, compared
 from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.facade import Function, apply, attribute, invoke, layer_of, named
@@ -33,7 +33,6 @@ from sandbox.symbolic import (
     Symbol,
     SymNumber,
     SymTensor,
-    checked_number,
     is_number,
 )
 
@@ -123,10 +122,18 @@ class Guards:
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
             if not (is_number(a) and is_number(b)) or op in ("matmul", "logical_and", "logical_or", "logical_xor"):
                 raise Refusal("SBX205")
-            return self.recorder.add(op, (a, b))
+            return self.recorder.add(op, (a, self._exponent(a, b) if op == "pow" else b))
         if is_number(a) and is_number(b):
-            return _arithmetic(name, function, a, b)
-        return _sequence(name, a, b)
+            return arithmetic(name, function, a, b)
+        return joined(name, a, b)
+
+    def _exponent(self, a: Any, b: Any) -> Any:
+        """The exponent of a ** b. A whole number to a negative power is a float, so the exponent becomes one."""
+        if any((v.type.dtype if isinstance(v, SymNumber) else type(v).__name__) == "float" for v in (a, b)):
+            return b
+        if isinstance(b, SymNumber):
+            return b if self.recorder.symbol_of(b) else self.recorder.add("mul", (b, 1.0))
+        return float(b) if b < 0 else b
 
     def _tensor_binary(self, op: str, a: Any, b: Any) -> Any:
         for value in (a, b):
@@ -185,7 +192,7 @@ class Guards:
                 return op == "eq"
             return compared(self.recorder, self.ways, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
-            return _compare_sizes(op, a, b)
+            return compare_sizes(op, a, b)
         if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
             return function(a, b)
         if is_number(a) and is_number(b):
@@ -338,56 +345,3 @@ def _key(value: Any) -> Any:
     if not isinstance(value, _PLAIN):
         raise Refusal("SBX226")
     return value
-
-
-def _arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
-    if name == "Pow" and isinstance(a, int) and isinstance(b, int) and b * max(a.bit_length(), 1) > 64:
-        raise Refusal("SBX204")
-    if name == "MatMult" or (name.startswith("Bit") and (isinstance(a, float) or isinstance(b, float))):
-        raise Refusal("SBX205")
-    try:
-        value = function(a, b)
-    except (ZeroDivisionError, OverflowError, ValueError):
-        raise Refusal("SBX228") from None
-    if isinstance(value, complex):
-        raise Refusal("SBX228")
-    return value if isinstance(value, float) and math.isnan(value) else checked_number(value)
-
-
-def _sequence(name: str, a: Any, b: Any) -> Any:
-    if name == "Add" and type(a) is type(b) and isinstance(a, list | tuple):
-        if len(a) + len(b) > policy.MAX_SEQUENCE:
-            raise Refusal("SBX204")
-        return a + b
-    if name == "Mult":
-        items, times = (b, a) if type(a) is int else (a, b)
-        if isinstance(items, list | tuple) and type(times) is int:
-            if len(items) * max(times, 0) > policy.MAX_SEQUENCE:
-                raise Refusal("SBX204")
-            return items * times
-    raise Refusal("SBX205")
-
-
-def _compare_sizes(op: str, a: Any, b: Any) -> bool:
-    if op not in ("eq", "ne"):
-        raise Refusal("SBX205")
-    if isinstance(a, Sizes) and isinstance(b, Sizes):
-        return (a.dims == b.dims) == (op == "eq")
-    sizes, other = (a.items, b) if isinstance(a, Sizes) else (b.items, a)
-    if not isinstance(other, list | tuple):
-        raise Refusal("SBX205")
-    return (isinstance(other, tuple) and _same_items(sizes, other)) == (op == "eq")
-
-
-def _same_items(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    if len(a) != len(b):
-        return False
-    for x, y in zip(a, b, strict=True):
-        if isinstance(x, SymNumber) and isinstance(y, SymNumber):
-            if x.index != y.index:
-                raise Refusal("SBX201")
-        elif isinstance(x, Symbol) or isinstance(y, Symbol):
-            raise Refusal("SBX201")
-        elif not isinstance(x, int) or not isinstance(y, int) or x != y:
-            return False
-    return True

@@ -99,6 +99,8 @@ class _Printer:
     def _text(self, index: int, node: Node) -> _Text:
         if node.op in SOURCES:
             return self._source(node)
+        if index in self.graph.constants:
+            return _number(self.graph.constants[index])
         number = all(self.types[a].is_number for a in node.args) and bool(node.args)
         if node.op in _INFIX:
             return self._infix(node)

@@ -7,7 +7,6 @@ tensors for the numbers in them, detach of what does not learn. Not x * 0 and x 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from sandbox.dataflow import touched
 from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, make_node, prune
 from sandbox.operations import OPERATIONS
-from sandbox.scalars import NUMBER_OPERATIONS, compute
+from sandbox.scalars import constant
 from sandbox.shapes import broadcast, infer
 
 _NUMBERS_DO = frozenset(
@@ -53,7 +52,7 @@ class _Builder:
     def _rewritten(self, node: Node, args: list[int], type_: Type, depends: bool) -> int:
         if node.op in _NUMBERS_DO:
             args = self._unfilled(args, type_)
-        number = self._folded(node.op, args)
+        number = self._folded(node.op, args, type_)
         if number is not None:
             return self._const(number)
         same = self._identity(node, args, type_, depends)
@@ -92,11 +91,10 @@ class _Builder:
                 found = args[0]
         return found if found is not None and self.types[found] == type_ else None
 
-    def _folded(self, op: str, args: Sequence[int]) -> Any:
-        if op not in NUMBER_OPERATIONS or not args or any(self.nodes[a].op != "const" for a in args):
+    def _folded(self, op: str, args: Sequence[int], type_: Type) -> Any:
+        if not type_.is_number or not args or any(self.nodes[a].op != "const" for a in args):
             return None
-        value = compute(op, *(self.nodes[a].attrs["value"] for a in args))
-        return None if math.isnan(value) else value
+        return constant(op, type_.dtype, [self.nodes[a].attrs["value"] for a in args])
 
     def _unfilled(self, args: list[int], type_: Type) -> list[int]:
         """The operands with the numbers in place of filled tensors, where that keeps the result's type."""

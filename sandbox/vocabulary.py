@@ -103,8 +103,8 @@ class Vocabulary:
             self._annotation(rest.annotation)
             if any(isinstance(n, ast.Name) and n.id == rest.arg for n in ast.walk(function)):
                 self._complain("SBX121", rest)
-        for argument in [*a.args, *a.kwonlyargs]:
-            if argument.arg != "self":
+        for i, argument in enumerate([*a.args, *a.kwonlyargs]):
+            if not (i == 0 and argument.arg == "self" and isinstance(function, ast.FunctionDef)):
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:

@@ -58,8 +58,8 @@ def test_a_helper_may_call_its_parameters_what_it_likes(name: str) -> None:
     helper = f"def soft({name}, scale=1.0):\n    return F.softplus(-{name}) * scale\n"
     assert _same(candidate(f"return soft({name}=beta * x)", before=helper))
     assert _same(candidate(f"return soft(scale=1.0, {name}=beta * x)", before=helper))
-    inner = f"f = lambda {name}: F.softplus(-{name})"
-    assert _same(candidate(inner, f"return f({name}=beta * x)"))
+    inner = (f"def soft({name}, scale=1.0):", f"    return (lambda v: F.softplus(-v) * scale)({name})")
+    assert _same(candidate(*inner, f"return soft({name}=beta * x)"))
 
 
 @pytest.mark.parametrize(
