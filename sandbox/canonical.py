@@ -102,9 +102,12 @@ class _Canonical:
             return self._as_float(operands[0])
         if index in self.graph.constants and node.op != "const":
             return _Value(_constant(float(self.graph.constants[index])), type_)
-        linear = self._arithmetic(node, operands, type_) if type_.dtype == "float" else None
+        filled = any(v.fill for v in operands) and all(v.fill or v.type.is_number for v in operands)
+        linear = None
+        if type_.dtype == "float" and (filled or self._fits(operands, type_)):
+            linear = self._arithmetic(node, operands)
         if linear is not None:
-            return _Value(linear, type_)
+            return self._filled(_Value(linear, type_), type_) if filled else _Value(linear, type_)
         return self._other(index, node, operands, type_)
 
     def _filled(self, content: _Value, type_: Type) -> _Value:
@@ -112,9 +115,9 @@ class _Canonical:
         whole = _hash("fill", ",".join(map(str, type_.dims)), number) if type_.dims else number
         return _Value(content.linear, type_, True, whole)
 
-    def _arithmetic(self, node: Node, operands: Sequence[_Value], type_: Type) -> _Linear | None:
+    def _arithmetic(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
         """The linear form of sums, products and what reduces to them; None for all else."""
-        if node.op not in _ARITHMETIC or not self._fits(operands, type_):
+        if node.op not in _ARITHMETIC:
             return None
         parts = [self._as_float(v).linear for v in operands]
         match node.op:
@@ -160,8 +163,12 @@ class _Canonical:
         if computes_in_floats(op, type_.dtype):
             operands = [self._as_float(v) for v in operands]
         rule = OPERATIONS[node.op].rule
+        attrs = _attrs(_positive_axes(node, operands[0].type if operands else type_, type_))
         if rule == "elementwise" and self._fits(operands, type_):
             names = [self._number(v.linear) for v in operands]
+        elif rule == "elementwise" and len(operands) > 1 and all(v.fill or v.type.is_number for v in operands):
+            names = [self._number(v.linear) for v in operands]
+            attrs += ",".join(map(str, type_.dims))
         else:
             names = [self._tensor(v) for v in operands]
         if op == "detach" and (not self.depends[index] or operands[0].linear.single in self.detached):
@@ -172,7 +179,6 @@ class _Canonical:
             return operands[1]
         if OPERATIONS[node.op].commutative:
             names.sort()
-        attrs = _attrs(_positive_axes(node, operands[0].type if operands else type_, type_))
         linear = self._applied(op, attrs, names, [v.linear for v in operands])
         if op == "detach":
             self.detached.update(atom for atom, _ in linear.terms)

@@ -18,10 +18,17 @@ from sandbox.operations import OPERATIONS
 from sandbox.scalars import constant
 from sandbox.shapes import broadcast, infer
 
-_NUMBERS_DO = frozenset(
-    {"add", "sub", "mul", "div", "pow", "where", "lt", "le", "gt", "ge", "eq", "ne", "clamp_min", "clamp_max"}
-)
-"""Operations in which a number serves as well as a tensor that is filled with it."""
+_NUMBERS_DO: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("add", "sub", "mul", "lt", "le", "gt", "ge", "eq", "ne"), (0, 1)),
+    **dict.fromkeys(("div", "clamp_min", "clamp_max"), (1,)),
+    "pow": (0,),
+    "where": (1, 2),
+}
+"""Operands in whose place a number serves as well as a tensor that is filled with it. As the numerator of a quotient and as an
+exponent it does not: torch rounds 0.1 / x and x ** 3.0 differently."""
+
+
+_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "neg"})
 
 
 def simplify(graph: LossGraph) -> LossGraph:
@@ -51,27 +58,38 @@ class _Builder:
 
     def _rewritten(self, node: Node, args: list[int], type_: Type, depends: bool) -> int:
         if node.op in _NUMBERS_DO:
-            args = self._unfilled(args, type_)
+            args = self._unfilled(node.op, args, type_)
         number = self._folded(node.op, args, type_)
         if number is not None:
             return self._const(number)
         same = self._identity(node, args, type_, depends)
         if same is not None:
             return same
-        match node.op, [self.nodes[a].op for a in args]:
-            case "mul", _ if (one := self._other(args, -1)) is not None:
-                return self._rewritten(make_node("neg", (0,)), [one], type_, depends)
-            case "add", [_, "neg"]:
-                return self._add("sub", [args[0], self.nodes[args[1]].args[0]])
-            case "add", ["neg", _]:
-                return self._add("sub", [args[1], self.nodes[args[0]].args[0]])
-            case "sub", [_, "neg"]:
-                return self._add("add", [args[0], self.nodes[args[1]].args[0]])
+        shorter = self._shorter(node.op, args) if type_.dtype == "float" else None
+        if shorter is not None:
+            op, operands = shorter
+            return self._rewritten(make_node(op, range(len(operands))), operands, type_, depends)
         return self._add(node.op, args, node.attrs)
+
+    def _shorter(self, op: str, args: Sequence[int]) -> tuple[str, list[int]] | None:
+        """-1 * x as -x, and sums with a negated term as differences."""
+        negated = [self.nodes[a].args[0] if self.nodes[a].op == "neg" else None for a in args]
+        match op, negated:
+            case "mul", _ if (one := self._other(args, -1)) is not None:
+                return "neg", [one]
+            case "add", [_, int() as b]:
+                return "sub", [args[0], b]
+            case "add", [int() as a, _]:
+                return "sub", [args[1], a]
+            case "sub", [_, int() as b]:
+                return "add", [args[0], b]
+        return None
 
     def _identity(self, node: Node, args: Sequence[int], type_: Type, depends: bool) -> int | None:
         """The operand that the node is equal to, if there is one."""
         found: int | None = None
+        if node.op in _ARITHMETIC and type_.dtype != "float":
+            return None  # integers stay as they are: the canonical hash does no arithmetic on them
         match node.op:
             case "add":
                 found = self._other(args, 0)
@@ -96,10 +114,11 @@ class _Builder:
             return None
         return constant(op, type_.dtype, [self.nodes[a].attrs["value"] for a in args])
 
-    def _unfilled(self, args: list[int], type_: Type) -> list[int]:
+    def _unfilled(self, op: str, args: list[int], type_: Type) -> list[int]:
         """The operands with the numbers in place of filled tensors, where that keeps the result's type."""
         out = list(args)
-        for i, a in enumerate(args):
+        for i in _NUMBERS_DO[op]:
+            a = args[i]
             if self.nodes[a].op in ("full", "full_like") and self.types[a].dtype == "float":
                 rest = [self.types[b].dims for j, b in enumerate(out) if j != i]
                 dtypes = {self.types[b].dtype for j, b in enumerate(out) if j != i and not self.types[b].is_number}
