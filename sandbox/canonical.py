@@ -14,6 +14,7 @@ fingerprint knows those.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -190,6 +191,9 @@ class _Canonical:
 
     def _sum(self, a: _Linear, b: _Linear, sign: float) -> _Linear:
         b = self._scaled(b, sign)
+        for zero, other in ((a, b), (b, a)):
+            if not zero.terms and zero.constant == 0:
+                return other
         if a.bound + b.bound > REGROUP or len(a.terms) + len(b.terms) > MAX_TERMS:
             a, b = self._opaque(a), self._opaque(b)
         terms = dict(a.terms)
@@ -200,6 +204,8 @@ class _Canonical:
     def _scaled(self, a: _Linear, factor: float) -> _Linear:
         if factor == 1:
             return a
+        if not a.terms and math.isfinite(a.constant * factor):
+            return _constant(a.constant * factor)
         if not 1 / REGROUP <= abs(factor) <= REGROUP or a.bound * abs(factor) > REGROUP > a.bound:
             if factor == -1:
                 return _Linear(-a.constant, tuple((t, -c) for t, c in a.terms), a.bound)

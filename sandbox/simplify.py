@@ -1,8 +1,12 @@
 """A shorter graph of the same function, for people and prompts. No torch.
 
-Only rules that keep every value and gradient, bit for bit where torch computes them, and at infinities and NaN too: shared
-terms once, dead terms gone, arithmetic on constants done, x * 1, x + 0, x / 1, -(-x), a + (-b), a - (-b), x ** 1, filled
-tensors for the numbers in them, detach of what does not learn. Not x * 0 and x - x, which are NaN where x is infinite.
+Shared terms once, dead terms gone, arithmetic on constants done, x * 1, x + 0, x / 1, -(-x), a + (-b), a - (-b), x ** 1,
+numbers for tensors that are filled with them, detach of what does not learn. Not x * 0 and x - x, which are NaN where x is
+infinite.
+
+What is kept: losses in float32 and float64 on a CPU are equal bit for bit, at infinities and NaN too, but for the sign of a
+zero (x + 0 is x, though -0 + 0 is 0). Gradients are the same sums, of which shared terms change the order: they differ by
+rounding. The canonical hash is the same.
 """
 
 from __future__ import annotations
