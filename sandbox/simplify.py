@@ -76,10 +76,14 @@ class _Builder:
         return self._add(node.op, args, node.attrs)
 
     def _shorter(self, op: str, args: Sequence[int]) -> tuple[str, list[int]] | None:
-        """-1 * x as -x, and sums with a negated term as differences."""
-        negated = [self.nodes[a].args[0] if self.nodes[a].op == "neg" else None for a in args]
+        """-1 * x as -x, and sums with a negated term as differences, of floating numbers."""
+        floating = [self.types[a].dtype == "float" for a in args]
+        negated = [
+            self.nodes[a].args[0] if self.nodes[a].op == "neg" and is_float else None
+            for a, is_float in zip(args, floating, strict=True)
+        ]
         match op, negated:
-            case "mul", _ if (one := self._other(args, -1)) is not None:
+            case "mul", _ if (one := self._other(args, -1)) is not None and self.types[one].dtype == "float":
                 return "neg", [one]
             case "add", [_, int() as b]:
                 return "sub", [args[0], b]
