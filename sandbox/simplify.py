@@ -26,7 +26,6 @@ _NUMBERS_DO: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("add", "sub", "mul", "lt", "le", "gt", "ge", "eq", "ne"), (0, 1)),
     **dict.fromkeys(("div", "clamp_min", "clamp_max"), (1,)),
     "pow": (0,),
-    "where": (1, 2),
 }
 """Operands in whose place a number serves as well as a tensor that is filled with it. As the numerator of a quotient and as an
 exponent it does not: torch rounds 0.1 / x and x ** 3.0 differently."""
@@ -61,8 +60,8 @@ class _Builder:
         return place[self.graph.output]
 
     def _rewritten(self, node: Node, args: list[int], type_: Type, depends: bool) -> int:
-        if node.op in _NUMBERS_DO:
-            args = self._unfilled(node.op, args, type_)
+        if node.op in _NUMBERS_DO and not all(self._is_filled(a) or self.types[a].is_number for a in args):
+            args = self._unfilled(node, args, type_)
         number = self._folded(node.op, args, type_)
         if number is not None:
             return self._const(number)
@@ -122,17 +121,19 @@ class _Builder:
             return None
         return constant(op, type_.dtype, [self.nodes[a].attrs["value"] for a in args])
 
-    def _unfilled(self, op: str, args: list[int], type_: Type) -> list[int]:
-        """The operands with the numbers in place of filled tensors, where that keeps the result's type."""
+    def _unfilled(self, node: Node, args: list[int], type_: Type) -> list[int]:
+        """The operands with the numbers in place of filled tensors, where another one alone gives the result its type."""
         out = list(args)
-        for i in _NUMBERS_DO[op]:
-            a = args[i]
-            if self.nodes[a].op in ("full", "full_like") and self.types[a].dtype == "float":
-                rest = [self.types[b].dims for j, b in enumerate(out) if j != i]
-                dtypes = {self.types[b].dtype for j, b in enumerate(out) if j != i and not self.types[b].is_number}
-                if broadcast(rest) == type_.dims and dtypes == {"float"}:
-                    out[i] = self.nodes[a].args[-1]
+        for i in _NUMBERS_DO[node.op]:
+            if not self._is_filled(out[i]):
+                continue
+            tensors = [self.types[b] for j, b in enumerate(out) if j != i and not self.types[b].is_number]
+            if broadcast([t.dims for t in tensors]) == type_.dims and {t.dtype for t in tensors} == {"float"}:
+                out[i] = self.nodes[out[i]].args[-1]
         return out
+
+    def _is_filled(self, index: int) -> bool:
+        return self.nodes[index].op in ("full", "full_like") and self.types[index].dtype == "float"
 
     def _other(self, args: Sequence[int], value: float) -> int | None:
         """The operand beside one that is the constant `value`."""
