@@ -108,6 +108,8 @@ class _Printer:
             return _Text("-" + self.texts[node.args[0]].at(_UNARY), _UNARY)
         if number and OPERATIONS[node.op].scalar:
             return _Text(f"{_NUMBER_NAMES.get(node.op, f'math.{node.op}')}({self._listed(node.args)})")
+        if node.op == "tensor" and not number and self.types[node.args[0]].dtype == "float":
+            return self.texts[node.args[0]]
         special = _SPECIAL.get(node.op)
         if special is not None:
             return _Text(special(self, index, node))

@@ -4,9 +4,10 @@ Shared terms once, dead terms gone, arithmetic on constants done, x * 1, x + 0, 
 numbers for tensors that are filled with them, detach of what does not learn. Not x * 0 and x - x, which are NaN where x is
 infinite.
 
-What is kept: losses in float32 and float64 on a CPU are equal bit for bit, at infinities and NaN too, but for the sign of a
-zero (x + 0 is x, though -0 + 0 is 0). Gradients are the same sums, of which shared terms change the order: they differ by
-rounding. The canonical hash is the same.
+What is kept: losses in float32 and float64 on a CPU are equal bit for bit, at infinities and NaN too. There are two exceptions:
+the sign of a zero and what follows from it (x + 0 is x, though -0 + 0 is 0, which division and atan2 tell apart), and functions
+of parts of a matrix, which torch rounds by how they lie in memory: a column that was copied before is not any more. Gradients
+are the same sums, of which shared terms change the order: they differ by rounding. The canonical hash is the same.
 """
 
 from __future__ import annotations
