@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox import policy
 from sandbox.facade import TensorClass
 from sandbox.refusal import Refusal
-from sandbox.symbolic import Sizes, SymNumber, SymTensor, checked_number, is_number
+from sandbox.symbolic import VIEWS, Pair, Sizes, SymNumber, SymTensor, checked_number, is_number
 
 if TYPE_CHECKING:
     from sandbox.guards import Guards
@@ -26,7 +26,11 @@ class Builtin:
     name: str
 
 
-def _range(g: Guards, *bounds: Any) -> range:
+# Parameters have the names that Python's own have, or are positional only as Python's are. What Python computes lazily and once
+# (map, zip, enumerate, filter, reversed) is a generator here.
+
+
+def _range(g: Guards, /, *bounds: Any) -> range:
     if any(isinstance(b, SymNumber) for b in bounds):
         raise Refusal("SBX234")
     if not all(type(b) is int for b in bounds):
@@ -37,19 +41,19 @@ def _range(g: Guards, *bounds: Any) -> range:
     return made
 
 
-def _len(g: Guards, value: Any) -> Any:
+def _len(g: Guards, value: Any, /) -> Any:
     if isinstance(value, SymTensor):
         if not value.dims:
             raise Refusal("SBX206")
         return g.recorder.size(value.dims[0])
     if isinstance(value, Sizes):
         return len(value.items)
-    if isinstance(value, list | tuple | dict | range):
+    if isinstance(value, (list, tuple, dict, range, *VIEWS)):
         return len(value)
     raise Refusal("SBX206")
 
 
-def _abs(g: Guards, value: Any) -> Any:
+def _abs(g: Guards, value: Any, /) -> Any:
     if isinstance(value, SymTensor | SymNumber):
         return g.recorder.add("abs", (value,))
     if is_number(value):
@@ -57,7 +61,7 @@ def _abs(g: Guards, value: Any) -> Any:
     raise Refusal("SBX206")
 
 
-def _sum(g: Guards, items: Any, start: Any = 0) -> Any:
+def _sum(g: Guards, items: Any, /, start: Any = 0) -> Any:
     total = start
     for item in g.iterate(items):
         total = g.binary("Add", total, item)
@@ -65,7 +69,7 @@ def _sum(g: Guards, items: Any, start: Any = 0) -> Any:
 
 
 def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Call:
-    def extreme(g: Guards, *values: Any) -> Any:
+    def extreme(g: Guards, /, *values: Any) -> Any:
         items = list(g.iterate(values[0])) if len(values) == 1 else list(values)
         if not items:
             raise Refusal("SBX206")
@@ -84,7 +88,7 @@ def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Call:
     return extreme
 
 
-def _float(g: Guards, value: Any = 0.0) -> Any:
+def _float(g: Guards, value: Any = 0.0, /) -> Any:
     if isinstance(value, str):
         text = value.strip().lower().lstrip("+")
         if text in ("inf", "infinity", "-inf", "-infinity"):
@@ -99,7 +103,7 @@ def _float(g: Guards, value: Any = 0.0) -> Any:
     return float(value)
 
 
-def _int(g: Guards, value: Any = 0) -> Any:
+def _int(g: Guards, value: Any = 0, /) -> Any:
     if isinstance(value, SymNumber) and value.type.dtype == "int":
         return value
     if isinstance(value, SymTensor | SymNumber):
@@ -109,29 +113,29 @@ def _int(g: Guards, value: Any = 0) -> Any:
     return checked_number(int(value))
 
 
-def _bool(g: Guards, value: Any = False) -> bool:
+def _bool(g: Guards, value: Any = False, /) -> bool:
     return bool(value)
 
 
-def _round(g: Guards, value: Any, digits: Any = None) -> Any:
-    if isinstance(value, SymTensor | SymNumber):
+def _round(g: Guards, /, number: Any, ndigits: Any = None) -> Any:
+    if isinstance(number, SymTensor | SymNumber):
         raise Refusal("SBX207")
-    if not is_number(value) or not (digits is None or (type(digits) is int and abs(digits) <= 20)):
+    if not is_number(number) or not (ndigits is None or (type(ndigits) is int and abs(ndigits) <= 20)):
         raise Refusal("SBX206")
-    return checked_number(round(value, digits))
+    return checked_number(round(number, ndigits))
 
 
-def _list(g: Guards, items: Any = ()) -> list[Any]:
+def _list(g: Guards, items: Any = (), /) -> list[Any]:
     return list(g.iterate(items))
 
 
-def _tuple(g: Guards, items: Any = ()) -> tuple[Any, ...]:
+def _tuple(g: Guards, items: Any = (), /) -> tuple[Any, ...]:
     return tuple(g.iterate(items))
 
 
-def _dict(g: Guards, items: Any = (), **named: Any) -> dict[Any, Any]:
+def _dict(g: Guards, items: Any = (), /, **named: Any) -> dict[Any, Any]:
     made = {}
-    for item in g.iterate(items):
+    for item in g.iterate(items.items() if isinstance(items, dict) else items):
         key, value = g.iterate(item)
         if not isinstance(key, str | int | float):
             raise Refusal("SBX206")
@@ -139,21 +143,23 @@ def _dict(g: Guards, items: Any = (), **named: Any) -> dict[Any, Any]:
     return {**made, **named}
 
 
-def _enumerate(g: Guards, items: Any, start: int = 0) -> list[Any]:
+def _enumerate(g: Guards, /, iterable: Any, start: int = 0) -> Iterator[Any]:
     if type(start) is not int:
         raise Refusal("SBX206")
-    return list(enumerate(g.iterate(items), start))
+    return (pair for pair in enumerate(g.iterate(iterable), start))
 
 
-def _zip(g: Guards, *several: Any, strict: bool = False) -> list[Any]:
-    return list(zip(*[list(g.iterate(items)) for items in several], strict=bool(strict)))
+def _zip(g: Guards, /, *several: Any, strict: bool = False) -> Iterator[Any]:
+    return (items for items in zip(*[g.iterate(items) for items in several], strict=bool(strict)))
 
 
-def _reversed(g: Guards, items: Any) -> list[Any]:
-    return list(g.iterate(items))[::-1]
+def _reversed(g: Guards, items: Any, /) -> Iterator[Any]:
+    if not isinstance(items, (list, tuple, dict, range, Sizes, Pair, *VIEWS)):
+        raise Refusal("SBX206")
+    return (item for item in list(g.iterate(items))[::-1])
 
 
-def _sorted(g: Guards, items: Any, *, key: Any = None, reverse: Any = False) -> list[Any]:
+def _sorted(g: Guards, items: Any, /, *, key: Any = None, reverse: Any = False) -> list[Any]:
     values = list(g.iterate(items))
     keys = values if key is None else [g.call(key, v) for v in values]
     if any(isinstance(k, SymTensor | SymNumber) for k in keys):
@@ -164,39 +170,41 @@ def _sorted(g: Guards, items: Any, *, key: Any = None, reverse: Any = False) -> 
     return [values[i] for i in order]
 
 
-def _map(g: Guards, function: Any, *several: Any) -> list[Any]:
-    return [g.call(function, *items) for items in _zip(g, *several)]
+def _map(g: Guards, function: Any, items: Any, /, *more: Any) -> Iterator[Any]:
+    return (g.call(function, *each) for each in _zip(g, items, *more))
 
 
-def _filter(g: Guards, function: Any, items: Any) -> list[Any]:
-    return [item for item in g.iterate(items) if (item if function is None else g.call(function, item))]
+def _filter(g: Guards, function: Any, items: Any, /) -> Iterator[Any]:
+    return (item for item in g.iterate(items) if (item if function is None else g.call(function, item)))
 
 
-def _all(g: Guards, items: Any) -> bool:
+def _all(g: Guards, items: Any, /) -> bool:
     return all(g.iterate(items))
 
 
-def _any(g: Guards, items: Any) -> bool:
+def _any(g: Guards, items: Any, /) -> bool:
     return any(g.iterate(items))
 
 
-def _pow(g: Guards, base: Any, exponent: Any) -> Any:
-    return g.binary("Pow", base, exponent)
+def _pow(g: Guards, /, base: Any, exp: Any) -> Any:
+    return g.binary("Pow", base, exp)
 
 
-def _isinstance(g: Guards, value: Any, kinds: Any) -> bool:
+def _isinstance(g: Guards, value: Any, kinds: Any, /) -> bool:
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     return any(_is_a(value, kind) for kind in wanted)
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    if isinstance(kind, TensorClass):
+    if isinstance(kind, TensorClass) and kind.path == "torch.Tensor":  # of the others a tensor on a GPU is none
         return isinstance(value, SymTensor)
     if not isinstance(kind, Builtin):
         raise Refusal("SBX206")
     match kind.name:
         case "float" | "int" if isinstance(value, SymNumber):
             return value.type.dtype == kind.name
+        case "tuple" if isinstance(value, Sizes | Pair):
+            return True
         case "float" | "int" | "bool" | "list" | "tuple" | "dict":
             return isinstance(value, _CLASSES[kind.name])
     raise Refusal("SBX206")

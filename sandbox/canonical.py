@@ -25,7 +25,6 @@ from sandbox.dataflow import touched
 from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, prune, verify
 from sandbox.operations import OPERATIONS, computes_in_floats
-from sandbox.scalars import NUMBER_OPERATIONS, compute
 from sandbox.shapes import ShapeError, broadcast
 
 VERSION = "g1"
@@ -102,12 +101,14 @@ class _Canonical:
             return self._filled(operands[-1], type_)
         if node.op == "tensor" or (node.op == "cast" and type_.dtype == "float"):
             return self._as_float(operands[0])
-        folded = self._folded(node, operands)
-        if folded is not None:
-            return _Value(folded, type_)
-        linear = self._arithmetic(node, operands, type_) if type_.dtype == "float" else None
+        if index in self.graph.constants and node.op != "const":
+            return _Value(_constant(float(self.graph.constants[index])), type_)
+        filled = any(v.fill for v in operands) and all(v.fill or v.type.is_number for v in operands)
+        linear = None
+        if type_.dtype == "float" and (filled or self._fits(operands, type_)):
+            linear = self._arithmetic(node, operands)
         if linear is not None:
-            return _Value(linear, type_)
+            return self._filled(_Value(linear, type_), type_) if filled else _Value(linear, type_)
         return self._other(index, node, operands, type_)
 
     def _filled(self, content: _Value, type_: Type) -> _Value:
@@ -115,17 +116,9 @@ class _Canonical:
         whole = _hash("fill", ",".join(map(str, type_.dims)), number) if type_.dims else number
         return _Value(content.linear, type_, True, whole)
 
-    def _folded(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
-        if node.op not in NUMBER_OPERATIONS or not operands:
-            return None
-        if any(v.linear.terms or not v.type.is_number for v in operands):
-            return None
-        number = compute(node.op, *(v.linear.constant for v in operands))
-        return None if math.isnan(number) else _constant(float(number))
-
-    def _arithmetic(self, node: Node, operands: Sequence[_Value], type_: Type) -> _Linear | None:
+    def _arithmetic(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
         """The linear form of sums, products and what reduces to them; None for all else."""
-        if node.op not in _ARITHMETIC or not self._fits(operands, type_):
+        if node.op not in _ARITHMETIC:
             return None
         parts = [self._as_float(v).linear for v in operands]
         match node.op:
@@ -171,8 +164,12 @@ class _Canonical:
         if computes_in_floats(op, type_.dtype):
             operands = [self._as_float(v) for v in operands]
         rule = OPERATIONS[node.op].rule
+        attrs = _attrs(_positive_axes(node, operands[0].type if operands else type_, type_))
         if rule == "elementwise" and self._fits(operands, type_):
             names = [self._number(v.linear) for v in operands]
+        elif rule == "elementwise" and len(operands) > 1 and all(v.fill or v.type.is_number for v in operands):
+            names = [self._number(v.linear) for v in operands]
+            attrs += ",".join(map(str, type_.dims))
         else:
             names = [self._tensor(v) for v in operands]
         if op == "detach" and (not self.depends[index] or operands[0].linear.single in self.detached):
@@ -183,7 +180,6 @@ class _Canonical:
             return operands[1]
         if OPERATIONS[node.op].commutative:
             names.sort()
-        attrs = _attrs(_positive_axes(node, operands[0].type if operands else type_, type_))
         linear = self._applied(op, attrs, names, [v.linear for v in operands])
         if op == "detach":
             self.detached.update(atom for atom, _ in linear.terms)
@@ -195,6 +191,9 @@ class _Canonical:
 
     def _sum(self, a: _Linear, b: _Linear, sign: float) -> _Linear:
         b = self._scaled(b, sign)
+        for zero, other in ((a, b), (b, a)):
+            if not zero.terms and zero.constant == 0:
+                return other
         if a.bound + b.bound > REGROUP or len(a.terms) + len(b.terms) > MAX_TERMS:
             a, b = self._opaque(a), self._opaque(b)
         terms = dict(a.terms)
@@ -205,6 +204,8 @@ class _Canonical:
     def _scaled(self, a: _Linear, factor: float) -> _Linear:
         if factor == 1:
             return a
+        if not a.terms and math.isfinite(a.constant * factor):
+            return _constant(a.constant * factor)
         if not 1 / REGROUP <= abs(factor) <= REGROUP or a.bound * abs(factor) > REGROUP > a.bound:
             if factor == -1:
                 return _Linear(-a.constant, tuple((t, -c) for t, c in a.terms), a.bound)

@@ -2,6 +2,9 @@
 
 A loss that provably looks at one item at a time can be probed at thousands of points in one call. A loss that merely
 seems to do so is probed batch by batch. No torch.
+
+An axis along which several batches lie end to end (torch.cat) counts too: its entry j belongs to item j modulo the batch's size,
+until the axis is cut into these batches again.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 from sandbox.contract import BATCH, Contract, contract_named
-from sandbox.dims import ONE, Dim, Type, elements
+from sandbox.dims import ONE, Type, elements
 from sandbox.graph import LossGraph, Node
 from sandbox.operations import OPERATIONS
 from sandbox.shapes import ShapeError, infer
@@ -21,8 +24,6 @@ MIXED = -2
 """The value depends on several items, on an item's place, or on how many there are."""
 FREE = -1
 """The value does not depend on the items."""
-
-_B = Dim.of(BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _with_vectors(name: str) -> Contract:
 
 
 def _item_axes(graph: LossGraph, types: Sequence[Type], contract: Contract) -> list[int]:
-    """For each node the axis along which entry i depends on item i alone, or MIXED, or FREE."""
+    """For each node the axis along which entry i depends on item i (modulo the batch's size) alone, or MIXED, or FREE."""
     axes: list[int] = []
     for i, node in enumerate(graph.nodes):
         own = [axes[a] for a in node.args]
@@ -94,7 +95,7 @@ def _item_axes(graph: LossGraph, types: Sequence[Type], contract: Contract) -> l
 
 
 def _only(axis: int, result: Type) -> int:
-    """The item axis if it is the only one as long as the batch: any other holds as many copies as there are items."""
+    """The item axis if it is the only one that is made of batches: any other holds as many copies as there are items."""
     places = _places(result)
     if axis == FREE:
         return places  # the same number for each item
@@ -128,11 +129,11 @@ def _source_axis(node: Node, result: Type, contract: Contract) -> int:
 
 
 def _places(result: Type) -> int:
-    """The one axis of length batch, FREE without any, MIXED with more or with a length derived from it."""
+    """The one axis of one or several whole batches, FREE without any, MIXED with more or with another length from it."""
     found = [i for i, d in enumerate(result.dims) if d.constant is None and any(BATCH in s for s, _ in d.terms)]
     if not found:
         return FREE
-    return found[0] if len(found) == 1 and result.dims[found[0]] == _B else MIXED
+    return found[0] if len(found) == 1 and result.dims[found[0]].batches(BATCH) else MIXED
 
 
 def _agreed(axes: Iterable[int]) -> int:
@@ -171,9 +172,10 @@ def _squeezed(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> in
 
 
 def _reshaped(axis: int, _: Mapping[str, Any], operand: Type, result: Type) -> int:
-    before = elements(operand.dims[:axis])
+    """Entry n of all belongs to item n // (entries behind the axis), modulo the batch's size: so before and so after."""
+    behind = elements(operand.dims[axis + 1 :])
     for i, d in enumerate(result.dims):
-        if d == _B and elements(result.dims[:i]) == before:
+        if d.batches(BATCH) and elements(result.dims[i + 1 :]) == behind:
             return i
     return MIXED
 
@@ -196,7 +198,7 @@ _FOLLOW: Final[Mapping[str, Callable[[int, Mapping[str, Any], Type, Type], int]]
     "along": _untouched,
     "slice": _untouched,
     "gather": _untouched,
-    "cat": _untouched,
+    "cat": lambda axis, attrs, operand, result: axis,
     "select": _selected,
     "unsqueeze": _unsqueezed,
     "stack": _unsqueezed,

@@ -60,6 +60,11 @@ class Dim:
             out.append((tuple(rest), c // coefficient))
         return _dim(out)
 
+    def batches(self, symbol: str) -> int | None:
+        """How many times the symbol's size this is, laid end to end: 2 for 2 B, None for B * B, B + 1 and 3."""
+        found = self.divide(Dim.of(symbol))
+        return found.constant if found is not None else None
+
     def at(self, sizes: Mapping[str, int]) -> int:
         """The size for given values of the symbols."""
         return sum(c * math.prod(sizes[s] for s in symbols) for symbols, c in self.terms)

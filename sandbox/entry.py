@@ -79,8 +79,7 @@ def _candidate(
     tree: ast.Module,
 ) -> _Candidate | None:
     """The function with its parameters matched to the contract, or None where it does not take what the contract gives."""
-    a = function.args
-    if a.vararg or a.kwarg or a.posonlyargs:
+    if function.args.posonlyargs:
         return None
     names = [p.arg for p in _parameters(function)]
     tensors = [t.name for t in contract.tensors]

@@ -3,7 +3,8 @@
 Batches of a few sizes can be reordered and compared, but a loss may wait for the hundredth item. So what the structure of the
 graph proves is believed, and what it does not prove is at least noted. No torch.
 
-Each value is followed by its item axes: those along which entry i belongs to item i. A value without any is the same however
+Each value is followed by its item axes: those along which entry i belongs to item i, or entry j to item j modulo the batch's
+size where several batches lie end to end (torch.cat). A value without any is the same however
 the items are ordered, even where it has an axis as long as the batch (sorted values, arange): such an axis is positional, and
 what combines it with an item axis depends on the place.
 """
@@ -14,13 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sandbox.contract import BATCH, contract_named
-from sandbox.dims import ONE, Dim, Type, elements
+from sandbox.dims import ONE, Type, elements
 from sandbox.graph import LossGraph, Node
 from sandbox.operations import OPERATIONS
 
 Axes = frozenset[int]
 
-_B: Final = Dim.of(BATCH)
 _NONE: Final[Axes] = frozenset()
 _ORDERED: Final = frozenset({"cumsum", "logcumsumexp", "flip", "roll", "argsort"})
 """Operations along an axis that depend on the order there."""
@@ -68,7 +68,7 @@ def _of_source(graph: LossGraph, node: Node, result: Type) -> Axes:
 
 
 def _long_as_batch(result: Type) -> Axes:
-    return frozenset(i for i, d in enumerate(result.dims) if d == _B)
+    return frozenset(i for i, d in enumerate(result.dims) if d.batches(BATCH))
 
 
 def _elementwise(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
@@ -126,8 +126,8 @@ def _squeeze(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result:
 def _reshape(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
     moved = set()
     for a in axes[0]:
-        before = elements(operands[0].dims[:a])
-        same = [i for i, d in enumerate(result.dims) if d == _B and elements(result.dims[:i]) == before]
+        behind = elements(operands[0].dims[a + 1 :])
+        same = [i for i, d in enumerate(result.dims) if d.batches(BATCH) and elements(result.dims[i + 1 :]) == behind]
         moved.add(same[0] if same else _fail_at())
     return frozenset(moved)
 
@@ -139,7 +139,7 @@ def _fail_at() -> int:
 def _expand(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
     lead = len(result.dims) - len(operands[0].dims)
     spread = {
-        i for i, d in enumerate(result.dims) if d == _B and (i < lead or operands[0].dims[i - lead] == ONE)
+        i for i, d in enumerate(result.dims) if d.batches(BATCH) and (i < lead or operands[0].dims[i - lead] == ONE)
     }  # constant along these
     return frozenset({a + lead for a in axes[0]} | spread)
 
@@ -152,6 +152,13 @@ def _transpose(node: Node, axes: Sequence[Axes], operands: Sequence[Type], resul
 
 def _equal(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
     return axes[0] if all(own == axes[0] for own in axes) else _fail()
+
+
+def _cat(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
+    """Along an item axis only where all parts are whole batches there."""
+    own = _equal(node, axes, operands, result)
+    at = node.attrs["dim"] % len(result.dims)
+    return own if at not in own or all(t.dims[at].batches(BATCH) for t in operands) else _fail()
 
 
 def _along_equal(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
@@ -197,7 +204,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "slice": _untouched,
     "select": _select,
     "gather": _along_equal,
-    "cat": _along_equal,
+    "cat": _cat,
     "one_hot": _one_hot,
     "matrix": lambda node, axes, operands, result: _fail(),
     "diagonal": _diagonal,

@@ -91,6 +91,7 @@ CONSTANTS: Final[Mapping[str, float]] = MappingProxyType(
         "numpy.pi": 3.141592653589793,
         "numpy.e": 2.718281828459045,
         "numpy.inf": float("inf"),
+        "numpy.euler_gamma": 0.5772156649015329,
     }
 )
 

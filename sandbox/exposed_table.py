@@ -268,6 +268,8 @@ TABLE: Final[tuple[tuple[str, str, str], ...]] = (
     ("one_hot", "torch.nn.functional.one_hot", f"{_T}, num_classes: any = -1"),
     ("select", "torch.select Tensor.select", f"{_T}, dim: axis, index: int"),
     ("chunk", "torch.chunk Tensor.chunk", f"{_T}, chunks: int, dim: axis = 0"),
+    ("split", "torch.split", "tensor: tensor, split_size_or_sections: any, dim: axis = 0"),
+    ("split_method", "Tensor.split", f"{_T}, split_size: any, dim: axis = 0"),
     ("unbind", "torch.unbind Tensor.unbind", f"{_T}, dim: axis = 0"),
     ("narrow", "torch.narrow Tensor.narrow", f"{_T}, dim: axis, start: int, length: any"),
     ("cat", "torch.cat torch.concat torch.concatenate", f"tensors: tensors, dim: axis = 0, *, {_OUT}"),

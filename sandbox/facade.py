@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox import exposed, policy
 from sandbox.exposed import REQUIRED, Call, Parameter
-from sandbox.layers import LAYERS, LayerClass
+from sandbox.layers import LAYERS, Layer, LayerClass
 from sandbox.operations import OPERATIONS
 from sandbox.recipes import RECIPES
 from sandbox.recipes.registry import axes, sizes_of
@@ -52,7 +52,9 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class TensorClass:
-    """torch.Tensor and its kin: for isinstance."""
+    """torch.Tensor and its kin, by full name: for isinstance."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def named(path: str) -> Any:
     if path in exposed.OTHER_FLOATS:
         return DType(exposed.OTHER_FLOATS[path])
     if path in exposed.TYPES:
-        return TensorClass()
+        return TensorClass(path)
     if path in LAYERS:
         return LayerClass(LAYERS[path])
     if path in policy.MODULES or path in policy.FORMS:
@@ -131,6 +133,30 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         if complaint.code in _ABOUT_THE_CALL:
             raise Refusal(complaint.code, complaint.numbers, complaint.spot, call.number) from None
         raise
+
+
+def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:
+    """A layer with its options, which follow the tensors in the function that it applies. Raises Refusal."""
+    call = exposed.BY_PATH[made.path]
+    names = [p.name for p in call.parameters[len(_operands(call)) :]]
+    given = dict(zip(names, args, strict=False))
+    if len(args) > len(names) or kwargs.keys() & given.keys() or not kwargs.keys() <= set(names):
+        raise Refusal("SBX206", call=call.number)
+    return Layer(made.path, {**given, **kwargs})
+
+
+def apply(r: Recorder, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Record a call of a layer, which takes tensors only. Raises Refusal."""
+    call = exposed.BY_PATH[layer.path]
+    names = _operands(call)
+    if len(args) > len(names) or not kwargs.keys() <= set(names):
+        raise Refusal("SBX206", call=call.number)
+    return invoke(r, Function(call), args, {**kwargs, **layer.options})
+
+
+def _operands(call: Call) -> list[str]:
+    """The parameters that take what a layer is called with."""
+    return [p.name for p in call.parameters if p.kind == "tensor" and p.default is REQUIRED]
 
 
 _FLOATING_ONLY = frozenset(c.recipe for c in exposed.CALLS if c.path.startswith("torch.nn.functional.")) - {
@@ -279,7 +305,9 @@ __all__ = [
     "Namespace",
     "SelfFacade",
     "TensorClass",
+    "apply",
     "attribute",
     "invoke",
+    "layer_of",
     "named",
 ]

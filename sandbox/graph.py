@@ -18,6 +18,7 @@ from typing import Any
 from sandbox.contract import Contract, contract_named
 from sandbox.dims import Dim, Type
 from sandbox.operations import OPERATIONS, Attr, Operation
+from sandbox.scalars import constant
 from sandbox.shapes import ShapeError, infer, work
 
 SCHEMA = 1
@@ -131,6 +132,20 @@ class LossGraph:
         return _types(self)
 
     @cached_property
+    def constants(self) -> Mapping[int, Any]:
+        """The numbers that are made of constants alone, by node. Raises GraphError where one has no value: log(0), 1 / 0."""
+        found: dict[int, Any] = {}
+        for i, node in enumerate(self.nodes):
+            if node.op == "const":
+                found[i] = node.attrs["value"]
+            elif node.args and self.types[i].is_number and all(a in found for a in node.args):
+                found[i] = constant(node.op, self.types[i].dtype, [found[a] for a in node.args])
+                if found[i] is None:
+                    shown = ", ".join(f"{found[a]!r}" for a in node.args)
+                    raise GraphError("SBX215", f"{node.op}({shown}) is no {self.types[i].dtype} number", i)
+        return found
+
+    @cached_property
     def operations(self) -> int:
         """How many nodes compute something: inputs, sizes and constants are free."""
         return sum(n.op not in _SOURCES for n in self.nodes)
@@ -186,6 +201,7 @@ def verify(graph: LossGraph) -> None:
         raise GraphError(
             "SBX216", f"the loss holds {len(constants)} different constants, at most {MAX_CONSTANTS} are allowed"
         )
+    graph.constants  # noqa: B018  (raises where one has no value)
     if graph.work > MAX_WORK:
         raise GraphError(
             "SBX222", f"the loss computes {graph.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
@@ -216,10 +232,22 @@ def _types(graph: LossGraph) -> tuple[Type, ...]:
         _check_order(i, node)
         operation = _operation(node, i)
         try:
-            types.append(infer(operation, [types[a] for a in node.args], node.attrs, contract))
+            result = infer(operation, [types[a] for a in node.args], node.attrs, contract)
+            types.append(_FRACTION if _is_fraction(graph, node, result) else result)
         except ShapeError as error:
             raise GraphError(error.code, str(error), i) from None
     return tuple(types)
+
+
+_FRACTION = Type("float", None)
+
+
+def _is_fraction(graph: LossGraph, node: Node, result: Type) -> bool:
+    """Whether a node is a whole number to a negative power."""
+    if node.op != "pow" or result != Type("int", None):
+        return False
+    exponent = graph.nodes[node.args[1]]
+    return exponent.op == "const" and exponent.attrs["value"] < 0
 
 
 def _operation(node: Node, index: int) -> Operation:

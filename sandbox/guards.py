@@ -7,23 +7,34 @@ symbolic is recorded.
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
-from sandbox import exposed, policy
-from sandbox.branches import Ways, compared
+from sandbox import policy
+from sandbox.arithmetic import arithmetic, compare_sizes, joined
+from sandbox.branches import Condition, Ways, compared
 from sandbox.builtin_calls import BUILTIN_CALLS, Builtin
-from sandbox.facade import Function, attribute, invoke
+from sandbox.facade import Function, apply, attribute, invoke, layer_of, named
 from sandbox.indexing import take
-from sandbox.instances import Instance, LossClass, Method, instance_of
+from sandbox.instances import ContainerMethod, Instance, LossClass, Method, instance_of
+from sandbox.lasting import lasting
 from sandbox.layers import Layer, LayerClass
 from sandbox.recipes.shaping import parts_of
 from sandbox.refusal import Refusal
 from sandbox.statements import Statements
-from sandbox.symbolic import DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, checked_number, is_number
+from sandbox.symbolic import (
+    VIEWS,
+    DType,
+    Pair,
+    Recorder,
+    Sizes,
+    Symbol,
+    SymNumber,
+    SymTensor,
+    is_number,
+)
 
 _BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
@@ -66,6 +77,7 @@ class Guards:
         self.ways = Ways()
         self._steps = 0
         self._depth = 0
+        self._kept: dict[int, Any] = {}
 
     def namespace(self) -> dict[str, Any]:
         """The names that `restricted` calls guards by."""
@@ -78,11 +90,21 @@ class Guards:
             "_getattr_": self.get_attribute,
             "_getitem_": self.get_item,
             "_key_": _key,
+            "_import_": named,
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
             **Statements(self).namespace(),
         }
+
+    def keep(self, values: Iterable[Any]) -> None:
+        """The loss is called from now on: what `values` hold outlives a call, and must not change."""
+        self._kept |= lasting(values)
+
+    def _check_own(self, value: Any) -> None:
+        """Raises Refusal where a list that changes, or an iterator that moves on, was made before the call."""
+        if id(value) in self._kept:
+            raise Refusal("SBX118")
 
     def step(self, count: int = 1) -> None:
         """Count work done on the candidate's behalf. Raises Refusal at the limit."""
@@ -100,10 +122,18 @@ class Guards:
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
             if not (is_number(a) and is_number(b)) or op in ("matmul", "logical_and", "logical_or", "logical_xor"):
                 raise Refusal("SBX205")
-            return self.recorder.add(op, (a, b))
+            return self.recorder.add(op, (a, self._exponent(a, b) if op == "pow" else b))
         if is_number(a) and is_number(b):
-            return _arithmetic(name, function, a, b)
-        return _sequence(name, a, b)
+            return arithmetic(name, function, a, b)
+        return joined(name, a, b)
+
+    def _exponent(self, a: Any, b: Any) -> Any:
+        """The exponent of a ** b. A whole number to a negative power is a float, so the exponent becomes one."""
+        if any((v.type.dtype if isinstance(v, SymNumber) else type(v).__name__) == "float" for v in (a, b)):
+            return b
+        if isinstance(b, SymNumber):
+            return b if self.recorder.symbol_of(b) else self.recorder.add("mul", (b, 1.0))
+        return float(b) if b < 0 else b
 
     def _tensor_binary(self, op: str, a: Any, b: Any) -> Any:
         for value in (a, b):
@@ -129,23 +159,26 @@ class Guards:
             raise Refusal("SBX205")
         return _UNARY[name](a)
 
-    def compare(self, names: str, *values: Any) -> Any:
+    def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
+        """a < b, or a < b < c and so on, where each further operand is computed only if what comes before it holds."""
         self.step()
-        outcome: Any = True
-        pairs = list(zip(names.split(), values, values[1:], strict=False))
-        for i, (name, a, b) in enumerate(pairs, 1):
-            outcome = self._compare(name, a, b)
-            if i < len(pairs) and not outcome:
+        first, *others = names.split()
+        outcome = self._compare(first, a, b)
+        for name, operand in zip(others, later, strict=True):
+            if not outcome:
                 return outcome
+            a, b = b, operand()
+            outcome = self._compare(name, a, b)
         return outcome
 
     def _compare(self, name: str, a: Any, b: Any) -> Any:
         if name in ("Is", "IsNot"):
             if not any(v is None or isinstance(v, bool) for v in (a, b)):
                 raise Refusal("SBX205")
+            a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
         if name in ("In", "NotIn"):
-            if not isinstance(b, list | tuple | dict) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
+            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
             return (a in b) == (name == "In")
@@ -159,7 +192,7 @@ class Guards:
                 return op == "eq"
             return compared(self.recorder, self.ways, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
-            return _compare_sizes(op, a, b)
+            return compare_sizes(op, a, b)
         if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
             return function(a, b)
         if is_number(a) and is_number(b):
@@ -175,27 +208,28 @@ class Guards:
             a.index = result.index
             return a
         if isinstance(a, list) and name == "+=":
-            self._grow(a, self.iterate(b))
+            self._grow(a, b)
+            return a
+        if isinstance(a, list) and name == "*=":
+            self._check_own(a)
+            a[:] = self.binary("Mult", a, b)
             return a
         return self.binary(_IN_PLACE[name], a, b)
 
     # --- calls ---
 
-    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.step()
         if isinstance(function, Function):
             return self._guarded(invoke, self.recorder, function, args, kwargs)
         if isinstance(function, Builtin):
             return self._guarded(BUILTIN_CALLS[function.name], self, *args, **kwargs)
-        if isinstance(function, _Bound):
-            return self._guarded(function.function, *args, **kwargs)
+        if isinstance(function, ContainerMethod):
+            return self._guarded(function.function, function.owner, *args, **kwargs)
         if isinstance(function, LayerClass):
-            return Layer(function.path, args, kwargs)
+            return layer_of(function, args, kwargs)
         if isinstance(function, Layer):
-            applied = Function(exposed.BY_PATH[function.path])
-            return self._guarded(
-                invoke, self.recorder, applied, (*args, *function.options), {**kwargs, **function.named}
-            )
+            return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
             return instance_of(self, function, args, kwargs)
         if isinstance(function, Instance):
@@ -213,7 +247,7 @@ class Guards:
             self._depth -= 1
 
     @staticmethod
-    def _guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Our own functions, whose Python errors are about the candidate's arguments."""
         try:
             return function(*args, **kwargs)
@@ -227,17 +261,20 @@ class Guards:
     def get_attribute(self, value: Any, name: str) -> Any:
         self.step()
         if type(value) is list and name in ("append", "extend"):
-            return _Bound(lambda item: self._grow(value, [item] if name == "append" else self.iterate(item)))
-        if type(value) is dict and name in ("items", "keys", "values", "get"):
-            self.step(0 if name == "get" else len(value))
-            return _Bound(_DICT[name], value)
+            return ContainerMethod(self._append if name == "append" else self._grow, value)
+        if type(value) is dict and name in _DICT:
+            return ContainerMethod(_DICT[name], value)
         return attribute(self.recorder, value, name)
 
-    def _grow(self, items: list[Any], more: Any) -> None:
-        added = list(more)  # first, since a list may be added to itself
-        if len(items) + len(added) > policy.MAX_SEQUENCE:
-            raise Refusal("SBX204")
-        items.extend(added)
+    def _append(self, items: list[Any], item: Any, /) -> None:
+        self._grow(items, [item])
+
+    def _grow(self, items: list[Any], more: Any, /) -> None:
+        self._check_own(items)
+        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may look at the list
+            if len(items) >= policy.MAX_SEQUENCE:
+                raise Refusal("SBX204")
+            items.append(item)
 
     def get_item(self, value: Any, key: Any) -> Any:
         self.step()
@@ -270,8 +307,10 @@ class Guards:
             value = (value.values, value.indices)
         if isinstance(value, Sizes):
             value = value.items
-        if not isinstance(value, list | tuple | range | dict | GeneratorType):
+        if not isinstance(value, (list, tuple, range, dict, GeneratorType, *VIEWS)):
             raise Refusal("SBX205")
+        if isinstance(value, GeneratorType):
+            self._check_own(value)
         return self._count(value)
 
     def _count(self, items: Any) -> Iterator[Any]:
@@ -293,20 +332,11 @@ class Guards:
         return items
 
 
-class _Bound:
-    """A method of a list or dict, callable by `call` only."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[..., Any], *bound: Any) -> None:
-        self.function = (lambda *args: function(*bound, *args)) if bound else function
-
-
 _DICT: Mapping[str, Callable[..., Any]] = {
-    "items": lambda d: list(d.items()),
-    "keys": lambda d: list(d),
-    "values": lambda d: list(d.values()),
-    "get": lambda d, key, default=None: d.get(_key(key), default),
+    "items": lambda d, /: d.items(),
+    "keys": lambda d, /: d.keys(),
+    "values": lambda d, /: d.values(),
+    "get": lambda d, key, default=None, /: d.get(_key(key), default),
 }
 
 
@@ -315,56 +345,3 @@ def _key(value: Any) -> Any:
     if not isinstance(value, _PLAIN):
         raise Refusal("SBX226")
     return value
-
-
-def _arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
-    if name == "Pow" and isinstance(a, int) and isinstance(b, int) and b * max(a.bit_length(), 1) > 64:
-        raise Refusal("SBX204")
-    if name == "MatMult" or (name.startswith("Bit") and (isinstance(a, float) or isinstance(b, float))):
-        raise Refusal("SBX205")
-    try:
-        value = function(a, b)
-    except (ZeroDivisionError, OverflowError, ValueError):
-        raise Refusal("SBX228") from None
-    if isinstance(value, complex):
-        raise Refusal("SBX228")
-    return value if isinstance(value, float) and math.isnan(value) else checked_number(value)
-
-
-def _sequence(name: str, a: Any, b: Any) -> Any:
-    if name == "Add" and type(a) is type(b) and isinstance(a, list | tuple):
-        if len(a) + len(b) > policy.MAX_SEQUENCE:
-            raise Refusal("SBX204")
-        return a + b
-    if name == "Mult":
-        items, times = (b, a) if type(a) is int else (a, b)
-        if isinstance(items, list | tuple) and type(times) is int:
-            if len(items) * max(times, 0) > policy.MAX_SEQUENCE:
-                raise Refusal("SBX204")
-            return items * times
-    raise Refusal("SBX205")
-
-
-def _compare_sizes(op: str, a: Any, b: Any) -> bool:
-    if op not in ("eq", "ne"):
-        raise Refusal("SBX205")
-    if isinstance(a, Sizes) and isinstance(b, Sizes):
-        return (a.dims == b.dims) == (op == "eq")
-    sizes, other = (a.items, b) if isinstance(a, Sizes) else (b.items, a)
-    if not isinstance(other, list | tuple):
-        raise Refusal("SBX205")
-    return _same_items(sizes, other) == (op == "eq")
-
-
-def _same_items(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    if len(a) != len(b):
-        return False
-    for x, y in zip(a, b, strict=True):
-        if isinstance(x, SymNumber) and isinstance(y, SymNumber):
-            if x.index != y.index:
-                raise Refusal("SBX201")
-        elif isinstance(x, Symbol) or isinstance(y, Symbol):
-            raise Refusal("SBX201")
-        elif not isinstance(x, int) or not isinstance(y, int) or x != y:
-            return False
-    return True

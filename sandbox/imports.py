@@ -1,64 +1,90 @@
-"""Imports in a candidate, resolved to our own facades and removed: nothing is ever imported on a candidate's behalf."""
+"""Imports in a candidate, resolved to our own facades: nothing is ever imported on a candidate's behalf.
+
+An import becomes an assignment of our facade to the name, at its place, so that Python's own rules say where and when the name
+is bound. No name may stand for two things anywhere in a source. Names of `typing` and its kin are for annotations, which are
+dropped: such a name is good for nothing else.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from sandbox import exposed, policy
 from sandbox.layers import LAYERS
 from sandbox.refusal import Refusal, Spot
+from sandbox.syntax import is_guarded_name
 
 _BUILTINS = frozenset(dir(builtins))
 
 
-def resolve(nodes: Iterable[ast.AST]) -> dict[str, str]:
-    """What each imported name stands for: a module of `policy.MODULES` or a call of `exposed`, by full name.
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """What the imports of a source bind: facades by full name, and names that only annotations may use."""
 
-    An import binds its name in the whole source, so no name may stand for two things. Raises Refusal.
-    """
+    names: Mapping[str, str]
+    annotations: frozenset[str]
+
+
+def resolve(nodes: Iterable[ast.AST]) -> Imports:
+    """What each imported name stands for: a module of `policy.MODULES` or a call of `exposed`, by full name. Raises Refusal."""
     names = dict(policy.PRELUDE)
+    annotations: set[str] = set()
     for node in nodes:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name not in policy.TYPING_MODULES:
-                    _bind(names, node, *_module(alias))
-        elif isinstance(node, ast.ImportFrom):
-            _from(names, node)
-    return names
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        for alias in node.names:
+            _check(node, alias)
+            bound, path = binding(node, alias)
+            taken = bound in annotations if path is not None else bound in names
+            if is_guarded_name(bound):
+                raise Refusal("SBX125", spot=Spot.of(node))
+            if taken or (path is not None and names.get(bound, path) != path) or bound in ("self", *_BUILTINS):
+                raise Refusal("SBX124", spot=Spot.of(node))
+            if path is not None:
+                names[bound] = path
+            else:
+                annotations.add(bound)
+    return Imports(names, frozenset(annotations))
 
 
-def _module(alias: ast.alias) -> tuple[str, str]:
-    if alias.name not in policy.MODULES:
-        raise Refusal("SBX123", spot=Spot.of(alias))
-    if alias.asname is None:
-        top = alias.name.partition(".")[0]
-        return top, top
-    return alias.asname, alias.name
+def bindings(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """The names that an import binds, each with the full name of its facade; not those for annotations."""
+    for alias in node.names:
+        bound, path = binding(node, alias)
+        if path is not None:
+            yield bound, path
 
 
-def _from(names: dict[str, str], node: ast.ImportFrom) -> None:
+def binding(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> tuple[str, str | None]:
+    """The name that one part of an import binds, and what it stands for: None where that is for annotations only."""
+    if isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        path = None if module in policy.TYPING_MODULES else f"{module}.{alias.name}"
+        return alias.asname or alias.name, path
+    top = alias.name.partition(".")[0]
+    bound, path = (alias.asname, alias.name) if alias.asname is not None else (top, top)
+    return bound, None if alias.name in policy.TYPING_MODULES else path
+
+
+def _check(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> None:
+    """Raises Refusal for what may not be imported."""
+    if isinstance(node, ast.Import):
+        if alias.name not in policy.MODULES | policy.TYPING_MODULES:
+            raise Refusal("SBX123", spot=Spot.of(alias))
+        return
     module = node.module or ""
     if node.level:
         raise Refusal("SBX123", spot=Spot.of(node))
-    for alias in node.names:
-        if module == "__future__" and alias.name != "annotations":
-            raise Refusal("SBX123", spot=Spot.of(alias))
-        if module in policy.TYPING_MODULES and not alias.name.startswith("_"):
-            continue
+    if module in policy.TYPING_MODULES:
+        fine = alias.name == "annotations" if module == "__future__" else alias.name[0] not in "_*"
+    else:
         path = f"{module}.{alias.name}"
-        if module not in policy.MODULES or not (is_exposed(path) or path in policy.FORMS):
-            raise Refusal("SBX123", spot=Spot.of(alias))
-        _bind(names, node, alias.asname or alias.name, path)
-
-
-def _bind(names: dict[str, str], node: ast.AST, name: str, path: str) -> None:
-    if name.startswith("_"):
-        raise Refusal("SBX125", spot=Spot.of(node))
-    if names.get(name, path) != path or name in ("self", *_BUILTINS):
-        raise Refusal("SBX124", spot=Spot.of(node))
-    names[name] = path
+        fine = module in policy.MODULES and (is_exposed(path) or path in policy.FORMS)
+    if not fine:
+        raise Refusal("SBX123", spot=Spot.of(alias))
 
 
 def is_exposed(path: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import EllipsisType
 from typing import Any
 
+from sandbox.dims import Dim
+from sandbox.recipes.shaping import parts_between
 from sandbox.refusal import Refusal
 from sandbox.symbolic import Recorder, SymNumber, SymTensor
 
@@ -49,7 +51,7 @@ def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
     if isinstance(stop, SymNumber) and axis < len(x.dims) and _is_size(r, stop, x, axis):
         stop = None
     if isinstance(start, SymNumber) or isinstance(stop, SymNumber):
-        raise Refusal("SBX249")
+        return _batches(r, x, axis, start, stop)
     if start is None and stop is None:
         if axis >= len(x.dims):
             raise Refusal("SBX226")
@@ -57,6 +59,19 @@ def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
     if not all(v is None or type(v) is int for v in (start, stop)):
         raise Refusal("SBX226")
     return r.add("slice", (x,), {"dim": axis, "start": start or 0, "stop": stop})  # type: ignore[no-any-return]
+
+
+def _batches(r: Recorder, x: SymTensor, axis: int, start: Any, stop: Any) -> SymTensor:
+    """Whole batches of an axis that is made of several: torch.cat([a, b])[:len(a)]. Raises Refusal."""
+    if axis >= len(x.dims):
+        raise Refusal("SBX226")
+    total = x.dims[axis]
+    places = [Dim.of(0) if start is None else r.dim_of(start), total if stop is None else r.dim_of(stop)]
+    known = [p + total if any(c < 0 for _, c in p.terms) else p for p in places if p is not None]
+    parts = parts_between(r, x, axis, known) if len(known) == 2 else None
+    if parts is None:
+        raise Refusal("SBX249")
+    return parts[0]
 
 
 def _is_size(r: Recorder, value: SymNumber, x: SymTensor, axis: int) -> bool:

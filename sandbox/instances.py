@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,16 @@ class Method:
 
     function: FunctionType
     owner: Instance
+
+
+class ContainerMethod:
+    """A method of a list or dict, to be called. `owner` is the list or dict."""
+
+    __slots__ = ("function", "owner")
+
+    def __init__(self, function: Callable[..., Any], owner: Any) -> None:
+        self.function = function
+        self.owner = owner
 
 
 def instance_of(guards: Guards, made: LossClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Instance:

@@ -130,6 +130,7 @@ REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(_SWITCHES.split(), "SBX137"),
         **dict.fromkeys(_FORMATS.split(), "SBX122"),
         **dict.fromkeys(("linspace", "logspace"), "SBX249"),
+        "nan": "SBX232",
     }
 )
 """Attributes with a rule of their own; a trailing underscore is SBX132 (in place), the rest SBX129 and SBX130."""

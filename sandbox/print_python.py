@@ -99,6 +99,8 @@ class _Printer:
     def _text(self, index: int, node: Node) -> _Text:
         if node.op in SOURCES:
             return self._source(node)
+        if index in self.graph.constants:
+            return _number(self.graph.constants[index])
         number = all(self.types[a].is_number for a in node.args) and bool(node.args)
         if node.op in _INFIX:
             return self._infix(node)
@@ -106,6 +108,8 @@ class _Printer:
             return _Text("-" + self.texts[node.args[0]].at(_UNARY), _UNARY)
         if number and OPERATIONS[node.op].scalar:
             return _Text(f"{_NUMBER_NAMES.get(node.op, f'math.{node.op}')}({self._listed(node.args)})")
+        if node.op == "tensor" and not number and self.types[node.args[0]].dtype == "float":
+            return self.texts[node.args[0]]
         special = _SPECIAL.get(node.op)
         if special is not None:
             return _Text(special(self, index, node))

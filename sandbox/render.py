@@ -10,12 +10,12 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sandbox import policy
 from sandbox.contract import Contract
 from sandbox.graph import GraphError
 from sandbox.jail import GUARANTEES
 from sandbox.refusal import Complaint, Spot
 from sandbox.source_text import split_lines
+from sandbox.suggest import suggestion
 from sandbox.verdict import Finding, Severity
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
             f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the value that is meant"
         )
     elif complaint.code in ("SBX129", "SBX130"):
-        remedy = rule.remedy + _similar(excerpt) + rule.example
+        remedy = rule.remedy + suggestion(excerpt) + rule.example
+    elif complaint.code == "SBX126" and excerpt in ("np", "numpy"):
+        remedy = "Of numpy only constants are there, where it is imported. Write: `math.pi`, and torch's functions for tensors"
     return Finding(complaint.code, Severity.REFUSE, message, remedy, line, column, excerpt)
 
 
@@ -134,20 +136,6 @@ def _parameters(call: int) -> str:
     from sandbox.exposed import CALLS
 
     return f" Parameters: {CALLS[call].signature}" if call < len(CALLS) else ""
-
-
-def _similar(excerpt: str) -> str:
-    """The exposed names nearest to one that is not."""
-    import difflib
-
-    from sandbox.exposed import CALLS
-
-    module, _, name = excerpt.rpartition(".")
-    # math takes plain numbers: its names are of no help to who asked for a function of tensors
-    paths = [c.path for c in CALLS if module == "math" or not c.path.startswith("math.")]
-    known = sorted({path.rpartition(".")[2] for path in paths} | policy.TENSOR_PROPERTIES)
-    near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
-    return f" Similar names: {', '.join(near)}." if near else ""
 
 
 def _name(excerpt: str) -> str:

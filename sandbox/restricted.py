@@ -13,12 +13,25 @@ from typing import Any
 from RestrictedPython.compile import compile_restricted_exec
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
+from sandbox.imports import bindings
 from sandbox.places import FILENAME
 from sandbox.refusal import Refusal
+from sandbox.syntax import is_guarded_name
 from sandbox.wrapping import GradBlock, Guard
+
+_NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
 
 
 class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
+    def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
+        """A helper may be called `_helper`: no guard is, and what RestrictedPython makes itself is named otherwise here."""
+        if name is None or not name.startswith("_") or is_guarded_name(name):
+            super().check_name(node, name, allow_magic_methods)
+
+    def gen_tmp_name(self) -> str:
+        """A name that no source can write."""
+        return "." + str(super().gen_tmp_name())
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         operator = type(node.op).__name__
         node = self.node_contents_visit(node)
@@ -32,9 +45,12 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return _guard("_unary_", [ast.Constant(operator), node.operand], node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """`a < b < c` computes c only where a < b holds, so from c on the operands are functions."""
         operators = [type(o).__name__ for o in node.ops]
         node = self.node_contents_visit(node)
-        return _guard("_compare_", [ast.Constant(" ".join(operators)), node.left, *node.comparators], node)
+        later = [ast.copy_location(ast.Lambda(_NO_ARGUMENTS, c), c) for c in node.comparators[1:]]
+        operands = [node.left, node.comparators[0], *later]
+        return _guard("_compare_", [ast.Constant(" ".join(operators)), *operands], node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         node = super().visit_Call(node)
@@ -53,15 +69,18 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        if node.value is None or not isinstance(node.target, ast.Name):
+        if not isinstance(node.target, ast.Name):
             return ast.copy_location(ast.Pass(), node)
-        return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
+        made = ast.copy_location(ast.Assign([node.target], node.value or _none(node)), node)
+        # `x: float` alone gives no value, but makes the name local, as an assignment that never runs does
+        never = ast.copy_location(ast.Constant(False), node)
+        return self.visit(made if node.value else ast.copy_location(ast.If(never, [made], []), node))
 
-    def visit_Import(self, node: ast.Import) -> ast.AST:
-        return ast.copy_location(ast.Pass(), node)
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        return _imported(node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        return ast.copy_location(ast.Pass(), node)
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
+        return _imported(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
@@ -84,6 +103,20 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return [before, ast.copy_location(ast.Try(body=body, handlers=[], orelse=[], finalbody=[after]), node)]
 
 
+def _imported(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
+    """`name = _import_(full name)` for each name that an import binds: Python's own rules say where and when it is bound."""
+    made: list[ast.stmt] = [ast.copy_location(ast.Pass(), node)]
+    for name, path in bindings(node):
+        target = ast.copy_location(ast.Name(name, ast.Store()), node)
+        value = _guard("_import_", [ast.Constant(path)], node)
+        made.append(ast.copy_location(ast.Assign([target], value), node))
+    return made
+
+
+def _none(at: ast.AST) -> ast.expr:
+    return ast.copy_location(ast.Constant(None), at)
+
+
 def _listed(made: Any) -> list[ast.stmt]:
     return made if isinstance(made, list) else [made]
 
@@ -96,7 +129,7 @@ def _statement(name: str, arguments: list[ast.expr], at: ast.AST) -> ast.stmt:
     return made
 
 
-def _guard(name: str, arguments: list[ast.expr], node: ast.expr) -> ast.Call:
+def _guard(name: str, arguments: list[ast.expr], node: ast.AST) -> ast.Call:
     function = ast.Name(name, ast.Load())
     call = ast.Call(function, arguments, [])
     for new in (function, call, arguments[0]):  # all else has its place; RestrictedPython's helper would walk it again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -63,6 +63,16 @@ def compute(op: str, *args: Any) -> Any:
         return math.inf
     except (ValueError, ZeroDivisionError):
         return math.nan
+
+
+def constant(op: str, dtype: str, args: Sequence[Any]) -> Any:
+    """The number of type `dtype` that `op` gives on constants; None where it is undefined, or not of that type."""
+    value = compute(op, *args)
+    if math.isnan(value):
+        return None
+    if dtype == "float":
+        return float(value)
+    return int(value) if abs(value) <= _EXACT and value == int(value) else None
 
 
 def _tamed(value: Any) -> Any:

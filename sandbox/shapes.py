@@ -84,6 +84,8 @@ def _check_types(name: str, operands: Sequence[Type], attrs: Mapping[str, Any]) 
         raise ShapeError("pow is not defined for booleans; use .float() on the mask")
     if name in ("dot", "matmul") and len(set(kinds)) > 1 and "float" not in kinds:
         raise ShapeError(f"{name} needs operands of one type, got {operands[0]} and {operands[1]}")
+    if name in ("cross_entropy", "nll_loss") and kinds[0] != "float":
+        raise ShapeError(f"{name} needs a float tensor, got {operands[0]}")
     if name == "frac" and kinds != ["float"]:
         raise ShapeError(f"frac needs a float tensor, got {operands[0]}")
     if name == "where" and operands[0].is_number:
@@ -107,7 +109,12 @@ def _dtype(
         case "where":
             return max((t.dtype for t in operands[1:]), key=_WIDTH.__getitem__)
         case "same":
-            return operands[0].dtype
+            rounds = operands[0].is_number and operation.name in (
+                "floor",
+                "ceil",
+                "trunc",
+            )  # Python's give whole numbers
+            return "int" if rounds else operands[0].dtype
         case "sum":
             return "int" if operands[0].dtype == "bool" else operands[0].dtype
         case "cast":

@@ -1,13 +1,17 @@
 """A shorter graph of the same function, for people and prompts. No torch.
 
-Only rules that keep every value and gradient, bit for bit where torch computes them, and at infinities and NaN too: shared
-terms once, dead terms gone, arithmetic on constants done, x * 1, x + 0, x / 1, -(-x), a + (-b), a - (-b), x ** 1, filled
-tensors for the numbers in them, detach of what does not learn. Not x * 0 and x - x, which are NaN where x is infinite.
+Shared terms once, dead terms gone, arithmetic on constants done, x * 1, x + 0, x / 1, -(-x), a + (-b), a - (-b), x ** 1,
+numbers for tensors that are filled with them, detach of what does not learn. Not x * 0 and x - x, which are NaN where x is
+infinite.
+
+What is kept: losses in float32 and float64 on a CPU are equal bit for bit, at infinities and NaN too. There are two exceptions:
+the sign of a zero and what follows from it (x + 0 is x, though -0 + 0 is 0, which division and atan2 tell apart), and functions
+of parts of a matrix, which torch rounds by how they lie in memory: a column that was copied before is not any more. Gradients
+are the same sums, of which shared terms change the order: they differ by rounding. The canonical hash is the same.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +20,19 @@ from sandbox.dataflow import touched
 from sandbox.dims import Type
 from sandbox.graph import LossGraph, Node, make_node, prune
 from sandbox.operations import OPERATIONS
-from sandbox.scalars import NUMBER_OPERATIONS, compute
+from sandbox.scalars import constant
 from sandbox.shapes import broadcast, infer
 
-_NUMBERS_DO = frozenset(
-    {"add", "sub", "mul", "div", "pow", "where", "lt", "le", "gt", "ge", "eq", "ne", "clamp_min", "clamp_max"}
-)
-"""Operations in which a number serves as well as a tensor that is filled with it."""
+_NUMBERS_DO: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("add", "sub", "mul", "lt", "le", "gt", "ge", "eq", "ne"), (0, 1)),
+    **dict.fromkeys(("div", "clamp_min", "clamp_max"), (1,)),
+    "pow": (0,),
+}
+"""Operands in whose place a number serves as well as a tensor that is filled with it. As the numerator of a quotient and as an
+exponent it does not: torch rounds 0.1 / x and x ** 3.0 differently."""
+
+
+_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "neg"})
 
 
 def simplify(graph: LossGraph) -> LossGraph:
@@ -51,28 +61,43 @@ class _Builder:
         return place[self.graph.output]
 
     def _rewritten(self, node: Node, args: list[int], type_: Type, depends: bool) -> int:
-        if node.op in _NUMBERS_DO:
-            args = self._unfilled(args, type_)
-        number = self._folded(node.op, args)
+        if node.op in _NUMBERS_DO and not all(self._is_filled(a) or self.types[a].is_number for a in args):
+            args = self._unfilled(node, args, type_)
+        number = self._folded(node.op, args, type_)
         if number is not None:
             return self._const(number)
         same = self._identity(node, args, type_, depends)
         if same is not None:
             return same
-        match node.op, [self.nodes[a].op for a in args]:
-            case "mul", _ if (one := self._other(args, -1)) is not None:
-                return self._rewritten(make_node("neg", (0,)), [one], type_, depends)
-            case "add", [_, "neg"]:
-                return self._add("sub", [args[0], self.nodes[args[1]].args[0]])
-            case "add", ["neg", _]:
-                return self._add("sub", [args[1], self.nodes[args[0]].args[0]])
-            case "sub", [_, "neg"]:
-                return self._add("add", [args[0], self.nodes[args[1]].args[0]])
+        shorter = self._shorter(node.op, args) if type_.dtype == "float" else None
+        if shorter is not None:
+            op, operands = shorter
+            return self._rewritten(make_node(op, range(len(operands))), operands, type_, depends)
         return self._add(node.op, args, node.attrs)
+
+    def _shorter(self, op: str, args: Sequence[int]) -> tuple[str, list[int]] | None:
+        """-1 * x as -x, and sums with a negated term as differences, of floating numbers."""
+        floating = [self.types[a].dtype == "float" for a in args]
+        negated = [
+            self.nodes[a].args[0] if self.nodes[a].op == "neg" and is_float else None
+            for a, is_float in zip(args, floating, strict=True)
+        ]
+        match op, negated:
+            case "mul", _ if (one := self._other(args, -1)) is not None and self.types[one].dtype == "float":
+                return "neg", [one]
+            case "add", [_, int() as b]:
+                return "sub", [args[0], b]
+            case "add", [int() as a, _]:
+                return "sub", [args[1], a]
+            case "sub", [_, int() as b]:
+                return "add", [args[0], b]
+        return None
 
     def _identity(self, node: Node, args: Sequence[int], type_: Type, depends: bool) -> int | None:
         """The operand that the node is equal to, if there is one."""
         found: int | None = None
+        if node.op in _ARITHMETIC and type_.dtype != "float":
+            return None  # integers stay as they are: the canonical hash does no arithmetic on them
         match node.op:
             case "add":
                 found = self._other(args, 0)
@@ -92,22 +117,24 @@ class _Builder:
                 found = args[0]
         return found if found is not None and self.types[found] == type_ else None
 
-    def _folded(self, op: str, args: Sequence[int]) -> Any:
-        if op not in NUMBER_OPERATIONS or not args or any(self.nodes[a].op != "const" for a in args):
+    def _folded(self, op: str, args: Sequence[int], type_: Type) -> Any:
+        if not type_.is_number or not args or any(self.nodes[a].op != "const" for a in args):
             return None
-        value = compute(op, *(self.nodes[a].attrs["value"] for a in args))
-        return None if math.isnan(value) else value
+        return constant(op, type_.dtype, [self.nodes[a].attrs["value"] for a in args])
 
-    def _unfilled(self, args: list[int], type_: Type) -> list[int]:
-        """The operands with the numbers in place of filled tensors, where that keeps the result's type."""
+    def _unfilled(self, node: Node, args: list[int], type_: Type) -> list[int]:
+        """The operands with the numbers in place of filled tensors, where another one alone gives the result its type."""
         out = list(args)
-        for i, a in enumerate(args):
-            if self.nodes[a].op in ("full", "full_like") and self.types[a].dtype == "float":
-                rest = [self.types[b].dims for j, b in enumerate(out) if j != i]
-                dtypes = {self.types[b].dtype for j, b in enumerate(out) if j != i and not self.types[b].is_number}
-                if broadcast(rest) == type_.dims and dtypes == {"float"}:
-                    out[i] = self.nodes[a].args[-1]
+        for i in _NUMBERS_DO[node.op]:
+            if not self._is_filled(out[i]):
+                continue
+            tensors = [self.types[b] for j, b in enumerate(out) if j != i and not self.types[b].is_number]
+            if broadcast([t.dims for t in tensors]) == type_.dims and {t.dtype for t in tensors} == {"float"}:
+                out[i] = self.nodes[out[i]].args[-1]
         return out
+
+    def _is_filled(self, index: int) -> bool:
+        return self.nodes[index].op in ("full", "full_like") and self.types[index].dtype == "float"
 
     def _other(self, args: Sequence[int], value: float) -> int | None:
         """The operand beside one that is the constant `value`."""

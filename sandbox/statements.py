@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import GeneratorType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sandbox.branches import Condition
 from sandbox.facade import SelfFacade, attribute
 from sandbox.instances import Instance, LossClass, Method
 from sandbox.refusal import Refusal
-from sandbox.symbolic import SymTensor
+from sandbox.symbolic import VIEWS, SymTensor
 
 if TYPE_CHECKING:
     from sandbox.guards import Guards
@@ -86,6 +86,8 @@ class Statements:
     def _lasting(self, value: Any) -> Any:
         if isinstance(value, SymTensor):
             value.shared = True
+        if isinstance(value, (GeneratorType, *VIEWS)):
+            raise Refusal("SBX134")
         if not isinstance(value, list | tuple | dict):
             return value
         self._guards.step(len(value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 
@@ -27,11 +27,10 @@ from sandbox.wrapping import Unwrapper, is_wrapped
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A candidate that speaks our vocabulary. `names` says what its module names stand for, `notes` what was taken off it."""
+    """A candidate that speaks our vocabulary. `notes` say what was taken off it."""
 
     code: CodeType
     entry: Entry
-    names: dict[str, str]
     notes: tuple[Complaint, ...] = ()
 
 
@@ -48,13 +47,13 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         tree = _parse(source)
         nodes = _nodes(tree)
         check_letters(source, nodes)
-        names = resolve(nodes)
+        imports = resolve(nodes)
         if is_wrapped(nodes):
-            classes, untaken = _unwrap(tree, names, notes)
+            classes, untaken = _unwrap(tree, imports.names, notes)
             nodes = _nodes(tree)
     except Refusal as refusal:
         return [refusal.complaint]
-    vocabulary = Vocabulary(contract, names)
+    vocabulary = Vocabulary(contract, imports)
     vocabulary.visit(tree, nodes)
     complaints = untaken + vocabulary.complaints
     entry, told = find_entry(tree, contract, classes, arguments)
@@ -66,11 +65,11 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         code = compile_checked(tree)
     except Refusal as refusal:
         return [refusal.complaint]
-    return Checked(code, entry, names, tuple(notes + told))
+    return Checked(code, entry, tuple(notes + told))
 
 
 def _unwrap(
-    tree: ast.Module, names: dict[str, str], notes: list[Complaint]
+    tree: ast.Module, names: Mapping[str, str], notes: list[Complaint]
 ) -> tuple[list[ClassSource], list[Complaint]]:
     """Take the wrapping off, in place. Gives the classes, and complaints about those that cannot be taken."""
     classes: list[ClassSource] = []

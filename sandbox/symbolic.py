@@ -7,7 +7,7 @@ candidate can hold is a constant: Python numbers, strings, lists, tuples, dicts,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -85,6 +85,9 @@ class Sizes:
     dims: Shape
     items: tuple[Any, ...]
 
+    def __bool__(self) -> bool:
+        return bool(self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -112,6 +115,8 @@ class FInfo:
 
 
 DEVICE = Device()
+VIEWS = (KeysView, ValuesView, ItemsView)
+"""What the methods of a dict give: to be looped over."""
 Number = int | float | SymNumber
 
 
@@ -235,6 +240,30 @@ class Recorder:
                 term = symbol if type(term) is int and term == 1 else self.add("mul", (term, symbol))
             total = term if type(total) is int and total == 0 else self.add("add", (total, term))
         return total  # type: ignore[no-any-return]
+
+    def dim_of(self, value: Any, depth: int = 4) -> Dim | None:
+        """The size that a number is: a constant int, a size, or a short sum or product of these. None for all else."""
+        if type(value) is int:
+            return Dim.of(value)
+        if not isinstance(value, SymNumber) or depth == 0:
+            return None
+        node = self.nodes[value.index]
+        if node.op == "size":
+            return Dim.of(node.attrs["symbol"])
+        if node.op == "const":
+            return self.dim_of(node.attrs["value"])
+        if node.op not in ("add", "mul", "sub", "neg"):
+            return None
+        parts = [self.dim_of(self.number(a), depth - 1) for a in node.args]
+        known = [p for p in parts if p is not None]
+        if len(known) < len(parts):
+            return None
+        match node.op:
+            case "mul":
+                return known[0] * known[1]
+            case "neg":
+                return known[0] * Dim.of(-1)
+        return known[0] + (known[1] * Dim.of(-1) if node.op == "sub" else known[1])
 
     def symbol_of(self, value: Any) -> str | None:
         """The contract's symbol that a size stands for, or None."""

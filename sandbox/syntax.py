@@ -33,6 +33,15 @@ def is_constant(node: ast.expr) -> bool:
     return False
 
 
+def is_guarded_name(name: str) -> bool:
+    """Whether a name is one of those that source may never write: dunder names, and the guards' own (`_call_`).
+
+    A method goes by its class: `classes` calls it Loss.__init__.
+    """
+    name = name.partition(".")[0]
+    return name != "_" and name.startswith("_") and (name.startswith("__") or name.endswith("_"))
+
+
 def first_line(node: ast.AST) -> Spot:
     """Where a node lies, as far as its first line goes."""
     spot = Spot.of(node)

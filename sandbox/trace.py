@@ -18,7 +18,7 @@ from sandbox.guards import Guards
 from sandbox.instances import Method
 from sandbox.outcome import loss_of
 from sandbox.places import place_of
-from sandbox.policy import BUILTINS, MAX_CALL_DEPTH
+from sandbox.policy import BUILTINS, MAX_CALL_DEPTH, PRELUDE
 from sandbox.refusal import MAX_COMPLAINTS, Answer, Complaint, Refusal
 from sandbox.static import Checked, check
 from sandbox.symbolic import Broken, Recorder, SymTensor
@@ -77,16 +77,18 @@ def _run(checked: Checked, contract: Contract, guards: Guards) -> Any:
     scope: dict[str, Any] = {
         "__builtins__": {},
         **{name: Builtin(name) for name in BUILTINS},
-        **{name: named(path) for name, path in checked.names.items()},
+        **{name: named(path) for name, path in PRELUDE.items()},
         **guards.namespace(),
     }
     exec(checked.code, scope)  # byte code of RestrictedPython: every operation in it is a call of a guard
+    guards.keep(scope.values())
     entry = checked.entry
     arguments = {a.name: guards.recorder.input(a.name) for a in contract.arguments}
     given = {name: arguments[wanted] for name, wanted in entry.given.items()}
     function = scope[entry.name]
     if entry.owner:
         instance = guards.call(scope[entry.owner], **{name: arguments[name] for name in entry.settings})
+        guards.keep([instance])
         return guards.call(Method(function, instance), **given)
     if not entry.is_method:
         return guards.call(function, **given)

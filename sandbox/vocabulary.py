@@ -10,9 +10,9 @@ from typing import Any
 
 from sandbox import exposed, policy
 from sandbox.contract import Contract
-from sandbox.imports import full_name, is_exposed
+from sandbox.imports import Imports, full_name, is_exposed
 from sandbox.refusal import Complaint, Spot
-from sandbox.syntax import first_line, is_constant, is_docstring
+from sandbox.syntax import first_line, is_constant, is_docstring, is_guarded_name
 from sandbox.wrapping import MARKERS, Guard
 
 _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "credits", "license", "__builtins__"}
@@ -35,10 +35,10 @@ _KNOWN = policy.SYNTAX | MARKERS
 class Vocabulary:
     """Visits a whole module and collects `complaints`, at most `policy.MAX_FINDINGS` of them."""
 
-    def __init__(self, contract: Contract, names: Mapping[str, str]) -> None:
+    def __init__(self, contract: Contract, imports: Imports) -> None:
         self.complaints: list[Complaint] = []
-        self._names = names
-        self._protected = frozenset({*names, *policy.BUILTINS})
+        self._names = imports.names
+        self._protected = frozenset({*imports.names, *imports.annotations, *policy.BUILTINS})
         self._of_self = frozenset({*(s.name for s in contract.scalars), *contract.constants})
         self._bound: set[str] = set()
 
@@ -84,24 +84,27 @@ class Vocabulary:
         )
         if getattr(node, "type_params", None):
             self._complain("SBX113", node, first_line(node))
-        self._arguments(node.args)
+        self._arguments(node)
         self._annotation(node.returns)
         for statement in node.body:
             if not is_docstring(statement):
                 self._visit(statement)
 
     def _lambda(self, node: ast.Lambda) -> None:
-        self._arguments(node.args, is_lambda=True)
+        self._arguments(node)
         self._visit(node.body)
 
-    def _arguments(self, a: ast.arguments, *, is_lambda: bool = False) -> None:
-        for refused in (a.vararg, a.kwarg):
-            if refused is not None:
-                self._complain("SBX121", refused)
+    def _arguments(self, function: ast.FunctionDef | ast.Lambda) -> None:
+        a = function.args
         for argument in a.posonlyargs:
             self._complain("SBX113", argument)
+        for rest in filter(None, (a.vararg, a.kwarg)):  # fine where nobody reads it
+            self._store(rest.arg, rest)
+            self._annotation(rest.annotation)
+            if any(isinstance(n, ast.Name) and n.id == rest.arg for n in ast.walk(function)):
+                self._complain("SBX121", rest)
         for i, argument in enumerate([*a.args, *a.kwonlyargs]):
-            if not (i == 0 and argument.arg == "self" and not is_lambda):
+            if not (i == 0 and argument.arg == "self" and isinstance(function, ast.FunctionDef)):
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
@@ -124,7 +127,7 @@ class Vocabulary:
             self._visit(node.value)
 
     def _import(self, node: ast.AST) -> None:
-        """Resolved already."""
+        """Checked already."""
 
     def _expression_statement(self, node: ast.Expr) -> None:
         if not is_docstring(node):
@@ -133,7 +136,7 @@ class Vocabulary:
     # --- names ---
 
     def _store(self, name: str, node: ast.AST, spot: Spot | None = None) -> None:
-        if name.startswith("_") and name != "_":
+        if is_guarded_name(name):
             self._complain("SBX125", node, spot)
         elif len(name) > policy.MAX_NAME:
             self._complain("SBX108", node, spot)
@@ -145,16 +148,14 @@ class Vocabulary:
         if not isinstance(node.ctx, ast.Load):
             self._store(name, node)
         elif name in self._names or name in policy.BUILTINS or name in self._bound:
-            if name.startswith("_") and name != "_":
+            if is_guarded_name(name):
                 self._complain("SBX125", node)
         elif name in policy.REFUSED_NAMES:
             self._complain(policy.REFUSED_NAMES[name], node)
         elif name in _BUILTINS:
             self._complain("SBX127", node)
-        elif name.startswith("_"):
-            self._complain("SBX125", node)
         else:
-            self._complain("SBX126", node)
+            self._complain("SBX125" if is_guarded_name(name) else "SBX126", node)
 
     def _attribute(self, node: ast.Attribute) -> None:
         name = node.attr
@@ -167,7 +168,7 @@ class Vocabulary:
         path = full_name(node, self._names)
         if path is not None:
             if not is_exposed(path):
-                self._complain(_refused_attribute(path.split("."), "SBX130"), node)
+                self._complain(_refused_attribute(path.split(".")[1:], "SBX130"), node)
             return
         if isinstance(node.value, ast.Name) and node.value.id == "self":
             if name not in self._of_self:
@@ -181,7 +182,7 @@ class Vocabulary:
             self._complain("SBX121", node)
         elif node.arg == "out":
             self._complain("SBX208", node)
-        elif node.arg.startswith("_"):
+        elif is_guarded_name(node.arg):
             self._complain("SBX125", node)
         self._visit(node.value)
 

@@ -1,6 +1,9 @@
 """Random verified graphs over all operations, for property tests."""
 
+import math
 import random
+from collections.abc import Callable
+from typing import Any
 
 from sandbox.contract import contract_named
 from sandbox.dims import Dim, Type
@@ -86,3 +89,116 @@ def _attr(rng: random.Random, spec: Attr, contract: str):
         case "choice":
             return rng.choice(spec.choices)
     return spec.default
+
+
+# --- graphs of the whole table ------------------------------------------------------------------------------------------
+
+CONSTANTS = (1.0, -0.5, 2, 0, 0.0, -0.0, True, False, -1, 3, 1e-8, 1e10, 1e300, -1e300, math.inf, -math.inf, 2**53, -3, 0.1, 1 / 3,
+             100, 1000.0, -2.0)  # fmt: skip
+BOUNDS = (0.3, 1e-6, 1e6, -1e6, 1e-3, -3.25, 20.0, 2.0, 1.0, 0.0)
+
+
+def any_graph(rng: random.Random, contract: str = "preference", operations: int = 12) -> LossGraph:
+    """A graph of whatever verifies: arithmetic on constants of all sorts, masks and indices as operands, odd attributes."""
+    while True:
+        terms = contract_named(contract)
+        nodes = [make_node("input", (), {"name": a.name}) for a in terms.arguments]
+        nodes += [make_node("const", (), {"value": v}) for v in rng.sample(CONSTANTS, 4)]
+        nodes += [make_node("size", (), {"symbol": s}) for s in terms.symbols]
+        types = [infer(OPERATIONS[n.op], [], n.attrs, terms) for n in nodes]
+        for _ in range(operations):
+            _grow_anyhow(rng, contract, nodes, types)
+        try:
+            finished = _finished(contract, nodes, types)
+        except GraphError:  # a number without a value, such as log(0)
+            continue
+        if finished is not None:
+            return finished
+
+
+def _grow_anyhow(rng: random.Random, contract: str, nodes: list[Node], types: list[Type]) -> None:
+    names = [o for o in OPERATIONS if o not in ("input", "const", "size")]
+    for _ in range(60):
+        op = OPERATIONS[rng.choice(names)]
+        count = rng.randint(op.arity[0], min(op.arity[1], 3))
+        args = [rng.randrange(len(nodes)) if rng.random() < 0.5 else len(nodes) - 1 for _ in range(count)]
+        if op.scalar and rng.random() < 0.2:
+            args = [rng.choice([i for i, t in enumerate(types) if t.is_number]) for _ in range(count)]
+        try:
+            node = make_node(op.name, args, {k: _odd_attr(rng, a, contract) for k, a in op.attrs.items()})
+            result = infer(op, [types[a] for a in args], node.attrs, contract_named(contract))
+        except (GraphError, ShapeError):
+            continue
+        nodes.append(node)
+        types.append(result)
+        return
+
+
+def _odd_attr(rng: random.Random, spec: Attr, contract: str):
+    if rng.random() < 0.6:
+        return _attr(rng, spec, contract)
+    low, high = (-1e6 if spec.low is None else spec.low), (1e6 if spec.high is None else spec.high)
+    match spec.kind:
+        case "number":
+            return rng.choice([v for v in BOUNDS if low <= v <= high])
+        case "int":
+            return rng.randint(max(int(low), -3), min(int(high), 3))
+        case "axis" | "axes":
+            return rng.choice(
+                (-2, 2, *([None] if spec.default is None else []), *([(0, 1)] if spec.kind == "axes" else []))
+            )
+    return _attr(rng, spec, contract)
+
+
+# --- detours ------------------------------------------------------------------------------------------------------------
+
+
+def lengthened(graph: LossGraph, rng: random.Random, share: float = 0.4) -> LossGraph:
+    """The same function with detours: terms computed twice, x * 1, -(-x), a + (-b), filled tensors for numbers, and so on."""
+    nodes: list[Node] = []
+    places: list[list[int]] = []
+
+    def add(op: str, *args: int, **attrs: Any) -> int:
+        nodes.append(make_node(op, args, attrs))
+        return len(nodes) - 1
+
+    for node, type_ in zip(graph.nodes, graph.types, strict=True):
+        made = []
+        for _ in range(2 if rng.random() < share and node.args else 1):
+            args = [rng.choice(places[a]) for a in node.args]
+            nodes.append(Node(node.op, tuple(args), node.attrs))
+            if node.op == "sub" and rng.random() < share:
+                add("add", args[0], add("neg", args[1]))
+            if rng.random() < share and type_.dtype == "float":
+                _detour(rng, add, type_, len(nodes) - 1)
+            made.append(len(nodes) - 1)
+        places.append(made)
+    return LossGraph.from_nodes(graph.contract, nodes, places[graph.output][0])
+
+
+def _detour(rng: random.Random, add: Callable[..., int], type_: Type, last: int) -> None:
+    """Adds nodes, the last of which has the value of the node `last` again."""
+    if type_.is_number:
+        add("mul", add("const", value=1.0), add("add", last, add("const", value=0)))
+        return
+    ones = add("full_like", last, add("const", value=1.0))
+    zeros = add("full_like", last, add("const", value=0.0))
+    match rng.randrange(9):
+        case 0:
+            add("mul", last, ones)
+        case 1:
+            add("add", zeros, last)
+        case 2:
+            add("div", last, ones)
+        case 3:
+            add("pow", last, add("const", value=1))
+        case 4:
+            add("where", add("gt", last, zeros), last, last)
+        case 5:
+            add("mul", add("const", value=-1), add("mul", last, add("const", value=-1.0)))
+        case 6:
+            add("sub", add("cast", last, to="float"), add("const", value=0))
+        case 7:
+            add("sub", zeros, add("neg", last))
+        case 8:
+            add("mul", add("div", add("const", value=3), add("const", value=3)), last)

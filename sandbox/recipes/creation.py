@@ -9,13 +9,13 @@ from sandbox.refusal import Refusal
 from sandbox.symbolic import DType, Number, Recorder, SymNumber, SymTensor, is_number
 
 
-def _in_type(value: Any, wanted: DType | None, natural: str) -> Any:
+def _in_type(r: Recorder, value: Any, wanted: DType | None, natural: str) -> Any:
     """A number such that `full` makes a tensor of the wanted type of it."""
     name = wanted.name if wanted is not None else natural
     if isinstance(value, SymNumber):
-        if value.type.dtype != name:
+        if value.type.dtype != name and (value.type.dtype, name) != ("int", "float"):
             raise Refusal("SBX231")
-        return value
+        return value if value.type.dtype == name else r.add("mul", (value, 1.0))
     return {"float": float, "int": int, "bool": bool}[name](value)
 
 
@@ -26,7 +26,7 @@ def _natural(value: Number) -> str:
 
 
 def _full(r: Recorder, sizes: Any, value: Any, dtype: DType | None, natural: str) -> Any:
-    return r.add("full", (_in_type(value, dtype, natural),), {"shape": shape_of(sizes, r)})
+    return r.add("full", (_in_type(r, value, dtype, natural),), {"shape": shape_of(sizes, r)})
 
 
 @recipe("full", "new_full")
@@ -84,7 +84,7 @@ def _as_tensor(r: Recorder, a: dict[str, Any]) -> Any:
 
 def _constant(r: Recorder, data: Any, dtype: DType | None) -> Any:
     if is_number(data):
-        value = _in_type(data, dtype, _natural(data))
+        value = _in_type(r, data, dtype, _natural(data))
         return r.add("full", (value,), {"shape": ()})
     if not isinstance(data, list | tuple) or not 1 <= len(data) <= 64:
         raise misfit()

@@ -91,5 +91,5 @@ def _math_log(r: Recorder, a: dict[str, Any]) -> Any:
 def _math_pow(r: Recorder, a: dict[str, Any]) -> Any:
     x, y = a["x"], a["y"]
     if isinstance(x, SymNumber) or isinstance(y, SymNumber):
-        return r.add("pow", (x, y))
+        return r.add("pow", (x, y if isinstance(y, SymNumber) else float(y)))
     return math.pow(x, y)

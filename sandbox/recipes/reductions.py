@@ -43,7 +43,8 @@ def _extreme(op: str, position: str, elementwise: str) -> Recipe:
         attrs = {"dim": dim, "keepdim": a["keepdim"]}
         if type(dim) is not int:
             raise misfit()
-        return Pair(r.add(op, (x,), attrs), r.add(position, (x,), attrs))
+        found = r.add(op, (x,), attrs)
+        return Pair(found, None if x.type.dtype == "bool" else r.add(position, (x,), attrs))
 
     return made
 
@@ -54,7 +55,7 @@ RECIPES["extreme_min"] = _extreme("min", "argmin", "minimum")
 
 @recipe("median")
 def _median(r: Recorder, a: dict[str, Any]) -> Any:
-    x = floating(a["input"])
+    x = a["input"]
     if a["dim"] is None:
         if a["keepdim"]:
             raise misfit()

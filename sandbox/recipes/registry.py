@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sandbox.dims import Dim
 from sandbox.refusal import Refusal
 from sandbox.symbolic import Recorder, Sizes, SymTensor
 
@@ -61,6 +62,14 @@ def _size(value: Any, r: Recorder) -> int | str:
     if symbol is None:
         raise Refusal("SBX236")
     return symbol
+
+
+def shape_entry(dim: Dim) -> int | str | None:
+    """A size as the shape attribute of a graph writes it, or None where it cannot."""
+    if dim.constant is not None:
+        return dim.constant
+    symbols, coefficient = dim.terms[0]
+    return symbols[0] if len(dim.terms) == 1 and len(symbols) == 1 and coefficient == 1 else None
 
 
 def axes(value: Any) -> Any:

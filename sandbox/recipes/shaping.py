@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
+from sandbox.contract import BATCH
 from sandbox.dims import Dim
-from sandbox.recipes.registry import axes, misfit, recipe, shape_of, sizes_of
+from sandbox.recipes.registry import axes, misfit, recipe, shape_entry, shape_of, sizes_of
 from sandbox.refusal import Refusal
 from sandbox.symbolic import Recorder, SymTensor
 
@@ -108,12 +111,88 @@ def _chunk(r: Recorder, a: dict[str, Any]) -> Any:
     at = dim % len(x.dims)
     size = x.dims[at].constant
     if size is not None:
-        each = -(-size // chunks)
-        starts = range(0, size, max(each, 1))
-        return tuple(r.add("slice", (x,), {"dim": at, "start": s, "stop": min(s + each, size)}) for s in starts)
-    if len(x.dims) != 1 or x.dims[0].divide(Dim.of(chunks)) is None:
+        return _split_at(r, x, at, _starts(size, -(-size // chunks)))
+    each = x.dims[at].divide(Dim.of(chunks))
+    if each is None:
         raise misfit()
-    return parts_of(r, r.add("reshape", (x,), {"shape": (chunks, -1)}))
+    return _split_at(r, x, at, [each * Dim.of(i) for i in range(chunks)])
+
+
+@recipe("split", "split_method")
+def _split(r: Recorder, a: dict[str, Any]) -> Any:
+    """Parts of a size, or of several sizes."""
+    x, dim = a["input" if "input" in a else "tensor"], a["dim"]
+    wanted = a["split_size" if "split_size" in a else "split_size_or_sections"]
+    if not -len(x.dims) <= dim < len(x.dims):
+        raise misfit()
+    at = dim % len(x.dims)
+    total = x.dims[at]
+    if isinstance(wanted, list | tuple):
+        sizes = [_known_size(r, w) for w in wanted]
+        ends = list(accumulate(sizes, initial=Dim.of(0)))
+        if ends[-1] != total or not 1 <= len(sizes) <= MOST_PARTS:
+            raise misfit()
+        return _split_at(r, x, at, ends[:-1])
+    each = _known_size(r, wanted)
+    if total.constant is not None and each.constant:
+        return _split_at(r, x, at, _starts(total.constant, each.constant))
+    parts = total.divide(each)
+    if parts is None or parts.constant is None:
+        raise misfit()
+    return _split_at(r, x, at, [each * Dim.of(i) for i in range(parts.constant)])
+
+
+def _starts(size: int, each: int) -> list[Dim]:
+    return [Dim.of(start) for start in range(0, size, max(each, 1))]
+
+
+def _known_size(r: Recorder, value: Any) -> Dim:
+    size = r.dim_of(value)
+    if size is None or size.constant == 0:
+        raise misfit()
+    return size
+
+
+def _split_at(r: Recorder, x: SymTensor, at: int, starts: Sequence[Dim]) -> tuple[SymTensor, ...]:
+    """The parts of x between these places along an axis. Raises Refusal."""
+    if len(starts) > MOST_PARTS:
+        raise misfit()
+    parts = parts_between(r, x, at, [*starts, x.dims[at]])
+    if parts is None:
+        raise misfit()
+    return parts
+
+
+def parts_between(r: Recorder, x: SymTensor, at: int, places: Sequence[Dim]) -> tuple[SymTensor, ...] | None:
+    """The parts of x between neighbours of `places` along an axis: constant places, or whole batches of an axis made of them.
+
+    None where they are neither.
+    """
+    total = x.dims[at]
+    known = [p.constant for p in places]
+    if total.constant is not None and None not in known:
+        ends = pairwise(known)
+        return tuple(r.add("slice", (x,), {"dim": at, "start": a, "stop": b}) for a, b in ends)
+    if list(places) == [Dim.of(0), total]:
+        return (r.add("slice", (x,), {"dim": at}),)
+    around = [shape_entry(d) for d in x.dims]
+    count = total.batches(BATCH)
+    cuts = [p.batches(BATCH) for p in places]
+    if count is None or None in cuts or None in around[:at] + around[at + 1 :]:
+        return None
+    ordered = [c for c in cuts if c is not None]
+    if not all(0 <= a < b <= count for a, b in pairwise(ordered)):
+        return None
+    batches = r.add("reshape", (x,), {"shape": (*around[:at], count, -1, *around[at + 1 :])})
+    return tuple(_batches(r, batches, at, a, b, (*around[:at], -1, *around[at + 1 :])) for a, b in pairwise(ordered))
+
+
+def _batches(r: Recorder, x: SymTensor, at: int, first: int, last: int, shape: tuple[Any, ...]) -> SymTensor:
+    """Some of the batches that lie along an axis, end to end."""
+    if last - first == 1:
+        return r.add("select", (x,), {"dim": at, "index": first})  # type: ignore[no-any-return]
+    kept = r.add("slice", (x,), {"dim": at, "start": first, "stop": last})
+    return r.add("reshape", (kept,), {"shape": shape})  # type: ignore[no-any-return]
 
 
 @recipe("diagonal")

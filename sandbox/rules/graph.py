@@ -359,8 +359,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX215",
         "constant out of range",
-        "Constants are finite, integers at most 2**53.",
-        "Use a smaller constant.",
+        "Constants are finite, integers at most 2**53, and what is computed from constants alone has a value.",
+        "Use a smaller constant, and functions within their domain.",
         "",
     ),
     refuse(

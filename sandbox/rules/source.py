@@ -187,11 +187,12 @@ SOURCE_RULES = (
     ),
     refuse(
         "SBX118",
-        "global or nonlocal",
-        "A loss keeps no state between calls.",
-        "Pass values as arguments and return them.",
+        "value kept between calls",
+        "A loss keeps no state between calls: no global or nonlocal, no list that is made outside of the loss and grows in it, no "
+        "iterator that is made outside and used up in it.",
+        "Make the list or iterator inside of the function; pass values as arguments and return them.",
         example("global K\nreturn -F.logsigmoid(beta * rho)"),
-        message="global and nonlocal are not allowed",
+        message="{text} would keep a value between calls",
         line="def helper(rho, scale):",
     ),
     refuse(
@@ -214,11 +215,12 @@ SOURCE_RULES = (
     refuse(
         "SBX121",
         "starred argument",
-        "Arguments are given one by one, so that each can be checked.",
+        "Arguments are given and taken one by one, so that each can be checked. `*args` and `**kwargs` may stand in a definition "
+        "where nothing reads them.",
         "Write out the arguments.",
         example("return torch.stack(*[[rho, rho]]).mean(0)"),
         example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
-        message="{text}: starred arguments are not allowed",
+        message="{text}: starred arguments are not allowed in a call, nor in a definition that reads them",
         line="return torch.stack([a, b]).mean(0)",
     ),
     refuse(

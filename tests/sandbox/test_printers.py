@@ -1,17 +1,19 @@
 """Printed graphs: Python that vets back to the same graph and computes the same, LaTeX and TRL files that are well-formed."""
 
 import ast
+import math
 import random
 import re
 
 import pytest
 import torch
-from random_graphs import random_graph
+from random_graphs import any_graph, random_graph
 from written import traced, written
 
 from sandbox import known
 from sandbox.canonical import canonical_hash
 from sandbox.execute import compile_loss
+from sandbox.graph import GraphError, LossGraph, make_node
 from sandbox.operations import OPERATIONS
 from sandbox.printers import to_latex, to_python, to_trl
 
@@ -41,6 +43,62 @@ def test_random_classification_graphs_print_and_vet_back():
         graph = random_graph(rng, "classification")
         source = to_python(graph)
         assert canonical_hash(traced(source, "classification")) == canonical_hash(graph), source
+
+
+def _prints_and_vets_back(seed: int) -> None:
+    rng = random.Random(seed)
+    contract = rng.choice(["preference", "preference", "classification"])
+    make = any_graph if rng.random() < 0.7 else random_graph
+    graph = make(rng, contract, rng.choice([4, 8, 12, 25]))
+    source = to_python(graph)
+    assert canonical_hash(traced(source, contract)) == canonical_hash(graph), source
+
+
+def test_graphs_of_whatever_verifies_print_and_vet_back():
+    for seed in range(300):
+        _prints_and_vets_back(seed)
+
+
+@pytest.mark.soak
+def test_graphs_of_whatever_verifies_print_and_vet_back_for_long():
+    for seed in range(1000, 11_000):
+        _prints_and_vets_back(seed)
+
+
+@pytest.mark.parametrize(
+    ("op", "values", "shown"),
+    [
+        ("log", (2,), "0.6931471805599453"),
+        ("cosh", (1e10,), "math.inf"),
+        ("div", (1, 4), "0.25"),
+        ("floor", (2.5,), "2"),
+        ("pow", (2, 10), "1024"),
+        ("maximum", (1, 2.0), "2.0"),
+        ("sqrt", (True,), "1.0"),
+        ("neg", (-0.5,), "0.5"),
+    ],
+)
+def test_numbers_made_of_constants_are_printed_as_their_value(op, values, shown):
+    nodes = [make_node("input", (), {"name": "policy_chosen_logps"})]
+    nodes += [make_node("const", (), {"value": v}) for v in values]
+    nodes += [make_node(op, range(1, len(nodes))), make_node("mul", (0, len(nodes)))]
+    graph = LossGraph.from_nodes("preference", nodes, len(nodes) - 1)
+    assert f"policy_chosen_logps * {shown}\n" in to_python(graph)
+    assert canonical_hash(traced(to_python(graph))) == canonical_hash(graph)
+
+
+@pytest.mark.parametrize(
+    ("op", "values"),
+    [("log", (0,)), ("div", (1, 0)), ("sqrt", (-1.0,)), ("pow", (0, -1)), ("remainder", (1, 0)), ("sub", (math.inf, math.inf)),
+     ("floor", (math.inf,)), ("log1p", (-1,)), ("pow", (-8.0, 1 / 3)), ("pow", (7, 4000))],
+)  # fmt: skip
+def test_numbers_without_a_value_are_in_no_graph(op, values):
+    nodes = [make_node("input", (), {"name": "policy_chosen_logps"})]
+    nodes += [make_node("const", (), {"value": v}) for v in values]
+    nodes += [make_node(op, range(1, len(nodes))), make_node("mul", (0, len(nodes)))]
+    with pytest.raises(GraphError) as error:
+        LossGraph.from_nodes("preference", nodes, len(nodes) - 1)
+    assert error.value.code == "SBX215"
 
 
 def run(source: str, name: str):

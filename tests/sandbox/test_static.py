@@ -25,7 +25,6 @@ def test_good_source_compiles() -> None:
     found = check(candidate(DPO), PREFERENCE)
     assert isinstance(found, Checked)
     assert (found.entry.name, found.entry.is_method, found.notes) == ("loss", False, ())
-    assert found.names == dict(policy.PRELUDE)
 
 
 def test_contracts_differ() -> None:
