@@ -1,4 +1,4 @@
-"""When two losses' gradients are one to training: the tolerance, and the comparison of fingerprints. No torch.
+"""How far two losses' gradients lie apart, and which fingerprints are alike. No torch.
 
 Two gradients g1 and g2 of one argument at one pair agree where |g1 - g2| <= TOLERANCE * max(|g1|, |g2|, t). The typical size
 t is the mean size of both losses' gradients over the ordinary pairs of the batch, with |beta rho| <= 3: a step of training
@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sandbox.sameness import TOLERANCE
 from sandbox.verdict import Fingerprint
 
 Array = npt.NDArray[np.float64]
 
-TOLERANCE = 1e-4
-"""Below this share training cannot tell two gradients apart. Label smoothing of 1 %, or 1.02 times the margin, changes a
-hundred times as much."""
 PROPOSED_WITHIN = 4 * TOLERANCE
 """Wider for fingerprints, whose typical sizes are means over other pairs than those that confirm: what agrees on fresh probes
 is never missed for that."""
@@ -67,9 +66,35 @@ def find_duplicate(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> i
     return next(iter(find_duplicates(fingerprint, others)), None)
 
 
+def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
+    """The positive number by which b's gradients must be multiplied to be a's, within PROPOSED_WITHIN; None without one."""
+    if not comparable(a, b) or not a.vector:
+        return None
+    mine, theirs = (np.array([f.vector], dtype=float) for f in (a, b))
+    usable = (np.abs(theirs) > 1e-3 * _typical(theirs)) & (np.abs(theirs) < 1e299)
+    if not usable.any():
+        return None
+    factor = float(np.median(mine[usable] / theirs[usable]))
+    if not 0 < factor < np.inf:
+        return None
+    with np.errstate(over="ignore"):
+        theirs = np.clip(factor * theirs, -1e300, 1e300)
+    furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max()
+    return factor if furthest <= PROPOSED_WITHIN else None
+
+
 def comparable(a: Fingerprint, b: Fingerprint) -> bool:
     """Whether two fingerprints hold gradients at the same probes: of one format and contract."""
     return version(a.key) == version(b.key) and len(a.vector) == len(b.vector)
+
+
+def readable(fingerprint: Any) -> Fingerprint | None:
+    """The fingerprint that an archive holds as JSON; None where there is none, or none that can be read."""
+    try:
+        key, scale_key, beta_key = (str(fingerprint[name]) for name in ("key", "scale_key", "beta_key"))
+        return Fingerprint(key, scale_key, beta_key, tuple(map(float, fingerprint["vector"])))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def version(key: str) -> str:

@@ -64,7 +64,7 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
     if not pointwise:
         found.append(Region(joined([_of_size(rng, size) for size in _sizes(rng, graphs, numbers)])))
     if not pointwise:
-        numbers = [numbers[i] for i in rng.permutation(len(numbers))[:_MOST_CONSTANTS // 4]]
+        numbers = [numbers[i] for i in rng.permutation(len(numbers))[: _MOST_CONSTANTS // 4]]
     singled = [_constants(rng, numbers), *(p for e in (first, second) for p in _edges(e, numbers, seed))]
     batches = [part for p in singled for part in ([p] if pointwise else _short(p)) if len(part)]
     found.append(Region(joined([_headed(rng, p) for p in batches]), trained=False))
@@ -83,7 +83,9 @@ def ordinary(points: Points) -> Array:
 
 def _batch(rng: np.random.Generator, beta: float, x: Array) -> Points:
     """A batch of ordinary pairs and of pairs with the given |beta rho|."""
-    ordinary_ones = rng.permutation(np.linspace(-NEAR, NEAR, ORDINARY) + rng.uniform(-0.3, 0.3, ORDINARY)).clip(-NEAR, NEAR)
+    ordinary_ones = rng.permutation(np.linspace(-NEAR, NEAR, ORDINARY) + rng.uniform(-0.3, 0.3, ORDINARY)).clip(
+        -NEAR, NEAR
+    )
     every = np.concatenate([ordinary_ones * 0.999, x])
     levels = np.exp(rng.uniform(0, math.log(1000.0), (2, len(every))))
     return probes.margin_points(*_divided(rng, every / beta), levels, beta)
@@ -129,7 +131,9 @@ def _sizes(rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Seque
     """Batch sizes: some of each magnitude, some at random, and what the graphs say where they read the size."""
     found = {*SIZES, *(int(s) for s in rng.integers(2, 512, 3))}
     if any(node.op == "size" for graph in graphs for node in graph.nodes):
-        found |= {n + by for v in numbers if abs(v) <= 512 for n in [int(abs(v))] for by in (-1, 0, 1) if 2 <= n + by <= 512}
+        found |= {
+            n + by for v in numbers if abs(v) <= 512 for n in [int(abs(v))] for by in (-1, 0, 1) if 2 <= n + by <= 512
+        }
     return sorted(found)
 
 
@@ -214,7 +218,9 @@ def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
     values = values[(values > -probes.HIGHEST_LOGP) & (values < -probes.LOWEST_LOGP)]
     beta, rows = probes.LINE_BETA, []
     for place in range(4):
-        pairs = -np.exp(rng.uniform(0, math.log(300.0), (2, len(values))))[[0, 1, 0, 1]] + rng.normal(0, 8, (4, len(values)))
+        pairs = -np.exp(rng.uniform(0, math.log(300.0), (2, len(values))))[[0, 1, 0, 1]] + rng.normal(
+            0, 8, (4, len(values))
+        )
         pairs[place] = -values
         rows.append(np.minimum(pairs, probes.HIGHEST_LOGP))
     signed = np.concatenate([values, -values, values / beta, -values / beta])
@@ -253,4 +259,6 @@ def _classification(rng: np.random.Generator, seed: int) -> list[Region]:
 
 def _scores(rng: np.random.Generator, items: int, classes: int) -> Points:
     spread = rng.choice([0.5, 2.0, 6.0], (items, 1))
-    return Points((rng.normal(0, 1, (items, classes)) * spread, rng.integers(0, classes, items)), np.zeros((0, items)), (items,))
+    return Points(
+        (rng.normal(0, 1, (items, classes)) * spread, rng.integers(0, classes, items)), np.zeros((0, items)), (items,)
+    )

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,13 +20,14 @@ import torch
 from sandbox import probes
 from sandbox.beta_scale import natural_beta
 from sandbox.canonical import canonical_hash
-from sandbox.closeness import TOLERANCE, find_duplicate, find_duplicates, gaps, mean_size
+from sandbox.closeness import find_duplicate, find_duplicates, gaps, mean_size
 from sandbox.comparison import Region, ordinary, regions
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.findings import shown
 from sandbox.fingerprints import fingerprint
 from sandbox.graph import LossGraph
 from sandbox.preference_checks import describe_pair
+from sandbox.sameness import TOLERANCE, Sameness
 
 __all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_duplicates", "fingerprint", "same_loss"]
 
@@ -38,26 +38,6 @@ _SQUARES_AT_ONCE = 2**18
 """Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""
 _MOST_DOUBTFUL = 64
 """Points that are looked at again, for such losses: each takes some batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sameness:
-    """How two losses a and b compare. `same`: training cannot tell them apart.
-
-    `up_to` says what has to be divided out: "exact" nothing, "scale" a positive factor (a = factor * b), "beta" a rescaled
-    beta and perhaps a factor (a at beta = factor * b at beta_factor * beta), None where they are different functions.
-    `difference` is the largest one seen between their gradients, as a share of their size there (see `closeness`); infinite
-    where one of them is not finite. Unless exact, `counterexample` is the probe where they part most clearly and `message`
-    says it in words.
-    """
-
-    same: bool
-    up_to: Literal["exact", "scale", "beta"] | None
-    factor: float = 1.0
-    beta_factor: float = 1.0
-    message: str = ""
-    counterexample: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    difference: float = 0.0
 
 
 def same_loss(a: LossGraph, b: LossGraph, *, seed: int | None = None) -> Sameness:
@@ -204,7 +184,9 @@ def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array
     most = len(points) // 2 if pointwise else _MOST_DOUBTFUL
     if len(points.tensors) != 4 or len(doubtful) > most:
         return excused
-    finite = np.isfinite(seen.gradients[:, doubtful]).all(axis=(0, 2)) & np.isfinite(seen.losses[:, doubtful]).all(axis=0)
+    finite = np.isfinite(seen.gradients[:, doubtful]).all(axis=(0, 2)) & np.isfinite(seen.losses[:, doubtful]).all(
+        axis=0
+    )
     chosen = doubtful[finite]
     if chosen.size:
         given = seen.gradients[:, chosen]

@@ -67,7 +67,9 @@ def main() -> None:
     seconds(repeated("neg", "B", 1))
     found = sorted(rows(chosen.count, chosen.shapes), key=lambda row: -row[2])
     for name, shape, milliseconds, units in found:
-        print(f"{name:34} {shape:8} {milliseconds:8.3f} ms {units:10.0f} units {1e3 * milliseconds / max(units, 1):8.2f} us per unit")
+        print(
+            f"{name:34} {shape:8} {milliseconds:8.3f} ms {units:10.0f} units {1e3 * milliseconds / max(units, 1):8.2f} us per unit"
+        )
 
 
 if __name__ == "__main__":

@@ -94,5 +94,11 @@ def _applied(build: Builder, name: str, shape: str, a: int, b: int, attrs: Mappi
         return build.add(name, a, build.number(0.5))
     if name == "matmul" and shape in ("B,64", "64,B"):
         return build.add(name, a, build.add("transpose", b, dim0=0, dim1=1))
-    count = 64 if name in ("cat", "stack") and shape in ("B", "B,1") else 2 if operation.arity[1] == 64 else operation.arity[1]
+    count = (
+        64
+        if name in ("cat", "stack") and shape in ("B", "B,1")
+        else 2
+        if operation.arity[1] == 64
+        else operation.arity[1]
+    )
     return build.add(name, *[a, b, a][:count] if count < 64 else [a] * 64, **given | attrs)
