@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sandbox import probes
+from sandbox.beta_edges import beta_edges
 from sandbox.edges import edge_points
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.fingerprints import start_points
@@ -32,6 +33,7 @@ SIZES = (2, 3, 5, 7, 16, 33, 64, 100, 101, 128, 150, 200, 256, 300, 400, 512)
 _SWEEP = {True: 512, False: 192}
 """Betas of the sweep, for losses that look at one pair at a time and for others."""
 _MOST_CONSTANTS = 400
+_BESIDE_BETA = (1.0, 1.0001, 0.9999, 1.001, 0.999, 1.02, 0.98)
 _BESIDE = np.array([0.0, 1e-4, -1e-4, 1e-2, -1e-2])
 
 
@@ -55,7 +57,7 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
     numbers = _numbers(graphs)
     found = [
         Region(joined(list(_starts())), exact=True),
-        Region(joined([_spread(rng, beta) for beta in _betas(rng, numbers, pointwise)])),
+        Region(joined([_spread(rng, beta) for beta in _betas(rng, graphs, numbers, pointwise)])),
         Region(joined(list(_ties(rng)))),
         Region(joined([_batch(rng, beta, _crowded(rng, 56)) for beta in (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)])),
         Region(joined([_batch(rng, beta, _far(rng)) for beta in (0.05, 0.1, 0.3, 1.0, 2.0)]), trained=False),
@@ -203,12 +205,14 @@ def _numbers(graphs: Sequence[LossGraph]) -> list[float]:
     return list(found)[:_MOST_CONSTANTS]
 
 
-def _betas(rng: np.random.Generator, numbers: Sequence[float], pointwise: bool) -> list[float]:
-    """The usual betas, one at random from each of some hundred equal intervals of its logarithm, and the graphs' constants."""
+def _betas(rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Sequence[float], pointwise: bool) -> list[float]:
+    """The usual betas, one at random from each of some hundred equal intervals of its logarithm, and what the graphs name:
+    where their arithmetic on beta turns round, and their constants."""
     count = _SWEEP[pointwise]
     low, high = math.log(LOWEST_BETA), math.log(HIGHEST_BETA)
     drawn = np.exp(low + (high - low) * (np.arange(count) + rng.random(count)) / count)
-    named = [v * by for v in numbers for by in (1.0, 1.001, 0.999, 1.02, 0.98) if LOWEST_BETA <= v * by <= HIGHEST_BETA]
+    turns = [beta for graph in graphs for beta in beta_edges(graph)]
+    named = [v * by for v in (*turns, *numbers) for by in _BESIDE_BETA if LOWEST_BETA <= v * by <= HIGHEST_BETA]
     return [*BETAS, *(float(b) for b in drawn), *named[: count // 2]]
 
 

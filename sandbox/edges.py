@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sandbox.evaluate import Evaluator, Points
-from sandbox.sites import sites
-from sandbox.windows import _inside, _OFFSETS, _Search, _START
+from sandbox.windows import _OFFSETS, _START, Search, _inside
 
-_MOST_SITES = 64
+_MOST = 64
 
 
 def edge_points(evaluator: Evaluator, beta: float, seed: int) -> Points:
@@ -16,8 +15,11 @@ def edge_points(evaluator: Evaluator, beta: float, seed: int) -> Points:
 
     Raises CannotCompute.
     """
-    places = sites(evaluator.graph)[:_MOST_SITES]
-    found = _Search(evaluator, places).edges(places) if places else []
+    search = Search(evaluator)
+    rng = np.random.default_rng([seed, 8])
+    apart = -np.exp(rng.uniform(1, 6, (32, 4)))
+    spread = Points(tuple(apart.T.copy()), np.full((1, 32), beta), (32,))
+    found = search.edges(list(search.spreads(spread))[:_MOST]) if search.sites else []
     rows = [_START + shift + _OFFSETS[:, None] * direction for _, shift, direction in found]
     inputs = np.concatenate(rows) if rows else np.zeros((0, 4))
     inputs = inputs[_inside(inputs)] if len(inputs) else inputs

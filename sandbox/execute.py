@@ -391,7 +391,7 @@ _TENSOR: dict[str, Kernel] = {
     "normalize": lambda c, a, x: F.normalize(x, p=a["p"], dim=a["dim"], eps=a["eps"]),
     "sort": lambda c, a, x: torch.sort(x, dim=a["dim"], descending=a["descending"]).values,
     "argsort": lambda c, a, x: torch.argsort(x, dim=a["dim"], descending=a["descending"], stable=True),
-    "flip": lambda c, a, x: torch.flip(x, (a["dim"],)),
+    "flip": lambda c, a, x: torch.flip(x, (a["dim"],)) if x.dim() else x,
     "roll": lambda c, a, x: torch.roll(x, a["shift"], a["dim"]),
     "unsqueeze": lambda c, a, x: x.unsqueeze(a["dim"]),
     "squeeze": lambda c, a, x: x,

@@ -1,4 +1,4 @@
-"""Losses that repeat one operation: for the bound on a loss's cost, and for measuring what operations cost."""
+"""Losses that repeat one operation as often as the verifier allows: for the bound on cost, and for measuring what it bounds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.graph import LossGraph, Node, make_node, prune
+from sandbox.graph import MAX_OPERATIONS, GraphError, LossGraph, Node, make_node, verify
 from sandbox.operations import OPERATIONS
+from sandbox.shapes import ShapeError
 
-SHAPES = ("B", "B,1", "B,B", "B,64", "64,B", "B,B,64", "4096", "1")
-"""What the operation is given: pairs, all pairs of pairs, many values per pair, rows as long as the batch."""
+SHAPES = ("B", "B,B", "B,64", "64,B", "1", "number")
+"""What the operation is given: one value per pair, all pairs of pairs, 64 values per pair, 64 rows, one value, a number."""
 
 _ATTRS: Mapping[str, Any] = MappingProxyType(
     {
@@ -35,70 +36,86 @@ class Builder:
         return self.add("const", value=value)
 
 
-def repeated(name: str, shape: str, count: int, *, limited: bool = True, **attrs: Any) -> LossGraph:
-    """DPO plus a little of `count` results of one operation on operands of `shape`, between 0 and 1.
+def dearest(name: str, shape: str, *, chained: bool = False) -> LossGraph | None:
+    """The accepted loss with the most repetitions of the operation on operands of this shape; None where one is too many."""
+    low, high = 0, MAX_OPERATIONS
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _accepted(name, shape, middle, chained):
+            low = middle
+        else:
+            high = middle - 1
+    return repeated(name, shape, low, chained=chained) if low else None
 
-    Raises GraphError or ShapeError where the operation does not take them, or, if `limited`, where the loss is too dear.
-    """
+
+def _accepted(name: str, shape: str, count: int, chained: bool) -> bool:
+    try:
+        verify(repeated(name, shape, count, chained=chained))
+    except (GraphError, ShapeError):
+        return False
+    return True
+
+
+def repeated(name: str, shape: str, count: int, *, chained: bool = False) -> LossGraph:
+    """DPO plus a little of `count` results of one operation on operands between 0 and 1, not verified: each added up by itself,
+    or each the operand of the next one. Raises GraphError."""
     build = Builder()
     x = build.add("sub", build.add("sub", 0, 1), build.add("sub", 2, 3))
     # Sorted, so that an operation along the batch does not make the loss depend on a pair's place.
     low = build.add("sort", build.add("sigmoid", build.add("mul", x, build.number(0.01))))
     operand = _shaped(build, low, shape)
     other = build.add("sub", build.number(1.0), operand)
+    weight = build.number(1e-12)
     total = build.add("softplus", build.add("neg", build.add("mul", x, 4)))
+    result = operand
     for _ in range(count):
-        result = _applied(build, name, shape, operand, other, attrs)
-        part = build.add("sum", build.add("cast", result, to="float"))
-        total = build.add("add", total, build.add("mul", part, build.number(1e-12)))
-    graph = prune(LossGraph("preference", tuple(build.nodes), total))
-    if limited:
-        return LossGraph.from_nodes("preference", build.nodes, total)
-    _ = graph.types
-    return graph
+        result = _applied(build, name, shape, result if chained else operand, other)
+        if not chained:
+            total = _with(build, total, result, shape, weight)
+    total = _with(build, total, result, shape, weight)
+    return LossGraph("preference", tuple(build.nodes), total)
+
+
+def _with(build: Builder, total: int, result: int, shape: str, weight: int) -> int:
+    part = result if shape == "number" else build.add("sum", build.add("cast", result, to="float"))
+    return build.add("add", total, build.add("mul", part, weight))
 
 
 def _shaped(build: Builder, low: int, shape: str) -> int:
-    column, row = build.add("unsqueeze", low, dim=1), build.add("unsqueeze", low, dim=0)
     match shape:
         case "B":
             return low
-        case "B,1":
-            return column
+        case "number":
+            return build.add("add", 4, build.number(0.5))
         case "B,B":
-            return build.add("mul", column, row)
+            return build.add("mul", build.add("unsqueeze", low, dim=1), build.add("unsqueeze", low, dim=0))
         case "B,64":
             return build.add("stack", *[low] * 64, dim=1)
         case "64,B":
             return build.add("stack", *[low] * 64, dim=0)
-        case "B,B,64":
-            return build.add("stack", *[build.add("mul", column, row)] * 64, dim=2)
-        case "1":
-            return build.add("mean", low, dim=0, keepdim=True)
-    mean = build.add("mean", low)
-    return build.add("expand", mean, shape=(int(shape),))
+    return build.add("mean", low, dim=0, keepdim=True)
 
 
-def _applied(build: Builder, name: str, shape: str, a: int, b: int, attrs: Mapping[str, Any]) -> int:
+def _applied(build: Builder, name: str, shape: str, a: int, b: int) -> int:
     operation = OPERATIONS[name]
     given = {n: _ATTRS[n] for n, spec in operation.attrs.items() if n in _ATTRS and (spec.default is ... or n == "dim")}
-    if name in ("reshape", "expand", "full"):
-        given["shape"] = tuple(int(s) if s.isdigit() else s for s in shape.split(","))
-    if name == "where":
-        return build.add(name, build.add("gt", a, b), a, b, **given | attrs)
-    if name == "gather":
-        return build.add(name, a, build.add("argsort", b, dim=0), **given | attrs)
-    if name == "full":
-        return build.add(name, build.number(0.5), **given | attrs)
-    if name == "full_like":
-        return build.add(name, a, build.number(0.5))
-    if name == "matmul" and shape in ("B,64", "64,B"):
-        return build.add(name, a, build.add("transpose", b, dim0=0, dim1=1))
-    count = (
-        64
-        if name in ("cat", "stack") and shape in ("B", "B,1")
-        else 2
-        if operation.arity[1] == 64
-        else operation.arity[1]
-    )
-    return build.add(name, *[a, b, a][:count] if count < 64 else [a] * 64, **given | attrs)
+    match name:
+        case "reshape" | "expand":
+            return build.add(name, a, shape=_sizes(shape))
+        case "full":
+            return build.add(name, build.number(0.5), shape=_sizes(shape))
+        case "full_like":
+            return build.add(name, a, build.number(0.5))
+        case "where":
+            return build.add(name, build.add("gt", a, b), a, b)
+        case "gather":
+            return build.add(name, a, build.add("argsort", b, dim=0), **given)
+        case "matmul" if shape in ("B,64", "64,B"):
+            return build.add(name, a, build.add("transpose", b, dim0=0, dim1=1))
+        case "cat" | "stack":
+            return build.add(name, *[a] * (64 if shape in ("B", "1") else 2), **given)
+    return build.add(name, *[a, b, a][: operation.arity[1]], **given)
+
+
+def _sizes(shape: str) -> tuple[int | str, ...]:
+    return tuple(int(s) if s.isdigit() else s for s in shape.split(","))
