@@ -57,10 +57,11 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
     numbers = _numbers(graphs)
     found = [
         Region(joined(list(_starts())), exact=True),
-        Region(joined([_spread(rng, beta) for beta in _betas(rng, graphs, numbers, pointwise)])),
+        Region(_sweep(rng, _betas(rng, graphs, numbers, pointwise))),
         Region(joined(list(_ties(rng)))),
         Region(joined([_batch(rng, beta, _crowded(rng, 56)) for beta in (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)])),
         Region(joined([_batch(rng, beta, _far(rng)) for beta in (0.05, 0.1, 0.3, 1.0, 2.0)]), trained=False),
+        Region(_dense(rng, pointwise)),
         Region(joined([_at_level(rng, low, high) for low, high in ((0.01, 0.3), (1960.0, 1980.0))])),
     ]
     if not pointwise:
@@ -85,12 +86,30 @@ def ordinary(points: Points) -> Array:
 
 def _batch(rng: np.random.Generator, beta: float, x: Array) -> Points:
     """A batch of ordinary pairs and of pairs with the given |beta rho|."""
-    ordinary_ones = rng.permutation(np.linspace(-NEAR, NEAR, ORDINARY) + rng.uniform(-0.3, 0.3, ORDINARY)).clip(
-        -NEAR, NEAR
-    )
-    every = np.concatenate([ordinary_ones * 0.999, x])
-    levels = np.exp(rng.uniform(0, math.log(1000.0), (2, len(every))))
-    return probes.margin_points(*_divided(rng, every / beta), levels, beta)
+    return _batches(rng, np.array([beta]), x[None])
+
+
+def _sweep(rng: np.random.Generator, betas: Sequence[float]) -> Points:
+    """A batch for each beta: ordinary pairs, and some over the range."""
+    far = rng.uniform(-probes.MAX_SCALED_MARGIN, probes.MAX_SCALED_MARGIN, (len(betas), 4))
+    return _batches(rng, np.array(betas), far)
+
+
+def _dense(rng: np.random.Generator, pointwise: bool) -> Points:
+    """Many pairs as training meets them: what takes one log-probability in a thousand is among them."""
+    betas = np.exp(rng.uniform(math.log(0.02), 0.0, 16))
+    return _batches(rng, betas, rng.normal(0, 1.5, (16, 1000 if pointwise else 40)))
+
+
+def _batches(rng: np.random.Generator, betas: Array, x: Array) -> Points:
+    """A batch for each beta: ordinary pairs, and those with |beta rho| as in a row of x."""
+    usual = rng.permuted(np.tile(np.linspace(-1, 1, ORDINARY), (len(betas), 1)), axis=1)
+    usual = (usual + rng.uniform(-0.1, 0.1, usual.shape)).clip(-0.999, 0.999) * NEAR
+    scaled = np.concatenate([usual, x], axis=1)
+    each = np.repeat(betas, scaled.shape[1])
+    levels = np.exp(rng.uniform(0, math.log(1000.0), (2, len(each))))
+    points = probes.margin_points(*_divided(rng, scaled.ravel() / each), levels, 1.0)
+    return Points(points.tensors, each[None], (scaled.shape[1],) * len(betas))
 
 
 def _divided(rng: np.random.Generator, rho: Array) -> tuple[Array, Array]:
@@ -99,10 +118,6 @@ def _divided(rng: np.random.Generator, rho: Array) -> tuple[Array, Array]:
     limit = -probes.LOWEST_LOGP * 0.99
     chosen = np.clip(chosen, np.maximum(-limit, rho - limit), np.minimum(limit, rho + limit))
     return chosen, chosen - rho
-
-
-def _spread(rng: np.random.Generator, beta: float) -> Points:
-    return _batch(rng, beta, rng.uniform(-probes.MAX_SCALED_MARGIN, probes.MAX_SCALED_MARGIN, 4))
 
 
 def _crowded(rng: np.random.Generator, items: int) -> Array:
@@ -205,7 +220,9 @@ def _numbers(graphs: Sequence[LossGraph]) -> list[float]:
     return list(found)[:_MOST_CONSTANTS]
 
 
-def _betas(rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Sequence[float], pointwise: bool) -> list[float]:
+def _betas(
+    rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Sequence[float], pointwise: bool
+) -> list[float]:
     """The usual betas, one at random from each of some hundred equal intervals of its logarithm, and what the graphs name:
     where their arithmetic on beta turns round, and their constants."""
     count = _SWEEP[pointwise]

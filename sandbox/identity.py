@@ -140,19 +140,27 @@ def _seen(first: _Side, second: _Side, points: Points) -> _Seen:
 def _typical(gradients: Array, points: Points) -> Array:
     """The typical size at each item: the mean over the ordinary items of its batch, of the loss for which it is larger; no less
     than a thousandth of that of another batch at this beta, since a gradient may be zero throughout a batch of ties."""
-    usual = ordinary(points)
-    sizes = []
-    largest: dict[float, float] = {}
-    for span in points.spans:
-        chosen = usual[span] if usual[span].any() else np.ones(span.stop - span.start, dtype=bool)
-        near, all_ = (max(mean_size(g[span][which]) for g in gradients) for which in (chosen, slice(None)))
-        sizes.append(near if near > 1e-9 * all_ else all_)
-    betas = points.rows[0] if len(points.scalars) else [0.0] * len(sizes)
-    for beta, size in zip(betas, sizes, strict=True):
-        largest[beta] = max(largest.get(beta, 0.0), size)
-    floor = 1e-12 * max(sizes)
-    whole = [max(size, 1e-3 * largest[beta], floor) for beta, size in zip(betas, sizes, strict=True)]
-    return np.repeat(whole, points.sizes)
+    near, whole = (
+        _batch_means(gradients, points, which) for which in (ordinary(points), np.ones(len(points), dtype=bool))
+    )
+    sizes = np.where(near > 1e-9 * whole, near, whole)
+    if len(points.scalars):
+        _, beta = np.unique(points.rows[0], return_inverse=True)
+        largest = np.zeros(len(sizes))
+        np.maximum.at(largest, beta, sizes)
+        sizes = np.maximum(sizes, 1e-3 * largest[beta])
+    return np.repeat(np.maximum(sizes, 1e-12 * sizes.max()), points.sizes)
+
+
+def _batch_means(gradients: Array, points: Points, which: Array) -> Array:
+    """The mean size of the finite gradients of each batch's chosen items, of the loss for which it is larger; 0 without any."""
+    usable = np.isfinite(gradients) & which[:, None]
+    starts = [span.start for span in points.spans]
+    totals, counts = (
+        np.add.reduceat(values.sum(axis=2), starts, axis=1)
+        for values in (np.where(usable, np.abs(gradients), 0.0), usable.astype(float))
+    )
+    return np.asarray((totals / np.maximum(counts, 1)).max(axis=0))
 
 
 def _not_finite_in_training(first: _Side, second: _Side, points: Points) -> dict[str, Any]:
