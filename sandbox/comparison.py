@@ -33,6 +33,8 @@ SIZES = (2, 3, 5, 7, 16, 33, 64, 100, 101, 128, 150, 200, 256, 300, 400, 512)
 _SWEEP = {True: 512, False: 192}
 """Betas of the sweep, for losses that look at one pair at a time and for others."""
 _MOST_CONSTANTS = 400
+_NUMBERS_AT_ONCE = 2**23
+"""A fraction of a second of arithmetic."""
 _BESIDE_BETA = (1.0, 1.0001, 0.9999, 1.001, 0.999, 1.02, 0.98)
 _BESIDE = np.array([0.0, 1e-4, -1e-4, 1e-2, -1e-2])
 
@@ -65,13 +67,24 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
         Region(joined([_at_level(rng, low, high) for low, high in ((0.01, 0.3), (1960.0, 1980.0))])),
     ]
     if not pointwise:
-        found.append(Region(joined([_of_size(rng, size) for size in _sizes(rng, graphs, numbers)])))
+        largest = 64 * affordable(first, second) ** 0.5
+        sizes = [size for size in _sizes(rng, graphs, numbers) if size <= largest]
+        found.append(Region(joined([_of_size(rng, size) for size in sizes])))
     if not pointwise:
         numbers = [numbers[i] for i in rng.permutation(len(numbers))[: _MOST_CONSTANTS // 4]]
     singled = [_constants(rng, numbers), *(p for e in (first, second) for p in _edges(e, numbers, seed))]
     batches = [part for p in singled for part in ([p] if pointwise else _short(p)) if len(part)]
-    found.append(Region(joined([_headed(rng, p) for p in batches]), trained=False))
+    if not pointwise:
+        most = affordable(first, second)
+        batches = [batches[i] for i in sorted(rng.permutation(len(batches))[:most])]
+    if batches:
+        found.append(Region(joined([_headed(rng, p) for p in batches]), trained=False))
     return found
+
+
+def affordable(first: Evaluator, second: Evaluator) -> int:
+    """How many batches of 64 items two losses may be computed on in one go, where they are not computed item by item."""
+    return 1 + _NUMBERS_AT_ONCE // max(first.graph.work, second.graph.work)
 
 
 def ordinary(points: Points) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from sandbox import probes
 from sandbox.beta_scale import natural_beta
 from sandbox.canonical import canonical_hash
 from sandbox.closeness import find_duplicate, find_duplicates, gaps, mean_size
-from sandbox.comparison import Region, ordinary, regions
+from sandbox.comparison import Region, affordable, ordinary, regions
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.findings import shown
 from sandbox.fingerprints import fingerprint
@@ -36,8 +37,6 @@ BESIDE = 1e-3
 _ITEMS_AT_ONCE = 2**15
 _SQUARES_AT_ONCE = 2**18
 """Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""
-_MOST_DOUBTFUL = 64
-"""Points that are looked at again, for such losses: each takes some batches."""
 
 
 def same_loss(a: LossGraph, b: LossGraph, *, seed: int | None = None) -> Sameness:
@@ -50,13 +49,15 @@ def same_loss(a: LossGraph, b: LossGraph, *, seed: int | None = None) -> Samenes
     seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
     first, second = Evaluator(a), Evaluator(b)
     try:
-        found = regions(first, second, seed)
-        difference, parting = _parted(_Side(first), _Side(second), found)
-        if not parting:
-            return Sameness(True, "exact", difference=difference)
-        return Sameness(False, *_up_to(first, second, found), **parting, difference=difference)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, about batches that are too small for a variance
+            found = regions(first, second, seed)
+            difference, parting = _parted(_Side(first), _Side(second), found)
+            if not parting:
+                return Sameness(True, "exact", difference=difference)
+            return Sameness(False, *_up_to(first, second, found), **parting, difference=difference)
     except CannotCompute as error:
-        return Sameness(False, None, message=f"one of them cannot be computed: {error}")
+        return Sameness(False, None, message=f"one of them cannot be computed: {error}", difference=math.inf)
 
 
 # ---- the comparison --------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array
     points = seen.points
     excused = np.zeros(len(doubtful), dtype=bool)
     pointwise = first.evaluator.pointwise and second.evaluator.pointwise
-    most = len(points) // 2 if pointwise else _MOST_DOUBTFUL
+    most = len(points) // 2 if pointwise else 1 + affordable(first.evaluator, second.evaluator) // len(_STEPS)
     if len(points.tensors) != 4 or len(doubtful) > most:
         return excused
     finite = np.isfinite(seen.gradients[:, doubtful]).all(axis=(0, 2)) & np.isfinite(seen.losses[:, doubtful]).all(
