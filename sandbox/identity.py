@@ -33,7 +33,7 @@ from sandbox.sameness import TOLERANCE, Sameness
 __all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_duplicates", "fingerprint", "same_loss"]
 
 BESIDE = 1e-3
-"""How far apart the kinks of two losses may lie, nats; at small betas so far that beta times it is a tenth of that."""
+"""How far apart the kinks of two losses may lie, nats; where that is more, so far that beta times it is a tenth of this number."""
 _ITEMS_AT_ONCE = 2**15
 _SQUARES_AT_ONCE = 2**18
 """Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""

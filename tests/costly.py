@@ -99,6 +99,8 @@ def _shaped(build: Builder, low: int, shape: str) -> int:
 def _applied(build: Builder, name: str, shape: str, a: int, b: int) -> int:
     operation = OPERATIONS[name]
     given = {n: _ATTRS[n] for n, spec in operation.attrs.items() if n in _ATTRS and (spec.default is ... or n == "dim")}
+    if "keepdim" in operation.attrs:
+        given["keepdim"] = True
     match name:
         case "reshape" | "expand":
             return build.add(name, a, shape=_sizes(shape))
