@@ -68,7 +68,7 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
     ]
     if not pointwise:
         largest = 64 * affordable(first, second) ** 0.5
-        sizes = [size for size in _sizes(rng, graphs, numbers) if size <= largest]
+        sizes = [size for size in _sizes(rng, numbers) if size <= largest]
         found.append(Region(joined([_of_size(rng, size) for size in sizes])))
     if not pointwise:
         numbers = [numbers[i] for i in rng.permutation(len(numbers))[: _MOST_CONSTANTS // 4]]
@@ -157,14 +157,11 @@ def _of_size(rng: np.random.Generator, size: int) -> Points:
     return probes.margin_points(*_divided(rng, x / beta), np.exp(rng.uniform(0, 6.5, (2, size))), beta)
 
 
-def _sizes(rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Sequence[float]) -> list[int]:
-    """Batch sizes: some of each magnitude, some at random, and what the graphs say where they read the size."""
+def _sizes(rng: np.random.Generator, numbers: Sequence[float]) -> list[int]:
+    """Batch sizes: some of each magnitude, some at random, and those that the graphs' constants name."""
     found = {*SIZES, *(int(s) for s in rng.integers(2, 512, 3))}
-    if any(node.op == "size" for graph in graphs for node in graph.nodes):
-        found |= {
-            n + by for v in numbers if abs(v) <= 512 for n in [int(abs(v))] for by in (-1, 0, 1) if 2 <= n + by <= 512
-        }
-    return sorted(found)
+    named = {int(abs(v)) + by for v in numbers if 2 <= abs(v) <= 512 for by in (-1, 0, 1)}
+    return sorted(found | {size for size in named if 2 <= size <= 512})
 
 
 # ---- ties ------------------------------------------------------------------------------------------------------------
@@ -258,9 +255,9 @@ def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
         pairs[place] = -values
         rows.append(np.minimum(pairs, probes.HIGHEST_LOGP))
     signed = np.concatenate([values, -values, values / beta, -values / beta])
-    signed = signed[np.abs(signed) <= probes.MAX_SCALED_MARGIN / beta]
+    signed = signed[np.abs(signed) < min(BEYOND / beta, -probes.LOWEST_LOGP / 2 - 5)]
     for share in (1.0, 0.0, 0.5):  # the chosen's log-ratio, the rejected's, the margin alone
-        base = np.full(len(signed), -400.0)
+        base = -np.abs(signed) - 5.0
         rows.append(np.stack([base + share * signed, base - (1 - share) * signed, base, base]))
     inputs = np.concatenate(rows, axis=1)
     return Points(tuple(inputs), np.full((1, inputs.shape[1]), beta), (inputs.shape[1],))

@@ -23,7 +23,7 @@ from sandbox.beta_scale import natural_beta
 from sandbox.canonical import canonical_hash
 from sandbox.closeness import find_duplicate, find_duplicates, gaps, mean_size
 from sandbox.comparison import Region, affordable, ordinary, regions
-from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
+from sandbox.evaluate import Array, CannotCompute, Evaluator, Points
 from sandbox.findings import shown
 from sandbox.fingerprints import fingerprint
 from sandbox.graph import LossGraph
@@ -35,6 +35,8 @@ __all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_du
 BESIDE = 1e-3
 """How far apart the kinks of two losses may lie, nats; where that is more, so far that beta times it is a tenth of this number."""
 _ITEMS_AT_ONCE = 2**15
+_MOST_DOUBTFUL = 512
+"""Points at which a kink may be looked for: where two losses differ at more, they differ."""
 _SQUARES_AT_ONCE = 2**18
 """Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""
 
@@ -190,7 +192,7 @@ def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array
     points = seen.points
     excused = np.zeros(len(doubtful), dtype=bool)
     pointwise = first.evaluator.pointwise and second.evaluator.pointwise
-    most = len(points) // 2 if pointwise else 1 + affordable(first.evaluator, second.evaluator) // len(_STEPS)
+    most = _MOST_DOUBTFUL if pointwise else 1 + affordable(first.evaluator, second.evaluator) // len(_STEPS)
     if len(points.tensors) != 4 or len(doubtful) > most:
         return excused
     finite = np.isfinite(seen.gradients[:, doubtful]).all(axis=(0, 2)) & np.isfinite(seen.losses[:, doubtful]).all(
@@ -210,21 +212,32 @@ def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array
 
 def _around(side: _Side, points: Points, items: Array) -> Array:
     """The gradients at the items, in their batches, moved by each of the steps: (items, steps, columns)."""
-    batches = np.searchsorted([span.stop for span in points.spans], items, side="right")
-    parts, places, start = [], [], 0
-    for item, batch in zip(items, batches, strict=True):
-        span = slice(item, item + 1) if side.evaluator.pointwise else points.spans[batch]
-        size = span.stop - span.start
-        own = item - span.start + size * np.arange(len(_STEPS))
-        reach = max(BESIDE, 0.1 * BESIDE / float(points.scalars[0, item]))
-        tensors = tuple(np.tile(t[span], len(_STEPS)) for t in points.tensors)
-        for t, move in zip(tensors, _STEPS.T, strict=True):
-            t[own] = np.minimum(t[own] + reach * move, 0.0)
-        parts.append(Points(tensors, np.tile(points.scalars[:, span], len(_STEPS)), (size,) * len(_STEPS)))
-        places.append(start + own)
-        start += size * len(_STEPS)
-    gradients = side(joined(parts))[1][np.concatenate(places)]
+    reach = np.maximum(BESIDE, 0.1 * BESIDE / points.scalars[0, items])
+    moved = [
+        np.minimum(t[items, None] + reach[:, None] * move, 0.0)
+        for t, move in zip(points.tensors, _STEPS.T, strict=True)
+    ]
+    if side.evaluator.pointwise:
+        scalars = np.repeat(points.scalars[:, items], len(_STEPS), axis=1)
+        alone = Points(tuple(m.ravel() for m in moved), scalars, (1,) * scalars.shape[1])
+        gradients = side(alone)[1]
+    else:
+        gradients = np.concatenate(
+            [_among_others(side, points, item, [m[i] for m in moved]) for i, item in enumerate(items)]
+        )
     return np.asarray(gradients.reshape(len(items), len(_STEPS), -1))
+
+
+def _among_others(side: _Side, points: Points, item: int, moved: Sequence[Array]) -> Array:
+    """The gradients at one item of a batch, moved by each of the steps."""
+    span = next(span for span in points.spans if span.start <= item < span.stop)
+    size = span.stop - span.start
+    own = item - span.start + size * np.arange(len(_STEPS))
+    tensors = tuple(np.tile(t[span], len(_STEPS)) for t in points.tensors)
+    for t, values in zip(tensors, moved, strict=True):
+        t[own] = values
+    copies = Points(tensors, np.tile(points.scalars[:, span], len(_STEPS)), (size,) * len(_STEPS))
+    return np.asarray(side(copies)[1][own])
 
 
 # ---- up to a factor, or another beta ---------------------------------------------------------------------------------

@@ -71,7 +71,8 @@ log-probabilities; betas from 0.005 to 5, those that the two losses themselves n
 log-probabilities near 0 and near -2000; batches of up to 512 items where a loss may look at its batch (of 256 for the most
 costly losses); both sides of the edges in either loss, and its constants as values of each log-probability, log-ratio and margin.
 
-A kink or a jump may lie 0.001 nats elsewhere, or 0.0001 in beta rho where that is more: `relu(1 - x)` and `clamp(1 - x, min=0)` are one loss.
+A kink or a jump may lie 0.001 nats elsewhere, or 0.0001 in beta rho where that is more: `relu(1 - x)` and
+`clamp(1 - x, min=0)` are one loss.
 `relu(-x)` and `clamp(-x, min=0)` are two: they differ at rho = 0, where training starts.
 """
 
