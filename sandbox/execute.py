@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sandbox.at_once import kl_div, quantile
 from sandbox.contract import Argument, contract_named
 from sandbox.dims import ONE, Type
 from sandbox.graph import LossGraph, verify
@@ -217,38 +217,6 @@ def _elementwise_loss(function: Callable[..., Tensor], *names: str) -> Kernel:
     return kernel
 
 
-def _kl_div(x: Tensor, y: Tensor, *, reduction: str, log_target: bool) -> Tensor:
-    """`F.kl_div`, which torch.vmap would do batch by batch."""
-    return torch.exp(y) * (y - x) if log_target else torch.xlogy(y, y) - y * x
-
-
-def _quantile(c: Context, a: Mapping[str, Any], x: Tensor) -> Tensor:
-    """`torch.quantile`, which torch.vmap would do batch by batch: the same sort, rank and interpolation."""
-    dim = a["dim"] if a["dim"] is not None else 0
-    rows = x if a["dim"] is not None else x.reshape(-1)
-    if not rows.dim():
-        return rows
-    ordered, last = torch.sort(rows, dim=dim).values, rows.shape[dim] - 1
-    rank = float(torch.tensor(a["q"], dtype=x.dtype) * last)
-    below, above = ordered.select(dim, math.floor(rank)), ordered.select(dim, math.ceil(rank))
-    match a["interpolation"]:
-        case "lower":
-            value = below
-        case "higher":
-            value = above
-        case "nearest":
-            value = ordered.select(dim, round(rank))
-        case "midpoint":
-            value = torch.lerp(below, above, 0.5)
-        case _:
-            value = torch.lerp(below, above, rank - math.floor(rank))
-    highest = ordered.select(dim, last)  # NaN comes last, and makes the quantile NaN
-    value = torch.where(torch.isnan(highest), highest, value)
-    if not a["keepdim"]:
-        return value
-    return value.unsqueeze(dim) if a["dim"] is not None else value.reshape([1] * x.dim())
-
-
 def _cast(c: Context, a: Mapping[str, Any], x: Any) -> Tensor:
     kinds = {"float": c.dtype, "int": torch.int64, "bool": torch.bool}
     return _tensor(c, x).to(kinds[a["to"]])
@@ -360,7 +328,7 @@ _TENSOR: dict[str, Kernel] = {
     "binary_cross_entropy": _elementwise_loss(F.binary_cross_entropy),
     "binary_cross_entropy_with_logits": _elementwise_loss(F.binary_cross_entropy_with_logits),
     "soft_margin_loss": _elementwise_loss(lambda x, y, reduction: torch.log1p(torch.exp(-y * x))),
-    "kl_div": _elementwise_loss(_kl_div, "log_target"),
+    "kl_div": _elementwise_loss(kl_div, "log_target"),
     "cross_entropy": lambda c, a, x, t: F.cross_entropy(x, t, reduction="none", label_smoothing=a["label_smoothing"]),
     "nll_loss": lambda c, a, x, t: F.nll_loss(x, t, reduction="none"),
     "sum": _reduction(torch.sum),
@@ -379,7 +347,7 @@ _TENSOR: dict[str, Kernel] = {
     "median": _valued(torch.median),
     "logsumexp": lambda c, a, x: torch.logsumexp(x, dim=a["dim"], keepdim=a["keepdim"]),
     "norm": _norm,
-    "quantile": _quantile,
+    "quantile": lambda c, a, x: quantile(x, **a),
     "any": _reduction(torch.any),
     "all": _reduction(torch.all),
     "argmax": lambda c, a, x: torch.argmax(x, dim=a["dim"], keepdim=a["keepdim"]),
