@@ -16,7 +16,7 @@ import numpy as np
 
 from sandbox import probes
 from sandbox.beta_edges import beta_edges
-from sandbox.edges import edge_points
+from sandbox.edge_checks import edge_points
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.fingerprints import start_points
 from sandbox.graph import LossGraph
@@ -72,7 +72,7 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
         found.append(Region(joined([_of_size(rng, size) for size in sizes])))
     if not pointwise:
         numbers = [numbers[i] for i in rng.permutation(len(numbers))[: _MOST_CONSTANTS // 4]]
-    singled = [_constants(rng, numbers), *(p for e in (first, second) for p in _edges(e, numbers, seed))]
+    singled = [_constants(rng, numbers), *(p for e in (first, second) for p in _edges(rng, e, numbers))]
     batches = [part for p in singled for part in ([p] if pointwise else _short(p)) if len(part)]
     if not pointwise:
         most = affordable(first, second)
@@ -263,15 +263,14 @@ def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
     return Points(tuple(inputs), np.full((1, inputs.shape[1]), beta), (inputs.shape[1],))
 
 
-def _edges(evaluator: Evaluator, numbers: Sequence[float], seed: int) -> list[Points]:
-    betas = [probes.LINE_BETA, *[v for v in numbers if LOWEST_BETA <= v <= 2.0 and v not in BETAS][:3], 0.5]
-    found = []
-    for beta in betas:
+def _edges(rng: np.random.Generator, evaluator: Evaluator, numbers: Sequence[float]) -> Iterator[Points]:
+    """Pairs on and beside the edges of a loss, at the usual beta and at some that the graphs name."""
+    named = [v for v in numbers if LOWEST_BETA <= v <= 2.0 and v not in BETAS][:3]
+    for beta in (probes.LINE_BETA, *named, 0.5):
         try:
-            found.append(edge_points(evaluator, beta, seed))
+            yield edge_points(evaluator, beta, _batch(rng, beta, _crowded(rng, 24)))
         except CannotCompute:
             continue
-    return found
 
 
 # ---- classification --------------------------------------------------------------------------------------------------
