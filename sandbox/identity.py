@@ -36,7 +36,8 @@ BESIDE = 1e-3
 """How far apart the kinks of two losses may lie, nats; where that is more, so far that beta times it is a tenth of this number."""
 _ITEMS_AT_ONCE = 2**15
 _MOST_DOUBTFUL = 512
-"""Points at which a kink may be looked for: where two losses differ at more, they differ."""
+"""Points at which a kink may be looked for: where two losses differ at more, they differ. A sixteenth of it where each point
+takes batches of its own."""
 _SQUARES_AT_ONCE = 2**18
 """Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""
 
@@ -192,7 +193,8 @@ def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array
     points = seen.points
     excused = np.zeros(len(doubtful), dtype=bool)
     pointwise = first.evaluator.pointwise and second.evaluator.pointwise
-    most = _MOST_DOUBTFUL if pointwise else 1 + affordable(first.evaluator, second.evaluator) // len(_STEPS)
+    affords = 1 + affordable(first.evaluator, second.evaluator) // len(_STEPS)
+    most = _MOST_DOUBTFUL if pointwise else min(_MOST_DOUBTFUL // 16, affords)
     if len(points.tensors) != 4 or len(doubtful) > most:
         return excused
     finite = np.isfinite(seen.gradients[:, doubtful]).all(axis=(0, 2)) & np.isfinite(seen.losses[:, doubtful]).all(
