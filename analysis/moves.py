@@ -24,6 +24,7 @@ from analysis import stats
 from analysis.comparison import best_arm
 from analysis.snapshot import Snapshot, Status
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
+from sandbox.closeness import version
 from sandbox.graph import LossGraph
 
 KEPT = 0.5
@@ -165,7 +166,9 @@ def phases(moves: Sequence[Move], window: int | None = None) -> list[Phase]:
 
 
 def behaviour_distance(ours: Any, theirs: Any) -> float | None:
-    """1 - cosine of two fingerprints' vectors; None where one is missing, zero, or of another length."""
+    """1 - cosine of two fingerprints' vectors; None where one is missing, zero, or of another length or format."""
+    if _format(ours) != _format(theirs):
+        return None
     a, b = _vector(ours), _vector(theirs)
     if a is None or b is None or len(a) != len(b):
         return None
@@ -285,6 +288,10 @@ def _labels(graph: LossGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
 
 def _frozen(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(sorted((name, repr(value)) for name, value in attributes.items()))
+
+
+def _format(fingerprint: Any) -> str:
+    return version(str(fingerprint.get("key"))) if isinstance(fingerprint, Mapping) else ""
 
 
 def _vector(fingerprint: Any) -> list[float] | None:

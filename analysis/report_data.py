@@ -271,7 +271,7 @@ def _someone(snapshot: Snapshot, id: int) -> Someone:
     if status is Status.REFUSED:
         remark = next((f"{f.rule}: {f.message}" for f in snapshot.findings.get(id, ()) if f.severity == "refuse"), "")
     elif status is Status.DUPLICATE and verdict is not None:
-        remark = f"same as {verdict.duplicate_of} ({verdict.duplicate_kind or 'same loss'})"
+        remark = f"same as {verdict.duplicate_of}, shown by {verdict.shown_by}"
     elif status is Status.FAILED:
         remark = next((e.reason or "" for e in snapshot.evaluations if e.candidate_id == id and e.reason), "")
     else:

@@ -26,8 +26,10 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
+from sandbox.closeness import factor_between, readable
 from sandbox.graph import GraphError, LossGraph
 from sandbox.relation import Relation
+from sandbox.verdict import Fingerprint
 
 SESSION_STARTED = "session_started"
 """Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
@@ -198,15 +200,33 @@ class Snapshot:
         return self.final.relations.get(candidate) if self.final else None
 
     def known_as(self, candidate: int) -> str:
-        """Which known loss a proposal is, in words: as the final compared it, else by the keys of its fingerprint, which tell a
-        seed loss times a factor or at another beta. Empty where it is none of these."""
+        """Which known loss a proposal is, in words: as the final compared it, else by its fingerprint, which tells a seed loss
+        times a factor or at another beta. Empty where it is none of these."""
         relation = self.relation(candidate)
         if relation is not None:
             return one_line(relation.words)
-        row = self.candidates[candidate]
-        kinds = {"scale_key": "times a factor", "beta_key": "at another beta"} if row.origin is Origin.PROPOSAL else {}
-        found = ((self._seed_keys.get((kind, self._key(candidate, kind))), words) for kind, words in kinds.items())
-        return next((f"{one_line(name, 48)} {words}" for name, words in found if name is not None), "")
+        if self.candidates[candidate].origin is not Origin.PROPOSAL:
+            return ""
+        if (name := self._multiple_of(candidate)) is not None:
+            return f"{one_line(name, 48)} times a factor"
+        name = self._seed_keys.get(("beta_key", self._key(candidate, "beta_key")))
+        return "" if name is None else f"{one_line(name, 48)} at another beta"
+
+    def _multiple_of(self, candidate: int) -> str | None:
+        """The seed loss that a candidate is a multiple of: by the keys of their fingerprints, else by the gradients in them, which
+        also tell a loss that lies beside a key's edge."""
+        by_key = self._seed_keys.get(("scale_key", self._key(candidate, "scale_key")))
+        verdict = self.verdicts.get(candidate)
+        own = readable(verdict.fingerprint) if verdict else None
+        if by_key is not None or own is None:
+            return by_key
+        return next((name for name, other in self._seed_prints if factor_between(own, other) is not None), None)
+
+    @cached_property
+    def _seed_prints(self) -> list[tuple[str, Fingerprint]]:
+        found = ((row.name, self.verdicts.get(row.id)) for row in self.seeds)
+        prints = ((name, readable(verdict.fingerprint)) for name, verdict in found if verdict)
+        return [(name, own) for name, own in prints if own is not None]
 
     @cached_property
     def _seed_keys(self) -> Mapping[tuple[str, str | None], str]:

@@ -254,7 +254,13 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
         guarantees=cells.json("guarantees"),
         milliseconds=cells.real_or_none("milliseconds"),
         event_id=cells.integer("event_id"),
+        largest_difference=_share(cells.json_object("details").get("largest_difference")),
     )
+
+
+def _share(value: Any) -> float | None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return float(value) if usable else None
 
 
 def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -> dict[str, Any]:

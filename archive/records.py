@@ -163,11 +163,23 @@ class VerdictRow:
     guarantees: Any
     milliseconds: float | None
     event_id: int
+    largest_difference: float | None = None
+    """Of a duplicate that its fingerprint showed: the largest difference between the two losses' gradients on fresh probes, as a
+    share of their size. None where it was not recorded."""
 
     @property
     def is_new(self) -> bool:
         """Whether no earlier candidate is the same loss."""
         return self.duplicate_of is None
+
+    @property
+    def shown_by(self) -> str:
+        """What showed that a duplicate is one, in words."""
+        seen = self.largest_difference
+        within = (
+            "" if seen is None else f": the policy's gradients differ by at most {max(seen, 1e-15):.1g} of their size"
+        )
+        return f"its {self.duplicate_kind or 'function'}{within}"
 
 
 @dataclass(frozen=True)

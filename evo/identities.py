@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
 from archive.query import Reader
-from sandbox.graph import LossGraph
-from sandbox.verdict import Verdict
+from sandbox.closeness import find_duplicates, readable
+from sandbox.graph import GraphError, LossGraph
+from sandbox.sameness import Sameness
+from sandbox.verdict import Fingerprint, Verdict
 
-SameLoss = Callable[[LossGraph, LossGraph], bool]
-"""Whether two losses are the same function, tried on fresh probes."""
+SameLoss = Callable[[LossGraph, LossGraph], Sameness]
+"""Compares two losses on fresh probes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """An earlier candidate that is the same loss, and what showed it: `hash` (same graph) or `fingerprint` (same function)."""
+    """An earlier candidate that is the same loss, and what showed it: `hash` (same graph) or `fingerprint` (same function).
+
+    `difference`: the largest one seen between their gradients on fresh probes, as a share of their size; None for a hash.
+    """
 
     candidate_id: int
     kind: str
+    difference: float | None = None
 
 
 @dataclass
@@ -28,32 +35,34 @@ class Identities:
 
     same_loss: SameLoss
     by_hash: dict[str, int] = field(default_factory=dict)
-    by_key: dict[str, list[tuple[int, LossGraph]]] = field(default_factory=dict)
+    seen: list[tuple[int, Fingerprint, LossGraph]] = field(default_factory=list)
 
     @classmethod
     def of(cls, reader: Reader, same_loss: SameLoss) -> Self:
         """Those that an archive holds."""
         known = cls(same_loss)
         for row in reader.verdicts():
-            if row.status == "accepted" and row.is_new and row.graph and row.hash and row.fingerprint:
-                known._add(row.candidate_id, row.hash, row.fingerprint["key"], LossGraph.from_json(row.graph))
+            if row.status != "accepted" or not row.is_new or not row.hash or not row.graph:
+                continue
+            known.by_hash.setdefault(row.hash, row.candidate_id)
+            if fingerprint := readable(row.fingerprint):
+                with suppress(GraphError):  # an older evopo's, which would be refused now
+                    known.seen.append((row.candidate_id, fingerprint, LossGraph.from_json(row.graph)))
         return known
 
     def twin(self, verdict: Verdict) -> Twin | None:
-        """The earlier candidate that an accepted verdict's loss repeats. A merge is confirmed on fresh probes."""
+        """The earlier candidate that an accepted verdict's loss repeats. What the fingerprints propose, fresh probes confirm."""
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         if verdict.hash in self.by_hash:
             return Twin(self.by_hash[verdict.hash], "hash")
-        for candidate_id, graph in self.by_key.get(verdict.fingerprint.key, ()):
-            if self.same_loss(graph, verdict.graph):
-                return Twin(candidate_id, "fingerprint")
+        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint, _ in self.seen]):
+            candidate_id, _, graph = self.seen[index]
+            if found := self.same_loss(graph, verdict.graph):
+                return Twin(candidate_id, "fingerprint", found.difference)
         return None
 
     def add(self, candidate_id: int, verdict: Verdict) -> None:
         """Remember an accepted loss that has no twin."""
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
-        self._add(candidate_id, verdict.hash, verdict.fingerprint.key, verdict.graph)
-
-    def _add(self, candidate_id: int, hash_: str, key: str, graph: LossGraph) -> None:
-        self.by_hash.setdefault(hash_, candidate_id)
-        self.by_key.setdefault(key, []).append((candidate_id, graph))
+        self.by_hash.setdefault(verdict.hash, candidate_id)
+        self.seen.append((candidate_id, verdict.fingerprint, verdict.graph))

@@ -57,7 +57,7 @@ def _vetted(event: EventRow, reader: Reader) -> str:
     if verdict.status == "refused":
         came = refused(reader, event.candidate_id)
     elif verdict.duplicate_of is not None:
-        came = f"the same loss as {_name(verdict.duplicate_of, reader)}, by its {verdict.duplicate_kind}; not trained"
+        came = f"the same loss as {_name(verdict.duplicate_of, reader)}, by {verdict.shown_by}; not trained"
     else:
         came = verdict.status.value
     return f"{_candidate(event.candidate_id, reader)}: {came}"

@@ -208,7 +208,8 @@ class Campaign:
         """Record the verdict, refusals too. True where the loss may be trained and no earlier one is the same."""
         twin = self.identities.twin(verdict) if verdict.accepted else None
         if twin:
-            self.archive.record_verdict(candidate.id, verdict.to_json(), twin.candidate_id, twin.kind)
+            seen = {} if twin.difference is None else {"largest_difference": twin.difference}
+            self.archive.record_verdict(candidate.id, verdict.to_json() | seen, twin.candidate_id, twin.kind)
         else:
             self.archive.record_verdict(candidate.id, verdict.to_json())
             if verdict.accepted:

@@ -221,7 +221,7 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
     if row.thought:
         lines.append(f"Thought: {one_line(row.thought, 400)}")
     if verdict and verdict.duplicate_of:
-        lines.append(f"Same loss as candidate {verdict.duplicate_of} (shown by its {verdict.duplicate_kind}).")
+        lines.append(f"Same loss as candidate {verdict.duplicate_of} (shown by {verdict.shown_by}).")
     lines += ["", block(row.source).rstrip(), ""]
     for finding in snapshot.findings.get(row.id, ()):
         place = f" line {finding.line}" if finding.line else ""

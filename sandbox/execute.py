@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sandbox.at_once import kl_div, quantile
 from sandbox.contract import Argument, contract_named
 from sandbox.dims import ONE, Type
 from sandbox.graph import LossGraph, verify
@@ -327,7 +328,7 @@ _TENSOR: dict[str, Kernel] = {
     "binary_cross_entropy": _elementwise_loss(F.binary_cross_entropy),
     "binary_cross_entropy_with_logits": _elementwise_loss(F.binary_cross_entropy_with_logits),
     "soft_margin_loss": _elementwise_loss(lambda x, y, reduction: torch.log1p(torch.exp(-y * x))),
-    "kl_div": _elementwise_loss(F.kl_div, "log_target"),
+    "kl_div": _elementwise_loss(kl_div, "log_target"),
     "cross_entropy": lambda c, a, x, t: F.cross_entropy(x, t, reduction="none", label_smoothing=a["label_smoothing"]),
     "nll_loss": lambda c, a, x, t: F.nll_loss(x, t, reduction="none"),
     "sum": _reduction(torch.sum),
@@ -346,9 +347,7 @@ _TENSOR: dict[str, Kernel] = {
     "median": _valued(torch.median),
     "logsumexp": lambda c, a, x: torch.logsumexp(x, dim=a["dim"], keepdim=a["keepdim"]),
     "norm": _norm,
-    "quantile": lambda c, a, x: torch.quantile(
-        x, a["q"], dim=a["dim"], keepdim=a["keepdim"], interpolation=a["interpolation"]
-    ),
+    "quantile": lambda c, a, x: quantile(x, **a),
     "any": _reduction(torch.any),
     "all": _reduction(torch.all),
     "argmax": lambda c, a, x: torch.argmax(x, dim=a["dim"], keepdim=a["keepdim"]),
@@ -360,7 +359,7 @@ _TENSOR: dict[str, Kernel] = {
     "normalize": lambda c, a, x: F.normalize(x, p=a["p"], dim=a["dim"], eps=a["eps"]),
     "sort": lambda c, a, x: torch.sort(x, dim=a["dim"], descending=a["descending"]).values,
     "argsort": lambda c, a, x: torch.argsort(x, dim=a["dim"], descending=a["descending"], stable=True),
-    "flip": lambda c, a, x: torch.flip(x, (a["dim"],)),
+    "flip": lambda c, a, x: torch.flip(x, (a["dim"],)) if x.dim() else x,
     "roll": lambda c, a, x: torch.roll(x, a["shift"], a["dim"]),
     "unsqueeze": lambda c, a, x: x.unsqueeze(a["dim"]),
     "squeeze": lambda c, a, x: x,

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from sandbox.contract import Contract, contract_named
+from sandbox.costs import cost, work
 from sandbox.dims import Dim, Type
 from sandbox.operations import OPERATIONS, Attr, Operation
 from sandbox.scalars import constant
-from sandbox.shapes import ShapeError, infer, work
+from sandbox.shapes import ShapeError, infer
 
 SCHEMA = 1
 MAX_OPERATIONS = 400
@@ -29,6 +31,9 @@ MAX_JSON_BYTES = 131_072
 MAX_WORK = 2**19
 """Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
 A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
+MAX_COST = 2_500
+"""Units of `sandbox.costs` that a loss may cost: below a second of CPU for all that the trusted process computes of it. The 400
+operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_INTEGER = 2**53
 MAX_CONSTANTS = 64
 """Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
@@ -153,10 +158,18 @@ class LossGraph:
     @cached_property
     def work(self) -> int:
         """How many numbers the loss reads or writes for 64 items of 10 classes. Raises GraphError on an ill-typed graph."""
+        return sum(work(*step) for step in self._steps())
+
+    @cached_property
+    def cost(self) -> int:
+        """What testing the loss costs, in units of `sandbox.costs`. Raises GraphError on an ill-typed graph."""
+        return sum(cost(*step) for step in self._steps())
+
+    def _steps(self) -> Iterator[tuple[Operation, list[Type], Type]]:
+        """The operation, operands and result of each node."""
         types = self.types
-        return sum(
-            work(OPERATIONS[n.op], [types[a] for a in n.args], t) for n, t in zip(self.nodes, types, strict=True)
-        )
+        for node, result in zip(self.nodes, types, strict=True):
+            yield OPERATIONS[node.op], [types[a] for a in node.args], result
 
     @cached_property
     def inputs(self) -> frozenset[str]:
@@ -206,12 +219,27 @@ def verify(graph: LossGraph) -> None:
         raise GraphError(
             "SBX222", f"the loss computes {graph.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
         )
+    if graph.cost > MAX_COST:
+        raise GraphError("SBX217", _too_dear(graph))
     result = graph.types[graph.output]
     batch = (Dim.of("B"),)
     if result.shape != batch:
         raise GraphError("SBX223", _wrong_result(result, contract), graph.output)
     if result.dtype != "float":
         raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", graph.output)
+
+
+def _too_dear(graph: LossGraph) -> str:
+    """By how much, and which operation takes most of it."""
+    units, counts = Counter[str](), Counter[str]()
+    for operation, operands, result in graph._steps():
+        units[operation.name] += cost(operation, operands, result)
+        counts[operation.name] += 1
+    dearest, own = units.most_common(1)[0]
+    return (
+        f"the loss costs {graph.cost:,} units to compute, at most {MAX_COST:,} are allowed; {own / graph.cost:.0%} of them are "
+        f"for {dearest}, which occurs {counts[dearest]} times: an addition of two vectors costs 3"
+    )
 
 
 def _wrong_result(result: Type, contract: Contract) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import select
@@ -25,6 +26,7 @@ from sandbox.graph import LossGraph
 from sandbox.naming import check_arguments
 from sandbox.relation import Relation
 from sandbox.render import plain
+from sandbox.sameness import Sameness
 from sandbox.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdict import Verdict, VerdictStatus
 
@@ -114,15 +116,18 @@ class VetPool:
         text = graph if isinstance(graph, str) else graph.decode("utf-8", "replace")
         return self._judge({"graph": text, "numeric": self._options["numeric"]})
 
-    def same_loss(self, a: LossGraph, b: LossGraph) -> bool:
-        """Whether training can tell two losses apart, tried on fresh probes; False where that cannot be tried.
+    def same_loss(self, a: LossGraph, b: LossGraph) -> Sameness:
+        """Whether training can tell two losses apart, tried on fresh probes; not the same where that cannot be tried.
 
-        Raises PoolClosed, WorkerFailed.
+        Of the result only `same`, `difference` and `message` are filled in. Raises PoolClosed, WorkerFailed.
         """
         try:
-            return bool(self._ask({"same": [a.to_json(), b.to_json()]})["same"])
+            reply = self._ask({"same": [a.to_json(), b.to_json()]})
         except (TimeoutError, EOFError, OSError):
-            return False
+            return Sameness(False, None, message="the comparison came to no end", difference=math.inf)
+        difference = math.inf if reply["difference"] is None else float(reply["difference"])
+        same = bool(reply["same"])
+        return Sameness(same, "exact" if same else None, message=str(reply["message"]), difference=difference)
 
     def nearest_known(self, graph: LossGraph, beta: float | None = None) -> Relation | None:
         """How a loss relates to the published ones at a beta; see `sandbox.nearest`. None where that cannot be tried.
@@ -270,7 +275,9 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
     if "same" in request:
         from sandbox.identity import same_loss
 
-        return {"same": same_loss(*map(LossGraph.from_json, request["same"])).same}
+        found = same_loss(*map(LossGraph.from_json, request["same"]))
+        difference = found.difference if math.isfinite(found.difference) else None
+        return {"same": found.same, "difference": difference, "message": found.message}
     if "nearest" in request:
         from sandbox.nearest import nearest_known
 

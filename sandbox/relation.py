@@ -12,7 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 SAME_WITHIN = 1e-3
-"""Mean relative gap between two losses' policy gradients below which training cannot tell them apart."""
+"""Mean relative gap between two losses' policy gradients, where training goes, below which nothing new is claimed of one beside
+the other. Wider than the tolerance of `sandbox.sameness`, which holds at every pair: a duplicate of a published loss is always
+called by its name."""
 NEAR_WITHIN = 0.05
 """The same, below which a loss is a variation of a published one."""
 

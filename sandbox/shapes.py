@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from sandbox.contract import Contract
@@ -20,22 +18,6 @@ class ShapeError(Exception):
     def __init__(self, message: str, code: str = "SBX220") -> None:
         super().__init__(message)
         self.code = code
-
-
-_NOMINAL = {"B": 64, "C": 10}
-
-
-def work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
-    """How many numbers the operation reads or writes for 64 items of 10 classes, whichever is more."""
-    sizes = [_nominal(t.dims) for t in (*operands, result)]
-    if operation.rule == "matmul" and len(operands[1].dims) == 2:
-        return sizes[0] * operands[1].dims[1].at(_NOMINAL)
-    return max(sizes)
-
-
-@lru_cache(maxsize=1024)
-def _nominal(shape: Shape) -> int:
-    return math.prod(d.at(_NOMINAL) for d in shape)
 
 
 def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, Any], contract: Contract) -> Type:

@@ -55,14 +55,25 @@ changes nothing.
 - The **hash** (`g1:...`) is equal for graphs that rewriting rules turn into each other: order of terms, `-logsigmoid(x)` for
   `softplus(-x)`, a constant moved out of a product. Rules that would change values at the ends of the range are not among
   them.
-- The **fingerprint** holds gradients in float64 at fixed probes. Its `key` is equal for equal functions however they are
-  written, `scale_key` also for positive multiples of a loss, `beta_key` also where only beta is rescaled: tables, `show` and
-  exports say so beside the name of such a loss, and it is no discovery.
+- The **fingerprint** holds gradients in float64 at fixed probes. Two fingerprints propose that two losses are one where the
+  gradients in them nearly agree. Its `key` is equal for equal functions however they are written, up to rounding;
+  `scale_key` also for positive multiples of a loss, `beta_key` also where only beta is rescaled: tables, `show` and exports
+  say so beside the name of such a loss, and it is no discovery. Fingerprints of two formats (`f1:`) are never compared.
 - `sandbox.identity.same_loss(a, b)` confirms on probes that are drawn afresh, and says where two losses part.
   `evopo-sandbox diff A B` prints it.
 
-`relu(1 - x)` and `clamp(1 - x, min=0)` are one loss. `relu(-x)` and `clamp(-x, min=0)` are two: they differ at rho = 0,
-where training starts.
+Two losses are **one** where their policy gradients g and h agree at every fresh probe: |g - h| <= 1e-4 max(|g|, |h|, t), with t
+the mean size of the gradients of ordinary pairs, |beta rho| <= 3, in the same batch. A training step sums over a batch, so it
+cannot notice what is that small beside t. `(rho + 1e-5 - 1/(2 beta))^2` is IPO; DPO with 0.5 % label smoothing, or with 1.02
+times the margin, is not DPO. Where the loss or a gradient is not finite for one and a number for the other, they are two. The
+probes are: batches in which policy and reference are equal, as where training starts; ties of every pattern among the four
+log-probabilities; betas from 0.005 to 5, those that the two losses themselves name among them; margins up to |beta rho| = 100;
+log-probabilities near 0 and near -2000; batches of up to 512 items where a loss may look at its batch (of 256 for the most
+costly losses); both sides of the edges in either loss, and its constants as values of each log-probability, log-ratio and margin.
+
+A kink or a jump may lie 0.001 nats elsewhere, or 0.0001 in beta rho where that is more: `relu(1 - x)` and
+`clamp(1 - x, min=0)` are one loss.
+`relu(-x)` and `clamp(-x, min=0)` are two: they differ at rho = 0, where training starts.
 """
 
 

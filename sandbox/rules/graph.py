@@ -375,6 +375,22 @@ GRAPH_RULES: tuple[Rule, ...] = (
         line="losses = torch.where(rho > 0, a, b)",
     ),
     refuse(
+        "SBX217",
+        "loss that costs too much",
+        "The CPU time that testing a loss takes is bounded: each operation counts with what it costs, a quantile as much as nine "
+        "additions, a logcumsumexp of all pairs as much as seventy.",
+        "Compute each quantity once and use it again; take one quantile or sort instead of many; compare fewer pairs at once.",
+        example(
+            "q = [torch.stack([torch.quantile(rho, 0.004 * i + 0.0001 * j) for i in range(50)]).sum() for j in range(6)]\n"
+            + _DPO
+            + " + 1e-6 * sum(q)"
+        ),
+        example(
+            "spread = rho.quantile(0.9) - rho.quantile(0.1)\nreturn -F.logsigmoid(beta * rho / (1 + spread).detach())"
+        ),
+        line="spread = rho.quantile(0.9) - rho.quantile(0.1)",
+    ),
+    refuse(
         "SBX220",
         "shapes or types that do not fit",
         "The operation does not accept tensors of these shapes or types. Sizes count as generic: (B,) never fits (2,).",

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""The dearest losses that the verifier accepts: CPU seconds of probing and fingerprint, and what `sandbox.costs` counts.
+
+Each operation is repeated on each shape of operands as often as the bounds on a loss allow, side by side and in a chain. The
+slowest come first. `--unbounded` also measures what the bound on cost refuses, up to the bound on numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import torch
+from costly import SHAPES, dearest
+
+from sandbox import graph as graph_module
+from sandbox import probe
+from sandbox.graph import LossGraph
+from sandbox.identity import fingerprint
+from sandbox.operations import OPERATIONS
+from sandbox.verdict import Severity
+
+
+def measured(graph: LossGraph) -> tuple[float, str]:
+    """CPU seconds, and the rules that refuse the loss."""
+    started = time.process_time()
+    report = probe.run(graph, seed=7)
+    refusals = ",".join(f.rule for f in report.findings if f.severity is Severity.REFUSE)
+    if not refusals:
+        fingerprint(graph)
+    return time.process_time() - started, refusals
+
+
+def rows(shapes: list[str], names: list[str]) -> Iterator[tuple[float, str]]:
+    """Seconds and a line of the table for each."""
+    for shape in shapes:
+        for name in names:
+            for chained in (False, True):
+                graph = dearest(name, shape, chained=chained)
+                if graph is None:
+                    continue
+                seconds, refusals = measured(graph)
+                how = "chained" if chained else "beside"
+                yield (
+                    seconds,
+                    f"{seconds:7.2f} s {graph.cost:7,} units {graph.work:8,} numbers {graph.operations:4} operations  "
+                    f"{name} {shape} {how} {refusals}",
+                )
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--unbounded", action="store_true", help="without the bound on cost")
+    arguments.add_argument("--shapes", nargs="*", default=list(SHAPES))
+    arguments.add_argument("--operations", nargs="*", default=list(OPERATIONS))
+    chosen = arguments.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    if chosen.unbounded:
+        graph_module.MAX_COST = sys.maxsize
+    for _, line in sorted(rows(chosen.shapes, chosen.operations), reverse=True):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
