@@ -16,11 +16,11 @@ import numpy as np
 from sandbox import probes
 from sandbox.beta_scale import natural_beta
 from sandbox.canonical import canonical_hash
+from sandbox.counterexamples import example as describe_pair
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.findings import shown
 from sandbox.fingerprints import fingerprint, start_points
 from sandbox.graph import LossGraph
-from sandbox.preference_checks import describe_pair
 from sandbox.verdict import Fingerprint
 
 __all__ = ["Sameness", "canonical_hash", "find_duplicate", "fingerprint", "same_loss"]
