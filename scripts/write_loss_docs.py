@@ -61,8 +61,8 @@ changes nothing.
 - `sandbox.identity.same_loss(a, b)` confirms on probes that are drawn afresh, and says where two losses part.
   `evopo-sandbox diff A B` prints it.
 
-`relu(1 - x)` and `clamp(1 - x, min=0)` are one loss. `relu(-x)` and `clamp(-x, min=0)` are two: they differ at rho = 0,
-where training starts.
+`relu(1 - x)` and `clamp(1 - x, min=0)` are one loss. `relu(-x)` and `clamp(-x, min=0)` are two: at rho = 0, where training
+starts, torch gives the first the slope 0 and the second the slope -1. The first never leaves the start and is refused (SBX329).
 """
 
 
