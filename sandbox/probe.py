@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from sandbox import classification_checks, preference_checks
 from sandbox.evaluate import CannotCompute, Evaluator
 from sandbox.findings import numeric_finding
@@ -78,7 +80,7 @@ def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
     seed = _SEEDS.draw() if seed is None else seed
     evaluator = Evaluator.of(graph)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
             findings, descriptors = _TESTS[graph.contract](evaluator, seed)
     except NotFinite as error:

@@ -151,7 +151,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "that. DPO's gradient is about beta / 2.",
         "Multiply the loss by a constant that brings its gradient near beta; where terms cancel, take them out.",
         "    return 1e-10 * F.softplus(-x)\n",
-        line="return 1e10 * losses",
+        line="return 1000 * losses  # until its gradient is near beta",
     ),
     _refuse(
         "SBX313",
