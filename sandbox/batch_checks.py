@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def check_batches(graph: LossGraph, points: Points, *, proven: bool) -> list[Fin
             ]
         seen = Evaluation(value.detach().numpy(), gradients, value.requires_grad)
         require_finite(points.take(slice(-size, None)), seen, torch.float32)
-    return _alone(graph, points)
+    return _alone(loss, _arguments(graph, points, 1))
 
 
 def _gradients(value: torch.Tensor, arguments: Sequence[torch.Tensor | float]) -> tuple[Array, ...]:
@@ -77,13 +77,12 @@ def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor
     return out
 
 
-def _alone(graph: LossGraph, points: Points) -> list[Finding]:
+def _alone(loss: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor | float]) -> list[Finding]:
     """A batch of one may be undefined: that is noted, and such batches are never formed."""
-    arguments = _arguments(graph, points, 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of the unbiased variance of a single item
-            value = compile_loss(graph)(*arguments)
+            value = loss(*arguments)
         if value.shape != (1,):
             return [_undefined(f"the loss has shape {tuple(value.shape)}")]
         gradients = _gradients(value, arguments)
