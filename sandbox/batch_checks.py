@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from sandbox.contract import contract_named
-from sandbox.evaluate import FAILURES, Points
+from sandbox.evaluate import FAILURES, Array, Evaluation, Points
 from sandbox.execute import compile_loss
 from sandbox.findings import numeric_finding, shown
+from sandbox.finite import require_finite
 from sandbox.graph import LossGraph
 from sandbox.verdict import Finding
 
@@ -18,13 +20,17 @@ BATCHES = (2, 3, 7, 64)
 """The sizes at which shape and type must be right: the smallest, odd ones, a large one."""
 
 
-def check_batches(graph: LossGraph, points: Points) -> list[Finding]:
-    """Shape and type at every size of BATCHES, and what becomes of a single item. `points`: one batch of 64 items or more."""
+def check_batches(graph: LossGraph, points: Points, *, proven: bool) -> list[Finding]:
+    """Shape, type and finite values at every size of BATCHES, and what becomes of a single item. `points`: 64 items or more.
+
+    Of a loss that is not `proven` to look at one item at a time the gradients are looked at too: elsewhere batches are computed
+    together, and some operations do that by other formulas. Raises NotFinite.
+    """
     loss = compile_loss(graph)
     for size in BATCHES:
         arguments = _arguments(graph, points, size)
         try:
-            with torch.no_grad():
+            with torch.set_grad_enabled(not proven):
                 value = loss(*arguments)
         except FAILURES as error:
             reason = str(error).splitlines()[0][:200]
@@ -37,18 +43,25 @@ def check_batches(graph: LossGraph, points: Points) -> list[Finding]:
             return [numeric_finding("SBX302", message, {"batch": size})]
         if value.dtype != torch.float32:
             return [numeric_finding("SBX303", f"the loss is {value.dtype}, expected torch.float32", {"batch": size})]
-    return _alone(graph, points)
+        try:
+            gradients = _gradients(value, arguments)
+        except FAILURES as error:
+            reason = str(error).splitlines()[0][:200]
+            return [
+                numeric_finding("SBX301", f"the gradient cannot be computed on {size} items: {reason}", {"batch": size})
+            ]
+        seen = Evaluation(value.detach().numpy(), gradients, value.requires_grad)
+        require_finite(points.take(slice(-size, None)), seen, torch.float32)
+    return _alone(loss, _arguments(graph, points, 1))
 
 
-def check_finite(graph: LossGraph, points: Points) -> list[Finding]:
-    """Whether the loss is finite at every size of BATCHES, computed as training does: nothing else may hide an infinity."""
-    loss = compile_loss(graph)
-    for size in BATCHES:
-        with torch.no_grad():
-            value = loss(*_arguments(graph, points, size))
-        if not bool(value.isfinite().all()):
-            return [numeric_finding("SBX304", f"the loss is not finite for a batch of {size}", {"batch": size})]
-    return []
+def _gradients(value: torch.Tensor, arguments: Sequence[torch.Tensor | float]) -> tuple[Array, ...]:
+    """The gradients that there are of the sum of `value`, none without grad mode."""
+    if not value.requires_grad:
+        return ()
+    learning = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
+    found = torch.autograd.grad(value.sum(), learning, materialize_grads=True)
+    return tuple(g.numpy() for g in found)
 
 
 def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor | float]:
@@ -64,25 +77,21 @@ def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor
     return out
 
 
-def _alone(graph: LossGraph, points: Points) -> list[Finding]:
+def _alone(loss: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor | float]) -> list[Finding]:
     """A batch of one may be undefined: that is noted, and such batches are never formed."""
-    arguments = _arguments(graph, points, 1)
-    learning = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of the unbiased variance of a single item
-            value = compile_loss(graph)(*arguments)
+            value = loss(*arguments)
         if value.shape != (1,):
             return [_undefined(f"the loss has shape {tuple(value.shape)}")]
-        gradients = torch.autograd.grad(value.sum(), learning, allow_unused=True) if value.requires_grad else ()
+        gradients = _gradients(value, arguments)
     except FAILURES as error:
         return [_undefined(f"it cannot be computed: {str(error).splitlines()[0][:200]}")]
     if not bool(value.isfinite().all()):
         return [_undefined(f"the loss is {shown(value.item())}")]
-    for gradient in gradients:
-        if gradient is not None and not np.isfinite(gradient.numpy()).all():
-            return [_undefined("the gradient is not finite")]
-    return []
+    bad = [float(v) for g in gradients for v in g.ravel() if not np.isfinite(v)]
+    return [_undefined(f"the gradient is {shown(bad[0])}")] if bad else []
 
 
 def _undefined(what: str) -> Finding:

@@ -6,31 +6,44 @@ from typing import Any
 
 import numpy as np
 
-from sandbox import probes
+from sandbox import probe_sets, probes
 from sandbox.batch_checks import check_batches
+from sandbox.counterexamples import example, mildest, where
 from sandbox.dataflow import touched
+from sandbox.derivatives import check_derivatives
 from sandbox.descriptors import LineShape, describe_line
+from sandbox.direction import CLEARLY_WRONG, RIGHT_WAY, rounding
 from sandbox.evaluate import Array, Evaluator, Points, joined
 from sandbox.findings import numeric_finding, shown
-from sandbox.measure import Measured, Measurements, measure, same
+from sandbox.finite import finite
+from sandbox.measure import Measured, Measurements, Wanted, measure, same
+from sandbox.probe_sets import FIXED
+from sandbox.scale_checks import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
 from sandbox.verdict import Finding, Severity
 
-EXACT = ("start", "near", "wide", "permuted", "mixed", "relabelled")
-RIGHT_WAY = 0.1
+FIXED_GROUPS = Wanted(("start", "near", "wide", "permuted", "mixed", "relabelled"), probes.CLASSIFICATION_RANGE)
+DRAWN_GROUPS = Wanted(("near", "wide", "relabelled"), probes.CLASSIFICATION_RANGE)
 
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
-    """Findings and descriptors of a classification loss. Raises CannotCompute."""
-    findings = check_batches(evaluator.graph, _sixty_four(seed))
+    """Findings and descriptors of a classification loss. Raises CannotCompute and NotFinite."""
+    findings = check_derivatives(evaluator.graph) or check_batches(
+        evaluator.graph, _sixty_four(), proven=evaluator.pointwise
+    )
     taken: list[Measurements] = []
     for classes in probes.CLASS_COUNTS:
         if any(f.severity is Severity.REFUSE for f in findings):
             return findings, {}
-        measured = measure(evaluator, probes.classification_probes(seed, classes), EXACT, probes.CLASSIFICATION_RANGE)
+        at_fixed, at_drawn = measure(evaluator, probe_sets.scores(seed, classes), FIXED_GROUPS, DRAWN_GROUPS)
+        measured = at_fixed.checked()
         taken.append(measured)
-        new = _finite(measured.single) or _learns(evaluator, measured) or _batch(measured)
+        new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured) or _batch(measured)
+        if not any(f.severity is Severity.REFUSE for f in new):
+            new = [*new, *_on_drawn(at_drawn.checked())]
         seen = {f.rule for f in findings}
         findings += [f for f in new if f.rule not in seen]
+    if any(f.severity is Severity.REFUSE for f in findings):
+        return findings, {}
     shape = _line(evaluator)
     if not shape.convex:
         message = f"the slope along the margin falls around {shown(shape.concave_at)}: the loss is not convex there"
@@ -41,48 +54,10 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     return findings, _describe(taken, shape)
 
 
-def describe_item(points: Points, item: int) -> dict[str, Any]:
-    """One item in numbers, for a counterexample."""
-    logits, targets = points.tensors
-    return {
-        "logits": [float(v) for v in logits[item]],
-        "target": int(targets[item]),
-        "batch": next(s.stop - s.start for s in points.spans if s.start <= item < s.stop),
-    }
-
-
-def _sixty_four(seed: int) -> Points:
-    set_ = probes.classification_probes(seed, 3)
+def _sixty_four() -> Points:
+    set_ = probes.classification_probes(FIXED, 3)
     joint = joined([set_.groups["near"], set_.groups["wide"]])
     return joint.take(slice(-64, None))
-
-
-def _where(example: dict[str, Any]) -> str:
-    scores = ", ".join(shown(v) for v in example["logits"])
-    return f"at logits = [{scores}], target = {example['target']}"
-
-
-def _mildest(points: Points, offending: Array) -> int:
-    return int(np.where(offending, np.abs(points.tensors[0]).max(axis=1), np.inf).argmin())
-
-
-def _finite(measured: Measured) -> list[Finding]:
-    points, loss, gradient = measured.probes.points, measured.evaluation.loss, measured.gradients[0]
-    if not np.isfinite(loss).all():
-        i = _mildest(points, ~np.isfinite(loss))
-        example = describe_item(points, i)
-        return [
-            numeric_finding("SBX304", f"the loss is {shown(loss[i])} {_where(example)}", {"loss": loss[i], **example})
-        ]
-    bad = ~np.isfinite(gradient)
-    if not bad.any():
-        return []
-    i = _mildest(points, np.asarray(bad.any(axis=1)))
-    example = describe_item(points, i)
-    value = gradient[i][bad[i]][0]
-    return [
-        numeric_finding("SBX305", f"the gradient is {shown(value)} {_where(example)}", {"gradient": value, **example})
-    ]
 
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
@@ -91,25 +66,56 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
         reads = touched(graph)[graph.output]
         how = "what is read of them is detached, compared or rounded" if reads else "the loss does not read them"
         return [numeric_finding("SBX306", f"no gradient reaches the logits: {how}")]
-    size = float(np.abs(exact.gradients).max())
-    losses = exact.evaluation.loss
-    if not size > 1e-12:
+    if measured.zero:
+        losses = exact.evaluation.loss
         if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
             return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
         return [numeric_finding("SBX307", "the gradient to the logits is zero at every probe", {"probes": losses.size})]
-    if same(exact.gradient("near"), exact.gradient("relabelled")):
-        return [numeric_finding("SBX309", "the loss trains the same whatever the labels are")]
-    return _direction(exact, size)
+    return _blind(exact) or _direction(exact, RIGHT_WAY)
 
 
-def _direction(exact: Measured, size: float) -> list[Finding]:
-    push = np.concatenate([_on_label(exact, g) for g in ("near", "wide")])
-    counts = np.abs(push) > 1e-9 * size
-    right = float((push[counts] > 0).mean()) if counts.any() else 0.0
-    if right >= RIGHT_WAY:
+def _on_drawn(drawn: Measurements) -> list[Finding]:
+    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    if not drawn.exact.gradient("near").any():
+        return []  # a loss that pulls on few items may pull on none of these
+    return _blind(drawn.exact) or _direction(drawn.exact, CLEARLY_WRONG) or too_large(drawn.single, LARGEST_DRAWN)
+
+
+def _blind(exact: Measured) -> list[Finding]:
+    if not same(exact.gradient("near"), exact.gradient("relabelled")):
         return []
-    message = f"the loss raises the label's score at only {right:.0%} of the probes"
-    return [numeric_finding("SBX310", message, {"share": right})]
+    return [numeric_finding("SBX309", "the loss trains the same whatever the labels are")]
+
+
+def _scale(measured: Measurements) -> list[Finding]:
+    """Whether an optimiser can use gradients of this size."""
+    return too_small(measured.single.gradient("near"), "at usual scores", {}) or too_large(measured.single)
+
+
+def _at_the_start(measured: Measurements) -> list[Finding]:
+    """Whether the network leaves equal scores, where it starts if its last layer is zero."""
+    size = float(np.abs(measured.exact.gradient("start")).max())
+    if size > max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale):
+        return []
+    one = example(measured.exact.probes.groups["start"], 0)
+    how = "zero" if size == 0 else f"at most {shown(size)}"
+    message = f"the gradient is {how} {where(one)}, where all scores are equal"
+    return [numeric_finding("SBX329", message, {"gradient": size, **one})]
+
+
+def _direction(exact: Measured, least: float) -> list[Finding]:
+    groups = ("near", "wide")
+    push = np.concatenate([_on_label(exact, g) for g in groups])
+    counts = np.abs(push) > rounding(exact.gradient("near"))
+    if not counts.any():
+        return [numeric_finding("SBX310", "the loss pushes the label and the other classes alike", {"share": 0.0})]
+    right = float((push[counts] > 0).mean())
+    if right >= least:
+        return []
+    points = joined([exact.probes.groups[g] for g in groups])
+    one = example(points, mildest(points, counts & (push < 0)))
+    message = f"the loss raises the label's score at only {right:.0%} of the probes; it lowers it {where(one)}"
+    return [numeric_finding("SBX310", message, {"share": right, **one})]
 
 
 def _on_label(exact: Measured, group: str) -> Array:
@@ -142,7 +148,7 @@ def _line(evaluator: Evaluator) -> LineShape:
     margin = probes.bent(201) * probes.MAX_SCALED_MARGIN
     logits = np.stack([margin / 2, -margin / 2], axis=1)
     points = Points((logits, np.zeros(len(margin), np.int64)), np.zeros((0, len(margin))), (len(margin),))
-    seen = evaluator(points)
+    seen = finite(evaluator, points)
     gradient = seen.gradients[0]
     return LineShape(margin, (gradient[:, 0] - gradient[:, 1]) / 2, seen.loss if evaluator.pointwise else None)
 

@@ -59,17 +59,28 @@ class Points:
         return torch.from_numpy(np.repeat(np.arange(len(self.sizes)), self.sizes))
 
     @cached_property
-    def by_size(self) -> dict[int, list[int]]:
-        """The batches of each size."""
+    def by_size(self) -> dict[int, tuple[list[int], Tensor]]:
+        """The batches of each size, and the places of their items, shape (batches, size)."""
         found: dict[int, list[int]] = {}
         for batch, size in enumerate(self.sizes):
             found.setdefault(size, []).append(batch)
-        return found
+        starts = np.array([span.start for span in self.spans])
+        return {
+            size: (batches, torch.from_numpy(starts[batches][:, None] + np.arange(size)))
+            for size, batches in found.items()
+        }
+
+    @cached_property
+    def back(self) -> Tensor:
+        """Where each item lies among the items of all batches in the order of `by_size`."""
+        order = torch.cat([places.ravel() for _, places in self.by_size.values()])
+        return torch.argsort(order)
 
     def at(self, scalars: Array) -> Points:
         """The same tensors and batches at other scalars, shape (scalars, batches)."""
         moved = Points(self.tensors, np.repeat(scalars, self.sizes, axis=1), self.sizes)
-        moved.__dict__.update(spans=self.spans, places=self.places, by_size=self.by_size, rows=scalars.tolist())
+        known = {name: getattr(self, name) for name in ("spans", "places", "by_size", "back")}
+        moved.__dict__.update(known, rows=scalars.tolist())
         return moved
 
     def take(self, items: Any, sizes: Sequence[int] | None = None) -> Points:
@@ -95,6 +106,10 @@ class Evaluation:
     loss: Array
     gradients: tuple[Array, ...]
     connected: bool
+
+    def part(self, items: slice) -> Evaluation:
+        """What was seen of some of the items."""
+        return Evaluation(self.loss[items], tuple(g[items] for g in self.gradients), self.connected)
 
 
 class Evaluator:
@@ -180,15 +195,12 @@ class Evaluator:
     def _by_size(self, wanted: Sequence[int], points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
         """All batches of one size in one call; then the items back into their order."""
         parts: list[list[Tensor]] = []
-        order: list[int] = []
-        for size, batches in points.by_size.items():
-            chosen = [torch.stack([t[points.spans[b]] for b in batches]) for t in tensors]
+        for size, (batches, places) in points.by_size.items():
+            chosen = [t[places] for t in tensors]
             rows = [[row[b] for b in batches] for row in points.rows]
             values = self._stack(wanted, chosen, rows)
             parts.append([_flat(v, len(batches), size) for v in values])
-            order += [i for b in batches for i in range(points.spans[b].start, points.spans[b].stop)]
-        back = torch.from_numpy(np.argsort(np.array(order)))
-        return [torch.cat(column)[back] for column in zip(*parts, strict=True)]
+        return [torch.cat(column)[points.back] for column in zip(*parts, strict=True)]
 
     def _stack(
         self, wanted: Sequence[int], tensors: Sequence[Tensor], rows: Sequence[Sequence[float]]

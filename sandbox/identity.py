@@ -23,11 +23,11 @@ from sandbox.beta_scale import natural_beta
 from sandbox.canonical import canonical_hash
 from sandbox.closeness import find_duplicate, find_duplicates, gaps, mean_size
 from sandbox.comparison import Region, affordable, ordinary, regions
+from sandbox.counterexamples import example as describe_pair
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points
 from sandbox.findings import shown
 from sandbox.fingerprints import fingerprint
 from sandbox.graph import LossGraph
-from sandbox.preference_checks import describe_pair
 from sandbox.sameness import TOLERANCE, Sameness
 
 __all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_duplicates", "fingerprint", "same_loss"]

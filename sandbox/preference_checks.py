@@ -2,127 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from sandbox import probes
+from sandbox import probe_sets, probes
 from sandbox.batch_checks import check_batches
+from sandbox.beta_checks import check_betas, check_drawn_betas, check_numbers, direction_at
 from sandbox.beta_edges import beta_edges
+from sandbox.counterexamples import distance, example, mildest, where
 from sandbox.dataflow import touched
+from sandbox.derivatives import check_derivatives
 from sandbox.descriptors import LineShape, describe_preference, line_shape
+from sandbox.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, turned
 from sandbox.edge_checks import check_edges
-from sandbox.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points, joined
+from sandbox.evaluate import CannotCompute, Evaluation, Evaluator, Points, joined
 from sandbox.findings import numeric_finding, shown
 from sandbox.lookup.search import find_lookups
-from sandbox.measure import Measured, Measurements, measure, same
-from sandbox.range_checks import check_range
+from sandbox.measure import Measured, Measurements, Wanted, measure, same
+from sandbox.scale_checks import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large
+from sandbox.size_checks import check_drawn_sizes, check_sizes
 from sandbox.verdict import Finding, Severity
 
-EXACT = (
-    "start",
-    "near",
-    "wide",
-    "swapped",
-    "permuted",
-    "mixed",
-    "tight",
-    "tight_mixed",
-    "elsewhere",
-    "resplit",
-    "line",
+FIXED_GROUPS = Wanted(
+    (
+        *("start", "starts", "near", "wide", "ties", "line", "swapped", "elsewhere", "resplit"),
+        *("permuted", "mixed", "tight", "tight_mixed"),
+    ),
+    (*probes.RANGE, "betas", "beside_ties"),
 )
+DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*probes.RANGE, "betas"))
 SPREAD = ("near", "wide", "far", "sharp")
-"""Groups that say what is common, and so which windows are narrow."""
-RIGHT_WAY = 0.1
-"""A loss that pushes the right way at a smaller share of the probes is turned round."""
+"""Groups that say what is common, and so which sides of an edge are rare."""
 _SIDES = ("policy_chosen_logps", "policy_rejected_logps")
-_NAMES = (*_SIDES, "reference_chosen_logps", "reference_rejected_logps")
+_LOST_SHARE = 0.05
+"""Share of clearly lost pairs that may be pushed further down without a note."""
 
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
-    """Findings and descriptors of a preference loss. Raises CannotCompute."""
-    set_ = probes.preference_probes(seed)
-    findings = check_batches(evaluator.graph, set_.groups["wide"])
+    """Findings and descriptors of a preference loss. Raises CannotCompute and NotFinite."""
+    sets, graph = probe_sets.pairs(seed), evaluator.graph
+    findings = (
+        check_derivatives(graph)
+        or check_numbers(graph, seed)
+        or check_batches(graph, sets.fixed.groups["wide"], proven=evaluator.pointwise)
+    )
     if _refused(findings):
         return findings, {}
-    measured = measure(evaluator, set_, EXACT, probes.RANGE)
-    infinite = _finite(measured.single)
-    if infinite:
-        return infinite, {}  # and not only for a batch of one
-    findings += _learns(evaluator, measured)
-    if not _refused(findings):
-        findings += check_range(evaluator, measured, seed, describe_pair)
-    if _refused(findings):
-        return findings, {}
-    findings += _direction(measured)
-    findings += _batch(measured)
-    if _refused(findings):
-        return findings, {}
-    findings += find_lookups(evaluator, seed, describe_pair, beta_edges(evaluator.graph))
-    if _refused(findings):
-        return findings, {}
-    findings += check_edges(evaluator, set_.only(SPREAD).points, describe_pair)
-    if _refused(findings):
-        return findings, {}
+    at_fixed, at_drawn = measure(evaluator, sets, FIXED_GROUPS, DRAWN_GROUPS)
+    measured = at_fixed.checked()
+    edges = beta_edges(graph)
+    checks: tuple[Callable[[], list[Finding]], ...] = (
+        lambda: _learns(evaluator, measured),
+        lambda: _direction(measured),
+        lambda: check_scale(measured),
+        lambda: _at_the_start(measured),
+        lambda: check_betas(evaluator, measured),
+        lambda: direction_at(evaluator, edges, seed),
+        lambda: check_sizes(evaluator, measured),
+        lambda: _batch(measured),
+        lambda: find_lookups(evaluator, seed, example, edges),
+        lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, example),
+        lambda: _on_drawn(evaluator, at_drawn.checked(), seed),
+    )
+    for check in checks:
+        known = {f.rule for f in findings}
+        findings += [f for f in check() if f.rule not in known]
+        if _refused(findings):
+            return findings, {}
     shape = line_shape(measured)
-    findings += _shape(shape)
-    findings += _precision(measured)
-    findings += _beyond(evaluator)
+    findings += [*_lost_pairs(measured), *_shape(shape), *_precision(measured), *_beyond(evaluator)]
     return findings, describe_preference(measured, shape)
 
 
-def describe_pair(points: Points, item: int) -> dict[str, Any]:
-    """One pair in numbers, for a counterexample."""
-    one = {name: float(t[item]) for name, t in zip(_NAMES, points.tensors, strict=True)}
-    return {
-        "rho": float(probes.margins(points)[item]),
-        "beta": float(points.scalars[0, item]),
-        **one,
-        "batch": next(s.stop - s.start for s in points.spans if s.start <= item < s.stop),
-    }
+def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
+    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    single = np.concatenate([drawn.single.gradient(g) for g in ("near", "wide")], axis=1)
+    if single.any():  # a loss that pulls on few pairs may pull on none of these
+        found = turned(single, "that were drawn, in float32", {"precision": "float32"}, CLEARLY_WRONG)
+        if found:
+            return found
+    return (
+        _blind(drawn.exact, 1e-5)
+        or too_large(drawn.single, LARGEST_DRAWN)
+        or check_drawn_betas(evaluator, drawn, seed)
+        or check_drawn_sizes(evaluator, seed)
+    )
 
 
 def _refused(findings: Sequence[Finding]) -> bool:
     return any(f.severity is Severity.REFUSE for f in findings)
-
-
-def _where(example: dict[str, Any]) -> str:
-    return f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
-
-
-def _scaled(points: Points) -> Array:
-    return np.asarray(probes.margins(points) * points.scalars[0])
-
-
-def _mildest(points: Points, offending: Array) -> int:
-    """The offending item with the smallest |beta rho|, so that the example is the least far-fetched."""
-    return int(np.where(offending, np.abs(_scaled(points)), np.inf).argmin())
-
-
-def _finite(measured: Measured) -> list[Finding]:
-    points, loss = measured.probes.points, measured.evaluation.loss
-    if not np.isfinite(loss).all():
-        i = _mildest(points, ~np.isfinite(loss))
-        example = describe_pair(points, i)
-        message = f"the loss is {shown(loss[i])} {_where(example)}"
-        return [numeric_finding("SBX304", message, {"loss": loss[i], **example})]
-    return _finite_gradient(measured)
-
-
-def _finite_gradient(measured: Measured) -> list[Finding]:
-    points, gradients = measured.probes.points, measured.gradients
-    bad = ~np.isfinite(gradients)
-    if not bad.any():
-        return []
-    i = _mildest(points, np.asarray(bad.any(axis=0)))
-    side = int(bad[:, i].argmax())
-    example = describe_pair(points, i)
-    value = gradients[side, i]
-    message = f"the gradient of {_SIDES[side]} is {shown(value)} {_where(example)}"
-    return [numeric_finding("SBX305", message, {"gradient": value, "of": _SIDES[side], **example})]
 
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
@@ -132,65 +103,73 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
         reads = touched(graph)[graph.output]
         how = "what is read of it is detached, compared or rounded" if reads else "the loss does not read it"
         return [numeric_finding("SBX306", f"no gradient reaches the policy: {how}")]
-    size = np.abs(exact.gradients).max(axis=1)
-    if not size.max() > 1e-12:
+    if measured.zero:
         losses = exact.evaluation.loss
         if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
             return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
         return [numeric_finding("SBX307", "the gradient to the policy is zero at every probe", {"probes": losses.size})]
     found = []
+    size = np.abs(exact.gradients).max(axis=1)
     idle = int(size.argmin())
     if size[idle] <= 1e-9 * size.max():
         found.append(numeric_finding("SBX321", f"no gradient reaches {_SIDES[idle]}", {"of": _SIDES[idle]}))
-    if _blind(exact):
-        message = "the loss trains the same when chosen and rejected change places"
-        found.append(numeric_finding("SBX309", message, _two_ways(exact)))
-    return found
+    return found + _blind(exact, 1e-3)  # a preference of a thousandth of the gradient teaches none
 
 
-def _blind(exact: Measured) -> bool:
+def _blind(exact: Measured, tolerance: float) -> list[Finding]:
     """Whether the gradients of chosen and rejected change places with them: then neither is preferred."""
-    near = exact.gradient("near")
-    swapped = exact.gradient("swapped")
+    near, wide, swapped = (exact.gradient(group) for group in ("near", "wide", "swapped"))
     items = near.shape[1]
-    # A preference of a thousandth of the gradient teaches none.
-    return same(near[::-1], swapped[:, :items], rtol=1e-3) and same(
-        exact.gradient("wide")[::-1], swapped[:, items:], rtol=1e-3
-    )
-
-
-def _two_ways(exact: Measured) -> dict[str, Any]:
+    if not near.any() or not (
+        same(near[::-1], swapped[:, :items], tolerance) and same(wide[::-1], swapped[:, items:], tolerance)
+    ):
+        return []
     points = exact.probes.groups["near"]
-    example = describe_pair(points, int(np.abs(_scaled(points)).argmax()))
-    return {"rho": example["rho"], "and": -example["rho"], "beta": example["beta"]}
+    one = example(points, int(distance(points).argmax()))
+    message = "the loss trains the same when chosen and rejected change places"
+    return [numeric_finding("SBX309", message, {"rho": one["rho"], "and": -one["rho"], "beta": one["beta"]})]
 
 
 def _direction(measured: Measurements) -> list[Finding]:
-    """Which way the margin is pushed, over the line and the scattered pairs."""
+    """Which way the margin is pushed, over the line and the scattered pairs, and again in float32, which is what trains."""
     exact = measured.exact
     groups = ("near", "wide", "line")
-    push = np.concatenate([-np.subtract(*exact.gradient(g)) for g in groups])
-    counts = np.abs(push) > 1e-9 * measured.scale
-    right = float((push[counts] > 0).mean()) if counts.any() else 0.0
-    if right < RIGHT_WAY:
+    gradients = np.concatenate([exact.gradient(g) for g in groups], axis=1)
+    share = share_right(gradients)
+    if share is not None and share < RIGHT_WAY:
         points = joined([exact.probes.groups[g] for g in groups])
-        i = _mildest(points, push < -1e-9 * measured.scale) if counts.any() else 0
-        example = describe_pair(points, i)
-        message = f"the loss raises the margin at only {right:.0%} of the probes; it lowers it {_where(example)}"
-        return [numeric_finding("SBX310", message, {"share": right, **example})]
-    return _at_the_start(measured)
+        push = gradients[1] - gradients[0]
+        one = example(points, mildest(points, push < -rounding(gradients)))
+        message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {where(one)}"
+        return [numeric_finding("SBX310", message, {"share": share, **one})]
+    if share is None:
+        return turned(gradients, "at every probe", {})
+    single = np.concatenate([measured.single.gradient(g) for g in ("near", "wide")], axis=1)
+    return turned(single, "in float32", {"precision": "float32"})
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:
-    start = -np.subtract(*measured.exact.gradient("start"))
-    if not np.abs(measured.exact.gradient("start")).max() > 0:
-        message = "the gradient is exactly zero at rho = 0, where the policy still equals its reference"
-        return [numeric_finding("SBX329", message, {"rho": 0.0, "beta": probes.LINE_BETA})]
-    if start.max() < -1e-9 * measured.scale:
-        slope = -float(start.min()) / probes.LINE_BETA / 2
+    """Whether the policy leaves its reference, where it starts, and which way: a batch of such pairs at each beta."""
+    exact = measured.exact
+    none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
+    for group in ("start", "starts"):
+        points, gradients = exact.probes.groups[group], np.abs(exact.gradient(group)).max(axis=0)
+        for batch in points.spans:
+            if gradients[batch].max() <= none:
+                return [_no_start(points, batch.start, float(gradients[batch].max()))]
+    push = -np.subtract(*exact.gradient("start"))
+    if push.max() < -1e-9 * measured.scale:
+        slope = -float(push.min()) / probes.LINE_BETA / 2
         message = f"the loss rises with the margin at rho = 0: its slope there is {shown(slope)} in beta rho"
         return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": probes.LINE_BETA, "slope": slope})]
     return []
+
+
+def _no_start(points: Points, item: int, size: float) -> Finding:
+    one = example(points, item)
+    how = "zero" if size == 0 else f"at most {shown(size)}"
+    message = f"the gradient is {how} {where(one)}, where the policy still equals its reference"
+    return numeric_finding("SBX329", message, {"gradient": size, "rho": 0.0, "beta": one["beta"]})
 
 
 def _batch(measured: Measurements) -> list[Finding]:
@@ -200,17 +179,31 @@ def _batch(measured: Measurements) -> list[Finding]:
     ):
         gap = np.abs(exact.gradient("near")[:, exact.probes.order] - exact.gradient("permuted"))
         i = int(gap.max(axis=0).argmax())
-        example = describe_pair(exact.probes.groups["permuted"], i)
+        one = example(exact.probes.groups["permuted"], i)
         most = shown(gap[:, i].max())
-        message = (
-            f"the loss depends on a pair's position in the batch: the gradient of {_where(example)} changes by {most}"
-        )
-        return [numeric_finding("SBX311", message, {"change": gap[:, i].max(), **example})]
+        message = f"the loss depends on a pair's position in the batch: the gradient {where(one)} changes by {most}"
+        return [numeric_finding("SBX311", message, {"change": gap[:, i].max(), **one})]
     if measured.proven:
         return []
     size = len(exact.probes.groups["near"])
     message = f"a pair's gradient {measured.coupling}"
     return [numeric_finding("SBX326", message, {"batch": size})]
+
+
+def _lost_pairs(measured: Measurements) -> list[Finding]:
+    """Pairs that the policy gets wrong, and that the loss pushes further down."""
+    points = joined([measured.exact.probes.groups[g] for g in ("near", "wide")])
+    push = np.concatenate([-np.subtract(*measured.exact.gradient(g)) for g in ("near", "wide")])
+    lost = probes.margins(points) * points.scalars[0] < -0.2
+    wrong = lost & (push < -1e-9 * measured.scale)
+    share = float(wrong.sum() / max(lost.sum(), 1))
+    if share <= _LOST_SHARE:
+        return []
+    one = example(points, mildest(points, wrong))
+    message = (
+        f"the loss lowers the margin of {share:.0%} of the pairs whose margin is negative already, such as {where(one)}"
+    )
+    return [numeric_finding("SBX331", message, {"share": share, **one})]
 
 
 def _shape(shape: LineShape) -> list[Finding]:
@@ -229,18 +222,18 @@ def _precision(measured: Measurements) -> list[Finding]:
         typical = np.median(np.abs(exact), axis=1, keepdims=True)
         off = (np.abs(single - exact) > 0.05 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
         far_off = (np.abs(single - exact) > 3 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
-        inside = np.abs(_scaled(points)) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
+        inside = distance(points) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
         off, far_off = off & inside, far_off & inside
         if off.mean() > 0.05 or far_off.mean() > 0.02:
-            i = _mildest(points, off)
-            example = describe_pair(points, i)
+            i = mildest(points, off)
+            one = example(points, i)
             side = int(np.abs(single[:, i] - exact[:, i]).argmax())
             message = (
                 f"the gradient of {_SIDES[side]} is {shown(single[side, i])} in float32 and {shown(exact[side, i])} in "
-                f"float64 {_where(example)}"
+                f"float64 {where(one)}"
             )
             numbers = {"float32": single[side, i], "float64": exact[side, i]}
-            return [numeric_finding("SBX328", message, {"of": _SIDES[side], **numbers, **example})]
+            return [numeric_finding("SBX328", message, {"of": _SIDES[side], **numbers, **one})]
     return []
 
 
@@ -264,6 +257,6 @@ def _overflow(points: Points, seen: Evaluation, item: int, x: float) -> Finding:
         for name, v in (("loss", seen.loss), ("gradient", seen.gradients[0]), ("gradient", seen.gradients[1]))
         if not np.isfinite(v[item])
     )
-    example = describe_pair(points, item)
-    message = f"the {what} is {shown(value)} {_where(example)}, in a batch that reaches |beta rho| = {shown(x)}"
-    return numeric_finding("SBX323", message, {what: value, **example})
+    one = example(points, item)
+    message = f"the {what} is {shown(value)} {where(one)}, in a batch that reaches |beta rho| = {shown(x)}"
+    return numeric_finding("SBX323", message, {what: value, **one})

@@ -1,10 +1,14 @@
 """The numeric unit tests: refuse what cannot train, describe the rest. All on the graph, never on candidate code (torch).
 
-Covered: everything a gradient step sees of the loss at probe inputs drawn from a seed that the author cannot know, in
-float32 as training computes it, at batches of 1, 2, 3, 7 and 64 items, over the range of `probes`, at the betas that people
-use, and on both sides of every comparison and clamp. That a loss looks at one item at a time, and that an item's place is of
-no account, is proved from the graph (`dataflow`, `equivariance`), or noted as not shown. Not covered: what a loss does at
-inputs that no probe comes near, such as a smooth spike of width 1e-6; such a loss cannot do harm beyond training badly.
+Covered: everything a gradient step sees of the loss at fixed probes and at others drawn from a seed that the author cannot
+know, in float32 as training computes it, over the range of `probes`, at the start, where log-probabilities are equal, at
+round betas and drawn ones from 0.005 to 2.5, on both sides of every comparison and clamp; at batches of 1 to 64 items, of a
+loss that looks across the batch up to 512. That a loss looks at one item at a time, and that an item's place is of no
+account, is proved from the graph (`dataflow`, `equivariance`), or noted as not shown. Not covered: what a loss does at inputs
+that no probe comes near, such as a smooth spike of width 1e-6; such a loss cannot do harm beyond training badly.
+
+The same loss gets the same verdict whatever the seed: fixed probes decide what is close to a threshold, every note and every
+descriptor. Drawn ones only refuse, and only well beyond the thresholds, or where something is not finite.
 """
 
 from __future__ import annotations
@@ -16,9 +20,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from sandbox import classification_checks, preference_checks
 from sandbox.evaluate import CannotCompute, Evaluator
 from sandbox.findings import numeric_finding
+from sandbox.finite import NotFinite
 from sandbox.graph import LossGraph
 from sandbox.verdict import Finding, Severity
 
@@ -73,9 +80,11 @@ def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
     seed = _SEEDS.draw() if seed is None else seed
     evaluator = Evaluator.of(graph)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
             findings, descriptors = _TESTS[graph.contract](evaluator, seed)
+    except NotFinite as error:
+        return ProbeReport((error.finding,), seed)
     except CannotCompute as error:
         return ProbeReport((numeric_finding("SBX301", f"the loss cannot be computed: {error}"),), seed)
     refused = any(f.severity is Severity.REFUSE for f in findings)

@@ -1,7 +1,7 @@
-"""Probe inputs: where training goes, where it could go, and the corners. Drawn afresh from a seed.
+"""Probe inputs: where training goes, where it could go, and the corners. Drawn from a seed; `probe_sets` says which.
 
-Nobody who writes a candidate knows the seed. All values are exact in float32, so that a difference between float32 and
-float64 is the loss's doing, not that of rounded inputs.
+All values are exact in float32, so that a difference between float32 and float64 is the loss's doing, not that of rounded
+inputs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def margin_points(
         low = np.minimum(top, 0.0) - np.abs(ratio)
         sides.append((np.where(ratio >= 0, top, low), np.where(ratio >= 0, low, top)))
     (pc, rc), (pr, rr) = sides
-    tensors = tuple(_exact(t) for t in (pc, pr, rc, rr))
+    tensors = tuple(exact(t) for t in (pc, pr, rc, rr))
     return Points(tensors, np.full((1, len(pc)), beta), tuple(sizes or (len(pc),)))
 
 
@@ -94,9 +95,10 @@ def preference_probes(seed: int) -> ProbeSet:
     """The probes of a preference loss for this seed.
 
     Groups in the range where a loss must be finite: `start` (policy equals reference), `near`, `wide`, `far`, `sharp`,
-    `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`. Variations of `near` and `wide` for the
-    structural tests: `swapped`, `permuted`, `mixed` (half of `near` replaced), `tight` and `tight_mixed` (the same where
-    margins hardly differ), `elsewhere` (another reference), `resplit` (same margins, other log-ratios). `line`: the margin
+    `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`, `ties` (some of the four log-probabilities
+    equal or nearly so). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
+    `near` replaced), `tight` and `tight_mixed` (the same where margins hardly differ), `elsewhere` (another reference),
+    `resplit` (same margins, other log-ratios). `line`: the margin
     alone, from -30 to 30 over beta.
     """
     rng = np.random.default_rng([seed, 1])
@@ -129,7 +131,7 @@ def reordering(rng: np.random.Generator, items: int) -> Array:
 
 def line_points(beta: float, steps: int = 201) -> Points:
     """Pairs along the margin: the policy moves away from a reference that stays where it is, half on either side."""
-    rho = _exact(bent(steps) * MAX_SCALED_MARGIN / beta)
+    rho = exact(bent(steps) * MAX_SCALED_MARGIN / beta)
     base = np.full(steps, -MAX_SCALED_MARGIN / beta)
     tensors = (base + rho / 2, base - rho / 2, base, base)
     return Points(tensors, np.full((1, steps), beta), (steps,))
@@ -151,26 +153,27 @@ def bent(steps: int) -> Array:
     return np.asarray(np.sinh(6.0 * t) / np.sinh(6.0))
 
 
-_SIZE = 32
+SIZE = 32
 """Of most batches: those of one size are evaluated in one call."""
-RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long")
+RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long", "ties")
 """The groups in which a loss must be finite."""
 
 
 def _range_groups(rng: np.random.Generator) -> dict[str, Points]:
-    zero = np.zeros(_SIZE)
-    same = np.full(_SIZE, rng.normal() / LINE_BETA)
+    zero = np.zeros(SIZE)
+    same = np.full(SIZE, rng.normal() / LINE_BETA)
     return {
-        "start": margin_points(zero, zero, _levels(rng, _SIZE), LINE_BETA),
-        "near": _scattered(rng, _SIZE, LINE_BETA, 1.5),
-        "wide": joined([_cornered(rng, _SIZE, 0.05) for _ in range(3)]),
-        "far": _cornered(rng, _SIZE, MAX_SCALED_MARGIN / MAX_MARGIN),
-        "sharp": _cornered(rng, _SIZE, 1.0),
+        "start": margin_points(zero, zero, levels(rng, SIZE), LINE_BETA),
+        "near": _scattered(rng, SIZE, LINE_BETA, 1.5),
+        "wide": joined([_cornered(rng, SIZE, 0.05) for _ in range(3)]),
+        "far": _cornered(rng, SIZE, MAX_SCALED_MARGIN / MAX_MARGIN),
+        "sharp": _cornered(rng, SIZE, 1.0),
         "pair": _scattered(rng, 2, _beta(rng), 3.0),
         "odd": _scattered(rng, 7, _beta(rng), 3.0),
-        "equal": margin_points(same, zero, np.full((2, _SIZE), 40.0), LINE_BETA),
-        "short": _around(rng, 0.05, 10.0 ** rng.uniform(-2, -0.5, (2, _SIZE)), 0.5),
-        "long": _around(rng, 5.0, rng.uniform(1960, 1980, (2, _SIZE)), LINE_BETA),
+        "equal": margin_points(same, zero, np.full((2, SIZE), 40.0), LINE_BETA),
+        "short": _around(rng, 0.05, 10.0 ** rng.uniform(-2, -0.5, (2, SIZE)), 0.5),
+        "long": _around(rng, 5.0, rng.uniform(1960, 1980, (2, SIZE)), LINE_BETA),
+        "ties": _ties(rng),
     }
 
 
@@ -180,11 +183,49 @@ def _around(rng: np.random.Generator, spread: float, level: Array, beta: float) 
     return margin_points(chosen, rejected, level, beta)
 
 
+_TIES = tuple(
+    labels
+    for labels in product(range(4), repeat=4)
+    if all(n <= max(labels[:i], default=-1) + 1 for i, n in enumerate(labels))
+)
+"""All ways in which some of the four log-probabilities can be equal: the same number for those that are."""
+
+
+def _ties(rng: np.random.Generator) -> Points:
+    """Pairs of which some log-probabilities are equal, exactly and nearly, and pairs whose margin is zero without that.
+
+    Values are multiples of 1/64, so that sums and differences of equals are exactly zero, and margins are moderate: a large
+    gradient is the tie's doing.
+    """
+    parts = []
+    for level, spread, offset in ((2.0, 1.0, 0.0), (2.0, 1.0, 1e-6), (200.0, 8.0, 0.0), (200.0, 8.0, 1e-3)):
+        pairs = []
+        for labels in _TIES:
+            values = rng.permutation(4) * spread + rng.uniform(0.1, 0.8, 4) * spread
+            pairs.append(-level * rng.uniform(0.2, 1.0) - values[list(labels)])
+        down, apart = _in_64ths(-level - spread * rng.uniform(0.1, 2.0, 2)), _in_64ths(spread * rng.uniform(0.1, 2.0))
+        pairs.append(np.array([down[0], down[0] - apart, down[1], down[1] - apart]))
+        inputs = _in_64ths(np.stack(pairs)) + offset * rng.integers(-2, 3, (len(pairs), 4))
+        parts.append(np.minimum(inputs, HIGHEST_LOGP))
+    inputs = np.concatenate(parts)
+    tensors = tuple(exact(column.copy()) for column in inputs.T)
+    return Points(tensors, np.full((1, len(inputs)), LINE_BETA), (SIZE,) * (len(inputs) // SIZE))
+
+
+def scattered(rng: np.random.Generator, items: int) -> Points:
+    """A batch of pairs as training meets them, at LINE_BETA."""
+    return _scattered(rng, items, LINE_BETA, 1.5)
+
+
+def _in_64ths(values: Array | float) -> Array:
+    return np.asarray(np.round(np.asarray(values) * 64) / 64)
+
+
 def _scattered(rng: np.random.Generator, items: int, beta: float, spread: float) -> Points:
     """Pairs as training meets them: normal margins, any share in the chosen's log-ratio."""
     x = np.clip(rng.normal(0, spread, items), -MAX_SCALED_MARGIN, MAX_SCALED_MARGIN)
     chosen, rejected = split(x / beta, rng.normal(0.5, 0.7, items), beta)
-    return margin_points(chosen, rejected, _levels(rng, items), beta)
+    return margin_points(chosen, rejected, levels(rng, items), beta)
 
 
 def _cornered(rng: np.random.Generator, items: int, beta: float) -> Points:
@@ -194,10 +235,10 @@ def _cornered(rng: np.random.Generator, items: int, beta: float) -> Points:
     x = np.concatenate([ends, near_ties, np.sinh(6 * rng.uniform(-1, 1, items - 11)) / np.sinh(6)]) * MAX_SCALED_MARGIN
     share = np.concatenate([np.tile([0.0, 0.5, 1.0], 2), np.full(5, 0.5), rng.uniform(-0.2, 1.2, items - 11)])
     chosen, rejected = split(x / beta, share, beta)
-    return margin_points(chosen, rejected, _levels(rng, items), beta)
+    return margin_points(chosen, rejected, levels(rng, items), beta)
 
 
-def _levels(rng: np.random.Generator, items: int) -> Array:
+def levels(rng: np.random.Generator, items: int) -> Array:
     return np.exp(rng.uniform(np.log(1.0), np.log(1900.0), (2, items)))
 
 
@@ -214,14 +255,14 @@ def _resplit(rng: np.random.Generator, points: Points) -> Points:
     beta = float(points.scalars[0, 0])
     rho = margins(points)
     chosen, rejected = split(rho, rng.normal(0.5, 0.7, len(rho)), beta)
-    return margin_points(chosen, rejected, _levels(rng, len(rho)), beta)
+    return margin_points(chosen, rejected, levels(rng, len(rho)), beta)
 
 
 def _moved(rng: np.random.Generator, references: Sequence[Array]) -> list[Array]:
-    return [_exact(np.minimum(r + rng.normal(0, 15, len(r)), HIGHEST_LOGP)) for r in references]
+    return [exact(np.minimum(r + rng.normal(0, 15, len(r)), HIGHEST_LOGP)) for r in references]
 
 
-def _exact(values: Array) -> Array:
+def exact(values: Array) -> Array:
     return values.astype(np.float32).astype(np.float64)
 
 
@@ -256,7 +297,7 @@ CLASSIFICATION_RANGE = ("start", "near", "wide", "pair", "odd", "equal")
 
 
 def _scored(rng: np.random.Generator, items: int, classes: int, spread: float) -> Points:
-    logits = _exact(np.clip(rng.normal(0, spread, (items, classes)), -MAX_LOGIT, MAX_LOGIT))
+    logits = exact(np.clip(rng.normal(0, spread, (items, classes)), -MAX_LOGIT, MAX_LOGIT))
     return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), (items,))
 
 
@@ -264,4 +305,4 @@ def _extreme(rng: np.random.Generator, items: int, classes: int) -> Points:
     logits = np.sinh(4 * rng.uniform(-1, 1, (items, classes))) / np.sinh(4) * MAX_LOGIT
     corners = rng.choice([-MAX_LOGIT, 0.0, MAX_LOGIT], (items // 3, classes))
     logits[: items // 3] = corners
-    return Points((_exact(logits), rng.integers(0, classes, items)), np.zeros((0, items)), (items,))
+    return Points((exact(logits), rng.integers(0, classes, items)), np.zeros((0, items)), (items,))

@@ -73,7 +73,8 @@ costly losses); both sides of the edges in either loss, and its constants as val
 
 A kink or a jump may lie 0.001 nats elsewhere, or 0.0001 in beta rho where that is more: `relu(1 - x)` and
 `clamp(1 - x, min=0)` are one loss.
-`relu(-x)` and `clamp(-x, min=0)` are two: they differ at rho = 0, where training starts.
+`relu(-x)` and `clamp(-x, min=0)` are two: at rho = 0, where training starts, torch gives the first the slope 0 and the second the
+slope -1. The first never leaves the start and is refused (SBX329).
 """
 
 

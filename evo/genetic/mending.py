@@ -58,13 +58,25 @@ def _attempt(mend: Mend, rng: Random, graph: LossGraph) -> tuple[LossGraph, str]
 
 def _guarded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     """Every operation that can overflow or leave its domain, in a form that cannot."""
+    found = _rewritten(graph, _GUARDS)
+    return found and (found[0], f"kept {found[1]} within range")
+
+
+def _blunted(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+    """Every operation that is steep near zero, in a form that is not."""
+    found = _rewritten(graph, _BLUNT)
+    return found and (found[0], f"made {found[1]} less steep near zero")
+
+
+def _rewritten(graph: LossGraph, guards: Mapping[str, Guard]) -> tuple[LossGraph, str] | None:
+    """The graph with the guarded operations written anew, and which they are."""
     builder = Builder(graph.contract)
     tensors = [not kind.is_number for kind in graph.types]
     values: list[Value] = []
     touched: list[str] = []
     for i, node in enumerate(graph.nodes):
         operands = [values[a] for a in node.args]
-        guard = _GUARDS.get(node.op)
+        guard = guards.get(node.op)
         made = guard(operands, node) if guard and tensors[i] else None
         if made is None:
             made = builder.append(Node(node.op, tuple(o.index for o in operands), node.attrs))
@@ -73,7 +85,7 @@ def _guarded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
         values.append(made)
     if not touched:
         return None
-    return builder.finish(values[graph.output]), f"kept {', '.join(touched)} within range"
+    return builder.finish(values[graph.output]), ", ".join(touched)
 
 
 def _tangent(operands: Sequence[Value], node: Node) -> Value | None:
@@ -96,7 +108,8 @@ def _within(low: float, high: float) -> Guard:
 
 def _above(low: float) -> Guard:
     def guard(operands: Sequence[Value], node: Node) -> Value | None:
-        return None if operands[0].op == "clamp_min" else operands[0].at_least(low).apply(node.op)
+        # Not a clamp, whose slope is zero below: a margin may lie there while training starts.
+        return None if operands[0].op == "clamp_min" else ((operands[0] - low).softplus() + low).apply(node.op)
 
     return guard
 
@@ -139,6 +152,22 @@ _GUARDS: Mapping[str, Guard] = {
     "norm": _length,
 }
 """How each operation that can overflow, divide by nothing or lose its gradient is written so that it cannot."""
+
+
+def _blunt_quotient(operands: Sequence[Value], node: Node) -> Value | None:
+    above, below = operands
+    return None if below.builder.type_of(below).is_number else above * below / (below.square() + 1.0)
+
+
+def _at_least_one(operands: Sequence[Value], node: Node) -> Value:
+    return (operands[0].apply("abs") + 1.0).apply(node.op)
+
+
+_BLUNT: Mapping[str, Guard] = {
+    "div": _blunt_quotient,
+    "reciprocal": lambda operands, node: operands[0] / (operands[0].square() + 1.0),
+    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt"), _at_least_one),
+}
 
 
 def _shared(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
@@ -209,6 +238,19 @@ def _orderless(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(values[graph.output]), f"took out {', '.join(sorted(set(touched)))}, which order the batch"
 
 
+def _rounded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+    """Division and rounding apart, since torch has no derivative of both in one."""
+    builder = Builder(graph.contract)
+    values: list[Value] = []
+    for node, kind in zip(graph.nodes, graph.types, strict=True):
+        operands = [values[a] for a in node.args]
+        if node.op == "floordiv" and not kind.is_number:
+            values.append((operands[0] / operands[1]).apply("floor"))
+        else:
+            values.append(builder.append(Node(node.op, tuple(o.index for o in operands), node.attrs)))
+    return builder.finish(values[graph.output]), "rounded down what was divided"
+
+
 def _softened(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     """Margins that grow more slowly, for growth that no single operation is to blame for."""
     anatomy = Anatomy(graph)
@@ -222,7 +264,7 @@ def _softened(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
 
 _NUMERIC = (_guarded, _softened)
 _CURES: Mapping[str, tuple[Mend, ...]] = {
-    "SBX301": (_orderless, _guarded),
+    "SBX301": (_rounded, _orderless, _guarded),
     "SBX304": _NUMERIC,
     "SBX305": _NUMERIC,
     "SBX306": (_attached, _shared),
@@ -231,5 +273,8 @@ _CURES: Mapping[str, tuple[Mend, ...]] = {
     "SBX309": (_opposed,),
     "SBX310": (_turned, _opposed),
     "SBX311": (_orderless,),
+    "SBX312": (_shared,),
+    "SBX313": (_blunted, *_NUMERIC),
+    "SBX329": (_shared,),
 }
 """The mends to try for each rule of the sandbox's catalogue, likely ones first."""

@@ -31,10 +31,10 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX301",
         "the loss cannot be computed",
-        "An operation fails on real tensors although the symbolic shapes agree: an index that a small batch does "
-        "not have, "
-        "or a gradient that the operation does not define.",
-        "Avoid fixed positions and operations without a gradient; the loss must work at every batch size from 2 on.",
+        "An operation fails on real tensors although the symbolic shapes agree: an index that a small batch does not have, "
+        "or a gradient that the operation does not define, as that of x // 2.",
+        "Avoid fixed positions and operations without a gradient (torch.floor(x / 2), whose gradient is zero, for x // 2); the "
+        "loss must work at every batch size from 2 on.",
         "    order = torch.argsort(x)\n    return torch.quantile(F.softplus(-x), 0.5) * torch.gather(x, 0, order + "
         "1)\n",
         line="return F.softplus(-x)",
@@ -143,6 +143,27 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "    return F.softplus(-x + 0.1 * torch.roll(x, 1, 0))\n",
         line="weight = torch.sigmoid(x.detach() - x.detach().mean())",
     ),
+    _refuse(
+        "SBX312",
+        "a gradient too small to train with",
+        "The gradient to the policy is so small that an optimiser does not see it: Adam adds 1e-8 to what it divides by, and a "
+        "gradient below 1e-7 per log-probability, times what a log-probability contributes to a single weight, is far below "
+        "that. DPO's gradient is about beta / 2.",
+        "Multiply the loss by a constant that brings its gradient near beta; where terms cancel, take them out.",
+        "    return 1e-10 * F.softplus(-x)\n",
+        line="return 1000 * losses  # until its gradient is near beta",
+    ),
+    _refuse(
+        "SBX313",
+        "a spike where log-probabilities are equal",
+        "Where some of a pair's log-probabilities are equal or nearly so, its gradient is a million times that of usual pairs. "
+        "Clipping then scales the whole step down to that pair, and nothing is learnt from the others; without clipping the "
+        "optimiser takes thousands of steps to forget it.",
+        "Add a larger constant where a difference is divided by or a root taken, for example sqrt(d**2 + 1) for abs(d) + 1e-8.",
+        "    d = policy_chosen_logps - policy_rejected_logps\n    return F.softplus(-x) + rho / (d.abs() + 1e-9)\n",
+        "    d = policy_chosen_logps - policy_rejected_logps\n    return F.softplus(-x - 0.1 * rho / torch.sqrt(d**2 + 1))\n",
+        line="y = d / torch.sqrt(d**2 + 1.0)",
+    ),
     _note(
         "SBX321",
         "no gradient to one of the two completions",
@@ -217,13 +238,14 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "    far = x + 1e8\n    return F.softplus(1e8 - far)\n",
         line="return F.softplus(-x)",
     ),
-    _note(
+    _refuse(
         "SBX329",
         "no gradient where training starts",
-        "While the policy still equals its reference every margin is zero, and there the gradient is exactly zero: "
-        "training that starts "
-        "from the reference never leaves it.",
-        "Shift the kink away from rho = 0, for example torch.relu(1 - x) instead of torch.relu(-x).",
+        "While the policy still equals its reference every margin is zero, and there the gradient is zero or negligible for every "
+        "pair: training that starts from the reference never leaves it. In classification: while all scores are equal. torch "
+        "gives relu, abs and sign the slope 0 at 0, so sign(x) * log1p(abs(x)) has no slope there either.",
+        "Shift the kink away from rho = 0, for example torch.relu(1 - x) instead of torch.relu(-x), or use a function with a "
+        "slope at 0, for example torch.asinh(x) instead of sign(x) * log1p(abs(x)).",
         "    return torch.relu(-x)\n",
         "    return torch.relu(1 - x)\n",
         line="return torch.relu(1 - x)",

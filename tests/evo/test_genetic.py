@@ -182,6 +182,7 @@ def broken(rule: str) -> LossGraph:
     x = margin(builder)
     slope = 4.0 * x
     losses = {
+        "SBX301": lambda: (-x).softplus() + 0.01 * builder.op("floordiv", x, 2.0),
         "SBX304": lambda: -(x.apply("log")),
         "SBX305": lambda: builder.op("where", x.apply("gt", 0.0), x.apply("sqrt"), -x),
         "SBX306": lambda: (-x).softplus().detach(),
@@ -190,11 +191,17 @@ def broken(rule: str) -> LossGraph:
         "SBX309": lambda: slope.square(),
         "SBX310": lambda: slope.softplus(),
         "SBX311": lambda: (-x + 0.5 * x.apply("roll", shift=1, dim=0)).softplus(),
+        "SBX312": lambda: 1e-10 * (-x).softplus(),
+        "SBX313": lambda: (-x).softplus() - x / (x.apply("abs") + 1e-10),
+        "SBX329": lambda: (-x).relu(),
     }
     return builder.finish(losses[rule]())
 
 
-@pytest.mark.parametrize("rule", ["SBX304", "SBX305", "SBX306", "SBX307", "SBX308", "SBX309", "SBX310", "SBX311"])
+MENDED = ("301", "304", "305", "306", "307", "308", "309", "310", "311", "312", "313", "329")
+
+
+@pytest.mark.parametrize("rule", [f"SBX{number}" for number in MENDED])
 def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
     refused = broken(rule)
     found = {f.rule for f in probe.run(refused, seed=3).findings if f.severity is Severity.REFUSE}

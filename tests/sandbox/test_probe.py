@@ -124,7 +124,41 @@ REFUSED = {
     "inverted_but_for_a_corner": ("SBX310", lambda s: s.x.gt(-25.0).where(s.x, -s.x)),
     "neighbouring_pairs": ("SBX311", lambda s: (s.x.roll(shift=1, dim=0) * 0.1 - s.x).softplus()),
     "weight_by_place": ("SBX311", lambda s: s.dpo * s.op("arange", symbol="B").cast(to="float")),
+    "flat_at_the_start": ("SBX329", lambda s: (-s.x).relu()),
+    "flat_at_the_start_on_both_sides": ("SBX329", lambda s: -s.x.sign() * (s.x.abs()).log1p()),
+    "squares_that_cancel_at_the_start": ("SBX329", lambda s: s.rho.square() - (s.pr - s.rr).square()),
+    "nan_where_all_are_equal": ("SBX304", lambda s: s.dpo + s.op("div", s.pc - s.pr, s.rc - s.rr) * 1e-4),
+    "infinite_where_chosen_and_rejected_tie": ("SBX304", lambda s: s.dpo + (s.pc - s.pr).abs().log() * 1e-3),
+    "infinite_where_chosen_meets_the_other_reference": ("SBX304", lambda s: s.dpo + (s.pc - s.rr).abs().log() * 1e-3),
+    "infinite_slope_where_both_tie": ("SBX305", lambda s: s.dpo + (s.pc - s.pr).hypot(s.rc - s.rr) * 1e-3),
+    "spike_at_ties": ("SBX313", lambda s: s.dpo + ((s.pc - s.pr) * 1e13).tanh() * 1e-3),
+    "below_the_optimiser": ("SBX312", lambda s: s.dpo * 1e-10),
+    "far_below_the_optimiser": ("SBX312", lambda s: s.dpo * 1e-16),
+    "rounded_by_division": ("SBX301", lambda s: s.dpo + s.op("floordiv", s.x, 2.0) * 0.01),
+    "reversed_at_one_beta": ("SBX310", lambda s: reversed_around(s, 0.3, 0.008)),
+    "reversed_between_round_betas": ("SBX310", lambda s: reversed_around(s, 0.37, 0.03)),
+    "reversed_above_usual_betas": ("SBX310", lambda s: (s.x * (s.beta - 1.23)).softplus()),
+    "reversed_in_large_batches": ("SBX310", lambda s: (-s.x * sign_at_size(s, 300.0)).softplus()),
+    "reversed_from_the_hundredth_pair_on": (
+        "SBX310",
+        lambda s: s.op("arange", symbol="B").lt(100).where(-s.x, s.x).softplus(),
+    ),
+    "another_loss_from_the_three_hundredth_pair_on": (
+        "SBX311",
+        lambda s: s.op("arange", symbol="B").lt(300).where(s.dpo, s.dpo * 0.5),
+    ),
 }
+
+
+def reversed_around(s, beta, width):
+    """DPO, turned round within `width` of a beta."""
+    near = ((s.beta - beta) * (1 / width)) * ((s.beta - beta) * (1 / width))
+    return (-s.x * (s.op("const", value=1.0) - (-near).exp() * 2.0)).softplus()
+
+
+def sign_at_size(s, size):
+    """1 in batches below this size, -1 above."""
+    return s.op("tanh", s.op("sub", size, s.op("size", symbol="B")))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -145,7 +179,6 @@ NOTED = {
     "sigmoid_is_not_convex": ("SBX325", lambda s: (-s.x).sigmoid()),
     "centred_by_the_batch": ("SBX326", lambda s: (-s.x - (s.x - s.x.mean()) * 0.5).softplus()),
     "cancellation": ("SBX328", lambda s: (-(s.x + 1e8 - 1e8)).softplus()),
-    "flat_at_the_start": ("SBX329", lambda s: (-s.x).relu()),
 }
 
 
@@ -156,6 +189,29 @@ def test_accepts_with_a_note(name):
         found = rules(build, seed=seed)
         assert code in found, found
         assert all(f.severity is Severity.NOTE for f in found.values())
+
+
+HARMLESS = {
+    "a_norm_inside": lambda s: (-s.op("div", s.x, distance_of_sides(s, 1e-6) + 1.0)).softplus(),
+    "huge_but_even": lambda s: s.dpo * 1e10,
+    "a_thousandth": lambda s: s.dpo * 1e-3,
+    "a_slope_on_one_side_of_the_start": lambda s: (-s.x).clamp_min(0.0),
+    "over_the_spread_of_the_batch": lambda s: (-s.op("div", s.x, s.x.std(correction=0).detach() + 1e-8)).softplus(),
+    "flat_beyond_thirty_nats": lambda s: (-(s.rho.clamp_min(-30.0).clamp_max(30.0) * s.beta)).softplus(),
+    "all_weight_on_one_pair": lambda s: s.dpo * (s.x.detach() * -1000.0).softmax(dim=0),
+}
+
+
+def distance_of_sides(s, least):
+    """How far apart policy and reference have the two completions, never quite zero."""
+    return ((s.pc - s.pr).square() + (s.rc - s.rr).square() + least).sqrt()
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_can_be_trained_is_not_refused(name):
+    for seed in (0, 1, 2):
+        found = rules(HARMLESS[name], seed=seed)
+        assert all(f.severity is Severity.NOTE for f in found.values()), found
 
 
 def test_the_same_seed_gives_the_same_report_and_without_one_they_change():
@@ -194,6 +250,8 @@ LOGITS = ("logits", "targets")
         ("SBX306", lambda s, z, y: z.cross_entropy(y).detach()),
         ("SBX309", lambda s, z, y: z.square().mean(dim=1)),
         ("SBX310", lambda s, z, y: -z.softmax(dim=-1).log_softmax(dim=-1).nll_loss(y)),
+        ("SBX312", lambda s, z, y: z.cross_entropy(y) * 1e-12),
+        ("SBX329", lambda s, z, y: (z.cross_entropy(y) - math.log(2.0)).relu() * z.square().sum(dim=1)),
         ("SBX311", lambda s, z, y: z.cross_entropy(y) + z.cross_entropy(y).flip(dim=0) * z.select(dim=1, index=0)),
     ],
 )
