@@ -32,6 +32,12 @@ from sandbox.relation import Relation
 SESSION_STARTED = "session_started"
 """Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
 
+SINGLES_OUT = "SBX327"
+"""The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""
+
+CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
+"""Why nothing is claimed of such a loss, in words: it may have been written for the very pairs that it was measured on."""
+
 
 class Status(StrEnum):
     """How far a candidate has come; the first one that holds, in this order."""
@@ -207,6 +213,12 @@ class Snapshot:
         kinds = {"scale_key": "times a factor", "beta_key": "at another beta"} if row.origin is Origin.PROPOSAL else {}
         found = ((self._seed_keys.get((kind, self._key(candidate, kind))), words) for kind, words in kinds.items())
         return next((f"{one_line(name, 48)} {words}" for name, words in found if name is not None), "")
+
+    def caution(self, candidate: int) -> str:
+        """Why nothing may be claimed of a proposal, in words; empty where nothing is against it."""
+        row, found = self.candidates[candidate], self.findings.get(candidate, ())
+        noted = row.origin is Origin.PROPOSAL and any(f.rule == SINGLES_OUT for f in found)
+        return CAUTION if noted else ""
 
     @cached_property
     def _seed_keys(self) -> Mapping[tuple[str, str | None], str]:
