@@ -177,7 +177,8 @@ def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, refe
     if reference is not None:
         grey = [slope / reference.usual_slope for slope in reference.slopes]
         lower.plot(reference.margins, grey, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
-    slopes = [min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
+    # A slope that is not a number stays one, and is a gap.
+    slopes = [slope if math.isnan(slope) else min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
     lower.fill_between(curve.margins, slopes, color=colour, alpha=0.16, linewidth=0)
     lower.plot(curve.margins, slopes, color=colour, linewidth=1.1)
     lower.axhline(0, color=MUTED, linewidth=0.6)

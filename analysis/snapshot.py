@@ -26,6 +26,7 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
+from archive.values import is_fitness
 from sandbox.graph import GraphError, LossGraph
 from sandbox.relation import Relation
 
@@ -119,12 +120,12 @@ class Snapshot:
 
     @cached_property
     def metrics(self) -> Mapping[Arm, Mapping[int, Mapping[str, float]]]:
-        """What else was measured, by arm and seed."""
+        """What else was measured, by arm and seed; what is not finite is left out, so that every mean is."""
         arms: dict[Arm, dict[int, Mapping[str, float]]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
                 arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
-                arms.setdefault(arm, {})[row.seed] = row.metrics
+                arms.setdefault(arm, {})[row.seed] = {k: v for k, v in row.metrics.items() if is_fitness(v)}
         return arms
 
     @cached_property
