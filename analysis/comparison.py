@@ -115,7 +115,7 @@ class Decision:
     @property
     def variance_reduction(self) -> float | None:
         """The fraction of variance that shared seeds took off the best finalist's difference."""
-        return stats.variance_reduction(self.finalists[0].scores, self.yardstick_scores) if self.finalists else None
+        return stats.variance_reduction(self.best.scores, self.yardstick_scores) if self.best else None
 
     @property
     def best(self) -> Comparison | None:

@@ -177,7 +177,7 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
 
 def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
     """A sentence for each finalist and known loss that gave no score on some of the seeds."""
-    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed]
+    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution]
     return [
         f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
         for arm, failed, scored in (*told, *decision.failing)

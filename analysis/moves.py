@@ -80,7 +80,7 @@ class Move:
     gain: float | None = None
     """Fitness above that of the best parent, over the seeds that both share at the highest rung that both reached."""
     past_noise: bool = False
-    """Whether that gain is positive and its 95 % interval excludes zero."""
+    """Whether that gain is positive and its 95 % interval excludes zero, and something may be claimed of the loss."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
         accepted=status in (Status.SCORED, Status.FAILED, Status.ACCEPTED),
         parents=parents,
         gain=gain.difference if gain else None,
-        past_noise=_is_past_noise(gain),
+        past_noise=_is_past_noise(gain) and not snapshot.caution(candidate.id),
         **_distances(snapshot, candidate.id, parents),
     )
 

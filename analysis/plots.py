@@ -102,9 +102,7 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
             if comparison is not None:
                 _difference_row(right, height, comparison, colour)
         right.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        left.set_yticks(
-            range(len(rows)), [label_text(arm_name(snapshot.candidates[arm.candidate], arm), 40) for arm, _, _ in rows]
-        )
+        left.set_yticks(range(len(rows)), [_comparison_label(snapshot, arm, compared) for arm, _, compared in rows])
         left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.set_title(f"fitness at rung {label_text(decision.rung)}")
@@ -113,6 +111,11 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
             axes.grid(True, axis="x")
             axes.grid(False, axis="y")
         return figure
+
+
+def _comparison_label(snapshot: Snapshot, arm: Arm, comparison: Comparison | None) -> str:
+    name = arm_name(snapshot.candidates[arm.candidate], arm)
+    return label_text(name, 28) + " (no claim)" if comparison and comparison.caution else label_text(name, 40)
 
 
 def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str) -> None:
