@@ -6,6 +6,8 @@ is anywhere else. See docs/notes/numbers.md.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from sandbox import classification_checks, preference_checks, probes
@@ -26,11 +28,13 @@ def identified(graph: LossGraph) -> Fingerprint | Finding:
     fixed = fingerprint_points(graph.contract)
     shape = (probes.line_points(probes.LINE_BETA),) if graph.contract == "preference" else ()
     try:
-        seen = [evaluator(points) for points in (*fixed, *shape)]
-        for points, evaluation in zip((*fixed, *shape), seen, strict=True):
-            if found := _not_finite(graph.contract, points, evaluation):
-                return found
-        return fingerprint_of(evaluator, seen[: len(fixed)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
+            seen = [evaluator(points) for points in (*fixed, *shape)]
+            for points, evaluation in zip((*fixed, *shape), seen, strict=True):
+                if found := _not_finite(graph.contract, points, evaluation):
+                    return found
+            return fingerprint_of(evaluator, seen[: len(fixed)])
     except CannotCompute as error:
         return numeric_finding("SBX301", f"the loss cannot be computed: {error}")
 
