@@ -161,7 +161,7 @@ def _fitness(cells: _Cells, state: EvaluationState) -> float | None:
         return None
     fitness = cells.real_or_none("fitness")
     if fitness is None or not is_fitness(fitness):
-        raise cells.wrong("fitness", f"a number of at most {LARGEST_FITNESS:g} in size, since it is scored")
+        raise cells.wrong("fitness", f"a finite number of at most {LARGEST_FITNESS:g} in size, since it is scored")
     return fitness
 
 
