@@ -26,11 +26,11 @@ __all__ = ["FINAL", "final_event", "fresh", "near_arms"]
 
 def fresh(seeds: Seeds, wanted: int) -> Seeds:
     """`seeds` with at least `wanted` of the final: first those that the archive has, then new ones that nobody could foresee."""
-    final = list(seeds.final)
+    final = dict.fromkeys(seeds.final)
     while len(final) < wanted:
         seed = secrets.randbelow(2**31)
-        if seed not in (*seeds.search, *final):
-            final.append(seed)
+        if seed not in seeds.search:
+            final[seed] = None
     return replace(seeds, final=tuple(final))
 
 
