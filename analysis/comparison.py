@@ -50,6 +50,8 @@ class Comparison:
     p_value: float | None = None
     """Two-sided, of what may be claimed; None without an error to go by."""
     adjusted: float | None = None
+    caution: str = ""
+    """Why nothing may be claimed of this loss, whatever it scored, in words; empty where nothing is against it."""
     relation: Relation | None = None
     """How it relates to the published losses; None where that is not known."""
     rival: Versus | None = None
@@ -65,7 +67,7 @@ class Comparison:
     def distinguishable(self) -> bool:
         """Whether the difference to the baseline is past the noise, and may be claimed."""
         past = self.adjusted is not None and self.adjusted < stats.SIGNIFICANCE
-        return past and not (self.paired.difference > 0 and (self.failed or self.withheld))
+        return past and not self.caution and not (self.paired.difference > 0 and (self.failed or self.withheld))
 
     @property
     def above(self) -> bool:
@@ -89,7 +91,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Decision:
-    """All comparisons at the deciding rung, best mean difference first; arms with failed trainings come last."""
+    """All comparisons at the deciding rung, best mean difference first; then arms with failed trainings, and last the losses of
+    which nothing may be claimed."""
 
     rung: str
     fresh: bool
@@ -112,14 +115,18 @@ class Decision:
     @property
     def variance_reduction(self) -> float | None:
         """The fraction of variance that shared seeds took off the best finalist's difference."""
-        return stats.variance_reduction(self.finalists[0].scores, self.yardstick_scores) if self.finalists else None
+        return stats.variance_reduction(self.best.scores, self.yardstick_scores) if self.best else None
 
     @property
     def best(self) -> Comparison | None:
-        """The finalist that the run speaks of: the best discovery, else the best one above the baseline, else the best."""
-        discoveries = [c for c in self.finalists if c.discovery]
-        above = [c for c in self.finalists if c.above]
-        return next(iter(discoveries or above or self.finalists), None)
+        """The finalist that the run speaks of: the best discovery, else the best one above the baseline, else the best.
+
+        None where nothing may be claimed of any.
+        """
+        sound = [c for c in self.finalists if not c.caution]
+        discoveries = [c for c in sound if c.discovery]
+        above = [c for c in sound if c.above]
+        return next(iter(discoveries or above or sound), None)
 
 
 def decide(snapshot: Snapshot) -> Decision | None:
@@ -184,12 +191,14 @@ class _Stage:
         found = [
             Comparison(
                 arm, self.arms[arm], pair, self.failed.get(arm, 0), self._p_value(arm, pair, pool),
-                relation=self.snapshot.relation(arm.candidate),
+                caution=self.snapshot.caution(arm.candidate), relation=self.snapshot.relation(arm.candidate),
             )
             for arm in others
             if (pair := self.pair(arm, self.reference, pool))
         ]  # fmt: skip
-        return tuple(sorted(found, key=lambda c: (c.failed > 0, -c.paired.difference, c.arm.candidate)))
+        return tuple(
+            sorted(found, key=lambda c: (c.caution != "", c.failed > 0, -c.paired.difference, c.arm.candidate))
+        )
 
     def pair(self, ours: Arm, theirs: Arm, pool: stats.Pool | None = None) -> stats.Paired | None:
         """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""

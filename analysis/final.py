@@ -11,8 +11,9 @@ from archive.records import EventRow
 from sandbox.relation import Relation
 
 FINAL = "final"
-"""Kind of the event: payload {"rung": name, "seeds": [seed, ...], "beta": number or null, "learning_rate": number or null,
-"grid": [[beta, learning rate], ...] with null for the task's own, "relations": {candidate: relation or null}}."""
+"""Kind of the event, recorded before the final's first training: payload {"rung": name, "seeds": [seed, ...],
+"beta": number or null, "learning_rate": number or null, "grid": [[beta, learning rate], ...] with null for the task's own,
+"relations": {candidate: relation or null}}."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ def final_of(events: Iterable[EventRow]) -> Final | None:
             if relation is not None and re.fullmatch(r"[0-9]{1,18}", str(name)):
                 relations[int(name)] = relation
     last = payloads[-1]
-    seeds = last.get("seeds")
-    fresh = frozenset(seed for seed in seeds if isinstance(seed, int)) if isinstance(seeds, list) else frozenset()
     beta, rate = _positive(last.get("beta")), _positive(last.get("learning_rate"))
-    return Final(str(last.get("rung")), fresh, beta, rate, _grid(last.get("grid")), relations)
+    return Final(str(last.get("rung")), frozenset(seeds_of(last)), beta, rate, _grid(last.get("grid")), relations)
+
+
+def seeds_of(payload: object) -> tuple[int, ...]:
+    """The seeds that an event of this kind names, in their order; what is no seed is left out."""
+    seeds = payload.get("seeds") if isinstance(payload, Mapping) else None
+    return tuple(seed for seed in seeds if type(seed) is int) if isinstance(seeds, list) else ()
 
 
 def _grid(value: object) -> tuple[tuple[float | None, float | None], ...]:

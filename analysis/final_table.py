@@ -133,7 +133,9 @@ def _standing(decision: Decision, arm: Arm) -> str:
 
 
 def _verdict(comparison: Comparison) -> str:
-    """What may be said of it, in a few words."""
+    """What may be said of it, in a few words; why nothing may be stands beside its name."""
+    if comparison.caution:
+        return "no claim is made of it"
     if comparison.adjusted is None:
         return ""
     if comparison.discovery:

@@ -48,8 +48,10 @@ def headline(reader: Reader) -> Headline:
 def headline_of(snapshot: Snapshot) -> Headline:
     """The headline of a run that was read already."""
     decision = decide(snapshot)
-    if decision is None or decision.best is None:
+    if decision is None:
         return Headline(_nothing_yet(snapshot))
+    if decision.best is None:
+        return Headline(_none_sound(snapshot, decision))
     best = decision.best
     pair = best.paired
     return Headline(
@@ -74,6 +76,13 @@ def _nothing_yet(snapshot: Snapshot) -> str:
     if not any(arm.candidate == snapshot.yardstick.id for arm in snapshot.scores):
         return f"Nothing to compare yet: {name} has no score."
     return f"Nothing to compare yet: no proposed loss was scored on a seed that {name} was scored on."
+
+
+def _none_sound(snapshot: Snapshot, decision: Decision) -> str:
+    """Every loss that was measured here may have been written for the very pairs of this run."""
+    names = [f"{display_name(snapshot.candidates[c.arm.candidate])} {c.caution}" for c in decision.finalists]
+    kind = "finalist" if decision.fresh else "proposed loss"
+    return f"No claim can be made: nothing counts of {'the only' if len(names) == 1 else 'any'} {kind}. {'; '.join(names)}."
 
 
 def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
@@ -168,7 +177,7 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
 
 def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
     """A sentence for each finalist and known loss that gave no score on some of the seeds."""
-    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed]
+    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution]
     return [
         f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
         for arm, failed, scored in (*told, *decision.failing)

@@ -26,6 +26,9 @@ BETA = 0.1
 REACH = 6.0
 """beta * rho is drawn from -REACH to REACH, where the logistic loss is all but straight."""
 
+LARGEST = 3.4e38
+"""Float32's largest number."""
+
 LOGIT_REACH = 8.0
 CLASSES = 10
 
@@ -40,7 +43,8 @@ is scaled with what is drawn: a sixth of the way to either end."""
 
 @dataclass(frozen=True)
 class Curve:
-    """Loss and slope (per nat, or per unit of logit) at `margins`; values that are not finite are NaN."""
+    """Loss and slope (per nat, or per unit of logit) at `margins`; values that are not finite in float32, in which a loss trains,
+    are NaN."""
 
     margins: tuple[float, ...]
     values: tuple[float, ...]
@@ -98,4 +102,4 @@ def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
 
 
 def _floats(tensor: Tensor) -> tuple[float, ...]:
-    return tuple(value if math.isfinite(value) else math.nan for value in tensor.tolist())
+    return tuple(value if abs(value) <= LARGEST else math.nan for value in tensor.tolist())

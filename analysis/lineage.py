@@ -7,6 +7,7 @@ Node attributes (absent where unknown; a number is finite or absent):
     fitness.RUNG                            mean at each rung, comparable between candidates
     failed_seeds                            trainings that gave no fitness
     known_as                                of a proposal that is a known loss or close to one: which, in words
+    caution                                 of a proposal of which nothing may be claimed: why, in words
     descriptor.NAME                         what the sandbox measured of the loss's shape
 
 Edge attributes: role (refined, combined, explored_from, repaired) and position among the child's parents.
@@ -59,6 +60,7 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
         "hash": verdict.hash if verdict else None,
         "duplicate_of": verdict.duplicate_of if verdict else None,
         "known_as": snapshot.known_as(candidate) or None,
+        "caution": snapshot.caution(candidate) or None,
         **_fitness(snapshot, candidate),
         **_descriptors(verdict.descriptors if verdict else None),
     }

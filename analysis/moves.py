@@ -81,7 +81,7 @@ class Move:
     gain: float | None = None
     """Fitness above that of the best parent, over the seeds that both share at the highest rung that both reached."""
     past_noise: bool = False
-    """Whether that gain is positive and its 95 % interval excludes zero."""
+    """Whether that gain is positive and its 95 % interval excludes zero, and something may be claimed of the loss."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,11 @@ def behaviour_distance(ours: Any, theirs: Any) -> float | None:
     """1 - cosine of two fingerprints' vectors; None where one is missing, zero, or of another length or format."""
     if _format(ours) != _format(theirs):
         return None
-    a, b = _vector(ours), _vector(theirs)
+    a, b = _direction(ours), _direction(theirs)
     if a is None or b is None or len(a) != len(b):
         return None
-    lengths = math.hypot(*a) * math.hypot(*b)
-    return 1 - math.fsum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else None
+    # Of unit length, so that no product of gradients that stand for infinite ones overflows.
+    return 1 - math.fsum(x * y for x, y in zip(a, b, strict=True))
 
 
 def shape_distance(ours: Any, theirs: Any) -> float | None:
@@ -230,7 +230,7 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
         accepted=status in (Status.SCORED, Status.FAILED, Status.ACCEPTED),
         parents=parents,
         gain=gain.difference if gain else None,
-        past_noise=_is_past_noise(gain),
+        past_noise=_is_past_noise(gain) and not snapshot.caution(candidate.id),
         **_distances(snapshot, candidate.id, parents),
     )
 
@@ -294,18 +294,24 @@ def _format(fingerprint: Any) -> str:
     return version(str(fingerprint.get("key"))) if isinstance(fingerprint, Mapping) else ""
 
 
-def _vector(fingerprint: Any) -> list[float] | None:
+def _direction(fingerprint: Any) -> list[float] | None:
+    """The vector at unit length; what is no finite number counts as 0."""
     values = fingerprint.get("vector") if isinstance(fingerprint, Mapping) else None
-    if not isinstance(values, list) or not values:
+    numbers = [_number(value) or 0.0 for value in values] if isinstance(values, list) else []
+    largest = max(map(abs, numbers), default=0.0)
+    if not largest:
         return None
-    return [number if (number := _number(value)) is not None else 0.0 for value in values]
+    scaled = [number / largest for number in numbers]
+    length = math.hypot(*scaled)
+    return [number / length for number in scaled]
 
 
 def _apart(ours: Any, theirs: Any) -> float:
     a, b = _number(ours), _number(theirs)
     if a is None or b is None:
         return float(ours != theirs)
-    return abs(a - b) / (abs(a) + abs(b)) if a != b else 0.0
+    largest = max(abs(a), abs(b))
+    return abs(a / largest - b / largest) / (abs(a / largest) + abs(b / largest)) if a != b else 0.0
 
 
 def _number(value: Any) -> float | None:

@@ -102,9 +102,7 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
             if comparison is not None:
                 _difference_row(right, height, comparison, colour)
         right.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        left.set_yticks(
-            range(len(rows)), [label_text(arm_name(snapshot.candidates[arm.candidate], arm), 40) for arm, _, _ in rows]
-        )
+        left.set_yticks(range(len(rows)), [_comparison_label(snapshot, arm, compared) for arm, _, compared in rows])
         left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.set_title(f"fitness at rung {label_text(decision.rung)}")
@@ -113,6 +111,11 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
             axes.grid(True, axis="x")
             axes.grid(False, axis="y")
         return figure
+
+
+def _comparison_label(snapshot: Snapshot, arm: Arm, comparison: Comparison | None) -> str:
+    name = arm_name(snapshot.candidates[arm.candidate], arm)
+    return label_text(name, 28) + " (no claim)" if comparison and comparison.caution else label_text(name, 40)
 
 
 def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str) -> None:
@@ -177,7 +180,8 @@ def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, refe
     if reference is not None:
         grey = [slope / reference.usual_slope for slope in reference.slopes]
         lower.plot(reference.margins, grey, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
-    slopes = [min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
+    # A slope that is not a number stays one, and is a gap.
+    slopes = [slope if math.isnan(slope) else min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
     lower.fill_between(curve.margins, slopes, color=colour, alpha=0.16, linewidth=0)
     lower.plot(curve.margins, slopes, color=colour, linewidth=1.1)
     lower.axhline(0, color=MUTED, linewidth=0.6)

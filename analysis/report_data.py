@@ -275,7 +275,7 @@ def _someone(snapshot: Snapshot, id: int) -> Someone:
     elif status is Status.FAILED:
         remark = next((e.reason or "" for e in snapshot.evaluations if e.candidate_id == id and e.reason), "")
     else:
-        remark = snapshot.known_as(id)
+        remark = "; ".join(filter(None, (snapshot.known_as(id), snapshot.caution(id))))
     score = "" if arm is None else f"{stats.mean(list(snapshot.scores[arm].values())):#.3g} at {arm.rung}"
     parents = list(dict.fromkeys(edge.parent for edge in snapshot.parents.get(id, ())))
     return Someone(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)

@@ -144,14 +144,14 @@ def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
 
 
 def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
-    """Each finalist's lead before and in the final; empty unless fresh seeds decided."""
+    """The lead before and in the final of each finalist of which something may be claimed; empty unless fresh seeds decided."""
     if not decision.fresh:
         return ()
     plain = Arm(decision.yardstick.candidate, decision.rung)
     final = set(decision.yardstick_scores)
     theirs = {seed: fitness for seed, fitness in snapshot.scores.get(plain, {}).items() if seed in final}
     found = []
-    for finalist in decision.finalists:
+    for finalist in (c for c in decision.finalists if not c.caution):
         fresh = stats.paired(finalist.scores, theirs)
         for rung in reversed(snapshot.rungs):
             searched = stats.paired(

@@ -26,6 +26,7 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
+from archive.values import is_fitness
 from sandbox.closeness import factor_between, readable
 from sandbox.graph import GraphError, LossGraph
 from sandbox.relation import Relation
@@ -33,6 +34,12 @@ from sandbox.verdict import Fingerprint
 
 SESSION_STARTED = "session_started"
 """Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
+
+SINGLES_OUT = "SBX327"
+"""The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""
+
+CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
+"""Why nothing is claimed of such a loss, in words: it may have been written for the very pairs that it was measured on."""
 
 
 class Status(StrEnum):
@@ -115,12 +122,12 @@ class Snapshot:
 
     @cached_property
     def metrics(self) -> Mapping[Arm, Mapping[int, Mapping[str, float]]]:
-        """What else was measured, by arm and seed."""
+        """What else was measured, by arm and seed; what is not finite is left out, so that every mean is."""
         arms: dict[Arm, dict[int, Mapping[str, float]]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
                 arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
-                arms.setdefault(arm, {})[row.seed] = row.metrics
+                arms.setdefault(arm, {})[row.seed] = {k: v for k, v in row.metrics.items() if is_fitness(v)}
         return arms
 
     @cached_property
@@ -227,6 +234,12 @@ class Snapshot:
         found = ((row.name, self.verdicts.get(row.id)) for row in self.seeds)
         prints = ((name, readable(verdict.fingerprint)) for name, verdict in found if verdict)
         return [(name, own) for name, own in prints if own is not None]
+
+    def caution(self, candidate: int) -> str:
+        """Why nothing may be claimed of a proposal, in words; empty where nothing is against it."""
+        row, found = self.candidates[candidate], self.findings.get(candidate, ())
+        noted = row.origin is Origin.PROPOSAL and any(f.rule == SINGLES_OUT for f in found)
+        return CAUTION if noted else ""
 
     @cached_property
     def _seed_keys(self) -> Mapping[tuple[str, str | None], str]:

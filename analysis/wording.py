@@ -18,8 +18,8 @@ def display_name(candidate: CandidateRow, width: int = 48) -> str:
 
 
 def full_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
-    """A candidate's name, and beside it the known loss that it is, if it is one."""
-    words = snapshot.known_as(candidate)
+    """A candidate's name, and beside it the known loss that it is, if it is one, and why nothing may be claimed of it."""
+    words = "; ".join(filter(None, (snapshot.known_as(candidate), snapshot.caution(candidate))))
     return display_name(snapshot.candidates[candidate], width) + (f" ({words})" if words else "")
 
 

@@ -28,7 +28,7 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
-from archive.values import decompress, load_json, load_metrics, number
+from archive.values import LARGEST_FITNESS, decompress, is_fitness, load_json, load_metrics, number
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -160,8 +160,8 @@ def _fitness(cells: _Cells, state: EvaluationState) -> float | None:
     if state != EvaluationState.SCORED:
         return None
     fitness = cells.real_or_none("fitness")
-    if fitness is None:
-        raise cells.wrong("fitness", "a finite number, since it is scored")
+    if fitness is None or not is_fitness(fitness):
+        raise cells.wrong("fitness", f"a finite number of at most {LARGEST_FITNESS:g} in size, since it is scored")
     return fitness
 
 
@@ -374,8 +374,10 @@ def _items(cells: _Cells) -> Items | None:
         values, groups = tuple(float(v) for v in value["values"]), tuple(str(g) for g in value["groups"])
     except (KeyError, TypeError, ValueError, OverflowError):
         raise CorruptArchive(f"{cells.where('items')} should hold values and groups") from None
-    if len(values) != len(groups) or not all(map(math.isfinite, values)):
-        raise CorruptArchive(f"{cells.where('items')} should hold a group for each of its finite values")
+    if len(values) != len(groups) or not all(map(is_fitness, values)):
+        raise CorruptArchive(
+            f"{cells.where('items')} should hold a group for each value, of at most {LARGEST_FITNESS:g} in size"
+        )
     return Items(values, groups)
 
 

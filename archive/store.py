@@ -37,7 +37,7 @@ from archive.records import (
     RunRow,
     Usage,
 )
-from archive.values import compress, dump_json, dump_metrics, finite_or_null
+from archive.values import compress, dump_json, dump_metrics, finite_or_null, is_fitness
 
 NOT_FINITE = "not_finite"
 """Reason of an evaluation whose fitness was NaN or infinite."""
@@ -346,11 +346,15 @@ class Archive:
         curves: Curves | None = None,
         judged: Usage | None = None,
     ) -> EvaluationState:
-        """Records a score and returns the state that it led to: scored, or failed if the fitness is not finite."""
-        extra = extra_columns(items, curves, judged)
-        if not math.isfinite(fitness):
-            self._finish(id, NOT_FINITE, f"the fitness is {fitness}", None, metrics, seconds, tokens, extra)
+        """Records a score and returns the state that it led to: scored, or failed if the fitness is not finite, or that of an
+        item (see `archive.values`)."""
+        wrong = [value for value in (fitness, *(items.values if items else ())) if not is_fitness(value)]
+        if wrong:
+            extra = extra_columns(None, curves, judged)
+            detail = f"the fitness{'' if wrong[0] is fitness else ' of an item'} is {wrong[0]}"
+            self._finish(id, NOT_FINITE, detail, None, metrics, seconds, tokens, extra)
             return EvaluationState.FAILED
+        extra = extra_columns(items, curves, judged)
         self._finish(id, None, None, float(fitness), metrics, seconds, tokens, extra)
         return EvaluationState.SCORED
 

@@ -1,8 +1,8 @@
 """How values cross into SQLite and back: the one policy for non-finite numbers, text and JSON.
 
 Non-finite numbers (NaN, +inf, -inf)
-    * `evaluation.fitness` is NULL unless it is a finite number. A score that is not finite is recorded as a *failed*
-      evaluation with the reason `not_finite` and the value in its detail, so that no mean ever contains one.
+    * `evaluation.fitness` is NULL unless it is a finite number, of at most `LARGEST_FITNESS` in size. Another score is recorded
+      as a *failed* evaluation with the reason `not_finite` and the value in its detail, so that no mean ever contains one.
     * In JSON columns they are the strings "nan", "inf" and "-inf" (JSON has no such numbers, and what Python writes for
       them, `NaN`, is refused by SQLite's own JSON functions). `metrics` holds numbers only, so there they are turned back;
       elsewhere they are read as these strings, and `number` turns one back.
@@ -23,6 +23,8 @@ from typing import Any
 from archive.errors import CorruptArchive
 
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+LARGEST_FITNESS = 1e100
+"""Sums of squares of what is below it are finite, so means and errors cannot overflow."""
 LONGEST_REPLY = 16 * 2**20
 """Bytes of an uncompressed reply that a reader accepts; a foreign archive may hold a compression bomb."""
 
@@ -36,6 +38,11 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, got {value!r}")
     return float(value)
+
+
+def is_fitness(value: float) -> bool:
+    """Whether `value` may be a fitness: finite, and small enough for the squares of many to be added up."""
+    return abs(value) <= LARGEST_FITNESS  # false of NaN
 
 
 def finite_or_null(value: float | None) -> float | None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from analysis.snapshot import SESSION_STARTED
+from analysis.final import seeds_of
+from analysis.snapshot import CAUTION, SESSION_STARTED, SINGLES_OUT
 from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
@@ -25,7 +26,7 @@ from evo.budget import Cost, Spent, lacking
 from evo.config import Config
 from evo.contestants import Contestant
 from evo.extras import require_training
-from evo.finalists import FINAL
+from evo.finalists import FINAL, fresh
 from evo.loop import FINISHED
 from evo.preflight import preflight
 from evo.rng import derive
@@ -33,7 +34,7 @@ from evo.rundir import open_run
 from evo.session import worker_pool, workers_for
 from evo.training import TaskUnusable, recorded, train
 from fitness.frontier import PAPER_BETAS
-from fitness.ladder import Job
+from fitness.ladder import Job, Seeds
 from fitness.pool import WorkerPool
 from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from sandbox.graph import LossGraph
@@ -54,7 +55,7 @@ class Design:
     """The grid; empty for a task without beta."""
     tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
-    """Fresh ones, for the figures of the table."""
+    """Fresh ones, for the figures of the table: of the operating system, so that no loss can be written for them."""
 
     @property
     def baseline(self) -> str | None:
@@ -85,24 +86,28 @@ class Row:
     measured: Sequence[EvaluationRow]
     """On the fresh seeds, with the beta that the tuning chose."""
     failed: str = ""
+    caution: str = ""
+    """Why no claim is made of it, in words; empty for the published losses."""
 
 
 def design(
     config: Config, info: TaskInfo, losses: Sequence[Contestant], *, rung: str | None = None, betas: Sequence[float] = (),
     tuning_seeds: int = 2, seeds: int = 8,
 ) -> Design:  # fmt: skip
-    """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run.
+    """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run. Where the
+    directory has fresh seeds already, these are used in their place.
 
     Raises TaskError for an unknown rung, or a grid for a task without beta.
     """
     if betas and info.beta is None:
         raise TaskError(f"task {info.name} has no beta, so there is no grid of it: leave out --betas")
+    tuning = tuple(derive(config.seed, "baselines, tuning", i) for i in range(tuning_seeds))
     return Design(
         losses=tuple(losses),
         rung=info.rung(rung or info.search_rungs[-1].name).name,
         betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
-        tuning_seeds=tuple(derive(config.seed, "baselines, tuning", i) for i in range(tuning_seeds)),
-        seeds=tuple(derive(config.seed, "baselines", i) for i in range(seeds)),
+        tuning_seeds=tuning,
+        seeds=fresh(Seeds(search=tuning, final=()), seeds).final,
     )
 
 
@@ -122,6 +127,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
+            wanted = _with_recorded_seeds(wanted, reader)
         archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
         for note in cleared.notes:
             say(note)
@@ -143,10 +149,16 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         return done
 
 
+def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
+    """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
+    recorded = [seed for event in reader.events(kind=FINAL) for seed in seeds_of(event.payload)]
+    return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
+
+
 def rows(reader: Reader, wanted: Design) -> list[Row]:
     """The table's rows in the order of the design, from what is recorded."""
     by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
-    return [_row(reader, by_name[loss.name], loss.graph, wanted) for loss in wanted.losses if loss.name in by_name]
+    return [_row(reader, by_name[loss.name], loss, wanted) for loss in wanted.losses if loss.name in by_name]
 
 
 def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple[bool, float | None]:
@@ -161,18 +173,23 @@ def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple
     return True, max(means, key=lambda beta: means[beta])
 
 
-def _row(reader: Reader, candidate: CandidateRow, graph: LossGraph, wanted: Design) -> Row:
+def _row(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: Design) -> Row:
     done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
-    arms = wanted.arms(graph)
+    arms = wanted.arms(loss.graph)
     tuning: dict[float | None, list[EvaluationRow]] = {
         beta: [e for e in done if e.beta == beta and e.seed in wanted.tuning_seeds] for beta in arms
     }
     trainable, beta = chosen_beta(tuning) if len(arms) > 1 else (True, arms[0])
-    fresh = [e for e in done if e.seed in wanted.seeds and e.beta == beta] if trainable else []
-    failures = [e for e in (fresh if trainable else done) if e.fitness is None]
+    measured = [e for e in done if e.seed in wanted.seeds and e.beta == beta] if trainable else []
+    failures = [e for e in (measured if trainable else done) if e.fitness is None]
     refusal = _refusal(reader, candidate)
-    failed = refusal or (f"{failures[0].reason} on {len(failures)} of {len(fresh or done)} seeds" if failures else "")
-    return Row(candidate, beta, tuning, [e for e in fresh if e.fitness is not None], failed)
+    failed = refusal or (
+        f"{failures[0].reason} on {len(failures)} of {len(measured or done)} seeds" if failures else ""
+    )
+    noted = loss.own and any(f.rule == SINGLES_OUT for f in reader.findings(candidate.id))
+    return Row(
+        candidate, beta, tuning, [e for e in measured if e.fitness is not None], failed, CAUTION if noted else ""
+    )
 
 
 def _refusal(reader: Reader, candidate: CandidateRow) -> str:
@@ -218,14 +235,15 @@ async def _measure(
             arms = wanted.arms(graph)
             if len(arms) > 1:
                 await asyncio.gather(*(trained(candidate, graph, s, b) for b in arms for s in wanted.tuning_seeds))
-            row = _row(reader, candidate, graph, wanted)
+            row = _row(reader, candidate, loss, wanted)
             if row.failed and len(arms) > 1 and row.beta is None:
                 say(f"{name}: no beta of the grid can be trained with ({row.failed})")
                 return
             await asyncio.gather(*(trained(candidate, graph, s, row.beta) for s in wanted.seeds))
-            values = [e.fitness for e in _row(reader, candidate, graph, wanted).measured if e.fitness is not None]
+            row = _row(reader, candidate, loss, wanted)
+            values = [e.fitness for e in row.measured if e.fitness is not None]
             at = "" if row.beta is None else f" at beta {row.beta:g}"
-            say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else _row(reader, candidate, graph, wanted).failed))
+            say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else row.failed))
 
         try:
             async with asyncio.TaskGroup() as group:  # one that fails cancels the others before the workers go

@@ -42,7 +42,8 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     lines = [head + (["frontier", "regret", "octaves"] if graded else [])]
     for row in scored:
         beta = ["" if row.beta is None else f"{row.beta:g}"] if tuned else []
-        cells = [row.candidate.name, *beta, mean_error(_fitness(row).values(), 4)]
+        name = row.candidate.name + (f" ({row.caution})" if row.caution else "")
+        cells = [name, *beta, mean_error(_fitness(row).values(), 4)]
         cells.append(_difference(*differences[row.candidate.id]) if row.candidate.id in differences else "")
         cells += [mean_error([e.metrics[name] for e in row.measured if name in e.metrics], 4) for name in metrics]
         lines.append([*cells, str(len(row.measured)), *(_over_beta(row, within) if graded else ())])
@@ -81,7 +82,8 @@ def _fitness(row: Row) -> dict[int, float]:
 
 
 def _differences(scored: Sequence[Row], yardstick: str) -> dict[int, tuple[stats.Paired, bool]]:
-    """By candidate, the paired difference to the yardstick and whether it is past the noise."""
+    """By candidate, the paired difference to the yardstick and whether it may be claimed: it is past the noise, and nothing is
+    against the loss."""
     theirs = next((_fitness(row) for row in scored if row.candidate.name == yardstick), {})
     found = {
         row.candidate.id: pair
@@ -89,7 +91,11 @@ def _differences(scored: Sequence[Row], yardstick: str) -> dict[int, tuple[stats
         if row.candidate.name != yardstick and (pair := stats.paired(_fitness(row), theirs))
     }
     adjusted = stats.holm([1.0 if pair.p_value is None else pair.p_value for pair in found.values()])
-    return {id: (pair, p < stats.SIGNIFICANCE) for (id, pair), p in zip(found.items(), adjusted, strict=True)}
+    sound = {row.candidate.id for row in scored if not row.caution}
+    return {
+        id: (pair, p < stats.SIGNIFICANCE and id in sound)
+        for (id, pair), p in zip(found.items(), adjusted, strict=True)
+    }
 
 
 def _difference(pair: stats.Paired, distinguishable: bool) -> str:

@@ -63,7 +63,7 @@ def main() -> None:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set budget.proposals=100"
 )
-@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option("--seed", type=int, help="Seed of the search; the final draws its own from the operating system.")
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -211,7 +211,7 @@ def replay(directory: Path) -> None:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set fitness.epochs=2"
 )
-@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option("--seed", type=int, help="Seed of the tuning; fresh seeds are drawn from the operating system.")
 @click.option("--seeds", type=click.IntRange(1, 64), default=8, show_default=True, help="Fresh seeds of the table.")
 @click.option(
     "--tuning-seeds",

@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fitness.faults import did_you_mean, faults
 from fitness.task import OPTIONS, task_names, task_options
+from sandbox.rules import RULES
+from sandbox.verdict import Severity
 
 
 class ConfigError(Exception):
@@ -117,7 +119,7 @@ class LadderConfig(_Frozen):
     finalists: int = Field(
         3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the known losses"
     )
-    finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement")
+    finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement, from the operating system")
     contenders: int = Field(
         6, ge=0, description="leaders that earn a second seed; half of them earn further ones, and so on"
     )
@@ -153,7 +155,7 @@ class Config(_Frozen):
         "embedded",
         description="names the run directory; for another task than sentiment the task's name, unless set",
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="every random choice derives from it")
+    seed: int = Field(0, ge=0, lt=2**31, description="every random choice of the search derives from it")
     task: str = Field("sentiment", description="what a candidate is scored on: sentiment, preference, classification")
     fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
     seeds: tuple[str, ...] | None = Field(
@@ -166,6 +168,11 @@ class Config(_Frozen):
     )
     proposer: Literal["auto", "builtin", "openai"] = Field(
         "auto", description="auto: openai where llm.base_url or llm.model is set, else builtin"
+    )
+    refuse_notes: tuple[str, ...] = Field(
+        (),
+        description="notes of the sandbox, by their codes, for which this run refuses a proposal, e.g. [SBX327]; losses in seeds "
+        "are exempt; [] takes all that the sandbox accepts",
     )
     llm: LLMConfig = LLMConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -214,6 +221,18 @@ class Config(_Frozen):
         if value not in task_names():
             raise ValueError(
                 f"unknown task, expected one of {', '.join(task_names())}, got {value!r}{did_you_mean(value, task_names())}"
+            )
+        return value
+
+    @field_validator("refuse_notes")
+    @classmethod
+    def _notes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A rule that refuses anyway may stand here: it may have been a note when the file was written.
+        notes = [rule.code for rule in RULES.values() if rule.severity is Severity.NOTE]
+        unknown = [code for code in value if code not in RULES]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is no rule of the sandbox, expected some of {', '.join(notes)}{did_you_mean(unknown[0], notes)}"
             )
         return value
 

@@ -1,4 +1,8 @@
-"""What the final records beside its trainings: which published losses the finalists are, or are close to.
+"""What the final records before its trainings: its seeds, and which published losses the finalists are, or are close to.
+
+The seeds come from the operating system when the final begins. Everything else in a run derives from its public seed, so whoever
+writes a loss could know beforehand which labels will be flipped and which log-probabilities the reference will give, and
+write a loss that looks them up.
 
 A finalist that is nearly a seed loss at another beta must be better than that loss at that beta, so the final trains it
 there too.
@@ -6,16 +10,28 @@ there too.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from analysis.final import FINAL
 from evo.population import Population
-from fitness.ladder import OWN, Tuning
+from fitness.ladder import OWN, Seeds, Tuning
 from fitness.task import TaskInfo
 from sandbox.relation import Kind, Relation
 
-__all__ = ["FINAL", "final_event", "near_arms"]
+__all__ = ["FINAL", "final_event", "fresh", "near_arms"]
+
+
+def fresh(seeds: Seeds, wanted: int) -> Seeds:
+    """`seeds` with at least `wanted` of the final: first those that the archive has, then new ones that nobody could foresee."""
+    final = dict.fromkeys(seeds.final)
+    while len(final) < wanted:
+        seed = secrets.randbelow(2**31)
+        if seed not in seeds.search:
+            final[seed] = None
+    return replace(seeds, final=tuple(final))
 
 
 def final_event(

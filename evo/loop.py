@@ -22,16 +22,17 @@ from archive.store import Archive
 from evo.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
 from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import Config
-from evo.finalists import FINAL, final_event, near_arms
+from evo.finalists import FINAL, final_event, fresh, near_arms
 from evo.identities import Identities
-from evo.llm import AttemptObserver, Consequence, LLMError, Message
+from evo.llm import Consequence, LLMError
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
+from evo.recorder import Asking, Recorder
 from evo.request import Request, request_for
 from evo.reserved import kept_for_final
 from evo.training import TaskUnusable, train
 from fitness.final import baseline_grid, final, final_rung
-from fitness.ladder import Entry, Job, leaders, screening
+from fitness.ladder import Entry, Job, Seeds, leaders, screening
 from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
 from sandbox.relation import Relation
@@ -56,21 +57,6 @@ class Phase(StrEnum):
     SEEDS = "seed losses"
     SEARCH = "search"
     FINAL = "final"
-
-
-@dataclass
-class Asking:
-    """A request under way. Times are of the monotonic clock, in seconds."""
-
-    operator: str
-    began: float = field(default_factory=time.monotonic)
-    attempt: int = 0
-    since: float = 0.0
-    """When the attempt left, or the one before it failed."""
-    trouble: str = ""
-    """Why the attempt before brought no reply."""
-    again_at: float | None = None
-    """When the next attempt leaves, while none is under way."""
 
 
 @dataclass
@@ -158,7 +144,7 @@ class Campaign:
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
         attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
-        recorder = _Recorder(self.archive, self.proposer, request)
+        recorder = Recorder(self.archive, self.proposer, request)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
         self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
         if self._lacking(cost, self.kept):
@@ -198,11 +184,14 @@ class Campaign:
         )
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
-        """The sandbox's verdict. Source from a model is traced in the jail; graphs of our own need no tracing."""
+        """The sandbox's verdict, with the notes that this run refuses. Source from a model is traced in the jail; graphs of our
+        own need no tracing."""
         graph = own_graph(self.reader, candidate)
         if graph is not None:
-            return await asyncio.to_thread(self.vetter.vet_graph, graph)
-        return await asyncio.to_thread(self.vetter.vet, candidate.source)
+            verdict = await asyncio.to_thread(self.vetter.vet_graph, graph)
+        else:
+            verdict = await asyncio.to_thread(self.vetter.vet, candidate.source)
+        return verdict if candidate.origin is Origin.SEED else verdict.refusing(self.config.refuse_notes)
 
     def record(self, candidate: CandidateRow, verdict: Verdict) -> bool:
         """Record the verdict, refusals too. True where the loss may be trained and no earlier one is the same."""
@@ -263,10 +252,11 @@ class Campaign:
         chosen = leaders(entries, info, population.ladder, population.seeds)
         relations = await self._relations(chosen[: population.ladder.finalists])
         rule = partial(final, also=near_arms(relations, population))
-        if self._due(rule):
-            seeds = population.seeds.final[: population.ladder.finalist_seeds]
+        seeds = fresh(population.seeds, population.ladder.finalist_seeds)
+        if self._due(rule, seeds):
             grid = baseline_grid(entries, info, population.ladder)
-            self.archive.event(FINAL, final_event(final_rung(info), seeds, relations, info, grid))
+            deciding = seeds.final[: population.ladder.finalist_seeds]
+            self.archive.event(FINAL, final_event(final_rung(info), deciding, relations, info, grid))
         while jobs := self._due(rule):
             await asyncio.gather(*(self.evaluate(job) for job in jobs))
 
@@ -319,10 +309,13 @@ class Campaign:
         left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
         return self._first_cost.times(max(0, min(self.at_once - self.awaited, left)))
 
-    def _due(self, rule: Callable[..., tuple[Job, ...]]) -> list[Job]:
-        """Trainings that the ladder asks for, that have not been started in this session, and that the budget allows."""
+    def _due(self, rule: Callable[..., tuple[Job, ...]], seeds: Seeds | None = None) -> list[Job]:
+        """Trainings that the ladder asks for, that have not been started in this session, and that the budget allows.
+
+        On the seeds that the archive has, unless told otherwise.
+        """
         population = self.population.advance(self.reader)
-        jobs = rule(population.entries(), population.info, population.ladder, population.seeds)
+        jobs = rule(population.entries(), population.info, population.ladder, seeds or population.seeds)
         due, taken = [], NOTHING
         held = self._held() + self.kept if rule is screening else NOTHING
         for job in jobs:
@@ -360,37 +353,6 @@ class Campaign:
         logger.warning("%s", error)
         if error.kind.consequence is Consequence.STOP or self.failures >= PATIENCE:
             self.broken = str(error)
-
-
-class _Recorder(AttemptObserver):
-    """Commits each attempt of a request, with its words, before it leaves, and its failure."""
-
-    def __init__(self, archive: Archive, proposer: Proposer, request: Request) -> None:
-        self.archive = archive
-        self.proposer = proposer
-        self.request = request
-        self.proposal = 0
-        self.asking = Asking(request.operator)
-
-    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
-        request = self.request
-        self.proposal = self.archive.request_proposal(
-            request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
-            self.proposer.template(request.template), request.references, request.seen_event,
-            [(message.role, message.content) for message in messages] or None,
-        )  # fmt: skip
-        asking = self.asking
-        asking.attempt, asking.since, asking.again_at = attempt, time.monotonic(), None
-
-    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
-        self.archive.fail_proposal(self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd)
-        asking, now = self.asking, time.monotonic()
-        asking.since, asking.trouble, asking.again_at = now, error.message, now + (next_in or 0.0)
-
-    def cut_off(self) -> None:
-        """The session ends while the call is under way: it may have been paid for."""
-        if self.proposal:
-            self.archive.lose_proposal(self.proposal)
 
 
 async def _cancel(tasks: Any) -> None:

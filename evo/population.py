@@ -7,12 +7,13 @@ choose what that step chose.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import fmean
 from typing import Any, Self
 
-from analysis.snapshot import SESSION_STARTED
+from analysis.final import FINAL, seeds_of
+from analysis.snapshot import SESSION_STARTED, SINGLES_OUT
 from archive.query import Reader
 from archive.records import EventKind, EventRow, Origin, VerdictStatus
 from evo.budget import Spent
@@ -38,7 +39,6 @@ BASELINES: Mapping[str, str] = {"preference": "dpo", "classification": "cross_en
 """The loss that claims are made against, by contract, where it is among the seed losses."""
 
 SEARCH_SEEDS = 64
-FINAL_SEEDS = 64
 
 
 @dataclass
@@ -56,6 +56,9 @@ class Individual:
     duplicate_of: int | None = None
     descriptors: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
+    """Codes of the findings that refused it."""
+    singles_out: bool = False
+    """Whether the sandbox noted that it knows single pairs, so that nothing may be claimed of it."""
     results: dict[tuple[str, int], float | None] = field(default_factory=dict)
     searched: dict[str, dict[int, float]] = field(default_factory=dict)
     """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
@@ -124,10 +127,8 @@ class Population:
                 f"{did_you_mean(unknown[0], known.names(info.contract))}"
             )
         self.baseline = chosen_baseline(config, info)
-        self.seeds = Seeds(
-            search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)),
-            final=tuple(derive(config.seed, "final", i) for i in range(FINAL_SEEDS)),
-        )
+        self.seeds = Seeds(search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)), final=())
+        """Those of the final are as its events recorded them: none before it began."""
         self._search_seeds = frozenset(self.seeds.search)
         self.ladder = LadderSettings(**config.ladder.model_dump())
         self.individuals: dict[int, Individual] = {}
@@ -216,11 +217,12 @@ class Population:
         return None
 
     def best(self) -> Individual | None:
-        """The proposal with the largest advantage at the dearest rung that any proposal has reached."""
+        """The proposal with the largest advantage at the dearest rung that any has reached; none that knows single pairs."""
+        proposals = [
+            i for i in self.individuals.values() if i.trainable and not self.is_baseline(i) and not i.singles_out
+        ]
         for rung in reversed(self.rungs):
-            there = [
-                i for i in self.individuals.values() if i.trainable and not self.is_baseline(i) and rung in i.searched
-            ]
+            there = [i for i in proposals if rung in i.searched]
             rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
             if rated:
                 return max(rated, key=lambda pair: (pair[0], -pair[1].id))[1]
@@ -298,7 +300,9 @@ class Population:
         individual.status = verdict.status
         individual.duplicate_of = verdict.duplicate_of
         individual.descriptors = verdict.descriptors or {}
-        individual.rules = tuple(f.rule for f in reader.findings(event.candidate_id) if f.severity == "refuse")
+        findings = reader.findings(event.candidate_id)
+        individual.rules = tuple(f.rule for f in findings if f.severity == "refuse")
+        individual.singles_out = any(f.rule == SINGLES_OUT for f in findings)
 
     def _measured(self, event: EventRow, reader: Reader) -> None:
         assert event.evaluation_id is not None
@@ -310,6 +314,10 @@ class Population:
                 individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
         else:
             individual.tuned[row.rung, row.seed, row.beta, row.learning_rate] = row.fitness
+
+    def _final_begun(self, event: EventRow, reader: Reader) -> None:
+        final = dict.fromkeys((*self.seeds.final, *seeds_of(event.payload)))
+        self.seeds = replace(self.seeds, final=tuple(final))
 
     # ---- helpers -------------------------------------------------------------------------------------------------
 
@@ -373,4 +381,5 @@ _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
     EventKind.VERDICT_RECORDED: Population._vetted,
     EventKind.EVALUATION_SCORED: Population._measured,
     EventKind.EVALUATION_FAILED: Population._measured,
+    FINAL: Population._final_begun,
 }

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evo.bare_source import bare
 from evo.llm_wire import Message
 from evo.reply import ParsedReply, ReplyFormat, printable
 from sandbox.contract import Argument, Contract
@@ -247,9 +248,9 @@ def _fenced(code: str) -> str:
 
 
 def _numbered(code: str) -> str:
-    """Refused source with line numbers, to which findings refer, and without comments, which would be read as advice."""
-    lines = printable(code, keep="\n\t").rstrip("\n").split("\n")
-    return "\n".join(f"{number:3d} | {line.partition('#')[0].rstrip()}" for number, line in enumerate(lines, 1))
+    """Refused source with line numbers, to which findings refer, and without what is written to be read (`bare`)."""
+    lines = bare(printable(code, keep="\n\t").rstrip("\n")).split("\n")
+    return "\n".join(f"{number:3d} | {line}" for number, line in enumerate(lines, 1))
 
 
 # --- Figures and words -----------------------------------------------------------------------------------------------
@@ -305,8 +306,8 @@ def _words(descriptors: Mapping[str, Any]) -> str:
 def _finding_line(finding: FindingView) -> str:
     place = f" (line {finding.line})" if finding.line is not None else ""
     said = f"{_line(finding.rule, 20)}{place}: {_line(finding.message)}"
-    if finding.excerpt:
-        said += f"; at {_quoted(finding.excerpt, 120)}"
+    if excerpt := bare(finding.excerpt, begins=False):
+        said += f"; at {_quoted(excerpt, 120)}"
     if finding.counterexample:
         said += f"; for example {_figures(finding.counterexample)}"
     return f"{said}. {_line(finding.remedy)}" if finding.remedy else said

@@ -1,4 +1,4 @@
-"""`evo replay`: every recorded step chosen again from what it had seen, to show that the run is what its seed makes of it."""
+"""`evo replay`: every recorded step chosen again from what it had seen, to show that the search is what its seed makes of it."""
 
 from __future__ import annotations
 

@@ -214,6 +214,8 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
     ]
     if known := snapshot.known_as(row.id):
         lines.append(f"Known: {known}.")
+    if caution := snapshot.caution(row.id):
+        lines.append(f"No claim is made of it: it {caution}.")
     if proposal is not None:
         lines.append(
             f"Asked for: {_asked(proposal)}" + (f", {_cost(proposal)}" if proposal.proposer != BUILTIN else "")

@@ -11,8 +11,9 @@ from analysis.encode import one_line
 from archive.records import EventKind, EventRow, Origin, VerdictStatus
 from evo.estimate import Pace, Work, proposals_left, seconds, to_come, whole
 from evo.journal import refused
-from evo.loop import Asking, Campaign, Phase
+from evo.loop import Campaign, Phase
 from evo.population import Individual
+from evo.recorder import Asking
 from fitness.ladder import Job
 
 LAST = 12

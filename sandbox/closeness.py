@@ -74,7 +74,8 @@ def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
     usable = (np.abs(theirs) > 1e-3 * _typical(theirs)) & (np.abs(theirs) < 1e299)
     if not usable.any():
         return None
-    factor = float(np.median(mine[usable] / theirs[usable]))
+    with np.errstate(all="ignore"):
+        factor = float(np.median(mine[usable] / theirs[usable]))
     if not 0 < factor < np.inf:
         return None
     with np.errstate(over="ignore"):

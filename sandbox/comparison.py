@@ -20,7 +20,7 @@ from sandbox.edge_checks import edge_points
 from sandbox.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.fingerprints import start_points
 from sandbox.graph import LossGraph
-from sandbox.range_checks import BETAS
+from sandbox.probe_sets import BETAS
 
 ORDINARY = 8
 """Pairs at the head of each batch."""

@@ -2,11 +2,12 @@
 
 Measured, not proved. Shapes are taken along the margin: `x` is beta rho for preference losses, at beta = 0.1, with half of
 the margin in each log-ratio; for classification it is the score of the label minus that of the other of two classes. The
-slope is dL/dx. A loss that looks across the batch is measured in a batch made of the line itself.
+slope is dL/dx. A loss that looks across the batch is measured in a batch made of the line itself. What is not finite is null.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,7 +96,7 @@ class LineShape:
     def convexity(self) -> float:
         """How much of the slope's total change is a rise."""
         change = np.abs(np.diff(self.slope)).sum()
-        return 1.0 - float(self._falls.sum() / change) if change > 0 else 1.0
+        return 1.0 if change == 0 else 1.0 - float(self._falls.sum() / change)
 
     @cached_property
     def signs(self) -> Array:
@@ -159,7 +160,7 @@ class LineShape:
         if a < 0 or b >= len(self.x):
             return float(self.x[min(b, len(self.x) - 1)] if a >= 0 else self.x[0])
         low, high = float(self.slope[a]), float(self.slope[b])
-        share = low / (low - high) if low * high < 0 else 0.5
+        share = low / (low - high) if low * high < 0 and np.isfinite([low, high]).all() else 0.5
         return float(self.x[a] + share * (self.x[b] - self.x[a]))
 
 
@@ -202,6 +203,15 @@ def describe_line(shape: LineShape) -> dict[str, Any]:
         "saturation": shape.saturation,
         "asymmetry": _round(shape.asymmetry),
     }
+
+
+def finite_or_null(value: Any) -> Any:
+    """A descriptor's value as it is recorded: a number that is not finite is null, in a list it is left out."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [entry for entry in map(finite_or_null, value) if entry is not None]
+    return value
 
 
 def _round(value: float) -> float:

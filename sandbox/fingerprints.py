@@ -20,7 +20,7 @@ import numpy as np
 
 from sandbox import probes
 from sandbox.beta_scale import natural_beta
-from sandbox.evaluate import Array, Evaluator, Points, joined
+from sandbox.evaluate import Array, Evaluation, Evaluator, Points, joined
 from sandbox.graph import LossGraph
 from sandbox.verdict import Fingerprint
 
@@ -37,13 +37,16 @@ def fingerprint(graph: LossGraph) -> Fingerprint:
     return fingerprint_of(Evaluator.of(graph))
 
 
-def fingerprint_of(evaluator: Evaluator) -> Fingerprint:
-    """The fingerprint of the evaluator's graph. Raises CannotCompute."""
+def fingerprint_of(evaluator: Evaluator, seen: Sequence[Evaluation] = ()) -> Fingerprint:
+    """The fingerprint of the evaluator's graph; `seen` are its evaluations at `fingerprint_points`, where they are at hand.
+
+    Raises CannotCompute.
+    """
     contract = evaluator.graph.contract
     points = fingerprint_points(contract)
-    gradients = gradient_vector(evaluator, points)
+    gradients = _vector(seen or [evaluator(p) for p in points])
     size = _size(gradients, np.concatenate([_distance(p) for p in points]))
-    shape = _buckets(gradients / size, STEP)
+    shape = _buckets(_relative(gradients, size), STEP)
     return Fingerprint(
         key=_digest(contract, "k", [_bucket(math.log(size), STEP), *shape]),
         scale_key=_digest(contract, "s", shape),
@@ -53,9 +56,13 @@ def fingerprint_of(evaluator: Evaluator) -> Fingerprint:
 
 
 def gradient_vector(evaluator: Evaluator, points: Sequence[Points]) -> Array:
-    """All gradients to the policy at all points, in one vector. NaN becomes 0, infinities become +-1e300."""
-    parts = [np.stack(evaluator(p).gradients).ravel() for p in points]
-    return np.asarray(np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=_LARGEST, neginf=-_LARGEST))
+    """All gradients to the policy at all points, in one vector. NaN becomes 0, what is beyond +-1e300 becomes that."""
+    return _vector([evaluator(p) for p in points])
+
+
+def _vector(seen: Sequence[Evaluation]) -> Array:
+    parts = [np.stack(evaluation.gradients).ravel() for evaluation in seen]
+    return np.asarray(np.clip(np.nan_to_num(np.concatenate(parts), nan=0.0), -_LARGEST, _LARGEST))
 
 
 @cache
@@ -97,7 +104,7 @@ def _beta_key(evaluator: Evaluator, shape: list[int]) -> str:
     gradients = gradient_vector(evaluator, [points])
     # Distances in units of the natural beta, at which DPO's |beta rho| is 1.5 for the widest margins.
     distance = _distance(points) / beta * 0.02
-    return _digest(contract, "b", _buckets(gradients / _size(gradients, distance), BETA_STEP))
+    return _digest(contract, "b", _buckets(_relative(gradients, _size(gradients, distance)), BETA_STEP))
 
 
 @cache
@@ -128,6 +135,11 @@ def _size(gradients: Array, distance: Array) -> float:
     if sizes[0] > 1e-9 * sizes[1]:
         return sizes[0]
     return sizes[1] or sizes[2] or 1.0
+
+
+def _relative(gradients: Array, size: float) -> Array:
+    with np.errstate(over="ignore"):  # beside a tiny size everything else is huge
+        return np.asarray(np.clip(gradients / size, -_LARGEST, _LARGEST))
 
 
 @cache

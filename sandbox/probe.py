@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sandbox import classification_checks, preference_checks
+from sandbox.descriptors import finite_or_null
 from sandbox.evaluate import CannotCompute, Evaluator
 from sandbox.findings import numeric_finding
 from sandbox.finite import NotFinite
@@ -80,12 +81,14 @@ def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
     seed = _SEEDS.draw() if seed is None else seed
     evaluator = Evaluator.of(graph)
     try:
-        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
             findings, descriptors = _TESTS[graph.contract](evaluator, seed)
     except NotFinite as error:
         return ProbeReport((error.finding,), seed)
     except CannotCompute as error:
         return ProbeReport((numeric_finding("SBX301", f"the loss cannot be computed: {error}"),), seed)
-    refused = any(f.severity is Severity.REFUSE for f in findings)
-    return ProbeReport(tuple(findings), seed, MappingProxyType({} if refused else descriptors))
+    if any(f.severity is Severity.REFUSE for f in findings):
+        return ProbeReport(tuple(findings), seed)
+    described = {name: finite_or_null(value) for name, value in descriptors.items()}
+    return ProbeReport(tuple(findings), seed, MappingProxyType(described))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -106,6 +106,19 @@ class Verdict:
     def refusals(self) -> tuple[Finding, ...]:
         """The findings that refuse the candidate."""
         return tuple(f for f in self.findings if f.severity is Severity.REFUSE)
+
+    def refusing(self, notes: Collection[str]) -> Verdict:
+        """This verdict where these notes, given by their codes, refuse too: for who is stricter than the catalogue."""
+        if not any(f.rule in notes for f in self.findings):
+            return self
+        found = (replace(f, severity=Severity.REFUSE) if f.rule in notes else f for f in self.findings)
+        return replace(
+            self,
+            status=VerdictStatus.REFUSED,
+            findings=tuple(found),
+            fingerprint=None,
+            descriptors=MappingProxyType({}),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON types; `graph` is itself JSON text."""

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sandbox.contract import Contract, contract_named
@@ -24,7 +25,7 @@ from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import Answer, Complaint, Spot
 from sandbox.render import entry_name, finding, graph_finding, note, plain
 from sandbox.unavailable import NO_TORCH, SandboxUnavailable
-from sandbox.verdict import Finding, Severity, Verdict, VerdictStatus
+from sandbox.verdict import Finding, Verdict, VerdictStatus
 
 if TYPE_CHECKING:
     from sandbox.zygote import Reply, Zygote
@@ -226,23 +227,26 @@ def _judged(
         return _verdict(contract, found, started, entry=entry, graph=graph, given=given)
     try:
         from sandbox import probe
-        from sandbox.identity import canonical_hash, fingerprint
+        from sandbox.identity import canonical_hash
+        from sandbox.identity_checks import identified
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise SandboxUnavailable(NO_TORCH) from None
         raise
 
     report = probe.run(graph)
-    refused = any(f.severity is Severity.REFUSE for f in report.findings)
+    findings, identity = [*found, *report.findings], identified(graph) if report.passed else None
+    if isinstance(identity, Finding):
+        findings, identity = [*findings, identity], None
     return Verdict(
-        status=VerdictStatus.REFUSED if refused else VerdictStatus.ACCEPTED,
-        findings=(*found, *report.findings),
+        status=VerdictStatus.ACCEPTED if identity else VerdictStatus.REFUSED,
+        findings=tuple(findings),
         contract=contract,
         entry=entry,
         graph=graph,
         hash=canonical_hash(graph),
-        fingerprint=None if refused else fingerprint(graph),
-        descriptors=report.descriptors,
+        fingerprint=identity,
+        descriptors=report.descriptors if identity else MappingProxyType({}),
         guarantees=given,
         milliseconds=_milliseconds(started),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -127,10 +128,11 @@ def _check_names(contract: str, arguments: tuple[str, ...]) -> None:
 def _vetted(
     items: Iterable[Item], vetter: Vetter, workers: int, contract: str, options: dict[str, Any]
 ) -> Iterator[Result]:
+    """The result of each item, in their order. Raises SandboxUnavailable."""
     if workers == 1:
         with vetter:
             for item in items:
-                yield Result(item, _verdict(item, vetter, contract, options))
+                yield _result(item, lambda item: _verdict(item, vetter, contract, options))
         return
     from collections import deque
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -139,28 +141,41 @@ def _vetted(
 
     vetter.close()
     with VetPool(workers, contract, **options) as pool, ThreadPoolExecutor(workers) as threads:
-        waiting: deque[tuple[Item, Future[Verdict | None]]] = deque()
+        waiting: deque[Future[Result]] = deque()
         for item in items:
-            waiting.append((item, threads.submit(_pooled, item, pool)))
+            waiting.append(threads.submit(_result, item, lambda item: _pooled(item, pool)))
             if len(waiting) > 4 * workers:
-                first, verdict = waiting.popleft()
-                yield Result(first, verdict.result())
-        for first, verdict in waiting:
-            yield Result(first, verdict.result())
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
 
 
-def _verdict(item: Item, vetter: Vetter, contract: str, options: dict[str, Any]) -> Verdict | None:
+def _result(item: Item, vet: Callable[[Item], Verdict]) -> Result:
+    """The verdict on an item, or why there is none. A fault of ours costs one item, never the batch."""
     if item.error:
-        return None
+        return Result(item, None)
+    try:
+        return Result(item, vet(item))
+    except SandboxUnavailable:  # the next item would fare no better
+        raise
+    except Exception as error:
+        told = f"internal error, please report it with this candidate: {type(error).__name__}: {error}"
+        return Result(replace(item, error=told), None)
+
+
+def _verdict(item: Item, vetter: Vetter, contract: str, options: dict[str, Any]) -> Verdict:
     if item.graph is not None:
         return vetter.vet_graph(item.graph, numeric=options["numeric"])
     return vetter.vet(item.source, contract, **options)
 
 
-def _pooled(item: Item, pool: VetPool) -> Verdict | None:
-    if item.error:
-        return None
-    return pool.vet_graph(item.graph) if item.graph is not None else pool.vet(item.source)
+def _pooled(item: Item, pool: VetPool) -> Verdict:
+    from sandbox.pool import WorkerFailed
+
+    try:
+        return pool.vet_graph(item.graph) if item.graph is not None else pool.vet(item.source)
+    except WorkerFailed as error:
+        raise SandboxUnavailable(str(error)) from None
 
 
 def _unavailable(error: SandboxUnavailable) -> NoReturn:
@@ -224,7 +239,7 @@ def _graph_of(
         raise click.UsageError(f"expected one file, got a directory: {printable(path, 400)}")
     options: dict[str, Any] = {"numeric": False, "accept_missing": accept_missing, "arguments": arguments}
     try:
-        result = Result(items[0], _verdict(items[0], vetter, contract, options))
+        result = _result(items[0], lambda item: _verdict(item, vetter, contract, options))
     except SandboxUnavailable as error:
         _unavailable(error)
     if result.verdict is None or result.verdict.graph is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from sandbox.graph import MAX_JSON_BYTES
 from sandbox.policy import MAX_SOURCE_BYTES
@@ -110,12 +111,19 @@ def _bounded(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
 
 def _line(name: str, raw: bytes) -> Item:
     try:
-        data = json.loads(raw)
+        data = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return Item(name, error="the line is not valid JSON")
     if not isinstance(data, dict) or not isinstance(data.get("code"), str):
         return Item(name, error='expected an object with "id" and "code", a string')
     identity = data.get("id")
-    if not isinstance(identity, str | int | float | None):
-        return Item(name, error='"id" must be a string or a number')
+    if not isinstance(identity, str | int | float | None) or (
+        isinstance(identity, float) and not math.isfinite(identity)
+    ):
+        return Item(name, error='"id" must be a string or a finite number')
     return Item(name, data["code"], id=identity)
+
+
+def _no_constant(name: str) -> NoReturn:
+    """Python reads NaN and Infinity, which JSON does not have, and which could not be written back."""
+    raise ValueError(f"JSON has no {name}")

@@ -4,7 +4,7 @@ import random
 import struct
 
 import pytest
-from make_archive import logistic, make_archive, verdict
+from make_archive import finding, logistic, make_archive, verdict
 
 from analysis.comparison import decide
 from analysis.final_table import final_lines
@@ -17,10 +17,13 @@ from archive.store import Archive
 from sandbox.relation import Kind, Part, Relation
 
 
-def tiny(tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relations=None, contract="preference"):
+def tiny(
+    tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relations=None, contract="preference", notes=None
+):
     """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}.
 
-    A rung may be (rung, beta); a fitness of None is a training that diverged. `relations` by name; a finalist is new else.
+    A rung may be (rung, beta); a fitness of None is a training that diverged. `relations` by name; a finalist is new else. `notes`
+    are rules of the sandbox by name.
     """
     path = tmp_path / "archive.db"
     with Archive.create(path, RunRow("tiny", 0, "task", contract, baseline=baseline or seeds[0])) as archive:
@@ -32,7 +35,8 @@ def tiny(tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relatio
                 proposal = archive.request_proposal(step, 1, "explore", "builtin", None, None, "t", {}, 0)
                 archive.receive_proposal(proposal, "r")
                 ids[name] = archive.add_candidate("proposal", name, "", "", contract, proposal)
-            archive.record_verdict(ids[name], verdict(logistic()) | {"fingerprint": None})
+            noted = [finding((notes or {})[name], "noted", "note")] if name in (notes or {}) else []
+            archive.record_verdict(ids[name], verdict(logistic(), noted) | {"fingerprint": None})
         for rung in dict.fromkeys(rung for rungs in scores.values() for rung in rungs):
             for name, rungs in scores.items():
                 for seed, fitness in rungs.get(rung, {}).items():
@@ -82,6 +86,52 @@ def test_a_difference_that_fresh_seeds_agree_on_is_a_discovery(tmp_path):
 def test_seeds_that_chose_a_loss_make_no_discovery(tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}))
     assert found.distinguishable and not found.discovery
+
+
+# ---- losses that know single pairs ---------------------------------------------------------------------------------
+
+LOOKED_UP = {seed: value + 0.3 + seed / 1000 for seed, value in NOISY.items()}
+
+
+def looked_up(tmp_path, *names, **scores):
+    """A run whose proposals of these names carry the note on single pairs."""
+    measured = {"dpo": {"full": NOISY}} | {name: {"full": fitness} for name, fitness in scores.items()}
+    return tiny(tmp_path, measured, final=FINAL, notes=dict.fromkeys(names, "SBX327"))
+
+
+def test_a_loss_that_knows_single_pairs_makes_no_headline_however_good(tmp_path):
+    path = looked_up(tmp_path, "table", table=LOOKED_UP, mine=BETTER)
+    found = said(path)
+    assert found.discovery and found.text.startswith("A discovery: mine scores 0.10150")
+    assert "table" not in found.text
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["mine", "table"]
+    assert not decision.finalists[1].distinguishable
+    (row,) = [line for line in final_lines(snapshot, decision, 9) if "table" in line]
+    assert "table (singles out pairs by reference values: SBX327)" in row and "no claim is made of it" in row
+
+
+def test_a_run_whose_finalists_all_know_single_pairs_says_so(tmp_path):
+    found = said(looked_up(tmp_path, "table", "window", table=LOOKED_UP, window=BETTER))
+    assert (found.distinguishable, found.discovery, found.candidate) == (False, False, None)
+    assert found.text == (
+        "No claim can be made: nothing counts of any finalist. table singles out pairs by reference values: SBX327; "
+        "window singles out pairs by reference values: SBX327."
+    )
+
+
+def test_nor_is_such_a_loss_called_worse(tmp_path):
+    found = said(looked_up(tmp_path, "table", table={seed: value - 0.3 - seed / 1000 for seed, value in NOISY.items()}))
+    assert not found.distinguishable and "below" not in found.text
+
+
+def test_a_known_loss_is_compared_whatever_is_noted_of_it(tmp_path):
+    close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
+    scores = {"dpo": {"full": NOISY}, "slic": {"full": close}, "mine": {"full": BETTER}}
+    found = said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, notes={"slic": "SBX327"}))
+    assert found.text.startswith("As good as slic, which is published")
 
 
 # ---- better than everything known ------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import math
 import sys
 
 import pytest
-from make_archive import hinge, ipo, logistic
+from make_archive import hinge, ipo, logistic, steep
 
 from analysis.errors import MissingExtra
 from analysis.landscape import REACH, curve
@@ -43,6 +43,13 @@ def test_a_loss_that_looks_across_the_batch_is_said_to():
     found = curve(known.graph("dbaql"))
     assert found.coupled
     assert all(map(math.isfinite, found.values))
+
+
+@pytest.mark.parametrize("factor", [1e307, -1e200, 1e40])
+def test_what_float32_cannot_hold_is_a_gap(factor):
+    found = curve(steep(factor), beta=0.1)
+    assert all(math.isnan(slope) for slope in found.slopes)
+    assert not [value for value in found.values if abs(value) > 3.5e38]
 
 
 def test_values_that_are_not_finite_are_gaps():

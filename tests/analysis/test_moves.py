@@ -65,6 +65,15 @@ def test_numbers_of_a_strangers_archive_break_nothing():
     assert moves.behaviour_distance({"vector": [10**400, "x", 1]}, {"vector": [1, 1, 1]}) is not None
 
 
+def test_gradients_that_stand_for_infinite_ones_have_a_direction():
+    far = {"vector": [1e300, -1e300, 0.5]}
+    assert moves.behaviour_distance(far, far) == pytest.approx(0)
+    assert moves.behaviour_distance(far, {"vector": [-1e300, 1e300, 1e300]}) == pytest.approx(1 + 2 / 6**0.5)
+    assert moves.behaviour_distance(far, {"vector": [1.7e308, -1.7e308, 0.0]}) == pytest.approx(0)
+    assert moves.behaviour_distance(far, {"vector": [5e-324, 0.0, 0.0]}) == pytest.approx(1 - 0.5**0.5)
+    assert moves.shape_distance({"slope": 1.7e308}, {"slope": -1.7e308}) == 1
+
+
 def test_every_proposal_is_a_move_and_outcomes_add_up(snapshot):
     found = moves.moves(snapshot)
     assert len(found) == len(snapshot.proposals)

@@ -138,6 +138,10 @@ def test_odd_names(filled, name):
         ("UPDATE candidate SET source = CAST(x'80ff' AS TEXT)", "cannot be read"),
         ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a finite number"),
         ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a finite number"),
+        (
+            "UPDATE evaluation SET fitness = 1e200",
+            "evaluation.fitness should be a finite number of at most 1e.100 in size",
+        ),
         ("UPDATE evaluation SET state = 'won'", "evaluation.state should be one of queued"),
         ("UPDATE evaluation SET metrics = '{'", "evaluation.metrics should hold JSON"),
         ("UPDATE evaluation SET candidate_id = 999 WHERE id = 1", "evaluations of candidate 999"),

@@ -192,6 +192,20 @@ def test_a_finished_evaluation_stays_finished(archive, write):
         archive.start_evaluation(evaluation)
 
 
+def test_a_score_too_large_to_be_averaged_is_a_failure(archive, write, reader):
+    evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
+    assert archive.score_evaluation(evaluation, 1.1e100) is EvaluationState.FAILED
+    assert reader.evaluation(evaluation).detail == "the fitness is 1.1e+100"
+
+
+def test_a_score_with_an_item_that_is_not_finite_is_a_failure_and_keeps_none(archive, write, reader):
+    evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
+    items = Items((0.5, math.nan), ("a", "b"))
+    assert archive.score_evaluation(evaluation, 0.5, items=items) is EvaluationState.FAILED
+    row = reader.evaluation(evaluation)
+    assert (row.reason, row.detail, row.items) == (NOT_FINITE, "the fitness of an item is nan", None)
+
+
 @pytest.mark.parametrize("fitness", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_a_failure(archive, write, reader, fitness):
     evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)

@@ -15,6 +15,7 @@ import pytest
 from campaigns import QUICK, TINY_SENTIMENT, Command, assert_sound, wait_for
 
 from archive.query import Reader
+from evo.rng import derive
 
 KEPT = ("archive.db", "config.yaml", "manifest.json", "run.log", "report.html")
 """Files of a finished run."""
@@ -47,8 +48,16 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
     assert {"config.yaml", "manifest.json", "run.log", "report.html", "archive.db"} <= {p.name for p in run.iterdir()}
 
 
-def test_a_finished_run_says_so_and_goes_on_with_a_larger_budget(evo: Command) -> None:
+def test_a_run_that_is_killed_in_its_final_keeps_the_finals_seeds_and_goes_on_with_a_larger_budget(
+    evo: Command,
+) -> None:
     arguments = ("run", "--dir", "run", *QUICK)
+    archive = evo.folder / "run/archive.db"
+    process = evo.start(*arguments, "--set", "budget.proposals=2")
+    wait_for(process, archive, lambda reader: bool(reader.events(kind="final")))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    killed = final_seeds(archive)
     assert evo.run(*arguments, "--set", "budget.proposals=2").code == 0
     with Reader.open(evo.folder / "run/archive.db") as reader:
         before = reader.last_event()
@@ -63,6 +72,7 @@ def test_a_finished_run_says_so_and_goes_on_with_a_larger_budget(evo: Command) -
     )
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert sorted({p.step for p in reader.proposals()}) == [1, 2, 3, 4, 5]
+    assert killed == final_seeds(archive)
     assert_sound(evo.folder / "run/archive.db")
     assert "All 5 proposals replay" in evo.run("replay", "run").out
 
@@ -95,6 +105,21 @@ def test_fitness_is_kept_by_item_where_claims_are_decided(finished: Path) -> Non
         if evaluation.items is not None:
             assert fmean(evaluation.items.values) == pytest.approx(evaluation.fitness)
     assert len({e.items.groups for e in scored if e.items is not None}) == 1
+
+
+def test_a_final_is_measured_on_seeds_that_it_recorded_first_and_that_nobody_could_foresee(finished: Path) -> None:
+    with Reader.open(finished / "archive.db") as reader:
+        (final,) = reader.events(kind="final")
+        measured = [e for e in reader.evaluations() if e.rung == "held_out"]
+    assert measured and all(e.queued_event > final.id for e in measured)
+    assert {e.seed for e in measured} == set(final.payload["seeds"])
+    assert not set(final.payload["seeds"]) & {derive(0, "final", i) for i in range(64)}
+
+
+def final_seeds(archive: Path) -> set[int]:
+    """The seeds of the finals that an archive has recorded."""
+    with Reader.open(archive) as reader:
+        return {seed for event in reader.events(kind="final") for seed in event.payload["seeds"]}
 
 
 def test_a_recorded_run_replays_until_it_is_tampered_with(evo: Command, finished: Path) -> None:

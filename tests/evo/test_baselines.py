@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+from analysis.snapshot import CAUTION
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
-from evo.baselines import Design, Row, chosen_beta, design, rows, run_baselines
+from evo.baselines import Design, Row, chosen_beta, design, run_baselines
 from evo.baselines_picture import check_picture, write_picture
 from evo.baselines_table import table
 from evo.config import parse_config
@@ -58,6 +59,12 @@ def test_the_yardstick_comes_first():
 def test_tuning_and_measuring_share_no_seed():
     wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"), seeds=64, tuning_seeds=64)
     assert not set(wanted.seeds) & set(wanted.tuning_seeds)
+
+
+def test_nobody_can_foresee_the_seeds_that_measure():
+    first, second = (design(SENTIMENT, task_info("sentiment"), contestants("preference")) for _ in range(2))
+    assert first.tuning_seeds == second.tuning_seeds
+    assert not set(first.seeds) & set(second.seeds)
 
 
 def test_a_loss_that_reads_no_beta_is_not_trained_again_and_again():
@@ -218,10 +225,12 @@ def test_the_same_command_again_trains_nothing(done):
 def test_more_seeds_train_only_the_new_ones(done):
     folder, wanted, _ = done
     more = dataclasses.replace(wanted, seeds=design(CONFIG, INFO, ALL, seeds=4).seeds)
-    run_baselines(CONFIG, more, folder, lambda _: None)
+    found = run_baselines(CONFIG, more, folder, lambda _: None)
     with Reader.open(folder / "archive.db") as reader:
         assert len(reader.evaluations()) == 12
-        assert [len(row.measured) for row in rows(reader, more)] == [4, 4, 4]
+        recorded = [event.payload["seeds"] for event in reader.events(kind="final")]
+    assert [len(row.measured) for row in found] == [4, 4, 4]
+    assert set(wanted.seeds) == set(recorded[0]) < set(recorded[-1]), "the seeds are those that were there first"
 
 
 def test_a_killed_command_continues(tmp_path):
@@ -268,6 +277,20 @@ def test_a_grid_is_summarised_over_beta(grid):
     line = table(grid[0], task_info("sentiment"), grid[1]).splitlines()[-1]
     # (0 * 2 + 0.75 * 2 + 0.8 * 1) / 5
     assert line.split()[-7:] == ["0.460", "±", "0.000", "0.050", "±", "0.000", "0.0"]
+
+
+@pytest.mark.parametrize("caution", ["", CAUTION])
+def test_no_claim_is_made_of_a_loss_that_knows_single_pairs(caution):
+    def row(number, name, lift, **more):
+        candidate = CandidateRow(number, None, Origin.SEED, name, "", "", "preference", 1, "")
+        return Row(candidate, None, {}, [evaluation(s, 0.5 + lift + 0.01 * s) for s in range(6)], **more)
+
+    wanted = Design(contestants("preference", ["dpo"]), "full", (), (), tuple(range(6)))
+    found = [row(1, "dpo", 0.0), row(2, "mine", 0.3, caution=caution)]
+    found[1].measured[0] = evaluation(0, 0.81)
+    (line,) = [line for line in table(found, task_info("sentiment"), wanted).splitlines() if line.startswith("mine")]
+    assert (" *" in line) == (not caution)
+    assert caution in line
 
 
 @pytest.mark.parametrize("name, begins", [("frontier.svg", b"<svg"), ("deep/frontier.png", b"\x89PNG")])

@@ -14,9 +14,10 @@ from evo import screen
 from evo.config import parse_config
 from evo.identities import Identities
 from evo.journal import line
-from evo.loop import Asking, Campaign, Phase
+from evo.loop import Campaign, Phase
 from evo.population import Population
 from evo.propose import BuiltinProposer
+from evo.recorder import Asking
 from evo.watch import Watch
 from fitness.pool import WorkerPool
 from fitness.task import task_info

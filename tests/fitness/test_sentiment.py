@@ -99,6 +99,25 @@ def test_pairs_are_redrawn_by_the_seed_alone(small):
     assert first != small._lab._training_pairs(1)["chosen_ids"]
 
 
+def test_what_a_seed_draws_tells_nothing_of_another_seed(small):
+    """A loss may look up reference values, and was then written for known seeds: those of a final must give others."""
+    one, other = (small._lab._training_pairs(seed) for seed in (0, 1))
+    written = [{tuple(ids) for side in ("chosen_ids", "rejected_ids") for ids in pairs[side]} for pairs in (one, other)]
+    assert not written[0] & written[1]
+    values = [{v for side in ("ref_chosen_logps", "ref_rejected_logps") for v in pairs[side]} for pairs in (one, other)]
+    assert not values[0] & values[1]
+    assert _flipped(small, one) != _flipped(small, other)
+
+
+def _flipped(task: SentimentTask, pairs) -> list[int]:
+    words, end = task._lab.words, task._lab.end
+    rewards = [
+        [lexicon_reward(" ".join(words[i] for i in row[side] if i != end)) for side in ("chosen_ids", "rejected_ids")]
+        for row in pairs
+    ]
+    return [number for number, (chosen, rejected) in enumerate(rewards) if chosen < rejected]
+
+
 def test_reference_log_probabilities_are_those_of_training(small, losses):
     # At the first step the policy is the reference, so the logistic loss is log 2 whatever the pairs.
     result = small.score_seed(losses["logistic"], "short", 0)

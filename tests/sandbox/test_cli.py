@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hostile_more import candidate
 
+from sandbox.cli.commands import main
 from sandbox.rules import RULES
+from sandbox.verdict import Verdict
+from sandbox.vet import Vetter
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = candidate("return -F.logsigmoid(beta * x)")
@@ -137,6 +141,8 @@ def test_json_lines(tmp_path: Path) -> None:
         json.dumps({"code": GOOD, "more": "x" * 1_100_000}),
         json.dumps({"code": 5}),
         json.dumps({"id": "\ud800\x1b", "code": GOOD}),
+        f'{{"id": NaN, "code": {json.dumps(GOOD)}}}',
+        f'{{"id": -1e999, "code": {json.dumps(GOOD)}}}',
         json.dumps({"id": "z", "code": GOOD}),
     ]
     done = run("check", "--jsonl", "--no-numeric", "-", cwd=tmp_path, input="\n".join(lines))
@@ -145,13 +151,14 @@ def test_json_lines(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout.isascii() and "\x1b" not in done.stdout
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) == 10
+    assert len(told) == 12
     assert [t.get("status", "error") for t in told] == [
         "partial",
         *["error"] * 3,
         "refused",
         *["error"] * 3,
         "partial",
+        *["error"] * 2,
         "partial",
     ]
     assert [t["id"] for t in told if "status" in t] == ["a", 7, "\ud800\x1b", "z"]
@@ -160,6 +167,48 @@ def test_json_lines(tmp_path: Path) -> None:
     ].keys()
     assert "<stdin>:2" in told[1]["line"] and "JSON" in told[1]["error"]
     assert "longer than" in told[6]["error"]
+
+
+INFINITE = candidate(
+    "tie = (policy_chosen_logps - policy_rejected_logps + 1e-6) ** 2",
+    "tie = tie + (reference_chosen_logps - reference_rejected_logps) ** 2",
+    "return F.softplus(-beta * x) + 1e-9 * torch.exp(1 / (tie * 1e6 + 1e-3))",
+)
+"""Its gradient is infinite where chosen and rejected tie in policy and reference."""
+
+
+def test_a_loss_with_infinite_numbers_ends_no_batch(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": i, "code": code}) for i, code in enumerate((INFINITE, GOOD))]
+    done = run("check", "--jsonl", cwd=tmp_path, input="\n".join(lines))
+    told = [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()]
+    assert [t["status"] for t in told] == ["refused", "accepted"]
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+class Faulty(Vetter):
+    """A vetter with a fault of its own on some candidates."""
+
+    def vet(self, source: str | bytes, *arguments: Any, **options: Any) -> Verdict:
+        if b"fault" in (source if isinstance(source, bytes) else source.encode()):
+            raise ArithmeticError("\x1b[31mdivision")
+        return super().vet(source, *arguments, **options)
+
+
+@pytest.mark.parametrize("form", ["--jsonl", "--json", "--sarif", "--junit", None])
+def test_a_fault_of_ours_costs_one_candidate_and_never_the_batch(tmp_path: Path, form: str | None) -> None:
+    for name, code in (("a.py", GOOD), ("b.py", GOOD + "# fault\n"), ("c.py", BAD)):
+        (tmp_path / name).write_text(code)
+    (tmp_path / "all.jsonl").write_text(
+        "\n".join(json.dumps({"id": f.name, "code": f.read_text()}) for f in sorted(tmp_path.glob("*.py")))
+    )
+    wanted = "all.jsonl" if form == "--jsonl" else "."
+    arguments = ["check", "--no-numeric", *([form] if form else []), str(tmp_path / wanted)]
+    with Faulty() as vetter:
+        done = CliRunner().invoke(main, arguments, obj=vetter)
+    assert done.exit_code == 2
+    assert "internal error, please report it with this candidate: ArithmeticError" in done.output
+    assert "\x1b" not in done.output
+    assert "SBX130" in done.output, "the candidate after it was vetted"
 
 
 def test_json_lines_of_a_file_and_of_none(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Descriptors on losses of known shape."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from written import written
 
 from sandbox import known, probe
-from sandbox.descriptors import DESCRIPTORS
+from sandbox.descriptors import DESCRIPTORS, LineShape, describe_line, finite_or_null
 
 torch.set_num_threads(1)
 
@@ -15,6 +17,15 @@ torch.set_num_threads(1)
 def described(loss: str, seed: int = 4):
     graph = known.graph(loss) if loss in known.names() else written(loss)
     return probe.run(graph, seed=seed).descriptors
+
+
+def test_what_is_not_finite_is_null_and_in_a_list_left_out():
+    line = LineShape(np.linspace(-30, 30, 61), np.concatenate([np.full(30, -np.inf), [np.nan], np.full(30, np.inf)]))
+    with np.errstate(all="ignore"):
+        found = {name: finite_or_null(value) for name, value in describe_line(line).items()}
+    assert (found["convexity"], found["slope_at_zero"]) == (None, None)
+    assert finite_or_null([1.0, math.nan, [math.inf, 2.0]]) == [1.0, [2.0]]
+    json.dumps(found, allow_nan=False)
 
 
 TAILS = {

@@ -181,7 +181,7 @@ def _check_mutant(seed: int) -> None:
     assert mutant.work <= MAX_WORK
     for batch in (1, 2, 5, 33):
         _runs(mutant, batch)
-    json.dumps(vet_graph(text).to_json())
+    json.dumps(vet_graph(text).to_json(), allow_nan=False)
 
 
 def _runs(graph: LossGraph, batch: int) -> None:

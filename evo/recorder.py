@@ -1,0 +1,58 @@
+"""Each attempt of a request, written down with its words before it leaves, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from archive.store import Archive
+from evo.llm import AttemptObserver, LLMError, Message
+from evo.propose import Proposer
+from evo.request import Request
+
+
+@dataclass
+class Asking:
+    """A request under way. Times are of the monotonic clock, in seconds."""
+
+    operator: str
+    began: float = field(default_factory=time.monotonic)
+    attempt: int = 0
+    since: float = 0.0
+    """When the attempt left, or the one before it failed."""
+    trouble: str = ""
+    """Why the attempt before brought no reply."""
+    again_at: float | None = None
+    """When the next attempt leaves, while none is under way."""
+
+
+class Recorder(AttemptObserver):
+    """Commits each attempt of a request, with its words, before it leaves, and its failure."""
+
+    def __init__(self, archive: Archive, proposer: Proposer, request: Request) -> None:
+        self.archive = archive
+        self.proposer = proposer
+        self.request = request
+        self.proposal = 0
+        self.asking = Asking(request.operator)
+
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
+        request = self.request
+        self.proposal = self.archive.request_proposal(
+            request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
+            self.proposer.template(request.template), request.references, request.seen_event,
+            [(message.role, message.content) for message in messages] or None,
+        )  # fmt: skip
+        asking = self.asking
+        asking.attempt, asking.since, asking.again_at = attempt, time.monotonic(), None
+
+    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
+        self.archive.fail_proposal(self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd)
+        asking, now = self.asking, time.monotonic()
+        asking.since, asking.trouble, asking.again_at = now, error.message, now + (next_in or 0.0)
+
+    def cut_off(self) -> None:
+        """The session ends while the call is under way: it may have been paid for."""
+        if self.proposal:
+            self.archive.lose_proposal(self.proposal)
