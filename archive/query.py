@@ -96,7 +96,7 @@ class Reader:
     def open(cls, path: str | Path) -> Self:
         """Opens an archive, be it live, finished, on a read-only disk, or left by a crash.
 
-        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive and UnreadableArchive.
+        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive, UnreadableArchive and UnsafeFile.
         """
         place, connection = open_for_reading(path)
         return cls(place, connection, threading.RLock(), NOW, owner=True)

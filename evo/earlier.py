@@ -16,6 +16,7 @@ from typing import Any
 
 from analysis.encode import one_line
 from analysis.snapshot import SESSION_STARTED
+from archive.files import there
 from archive.query import Reader
 from evo.config import Config
 from evo.loop import FINISHED
@@ -72,7 +73,7 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     Reads only. Raises FinishedRun where it is over and was made with other settings; ArchiveError.
     """
     archive = RunDir(path).archive
-    if not archive.exists():
+    if not there(archive):
         return None
     with Reader.open(archive) as reader:
         run, marks = reader.run(), [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]

@@ -9,6 +9,8 @@ from analysis.encode import one_line
 from analysis.headline import headline_of
 from analysis.snapshot import SESSION_STARTED, Snapshot
 from analysis.wording import columns, count, full_name, plus_minus
+from archive.errors import UnsafeFile
+from archive.files import there
 from archive.query import Reader
 from archive.records import RunRow
 from evo.rundir import RunDir, RunDirError
@@ -25,8 +27,12 @@ def runs_text(place: Path, width: int | None = None) -> str:
     """
     rows, faults = [], []
     for path in _runs(place):
-        name = one_line(path.resolve().name, 40)
+        name = one_line(path.resolve().name if path == place else path.name, 40)
         try:
+            if path != place and path.is_symlink():
+                raise UnsafeFile(
+                    f"it is a symbolic link, which is not followed; name what it points to: {path.readlink()}"
+                )
             with Reader.open(RunDir(path).archive) as reader:
                 rows.append((name, *_cells(Snapshot.of(reader), RunDir(path))))
         except Exception as error:  # a foreign or damaged archive may hold anything, and must not hide the others
@@ -42,10 +48,10 @@ def runs_text(place: Path, width: int | None = None) -> str:
 
 
 def _runs(place: Path) -> list[Path]:
-    if RunDir(place).archive.exists():
+    if there(RunDir(place).archive):
         return [place]
     try:
-        return [path for path in place.iterdir() if path.is_dir() and RunDir(path).archive.exists()]
+        return [path for path in place.iterdir() if path.is_dir() and there(RunDir(path).archive)]
     except OSError as error:
         raise RunDirError(
             f"cannot list the runs in {place}: {error.strerror}; give the directory that holds run directories"

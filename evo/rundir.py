@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from archive.connection import COMPANIONS
+from archive.files import replace, there
 from archive.records import RunRow
 from archive.store import Archive
 from evo.config import Config
@@ -80,9 +82,9 @@ def existing_run(path: Path) -> RunDir:
     rundir = RunDir(path)
     if path.name == rundir.archive.name and os.path.isfile(path):
         return RunDir(path.parent)
-    if os.path.isfile(path):
+    if os.path.lexists(path) and not os.path.isdir(path):
         raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
-    if not os.path.exists(rundir.archive):  # not Path.exists, which raises where it may not look
+    if not there(rundir.archive):
         raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
     return rundir
 
@@ -124,7 +126,7 @@ def open_run(
         raise RunDirError(
             f"the run directory {path} is not writable; change its permissions or choose another with --dir"
         )
-    resumed = rundir.archive.exists()
+    resumed = there(rundir.archive)
     own = identity(config, info, kind)
     if resumed:
         archive = Archive.open(rundir.archive)
@@ -135,8 +137,8 @@ def open_run(
             raise
         if not resumed:
             archive.close()
-            for file in (rundir.archive, *path.glob(f"{rundir.archive.name}-*")):
-                file.unlink(missing_ok=True)
+            for suffix in ("", *COMPANIONS):
+                rundir.archive.with_name(rundir.archive.name + suffix).unlink(missing_ok=True)
     if not resumed:
         resolved = config.model_dump(mode="json")
         row = RunRow(
@@ -150,8 +152,8 @@ def open_run(
             baseline=baseline,
         )
         archive = Archive.create(rundir.archive, row)
-    _write(rundir.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    replace(rundir.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    replace(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
     return rundir, archive, resumed
 
 
@@ -227,13 +229,6 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return out.stdout.strip() or None
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file whole, so that a crash leaves the old one or the new one."""
-    draft = path.with_name(path.name + ".writing")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
 
 
 def _plain(value: Any) -> Any:

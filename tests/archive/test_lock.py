@@ -100,9 +100,9 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(path, archive):
 
 
 def test_the_same_process_cannot_open_it_twice(path, archive, tmp_path):
-    link = tmp_path / "link.db"
-    link.symlink_to(path)
-    for name in (path, link):
+    link = tmp_path / "link"
+    link.symlink_to(path.parent)
+    for name in (path, link / path.name):
         with pytest.raises(ArchiveLocked, match="already open for writing in this process"):
             Archive.open(name)
     archive.event("still mine")
