@@ -33,7 +33,7 @@ def block(text: str, length: int = 20_000) -> str:
 
 
 def json_text(data: Any) -> str:
-    """JSON in ASCII without control characters, safe inside HTML too. Strings stay exact. ValueError for numbers that are not finite."""
+    """JSON in ASCII, without control characters, safe inside HTML too. Strings stay exact. ValueError for non-finite numbers."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, indent=1)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\x7f", "\\u007f")
 

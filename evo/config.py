@@ -249,7 +249,7 @@ def parse_config(data: Mapping[str, Any]) -> Config:
 def _read(path: Path) -> dict[str, Any]:
     """The keys of a file, which may be a link: the user named it."""
     try:
-        loaded = load_yaml(read_bounded(Path(os.path.realpath(path)), LONGEST))
+        loaded = load_yaml(read_bounded(Path(os.path.realpath(path)), LONGEST), str(path))
     except FileNotFoundError:
         raise ConfigError(f"no such configuration file: {path}") from None
     except UnsafeFile as error:
@@ -257,7 +257,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
     except YAMLFault as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+        raise ConfigError(f"{path} is no configuration: {error}") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

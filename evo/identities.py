@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+from analysis.recorded import fingerprint_key, graph_of
 from archive.query import Reader
 from sandbox.graph import LossGraph
 from sandbox.verdict import Verdict
@@ -36,7 +37,7 @@ class Identities:
         known = cls(same_loss)
         for row in reader.verdicts():
             if row.status == "accepted" and row.is_new and row.graph and row.hash and row.fingerprint:
-                known._add(row.candidate_id, row.hash, row.fingerprint["key"], LossGraph.from_json(row.graph))
+                known._add(row.candidate_id, row.hash, fingerprint_key(row), graph_of(row))
         return known
 
     def twin(self, verdict: Verdict) -> Twin | None:

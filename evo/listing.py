@@ -7,12 +7,11 @@ from pathlib import Path
 
 from analysis.encode import one_line
 from analysis.headline import headline_of
-from analysis.snapshot import SESSION_STARTED, Snapshot
+from analysis.snapshot import Snapshot
 from analysis.wording import columns, count, full_name, plus_minus
 from archive.errors import UnsafeFile
 from archive.files import there
 from archive.query import Reader
-from archive.records import RunRow
 from evo.rundir import RunDir, RunDirError
 from evo.views import state
 
@@ -61,22 +60,16 @@ def _runs(place: Path) -> list[Path]:
 def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
     run, last = snapshot.run, snapshot.events[-1].at if snapshot.events else snapshot.run.created_at
     steps = len({p.step for p in snapshot.proposals.values() if p.reply is not None})
-    wanted = _budget(snapshot, run)
+    wanted = snapshot.budget.get("proposals")
     kind = str(run.identity.get("kind") or "")
     return (
         one_line(run.task, 24),
         one_line(f"{kind}, " * bool(kind) + state(snapshot, rundir).partition(";")[0].partition(" (")[0], 40),
-        "" if kind else f"{steps}" + (f" of {wanted}" if wanted is not None else ""),
+        "" if kind else f"{steps}" + (f" of {wanted}" if isinstance(wanted, int) else ""),
         str(snapshot.spending.evaluations),
         _best(snapshot),
         one_line(last.replace("T", " ")[:16]),
     )
-
-
-def _budget(snapshot: Snapshot, run: RunRow) -> int | None:
-    sessions = [e.payload["config"] for e in snapshot.events if e.kind == SESSION_STARTED]
-    wanted = (sessions[-1] if sessions else run.config).get("budget", {}).get("proposals")
-    return wanted if isinstance(wanted, int) else None
 
 
 def _best(snapshot: Snapshot) -> str:

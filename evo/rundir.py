@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from archive.connection import COMPANIONS
 from archive.files import replace, there
 from archive.records import RunRow
 from archive.store import Archive
 from evo.config import Config
+from evo.yaml_values import dump_yaml
 from fitness.task import TaskInfo
 
 PACKAGES = (
@@ -152,7 +151,7 @@ def open_run(
             baseline=baseline,
         )
         archive = Archive.create(rundir.archive, row)
-    replace(rundir.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    replace(rundir.config, dump_yaml(config.model_dump(mode="json")))
     replace(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
     return rundir, archive, resumed
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.text import Text
 
-from analysis.snapshot import SESSION_STARTED
+from analysis.recorded import SESSION_STARTED
 from archive.files import open_regular, there
 from archive.query import Reader
 from archive.spending import TO_JUDGE

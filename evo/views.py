@@ -12,7 +12,8 @@ from analysis.comparison import Decision, decide
 from analysis.encode import one_line
 from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
-from analysis.snapshot import SESSION_STARTED, Arm, Snapshot, Status
+from analysis.recorded import SESSION_STARTED
+from analysis.snapshot import Arm, Snapshot, Status
 from analysis.wording import count, duration
 from archive.files import require_regular
 from archive.query import Reader
@@ -66,8 +67,7 @@ def status_text(rundir: RunDir) -> str:
         snapshot = Snapshot.of(reader)
     run, spending = snapshot.run, snapshot.spending
     counts = Counter(snapshot.status(c) for c in snapshot.candidates)
-    sessions = [e.payload["config"] for e in snapshot.events if e.kind == SESSION_STARTED]
-    budget = (sessions[-1] if sessions else run.config).get("budget", {})
+    budget = snapshot.budget
     usd = f"{spending.usd:.4f} USD" + (f" ({spending.unpriced} replies without a price)" if spending.unpriced else "")
     last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [

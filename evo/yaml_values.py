@@ -25,20 +25,31 @@ class YAMLFault(Exception):
     """The text is no YAML that may be used. The message says what is wrong, and where."""
 
 
-def load_yaml(text: str | bytes) -> Any:
-    """The value of a document, None for an empty one. Raises YAMLFault."""
+def load_yaml(text: str | bytes, name: str = "the text") -> Any:
+    """The value of a document, None for an empty one; messages call it `name`. Raises YAMLFault."""
     if len(text) > LONGEST:
-        raise YAMLFault(f"it is longer than {LONGEST} bytes; give a configuration")
+        raise YAMLFault(f"{name} is longer than {LONGEST} bytes; give a configuration")
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise YAMLFault(f"{error.problem or error.context}{where}") from None
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise YAMLFault(f"{error.problem or error.context} in {name}{where}") from None
     except yaml.YAMLError as error:
         raise YAMLFault(" ".join(str(error).split())) from None
     except _MISFITS:
         raise YAMLFault("a value does not fit its tag; leave the tags (!!...) out") from None
+
+
+def dump_yaml(value: Any) -> str:
+    """The document of a value of plain types. What it holds twice is written twice: `load_yaml` takes no aliases."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 class _Loader(yaml.SafeLoader):
@@ -49,11 +60,12 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise _error(f"an alias (*{self.peek_event().anchor}); write the value out in its place", self.peek_event())
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _error(f"an alias (*{event.anchor}); write the value out in its place", event)
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _error(f"a value nested more than {DEEPEST} levels deep", self.peek_event())
+            raise _error(f"a value nested more than {DEEPEST} levels deep", event)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -78,5 +90,6 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _error(problem: str, at: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+def _error(problem: str, at: Any) -> yaml.MarkedYAMLError:
+    """At a node or an event."""
     return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
