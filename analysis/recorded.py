@@ -69,7 +69,7 @@ def told_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
 
 
 def _settings(event: EventRow) -> Mapping[str, Any]:
-    settings = event.payload.get("config")
+    settings = event.payload.get("config") if isinstance(event.payload, Mapping) else None
     if not isinstance(settings, Mapping):
         raise _missing(f"event {event.id} should hold the configuration of a session", settings)
     return settings

@@ -113,7 +113,11 @@ class Snapshot:
         asked = [("candidate", row.proposal_id) for row in self.candidates.values() if row.proposal_id is not None]
         dangling = [(table, "candidate", id) for table, id in named if id not in self.candidates]
         dangling += [(table, "proposal", id) for table, id in asked if id not in self.proposals]
-        dangling += [("proposal", "event", p.requested_event) for p in self.proposals.values() if p.requested_event not in recorded]
+        dangling += [
+            ("proposal", "event", p.requested_event)
+            for p in self.proposals.values()
+            if p.requested_event not in recorded
+        ]
         for table, what, id in dangling:
             raise CorruptArchive(
                 f"{path}: a row of {table} refers to {what} {id}, which is not there; get a fresh copy of the archive"
@@ -172,7 +176,7 @@ class Snapshot:
 
     @cached_property
     def _fitness(self) -> Mapping[str, Any]:
-        payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED]
+        payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED and isinstance(e.payload, Mapping)]
         recorded = [p["fitness"] for p in payloads if isinstance(p.get("fitness"), Mapping)]
         return recorded[-1] if recorded else {}
 

@@ -344,5 +344,5 @@ def event_row(row: sqlite3.Row, path: Path) -> EventRow:
         candidate_id=cells.integer_or_none("candidate_id"),
         proposal_id=cells.integer_or_none("proposal_id"),
         evaluation_id=cells.integer_or_none("evaluation_id"),
-        payload=cells.json_object("payload"),
+        payload=cells.json("payload"),
     )

@@ -251,7 +251,7 @@ class EventRow:
     candidate_id: int | None
     proposal_id: int | None
     evaluation_id: int | None
-    payload: Mapping[str, Any]
+    payload: Any
 
 
 @dataclass(frozen=True)

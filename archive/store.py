@@ -415,7 +415,7 @@ class Archive:
 
     # ---- events and recovery -------------------------------------------------------------------------------------
 
-    def event(self, kind: str, payload: Mapping[str, Any] | None = None) -> int:
+    def event(self, kind: str, payload: Any = None) -> int:
         """Appends an event of the engine's own (a changed setting, a budget reached); returns its id."""
         with self._transaction() as write:
             return write.event(kind, {} if payload is None else payload)

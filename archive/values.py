@@ -26,8 +26,8 @@ from archive.errors import CorruptArchive
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 LARGEST = 1e150
 """A number beyond this counts as infinite, since its square would be: what is added up of it, or compared, would overflow."""
-DEEPEST, MOST_DIGITS = 64, 20
-"""Levels of a JSON value, and digits of an integer in it (those of 64 bits, and the sign)."""
+DEEPEST, MOST_DIGITS = 64, 100
+"""Levels of a JSON value, and characters of an integer in it; a longer one is read as infinite."""
 LONGEST_REPLY = 16 * 2**20
 """Bytes of an uncompressed reply that a reader accepts; a foreign archive may hold a compression bomb."""
 
@@ -111,9 +111,9 @@ def decompress(blob: bytes | None, where: str) -> str | None:
         raise CorruptArchive(f"{where} should hold zlib-compressed UTF-8: {error}") from error
 
 
-def _integer(digits: str) -> int:
+def _integer(digits: str) -> float:
     if len(digits) > MOST_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits, at most {MOST_DIGITS} are allowed")
+        return -math.inf if digits.startswith("-") else math.inf
     return int(digits)
 
 

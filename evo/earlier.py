@@ -89,7 +89,8 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
         return None
     # A run may end before a limit, where the next call could have gone beyond it.
     nearest = reached or sorted(limits, key=lambda name: amounts[name] / limits[name])[-1:]
-    recorded = one_line(str(marks[-1].payload.get("reason", "")), 200)
+    told = marks[-1].payload
+    recorded = one_line(str(told.get("reason", "")) if isinstance(told, Mapping) else "", 200)
     reason = f"the budget of {limits[reached[0]]:.10g} {reached[0]} is reached" if reached else recorded
     larger = {f"budget.{name}": 2 * max(limits[name], amounts[name]) or 1 for name in nearest}
     changed = [change for change in changes(before, config) if _decides(change.key)]
