@@ -246,8 +246,7 @@ def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
     else:
         set_trap(kind, run / name, victim)
     code, written = told(cli.main, ["run", "--dir", str(run), *QUICK, "--set", "budget.proposals=0"])
-    assert code == 1
-                assert f"{name} " in written and "precious" not in written
+    assert code == 1 and f"{name} " in written and "precious" not in written
 
 
 def test_what_a_run_replaces_is_replaced_and_not_written_through(evo: Command, victim: Path) -> None:
