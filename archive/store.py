@@ -22,7 +22,7 @@ from archive.encode import extra_columns, finding_columns, run_columns, verdict_
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound, MissingRow
 from archive.filesystem import refuse_network
 from archive.lock import Holder, WriterLock
-from archive.migrations import identify, migrate
+from archive.migrations import identify, migrate, require_no_triggers
 from archive.records import (
     Curves,
     EvaluationState,
@@ -466,6 +466,7 @@ def _opened(place: Path) -> sqlite3.Connection:
     connection = connect(place)
     try:
         pending = identify(connection, place)
+        require_no_triggers(connection, place)
         prepare(connection, place)
         if pending:
             migrate(connection)
