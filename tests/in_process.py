@@ -12,6 +12,9 @@ from click.testing import CliRunner
 
 from sandbox.vet import Vetter
 
+STEERS = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
+"""Unicode categories of what a terminal may act on, or cannot show."""
+
 
 @contextmanager
 def in_time(seconds: int = 60) -> Iterator[None]:

@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 from campaigns import QUICK, Command
-from in_process import told
+from in_process import STEERS, told
 from mutations import STEERING, mutated, tables_of, with_everything, without_constraints
 
 from analysis.recorded import graph_of
@@ -152,6 +153,16 @@ def test_every_command_is_tried() -> None:
 def test_no_text_of_a_stranger_steers_the_terminal(name: str, hostile: Hostile) -> None:
     for arguments in READING[name]:
         told(cli.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
+
+
+def test_what_is_written_steers_nothing_either(hostile: Hostile) -> None:
+    for arguments in (*READING["report"], *(e for e in READING["export"] if "parquet" not in e)):
+        told(cli.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
+    files = [hostile.folder / "report.html", *(hostile.folder / "exports").iterdir()]
+    texts = {file.name: file.read_text("utf-8") for file in files if file.suffix != ".parquet"}
+    assert len(texts) == 8
+    for name, text in texts.items():
+        assert not {c for c in text if c not in "\n\t" and unicodedata.category(c) in STEERS}, name
 
 
 @pytest.mark.parametrize("name", VETTING)
