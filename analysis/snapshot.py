@@ -82,18 +82,18 @@ class Snapshot:
         """Read it all. Raises ArchiveError."""
         with reader.consistent():
             run = reader.run()
-            parents: dict[int, tuple[ParentRow, ...]] = {}
+            parents: dict[int, list[ParentRow]] = {}
             for edge in reader.lineage():
-                parents[edge.child] = (*parents.get(edge.child, ()), edge)
-            findings: dict[int, tuple[FindingRow, ...]] = {}
+                parents.setdefault(edge.child, []).append(edge)
+            findings: dict[int, list[FindingRow]] = {}
             for finding in reader.findings():
-                findings[finding.candidate_id] = (*findings.get(finding.candidate_id, ()), finding)
+                findings.setdefault(finding.candidate_id, []).append(finding)
             snapshot = cls(
                 run=run,
                 candidates={row.id: row for row in reader.candidates()},
-                parents=parents,
+                parents={child: tuple(edges) for child, edges in parents.items()},
                 verdicts={row.candidate_id: row for row in reader.verdicts()},
-                findings=findings,
+                findings={candidate: tuple(found) for candidate, found in findings.items()},
                 proposals={row.id: row for row in reader.proposals()},
                 evaluations=tuple(row for row in reader.evaluations() if row.task == run.task),
                 events=tuple(reader.events()),

@@ -23,6 +23,7 @@ from archive.errors import (
 )
 from archive.query import Reader
 from archive.store import Archive
+from archive.values import compress
 
 ROOT = Path(__file__).resolve().parents[2]
 CRASH = """
@@ -223,6 +224,16 @@ def test_links_in_the_place_of_its_files_are_not_followed(opener, suffix, filled
     place.symlink_to(target)
     with pytest.raises(UnsafeFile, match=f"{place.name} should be a regular file, but is a symbolic link"):
         opener(filled)
+
+
+def test_many_small_bombs_are_refused_together(filled, monkeypatch):
+    bomb = compress("x" * 2**20).hex()
+    tampered(filled, f"UPDATE proposal SET reply = x'{bomb}'")
+    with Reader.open(filled) as reader:
+        assert len(reader.proposals()) == 20
+        monkeypatch.setattr("archive.query.MOST_UNPACKED", 10 * 2**20)
+        with pytest.raises(CorruptArchive, match="unpacks to more than"):
+            reader.proposals()
 
 
 def test_overlong_values_are_refused(filled):
