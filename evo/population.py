@@ -339,7 +339,8 @@ class Population:
         return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
 
     def _reads_beta(self, individual: Individual) -> bool:
-        return not self.is_baseline(individual) or "beta" in known.graph(individual.name).inputs
+        published = self.is_baseline(individual) and individual.name in known.names(self.info.contract)
+        return not published or "beta" in known.graph(individual.name).inputs
 
     def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
         advantage = None if individual.failed else self.advantage(individual)

@@ -350,7 +350,7 @@ def test_no_mutation_ends_a_command_in_a_traceback_at_length(bases: Bases, tmp_p
 def test_no_mutation_ends_a_resumed_run_in_a_traceback(bases: Bases, evo: Command) -> None:
     for seed in range(5000, 5100):
         (evo.folder / "run").mkdir()
-        done = mutated(*bases, evo.folder / "run" / "archive.db", random.Random(seed))
+        done = mutated(bases.sound, bases.sound, evo.folder / "run" / "archive.db", random.Random(seed))
         result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=9")
         assert result.code in (0, 1, 2) and "Traceback" not in result.err, (seed, done, result.err)
         shutil.rmtree(evo.folder / "run")
