@@ -100,8 +100,9 @@ def read_bounded(path: Path, most: int = LONGEST_TEXT) -> bytes:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file for the block to write, which takes the place of whatever is at `path` when the block ends well.
 
-    On a crash the old file is there, or the new one. Raises OSError.
+    On a crash the old file is there, or the new one. Raises OSError, and UnsafeFile for a folder.
     """
+    _refuse_folder(path)
     draft = path.with_name(f".evopo-{secrets.token_hex(8)}.part")
     try:
         # Exclusively: neither a file nor a link of that name was there before.
@@ -124,9 +125,18 @@ def replace(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def remove(path: Path) -> None:
+    """Removes what is at `path`, if anything: of a link the link alone. Raises OSError, and UnsafeFile for a folder."""
+    _refuse_folder(path)
+    path.unlink(missing_ok=True)
+
+
+def _refuse_folder(path: Path) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        _refuse_special(path, os.lstat(path))
+
+
 def _refuse_special(path: Path, info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
         kind = _KINDS.get(stat.S_IFMT(info.st_mode), "something else")
-        raise UnsafeFile(
-            f"{path} should be a regular file, but is {kind}; remove it, or put a copy of the file in its place"
-        )
+        raise UnsafeFile(f"{path} should be a regular file, but is {kind}; move it away, or put a regular file there")

@@ -94,7 +94,12 @@ class WriterLock:
     @classmethod
     def _take(cls, archive: Path, path: Path, me: Holder) -> "WriterLock":
         while True:
-            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+            try:
+                descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+            except OSError as error:
+                raise ArchiveLocked(
+                    f"cannot open the lock {path} ({error.strerror}); check its permissions and those of its folder"
+                ) from error
             try:
                 guarded = _kernel_lock(descriptor)
                 named = _parse(os.read(descriptor, LONGEST))

@@ -20,6 +20,7 @@ from typing import Any, Self
 from archive.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
 from archive.encode import extra_columns, finding_columns, run_columns, verdict_columns
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound, MissingRow
+from archive.files import remove
 from archive.filesystem import refuse_network
 from archive.lock import Holder, WriterLock
 from archive.migrations import identify, migrate, require_no_triggers
@@ -71,7 +72,7 @@ class Archive:
             # An orphaned -wal of an earlier archive of this name would be replayed into the new one.
             for stem in (draft, place):
                 for suffix in ("", *COMPANIONS):
-                    stem.with_name(stem.name + suffix).unlink(missing_ok=True)
+                    remove(stem.with_name(stem.name + suffix))
             with reported(place):
                 with closing(connect(draft)) as connection:
                     prepare(connection, draft)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from archive.connection import COMPANIONS
-from archive.files import replace, there
+from archive.files import remove, replace, there
 from archive.records import RunRow
 from archive.store import Archive
 from evo.config import Config
@@ -137,7 +137,7 @@ def open_run(
         if not resumed:
             archive.close()
             for suffix in ("", *COMPANIONS):
-                rundir.archive.with_name(rundir.archive.name + suffix).unlink(missing_ok=True)
+                remove(rundir.archive.with_name(rundir.archive.name + suffix))
     if not resumed:
         resolved = config.model_dump(mode="json")
         row = RunRow(
@@ -151,8 +151,12 @@ def open_run(
             baseline=baseline,
         )
         archive = Archive.create(rundir.archive, row)
-    replace(rundir.config, dump_yaml(config.model_dump(mode="json")))
-    replace(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    try:
+        _write(rundir.config, dump_yaml(config.model_dump(mode="json")))
+        _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    except BaseException:
+        archive.close()
+        raise
     return rundir, archive, resumed
 
 
@@ -228,6 +232,13 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return out.stdout.strip() or None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace(path, text)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}; check the disk, or choose another --dir") from None
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ from evo.preflight import preflight
 from evo.progress import watching
 from evo.propose import Proposer, templates
 from evo.reserved import what_the_budget_buys
-from evo.rundir import RunDir, open_run
+from evo.rundir import RunDir, RunDirError, open_run
 from evo.training import recorded
 from fitness.devices import visible_gpus
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
@@ -192,7 +192,11 @@ class _Visible(logging.Formatter):
 
 
 def _log_to(path: Path) -> None:
-    handler = logging.StreamHandler(os.fdopen(open_regular(path, LOG_FLAGS), "a", encoding="utf-8"))
+    try:
+        descriptor = open_regular(path, LOG_FLAGS)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}; check its permissions") from None
+    handler = logging.StreamHandler(os.fdopen(descriptor, "a", encoding="utf-8"))
     handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

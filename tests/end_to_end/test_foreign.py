@@ -15,6 +15,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -248,8 +249,15 @@ def test_a_trap_in_a_run_that_has_ended_is_neither_followed_nor_waited_for(
         shutil.rmtree(run)
 
 
-@pytest.mark.parametrize("name", ["archive.db", "archive.db.lock", "run.log"])
-@pytest.mark.parametrize("kind", ["link", "link to nowhere", "hard link", "pipe"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *product(
+            ["link", "link to nowhere", "hard link", "pipe", "folder"], ["archive.db", "archive.db.lock", "run.log"]
+        ),
+        *product(["folder"], ["config.yaml", "manifest.json", "archive.db.creating"]),
+    ],
+)
 def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
     kind: str, name: str, tmp_path: Path, victim: Path
 ) -> None:
