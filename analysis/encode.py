@@ -5,26 +5,19 @@ bidirectional overrides, quotes, markup, formulas, backslashes. Covered: the syn
 1.0, DOT, CSV as spreadsheets read it, matplotlib's labels, and one line of plain text. HTML is jinja2's autoescape, in
 `report`. Not covered: a reader of the JSON or Parquet exports, which hold names exactly, must encode them again.
 
-`visible` is the common ground: what cannot be seen is written as its escape, so that two names that look alike are alike.
+`sandbox.visible` is the common ground: what cannot be seen is written as its escape, so that two names that look alike are alike.
 """
 
 import json
 import re
-import unicodedata
 from typing import Any
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories: controls, formats (bidirectional and zero-width among them), surrogates, private, unassigned."""
+from sandbox.visible import visible
+
+__all__ = ["block", "csv_text", "dot_text", "json_text", "label_text", "one_line", "visible", "xml_text"]
 
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 """What a spreadsheet takes for a formula, also in the full-width forms that some locales accept."""
-
-
-def visible(text: str, keep: str = "") -> str:
-    """`text` with every character that has no glyph of its own written as an escape, those in `keep` excepted."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c in keep or unicodedata.category(c) not in _INVISIBLE else _escape(c) for c in text)
 
 
 def one_line(text: str, width: int = 80) -> str:
@@ -40,9 +33,9 @@ def block(text: str, length: int = 20_000) -> str:
 
 
 def json_text(data: Any) -> str:
-    """JSON in ASCII, safe inside HTML too. Strings stay exact. ValueError for numbers that are not finite."""
+    """JSON in ASCII, without control characters, safe inside HTML too. Strings stay exact. ValueError for non-finite numbers."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, indent=1)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\x7f", "\\u007f")
 
 
 def xml_text(text: str) -> str:
@@ -64,8 +57,3 @@ def csv_text(text: str) -> str:
 def label_text(text: str, width: int = 28) -> str:
     """A short label for a picture: one visible line. To be drawn with `parse_math=False`, or `$` would start a formula."""
     return one_line(text, width)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

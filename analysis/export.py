@@ -71,15 +71,20 @@ def export(reader: Reader, format: Format | str, out: Path) -> list[Path]:
     graph = lineage(Snapshot.of(reader))
     nodes, edges = tables(graph)
     chosen = Format(format)
+    paths = written(chosen, out)
     if chosen in _TABLES:
-        paths = [out, out.with_name(f"{out.stem}.edges{out.suffix}")]
         for path in paths:
             refuse(path)
         for path, rows, columns in zip(paths, (nodes, edges), (NODE_COLUMNS, EDGE_COLUMNS), strict=True):
             _TABLES[chosen](path, rows, list(dict.fromkeys([*columns, *(name for row in rows for name in row)])))
         return paths
     write_whole(out, _TEXTS[chosen](nodes, edges, str(graph.graph["name"])))
-    return [out]
+    return paths
+
+
+def written(format: Format | str, out: Path) -> list[Path]:
+    """The files that an export to `out` writes: a table's edges have one of their own beside it."""
+    return [out, out.with_name(f"{out.stem}.edges{out.suffix}")] if Format(format) in _TABLES else [out]
 
 
 def tables(graph: nx.DiGraph) -> tuple[list[Row], list[Row]]:
@@ -196,8 +201,8 @@ def _write_parquet(path: Path, rows: list[Row], names: list[str]) -> None:
     from pyarrow import parquet
 
     table = pyarrow.table({name: [_storable(row.get(name)) for row in rows] for name in names})
-    with whole(path) as draft:
-        parquet.write_table(table, draft)
+    with whole(path) as file:
+        parquet.write_table(table, file)
 
 
 def _storable(value: Any) -> Any:

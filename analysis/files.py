@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from analysis.errors import ExportRefused
+from archive.files import replacing
 
 _SQLITE = b"SQLite format 3\x00"
 _COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A draft beside `path` for the block to write; it takes the place of `path` when the block ends well.
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file for the block to write, which takes the place of `path` when the block ends well.
 
     A device or pipe, such as /dev/stdout, is written to as it is: nothing may take its place. Raises ExportRefused where `path`
     is a directory, an archive or part of one, in a folder that is not there, or cannot be written.
     """
     refuse(path)
-    if _is_special(path):
-        with _reported(path):
-            yield path
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with _reported(path):
-            yield draft
-            with draft.open("rb") as written:
-                os.fsync(written.fileno())
-            draft.replace(path)
-    finally:
-        # Where even this cannot be done, as on a read-only disk, there is no draft either.
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+    with _reported(path), path.open("wb") if _is_special(path) else replacing(path) as file:
+        yield file
 
 
 @contextmanager
@@ -50,12 +39,14 @@ def _reported(path: Path) -> Iterator[None]:
 
 def write_whole(path: Path, data: str | bytes) -> None:
     """Writes text (as UTF-8) or bytes. Raises ExportRefused."""
-    with whole(path) as draft:
-        draft.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    with whole(path) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 def make_folder(path: Path) -> bool:
-    """Makes a folder within one that is there; whether it had to be made. Raises ExportRefused."""
+    """Makes a folder within one that is there; whether it had to be made. Raises ExportRefused, also for a link to a folder."""
+    if os.path.islink(path):
+        raise ExportRefused(f"{path} is a symbolic link, which is not followed; remove it, or choose a file with --out")
     if os.path.isdir(path):
         return False
     with _reported(path):

@@ -36,6 +36,7 @@ from analysis.report_data import (
 )
 from analysis.snapshot import Snapshot
 from analysis.wording import arm_name, display_name
+from archive.files import require_regular
 from archive.query import Reader
 
 ARCHIVE = "archive.db"
@@ -50,9 +51,12 @@ SHAPES = 8
 def write_report(run_dir: Path, out: Path | None = None, *, pictures: bool = True) -> Path:
     """Writes the report of a run directory (to `report.html` in it unless `out` says otherwise) and returns its path.
 
-    Raises ArchiveError, ExportRefused, and MissingExtra where matplotlib is missing and `pictures` are wanted.
+    What lies in the directory is not trusted: a link or pipe in the place of the report is an error (UnsafeFile), one that `out`
+    names is written to. Raises ArchiveError, ExportRefused, and MissingExtra where matplotlib is missing and `pictures` are wanted.
     """
     target = out or run_dir / REPORT
+    if out is None:
+        require_regular(target)
     with Reader.open(run_dir / ARCHIVE) as reader:
         snapshot = Snapshot.of(reader)
     write_whole(target, render(snapshot, run_dir, pictures=pictures))

@@ -16,7 +16,10 @@ from analysis.lineage import standing
 from analysis.moves import OperatorSummary, moves, phases, summaries
 from analysis.snapshot import Snapshot, Status
 from analysis.wording import count, display_name, duration, figure, full_name
+from archive.errors import CorruptArchive, UnsafeFile
+from archive.files import read_bounded
 from archive.records import EvaluationState, ProposalState, VerdictStatus
+from archive.values import load_json
 
 BOARD = 20
 """Rows of the leaderboard, the seeds included."""
@@ -299,8 +302,10 @@ def _value(value: Any) -> str:
 def _manifest(path: Path) -> list[tuple[str, str]]:
     """Versions and hardware, where the run directory still has its manifest."""
     try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        manifest = load_json(read_bounded(path).decode("utf-8"), str(path))
+    except UnsafeFile as error:
+        return [("manifest", f"not read: {error}")]
+    except (OSError, CorruptArchive, UnicodeDecodeError):
         return []
     if not isinstance(manifest, dict):
         return []

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from analysis.encode import one_line
 from analysis.final import Final, final_of
+from analysis.recorded import SESSION_STARTED, graph_of, section, sessions_of
+from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import (
     CandidateRow,
@@ -26,14 +29,11 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
-from archive.values import is_fitness
+from archive.values import is_finite
 from sandbox.closeness import factor_between, readable
-from sandbox.graph import GraphError, LossGraph
+from sandbox.graph import LossGraph
 from sandbox.relation import Relation
 from sandbox.verdict import Fingerprint
-
-SESSION_STARTED = "session_started"
-"""Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
 
 SINGLES_OUT = "SBX327"
 """The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""
@@ -91,22 +91,45 @@ class Snapshot:
         """Read it all. Raises ArchiveError."""
         with reader.consistent():
             run = reader.run()
-            parents: dict[int, tuple[ParentRow, ...]] = {}
+            parents: dict[int, list[ParentRow]] = {}
             for edge in reader.lineage():
-                parents[edge.child] = (*parents.get(edge.child, ()), edge)
-            findings: dict[int, tuple[FindingRow, ...]] = {}
+                parents.setdefault(edge.child, []).append(edge)
+            findings: dict[int, list[FindingRow]] = {}
             for finding in reader.findings():
-                findings[finding.candidate_id] = (*findings.get(finding.candidate_id, ()), finding)
-            return cls(
+                findings.setdefault(finding.candidate_id, []).append(finding)
+            snapshot = cls(
                 run=run,
                 candidates={row.id: row for row in reader.candidates()},
-                parents=parents,
+                parents={child: tuple(edges) for child, edges in parents.items()},
                 verdicts={row.candidate_id: row for row in reader.verdicts()},
-                findings=findings,
+                findings={candidate: tuple(found) for candidate, found in findings.items()},
                 proposals={row.id: row for row in reader.proposals()},
                 evaluations=tuple(row for row in reader.evaluations() if row.task == run.task),
                 events=tuple(reader.events()),
                 spending=reader.spending(),
+            )
+        snapshot._check_references(reader.path)
+        return snapshot
+
+    def _check_references(self, path: Path) -> None:
+        """Whether all rows that are referred to are there: SQLite has checked it for its writer, not for its readers."""
+        named = [("evaluation", row.candidate_id) for row in self.evaluations]
+        named += [("finding", candidate) for candidate in self.findings]
+        named += [("parent", id) for child, edges in self.parents.items() for id in (child, *(e.parent for e in edges))]
+        for verdict in self.verdicts.values():
+            named += [("verdict", id) for id in (verdict.candidate_id, verdict.duplicate_of) if id is not None]
+        recorded = {event.id for event in self.events}
+        asked = [("candidate", row.proposal_id) for row in self.candidates.values() if row.proposal_id is not None]
+        dangling = [(table, "candidate", id) for table, id in named if id not in self.candidates]
+        dangling += [(table, "proposal", id) for table, id in asked if id not in self.proposals]
+        dangling += [
+            ("proposal", "event", p.requested_event)
+            for p in self.proposals.values()
+            if p.requested_event not in recorded
+        ]
+        for table, what, id in dangling:
+            raise CorruptArchive(
+                f"{path}: a row of {table} refers to {what} {id}, which is not there; get a fresh copy of the archive"
             )
 
     @cached_property
@@ -127,7 +150,7 @@ class Snapshot:
         for row in self.evaluations:
             if row.fitness is not None:
                 arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
-                arms.setdefault(arm, {})[row.seed] = {k: v for k, v in row.metrics.items() if is_fitness(v)}
+                arms.setdefault(arm, {})[row.seed] = {k: v for k, v in row.metrics.items() if is_finite(v)}
         return arms
 
     @cached_property
@@ -165,6 +188,16 @@ class Snapshot:
         payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED and isinstance(e.payload, Mapping)]
         recorded = [p["fitness"] for p in payloads if isinstance(p.get("fitness"), Mapping)]
         return recorded[-1] if recorded else {}
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration of the last session, or that with which the run was made. Raises CorruptArchive."""
+        return next((settings for _, settings in reversed(sessions_of(self.events))), self.run.config)
+
+    @property
+    def budget(self) -> Mapping[str, Any]:
+        """The limits in these settings."""
+        return section(self.settings, "budget")
 
     @cached_property
     def beta(self) -> float | None:
@@ -282,8 +315,8 @@ class Snapshot:
         if verdict is None or verdict.graph is None:
             return None
         try:
-            return LossGraph.from_json(verdict.graph)
-        except GraphError:
+            return graph_of(verdict)
+        except CorruptArchive:
             return None
 
     @cached_property

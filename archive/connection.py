@@ -1,7 +1,6 @@
 """A writer's connection to SQLite: how it is opened, its transactions, and its errors in words."""
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,18 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from archive.errors import ArchiveError, MissingRow, NotAnArchive, WriteFailed, WrongState
+from archive.files import located, require_regular
 from archive.values import compress, dump_json, storable_text
 
 BUSY_SECONDS = 30.0
 """How long a write waits for somebody who has the file locked, such as an open transaction in the sqlite3 shell."""
 
 
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Ends of the names of the files that SQLite keeps beside a database, and opens by itself."""
+
+
 def resolve(path: str | Path) -> Path:
-    """The true path of an archive, so that one file has one lock; its folder must exist."""
-    place = Path(os.path.realpath(path))
+    """The true path of an archive, so that one file has one lock. Its folder must exist; raises UnsafeFile for links in it."""
+    place = located(path)
     if not place.parent.is_dir():
         raise ArchiveError(f"the folder {place.parent} does not exist; create it first")
+    require_database(place)
     return place
+
+
+def require_database(place: Path) -> None:
+    """Raises UnsafeFile if the archive, or one of the files that SQLite keeps beside it, is something else than a file."""
+    for suffix in ("", *COMPANIONS):
+        require_regular(place.with_name(place.name + suffix))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -1,12 +1,15 @@
-"""Rows of SQLite as records. Every value is checked, since the file may be a stranger's; CorruptArchive if one is wrong."""
+"""Rows of SQLite as records. Every value is checked, since the file may be a stranger's; CorruptArchive if one is wrong.
 
-import math
+This is the one boundary: what has come through here has the type, the range and the form that its record says, so that nothing
+behind it needs to ask again. What is free by nature (sources, thoughts, JSON that an engine adds) stays what a stranger wrote.
+"""
+
 import sqlite3
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from archive.cells import Cells
 from archive.errors import CorruptArchive
 from archive.records import (
     CandidateRow,
@@ -28,9 +31,7 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
-from archive.values import LARGEST_FITNESS, decompress, is_fitness, load_json, load_metrics, number
-
-E = TypeVar("E", bound=StrEnum)
+from archive.values import LARGEST, is_finite, load_json, number
 
 _EVALUATION_STATE_AFTER: dict[str, EvaluationState] = {
     EventKind.EVALUATION_QUEUED: EvaluationState.QUEUED,
@@ -44,72 +45,16 @@ _PROPOSAL_STATE_AFTER: dict[str, ProposalState] = {
     EventKind.PROPOSAL_LOST: ProposalState.LOST,
 }
 
-
-class _Cells:
-    """The values of one row, each with the type that is asked of it."""
-
-    def __init__(self, row: sqlite3.Row, table: str, path: Path) -> None:
-        self._row = row
-        self._where = f"{path}: {table}"
-
-    def raw(self, column: str) -> Any:
-        try:
-            return self._row[column]
-        except IndexError:
-            raise CorruptArchive(f"{self.where(column)} is missing; get a fresh copy of the archive") from None
-
-    def where(self, column: str) -> str:
-        return f"{self._where}.{column}"
-
-    def wrong(self, column: str, expected: str) -> CorruptArchive:
-        return CorruptArchive(f"{self.where(column)} should be {expected}, but is {str(self.raw(column))[:80]!r}")
-
-    def text(self, column: str) -> str:
-        value = self.raw(column)
-        if not isinstance(value, str):
-            raise self.wrong(column, "text")
-        return value
-
-    def text_or_none(self, column: str) -> str | None:
-        return None if self.raw(column) is None else self.text(column)
-
-    def integer(self, column: str) -> int:
-        value = self.raw(column)
-        if not isinstance(value, int):
-            raise self.wrong(column, "a whole number")
-        return value
-
-    def integer_or_none(self, column: str) -> int | None:
-        return None if self.raw(column) is None else self.integer(column)
-
-    def real_or_none(self, column: str) -> float | None:
-        value = self.raw(column)
-        if value is None:
-            return None
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.wrong(column, "a finite number")
-        return float(value)
-
-    def one_of(self, column: str, kind: type[E]) -> E:
-        try:
-            return kind(self.raw(column))
-        except ValueError:
-            raise self.wrong(column, f"one of {', '.join(kind)}") from None
-
-    def json(self, column: str) -> Any:
-        return load_json(self.text_or_none(column), self.where(column))
-
-    def json_object(self, column: str) -> dict[str, Any]:
-        value = self.json(column)
-        if not isinstance(value, dict):
-            raise self.wrong(column, "a JSON object")
-        return value
-
-    def metrics(self, column: str) -> dict[str, float]:
-        return load_metrics(self.text_or_none(column), self.where(column))
-
-    def compressed(self, column: str) -> str | None:
-        return decompress(self.raw(column), self.where(column))
+_PROPOSAL, _CANDIDATE, _EVALUATION = "proposal_id", "candidate_id", "evaluation_id"
+_SUBJECT: dict[str, str] = {
+    **dict.fromkeys(_PROPOSAL_STATE_AFTER, _PROPOSAL),
+    EventKind.CANDIDATE_ADDED: _CANDIDATE,
+    EventKind.VERDICT_RECORDED: _CANDIDATE,
+    **dict.fromkeys(_EVALUATION_STATE_AFTER, _EVALUATION),
+    EventKind.EVALUATION_SCORED: _EVALUATION,
+    EventKind.EVALUATION_FAILED: _EVALUATION,
+}
+"""The column that names what an event is about."""
 
 
 class Brief(NamedTuple):
@@ -123,7 +68,7 @@ class Brief(NamedTuple):
 
 def brief(row: sqlite3.Row, path: Path) -> Brief:
     """A candidate's id, name, origin, and its verdict's status if it has one."""
-    cells = _Cells(row, "candidate", path)
+    cells = Cells(row, "candidate", path)
     status = None if cells.raw("status") is None else cells.one_of("status", VerdictStatus)
     return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
 
@@ -143,7 +88,7 @@ class Result(NamedTuple):
 
 def result_row(row: sqlite3.Row, path: Path) -> Result:
     """The part of a finished evaluation's row that standings are made of."""
-    cells = _Cells(row, "evaluation", path)
+    cells = Cells(row, "evaluation", path)
     return Result(
         candidate_id=cells.integer("candidate_id"),
         task=cells.text("task"),
@@ -156,18 +101,18 @@ def result_row(row: sqlite3.Row, path: Path) -> Result:
     )
 
 
-def _fitness(cells: _Cells, state: EvaluationState) -> float | None:
+def _fitness(cells: Cells, state: EvaluationState) -> float | None:
     if state != EvaluationState.SCORED:
         return None
     fitness = cells.real_or_none("fitness")
-    if fitness is None or not is_fitness(fitness):
-        raise cells.wrong("fitness", f"a finite number of at most {LARGEST_FITNESS:g} in size, since it is scored")
+    if fitness is None or not is_finite(fitness):
+        raise cells.wrong("fitness", f"a finite number of at most {LARGEST:g} in size, since it is scored")
     return fitness
 
 
 def run_row(row: sqlite3.Row, path: Path) -> RunRow:
     """A row of run."""
-    cells = _Cells(row, "run", path)
+    cells = Cells(row, "run", path)
     return RunRow(
         name=cells.text("name"),
         seed=cells.integer("seed"),
@@ -176,14 +121,14 @@ def run_row(row: sqlite3.Row, path: Path) -> RunRow:
         identity=cells.json_object("identity"),
         config=cells.json_object("config"),
         version=cells.text("version"),
-        created_at=cells.text("created_at"),
+        created_at=cells.time("created_at"),
         baseline=cells.text_or_none("baseline"),
     )
 
 
 def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
     """A row of candidate."""
-    cells = _Cells(row, "candidate", path)
+    cells = Cells(row, "candidate", path)
     return CandidateRow(
         id=cells.integer("id"),
         proposal_id=cells.integer_or_none("proposal_id"),
@@ -192,55 +137,58 @@ def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
         thought=cells.text("thought"),
         source=cells.text("source"),
         contract=cells.text("contract"),
-        event_id=cells.integer("event_id"),
-        created_at=cells.text("created_at"),
+        event_id=cells.natural("event_id"),
+        created_at=cells.time("created_at"),
     )
 
 
 def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
     """A row of parent."""
-    cells = _Cells(row, "parent", path)
+    cells = Cells(row, "parent", path)
+    child, parent = cells.integer("child"), cells.integer("parent")
+    if parent >= child:  # a lineage has no cycles
+        raise cells.wrong("parent", "an id below that of its child")
     return ParentRow(
-        child=cells.integer("child"),
-        parent=cells.integer("parent"),
+        child=child,
+        parent=parent,
         role=cells.one_of("role", Role),
-        position=cells.integer("position"),
+        position=cells.natural("position"),
     )
 
 
 def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
     """A row of proposal, in the state that its newest event (`kind`) put it in."""
-    cells = _Cells(row, "proposal", path)
+    cells = Cells(row, "proposal", path)
     state = _PROPOSAL_STATE_AFTER.get(cells.raw("kind"))
     if state is None:
         raise cells.wrong("kind", f"one of {', '.join(_PROPOSAL_STATE_AFTER)}")
     answered = state != ProposalState.REQUESTED
     return ProposalRow(
         id=cells.integer("id"),
-        step=cells.integer("step"),
-        attempt=cells.integer("attempt"),
+        step=cells.natural("step"),
+        attempt=cells.natural("attempt"),
         operator=cells.one_of("operator", Operator),
         proposer=cells.text("proposer"),
         model=cells.text_or_none("model"),
         temperature=cells.real_or_none("temperature"),
         template=cells.text("template"),
-        references=cells.json("references"),
-        seen_event=cells.integer("seen_event"),
+        references=cells.json_object("references"),
+        seen_event=cells.natural("seen_event"),
         state=state,
         reply=cells.compressed("reply") if answered else None,
-        tokens_in=cells.integer_or_none("tokens_in") if answered else None,
-        tokens_out=cells.integer_or_none("tokens_out") if answered else None,
+        tokens_in=cells.natural_or_none("tokens_in") if answered else None,
+        tokens_out=cells.natural_or_none("tokens_out") if answered else None,
         usd=cells.real_or_none("usd") if answered else None,
         seconds=cells.real_or_none("seconds") if answered else None,
         error=cells.text_or_none("error") if state == ProposalState.FAILED else None,
-        requested_event=cells.integer("requested_event"),
-        received_event=cells.integer_or_none("received_event") if answered else None,
+        requested_event=cells.natural("requested_event"),
+        received_event=cells.natural_or_none("received_event") if answered else None,
     )
 
 
 def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
     """A row of verdict."""
-    cells = _Cells(row, "verdict", path)
+    cells = Cells(row, "verdict", path)
     return VerdictRow(
         candidate_id=cells.integer("candidate_id"),
         status=cells.one_of("status", VerdictStatus),
@@ -248,12 +196,12 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
         duplicate_kind=cells.text_or_none("duplicate_kind"),
         graph=cells.text_or_none("graph"),
         hash=cells.text_or_none("hash"),
-        fingerprint=cells.json("fingerprint"),
-        descriptors=cells.json("descriptors"),
+        fingerprint=cells.json_object_or_none("fingerprint"),
+        descriptors=cells.json_object_or_none("descriptors"),
         entry=cells.text_or_none("entry"),
-        guarantees=cells.json("guarantees"),
+        guarantees=cells.json_object_or_none("guarantees"),
         milliseconds=cells.real_or_none("milliseconds"),
-        event_id=cells.integer("event_id"),
+        event_id=cells.natural("event_id"),
         largest_difference=_share(cells.json_object("details").get("largest_difference")),
     )
 
@@ -265,7 +213,7 @@ def _share(value: Any) -> float | None:
 
 def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -> dict[str, Any]:
     """A row of verdict and its findings in the form that `Archive.record_verdict` was given."""
-    cells = _Cells(row, "verdict", path)
+    cells = Cells(row, "verdict", path)
     verdict = verdict_row(row, path)
     return {
         **cells.json_object("details"),
@@ -295,11 +243,11 @@ def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -
 
 def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:
     """A row of finding."""
-    cells = _Cells(row, "finding", path)
+    cells = Cells(row, "finding", path)
     return FindingRow(
         id=cells.integer("id"),
         candidate_id=cells.integer("candidate_id"),
-        position=cells.integer("position"),
+        position=cells.natural("position"),
         rule=cells.text("rule"),
         severity=cells.text("severity"),
         message=cells.text("message"),
@@ -313,7 +261,7 @@ def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:
 
 def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
     """A row of evaluation; `state` is its state or, of one not finished then, the kind of its newest event."""
-    cells = _Cells(row, "evaluation", path)
+    cells = Cells(row, "evaluation", path)
     kind = cells.text("state")
     state = _EVALUATION_STATE_AFTER.get(kind) or cells.one_of("state", EvaluationState)
     finished = state in (EvaluationState.SCORED, EvaluationState.FAILED)
@@ -329,12 +277,12 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
         fitness=_fitness(cells, state),
         metrics=cells.metrics("metrics") if finished else {},
         seconds=cells.real_or_none("seconds") if finished else None,
-        tokens=cells.integer_or_none("tokens") if finished else None,
-        attempts=cells.integer("attempts"),
+        tokens=cells.natural_or_none("tokens") if finished else None,
+        attempts=cells.natural("attempts"),
         reason=cells.text_or_none("reason") if finished else None,
         detail=cells.text_or_none("detail") if finished else None,
-        queued_event=cells.integer("queued_event"),
-        finished_event=cells.integer_or_none("finished_event"),
+        queued_event=cells.natural("queued_event"),
+        finished_event=cells.natural_or_none("finished_event"),
         items=_items(cells) if finished else None,
         judged=_judged(cells) if finished else None,
     )
@@ -342,20 +290,23 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
 
 def curves_of(row: sqlite3.Row, path: Path) -> Curves:
     """The training curves in a row of evaluation; empty where none were kept."""
-    cells = _Cells(row, "evaluation", path)
+    cells = Cells(row, "evaluation", path)
     value = load_json(cells.compressed("curves"), cells.where("curves"))
     try:
-        return {
+        curves = {
             str(name): [(number(step), number(height)) for step, height in points]
             for name, points in (value or {}).items()
         }
+        if not all(is_finite(step) for points in curves.values() for step, _ in points):
+            raise ValueError("a step that is not finite")
+        return curves
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise CorruptArchive(f"{cells.where('curves')} should hold named lists of (step, value)") from None
 
 
 def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, str]] | None:
     """Role and hash of each message in a row of proposal; None where no words were sent."""
-    cells = _Cells(row, "proposal", path)
+    cells = Cells(row, "proposal", path)
     value = cells.json("prompt")
     if value is None:
         return None
@@ -366,7 +317,7 @@ def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, str]] | None:
     return [(role, digest) for role, digest in value]
 
 
-def _items(cells: _Cells) -> Items | None:
+def _items(cells: Cells) -> Items | None:
     value = load_json(cells.compressed("items"), cells.where("items"))
     if value is None:
         return None
@@ -374,27 +325,30 @@ def _items(cells: _Cells) -> Items | None:
         values, groups = tuple(float(v) for v in value["values"]), tuple(str(g) for g in value["groups"])
     except (KeyError, TypeError, ValueError, OverflowError):
         raise CorruptArchive(f"{cells.where('items')} should hold values and groups") from None
-    if len(values) != len(groups) or not all(map(is_fitness, values)):
+    if len(values) != len(groups) or not all(map(is_finite, values)):
         raise CorruptArchive(
-            f"{cells.where('items')} should hold a group for each value, of at most {LARGEST_FITNESS:g} in size"
+            f"{cells.where('items')} should hold a group for each value, of at most {LARGEST:g} in size"
         )
     return Items(values, groups)
 
 
-def _judged(cells: _Cells) -> Usage | None:
-    tokens_in, tokens_out = cells.integer_or_none("tokens_in"), cells.integer_or_none("tokens_out")
+def _judged(cells: Cells) -> Usage | None:
+    tokens_in, tokens_out = cells.natural_or_none("tokens_in"), cells.natural_or_none("tokens_out")
     if tokens_in is None and tokens_out is None:
         return None
     return Usage(tokens_in or 0, tokens_out or 0, cells.real_or_none("usd"))
 
 
 def event_row(row: sqlite3.Row, path: Path) -> EventRow:
-    """A row of event."""
-    cells = _Cells(row, "event", path)
+    """A row of event, which names what it is about."""
+    cells = Cells(row, "event", path)
+    kind = cells.text("kind")
+    if (subject := _SUBJECT.get(kind)) is not None and cells.integer_or_none(subject) is None:
+        raise cells.wrong(subject, f"the id of what {kind} is about")
     return EventRow(
         id=cells.integer("id"),
-        at=cells.text("at"),
-        kind=cells.text("kind"),
+        at=cells.time("at"),
+        kind=kind,
         candidate_id=cells.integer_or_none("candidate_id"),
         proposal_id=cells.integer_or_none("proposal_id"),
         evaluation_id=cells.integer_or_none("evaluation_id"),

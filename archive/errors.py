@@ -51,3 +51,7 @@ class MissingRow(ArchiveError):
 
 class WrongState(ArchiveError):
     """A row is not in a state that allows this change, or was recorded already."""
+
+
+class UnsafeFile(ArchiveError):
+    """A file of a run directory is a link, a pipe, a device or too large; it was neither followed nor opened."""

@@ -11,6 +11,7 @@ A lock file whose holder is gone is taken over; nothing has to be removed by han
 
 import errno
 import json
+import math
 import os
 import socket
 import sys
@@ -22,9 +23,16 @@ from pathlib import Path
 import psutil
 
 from archive.errors import ArchiveLocked
+from archive.files import located, open_regular, read_bounded
 
 CLOCK_SLACK = 2.0
 """Seconds by which two readings of one process's start time may differ, since the clock may have been set between."""
+
+LONGEST = 4096
+"""Bytes of a lock file."""
+
+LONGEST_HOST, MOST_PID, LATEST = 255, 2**31 - 1, 1e11
+"""Characters of a host's name, the highest process id, and the latest start of a process, in seconds since the epoch."""
 
 _held: dict[Path, "WriterLock"] = {}
 _guard = threading.Lock()
@@ -71,7 +79,7 @@ class WriterLock:
 
     @classmethod
     def acquire(cls, archive: Path) -> "WriterLock":
-        """Locks `archive` (resolved), or raises ArchiveLocked naming who holds it."""
+        """Locks `archive` (resolved), or raises ArchiveLocked naming who holds it; UnsafeFile if the lock is no file of its own."""
         path = archive.with_name(archive.name + ".lock")
         me = Holder.me()
         with _guard:
@@ -86,10 +94,15 @@ class WriterLock:
     @classmethod
     def _take(cls, archive: Path, path: Path, me: Holder) -> "WriterLock":
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+            try:
+                descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+            except OSError as error:
+                raise ArchiveLocked(
+                    f"cannot open the lock {path} ({error.strerror}); check its permissions and those of its folder"
+                ) from error
             try:
                 guarded = _kernel_lock(descriptor)
-                named = _parse(os.read(descriptor, 4096))
+                named = _parse(os.read(descriptor, LONGEST))
                 if guarded is False or (named is not None and named != me and named.is_alive()):
                     raise _locked(archive, path, named)
                 if guarded is None and named is not None and named.host != me.host:
@@ -118,8 +131,11 @@ class WriterLock:
 
 
 def living_writer(archive: str | Path) -> Holder | None:
-    """Who is writing to an archive now, for a status line; None if nobody is, or nobody that this host can see."""
-    place = Path(os.path.realpath(archive))
+    """Who is writing to an archive now, for a status line; None if nobody is, or nobody that this host can see.
+
+    Raises UnsafeFile if the lock is no regular file of a lock's size.
+    """
+    place = located(archive)
     path = place.with_name(place.name + ".lock")
     with _guard:
         held = _held.get(path)
@@ -127,19 +143,21 @@ def living_writer(archive: str | Path) -> Holder | None:
         if held is not None and held.holder.pid == os.getpid():
             return held.holder
         try:
-            named = _parse(path.read_bytes())
+            named = _parse(read_bounded(path, LONGEST))
         except OSError:
             return None
     return named if named is not None and named.is_alive() else None
 
 
 def _parse(text: bytes) -> Holder | None:
-    """The holder that a lock file names; None if it is new, or its writer died while writing it."""
+    """The holder that a lock file names; None if it is new, or its writer died while writing it, or no evopo wrote it."""
     try:
         named = json.loads(text)
-        return Holder(str(named["host"]), int(named["pid"]), float(named["started"]))
-    except (ValueError, KeyError, TypeError):
+        host, pid, started = str(named["host"]), int(named["pid"]), float(named["started"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    possible = len(host) <= LONGEST_HOST and 0 < pid <= MOST_PID and math.isfinite(started) and 0 <= started <= LATEST
+    return Holder(host, pid, started) if possible else None
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -66,6 +66,10 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
         if isinstance(sql, str) and sql.lstrip().upper().startswith("CREATE TABLE")
     }
     _require(path, plain, (*TABLES, Migrations.migrations_table))
+    for name in plain & {*TABLES, *LATER_TABLES}:
+        for _, column, *_, hidden in connection.execute(f"PRAGMA table_xinfo({name})"):
+            if hidden:  # computed from an expression of its maker's choice whenever it is read
+                raise NotAnArchive(f"{path} computes the column {name}.{column}, which no evopo made; get a fresh copy")
     db = _database(connection)
     with closing(sqlite3.connect(":memory:")) as empty:
         known = {migration.name for migration in migrations.pending(_database(empty))}
@@ -78,6 +82,16 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
     if not pending:
         _require(path, plain, LATER_TABLES)
     return pending
+
+
+def require_no_triggers(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises NotAnArchive if writing would run what somebody else put there: evopo makes no triggers."""
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
+    if found:
+        raise NotAnArchive(
+            f"{path} has the trigger {found[0]!r}, which would run when it is written to; remove it with DROP TRIGGER in the "
+            "sqlite3 shell, or get a fresh copy"
+        )
 
 
 def _require(path: Path, there: Collection[str], wanted: Sequence[str]) -> None:

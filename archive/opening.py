@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
+from archive.connection import require_database
 from archive.errors import (
     ArchiveError,
     ArchiveNotFound,
@@ -13,23 +14,28 @@ from archive.errors import (
     NotAnArchive,
     UnreadableArchive,
 )
+from archive.files import located, open_regular, there
 from archive.migrations import identify, migrate
 
 LONGEST_VALUE = 64 * 2**20
 """Bytes of the longest text, blob or row that is read."""
+
+LARGEST_COPY = 2**31
+"""Bytes of an archive that is copied into memory, as where its folder cannot be written to."""
 
 BUSY_SECONDS = 10.0
 
 
 def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
     """The true path and a read-only connection to the archive at `path`; see `Reader.open` for the errors."""
-    place = Path(os.path.realpath(path))
-    if not place.exists():
+    place = located(path)
+    if not there(place):
         raise ArchiveNotFound(
             f"there is no archive at {place}; check the path, or give the archive.db of a run directory"
         )
-    if not place.is_file():
+    if os.path.isdir(place) and not os.path.islink(place):
         raise NotAnArchive(f"{place} is not a file; give the archive.db in it")
+    require_database(place)
     try:
         connection = _connect(place)
         try:
@@ -61,13 +67,22 @@ def _connect(place: Path) -> sqlite3.Connection:
 
 
 def _private_copy(place: Path) -> sqlite3.Connection:
-    """A copy in memory, the log of a crashed writer included: what the archive held at this moment."""
+    """A copy in memory, the log of a crashed writer included: what the archive held at this moment.
+
+    Raises UnreadableArchive if it is too large for that.
+    """
+    sources = [place.with_name(place.name + suffix) for suffix in ("", "-wal")]
+    size = sum(source.stat().st_size for source in sources if source.exists())
+    if size > LARGEST_COPY:
+        raise UnreadableArchive(
+            f"{place} is {size} bytes, and this archive can only be read as a copy in memory, which may be {LARGEST_COPY} bytes; "
+            "copy it to a folder that you may write to, or upgrade it there by continuing its run"
+        )
     with tempfile.TemporaryDirectory(prefix="evopo-archive-") as folder:
         copy = Path(folder, "archive.db")
-        for suffix in ("", "-wal"):
-            source = place.with_name(place.name + suffix)
-            if source.exists():
-                shutil.copyfile(source, copy.with_name(copy.name + suffix))
+        for source, suffix in zip(sources, ("", "-wal"), strict=True):
+            if there(source):
+                _copy(source, copy.with_name(copy.name + suffix))
         memory = _open(":memory:")
         disk = _open(copy.as_uri())
         try:
@@ -78,6 +93,11 @@ def _private_copy(place: Path) -> sqlite3.Connection:
         finally:
             disk.close()
         return memory
+
+
+def _copy(source: Path, target: Path) -> None:
+    with os.fdopen(open_regular(source), "rb") as old, target.open("xb") as new:
+        shutil.copyfileobj(old, new)
 
 
 def _upgraded_copy(place: Path) -> sqlite3.Connection:
@@ -94,6 +114,8 @@ def _open(uri: str) -> sqlite3.Connection:
     # Threads are serialised by the Reader.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
@@ -101,8 +123,6 @@ def _open(uri: str) -> sqlite3.Connection:
 def _harden(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cell_size_check = ON")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 
 
 def _explained(place: Path, error: Exception) -> ArchiveError:

@@ -12,11 +12,11 @@ evaluations and proposals are in the state that they were in then.
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from archive.decode import (
     Brief,
@@ -56,6 +56,10 @@ from archive.records import (
 from archive.spending import spending_of
 from archive.values import decompress
 
+T = TypeVar("T")
+
+MOST_UNPACKED = 2**30
+"""Bytes of replies, or of scores item by item, that are unpacked at once; a foreign archive may hold many small bombs."""
 NOW = 2**63 - 1
 """The event bound of a reader that sees everything."""
 
@@ -96,7 +100,7 @@ class Reader:
     def open(cls, path: str | Path) -> Self:
         """Opens an archive, be it live, finished, on a read-only disk, or left by a crash.
 
-        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive and UnreadableArchive.
+        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive, UnreadableArchive and UnsafeFile.
         """
         place, connection = open_for_reading(path)
         return cls(place, connection, threading.RLock(), NOW, owner=True)
@@ -189,8 +193,9 @@ class Reader:
 
     def proposals(self, state: ProposalState | None = None, as_of: int | None = None) -> list[ProposalRow]:
         """All proposals, or those in one state, in order of their ids."""
-        rows = [proposal_row(row, self.path) for row in self._rows(f"{_PROPOSALS} ORDER BY p.id", at=self._at(as_of))]
-        return [row for row in rows if state is None or row.state == state]
+        rows = self._rows(f"{_PROPOSALS} ORDER BY p.id", at=self._at(as_of))
+        found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
+        return [row for row in found if state is None or row.state == state]
 
     def proposal(self, id: int) -> ProposalRow:
         """One proposal; MissingRow if there is none of that id."""
@@ -203,7 +208,9 @@ class Reader:
         """All evaluations, or those of one candidate, or in one state, in order of their ids."""
         where = "" if candidate_id is None else " AND e.candidate_id = :id"
         rows = self._rows(f"{_EVALUATIONS}{where} ORDER BY e.id", at=self._at(as_of), id=candidate_id)
-        found = [evaluation_row(row, self.path) for row in rows]
+        found = self._bounded(
+            (evaluation_row(row, self.path) for row in rows), lambda e: 64 * len(e.items.values) if e.items else 0
+        )
         return [row for row in found if state is None or row.state == state]
 
     def evaluation(self, id: int) -> EvaluationRow:
@@ -298,6 +305,16 @@ class Reader:
             for row in self._rows("PRAGMA foreign_key_check")
         ]
         return damage + dangling
+
+    def _bounded(self, rows: Iterable[T], size: Callable[[T], int]) -> list[T]:
+        """The rows, unless what was unpacked for them is more than a run can have: a little of it may stand for a lot."""
+        found, total = [], 0
+        for row in rows:
+            total += size(row)
+            if total > MOST_UNPACKED:
+                raise CorruptArchive(f"{self.path} unpacks to more than {MOST_UNPACKED} bytes; get a fresh copy of it")
+            found.append(row)
+        return found
 
     def _at(self, as_of: int | None) -> int:
         return self._upto if as_of is None else min(as_of, self._upto)

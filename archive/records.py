@@ -132,7 +132,7 @@ class ProposalRow:
     model: str | None
     temperature: float | None
     template: str
-    references: Any
+    references: Mapping[str, Any]
     seen_event: int
     """The last event that the step could see when it chose its references."""
     state: ProposalState
@@ -157,10 +157,10 @@ class VerdictRow:
     duplicate_kind: str | None
     graph: str | None
     hash: str | None
-    fingerprint: Any
-    descriptors: Any
+    fingerprint: Mapping[str, Any] | None
+    descriptors: Mapping[str, Any] | None
     entry: str | None
-    guarantees: Any
+    guarantees: Mapping[str, Any] | None
     milliseconds: float | None
     event_id: int
     largest_difference: float | None = None

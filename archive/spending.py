@@ -19,8 +19,8 @@ def spending_of(
     charges = [
         event.payload for event in events if event.kind == EventKind.CHARGED and isinstance(event.payload, Mapping)
     ]
-    to_proposer = [_usage(charge) for charge in charges if charge.get("to") == TO_PROPOSER]
-    judged = [row.judged for row in finished if row.judged] + [_usage(c) for c in charges if c.get("to") == TO_JUDGE]
+    to_proposer = [usage_of(charge) for charge in charges if charge.get("to") == TO_PROPOSER]
+    judged = [row.judged for row in finished if row.judged] + [usage_of(c) for c in charges if c.get("to") == TO_JUDGE]
     return Spending(
         proposals=len(proposals),
         tokens_in=sum(row.tokens_in or 0 for row in proposals) + sum(usage.tokens_in for usage in to_proposer),
@@ -50,7 +50,7 @@ def _cut_off(
     return sum(max(0, cut_off[row.id] - known[row.id]) for row in evaluations if row.rung in judged)
 
 
-def _usage(charge: Mapping[str, Any]) -> Usage:
+def usage_of(charge: Mapping[str, Any]) -> Usage:
     """A charge as it was recorded; whatever is no number counts as nothing, since the archive may be a stranger's."""
     tokens_in, tokens_out, usd = (charge.get(name) for name in ("tokens_in", "tokens_out", "usd"))
     return Usage(

@@ -8,7 +8,6 @@ call or a training.
 Opening changes no row: `Archive.recover` does, and says what it did. All methods may be called from several threads.
 """
 
-import math
 import os
 import sqlite3
 import threading
@@ -18,12 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from archive.connection import Write, connect, now, prepare, reported, resolve, transaction
+from archive.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
 from archive.encode import extra_columns, finding_columns, run_columns, verdict_columns
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound, MissingRow
+from archive.files import remove
 from archive.filesystem import refuse_network
 from archive.lock import Holder, WriterLock
-from archive.migrations import identify, migrate
+from archive.migrations import identify, migrate, require_no_triggers
 from archive.records import (
     Curves,
     EvaluationState,
@@ -37,7 +37,7 @@ from archive.records import (
     RunRow,
     Usage,
 )
-from archive.values import compress, dump_json, dump_metrics, finite_or_null, is_fitness
+from archive.values import compress, dump_json, dump_metrics, finite_or_null, is_finite
 
 NOT_FINITE = "not_finite"
 """Reason of an evaluation whose fitness was NaN or infinite."""
@@ -57,7 +57,7 @@ class Archive:
     def create(cls, path: str | Path, run: RunRow, *, allow_network: bool = False) -> Self:
         """A new archive at `path` for `run`; the file appears whole or not at all.
 
-        Raises ArchiveExists, ArchiveLocked, and NetworkFilesystem (unless `allow_network`).
+        Raises ArchiveExists, ArchiveLocked, UnsafeFile, and NetworkFilesystem (unless `allow_network`).
         """
         place = resolve(path)
         if not allow_network:
@@ -71,8 +71,8 @@ class Archive:
             draft = place.with_name(place.name + ".creating")
             # An orphaned -wal of an earlier archive of this name would be replayed into the new one.
             for stem in (draft, place):
-                for suffix in ("", "-wal", "-shm", "-journal"):
-                    stem.with_name(stem.name + suffix).unlink(missing_ok=True)
+                for suffix in ("", *COMPANIONS):
+                    remove(stem.with_name(stem.name + suffix))
             with reported(place):
                 with closing(connect(draft)) as connection:
                     prepare(connection, draft)
@@ -90,7 +90,8 @@ class Archive:
     def open(cls, path: str | Path, *, allow_network: bool = False) -> Self:
         """The archive at `path`, upgraded to today's schema if it is older; its rows are left as they are.
 
-        Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, and NetworkFilesystem (unless `allow_network`).
+        Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, UnsafeFile, and NetworkFilesystem (unless
+        `allow_network`).
         """
         place = resolve(path)
         if not place.exists():
@@ -298,7 +299,7 @@ class Archive:
     ) -> int:
         """Plans one training and returns its id; asked for again, the id of the row that is there (and no event)."""
         for name, value in (("beta", beta), ("learning_rate", learning_rate)):
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not (is_finite(value) and value > 0):
                 raise ValueError(f"expected a positive, finite {name} or None for the task's own, got {value}")
         with self._transaction() as write:
             there = write.value(
@@ -348,7 +349,7 @@ class Archive:
     ) -> EvaluationState:
         """Records a score and returns the state that it led to: scored, or failed if the fitness is not finite, or that of an
         item (see `archive.values`)."""
-        wrong = [value for value in (fitness, *(items.values if items else ())) if not is_fitness(value)]
+        wrong = [value for value in (fitness, *(items.values if items else ())) if not is_finite(value)]
         if wrong:
             extra = extra_columns(None, curves, judged)
             detail = f"the fitness{'' if wrong[0] is fitness else ' of an item'} is {wrong[0]}"
@@ -470,6 +471,7 @@ def _opened(place: Path) -> sqlite3.Connection:
     connection = connect(place)
     try:
         pending = identify(connection, place)
+        require_no_triggers(connection, place)
         prepare(connection, place)
         if pending:
             migrate(connection)

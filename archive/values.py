@@ -1,12 +1,13 @@
 """How values cross into SQLite and back: the one policy for non-finite numbers, text and JSON.
 
 Non-finite numbers (NaN, +inf, -inf)
-    * `evaluation.fitness` is NULL unless it is a finite number, of at most `LARGEST_FITNESS` in size. Another score is recorded
+    * `evaluation.fitness` is NULL unless it is a finite number, of at most `LARGEST` in size. Another score is recorded
       as a *failed* evaluation with the reason `not_finite` and the value in its detail, so that no mean ever contains one.
     * In JSON columns they are the strings "nan", "inf" and "-inf" (JSON has no such numbers, and what Python writes for
       them, `NaN`, is refused by SQLite's own JSON functions). `metrics` holds numbers only, so there they are turned back;
       elsewhere they are read as these strings, and `number` turns one back.
     * In other numeric columns (usd, seconds, milliseconds) they become NULL: unknown.
+    * Beyond `LARGEST` a number counts as not finite, wherever one must be.
 Missing
     * A metric whose value is None is left out. NULL in a column means "not known" or "not yet".
 Text
@@ -23,8 +24,10 @@ from typing import Any
 from archive.errors import CorruptArchive
 
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-LARGEST_FITNESS = 1e100
-"""Sums of squares of what is below it are finite, so means and errors cannot overflow."""
+LARGEST = 1e100
+"""A number beyond this counts as infinite: squares of many such numbers cannot be added up, so means and errors would overflow."""
+DEEPEST, MOST_DIGITS = 64, 100
+"""Levels of a JSON value, and characters of an integer in it; a longer one is read as infinite."""
 LONGEST_REPLY = 16 * 2**20
 """Bytes of an uncompressed reply that a reader accepts; a foreign archive may hold a compression bomb."""
 
@@ -40,14 +43,14 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def is_fitness(value: float) -> bool:
-    """Whether `value` may be a fitness: finite, and small enough for the squares of many to be added up."""
-    return abs(value) <= LARGEST_FITNESS  # false of NaN
+def is_finite(value: float) -> bool:
+    """Whether a number is finite, and small enough to be computed with (`LARGEST`)."""
+    return -LARGEST <= value <= LARGEST  # false of NaN
 
 
 def finite_or_null(value: float | None) -> float | None:
     """`value`, or None where it is not finite."""
-    return None if value is None or not math.isfinite(value) else float(value)
+    return None if value is None or not is_finite(value) else float(value)
 
 
 def storable_text(text: str) -> str:
@@ -67,13 +70,15 @@ def dump_metrics(metrics: Mapping[str, float | None]) -> str:
 
 
 def load_json(text: str | None, where: str) -> Any:
-    """The value of a JSON column, None for NULL; CorruptArchive (naming `where`) if it is not JSON."""
+    """The value of a JSON column, None for NULL; CorruptArchive (naming `where`) if it is not JSON, or nested too deep."""
     if text is None:
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text, parse_int=_integer, parse_constant=_no_constant)
+        _check_depth(value)
+        return value
     except (TypeError, ValueError, RecursionError) as error:
-        raise CorruptArchive(f"{where} should hold JSON: {error}") from error
+        raise CorruptArchive(f"{where} should hold JSON: {error}; get a fresh copy of it") from error
 
 
 def load_metrics(text: str | None, where: str) -> dict[str, float]:
@@ -104,6 +109,26 @@ def decompress(blob: bytes | None, where: str) -> str | None:
         return raw.decode("utf-8", "surrogatepass")
     except (TypeError, zlib.error, UnicodeDecodeError) as error:
         raise CorruptArchive(f"{where} should hold zlib-compressed UTF-8: {error}") from error
+
+
+def _integer(digits: str) -> float:
+    if len(digits) > MOST_DIGITS:
+        return -math.inf if digits.startswith("-") else math.inf
+    return int(digits)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON; expected a string in its place")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        lists = [v for v in level if isinstance(v, list)] + [list(v.values()) for v in level if isinstance(v, dict)]
+        level = [v for inner in lists for v in inner if isinstance(v, list | dict)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {DEEPEST} levels deep")
 
 
 def _plain(value: Any) -> Any:

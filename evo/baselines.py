@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.final import seeds_of
-from analysis.snapshot import CAUTION, SESSION_STARTED, SINGLES_OUT
+from analysis.recorded import SESSION_STARTED, graph_of
+from analysis.snapshot import CAUTION, SINGLES_OUT
 from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
@@ -284,7 +285,7 @@ def _candidate(archive: Archive, reader: Reader, loss: Contestant) -> CandidateR
             archive.add_candidate(Origin.SEED, loss.name, loss.title, loss.source, loss.graph.contract)
         )
     verdict = reader.verdict(there.id)
-    if verdict is not None and verdict.graph is not None and LossGraph.from_json(verdict.graph) != loss.graph:
+    if verdict is not None and verdict.graph is not None and graph_of(verdict) != loss.graph:
         raise TaskError(
             f"the directory holds scores of another loss called {loss.name!r}: rename yours, or give another --dir"
         )

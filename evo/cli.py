@@ -15,6 +15,7 @@ from archive.errors import ArchiveError
 from evo.config import ConfigError, load_config
 from evo.rundir import NotInRun, RunDirError, default_directory, existing_run
 from evo.suggestions import Given, ways_on
+from sandbox.terminal import Program
 
 PRINTED_AS = ("python", "latex", "trl", "json")
 FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")
@@ -51,7 +52,7 @@ def _fail(error: BaseException | str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evopo")
 def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""

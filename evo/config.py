@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from archive.errors import UnsafeFile
+from archive.files import read_bounded
+from evo.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.faults import did_you_mean, faults
 from fitness.task import OPTIONS, task_names, task_options
 from sandbox.rules import RULES
@@ -263,15 +266,17 @@ def parse_config(data: Mapping[str, Any]) -> Config:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The keys of a file, which may be a link: the user named it."""
     try:
-        with path.open(encoding="utf-8") as file:
-            loaded = yaml.load(file, _Loader)
+        loaded = load_yaml(read_bounded(Path(os.path.realpath(path)), LONGEST), str(path))
     except FileNotFoundError:
         raise ConfigError(f"no such configuration file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnsafeFile as error:
+        raise ConfigError(f"cannot use the configuration file: {error}") from None
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except YAMLFault as error:
+        raise ConfigError(f"{path} is no configuration: {error}") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -279,30 +284,13 @@ def _read(path: Path) -> dict[str, Any]:
     return loaded
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe values; a key given twice is an error, since PyYAML would silently keep the later one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str):
-                continue
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {name!r} is there twice", problem_mark=key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
 def _override(data: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set needs KEY=VALUE, got {override!r}")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = load_yaml(text)
+    except YAMLFault:
         value = text
     *path, last = key.strip().split(".")
     place = data

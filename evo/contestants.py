@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.recorded import graph_of
 from analysis.wording import display_name
+from archive.files import read_bounded
 from archive.query import Reader
 from evo.population import BASELINES
 from evo.rundir import existing_run
@@ -16,6 +19,9 @@ from sandbox import known
 from sandbox.graph import LossGraph
 from sandbox.verdict import Verdict
 from sandbox.vet import vet
+
+LONGEST = 2**20
+"""Bytes of a file with a loss that are read; the sandbox takes less, and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ def _published(name: str) -> Contestant:
 
 def _in_file(path: Path, contract: str) -> Contestant:
     try:
-        source = path.read_bytes()
+        source = read_bounded(Path(os.path.realpath(path)), LONGEST)  # the user named it: it may be a link
     except OSError as error:
         raise TaskError(f"cannot read the loss in {path}: {error.strerror or error}") from None
     verdict = vet(source, contract)
@@ -108,7 +114,7 @@ def _in_run(directory: Path, number: int, contract: str) -> Contestant:
             raise TaskError(
                 f"candidate {number} of {directory} was not accepted by the sandbox, so it cannot be trained"
             )
-        graph = LossGraph.from_json(verdict.graph)
+        graph = graph_of(verdict)
         return Contestant(f"{display_name(row)}#{number}", row.thought, row.source, graph, own=True)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.encode import one_line
-from analysis.snapshot import SESSION_STARTED
+from analysis.recorded import SESSION_STARTED, section, sessions_of
+from archive.files import there
 from archive.query import Reader
 from evo.config import Config
 from evo.loop import FINISHED
@@ -72,7 +73,7 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     Reads only. Raises FinishedRun where it is over and was made with other settings; ArchiveError.
     """
     archive = RunDir(path).archive
-    if not archive.exists():
+    if not there(archive):
         return None
     with Reader.open(archive) as reader:
         run, marks = reader.run(), [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
@@ -84,11 +85,12 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
         used, before = population.spent(population.recorded_seconds), last_settings(reader)
     limits, amounts = config.budget.limits, asdict(used)
     reached = [name for name, limit in limits.items() if amounts[name] >= limit]
-    if _raised(before.get("budget", {}), limits) and not reached:
+    if _raised(section(before, "budget"), limits) and not reached:
         return None
     # A run may end before a limit, where the next call could have gone beyond it.
     nearest = reached or sorted(limits, key=lambda name: amounts[name] / limits[name])[-1:]
-    recorded = one_line(str(marks[-1].payload.get("reason", "")), 200)
+    told = marks[-1].payload
+    recorded = one_line(str(told.get("reason", "")) if isinstance(told, Mapping) else "", 200)
     reason = f"the budget of {limits[reached[0]]:.10g} {reached[0]} is reached" if reached else recorded
     larger = {f"budget.{name}": 2 * max(limits[name], amounts[name]) or 1 for name in nearest}
     changed = [change for change in changes(before, config) if _decides(change.key)]
@@ -109,8 +111,8 @@ def _raised(before: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
 
 def last_settings(reader: Reader) -> Mapping[str, Any]:
     """The configuration of the last session, or that with which the run was made."""
-    sessions = reader.events(kind=SESSION_STARTED)
-    return sessions[-1].payload["config"] if sessions else dict(reader.run().config)
+    sessions = sessions_of(reader.events(kind=SESSION_STARTED))
+    return sessions[-1][1] if sessions else reader.run().config
 
 
 def changes(before: Mapping[str, Any], config: Config) -> list[Change]:
@@ -133,7 +135,7 @@ def _decides(key: str) -> bool:
 
 def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
     """With the proposer that `auto` stands for, so that naming it changes nothing."""
-    llm = settings.get("llm", {})
+    llm = section(settings, "llm")
     auto = OPENAI if llm.get("base_url") or llm.get("model") else BUILTIN
     return {**settings, "proposer": auto if settings.get("proposer", "auto") == "auto" else settings["proposer"]}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from archive.query import Reader
 from archive.records import EventKind, EventRow, ProposalRow
+from archive.spending import usage_of
 from evo.budget import Spent
 from evo.config import Config
 from evo.llm_errors import ErrorKind, LLMError
@@ -74,9 +75,10 @@ class Ledger:
 
     def _charged(self, event: EventRow, reader: Reader) -> None:
         charge = event.payload if isinstance(event.payload, Mapping) else {}
-        self._add((charge.get("tokens_in") or 0) + (charge.get("tokens_out") or 0), charge.get("usd"))
-        if charge.get("evaluation") is not None:
-            self._settled.add(charge["evaluation"])
+        paid = usage_of(charge)
+        self._add(paid.tokens_in + paid.tokens_out, paid.usd)
+        if isinstance(evaluation := charge.get("evaluation"), int):
+            self._settled.add(evaluation)
 
     def _requeued(self, event: EventRow, reader: Reader) -> None:
         """A training was cut off: its judge may have been paid, unless it is recorded what."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from analysis.encode import one_line
 from analysis.headline import headline_of
-from analysis.snapshot import SESSION_STARTED, Snapshot
+from analysis.snapshot import Snapshot
 from analysis.wording import columns, count, full_name, plus_minus
+from archive.errors import UnsafeFile
+from archive.files import there
 from archive.query import Reader
-from archive.records import RunRow
 from evo.rundir import RunDir, RunDirError
 from evo.views import state
 
@@ -25,8 +26,12 @@ def runs_text(place: Path, width: int | None = None) -> str:
     """
     rows, faults = [], []
     for path in _runs(place):
-        name = one_line(path.resolve().name, 40)
+        name = one_line(path.resolve().name if path == place else path.name, 40)
         try:
+            if path != place and path.is_symlink():
+                raise UnsafeFile(
+                    f"it is a symbolic link, which is not followed; name what it points to: {path.readlink()}"
+                )
             with Reader.open(RunDir(path).archive) as reader:
                 rows.append((name, *_cells(Snapshot.of(reader), RunDir(path))))
         except Exception as error:  # a foreign or damaged archive may hold anything, and must not hide the others
@@ -42,10 +47,10 @@ def runs_text(place: Path, width: int | None = None) -> str:
 
 
 def _runs(place: Path) -> list[Path]:
-    if RunDir(place).archive.exists():
+    if there(RunDir(place).archive):
         return [place]
     try:
-        return [path for path in place.iterdir() if path.is_dir() and RunDir(path).archive.exists()]
+        return [path for path in place.iterdir() if path.is_dir() and there(RunDir(path).archive)]
     except OSError as error:
         raise RunDirError(
             f"cannot list the runs in {place}: {error.strerror}; give the directory that holds run directories"
@@ -55,22 +60,16 @@ def _runs(place: Path) -> list[Path]:
 def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
     run, last = snapshot.run, snapshot.events[-1].at if snapshot.events else snapshot.run.created_at
     steps = len({p.step for p in snapshot.proposals.values() if p.reply is not None})
-    wanted = _budget(snapshot, run)
+    wanted = snapshot.budget.get("proposals")
     kind = str(run.identity.get("kind") or "")
     return (
         one_line(run.task, 24),
         one_line(f"{kind}, " * bool(kind) + state(snapshot, rundir).partition(";")[0].partition(" (")[0], 40),
-        "" if kind else f"{steps}" + (f" of {wanted}" if wanted is not None else ""),
+        "" if kind else f"{steps}" + (f" of {wanted}" if isinstance(wanted, int) else ""),
         str(snapshot.spending.evaluations),
         _best(snapshot),
         one_line(last.replace("T", " ")[:16]),
     )
-
-
-def _budget(snapshot: Snapshot, run: RunRow) -> int | None:
-    sessions = [e.payload["config"] for e in snapshot.events if e.kind == SESSION_STARTED]
-    wanted = (sessions[-1] if sessions else run.config).get("budget", {}).get("proposals")
-    return wanted if isinstance(wanted, int) else None
 
 
 def _best(snapshot: Snapshot) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from analysis.recorded import told_parents
 from archive.query import Reader
 from archive.records import CandidateRow, Origin, ProposalRow
 from archive.store import Archive
@@ -175,7 +176,7 @@ class Campaign:
         if isinstance(suggestion, Unusable):
             self.archive.fail_proposal(proposal.id, suggestion.message)
             return None
-        parents = [(int(p["id"]), str(p["role"])) for p in proposal.references["parents"]]
+        parents = told_parents(proposal)
         contract = self.population.info.contract
         return self.reader.candidate(
             self.archive.add_candidate(

@@ -13,9 +13,11 @@ from statistics import fmean
 from typing import Any, Self
 
 from analysis.final import FINAL, seeds_of
-from analysis.snapshot import SESSION_STARTED, SINGLES_OUT
+from analysis.recorded import SESSION_STARTED, graph_of, island_of
+from analysis.snapshot import SINGLES_OUT
+from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, VerdictRow, VerdictStatus
 from evo.budget import Spent
 from evo.config import Config, ConfigError
 from evo.ledger import Ledger
@@ -257,9 +259,7 @@ class Population:
     def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
         """The verified graph of an accepted candidate."""
         if candidate_id not in self._graphs:
-            verdict = reader.verdict(candidate_id)
-            assert verdict is not None and verdict.graph is not None
-            self._graphs[candidate_id] = LossGraph.from_json(verdict.graph)
+            self._graphs[candidate_id] = graph_of(_verdict(candidate_id, reader))
         return self._graphs[candidate_id]
 
     # ---- taking in events ----------------------------------------------------------------------------------------
@@ -287,16 +287,15 @@ class Population:
         operator, island, arm = "seed", len(self.individuals) % self.config.search.islands, ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
-            operator, island = proposal.operator.value, int(proposal.references["island"])
+            operator, island = proposal.operator.value, island_of(proposal)
             arm = arm_name(operator, proposal.temperature or 0.0)
         parents = tuple(p.parent for p in reader.parents(row.id))
         self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)
 
     def _vetted(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
-        verdict = reader.verdict(event.candidate_id)
-        assert verdict is not None
-        individual = self.individuals[event.candidate_id]
+        verdict = _verdict(event.candidate_id, reader)
+        individual = self._individual(event.candidate_id)
         individual.status = verdict.status
         individual.duplicate_of = verdict.duplicate_of
         individual.descriptors = verdict.descriptors or {}
@@ -307,7 +306,7 @@ class Population:
     def _measured(self, event: EventRow, reader: Reader) -> None:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
-        individual = self.individuals[row.candidate_id]
+        individual = self._individual(row.candidate_id)
         if row.beta is None and row.learning_rate is None:
             individual.results[row.rung, row.seed] = row.fitness
             if row.fitness is not None and row.seed in self._search_seeds:
@@ -320,6 +319,13 @@ class Population:
         self.seeds = replace(self.seeds, final=tuple(final))
 
     # ---- helpers -------------------------------------------------------------------------------------------------
+
+    def _individual(self, candidate_id: int) -> Individual:
+        if candidate_id not in self.individuals:
+            raise CorruptArchive(
+                f"the archive tells what became of candidate {candidate_id} before it was added; get a fresh copy of it"
+            )
+        return self.individuals[candidate_id]
 
     def is_baseline(self, individual: Individual) -> bool:
         """Whether it is one of the seed losses."""
@@ -342,7 +348,8 @@ class Population:
         return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
 
     def _reads_beta(self, individual: Individual) -> bool:
-        return not self.is_baseline(individual) or "beta" in known.graph(individual.name).inputs
+        published = self.is_baseline(individual) and individual.name in known.names(self.info.contract)
+        return not published or "beta" in known.graph(individual.name).inputs
 
     def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
         advantage = None if individual.failed else self.advantage(individual)
@@ -359,6 +366,13 @@ class Population:
             uses=uses,
             arm=individual.arm,
         )
+
+
+def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
+    verdict = reader.verdict(candidate_id)
+    if verdict is None:
+        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
+    return verdict
 
 
 def _differences(individual: Individual, other: Individual, rung: str) -> list[float]:

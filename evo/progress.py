@@ -12,13 +12,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from rich.console import Console
 from rich.live import Live
 
 from evo import screen
+from evo.console import Console
 from evo.journal import line
 from evo.loop import Campaign
 from evo.watch import Watch
+from sandbox.terminal import guard
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines; a new phase brings one at once."""
@@ -65,6 +66,7 @@ def _display(console: Console) -> Iterator[Callable[[Watch], None]]:
     # FORCE_COLOR makes rich take a file for a terminal.
     if console.is_interactive and not console.is_dumb_terminal and console.file.isatty():
         with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+            guard()  # the view has put streams of its own in the place of standard output and error, and restores them
             yield lambda watch: live.update(screen.view(watch, console.width, console.height), refresh=True)
     else:
         yield _Lines(console)

@@ -251,5 +251,5 @@ def _read_graph(reply: str) -> Suggestion | Unusable:
         data: Any = json.loads(reply)
         graph = LossGraph.from_json(data["graph"])
         return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"), graph)
-    except (ValueError, KeyError, TypeError, GraphError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, GraphError) as error:
         return Unusable(f"the built-in proposer's reply cannot be read: {error}")

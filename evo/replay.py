@@ -15,8 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from archive.files import read_bounded
 from archive.records import ProposalRow, ProposalState
 from evo.llm import AttemptObserver, ErrorKind, LLMError, Prompt, Reply, ReplyFormat
+
+LONGEST = 2**28
+"""Bytes of a transcript."""
 
 Attempt = Reply | LLMError
 Transcript = Mapping[int, Sequence[Attempt]]
@@ -99,9 +103,9 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
 
 
 def read_transcript(path: Path) -> dict[int, list[Attempt]]:
-    """A transcript from JSON lines. Raises OSError, and ValueError that names the line that is none."""
+    """A transcript from JSON lines. Raises OSError, UnsafeFile, and ValueError that names the line that is none."""
     transcript: dict[int, list[Attempt]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(read_bounded(path, LONGEST).decode("utf-8").split("\n"), 1):
         if not line.strip():
             continue
         try:

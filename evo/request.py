@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.recorded import graph_of
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Role
 from evo.population import Individual, Population
@@ -131,7 +132,7 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         name=row.name,
         thought=row.thought,
         source=row.source,
-        graph=LossGraph.from_json(verdict.graph) if verdict and verdict.graph else None,
+        graph=graph_of(verdict) if verdict and verdict.graph else None,
         score=population.score(individual),
         advantage=population.advantage(individual),
         descriptors=individual.descriptors,

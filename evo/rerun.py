@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from analysis.snapshot import SESSION_STARTED
+from analysis.recorded import SESSION_STARTED, sessions_of
+from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import ProposalRow
-from evo.config import Config, parse_config
+from evo.config import Config, ConfigError, parse_config
 from evo.llm import AttemptObserver, LLMError, Message
 from evo.population import Population
 from evo.prompting import template_hash
@@ -33,11 +35,11 @@ class Outcome:
 def replay_run(rundir: RunDir) -> Outcome:
     """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError."""
     with Reader.open(rundir.archive) as reader:
-        configs = [(e.id, parse_config(e.payload["config"])) for e in reader.events(kind=SESSION_STARTED)]
+        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=SESSION_STARTED))]
         proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
         if not proposals:
             return Outcome(True, "Nothing to replay: the run has no proposals yet.")
-        first = configs[0][1]
+        first = _config_at(configs, proposals[0].requested_event)
         population = Population(first, task_info(first.task, first.fitness), 1)
         differences: list[str] = []
         for proposal in proposals:
@@ -50,8 +52,23 @@ def replay_run(rundir: RunDir) -> Outcome:
     return Outcome(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
 
 
+def _config(event: int, settings: Mapping[str, Any]) -> Config:
+    try:
+        return parse_config(settings)
+    except ConfigError as error:
+        raise CorruptArchive(
+            f"the configuration in event {event} cannot be used ({error}); get a fresh copy of the archive, or replay it with the "
+            "evopo that made it"
+        ) from None
+
+
 def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
-    return [config for begun, config in configs if begun <= event][-1]
+    before = [config for begun, config in configs if begun <= event]
+    if not before:
+        raise CorruptArchive(
+            f"the archive holds a proposal (event {event}), but no session before it; get a fresh copy of the archive"
+        )
+    return before[-1]
 
 
 def _differences(proposal: ProposalRow, request: Request) -> list[str]:

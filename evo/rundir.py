@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from archive.connection import COMPANIONS
+from archive.files import remove, replace, there
 from archive.records import RunRow
 from archive.store import Archive
 from evo.config import Config
+from evo.yaml_values import dump_yaml
 from fitness.task import TaskInfo
 
 PACKAGES = (
@@ -80,9 +81,9 @@ def existing_run(path: Path) -> RunDir:
     rundir = RunDir(path)
     if path.name == rundir.archive.name and os.path.isfile(path):
         return RunDir(path.parent)
-    if os.path.isfile(path):
+    if os.path.lexists(path) and not os.path.isdir(path):
         raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
-    if not os.path.exists(rundir.archive):  # not Path.exists, which raises where it may not look
+    if not there(rundir.archive):
         raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
     return rundir
 
@@ -124,7 +125,7 @@ def open_run(
         raise RunDirError(
             f"the run directory {path} is not writable; change its permissions or choose another with --dir"
         )
-    resumed = rundir.archive.exists()
+    resumed = there(rundir.archive)
     own = identity(config, info, kind)
     if resumed:
         archive = Archive.open(rundir.archive)
@@ -135,8 +136,8 @@ def open_run(
             raise
         if not resumed:
             archive.close()
-            for file in (rundir.archive, *path.glob(f"{rundir.archive.name}-*")):
-                file.unlink(missing_ok=True)
+            for suffix in ("", *COMPANIONS):
+                remove(rundir.archive.with_name(rundir.archive.name + suffix))
     if not resumed:
         resolved = config.model_dump(mode="json")
         row = RunRow(
@@ -150,8 +151,12 @@ def open_run(
             baseline=baseline,
         )
         archive = Archive.create(rundir.archive, row)
-    _write(rundir.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    try:
+        _write(rundir.config, dump_yaml(config.model_dump(mode="json")))
+        _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    except BaseException:
+        archive.close()
+        raise
     return rundir, archive, resumed
 
 
@@ -230,10 +235,10 @@ def _commit() -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file whole, so that a crash leaves the old one or the new one."""
-    draft = path.with_name(path.name + ".writing")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
+    try:
+        replace(path, text)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}; check the disk, or choose another --dir") from None
 
 
 def _plain(value: Any) -> Any:

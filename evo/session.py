@@ -11,14 +11,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
-from analysis.snapshot import SESSION_STARTED
+from analysis.recorded import SESSION_STARTED
+from archive.files import open_regular, there
 from archive.query import Reader
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.config import Config
+from evo.console import Console
 from evo.earlier import changes, finished, in_words, last_settings
 from evo.extras import require_training, without_pictures
 from evo.identities import Identities
@@ -29,14 +30,18 @@ from evo.preflight import preflight
 from evo.progress import watching
 from evo.propose import Proposer, templates
 from evo.reserved import what_the_budget_buys
-from evo.rundir import RunDir, open_run
+from evo.rundir import RunDir, RunDirError, open_run
 from evo.training import recorded
 from fitness.devices import visible_gpus
 from fitness.pool import DEFAULT_LAUNCHER, WorkerPool
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from sandbox.pool import VetPool
+from sandbox.visible import visible
 
 __all__ = ["CampaignStopped", "run_session"]
+
+LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+"""The log grows from session to session, and is the one file of a run directory that is written to in place."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +64,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         say(note)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
-    cleared = None if RunDir(path).archive.exists() else preflight(config, info)  # before anything is made
+    cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
     rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
@@ -179,9 +184,20 @@ def _rungs(info: TaskInfo) -> str:
     )
 
 
+class _Visible(logging.Formatter):
+    """Somebody will read the log on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n")
+
+
 def _log_to(path: Path) -> None:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    try:
+        descriptor = open_regular(path, LOG_FLAGS)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}; check its permissions") from None
+    handler = logging.StreamHandler(os.fdopen(descriptor, "a", encoding="utf-8"))
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)

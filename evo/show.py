@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 
 from analysis.encode import block, one_line, visible
 from analysis.snapshot import Snapshot
@@ -22,6 +23,8 @@ from fitness.curves import thinned
 from sandbox.graph import LossGraph
 from sandbox.printers import to_latex, to_python, to_trl
 
+ANCESTORS = 200
+"""Lines of a candidate's ancestry; one that is reached in several ways is there several times."""
 CURVE_ROWS = 12
 """Of the points that are kept of a training, how many are printed."""
 
@@ -233,9 +236,9 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
     scores = [e for e in snapshot.evaluations if e.candidate_id == row.id]
     if scores:
         lines += ["", "Scores:", *columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
-    ancestors = list(_ancestry(snapshot, row.id))
+    ancestors = list(islice(_ancestry(snapshot, row.id), ANCESTORS + 1))
     if ancestors:
-        lines += ["", "Ancestry:", *ancestors]
+        lines += ["", "Ancestry:", *ancestors[:ANCESTORS], *["  ..."] * (len(ancestors) > ANCESTORS)]
     return "\n".join(lines)
 
 

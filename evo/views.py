@@ -12,8 +12,10 @@ from analysis.comparison import Decision, decide
 from analysis.encode import one_line
 from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
-from analysis.snapshot import SESSION_STARTED, Arm, Snapshot, Status
+from analysis.recorded import SESSION_STARTED
+from analysis.snapshot import Arm, Snapshot, Status
 from analysis.wording import count, duration
+from archive.files import require_regular
 from archive.query import Reader
 from archive.records import EvaluationState, ProposalState, Spending
 from evo.loop import FINISHED
@@ -65,8 +67,7 @@ def status_text(rundir: RunDir) -> str:
         snapshot = Snapshot.of(reader)
     run, spending = snapshot.run, snapshot.spending
     counts = Counter(snapshot.status(c) for c in snapshot.candidates)
-    sessions = [e.payload["config"] for e in snapshot.events if e.kind == SESSION_STARTED]
-    budget = (sessions[-1] if sessions else run.config).get("budget", {})
+    budget = snapshot.budget
     usd = f"{spending.usd:.4f} USD" + (f" ({spending.unpriced} replies without a price)" if spending.unpriced else "")
     last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [
@@ -106,14 +107,17 @@ def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True
 
 def export_file(rundir: RunDir, kind: str, out: Path | None, say: Callable[[str], None]) -> list[Path]:
     """Write the lineage; returns the files written. Without `out` into the run's own folder of exports, which is made."""
-    from analysis.export import SUFFIXES, Format, export, require
+    from analysis.export import SUFFIXES, Format, export, require, written
     from analysis.files import make_folder
 
     target = out or rundir.exports / f"lineage{SUFFIXES[Format(kind)]}"
     require(kind)
     with Reader.open(rundir.archive) as reader:
-        if out is None and make_folder(rundir.exports):
-            say(f"Made the folder {rundir.exports}")
+        if out is None:
+            if make_folder(rundir.exports):
+                say(f"Made the folder {rundir.exports}")
+            for path in written(kind, target):
+                require_regular(path)
         return export(reader, kind, target)
 
 

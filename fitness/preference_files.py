@@ -59,7 +59,10 @@ def faults(options: Options) -> list[str]:
                 with _noted(found, "fitness.max_length"):
                     _check_context(config, options.max_length)
                 _check_tokenizer(path)
-            elif key != "chat_template":
+            elif key == "chat_template":
+                if not path.is_file():
+                    raise _Fault(f"{path} should be a regular file; give a Jinja file")
+            else:
                 _check_reward_model(path, _reward_model(options, key))
     return found
 
@@ -147,8 +150,8 @@ def _is_whole(file: Path) -> bool:
             return False
         try:
             header = json.loads(opened.read(length))
-            ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            ends = [int(part["data_offsets"][1]) for name, part in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
             return False
     return 8 + int(length) + max(ends, default=0) == size
 
@@ -283,6 +286,8 @@ def _check_columns(path: Path, columns: list[str]) -> None:
 
 
 def _json(path: Path) -> Any:
+    if not path.is_file():  # the caches of hubs are made of links, so these are followed; a pipe would be waited for
+        raise _Fault(f"{path} should be a regular file; get a fresh copy")
     return _parsed(path.read_bytes(), str(path))
 
 

@@ -6,7 +6,6 @@ the child named: bounded in length, with everything that a terminal could act on
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from sandbox.refusal import Complaint, Spot
 from sandbox.source_text import split_lines
 from sandbox.suggest import suggestion
 from sandbox.verdict import Finding, Severity
+from sandbox.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,13 +115,9 @@ def entry_name(source: str, spot: Spot | None) -> str:
 
 
 def printable(text: str, most: int = MAX_EXCERPT) -> str:
-    """Text with control, format and other invisible characters escaped, cut to `most` characters."""
-    shown = "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else _escaped(c) for c in text[: most + 1])
+    """Text on one line, with control, format and other invisible characters escaped, cut to `most` characters."""
+    shown = visible("".join(" " if c.isspace() else c for c in text[: most + 1]))
     return shown if len(shown) <= most else shown[: most - 3] + "..."
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii") if not character.isspace() else " "
 
 
 def _filled(message: str, excerpt: str, numbers: tuple[int, ...]) -> str:

@@ -16,6 +16,7 @@ from sandbox.graph import LossGraph
 from sandbox.jail import GUARANTEES
 from sandbox.naming import check_arguments
 from sandbox.render import printable
+from sandbox.terminal import Program
 from sandbox.unavailable import SandboxUnavailable
 from sandbox.verdict import Verdict
 from sandbox.vet import Vetter
@@ -52,7 +53,7 @@ _ARGUMENTS = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Vet loss code that a model wrote, without ever running it in this process.
 

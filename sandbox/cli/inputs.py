@@ -1,4 +1,8 @@
-"""What `check` is asked to vet: files, directories, standard input, JSON lines. Reads with bounds, and never waits for a pipe."""
+"""What `check` is asked to vet: files, directories, standard input, JSON lines. Reads with bounds, and never waits for a pipe.
+
+A file that was named may be a link: whoever named it chose it. What was found in a directory may be a stranger's trap, and a link
+there is an error, never followed: it would show a stretch of whatever it points to.
+"""
 
 from __future__ import annotations
 
@@ -49,19 +53,16 @@ def _directory(root: Path) -> Iterator[Item]:
         for name in sorted(files):
             if name.endswith(".py") and not name.startswith("."):
                 found = True
-                yield _file(os.path.join(folder, name))
+                yield _file(os.path.join(folder, name), follow=False)
     if not found:
         yield Item(str(root), error="the directory holds no candidates: expected .py files")
 
 
-def _file(path: str) -> Item:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    except (OSError, ValueError) as error:
-        return Item(path, error=f"cannot be read: {getattr(error, 'strerror', None) or 'no such name is possible'}")
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return Item(path, error="not a regular file")
+def _file(path: str, *, follow: bool = True) -> Item:
+    opened = _opened(path, follow=follow)
+    if isinstance(opened, Item):
+        return opened
+    with opened as stream:
         is_graph = path.endswith(".json")
         raw = stream.read((MAX_JSON_BYTES if is_graph else MAX_SOURCE_BYTES) + 1)
     return Item(path, graph=raw) if is_graph else Item(path, raw)
@@ -81,13 +82,19 @@ def collect_lines(paths: Iterable[str]) -> Iterator[Item]:
             yield from _lines(path, item)
 
 
-def _opened(path: str) -> BinaryIO | Item:
+def _opened(path: str, *, follow: bool = True) -> BinaryIO | Item:
+    """A regular file, opened so that no pipe is waited for; or why there is none."""
+    if not follow and os.path.islink(path):
+        return Item(path, error="a symbolic link, which is not followed; name the file itself to have it vetted")
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return Item(path, error="not a regular file")
-        return open(path, "rb")
+        descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except (OSError, ValueError) as error:
         return Item(path, error=f"cannot be read: {getattr(error, 'strerror', None) or 'no such name is possible'}")
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return Item(path, error="not a regular file")
 
 
 def _lines(path: str, stream: BinaryIO) -> Iterator[Item]:

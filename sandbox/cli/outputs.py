@@ -58,7 +58,8 @@ def as_json(result: Result, *, line: bool = False) -> dict[str, Any]:
 
 def dumped(data: Any, *, indent: int | None = None) -> str:
     """JSON in ASCII: no control character, no `</script>`, no terminal escape."""
-    return json.dumps(data, ensure_ascii=True, allow_nan=False, indent=indent).replace("</", "<\\/")
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, indent=indent)
+    return text.replace("</", "<\\/").replace("\x7f", "\\u007f")
 
 
 def as_sarif(results: Sequence[Result]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from archive.errors import ArchiveLocked
+from archive.errors import ArchiveLocked, UnsafeFile
 from archive.lock import living_writer
 from archive.query import Reader
 from archive.store import Archive
@@ -100,9 +100,9 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(path, archive):
 
 
 def test_the_same_process_cannot_open_it_twice(path, archive, tmp_path):
-    link = tmp_path / "link.db"
-    link.symlink_to(path)
-    for name in (path, link):
+    link = tmp_path / "link"
+    link.symlink_to(path.parent)
+    for name in (path, link / path.name):
         with pytest.raises(ArchiveLocked, match="already open for writing in this process"):
             Archive.open(name)
     archive.event("still mine")
@@ -118,6 +118,31 @@ def test_a_dead_writers_lock_is_taken_over(path, archive):
         with Archive.open(path) as second:
             assert second.replaced is not None and second.replaced.pid == first.pid
     assert not lock_file(path).exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[" * 4000, '{"host": 1, "pid": 1e999, "started": 1}', '{"host": "x", "pid": -1, "started": 1e300}', "null"],
+)
+def test_a_lock_that_no_evopo_wrote_names_nobody(path, archive, text):
+    archive.close()
+    lock_file(path).write_text(text)
+    assert living_writer(path) is None
+    with Archive.open(path) as again:
+        assert again.replaced is None
+
+
+def test_a_lock_is_not_followed_nor_read_without_end(path, archive, tmp_path):
+    archive.close()
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for place in (victim, Path("/dev/zero")):
+        lock_file(path).symlink_to(place)
+        for question in (living_writer, Archive.open):
+            with pytest.raises(UnsafeFile, match="a symbolic link"):
+                question(path)
+        lock_file(path).unlink()
+    assert victim.read_text() == "precious"
 
 
 def test_a_later_process_of_the_same_id_is_not_the_holder(path, archive):

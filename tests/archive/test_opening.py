@@ -19,9 +19,11 @@ from archive.errors import (
     CorruptArchive,
     NotAnArchive,
     UnreadableArchive,
+    UnsafeFile,
 )
 from archive.query import Reader
 from archive.store import Archive
+from archive.values import compress
 
 ROOT = Path(__file__).resolve().parents[2]
 CRASH = """
@@ -137,6 +139,28 @@ def test_odd_names(filled, name):
         ("UPDATE candidate SET source = x'00ff'", "candidate.source should be text"),
         ("UPDATE candidate SET source = CAST(x'80ff' AS TEXT)", "cannot be read"),
         ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET fitness = 1e200", "evaluation.fitness should be a finite number"),
+        (
+            "UPDATE candidate SET created_at = '2026-01-01' || char(27) || '10:00:00+00:00'",
+            "candidate.created_at should be a time",
+        ),
+        ("UPDATE event SET at = '2026-13-01T10:00:00+00:00'", "event.at should be a time"),
+        (
+            "UPDATE event SET candidate_id = NULL WHERE kind = 'verdict_recorded'",
+            "event.candidate_id should be the id of what verdict_recorded is about",
+        ),
+        ("UPDATE verdict SET fingerprint = '[]'", "verdict.fingerprint should be a JSON object"),
+        ("UPDATE proposal SET \"references\" = '[]'", "proposal.references should be a JSON object"),
+        (
+            "UPDATE proposal SET step = -1 WHERE id = 1",
+            "proposal.step should be a whole number, zero or more, but is '-1' in the",
+        ),
+        ("UPDATE parent SET parent = 777", "parent.parent should be an id below that of its child"),
+        (
+            "UPDATE evaluation SET metrics = '[' || replace(hex(zeroblob(200)), '0', '[')",
+            "evaluation.metrics should hold JSON",
+        ),
+        ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is no JSON"),
         ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a finite number"),
         (
             "UPDATE evaluation SET fitness = 1e200",
@@ -178,6 +202,42 @@ def test_a_table_must_be_a_true_table(filled, disguise):
     tampered(filled, "DROP TABLE finding", disguise)
     with pytest.raises(NotAnArchive, match="lacks the table finding"):
         Reader.open(filled)
+
+
+def test_a_column_that_is_computed_is_refused(filled):
+    tampered(filled, "ALTER TABLE finding ADD COLUMN more AS (hex(zeroblob(1000000))) VIRTUAL")
+    with pytest.raises(NotAnArchive, match=r"computes the column finding\.more"):
+        Reader.open(filled)
+
+
+def test_a_trigger_keeps_an_archive_from_being_written_and_is_not_run(filled):
+    tampered(filled, "CREATE TRIGGER evil AFTER INSERT ON event BEGIN DELETE FROM candidate; END")
+    with pytest.raises(NotAnArchive, match="has the trigger 'evil'"):
+        Archive.open(filled)
+    with Reader.open(filled) as reader:
+        assert len(reader.candidates()) == 21
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("opener", [Reader.open, Archive.open])
+def test_links_in_the_place_of_its_files_are_not_followed(opener, suffix, filled, tmp_path):
+    place = filled.with_name(filled.name + suffix)
+    target = tmp_path / "elsewhere"
+    if place.exists():
+        place.rename(target)
+    place.symlink_to(target)
+    with pytest.raises(UnsafeFile, match=f"{place.name} should be a regular file, but is a symbolic link"):
+        opener(filled)
+
+
+def test_many_small_bombs_are_refused_together(filled, monkeypatch):
+    bomb = compress("x" * 2**20).hex()
+    tampered(filled, f"UPDATE proposal SET reply = x'{bomb}'")
+    with Reader.open(filled) as reader:
+        assert len(reader.proposals()) == 20
+        monkeypatch.setattr("archive.query.MOST_UNPACKED", 10 * 2**20)
+        with pytest.raises(CorruptArchive, match="unpacks to more than"):
+            reader.proposals()
 
 
 def test_overlong_values_are_refused(filled):

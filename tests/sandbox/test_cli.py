@@ -95,6 +95,20 @@ def test_directories_stdin_and_graphs(files: Path) -> None:
     assert items[4]["guarantees"]["files"] == "not-needed"
 
 
+def test_a_link_in_a_directory_is_not_followed_and_one_that_is_named_is(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2 = 1\n")
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "loss.py").symlink_to(tmp_path / "secret")
+    (tmp_path / "given" / "more").symlink_to(tmp_path)
+    done = run("check", "--no-numeric", "given", cwd=tmp_path)
+    assert done.returncode == 2 and "hunter2" not in done.stdout + done.stderr
+    assert done.stdout == (
+        "given/loss.py: error: a symbolic link, which is not followed; name the file itself to have it vetted\n"
+    )
+    named = run("check", "--no-numeric", "given/loss.py", cwd=tmp_path)
+    assert named.returncode == 1 and "SBX" in named.stdout
+
+
 def test_bad_input_is_told_and_the_rest_still_checked(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "binary.py").write_bytes(bytes(range(256)) * 10)

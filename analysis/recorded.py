@@ -1,0 +1,71 @@
+"""What an engine wrote into the free parts of an archive, read back in one form: settings of sessions, graphs, islands.
+
+The archive checks that these are JSON objects, or text; what must be in them is checked here, since the file may be a stranger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from archive.errors import CorruptArchive
+from archive.records import EventRow, ProposalRow, VerdictRow
+from sandbox.graph import GraphError, LossGraph
+
+SESSION_STARTED = "session_started"
+"""Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
+
+MOST_ISLANDS = 10_000
+
+
+def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
+    """The event that began each session, and the configuration that it had. Raises CorruptArchive where there is none."""
+    return [(event.id, _settings(event)) for event in events if event.kind == SESSION_STARTED]
+
+
+def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of a recorded configuration; empty where it has none."""
+    value = settings.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def graph_of(verdict: VerdictRow) -> LossGraph:
+    """The graph of an accepted candidate, verified again. Raises CorruptArchive."""
+    if verdict.graph is None:
+        raise CorruptArchive(
+            f"candidate {verdict.candidate_id} is {verdict.status}, but the archive holds no graph of it; get a fresh copy"
+        )
+    try:
+        return LossGraph.from_json(verdict.graph)
+    except GraphError as error:
+        raise CorruptArchive(
+            f"the graph of candidate {verdict.candidate_id} cannot be used ({error}); get a fresh copy of the archive"
+        ) from None
+
+
+def island_of(proposal: ProposalRow) -> int:
+    """The island that a proposal was made for. Raises CorruptArchive."""
+    island = proposal.references.get("island")
+    if isinstance(island, bool) or not isinstance(island, int) or not 0 <= island < MOST_ISLANDS:
+        raise _missing(f"proposal {proposal.id} should tell its island, a number from 0 on", island)
+    return island
+
+
+def told_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
+    """The parents that a proposal was told of, each as (candidate, role). Raises CorruptArchive."""
+    parents = proposal.references.get("parents")
+    try:
+        return [(int(parent["id"]), str(parent["role"])) for parent in parents or ()]
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise _missing(f"proposal {proposal.id} should tell its parents, each with id and role", parents) from None
+
+
+def _settings(event: EventRow) -> Mapping[str, Any]:
+    settings = event.payload.get("config") if isinstance(event.payload, Mapping) else None
+    if not isinstance(settings, Mapping):
+        raise _missing(f"event {event.id} should hold the configuration of a session", settings)
+    return settings
+
+
+def _missing(expected: str, came: object) -> CorruptArchive:
+    return CorruptArchive(f"{expected}, but holds {str(came)[:80]!r}; get a fresh copy of the archive")

@@ -1,0 +1,33 @@
+"""The console that a campaign draws its view on: control codes of its own, and text in which none is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import rich.console
+from rich.segment import Segment
+from rich.style import Style
+
+from sandbox.terminal import unguarded
+from sandbox.visible import visible
+
+
+class Console(rich.console.Console):
+    """Writes past the encoder of standard output, since it moves the cursor, and encodes each piece of text itself."""
+
+    def __init__(self) -> None:
+        super().__init__(file=unguarded(sys.stdout))
+
+    def render(
+        self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The renderable's pieces: those that control the terminal as they are, text in visible characters without links."""
+        for segment in super().render(renderable, options):
+            yield (
+                segment if segment.control else Segment(visible(segment.text, keep="\n"), _without_link(segment.style))
+            )
+
+
+def _without_link(style: Style | None) -> Style | None:
+    return style.update_link(None) if style is not None and style.link else style

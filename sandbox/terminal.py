@@ -1,0 +1,90 @@
+"""What a command line writes to its standard output and error: text that steers no terminal.
+
+Threat model. Names, thoughts, dates, paths and the messages of errors may come from a language model, from a stranger's archive
+or from the names of his files. Covered: once `guard` was called, all text that this process writes through `sys.stdout` and
+`sys.stderr` passes one encoder, whoever prints it (a command, click's messages, a warning, a traceback), so no command has to
+remember it. Line breaks alone pass; a tab becomes spaces. Not covered: what is written to a file, and to file descriptors
+directly. Whoever draws with control codes of his own, such as a live view, writes to `unguarded` and encodes the text himself.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any, TextIO
+
+import click
+
+from sandbox.visible import visible
+
+TAB = 4
+"""Columns between two stops of a tab."""
+
+
+class GuardedStream(io.TextIOBase):
+    """A text stream before another one, which writes whatever has no glyph as its escape.
+
+    It has no `buffer`: click and others would write past the encoder.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream behind."""
+        return getattr(self.stream, "encoding", None) or "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        """What happens to characters that the encoding lacks: they are written as escapes too."""
+        return "backslashreplace"
+
+    def write(self, text: str, /) -> int:
+        """Writes the encoded text; returns how much of `text` was taken, which is all of it."""
+        shown = visible(text.expandtabs(TAB), keep="\n")
+        if not shown.isascii():
+            shown = shown.encode(self.encoding, self.errors).decode(self.encoding)
+        self.stream.write(shown)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the stream behind."""
+        self.stream.flush()
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def isatty(self) -> bool:
+        """Whether the stream behind is a terminal."""
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """That of the stream behind."""
+        return self.stream.fileno()
+
+
+class Program(click.Group):
+    """A group of commands that writes through the encoder, from click's first message to the last traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's."""
+        guard()
+        return super().main(*args, **kwargs)
+
+
+def guard() -> None:
+    """Put the encoder before standard output and error, for the rest of this process. Calling it again changes nothing."""
+    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+
+
+def unguarded(stream: TextIO) -> TextIO:
+    """The stream behind the encoder, for who writes control codes of the program's own and encodes all text himself."""
+    return stream.stream if isinstance(stream, GuardedStream) else stream
+
+
+def _guarded(stream: TextIO) -> TextIO:
+    # None where the process was started without the descriptor.
+    already = stream is None or isinstance(stream, GuardedStream)
+    return stream if already else GuardedStream(stream)  # type: ignore[return-value]

@@ -1,0 +1,63 @@
+"""YAML within bounds: what is hostile in it costs nothing, and is told with its line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evo.config import Config
+from evo.yaml_values import LONGEST, YAMLFault, dump_yaml, load_yaml
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LAUGHS, "an alias (*a); write the value out in its place in mine.yaml, line 2, column 8"),
+        ("a: &a [*a]", "an alias"),
+        ("[" * 100_000, "nested more than 32 levels deep"),
+        ("{" * 100_000, "nested more than 32 levels deep"),
+        ("- " * 100_000, "nested more than 32 levels deep"),
+        ("? " * 100_000, "nested more than 32 levels deep"),
+        ("x" * (LONGEST + 1), f"longer than {LONGEST} bytes"),
+        ("seed: " + "9" * 5000, "a number of 5000 characters"),
+        ("seed: 0x" + "f" * 5000, "a number of 5002 characters"),
+        ("seed: " + ":".join(["59"] * 1000), "a number of 2999 characters"),
+        ("when: 2001-99-99", "a value that is no timestamp in mine.yaml, line 1, column 7"),
+        ("!!int ''", "a value that is no int"),
+        ("!!float ''", "a value that is no float"),
+        ("!!bool perhaps", "a value that is no bool"),
+        ("!!map x", "does not fit its tag"),
+        ("!!python/object/apply:os.system [id]", "could not determine a constructor"),
+        ("a: 1\nb: 2\na: 3", "the key 'a' is there twice in mine.yaml, line 3"),
+        ("? [a]\n: b", "unhashable key"),
+        ("a: b: c", "not allowed here"),
+        ("\x00", "special characters are not allowed"),
+        ("--- a\n--- b", "another document"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_may_not_be_is_told(text: str, words: str) -> None:
+    with pytest.raises(YAMLFault) as fault:
+        load_yaml(text, "mine.yaml")
+    assert words in str(fault.value)
+
+
+@given(st.binary(max_size=300) | st.text(alphabet="[]{}:-?&*!|>'\"%@`#, \n\tab019.", max_size=300).map(str.encode))
+def test_any_bytes_are_a_value_or_a_fault(text: bytes) -> None:
+    try:
+        load_yaml(text)
+    except YAMLFault as fault:
+        assert str(fault)
+
+
+def test_what_is_written_can_be_read_although_a_value_is_there_twice() -> None:
+    shared = ["a", {"b": 1}]
+    written = dump_yaml({"first": shared, "second": shared})
+    assert load_yaml(written) == {"first": shared, "second": shared} and "&" not in written
+    settings = Config().model_dump(mode="json")
+    assert load_yaml(dump_yaml(settings)) == settings

@@ -1,0 +1,211 @@
+"""Archives with something wrong in them, as damage or somebody's intent would leave them; shared by tests."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import sqlite3
+import zlib
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from archive.query import Reader
+from archive.records import Items, Usage
+from archive.store import Archive
+
+STEERING = (
+    "\x1b]0;title\x07 \x1b]52;c;Y2xpcGJvYXJk\x07 \x1b[2J\x1b[31mred \x9b31m \x9d0;t\x9c \x85 \x7f \x00 \x08\r\v\f\t"
+    " \u202ebidi\u2066 \u200b \u2028\u2029 \ufeff"
+)
+"""Text with one of each kind of character that steers a terminal or hides."""
+
+WHOLE = (0, -1, 1, 7, 2**31, 2**53 + 1, 2**63 - 1, -(2**63))
+REAL = (0.5, -1e-320, 1e16, 1e140, 1e200, 1.7e308, -1.7e308, float("inf"))
+TEXTS = (
+    "", "nan", "inf", "-inf", "dpo", STEERING, "x" * 100_000, "2026-01-01T00:00:00+00:00", "9999-99-99T99:99:99+99:99",
+    "0001-01-01T00:00:00+23:59", "2026-01-01", "[]", "{}", "null", "3", "true", '"text"', "[1,2", '{"a":', "[" * 5000,
+    "[" * 500 + "]" * 500, '{"a":' * 300 + "1" + "}" * 300, "9" * 5000, "1e999", "NaN", "[NaN]", '["\\ud800"]',
+    '{"config": null}', '{"config": {"budget": 3}}',
+)  # fmt: skip
+LEAVES: tuple[Any, ...] = (
+    None, True, 0, -1, 2**62, 10**40, 10**400, 1e308, -1e308, 0.5, "", "nan", "inf", "text", STEERING, [], {}, [None],
+    {"a": {}}, [[1, 2], 3],
+)  # fmt: skip
+
+
+def tables_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """The tables of an archive as its schema has them, each with its columns."""
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+    found = [name for (name,) in names if not name.startswith("_")]
+    return {name: [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')] for name in found}
+
+
+def without_constraints(path: Path) -> None:
+    """Takes all constraints, keys and indexes off an archive, so that any value fits any cell."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+            connection.execute(f'DROP VIEW "{view}"')
+        for name in tables_of(connection):
+            connection.execute(f'CREATE TABLE "loose_{name}" AS SELECT * FROM "{name}"')
+            connection.execute(f'DROP TABLE "{name}"')
+            connection.execute(f'ALTER TABLE "loose_{name}" RENAME TO "{name}"')
+        connection.commit()
+
+
+def with_everything(archive: Path) -> None:
+    """Adds to a run's archive what few runs have: items, curves, judges, charges, what was cut off, failed and lost."""
+    with Reader.open(archive) as reader:
+        task, rung = reader.run().task, reader.evaluations()[0].rung
+        candidate, step = reader.candidates()[0].id, max(p.step for p in reader.proposals()) + 1
+    asked = {"parents": [{"id": candidate, "role": "refined"}], "island": 0}
+    with Archive.open(archive) as write:
+        for seed, paid in enumerate((Usage(100, 20, 0.5), Usage(7, 3)), 900):
+            id = write.queue_evaluation(candidate, task, rung, seed, 0.3)
+            write.start_evaluation(id)
+            write.charge("judge", paid, id)
+            write.score_evaluation(
+                id, 0.5, {"reward": math.nan, "kl": math.inf}, 1.0, 10, items=Items((0.25, 0.75), ("a", "b")),
+                curves={"loss": [(0, 1.0), (5, math.nan)], "margin": [(0, 0.0)]}, judged=paid,
+            )  # fmt: skip
+        write.start_evaluation(write.queue_evaluation(candidate, task, rung, 990))
+        write.fail_evaluation(write.queue_evaluation(candidate, task, rung, 991), "diverged", "the loss became nan")
+        write.charge("proposer", Usage(5, 5, 0.01))
+        for attempt, prompt in enumerate((None, [("system", "be brief"), ("user", "a loss, please")]), 1):
+            seen = write.last_event()
+            write.request_proposal(step, attempt, "refine", "openai", "model-a", 0.7, "t", asked, seen, prompt=prompt)
+        write.recover()
+        write.event("settings_changed", {"workers": 2})
+
+
+def mutated(sound: Path, loose: Path, target: Path, dice: random.Random) -> str:
+    """Writes an archive with something wrong to `target`, from a sound one and one without constraints; says what was done.
+
+    A run can go on in an archive that was sound: give that twice, and what its keys do not allow is left out.
+    """
+    kind = dice.choices(["cells", "rows", "schema", "bytes"], [12, 3, 3, 2])[0]
+    shutil.copyfile(sound if kind in ("schema", "bytes") else loose, target)
+    if kind == "bytes":
+        return _flip(target, dice)
+    done = []
+    with closing(sqlite3.connect(target)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for _ in range(dice.choice([1, 1, 1, 3])):
+            with suppress(sqlite3.Error):
+                done.append(_STEPS[kind](connection, dice))
+        connection.commit()
+    return "; ".join(done) or "nothing"
+
+
+def _cell(connection: sqlite3.Connection, dice: random.Random) -> str:
+    tables = tables_of(connection)
+    table = dice.choice(sorted(tables))
+    column = dice.choice(tables[table])
+    rows = [row[0] for row in connection.execute(f'SELECT rowid FROM "{table}"')]
+    if not rows:
+        return f"{table} is empty"
+    chosen = rows if dice.random() < 0.15 else [dice.choice(rows)]
+    old = connection.execute(f'SELECT "{column}" FROM "{table}" WHERE rowid = ?', (chosen[0],)).fetchone()[0]
+    if dice.random() < 0.05:
+        marks = ",".join(map(str, chosen))
+        connection.execute(f'UPDATE "{table}" SET "{column}" = CAST(x\'80ff41\' AS TEXT) WHERE rowid IN ({marks})')
+        return f"{table}.{column} is no UTF-8"
+    new = _value(old, connection, table, column, dice)
+    for row in chosen:
+        connection.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', (new, row))
+    return f"{table}.{column} of {'all rows' if len(chosen) > 1 else chosen[0]} = {str(new)[:60]!r}"
+
+
+def _value(old: Any, connection: sqlite3.Connection, table: str, column: str, dice: random.Random) -> Any:
+    kind = dice.choice(["null", "whole", "real", "text", "blob", "other row", "inside", "inside", "inside"])
+    match kind:
+        case "null":
+            return None
+        case "whole":
+            return dice.choice(WHOLE)
+        case "real":
+            return dice.choice(REAL)
+        case "text":
+            return dice.choice(TEXTS)
+        case "blob":
+            content = dice.choice(TEXTS).encode("utf-8", "surrogatepass")
+            return dice.choice([b"\x00\xff", content, zlib.compress(content), zlib.compress(b" " * 2**24)[:-9]])
+        case "other row":
+            return connection.execute(f'SELECT "{column}" FROM "{table}" ORDER BY random() LIMIT 1').fetchone()[0]
+    return _inside(old, dice)
+
+
+def _inside(old: Any, dice: random.Random) -> Any:
+    """The value with a part of it changed, where it is JSON or compressed JSON."""
+    packed = isinstance(old, bytes)
+    try:
+        value = json.loads(zlib.decompress(old) if packed else old)
+    except (TypeError, ValueError, zlib.error):
+        return old[: len(old) // 2] if isinstance(old, str | bytes) else dice.choice(LEAVES[:5])
+    text = json.dumps(_changed(value, dice))
+    return zlib.compress(text.encode()) if packed else text
+
+
+def _changed(value: Any, dice: random.Random) -> Any:
+    if not isinstance(value, dict | list) or not value or dice.random() < 0.1:
+        return dice.choice(LEAVES)
+    keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+    key = dice.choice(keys)
+    if dice.random() < 0.15:
+        del value[key]
+    else:
+        value[key] = _changed(value[key], dice)
+    return value
+
+
+def _row(connection: sqlite3.Connection, dice: random.Random) -> str:
+    table = dice.choice(sorted(tables_of(connection)))
+    which = "" if dice.random() < 0.1 else " ORDER BY random() LIMIT 1"
+    if dice.random() < 0.6:
+        connection.execute(f'DELETE FROM "{table}" WHERE rowid IN (SELECT rowid FROM "{table}"{which})')
+        return f"rows of {table} are gone"
+    connection.execute(f'INSERT INTO "{table}" SELECT * FROM "{table}"{which}')
+    return f"rows of {table} are there twice"
+
+
+def _schema(connection: sqlite3.Connection, dice: random.Random) -> str:
+    tables = tables_of(connection)
+    table = dice.choice(sorted(tables))
+    column = dice.choice(tables[table])
+    for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+        connection.execute(f'DROP VIEW "{view}"')
+    change = dice.choice(
+        [
+            f'ALTER TABLE "{table}" DROP COLUMN "{column}"',
+            f'ALTER TABLE "{table}" RENAME COLUMN "{column}" TO "{column}r"',
+            f'ALTER TABLE "{table}" RENAME TO "{table}s"',
+            f'DROP TABLE "{table}"',
+            f"ALTER TABLE \"{table}\" ADD COLUMN extra TEXT DEFAULT 'more'",
+            "PRAGMA user_version = 99",
+            "PRAGMA application_id = 3",
+            "DELETE FROM _sqlite_migrations",
+            "UPDATE _sqlite_migrations SET name = 'm999'",
+        ]
+    )
+    connection.execute(change)  # fails where an index is over the column
+    return change
+
+
+def _flip(path: Path, dice: random.Random) -> str:
+    content = bytearray(path.read_bytes())
+    number = dice.choice([1, 8, 64, 512])
+    for _ in range(number):
+        content[dice.randrange(len(content))] = dice.randrange(256)
+    path.write_bytes(content[: dice.randrange(len(content))] if dice.random() < 0.15 else content)
+    return f"{number} bytes are others"
+
+
+_STEPS: dict[str, Callable[[sqlite3.Connection, random.Random], str]] = {
+    "cells": _cell,
+    "rows": _row,
+    "schema": _schema,
+}
