@@ -121,14 +121,17 @@ def _batches(rng: np.random.Generator, betas: Array, x: Array) -> Points:
     scaled = np.concatenate([usual, x], axis=1)
     each = np.repeat(betas, scaled.shape[1])
     levels = np.exp(rng.uniform(0, math.log(1000.0), (2, len(each))))
-    points = probes.margin_points(*_divided(rng, scaled.ravel() / each), levels, 1.0)
+    points = probes.margin_points(*_divided(rng, scaled.ravel(), each), levels, 1.0)
     return Points(points.tensors, each[None], (scaled.shape[1],) * len(betas))
 
 
-def _divided(rng: np.random.Generator, rho: Array) -> tuple[Array, Array]:
-    """Log-ratios of chosen and rejected whose difference is rho."""
+def _divided(rng: np.random.Generator, scaled: Array, beta: Array) -> tuple[Array, Array]:
+    """Log-ratios of chosen and rejected whose difference is the margin, for these values of beta rho. They are within the range
+    where the margin is: outside of it float32 may overflow on the way, for one way to write a loss and not for another."""
+    rho = scaled / beta
+    limit = np.minimum(probes.MAX_MARGIN, probes.MAX_SCALED_MARGIN / beta)
+    limit = np.where(np.abs(rho) <= limit, limit, -probes.LOWEST_LOGP * 0.99)
     chosen = rng.normal(0.5, 0.7, len(rho)) * rho
-    limit = -probes.LOWEST_LOGP * 0.99
     chosen = np.clip(chosen, np.maximum(-limit, rho - limit), np.minimum(limit, rho + limit))
     return chosen, chosen - rho
 
@@ -154,7 +157,7 @@ def _of_size(rng: np.random.Generator, size: int) -> Points:
     x = np.concatenate([rng.normal(0, 1.5, size - size // 4), rng.uniform(-10, 10, size // 4)])
     beta = float(np.exp(rng.uniform(math.log(0.02), 0.0)))
     x[0] = rng.uniform(-NEAR, NEAR)
-    return probes.margin_points(*_divided(rng, x / beta), np.exp(rng.uniform(0, 6.5, (2, size))), beta)
+    return probes.margin_points(*_divided(rng, x, np.full(size, beta)), np.exp(rng.uniform(0, 6.5, (2, size))), beta)
 
 
 def _sizes(rng: np.random.Generator, numbers: Sequence[float]) -> list[int]:

@@ -42,6 +42,7 @@ SAME = [
     ("torch.relu(1 - beta * (rho + 1e-5))", "slic"),
     ("torch.relu(1 - 1.00005 * x)", "slic"),
     ("(1 + 1e-6 - x).clamp(min=0)", "slic"),
+    ("torch.exp(-1.9 * beta * (pc - rc)) * torch.exp(1.9 * beta * (pr - rr))", "torch.exp(-1.9 * x)"),
     ("torch.where(x > 0, torch.exp(-x), 1 - x)", "torch.where(x >= 0, torch.exp(-x), 1 - x)"),
 ]
 
