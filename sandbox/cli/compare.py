@@ -13,7 +13,8 @@ def compared(a: LossGraph, b: LossGraph) -> tuple[str, bool]:
         return "the same: both reduce to one graph", True
     sameness = same_loss(a, b)
     if sameness.same:
-        return "the same function: the policy's gradients agree on fresh probes", True
+        within = f"{max(sameness.difference, 1e-15):.1g} of their size"
+        return f"the same function: the policy's gradients agree on fresh probes, within {within}", True
     lines = ["not the same function"]
     if sameness.up_to == "scale":
         lines.append(f"the same up to a positive factor: A = {sameness.factor:.6g} B")
