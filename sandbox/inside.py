@@ -1,9 +1,8 @@
-"""Values inside a loss at any inputs (torch): what the searches for windows and look-ups read."""
+"""What decides inside a loss, at any inputs (torch)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 import numpy as np
 import torch
@@ -12,11 +11,9 @@ from sandbox.contract import BATCH
 from sandbox.dims import Type
 from sandbox.evaluate import FAILURES, Array, CannotCompute, Evaluator, Points
 from sandbox.execute import compile_values
-from sandbox.graph import LossGraph
 from sandbox.sites import Site
 
 _PAIRWISE_BATCH = 128
-_REORDERING: Final = frozenset({"sort", "argsort", "cumsum", "logcumsumexp", "flip", "roll", "gather", "slice", "cat"})
 
 Values = Mapping[int, Array]
 
@@ -29,20 +26,19 @@ class Inside:
         self.nodes = sorted(set(nodes))
         self._program = compile_values(self.graph, self.nodes)
         pairwise = any(sum(d.constant is None for d in t.dims) > 1 for t in self.graph.types)
-        self.most = _PAIRWISE_BATCH if pairwise else None
-        self._reordered = [False] * len(self.graph.nodes) if evaluator.pointwise else _reordered(self.graph)
+        self._most = _PAIRWISE_BATCH if pairwise else None
 
-    def __call__(self, inputs: Array, beta: float, dtype: torch.dtype = torch.float64) -> list[tuple[slice, Values]]:
+    def __call__(self, inputs: Array, beta: float) -> list[tuple[slice, Values]]:
         """The values at `inputs`, shape (items, 4), as one batch, or as several where items are compared pair by pair.
 
         Raises CannotCompute.
         """
-        step = self.most or len(inputs)
+        step = self._most or len(inputs)
         parts = [slice(i, min(i + step, len(inputs))) for i in range(0, len(inputs), step)]
-        return [(part, self._values(inputs[part], beta, dtype)) for part in parts]
+        return [(part, self._values(inputs[part], beta)) for part in parts]
 
-    def _values(self, inputs: Array, beta: float, dtype: torch.dtype) -> Values:
-        tensors = [torch.from_numpy(column.copy()).to(dtype) for column in inputs.T]
+    def _values(self, inputs: Array, beta: float) -> Values:
+        tensors = [torch.from_numpy(column.copy()) for column in inputs.T]
         try:
             with torch.no_grad():
                 found = self._program(*tensors, beta)
@@ -78,29 +74,6 @@ class Inside:
                 return by_item(left - site.offset, type_, items)
             both = left - values[site.right].astype(float) - site.offset
         return by_item(both, self.graph.types[site.node], items)
-
-    def in_place(self, site: Site) -> bool:
-        """Whether the site's quantity belongs to the item at whose place it stands."""
-        return not any(self._reordered[n] for n in (site.left, site.right) if n is not None)
-
-    def rows(self, values: Values, items: int) -> dict[int, Array]:
-        """The values one row per item, those that follow the items only, each in its own place."""
-        kept = {n: v for n, v in values.items() if not self._reordered[n]}
-        found = {n: by_item(v.astype(float), self.graph.types[n], items) for n, v in kept.items()}
-        return {n: v for n, v in found.items() if v.shape[1]}
-
-
-def _reordered(graph: LossGraph) -> list[bool]:
-    """For each node, whether its entries along the batch stand for ranks or neighbours in place of items."""
-    found: list[bool] = []
-    for node in graph.nodes:
-        along = False
-        if node.op in _REORDERING:
-            dims = graph.types[node.args[0]].dims
-            dim = node.attrs.get("dim", 0)
-            along = dims[dim % len(dims)].constant is None
-        found.append(along or any(found[a] for a in node.args))
-    return found
 
 
 def end_to_end(parts: Sequence[Array]) -> Array:

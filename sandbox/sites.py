@@ -223,13 +223,15 @@ _B: Final = Dim.of(BATCH)
 
 def _axes(graph: LossGraph, node: Node) -> list[int]:
     rank = len(graph.types[node.args[0]].dims)
+    if not rank:  # torch lets a single number have an axis 0
+        return []
     dim = node.attrs.get("dim", 1 if node.op == "cross_entropy" else None)
     return list(range(rank)) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple) else (dim,))]
 
 
 def _lengths(graph: LossGraph, node: Node) -> list[Dim]:
     dims = graph.types[node.args[0]].dims
-    return [dims[axis] for axis in _axes(graph, node)] if dims else []
+    return [dims[axis] for axis in _axes(graph, node)]
 
 
 _SITES: Final[Mapping[str, _Rule]] = {

@@ -123,6 +123,32 @@ def _crosses_the_range(a: float, b: float, q: float) -> bool:
     return min(corners) <= 0 <= max(corners)
 
 
+def narrow_margin(forms: Forms, sites: Sequence[Site], beta: float) -> float | None:
+    """The width in nats of the narrowest stretch of the margin, or of a log-ratio, that conditions single out; None if none is
+    narrow. A comparison with zero guards a division, and two kinks bend a loss."""
+    found: list[tuple[Linear, Kind]] = []
+    for site in sites:
+        for linear in forms.deciding(site) if site.kind in _CONDITIONS or site.kind is Kind.KINK else ():
+            slope = max(map(abs, linear.log_probs))
+            if slope and not any(linear.shift) and linear.finite:
+                if site.kind is Kind.EQUALITY and abs(linear.constant) > _SAME * slope:
+                    return 0.0
+                sign = next(math.copysign(1.0, a) for a in linear.log_probs if a)
+                found.append((linear.times(sign / slope), site.kind))
+    widths = [
+        abs(one.constant - other.constant)
+        for (one, first), (other, second) in combinations(found, 2)
+        if one.log_probs == other.log_probs and one.others == other.others and {first, second} & _CONDITIONS
+    ]
+    width = min((w for w in widths if w > _SAME), default=math.inf)
+    return width if width * beta < _NARROW_MARGIN else None
+
+
+_CONDITIONS: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.EQUALITY})
+_NARROW_MARGIN: Final = 0.02
+"""In beta rho. A training passes such a stretch in a step."""
+
+
 def count_edges(edges: Sequence[Edge]) -> int:
     """How many different edges lie along one shift, of the two the larger number."""
     places = [

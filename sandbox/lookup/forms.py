@@ -189,6 +189,8 @@ class _Maker:
 
     def _over_batch(self, node: Node) -> bool:
         dims = self.graph.types[node.args[0]].dims
+        if not dims:
+            return False
         dim = node.attrs.get("dim")
         axes = range(len(dims)) if dim is None else (d % len(dims) for d in (dim if isinstance(dim, tuple) else (dim,)))
         return any(dims[axis].constant is None for axis in axes)

@@ -13,7 +13,18 @@ import torch
 
 from sandbox.evaluate import Array, Evaluator, Points
 from sandbox.findings import numeric_finding, shown
-from sandbox.lookup.edges import MOST_EDGES, Edge, Name, Narrow, count_edges, crossing, edges_of, is_edge, narrowest
+from sandbox.lookup.edges import (
+    MOST_EDGES,
+    Edge,
+    Name,
+    Narrow,
+    count_edges,
+    crossing,
+    edges_of,
+    is_edge,
+    narrow_margin,
+    narrowest,
+)
 from sandbox.lookup.forms import Forms, forms_of
 from sandbox.lookup.lines import Along, Found
 from sandbox.lookup.shifts import starting_pairs
@@ -77,7 +88,8 @@ class _Search:
     def anything(self, beta: float) -> bool:
         """Whether anything decides by what tells pairs apart, or could hide that."""
         forms = self.forms(beta)
-        hidden = ranked_among_values(self.graph) is not None or bool(self._arithmetic(forms))
+        conditions = any(s.kind in (Kind.BELOW, Kind.ABOVE, Kind.EQUALITY) for s in self.sites)
+        hidden = conditions or ranked_among_values(self.graph) is not None or bool(self._arithmetic(forms))
         return hidden or bool(self._keyed(forms))
 
     def _keyed(self, forms: Forms) -> list[Site]:
@@ -107,7 +119,16 @@ class _Search:
             near = narrowest(edges[beta], beta)
             if near is not None:
                 return [self._window(near, beta)]
-        return self._meeting(sorted(edges), edges)
+        return self._meeting(sorted(edges), edges) or self._narrow_margin(betas)
+
+    def _narrow_margin(self, betas: Sequence[float]) -> list[Finding]:
+        for beta in betas:
+            width = narrow_margin(self.forms(beta), self.sites, beta)
+            if width is not None:
+                what = "a single value" if width == 0 else f"a stretch of {_width(width)}"
+                how = f"conditions single out {what} of the margin or of a log-ratio, at beta = {shown(beta)}"
+                return [self._finding(how, {"width": width, "beta": beta})]
+        return []
 
     def _meeting(self, betas: Sequence[float], edges: Mapping[float, Sequence[Edge]]) -> list[Finding]:
         """Windows at a beta between two of those: there, edges change places."""

@@ -166,6 +166,20 @@ def test_a_table_of_values_is_refused(name: str) -> None:
         assert "SBX332" in _rules(TABLES[name], seed)
 
 
+MARGINS = {
+    "an_interval": "torch.where((rho - 3).abs() < 1e-3, F.softplus(x), F.softplus(-x))",
+    "an_interval_of_beta_rho": "torch.where((x > 0.5) & (x < 0.51), -F.softplus(-x), F.softplus(-x))",
+    "a_value": "torch.where(rho == 3, F.softplus(x), F.softplus(-x))",
+    "an_interval_of_a_log_ratio": "torch.where((pc - rc > 2) & (pc - rc < 2.01), F.softplus(x), F.softplus(-x))",
+}
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_narrow_stretches_of_the_margin_are_noted(name: str) -> None:
+    for seed in (0, 1):
+        assert "SBX327" in _rules(MARGINS[name], seed)
+
+
 def test_no_graph_holds_more_constants_than_formulas_need() -> None:
     values = ", ".join(f"{-20 - 0.37 * i:.2f}" for i in range(60))
     more = ", ".join(f"{-50 - 0.37 * i:.2f}" for i in range(60))
@@ -196,6 +210,8 @@ PLAIN = {
     "length_normalised": "F.softplus(-beta * (pc / (1 - 0.1 * rc) - pr / (1 - 0.1 * rr)) * 10)",
     "ratio_of_probabilities": "F.softplus(-x) + 0.01 * torch.exp(0.01 * (pr - pc).clamp(max=50))",
     "steep_in_the_margin": "F.softplus(-x) * (1 + torch.sigmoid(x / 0.05))",
+    "a_guard": "torch.where(rho == 0, torch.zeros_like(rho), rho).neg().mul(beta).add(1).relu()",
+    "a_wide_interval": "torch.where(x.abs() < 1, 2 * F.softplus(-x), F.softplus(-x))",
     "agreement_of_signs": "F.softplus(-x) * (1 + 0.1 * torch.sign(pc - pr) * torch.sign(rc - rr))",
     "disagreement": "torch.where((pc > pr) & (rc < rr), 2.0, 1.0) * F.softplus(-x)",
     "two_hinges": "F.relu(1 - (pc - pr)) + 0.1 * F.relu(0.5 - (pc - pr))",
