@@ -1,4 +1,4 @@
-"""What the identity of a loss needs of it: finite gradients where its fingerprint and its shape are taken (torch).
+"""What the identity of a loss needs of it: finite gradients where its fingerprint is taken (torch).
 
 These points are fixed, and lie within the range in which a loss must be finite, so whatever is not finite there is refused as it
 is anywhere else. See docs/notes/numbers.md.
@@ -26,15 +26,14 @@ def identified(graph: LossGraph) -> Fingerprint | Finding:
     """The fingerprint of a verified graph, or why it has none: SBX305 with the point, SBX301 where it cannot be computed."""
     evaluator = Evaluator.of(graph)
     fixed = fingerprint_points(graph.contract)
-    shape = (probes.line_points(probes.LINE_BETA),) if graph.contract == "preference" else ()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
-            seen = [evaluator(points) for points in (*fixed, *shape)]
-            for points, evaluation in zip((*fixed, *shape), seen, strict=True):
+            seen = [evaluator(points) for points in fixed]
+            for points, evaluation in zip(fixed, seen, strict=True):
                 if found := _not_finite(graph.contract, points, evaluation):
                     return found
-            return fingerprint_of(evaluator, seen[: len(fixed)])
+            return fingerprint_of(evaluator, seen)
     except CannotCompute as error:
         return numeric_finding("SBX301", f"the loss cannot be computed: {error}")
 

@@ -17,6 +17,7 @@ import torch
 
 from sandbox.evaluate import Array, Evaluator, Points
 from sandbox.lookup.edges import MOST_EDGES, TIE, is_edge, narrow
+from sandbox.lookup.excursions import OFFSETS, Excursion, narrowest_excursion, nearest_inside
 from sandbox.lookup.forms import Forms
 from sandbox.lookup.shifts import HIGHEST, LOWEST, SHIFTS, starting_pairs
 from sandbox.sites import Site
@@ -38,8 +39,6 @@ MOST_ROWS: Final = 160
 _MOST_ENTRIES: Final = 64
 _DESCENTS: Final = 12
 """How often the search changes between the completions, for windows that both must fall into."""
-_LADDER = np.array([1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0])
-_OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 _SAME: Final = 1e-7
 _SPIKE: Final = 0.35
 """Of the width of a narrow window: smooth weights such as 1 / sqrt(0.5 + |gap|) have peaks too."""
@@ -275,12 +274,14 @@ class Along:
             return None
         chosen = list({(s.shift, *np.round(s.inputs, 3).tolist()): s for s in spots}.values())[:MOST_ROWS]
         shifts = SHIFTS[[s.shift for s in chosen]]
-        inputs = np.stack([s.inputs for s in chosen])[:, None, :] + _OFFSETS[:, None] * shifts[:, None, :]
-        steps = _inside(inputs)
+        inputs = np.stack([s.inputs for s in chosen])[:, None, :] + OFFSETS[:, None] * shifts[:, None, :]
+        steps = nearest_inside(inputs)
         inputs = np.take_along_axis(inputs, steps[:, :, None], axis=1)
-        best: _Excursion | None = None
+        best: Excursion | None = None
         for rows, noise in self._everything(inputs.reshape(-1, 4)):
-            found = _excursion(rows.reshape(*steps.shape, -1), _OFFSETS[steps], _SPIKE * narrow(self.beta), noise)
+            found = narrowest_excursion(
+                rows.reshape(*steps.shape, -1), OFFSETS[steps], _SPIKE * narrow(self.beta), noise
+            )
             if found is not None and (best is None or found.width < best.width):
                 best = found
         if best is None:
@@ -374,42 +375,3 @@ def _closer(t: Array, q: Array) -> tuple[Array, Array]:
     high = np.where(crosses, first + 1, np.minimum(nearest + 1, t.shape[1] - 1))
     rows = np.arange(len(t))
     return t[rows, low], t[rows, high]
-
-
-def _inside(inputs: Array) -> Array:
-    """For each step of each ladder, inputs (rows, steps, 4), the nearest step whose log-probabilities exist."""
-    within: Array = np.all((inputs >= LOWEST) & (inputs < 0.0), axis=2)
-    steps = np.arange(inputs.shape[1])
-    first, last = within.argmax(axis=1), len(steps) - 1 - within[:, ::-1].argmax(axis=1)
-    return np.asarray(np.clip(steps, first[:, None], last[:, None]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Excursion:
-    width: float
-    inside: float
-    beside: float
-    row: int
-    step: int
-
-
-def _excursion(value: Array, offsets: Array, most: float, noise: float) -> _Excursion | None:
-    """The narrowest excursion of the entries, (rows, steps, entries), at offsets (rows, steps)."""
-    value = np.where(np.isfinite(value).all(axis=1, keepdims=True), value, 0.0)
-    ends = value[:, [0, -1]]
-    low, high = ends.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True)
-    beyond = np.stack([value - high, low - value]).clip(min=0.0)  # (direction, rows, steps, entries)
-    size = beyond.max(axis=2)
-    best: _Excursion | None = None
-    for direction, row, entry in np.argwhere(size > np.maximum(0.2 * np.ptp(value, axis=1), noise)):
-        part = beyond[direction, row, :, entry]
-        within = np.flatnonzero(part > 0.5 * size[direction, row, entry])
-        # Between the nearest rungs outside: what a single rung shows is as wide as the ladder is open there, unless its
-        # neighbours are as near as can be told.
-        first, last = max(int(within[0]) - 1, 0), min(int(within[-1]) + 1, len(part) - 1)
-        width = float(offsets[row, last] - offsets[row, first])
-        if width < most and (best is None or width < best.width):
-            step = int(part.argmax())
-            inside, beside = float(value[row, step, entry]), float(value[row, 0, entry])
-            best = _Excursion(width, inside, beside, int(row), step)
-    return best
