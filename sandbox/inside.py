@@ -22,7 +22,7 @@ class Inside:
     """The values of some nodes of a loss at any inputs, in the shapes that the graph gives them."""
 
     def __init__(self, evaluator: Evaluator, nodes: Iterable[int]) -> None:
-        self.graph = evaluator.graph
+        self.graph, self._evaluator = evaluator.graph, evaluator
         self.nodes = sorted(set(nodes))
         self._program = compile_values(self.graph, self.nodes)
         pairwise = any(sum(d.constant is None for d in t.dims) > 1 for t in self.graph.types)
@@ -58,11 +58,22 @@ class Inside:
         return columns
 
     def quantities_at(self, sites: Sequence[Site], points: Points) -> list[Array]:
-        """The same at probe points, batch by batch, each at its own beta."""
-        rows = points.rows[0]
+        """The same at probe points, each batch at its own beta."""
+        if self._evaluator.pointwise:
+            return self._at_once(sites, points)
         inputs = np.stack(points.tensors, axis=1)
-        parts = [self.quantities(sites, inputs[s], beta) for s, beta in zip(points.spans, rows, strict=True)]
+        parts = [self.quantities(sites, inputs[s], beta) for s, beta in zip(points.spans, points.rows[0], strict=True)]
         return [end_to_end(column) for column in zip(*parts, strict=True)]
+
+    def _at_once(self, sites: Sequence[Site], points: Points) -> list[Array]:
+        """All batches in one call, where each item is looked at by itself. Numbers that follow beta are one per item there."""
+        values = dict(zip(self.nodes, self._evaluator.values(points, self.nodes), strict=True))
+        for node, value in values.items():
+            own = self.graph.types[node]
+            widest = max((len(self.graph.types[s.node].dims) for s in sites if node in (s.left, s.right)), default=0)
+            if own.is_number and widest > 1:
+                values[node] = value.reshape(-1, *(1,) * (widest - 1))
+        return [self._quantity(site, values, len(points)) for site in sites]
 
     def _quantity(self, site: Site, values: Values, items: int) -> Array:
         left = values[site.left].astype(float)
