@@ -112,13 +112,14 @@ class _Search:
                     return [self._singled_out(site, _HOW[site.kind])]
                 if self._extreme(forms, site):
                     return [self._singled_out(site, _EXTREME)]
-            trouble = self._arithmetic(forms)
-            if trouble:
-                return [self._finding(f"a quantity that follows the log-probabilities of single pairs {trouble}", {})]
         for beta in betas:
             near = narrowest(edges[beta], beta)
             if near is not None:
                 return [self._window(near, beta)]
+        for beta in betas:
+            trouble = self._arithmetic(self.forms(beta))
+            if trouble:
+                return [self._finding(f"a quantity that follows the log-probabilities of single pairs {trouble}", {})]
         return self._meeting(sorted(edges), edges) or self._narrow_margin(betas)
 
     def _narrow_margin(self, betas: Sequence[float]) -> list[Finding]:
