@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from sandbox.contract import BATCH
-from sandbox.dims import Type
+from sandbox.dims import Dim, Type
 from sandbox.evaluate import FAILURES, Array, CannotCompute, Evaluator, Points
 from sandbox.execute import compile_values
 from sandbox.sites import Site
 
 _PAIRWISE_BATCH = 128
+_VECTOR = (Dim.of(BATCH),)
 
 Values = Mapping[int, Array]
 
@@ -59,21 +60,12 @@ class Inside:
 
     def quantities_at(self, sites: Sequence[Site], points: Points) -> list[Array]:
         """The same at probe points, each batch at its own beta."""
-        if self._evaluator.pointwise:
-            return self._at_once(sites, points)
+        if self._evaluator.pointwise and all(self.graph.types[s.node].shape == _VECTOR for s in sites):
+            values = dict(zip(self.nodes, self._evaluator.values(points, self.nodes), strict=True))
+            return [self._quantity(site, values, len(points)) for site in sites]
         inputs = np.stack(points.tensors, axis=1)
         parts = [self.quantities(sites, inputs[s], beta) for s, beta in zip(points.spans, points.rows[0], strict=True)]
         return [end_to_end(column) for column in zip(*parts, strict=True)]
-
-    def _at_once(self, sites: Sequence[Site], points: Points) -> list[Array]:
-        """All batches in one call, where each item is looked at by itself. Numbers that follow beta are one per item there."""
-        values = dict(zip(self.nodes, self._evaluator.values(points, self.nodes), strict=True))
-        for node, value in values.items():
-            own = self.graph.types[node]
-            widest = max((len(self.graph.types[s.node].dims) for s in sites if node in (s.left, s.right)), default=0)
-            if own.is_number and widest > 1:
-                values[node] = value.reshape(-1, *(1,) * (widest - 1))
-        return [self._quantity(site, values, len(points)) for site in sites]
 
     def _quantity(self, site: Site, values: Values, items: int) -> Array:
         left = values[site.left].astype(float)
