@@ -57,15 +57,16 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
             fmt="o" if seen else "v", markersize=4.5, color=colour_of(snapshot, snapshot.candidates[id]),
             markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=1, capsize=2, zorder=3,
         )  # fmt: skip
-    steps = sorted((snapshot.step(id), found[id].value) for id in proposals)
-    best = list(accumulate((value for _, value in steps), max))
-    last = max(snapshot.step(id) for id in snapshot.candidates)
-    line = [max(value, floor) for value in (*best, best[-1])]
-    axes.step([s for s, _ in steps] + [last], line, where="post", color=INK, linewidth=1.3, zorder=2)
-    axes.annotate(
-        f"best {best[-1]:#.3g}", (last, line[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
-        annotation_clip=False,
-    )  # fmt: skip
+    steps = sorted((snapshot.step(id), found[id].value) for id in proposals if not snapshot.caution(id))
+    if steps:
+        best = list(accumulate((value for _, value in steps), max))
+        last = max(snapshot.step(id) for id in snapshot.candidates)
+        line = [max(value, floor) for value in (*best, best[-1])]
+        axes.step([s for s, _ in steps] + [last], line, where="post", color=INK, linewidth=1.3, zorder=2)
+        axes.annotate(
+            f"best {best[-1]:#.3g}", (last, line[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
+            annotation_clip=False,
+        )  # fmt: skip
     yardstick = snapshot.yardstick
     if yardstick is not None and yardstick.id in found:
         level = found[yardstick.id].value

@@ -101,7 +101,8 @@ class Someone:
 
 
 def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]:
-    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the yardstick."""
+    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the yardstick; last,
+    losses of which nothing may be claimed."""
     compared = {rung: {c.arm: c for c in at_rung(snapshot, rung)} for rung in snapshot.rungs}
     if decision is not None:
         compared[decision.rung] |= {c.arm: c for c in decision.comparisons}
@@ -111,7 +112,8 @@ def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]
             scores = snapshot.scores[arm]
             comparison = compared[arm.rung].get(arm)
             worth = comparison.paired.difference if comparison else 0.0
-            ranked.append(((-snapshot.rungs.index(arm.rung), -len(scores), -worth, id), id, comparison))
+            knows = bool(snapshot.caution(id))
+            ranked.append(((knows, -snapshot.rungs.index(arm.rung), -len(scores), -worth, id), id, comparison))
     ranked.sort(key=lambda entry: entry[0])
     chosen = ranked[:BOARD] + [e for e in ranked[BOARD:] if snapshot.candidates[e[1]] in snapshot.seeds]
     places = {id: place for place, (_, id, _) in enumerate(ranked, start=1)}

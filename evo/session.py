@@ -171,7 +171,8 @@ def _resume(
         steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
         say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
     now = config.model_dump(mode="json")
-    changed = {key: now[key] for key in now if before.get(key) != now[key]}
+    defaults = Config().model_dump(mode="json")  # of keys that an older version did not know
+    changed = {key: now[key] for key in now if before.get(key, defaults[key]) != now[key]}
     if changed:
         archive.event("settings_changed", changed)
         say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")

@@ -172,10 +172,4 @@ def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
 
 
 def _metric(snapshot: Snapshot, rung: str) -> str:
-    from fitness.task import TaskError, task_info
-
-    try:
-        info = task_info(snapshot.run.task, snapshot.run.config.get("fitness", {}))
-        return info.rung(rung).metric or info.metric
-    except TaskError:
-        return "the task's own"
+    return snapshot.metric(rung) or "the task's own"

@@ -69,7 +69,7 @@ def info(options: TaskOptions) -> TaskInfo:
         metric=METRIC,
         shown={"cross_entropy": "cross-entropy (nats)"},
         rungs=_rungs(options),
-        identity={"task": NAME, "options": options.model_dump()},
+        identified=lambda: {"task": NAME, "options": options.model_dump()},
         learning_rate=options.learning_rate,
         deviation=DEVIATION if options == Options() else None,
         items_error=ITEMS_ERROR if options == Options() else None,

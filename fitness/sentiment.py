@@ -83,7 +83,7 @@ def info(options: TaskOptions) -> TaskInfo:
         metric=METRIC.replace("kl_weight", f"{options.kl_weight:g}"),
         shown=SHOWN,
         rungs=_rungs(options),
-        identity={"task": NAME, "options": options.model_dump(), "data": _data_version()},
+        identified=lambda: {"task": NAME, "options": options.model_dump(), "data": _data_version()},
         beta=options.beta,
         learning_rate=options.learning_rate,
         deviation=DEVIATION if options == Options() else None,

@@ -13,7 +13,7 @@ Tasks of other distributions register such a module under the entry-point group 
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -87,7 +87,7 @@ class TaskInfo:
     contract: str  # name of the sandbox contract that its losses follow
     metric: str  # how the fitness is made, in words
     rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
-    identity: Mapping[str, Any] = field(default_factory=dict)  # what fixes the fitness: resolved options, data version
+    identified: Callable[[], Mapping[str, Any]] = dict  # gives `identity`; reads local models and data
     preparation_seconds: float = 600.0  # the longest that loading model and data may take, downloads included
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub
     beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
@@ -98,7 +98,18 @@ class TaskInfo:
     )
     services: tuple[Service, ...] = ()  # endpoints that are asked to score a training
     items_error: float | None = None  # of that difference, from the test items that all seeds share; a standard error
-    judged: int | None = None  # the most groups of items (prompts, say) that finals are judged on; None: not known
+    counted: Callable[[], int | None] = lambda: None  # gives `judged`; reads local data
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What fixes the fitness: resolved options, and the contents of local models and data. Asked for by who trains; who
+        looks at a run, perhaps a stranger's, reads no file that its configuration names."""
+        return self.identified()
+
+    @property
+    def judged(self) -> int | None:
+        """The most groups of items (prompts, say) that finals are judged on; None where that is not known."""
+        return self.counted()
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:

@@ -69,9 +69,9 @@ class Program(click.Group):
     """A group of commands that writes through the encoder, from click's first message to the last traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """As click's."""
+        """As click's. It leaves escapes to the encoder, which shows them, in place of dropping them from pipes."""
         guard()
-        return super().main(*args, **kwargs)
+        return super().main(*args, color=True, **kwargs)
 
 
 def guard() -> None:

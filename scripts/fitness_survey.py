@@ -75,7 +75,7 @@ def survey(
     """Train what the archive in `folder` lacks, and read it all."""
     config = parse_config({"name": f"survey-{task}", "task": task, "fitness": dict(options), "workers": workers})
     info = task_info(task, options)
-    rundir, archive, resumed = open_run(folder, config, info, {})
+    rundir, archive, resumed = open_run(folder, config, info, {}, None)
     searched = tuple(derive(0, "training", i) for i in range(search_seeds))
     truth = tuple(derive(0, "truth", i) for i in range(truth_seeds))
     with archive, Reader.open(rundir.archive) as reader:
