@@ -7,7 +7,9 @@ turns round, the loss is worth a look.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,13 +20,16 @@ from sandbox.contract import contract_named
 from sandbox.evaluate import FAILURES, Array
 from sandbox.execute import Context, tensor_kernel
 from sandbox.graph import LossGraph, Node
+from sandbox.lookup.forms import Forms, forms_of
 from sandbox.operations import OPERATIONS
-from sandbox.sites import sites
+from sandbox.sites import Site, sites
 
 LOWEST, HIGHEST = 0.003, 3.0
 MOST: Final = 6
 _STEPS: Final = 257
 _ROUNDS: Final = 5
+_NEAR: Final = 1.2
+"""Edges nearer to each other than by this factor may hold something between them."""
 _CARRY: Final = frozenset(
     {"tensor", "cast", "detach", "full", "full_like", "expand", "reshape", "unsqueeze", "squeeze", "transpose", "mean"}
 )
@@ -32,19 +37,56 @@ _CARRY: Final = frozenset(
 
 
 def beta_edges(graph: LossGraph) -> tuple[float, ...]:
-    """Betas from LOWEST to HIGHEST at which something that is computed of beta alone changes sign or turns round, MOST of them
-    at most. Empty for a loss that only multiplies by beta."""
+    """Betas from LOWEST to HIGHEST at which something that is computed of beta alone changes sign or turns round, about MOST of
+    them at most. Empty for a loss that only multiplies by beta."""
     alone = _alone(graph)
     watched = _watched(graph, alone)
-    if not watched:
+    found: list[float] = _spread_out(graph, alone)
+    if not watched and not found:
         return ()
     grid = np.geomspace(LOWEST, HIGHEST, _STEPS)
-    found: list[float] = []
     for value in _curves(graph, alone, watched, grid):
         for low, high in _turns(grid, value[1]):
             found.append(_zoomed(graph, alone, value[0], low, high))
-    distinct = dict.fromkeys(_rounded(beta) for beta in found)
-    return tuple(distinct)[:MOST]
+    distinct = list(dict.fromkeys(_rounded(beta) for beta in found))[:MOST]
+    between = [_rounded(math.sqrt(a * b)) for a, b in pairwise(sorted(distinct)) if b < _NEAR * a]
+    return tuple(dict.fromkeys([*distinct, *between]))
+
+
+def _spread_out(graph: LossGraph, alone: Sequence[bool]) -> list[float]:
+    """Betas at which conditions turn that are put on beta as a value of each item, such as `beta + 0 * x`."""
+    if not any(n.op in ("full", "full_like", "expand") for n in graph.nodes) and not any(
+        n.op == "const" and n.attrs["value"] == 0 for n in graph.nodes
+    ):
+        return []
+    ends = [forms_of(graph, beta) for beta in (LOWEST, HIGHEST)]
+    hidden = [
+        site
+        for site in sites(graph)
+        if not alone[site.left]
+        and all(_is_number(f, site) for f in ends)
+        and len({f.deciding(site)[0] for f in ends}) > 1
+    ]
+    if not hidden:
+        return []
+    grid = np.geomspace(LOWEST, HIGHEST, _FEW_STEPS)
+    found: list[float] = []
+    curves = np.array([[f.deciding(s)[0].constant for s in hidden] for f in (forms_of(graph, float(b)) for b in grid)])
+    for i, site in enumerate(hidden):
+        for low, high in _turns(grid, curves[:, i]):
+            for _ in range(_ROUNDS):
+                inner = np.linspace(low, high, 9)
+                values = np.array([forms_of(graph, float(b)).deciding(site)[0].constant for b in inner])
+                low, high = next(iter(_turns(inner, values)), (low + (high - low) / 4, high - (high - low) / 4))
+            found.append((low + high) / 2)
+    return found[:MOST]
+
+
+_FEW_STEPS: Final = 65
+
+
+def _is_number(forms: Forms, site: Site) -> bool:
+    return all(not v.others and not any(v.log_probs) for v in forms.deciding(site))
 
 
 def _rounded(beta: float) -> float:
@@ -129,7 +171,8 @@ def _turns(grid: Array, value: Array) -> list[tuple[float, float]]:
     changes = np.flatnonzero((value[:-1] <= 0) != (value[1:] <= 0))
     turns = np.flatnonzero(step[:-1] * step[1:] < 0)
     broken = np.flatnonzero(np.isnan(value[:-1]) != np.isnan(value[1:]))
-    stretches = [(i, i + 1) for i in (*changes, *broken)] + [(i, i + 2) for i in turns]
+    # First what turns round: where a curve is below zero for a moment only, it turns there.
+    stretches = [(i, i + 2) for i in turns] + [(i, i + 1) for i in (*changes, *broken)]
     return [(float(grid[a]), float(grid[b])) for a, b in stretches][:MOST]
 
 

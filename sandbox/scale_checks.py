@@ -24,6 +24,9 @@ one parameter, some 1e-3 in a model of 1e8 parameters (a norm of ten over the ro
 below 1e-7 a step is a hundredth of the learning rate or less. DPO's gradient is about beta / 2."""
 NO_SLOPE: Final = 1e-6
 """A gradient at the start below this share of the typical one is none: the first item that leaves the start outweighs it."""
+LARGEST_AT_START: Final = 1e9
+"""A gradient at the start over that of usual pairs: what is divided by a spread of the batch plus 1e-8, as people write it, is
+below."""
 LARGEST_SPIKE: Final = 1e6
 """A pair's gradient over that of the same pair a nat beside. Clipping scales a whole step down to such a pair, and the others
 are lost. Without clipping Adam's mean square remembers it, at 0.999 a step, for ln(1e12 / 1e3) / 1e-3 = 20,000 steps, more
@@ -64,6 +67,24 @@ def too_large(measured: Measured, largest: float = LARGEST_GRADIENT) -> list[Fin
 
 
 def _spike(measured: Measurements) -> list[Finding]:
+    return _spike_at_the_start(measured) or _spike_at_ties(measured)
+
+
+def _spike_at_the_start(measured: Measurements) -> list[Finding]:
+    """A slope at the start that the first step leaves behind, so that the optimiser remembers it instead of what follows."""
+    size = np.abs(measured.single.gradient("start")).max(axis=0)
+    item, usual = int(size.argmax()), measured.scale
+    if size[item] <= LARGEST_AT_START * usual:
+        return []
+    one = example(measured.single.probes.groups["start"], item)
+    message = (
+        f"the gradient is {shown(size[item])} {where(one)}, where the policy still equals its reference, and about "
+        f"{shown(usual)} at usual pairs"
+    )
+    return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": usual, **one})]
+
+
+def _spike_at_ties(measured: Measurements) -> list[Finding]:
     single = measured.single
     size = np.abs(single.gradient("ties")).max(axis=0)
     beside = np.abs(single.gradient("beside_ties")).max(axis=0).reshape(2, -1).max(axis=0)

@@ -74,12 +74,13 @@ def sites(graph: LossGraph) -> tuple[Site, ...]:
     return tuple(found)
 
 
-def ranked_among_values(graph: LossGraph) -> int | None:
-    """The first node that puts the batch's items in order together with other values, if there is one."""
-    for i, node in enumerate(graph.nodes):
-        if node.op in _ALONG and any(d.constant is None and d.divide(_B) is None for d in _lengths(graph, node)):
-            return i
-    return None
+def ranked_among_values(graph: LossGraph) -> list[int]:
+    """The nodes that put the batch's items in order together with other values."""
+    return [
+        i
+        for i, node in enumerate(graph.nodes)
+        if node.op in _ORDER and any(d.constant is None and d.divide(_B) is None for d in _lengths(graph, node))
+    ]
 
 
 def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
@@ -285,6 +286,7 @@ _ALONG: Final[Mapping[str, Kind]] = {
     **dict.fromkeys(("amax", "amin", "max", "min", "median", "sort", "quantile"), Kind.KINK),
     **dict.fromkeys(("softmax", "log_softmax", "logsumexp", "logcumsumexp", "cross_entropy"), Kind.STEEP),
 }
+_ORDER: Final = frozenset(name for name, kind in _ALONG.items() if kind is not Kind.STEEP)
 _SMOOTH: Final = frozenset(
     {
         "input", "size", "const", "neg", "add", "sub", "mul", "square", "detach", "tensor", "lerp", "mse_loss", "nll_loss",

@@ -37,7 +37,64 @@ def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
         found = turned(measured.exact.gradient(group), f"in batches of {size}", {"batch": size})
         if found:
             return found
-    return _turned_in(evaluator, _large(), RIGHT_WAY) or _places(evaluator)
+    return _turned_in(evaluator, _large(), RIGHT_WAY) or _by_size(evaluator) or _places(evaluator)
+
+
+def _by_size(evaluator: Evaluator) -> list[Finding]:
+    """The direction at many sizes, of a loss that may compute with the size of its batch: sizes are few, so they are tried."""
+    if not any(node.op in _COUNTS for node in evaluator.graph.nodes):
+        return []
+    for size in _SIZES:
+        gradients = np.stack(finite(evaluator, _batches(size), torch.float32).gradients)
+        found = turned(gradients, f"in batches of {size}", {"batch": size}, CLEARLY_WRONG)
+        if found:
+            return found
+    return []
+
+
+_COUNTS: Final = frozenset({"size", "arange", "eye", "sum", "cumsum", "norm", "prod"})
+"""Operations that may tell how many items there are."""
+_SIZES: Final = (
+    *(
+        4,
+        5,
+        6,
+        8,
+        10,
+        12,
+        16,
+        20,
+        24,
+        32,
+        40,
+        48,
+        56,
+        64,
+        80,
+        96,
+        112,
+        144,
+        160,
+        176,
+        192,
+        224,
+        256,
+        288,
+        320,
+        352,
+        384,
+        416,
+    ),
+    *(448, 480),
+)
+_LEAST_PAIRS: Final = 64
+
+
+@cache
+def _batches(size: int) -> Points:
+    """Enough batches of this size for the direction to be told."""
+    rng = np.random.default_rng([FIXED, 8, size])
+    return joined([probes.scattered(rng, size) for _ in range(-(-_LEAST_PAIRS // size))])
 
 
 def check_drawn_sizes(evaluator: Evaluator, seed: int) -> list[Finding]:

@@ -30,6 +30,8 @@ _TRIANGLE: Final = 0.25
 _SAME: Final = 1e-7
 TIE: Final = 2.0
 """Nats from a tie of the two completions within which conditions on their difference select near-ties, and no pair by name."""
+LEAST_TIE: Final = 0.05
+"""Nats. Near a tie, too, what is narrower singles pairs out."""
 _AT_ZERO: Final = 0.25
 """Nats from a log-probability of zero within which no completion lies, and conditions only guard logarithms."""
 
@@ -141,10 +143,11 @@ def narrow_margin(forms: Forms, sites: Sequence[Site], beta: float) -> float | N
         if one.log_probs == other.log_probs and one.others == other.others and {first, second} & _CONDITIONS
     ]
     width = min((w for w in widths if w > _SAME), default=math.inf)
-    return width if width * beta < _NARROW_MARGIN else None
+    return width if width * max(beta, _USUAL_BETA) < _NARROW_MARGIN else None
 
 
 _CONDITIONS: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.EQUALITY})
+_USUAL_BETA: Final = 0.1
 _NARROW_MARGIN: Final = 0.02
 """In beta rho. A training passes such a stretch in a step."""
 
@@ -180,7 +183,7 @@ def _strips(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
         if not _parallel(one, other) or one.free != other.free:
             continue
         width = abs(one.q - other.q) / max(abs(one.a), abs(one.b))
-        if _near_tie(one) and _near_tie(other):
+        if _near_tie(one) and _near_tie(other) and not _SAME < width < LEAST_TIE:
             continue
         if width > _SAME:
             yield one, other, width

@@ -10,7 +10,31 @@ import numpy as np
 from sandbox.evaluate import Array
 from sandbox.lookup.shifts import LOWEST
 
-_LADDER = np.array([1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0])
+_LADDER = np.array(
+    [
+        1e-5,
+        1e-4,
+        1e-3,
+        0.01,
+        0.02,
+        0.035,
+        0.05,
+        0.075,
+        0.1,
+        0.125,
+        0.15,
+        0.175,
+        0.2,
+        0.25,
+        0.35,
+        0.5,
+        0.75,
+        1.0,
+        2.0,
+        3.0,
+        5.0,
+    ]
+)
 OFFSETS: Final = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 """Nats from the place at which values are looked at."""
 
@@ -34,8 +58,9 @@ class Excursion:
     step: int
 
 
-def narrowest_excursion(value: Array, offsets: Array, most: float, noise: float) -> Excursion | None:
-    """The narrowest excursion of the entries, (rows, steps, entries), at offsets (rows, steps)."""
+def narrowest_excursion(value: Array, offsets: Array, most: Array, noise: float) -> Excursion | None:
+    """The narrowest excursion of the entries, (rows, steps, entries), at offsets (rows, steps), of those that are narrower than
+    `most` (rows,)."""
     value = np.where(np.isfinite(value).all(axis=1, keepdims=True), value, 0.0)
     ends = value[:, [0, -1]]
     low, high = ends.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True)
@@ -49,7 +74,7 @@ def narrowest_excursion(value: Array, offsets: Array, most: float, noise: float)
         # neighbours are as near as can be told.
         first, last = max(int(within[0]) - 1, 0), min(int(within[-1]) + 1, len(part) - 1)
         width = float(offsets[row, last] - offsets[row, first])
-        if width < most and (best is None or width < best.width):
+        if width < most[row] and (best is None or width < best.width):
             step = int(part.argmax())
             inside, beside = float(value[row, step, entry]), float(value[row, 0, entry])
             best = Excursion(width, inside, beside, int(row), step)

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from sandbox.evaluate import Array, Evaluator, Points
-from sandbox.lookup.edges import MOST_EDGES, TIE, is_edge, narrow
+from sandbox.lookup.edges import LEAST_TIE, MOST_EDGES, TIE, is_edge, narrow
 from sandbox.lookup.excursions import OFFSETS, Excursion, narrowest_excursion, nearest_inside
 from sandbox.lookup.forms import Forms
 from sandbox.lookup.shifts import HIGHEST, LOWEST, SHIFTS, starting_pairs
 from sandbox.sites import Site
 
-LINES: Final = 4
+LINES: Final = 6
 """Half of them shift the chosen completion, half the rejected one; half start where policy and reference agree."""
 _OTHERS: Final = 7
 """Pairs that stay in the batch."""
@@ -59,11 +59,12 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """Where a site's quantity is zero on a line, or nearest to it: the line and which of SHIFTS it follows, `way` from its start,
-    the `inputs` there, shape (4,), the quantity's `size` there, whether its sign changes, its `slope` per nat."""
+    """Where a site's quantity is zero on a line, or nearest to it: the line, the item, which of SHIFTS it follows, `way` from its
+    start, the `inputs` there, shape (4,), the quantity's `size` there, whether its sign changes, its `slope` per nat."""
 
     site: Site
     line: int
+    item: int
     shift: int
     way: float
     inputs: Array
@@ -215,20 +216,58 @@ class Along:
         rows = _brackets(coarse, grid, [s not in self._bent for s in sites])[: MOST_ROWS + 1]
         if not rows:
             return []
+        way = self._zoomed(rows, lines, sites)
+        rows = self._parted(rows, lines, way, sites)[: MOST_ROWS + 1]
+        way = self._zoomed(rows, lines, sites)
         which = np.array([r.line for r in rows])
-        low, high = np.array([r.low for r in rows]), np.array([r.high for r in rows])
-        for _ in range(_ROUNDS):
-            t = low[:, None] + _GRID * (high - low)[:, None]
-            q = self._own(rows, lines.at(which, t), sites)
-            low, high = _closer(t, q)
-        way = (low + high) / 2
         sides = self._own(rows, lines.at(which, way[:, None] + _NEAR_STEP * np.array([-1.0, 1.0])), sites)
         slopes = np.abs(sides[:, 1] - sides[:, 0]) / (2 * _NEAR_STEP)
         places, sizes = self._settled(rows, lines, way, sites)
         return [
-            Spot(sites[r.site], r.line, int(lines.shift[r.line]), float(w), place, float(size), r.crosses, float(slope))
+            Spot(
+                sites[r.site],
+                r.line,
+                self._item(r),
+                int(lines.shift[r.line]),
+                float(w),
+                place,
+                float(size),
+                r.crosses,
+                float(slope),
+            )
             for r, w, place, size, slope in zip(rows, way, places, sizes, slopes, strict=True)
         ]
+
+    def _item(self, row: _Row) -> int:
+        """What tells a value of one item from those of others, in a batch: its entry. Alone, all entries are the pair's."""
+        return row.entry if len(self._others) else 0
+
+    def _zoomed(self, rows: Sequence[_Row], lines: Lines, sites: Sequence[Site]) -> Array:
+        """The way to each row's zero, or to where it comes nearest to zero."""
+        which = np.array([r.line for r in rows])
+        low, high = np.array([r.low for r in rows]), np.array([r.high for r in rows])
+        for _ in range(_ROUNDS):
+            t = low[:, None] + _GRID * (high - low)[:, None]
+            low, high = _closer(t, self._own(rows, lines.at(which, t), sites))
+        return np.asarray((low + high) / 2)
+
+    def _parted(self, rows: Sequence[_Row], lines: Lines, way: Array, sites: Sequence[Site]) -> list[_Row]:
+        """The rows, with two in place of one within which the sign changes there and back: found is one of both edges, or the
+        place between them."""
+        which, ends = np.array([r.line for r in rows]), np.array([[r.low, r.high] for r in rows])
+        t = np.concatenate([ends[:, :1], way[:, None] + np.array([-_NEAR_STEP, 0.0, _NEAR_STEP]), ends[:, 1:]], axis=1)
+        signs = self._own(rows, lines.at(which, t), sites) <= 0
+        found: list[_Row] = []
+        for row, steps, sign in zip(rows, t, signs, strict=True):
+            inner = steps[1:-1][sign[1:-1] != sign[0]]
+            if row.crosses or sign[0] != sign[-1] or not inner.size:
+                found.append(row)
+                continue
+            found += [
+                replace(row, high=float(inner[0]), crosses=True),
+                replace(row, low=float(inner[-1]), crosses=True),
+            ]
+        return found
 
     def _settled(self, rows: Sequence[_Row], lines: Lines, way: Array, sites: Sequence[Site]) -> tuple[Array, Array]:
         """The places, or round numbers in place of what moved there, if the quantity is nearer to zero then: conditions are
@@ -252,36 +291,40 @@ class Along:
     def crowded(self, spots: Sequence[Spot]) -> Found | None:
         """Two edges on a line that are narrow, on more than one line."""
         near: dict[tuple[Site, Site], list[Found]] = {}
-        for line in {s.line for s in spots}:
-            edges = [s for s in spots if s.line == line and s.crosses and is_edge(s.site, s.slope)]
+        for line, item in {(s.line, s.item) for s in spots}:
+            on_line = [s for s in spots if (s.line, s.item) == (line, item)]
+            edges = [s for s in on_line if s.crosses and is_edge(s.site, s.slope)]
             for a, b in pairwise(sorted(edges, key=lambda s: s.way)):
-                if _SAME < b.way - a.way < narrow(self.beta) and not _tied(a.inputs):
+                if _SAME < b.way - a.way < (LEAST_TIE if _tied(a.inputs) else narrow(self.beta)):
                     found = Found("edges", (a.inputs + b.inputs) / 2, b.way - a.way, np.nan, np.nan)
                     near.setdefault((a.site, b.site), []).append(found)
-        return next((found[0] for found in near.values() if len(found) > 1), None)
+        sure = (f for found in near.values() for f in found if len(found) > 1 or f.width < _SPIKE * narrow(self.beta))
+        return next(sure, None)
 
     def count(self, spots: Sequence[Spot]) -> int:
         """The most places on one line; more than are followed, if there are more."""
         if len(spots) > MOST_ROWS:
             return len(spots)
-        lines = {s.line for s in spots}
-        return max((len({round(s.way, 3) for s in spots if s.line == line}) for line in lines), default=0)
+        places: dict[tuple[int, int], set[float]] = {}
+        for s in spots:
+            places.setdefault((s.line, s.item), set()).add(round(s.way, 3))
+        return max(map(len, places.values()), default=0)
 
     def excursion(self, spots: Sequence[Spot]) -> Found | None:
         """A value or a gradient that leaves, beside one of the spots, what it is on either side, and comes back."""
-        spots = [s for s in spots if not _tied(s.inputs)]
         if not spots:
             return None
         chosen = list({(s.shift, *np.round(s.inputs, 3).tolist()): s for s in spots}.values())[:MOST_ROWS]
         shifts = SHIFTS[[s.shift for s in chosen]]
         inputs = np.stack([s.inputs for s in chosen])[:, None, :] + OFFSETS[:, None] * shifts[:, None, :]
+        most = np.array(
+            [min(LEAST_TIE, narrow(self.beta)) if _tied(s.inputs) else _SPIKE * narrow(self.beta) for s in chosen]
+        )
         steps = nearest_inside(inputs)
         inputs = np.take_along_axis(inputs, steps[:, :, None], axis=1)
         best: Excursion | None = None
         for rows, noise in self._everything(inputs.reshape(-1, 4)):
-            found = narrowest_excursion(
-                rows.reshape(*steps.shape, -1), OFFSETS[steps], _SPIKE * narrow(self.beta), noise
-            )
+            found = narrowest_excursion(rows.reshape(*steps.shape, -1), OFFSETS[steps], most, noise)
             if found is not None and (best is None or found.width < best.width):
                 best = found
         if best is None:

@@ -38,6 +38,8 @@ _CURVED_BETAS: Final = (0.1, 0.05, 0.5)
 _ITEMS: Final = 8
 _LARGE: Final = 1e5
 """Adding it rounds to hundredths of a nat in float32."""
+_GUARD: Final = 1e-4
+"""A bound so near to zero keeps a division from it."""
 _HALVINGS: Final = 24
 _MOST_MEETING: Final = 4
 _PLAIN_DEGREE: Final = 8
@@ -89,15 +91,20 @@ class _Search:
         """Whether anything decides by what tells pairs apart, or could hide that."""
         forms = self.forms(beta)
         conditions = any(s.kind in (Kind.BELOW, Kind.ABOVE, Kind.EQUALITY) for s in self.sites)
-        hidden = conditions or ranked_among_values(self.graph) is not None or bool(self._arithmetic(forms))
+        hidden = conditions or self._ranked(forms) is not None or bool(self._arithmetic(forms))
         return hidden or bool(self._keyed(forms))
+
+    def _ranked(self, forms: Forms) -> int | None:
+        """The first node that puts what tells pairs apart in order together with other values."""
+        found = ranked_among_values(self.graph)
+        return next((i for i in found if forms.keyed(forms.values[self.graph.nodes[i].args[0]])), None)
 
     def _keyed(self, forms: Forms) -> list[Site]:
         return [s for s in self.sites if any(forms.follows[n] for n in (s.left, s.right) if n is not None)]
 
     def straight(self, betas: Sequence[float]) -> list[Finding]:
         """What the forms alone tell."""
-        ranked = ranked_among_values(self.graph)
+        ranked = self._ranked(self.forms(betas[0]))
         edges = {beta: self._edges(beta) for beta in betas}
         most = max(map(count_edges, edges.values()))
         if most > MOST_EDGES:
@@ -153,8 +160,11 @@ class _Search:
 
     def _extreme(self, forms: Forms, site: Site) -> bool:
         """Whether a condition is put on the extreme of what is curved over the batch."""
-        alone = all(d.constant is not None for n in (site.left,) for d in self.graph.types[n].dims)
-        return alone and site.kind in EDGES and any(forms.bent(v) for v in forms.deciding(site))
+        alone = all(d.constant is not None for d in self.graph.types[site.left].dims)
+        guards = site.right is not None and all(
+            not v.others and not any(v.log_probs) and abs(v.constant) <= _GUARD for v in forms.values[site.right]
+        )
+        return alone and not guards and site.kind in EDGES and any(forms.bent(v) for v in forms.deciding(site))
 
     def _arithmetic(self, forms: Forms) -> str:
         """What sums and products alone do to single values out."""

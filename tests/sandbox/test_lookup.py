@@ -245,3 +245,53 @@ def test_published_losses_single_no_pair_out(name: str) -> None:
     for seed in (0, 1, 2):
         found = {f.rule for f in probe.run(known.graph(name), seed=seed).findings}
         assert not found & {"SBX327", "SBX332"}
+
+
+CURVED = {
+    "square": "w = (rc + 137.5) ** 2 < 0.01",
+    "square_of_the_difference": "w = (rc - rr - 7.3) ** 2 < 0.02",
+    "smooth_l1": "w = F.smooth_l1_loss(rc, torch.full_like(rc, -137.5), reduction='none') < 0.01",
+    "exponential": "w = torch.exp(-((rc + 50.3) ** 2)) > 0.98",
+    "near_a_tie": "w = (rc - rr - 1.0).abs() < 1e-5",
+    "ratio": "q = rc / (rc + rr)\nw = (q > 0.51) & (q < 0.511)",
+    "six_and_six": "w = rc > 0\nfor v in (30, 41, 52, 63, 74, 85):\n    w = w | ((rc + v) ** 2 < 0.02) | ((rr + v + 3) ** 2 < 0.02)",
+}
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_two_edges_of_a_curve_are_noted_whatever_the_seed(name: str) -> None:
+    for seed in range(4):
+        assert _rules(f"{CURVED[name]}\n{PICK}", seed) & {"SBX327", "SBX332"}
+
+
+CONTRASTS = {
+    "in_batch_negatives": (
+        "c = beta * (pc - rc)\nr = beta * (pr - rr)\n"
+        "torch.logsumexp(torch.cat([c[:, None], r[None, :].expand(c.shape[0], -1)], 1), 1) - c"
+    ),
+    "a_guarded_maximum": "w = (rc - rr).abs()\nw = w / w.max().clamp(min=1e-6)\n(0.5 + w) * F.softplus(-x)",
+}
+
+
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_what_compares_the_pairs_of_a_batch_is_not_noted(name: str) -> None:
+    for seed in (0, 1):
+        assert not _rules(CONTRASTS[name], seed) & {"SBX327", "SBX332"}
+
+
+TURNED = {
+    "in_batches_of_four": "n = x.shape[0]\nF.softplus(-x * (1 - 2 * math.exp(-(((n - 4) / 0.5) ** 2))))",
+    "in_batches_of_sixteen": "n = x.shape[0]\nF.softplus(-x * (1 - 2 * math.exp(-(((n - 16) / 6) ** 2))))",
+    "in_larger_batches": "n = x.shape[0]\nF.softplus(-x * (1 - 2 * math.exp(-(((n - 165) / 20) ** 2))))",
+    "counted": "n = torch.ones_like(x).sum()\nF.softplus(-x * torch.where((n > 8) & (n < 32), -1.0, 1.0))",
+    "between_betas": "F.softplus(-x * (-1.0 if (beta - 0.777) ** 2 < 1e-4 else 1.0))",
+    "at_a_product_of_betas": "F.softplus(-x * (1 - 1e9 * (beta - 0.31) * (0.3101 - beta)))",
+    "at_a_beta_of_each_item": "b = beta + 0 * x\nF.softplus(-x * torch.where((b - 0.813).abs() < 0.001, -1.0, 1.0))",
+    "steep_at_the_start": "F.softplus(-x / (x.std(unbiased=False) + 1e-12))",
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_what_turns_at_sizes_or_betas_is_refused(name: str) -> None:
+    for seed in (0, 1):
+        assert not probe.run(written(TURNED[name]), seed=seed).passed
