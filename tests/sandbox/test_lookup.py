@@ -254,7 +254,9 @@ CURVED = {
     "exponential": "w = torch.exp(-((rc + 50.3) ** 2)) > 0.98",
     "near_a_tie": "w = (rc - rr - 1.0).abs() < 1e-5",
     "ratio": "q = rc / (rc + rr)\nw = (q > 0.51) & (q < 0.511)",
-    "six_and_six": "w = rc > 0\nfor v in (30, 41, 52, 63, 74, 85):\n    w = w | ((rc + v) ** 2 < 0.02) | ((rr + v + 3) ** 2 < 0.02)",
+    "six_and_six": (
+        "w = rc > 0\nfor v in (30, 41, 52, 63, 74, 85):\n    w = w | ((rc + v) ** 2 < 0.02) | ((rr + v + 3) ** 2 < 0.02)"
+    ),
 }
 
 
