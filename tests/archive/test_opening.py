@@ -139,8 +139,11 @@ def test_odd_names(filled, name):
         ("UPDATE candidate SET origin = 'alien'", "candidate.origin should be one of seed, proposal"),
         ("UPDATE candidate SET source = x'00ff'", "candidate.source should be text"),
         ("UPDATE candidate SET source = CAST(x'80ff' AS TEXT)", "cannot be read"),
-        ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a finite number"),
-        ("UPDATE evaluation SET fitness = 1e200", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a number of at most 1e.100 in size"),
+        (
+            "UPDATE proposal SET usd = 1e308",
+            "proposal.usd should be a number of at most 1e.100 in size, but is '1e.308'",
+        ),
         (
             "UPDATE candidate SET created_at = '2026-01-01' || char(27) || '10:00:00+00:00'",
             "candidate.created_at should be a time",
@@ -162,10 +165,10 @@ def test_odd_names(filled, name):
             "evaluation.metrics should hold JSON",
         ),
         ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is no JSON"),
-        ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a number, since it is scored"),
         (
             "UPDATE evaluation SET fitness = 1e200",
-            "evaluation.fitness should be a finite number, but is '1e.200'",
+            "evaluation.fitness should be a number of at most 1e.100 in size, but is '1e.200'",
         ),
         ("UPDATE evaluation SET state = 'won'", "evaluation.state should be one of queued"),
         ("UPDATE evaluation SET metrics = '{'", "evaluation.metrics should hold JSON"),
