@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from analysis.errors import ExportRefused
-from archive.files import replacing
+from archive.files import located, replacing
 
 _SQLITE = b"SQLite format 3\x00"
+_DESCRIPTORS = re.compile(r"/dev/fd|/proc/(?P<process>[0-9]+)(/task/[0-9]+)?/fd")
+"""Folders, without links, in which the open files of a process have numbers for names."""
+_SYSTEMS = re.compile(rf"/dev|{_DESCRIPTORS.pattern}")
+_MOST_LINKS = 40
 _COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
 
 
@@ -19,11 +24,11 @@ _COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file for the block to write, which takes the place of `path` when the block ends well.
 
-    A device or pipe, such as /dev/stdout, is written to as it is: nothing may take its place. Raises ExportRefused where `path`
-    is a directory, an archive or part of one, in a folder that is not there, or cannot be written.
+    What `is_special` is written to as it is. Raises ExportRefused where `path` is a directory, an archive or part of one, in a
+    folder that is not there, or cannot be written.
     """
     refuse(path)
-    with _reported(path), path.open("wb") if _is_special(path) else replacing(path) as file:
+    with _reported(path), _appending(path) if is_special(path) else replacing(path) as file:
         yield file
 
 
@@ -62,6 +67,10 @@ def refuse(path: Path) -> None:
         raise ExportRefused(
             f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path with --out"
         )
+    if not os.path.lexists(path) and _SYSTEMS.fullmatch(str(located(path).parent)):
+        raise ExportRefused(
+            f"cannot write {path}: it is not there, and no file is made in that folder; choose another --out"
+        )
     if _is_database(path) or any(
         path.name.endswith(suffix) and _is_database(path.with_name(path.name.removesuffix(suffix)))
         for suffix in _COMPANIONS
@@ -69,8 +78,34 @@ def refuse(path: Path) -> None:
         raise ExportRefused(f"{path} belongs to an archive, and nothing is ever written over one; choose another --out")
 
 
-def _is_special(path: Path) -> bool:
-    return os.path.exists(path) and not os.path.isfile(path)
+def is_special(path: Path) -> bool:
+    """Whether nothing may take the place of `path`: a pipe, a device, an open file such as /dev/stdout, or a link to one."""
+    return _of_the_system(path) is not None or (os.path.exists(path) and not os.path.isfile(path))
+
+
+def _of_the_system(path: Path) -> Path | None:
+    """What `path` leads to in /dev or in a process's folder of open files; None where it does not lead there.
+
+    An open file is not looked into: /dev/stdout may be a regular file, and that file has a reader or a writer already.
+    """
+    found = None
+    for _ in range(_MOST_LINKS):
+        place = located(path)
+        if _SYSTEMS.fullmatch(str(place.parent)):
+            found = place
+        if not place.is_symlink() or _DESCRIPTORS.fullmatch(str(place.parent)):
+            return found
+        path = place.parent / os.readlink(place)
+    return found
+
+
+def _appending(path: Path) -> BinaryIO:
+    """`path` open for writing after what was written to it. An open file of ours keeps one position for all who write to it."""
+    place = _of_the_system(path)
+    folder = place and _DESCRIPTORS.fullmatch(str(place.parent))
+    if place and folder and folder["process"] in (None, str(os.getpid())):
+        return os.fdopen(os.dup(int(place.name)), "wb")
+    return path.open("ab")
 
 
 def _is_database(path: Path) -> bool:

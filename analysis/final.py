@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from archive.errors import CorruptArchive
 from archive.records import EventRow
 from sandbox.relation import Relation
 
@@ -14,6 +15,9 @@ FINAL = "final"
 """Kind of the event, recorded before the final's first training: payload {"rung": name, "seeds": [seed, ...],
 "beta": number or null, "learning_rate": number or null, "grid": [[beta, learning rate], ...] with null for the task's own,
 "relations": {candidate: relation or null}}."""
+
+SEEDS = 2**31
+"""Every seed of a final is below this."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Final:
 
 
 def final_of(events: Iterable[EventRow]) -> Final | None:
-    """The last final; a run that was extended keeps the relations of earlier finalists. Unreadable parts are left out."""
+    """The last final; a run that was extended keeps the relations of earlier finalists. Unreadable parts are left out.
+
+    Raises CorruptArchive as `seeds_of` does.
+    """
     payloads = [e.payload for e in events if e.kind == FINAL and isinstance(e.payload, Mapping)]
     if not payloads:
         return None
@@ -48,9 +55,17 @@ def final_of(events: Iterable[EventRow]) -> Final | None:
 
 
 def seeds_of(payload: object) -> tuple[int, ...]:
-    """The seeds that an event of this kind names, in their order; what is no seed is left out."""
+    """The seeds that an event of this kind names, in their order. Raises CorruptArchive where one is no seed."""
     seeds = payload.get("seeds") if isinstance(payload, Mapping) else None
-    return tuple(seed for seed in seeds if type(seed) is int) if isinstance(seeds, list) else ()
+    if not isinstance(seeds, list):
+        return ()
+    for seed in seeds:
+        if type(seed) is not int or not 0 <= seed < SEEDS:
+            raise CorruptArchive(
+                f"a seed of the final should be a whole number from 0 to {SEEDS - 1}, but is {str(seed)[:80]!r}; "
+                "get a fresh copy of the archive"
+            )
+    return tuple(seeds)
 
 
 def _grid(value: object) -> tuple[tuple[float | None, float | None], ...]:

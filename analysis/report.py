@@ -51,8 +51,9 @@ SHAPES = 8
 def write_report(run_dir: Path, out: Path | None = None, *, pictures: bool = True) -> Path:
     """Writes the report of a run directory (to `report.html` in it unless `out` says otherwise) and returns its path.
 
-    What lies in the directory is not trusted: a link or pipe in the place of the report is an error (UnsafeFile), one that `out`
-    names is written to. Raises ArchiveError, ExportRefused, and MissingExtra where matplotlib is missing and `pictures` are wanted.
+    What lies in the directory is not trusted: a link or pipe in the place of the report is an error (UnsafeFile), a pipe that
+    `out` names is written to. Raises ArchiveError, ExportRefused, and MissingExtra where matplotlib is missing and `pictures` are
+    wanted.
     """
     target = out or run_dir / REPORT
     if out is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archive.errors import CorruptArchive
-from archive.values import decompress, is_finite, load_json, load_metrics
+from archive.values import LARGEST, decompress, is_finite, load_json, load_metrics
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -83,7 +83,7 @@ class Cells:
         if value is None:
             return None
         if not isinstance(value, int | float) or not is_finite(value):
-            raise self.wrong(column, "a finite number")
+            raise self.wrong(column, f"a number of at most {LARGEST:g} in size")
         return float(value)
 
     def one_of(self, column: str, kind: type[E]) -> E:

@@ -1,6 +1,7 @@
 """A writer's connection to SQLite: how it is opened, its transactions, and its errors in words."""
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from archive.errors import ArchiveError, MissingRow, NotAnArchive, WriteFailed, WrongState
+from archive.errors import ArchiveError, MissingRow, NotAnArchive, UnsafeFile, WriteFailed, WrongState
 from archive.files import located, require_regular
 from archive.values import compress, dump_json, storable_text
 
@@ -21,18 +22,36 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def resolve(path: str | Path) -> Path:
-    """The true path of an archive, so that one file has one lock. Its folder must exist; raises UnsafeFile for links in it."""
+    """The true path of an archive that is to be written to, so that one file has one lock.
+
+    Its folder must exist. Raises ArchiveError, and UnsafeFile as `require_database` does.
+    """
     place = located(path)
     if not place.parent.is_dir():
         raise ArchiveError(f"the folder {place.parent} does not exist; create it first")
-    require_database(place)
+    require_database(place, writing=True)
     return place
 
 
-def require_database(place: Path) -> None:
-    """Raises UnsafeFile if the archive, or one of the files that SQLite keeps beside it, is something else than a file."""
-    for suffix in ("", *COMPANIONS):
-        require_regular(place.with_name(place.name + suffix))
+def require_database(place: Path, *, writing: bool) -> None:
+    """Raises UnsafeFile if SQLite must not be let near the archive at `place`, because of it or of the files beside it.
+
+    Each must be a regular file, without a second name where SQLite writes to it: a reader, too, writes to the -shm file.
+    """
+    require_regular(place, alone=writing)
+    for suffix in COMPANIONS:
+        require_regular(place.with_name(place.name + suffix), alone=True)
+    journal = place.with_name(f"{place.name}-journal")
+    try:
+        filled = os.lstat(journal).st_size > 0
+    except FileNotFoundError:
+        return
+    # Whoever opens the archive, SQLite rolls back by this file, and then removes the file whose path is written in it.
+    if filled:
+        raise UnsafeFile(
+            f"{journal} should not be there: evopo never makes one, and SQLite would change files by what it says; "
+            "move it away, or get a fresh copy of the run"
+        )
 
 
 def connect(path: Path) -> sqlite3.Connection:

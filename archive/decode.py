@@ -105,8 +105,8 @@ def _fitness(cells: Cells, state: EvaluationState) -> float | None:
     if state != EvaluationState.SCORED:
         return None
     fitness = cells.real_or_none("fitness")
-    if fitness is None or not is_finite(fitness):
-        raise cells.wrong("fitness", f"a finite number of at most {LARGEST:g} in size, since it is scored")
+    if fitness is None:
+        raise cells.wrong("fitness", "a number, since it is scored")
     return fitness
 
 

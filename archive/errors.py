@@ -54,4 +54,4 @@ class WrongState(ArchiveError):
 
 
 class UnsafeFile(ArchiveError):
-    """A file of a run directory is a link, a pipe, a device or too large; it was neither followed nor opened."""
+    """A file of a run directory is a link, a pipe, a device, a second name, too large, or not evopo's; nothing was done to it."""

@@ -1,10 +1,11 @@
 """The files of a directory that may be somebody else's: how they are opened, read, and replaced.
 
 Threat model. A run directory may be a stranger's: a copy, an unpacked archive, a folder on a shared disk. Covered, for each file
-that is opened in it: a symbolic link (never followed), a hard link to another file (never written to), a FIFO, socket, device
-or folder in its place (never opened, so nothing waits for it), a size beyond a stated bound. New content goes into a file of an
-unforeseeable name that is made for it, and then takes the place of the old one, which is never written to. Not covered: whoever
-changes the directory in the very moment in which a command runs, beyond what these checks of the open file hold.
+that is opened in it, by us or by SQLite: a symbolic link (never followed), a hard link to another file (never written to), a FIFO,
+socket, device or folder in its place (never opened, so nothing waits for it), a size beyond a stated bound, a journal by which
+SQLite would change other files (never opened). New content goes into a file of an unforeseeable name that is made for it, and
+then takes the place of the old one, which is never written to. Not covered: whoever changes the directory in the very moment in
+which a command runs, beyond what these checks of the open file hold.
 
 The directory itself may be reached over links, since whoever names it chose it. What lies in it may not.
 """
@@ -53,13 +54,18 @@ def there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
-def require_regular(path: Path) -> None:
-    """Raises UnsafeFile if there is something at `path` that is not a regular file. Nothing is opened."""
+def require_regular(path: Path, *, alone: bool = False) -> None:
+    """Raises UnsafeFile if there is something at `path` that is not a regular file. Nothing is opened.
+
+    With `alone`, also if the file has a second name, as none may have that is to be written to: that may be anywhere.
+    """
     try:
         info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return
     _refuse_special(path, info)
+    if alone:
+        _refuse_second_name(path, info)
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
@@ -77,10 +83,8 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     try:
         info = os.fstat(descriptor)
         _refuse_special(path, info)
-        if flags & (os.O_WRONLY | os.O_RDWR) and info.st_nlink > 1:
-            raise UnsafeFile(
-                f"{path} should be a file of its own, but is another name of a file elsewhere; replace it by a copy of itself"
-            )
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            _refuse_second_name(path, info)
         return descriptor
     except BaseException:
         os.close(descriptor)
@@ -140,3 +144,10 @@ def _refuse_special(path: Path, info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
         kind = _KINDS.get(stat.S_IFMT(info.st_mode), "something else")
         raise UnsafeFile(f"{path} should be a regular file, but is {kind}; move it away, or put a regular file there")
+
+
+def _refuse_second_name(path: Path, info: os.stat_result) -> None:
+    if info.st_nlink > 1:
+        raise UnsafeFile(
+            f"{path} should be a file of its own, but is another name of a file elsewhere; replace it by a copy of itself"
+        )

@@ -35,7 +35,7 @@ def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
         )
     if os.path.isdir(place) and not os.path.islink(place):
         raise NotAnArchive(f"{place} is not a file; give the archive.db in it")
-    require_database(place)
+    require_database(place, writing=False)
     try:
         connection = _connect(place)
         try:

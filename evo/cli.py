@@ -176,7 +176,7 @@ def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
     """Write report.html, which needs nothing but a browser."""
     from evo.views import write_report_file
 
-    click.echo(f"Report: {write_report_file(existing_run(directory), out, pictures=not no_pictures)}")
+    _tell("Report:", write_report_file(existing_run(directory), out, pictures=not no_pictures))
 
 
 @main.command()
@@ -191,7 +191,7 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
     from evo.views import export_file
 
     for path in export_file(existing_run(directory), kind, out, click.echo):
-        click.echo(f"Wrote {path}")
+        _tell("Wrote", path)
 
 
 @main.command()
@@ -271,7 +271,7 @@ def baselines(
         rows = run_baselines(settings, wanted, directory or Path("runs") / settings.name, click.echo)
         if picture is not None:
             write_picture(picture, rows, wanted)
-            click.echo(f"Picture: {picture}")
+            _tell("Picture:", picture)
     except KeyboardInterrupt:
         click.echo("Interrupted. Everything recorded is kept; the same command continues.", err=True)
         sys.exit(INTERRUPTED)
@@ -283,6 +283,13 @@ def env() -> None:
     from evo.views import environment_text
 
     click.echo(environment_text())
+
+
+def _tell(what: str, path: Path) -> None:
+    """Say what was written: not among it, where that went to a pipe or to the standard output."""
+    from analysis.files import is_special
+
+    click.echo(f"{what} {path}", err=is_special(path))
 
 
 def _betas(text: str | None) -> tuple[float, ...]:

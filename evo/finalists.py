@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.final import FINAL
+from analysis.final import FINAL, SEEDS
 from evo.population import Population
 from fitness.ladder import OWN, Seeds, Tuning
 from fitness.task import TaskInfo
@@ -28,7 +28,7 @@ def fresh(seeds: Seeds, wanted: int) -> Seeds:
     """`seeds` with at least `wanted` of the final: first those that the archive has, then new ones that nobody could foresee."""
     final = dict.fromkeys(seeds.final)
     while len(final) < wanted:
-        seed = secrets.randbelow(2**31)
+        seed = secrets.randbelow(SEEDS)
         if seed not in seeds.search:
             final[seed] = None
     return replace(seeds, final=tuple(final))

@@ -11,6 +11,7 @@ from analysis.final_table import final_lines
 from analysis.headline import headline
 from analysis.obstacles import ObstacleKind
 from analysis.snapshot import Snapshot
+from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import Items, RunRow
 from archive.store import Archive
@@ -385,11 +386,18 @@ def test_the_fresh_seeds_of_the_final_decide_alone(tmp_path):
     assert "2 fresh seeds" in found.text
 
 
-@pytest.mark.parametrize("payload", [{}, [], {"rung": None, "seeds": 3}, {"rung": "full", "seeds": [[1], None]}])
+@pytest.mark.parametrize("payload", [{}, [], {"rung": None, "seeds": 3}, {"rung": "full", "seeds": []}])
 def test_a_final_that_names_nothing_usable_is_passed_over(payload, tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": NOISY}}, final=payload))
     assert found.seeds == 4
     assert "shared seeds" in found.text
+
+
+@pytest.mark.parametrize("seed", [None, -1, 10**50])
+def test_a_final_with_a_seed_that_is_none_is_refused(seed, tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}}, final={"rung": "full", "seeds": [100, seed]})
+    with pytest.raises(CorruptArchive, match="a seed of the final should be"):
+        said(path)
 
 
 def test_nothing_is_claimed_of_a_loss_that_was_only_seen_where_it_did_not_diverge(tmp_path):

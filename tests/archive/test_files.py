@@ -84,6 +84,9 @@ def test_a_device_is_not_opened() -> None:
 def test_a_second_name_of_a_file_is_read_and_not_written_to(place: Path, victim: Path) -> None:
     os.link(victim, place)
     assert read_bounded(place) == b"precious"
+    require_regular(place)
+    with pytest.raises(UnsafeFile, match="another name of a file elsewhere"):
+        require_regular(place, alone=True)
     with pytest.raises(UnsafeFile, match="another name of a file elsewhere"):
         open_regular(place, os.O_RDWR)
 

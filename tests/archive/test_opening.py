@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -138,8 +139,11 @@ def test_odd_names(filled, name):
         ("UPDATE candidate SET origin = 'alien'", "candidate.origin should be one of seed, proposal"),
         ("UPDATE candidate SET source = x'00ff'", "candidate.source should be text"),
         ("UPDATE candidate SET source = CAST(x'80ff' AS TEXT)", "cannot be read"),
-        ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a finite number"),
-        ("UPDATE evaluation SET fitness = 1e200", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET fitness = 9e999", "evaluation.fitness should be a number of at most 1e.100 in size"),
+        (
+            "UPDATE proposal SET usd = 1e308",
+            "proposal.usd should be a number of at most 1e.100 in size, but is '1e.308'",
+        ),
         (
             "UPDATE candidate SET created_at = '2026-01-01' || char(27) || '10:00:00+00:00'",
             "candidate.created_at should be a time",
@@ -161,10 +165,10 @@ def test_odd_names(filled, name):
             "evaluation.metrics should hold JSON",
         ),
         ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is no JSON"),
-        ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a finite number"),
+        ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a number, since it is scored"),
         (
             "UPDATE evaluation SET fitness = 1e200",
-            "evaluation.fitness should be a finite number, but is '1e.200'",
+            "evaluation.fitness should be a number of at most 1e.100 in size, but is '1e.200'",
         ),
         ("UPDATE evaluation SET state = 'won'", "evaluation.state should be one of queued"),
         ("UPDATE evaluation SET metrics = '{'", "evaluation.metrics should hold JSON"),
@@ -228,6 +232,60 @@ def test_links_in_the_place_of_its_files_are_not_followed(opener, suffix, filled
     place.symlink_to(target)
     with pytest.raises(UnsafeFile, match=f"{place.name} should be a regular file, but is a symbolic link"):
         opener(filled)
+
+
+MAGIC, SECTOR, PAGE = bytes.fromhex("d9d505f920a163d7"), 512, 4096
+
+
+def hot_journal(archive: Path, names: Path) -> bytes:
+    """What SQLite rolls an archive back by, as a crash leaves it; it is part of a transaction whose super-journal is `names`."""
+    name = os.fsencode(names)
+    header = MAGIC + struct.pack(">5I", 0, 0, archive.stat().st_size // PAGE, SECTOR, PAGE)
+    end = struct.pack(">I", 2**30 // PAGE + 1) + name + struct.pack(">2I", len(name), sum(name)) + MAGIC
+    return header.ljust(SECTOR, b"\0") + end
+
+
+@pytest.mark.parametrize("opener", [Reader.open, Archive.open])
+def test_a_journal_does_not_make_sqlite_remove_the_file_that_it_names(opener, filled, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    journal = filled.with_name(f"{filled.name}-journal")
+    journal.write_bytes(hot_journal(filled, victim))
+    with pytest.raises(UnsafeFile, match=r"archive\.db-journal should not be there"):
+        opener(filled)
+    assert victim.read_text() == "precious" and journal.exists()
+    with closing(sqlite3.connect(filled)) as careless:
+        careless.execute("SELECT count(*) FROM run").fetchone()
+    assert not victim.exists(), "the trap is one"
+
+
+@pytest.mark.parametrize("opener", [Reader.open, Archive.open])
+def test_an_empty_journal_does_no_harm(opener, filled):
+    filled.with_name(f"{filled.name}-journal").touch()
+    with opener(filled):
+        pass
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("opener", [Reader.open, Archive.open])
+def test_no_second_name_of_another_file_is_written_through(opener, suffix, filled, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    place = filled.with_name(filled.name + suffix)
+    place.unlink(missing_ok=True)
+    os.link(victim, place)
+    with pytest.raises(UnsafeFile, match=f"{place.name} should be a file of its own"):
+        opener(filled)
+    assert victim.read_text() == "precious"
+
+
+def test_an_archive_with_a_second_name_is_read_and_not_written_to(filled, tmp_path):
+    os.link(filled, tmp_path / "second")
+    before = filled.read_bytes()
+    assert names_in(filled) == "loss19"
+    with pytest.raises(UnsafeFile, match=r"archive\.db should be a file of its own"):
+        Archive.open(filled)
+    assert filled.read_bytes() == before
 
 
 def test_many_small_bombs_are_refused_together(filled, monkeypatch):

@@ -271,6 +271,28 @@ def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
     assert code == 1 and f"{name} " in written and "precious" not in written
 
 
+@pytest.mark.parametrize("name", DATABASE)
+def test_another_runs_database_is_not_written_to_over_a_second_name(name: str, sound: Path, tmp_path: Path) -> None:
+    run, victims, live = tmp_path / "run", tmp_path / "victims", tmp_path / "live.db"
+    shutil.copytree(sound.parent, run)
+    victims.mkdir()
+    shutil.copy(sound, live)
+    with closing(sqlite3.connect(live)) as writer:
+        writer.execute("UPDATE run SET name = name")
+        writer.commit()
+        for suffix in ("", "-wal", "-shm"):
+            shutil.copy(f"{live}{suffix}", victims / f"archive.db{suffix}")
+    (victims / "archive.db-journal").write_text("precious")
+    before = {path.name: path.read_bytes() for path in victims.iterdir()}
+    (run / name).unlink(missing_ok=True)
+    os.link(victims / name, run / name)
+    code, written = told(cli.main, ["status", str(run)])
+    assert code == (0 if name == "archive.db" else 1), written
+    code, written = told(cli.main, ["run", "--dir", str(run), *QUICK, "--set", "budget.proposals=9"])
+    assert code == 1 and f"{name} should be a file of its own" in written
+    assert {path.name: path.read_bytes() for path in victims.iterdir()} == before
+
+
 def test_what_a_run_replaces_is_replaced_and_not_written_through(evo: Command, victim: Path) -> None:
     run = evo.folder / "run"
     run.mkdir()

@@ -149,6 +149,17 @@ def test_a_folder_is_never_made_silently(evo: Here, asked: tuple[Path, list[Any]
     assert "Made" not in evo.run("export", "run", "--format", "dot").out
 
 
+@pytest.mark.parametrize("command", [("report", "run", "--no-pictures"), ("export", "run", "--format", "json")])
+def test_what_is_written_to_an_open_file_has_no_words_of_the_command_in_it(
+    command: tuple[str, ...], evo: Here, tmp_path: Path
+) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        place = f"/dev/fd/{file.fileno()}"
+        done = evo.run(*command, "--out", place)
+    assert done.code == 0 and done.out == "" and done.err.endswith(f" {place}\n")
+    assert (tmp_path / "file").read_text().rstrip().endswith(("</html>", "}"))
+
+
 @pytest.mark.parametrize(
     "command", [("report", "--no-pictures"), ("export", "--format", "json"), ("export", "--format", "csv")]
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import RunRow
 from archive.store import Archive
@@ -61,10 +62,15 @@ def test_a_final_of_an_earlier_version_keeps_the_seeds_that_it_derived(tmp_path:
         assert fresh(population.seeds, 4).final == derived
 
 
-@pytest.mark.parametrize("seeds", [["11", None, 3.5, True], [[1]]])
-def test_what_is_no_seed_in_a_strangers_archive_is_passed_over(tmp_path: Path, seeds: list[object]) -> None:
-    with recorded(tmp_path, seeds) as population:
-        assert population.seeds.final == ()
+@pytest.mark.parametrize("seed", ["11", None, 3.5, True, [1], -1, 2**31, 10**50, 10**200])
+def test_what_is_no_seed_in_a_strangers_archive_is_refused(tmp_path: Path, seed: object) -> None:
+    with pytest.raises(CorruptArchive, match="from 0 to 2147483647, but is"), recorded(tmp_path, [11, seed]):
+        pass
+
+
+def test_the_smallest_and_the_largest_seed_are_seeds(tmp_path: Path) -> None:
+    with recorded(tmp_path, [0, 2**31 - 1]) as population:
+        assert population.seeds.final == (0, 2**31 - 1)
 
 
 def test_a_seed_of_the_search_decides_nothing_in_the_final(monkeypatch: pytest.MonkeyPatch) -> None:
