@@ -108,12 +108,13 @@ def test_a_home_directory_is_meant_by_a_tilde_everywhere(options, tmp_path, monk
     given = options(model="~/model", data="~/data.jsonl", chat_template="~/chat.jinja", cache="~/cache")
     check_task("preference", given)
     info = task_info("preference", given)
+    before = info.identity
     assert info.offline
     prepared(given)
     assert (tmp_path / "cache" / "reference").is_dir()
     save_pairs(data, pairs(59))
     changed = task_info("preference", given).identity
-    assert changed != info.identity
+    assert changed != before
     template.write_text(CHAT_TEMPLATE + " ")
     assert task_info("preference", given).identity != changed
     reward = {"by": "reward_model", "model": "~/nowhere", "max_new_tokens": 8}
