@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from sandbox.evaluate import Array, Evaluator, Points
-from sandbox.lookup.edges import LEAST_TIE, MOST_EDGES, TIE, is_edge, narrow
+from sandbox.lookup.edges import LEAST_TIE, TIE, is_edge, narrow
 from sandbox.lookup.excursions import OFFSETS, Excursion, narrowest_excursion, nearest_inside
 from sandbox.lookup.forms import Forms
 from sandbox.lookup.shifts import HIGHEST, LOWEST, SHIFTS, starting_pairs
+from sandbox.lookup.stretches import Stretch, closer, stretches
 from sandbox.sites import Site
 
 LINES: Final = 6
@@ -71,18 +72,6 @@ class Spot:
     size: float
     crosses: bool
     slope: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A stretch of a line that holds a spot: indices of site, line and entry, ends, and whether the sign changes within."""
-
-    site: int
-    line: int
-    entry: int
-    low: float
-    high: float
-    crosses: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +202,7 @@ class Along:
 
     def _on(self, lines: Lines, grid: Array, sites: Sequence[Site]) -> list[Spot]:
         coarse = self._quantities(sites, lines.at(np.arange(len(lines)), grid).reshape(-1, 4))
-        rows = _brackets(coarse, grid, [s not in self._bent for s in sites])[: MOST_ROWS + 1]
+        rows = stretches(coarse, grid, [s not in self._bent for s in sites])[: MOST_ROWS + 1]
         if not rows:
             return []
         way = self._zoomed(rows, lines, sites)
@@ -238,26 +227,26 @@ class Along:
             for r, w, place, size, slope in zip(rows, way, places, sizes, slopes, strict=True)
         ]
 
-    def _item(self, row: _Row) -> int:
+    def _item(self, row: Stretch) -> int:
         """What tells a value of one item from those of others, in a batch: its entry. Alone, all entries are the pair's."""
         return row.entry if len(self._others) else 0
 
-    def _zoomed(self, rows: Sequence[_Row], lines: Lines, sites: Sequence[Site]) -> Array:
+    def _zoomed(self, rows: Sequence[Stretch], lines: Lines, sites: Sequence[Site]) -> Array:
         """The way to each row's zero, or to where it comes nearest to zero."""
         which = np.array([r.line for r in rows])
         low, high = np.array([r.low for r in rows]), np.array([r.high for r in rows])
         for _ in range(_ROUNDS):
             t = low[:, None] + _GRID * (high - low)[:, None]
-            low, high = _closer(t, self._own(rows, lines.at(which, t), sites))
+            low, high = closer(t, self._own(rows, lines.at(which, t), sites))
         return np.asarray((low + high) / 2)
 
-    def _parted(self, rows: Sequence[_Row], lines: Lines, way: Array, sites: Sequence[Site]) -> list[_Row]:
+    def _parted(self, rows: Sequence[Stretch], lines: Lines, way: Array, sites: Sequence[Site]) -> list[Stretch]:
         """The rows, with two in place of one within which the sign changes there and back: found is one of both edges, or the
         place between them."""
         which, ends = np.array([r.line for r in rows]), np.array([[r.low, r.high] for r in rows])
         t = np.concatenate([ends[:, :1], way[:, None] + np.array([-_NEAR_STEP, 0.0, _NEAR_STEP]), ends[:, 1:]], axis=1)
         signs = self._own(rows, lines.at(which, t), sites) <= 0
-        found: list[_Row] = []
+        found: list[Stretch] = []
         for row, steps, sign in zip(rows, t, signs, strict=True):
             inner = steps[1:-1][sign[1:-1] != sign[0]]
             if row.crosses or sign[0] != sign[-1] or not inner.size:
@@ -269,7 +258,7 @@ class Along:
             ]
         return found
 
-    def _settled(self, rows: Sequence[_Row], lines: Lines, way: Array, sites: Sequence[Site]) -> tuple[Array, Array]:
+    def _settled(self, rows: Sequence[Stretch], lines: Lines, way: Array, sites: Sequence[Site]) -> tuple[Array, Array]:
         """The places, or round numbers in place of what moved there, if the quantity is nearer to zero then: conditions are
         written in round numbers, and equality holds nowhere else. Also the quantity's size there."""
         which = np.array([r.line for r in rows])
@@ -282,14 +271,14 @@ class Along:
         every = np.arange(len(rows))
         return candidates[every, best], size[every, best]
 
-    def _own(self, rows: Sequence[_Row], inputs: Array, sites: Sequence[Site]) -> Array:
+    def _own(self, rows: Sequence[Stretch], inputs: Array, sites: Sequence[Site]) -> Array:
         """Each row's own quantity on its own steps."""
         count, steps = inputs.shape[:2]
         tables = [q.reshape(count, steps, -1) for q in self._quantities(sites, inputs.reshape(-1, 4))]
         return np.stack([tables[r.site][i, :, r.entry] for i, r in enumerate(rows)])
 
     def crowded(self, spots: Sequence[Spot]) -> Found | None:
-        """Two edges on a line that are narrow, on more than one line."""
+        """Two edges that are narrow: on more than one line, or very narrow on one."""
         near: dict[tuple[Site, Site], list[Found]] = {}
         for line, item in {(s.line, s.item) for s in spots}:
             on_line = [s for s in spots if (s.line, s.item) == (line, item)]
@@ -365,56 +354,6 @@ def _largest(value: Array) -> float:
     return float(np.abs(np.where(np.isfinite(value), value, 0.0)).max(initial=0.0))
 
 
-def _brackets(coarse: Sequence[Array], grid: Array, straight: Sequence[bool]) -> list[_Row]:
-    """Where each quantity changes sign, or comes nearest to zero, on each line; equal stretches of equal sites once."""
-    lines, steps = grid.shape
-    found: dict[tuple[float, ...], _Row] = {}
-    for site, q in enumerate(coarse):
-        table = q.reshape(lines, steps, -1)
-        for line in range(lines):
-            for entry in range(table.shape[2]):
-                values = table[line, :, entry]
-                for a, b, crosses in _turns(values):
-                    if not crosses and straight[site] and _shallow(grid[line], values, a, b):
-                        continue
-                    key = (site, line, a, b, float(values[a]), float(values[b]))
-                    found.setdefault(key, _Row(site, line, entry, float(grid[line, a]), float(grid[line, b]), crosses))
-    return list(found.values())
-
-
-def _shallow(grid: Array, values: Array, a: int, b: int) -> bool:
-    """Whether a quantity stays so far from zero, for how fast it changes, that nothing near is narrow."""
-    least = float(np.abs(values[a : b + 1]).min())
-    slope = float(np.abs(np.diff(values[a : b + 1]) / np.diff(grid[a : b + 1])).max())
-    return least > _SHALLOW * slope
-
-
-_SHALLOW: Final = 8.0
-"""Nats."""
-
-
 def _without_largest(change: Array) -> Array:
     """Mean over the steps, shape (lines, steps, entries), of all but the largest: an edge or a pole has its own search."""
     return np.asarray(np.sort(change, axis=1)[:, : -_STEPS // 12].mean(axis=1))
-
-
-def _turns(q: Array) -> list[tuple[int, int, bool]]:
-    """Steps between which a quantity changes sign (True), and around which its size is least without that (False)."""
-    changes = np.flatnonzero((q[:-1] <= 0) != (q[1:] <= 0))
-    size = np.abs(np.nan_to_num(q, nan=np.inf))
-    dips = np.flatnonzero((size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:])) + 1
-    dips = dips[~np.isin(dips, changes) & ~np.isin(dips - 1, changes)]
-    least = dips[np.argsort(size[dips], kind="stable")][:2]
-    turns = [(int(i), int(i) + 1, True) for i in changes] + [(int(i) - 1, int(i) + 1, False) for i in least]
-    return turns[: MOST_EDGES + 1]
-
-
-def _closer(t: Array, q: Array) -> tuple[Array, Array]:
-    """Of each row, (rows, steps), the ways on either side of the first change of sign, or of the smallest size."""
-    changes = (q[:, :-1] <= 0) != (q[:, 1:] <= 0)
-    nearest = np.nan_to_num(np.abs(q), nan=np.inf).argmin(axis=1)
-    crosses, first = changes.any(axis=1), changes.argmax(axis=1)
-    low = np.where(crosses, first, np.maximum(nearest - 1, 0))
-    high = np.where(crosses, first + 1, np.minimum(nearest + 1, t.shape[1] - 1))
-    rows = np.arange(len(t))
-    return t[rows, low], t[rows, high]

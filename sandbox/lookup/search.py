@@ -28,7 +28,7 @@ from sandbox.lookup.edges import (
 from sandbox.lookup.forms import Forms, forms_of
 from sandbox.lookup.lines import Along, Found
 from sandbox.lookup.shifts import starting_pairs
-from sandbox.sites import EDGES, Kind, Site, degrees, ranked_among_values, sites
+from sandbox.sites import AT_ONCE, EDGES, Kind, Site, degrees, ranked_among_values, sites
 from sandbox.verdict import Finding
 
 BETAS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
@@ -266,12 +266,9 @@ class _Search:
 
 def _at_once(forms: Forms, site: Site) -> bool:
     value = forms.deciding(site)
-    match site.kind:
-        case Kind.ROUNDING | Kind.EQUALITY | Kind.CHOICE | Kind.WAVE:
-            return forms.keyed(value)
-        case Kind.FINITENESS:
-            return any(not v.finite or forms.bent(v) for v in value)
-    return False
+    if site.kind is Kind.FINITENESS:
+        return any(not v.finite or forms.bent(v) for v in value)
+    return site.kind in AT_ONCE and forms.keyed(value)
 
 
 def _is_curved(forms: Forms, site: Site) -> bool:
