@@ -83,6 +83,7 @@ def run(
     """
     from evo.earlier import FinishedRun
     from evo.session import CampaignStopped, run_session
+    from fitness.task import reads_data
 
     settings = load_config(config, overrides, seed=seed)
     if offline and not dry_run:
@@ -95,6 +96,10 @@ def run(
             from evo.plan import rehearse
 
             rehearse(settings, path, click.echo, online=not offline)
+            if reads_data(settings.task):
+                program = click.get_current_context().find_root().command_path
+                given = Given(program, config, overrides=overrides, command="data")
+                click.echo(f"What a model would see of the data, pair by pair: {given}")
             return
         run_session(settings, path, click.echo)
     except FinishedRun as error:
@@ -110,6 +115,25 @@ def run(
     except KeyboardInterrupt:
         click.echo(f"Interrupted. Everything recorded is kept in {path}; the same command continues.", err=True)
         sys.exit(INTERRUPTED)
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set fitness.max_length=512"
+)
+@click.option("--show", "shown", type=click.IntRange(0), default=3, show_default=True, help="Training pairs to show.")
+@click.option("--whole", is_flag=True, help="Show texts in full; else the middle of long ones is left out.")
+@_reported
+def data(config: Path | None, overrides: tuple[str, ...], shown: int, whole: bool) -> None:
+    """Show what a model would see of your preference data: lengths, what is left out and why, and decoded pairs.
+
+    The configuration is that of `evopo run`. Nothing is trained and no model is loaded, only its tokenizer. What a run would
+    refuse in the data is refused here too.
+    """
+    from evo.data import data_shown
+
+    data_shown(load_config(config, overrides), click.echo, shown, whole=whole)
 
 
 @main.command()

@@ -70,11 +70,7 @@ def preflight(
     proposer, which, endpoints, faults = _endpoints(config, info, proposes)
     faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)
     may_cost = may_cost and not faults
-    for check in (check_task, check_task_online) if online else (check_task,):
-        try:
-            check(config.task, config.fitness)
-        except TaskError as error:
-            faults += [Fault("", line) for line in str(error).splitlines()]
+    faults += task_faults(config, online=online)
     notes: list[str] = []
     paid: dict[str, Usage] = {}
     pinged = asyncio.run(_pinged(endpoints, may_cost=may_cost)) if online and endpoints else {}
@@ -88,6 +84,17 @@ def preflight(
     if faults:
         raise PreflightFailed(faults)
     return Cleared(proposer, which, tuple(notes), {to: usage for to, usage in paid.items() if usage})
+
+
+def task_faults(config: Config, *, online: bool = True) -> list[Fault]:
+    """What the task lacks of what its options name. `online` is whether the hub may be asked."""
+    faults = []
+    for check in (check_task, check_task_online) if online else (check_task,):
+        try:
+            check(config.task, config.fitness)
+        except TaskError as error:
+            faults += [Fault("", line) for line in str(error).splitlines()]
+    return faults
 
 
 def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, nobody: bool) -> list[Fault]:

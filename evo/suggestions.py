@@ -14,17 +14,18 @@ from evo.rundir import default_directory
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What `evopo run` was called with. `program` is how it was called: `evopo`, or `python -m evo`."""
+    """What `evopo run`, or another `command`, was called with. `program` is how it was called: `evopo`, or `python -m evo`."""
 
     program: str
     config: Path | None = None
     directory: Path | None = None
     overrides: tuple[str, ...] = ()
     seed: int | None = None
+    command: str = "run"
 
     def __str__(self) -> str:
         """The command, quoted for a shell."""
-        words = ["run", *([str(self.config)] if self.config is not None else [])]
+        words = [self.command, *([str(self.config)] if self.config is not None else [])]
         words += [word for text in self.overrides for word in ("--set", text)]
         words += ["--seed", str(self.seed)] if self.seed is not None else []
         words += ["--dir", str(self.directory)] if self.directory is not None else []

@@ -36,6 +36,8 @@ class Pairs:
     conversational: bool
     left_out: Mapping[str, int] = field(default_factory=dict)
     """How many pairs of the data are in no part, by the reason."""
+    unread: tuple[str, ...] = ()
+    """Columns of the data that are not read."""
 
     @property
     def parts(self) -> dict[str, Dataset]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
@@ -16,10 +16,12 @@ from fitness.answers import Answers, Trained, check_sampling, divergence, policy
 from fitness.costs import Usage
 from fitness.data_sources import bad_data, loading
 from fitness.judge import Judge
+from fitness.limits import beyond_reward_model, positions, reward_length
+from fitness.pair_rules import TEMPLATE_ERRORS
 from fitness.policies import check_whole, never_sharded
 from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
-from fitness.reference_cache import PROMPT_COLUMN
 from fitness.score import EvaluationFailed
+from fitness.seen import PROMPT_COLUMN
 
 Metrics = dict[str, float]
 PairScores = Mapping[Literal["accuracy", "margin"], list[float]]
@@ -44,6 +46,14 @@ class Exam(Protocol):
 
     def prepare(self, state: PartialState) -> None:
         """Load what takes long."""
+
+    def rehearse(self, prompts: Sequence[Any]) -> None:
+        """Measure something without a training: what is wrong with it would fail every training at its end. `prompts` are the
+        raw ones of all tests. Raises EvaluationFailed("bad_data")."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should read of it, once it was rehearsed."""
 
     def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, Usage | None]:
         """Fitness by test pair, of which the fitness is the mean, and further metrics; the same on every rank.
@@ -102,6 +112,13 @@ class PairExam:
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
 
+    def rehearse(self, prompts: Sequence[Any]) -> None:
+        """Nothing that could fail."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, Usage | None]:
         return pairs[self.options.by], {}, None
 
@@ -128,10 +145,20 @@ class RewardExam:
     def __init__(self, options: RewardModelEvaluation) -> None:
         self.options = options
         self._reference = _ReferenceAnswers(options)
+        self._max_length = options.max_length
 
     @property
     def size(self) -> int:
         return self.options.prompts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self._max_length == self.options.max_length:
+            return ()
+        return (
+            f"Texts for the reward model are cut on the left to the {self._max_length} tokens that it takes, not to max_length "
+            f"{self.options.max_length} of the evaluation, which was not set.",
+        )
 
     def check(self, state: PartialState) -> Usage | None:
         check_sampling()
@@ -149,6 +176,8 @@ class RewardExam:
                 f"the reward model {name!r} has no class {label}",
                 f"set label below {outputs}, or leave it out for a single output",
             )
+        if beyond := beyond_reward_model(self.options, positions(config.to_dict())):
+            raise EvaluationFailed("bad_data", f"max_length of the evaluation by {name!r}: {beyond}")
         return None
 
     def prepare(self, state: PartialState) -> None:
@@ -167,8 +196,46 @@ class RewardExam:
         check_whole(name, found["missing_keys"], CLASSIFIER)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        if self.tokenizer.pad_token is None:
+            raise bad_data(
+                f"the tokenizer of the reward model {name!r} has neither padding nor end token",
+                "set pad_token in its tokenizer_config.json",
+            )
+        limit = positions(model.config.to_dict())
+        self._max_length = reward_length(self.options, limit, self.tokenizer.model_max_length)
         model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model = model.eval().requires_grad_(False).to(state.device)
+
+    def rehearse(self, prompts: Sequence[Any]) -> None:
+        name = self.options.model
+        try:
+            texts = [self._text(prompt, "An answer.") for prompt in prompts]
+        except TEMPLATE_ERRORS as error:
+            raise bad_data(
+                f"the chat template of the reward model {name!r} cannot render the test prompts ({type(error).__name__}: {error})",
+                "leave out of the data what it has no place for, or take another reward model",
+            ) from error
+        ids: list[list[int]] = self._encoded(texts)["input_ids"]
+        known = self.model.get_input_embeddings().weight.shape[0]
+        highest = max(self.tokenizer.pad_token_id, *(max(text, default=0) for text in ids))
+        if highest >= known:
+            raise bad_data(
+                f"the tokenizer of the reward model {name!r} gives token {highest} "
+                f"({self.tokenizer.convert_ids_to_tokens(highest)!r}), its embedding has {known}",
+                "take the tokenizer that it was trained with",
+            )
+        longest = max(range(len(texts)), key=lambda number: len(ids[number]))
+        enough = self._max_length // max(1, len(ids[longest])) + 1
+        try:  # one of full length, and one that is padded to it
+            self._scored([texts[0], " ".join([texts[longest]] * enough)])
+        except (IndexError, ValueError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" in str(error).lower():
+                raise
+            raise bad_data(
+                f"the reward model {name!r} cannot score a text of {self._max_length} tokens "
+                f"({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+                "set max_length of the evaluation to what it was made for, or take another reward model",
+            ) from error
 
     def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, Usage | None]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)
@@ -182,7 +249,6 @@ class RewardExam:
         fitness = [reward - weight * distance for reward, distance in zip(rewards, distances, strict=True)]
         return fitness, metrics, None
 
-    @torch.no_grad()
     def _rewards(self, trained: Trained, answers: Answers) -> list[float]:
         prompts = [json.loads(prompt) for prompt in trained.test[PROMPT_COLUMN]]
         texts = [self._text(*both) for both in zip(prompts, trained.texts(answers), strict=True)]
@@ -191,19 +257,25 @@ class RewardExam:
         mine: list[tuple[int, float]] = []
         for start in range(0, len(numbers), self.options.batch):
             part = numbers[start : start + self.options.batch]
-            inputs = self.tokenizer(
-                [texts[i] for i in part],
-                padding=True,
-                truncation=True,
-                max_length=self.options.max_length,
-                add_special_tokens=not self.tokenizer.chat_template,  # a template has written them already
-                return_tensors="pt",
-            ).to(self.model.device)
-            logits = self.model(**inputs).logits.float()
-            label = self.options.label
-            values = logits[:, 0] if label is None else logits.log_softmax(dim=1)[:, label]
-            mine.extend(zip(part, values.tolist(), strict=True))
+            mine.extend(zip(part, self._scored([texts[i] for i in part]), strict=True))
         return [value for _, value in sorted(gather_object(mine))]
+
+    @torch.no_grad()
+    def _scored(self, texts: Sequence[str]) -> list[float]:
+        inputs = self._encoded(texts, padding=True, return_tensors="pt").to(self.model.device)
+        logits = self.model(**inputs).logits.float()
+        label = self.options.label
+        values: Tensor = logits[:, 0] if label is None else logits.log_softmax(dim=1)[:, label]
+        return values.tolist()
+
+    def _encoded(self, texts: Sequence[str], **settings: Any) -> Any:
+        return self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self._max_length,
+            add_special_tokens=not self.tokenizer.chat_template,  # a template has written them already
+            **settings,
+        )
 
     def _text(self, prompt: Any, answer: str) -> str:
         if self.tokenizer.chat_template:
@@ -231,6 +303,13 @@ class JudgeExam:
 
     def prepare(self, state: PartialState) -> None:
         """Nothing to load."""
+
+    def rehearse(self, prompts: Sequence[Any]) -> None:
+        """Nothing that could fail."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, Usage | None]:
         ours, theirs = policy_answers(trained, self.options), self._reference.get(trained)

@@ -22,6 +22,7 @@ from transformers.integrations import deepspeed
 from trl.trainer.utils import add_fused_lm_head
 
 from fitness.data_sources import bad_data, loading
+from fitness.limits import positions
 from fitness.preference import Options
 from fitness.trainer import unwrap_forward
 
@@ -85,7 +86,7 @@ def check_context(options: Options) -> str | None:
     """The commit of a model on the hub; raises EvaluationFailed("bad_data") for a max_length beyond its context."""
     with loading("model", options.model):
         config = AutoConfig.from_pretrained(options.model, revision=options.model_revision, trust_remote_code=False)
-    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    context = positions(config.get_text_config().to_dict())
     if context is not None and options.max_length > context:
         raise bad_data(
             f"fitness.max_length is {options.max_length} tokens and the model's context {context}",

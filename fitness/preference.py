@@ -18,7 +18,7 @@ This module needs no torch; the work is done in `fitness.preference_lab`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -286,6 +286,14 @@ def check_online(options: TaskOptions) -> None:
         raise TaskError("\n".join(found))
 
 
+def show_data(options: TaskOptions, say: Callable[[str], None], shown: int, *, whole: bool) -> None:
+    """Say what a model would see of the data, and `shown` training pairs of it. Raises EvaluationFailed("bad_data")."""
+    from fitness.data_view import show_data as show
+
+    assert isinstance(options, Options)
+    show(options, say, shown, whole=whole)
+
+
 def _missing_packages(options: Options) -> list[str]:
     found = []
     if options.lora and find_spec("peft") is None:
@@ -315,7 +323,7 @@ class PreferenceTask:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out of the data."""
+        """What was left out of the data, what of them is not read, and what the rules found in what a model sees of them."""
         return self._lab.notes if self._lab else ()
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fitness.limits import beyond_reward_model, positions
 from fitness.preference import DATA_SUFFIXES, Options, RewardModelEvaluation, named
 
 TOKENIZER_FILES = (
@@ -63,7 +64,11 @@ def faults(options: Options) -> list[str]:
                 if not path.is_file():
                     raise _Fault(f"{path} should be a regular file; give a Jinja file")
             else:
-                _check_reward_model(path, _reward_model(options, key))
+                reward = _reward_model(options, key)
+                config = _check_reward_model(path, reward)
+                with _noted(found, f"fitness.{key.partition('.')[0]}.max_length"):
+                    if reward and (beyond := beyond_reward_model(reward, positions(config))):
+                        raise _Fault(beyond)
     return found
 
 
@@ -157,9 +162,8 @@ def _is_whole(file: Path) -> bool:
 
 
 def _check_context(config: dict[str, Any], max_length: int) -> None:
-    inner = config.get("text_config")
-    context = {**config, **(inner if isinstance(inner, dict) else {})}.get("max_position_embeddings")
-    if isinstance(context, int) and max_length > context:
+    context = positions(config)
+    if context is not None and max_length > context:
         raise _Fault(f"{max_length} tokens are more than the model's context of {context}; set it to {context} or less")
 
 
@@ -174,7 +178,8 @@ def _check_tokenizer(path: Path) -> None:
             _json(path / name)
 
 
-def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> None:
+def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> dict[str, Any]:
+    """The reward model's configuration."""
     config = _check_model(path)
     kinds = config.get("architectures") or [""]
     if all("CausalLM" in str(kind) for kind in kinds):
@@ -184,6 +189,7 @@ def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> Non
     if reward is not None and count is not None and reward.label is not None and reward.label >= count:
         raise _Fault(f"the reward model has {count} classes and label is {reward.label}; set label below {count}")
     _check_tokenizer(path)
+    return config
 
 
 # ---- data ------------------------------------------------------------------------------------------------------------

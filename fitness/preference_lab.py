@@ -27,12 +27,13 @@ from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.costs import Usage
 from fitness.curves import Watch
-from fitness.data_sources import Faults, Pairs, bad_data, check_test_parts, drawn, load_pairs
+from fitness.data_sources import Faults, Pairs, bad_data, drawn, load_pairs
 from fitness.exams import make_exam, pair_scores
 from fitness.policies import Policies, check_context, check_device, load_tokenizer, on_cpu, precision
 from fitness.preference import Options, essential
-from fitness.reference_cache import PROMPT_COLUMN, any_loss, cached_pairs, reference_key
+from fitness.reference_cache import any_loss, cached_pairs, reference_key
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
+from fitness.seen import PROMPT_COLUMN, notes_on
 from fitness.task import Rung
 from fitness.trainer import GraphDPOTrainer
 
@@ -69,23 +70,14 @@ class Lab:
         for exam in set(self.exams.values()):
             exam.prepare(self.state)
         with _memory_errors():
+            for name, exam in self.exams.items():
+                exam.rehearse(pairs.parts[name]["prompt"])
             arguments = self._arguments(None, 1, 0, options.beta, options.learning_rate)
             self.reference_key = reference_key(options, pairs, self.policies, self.tokenizer, arguments)
-            self.data = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
-        raw = sum(map(len, pairs.parts.values()))
-        left_out = {**pairs.left_out, "too long a prompt": raw - sum(map(len, self.data.values()))}
-        self.notes = tuple(f"Left out of the data: {count} with {why}." for why, count in left_out.items() if count)
-        check_test_parts(
-            self.data,
-            "too long prompts",
-            "raise fitness.max_length, set fitness.max_prompt_length to cut prompts, or give more test pairs",
-        )
-        if len(self.data["train"]) < options.pairs:
-            raise bad_data(
-                f"{len(self.data['train'])} training pairs are left after tests and too long prompts, "
-                f"fitness.pairs={options.pairs} are asked for",
-                f"set fitness.pairs to {len(self.data['train'])} or less",
-            )
+            seen = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
+        self.data = seen.parts
+        exam_notes = dict.fromkeys(note for exam in self.exams.values() for note in exam.notes)
+        self.notes = (*notes_on(pairs, seen, options), *exam_notes)
 
     @property
     def judged(self) -> int:

@@ -8,6 +8,8 @@ A task lives in a module that can be imported without torch and offers three nam
     check(options)       optional: raises TaskError for what is missing, such as a file, before a run is made; one line
                          per fault, beginning with the option's key
     check_online(options)  optional: likewise for what only the network can tell
+    show_data(options, say, shown, whole)  optional: says what would be seen of the user's data, and `shown` items of it,
+                         as `evopo data` prints; raises EvaluationFailed where `prepare` would
 
 Tasks of other distributions register such a module under the entry-point group `evopo.tasks`.
 """
@@ -42,6 +44,8 @@ __all__ = [
     "check_task",
     "check_task_online",
     "make_task",
+    "reads_data",
+    "show_data",
     "task_info",
     "task_names",
     "task_options",
@@ -198,6 +202,22 @@ def _check(name: str, options: Mapping[str, Any] | None, which: str) -> None:
     check = getattr(module, which, None)
     if check is not None:
         check(_options(name, module, options or {}))
+
+
+def reads_data(name: str) -> bool:
+    """Whether a task reads data of the user's, which `show_data` can show. Raises TaskError for an unknown task."""
+    return hasattr(_module(name), "show_data")
+
+
+def show_data(
+    name: str, options: Mapping[str, Any] | None, say: Callable[[str], None], shown: int, *, whole: bool
+) -> None:
+    """Say what a task that reads data would see of them; `shown` items in words, in full where `whole`.
+
+    Raises TaskError for wrong options, EvaluationFailed where the task's `prepare` would for its data.
+    """
+    module = _module(name)
+    module.show_data(_options(name, module, options or {}), say, shown, whole=whole)
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:

@@ -53,6 +53,7 @@ READING = {
         ["baselines", "--loss", STEERING.replace("\0", "")], ["baselines", "--candidate", "DIR", "99"],
         ["baselines", "--loss", "DIR/loss.py", "--task", "sentiment"],
     ],
+    "data": [["data"], ["data", "DIR/config.yaml"], ["data", "--set", f"name={STEERING.replace(chr(0), '')}"]],
     "env": [["env"]],
 }  # fmt: skip
 """What is called of each command of `evopo`, with DIR for the hostile directory."""

@@ -414,7 +414,7 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
     """Three of eleven fit into max_length, so one half has one of them at most."""
     tests = [row | {"prompt": f"{row['prompt']} {'w2 ' * 40}"} for row in pairs(8)] + pairs()[-3:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
-    assert "too long prompts leave 1 test pairs for" in detail
+    assert "1 test pairs for held_out remain after parting and the pairs left out (8 with too long a prompt)" in detail
     assert "raise fitness.max_length" in detail
 
 

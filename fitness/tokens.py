@@ -1,0 +1,91 @@
+"""The tokens of a preference pair, as TRL's DPOTrainer makes them, and how they are cut.
+
+TRL makes them within a trainer, which wants a model. Here they are made with a tokenizer alone, one pair at a time, so that
+they can be looked at before anything is loaded; a test holds them equal to TRL's.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+Row = Mapping[str, Any]
+"""A raw pair: `prompt`, `chosen` and `rejected`, all strings or all conversations; perhaps `tools`, `chat_template_kwargs`."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of a pair: what is trained on is `prompt + chosen` and `prompt + rejected`, up to `max_length`."""
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+    lost: list[int]
+    """The end of the rendered prompt from where it, and it with a completion, differ: in neither sequence."""
+
+    def with_prompt_cut(self, longest: int | None) -> "Tokens":
+        """With no more than the last `longest` tokens of the prompt."""
+        return Tokens(self.prompt[-longest:], self.chosen, self.rejected, self.lost) if longest else self
+
+    def within(self, max_length: int) -> tuple[list[int], list[int]]:
+        """What is left of both completions in sequences of at most `max_length` tokens, whose end is cut."""
+        room = max(0, max_length - len(self.prompt))
+        return self.chosen[:room], self.rejected[:room]
+
+
+def pair_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> Tokens:
+    """The tokens of one pair, uncut. Raises whatever a chat template raises."""
+    if is_conversation(row):
+        prompt = _rendered_ids(row, "prompt", tokenizer, add_generation_prompt=True)
+        chosen, rejected = (_rendered_ids(row, side, tokenizer) for side in ("chosen", "rejected"))
+    else:
+        prompt = _ids(row["prompt"], tokenizer)
+        chosen, rejected = (_ids(row["prompt"] + _ended(row[s], tokenizer), tokenizer) for s in ("chosen", "rejected"))
+    # Neither a template nor a tokenizer need render a prompt alone as they render it before a completion.
+    shared = shared_length(prompt, chosen, rejected)
+    return Tokens(prompt[:shared], chosen[shared:], rejected[shared:], prompt[shared:])
+
+
+def is_conversation(row: Row) -> bool:
+    """Whether a pair is made of turns, which a chat template renders."""
+    return isinstance(row["chosen"], list)
+
+
+def rendered(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> str:
+    """The text of a conversation's prompt, or of prompt and completion. Raises whatever the chat template raises."""
+    return str(tokenizer.apply_chat_template(_turns(row, side), tokenize=False, **_settings(row) | changes))
+
+
+def shared_length(*sequences: Sequence[Any]) -> int:
+    """How much of their beginning all sequences have in common."""
+    first, *others = sequences
+    for length, items in enumerate(zip(first, *others, strict=False)):
+        if any(item != items[0] for item in items[1:]):
+            return length
+    return min(map(len, sequences))
+
+
+def _rendered_ids(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> list[int]:
+    settings = _settings(row) | changes
+    made = tokenizer.apply_chat_template(_turns(row, side), tokenize=True, return_dict=True, **settings)
+    return list(made["input_ids"])
+
+
+def _turns(row: Row, side: str) -> list[Any]:
+    return list(row["prompt"]) if side == "prompt" else [*row["prompt"], *row[side]]
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    tools = row.get("tools")
+    return {"tools": json.loads(tools) if isinstance(tools, str) else tools, **(row.get("chat_template_kwargs") or {})}
+
+
+def _ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return list(tokenizer(text=text)["input_ids"])
+
+
+def _ended(completion: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    end = str(tokenizer.eos_token)
+    return completion if completion.endswith(end) else completion + end
