@@ -15,7 +15,7 @@ from fitness.seen import Seen, look, matters, notes_on, pair_check, quoted
 from fitness.tokens import Row, pair_tokens
 
 LONGEST_TEXT = 400  # characters of a text that is shown
-WIDTHS = (10, 7, 8, 9, 8, 9, 6)
+WIDTHS = (10, 7, 17, 9, 21, 9, 6)
 
 
 def show_data(options: Options, say: Callable[[str], None], shown: int, *, whole: bool) -> None:
@@ -53,13 +53,12 @@ def _described(options: Options, pairs: Pairs, seen: Seen) -> list[str]:
     return [
         f"Data {options.data}: {form}; tokens as {options.model} has them.",
         "",
-        _line("", "", "prompt,", "tokens", "compl.,", "tokens", ""),
+        _line("", "", "prompts, tokens", "", "completions, tokens", "", ""),
         _line("part", "pairs", "median", "longest", "median", "longest", "cut"),
         *(_lengths(name, part, options.max_length) for name, part in seen.parts.items()),
-        f"cut: share of the completions that go on beyond fitness.max_length={options.max_length}, prompt included",
+        f"cut: completions that go on beyond fitness.max_length={options.max_length}, their prompt counted in",
         "",
         *notes_on(pairs, seen, options),
-        *(f"Refused: {finding}." for finding in seen.findings if finding.refused),
     ]
 
 

@@ -51,6 +51,11 @@ RULES = {
         "completions that are equal once rendered",
         "give pairs that differ in what the template shows",
     ),
+    "equal unknown": Rule(
+        Outcome.LEFT_OUT,
+        "completions of words that the tokenizer does not know, equal to it",
+        "take a model and tokenizer for this language and alphabet",
+    ),
     "equal when cut": Rule(
         Outcome.LEFT_OUT, "completions that differ only beyond fitness.max_length", "raise fitness.max_length"
     ),
@@ -190,7 +195,7 @@ class PairCheck:
         if not all(_says_something(row[side]) for side in ("chosen", "rejected")) or any(map(self._is_blank, cut)):
             return "blank"
         if tokens.chosen == tokens.rejected:
-            return "equal"
+            return "equal unknown" if self._unknown in tokens.chosen else "equal"
         return "equal when cut" if cut[0] == cut[1] else None
 
     def _of_tokens(self, tokens: Tokens) -> Iterator[tuple[str, str]]:
