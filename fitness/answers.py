@@ -113,9 +113,13 @@ def _whole(trainer: GraphDPOTrainer) -> Iterator[Any]:
 
 
 def _prompts(trained: Trained, sampling: Sampling) -> list[list[int]]:
-    """The test prompts as they are answered: their beginning is cut so that the longest answer has room."""
+    """The test prompts as they are answered: their beginning is cut so that the longest answer has room.
+
+    An answer to nothing goes on from the token that texts begin with, or else from the one that ends the text before.
+    """
     room = trained.trainer.args.max_length - sampling.max_new_tokens
-    return [ids[-room:] for ids in trained.test["prompt_ids"]]
+    first, end = trained.tokenizer.bos_token_id, trained.tokenizer.eos_token_id
+    return [ids[-room:] or [end if first is None else first] for ids in trained.test["prompt_ids"]]
 
 
 def _answers(model: Any, trained: Trained, sampling: Sampling) -> Answers:

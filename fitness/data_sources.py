@@ -38,6 +38,8 @@ class Pairs:
     """How many pairs of the data are in no part, by the reason."""
     unread: tuple[str, ...] = ()
     """Columns of the data that are not read."""
+    remarks: tuple[str, ...] = ()
+    """What was done to the pairs, a sentence each."""
 
     @property
     def parts(self) -> dict[str, Dataset]:

@@ -153,12 +153,18 @@ class RewardExam:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if self._max_length == self.options.max_length:
-            return ()
-        return (
-            f"Texts for the reward model are cut on the left to the {self._max_length} tokens that it takes, not to max_length "
-            f"{self.options.max_length} of the evaluation, which was not set.",
-        )
+        told = []
+        if self._max_length < self.options.max_length:
+            told.append(
+                f"Texts for the reward model are cut on the left to its context of {self._max_length} tokens, not to max_length "
+                f"{self.options.max_length} of the evaluation, which was not set."
+            )
+        if self.tokenizer.model_max_length < self._max_length:
+            told.append(
+                f"The reward model's tokenizer is meant for {self.tokenizer.model_max_length} tokens, and texts are cut to "
+                f"{self._max_length}: set max_length of the evaluation to less if the model knows no longer ones."
+            )
+        return tuple(told)
 
     def check(self, state: PartialState) -> Usage | None:
         check_sampling()
@@ -201,8 +207,7 @@ class RewardExam:
                 f"the tokenizer of the reward model {name!r} has neither padding nor end token",
                 "set pad_token in its tokenizer_config.json",
             )
-        limit = positions(model.config.to_dict())
-        self._max_length = reward_length(self.options, limit, self.tokenizer.model_max_length)
+        self._max_length = reward_length(self.options, positions(model.config.to_dict()))
         model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model = model.eval().requires_grad_(False).to(state.device)
 

@@ -45,14 +45,9 @@ def beyond_reward_model(evaluation: RewardModelEvaluation, limit: int | None) ->
     )
 
 
-def reward_length(evaluation: RewardModelEvaluation, limit: int | None, advised: int) -> int:
-    """The longest text in tokens that is given to a reward model.
-
-    `max_length` where a user set it; else the default as far as the model has positions, and as its tokenizer advises.
-    """
-    if "max_length" in evaluation.model_fields_set:
-        return evaluation.max_length
-    return min(evaluation.max_length, advised, evaluation.max_length if limit is None else limit)
+def reward_length(evaluation: RewardModelEvaluation, limit: int | None) -> int:
+    """The longest text in tokens that is given to a reward model: `max_length`, or all that it has positions for."""
+    return evaluation.max_length if limit is None else min(evaluation.max_length, limit)
 
 
 def _of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from fitness.pair_rules import RULES, Outcome, PairCheck
 from fitness.preference import LEAST_PART, Options, Sampling, evaluations
 from fitness.score import EvaluationFailed
 from fitness.tokens import Row
+from sandbox.visible import visible
 
 PROMPT_COLUMN = "prompt_json"  # the raw prompt, for judges
 FOUND = "found"
@@ -159,8 +160,9 @@ def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:
     """What a user should read of the data before a run: what is left out, what is not read, and what the rules noted."""
     left_out = {**pairs.left_out, **{RULES[rule].words: count for rule, count in seen.left_out.items()}}
     lines = [f"Left out of the data: {count} with {why}." for why, count in left_out.items() if count]
+    lines += pairs.remarks
     if pairs.unread:
-        lines.append(f"Columns of the data that are not read: {', '.join(pairs.unread)}.")
+        lines.append(f"Columns that are not read: {', '.join(map(visible, pairs.unread))}.")
     for finding in seen.findings:
         if matters(finding.rule, options) and finding.count >= math.ceil(WORTH_NOTING * finding.total):
             lines += [] if finding.refused else [f"In the data, {finding}."]

@@ -91,10 +91,11 @@ def test_cut_texts_say_so_and_long_ones_are_shortened(arguments: Callable[..., l
 def test_what_a_run_would_refuse_is_refused_with_the_same_words_after_the_pairs_were_shown(
     evo: Command, arguments: Callable[..., list[str]]
 ) -> None:
-    given = [row | {side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in rows()]
+    again = [row | {side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in rows()[:-1]]
+    given = [*again, rows()[-1]]
     done = evo.run(*arguments(given, "--show", "1"))
     assert done.code == 1
-    assert done.err.startswith("error: 40 of 40 pairs: both completions begin with the prompt once more")
+    assert done.err.startswith("error: 39 of 40 pairs: both completions begin with the prompt once more")
     assert "Traceback" not in done.err
     assert 'chosen (18 tokens): "Question 2 good 2</s>"' in done.out
 

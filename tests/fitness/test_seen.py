@@ -26,7 +26,7 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer
 
-from fitness.batches import TOKEN_COLUMNS
+from fitness.batches import TOKEN_COLUMNS, PreferenceCollator
 from fitness.data_sources import load_pairs
 from fitness.limits import positions
 from fitness.policies import load_tokenizer
@@ -206,10 +206,13 @@ def test_of_sound_data_nothing_is_changed_and_nothing_said(make, seen, models_by
     found.check(options)
 
 
-def test_completions_are_cut_as_a_batch_is():
+@pytest.mark.parametrize("max_length", [3, 4, 5, 6, 9])
+def test_completions_are_cut_as_those_of_a_batch(max_length):
     tokens = Tokens([1, 2, 3], [4, 5, 6], [4, 7], [])
-    assert tokens.within(5) == ([4, 5], [4, 7])
-    assert tokens.within(3) == ([], [])
+    row = {"prompt_ids": tokens.prompt, "chosen_ids": tokens.chosen, "rejected_ids": tokens.rejected}
+    batch = PreferenceCollator(pad_token_id=0, max_length=max_length).torch_call([row])
+    left = [ids[mask.bool()].tolist() for ids, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True)]
+    assert tokens.within(max_length) == tuple(left)
     assert tokens.with_prompt_cut(2).within(5) == ([4, 5, 6], [4, 7])
 
 
@@ -265,11 +268,12 @@ def test_where_every_pair_is_left_out_the_reason_and_the_remedy_are_told(seen):
 ONCE_MORE = "both completions begin with the prompt once more"
 REFUSED = {
     "the prompt once more": (
-        lambda i: plain(i, f"Question {i} good", f"Question {i} bad"), CHATML, {}, f"40 of 40 pairs: {ONCE_MORE}",
+        lambda i: plain(i, f"Question {i} good", f"Question {i} bad") if i else plain(i),
+        CHATML, {}, f"39 of 40 pairs: {ONCE_MORE}",
     ),
     "the conversation once more": (
-        lambda i: chat(i) | {side: [*chat(i)["prompt"], turn("assistant", side)] for side in ("chosen", "rejected")},
-        CHATML, {}, f"40 of 40 pairs: {ONCE_MORE}",
+        lambda i: chat(i) | {s: [*chat(i)["prompt"], turn("assistant", s)] for s in ("chosen", "rejected")} if i else chat(i),
+        CHATML, {}, f"39 of 40 pairs: {ONCE_MORE}",
     ),
     "a template that fails on a row": (
         chat, "{% if messages[0].content == 'Question 7' %}{{ raise_exception('no sevens') }}{% endif %}" + CHATML, {},
@@ -432,7 +436,8 @@ def test_counts_and_notes_are_the_same_when_the_tokens_come_from_the_cache(polic
 
 
 def test_what_is_refused_is_never_cached(policy, tmp_path):
-    data = save_pairs(tmp_path, [plain(i, f"Question {i} good", f"Question {i} bad") for i in range(40)])
+    repeating = [plain(i, f"Question {i} good", f"Question {i} bad") for i in range(1, 40)]
+    data = save_pairs(tmp_path, [plain(0), *repeating])
     for _ in range(2):
         assert "begin with the prompt once more" in refused(options_for(policy, data, tmp_path / "cache"))
     assert not list((tmp_path / "cache").rglob("*.arrow"))
@@ -493,7 +498,7 @@ def rewarded(policy: str, tmp_path: Path, model: str, rows: list[Row] | None = N
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_texts_are_cut_to_a_reward_model_that_takes_less_than_the_default(kind, policy, reward_model, tmp_path):
     task = prepared(rewarded(policy, tmp_path, reward_model(kind)))
-    assert any("cut on the left to the 64 tokens that it takes" in note for note in task.notes)
+    assert any("cut on the left to its context of 64 tokens" in note for note in task.notes)
     assert task.score_seed(graph("dpo"), "short", 0).metrics["reward"] == pytest.approx(0, abs=5)
 
 
@@ -509,9 +514,9 @@ def test_a_longest_text_that_was_set_beyond_the_reward_model_is_refused_before_a
     assert faults(Options.model_validate(fine)) == []
 
 
-def test_the_tokenizers_own_limit_counts_where_none_was_set(policy, reward_model, tmp_path):
-    task = prepared(rewarded(policy, tmp_path, reward_model(model_max_length=32)))
-    assert any("to the 32 tokens" in note for note in task.notes)
+def test_a_tokenizer_that_is_meant_for_shorter_texts_is_noted(policy, reward_model, tmp_path):
+    notes = prepared(rewarded(policy, tmp_path, reward_model(model_max_length=32), max_length=60)).notes
+    assert any("is meant for 32 tokens, and texts are cut to 60" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -529,3 +534,12 @@ def test_a_reward_model_that_cannot_score_is_refused_before_the_reference_pass(
     with pytest.raises(EvaluationFailed, match=words):
         prepared(given)
     assert not (tmp_path / "cache" / "reference").exists()
+
+
+def test_an_answer_to_nothing_is_written_as_any_other(policy, reward_model, tmp_path):
+    task = prepared(rewarded(policy, tmp_path, reward_model(), batch=1))
+    lab = task._lab
+    lab.data["search"] = lab.data["search"].map(
+        lambda row, i: {"prompt_ids": [] if i % 2 else row["prompt_ids"]}, with_indices=True
+    )
+    assert task.score_seed(graph("dpo"), "short", 0).metrics["length"] >= 1
