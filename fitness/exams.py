@@ -17,11 +17,11 @@ from fitness.costs import Usage
 from fitness.data_sources import bad_data, loading
 from fitness.judge import Judge
 from fitness.limits import beyond_reward_model, positions, reward_length
-from fitness.pair_rules import TEMPLATE_ERRORS
 from fitness.policies import check_whole, never_sharded
 from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
 from fitness.score import EvaluationFailed
 from fitness.seen import PROMPT_COLUMN
+from fitness.tokens import TEMPLATE_ERRORS
 
 Metrics = dict[str, float]
 PairScores = Mapping[Literal["accuracy", "margin"], list[float]]

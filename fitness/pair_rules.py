@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from fitness.preference import Options
-from fitness.tokens import Row, Tokens, is_conversation, pair_tokens, rendered, shared_length
+from fitness.tokens import NotRendered, Row, Tokens, is_conversation, pair_tokens, rendered, shared_length
 
-TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
-"""What rendering a conversation may raise: a template is a program."""
 SAID_IN = ("content", "reasoning_content", "reasoning", "thinking", "tool_calls")
 """Parts of a turn that a template may show; the rest of it is about the turn."""
 READ_ROLES = ("system", "developer", "user")
@@ -48,12 +45,12 @@ RULES = {
     "blank": Rule(Outcome.LEFT_OUT, "a completion without any text", "give pairs whose completions say something"),
     "equal": Rule(
         Outcome.LEFT_OUT,
-        "completions that are equal once rendered",
-        "give pairs that differ in what the template shows",
+        "completions that are equal once rendered and tokenised",
+        "give pairs that differ in what the model sees",
     ),
     "equal unknown": Rule(
         Outcome.LEFT_OUT,
-        "completions of words that the tokenizer does not know, equal to it",
+        "completions of unknown words, which are equal to the tokenizer",
         "take a model and tokenizer for this language and alphabet",
     ),
     "equal when cut": Rule(
@@ -63,6 +60,11 @@ RULES = {
         Outcome.REFUSED,
         "the chat template cannot render these conversations",
         "set fitness.chat_template to a Jinja file that can, or leave out of the data what it has no place for",
+    ),
+    "parts as text": Rule(
+        Outcome.REFUSED,
+        "the chat template expects text and writes a list of parts in Python's notation",
+        "join the parts' text into one string, or set fitness.chat_template to a Jinja file that shows parts",
     ),
     "beyond the embedding": Rule(
         Outcome.REFUSED,
@@ -178,10 +180,8 @@ class PairCheck:
                 return tokens, {left_out: ""}
             found = dict(self._of_tokens(tokens))
             found |= self._of_conversation(row, tokens) if is_conversation(row) else self._of_text(tokens)
-        except TEMPLATE_ERRORS as error:
-            if not is_conversation(row):
-                raise
-            return Tokens([], [], [], []), {"not rendered": f"{type(error).__name__}: {error}"}
+        except NotRendered as error:
+            return Tokens([], [], [], []), {"not rendered": str(error)}
         if _repeats_prompt(row):
             found["prompt repeated"] = _asked(row["prompt"])
         return tokens, found
@@ -251,8 +251,8 @@ class PairCheck:
             proper = len(asked[: shared_length(asked, bare)].rstrip())
             found["other prompt" if shared < proper else "other generation prompt"] = asked[shared:]
         answer = _content(row["chosen"][0]).strip()
-        before, there, _ = whole[shared:].partition(answer)
-        if answer and there and before.strip() and "other prompt" not in found:
+        before = whole[shared:].split(answer, 1)[0] if answer and answer in whole[shared:] else ""
+        if before.strip() and "other prompt" not in found:
             found["header"] = before
         hidden = [
             turn for turn in row["prompt"] if turn.get("role") in READ_ROLES and _content(turn).strip() not in whole
@@ -266,7 +266,11 @@ class PairCheck:
             and rendered(row, "prompt", self.tokenizer, add_generation_prompt=True, tools=None) == asked
         ):
             found["tools not shown"] = str(row["tools"])
-        texts = (_content(turn) for side in ("prompt", "chosen", "rejected") for turn in row[side])
+        turns = [turn for side in ("prompt", "chosen", "rejected") for turn in row[side]]
+        parts = (str(turn["content"]) for turn in turns if isinstance(turn.get("content"), list) and turn["content"])
+        if written := next((text for text in parts if text in whole or text in other), None):
+            found["parts as text"] = written
+        texts = map(_content, turns)
         if special := next(filter(None, map(self._written.search, texts)), None):
             found["special text"] = special[0]
         return found

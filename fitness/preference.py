@@ -91,7 +91,11 @@ class RewardModelEvaluation(Sampling):
         None, ge=0, description="class whose log-probability is the reward; null: the model's one output is the reward"
     )
     kl_weight: float = Field(0.0, ge=0, description="reward paid per nat of KL(policy || reference) per sequence")
-    max_length: int = Field(2048, ge=8, description="longest text given to the reward model, tokens; cut on the left")
+    max_length: int = Field(
+        2048,
+        ge=8,
+        description="longest text given to the reward model, tokens; cut on the left; not set: less where the model takes less",
+    )
 
 
 class JudgeEvaluation(Sampling):

@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
+
+TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
+"""What rendering a conversation may raise: a template is a program."""
 
 Row = Mapping[str, Any]
 """A raw pair: `prompt`, `chosen` and `rejected`, all strings or all conversations; perhaps `tools`, `chat_template_kwargs`."""
+
+
+class NotRendered(Exception):
+    """A chat template failed on a conversation; the message is that of the template."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Tokens:
 
 
 def pair_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> Tokens:
-    """The tokens of one pair, uncut. Raises whatever a chat template raises."""
+    """The tokens of one pair, uncut. Raises NotRendered."""
     if is_conversation(row):
         prompt = _rendered_ids(row, "prompt", tokenizer, add_generation_prompt=True)
         chosen, rejected = (_rendered_ids(row, side, tokenizer) for side in ("chosen", "rejected"))
@@ -54,8 +62,8 @@ def is_conversation(row: Row) -> bool:
 
 
 def rendered(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> str:
-    """The text of a conversation's prompt, or of prompt and completion. Raises whatever the chat template raises."""
-    return str(tokenizer.apply_chat_template(_turns(row, side), tokenize=False, **_settings(row) | changes))
+    """The text of a conversation's prompt, or of prompt and completion. Raises NotRendered."""
+    return str(_applied(row, side, tokenizer, tokenize=False, **changes))
 
 
 def shared_length(*sequences: Sequence[Any]) -> int:
@@ -68,13 +76,16 @@ def shared_length(*sequences: Sequence[Any]) -> int:
 
 
 def _rendered_ids(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> list[int]:
+    return list(_applied(row, side, tokenizer, tokenize=True, return_dict=True, **changes)["input_ids"])
+
+
+def _applied(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> Any:
+    turns = list(row["prompt"]) if side == "prompt" else [*row["prompt"], *row[side]]
     settings = _settings(row) | changes
-    made = tokenizer.apply_chat_template(_turns(row, side), tokenize=True, return_dict=True, **settings)
-    return list(made["input_ids"])
-
-
-def _turns(row: Row, side: str) -> list[Any]:
-    return list(row["prompt"]) if side == "prompt" else [*row["prompt"], *row[side]]
+    try:
+        return tokenizer.apply_chat_template(turns, **settings)
+    except TEMPLATE_ERRORS as error:
+        raise NotRendered(f"{type(error).__name__}: {error}") from error
 
 
 def _settings(row: Row) -> dict[str, Any]:

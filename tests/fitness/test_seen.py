@@ -29,6 +29,7 @@ from trl import DPOConfig, DPOTrainer
 from fitness.batches import TOKEN_COLUMNS, PreferenceCollator
 from fitness.data_sources import load_pairs
 from fitness.limits import positions
+from fitness.pair_rules import RULES
 from fitness.policies import load_tokenizer
 from fitness.preference import Options
 from fitness.preference_files import faults
@@ -228,12 +229,12 @@ def test_completions_are_cut_as_those_of_a_batch(max_length):
         (plain(0, prompt=LONG), None, {"max_length": 40}, "too long a prompt"),
         (chat(0, chosen=""), CHATML, {}, "a completion without any text"),
         (chat(0, chosen=" "), TURNS, {}, "a completion without any text"),
-        (chat(0, "good", "good\n"), TRIMMING, {}, "completions that are equal once rendered"),
+        (chat(0, "good", "good\n"), TRIMMING, {}, "completions that are equal once rendered and tokenised"),
         (
             chat(0) | {side: [turn("assistant", "good", score=score)] for side, score in (("chosen", 5), ("rejected", 1))},
             CHATML,
             {},
-            "completions that are equal once rendered",
+            "completions that are equal once rendered and tokenised",
         ),
     ],
     ids=["cut", "blank", "only the end", "long prompt", "empty turn", "header of a blank turn", "trimmed", "metadata"],
@@ -290,6 +291,25 @@ REFUSED = {
         plain, CHATML, {"vocabulary": 300}, r"of 40 pairs: tokens that the model has no embedding for .*token 3\d\d is",
     ),
 }  # fmt: skip
+
+
+PARTS = [{"type": "text", "text": "good"}]
+
+
+def test_parts_that_a_template_writes_as_python_does_are_found(models_by_template):
+    options = Options.model_validate(options_for(models_by_template(), "unread", Path("unread")))
+    check = pair_check(options, load_tokenizer(options, conversational=True))
+    row = chat(0) | {"chosen": [{"role": "assistant", "content": PARTS}]}
+    assert check(row)[1] == {"parts as text": str(PARTS)}
+
+
+def test_a_turn_that_only_calls_a_tool_is_no_blank_one(seen):
+    calls = "{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}"
+    call = [{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]
+    made = [chat(i) | {"chosen": [turn("assistant", "", tool_calls=call)]} for i in range(40)]
+    found, notes, _ = seen(made, CHATML.replace("{{ m['content'] }}", "{{ m['content'] }}" + calls))
+    assert sum(map(len, found.parts.values())) == 40
+    assert notes == ()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -427,7 +447,7 @@ def test_counts_and_notes_are_the_same_when_the_tokens_come_from_the_cache(polic
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.arrow")} == written
     assert first.notes[:3] == again.notes[:3] == (
         "Left out of the data: 2 with a completion without any text.",
-        "Left out of the data: 1 with completions that are equal once rendered.",
+        "Left out of the data: 1 with completions that are equal once rendered and tokenised.",
         "Left out of the data: 1 with completions that differ only beyond fitness.max_length.",
     )  # fmt: skip
     assert "special tokens" in first.notes[3]
@@ -543,3 +563,12 @@ def test_an_answer_to_nothing_is_written_as_any_other(policy, reward_model, tmp_
         lambda row, i: {"prompt_ids": [] if i % 2 else row["prompt_ids"]}, with_indices=True
     )
     assert task.score_seed(graph("dpo"), "short", 0).metrics["length"] >= 1
+
+
+def test_every_rule_is_documented_with_what_comes_of_it():
+    page = (Path(__file__).parents[2] / "docs" / "preference.md").read_text("utf-8")
+    for rule in RULES.values():
+        outcome = (
+            f"refused from more than {rule.above:.0%} of the pairs on, else noted" if rule.above else rule.outcome.value
+        )
+        assert f"{rule.words} | {outcome} | {rule.remedy}\n" in page
