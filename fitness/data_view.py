@@ -25,6 +25,7 @@ def show_data(options: Options, say: Callable[[str], None], shown: int, *, whole
     """
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     faults = Faults()
     conversational = False
     with faults:
@@ -97,8 +98,7 @@ def _pair(number: int, row: Row, check: PairCheck, longest: int | None) -> list[
 
 def _text(name: str, ids: Sequence[int], start: int, end: int, check: PairCheck, longest: int | None) -> str:
     """A text as decoded tokens, from `start` to `end`, and how much of it is cut."""
-    kept = list(ids[start:end])
-    text = str(check.tokenizer.decode(kept, skip_special_tokens=False))
+    text = check.text(ids[start:end])
     before = f", the first {start} are cut" if start else ""
     after = f", the last {len(ids) - end} are cut" if end < len(ids) else ""
     return f"  {name} ({len(ids)} tokens{before}{after}): {quoted(text, longest or len(text))}"

@@ -168,7 +168,7 @@ class PairCheck:
         others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
         self._unknown = None if unknown in others else unknown
         self._ends = self._special - {self._unknown} - ({tokenizer.bos_token_id} - {tokenizer.eos_token_id})
-        written = sorted({self._text([id]) for id in self._special - {unknown}} - {""}, key=len, reverse=True)
+        written = sorted({self.text([id]).strip() for id in self._special - {unknown}} - {""}, key=len, reverse=True)
         self._written = re.compile("|".join(map(re.escape, written)) or r"(?!)")
         self._blank: dict[int, bool] = {}
 
@@ -185,6 +185,10 @@ class PairCheck:
         if _repeats_prompt(row):
             found["prompt repeated"] = _asked(row["prompt"])
         return tokens, found
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What tokens stand for, special ones included."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _left_out(self, row: Row, tokens: Tokens) -> str | None:
         """The rule by which a pair says nothing of a preference."""
@@ -204,14 +208,14 @@ class PairCheck:
         if self.vocabulary is not None and highest >= self.vocabulary:
             yield (
                 "beyond the embedding",
-                f"token {highest} is {self._text([highest])!r}, the embedding has {self.vocabulary}",
+                f"token {highest} is {self.text([highest])!r}, the embedding has {self.vocabulary}",
             )
         both = [*tokens.chosen, *tokens.rejected]
         if self._unknown is not None and 2 * both.count(self._unknown) > len(both):
-            yield "unknown", self._text(tokens.chosen)
+            yield "unknown", self.text(tokens.chosen)
         beginning = self.tokenizer.bos_token_id
         if beginning is not None and [*tokens.prompt, *tokens.chosen][:2] == [beginning, beginning]:
-            yield "two beginnings", self._text([*tokens.prompt, *tokens.chosen][:12])
+            yield "two beginnings", self.text([*tokens.prompt, *tokens.chosen][:12])
         for side in sides:
             if len(tokens.prompt) + len(side) <= self.options.max_length:
                 yield from self._of_end(side)
@@ -224,7 +228,7 @@ class PairCheck:
                 ends.append(token)
             elif not self._is_blank([token]):
                 break
-        shown = self._text(completion[-8:])
+        shown = self.text(completion[-8:])
         if not ends:
             yield "no end", shown
         elif len(set(ends)) < len(ends):
@@ -234,11 +238,11 @@ class PairCheck:
 
     def _of_text(self, tokens: Tokens) -> dict[str, str]:
         # What is only special is the tokenizer's own end of a text.
-        found = {} if self._special.issuperset(tokens.lost) else {"merged": self._text(tokens.lost)}
+        found = {} if self._special.issuperset(tokens.lost) else {"merged": self.text(tokens.lost)}
         for side in (tokens.chosen, tokens.rejected):
             inside = next((id for id in side[:-1] if id in self._special and id != self._unknown), None)
             if inside is not None and not self._is_blank(side[side.index(inside) :]):
-                found["special text"] = self._text([inside])
+                found["special text"] = self.text([inside])
         return found
 
     def _of_conversation(self, row: Row, tokens: Tokens) -> dict[str, str]:
@@ -282,10 +286,7 @@ class PairCheck:
         )
 
     def _no_text(self, id: int) -> bool:
-        return id != self._unknown and (id in self._special or not self._text([id]).strip())
-
-    def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
+        return id != self._unknown and (id in self._special or not self.text([id]).strip())
 
 
 def _says_something(completion: Any) -> bool:
