@@ -42,7 +42,7 @@ RULES = {
         "too long a prompt",
         "raise fitness.max_length or set fitness.max_prompt_length to cut prompts",
     ),
-    "blank": Rule(Outcome.LEFT_OUT, "a completion without any text", "give pairs whose completions say something"),
+    "blank": Rule(Outcome.LEFT_OUT, "an empty completion", "give pairs whose completions say something"),
     "equal": Rule(
         Outcome.LEFT_OUT,
         "completions that are equal once rendered and tokenised",

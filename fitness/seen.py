@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -158,8 +159,8 @@ def _seen(row: Row, check: PairCheck) -> dict[str, Any]:
 
 def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:
     """What a user should read of the data before a run: what is left out, what is not read, and what the rules noted."""
-    left_out = {**pairs.left_out, **{RULES[rule].words: count for rule, count in seen.left_out.items()}}
-    lines = [f"Left out of the data: {count} with {why}." for why, count in left_out.items() if count]
+    left_out = Counter(pairs.left_out) + Counter({RULES[rule].words: count for rule, count in seen.left_out.items()})
+    lines = [f"Left out of the data: {count} with {why}." for why, count in left_out.items()]
     lines += pairs.remarks
     if pairs.unread:
         lines.append(f"Columns that are not read: {', '.join(map(visible, pairs.unread))}.")

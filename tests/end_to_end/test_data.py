@@ -66,7 +66,7 @@ def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_ter
         row["chosen"] = f" good {STEERING}"
     code, written = told(main, arguments(given, "--show", "3"))
     assert code == 0
-    assert "Left out of the data: 1 with a completion without any text." in written
+    assert "Left out of the data: 1 with an empty completion." in written
     assert "Left out of the data: 2 with completions that differ only beyond fitness.max_length." in written
     assert r' tokens): " good \u001b]0;title\u0007\x9b31m\u202e</s>"' in written
     assert written.count("Training pair") == 3

@@ -29,7 +29,7 @@ from trl import DPOConfig, DPOTrainer
 from fitness.batches import TOKEN_COLUMNS, PreferenceCollator
 from fitness.data_sources import load_pairs
 from fitness.limits import positions
-from fitness.pair_rules import RULES
+from fitness.pair_rules import RULES, PairCheck
 from fitness.policies import load_tokenizer
 from fitness.preference import Options
 from fitness.preference_files import faults
@@ -224,11 +224,11 @@ def test_completions_are_cut_as_those_of_a_batch(max_length):
     ("bad", "template", "changes", "words"),
     [
         (plain(0, LONG + "good", LONG + "bad"), None, {"max_length": 40}, "completions that differ only beyond fitness.max_length"),
-        (plain(0, chosen="  \n"), None, {}, "a completion without any text"),
-        (plain(0, chosen=" </s>"), None, {}, "a completion without any text"),
+        (plain(0, chosen="  \n"), None, {}, "an empty completion"),
+        (plain(0, chosen=" </s>"), None, {}, "an empty completion"),
         (plain(0, prompt=LONG), None, {"max_length": 40}, "too long a prompt"),
-        (chat(0, chosen=""), CHATML, {}, "a completion without any text"),
-        (chat(0, chosen=" "), TURNS, {}, "a completion without any text"),
+        (chat(0, chosen=""), CHATML, {}, "an empty completion"),
+        (chat(0, chosen=" "), TURNS, {}, "an empty completion"),
         (chat(0, "good", "good\n"), TRIMMING, {}, "completions that are equal once rendered and tokenised"),
         (
             chat(0) | {side: [turn("assistant", "good", score=score)] for side, score in (("chosen", 5), ("rejected", 1))},
@@ -272,10 +272,6 @@ REFUSED = {
         lambda i: plain(i, f"Question {i} good", f"Question {i} bad") if i else plain(i),
         CHATML, {}, f"39 of 40 pairs: {ONCE_MORE}",
     ),
-    "the conversation once more": (
-        lambda i: chat(i) | {s: [*chat(i)["prompt"], turn("assistant", s)] for s in ("chosen", "rejected")} if i else chat(i),
-        CHATML, {}, f"39 of 40 pairs: {ONCE_MORE}",
-    ),
     "a template that fails on a row": (
         chat, "{% if messages[0].content == 'Question 7' %}{{ raise_exception('no sevens') }}{% endif %}" + CHATML, {},
         r'1 of 40 pairs: the chat template cannot render .*no sevens.*"Question 7"',
@@ -296,11 +292,21 @@ REFUSED = {
 PARTS = [{"type": "text", "text": "good"}]
 
 
-def test_parts_that_a_template_writes_as_python_does_are_found(models_by_template):
+@pytest.fixture
+def chat_check(models_by_template: Callable[..., str]) -> PairCheck:
+    """Looks at single conversations, as nobody has read them before."""
     options = Options.model_validate(options_for(models_by_template(), "unread", Path("unread")))
-    check = pair_check(options, load_tokenizer(options, conversational=True))
+    return pair_check(options, load_tokenizer(options, conversational=True))
+
+
+def test_parts_that_a_template_writes_as_python_does_are_found(chat_check):
     row = chat(0) | {"chosen": [{"role": "assistant", "content": PARTS}]}
-    assert check(row)[1] == {"parts as text": str(PARTS)}
+    assert chat_check(row)[1] == {"parts as text": str(PARTS)}
+
+
+def test_a_conversation_that_begins_once_more_is_found(chat_check):
+    row = chat(0) | {side: [*chat(0)["prompt"], turn("assistant", side)] for side in ("chosen", "rejected")}
+    assert "prompt repeated" in chat_check(row)[1]
 
 
 def test_a_turn_that_only_calls_a_tool_is_no_blank_one(seen):
@@ -446,7 +452,7 @@ def test_counts_and_notes_are_the_same_when_the_tokens_come_from_the_cache(polic
     again = prepared(given)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.arrow")} == written
     assert first.notes[:3] == again.notes[:3] == (
-        "Left out of the data: 2 with a completion without any text.",
+        "Left out of the data: 2 with an empty completion.",
         "Left out of the data: 1 with completions that are equal once rendered and tokenised.",
         "Left out of the data: 1 with completions that differ only beyond fitness.max_length.",
     )  # fmt: skip
