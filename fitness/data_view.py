@@ -36,6 +36,8 @@ def show_data(options: Options, say: Callable[[str], None], shown: int, *, whole
     with faults:
         check_context(options)
     faults.report(None)
+    form = "conversations, rendered by the chat template" if pairs.conversational else "strings"
+    say(f"Data {options.data}: {form}; tokens as {options.model} has them.")
     check = pair_check(options, tokenizer)
     seen = look(pairs, check)
     for line in _described(options, pairs, seen):
@@ -50,9 +52,7 @@ def show_data(options: Options, say: Callable[[str], None], shown: int, *, whole
 
 
 def _described(options: Options, pairs: Pairs, seen: Seen) -> list[str]:
-    form = "conversations, rendered by the chat template" if pairs.conversational else "strings"
     return [
-        f"Data {options.data}: {form}; tokens as {options.model} has them.",
         "",
         _line("", "", "prompts, tokens", "", "completions, tokens", "", ""),
         _line("part", "pairs", "median", "longest", "median", "longest", "cut"),

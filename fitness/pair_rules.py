@@ -250,7 +250,9 @@ class PairCheck:
         asked = rendered(row, "prompt", self.tokenizer, add_generation_prompt=True)
         whole, other = (rendered(row, side, self.tokenizer) for side in ("chosen", "rejected"))
         shared = shared_length(asked, whole, other)
-        if tokens.lost:
+        if tokens.lost and shared == len(asked):
+            found["merged"] = self.text(tokens.lost)
+        elif tokens.lost:
             bare = rendered(row, "prompt", self.tokenizer)
             proper = len(asked[: shared_length(asked, bare)].rstrip())
             found["other prompt" if shared < proper else "other generation prompt"] = asked[shared:]

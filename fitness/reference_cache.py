@@ -25,6 +25,7 @@ from fitness.seen import Seen, look, pair_check
 from fitness.trainer import GraphDPOTrainer
 
 FORMAT = 3
+"""Another one whenever other pairs are left out or other things found in the rest, so that no cache tells what is past."""
 TOLD = "seen.json"
 """What was left out of the data and found in them, beside the parts."""
 

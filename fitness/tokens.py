@@ -81,9 +81,8 @@ def _rendered_ids(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **cha
 
 def _applied(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> Any:
     turns = list(row["prompt"]) if side == "prompt" else [*row["prompt"], *row[side]]
-    settings = _settings(row) | changes
     try:
-        return tokenizer.apply_chat_template(turns, **settings)
+        return tokenizer.apply_chat_template(turns, **_settings(row) | changes)
     except TEMPLATE_ERRORS as error:
         raise NotRendered(f"{type(error).__name__}: {error}") from error
 

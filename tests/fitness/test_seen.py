@@ -337,6 +337,7 @@ NOTED = {
     ),
     "thinking in the generation prompt": (chat, THINKING, "asks for an answer in other words.*<think>"),
     "merging": (lambda i: plain(i, f"good{i}", f"bad{i}", f"Question {i} "), None, "merge"),
+    "merging turns": (chat, CHATML.replace("\n{%", ": {%").replace("\n{{", ": {{"), "merge"),
     "no system turns": (
         lambda i: chat(i) | {"prompt": [turn("system", f"You are {i}."), turn("user", f"Question {i}")]},
         CHATML.replace("in messages", "in messages if m.role != 'system'"), "does not show all turns.*system: You are",
