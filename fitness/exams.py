@@ -28,6 +28,7 @@ PairScores = Mapping[Literal["accuracy", "margin"], list[float]]
 """By test pair: 1.0 where its margin is positive and 0.5 where it is 0; the margin, nats."""
 
 CLASSIFIER = "a sequence classification model, which is what a reward model is stored as"
+AN_ANSWER = "An answer. "  # of one token at least
 KEPT_SEEDS = 64  # of the reference's answers, a few kB each
 
 
@@ -214,7 +215,7 @@ class RewardExam:
     def rehearse(self, prompts: Sequence[Any]) -> None:
         name = self.options.model
         try:
-            texts = [self._text(prompt, "An answer.") for prompt in prompts]
+            texts = [self._text(prompt, AN_ANSWER) for prompt in prompts]
         except TEMPLATE_ERRORS as error:
             raise bad_data(
                 f"the chat template of the reward model {name!r} cannot render the test prompts ({type(error).__name__}: {error})",
@@ -229,10 +230,8 @@ class RewardExam:
                 f"({self.tokenizer.convert_ids_to_tokens(highest)!r}), its embedding has {known}",
                 "take the tokenizer that it was trained with",
             )
-        longest = max(range(len(texts)), key=lambda number: len(ids[number]))
-        enough = self._max_length // max(1, len(ids[longest])) + 1
         try:  # one of full length, and one that is padded to it
-            self._scored([texts[0], " ".join([texts[longest]] * enough)])
+            self._scored([texts[0], self._text(prompts[0], AN_ANSWER * self._max_length)])
         except (IndexError, ValueError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" in str(error).lower():
                 raise
