@@ -119,6 +119,11 @@ RULES = {
         "the chat template does not show the tools",
         "set fitness.chat_template to a Jinja file that does",
     ),
+    "cut": Rule(
+        Outcome.NOTED,
+        "a completion goes on beyond fitness.max_length and is cut there",
+        "raise fitness.max_length if its end matters",
+    ),
     "two beginnings": Rule(
         Outcome.NOTED,
         "the beginning token comes twice",
@@ -203,21 +208,23 @@ class PairCheck:
         return "equal when cut" if cut[0] == cut[1] else None
 
     def _of_tokens(self, tokens: Tokens) -> Iterator[tuple[str, str]]:
-        sides = (tokens.chosen, tokens.rejected)
-        highest = max(map(max, filter(None, (tokens.prompt, *sides))))
+        cut = tokens.within(self.options.max_length)
+        highest = max(map(max, filter(None, (tokens.prompt, *cut))))
         if self.vocabulary is not None and highest >= self.vocabulary:
             yield (
                 "beyond the embedding",
                 f"token {highest} is {self.text([highest])!r}, the embedding has {self.vocabulary}",
             )
-        both = [*tokens.chosen, *tokens.rejected]
+        both = [*cut[0], *cut[1]]
         if self._unknown is not None and 2 * both.count(self._unknown) > len(both):
             yield "unknown", self.text(tokens.chosen)
         beginning = self.tokenizer.bos_token_id
         if beginning is not None and [*tokens.prompt, *tokens.chosen][:2] == [beginning, beginning]:
             yield "two beginnings", self.text([*tokens.prompt, *tokens.chosen][:12])
-        for side in sides:
-            if len(tokens.prompt) + len(side) <= self.options.max_length:
+        for side, kept in zip((tokens.chosen, tokens.rejected), cut, strict=True):
+            if len(kept) < len(side):
+                yield "cut", self.text(kept[-8:])
+            else:
                 yield from self._of_end(side)
 
     def _of_end(self, completion: Sequence[int]) -> Iterator[tuple[str, str]]:

@@ -347,6 +347,7 @@ NOTED = {
         CHATML.replace("m['content']", "m['content'].split('</think>')[-1]"), "does not show all of the answer",
     ),
     "no tools": (lambda i: chat(i, tools=[TOOL]), CHATML, "does not show the tools"),
+    "long completions": (lambda i: plain(i, f" good {i} {LONG * (i < 9)}"), None, "9 of 40 pairs: a completion .* is cut there"),
     "an end within a turn": (
         lambda i: chat(i, f"good <|im_end|> {i}"), CHATML, r"special tokens are written out .*<\|im_end\|>",
     ),
