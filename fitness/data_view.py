@@ -12,7 +12,7 @@ from fitness.pair_rules import RULES, PairCheck
 from fitness.policies import check_context, load_tokenizer
 from fitness.preference import Options
 from fitness.seen import Seen, look, matters, notes_on, pair_check, quoted
-from fitness.tokens import Row, pair_tokens
+from fitness.tokens import Row
 
 LONGEST_TEXT = 400  # characters of a text that is shown
 WIDTHS = (10, 7, 17, 9, 21, 9, 6)
@@ -87,8 +87,8 @@ def _pair(number: int, row: Row, check: PairCheck, longest: int | None) -> list[
     lines = [f"Training pair {number}"]
     if "not rendered" in found:
         return [*lines, _found(found, longest)]
-    prompt = pair_tokens(row, check.tokenizer).prompt
-    lines.append(_text("prompt", prompt, len(prompt) - len(tokens.prompt), len(prompt), check, longest))
+    prompt = [*tokens.before, *tokens.prompt]
+    lines.append(_text("prompt", prompt, len(tokens.before), len(prompt), check, longest))
     for side, ids, kept in zip(
         ("chosen", "rejected"), (tokens.chosen, tokens.rejected), tokens.within(check.options.max_length), strict=True
     ):

@@ -1,5 +1,7 @@
 """What can be wrong with a pair once it is rendered, tokenised and cut: the rules, and how one pair is looked at by them."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,6 +57,11 @@ RULES = {
     ),
     "equal when cut": Rule(
         Outcome.LEFT_OUT, "completions that differ only beyond fitness.max_length", "raise fitness.max_length"
+    ),
+    "in two parts": Rule(
+        Outcome.LEFT_OUT,
+        "the prompt of a pair in another part, once rendered and tokenised",
+        "write a prompt in the same way in all of its pairs",
     ),
     "not rendered": Rule(
         Outcome.REFUSED,
@@ -194,6 +201,13 @@ class PairCheck:
     def text(self, ids: Sequence[int]) -> str:
         """What tokens stand for, special ones included."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def question(self, tokens: Tokens) -> str:
+        """A name of the prompt, the same wherever the model is asked the same; '' where nobody can tell what is asked."""
+        asked = tokens.asked
+        if self._is_blank(asked) or self._unknown in asked:
+            return ""
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
     def _left_out(self, row: Row, tokens: Tokens) -> str | None:
         """The rule by which a pair says nothing of a preference."""

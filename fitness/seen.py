@@ -20,7 +20,8 @@ from fitness.tokens import Row
 from sandbox.visible import visible
 
 PROMPT_COLUMN = "prompt_json"  # the raw prompt, for judges
-FOUND = "found"
+WORKING = (FOUND, QUESTION) = ("found", "question")
+"""Columns by which parts are made, and which they do not keep."""
 TEST_PARTS = ("search", "held_out")
 WORTH_NOTING = 0.01
 """Share of the pairs from which on a rule that is only noted is told."""
@@ -119,25 +120,30 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
     """Tokenise all pairs, leave out those that prefer nothing, and find what is wrong with the others."""
     features = Features(
         {column: List(Value("int64")) for column in TOKEN_COLUMNS}
-        | {c: Value("string") for c in (PROMPT_COLUMN, FOUND)}
+        | {c: Value("string") for c in (PROMPT_COLUMN, *WORKING)}
     )
-    parts, left_out, found = {}, dict[str, int](), dict[str, list[tuple[str, str]]]()
-    for name, part in pairs.parts.items():
+    parts, left_out, found = {}, Counter[str](), dict[str, list[tuple[str, str]]]()
+    asked_elsewhere: set[str] = set()
+    for name in ("held_out", "search", "train"):  # of a prompt in two parts the one that decides most keeps it
+        part = pairs.parts[name]
         looked = part.map(
             _seen, fn_kwargs={"check": check}, remove_columns=part.column_names, features=features,
             load_from_cache_file=False, desc=f"Tokenizing {name}",
         )  # fmt: skip
-        kept = []
+        kept, asked = [], list(looked[QUESTION])
         for number, (text, prompt) in enumerate(zip(looked[FOUND], looked[PROMPT_COLUMN], strict=True)):
             rules: dict[str, str] = json.loads(text)
             out = next((rule for rule in rules if RULES[rule].outcome is Outcome.LEFT_OUT), None)
+            if out is None and asked[number] in asked_elsewhere:
+                out = "in two parts"
             if out:
-                left_out[out] = left_out.get(out, 0) + 1
+                left_out[out] += 1
                 continue
             kept.append(number)
             for rule, example in rules.items():
                 found.setdefault(rule, []).append((example, prompt))
-        looked = looked.remove_columns(FOUND)
+        asked_elsewhere |= {asked[number] for number in kept} - {""}
+        looked = looked.remove_columns(list(WORKING))
         parts[name] = looked if len(kept) == len(looked) else looked.select(kept)
     total = sum(map(len, parts.values()))
     findings = (
@@ -145,7 +151,7 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
     )
     order = list(RULES)
     return Seen(
-        parts,
+        {name: parts[name] for name in pairs.parts},
         {rule: left_out[rule] for rule in order if rule in left_out},
         tuple(sorted(findings, key=lambda finding: order.index(finding.rule))),
     )
@@ -154,7 +160,8 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
 def _seen(row: Row, check: PairCheck) -> dict[str, Any]:
     tokens, found = check(row)
     ids = dict(zip(TOKEN_COLUMNS, (tokens.prompt, tokens.chosen, tokens.rejected), strict=True))
-    return {**ids, PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found)}
+    told = {PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found), QUESTION: check.question(tokens)}
+    return ids | told
 
 
 def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ they can be looked at before anything is loaded; a test holds them equal to TRL'
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jinja2 import TemplateError
@@ -32,10 +32,19 @@ class Tokens:
     rejected: list[int]
     lost: list[int]
     """The end of the rendered prompt from where it, and it with a completion, differ: in neither sequence."""
+    before: list[int] = field(default_factory=list)
+    """The beginning of the prompt that was cut: in neither sequence."""
+
+    @property
+    def asked(self) -> list[int]:
+        """The whole rendered prompt."""
+        return [*self.before, *self.prompt, *self.lost]
 
     def with_prompt_cut(self, longest: int | None) -> "Tokens":
         """With no more than the last `longest` tokens of the prompt."""
-        return Tokens(self.prompt[-longest:], self.chosen, self.rejected, self.lost) if longest else self
+        if not longest:
+            return self
+        return replace(self, prompt=self.prompt[-longest:], before=self.prompt[:-longest])
 
     def within(self, max_length: int) -> tuple[list[int], list[int]]:
         """What is left of both completions in sequences of at most `max_length` tokens, whose end is cut."""

@@ -248,6 +248,20 @@ def test_pairs_that_prefer_nothing_once_rendered_and_cut_are_left_out_and_counte
     found.check(options)
 
 
+def test_no_question_is_in_two_parts_in_whatever_way_it_was_written(seen):
+    """A template shows two rows' prompts alike that differ in blanks or in what is not shown."""
+    rows = [chat(i) | {"prompt": [turn("user", f"Question {i // 2}{' ' * (i % 2)}", name=f"{i}")]} for i in range(80)]
+    found, notes, _ = seen(rows, TRIMMING)
+    asked = {name: set(map(tuple, part["prompt_ids"])) for name, part in found.parts.items()}
+    assert not asked["train"] & asked["search"] and not (asked["train"] | asked["search"]) & asked["held_out"]
+    count = 80 - sum(map(len, found.parts.values()))
+    assert count > 0
+    assert notes == (
+        f"Left out of the data: {count} with the prompt of a pair in another part, once rendered and tokenised.",
+    )
+    assert seen(rows)[1] == ()
+
+
 def test_a_prompt_that_is_cut_is_not_too_long(seen):
     found, notes, _ = seen(rows_of(plain, plain(0, prompt=LONG)), max_length=40, max_prompt_length=20)
     assert notes == ()
