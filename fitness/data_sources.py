@@ -1,29 +1,31 @@
 """Preference pairs from the hub or from disk, checked and parted before anything long starts.
 
-Accepted are TRL's preference formats: `chosen` and `rejected`, with a `prompt` column or the prompt as their common
-beginning; plain strings, or conversations as lists of {"role", "content"}.
+Accepted are TRL's preference formats and what can be told to mean the same (see `fitness.pairs`): `chosen` and `rejected`,
+with a `prompt` column or the prompt as their common beginning; plain strings, or conversations as lists of turns.
 """
 
 import hashlib
 import json
-import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
-from trl import extract_prompt
 
 from fitness.costs import Usage
-from fitness.preference import DATA_SUFFIXES, LEAST_PART, LEAST_TEST_PAIRS, Options
-from fitness.score import EvaluationFailed, FailureReason
+from fitness.pairs.files import KINDS, Source, local_source, table_source
+from fitness.pairs.parting import drawn, parted, without_prompts_of
+from fitness.pairs.rows import Split, cut_texts, read_split, table
+from fitness.preference import LEAST_PART, LEAST_TEST_PAIRS, Options
+from fitness.score import EvaluationFailed, FailureReason, bad_data
 
-REQUIRED = ("chosen", "rejected")
-USED = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
+__all__ = ["Faults", "Pairs", "bad_data", "check_test_parts", "drawn", "load_pairs", "loading"]
+SHARED = "the prompt of a test pair"
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,6 @@ class Pairs:
             for row in part:
                 digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return digest.hexdigest()
-
-
-def bad_data(problem: str, remedy: str) -> EvaluationFailed:
-    """The failure for what is wrong with model, data or surroundings, and what to do about it."""
-    return EvaluationFailed("bad_data", f"{problem}: {remedy}")
 
 
 class Faults:
@@ -108,18 +105,21 @@ def loading(what: str, name: str) -> Iterator[None]:
 
 def load_pairs(options: Options) -> Pairs:
     """Load, check and part the data. Raises EvaluationFailed("bad_data")."""
-    raw = _split(options, options.train_split)
-    train = _clean(raw, options.train_split)
-    empty, shared = len(raw) - len(train), 0
+    splits = [_split(options, name) for name in (options.train_split, options.test_split) if name is not None]
+    cut_texts(splits)
+    for split in splits:
+        split.check()
+    if len({split.conversational for split in splits}) > 1:
+        raise bad_data("one split holds strings and the other one conversations", "give both in the same form")
+    implicit = any(split.is_implicit for split in splits)
+    train, shared = table(splits[0]), 0
     if options.test_split is None:
         test_count = max(LEAST_TEST_PAIRS, round(options.test_fraction * len(train)))
-        train, test = _parted(train, len(train) - test_count, "train and test")
+        train, test = parted(train, len(train) - test_count, "train and test", implicit)
     else:
-        raw = _split(options, options.test_split)
-        test = _clean(raw, options.test_split)
-        empty += len(raw) - len(test)
+        test = table(splits[1])
         before = len(train)
-        train = _without_prompts_of(test, train)
+        train = without_prompts_of(test, train, implicit)
         shared = before - len(train)
     if len(test) < LEAST_TEST_PAIRS:
         raise bad_data(
@@ -137,9 +137,16 @@ def load_pairs(options: Options) -> Pairs:
         train = drawn(train, options.train_pool, "train pool")
     if options.test_pool:
         test = drawn(test, options.test_pool, "test pool")
-    search, held_out = _parted(test, len(test) // 2, "search and held out")
-    left_out = {"equal, empty or null completions": empty, "the prompt of a test pair": shared}
-    pairs = Pairs(train, search, held_out, isinstance(train[0]["chosen"], list), left_out)
+    search, held_out = parted(test, len(test) // 2, "search and held out", implicit)
+    pairs = Pairs(
+        train,
+        search,
+        held_out,
+        splits[0].conversational,
+        sum((split.left_out for split in splits), Counter({SHARED: shared})),
+        tuple(dict.fromkeys(column for split in splits for column in split.columns.unread)),
+        tuple(remark for split in splits for remark in split.remarks),
+    )
     check_test_parts(pairs.parts, "test prompts that come often", "give tests of more prompts: none is in two parts")
     return pairs
 
@@ -153,121 +160,23 @@ def check_test_parts(parts: Mapping[str, Dataset], cause: str, remedy: str) -> N
             )
 
 
-def _split(options: Options, split: str) -> Dataset:
-    path = Path(options.data).expanduser()
+def _split(options: Options, name: str) -> Split:
     with loading("data set", options.data):
-        if path.is_dir():
-            loaded: Any = load_from_disk(str(path), keep_in_memory=True)
-            if isinstance(loaded, DatasetDict):
-                if split not in loaded:
-                    raise bad_data(f"{path} has no split {split!r}", f"choose one of {', '.join(loaded)}")
-                loaded = loaded[split]
-        elif path.exists() or path.suffix in DATA_SUFFIXES:
-            if not path.exists():
-                raise bad_data(f"there is no file {path}", "check fitness.data")
-            if path.suffix not in DATA_SUFFIXES:
-                raise bad_data(f"{path} is of no known format", f"expected one of {', '.join(DATA_SUFFIXES)}")
-            if not path.stat().st_size:
-                raise bad_data(f"{path} is empty", "expected one preference pair per line or row")
-            if split != "train":
-                raise bad_data(
-                    f"a file has only the split 'train', {split!r} was asked for", "leave fitness.test_split out"
-                )
-            loaded = load_dataset(DATA_SUFFIXES[path.suffix], data_files=str(path), split="train")
-        else:
-            loaded = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)
+        return read_split(_source(options, name), name, options.columns or {})
+
+
+def _source(options: Options, split: str) -> Source:
+    path = Path(options.data).expanduser()
+    if path.exists() or path.suffix in KINDS:
+        return local_source(path, split, options.data_subset)
+    try:
+        loaded: Any = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)
+    except RuntimeError as error:
+        if "scripts" not in str(error):
+            raise
+        raise bad_data(
+            f"the data set {options.data!r} needs a loading script, which is never run",
+            "choose another, or a revision of it with data files (fitness.data_revision: refs/convert/parquet)",
+        ) from error
     assert isinstance(loaded, Dataset)
-    return loaded
-
-
-def _clean(data: Dataset, split: str) -> Dataset:
-    """The columns that are used, without pairs that prefer nothing: equal or empty completions."""
-    missing = [column for column in REQUIRED if column not in data.column_names]
-    if missing:
-        raise bad_data(
-            f"the data has no column {' and no column '.join(map(repr, missing))}, only {', '.join(data.column_names)}",
-            "rename the columns to chosen and rejected (and prompt)",
-        )
-    if not len(data):
-        raise bad_data(f"the split {split!r} is empty", "choose another, or give more data")
-    data = data.select_columns([column for column in USED if column in data.column_names])
-    _check_form(data, split)
-    data = _preferring(data, split)
-    if "prompt" not in data.column_names:
-        data = _preferring(data.map(extract_prompt, desc="Parting prompts and completions"), split)
-    return data
-
-
-def _check_form(data: Dataset, split: str) -> None:
-    """Strings in all rows, or conversations in all."""
-    columns = [column for column in ("prompt", *REQUIRED) if column in data.column_names]
-    form_of_all = None
-    for number, row in enumerate(data, start=1):
-        for column in columns:
-            value = row[column]
-            if value is None and column in REQUIRED:
-                continue  # left out, as an empty one is
-            form = _form(value)
-            form_of_all = form_of_all or form
-            if form is None or form != form_of_all:
-                held = form or ("null" if value is None else type(value).__name__)
-                raise bad_data(
-                    f"row {number} of the split {split!r}: column {column!r} holds a {held}",
-                    'expected strings in every row, or conversations as lists of {"role": ..., "content": ...} in every row',
-                )
-
-
-def _form(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "string"
-    return "conversation" if isinstance(value, list) and all(map(_is_turn, value)) else None
-
-
-def _is_turn(turn: Any) -> bool:
-    # Without content a template would make somebody say "None"; only the call of a tool needs none.
-    return (
-        isinstance(turn, dict)
-        and isinstance(turn.get("role"), str)
-        and (turn.get("content") is not None or bool(turn.get("tool_calls")))
-    )
-
-
-def _preferring(data: Dataset, split: str) -> Dataset:
-    """The data without pairs that prefer nothing."""
-    kept = [i for i, row in enumerate(data) if row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"]]
-    if not kept:
-        raise bad_data(f"every pair of the split {split!r} has equal or empty completions", "give pairs that differ")
-    return data if len(kept) == len(data) else data.select(kept)
-
-
-def _parted(data: Dataset, first: int, purpose: str) -> tuple[Dataset, Dataset]:
-    """Two random parts, the same in every run, the first of about `first` rows; a prompt is never in both."""
-    rows_of: dict[str, list[int]] = {}
-    for row, prompt in enumerate(_prompts(data)):
-        rows_of.setdefault(prompt, []).append(row)
-    if len(rows_of) == 1 and len(data) > 1:
-        raise bad_data(
-            f"all {len(data)} pairs for {purpose} have one prompt, {next(iter(rows_of))[:80]}, and none is in two parts",
-            "give pairs of several prompts, in a column `prompt` or as the common beginning of chosen and rejected",
-        )
-    prompts = sorted(rows_of)
-    random.Random(f"evopo {purpose}").shuffle(prompts)
-    parts: tuple[list[int], list[int]] = ([], [])
-    for prompt in prompts:
-        parts[len(parts[0]) >= first].extend(rows_of[prompt])
-    return data.select(sorted(parts[0])), data.select(sorted(parts[1]))
-
-
-def _without_prompts_of(test: Dataset, train: Dataset) -> Dataset:
-    tested = set(_prompts(test))
-    kept = [row for row, prompt in enumerate(_prompts(train)) if prompt not in tested]
-    return train if len(kept) == len(train) else train.select(kept)
-
-
-def _prompts(data: Dataset) -> list[str]:
-    return [json.dumps(prompt, sort_keys=True) for prompt in data["prompt"]]
-
-
-def drawn(data: Dataset, count: int, seed_text: str) -> Dataset:
-    """`count` rows drawn without replacement by `seed_text`; all rows, in another order, when there are not more."""
-    return data.select(random.Random(seed_text).sample(range(len(data)), min(count, len(data))))
+    return table_source(loaded)

@@ -5,14 +5,19 @@ from functools import lru_cache
 from pathlib import Path
 
 
-def path_digest(path: Path) -> str | None:
-    """Digest of a file, or of the names and contents in a folder; None for what is not there."""
+def path_digest(path: Path, *, hidden: bool = True) -> str | None:
+    """Digest of a file, or of the names and contents in a folder; None for what is not there.
+
+    Without `hidden` what begins with a dot does not count: git and the hub's tools keep times and locks there.
+    """
     if not path.exists():
         return None
     if path.is_file():
         return _file_digest(path)[:16]
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        if not hidden and any(part.startswith(".") for part in file.relative_to(path).parts):
+            continue
         digest.update(f"{file.relative_to(path)}\0{_file_digest(file)}\0".encode())
     return digest.hexdigest()[:16]
 

@@ -28,6 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from fitness.costs import Prices, Service, Usage
 from fitness.digests import path_digest
 from fitness.judging import judge_service
+from fitness.pairs.files import is_saved
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ LEAST_PART = 2
 """Pairs of each half of the tests, the search's and that of the rung held_out."""
 
 LEAST_TEST_PAIRS = 2 * LEAST_PART
-DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
+COLUMNS = ("prompt", "chosen", "rejected", "system", "tools", "chat_template_kwargs")
 # Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that.
 Name = Annotated[str, AfterValidator(os.path.expanduser)]
 LocalPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
@@ -134,10 +135,15 @@ class Options(TaskOptions):
     model_revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
     chat_template: LocalPath | None = Field(None, description="Jinja file; null: the tokenizer's own")
     data: Name = Field(
-        description="preference data: hub name, .jsonl, .json or .parquet file, or folder of save_to_disk"
+        description="preference data: hub name, .jsonl, .json, .parquet or .arrow file, folder of such files or of save_to_disk"
     )
-    data_subset: str | None = Field(None, description="configuration of a data set on the hub")
+    data_subset: str | None = Field(None, description="configuration of a data set that has several")
     data_revision: str | None = Field(None, description="branch, tag or commit of a data set on the hub")
+    columns: dict[str, str | None] | None = Field(
+        None,
+        description="the data's names of columns where they are others, e.g. {prompt: question, system: system}; "
+        "null: not read",
+    )
     train_split: str = Field("train", description="split to train on")
     test_split: str | None = Field(None, description="split to test on; null: `test_fraction` of the training split")
     test_fraction: float = Field(
@@ -193,6 +199,17 @@ class Options(TaskOptions):
     def _by_accuracy(cls, value: Any) -> Any:
         """`by` may be left out where the default is meant."""
         return {"by": "accuracy", **value} if isinstance(value, Mapping) else value
+
+    @field_validator("columns")
+    @classmethod
+    def _named(cls, columns: dict[str, str | None] | None) -> dict[str, str | None] | None:
+        """The two completions are always read."""
+        for name, column in (columns or {}).items():
+            if name not in COLUMNS:
+                raise ValueError(f"fitness.columns has the unknown name {name!r}: expected {', '.join(COLUMNS)}")
+            if name in ("chosen", "rejected") and column is None:
+                raise ValueError(f"fitness.columns.{name} cannot be null: name the column that holds it")
+        return columns
 
     @model_validator(mode="after")
     def _consistent(self) -> "Options":
@@ -250,6 +267,8 @@ def essential(options: Options) -> dict[str, Any]:
     for key in ("evaluation", "held_out_evaluation"):
         for name in INCIDENTAL_TO_JUDGES if (kept[key] or {}).get("by") == "judge" else ():
             del kept[key][name]
+    if not kept["columns"]:  # so that runs from before there was this option stay the same
+        del kept["columns"]
     return kept
 
 
@@ -480,4 +499,9 @@ def _offline(options: Options) -> bool:
 def _version(options: Options) -> dict[str, str]:
     """What identifies model, data and the like beside their names: the contents of local ones, else the revision."""
     revisions = {"model": options.model_revision, "data": options.data_revision}
-    return {key: path_digest(Path(name)) or revisions.get(key) or "main" for key, name in named(options).items()}
+    # Folders of save_to_disk have always counted whole; others may be the hub's or git's.
+    hidden = is_saved(Path(options.data))
+    return {
+        key: path_digest(Path(name), hidden=key != "data" or hidden) or revisions.get(key) or "main"
+        for key, name in named(options).items()
+    }

@@ -10,11 +10,16 @@ import json
 import os
 import struct
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fitness.limits import beyond_reward_model, positions
-from fitness.preference import DATA_SUFFIXES, Options, RewardModelEvaluation, named
+from fitness.pairs.files import KINDS, Source, local_source, row_count
+from fitness.pairs.json_rows import PACKED
+from fitness.pairs.rows import check_beginning
+from fitness.preference import Options, RewardModelEvaluation, named
+from fitness.score import EvaluationFailed
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -25,12 +30,10 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
 )
 WEIGHTS = ("*.safetensors", "*.bin")
-REQUIRED = ("chosen", "rejected")
+TEXT = (".jsonl", ".ndjson", ".json")
 LEAST_TESTS = 4
 """Test pairs that are kept from the training split at least, where there is no test split."""
 HTTP_LIBRARIES = ("huggingface_hub", "httpx", "httpx2", "requests")
-PARSED_LINES = 1000
-"""Lines of a data file that are parsed here; the worker parses all."""
 PATIENCE = 10.0
 """Seconds that the hub may take to answer."""
 
@@ -93,6 +96,8 @@ def _noted(found: list[str], key: str) -> Iterator[None]:
         yield
     except _Fault as fault:
         found.append(f"{key}: {fault}")
+    except EvaluationFailed as fault:
+        found.append(f"{key}: {fault.detail}")
     except OSError as error:
         found.append(f"{key}: cannot read {error.filename or 'it'}: {error.strerror or error}; check its permissions")
 
@@ -100,7 +105,7 @@ def _noted(found: list[str], key: str) -> Iterator[None]:
 def _is_path(name: str) -> bool:
     """Whether a name can only mean something on this machine: one on the hub has at most one slash and no such suffix."""
     path = Path(name)
-    return path.is_absolute() or name.startswith((".", "~")) or path.suffix in DATA_SUFFIXES or len(path.parts) > 2
+    return path.is_absolute() or name.startswith((".", "~")) or path.suffix in (*KINDS, *PACKED) or len(path.parts) > 2
 
 
 def _reward_model(options: Options, key: str) -> RewardModelEvaluation | None:
@@ -196,98 +201,26 @@ def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> dic
 
 
 def _check_data(path: Path, options: Options) -> None:
-    if path.is_dir():
-        for split in filter(None, (options.train_split, options.test_split)):
-            _check_saved(path, split)
-        return
-    if path.suffix not in DATA_SUFFIXES:
-        raise _Fault(f"{path} is of no known format; give a file of {', '.join(DATA_SUFFIXES)}")
-    if not path.stat().st_size:
-        raise _Fault(f"{path} is empty; expected one preference pair per line or row")
+    """The first rows of each split, and how many there are."""
+    if find_spec("datasets") is None and not (path.is_file() and path.suffix in TEXT):
+        return  # the worker, which has it, looks
     for split in filter(None, (options.train_split, options.test_split)):
-        if split != "train":
-            raise _Fault(f"{path} is a file, which has only the split 'train', not {split!r}; leave test_split out")
-    rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
-    if rows is not None and rows - LEAST_TESTS < options.pairs:
+        source = local_source(path, split, options.data_subset)
+        check_beginning(source, split, options.columns or {})
+        if split == options.train_split:
+            _check_count(path, source, options)
+
+
+def _check_count(path: Path, source: Source, options: Options) -> None:
+    kept = 0 if options.test_split else LEAST_TESTS
+    rows = row_count(source)
+    if rows is not None and rows - kept < options.pairs:
+        rows = sum(1 for _ in source.rows([]))  # several may be on one line
+    if rows is not None and rows - kept < options.pairs:
+        tests = f", of which at least {kept} are kept for tests" if kept else ""
         raise _Fault(
-            f"{path} has {rows} pairs, of which at least {LEAST_TESTS} are kept for tests; pairs={options.pairs} are asked "
-            f"for: set pairs to {max(0, rows - LEAST_TESTS)} or less, or give more data"
-        )
-
-
-def _check_saved(path: Path, split: str) -> None:
-    """A folder of datasets' save_to_disk: one data set, or one per split."""
-    place = path
-    if (path / "dataset_dict.json").exists():
-        listed = _json(path / "dataset_dict.json")
-        splits = [str(name) for name in listed.get("splits", ())] if isinstance(listed, dict) else []
-        if split not in splits:
-            raise _Fault(f"{path} has no split {split!r}; choose one of {', '.join(splits)}")
-        place = path / split
-    if not (place / "state.json").exists():
-        raise _Fault(
-            f"{place} holds no data set that save_to_disk wrote; give such a folder, or a {'/'.join(DATA_SUFFIXES)} file"
-        )
-    _json(place / "state.json")
-    about = _json(place / "dataset_info.json") if (place / "dataset_info.json").exists() else {}
-    features = about.get("features") if isinstance(about, dict) else None
-    if isinstance(features, dict):
-        _check_columns(place, list(features))
-
-
-def _parquet_rows(path: Path) -> int | None:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        return None
-    try:
-        with ParquetFile(path) as file:
-            columns, rows = file.schema_arrow.names, int(file.metadata.num_rows)
-    except (ArrowException, ValueError) as error:
-        raise _Fault(f"{path} is no parquet file ({' '.join(str(error).split())[:200]}); write it anew") from None
-    _check_columns(path, columns)
-    return rows
-
-
-def _json_rows(path: Path) -> int | None:
-    """How many rows a file of JSON lines has, or of one JSON array; None for one object over several lines."""
-    with path.open("rb") as file:
-        first = next((line for line in file if line.strip()), b"")
-    if first.lstrip()[:1] == b"[":
-        rows = _json(path)
-        for number, row in enumerate(rows, start=1):
-            _check_row(path, number, row)
-        return len(rows)
-    if path.suffix == ".json" and first.strip() == b"{":
-        _json(path)
-        return None
-    count = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            count += 1
-            if count <= PARSED_LINES:
-                _check_row(path, count, _parsed(line, f"line {number} of {path}"))
-    return count
-
-
-def _check_row(path: Path, number: int, row: Any) -> None:
-    if not isinstance(row, dict):
-        raise _Fault(
-            f'row {number} of {path} is no object; expected one like {{"prompt": ..., "chosen": ..., "rejected": ...}}'
-        )
-    if number == 1:
-        _check_columns(path, list(row))
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        raise _Fault(
-            f"{path} has no column {' and no column '.join(map(repr, missing))}, only {', '.join(map(str, columns))}; rename the "
-            "columns to chosen and rejected (and prompt)"
+            f"{path} has {rows} pairs{tests}; pairs={options.pairs} are asked for: "
+            f"set pairs to {max(0, rows - kept)} or less, or give more data"
         )
 
 

@@ -53,6 +53,11 @@ class EvaluationFailed(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
+def bad_data(problem: str, remedy: str) -> EvaluationFailed:
+    """The failure for what is wrong with model, data or surroundings, and what to do about it."""
+    return EvaluationFailed("bad_data", f"{problem}: {remedy}")
+
+
 MOST_ITEMS = 200_000
 LONGEST_GROUP = 200  # characters of a group's name
 ROUNDING = 1e-6  # between a fitness and the mean of its items, as a part of the largest of them

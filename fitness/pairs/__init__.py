@@ -1,0 +1,1 @@
+"""People's preference data as pairs: files, columns, forms of text and conversation, prompts, parts."""

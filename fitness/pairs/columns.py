@@ -1,0 +1,209 @@
+"""Which columns of the data are read as what, and the way to go where that cannot be told."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fitness.pairs.prompts import holds_prompt
+from fitness.score import EvaluationFailed, bad_data
+from sandbox.visible import visible
+
+REQUIRED = ("chosen", "rejected")
+READ = ("prompt", *REQUIRED, "tools", "chat_template_kwargs")
+"""Columns that are read under their own names."""
+
+PROMPTS = {
+    "context", "conversation", "conversations", "dialog", "dialogue", "history", "input", "inputs", "instruction",
+    "instructions", "messages", "post", "problem", "queries", "query", "question", "questions", "request", "user_input",
+    "user_message", "user_query",
+}  # fmt: skip
+SYSTEMS = {"system", "system_message", "system_prompt", "system_instruction", "sys_prompt"}
+NO_PROMPTS = re.compile(r"(^|_)(id|ids|hash|type|source|len|length|tokens|category|model|score)$")
+"""Ends of the names of what is said about a prompt."""
+
+PREFERENCES = (
+    ("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred"), ("preferred", "rejected"),
+    ("accepted", "rejected"), ("better", "worse"), ("best", "worst"), ("winner", "loser"), ("win", "lose"),
+    ("positive", "negative"), ("pos", "neg"), ("good", "bad"), ("w", "l"), ("j", "k"),
+)  # fmt: skip
+"""Words of other names for chosen and rejected: `preferred_output` and `non_preferred_output`, `response_j` and `response_k`."""
+
+TWO = "write the better one as chosen and the other one as rejected, e.g. with datasets.map"
+SEVERAL = "write one row for each pair, the better one as chosen and the other one as rejected"
+KNOWN: tuple[tuple[set[str], str, str], ...] = (
+    ({"response_0", "response_1"}, "two responses, and in another column which one is better", TWO),
+    ({"human_ref_A", "human_ref_B"}, "two responses, and in `labels` which one is better", TWO),
+    ({"response1", "response2"}, "two responses, and in another column which one is better", TWO),
+    ({"response_a", "response_b"}, "two responses, and in another column which one is better", TWO),
+    ({"answer_0", "answer_1"}, "two answers with scores", TWO),
+    ({"conversation_a", "conversation_b"}, "two conversations, and in `winner` which one is better", TWO),
+    ({"info", "summaries", "choice"}, "two summaries, and in `choice` which one is better", TWO),
+    ({"answers"}, "several answers with ranks or scores", SEVERAL),
+    ({"completions"}, "several completions with ratings", SEVERAL),
+    ({"responses"}, "several responses", SEVERAL),
+    (
+        {"messages", "rejected_response"},
+        "the chosen answer as the last turn of `messages`",
+        "write it into a column chosen",
+    ),
+    (
+        {"messages", "rejected_messages"},
+        "the chosen conversation in `messages`",
+        "set fitness.columns={chosen: messages, rejected: rejected_messages}",
+    ),
+    ({"completion", "label"}, "unpaired completions with labels", "a preference loss needs pairs: give such data"),
+    ({"response", "helpfulness"}, "single responses with ratings", SEVERAL),
+    (
+        {"instruction", "output"},
+        "answers in `output`",
+        "write its first, where it is a list of two, as chosen, the second as rejected",
+    ),
+    ({"prompt", "completion"}, "single completions", "give preference data: two completions of each prompt"),
+    ({"messages"}, "single conversations", "give preference data: two completions of each prompt"),
+    ({"text"}, "single texts", "give preference data: two completions of each prompt"),
+)
+"""Other data sets' documented forms: columns, what they hold, and what to do."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The data's names by ours, and the names of the columns that are not read."""
+
+    read: Mapping[str, str]
+    unread: tuple[str, ...]
+
+    def of(self, row: Mapping[str, Any], name: str) -> Any:
+        """What the row holds for our name; None where there is no such column, or nothing in it."""
+        return row.get(self.read[name]) if name in self.read else None
+
+
+def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: Mapping[str, str | None]) -> Columns:
+    """What is read, by `wanted` (fitness.columns) and our names. `sample` are the first rows.
+
+    Raises EvaluationFailed("bad_data") for missing columns, and where a column that is not read is probably the prompt.
+    """
+    for name, column in wanted.items():
+        if column is not None and column not in columns:
+            raise bad_data(
+                f"fitness.columns names {column!r} as {name}, which the data does not have, only {_listed(columns)}",
+                "name one of these",
+            )
+    read = {name: name for name in READ if name in columns} | {n: c for n, c in wanted.items() if c is not None}
+    read = {name: column for name, column in read.items() if wanted.get(name, column) is not None}
+    if any(name not in read for name in REQUIRED):
+        raise _missing(columns, sample, read)
+    unread = tuple(column for column in columns if column not in read.values())
+    if not _prompt_is_inside(sample, read):
+        systems = [] if "system" in wanted else _probable(unread, sample, _is_system)
+        if "prompt" not in read and "prompt" not in wanted:
+            _refuse_prompts(_probable(unread, sample, _is_prompt), systems)
+        _refuse_systems(systems)
+    return Columns(read, unread)
+
+
+def looked_at(columns: Sequence[str], wanted: Mapping[str, str | None]) -> list[str]:
+    """The columns that a sample needs: those that may be read, or should be."""
+    pairs = {column for pair in _pairs(columns) for column in pair}
+    return [c for c in columns if c in READ or c in wanted.values() or c in pairs or _is_prompt(c) or _is_system(c)]
+
+
+def _prompt_is_inside(sample: Sequence[Mapping[str, Any]], read: Mapping[str, str]) -> bool:
+    rows = [(row.get(read["chosen"]), row.get(read["rejected"])) for row in sample]
+    whole = [holds_prompt(chosen, rejected) for chosen, rejected in rows if chosen and rejected]
+    return bool(whole) and all(whole)
+
+
+def _probable(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], likely: Callable[[str], bool]) -> list[str]:
+    """Those with such names that hold text, or turns, in some row."""
+    return [column for column in columns if likely(column) and any(_is_text(row.get(column)) for row in sample)]
+
+
+def _is_text(value: Any) -> bool:
+    return (isinstance(value, str) and bool(value.strip())) or (isinstance(value, list | dict) and bool(value))
+
+
+def _is_prompt(column: str) -> bool:
+    name = _plain(column)
+    return not NO_PROMPTS.search(name) and (name in PROMPTS or ("prompt" in name and name not in SYSTEMS))
+
+
+def _is_system(column: str) -> bool:
+    return _plain(column) in SYSTEMS
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
+
+
+def _refuse_prompts(found: Sequence[str], systems: Sequence[str]) -> None:
+    if not found:
+        return
+    mapping = _mapping({"prompt": found[0]} | ({"system": systems[0]} if systems else {}))
+    several = len(found) > 1
+    first = " (if others belong to it, write them into one column first)" if several else ""
+    raise bad_data(
+        f"the data has no column 'prompt' but {' and '.join(map(_quoted, found))}",
+        f"set fitness.columns={mapping}{first}, or if {'none' if several else 'it'} is {'' if several else 'not '}the prompt, "
+        "set fitness.columns={prompt: null}",
+    )
+
+
+def _refuse_systems(found: Sequence[str]) -> None:
+    if found:
+        raise bad_data(
+            f"the data has a column {_quoted(found[0])} that is not read",
+            f"set fitness.columns={_mapping({'system': found[0]})} to put it before the prompt (as a system turn of conversations; "
+            "before a string, with an empty line between), or fitness.columns={system: null} to leave it out",
+        )
+
+
+def _missing(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], read: Mapping[str, str]) -> EvaluationFailed:
+    absent = [name for name in REQUIRED if name not in read]
+    problem = f"the data has no column {' and no column '.join(map(repr, absent))}, only {_listed(columns)}"
+    prompts = [] if "prompt" in read else _probable(columns, sample, _is_prompt)
+    prompt = {"prompt": prompts[0]} if prompts else {}
+    for chosen, rejected in _pairs(columns):
+        if all(any(_is_text(row.get(column)) for row in sample) for column in (chosen, rejected)):
+            names = {name: column for name, column in zip(REQUIRED, (chosen, rejected), strict=True) if name != column}
+            return bad_data(problem, f"set fitness.columns={_mapping(prompt | names)}")
+    for needed, held, remedy in KNOWN:
+        if needed <= set(columns):
+            return bad_data(f"{problem}; it holds {held}", remedy)
+    return bad_data(
+        problem,
+        "name the columns in fitness.columns={chosen: ..., rejected: ...}, or rename them to chosen and rejected (and prompt)",
+    )
+
+
+def _pairs(columns: Sequence[str]) -> list[tuple[str, str]]:
+    """Columns whose names differ in words that say which is better."""
+    found = []
+    for better, worse in PREFERENCES:
+        word = re.compile(rf"(?<![A-Za-z0-9]){better}(?![A-Za-z0-9])", re.IGNORECASE)
+        for column in columns:
+            for written in (worse, worse.capitalize(), worse.upper()):
+                other = word.sub(written, column)
+                if other != column and other in columns:
+                    found.append((column, other))
+    return found
+
+
+def _mapping(names: Mapping[str, str | None]) -> str:
+    """As YAML, on one line."""
+    return "{" + ", ".join(f"{ours}: {_yaml(theirs)}" for ours, theirs in names.items()) + "}"
+
+
+def _yaml(name: str | None) -> str:
+    if name is None:
+        return "null"
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name) else json.dumps(name)
+
+
+def _quoted(name: str) -> str:
+    return f"'{visible(name)}'"
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(visible(str(column)) for column in columns)

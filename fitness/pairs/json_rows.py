@@ -1,0 +1,153 @@
+"""Rows of JSON files, read strictly: what is wrong is told with file and line.
+
+Read are one object per line, one array of objects, and objects one after the other, packed or not. Refused are other
+encodings than UTF-8, a key that comes twice in one object, and anything that is no object.
+"""
+
+import bz2
+import codecs
+import gzip
+import io
+import json
+import lzma
+import shlex
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from fitness.score import EvaluationFailed, bad_data
+
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+EXPECTED = 'expected one object per line, {"prompt": ..., "chosen": ..., "rejected": ...}'
+WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Every row of the file, in order. Raises EvaluationFailed("bad_data")."""
+    try:
+        with opened(path) as file:
+            yield from _rows(path, file)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        if path.suffix not in PACKED or getattr(error, "filename", None):
+            raise
+        raise bad_data(f"{path} cannot be unpacked ({error})", "it is cut off or damaged; get a fresh copy") from None
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked."""
+    match path.suffix:
+        case ".gz":
+            return io.BufferedReader(gzip.open(path))
+        case ".bz2":
+            return bz2.open(path)
+        case ".xz":
+            return lzma.open(path)
+        case ".zst":
+            import pyarrow
+
+            return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    return path.open("rb")
+
+
+def _rows(path: Path, file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    lines = enumerate(file, start=1)
+    for number, line in lines:
+        if number == 1:
+            _check_encoding(path, line)
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if line.strip():
+            break
+    else:
+        return
+    is_array = line.lstrip().startswith(b"[")
+    if is_array or not _is_whole(line):  # objects over several lines
+        yield from _objects(path, line + file.read(), number, is_array)
+        return
+    for place, content in chain([(number, line)], lines):
+        yield from _objects(path, content, place)
+
+
+def _check_encoding(path: Path, line: bytes) -> None:
+    for mark, name in WIDE.items():
+        if line.startswith(mark):
+            raise bad_data(f"{path} is {name.upper()} text", _converted(path, name))
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether what begins on a line ends there."""
+    try:
+        json.JSONDecoder().raw_decode(line.decode("utf-8", "replace").strip())
+    except json.JSONDecodeError:
+        return False
+    except (ValueError, RecursionError):
+        pass
+    return True
+
+
+def _objects(path: Path, content: bytes, first_line: int, is_array: bool = False) -> Iterator[dict[str, Any]]:
+    """The objects in a part of a file that begins at `first_line`, or those of one array."""
+    text = _decoded(path, content, first_line)
+    position, end = 0, len(text)
+    while True:
+        while position < end and text[position] in " \t\r\n":
+            position += 1
+        if position == end:
+            return
+        line = first_line + text.count("\n", 0, position)
+        try:
+            value, position = DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, json.JSONDecodeError):
+                line = first_line + error.lineno - 1
+            raise _no_json(path, content, line, error) from None
+        if is_array and isinstance(value, list):
+            yield from (_row(f"row {number} of {path}", row) for number, row in enumerate(value, start=1))
+        else:
+            yield _row(f"line {line} of {path}", value)
+
+
+def _row(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise bad_data(f"{where} is no object", EXPECTED)
+    return value
+
+
+def _decoded(path: Path, content: bytes, first_line: int) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = first_line + before.count(b"\n"), error.start - before.rfind(b"\n")
+        byte = content[error.start]
+        name = "cp1252" if 0x80 <= byte < 0xA0 else "latin1"
+        raise bad_data(
+            f"line {line} of {path} is not UTF-8 text (byte 0x{byte:02x} at column {column})", _converted(path, name)
+        ) from None
+
+
+def _converted(path: Path, encoding: str) -> str:
+    new = path.with_name(f"utf8-{path.name}")
+    return f"convert it, if that is its encoding: iconv -f {encoding} -t utf-8 {shlex.quote(str(path))} > {shlex.quote(str(new))}"
+
+
+def _no_json(path: Path, content: bytes, line: int, error: Exception) -> EvaluationFailed:
+    if b"\0" in content:
+        return bad_data(
+            f"line {line} of {path} holds NUL bytes",
+            "it is text of another encoding, or was cut off while it was written; write it anew in UTF-8",
+        )
+    return bad_data(f"line {line} of {path} is not valid JSON ({str(error)[:120]})", f"mend the file; {EXPECTED}")
+
+
+def _without_doubles(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(items)
+    if len(found) < len(items):
+        keys = [key for key, _ in items]
+        double = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {double!r} comes twice")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_without_doubles)

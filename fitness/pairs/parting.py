@@ -1,0 +1,49 @@
+"""Disjoint parts of the pairs, the same in every run; no prompt is in two."""
+
+import json
+import random
+from typing import TYPE_CHECKING
+
+from fitness.score import bad_data
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def parted(data: "Dataset", first: int, purpose: str, implicit: bool) -> tuple["Dataset", "Dataset"]:
+    """Two random parts, the first of about `first` rows. Raises EvaluationFailed("bad_data")."""
+    rows_of: dict[str, list[int]] = {}
+    for row, prompt in enumerate(_prompts(data, implicit)):
+        rows_of.setdefault(prompt, []).append(row)
+    if len(rows_of) == 1 and len(data) > 1:
+        raise bad_data(
+            f"all {len(data)} pairs for {purpose} have one prompt, {next(iter(rows_of))[:80]}, and none is in two parts",
+            "give pairs of several prompts, in a column `prompt` or as the common beginning of chosen and rejected",
+        )
+    prompts = sorted(rows_of)
+    random.Random(f"evopo {purpose}").shuffle(prompts)
+    parts: tuple[list[int], list[int]] = ([], [])
+    for prompt in prompts:
+        parts[len(parts[0]) >= first].extend(rows_of[prompt])
+    return data.select(sorted(parts[0])), data.select(sorted(parts[1]))
+
+
+def without_prompts_of(test: "Dataset", train: "Dataset", implicit: bool) -> "Dataset":
+    """The training pairs whose prompt no test pair has."""
+    tested = set(_prompts(test, implicit))
+    kept = [row for row, prompt in enumerate(_prompts(train, implicit)) if prompt not in tested]
+    return train if len(kept) == len(train) else train.select(kept)
+
+
+def drawn(data: "Dataset", count: int, seed_text: str) -> "Dataset":
+    """`count` rows drawn without replacement by `seed_text`; all rows, in another order, when there are not more."""
+    return data.select(random.Random(seed_text).sample(range(len(data)), min(count, len(data))))
+
+
+def _prompts(data: "Dataset", implicit: bool) -> list[str]:
+    """What names each row's question. Texts that begin with nothing in common are questions of their own."""
+    rows = zip(data["prompt"], data["chosen"], data["rejected"], strict=True)
+    return [
+        json.dumps(["", chosen, rejected] if implicit and prompt == "" else prompt, sort_keys=True)
+        for prompt, chosen, rejected in rows
+    ]

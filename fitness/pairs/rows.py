@@ -1,0 +1,297 @@
+"""Rows of the data as pairs in one form: every fault named with its row, every row that is left out counted by reason."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from fitness.pairs.columns import Columns, choose, looked_at
+from fitness.pairs.files import Source
+from fitness.pairs.prompts import NO_ANSWER, Cut, after_prompt, after_text_prompt, common_turns, cuts
+from fitness.pairs.turns import FORMS, Misfit, Turn, Value, form, is_blank, read, without_nulls
+from fitness.score import EvaluationFailed, bad_data
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SAMPLE = 1000
+"""Rows that are looked at to tell which columns are which."""
+
+NULL = "a null completion"
+EQUAL = "equal completions"
+Row = dict[str, Any]
+Sides = tuple[str, str] | tuple[list[Turn], list[Turn]]
+
+
+@dataclass
+class Split:
+    """The pairs of one split. Texts without a prompt of their own are whole until `cut_texts`."""
+
+    name: str
+    columns: Columns
+    rows: list[Row] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def conversational(self) -> bool:
+        """Whether pairs are conversations, not texts."""
+        return bool(self.rows) and isinstance(self.rows[0]["chosen"], list)
+
+    @property
+    def is_implicit(self) -> bool:
+        """Whether the prompt is the common beginning."""
+        return "prompt" not in self.columns.read
+
+    def check(self) -> None:
+        """Raises EvaluationFailed("bad_data") where no pair is left."""
+        if not self.rows and not self.left_out:
+            raise bad_data(f"the split {self.name!r} is empty", "choose another, or give more data")
+        if not self.rows:
+            why = ", ".join(f"{count} with {reason}" for reason, count in self.left_out.items() if count)
+            raise bad_data(f"every pair of the split {self.name!r} is left out: {why}", "give pairs that differ")
+
+
+def read_split(source: Source, name: str, wanted: Mapping[str, str | None]) -> Split:
+    """All pairs of a split. Raises EvaluationFailed("bad_data") that names the row."""
+    columns, rows = _opened(source, wanted, name)
+    seen: dict[str, None] = {}
+    split = _read(_noting(rows, seen), columns, name)
+    if source.columns is None:
+        split.columns = choose(list(seen), [], wanted)
+        if late := sorted(split.columns.read.keys() ^ columns.read.keys()):
+            raise bad_data(
+                f"only rows after the first {SAMPLE} of the split {name!r} have {', '.join(late)}",
+                "write the column in every row",
+            )
+    _strip_repeated_prompts(split)
+    return split
+
+
+def _noting(rows: Iterable[Row], names: dict[str, None]) -> Iterator[Row]:
+    for row in rows:
+        names.update(dict.fromkeys(row))
+        yield row
+
+
+def check_beginning(source: Source, name: str, wanted: Mapping[str, str | None]) -> None:
+    """Raises EvaluationFailed("bad_data") where the first rows cannot be read."""
+    columns, rows = _opened(source, wanted, name)
+    _read(islice(rows, SAMPLE), columns, name)
+
+
+def _opened(source: Source, wanted: Mapping[str, str | None], name: str) -> tuple[Columns, Iterator[Row]]:
+    if source.columns is not None:
+        sample = list(islice(source.rows(looked_at(source.columns, wanted)), SAMPLE))
+        columns = choose(source.columns, sample, wanted)
+        return columns, source.rows(list(columns.read.values()))
+    rows = source.rows()
+    sample = list(islice(rows, SAMPLE))
+    if not sample:
+        raise bad_data(f"the split {name!r} is empty", "choose another, or give more data")
+    columns = choose(_names(sample), sample, wanted)
+    return columns, chain(sample, rows)
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _read(rows: Iterable[Row], columns: Columns, name: str) -> Split:
+    split = Split(name, columns)
+    for number, row in enumerate(rows, start=1):
+        try:
+            pair = _pair(row, columns)
+        except _Unreadable as fault:
+            raise fault.at(f"row {number} of the split {name!r}") from None
+        if isinstance(pair, str):
+            split.left_out[pair] += 1
+            continue
+        if split.rows and isinstance(pair["chosen"], list) != split.conversational:
+            raise _Unreadable(columns.read["chosen"], form(pair["chosen"]), FORMS).at(
+                f"row {number} of the split {name!r}"
+            )
+        split.rows.append(pair)
+    return split
+
+
+class _Unreadable(Exception):
+    def __init__(self, column: str, held: str, remedy: str) -> None:
+        self.column, self.held, self.remedy = column, held, remedy
+
+    def at(self, where: str) -> EvaluationFailed:
+        return bad_data(f"{where}: column {self.column!r} holds {self.held}", self.remedy)
+
+
+def _pair(row: Row, columns: Columns) -> Row | str:
+    """The row's pair, or why it is left out. Raises _Unreadable."""
+    prompt, chosen, rejected, system = (
+        _value(row, columns, name) for name in ("prompt", "chosen", "rejected", "system")
+    )
+    if "prompt" in columns.read and prompt is None:
+        raise _Unreadable(columns.read["prompt"], "null", FORMS)
+    if chosen is None or rejected is None:
+        return NULL
+    if is_blank(chosen) or is_blank(rejected):
+        return NO_ANSWER
+    if chosen == rejected:
+        return EQUAL
+    made = _cut(prompt, chosen, rejected, columns)
+    if isinstance(made, str):
+        return made
+    if is_blank(made["chosen"]) or is_blank(made["rejected"]):
+        return NO_ANSWER
+    _put_in(system, made, columns)
+    if "tools" in columns.read:
+        made["tools"] = _tools(columns.of(row, "tools"), columns.read["tools"])
+    if "chat_template_kwargs" in columns.read:
+        made["chat_template_kwargs"] = _arguments(
+            columns.of(row, "chat_template_kwargs"), columns.read["chat_template_kwargs"]
+        )
+    return made
+
+
+def _value(row: Row, columns: Columns, name: str) -> Value:
+    try:
+        return read(columns.of(row, name))
+    except Misfit as misfit:
+        raise _Unreadable(columns.read[name], str(misfit), misfit.remedy) from None
+
+
+def _cut(prompt: Value, chosen: str | list[Turn], rejected: str | list[Turn], columns: Columns) -> Row | str:
+    """The pair with its prompt, or why it is left out."""
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        if not isinstance(prompt, list):
+            return {"chosen": chosen, "rejected": rejected} | ({} if prompt is None else {"prompt": prompt})
+        chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
+    if isinstance(chosen, str) or isinstance(rejected, str):
+        column = columns.read["rejected"]
+        raise _Unreadable(column, f"{form(rejected)}, and {columns.read['chosen']!r} {form(chosen)}", FORMS)
+    cut: Cut | str
+    if prompt is None or is_blank(prompt):
+        cut = common_turns(chosen, rejected)
+    elif isinstance(prompt, str):
+        cut = after_text_prompt(prompt, chosen, rejected)
+    else:
+        cut = after_prompt(prompt, chosen, rejected)
+    if isinstance(cut, str):
+        return cut
+    return dict(zip(("prompt", "chosen", "rejected"), cut, strict=True))
+
+
+def _put_in(system: Value, pair: Row, columns: Columns) -> None:
+    """Put a system message before the prompt."""
+    if system is None or is_blank(system):
+        return
+    if not isinstance(system, str):
+        raise _Unreadable(columns.read["system"], form(system), "expected a string")
+    if isinstance(pair["chosen"], str):
+        pair["system"] = system
+        return
+    if pair["prompt"][0]["role"] == "system":
+        remedy = "set fitness.columns={system: null}, or take the turn out of the conversations"
+        raise _Unreadable(columns.read["system"], "a string, and the conversation begins with a system turn", remedy)
+    pair["prompt"] = [{"role": "system", "content": system}, *pair["prompt"]]
+
+
+def _tools(value: Any, column: str) -> Any:
+    if value is None or value == "" or value == []:
+        return None
+    listed = value
+    if isinstance(value, str):
+        try:
+            listed = json.loads(value)
+        except (ValueError, RecursionError):
+            raise _Unreadable(column, "text that is no JSON", "expected a list of tools, or one as JSON") from None
+    if not isinstance(listed, list | None):
+        raise _Unreadable(column, f"no list but a {type(listed).__name__}", "expected a list of tools, or one as JSON")
+    return value if isinstance(value, str) else without_nulls(value)
+
+
+def _arguments(value: Any, column: str) -> Row:
+    if not isinstance(value, dict | None):
+        raise _Unreadable(column, f"a {type(value).__name__}", "expected an object")
+    found: Row = without_nulls(value or {})
+    return found
+
+
+def _strip_repeated_prompts(split: Split) -> None:
+    """Where completions of texts repeat their prompt in every row, they are what comes after it."""
+    if split.is_implicit or split.conversational:
+        return
+    if not all(
+        r["prompt"].strip() and r["chosen"].startswith(r["prompt"]) and r["rejected"].startswith(r["prompt"])
+        for r in split.rows
+    ):
+        return
+    kept = []
+    for row in split.rows:
+        for side in ("chosen", "rejected"):
+            row[side] = row[side][len(row["prompt"]) :]
+        kept.append(row) if row["chosen"].strip() and row["rejected"].strip() else split.left_out.update([NO_ANSWER])
+    if split.rows:
+        split.remarks.append(f"Completions of the split {split.name!r} repeat their prompt, which is taken off.")
+    split.rows = kept
+
+
+def cut_texts(splits: Sequence[Split]) -> None:
+    """Give texts without a prompt column theirs, in all splits together, so that one question has one prompt."""
+    texts = [split for split in splits if split.is_implicit and not split.conversational]
+    found = iter(cuts([(row["chosen"], row["rejected"]) for split in texts for row in split.rows]))
+    for split in texts:
+        kept = []
+        for row in split.rows:
+            cut = next(found)
+            if isinstance(cut, str):
+                split.left_out[cut] += 1
+                continue
+            pair = {"prompt": row["chosen"][:cut], "chosen": row["chosen"][cut:], "rejected": row["rejected"][cut:]}
+            if pair["chosen"].strip() and pair["rejected"].strip():
+                kept.append(row | pair)
+            else:
+                split.left_out[NO_ANSWER] += 1
+        split.rows = kept
+        if nothing := sum(1 for row in kept if not row["prompt"]):
+            split.remarks.append(
+                f"{nothing} pairs of the split {split.name!r} have no prompt: chosen and rejected begin with nothing in common."
+            )
+
+
+def table(split: Split) -> "Dataset":
+    """The pairs as a data set in memory, with the columns prompt, chosen and rejected, and tools and the like if there are."""
+    from datasets import Dataset, Features, Json, List
+    from datasets import Value as Type
+
+    rows = split.rows
+    text: Any = Type("string")
+    if split.conversational:
+        turns = [turn for row in rows for name in ("prompt", "chosen", "rejected") for turn in row[name]]
+        plain = all(turn.keys() == {"role", "content"} for turn in turns)
+        text = List({"role": text, "content": text}) if plain else List(Json())
+        if not plain:
+            rows = [
+                row | {n: [json.dumps(turn) for turn in row[n]] for n in ("prompt", "chosen", "rejected")}
+                for row in rows
+            ]
+    features = dict.fromkeys(("prompt", "chosen", "rejected"), text)
+    if "tools" in split.columns.read:
+        written = all(isinstance(row["tools"], str | None) for row in rows)
+        features["tools"] = Type("string") if written else Json()
+        rows = [row | {"tools": row["tools"] if written else _dumped(row["tools"])} for row in rows]
+    if "chat_template_kwargs" in split.columns.read:
+        features["chat_template_kwargs"] = Json()
+        rows = [row | {"chat_template_kwargs": json.dumps(row["chat_template_kwargs"])} for row in rows]
+    return Dataset.from_list([_finished(row, features) for row in rows], features=Features(features))
+
+
+def _dumped(value: Any) -> str | None:
+    return value if isinstance(value, str | None) else json.dumps(value)
+
+
+def _finished(row: Row, features: Mapping[str, Any]) -> Row:
+    made = {name: row[name] for name in features}
+    if "system" in row:
+        made["prompt"] = f"{row['system']}\n\n{row['prompt']}"
+    return made
