@@ -18,7 +18,7 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
 from fitness.costs import Usage
-from fitness.pairs.files import KINDS, Source, local_source, table_source
+from fitness.pairs.files import Source, kind, local_source, table_source
 from fitness.pairs.parting import drawn, parted, without_prompts_of
 from fitness.pairs.rows import Split, cut_texts, read_split, table
 from fitness.preference import LEAST_PART, LEAST_TEST_PAIRS, Options
@@ -144,7 +144,7 @@ def load_pairs(options: Options) -> Pairs:
         held_out,
         splits[0].conversational,
         sum((split.left_out for split in splits), Counter({SHARED: shared})),
-        tuple(dict.fromkeys(column for split in splits for column in split.columns.unread)),
+        tuple(dict.fromkeys(column for split in splits for column in split.unread)),
         tuple(remark for split in splits for remark in split.remarks),
     )
     check_test_parts(pairs.parts, "test prompts that come often", "give tests of more prompts: none is in two parts")
@@ -167,7 +167,7 @@ def _split(options: Options, name: str) -> Split:
 
 def _source(options: Options, split: str) -> Source:
     path = Path(options.data).expanduser()
-    if path.exists() or path.suffix in KINDS:
+    if path.exists() or kind(path):
         return local_source(path, split, options.data_subset)
     try:
         loaded: Any = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)

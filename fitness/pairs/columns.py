@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitness.pairs.prompts import holds_prompt
+from fitness.pairs.prompts import first_role, holds_prompt
 from fitness.score import EvaluationFailed, bad_data
 from sandbox.visible import visible
 
@@ -95,11 +95,11 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
     if any(name not in read for name in REQUIRED):
         raise _missing(columns, sample, read)
     unread = tuple(column for column in columns if column not in read.values())
-    if not _prompt_is_inside(sample, read):
-        systems = [] if "system" in wanted else _probable(unread, sample, _is_system)
-        if "prompt" not in read and "prompt" not in wanted:
-            _refuse_prompts(_probable(unread, sample, _is_prompt), systems)
-        _refuse_systems(systems)
+    has_system = any(first_role(row.get(column)) == "system" for row in sample for column in read.values())
+    systems = [] if "system" in wanted or has_system else _probable(unread, sample, _is_system)
+    if "prompt" not in read and "prompt" not in wanted and not _prompt_is_inside(sample, read):
+        _refuse_prompts(_probable(unread, sample, _is_prompt), systems)
+    _refuse_systems(systems)
     return Columns(read, unread)
 
 

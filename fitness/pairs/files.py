@@ -4,6 +4,7 @@ Files are always read themselves, never out of the cache of the datasets library
 by one of the same age for the old one. No code that comes with data is ever run.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -178,10 +179,15 @@ def row_count(source: Source) -> int | None:
 
 
 def _saved(path: Path, split: str) -> Source:
+    import pyarrow
     from datasets import DatasetDict, load_from_disk
 
     place = path if is_saved(path) else path / split
-    loaded: Any = load_from_disk(str(place))
+    try:
+        loaded: Any = load_from_disk(str(place))
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        what = f"{place} is no whole data set of save_to_disk ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        raise bad_data(what, "save it anew, or get a fresh copy") from None
     if isinstance(loaded, DatasetDict):
         if split not in loaded:
             raise bad_data(f"{path} has no split {split!r}", f"choose one of {_listed(list(loaded))}")
@@ -196,6 +202,11 @@ def table_source(table: "Dataset") -> Source:
 
 def _files_of(path: Path, split: str, subset: str | None) -> list[Path]:
     splits = _splits(path, subset)
+    unknown = [file for files in splits.values() for file in files if kind(file) is None]
+    if unknown and (others := [file for file in _visible_files(path) if kind(path / file)]):
+        raise bad_data(
+            f"{unknown[0]} is of no known format", f"give a file or folder of known ones, of {_listed(others)}"
+        )
     if split not in splits:
         there = "; ".join(f"{name}: {_listed([str(f.relative_to(path)) for f in splits[name]])}" for name in splits)
         raise bad_data(
@@ -222,7 +233,7 @@ def _splits(path: Path, subset: str | None) -> Mapping[str, list[Path]]:
         raise _unresolved(path, subset, error) from None
     found = {str(name): [Path(file) for file in listed] for name, listed in files.items()}
     for file in (file for listed in found.values() for file in listed):
-        if not file.is_relative_to(path):
+        if not Path(os.path.normpath(file)).is_relative_to(path):
             raise bad_data(
                 f"the README of {path} names {visible(str(file))}, which is not in it", "name files in the folder"
             )
@@ -249,9 +260,7 @@ def _unresolved(path: Path, subset: str | None, error: Exception) -> EvaluationF
     if len(configurations) > 1 or (subset and configurations):
         wrong = f"has no subset {subset!r}" if subset else "has several subsets"
         return bad_data(f"{path} {wrong}", f"set fitness.data_subset to one of {_listed(sorted(configurations))}")
-    there = sorted(
-        str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and not _hidden(file, path)
-    )
+    there = _visible_files(path)
     what = f"it holds {_listed(there)}" if there else "it is empty"
     return bad_data(
         f"{path} holds no data that can be read ({' '.join(str(error).split())[:200]}); {what}",
@@ -259,8 +268,9 @@ def _unresolved(path: Path, subset: str | None, error: Exception) -> EvaluationF
     )
 
 
-def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+def _visible_files(folder: Path) -> list[str]:
+    files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [str(file) for file in files if not any(part.startswith(".") for part in file.parts)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -21,6 +21,9 @@ from fitness.score import EvaluationFailed, bad_data
 
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 EXPECTED = 'expected one object per line, {"prompt": ..., "chosen": ..., "rejected": ...}'
+OTHER_KINDS = {
+    b"\x1f\x8b": "packed (.gz)", b"\x28\xb5\x2f\xfd": "packed (.zst)", b"PK\x03\x04": "packed (.zip)", b"PAR1": "parquet",
+}  # fmt: skip
 WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -73,6 +76,9 @@ def _check_encoding(path: Path, line: bytes) -> None:
     for mark, name in WIDE.items():
         if line.startswith(mark):
             raise bad_data(f"{path} is {name.upper()} text", _converted(path, name))
+    for mark, name in OTHER_KINDS.items():
+        if line.startswith(mark):
+            raise bad_data(f"{path} is no text but {name}", "give it the suffix of its kind, or a text file")
 
 
 def _is_whole(line: bytes) -> bool:

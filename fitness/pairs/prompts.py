@@ -47,13 +47,14 @@ def holds_prompt(chosen: Any, rejected: Any) -> bool:
     """Whether both certainly begin with their prompt: with a turn that is no answer, or with text up to a mark of one."""
     if isinstance(chosen, str) and isinstance(rejected, str):
         return ASSISTANT.search(_common(chosen, rejected)) is not None
-    return all(
-        isinstance(turns, list) and bool(turns) and isinstance(turns[0], dict) and _raw_role(turns[0]) in ASKING
-        for turns in (chosen, rejected)
-    )
+    return all(first_role(turns) in ASKING for turns in (chosen, rejected))
 
 
-def _raw_role(turn: dict[str, Any]) -> str | None:
+def first_role(turns: Any) -> str | None:
+    """Who begins a conversation as the data stores it; None for what is none."""
+    turn = turns[0] if isinstance(turns, list) and turns else None
+    if not isinstance(turn, dict):
+        return None
     role, speaker = turn.get("role"), turn.get("from")
     return role if isinstance(role, str) else SPEAKERS.get(speaker.lower()) if isinstance(speaker, str) else None
 
@@ -131,8 +132,14 @@ def cuts(pairs: Sequence[tuple[str, str]]) -> list[int | str]:
 
 
 def _common(chosen: str, rejected: str) -> str:
-    both = zip(chosen, rejected, strict=False)
-    return chosen[: next((n for n, (one, other) in enumerate(both) if one != other), min(len(chosen), len(rejected)))]
+    alike, most = 0, min(len(chosen), len(rejected))
+    while alike < most:  # halving: letter by letter would take minutes of long texts
+        middle = (alike + most + 1) // 2
+        if chosen[alike:middle] == rejected[alike:middle]:
+            alike = middle
+        else:
+            most = middle - 1
+    return chosen[:alike]
 
 
 def _marked(chosen: str, rejected: str) -> int | str:
@@ -197,5 +204,10 @@ def _goes_on(longer: str, shorter: str) -> bool:
     """Whether a prompt is another one and the beginning of an answer: a whole sentence before it, or a few words after it."""
     if _inside_a_word(longer, len(shorter)):
         return False
-    rest = longer[len(shorter) :].split()
-    return len(rest) <= WORDS_ALIKE or any(end.end() == len(shorter) for end in SENTENCE_END.finditer(longer))
+    if _is_sentence(shorter):
+        return True
+    return len(longer[len(shorter) :].split()) <= WORDS_ALIKE and not _is_sentence(longer)
+
+
+def _is_sentence(text: str) -> bool:
+    return any(end.end() == len(text) for end in SENTENCE_END.finditer(text))

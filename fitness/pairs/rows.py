@@ -45,6 +45,12 @@ class Split:
         """Whether the prompt is the common beginning."""
         return "prompt" not in self.columns.read
 
+    @property
+    def unread(self) -> list[str]:
+        """The data's columns of which nothing is used: texts have no place for tools."""
+        unused = () if self.conversational else ("tools", "chat_template_kwargs")
+        return [*self.columns.unread, *(self.columns.read[name] for name in unused if name in self.columns.read)]
+
     def check(self) -> None:
         """Raises EvaluationFailed("bad_data") where no pair is left."""
         if not self.rows and not self.left_out:
@@ -131,7 +137,7 @@ def _pair(row: Row, columns: Columns) -> Row | str:
         _value(row, columns, name) for name in ("prompt", "chosen", "rejected", "system")
     )
     if "prompt" in columns.read and prompt is None:
-        raise _Unreadable(columns.read["prompt"], "null", FORMS)
+        raise _Unreadable(columns.read["prompt"], form(None), FORMS)
     if chosen is None or rejected is None:
         return NULL
     if is_blank(chosen) or is_blank(rejected):

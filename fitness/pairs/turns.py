@@ -31,7 +31,7 @@ class Misfit(ValueError):
 
 def read(value: Any) -> Value:
     """A text, a conversation, or None for null. Raises Misfit."""
-    if value is None:
+    if value is None or value != value:  # NaN is how pandas writes what is missing
         return None
     if isinstance(value, str):
         return _stored_text(value)
@@ -55,7 +55,7 @@ def without_nulls(value: Any) -> Any:
 
 def form(value: Value) -> str:
     """What errors call it."""
-    return "null" if value is None else "a string" if isinstance(value, str) else "a conversation"
+    return "a null" if value is None else "a string" if isinstance(value, str) else "a conversation"
 
 
 def is_blank(value: str | list[Turn]) -> bool:

@@ -1,6 +1,7 @@
 """The preference task when files change, processes die and data are not what they should be."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -330,12 +331,12 @@ def changed(row: int, **changes: Any) -> list[dict[str, Any]]:
     ("rows", "words"),
     [
         (changed(5, prompt=None), "row 6 of the split 'train': column 'prompt' holds a null"),
-        (changed(5, chosen=7), "row 6 of the split 'train': column 'chosen' holds a int"),
+        (changed(5, chosen=7), r"row 6 of the split 'train': column 'chosen' holds a number or the like \(int\)"),
         (
             [as_turns(row) | {"rejected": [{"role": "assistant", "content": None}]} for row in pairs()],
             "row 1 .*'rejected'",
         ),
-        ([as_turns(row) | {"prompt": row["prompt"]} for row in pairs()], "row 1 .*'chosen' holds a conversation"),
+        ([*pairs(), as_turns(pairs()[0])], "row 61 .*'chosen' holds a conversation"),
     ],
     ids=["null prompt", "number", "null content", "mixed forms"],
 )
@@ -393,14 +394,18 @@ def test_a_test_split_with_the_training_prompts_is_refused_with_their_number(opt
     assert "another fitness.test_split" in detail
 
 
-@pytest.mark.parametrize("prompt", [None, "w1"], ids=["no common beginning", "one prompt"])
-def test_data_with_one_prompt_is_refused_with_the_cause(prompt, options, tmp_path):
-    rows = [{"chosen": row["chosen"].strip(), "rejected": row["rejected"].strip()} for row in pairs()]
-    if prompt is not None:
-        rows = [row | {"prompt": prompt} for row in rows]
+def test_data_with_one_prompt_is_refused_with_the_cause(options, tmp_path):
+    rows = [row | {"prompt": "w1"} for row in pairs()]
     detail = refused(options(data=str(save_pairs(tmp_path / "data.jsonl", rows))))
-    assert f'all 60 pairs for train and test have one prompt, "{prompt or ""}"' in detail
+    assert 'all 60 pairs for train and test have one prompt, "w1"' in detail
     assert "give pairs of several prompts" in detail
+
+
+def test_texts_without_any_prompt_are_trained_on_whole_and_that_is_said(options, tmp_path):
+    rows = [{"chosen": row["chosen"].strip(), "rejected": row["rejected"].strip()} for row in pairs()]
+    task = prepared(options(data=str(save_pairs(tmp_path / "data.jsonl", rows)), cache=str(tmp_path / "cache")))
+    assert "60 pairs of the split 'train' have no prompt" in " ".join(task.notes)
+    assert task.score_seed(graph("dpo"), "full", 0).metrics["margin"] > 0.02
 
 
 def test_too_few_test_prompts_for_two_halves_are_refused(options, tmp_path):
@@ -438,9 +443,35 @@ def test_what_is_left_out_is_said(options, tmp_path):
         row["prompt"] = " ".join(["w1"] * 60)
     given = options(data=str(save_pairs(tmp_path / "data.jsonl", rows)), pairs=16, cache=str(tmp_path / "cache"))
     assert set(prepared(given).notes) == {
-        "Left out of the data: 2 with equal, empty or null completions.",
+        "Left out of the data: 1 with a null completion.",
+        "Left out of the data: 1 with equal completions.",
         "Left out of the data: 4 with too long a prompt.",
     }
+
+
+def test_columns_that_are_not_read_are_said(options, tmp_path):
+    data = save_pairs(tmp_path / "data.jsonl", [row | {"id": 1, "\x1b[2J": 2} for row in pairs()])
+    given = options(data=str(data), cache=str(tmp_path / "cache"))
+    assert prepared(given).notes == (r"Columns that are not read: id, \x1b[2J.",)
+
+
+def test_tool_calls_are_rendered_as_they_were_written(options, tmp_path):
+    """Through a columnar file, which gives every call the arguments of all."""
+
+    def row(i: int) -> dict[str, Any]:
+        name, argument = (("w1", "w2"), ("w3", "w4"))[i % 2]
+        call = {"type": "function", "function": {"name": name, "arguments": {argument: f"w{i % 29}"}}}
+        return as_turns(pairs()[i]) | {"chosen": [{"role": "assistant", "content": None, "tool_calls": [call]}]}
+
+    Dataset.from_list([row(i) for i in range(60)]).to_parquet(tmp_path / "data.parquet")
+    (tmp_path / "chat.jinja").write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }} {% for c in m.tool_calls or [] %}{{ c.function.name }} "
+        "{% for k, v in c.function.arguments.items() %}{{ k }} {{ v }} {% endfor %}{% endfor %}{% endfor %}"
+    )
+    given = options(data=str(tmp_path / "data.parquet"), chat_template=str(tmp_path / "chat.jinja"))
+    lab = prepared(given | {"cache": str(tmp_path / "cache")})._lab
+    texts = {lab.tokenizer.decode(ids) for ids in lab.data["train"]["chosen_ids"]}
+    assert all(re.fullmatch(r"assistant: (w1 w2|w3 w4) w\d+", text) for text in texts), texts
 
 
 def test_nothing_is_said_where_nothing_is_left_out(options):

@@ -134,14 +134,47 @@ def _text(folder: Path) -> Path:
 
 
 def test_saved_data_sets_are_looked_into(model, tmp_path):
+    datasets = pytest.importorskip("datasets")
     folder = tmp_path / "saved"
-    (folder / "train").mkdir(parents=True)
-    (folder / "dataset_dict.json").write_text('{"splits": ["train"]}')
-    (folder / "train" / "state.json").write_text("{}")
-    (folder / "train" / "dataset_info.json").write_text('{"features": {"chosen": {}, "prompt": {}}}')
+    rows = datasets.Dataset.from_list([{"chosen": "a", "prompt": "p"}] * 20)
+    datasets.DatasetDict({"train": rows}).save_to_disk(folder)
     assert "no column 'rejected'" in only(found(model, folder))
-    assert "has no split 'dev'; choose one of train" in only(found(model, folder, train_split="dev"))
-    assert "holds no data set" in only(found(model, model))
+    assert "has no split 'dev': choose one of train" in only(found(model, folder, train_split="dev"))
+    (folder / "train" / "state.json").write_text("{}")
+    assert "saved is no whole data set of save_to_disk" in only(found(model, folder))
+    assert "fitness.data: " in only(found(model, model))
+
+
+def test_folders_of_files_are_looked_into_without_torch(model, tmp_path):
+    pytest.importorskip("datasets")
+    (tmp_path / "data").mkdir()
+    train, test = tmp_path / "data" / "train.jsonl", tmp_path / "data" / "test.jsonl"
+    for path in (train, test):
+        path.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n' * 20)
+    given = {"model": str(model), "data": str(tmp_path / "data"), "max_length": 32, "pairs": 8, "batch_size": 4}
+    given["test_split"] = "test"
+    program = f"from fitness.task import check_task; check_task('preference', {given}); import sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    test.write_text('{"prompt": "p", "chosen": "a", "rejected": 5}\n' * 20)
+    assert "row 1 of the split 'test': column 'rejected' holds a number" in only(
+        found(model, tmp_path / "data", test_split="test")
+    )
+    assert "has 20 pairs; pairs=21 are asked for" in only(found(model, tmp_path / "data", test_split="train", pairs=21))
+
+
+def test_a_probable_prompt_that_is_not_read_is_named(model, data):
+    data.write_text('{"question": "p", "chosen": "a", "rejected": "b"}\n' * 20)
+    assert (
+        "fitness.data: the data has no column 'prompt' but 'question': set fitness.columns={prompt: question}"
+        in only(found(model, data))
+    )
+    assert found(model, data, columns={"prompt": "question"}) == []
+
+
+def test_several_pairs_on_a_line_are_all_counted(model, data):
+    data.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}' * 20)
+    assert found(model, data) == []
 
 
 def test_parquet_is_looked_into(model, tmp_path):
