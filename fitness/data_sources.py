@@ -20,7 +20,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from fitness.costs import Usage
 from fitness.pairs.files import Source, kind, local_source, table_source
 from fitness.pairs.parting import drawn, parted, without_prompts_of
-from fitness.pairs.rows import Split, cut_texts, read_split, table
+from fitness.pairs.rows import Split, cut_texts, read_split
+from fitness.pairs.table import table
 from fitness.preference import LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.score import EvaluationFailed, FailureReason, bad_data
 

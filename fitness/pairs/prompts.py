@@ -121,14 +121,16 @@ def _same_questions(first: list[Turn], second: list[Turn]) -> bool:
 # ---- texts -----------------------------------------------------------------------------------------------------------
 
 
-def cuts(pairs: Sequence[tuple[str, str]]) -> list[int | str]:
-    """Where the prompt of each (chosen, rejected) ends, or why it has none that is the same for both."""
+def cuts(pairs: Sequence[tuple[str, str]]) -> list[tuple[int | str, bool]]:
+    """Where the prompt of each (chosen, rejected) ends, or why it has none that is the same for both; and whether a mark
+    of an answer tells so."""
     found: list[int | str] = [_marked(chosen, rejected) for chosen, rejected in pairs]
     unmarked = [row for row, cut in enumerate(found) if cut == -1]
     prompts = [_whole_words(*pairs[row]) for row in unmarked]
     for row, prompt in zip(unmarked, _by_question(prompts), strict=True):
         found[row] = len(prompt)
-    return found
+    guessed = set(unmarked)
+    return [(cut, row not in guessed) for row, cut in enumerate(found)]
 
 
 def _common(chosen: str, rejected: str) -> str:

@@ -5,16 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fitness.pairs.columns import Columns, choose, looked_at
 from fitness.pairs.files import Source
 from fitness.pairs.prompts import NO_ANSWER, Cut, after_prompt, after_text_prompt, common_turns, cuts
 from fitness.pairs.turns import FORMS, Misfit, Turn, Value, form, is_blank, read, without_nulls
 from fitness.score import EvaluationFailed, bad_data
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 SAMPLE = 1000
 """Rows that are looked at to tell which columns are which."""
@@ -247,57 +244,25 @@ def cut_texts(splits: Sequence[Split]) -> None:
     texts = [split for split in splits if split.is_implicit and not split.conversational]
     found = iter(cuts([(row["chosen"], row["rejected"]) for split in texts for row in split.rows]))
     for split in texts:
-        kept = []
+        kept, guessed = [], 0
         for row in split.rows:
-            cut = next(found)
+            cut, is_marked = next(found)
             if isinstance(cut, str):
                 split.left_out[cut] += 1
                 continue
             pair = {"prompt": row["chosen"][:cut], "chosen": row["chosen"][cut:], "rejected": row["rejected"][cut:]}
             if pair["chosen"].strip() and pair["rejected"].strip():
                 kept.append(row | pair)
+                guessed += not is_marked and cut > 0
             else:
                 split.left_out[NO_ANSWER] += 1
         split.rows = kept
+        if guessed:
+            split.remarks.append(
+                f"{guessed} texts of the split {split.name!r} have no mark of where the answer begins: their prompts end where "
+                "chosen and rejected part. A column for the prompt would tell."
+            )
         if nothing := sum(1 for row in kept if not row["prompt"]):
             split.remarks.append(
                 f"{nothing} pairs of the split {split.name!r} have no prompt: chosen and rejected begin with nothing in common."
             )
-
-
-def table(split: Split) -> "Dataset":
-    """The pairs as a data set in memory, with the columns prompt, chosen and rejected, and tools and the like if there are."""
-    from datasets import Dataset, Features, Json, List
-    from datasets import Value as Type
-
-    rows = split.rows
-    text: Any = Type("string")
-    if split.conversational:
-        turns = [turn for row in rows for name in ("prompt", "chosen", "rejected") for turn in row[name]]
-        plain = all(turn.keys() == {"role", "content"} for turn in turns)
-        text = List({"role": text, "content": text}) if plain else List(Json())
-        if not plain:
-            rows = [
-                row | {n: [json.dumps(turn) for turn in row[n]] for n in ("prompt", "chosen", "rejected")}
-                for row in rows
-            ]
-    features = dict.fromkeys(("prompt", "chosen", "rejected"), text)
-    if "tools" in split.columns.read:
-        written = all(isinstance(row["tools"], str | None) for row in rows)
-        features["tools"] = Type("string") if written else Json()
-        rows = [row | {"tools": row["tools"] if written else _dumped(row["tools"])} for row in rows]
-    if "chat_template_kwargs" in split.columns.read:
-        features["chat_template_kwargs"] = Json()
-        rows = [row | {"chat_template_kwargs": json.dumps(row["chat_template_kwargs"])} for row in rows]
-    return Dataset.from_list([_finished(row, features) for row in rows], features=Features(features))
-
-
-def _dumped(value: Any) -> str | None:
-    return value if isinstance(value, str | None) else json.dumps(value)
-
-
-def _finished(row: Row, features: Mapping[str, Any]) -> Row:
-    made = {name: row[name] for name in features}
-    if "system" in row:
-        made["prompt"] = f"{row['system']}\n\n{row['prompt']}"
-    return made

@@ -539,6 +539,8 @@ def test_one_question_has_one_prompt_and_is_in_one_part(before, tmp_path):
     assert sum(map(len, parts)) == COUNT
     found = {(row["chosen"], row["rejected"]) for row in all_rows(pairs)}
     assert found == set(ANSWERS) or before.endswith("\n")
+    has_mark = before[-1] in ":]" or "assistant" in before or "model" in before or "###" in before
+    assert ("have no mark of where the answer begins" in " ".join(pairs.remarks)) == (not has_mark)
 
 
 @pytest.mark.parametrize(
