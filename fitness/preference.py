@@ -206,9 +206,9 @@ class Options(TaskOptions):
         """The two completions are always read."""
         for name, column in (columns or {}).items():
             if name not in COLUMNS:
-                raise ValueError(f"fitness.columns has the unknown name {name!r}: expected {', '.join(COLUMNS)}")
+                raise ValueError(f"unknown name {name!r}: expected {', '.join(COLUMNS)}")
             if name in ("chosen", "rejected") and column is None:
-                raise ValueError(f"fitness.columns.{name} cannot be null: name the column that holds it")
+                raise ValueError(f"{name} cannot be null: name the column that holds it")
         return columns
 
     @model_validator(mode="after")

@@ -93,13 +93,13 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
     read = {name: name for name in READ if name in columns} | {n: c for n, c in wanted.items() if c is not None}
     read = {name: column for name, column in read.items() if wanted.get(name, column) is not None}
     if any(name not in read for name in REQUIRED):
-        raise _missing(columns, sample, read)
+        raise _missing(columns, sample, read, wanted)
     unread = tuple(column for column in columns if column not in read.values())
     has_system = any(first_role(row.get(column)) == "system" for row in sample for column in read.values())
     systems = [] if "system" in wanted or has_system else _probable(unread, sample, _is_system)
     if "prompt" not in read and "prompt" not in wanted and not _prompt_is_inside(sample, read):
-        _refuse_prompts(_probable(unread, sample, _is_prompt), systems)
-    _refuse_systems(systems)
+        _refuse_prompts(_probable(unread, sample, _is_prompt), systems, wanted)
+    _refuse_systems(systems, wanted)
     return Columns(read, unread)
 
 
@@ -137,37 +137,43 @@ def _plain(column: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
 
 
-def _refuse_prompts(found: Sequence[str], systems: Sequence[str]) -> None:
+def _refuse_prompts(found: Sequence[str], systems: Sequence[str], wanted: Mapping[str, str | None]) -> None:
     if not found:
         return
-    mapping = _mapping({"prompt": found[0]} | ({"system": systems[0]} if systems else {}))
+    mapping = _mapping({**wanted, "prompt": found[0]} | ({"system": systems[0]} if systems else {}))
     several = len(found) > 1
     first = " (if others belong to it, write them into one column first)" if several else ""
     raise bad_data(
         f"the data has no column 'prompt' but {' and '.join(map(_quoted, found))}",
         f"set fitness.columns={mapping}{first}, or if {'none' if several else 'it'} is {'' if several else 'not '}the prompt, "
-        "set fitness.columns={prompt: null}",
+        f"set fitness.columns={_mapping({**wanted, 'prompt': None})}",
     )
 
 
-def _refuse_systems(found: Sequence[str]) -> None:
+def _refuse_systems(found: Sequence[str], wanted: Mapping[str, str | None]) -> None:
     if found:
         raise bad_data(
             f"the data has a column {_quoted(found[0])} that is not read",
-            f"set fitness.columns={_mapping({'system': found[0]})} to put it before the prompt (as a system turn of conversations; "
-            "before a string, with an empty line between), or fitness.columns={system: null} to leave it out",
+            f"set fitness.columns={_mapping({**wanted, 'system': found[0]})} to put it before the prompt (as a system turn of conversations; "
+            f"before a string, with an empty line between), or fitness.columns={_mapping({**wanted, 'system': None})} to leave it out",
         )
 
 
-def _missing(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], read: Mapping[str, str]) -> EvaluationFailed:
+def _missing(
+    columns: Sequence[str],
+    sample: Sequence[Mapping[str, Any]],
+    read: Mapping[str, str],
+    wanted: Mapping[str, str | None],
+) -> EvaluationFailed:
     absent = [name for name in REQUIRED if name not in read]
     problem = f"the data has no column {' and no column '.join(map(repr, absent))}, only {_listed(columns)}"
     prompts = [] if "prompt" in read else _probable(columns, sample, _is_prompt)
-    prompt = {"prompt": prompts[0]} if prompts else {}
+    systems = [] if "system" in wanted else _probable(columns, sample, _is_system)
+    given = {**wanted, **{name: found[0] for name, found in (("prompt", prompts), ("system", systems)) if found}}
     for chosen, rejected in _pairs(columns):
         if all(any(_is_text(row.get(column)) for row in sample) for column in (chosen, rejected)):
             names = {name: column for name, column in zip(REQUIRED, (chosen, rejected), strict=True) if name != column}
-            return bad_data(problem, f"set fitness.columns={_mapping(prompt | names)}")
+            return bad_data(problem, f"set fitness.columns={_mapping(given | names)}")
     for needed, held, remedy in KNOWN:
         if needed <= set(columns):
             return bad_data(f"{problem}; it holds {held}", remedy)

@@ -160,6 +160,7 @@ def test_a_system_message_is_refused_or_put_before_the_prompt(tmp_path):
     rows = [row | {"system": f"You are bot {i}."} for i, row in enumerate(plain())]
     data = save(tmp_path / "data.jsonl", rows)
     assert "set fitness.columns={system: system}" in refused(data)
+    assert "set fitness.columns={prompt: prompt, system: system}" in refused(data, columns={"prompt": "prompt"})
     assert in_order(load(data, columns={"system": "system"}))[3]["prompt"] == "You are bot 3.\n\nQuestion 3"
     assert in_order(load(data, columns={"system": None}))[3]["prompt"] == "Question 3"
     save(data, [row | {"system": f"You are bot {i}."} for i, row in enumerate(turns())])
