@@ -18,7 +18,8 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
 from fitness.costs import Usage
-from fitness.pairs.files import Source, kind, local_source, table_source
+from fitness.pairs.files import Source, kind, table_source
+from fitness.pairs.folders import local_source
 from fitness.pairs.parting import drawn, parted, without_prompts_of
 from fitness.pairs.rows import Split, cut_texts, read_split
 from fitness.pairs.table import table
@@ -163,7 +164,8 @@ def check_test_parts(parts: Mapping[str, Dataset], cause: str, remedy: str) -> N
 
 def _split(options: Options, name: str) -> Split:
     with loading("data set", options.data):
-        return read_split(_source(options, name), name, options.columns or {})
+        source = _source(options, name)
+    return read_split(source, name, options.columns or {})
 
 
 def _source(options: Options, split: str) -> Source:
@@ -172,6 +174,14 @@ def _source(options: Options, split: str) -> Source:
         return local_source(path, split, options.data_subset)
     try:
         loaded: Any = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        if "Config name is missing" in text or "BuilderConfig" in text:
+            raise bad_data(f"{options.data!r}: {text[:500]}", "set fitness.data_subset to one of these") from error
+        if "Unknown split" in text:
+            remedy = "set fitness.train_split and fitness.test_split to one or two of these"
+            raise bad_data(f"{options.data!r}: {text[:500]}", remedy) from error
+        raise
     except RuntimeError as error:
         if "scripts" not in str(error):
             raise

@@ -28,7 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from fitness.costs import Prices, Service, Usage
 from fitness.digests import path_digest
 from fitness.judging import judge_service
-from fitness.pairs.files import is_saved
+from fitness.pairs.folders import is_saved
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:

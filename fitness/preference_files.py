@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fitness.limits import beyond_reward_model, positions
-from fitness.pairs.files import KINDS, Source, local_source, row_count
+from fitness.pairs.files import KINDS, Source, row_count
+from fitness.pairs.folders import local_source
 from fitness.pairs.json_rows import PACKED
 from fitness.pairs.rows import check_beginning
 from fitness.preference import Options, RewardModelEvaluation, named

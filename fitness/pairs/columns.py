@@ -152,10 +152,11 @@ def _refuse_prompts(found: Sequence[str], systems: Sequence[str], wanted: Mappin
 
 def _refuse_systems(found: Sequence[str], wanted: Mapping[str, str | None]) -> None:
     if found:
+        put, left = (_mapping({**wanted, "system": column}) for column in (found[0], None))
         raise bad_data(
             f"the data has a column {_quoted(found[0])} that is not read",
-            f"set fitness.columns={_mapping({**wanted, 'system': found[0]})} to put it before the prompt (as a system turn of conversations; "
-            f"before a string, with an empty line between), or fitness.columns={_mapping({**wanted, 'system': None})} to leave it out",
+            f"set fitness.columns={put} to put it before the prompt (as a system turn of conversations; before a string, with an "
+            f"empty line between), or fitness.columns={left} to leave it out",
         )
 
 

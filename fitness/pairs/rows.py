@@ -18,6 +18,9 @@ SAMPLE = 1000
 
 NULL = "a null completion"
 EQUAL = "equal completions"
+NO_NULLS = (
+    "give every row its prompt, or set fitness.columns={prompt: null} if chosen and rejected begin with it in every row"
+)
 Row = dict[str, Any]
 Sides = tuple[str, str] | tuple[list[Turn], list[Turn]]
 
@@ -134,7 +137,7 @@ def _pair(row: Row, columns: Columns) -> Row | str:
         _value(row, columns, name) for name in ("prompt", "chosen", "rejected", "system")
     )
     if "prompt" in columns.read and prompt is None:
-        raise _Unreadable(columns.read["prompt"], form(None), FORMS)
+        raise _Unreadable(columns.read["prompt"], form(None), NO_NULLS)
     if chosen is None or rejected is None:
         return NULL
     if is_blank(chosen) or is_blank(rejected):

@@ -84,6 +84,8 @@ def _checked(text: str) -> str:
 
 def _read_object(value: dict[str, Any]) -> Value:
     given = {key: held for key, held in value.items() if held is not None and held != []}
+    if isinstance(value.get("role") or value.get("from"), list):  # how columnar files of old hold a list of turns
+        return [_turn(dict(zip(value, fields, strict=True))) for fields in zip(*value.values(), strict=False)]
     if "role" in value or "from" in value:
         return [_turn(value)]
     if isinstance(value.get("messages"), list):

@@ -317,6 +317,11 @@ FORMS: dict[str, Any] = {
         "chosen": [answer(f"good {i}")],
         "rejected": [answer(f"bad {i}")],
     },
+    "columns of turns": lambda i: {
+        "prompt": {"from": ["human"], "value": [f"Question {i}"]},
+        "chosen": {"role": ["assistant"], "content": [f"good {i}"]},
+        "rejected": {"role": ["assistant"], "content": [f"bad {i}"]},
+    },
     "parts": lambda i: {
         "prompt": [user([{"type": "text", "text": f"Question {i}"}])],
         "chosen": [answer([{"type": "text", "text": f"good {i}"}])],
@@ -409,6 +414,9 @@ def test_a_column_is_named_as_the_data_names_it(tmp_path):
     rows[2]["question"] = 3
     said = refused(save(tmp_path / "data.jsonl", rows), columns={"prompt": "question"})
     assert "row 3 of the split 'train': column 'question' holds a number" in said
+    rows[2]["question"] = None
+    said = refused(save(tmp_path / "data.jsonl", rows), columns={"prompt": "question"})
+    assert "row 3 of the split 'train': column 'question' holds a null: give every row its prompt" in said
 
 
 def call(name: str, **arguments: Any) -> Row:
@@ -882,7 +890,21 @@ def test_a_readme_names_no_files_elsewhere(tmp_path):
     folder = tmp_path / "data"
     card(folder, configuration("default", train="../secret.jsonl"))
     save(folder / "other.jsonl", plain())
-    assert "which is not in it" in refused(folder)
+    assert "holds no data that can be read" in refused(folder)
+
+
+def test_a_cache_of_links_and_a_folder_with_signs_in_its_name_are_read(tmp_path):
+    blob = save(tmp_path / "blobs" / "0123", plain())
+    folder = tmp_path / "a [1] *b? {c}"
+    folder.mkdir()
+    (folder / "train.jsonl").symlink_to(blob)
+    assert in_order(load(folder)) == plain()
+
+
+def test_a_saved_folder_of_pointers_is_told(tmp_path):
+    Dataset.from_list(plain()).save_to_disk(tmp_path)
+    next(tmp_path.glob("*.arrow")).write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "run `git lfs pull`" in refused(tmp_path)
 
 
 def test_a_folder_named_like_a_format_is_a_folder(tmp_path, monkeypatch):
