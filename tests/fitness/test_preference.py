@@ -523,8 +523,8 @@ def test_options_that_contradict_themselves_are_refused(changes, words, options)
         ([], "is empty"),
         (pairs(1), "1 training pairs|test pairs"),
         ([{"prompt": "w1", "better": "w2", "worse": "w3"}] * 9, "no column 'chosen' and no column 'rejected'"),
-        ([{"prompt": "w1", "chosen": "w2", "rejected": "w2"}] * 9, "equal or empty"),
-        ([{"prompt": "w1", "chosen": 1, "rejected": 2}] * 9, "holds a int"),
+        ([{"prompt": "w1", "chosen": "w2", "rejected": "w2"}] * 9, "is left out: 9 with equal completions"),
+        ([{"prompt": "w1", "chosen": 1, "rejected": 2}] * 9, "holds a number"),
         (
             [{"prompt": f"w1 {'w2 ' * 40}{i}", "chosen": "w2", "rejected": "w3"} for i in range(60)],
             "raise (fitness.)?max_length",
