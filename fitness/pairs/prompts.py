@@ -62,10 +62,8 @@ def first_role(turns: Any) -> str | None:
 def common_turns(chosen: list[Turn], rejected: list[Turn]) -> Cut | str:
     """Whole conversations cut after what they have in common, or why they cannot be."""
     alike = sum(1 for _ in _while_equal(chosen, rejected))
-    if alike == min(
-        len(chosen), len(rejected)
-    ):  # one is the beginning of the other, which goes on after the same answer
-        alike -= 1
+    if alike == min(len(chosen), len(rejected)):
+        alike -= 1  # one is the beginning of the other, which goes on after the same answer
         if alike < 0 or (shorter := min(chosen, rejected, key=len))[-1]["role"] in GIVEN:
             return NO_ANSWER
         while alike and shorter[alike - 1]["role"] not in GIVEN:
@@ -103,14 +101,21 @@ def _overlap(prompt: list[Turn], side: list[Turn]) -> int:
     """How many turns at the end of the prompt the side begins with."""
     if not side or side[0]["role"] not in GIVEN:
         return 0
-    return next((n for n in range(min(len(prompt), len(side)), 0, -1) if prompt[-n:] == side[:n]), 0)
+    return next(
+        (n for n in range(min(len(prompt), len(side)), 0, -1) if len(list(_while_equal(prompt[-n:], side[:n]))) == n), 0
+    )
 
 
 def _while_equal(first: Iterable[Turn], second: Iterable[Turn]) -> Iterable[Turn]:
     for one, other in zip(first, second, strict=False):
-        if one != other:
+        if one != other and not _is_same_question(one, other):
             return
         yield one
+
+
+def _is_same_question(one: Turn, other: Turn) -> bool:
+    """Whether turns that no model writes say the same, whatever else they carry."""
+    return one["role"] == other["role"] and one["role"] in GIVEN and one["content"] == other["content"]
 
 
 def _same_questions(first: list[Turn], second: list[Turn]) -> bool:
@@ -198,8 +203,12 @@ def _by_question(prompts: Sequence[str]) -> list[str]:
         # What most rows begin with is an instruction that they share, not their question.
         if len(longer) > 1 and sum(rows[prompt] for prompt in longer) <= len(prompts) / 2:
             first |= dict.fromkeys(longer, sentence)
-    shortest = [first.get(prompt, "") for prompt in prompts]
-    return [first.get(prompt, prompt) for prompt in shortest]
+
+    def shortest(prompt: str) -> str:
+        shorter = first.get(prompt, prompt)
+        return prompt if shorter == prompt else shortest(shorter)
+
+    return [shortest(prompt) for prompt in prompts]
 
 
 def _goes_on(longer: str, shorter: str) -> bool:

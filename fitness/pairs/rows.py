@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
+from fitness.pairs import prompts
 from fitness.pairs.columns import Columns, choose, looked_at
 from fitness.pairs.files import Source
 from fitness.pairs.prompts import NO_ANSWER, Cut, after_prompt, after_text_prompt, common_turns, cuts
@@ -57,7 +58,16 @@ class Split:
             raise bad_data(f"the split {self.name!r} is empty", "choose another, or give more data")
         if not self.rows:
             why = ", ".join(f"{count} with {reason}" for reason, count in self.left_out.items() if count)
-            raise bad_data(f"every pair of the split {self.name!r} is left out: {why}", "give pairs that differ")
+            raise bad_data(f"every pair of the split {self.name!r} is left out: {why}", _remedy(self.left_out))
+
+
+def _remedy(left_out: Counter[str]) -> str:
+    match left_out.most_common(1)[0][0]:
+        case prompts.NO_PROMPT:
+            return "give the prompts in a column `prompt`, or name theirs in fitness.columns"
+        case prompts.OTHER_PROMPTS:
+            return "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or give pairs that share it"
+    return "give pairs that differ"
 
 
 def read_split(source: Source, name: str, wanted: Mapping[str, str | None]) -> Split:

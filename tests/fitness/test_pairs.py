@@ -474,6 +474,32 @@ def test_tools_that_are_no_list_are_refused(tools, tmp_path):
 # --- what is left out ---
 
 
+def test_what_questions_carry_besides_does_not_tell_them_apart(tmp_path):
+    rows = [
+        {side: [user(f"Question {i}") | {"id": side}, *row[side]] for side in ("chosen", "rejected")}
+        for i, row in enumerate(turns())
+    ]
+    assert read_as(rows, tmp_path)["prompt"] == [user("Question 3") | {"id": "chosen"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda row: {"prompt": "Other"},
+            "completions that answer different prompts: set fitness.columns={prompt: null}",
+        ),
+        (
+            lambda row: {"prompt": []} | {s: row[s][1:] for s in ("chosen", "rejected")},
+            "no prompt: give the prompts in a column",
+        ),
+    ],
+)
+def test_data_without_usable_prompts_is_refused_with_the_way_to_go(change, words, tmp_path):
+    rows = [{side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in turns()]
+    assert words in refused(save(tmp_path / "data.jsonl", [row | change(row) for row in rows]))
+
+
 def test_every_pair_that_is_left_out_is_counted_by_its_reason(tmp_path):
     rows: list[Row] = turns(COUNT + 9)
     rows[0]["chosen"] = None
