@@ -97,8 +97,9 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
     unread = tuple(column for column in columns if column not in read.values())
     has_system = any(first_role(row.get(column)) == "system" for row in sample for column in read.values())
     systems = [] if "system" in wanted or has_system else _probable(unread, sample, _is_system)
-    if "prompt" not in read and "prompt" not in wanted and not _prompt_is_inside(sample, read):
-        _refuse_prompts(_probable(unread, sample, _is_prompt), systems, wanted)
+    is_there = "prompt" in read and any(_is_text(row.get(read["prompt"])) for row in sample)
+    if not is_there and "prompt" not in wanted and sample and not _prompt_is_inside(sample, read):
+        _refuse_prompts(_probable(unread, sample, _is_prompt), systems, wanted, "prompt" in read)
     _refuse_systems(systems, wanted)
     return Columns(read, unread)
 
@@ -137,14 +138,16 @@ def _plain(column: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
 
 
-def _refuse_prompts(found: Sequence[str], systems: Sequence[str], wanted: Mapping[str, str | None]) -> None:
+def _refuse_prompts(
+    found: Sequence[str], systems: Sequence[str], wanted: Mapping[str, str | None], is_empty: bool
+) -> None:
     if not found:
         return
     mapping = _mapping({**wanted, "prompt": found[0]} | ({"system": systems[0]} if systems else {}))
     several = len(found) > 1
     first = " (if others belong to it, write them into one column first)" if several else ""
     raise bad_data(
-        f"the data has no column 'prompt' but {' and '.join(map(_quoted, found))}",
+        f"the data has no column 'prompt'{' that holds anything' if is_empty else ''} but {' and '.join(map(_quoted, found))}",
         f"set fitness.columns={mapping}{first}, or if {'none' if several else 'it'} is {'' if several else 'not '}the prompt, "
         f"set fitness.columns={_mapping({**wanted, 'prompt': None})}",
     )
@@ -175,6 +178,9 @@ def _missing(
         if all(any(_is_text(row.get(column)) for row in sample) for column in (chosen, rejected)):
             names = {name: column for name, column in zip(REQUIRED, (chosen, rejected), strict=True) if name != column}
             return bad_data(problem, f"set fitness.columns={_mapping(given | names)}")
+    for column in columns:
+        if any(isinstance(row.get(column), list) and _has_pairs(row[column]) for row in sample):
+            return bad_data(f"{problem}; the rows are in {_quoted(column)}", "write each of them on a line of its own")
     for needed, held, remedy in KNOWN:
         if needed <= set(columns):
             return bad_data(f"{problem}; it holds {held}", remedy)
@@ -182,6 +188,10 @@ def _missing(
         problem,
         "name the columns in fitness.columns={chosen: ..., rejected: ...}, or rename them to chosen and rejected (and prompt)",
     )
+
+
+def _has_pairs(value: list[Any]) -> bool:
+    return bool(value) and isinstance(value[0], dict) and value[0].keys() >= set(REQUIRED)
 
 
 def _pairs(columns: Sequence[str]) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ def local_source(path: Path, split: str, subset: str | None) -> Source:
         folder = f", or name the folder {path.parent}, which has also {_listed(beside)}" if beside else ""
         raise bad_data(
             f"{path} is a file, which has only the split 'train', not {split!r}",
-            f"leave fitness.test_split out{folder}",
+            f"leave fitness.train_split and fitness.test_split out{folder}",
         )
     return files_source([path])
 

@@ -15,6 +15,7 @@ from fitness.pairs.turns import SPEAKERS, Turn
 
 NO_PROMPT = "no prompt"
 NO_ANSWER = "an empty completion"
+ANSWERED = "a prompt that holds the answer"
 OTHER_PROMPTS = "completions that answer different prompts"
 Cut = tuple[list[Turn], list[Turn], list[Turn]]
 """Prompt, chosen and rejected."""
@@ -85,6 +86,8 @@ def after_prompt(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -
         return NO_ANSWER
     if any(side[0]["role"] in ASKING for side in sides) or not _same_questions(*sides):
         return OTHER_PROMPTS
+    if prompt[-1]["role"] not in GIVEN and prompt[-1]["content"] in [side[0]["content"] for side in sides]:
+        return ANSWERED
     return prompt, sides[0], sides[1]
 
 

@@ -147,6 +147,12 @@ def test_a_prompt_under_another_name_is_refused_with_the_way_to_read_it(name, tm
         assert {row["prompt"] for row in all_rows(load(data, columns={"prompt": None}))} == {""}
 
 
+def test_an_empty_prompt_beside_a_question_is_refused(tmp_path):
+    rows = [row | {"prompt": "", "question": row["prompt"]} for row in plain()]
+    said = refused(save(tmp_path / "data.jsonl", rows))
+    assert "no column 'prompt' that holds anything but 'question': set fitness.columns={prompt: question}" in said
+
+
 def test_several_columns_that_may_be_the_prompt_are_all_named(tmp_path):
     rows = [
         {"instruction": "Add.", "input": f"{i} + 1", "chosen": f"{i + 1}", "rejected": f"? {i}"} for i in range(COUNT)
@@ -256,6 +262,10 @@ OTHERS: dict[str, tuple[Row, str]] = {
     "torchtune": (
         {"chosen_conversations": [user("p"), answer("a")], "rejected_conversations": [user("p"), answer("b")]},
         "set fitness.columns={chosen: chosen_conversations, rejected: rejected_conversations}",
+    ),
+    "rows in a field": (
+        {"version": 1, "data": plain()},
+        "the rows are in 'data': write each of them on a line of its own",
     ),
     "language modelling": ({"text": "a"}, "single texts"),
     "chat": ({"messages": [user("p"), answer("a")]}, "single conversations"),
@@ -472,6 +482,12 @@ def test_tools_that_are_no_list_are_refused(tools, tmp_path):
 
 
 # --- what is left out ---
+
+
+def test_a_prompt_that_ends_with_the_answer_is_left_out(tmp_path):
+    rows = [row | {"messages": row["prompt"] + row["chosen"]} for row in turns()]
+    said = refused(save(tmp_path / "data.jsonl", rows), columns={"prompt": "messages"})
+    assert "40 with a prompt that holds the answer" in said
 
 
 def test_what_questions_carry_besides_does_not_tell_them_apart(tmp_path):
