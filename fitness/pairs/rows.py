@@ -67,7 +67,7 @@ def _remedy(left_out: Counter[str]) -> str:
             return "give the prompts in a column `prompt`, or name theirs in fitness.columns"
         case prompts.OTHER_PROMPTS:
             return "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or give pairs that share it"
-    return "give pairs that differ"
+    return "give pairs of two answers that differ"
 
 
 def read_split(source: Source, name: str, wanted: Mapping[str, str | None]) -> Split:
