@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from fitness.pairs import prompts
 from fitness.pairs.columns import Columns, choose, looked_at
 from fitness.pairs.files import Source
-from fitness.pairs.prompts import NO_ANSWER, Cut, after_prompt, after_text_prompt, common_turns, cuts
+from fitness.pairs.prompts import (
+    NO_ANSWER,
+    NO_PROMPT,
+    OTHER_PROMPTS,
+    Cut,
+    after_prompt,
+    after_text_prompt,
+    common_turns,
+    cuts,
+)
 from fitness.pairs.turns import FORMS, Misfit, Turn, Value, form, is_blank, read, without_nulls
 from fitness.score import EvaluationFailed, bad_data
 
@@ -23,7 +31,12 @@ NO_NULLS = (
     "give every row its prompt, or set fitness.columns={prompt: null} if chosen and rejected begin with it in every row"
 )
 Row = dict[str, Any]
-Sides = tuple[str, str] | tuple[list[Turn], list[Turn]]
+
+REMEDIES = {
+    NO_PROMPT: "give the prompts in a column `prompt`, or name theirs in fitness.columns",
+    OTHER_PROMPTS: "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or give pairs that share it",
+}
+"""What to do where most pairs are left out for a reason; for any other: give pairs of two answers that differ."""
 
 
 @dataclass
@@ -54,20 +67,12 @@ class Split:
 
     def check(self) -> None:
         """Raises EvaluationFailed("bad_data") where no pair is left."""
-        if not self.rows and not self.left_out:
+        if not self.rows and not self.left_out.total():
             raise bad_data(f"the split {self.name!r} is empty", "choose another, or give more data")
         if not self.rows:
             why = ", ".join(f"{count} with {reason}" for reason, count in self.left_out.items() if count)
-            raise bad_data(f"every pair of the split {self.name!r} is left out: {why}", _remedy(self.left_out))
-
-
-def _remedy(left_out: Counter[str]) -> str:
-    match left_out.most_common(1)[0][0]:
-        case prompts.NO_PROMPT:
-            return "give the prompts in a column `prompt`, or name theirs in fitness.columns"
-        case prompts.OTHER_PROMPTS:
-            return "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or give pairs that share it"
-    return "give pairs of two answers that differ"
+            remedy = REMEDIES.get(self.left_out.most_common(1)[0][0], "give pairs of two answers that differ")
+            raise bad_data(f"every pair of the split {self.name!r} is left out: {why}", remedy)
 
 
 def read_split(source: Source, name: str, wanted: Mapping[str, str | None]) -> Split:
@@ -242,13 +247,12 @@ def _strip_repeated_prompts(split: Split) -> None:
         for r in split.rows
     ):
         return
-    kept = []
-    for row in split.rows:
-        for side in ("chosen", "rejected"):
-            row[side] = row[side][len(row["prompt"]) :]
-        kept.append(row) if row["chosen"].strip() and row["rejected"].strip() else split.left_out.update([NO_ANSWER])
     if split.rows:
         split.remarks.append(f"Completions of the split {split.name!r} repeat their prompt, which is taken off.")
+    for row in split.rows:
+        row |= {side: row[side].removeprefix(row["prompt"]) for side in ("chosen", "rejected")}
+    kept = [row for row in split.rows if row["chosen"].strip() and row["rejected"].strip()]
+    split.left_out[NO_ANSWER] += len(split.rows) - len(kept)
     split.rows = kept
 
 
