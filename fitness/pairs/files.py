@@ -5,7 +5,7 @@ by one of the same age for the old one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,9 @@ class Source:
     columns: tuple[str, ...] | None
     """None where only the rows tell."""
     _rows: Callable[[Sequence[str] | None], Iterator[dict[str, Any]]]
-    files: Sequence[Path] = field(default=())
+    files: Sequence[Path] = ()
+    remark: str = ""
+    """Of which files the split was taken to be, where that was not told."""
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Every row in order, with at least these columns of it. Raises EvaluationFailed("bad_data")."""

@@ -3,8 +3,10 @@
 No code that comes with data is ever run.
 """
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from fitness.score import EvaluationFailed, bad_data
 from sandbox.visible import visible
 
 SCRIPT_WORDS = (b"GeneratorBasedBuilder", b"ArrowBasedBuilder", b"BuilderConfig")
+ABOUT = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 SHOWN = 6
 """Names that an error lists."""
 
@@ -20,7 +24,7 @@ SHOWN = 6
 def local_source(path: Path, split: str, subset: str | None) -> Source:
     """The split of what is on this disk at `path`. Raises EvaluationFailed("bad_data")."""
     if path.is_dir():
-        return _saved(path, split) if is_saved(path, split) else files_source(_files_of(path, split, subset))
+        return _saved(path, split) if is_saved(path, split) else _of_folder(path, split, subset)
     if not path.exists():
         raise bad_data(f"there is no file {path}", "check fitness.data")
     if split != "train":
@@ -58,7 +62,7 @@ def _saved(path: Path, split: str) -> Source:
     return table_source(loaded)
 
 
-def _files_of(path: Path, split: str, subset: str | None) -> list[Path]:
+def _of_folder(path: Path, split: str, subset: str | None) -> Source:
     splits = _splits(path, subset)
     unknown = [file for files in splits.values() for file in files if kind(file) is None]
     if unknown and (others := [file for file in _visible_files(path) if kind(path / file)]):
@@ -71,7 +75,15 @@ def _files_of(path: Path, split: str, subset: str | None) -> list[Path]:
             f"{path} has no split {split!r}, only {there}",
             f"set fitness.train_split and fitness.test_split to one of {_listed(list(splits))}, or name a file",
         )
-    return splits[split]
+    source = files_source(splits[split])
+    named = [str(file.relative_to(path)) for file in splits[split]]
+    taken = {str(file.relative_to(path)) for files in splits.values() for file in files}
+    others = [] if subset else [file for file in _visible_files(path) if kind(path / file) and file not in taken]
+    rest = [file for file in others if Path(file).name not in ABOUT]
+    if not rest and (len(named) == 1 or all(map(SHARD.search, named))):
+        return source
+    unread = f", and {_listed(rest)} of no split" if rest else ""
+    return replace(source, remark=f"The split {split!r} is {_listed(named)}{unread}.")
 
 
 def _splits(path: Path, subset: str | None) -> Mapping[str, list[Path]]:

@@ -87,6 +87,7 @@ def read_split(source: Source, name: str, wanted: Mapping[str, str | None]) -> S
                 f"only rows after the first {SAMPLE} of the split {name!r} have {', '.join(late)}",
                 "write the column in every row",
             )
+    split.remarks += filter(None, [source.remark])
     _strip_repeated_prompts(split)
     return split
 

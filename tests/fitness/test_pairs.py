@@ -884,13 +884,24 @@ def test_a_folder_of_one_file_is_its_training_split(tmp_path):
     assert "has no split 'test', only train: pairs.jsonl" in refused(tmp_path, test_split="test")
 
 
+def test_files_that_were_taken_together_or_left_are_told(tmp_path):
+    save(tmp_path / "train.jsonl", plain()[:30])
+    assert load(tmp_path).remarks == ()
+    save(tmp_path / "train_old.jsonl", plain()[30:])
+    save(tmp_path / "extra.jsonl", plain())
+    pairs = load(tmp_path)
+    assert in_order(pairs) == plain()
+    assert pairs.remarks == ("The split 'train' is train.jsonl, train_old.jsonl, and extra.jsonl of no split.",)
+
+
 def test_one_of_several_subsets_is_chosen_by_name(tmp_path):
     for name in ("english", "german"):
         save(tmp_path / f"{name}.jsonl", [row | {"prompt": f"{name} {i}"} for i, row in enumerate(plain())])
     card(tmp_path, configuration("en", train="english.jsonl"), configuration("de", train="german.jsonl"))
     assert f"{tmp_path} has several subsets: set fitness.data_subset to one of de, en" in refused(tmp_path)
     assert "has no subset 'fr': set fitness.data_subset to one of de, en" in refused(tmp_path, data_subset="fr")
-    assert in_order(load(tmp_path, data_subset="de"))[0]["prompt"] == "german 0"
+    pairs = load(tmp_path, data_subset="de")
+    assert (in_order(pairs)[0]["prompt"], pairs.remarks) == ("german 0", ())
 
 
 def test_a_file_names_what_is_beside_it_when_another_split_is_asked_for(tmp_path):
