@@ -43,6 +43,12 @@ LEAST_PART = 2
 """Pairs of each half of the tests, the search's and that of the rung held_out."""
 
 LEAST_TEST_PAIRS = 2 * LEAST_PART
+KERNELS = {
+    "flash_attention_2": "flash_attn",
+    "flash_attention_3": "flash_attn_interface",
+    "flash_attention_4": "flash_attn",
+}
+"""Modules of attention kernels; in their place transformers takes those of the package `kernels`."""
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
@@ -172,7 +178,7 @@ class Options(TaskOptions):
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_weights"] = Field(
         "auto",
         description="bfloat16: computing in it, trained weights in float32; bfloat16_weights: these too; "
-        "auto: bfloat16 on a GPU that has it, else float32",
+        "auto: bfloat16 on a GPU that has it (compute capability 8.0 or higher), else float32",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
     attention: str | None = Field(None, description="attention kernel as transformers names it, e.g. flash_attention_2")
@@ -304,6 +310,14 @@ def _missing_packages(options: Options) -> list[str]:
         found.append("fitness.lora needs peft, not installed here; run: pip install 'evopo[train]'")
     if any(isinstance(e, JudgeEvaluation) for e in evaluations(options)) and find_spec("openai") is None:
         found.append("a judge (fitness.evaluation) needs openai, not installed here; run: pip install 'evopo[llm]'")
+    kernel = KERNELS.get(options.attention or "")
+    if kernel and find_spec(kernel) is None and find_spec("kernels") is None:
+        found.append(
+            f"fitness.attention={options.attention} needs the module {kernel} (or the package kernels), not installed here; "
+            "install it, or set fitness.attention=sdpa"
+        )
+    if options.quantization and find_spec("bitsandbytes") is None:
+        found.append("fitness.quantization needs bitsandbytes, not installed here; run: pip install bitsandbytes")
     return found
 
 
