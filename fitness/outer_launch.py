@@ -18,7 +18,7 @@ _PLACE = re.compile(
 _LAUNCH = re.compile(
     r"MASTER_(ADDR|PORT)|ACCELERATE_.*|FSDP_.*|DEEPSPEED_.*|MEGATRON_LM_.*|PARALLELISM_CONFIG_.*|OMPI_.*|MV2_.*|MPI_.*|I_MPI_.*|SM_.*"
 )
-"""How the processes are to be started, meet and divide the work: a launcher may be told by these, a lone process has no use for them."""
+"""How processes are started, meet and divide the work: a launcher may be told by these, a lone process has no use for them."""
 
 SHOWN = 4
 """Names in the note."""

@@ -88,7 +88,8 @@ class WorkerPool:
     async def ready(self) -> tuple[str, ...]:
         """Wait until a worker has loaded model and data: what makes the task unusable is known then, and charged to no loss.
 
-        Returns notes on how the workers were started, and the task's on what it has loaded. Raises EvaluationFailed("bad_data") with the reason.
+        Returns notes on how the workers were started, and the task's on what it has loaded. Raises
+        EvaluationFailed("bad_data") with the reason.
         """
         worker = await self._idle.get()
         try:

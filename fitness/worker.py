@@ -41,6 +41,7 @@ from typing import IO, TYPE_CHECKING, Any
 from fitness.costs import Usage
 from fitness.curves import to_json
 from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
+from sandbox.path import in_the_way
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
@@ -70,9 +71,9 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
-            error = EvaluationFailed(
-                FailureReason.BAD_DATA, f"the task cannot be prepared: {type(error).__name__}: {error}"
-            )
+            why = in_the_way(traceback.format_exc())
+            told = f"the task cannot be prepared: {type(error).__name__}: {error}" + f"; {why}" * bool(why)
+            error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
             _send(replies, _failed(error))
         sys.exit(EXIT_NOT_PREPARED)

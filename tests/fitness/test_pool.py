@@ -235,6 +235,12 @@ def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses
     assert caught.value.reason is FailureReason.BAD_DATA
 
 
+def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_for_it(pranks, monkeypatch, tmp_path):
+    (tmp_path / "queue.py").write_text("x = 1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert f"{tmp_path / 'queue.py'} comes first through PYTHONPATH" in readiness(pranks)
+
+
 def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
     with pytest.raises(TaskError, match="the launcher 'accelerat' is no command on PATH or in"):
         WorkerPool("pranks", pranks, launcher=("accelerat", "launch"))
