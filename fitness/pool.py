@@ -211,6 +211,7 @@ def _environment(inherited: Mapping[str, str], threads: int, offline: bool) -> d
     variables["PYTHONSAFEPATH"] = "1"  # as -P, for every Python that a launcher starts
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         variables[name] = str(threads)
+    variables["PYTHONUTF8"], variables["PYTHONIOENCODING"] = "1", "utf-8"  # whatever this process's terminal takes
     variables["TOKENIZERS_PARALLELISM"] = "false"
     variables["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     if offline:

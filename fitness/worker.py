@@ -198,8 +198,8 @@ def _die_with_parent() -> None:
 
 
 def _read_requests(requests: "queue.SimpleQueue[str]") -> None:
-    for line in sys.stdin:
-        requests.put(line)
+    for line in sys.stdin.buffer:
+        requests.put(line.decode("utf-8"))
     # Not sys.exit: a training run may be under way in the main thread, and nobody waits for its result.
     os._exit(0)
 
