@@ -18,6 +18,7 @@ DEEPEST, MOST_CHARACTERS = 32, 40
 
 _MISFITS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What PyYAML raises where a value does not fit its tag, such as a date that does not exist."""
+_MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -79,15 +80,23 @@ class _Loader(yaml.SafeLoader):
             raise _error(f"a value that is no {node.tag.rpartition(':')[2]}", node) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str):
-                continue
-            if name in seen:
-                raise _error(f"the key {name!r} is there twice", key)
-            seen.add(name)
+        self._refuse_doubled(node)
         return super().construct_mapping(node, deep)
+
+    def _refuse_doubled(self, node: yaml.MappingNode) -> None:
+        """A key that is merged (`<<`) may be there again, and is then the mapping's own, but none stands twice in one mapping."""
+        seen = set()
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                name: Any = key.value
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(merged, yaml.MappingNode):
+                        self._refuse_doubled(merged)
+            else:
+                name = self.construct_object(key, deep=True)
+            if isinstance(name, str) and name in seen:
+                raise _error(f"the key {name!r} is there twice", key)
+            seen.add(name if isinstance(name, str) else None)
 
 
 def _error(problem: str, at: Any) -> yaml.MarkedYAMLError:

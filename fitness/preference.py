@@ -237,9 +237,9 @@ class Options(TaskOptions):
 
     @property
     def cache_folder(self) -> Path:
-        """Where reference log-probabilities and checkpoints are kept."""
+        """Where reference log-probabilities and checkpoints are kept. It begins with `~` where there is no home."""
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return self.cache or (Path(base) / "evopo").expanduser()
+        return self.cache or Path(os.path.expanduser(Path(base, "evopo")))
 
 
 # Options that change where and how fast a score is computed, and nothing about the score but rounding.
@@ -280,10 +280,11 @@ def info(options: TaskOptions) -> TaskInfo:
 
 def check(options: TaskOptions) -> None:
     """Raises TaskError, one line per fault, where the options need a package or name something that cannot be used."""
+    from fitness.caches import cache_faults
     from fitness.preference_files import faults
 
     assert isinstance(options, Options)
-    if found := [*_missing_packages(options), *faults(options)]:
+    if found := [*_missing_packages(options), *faults(options), *cache_faults(options)]:
         raise TaskError("\n".join(found))
 
 

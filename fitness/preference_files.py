@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fitness.caches import HUB, library_fault
 from fitness.limits import beyond_reward_model, positions
 from fitness.preference import DATA_SUFFIXES, Options, RewardModelEvaluation, named
 
@@ -84,6 +85,8 @@ def faults_online(options: Options) -> list[str]:
         if not _cached(name, kind, revision):
             with _noted(found, f"fitness.{key}"):
                 _ask_hub(name, kind, revision)
+                if fault := library_fault(HUB):
+                    raise _Fault(fault)
     return found
 
 

@@ -25,6 +25,7 @@ from trl import DPOConfig
 
 from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
+from fitness.caches import cache_faults
 from fitness.costs import Usage
 from fitness.curves import Watch
 from fitness.data_sources import Faults, Pairs, bad_data, drawn, load_pairs
@@ -67,6 +68,8 @@ class Lab:
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
         check_device(options)
+        if fault := "\n".join(cache_faults(options)):
+            raise EvaluationFailed(FailureReason.BAD_DATA, fault)
         self.state = PartialState(cpu=on_cpu(options))
         self.exams = {"search": make_exam(options.evaluation)}
         final = options.held_out_evaluation
