@@ -72,7 +72,7 @@ def _private_copy(place: Path) -> sqlite3.Connection:
     Raises UnreadableArchive if it is too large for that.
     """
     sources = [place.with_name(place.name + suffix) for suffix in ("", "-wal")]
-    size = sum(source.stat().st_size for source in sources if source.exists())
+    size = sum(source.stat().st_size for source in sources if os.path.exists(source))
     if size > LARGEST_COPY:
         raise UnreadableArchive(
             f"{place} is {size} bytes, and this archive can only be read as a copy in memory, which may be {LARGEST_COPY} bytes; "

@@ -1,7 +1,7 @@
 """YAML as a configuration needs it: plain values, within bounds that hold before anything is built of them.
 
 Threat model. A configuration may come with somebody else's run. Covered: size, depth, aliases (a few lines of them stand for
-gigabytes), integers of thousands of digits, tags that make other things than plain values, tags and dates that make no value at
+gigabytes), integers of thousands of digits, NUL characters, tags that make other things than plain values, tags and dates that make no value at
 all, keys given twice (PyYAML keeps the later one without a word). All of these are a `YAMLFault`, with the line.
 """
 
@@ -74,6 +74,8 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag in _NUMBERS and len(node.value) > MOST_CHARACTERS:
             raise _error(f"a number of {len(node.value)} characters, at most {MOST_CHARACTERS} are allowed", node)
+        if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+            raise _error("a NUL character (\\0), which no name may hold", node)
         try:
             return super().construct_object(node, deep)
         except _MISFITS:

@@ -68,4 +68,4 @@ def _there(place: Path) -> bool:
 
 def _is_saved_data(name: str) -> bool:
     """Whether the data are a folder that is read as it is; all else is converted into a cache."""
-    return any(Path(name, file).exists() for file in ("state.json", "dataset_dict.json"))
+    return any(os.path.exists(os.path.join(name, file)) for file in ("state.json", "dataset_dict.json"))

@@ -6,6 +6,7 @@ beginning; plain strings, or conversations as lists of {"role", "content"}.
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -162,8 +163,8 @@ def _split(options: Options, split: str) -> Dataset:
                 if split not in loaded:
                     raise bad_data(f"{path} has no split {split!r}", f"choose one of {', '.join(loaded)}")
                 loaded = loaded[split]
-        elif path.exists() or path.suffix in DATA_SUFFIXES:
-            if not path.exists():
+        elif os.path.exists(path) or path.suffix in DATA_SUFFIXES:
+            if not os.path.exists(path):
                 raise bad_data(f"there is no file {path}", "check fitness.data")
             if path.suffix not in DATA_SUFFIXES:
                 raise bad_data(f"{path} is of no known format", f"expected one of {', '.join(DATA_SUFFIXES)}")

@@ -1,13 +1,14 @@
 """Digests of files and folders, so that a model or data set on this disk counts by its contents."""
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 
 
 def path_digest(path: Path) -> str | None:
     """Digest of a file, or of the names and contents in a folder; None for what is not there."""
-    if not path.exists():
+    if not os.path.exists(path):  # unlike the path's own, says no to a name that the system refuses
         return None
     if path.is_file():
         return _file_digest(path)[:16]

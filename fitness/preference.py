@@ -480,7 +480,7 @@ def most_judged(options: Options) -> int | None:
     """
     tests = [] if options.test_pool is None else [options.test_pool]
     path = Path(options.data)
-    if options.test_split is None and path.suffix == ".jsonl" and path.is_file():
+    if options.test_split is None and path.suffix == ".jsonl" and os.path.isfile(path):
         with path.open("rb") as file:
             rows = sum(1 for line in file if line.strip())
         tests.append(max(LEAST_TEST_PAIRS, round(options.test_fraction * rows)))
@@ -489,7 +489,7 @@ def most_judged(options: Options) -> int | None:
 
 def _offline(options: Options) -> bool:
     """Whether every model and data set is a path on this machine."""
-    return all(Path(name).exists() for name in named(options).values())
+    return all(os.path.exists(name) for name in named(options).values())
 
 
 def _version(options: Options) -> dict[str, str]:

@@ -42,6 +42,7 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: {<<: [{b: 1}, 3]}", "expected a mapping for merging"),
         ("? [a]\n: b", "unhashable key"),
         ("a: b: c", "not allowed here"),
+        ('a: "b\\0c"', "a NUL character (\\0), which no name may hold in mine.yaml, line 1, column 4"),
         ("\x00", "special characters are not allowed"),
         ("--- a\n--- b", "another document"),
     ],
