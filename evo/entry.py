@@ -32,7 +32,14 @@ def sandbox() -> None:
 
 
 def _run(command: Callable[[], None]) -> None:
-    """A failure that a file on PYTHONPATH has a part in is told with that file; any other one is a bug."""
+    """A failure that a file on PYTHONPATH has a part in is told with that file; any other one is a bug, or told already."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        print(
+            f"error: there is no current directory ({error.strerror}): change into one, and try again", file=sys.stderr
+        )
+        sys.exit(WRONG_USE)
     for file in passed_over():
         print(f"note: {file!r} has the name of a package of evopo and is passed over", file=sys.stderr)
     try:

@@ -44,7 +44,9 @@ def library_fault(which: str, variables: Mapping[str, str] = os.environ) -> str:
 
 def why_not_writable(folder: Path) -> str:
     """Why nothing can be made in `folder`, or in the nearest folder above it that is there; "" where it can. Leaves nothing."""
-    if str(folder).startswith("~"):  # which expands to nothing where there is no home, and would be a folder of that name
+    if str(folder).startswith(
+        "~"
+    ):  # which expands to nothing where there is no home, and would be a folder of that name
         return "there is no home directory"
     place = folder
     try:

@@ -97,7 +97,9 @@ def _noted(found: list[str], key: str) -> Iterator[None]:
     except _Fault as fault:
         found.append(f"{key}: {fault}")
     except OSError as error:
-        found.append(f"{key}: cannot read {error.filename or 'it'}: {error.strerror or error}; check its name and permissions")
+        found.append(
+            f"{key}: cannot read {error.filename or 'it'}: {error.strerror or error}; check its name and permissions"
+        )
 
 
 def _is_path(name: str) -> bool:

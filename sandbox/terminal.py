@@ -24,6 +24,7 @@ TAB = 4
 """Columns between two stops of a tab."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of a descriptor that takes no more."""
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 
 def written_in(encoding: str, text: str) -> str:
@@ -83,6 +84,8 @@ class Program(click.Group):
         try:
             return super().main(*args, color=True, **kwargs)
         except OSError as error:
+            if error.errno in _TOO_MANY:
+                _end(f"error: {error.strerror}: this process may have too few (ulimit -n)\n")
             if error.errno not in _FULL or error.filename is not None:
                 raise
             _end(f"error: cannot write: {error.strerror}; make room, or send the output elsewhere\n")
