@@ -198,7 +198,7 @@ class _LogFile(logging.StreamHandler[TextIO]):
 
     _told = False
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         if not self._told:
             self._told = True
             print(f"The log is not written any more: {sys.exc_info()[1]}", file=sys.stderr)

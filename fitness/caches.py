@@ -1,7 +1,7 @@
 """The folders that training on people's models and data writes to: whether that can be done, found out without torch.
 
-Compute nodes have homes that cannot be written, containers have users without a home. Nothing is moved elsewhere by itself: who runs
-many machines wants to know where gigabytes go.
+Compute nodes have homes that cannot be written, containers have users without a home. Nothing is moved elsewhere by itself: who
+runs many machines wants to know where gigabytes go.
 """
 
 from __future__ import annotations
