@@ -1,9 +1,9 @@
 """YAML as a configuration needs it: plain values, within bounds that hold before anything is built of them.
 
 Threat model. A configuration may come with somebody else's run. Covered: size, depth, aliases (a few lines of them stand for
-gigabytes), integers of thousands of digits, NUL characters, tags that make other things than plain values, tags and dates that make
-no value at all, keys given twice (PyYAML keeps the later one without a word). All of these are a `YAMLFault`, with the line. Keys are
-merged (`<<`) as YAML 1.1 has it, of mappings that are written out.
+gigabytes), integers of thousands of digits, NUL characters, tags that make other things than plain values, tags and dates that
+make no value at all, keys given twice (PyYAML keeps the later one without a word). All of these are a `YAMLFault`, with the line.
+Keys are merged (`<<`) as YAML 1.1 has it, of mappings that are written out.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ runs many machines wants to know where gigabytes go.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Mapping
@@ -31,15 +32,33 @@ def cache_faults(options: Options, variables: Mapping[str, str] = os.environ) ->
 
 def library_fault(which: str, variables: Mapping[str, str] = os.environ) -> str:
     """Why a cache of the Hugging Face libraries, `datasets` or `hub`, cannot be written, and what to set; "" where it can."""
-    own = {DATASETS: "HF_DATASETS_CACHE", HUB: "HF_HUB_CACHE"}[which]
-    home = variables.get("HF_HOME") or os.path.join(variables.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    shown = variables.get(own) or os.path.join(home, which)
+    own, shown = _library_cache(which, variables)
     if why := why_not_writable(Path(os.path.expanduser(shown))):
         return (
             f"the libraries' cache {shown} cannot be written ({why}): set {own if own in variables else 'HF_HOME'} to a "
             "folder that can"
         )
     return ""
+
+
+def _library_cache(which: str, variables: Mapping[str, str]) -> tuple[str, str]:
+    """The variable that names one of the libraries' caches, and where that cache is."""
+    own = {DATASETS: "HF_DATASETS_CACHE", HUB: "HF_HUB_CACHE"}[which]
+    home = variables.get("HF_HOME") or os.path.join(variables.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return own, variables.get(own) or os.path.join(home, which)
+
+
+def no_room(error: BaseException, options: Options, variables: Mapping[str, str] = os.environ) -> str:
+    """What to say of an error that a full disk is behind, wherever in its chain; "" for any other."""
+    link: BaseException | None = error
+    while link is not None and not (isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT)):
+        link = link.__cause__ or link.__context__
+    if link is None:
+        return ""
+    return (
+        f"no room is left on a disk ({os.strerror(link.errno or 0)}): make room in {options.cache_folder} (fitness.cache), "
+        f"{_library_cache(DATASETS, variables)[1]} (HF_HOME) or {tempfile.gettempdir()} (TMPDIR), or set another folder"
+    )
 
 
 def why_not_writable(folder: Path) -> str:

@@ -360,10 +360,17 @@ class PreferenceTask:
 
         Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" from the reference pass.
         """
+        from fitness.caches import no_room
         from fitness.preference_lab import Lab
 
-        if self._lab is None:
+        if self._lab is not None:
+            return
+        try:
             self._lab = Lab(self.options)
+        except Exception as error:
+            if full := no_room(error, self.options):
+                raise EvaluationFailed("bad_data", full) from error
+            raise
 
     def score_seed(
         self,

@@ -38,7 +38,8 @@ def search_path() -> list[str]:
 
 def _strangers() -> Iterator[tuple[str, str]]:
     """Modules in the folders of PYTHONPATH, and their files, that are found behind these folders too."""
-    folders = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and real(p) != HOME]
+    path = os.environ.get("PYTHONPATH")
+    folders = [p or os.curdir for p in path.split(os.pathsep) if real(p) != HOME] if path else []
     behind = [p for p in sys.path if real(p) not in {*map(real, folders), real(os.curdir)}]
     behind.append(HOME)
     for folder in folders:

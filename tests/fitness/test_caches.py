@@ -1,10 +1,11 @@
 """A cache that cannot be written is named before anything is started, with what to set."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from fitness.caches import cache_faults, why_not_writable
+from fitness.caches import cache_faults, no_room, why_not_writable
 from fitness.preference import Options
 
 
@@ -63,3 +64,16 @@ def test_the_variable_that_chose_a_folder_is_named(blocked, tmp_path, monkeypatc
 def test_no_folder_called_tilde_is_made_where_there_is_no_home(tmp_path, monkeypatch):
     (fault,) = faults({"HOME": str(tmp_path)}, monkeypatch, cache="~nobody-of-this-name/cache")
     assert "there is no home directory" in fault
+
+
+def test_a_full_disk_is_seen_behind_the_error_that_it_led_to():
+    options = Options.model_validate({"model": "m", "data": "d.jsonl", "cache": "/some/cache"})
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise ValueError("I/O operation on closed file")  # noqa: B904  (as a library does)
+    except ValueError as error:
+        told = no_room(error, options, {"HF_HOME": "/hf"})
+    assert "make room in /some/cache (fitness.cache), /hf/datasets (HF_HOME)" in told
+    assert no_room(ValueError("else"), options) == ""
