@@ -52,9 +52,15 @@ KERNELS = {
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
-# Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that.
-Name = Annotated[str, AfterValidator(os.path.expanduser)]
-LocalPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
+def _expanded(name: str) -> str:
+    """Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that."""
+    if any("\ud800" <= character <= "\udfff" for character in name):  # of bytes that are no UTF-8
+        raise ValueError("expected a name in UTF-8, which the libraries need; rename the file or folder")
+    return os.path.expanduser(name)
+
+
+Name = Annotated[str, AfterValidator(_expanded)]
+LocalPath = Annotated[Path, AfterValidator(lambda path: Path(_expanded(str(path))))]
 
 
 class _Section(BaseModel):

@@ -25,6 +25,7 @@ passes each request on to the others.
 import argparse
 import ctypes
 import gc
+import io
 import json
 import os
 import queue
@@ -55,6 +56,8 @@ LONGEST_DETAIL = 2000  # characters
 
 def main() -> None:
     replies = _take_over_stdout()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8")  # whatever the environment says
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     arguments = _arguments()
@@ -198,8 +201,8 @@ def _die_with_parent() -> None:
 
 
 def _read_requests(requests: "queue.SimpleQueue[str]") -> None:
-    for line in sys.stdin.buffer:
-        requests.put(line.decode("utf-8"))
+    for line in sys.stdin:
+        requests.put(line)
     # Not sys.exit: a training run may be under way in the main thread, and nobody waits for its result.
     os._exit(0)
 
