@@ -62,12 +62,22 @@ def test_signs_that_an_encoding_lacks_end_no_command(folder: Path, encoding: str
         ("SANDBOX rules > /dev/full", 1, "error: cannot write"),
         ("SANDBOX rules | head -1 > /dev/null; exit $((PIPESTATUS[0] > 1))", 0, ""),
         ("SANDBOX check --no-numeric - <&-", 2, ""),
+        ("EVO report run --no-pictures --out /proc/x.html", 1, "choose another path with --out"),
+        ("EVO run --dir /proc/x --set task=classification", 2, "cannot make the run directory /proc/x"),
+        ("EVO run --dry-run --dir /proc/x --set task=classification", 2, "nothing can be written in /proc/x (/proc: "),
+        (f"EVO status {'n' * 256}", 2, "nnn holds no run"),
+        (
+            f"EVO run --offline --dry-run --set task=preference --set fitness.model={'n' * 256} --set fitness.data=d/d",
+            2,
+            "fitness.model: cannot read nnn",
+        ),
         ("mkdir gone; cd gone; rmdir ../gone; EVO ls", 2, "there is no current directory"),
     ],
 )
 def test_a_place_where_nothing_can_be_done_is_told_in_a_line(folder: Path, line: str, code: int, words: str) -> None:
-    if "/dev/full" in line and not os.path.exists("/dev/full"):
-        pytest.skip("no /dev/full here")
+    for place in ("/dev/full", "/proc"):
+        if place in line and not os.path.exists(place):
+            pytest.skip(f"no {place} here")
     done = command(folder, line)
     told = done.stderr.decode()
     assert done.returncode == code and "Traceback" not in told and words in told, told
