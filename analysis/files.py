@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +61,8 @@ def make_folder(path: Path) -> bool:
 
 def refuse(path: Path) -> None:
     """Raises ExportRefused if something at `path` would be lost, or its folder is not there."""
+    with _reported(path), suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)  # says what the system has against the name
     if os.path.isdir(path):
         raise ExportRefused(f"{path} is a directory; give the name of a file with --out")
     if not os.path.isdir(path.parent):

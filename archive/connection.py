@@ -27,7 +27,7 @@ def resolve(path: str | Path) -> Path:
     Its folder must exist. Raises ArchiveError, and UnsafeFile as `require_database` does.
     """
     place = located(path)
-    if not place.parent.is_dir():
+    if not os.path.isdir(place.parent):
         raise ArchiveError(f"the folder {place.parent} does not exist; create it first")
     require_database(place, writing=True)
     return place

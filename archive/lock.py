@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from archive.errors import ArchiveLocked
+from archive.errors import ArchiveLocked, WriteFailed
 from archive.files import located, open_regular, read_bounded
 
 CLOCK_SLACK = 2.0
@@ -112,9 +112,7 @@ class WriterLock:
                     # The holder removed the file between our opening and locking it.
                     os.close(descriptor)
                     continue
-                os.ftruncate(descriptor, 0)
-                os.lseek(descriptor, 0, os.SEEK_SET)
-                os.write(descriptor, (json.dumps(asdict(me)) + "\n").encode())
+                _name(descriptor, path, me)
                 return cls(path, descriptor, me, named)
             except BaseException:
                 os.close(descriptor)
@@ -128,6 +126,15 @@ class WriterLock:
             del _held[self.path]
             self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
+
+
+def _name(descriptor: int, path: Path, holder: Holder) -> None:
+    try:
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, (json.dumps(asdict(holder)) + "\n").encode())
+    except OSError as error:
+        raise WriteFailed(f"cannot write the lock {path} ({error.strerror}); make room on its disk") from error
 
 
 def living_writer(archive: str | Path) -> Holder | None:

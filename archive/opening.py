@@ -72,7 +72,7 @@ def _private_copy(place: Path) -> sqlite3.Connection:
     Raises UnreadableArchive if it is too large for that.
     """
     sources = [place.with_name(place.name + suffix) for suffix in ("", "-wal")]
-    size = sum(source.stat().st_size for source in sources if source.exists())
+    size = sum(source.stat().st_size for source in sources if os.path.exists(source))
     if size > LARGEST_COPY:
         raise UnreadableArchive(
             f"{place} is {size} bytes, and this archive can only be read as a copy in memory, which may be {LARGEST_COPY} bytes; "
@@ -129,9 +129,14 @@ def _explained(place: Path, error: Exception) -> ArchiveError:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return NotAnArchive(f"{place} is not an SQLite database; give the archive.db of a run directory")
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_AUTH")) or isinstance(
-        error, OSError
-    ):
+    unopened = (
+        "SQLITE_CANTOPEN",
+        "SQLITE_PERM",
+        "SQLITE_READONLY",
+        "SQLITE_AUTH",
+        "SQLITE_IOERR_SHM",
+    )  # SHM: of the -shm file
+    if name.startswith(unopened) or isinstance(error, OSError):
         return UnreadableArchive(f"{place} cannot be opened ({error}); check its permissions and those of its folder")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return UnreadableArchive(f"{place} is locked by another program ({error}); close it there, or wait")

@@ -64,7 +64,7 @@ class Archive:
             refuse_network(place)
         lock = WriterLock.acquire(place)
         try:
-            if place.exists():
+            if os.path.exists(place):
                 raise ArchiveExists(
                     f"{place} exists already; open it to resume its run, or choose another name or seed"
                 )
@@ -94,7 +94,7 @@ class Archive:
         `allow_network`).
         """
         place = resolve(path)
-        if not place.exists():
+        if not os.path.exists(place):
             raise ArchiveNotFound(f"there is no archive at {place}; start a run first, or check the path")
         if not allow_network:
             refuse_network(place)

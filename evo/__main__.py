@@ -1,6 +1,6 @@
 """`python -m evo`."""
 
-from evo.cli import main
+from evo.entry import main
 
 if __name__ == "__main__":
     main()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from analysis import stats
 from analysis.canvas import png, svg
-from analysis.files import refuse, write_whole
+from analysis.files import is_special, refuse, write_whole
 from analysis.frontier_plot import Mark, Sweep, draw_frontier
 from evo.baselines import Design, Row
 from evo.baselines_table import KL_LIMIT, has_frontier, point, scored_betas
+from fitness.caches import why_not_writable
 from fitness.frontier import area
 from fitness.task import TaskError, TaskInfo
 
@@ -26,6 +27,8 @@ def check_picture(path: Path, info: TaskInfo, wanted: Design) -> None:
             f"--picture shows reward over a grid of beta: task {info.name} has none, or --betas names only one"
         )
     refuse(path)
+    if not is_special(path) and (why := why_not_writable(path.parent)):
+        raise TaskError(f"--picture cannot be written to {path} ({why}): choose another path")
     draw_frontier(Sweep("", [Mark(1.0, 1.0, None, 1.0, None)]), [], KL_LIMIT)  # says now if matplotlib is missing
 
 

@@ -9,7 +9,7 @@ import rich.console
 from rich.segment import Segment
 from rich.style import Style
 
-from sandbox.terminal import unguarded
+from sandbox.terminal import unguarded, written_in
 from sandbox.visible import visible
 
 
@@ -22,11 +22,14 @@ class Console(rich.console.Console):
     def render(
         self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """The renderable's pieces: those that control the terminal as they are, text in visible characters without links."""
+        """The renderable's pieces: those that control the terminal as they are, text without links in visible characters that its
+        encoding has."""
         for segment in super().render(renderable, options):
-            yield (
-                segment if segment.control else Segment(visible(segment.text, keep="\n"), _without_link(segment.style))
-            )
+            if segment.control:
+                yield segment
+            else:
+                text = written_in(self.encoding, visible(segment.text, keep="\n"))
+                yield Segment(text, _without_link(segment.style))
 
 
 def _without_link(style: Style | None) -> Style | None:

@@ -122,4 +122,4 @@ def _graph(verdict: Verdict, where: str) -> LossGraph:
     if verdict.accepted and verdict.graph is not None:
         return verdict.graph
     found = "; ".join(f"{f.rule} {f.message}" for f in verdict.refusals)
-    raise TaskError(f"the sandbox refuses {where}: {found} (python -m sandbox check shows where)")
+    raise TaskError(f"the sandbox refuses {where}: {found} (evopo-sandbox check shows where)")

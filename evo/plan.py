@@ -16,7 +16,9 @@ from evo.propose import Proposer, make_proposer, messages
 from evo.reply import ReplyFormat
 from evo.request import Parent, Request
 from evo.reserved import what_the_budget_buys
+from evo.rundir import RunDirError
 from evo.session import workers_for
+from fitness.caches import why_not_writable
 from fitness.costs import Service, Usage
 from fitness.planned import plan, plan_of_claims
 from fitness.task import TaskInfo, task_info
@@ -27,12 +29,14 @@ from sandbox.vet import vet
 def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
     """Say what a campaign in `path` would do and cost, then whether it could: what is missing, or may not be paid for.
 
-    Raises FinishedRun, PreflightFailed, TaskError, ConfigError; what can be told is told before.
+    Raises FinishedRun, PreflightFailed, RunDirError, TaskError, ConfigError; what can be told is told before.
     """
     info = task_info(config.task, config.fitness)
     if ended := finished(path, config, info):
         say(f"{path} is finished: {ended.reason}. The run would only print its table.")
         return
+    if why := why_not_writable(path):
+        raise RunDirError(f"nothing can be written in {path} ({why}); choose another with --dir")
     population = Population(config, info, workers_for(config))
     failure: PreflightFailed | None = None
     try:

@@ -67,7 +67,11 @@ def _display(console: Console) -> Iterator[Callable[[Watch], None]]:
     if console.is_interactive and not console.is_dumb_terminal and console.file.isatty():
         with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
             guard()  # the view has put streams of its own in the place of standard output and error, and restores them
-            yield lambda watch: live.update(screen.view(watch, console.width, console.height), refresh=True)
+
+            def show(watch: Watch) -> None:
+                live.update(screen.view(watch, console.width, console.height, console.encoding), refresh=True)
+
+            yield show
     else:
         yield _Lines(console)
 

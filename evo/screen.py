@@ -11,17 +11,24 @@ from analysis.encode import one_line
 from analysis.wording import count, duration
 from evo.loop import Phase
 from evo.watch import Watch, age
+from sandbox.terminal import written_in
 
 REQUESTS = 4
 """Requests under way that the view names."""
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+"""What rich writes where the end of a line is left out."""
 LABEL = 11
 """Characters of the view's first column."""
 
 
-def view(watch: Watch, width: int, height: int) -> Group:
-    """The view, at most `height` lines. On a narrow terminal figures wrap, and the end of a candidate's line is left out."""
+def view(watch: Watch, width: int, height: int, encoding: str = "utf-8") -> Group:
+    """The view, at most `height` lines. On a narrow terminal figures wrap, and the end of a candidate's line is left out.
+
+    Characters that the encoding lacks are written as escapes, which take their room.
+    """
     room = max(1, width - LABEL)
-    figures = [row for name, value in _figures(watch) for row in _under(name, textwrap.wrap(value, room))]
+    told = ((name, written_in(encoding, value)) for name, value in _figures(watch))
+    figures = [row for name, value in told for row in _under(name, textwrap.wrap(value, room))]
     asking = _asking(watch)
     requests = asking[:REQUESTS] + ([f"and {len(asking) - REQUESTS} more"] if len(asking) > REQUESTS else [])
     free = max(1, height - len(figures) - len(requests) - 1)
@@ -30,7 +37,7 @@ def view(watch: Watch, width: int, height: int) -> Group:
         *_under("replies", requests),
         *_under("last", [f"{o.who}: {o.what}" for o in watch.outcomes(free)]),
     ]
-    return Group(*(_line(name, value) for name, value in rows[: max(1, height - 1)]))
+    return Group(*(_line(name, value, encoding) for name, value in rows[: max(1, height - 1)]))
 
 
 def plain(watch: Watch) -> str:
@@ -92,6 +99,8 @@ def _under(label: str, lines: list[str]) -> list[tuple[str, str]]:
     return [(label if number == 0 else "", text) for number, text in enumerate(lines)]
 
 
-def _line(label: str, text: str) -> Text:
+def _line(label: str, text: str, encoding: str) -> Text:
     # Text, not markup: what stands in brackets is shown as it is.
-    return Text.assemble((label.ljust(LABEL), "bold"), text, no_wrap=True, overflow="ellipsis")
+    line = Text.assemble((label.ljust(LABEL), "bold"), written_in(encoding, text), no_wrap=True)
+    line.overflow = "ellipsis" if written_in(encoding, ELLIPSIS) == ELLIPSIS else "crop"
+    return line

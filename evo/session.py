@@ -6,10 +6,11 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.text import Text
 
@@ -192,12 +193,23 @@ class _Visible(logging.Formatter):
         return visible(super().format(record), keep="\n")
 
 
+class _LogFile(logging.StreamHandler[TextIO]):
+    """Says once that the log cannot be written, as on a full disk. All that it tells is in the archive."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            print(f"The log is not written any more: {sys.exc_info()[1]}", file=sys.stderr)
+
+
 def _log_to(path: Path) -> None:
     try:
         descriptor = open_regular(path, LOG_FLAGS)
     except OSError as error:
         raise RunDirError(f"cannot write {path}: {error.strerror}; check its permissions") from None
-    handler = logging.StreamHandler(os.fdopen(descriptor, "a", encoding="utf-8"))
+    handler = _LogFile(os.fdopen(descriptor, "a", encoding="utf-8"))
     handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -218,7 +230,7 @@ def _logged(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _closing(config: Config, rundir: RunDir, say: Callable[[str], None]) -> None:
-    from analysis.errors import MissingExtra
+    from analysis.errors import ExportRefused, MissingExtra
     from evo.views import leaderboard_text, write_report_file
 
     say("")
@@ -228,4 +240,6 @@ def _closing(config: Config, rundir: RunDir, say: Callable[[str], None]) -> None
     except MissingExtra as error:
         say(f"The report has no pictures: {error}")
         path = write_report_file(rundir, None, pictures=False)
+    except ExportRefused as error:  # all else of the run is kept
+        raise ExportRefused(f"{error} of `evopo report`") from None
     say(f"Report: {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,10 +52,10 @@ def _elsewhere(given: Given, settings: Config) -> Given:
     for number in count(2):
         if given.directory is not None:
             directory = given.directory.with_name(f"{given.directory.name}-{number}")
-            if not directory.exists():
+            if not os.path.exists(directory):
                 return replace(given, directory=directory)
         else:
             name = f"{settings.name[:56]}-{number}"
-            if not default_directory(settings.model_copy(update={"name": name})).exists():
+            if not os.path.exists(default_directory(settings.model_copy(update={"name": name}))):
                 return given.having({"name": name})
     raise AssertionError("unreachable")

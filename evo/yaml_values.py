@@ -1,8 +1,9 @@
 """YAML as a configuration needs it: plain values, within bounds that hold before anything is built of them.
 
 Threat model. A configuration may come with somebody else's run. Covered: size, depth, aliases (a few lines of them stand for
-gigabytes), integers of thousands of digits, tags that make other things than plain values, tags and dates that make no value at
-all, keys given twice (PyYAML keeps the later one without a word). All of these are a `YAMLFault`, with the line.
+gigabytes), integers of thousands of digits, NUL characters, tags that make other things than plain values, tags and dates that
+make no value at all, keys given twice (PyYAML keeps the later one without a word). All of these are a `YAMLFault`, with the line.
+Keys are merged (`<<`) as YAML 1.1 has it, of mappings that are written out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ DEEPEST, MOST_CHARACTERS = 32, 40
 
 _MISFITS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What PyYAML raises where a value does not fit its tag, such as a date that does not exist."""
+_MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -73,21 +75,31 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag in _NUMBERS and len(node.value) > MOST_CHARACTERS:
             raise _error(f"a number of {len(node.value)} characters, at most {MOST_CHARACTERS} are allowed", node)
+        if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+            raise _error("a NUL character (\\0), which no name may hold", node)
         try:
             return super().construct_object(node, deep)
         except _MISFITS:
             raise _error(f"a value that is no {node.tag.rpartition(':')[2]}", node) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str):
-                continue
-            if name in seen:
-                raise _error(f"the key {name!r} is there twice", key)
-            seen.add(name)
+        self._refuse_doubled(node)
         return super().construct_mapping(node, deep)
+
+    def _refuse_doubled(self, node: yaml.MappingNode) -> None:
+        """A key that is merged (`<<`) may be there again, and is then the mapping's own, but none stands twice in one mapping."""
+        seen = set()
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                name: Any = key.value
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(merged, yaml.MappingNode):
+                        self._refuse_doubled(merged)
+            else:
+                name = self.construct_object(key, deep=True)
+            if isinstance(name, str) and name in seen:
+                raise _error(f"the key {name!r} is there twice", key)
+            seen.add(name if isinstance(name, str) else None)
 
 
 def _error(problem: str, at: Any) -> yaml.MarkedYAMLError:

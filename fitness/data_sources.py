@@ -6,6 +6,7 @@ with a `prompt` column or the prompt as their common beginning; plain strings, o
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -170,7 +171,7 @@ def _split(options: Options, name: str) -> Split:
 
 def _source(options: Options, split: str) -> Source:
     path = Path(options.data).expanduser()
-    if path.exists() or kind(path):
+    if os.path.exists(path) or kind(path):
         return local_source(path, split, options.data_subset)
     try:
         loaded: Any = load_dataset(options.data, options.data_subset, split=split, revision=options.data_revision)

@@ -1,17 +1,20 @@
 """Which GPUs there are, and which worker gets which, without importing torch."""
 
+import itertools
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+
+_NAME = re.compile(r"[0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+")
 
 
 def visible_gpus(variables: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> list[str]:
     """Names of the GPUs as CUDA_VISIBLE_DEVICES takes them: its own list if it is set, else all of the driver's."""
     listed = variables.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
-        names = [name.strip() for name in listed.split(",")]
-        # CUDA ignores everything from the first invalid name on, and -1 is the customary one.
-        return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
+        # CUDA ignores everything from the first invalid name on, and -1 and NoDevFiles are the customary ones.
+        return list(itertools.takewhile(_NAME.fullmatch, (name.strip() for name in listed.split(","))))
     # In a container the nodes' numbers need not be CUDA's, their count is right.
     return [str(index) for index, _ in enumerate(devices.glob("nvidia[0-9]*"))]
 

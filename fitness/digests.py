@@ -1,6 +1,7 @@
 """Digests of files and folders, so that a model or data set on this disk counts by its contents."""
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ def path_digest(path: Path, *, hidden: bool = True) -> str | None:
 
     Without `hidden` what begins with a dot does not count: git and the hub's tools keep times and locks there.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # unlike the path's own, says no to a name that the system refuses
         return None
     if path.is_file():
         return _file_digest(path)[:16]

@@ -26,6 +26,9 @@ from fitness.limits import positions
 from fitness.preference import Options
 from fitness.trainer import unwrap_forward
 
+BFLOAT16_SINCE = 8
+"""The first major compute capability of NVIDIA's GPUs (Ampere) that has bfloat16."""
+
 
 def check_device(options: Options) -> None:
     """Raises EvaluationFailed("bad_data") when what the options demand of the machine is not there."""
@@ -38,13 +41,29 @@ def check_device(options: Options) -> None:
         raise bad_data("fitness.quantization needs a GPU and torch sees none", "leave it out")
     if options.quantization and importlib.util.find_spec("bitsandbytes") is None:
         raise bad_data("fitness.quantization needs bitsandbytes", "pip install bitsandbytes")
-    if (
-        options.precision.startswith("bfloat16")
-        and gpu
-        and options.device != "cpu"
-        and not torch.cuda.is_bf16_supported()
-    ):
+    if options.precision.startswith("bfloat16") and not on_cpu(options) and not has_bfloat16():
         raise bad_data("this GPU has no bfloat16", "set fitness.precision=float32")
+    _check_attention(options)
+
+
+def _check_attention(options: Options) -> None:
+    """FlashAttention's kernels are for GPUs from a generation on, and compute in half precision alone."""
+    name = options.attention or ""
+    if not name.startswith("flash_attention"):
+        return
+    remedy = "set fitness.attention=sdpa, or leave it out"
+    if on_cpu(options):
+        raise bad_data(f"fitness.attention={name} needs a GPU, and training runs on the CPU here", remedy)
+    if not has_bfloat16():
+        raise bad_data(
+            f"fitness.attention={name} needs a GPU that has bfloat16 (compute capability 8.0 or higher), and this one has not",
+            remedy,
+        )
+    if precision(options) == "float32":
+        raise bad_data(
+            f"fitness.attention={name} computes in bfloat16 only, and fitness.precision is float32",
+            "set fitness.precision=bfloat16, or fitness.attention=sdpa",
+        )
 
 
 def on_cpu(options: Options) -> bool:
@@ -52,11 +71,34 @@ def on_cpu(options: Options) -> bool:
     return options.device == "cpu" or not torch.cuda.is_available()
 
 
+def has_bfloat16() -> bool:
+    """Whether all GPUs that this process sees compute in bfloat16. Older ones emulate it, which torch counts unless it is told
+    not to, and are slower with it than in float32."""
+    if not torch.cuda.is_bf16_supported(
+        including_emulation=False
+    ):  # of the current GPU; the others of a launch group follow
+        return False
+    others = () if torch.version.hip else range(torch.cuda.device_count())
+    return all(torch.cuda.get_device_properties(gpu).major >= BFLOAT16_SINCE for gpu in others)
+
+
 def precision(options: Options) -> str:
     """The precision that `auto` stands for here."""
     if options.precision != "auto":
         return options.precision
-    return "float32" if on_cpu(options) or not torch.cuda.is_bf16_supported() else "bfloat16"
+    return "float32" if on_cpu(options) or not has_bfloat16() else "bfloat16"
+
+
+def notes_on_precision(options: Options) -> tuple[str, ...]:
+    """What is computed otherwise than on a newer GPU, in sentences; none where there is no GPU, or it has bfloat16."""
+    if on_cpu(options) or has_bfloat16():
+        return ()
+    notes = []
+    if options.precision == "auto":
+        notes.append("fitness.precision=auto is float32 here: this GPU has no bfloat16.")
+    if options.quantization == "4bit":
+        notes.append("The 4-bit weights are computed with in float32: this GPU has no bfloat16.")
+    return tuple(notes)
 
 
 def load_tokenizer(options: Options, *, conversational: bool) -> PreTrainedTokenizerBase:
@@ -176,7 +218,8 @@ class Policies:
                 load_in_4bit=True,
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
-                bnb_4bit_compute_dtype=torch.bfloat16,
+                # Not float16: losses and margins of long completions leave its range.
+                bnb_4bit_compute_dtype=torch.bfloat16 if has_bfloat16() else torch.float32,
             )
         elif self.options.quantization == "8bit":
             kwargs["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fitness.costs import Usage
 from fitness.devices import share_gpus, visible_gpus
+from fitness.outer_launch import note_on_dropped, without_outer_launch
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 from fitness.worker_process import WorkerLost, WorkerProcess, together
 
@@ -37,6 +38,7 @@ class WorkerPool:
 
     `launcher` is the command that runs a Python module, `-m fitness.worker ...` is appended: for example
     ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). GPUs are shared out among the workers.
+    Variables that describe another launch (RANK, WORLD_SIZE ...) do not reach the workers; those in `environment` do.
     `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.
 
     Raises TaskError for an unknown task, wrong options, or a launcher that is no command.
@@ -60,8 +62,11 @@ class WorkerPool:
             _program(launcher[0]), *launcher[1:], "-m", "fitness.worker",
             "--task", task, "--options", json.dumps(dict(options or {})), "--threads", str(threads),
         ]  # fmt: skip
-        variables = _environment(threads, self.info.offline) | dict(environment or {})
-        shares = share_gpus(visible_gpus(variables), workers, grouped=tuple(launcher) != DEFAULT_LAUNCHER)
+        grouped = tuple(launcher) != DEFAULT_LAUNCHER
+        inherited, dropped = without_outer_launch(os.environ, grouped=grouped)
+        self._note = note_on_dropped(dropped)
+        variables = _environment(inherited, threads, self.info.offline) | dict(environment or {})
+        shares = share_gpus(visible_gpus(variables), workers, grouped=grouped)
         self._timeout = timeout
         start = self.info.preparation_seconds
         self._workers = [WorkerProcess(command, variables | _only(gpus), start) for gpus in shares]
@@ -83,12 +88,13 @@ class WorkerPool:
     async def ready(self) -> tuple[str, ...]:
         """Wait until a worker has loaded model and data: what makes the task unusable is known then, and charged to no loss.
 
-        Returns the task's notes on what it has loaded. Raises EvaluationFailed("bad_data") with the reason.
+        Returns notes on how the workers were started, and the task's on what it has loaded. Raises
+        EvaluationFailed("bad_data") with the reason.
         """
         worker = await self._idle.get()
         try:
             await worker.ready()
-            return worker.notes
+            return (*filter(None, [self._note]), *worker.notes)
         finally:
             self._idle.put_nowait(worker)
 
@@ -197,13 +203,15 @@ def _program(name: str) -> str:
     return found
 
 
-def _environment(threads: int, offline: bool) -> dict[str, str]:
+def _environment(inherited: Mapping[str, str], threads: int, offline: bool) -> dict[str, str]:
     """The parent's variables, with one thread each for every library that would take all cores."""
     root = str(Path(__file__).resolve().parent.parent)
-    variables = dict(os.environ)
-    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    variables = dict(inherited)
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
+    variables["PYTHONSAFEPATH"] = "1"  # as -P, for every Python that a launcher starts
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         variables[name] = str(threads)
+    variables["PYTHONUTF8"], variables["PYTHONIOENCODING"] = "1", "utf-8"  # whatever this process's terminal takes
     variables["TOKENIZERS_PARALLELISM"] = "false"
     variables["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     if offline:

@@ -44,12 +44,24 @@ LEAST_PART = 2
 """Pairs of each half of the tests, the search's and that of the rung held_out."""
 
 LEAST_TEST_PAIRS = 2 * LEAST_PART
-
-
 COLUMNS = ("prompt", "chosen", "rejected", "system", "tools", "chat_template_kwargs")
-# Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that.
-Name = Annotated[str, AfterValidator(os.path.expanduser)]
-LocalPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
+KERNELS = {
+    "flash_attention_2": "flash_attn",
+    "flash_attention_3": "flash_attn_interface",
+    "flash_attention_4": "flash_attn",
+}
+"""Modules of attention kernels; in their place transformers takes those of the package `kernels`."""
+
+
+def _expanded(name: str) -> str:
+    """Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that."""
+    if any("\ud800" <= character <= "\udfff" for character in name):  # of bytes that are no UTF-8
+        raise ValueError("expected a name in UTF-8, which the libraries need; rename the file or folder")
+    return os.path.expanduser(name)
+
+
+Name = Annotated[str, AfterValidator(_expanded)]
+LocalPath = Annotated[Path, AfterValidator(lambda path: Path(_expanded(str(path))))]
 
 
 class _Section(BaseModel):
@@ -178,7 +190,7 @@ class Options(TaskOptions):
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_weights"] = Field(
         "auto",
         description="bfloat16: computing in it, trained weights in float32; bfloat16_weights: these too; "
-        "auto: bfloat16 on a GPU that has it, else float32",
+        "auto: bfloat16 on a GPU that has it (compute capability 8.0 or higher), else float32",
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
     attention: str | None = Field(None, description="attention kernel as transformers names it, e.g. flash_attention_2")
@@ -248,9 +260,9 @@ class Options(TaskOptions):
 
     @property
     def cache_folder(self) -> Path:
-        """Where reference log-probabilities and checkpoints are kept."""
+        """Where reference log-probabilities and checkpoints are kept. It begins with `~` where there is no home."""
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return self.cache or (Path(base) / "evopo").expanduser()
+        return self.cache or Path(os.path.expanduser(Path(base, "evopo")))
 
 
 # Options that change where and how fast a score is computed, and nothing about the score but rounding.
@@ -293,10 +305,11 @@ def info(options: TaskOptions) -> TaskInfo:
 
 def check(options: TaskOptions) -> None:
     """Raises TaskError, one line per fault, where the options need a package or name something that cannot be used."""
+    from fitness.caches import cache_faults
     from fitness.preference_files import faults
 
     assert isinstance(options, Options)
-    if found := [*_missing_packages(options), *faults(options)]:
+    if found := [*_missing_packages(options), *faults(options), *cache_faults(options)]:
         raise TaskError("\n".join(found))
 
 
@@ -323,6 +336,14 @@ def _missing_packages(options: Options) -> list[str]:
         found.append("fitness.lora needs peft, not installed here; run: pip install 'evopo[train]'")
     if any(isinstance(e, JudgeEvaluation) for e in evaluations(options)) and find_spec("openai") is None:
         found.append("a judge (fitness.evaluation) needs openai, not installed here; run: pip install 'evopo[llm]'")
+    kernel = KERNELS.get(options.attention or "")
+    if kernel and find_spec(kernel) is None and find_spec("kernels") is None:
+        found.append(
+            f"fitness.attention={options.attention} needs the module {kernel} (or the package kernels), not installed here; "
+            "install it, or set fitness.attention=sdpa"
+        )
+    if options.quantization and find_spec("bitsandbytes") is None:
+        found.append("fitness.quantization needs bitsandbytes, not installed here; run: pip install bitsandbytes")
     return found
 
 
@@ -364,10 +385,17 @@ class PreferenceTask:
 
         Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" from the reference pass.
         """
+        from fitness.caches import no_room
         from fitness.preference_lab import Lab
 
-        if self._lab is None:
+        if self._lab is not None:
+            return
+        try:
             self._lab = Lab(self.options)
+        except Exception as error:
+            if full := no_room(error, self.options):
+                raise EvaluationFailed("bad_data", full) from error
+            raise
 
     def score_seed(
         self,
@@ -484,7 +512,7 @@ def most_judged(options: Options) -> int | None:
     """
     tests = [] if options.test_pool is None else [options.test_pool]
     path = Path(options.data)
-    if options.test_split is None and path.suffix == ".jsonl" and path.is_file():
+    if options.test_split is None and path.suffix == ".jsonl" and os.path.isfile(path):
         with path.open("rb") as file:
             rows = sum(1 for line in file if line.strip())
         tests.append(max(LEAST_TEST_PAIRS, round(options.test_fraction * rows)))
@@ -493,7 +521,7 @@ def most_judged(options: Options) -> int | None:
 
 def _offline(options: Options) -> bool:
     """Whether every model and data set is a path on this machine."""
-    return all(Path(name).exists() for name in named(options).values())
+    return all(os.path.exists(name) for name in named(options).values())
 
 
 def _version(options: Options) -> dict[str, str]:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fitness.caches import HUB, library_fault
 from fitness.limits import beyond_reward_model, positions
 from fitness.pairs.files import KINDS, Source, row_count
 from fitness.pairs.folders import local_source
@@ -81,13 +82,15 @@ def faults_online(options: Options) -> list[str]:
     found: list[str] = []
     revisions = {"model": options.model_revision, "data": options.data_revision}
     for key, name in named(options).items():
-        if key == "chat_template" or _is_path(name) or Path(name).exists() or _offline():
+        if key == "chat_template" or _is_path(name) or os.path.exists(name) or _offline():
             continue
         kind = "dataset" if key == "data" else "model"
         revision = revisions.get(key) or getattr(_reward_model(options, key), "revision", None)
-        if not _cached(name, kind, revision):
-            with _noted(found, f"fitness.{key}"):
+        with _noted(found, f"fitness.{key}"):
+            if not _cached(name, kind, revision):
                 _ask_hub(name, kind, revision)
+                if fault := library_fault(HUB):
+                    raise _Fault(fault)
     return found
 
 
@@ -100,7 +103,9 @@ def _noted(found: list[str], key: str) -> Iterator[None]:
     except EvaluationFailed as fault:
         found.append(f"{key}: {fault.detail}")
     except OSError as error:
-        found.append(f"{key}: cannot read {error.filename or 'it'}: {error.strerror or error}; check its permissions")
+        found.append(
+            f"{key}: cannot read {error.filename or 'it'}: {error.strerror or error}; check its name and permissions"
+        )
 
 
 def _is_path(name: str) -> bool:
@@ -250,11 +255,15 @@ def _offline() -> bool:
 
 def _cached(name: str, kind: str, revision: str | None) -> bool:
     from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     if kind == "dataset":
         base = os.environ.get("HF_DATASETS_CACHE") or os.path.join(constants.HF_HOME, "datasets")
         return (Path(base) / name.replace("/", "___")).exists()
-    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+    except HFValidationError:
+        raise _Fault(f"{name!r} is neither a folder here nor a possible name on the hub; check it") from None
 
 
 def _ask_hub(name: str, kind: str, revision: str | None) -> None:

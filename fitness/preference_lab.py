@@ -25,11 +25,20 @@ from trl import DPOConfig
 
 from fitness.answers import Trained
 from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
+from fitness.caches import cache_faults
 from fitness.costs import Usage
 from fitness.curves import Watch
 from fitness.data_sources import Faults, Pairs, bad_data, drawn, load_pairs
 from fitness.exams import make_exam, pair_scores
-from fitness.policies import Policies, check_context, check_device, load_tokenizer, on_cpu, precision
+from fitness.policies import (
+    Policies,
+    check_context,
+    check_device,
+    load_tokenizer,
+    notes_on_precision,
+    on_cpu,
+    precision,
+)
 from fitness.preference import Options, essential
 from fitness.reference_cache import any_loss, cached_pairs, reference_key
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
@@ -59,6 +68,8 @@ class Lab:
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
         check_device(options)
+        if fault := "\n".join(cache_faults(options)):
+            raise EvaluationFailed(FailureReason.BAD_DATA, fault)
         self.state = PartialState(cpu=on_cpu(options))
         self.exams = {"search": make_exam(options.evaluation)}
         final = options.held_out_evaluation
@@ -77,7 +88,7 @@ class Lab:
             seen = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
         self.data = seen.parts
         exam_notes = dict.fromkeys(note for exam in self.exams.values() for note in exam.notes)
-        self.notes = (*notes_on(pairs, seen, options), *exam_notes)
+        self.notes = (*notes_on_precision(options), *notes_on(pairs, seen, options), *exam_notes)
 
     @property
     def judged(self) -> int:

@@ -25,6 +25,7 @@ passes each request on to the others.
 import argparse
 import ctypes
 import gc
+import io
 import json
 import os
 import queue
@@ -41,6 +42,7 @@ from typing import IO, TYPE_CHECKING, Any
 from fitness.costs import Usage
 from fitness.curves import to_json
 from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
+from sandbox.path import in_the_way
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
@@ -54,6 +56,8 @@ LONGEST_DETAIL = 2000  # characters
 
 def main() -> None:
     replies = _take_over_stdout()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8")  # whatever the environment says
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     arguments = _arguments()
@@ -70,9 +74,9 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
-            error = EvaluationFailed(
-                FailureReason.BAD_DATA, f"the task cannot be prepared: {type(error).__name__}: {error}"
-            )
+            why = in_the_way(traceback.format_exc())
+            told = f"the task cannot be prepared: {type(error).__name__}: {error}" + f"; {why}" * bool(why)
+            error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
             _send(replies, _failed(error))
         sys.exit(EXIT_NOT_PREPARED)

@@ -17,6 +17,7 @@ from fitness.costs import Usage
 from fitness.curves import from_json
 from fitness.score import ItemScores
 from fitness.task import EvaluationFailed, FailureReason, SeedResult
+from sandbox.path import in_the_way
 
 CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
 TAIL_BYTES = 4000  # of stderr, for the report of a death
@@ -212,7 +213,8 @@ class WorkerProcess:
 
     def _said(self) -> str:
         text = self._tail.decode("utf-8", "replace").strip()
-        return f"; the end of its stderr:\n{text}" if text else ""
+        why = "" if self._ready else in_the_way(text)
+        return f"; {why}" * bool(why) + f"; the end of its stderr:\n{text}" * bool(text)
 
 
 def _checked(reply: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -67,7 +67,7 @@ _PROT_EXEC = 4
 def guarantees(layers: Iterable[str] | None = None) -> dict[str, str]:
     """Each guarantee with the layers that supply it, as 'seccomp, landlock'; the empty string where none does.
 
-    Without `layers`: those that this machine seems to offer; `python -m sandbox doctor` tries them.
+    Without `layers`: those that this machine seems to offer; `evopo-sandbox doctor` tries them.
     """
     present = frozenset(Jail().available() if layers is None else layers)
     return {

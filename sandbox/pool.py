@@ -17,13 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sandbox.contract import contract_named
 from sandbox.graph import LossGraph
 from sandbox.naming import check_arguments
+from sandbox.path import in_the_way, search_path
 from sandbox.relation import Relation
 from sandbox.render import plain
 from sandbox.sameness import Sameness
@@ -190,7 +190,7 @@ class _Worker:
             return
         self.stop()
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _START, "numeric" if self._numeric else "plain", *_search_path()],
+            [sys.executable, "-I", "-c", _START, "numeric" if self._numeric else "plain", *search_path()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -228,21 +228,15 @@ class _Worker:
             _receive(process.stdout.fileno(), time.monotonic() + _START_SECONDS)
         except (EOFError, TimeoutError):
             process.kill()
-            said = process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+            told = process.stderr.read().decode("utf-8", "replace").strip()
+            said = told.splitlines()
             self.stop()
+            if why := in_the_way(told):
+                raise WorkerFailed(f"a vetting process did not start: {said[-1]}; {why}") from None
             if said and "No module named 'torch'" in said[-1]:
                 raise SandboxUnavailable(NO_TORCH) from None
             raise WorkerFailed(f"a vetting process did not start: {said[-1] if said else 'no message'}") from None
         self._ready = True
-
-
-def _search_path() -> list[str]:
-    """This process's search path for modules, without the current directory: what lies there is not ours to import."""
-    home = str(Path(__file__).resolve().parent.parent)
-    here = os.path.realpath(os.curdir)
-    return [p for p in sys.path if p and (os.path.realpath(p) != here or os.path.realpath(p) == home)] + (
-        [home] if home not in sys.path else []
-    )
 
 
 def serve(*, numeric: bool) -> None:

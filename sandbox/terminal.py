@@ -9,9 +9,12 @@ directly. Whoever draws with control codes of his own, such as a live view, writ
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -19,6 +22,14 @@ from sandbox.visible import visible
 
 TAB = 4
 """Columns between two stops of a tab."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a descriptor that takes no more."""
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
+
+
+def written_in(encoding: str, text: str) -> str:
+    """`text` with the characters that an encoding lacks written as escapes."""
+    return text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class GuardedStream(io.TextIOBase):
@@ -42,10 +53,7 @@ class GuardedStream(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Writes the encoded text; returns how much of `text` was taken, which is all of it."""
-        shown = visible(text.expandtabs(TAB), keep="\n")
-        if not shown.isascii():
-            shown = shown.encode(self.encoding, self.errors).decode(self.encoding)
-        self.stream.write(shown)
+        self.stream.write(written_in(self.encoding, visible(text.expandtabs(TAB), keep="\n")))
         return len(text)
 
     def flush(self) -> None:
@@ -69,9 +77,40 @@ class Program(click.Group):
     """A group of commands that writes through the encoder, from click's first message to the last traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """As click's. It leaves escapes to the encoder, which shows them, in place of dropping them from pipes."""
+        """As click's. It leaves escapes to the encoder, which shows them, in place of dropping them from pipes; and where the
+        output cannot be written, it says so."""
+        _fill_descriptors()
         guard()
-        return super().main(*args, color=True, **kwargs)
+        try:
+            return super().main(*args, color=True, **kwargs)
+        except OSError as error:
+            if error.errno in _TOO_MANY:
+                _end(f"error: {error.strerror}: this process may have too few (ulimit -n)\n")
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            _end(f"error: cannot write: {error.strerror}; make room, or send the output elsewhere\n")
+
+
+def _fill_descriptors() -> None:
+    """Descriptors 0 to 2 that this process was started without lead nowhere, so that no file that is opened gets their number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout, sys.stderr = (sys.stdout or open(os.devnull, "w"), sys.stderr or open(os.devnull, "w"))  # noqa: SIM115
+
+
+def _end(message: str) -> NoReturn:
+    """Say why and exit with 1, without trying once more to write what is left of the output."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(message)
+        sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(1)
 
 
 def guard() -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sandbox.contract import CONTRACTS, Contract
 from sandbox.jail import GUARANTEES, WALL_SECONDS, decode_layers
+from sandbox.path import in_the_way
 from sandbox.policy import MAX_SOURCE_BYTES
 from sandbox.refusal import MAX_ANSWER_BYTES
 from sandbox.unavailable import SandboxUnavailable
@@ -174,7 +175,8 @@ def _start(without: tuple[str, ...]) -> subprocess.Popen[bytes]:
     restricted = importlib.util.find_spec("RestrictedPython")
     if restricted is None or not restricted.submodule_search_locations:
         raise SandboxUnavailable(
-            "RestrictedPython is not installed; install it with: pip install 'RestrictedPython>=9.0'"
+            in_the_way("'RestrictedPython'")
+            or "RestrictedPython is not installed; install it with: pip install 'RestrictedPython>=9.0'"
         )
     environment = {k: os.environ[k] for k in ("LD_LIBRARY_PATH",) if k in os.environ}  # where libpython may be
     program = [sys.executable, "-I", "-S", str(PROGRAM / "zygote_main.py")]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from fitness.policies import has_bfloat16
 from fitness.pool import WorkerPool
 from fitness.sentiment import DATA as EMBEDDED_MODEL
 from fitness.task import EvaluationFailed
@@ -45,7 +46,8 @@ async def interpreter_on_cuda() -> str:
 
 
 async def preference_in_bf16() -> str:
-    """The preference task trains the embedded model on the GPU in bf16 and gives a finite fitness."""
+    """The preference task trains the embedded model on the GPU in bf16 and gives a finite fitness; in float32 on older GPUs."""
+    precision = "bfloat16" if has_bfloat16() else "float32"
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "pairs.jsonl"
         rows = [
@@ -54,11 +56,11 @@ async def preference_in_bf16() -> str:
         data.write_text("\n".join(json.dumps(row) for row in rows))
         options = {
             "model": str(EMBEDDED_MODEL), "data": str(data), "pairs": 32, "batch_size": 8, "max_length": 32,
-            "device": "gpu", "precision": "bfloat16", "cache": folder,
+            "device": "gpu", "precision": precision, "cache": folder,
         }  # fmt: skip
         async with WorkerPool("preference", options, 1) as pool:
             result = await pool.score(known.graph("dpo"), "full", 0)
-    return f"fitness {result.fitness:.3f} in {result.seconds:.1f} s"
+    return f"fitness {result.fitness:.3f} in {result.seconds:.1f} s, {precision}"
 
 
 async def one_worker_per_gpu() -> str:

@@ -25,7 +25,7 @@ def local_source(path: Path, split: str, subset: str | None) -> Source:
     """The split of what is on this disk at `path`. Raises EvaluationFailed("bad_data")."""
     if path.is_dir():
         return _saved(path, split) if is_saved(path, split) else _of_folder(path, split, subset)
-    if not path.exists():
+    if not os.path.exists(path):
         raise bad_data(f"there is no file {path}", "check fitness.data")
     if split != "train":
         beside = sorted(file.name for file in path.parent.iterdir() if kind(file) and file.name != path.name)
@@ -40,7 +40,7 @@ def local_source(path: Path, split: str, subset: str | None) -> Source:
 def is_saved(path: Path, split: str | None = None) -> bool:
     """Whether save_to_disk wrote the folder, or one for this split in it."""
     there = [path / "state.json", path / "dataset_dict.json"]
-    return any(file.is_file() for file in (*there, *([path / split / "state.json"] if split else ())))
+    return any(os.path.isfile(file) for file in (*there, *([path / split / "state.json"] if split else ())))
 
 
 def _saved(path: Path, split: str) -> Source:

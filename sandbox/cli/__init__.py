@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from sandbox.unavailable import SandboxUnavailable
 from sandbox.vet import Vetter
 
 
@@ -9,7 +12,8 @@ def run(arguments: list[str]) -> None:
     """Run the command that the arguments name, and exit."""
     vetter = Vetter()
     if arguments[:1] and arguments[0] in ("check", "show", "diff") and "--help" not in arguments:
-        vetter.launch()  # the isolated interpreter starts while the rest is loaded
+        with suppress(SandboxUnavailable):  # told when it is asked for
+            vetter.launch()  # the isolated interpreter starts while the rest is loaded
     from sandbox.cli.commands import main
 
     main(args=arguments, prog_name="evopo-sandbox", obj=vetter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,6 +16,7 @@ from sandbox.contract import CONTRACTS, contract_named
 from sandbox.graph import LossGraph
 from sandbox.jail import GUARANTEES
 from sandbox.naming import check_arguments
+from sandbox.path import in_the_way
 from sandbox.render import printable
 from sandbox.terminal import Program
 from sandbox.unavailable import SandboxUnavailable
@@ -161,6 +163,8 @@ def _result(item: Item, vet: Callable[[Item], Verdict]) -> Result:
         raise
     except Exception as error:
         told = f"internal error, please report it with this candidate: {type(error).__name__}: {error}"
+        if why := in_the_way(traceback.format_exc()):
+            told = f"{type(error).__name__}: {error}; {why}"
         return Result(replace(item, error=told), None)
 
 

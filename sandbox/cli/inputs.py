@@ -35,11 +35,14 @@ class Item:
     id: Any = None
 
 
+_CLOSED = Item("<stdin>", error="cannot be read: standard input is closed")
+
+
 def collect(paths: Iterable[str]) -> Iterator[Item]:
     """The items of files, of directories (their .py files, and .json graphs), and of `-`, standard input."""
     for path in paths:
         if path == "-":
-            yield Item("<stdin>", sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1))
+            yield _CLOSED if sys.stdin is None else Item("<stdin>", sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1))
         elif os.path.isdir(path):
             yield from _directory(Path(path))
         else:
@@ -72,7 +75,7 @@ def collect_lines(paths: Iterable[str]) -> Iterator[Item]:
     """The items of JSON lines {"id", "code"} in files or standard input. A bad line is an item with an error."""
     for path in paths:
         if path == "-":
-            yield from _lines("<stdin>", sys.stdin.buffer)
+            yield from [_CLOSED] if sys.stdin is None else _lines("<stdin>", sys.stdin.buffer)
             continue
         item = _opened(path)
         if isinstance(item, Item):

@@ -339,7 +339,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "SBX212",
         "wrong operands or options of an operation",
         "An operation has the wrong number of operands, or an option out of its range.",
-        "Use options within their range; see `python -m sandbox rules --operations`.",
+        "Use options within their range; see `evopo-sandbox rules --operations`.",
         example('return F.mse_loss(rho, rho * beta, reduction="none") + F.gelu(rho, approximate="no")'),
         message="an option in {text} is out of its range",
         line='y = F.gelu(rho, approximate="tanh")',

@@ -138,7 +138,7 @@ SOURCE_RULES = (
     refuse(
         "SBX113",
         "syntax that losses may not use",
-        "Only the syntax that arithmetic needs is allowed; `python -m sandbox rules --syntax` lists it.",
+        "Only the syntax that arithmetic needs is allowed; `evopo-sandbox rules --syntax` lists it.",
         "Write it with assignments, arithmetic, calls, loops over constants and conditional expressions.",
         example("return -F.logsigmoid(beta * (y := rho))"),
         message="the syntax of {text} is not allowed in a loss",

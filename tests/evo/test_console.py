@@ -44,3 +44,11 @@ def test_text_in_a_live_view_steers_nothing_and_the_view_still_moves_the_cursor(
         assert word + r" \x1b]0;title" in written
     rest = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "").replace("\n", "")
     assert rest.isprintable()
+
+
+def test_a_character_that_the_encoding_lacks_is_written_as_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), "ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", out)
+    Console().print(Text("0.5 ± 0.1 …"), soft_wrap=True)
+    out.flush()
+    assert out.buffer.getvalue() == rb"0.5 \xb1 0.1 \u2026" + b"\n"

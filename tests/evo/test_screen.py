@@ -122,6 +122,17 @@ def test_every_fate_of_a_candidate_is_named(tmp_path):
         assert words in drawn
 
 
+def test_a_terminal_without_a_sign_gets_its_escape_within_the_width(tmp_path):
+    with _watched(tmp_path) as (campaign, watch):
+        _all_fates(campaign.archive)
+        watch.news()
+        out = io.StringIO()
+        console = Console(file=out, width=40, height=40, force_terminal=True, color_system=None)
+        console.print(screen.view(watch, 40, 40, "ascii"))
+    assert out.getvalue().isascii()
+    assert max(map(len, out.getvalue().splitlines())) <= 40
+
+
 def test_text_of_a_model_is_neither_an_escape_nor_markup_nor_a_second_line(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         _all_fates(campaign.archive)

@@ -34,8 +34,15 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("!!map x", "does not fit its tag"),
         ("!!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("a: 1\nb: 2\na: 3", "the key 'a' is there twice in mine.yaml, line 3"),
+        ("a: {<<: {b: 1, b: 2}}", "the key 'b' is there twice"),
+        ("a: {<<: [{b: 1}, {c: 1, c: 2}]}", "the key 'c' is there twice"),
+        ("<<: {a: 1}\n<<: {b: 2}", "the key '<<' is there twice"),
+        ("a: &x {b: 1}\nc: {<<: *x}", "an alias (*x); write the value out"),
+        ("a: {<<: 3}", "expected a mapping or list of mappings for merging"),
+        ("a: {<<: [{b: 1}, 3]}", "expected a mapping for merging"),
         ("? [a]\n: b", "unhashable key"),
         ("a: b: c", "not allowed here"),
+        ('a: "b\\0c"', "a NUL character (\\0), which no name may hold in mine.yaml, line 1, column 4"),
         ("\x00", "special characters are not allowed"),
         ("--- a\n--- b", "another document"),
     ],
@@ -45,6 +52,21 @@ def test_what_may_not_be_is_told(text: str, words: str) -> None:
     with pytest.raises(YAMLFault) as fault:
         load_yaml(text, "mine.yaml")
     assert words in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<<: {a: 1, b: 2}\nb: 3", {"a": 1, "b": 3}),
+        ("b: 3\n<<: {a: 1, b: 2}", {"a": 1, "b": 3}),
+        ("<<: [{a: 1}, {a: 2, b: 2}]", {"a": 1, "b": 2}),
+        ("<<: {<<: {a: 1, b: 2}, b: 3}\nc: {<<: {}}", {"a": 1, "b": 3, "c": {}}),
+        ("<<: {a: {b: 1}}\na: {c: 2}", {"a": {"c": 2}}),
+        ("'<<': 1", {"<<": 1}),
+    ],
+)
+def test_merged_keys_count_where_the_mapping_has_none_of_its_own(text: str, value: object) -> None:
+    assert load_yaml(text) == value
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="[]{}:-?&*!|>'\"%@`#, \n\tab019.", max_size=300).map(str.encode))

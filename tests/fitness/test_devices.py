@@ -7,7 +7,16 @@ from fitness.devices import share_gpus, visible_gpus
 
 @pytest.mark.parametrize(
     ("listed", "names"),
-    [("", []), ("-1", []), ("2, 5", ["2", "5"]), ("0,-1,1", ["0"]), ("MIG-4f1,GPU-9c", ["MIG-4f1", "GPU-9c"])],
+    [
+        ("", []),
+        ("-1", []),
+        ("2, 5", ["2", "5"]),
+        ("0,-1,1", ["0"]),
+        ("MIG-4f1,GPU-9c", ["MIG-4f1", "GPU-9c"]),
+        ("NoDevFiles", []),
+        ("1,none,2", ["1"]),
+        ("MIG-GPU-9c/1/0", ["MIG-GPU-9c/1/0"]),
+    ],
 )
 def test_the_list_of_visible_devices_counts(listed, names, tmp_path):
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": listed}, tmp_path) == names

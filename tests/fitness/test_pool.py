@@ -198,6 +198,19 @@ def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
     assert asyncio.run(run()) == ("Two pranks were left out.",)
 
 
+def test_a_worker_in_the_shell_of_another_launch_is_no_part_of_it_and_the_pool_says_so(pranks, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "PMI_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+    async def run() -> tuple[str, ...]:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.ready()
+
+    assert asyncio.run(run())[0].startswith(
+        "Workers do not get MASTER_ADDR, PMI_SIZE, RANK, WORLD_SIZE: these variables"
+    )
+
+
 def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
     async def run() -> list[int | None]:
         async with WorkerPool("pranks", pranks) as pool:
@@ -220,6 +233,12 @@ def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses
     with pytest.raises(EvaluationFailed, match="ended before it was ready") as caught:
         ask(pranks | {"crash": "exit"}, losses, "score")
     assert caught.value.reason is FailureReason.BAD_DATA
+
+
+def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_for_it(pranks, monkeypatch, tmp_path):
+    (tmp_path / "queue.py").write_text("x = 1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert f"{tmp_path / 'queue.py'} comes first through PYTHONPATH" in readiness(pranks)
 
 
 def test_a_launcher_that_is_no_command_is_named_at_once(pranks):

@@ -1,0 +1,95 @@
+"""Files with the names of packages, in the current directory or on PYTHONPATH, do no harm or are named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOSS = ROOT / "sandbox/known/preference/dpo.py"
+OWN = ("archive", "analysis", "sandbox", "fitness")
+
+
+def command(*arguments: str, program: str = "main", path: Path | None = None, cwd: Path) -> tuple[int, str]:
+    """What a console script does: exit code, and all that it prints."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path and str(path), str(ROOT))))}
+    code = f"import sys; from evo.entry import {program}; sys.exit({program}())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments], cwd=cwd, env=variables, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def stray(folder: Path, name: str) -> Path:
+    """A module of that name which holds nothing that anyone looks for."""
+    file = folder / f"{name}.py"
+    file.write_text("x = 1\n")
+    return file
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("program", ["main", "sandbox"])
+def test_packages_of_our_names_on_pythonpath_are_passed_over_and_named(
+    program: str, elsewhere: Path, tmp_path: Path
+) -> None:
+    files = [stray(elsewhere, name) for name in OWN]
+    arguments = ("ls", ".") if program == "main" else ("check", "--no-numeric", str(LOSS))
+    code, told = command(*arguments, program=program, path=elsewhere, cwd=tmp_path)
+    assert code == 0 and all(f"note: {str(file)!r} has the name of a package of evopo" in told for file in files), told
+
+
+def test_packages_of_our_names_in_the_current_directory_are_passed_over(elsewhere: Path) -> None:
+    (elsewhere / "analysis").mkdir()
+    (elsewhere / "analysis" / "__init__.py").touch()
+    for name in ("archive", "dataclasses", "yaml"):
+        stray(elsewhere, name)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for program in ("evo", "sandbox"):
+        arguments = [sys.executable, "-m", program, "--help"]
+        done = subprocess.run(arguments, cwd=elsewhere, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0 and "Usage" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("program", ["main", "sandbox"])
+@pytest.mark.parametrize("name", ["click", "dataclasses", "RestrictedPython"])
+def test_a_file_in_the_place_of_a_module_is_named(program: str, name: str, elsewhere: Path, tmp_path: Path) -> None:
+    file = stray(elsewhere, name)
+    arguments = ("ls", ".") if program == "main" else ("check", "--no-numeric", str(LOSS))
+    code, told = command(*arguments, program=program, path=elsewhere, cwd=tmp_path)
+    if (program, name) == ("main", "RestrictedPython"):
+        assert code == 0  # which `ls` has no use for
+        return
+    assert code == 2 and "Traceback" not in told
+    assert f"{file} comes first through PYTHONPATH, in the place of the installed module {name}" in told
+
+
+def test_a_file_in_the_place_of_torch_is_named_when_numbers_are_wanted(elsewhere: Path, tmp_path: Path) -> None:
+    file = stray(elsewhere, "torch")
+    for arguments in (("check", str(LOSS)), ("check", "--workers", "2", str(LOSS))):
+        code, told = command(*arguments, program="sandbox", path=elsewhere, cwd=tmp_path)
+        assert code == 2 and f"{file} comes first" in told and "Traceback" not in told
+
+
+def test_a_bug_keeps_its_traceback_although_there_are_neighbours(elsewhere: Path, tmp_path: Path) -> None:
+    stray(elsewhere, "yaml_of_another_name")
+    stray(elsewhere, "colorsys")
+    code = (
+        "import sys, evo.cli, evo.entry\n"
+        "evo.cli.main = lambda: {}['colors']\n"
+        "evo.entry.main()"
+    )  # fmt: skip
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(elsewhere), str(ROOT)))}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" in done.stderr and "comes first" not in done.stderr
