@@ -10,14 +10,12 @@ from archive.records import EventKind, EventRow, ProposalRow
 from archive.spending import usage_of
 from evo.budget import Spent
 from evo.config import Config
-from evo.llm_errors import ErrorKind, LLMError
+from fitness.chat.errors import ANSWERED_UNSEEN, LLMError
 from fitness.costs import Usage
 from fitness.task import TaskInfo
 
 LONGEST_PROMPT = 8000
 """Tokens that a prompt is counted with where the endpoint does not tell; the reply then counts with llm.max_tokens."""
-ANSWERED_UNSEEN = frozenset({ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED, ErrorKind.MALFORMED})
-"""Failures of a call that may have been answered and charged for. An error status is not."""
 
 
 class Ledger:

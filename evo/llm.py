@@ -14,10 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from evo.endpoint import Endpoint, Retry
-from evo.llm_errors import Consequence, ErrorKind, LLMError, connection_error
 from evo.llm_wire import (
     CONCEDED,
     Concession,
@@ -25,15 +23,15 @@ from evo.llm_wire import (
     Message,
     concession_for,
     format_after,
-    read_answer,
     request_arguments,
-    status_error,
 )
-from evo.reply import ReplyFormat, printable
+from evo.reply import ReplyFormat
+from fitness.chat.answer import read_answer
+from fitness.chat.client import async_client, sdk_error, timed_out
+from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.chat.text import printable
 from fitness.costs import Prices
-
-if TYPE_CHECKING:
-    import openai
 
 __all__ = [
     "AttemptObserver", "Completer", "Consequence", "Endpoint", "ErrorKind", "LLMClient", "LLMError", "Message", "Prices",
@@ -97,13 +95,13 @@ class LLMClient:
     """Asks one endpoint; several requests may be in flight. An async context manager."""
 
     def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
-        """Raises LLMError (MISSING_PACKAGE) where the SDK is not installed."""
+        """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) where no client can be made."""
         self.endpoint = endpoint
         self._retry = retry or Retry()
         self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
         self._quiet_until = 0.0
         self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
-        self._sdk = open_sdk(endpoint, endpoint.timeout)
+        self._sdk = async_client(endpoint, endpoint.timeout)
 
     async def __aenter__(self) -> LLMClient:
         return self
@@ -184,15 +182,11 @@ class LLMClient:
             # The SDK's timeout bounds each read, so a reply that drips in could last for ever: this one bounds it all.
             async with asyncio.timeout(endpoint.timeout):
                 raw = await self._sdk.chat.completions.with_raw_response.create(**request)
-        except (TimeoutError, openai.APITimeoutError):
-            message = f"{where.place} did not answer within {endpoint.timeout:g} s"
-            raise LLMError.at(where, ErrorKind.TIMEOUT, message) from None
-        except openai.APIStatusError as error:
-            raise status_error(where, error.status_code, error.body, error.response.headers) from None
-        except openai.APIConnectionError as error:
-            raise connection_error(where, error) from None
-        content_type = raw.headers.get("content-type", "").partition(";")[0]
-        answer = read_answer(where, raw.content, content_type, endpoint.prices)
+        except TimeoutError:
+            raise timed_out(where, endpoint.timeout) from None
+        except openai.OpenAIError as error:
+            raise sdk_error(where, error, endpoint.timeout) from None
+        answer = read_answer(where, raw.content, raw.headers.get("content-type", ""), endpoint.prices)
         return Reply(
             text=where.strike(answer.text),
             model=answer.model or endpoint.model,
@@ -248,27 +242,11 @@ class LLMClient:
             return error
         offered = ", ".join(printable(name[:80], keep="") for name in names)
         return LLMError(
-            error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status
+            error.kind,
+            error.message,
+            f"set {self.endpoint.section}.model to one that it offers: {offered}",
+            status=error.status,
         )
-
-
-def open_sdk(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:
-    """The SDK's client, without its own retries; `timeout` is for connecting and for each read, seconds.
-
-    Raises LLMError (MISSING_PACKAGE) where it is not installed.
-    """
-    try:
-        import openai
-    except ImportError:
-        message = "a language model is configured, but the package openai is not installed"
-        raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
-    return openai.AsyncOpenAI(
-        api_key=endpoint.api_key or "none",  # the SDK insists on one, local servers do not
-        base_url=endpoint.base_url,
-        timeout=timeout,
-        max_retries=0,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
-    )
 
 
 def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:

@@ -17,7 +17,6 @@ from typing import Any, Protocol, Self
 from archive.records import FindingRow, Operator
 from evo import genetic
 from evo.config import DEFAULT_MODEL, Config
-from evo.endpoint import Endpoint, Retry
 from evo.llm import AttemptObserver, LLMClient, Message, Reply, ReplyFormat
 from evo.prompting import (
     Briefing,
@@ -32,6 +31,7 @@ from evo.prompting import (
 from evo.reply import ParseFailure, parse_reply
 from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
+from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
 from sandbox.contract import contract_named
 from sandbox.graph import GraphError, LossGraph

@@ -14,6 +14,9 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fitness.chat.reasoning import without_reasoning
+from fitness.chat.text import printable
+
 MAX_REPLY = 256 * 1024
 """Characters of a reply that are looked at; a longer one is refused."""
 MAX_CODE = 32 * 1024
@@ -71,8 +74,9 @@ def parse_reply(text: str, finish_reason: str | None = None) -> ParsedReply | Pa
     """
     if len(text) > MAX_REPLY:
         return _too_long("reply", len(text), MAX_REPLY)
-    answer = _without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    cut_off = finish_reason == "length" or (not answer and "<think>" in text and _REASONING_END not in text)
+    written = without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
+    cut_off = finish_reason == "length" or written is None
+    answer = (written or "").strip()
     if not answer:
         return _CUT_OFF if cut_off else _EMPTY
     objects = _json_objects(answer)
@@ -252,35 +256,9 @@ def _parsed(thought: str, name: str, code: str) -> ParsedReply | ParseFailure:
     return ParsedReply(clean_thought(thought), clean_name(name) or clean_name(named[1]) or "unnamed", source)
 
 
-_REASONING_END = "</think>"
-
-
-def _without_reasoning(text: str) -> str:
-    """`text` without the scratchpad that some local models leave in their replies: drafts there are not the answer."""
-    _, end, tail = text.rpartition(_REASONING_END)
-    if end:
-        return tail
-    return "" if text.lstrip().startswith("<think>") else text
-
-
 # --- Display text ----------------------------------------------------------------------------------------------------
 
-_ANSI = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"  # colours, cursor movements
-    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # window titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]"
-)
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+\-. ]+")
-
-
-def printable(text: str, keep: str = "\n") -> str:
-    """`text` without ANSI sequences, control, format (bidirectional, zero-width), surrogate and unassigned characters.
-
-    Those in `keep` stay.
-    """
-    plain = _ANSI.sub("", text)
-    return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
 
 
 def clean_thought(text: str) -> str:
