@@ -97,12 +97,12 @@ def concession_for(error: LLMError, conceded: Concessions, seed: int | None) -> 
     A refusal that names nothing is taken to mean `response_format`, the parameter that endpoints most often lack.
     """
     if error.kind is ErrorKind.SERVER_ERROR:  # some servers fail where their JSON grammar compiler does
-        names_format = _FORMAT_WORDS.search(error.message.lower()) and Concession.RESPONSE_FORMAT not in conceded
+        names_format = _FORMAT_WORDS.search(error.said.lower()) and Concession.RESPONSE_FORMAT not in conceded
         return Concession.RESPONSE_FORMAT if names_format else None
     if error.kind is not ErrorKind.BAD_REQUEST:
         return None
     open_to = [c for c in Concession if c not in conceded and (c is not Concession.SEED or seed is not None)]
-    words = error.message.lower()
+    words = error.said.lower()
     if Concession.RESPONSE_FORMAT in open_to and _FORMAT_WORDS.search(words):
         return Concession.RESPONSE_FORMAT
     for concession in (Concession.MAX_TOKENS, Concession.TEMPERATURE, Concession.SEED):

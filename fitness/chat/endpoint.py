@@ -74,12 +74,10 @@ class Endpoint:
     @property
     def where(self) -> Where:
         """What error messages may say about this endpoint."""
-        parts = urlsplit(self.base_url)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         parallel = "search.in_flight" if self.section == "llm" else f"{self.section}.concurrency"
         proxy = proxy_for(self.base_url)
         return Where(
-            printable(place), printable(self.model), self.key_variable, self.api_key, self.section, parallel,
+            place_of(self.base_url), printable(self.model), self.key_variable, self.api_key, self.section, parallel,
             printable(str(proxy)) if proxy else "",
         )  # fmt: skip
 
@@ -87,6 +85,15 @@ class Endpoint:
     def paid(self) -> bool:
         """Whether calls may cost money."""
         return is_paid(self.base_url, self.prices)
+
+
+def place_of(base_url: str) -> str:
+    """An address as messages may show it: printable, without name and password."""
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        return "an address that is none"
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 def _check(endpoint: Endpoint) -> None:

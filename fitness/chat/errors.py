@@ -132,8 +132,8 @@ class LLMError(Exception):
     """A request that brought no reply.
 
     `message` says what happened, `remedy` what to do about it; both are one line and free of the key. `retry_after` is
-    the wait in seconds that the endpoint asked for. `tokens_in`, `tokens_out` and `usd` are known only where the
-    endpoint charged for a reply that could not be used.
+    the wait in seconds that the endpoint asked for, `said` its own words, for programs and never to be shown. `tokens_in`,
+    `tokens_out` and `usd` are known only where the endpoint charged for a reply that could not be used.
     """
 
     def __init__(
@@ -147,6 +147,7 @@ class LLMError(Exception):
         tokens_in: int | None = None,
         tokens_out: int | None = None,
         usd: float | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(f"{message}; {remedy}" if remedy else message)
         self.kind = kind
@@ -157,6 +158,7 @@ class LLMError(Exception):
         self.tokens_in = tokens_in
         self.tokens_out = tokens_out
         self.usd = usd
+        self.said = said
 
     @property
     def consequence(self) -> Consequence:
@@ -192,9 +194,10 @@ class LLMError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         remedy: str | None = None,
+        said: str = "",
     ) -> LLMError:
         """An error of `kind` at an endpoint, with the remedy that belongs to the kind unless another is given."""
         text = remedy if remedy is not None else _REMEDIES[kind]
         for name in ("section", "parallel", "key_variable", "place", "model"):
             text = text.replace(f"{{{name}}}", getattr(where, name))
-        return cls(kind, message, text, status=status, retry_after=retry_after)
+        return cls(kind, message, text, status=status, retry_after=retry_after, said=said)

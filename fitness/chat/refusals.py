@@ -52,12 +52,13 @@ def status_error(where: Where, status: int, body: object, headers: Mapping[str, 
     if where.proxy and (status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or _of_the_proxy(where, status, body)):
         return proxy_error(where, status, words_of(body))
     words = words_of(body)
-    kind = kind_of_status(status, f"{words} {_marks(body)}")
-    said = f": {where.quote(words)}" if words.strip() else ""
+    said = f"{words} {_marks(body)}"[:_MOST_WORDS]
+    kind = kind_of_status(status, said)
+    quoted = f": {where.quote(words)}" if words.strip() else ""
     if kind is ErrorKind.NOT_FOUND:
-        return _not_found(where, words, f"{status}{said}", status)
-    message = f"{where.place} answered {status}{said}"
-    error = LLMError.at(where, kind, message, status=status, retry_after=_retry_after(headers))
+        return _not_found(where, words, f"{status}{quoted}", status)
+    message = f"{where.place} answered {status}{quoted}"
+    error = LLMError.at(where, kind, message, status=status, retry_after=_retry_after(headers), said=said)
     if kind is ErrorKind.FILTERED:  # of the prompt: an error status costs nothing
         error.tokens_in, error.tokens_out, error.usd = 0, 0, 0.0
     return error
@@ -70,16 +71,13 @@ def error_within(where: Where, body: object) -> LLMError | None:
     if not isinstance(body, Mapping) or not any(body.get(key) for key in _WORDS):
         return None
     words = words_of(body)
+    said = f"{words} {_marks(body)}"[:_MOST_WORDS]
     number = next(_numbers(body), None)
-    kind = (
-        kind_of_words(f"{words} {_marks(body)}")
-        if number is None
-        else kind_of_status(number, f"{words} {_marks(body)}")
-    )
+    kind = kind_of_words(said) if number is None else kind_of_status(number, said)
     if kind is ErrorKind.NOT_FOUND:
         return _not_found(where, words, where.quote(words), number)
     message = f"{where.place} answered with an error in place of a reply: {where.quote(words)}"
-    return LLMError.at(where, kind, message, status=number)
+    return LLMError.at(where, kind, message, status=number, said=said)
 
 
 def proxy_error(where: Where, status: int | None, words: str) -> LLMError:
@@ -105,7 +103,7 @@ def kind_of_status(status: int, body: str) -> ErrorKind:
 
     Some endpoints report a wrong key or an over-long prompt as 400, and an empty account as 429: there the words decide.
     """
-    words = body[:_MOST_WORDS].lower()
+    words = body.lower()
     if status == HTTPStatus.UNAUTHORIZED:
         return ErrorKind.UNAUTHORIZED
     if status == HTTPStatus.PAYMENT_REQUIRED or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
@@ -133,7 +131,7 @@ def kind_of_status(status: int, body: str) -> ErrorKind:
 
 def kind_of_words(said: str) -> ErrorKind:
     """The kind behind an error that comes without a status: its words have to do."""
-    words = said[:_MOST_WORDS].lower()
+    words = said.lower()
     for found, kind in (
         (_BAD_KEY.search(words), ErrorKind.UNAUTHORIZED),
         (_NO_CREDIT.search(words), ErrorKind.QUOTA),
@@ -150,13 +148,14 @@ def kind_of_words(said: str) -> ErrorKind:
 
 def _not_found(where: Where, words: str, said: str, status: int | None) -> LLMError:
     """Whether it is the model that is unknown there, or the page, as with a base URL that lacks its /v1."""
-    lower = words.lower()
-    about_model = _NO_MODEL.search(lower) and not _NO_PAGE.search(lower)
-    if about_model or _VERSION.search(urlsplit(where.place).path):
+    lower, versioned = words.lower(), _VERSION.search(urlsplit(where.place).path)
+    if not _NO_PAGE.search(lower) and (versioned or _NO_MODEL.search(lower)):
         message = f"{where.place} knows no model {where.model!r} ({said})"
         return LLMError.at(where, ErrorKind.NOT_FOUND, message, status=status)
     message = f"there are no chat completions at {where.place} ({said})"
-    remedy = f"add /v1 to {where.section}.base_url: {where.place.rstrip('/')}/v1"
+    remedy = f"add /v1 to {{section}}.base_url: {where.place.rstrip('/')}/v1"
+    if versioned:
+        remedy = "look up the address of the chat completions in the server's manual, and set {section}.base_url to it"
     return LLMError.at(where, ErrorKind.CONFIGURATION, message, status=status, remedy=remedy)
 
 
