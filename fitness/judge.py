@@ -16,7 +16,7 @@ from typing import Any
 from fitness.chat.answer import CUT_OFF, Answer, read_answer
 from fitness.chat.client import sdk_error, sync_client
 from fitness.chat.endpoint import Endpoint
-from fitness.chat.errors import ANSWERED_UNSEEN, ErrorKind, LLMError
+from fitness.chat.errors import AGAIN, ANSWERED_UNSEEN, ErrorKind, LLMError
 from fitness.chat.slots import Slot, Slots
 from fitness.costs import Usage
 from fitness.data_sources import bad_data
@@ -139,7 +139,7 @@ class Judge:
         except LLMError as error:
             raise bad_data(
                 f"the judge {self.options.model!r} stopped answering: {error.message}",
-                f"{error.remedy}; the same command continues with this evaluation",
+                error.remedy if AGAIN in error.remedy else f"{error.remedy}; {AGAIN}",
             ) from None
         unreadable = verdicts.count(None) / len(verdicts)
         if unreadable > MOST_UNREADABLE:

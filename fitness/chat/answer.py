@@ -22,6 +22,9 @@ from fitness.costs import Prices
 MAX_RESPONSE = 8 * 1024 * 1024
 """Bytes of an HTTP response beyond which it is not read as a completion."""
 
+_DEEPEST = 10
+"""Parts within one another."""
+
 CUT_OFF = "length"
 """The finish reason of every answer that reached a limit, by whatever name its server has for that."""
 _LENGTH = re.compile(r"(?:^|[._])(?:max_?(?:output_?|new_?)?tokens?|length|token_limit|context_window_exceeded)$")
@@ -183,12 +186,12 @@ def _arguments(message: Mapping[str, Any]) -> Iterable[str]:
             yield _text(arguments) if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
 
-def _text(content: object) -> str:
+def _text(content: object, depth: int = 0) -> str:
     """A message's content: text, or parts of which some are text. Never with lone surrogates."""
     if isinstance(content, str):
         return content.encode("utf-8", "replace").decode()
     if isinstance(content, list):
-        return "".join(_text(part) for part in content)
+        return "".join(_text(part, depth + 1) for part in content) if depth < _DEEPEST else ""
     if (
         not isinstance(content, Mapping)
         or content.get("thought") is True
@@ -196,7 +199,7 @@ def _text(content: object) -> str:
     ):
         return ""
     text = content.get("text")
-    return _text(text.get("value") if isinstance(text, Mapping) else text) if not isinstance(text, list) else ""
+    return _text(text.get("value") if isinstance(text, Mapping) else text, depth + 1) if depth < _DEEPEST else ""
 
 
 def _finish(choice: Mapping[str, Any]) -> str | None:

@@ -23,6 +23,7 @@ _WORDS = ("message", "msg", "status_msg", "detail", "error", "errors", "error_me
 _MARKS = ("type", "code", "status", "error_type", "error_code", "param")
 _NUMBERS = ("code", "status", "status_code", "http_code", "error_code", "statusCode")
 _MOST_WORDS = 4000
+_DEEPEST = 10  # objects within one another
 
 _NO_CREDIT = re.compile(
     r"insufficient[_ ](?:quota|credit|balance|funds)|exceeded your current quota|credit balance|out of credit|billing"
@@ -95,7 +96,7 @@ def proxy_error(where: Where, status: int | None, words: str) -> LLMError:
 
 def _of_the_proxy(where: Where, status: int, body: object) -> bool:
     """Whether a plain proxy answered itself, with a page or nothing, where the endpoint would have sent JSON."""
-    return where.place.startswith("http:") and status in (502, 503, 504) and not isinstance(body, Mapping | list)
+    return where.place.startswith("http:") and status in (403, 502, 503, 504) and not isinstance(body, Mapping | list)
 
 
 def kind_of_status(status: int, body: str) -> ErrorKind:
@@ -159,18 +160,23 @@ def _not_found(where: Where, words: str, said: str, status: int | None) -> LLMEr
     return LLMError.at(where, ErrorKind.CONFIGURATION, message, status=status, remedy=remedy)
 
 
-def words_of(body: object) -> str:
+def words_of(body: object, depth: int = 0) -> str:
     """What an error's body says, whichever of the usual shapes it has."""
+    if depth > _DEEPEST:
+        return "…"
     if isinstance(body, Mapping):
         for key in _WORDS:
             if body.get(key):
                 raw = body["metadata"].get("raw") if isinstance(body.get("metadata"), Mapping) else None
-                return f"{_place(body)}{words_of(body[key])}" + (f" ({raw})" if isinstance(raw, str) else "")
+                return f"{_place(body)}{words_of(body[key], depth + 1)}" + (f" ({raw})" if isinstance(raw, str) else "")
     if isinstance(body, list) and body:
-        return "; ".join(words_of(part) for part in body[:3])
+        return "; ".join(words_of(part, depth + 1) for part in body[:3])
     if isinstance(body, str):
         return f"a web page{title_of(body)}" if body.lstrip().startswith("<") else body
-    return "" if body is None or body == [] else json.dumps(body, default=str)
+    try:
+        return "" if body is None or body == [] else json.dumps(body, default=str)
+    except RecursionError:
+        return "…"
 
 
 def _place(body: Mapping[str, Any]) -> str:

@@ -541,7 +541,7 @@ def test_answers_of_unusual_shape_are_read_where_they_can_be(completion: dict[st
 
 @pytest.mark.parametrize(
     "completion",
-    [{"choices": "x"}, {"choices": [None]}, {"choices": [{"message": "x"}]}, {"choices": [[]]}, {}, {"error": "x"}],
+    [{"choices": "x"}, {"choices": [None]}, {"choices": [{"message": "x"}]}, {"choices": [[]]}, {}, {"id": "x"}],
     ids=json.dumps,
 )
 def test_answers_that_make_no_sense_are_malformed(completion: dict[str, Any]):
