@@ -122,15 +122,15 @@ class Judge:
             for prompt, our, their in zip(prompts, ours, theirs, strict=True)
             for question in ((prompt, our, their), (prompt, their, our))
         ]
-        gone = threading.Event()
+        gone: list[LLMError] = []  # once one question has waited in vain, the others are not asked
 
         def verdict(question: Question) -> Verdict | None:
-            try:  # once one question has waited in vain, the others need not
-                return self._ask(question, meter, patience=0.0 if gone.is_set() else PATIENCE)[0]
+            try:
+                return self._ask(question, meter, patience=PATIENCE, gone=gone)[0]
             except LLMError as error:
                 if error.kind in _REFUSALS:
                     return None
-                gone.set()
+                gone.append(error)
                 raise
 
         try:
@@ -159,23 +159,29 @@ class Judge:
             "judge_unreadable": unreadable,
         }
 
-    def _ask(self, question: Question, meter: _Meter, *, patience: float) -> tuple[Verdict | None, Answer]:
-        """The judge's word, or None where its reply holds none, and the reply. Raises LLMError.
+    def _ask(
+        self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
+    ) -> tuple[Verdict | None, Answer]:
+        """The judge's word, or None where its reply holds none, and the reply. Raises LLMError, one that is in `gone` at once.
 
         An outage is waited out for `patience` seconds; a request that only waited for others does not count as one.
         """
-        give_up, pause = time.monotonic() + patience, FIRST_PAUSE
+        since: float | None = None  # the first failure: to wait for a slot is no outage
+        pause = FIRST_PAUSE
         while True:
             with self._slots.taken() as slot:
+                if gone:
+                    raise gone[0]
                 try:
                     answer = self._attempt(question, meter)
                     return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
                 except LLMError as error:
                     if error.kind is ErrorKind.TIMEOUT and self._asks_less(slot):
-                        give_up = time.monotonic() + patience
+                        since = None
                         continue
+                    since = time.monotonic() if since is None else since
                     wait = max(pause, error.retry_after or 0.0)
-                    if error.kind not in _OUTAGES or time.monotonic() + wait > give_up:
+                    if error.kind not in _OUTAGES or time.monotonic() + wait > since + patience:
                         raise
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from loopback_llm import Action, Answer, Fault, LoopbackLLM, Status, closed_port, proposal, valid_loss
+from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed_port, proposal, valid_loss
 
 from evo.llm import Consequence, Endpoint, ErrorKind, LLMClient, LLMError, Message, Prices, Reply, ReplyFormat, Retry
 from evo.reply import FailureKind, ParsedReply, ParseFailure, parse_reply
@@ -537,6 +537,32 @@ def test_answers_of_unusual_shape_are_read_where_they_can_be(completion: dict[st
     with LoopbackLLM([Status(200, completion)]) as server:
         reply = ask(server.base_url)
     assert (reply.text, reply.finish_reason, reply.tokens_in) == ("in parts", None, None)
+
+
+def test_a_stream_that_nobody_asked_for_is_a_reply():
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("in ", "pieces")]
+    chunks.append({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    for content_type in ("text/event-stream; charset=utf-8", "application/json"):
+        with LoopbackLLM([Raw(body.encode(), content_type)]) as server:
+            reply = ask(server.base_url)
+        assert (reply.text, reply.tokens_in, reply.tokens_out) == ("in pieces", 7, 2)
+
+
+def test_reasoning_beside_a_reply_is_no_part_of_it():
+    message = {
+        "content": [{"type": "thinking", "thinking": "draft"}, {"type": "text", "text": "answer"}],
+        "reasoning": "draft",
+    }
+    with LoopbackLLM([Status(200, {"choices": [{"message": message, "finish_reason": "stop"}]})]) as server:
+        assert ask(server.base_url).text == "answer"
+
+
+def test_a_prompt_that_is_filtered_skips_one_proposal_and_costs_nothing():
+    filtered = {"error": {"message": "The response was filtered", "code": "content_filter", "status": 400}}
+    error, server = refused([Status(400, filtered)] * 3)
+    assert (error.kind, error.consequence, server.requests) == (ErrorKind.FILTERED, Consequence.SKIP, 1)
+    assert (error.tokens_in, error.tokens_out, error.usd) == (0, 0, 0.0)
 
 
 @pytest.mark.parametrize(
