@@ -14,6 +14,7 @@ _MARK = re.compile(rf"(?P<start>{_STARTS})|(?P<end>{_ENDS})", re.IGNORECASE)
 _CHANNEL = re.compile(r"<\|channel\|>([^<]*)(?:<\|constrain\|>[^<]*)?<\|message\|>")
 """Of OpenAI's open models: analysis, commentary (to=... calls a tool) or final."""
 _OVER = re.compile(r"<\|(?:end|return|call|start)\|>")
+_MESSAGE_END = re.compile(r"(?:<\|(?:end|return|im_end|eot_id|eom_id|endoftext)\|>|<end_of_turn>|</s>)\s*\Z")
 _BARE_FINAL = "assistantfinal"
 """The same marks where a server dropped what stands in brackets: analysisThe user wants ... assistantfinal{...}"""
 _BARE_ANALYSIS = re.compile(r"\s*analysis(?=[A-Z])")
@@ -25,7 +26,8 @@ def without_reasoning(text: str) -> str | None:
     What stands before an end without a start is reasoning as well. Of several pieces of answer the last that is not blank counts.
     Every pass is linear.
     """
-    if "<|channel|>" in text:
+    text = _MESSAGE_END.sub("", text)
+    if _CHANNEL.search(text) or text.lstrip().startswith("<|channel|>"):
         return _final_channel(text)
     if _BARE_ANALYSIS.match(text):
         _, found, answer = text.rpartition(_BARE_FINAL)

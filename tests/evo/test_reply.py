@@ -65,10 +65,13 @@ def failed(text: str, finish_reason: str | None = "stop") -> ParseFailure:
         as_json(CODE.replace("\n", "\r\n")),
         f"<think>Perhaps {as_json(OTHER)}?</think>{as_json()}",
         f"Perhaps {as_json(OTHER)}?</think>\n{as_json()}",
+        f"<thinking>{as_json(OTHER)}</thinking>{as_json()}",
+        f"{as_json()}\n<reflection>{as_json(OTHER)}</reflection>",
+        f"<|channel|>analysis<|message|>{as_json(OTHER)}<|end|><|start|>assistant<|channel|>final<|message|>{as_json()}<|return|>",
         f'The format is {{"thought": "...", "name": "...", "code": "..."}}.\n{as_json()}',
         f"{as_json(OTHER)}\nOn reflection:\n{as_json()}",
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_json_is_found_however_it_is_wrapped(text: str):
     assert parsed(text) == ParsedReply("Because.", "mine", CODE)

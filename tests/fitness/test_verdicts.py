@@ -55,6 +55,7 @@ SECOND_FORMS = {
     "reasoning of Magistral": f"[THINK]{FIRST}[/THINK]{SECOND}",
     "reasoning of Kimi": f"◁think▷{FIRST}◁/think▷{SECOND}",
     "reasoning of Command": f"<|START_THINKING|>{FIRST}<|END_THINKING|>{SECOND}",
+    "the mark of a message's end": "second<|im_end|>\n",
     "reasoning after the verdict": f"{SECOND}\n<reflection>Or {FIRST}?</reflection>",
     "channels": f"<|channel|>analysis<|message|>{FIRST}<|end|><|start|>assistant<|channel|>final<|message|>{SECOND}<|return|>",
     "channels with a format": (
