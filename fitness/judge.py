@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fitness.chat.answer import CUT_OFF, Answer, read_answer
-from fitness.chat.client import sdk_error, sync_client
+from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ANSWERED_UNSEEN, ErrorKind, LLMError
 from fitness.chat.slots import Slot, Slots
@@ -217,20 +217,9 @@ class Judge:
 
     def _answer(self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float]) -> Answer:
         """What the endpoint replies. Raises LLMError."""
-        import openai
-
-        try:
-            raw = client.chat.completions.with_raw_response.create(
-                model=endpoint.model,
-                messages=[
-                    {"role": "system", "content": INSTRUCTIONS},
-                    {"role": "user", "content": asked},
-                ],
-                **settings,
-            )
-        except openai.OpenAIError as error:
-            raise sdk_error(endpoint.where, error, endpoint.timeout) from None
-        return read_answer(endpoint.where, raw.content, raw.headers.get("content-type", ""), endpoint.prices)
+        messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": asked}]
+        content, kind = ask(client, endpoint, {"model": endpoint.model, "messages": messages, **settings})
+        return read_answer(endpoint.where, content, kind, endpoint.prices)
 
     @property
     def _endpoint(self) -> Endpoint:

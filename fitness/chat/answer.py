@@ -118,8 +118,7 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
     if text.lstrip().startswith("<"):
         through = f", through {where.proxy}" if where.proxy else ""
         remedy = (
-            "a network that wants a log-in first, a proxy, or another address than that of the chat completions: check "
-            "{section}.base_url; it usually ends in /v1"
+            "log in to the network where it asks for that; else check {section}.base_url, which usually ends in /v1"
         )
         raise malformed(
             f"a web page{where.quote(title_of(text)) and ' ' + where.quote(title_of(text))}{through}", remedy

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from socket import gaierror
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from fitness.chat.answer import MAX_RESPONSE
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError, Where
 from fitness.chat.proxies import certificates, check_proxy, proxy_for
@@ -34,6 +36,35 @@ def sync_client(endpoint: Endpoint, timeout: float) -> openai.OpenAI:
     import openai
 
     return openai.OpenAI(**settings, http_client=openai.DefaultHttpxClient(**way))
+
+
+def ask(client: openai.OpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[bytes, str]:
+    """Body and content type of the response to a chat completion. Raises LLMError.
+
+    The SDK's own timeout bounds each read, so a reply that drips in could last for ever: here all of it has the endpoint's time.
+    """
+    import openai
+
+    where, give_up = endpoint.where, time.monotonic() + endpoint.timeout
+    content = bytearray()
+    try:
+        with client.chat.completions.with_streaming_response.create(**request) as response:
+            for part in response.iter_bytes():
+                content += part
+                if time.monotonic() > give_up:
+                    raise timed_out(where, endpoint.timeout)
+                if len(content) > MAX_RESPONSE:
+                    break
+            return bytes(content), response.headers.get("content-type", "")
+    except openai.OpenAIError as error:
+        raise sdk_error(where, error, endpoint.timeout) from None
+    except LLMError:
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith("httpx"):  # what the SDK would have wrapped while it sends
+            raise
+        late = type(error).__name__ == "ReadTimeout"
+        raise timed_out(where, endpoint.timeout) if late else connection_error(where, error) from None
 
 
 def _settings(endpoint: Endpoint, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:

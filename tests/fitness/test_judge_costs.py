@@ -102,9 +102,10 @@ def test_a_server_with_one_slot_is_asked_less_at_once_and_every_question_is_judg
     assert "at most 4" in said[0]
 
 
-def test_a_judge_that_is_slow_alone_names_the_time_that_it_has():
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.SLOW])
+def test_a_judge_that_is_slow_alone_names_the_time_that_it_has(fault):
     with (
-        LoopbackLLM(fallback=lambda body, number: Fault.HANG) as server,
+        LoopbackLLM(fallback=lambda body, number: fault) as server,
         pytest.raises(EvaluationFailed) as caught,
     ):
         Judge(options(server.base_url, timeout_seconds=0.1)).check()
