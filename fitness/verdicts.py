@@ -6,6 +6,7 @@ model under training: none of these is the conclusion. Where it is not clear wha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ clarity; length is no merit, and neither is coming first. Reply with one line of
 LONGEST = 20_000
 """Characters from a reply's end that are looked at: a conclusion stands there."""
 MOST_OBJECTS = 64
+KEYS = ("better", "winner", "verdict", "answer", "judgement", "judgment")
+DEEPEST = 4  # objects within one another
 
 _WORD = r"(?P<word>first|second|tie)"
 _VALUE = re.compile(rf"\s*(?:the\s+|a\s+)?{_WORD}(?:\s+(?:one|answer|response))?\s*\.?\s*", re.IGNORECASE)
@@ -33,6 +36,9 @@ _LOOSE = re.compile(  # single or typographic quotes, or none
 _GLUE = re.compile(r"(?:[^\S\n]|\n(?!\s*\n)|[,;|/`*()\[\]]|\b(?:or|and|json)\b)*", re.IGNORECASE)
 """Between the items of a list of choices: no sentence ends there, and no paragraph."""
 _DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bthan|\binstead of|\bover|\bagainst)[\s`*\"'(:]*$", re.IGNORECASE)
+ENUMERATED = ("first", "second", "tie")
+"""A reply that has the verdicts in the order of its instructions explains them, each with what it stands for."""
+_CONDITION = re.compile(r"[\s`*\"')]*(?:if|when|unless|otherwise)\b", re.IGNORECASE)
 _HEDGED = re.compile(r"\b(?:if|unless|depend\w*|either|whereas|options?|choices?|could|might)\b", re.IGNORECASE)
 
 _AFTER = r"(?=[\s.!;)\"'*_`}\]]*(?:$|\n)|\s*[.!;]|\s+(?:one|answer|response|because|since|as)\b)"
@@ -54,9 +60,9 @@ _SAID = [
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A verdict in a text, and where it stands."""
+    """An object in a text, and where it stands; its verdict, where it has one."""
 
-    verdict: Verdict
+    verdict: Verdict | None
     start: int
     end: int
 
@@ -70,21 +76,22 @@ def read_verdict(text: str, *, cut_off: bool) -> Verdict | None:
     answer = without_reasoning(text)
     if answer is None:
         return None
-    answer = answer.replace('\\"', '"')[-LONGEST:].strip()
-    found = list(_objects(answer))
+    answer = _unquoted(answer.strip())[-LONGEST:].strip()
+    objects = list(_objects(answer))
+    found = [item for item in objects if item.verdict]
     if cut_off:
         verdicts = {f.verdict for f in found}
         begins = found and not answer[: found[0].start].strip("`\n json")
         return verdicts.pop() if begins and len(verdicts) == 1 else None
     concluded = _concluded(answer, found)
     if concluded is None:
-        return _said(_without(answer, found)) if not found or _is_list(answer, found) else None
-    spoken = _said_all(_without(answer, [item for item in found if item.end > concluded.start], concluded.start))
+        return _said(_without(answer, objects)) if not found or _is_list(answer, found) else None
+    spoken = _said_all(_without(answer, [item for item in objects if item.end > concluded.start], concluded.start))
     return concluded.verdict if spoken <= {concluded.verdict} else None
 
 
 def _objects(answer: str) -> Iterator[_Found]:
-    """JSON objects with `better`, and what only looks like one, in order; of many braces those at the end."""
+    """JSON objects, and what only looks like one with `better`, in order; of many braces those at the end."""
     starts = [match.start() for match in re.finditer(r"\{", answer)][-MOST_OBJECTS:]
     decoder, seen = json.JSONDecoder(strict=False), 0
     for start in starts:
@@ -98,10 +105,27 @@ def _objects(answer: str) -> Iterator[_Found]:
                 seen = loose.end()
                 yield _Found(cast(Verdict, loose["word"].lower()), start, seen)
             continue
-        verdict = next((_value(v) for k, v in value.items() if k.strip().lower() == "better"), None)
-        if verdict:
-            seen = end
-            yield _Found(verdict, start, end)
+        seen = end  # what stands in its strings may be quoted from an answer
+        yield _Found(_better(value), start, end)
+
+
+def _unquoted(answer: str) -> str:
+    """A reply that is a JSON string as a whole, as the text that it holds."""
+    if answer.startswith('"{'):
+        with contextlib.suppress(ValueError):
+            answer = str(json.loads(answer, strict=False)).strip()
+    return answer
+
+
+def _better(value: object, depth: int = 0) -> Verdict | None:
+    """The verdict under `better` in an object, or in one within it."""
+    if not isinstance(value, dict) or depth > DEEPEST:
+        return None
+    own = next(
+        (said for key in KEYS for k, v in value.items() if k.strip().lower() == key and (said := _value(v))), None
+    )
+    inner = {found for v in value.values() if (found := _better(v, depth + 1))}
+    return own or (inner.pop() if len(inner) == 1 else None)
 
 
 def _value(value: object) -> Verdict | None:
@@ -125,12 +149,13 @@ def _concluded(answer: str, found: list[_Found]) -> _Found | None:
     """The last verdict that stands for itself: in no list of several, and not denied."""
     alone = [group[-1] for group in _groups(answer, found) if len({item.verdict for item in group}) == 1]
     alone = [item for item in alone if not _DENIED.search(answer[max(0, item.start - 40) : item.start])]
-    if not alone:
+    if not alone or [item.verdict for item in alone[-3:]] == list(ENUMERATED):
         return None
     last = alone[-1]
     if any(item.verdict != last.verdict for item in alone):
         before = max(item.end for item in alone if item.verdict != last.verdict)
-        if _HEDGED.search(answer[before : last.start]):
+        sentence = re.split(r"[.\n]", answer[before : last.start])[-1]
+        if _HEDGED.search(sentence) or _CONDITION.match(answer, last.end):
             return None
     return last
 

@@ -7,6 +7,7 @@ import pytest
 from fitness.verdicts import INSTRUCTIONS, read_verdict
 
 FIRST, SECOND, TIE = '{"better": "first"}', '{"better": "second"}', '{"better": "tie"}'
+FIRST_QUOTED = FIRST.replace('"', '\\"')
 CHOICES = f"{FIRST}, {SECOND} or {TIE}"
 
 SECOND_FORMS = {
@@ -21,6 +22,7 @@ SECOND_FORMS = {
     "an object in an object": '{"verdict": {"better": "second"}}',
     "a longer value": '{"better": "the second answer"}',
     "escaped quotes": '"{\\"better\\": \\"second\\"}"',
+    "the question echoed, then concluded": f'{{"prompt": "p", "first": "x {FIRST_QUOTED}", "second": "y"}}\n{SECOND}',
     "spread over lines": '{\n  "better":\n    "second"\n}',
     "no closing brace": '{"better": "second"',
     "the pair alone": '"better": "second"',
@@ -43,6 +45,7 @@ SECOND_FORMS = {
     "concluded, then restated": f"{SECOND}\n\n(The choices were {CHOICES}.)",
     "restated, then concluded in words": f"You asked for {CHOICES}. The better answer is the second.",
     "all of the instructions, then concluded": f"{INSTRUCTIONS}\n\n{SECOND}",
+    "explained, then concluded": f"{FIRST} if the first is better, {SECOND} or {TIE} if they are equal.\n\n{SECOND}",
     "corrected": f"{FIRST} No, on reflection that is wrong: {SECOND}",
     "the other denied": f"{SECOND}, not {FIRST}",
     "the other denied first": f"Not {FIRST} but {SECOND}",
@@ -87,6 +90,12 @@ UNCLEAR = {
     "another type": '{"better": 1}',
     "two verdicts": f"{FIRST}\n{SECOND}",
     "two verdicts in words": "Verdict: first\n\nFinal verdict: second",
+    "the question echoed": f'{{"prompt": "p", "first": "x {FIRST_QUOTED}", "second": "y"}}',
+    "a quotation within an object": f'{{"analysis": "the first says {FIRST_QUOTED}"}}',
+    "a quotation in single quotes within an object": """{"analysis": "the first says {'better': 'first'}"}""",
+    "the choices explained": f"- `{FIRST}`: the first is better\n- `{SECOND}`: the second is\n- `{TIE}`: they are equal",
+    "the choices with their conditions": f"{FIRST} if the first is better. Otherwise {SECOND}. {TIE} if they are equal.",
+    "a last one with a condition": f"It may be {FIRST}. But {SECOND} if you want detail.",
     "it depends": f"If you want it short, {FIRST}; if you want it complete, {SECOND}",
     "JSON and words disagree": f"The first answer contains {FIRST}, a trick. The second answer is better.",
     "a verdict in reasoning that did not end": f"<think>Perhaps {FIRST}",
