@@ -191,7 +191,7 @@ _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]{0,2000}>", re.IGNORECASE
 
 def title_of(page: str) -> str:
     """The title of a web page, its heading or its first words, in quotes after a blank; empty where it has none."""
-    page = page[:20_000]
+    page = page[:8000]
     found = _TITLE.search(page)
     words = " ".join(unescape(found[2] if found else _TAG.sub(" ", page)).split())[:120]
     return f" {words!r}" if words else ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_EVENTS = re.compile(r"\s*(?:(?::|event:|id:|retry:)[^\n]*\s+)*data:")
+_EVENTS = re.compile(r"\s*(?:(?::|event:|id:|retry:)[^\n]*\n\s*)*data:")
 _DONE = "[DONE]"
 
 

@@ -455,6 +455,22 @@ def test_a_stream_at_its_limit_is_cut_off():
     assert read(events(PIECES[2], chunk({}, "length"), "[DONE]"), "text/event-stream").finish_reason == "length"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b": " * 1_000_000,
+        b":\n" * 500_000,
+        b"data: {\n" * 200_000,
+        b"<script>" * 100_000,
+        b"<" * 500_000,
+        b"<h1 " * 200_000,
+    ],
+    ids=["comments in one line", "comments", "half events", "scripts", "brackets", "headings"],
+)
+def test_a_hostile_body_is_read_in_bounded_time(content: bytes):
+    assert error(content, "text/html").kind is ErrorKind.MALFORMED
+
+
 @pytest.mark.parametrize("key", ["error", "content", "arguments", "other"])
 def test_depth_ends_no_process(key: str):
     nested: Any = "x"
