@@ -168,5 +168,6 @@ async def _pinged(endpoints: Mapping[str, Endpoint], *, may_cost: bool) -> dict[
 def _fault(key: str, error: LLMError) -> Fault:
     wrong_use = error.kind in (ErrorKind.CONFIGURATION, ErrorKind.MISSING_PACKAGE)
     part = ".model" if error.kind is ErrorKind.NOT_FOUND else ""
-    part = ".base_url" if error.kind is ErrorKind.CONNECTION else part
+    if error.kind is ErrorKind.CONNECTION and f"{key}.base_url" in error.remedy:  # else it is a proxy's fault
+        part = ".base_url"
     return Fault(key + part, str(error), wrong_use)

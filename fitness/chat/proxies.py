@@ -100,7 +100,7 @@ def certificates(environ: Mapping[str, str] | None = None) -> ssl.SSLContext | N
     environ = os.environ if environ is None else environ
     for variable, there, what in (
         ("SSL_CERT_FILE", os.path.isfile, "a file of certificates"),
-        ("SSL_CERT_DIR", os.path.isdir, "a folder of certificates"),
+        ("SSL_CERT_DIR", _any_folder, "a folder of certificates"),
     ):
         path = environ.get(variable)
         if not path:
@@ -115,6 +115,11 @@ def certificates(environ: Mapping[str, str] | None = None) -> ssl.SSLContext | N
             message = f"{variable} names {path!r}, which cannot be read as {what}"
             raise LLMError(ErrorKind.CONFIGURATION, message, remedy) from None
     return None
+
+
+def _any_folder(paths: str) -> bool:
+    """Whether one of the folders is there; OpenSSL takes several, parted as in PATH."""
+    return any(os.path.isdir(path) for path in paths.split(os.pathsep))
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str | None:

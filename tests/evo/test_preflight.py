@@ -270,6 +270,16 @@ def test_a_proxy_that_cannot_be_used_is_told_for_proposer_and_judge(monkeypatch)
     assert error.wrong_use
 
 
+def test_a_proxy_that_is_down_is_told_as_the_proxy(monkeypatch):
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with closed_port() as nowhere:
+        monkeypatch.setenv("https_proxy", nowhere)
+        error = failed({"llm": model("https://llm.invalid/v1"), "budget": {"tokens": 1000}})
+    assert str(error).startswith("llm: the proxy in https_proxy (http://127.0.0.1:")
+    assert not error.wrong_use
+
+
 @pytest.mark.parametrize("value", ["lots", -1, True, [1], 0.5])
 def test_a_budget_of_tokens_is_a_number_unlimited_or_null(value):
     with pytest.raises(ConfigError, match=r"budget\.tokens: expected a .*number of at least 0, unlimited or null"):

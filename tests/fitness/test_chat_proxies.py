@@ -204,6 +204,11 @@ def test_an_endpoints_own_error_behind_a_proxy_is_the_endpoints(monkeypatch):
     assert error.message == f"{PLAIN} answered 503: Loading model"
 
 
+def test_several_folders_of_certificates_are_taken(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere:{tmp_path}")
+    asyncio.run(async_client(Endpoint("m", HOSTED), 1.0).close())
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
