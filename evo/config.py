@@ -71,7 +71,7 @@ def _whole(value: Any) -> Any:
 class BudgetConfig(_Frozen):
     """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
 
-    proposals: int | None = Field(24, ge=0, description="proposals asked for, whatever became of them")
+    proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever came of it")
     evaluations: int | None = Field(
         None, ge=0, description="training runs, each one candidate at one rung with one seed"
     )

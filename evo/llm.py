@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from evo.endpoint import Endpoint, Retry
+from evo.gate import Gate, Passage
 from evo.llm_errors import Consequence, ErrorKind, LLMError, connection_error
 from evo.llm_wire import (
     CONCEDED,
@@ -30,7 +31,7 @@ from evo.llm_wire import (
     status_error,
 )
 from evo.reply import ReplyFormat, printable
-from fitness.costs import Prices
+from fitness.costs import Prices, Usage
 
 if TYPE_CHECKING:
     import openai
@@ -76,6 +77,9 @@ class AttemptObserver(Protocol):
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         """It brought no reply; another follows in `next_in` seconds, or none where that is None."""
 
+    def noted(self, text: str) -> None:
+        """The client has found out something of the endpoint that its user should know."""
+
 
 class Completer(Protocol):
     """Anything that answers prompts: an endpoint, or the record of one."""
@@ -101,6 +105,7 @@ class LLMClient:
         self.endpoint = endpoint
         self._retry = retry or Retry()
         self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
+        self._gate = Gate()
         self._quiet_until = 0.0
         self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
         self._sdk = open_sdk(endpoint, endpoint.timeout)
@@ -123,12 +128,9 @@ class LLMClient:
         return format_after(self._conceded)
 
     def worst_case(self, prompt: Prompt) -> tuple[int, float | None]:
-        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight.
-
-        The prompt is counted at one token per three characters, which English and code stay below.
-        """
-        tokens_in = sum(len(m.content) // 3 + 8 for m in _messages(prompt, self.reply_format))
-        return tokens_in + self.endpoint.max_tokens, self.endpoint.prices.usd(tokens_in, self.endpoint.max_tokens)
+        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight."""
+        most = most_for(self.endpoint, _messages(prompt, self.reply_format))
+        return most.tokens, most.usd
 
     async def complete(
         self,
@@ -143,23 +145,26 @@ class LLMClient:
         """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
 
         `step` names the request. Attempts count from `first_attempt`, so that a resumed step goes on
-        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid.
+        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid. Where the endpoint has
+        shown that it can do with fewer requests at once only, this one waits for its turn, and its time runs from then on.
         """
         conceded = self._conceded
         failures, attempt = 0, first_attempt
         while True:
             await self._quiet()
-            conceded |= self._conceded
-            messages = _messages(prompt, format_after(conceded))
-            if observer:
-                observer.started(attempt, self.endpoint.model, messages)
             try:
-                reply = await self._attempt(messages, conceded, temperature, seed)
+                async with self._gate.passage() as passage:
+                    await self._quiet()
+                    conceded |= self._conceded
+                    messages = _messages(prompt, format_after(conceded))
+                    if observer:
+                        observer.started(attempt, self.endpoint.model, messages)
+                    reply = await self._attempt(messages, conceded, temperature, seed)
             except LLMError as error:
                 wait: float | None
                 if concession := concession_for(error, conceded, seed):
                     conceded, wait = conceded | {concession}, 0.0
-                else:
+                elif (wait := self._crowded(error, passage, failures + 1, observer)) is None:
                     failures += 1
                     wait = self._wait(error, failures)
                 if observer:
@@ -214,6 +219,32 @@ class LLMClient:
         longest = min(retry.longest_wait, retry.first_wait * 2.0 ** (failures - 1))
         return longest * self._jitter.uniform(0.5, 1.0)
 
+    def _crowded(
+        self, error: LLMError, passage: Passage, failures: int, observer: AttemptObserver | None
+    ) -> float | None:
+        """Seconds until the next attempt of a request that failed since too many were under way; None where that is not why.
+
+        Such a failure says nothing of the request, so it is none of its attempts. There can be few of them, since after each
+        one fewer requests are sent at once.
+        """
+        late = error.kind is ErrorKind.TIMEOUT
+        given_up = error.kind is ErrorKind.RATE_LIMIT and failures >= self._retry.attempts
+        asked = error.retry_after or 0.0
+        if passage.together == 1 or asked > self._retry.longest_wait or not (late or given_up):
+            return None
+        narrowed = self._gate.narrow(passage)
+        if narrowed:
+            rest = min(self.endpoint.timeout, self._retry.longest_wait) if late else asked
+            self._quiet_until = max(
+                self._quiet_until, time.monotonic() + rest
+            )  # it may still work on what nobody awaits
+            text = (
+                f"{error.message} while {passage.together} requests were under way: from now on at most {self._gate.limit} "
+                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
+            )
+            (observer.noted if observer else logger.warning)(text)
+        return max(self._retry.first_wait, self._quiet_until - time.monotonic()) if late or narrowed else None
+
     async def _pause(self, error: LLMError, wait: float) -> None:
         """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
         if error.kind is ErrorKind.RATE_LIMIT:
@@ -250,6 +281,15 @@ class LLMClient:
         return LLMError(
             error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status
         )
+
+
+def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
+    """What an attempt with these words may cost at most.
+
+    The prompt is counted at one token per three characters, which English and code stay below.
+    """
+    tokens_in = sum(len(m.content) // 3 + 8 for m in messages)
+    return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
 
 
 def open_sdk(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:

@@ -78,9 +78,12 @@ _REMEDIES = {
     ErrorKind.NOT_FOUND: "check llm.model ({model}) and llm.base_url ({place}); a base URL usually ends in /v1",
     ErrorKind.BAD_REQUEST: "compare llm.model, llm.max_tokens and llm.temperature with the endpoint's manual",
     ErrorKind.TOO_LONG: "give fewer parents per prompt, lower llm.max_tokens, or use a model with a longer context",
-    ErrorKind.RATE_LIMIT: f"lower the number of parallel requests, or wait; {_AGAIN}",
+    ErrorKind.RATE_LIMIT: f"lower search.in_flight, the number of requests at once, or wait; {_AGAIN}",
     ErrorKind.SERVER_ERROR: f"the fault is on the endpoint's side: wait until it is back; {_AGAIN}",
-    ErrorKind.TIMEOUT: f"raise llm.timeout_seconds, lower llm.max_tokens, or use a faster model; {_AGAIN}",
+    ErrorKind.TIMEOUT: (
+        "raise llm.timeout_seconds, lower search.in_flight (requests at once) or llm.max_tokens, or use a faster model; "
+        f"{_AGAIN}"
+    ),
     ErrorKind.DISCONNECTED: f"look at the server's own log, or try later; {_AGAIN}",
     ErrorKind.MALFORMED: "check that llm.base_url speaks OpenAI's chat completions; it usually ends in /v1",
 }

@@ -68,7 +68,9 @@ def status_text(rundir: RunDir) -> str:
     run, spending = snapshot.run, snapshot.spending
     counts = Counter(snapshot.status(c) for c in snapshot.candidates)
     budget = snapshot.budget
-    usd = f"{spending.usd:.4f} USD" + (f" ({spending.unpriced} replies without a price)" if spending.unpriced else "")
+    unpriced = f" ({count(spending.unpriced, 'reply', 'replies')} without a price)" if spending.unpriced else ""
+    at_most = "at most " if spending.at_most else ""
+    asked = len({p.step for p in snapshot.proposals.values()}) - spending.steps
     last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [
         f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
@@ -77,9 +79,15 @@ def status_text(rundir: RunDir) -> str:
         *_under_way(snapshot, rundir),
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
-        f"Proposals: {len({p.step for p in snapshot.proposals.values()})} asked for (budget {budget.get('proposals', 'none')}), "
-        f"{spending.tokens_in + spending.tokens_out} tokens, {usd}"
-        + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else ""),
+        f"Proposals: {spending.steps} answered (budget {budget.get('proposals', 'none')}), "
+        + (f"{asked} more asked for, " if asked else "")
+        + f"{at_most}{spending.tokens_in + spending.tokens_out} tokens, {at_most}{spending.usd:.4f} USD{unpriced}"
+        + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else "")
+        + (
+            f" ({count(spending.at_most, 'request')} without token counts at the most that they may have cost)"
+            if spending.at_most
+            else ""
+        ),
         *_judges(spending),
         "",
         _leaderboard(snapshot),
