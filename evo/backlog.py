@@ -49,5 +49,5 @@ def own_graph(reader: Reader, candidate: CandidateRow) -> LossGraph | None:
         return known.graph(candidate.name)
     assert candidate.proposal_id is not None
     proposal = reader.proposal(candidate.proposal_id)
-    suggestion = read_reply(proposal.proposer, proposal.reply or "")
+    suggestion = read_reply(proposal.proposer, proposal.reply or "", candidate.contract)
     return None if isinstance(suggestion, Unusable) else suggestion.graph

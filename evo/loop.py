@@ -178,14 +178,14 @@ class Campaign:
         """The candidate in a reply, recorded with its parents; None where there is no reply or no loss in it."""
         if proposal is None:
             return None
-        suggestion = read_reply(proposal.proposer, proposal.reply or "")
+        contract = self.population.info.contract
+        suggestion = read_reply(proposal.proposer, proposal.reply or "", contract)
         if isinstance(suggestion, Unusable):
             self.archive.fail_proposal(proposal.id, suggestion.message)
             self.patience.found_nothing(proposal.step, suggestion.message)
             return None
         self.patience.found()
         parents = told_parents(proposal)
-        contract = self.population.info.contract
         return self.reader.candidate(
             self.archive.add_candidate(
                 "proposal", suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
