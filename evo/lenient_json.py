@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 
-_GAP = re.compile(r"(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/|,)*+", re.DOTALL)
+_COMMENT = r"(?://|\#)[^\n]{0,300}+|/\*[^*]{0,300}+\*/"
+"""Bounded, since one may seem to begin after every quotation mark."""
+_GAP = re.compile(rf"(?:\s+|{_COMMENT}|,)*+")
 """What stands between two members; a comma too many means nothing."""
-_BLANK = re.compile(r"(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)*+", re.DOTALL)
+_BLANK = re.compile(rf"(?:\s+|{_COMMENT})*+")
+START = re.compile(rf"""\{{(?=(?:\s|{_COMMENT})*+["'`])""")
+"""Where an object may begin."""
 _QUOTES = ('"""', "'''", "```", '"', "'", "`")
 _ATOM = re.compile(r"[\w.+-]+")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -28,7 +32,7 @@ _MEANT = {
     "f": "",
     "\n": "",
 }
-_NESTED = re.compile(r"""[\[\]{}]|"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'""", re.DOTALL)
+_NESTED = re.compile(r"""[\[\]{}]|"(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?""", re.DOTALL)
 
 Value = str | list[str] | None
 
@@ -53,16 +57,8 @@ def read_object(text: str, start: int) -> dict[str, Value] | None:
             position = _skip(text, position)
             if position >= len(text) or text[position] == "}":
                 return members
-            key, position = _string(text, position)
-            position = _skip(text, position)
-            if text[position : position + 1] != ":":
-                raise _Ended if position >= len(text) else _Unreadable
-            value, position = _value(text, _skip(text, position + 1))
-            members[key] = value
-            if _skip(text, position) < len(text) and not re.match(
-                r"\s*(?:,|\}|//|#|/\*)", text[position : position + 999]
-            ):
-                raise _Unreadable  # the string went on: a quotation mark within it was not escaped
+            key, position = _string(text, position, ":")
+            members[key], position = _value(text, _skip(text, _skip(text, position) + 1), ",}")
     except _Unreadable:
         return None
     except _Ended:
@@ -84,14 +80,14 @@ def _skip(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-def _value(text: str, position: int) -> tuple[Value, int]:
+def _value(text: str, position: int, after: str) -> tuple[Value, int]:
     if position >= len(text):
         raise _Ended
     if text.startswith(_QUOTES, position):
-        return _string(text, position)
-    if text[position] == "[":
+        return _string(text, position, after)
+    if text[position] == "[" and "}" in after:
         return _list(text, position + 1)
-    if text[position] == "{":
+    if text[position] in "[{":
         return None, _after_nested(text, position)
     atom = _ATOM.match(text, position)
     if atom is None:
@@ -108,11 +104,12 @@ def _list(text: str, position: int) -> tuple[Value, int]:
             raise _Ended
         if text[position] == "]":
             return items, position + 1
-        value, position = _value(text, position)
+        value, position = _value(text, position, ",]")
         items += [value] if isinstance(value, str) else []
 
 
-def _string(text: str, position: int) -> tuple[str, int]:
+def _string(text: str, position: int, after: str) -> tuple[str, int]:
+    """The string that begins here. A quotation mark that is followed by none of `after` is part of it."""
     quote = next((q for q in _QUOTES if text.startswith(q, position)), None)
     if quote is None:
         raise _Unreadable
@@ -122,13 +119,19 @@ def _string(text: str, position: int) -> tuple[str, int]:
         end = text.find(quote, end)
         if end < 0:
             raise _Ended
-        if not _is_escaped(text, begin, end):
+        if not _is_escaped(text, begin, end) and (len(quote) == 3 or _is_followed(text, end + 1, after)):
             break
         end += 1
     body = text[begin:end]
     if quote == "```":
         return body.partition("\n")[2], end + 3  # without the language
     return unescape(body), end + len(quote)
+
+
+def _is_followed(text: str, position: int, after: str) -> bool:
+    blank = _BLANK.match(text, position)
+    position = blank.end() if blank else position
+    return position >= len(text) or text[position] in after
 
 
 def _is_escaped(text: str, begin: int, at: int) -> bool:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 from evo.lenient_json import unescape
 
+LONGEST = 8000
+"""Characters of code on one line."""
 _TOKEN = re.compile(
-    r"""[ \t]+|\"\"\".*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'|[^\W\d]\w*|\d[\w.]*|\#|."""
+    r"""[ \t]+|\"\"\".*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?|[^\W\d]\w*|\d[\w.]*|\#|."""
 )
 _STRING = re.compile(r""""(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'""")
 _BLOCKS = frozenset({"def", "class", "if", "elif", "else", "for", "while", "with", "try", "except", "finally"})
@@ -31,7 +33,7 @@ _WITH_OPERAND = frozenset(
 def restored(code: str) -> str | None:
     """`code` with its lost line breaks, or None where none were lost, or more than one way would be possible."""
     text = code.strip()
-    if "\n" in text:
+    if "\n" in text or len(text) > LONGEST:
         return None
     if r"\n" in _STRING.sub("", text):  # outside a string it is no Python: every escape was written twice
         return unescape(text)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evo.lenient_json import read_object
+from evo.lenient_json import START, read_object
 from evo.line_breaks import restored
 from evo.signatures import fit
 from sandbox.contract import Contract
@@ -86,15 +86,14 @@ def parse_reply(
     if not answer:
         return _CUT_OFF if cut_off else _EMPTY
     objects = _json_objects(answer)
-    for read in (objects, _lenient_objects(answer)) if "{" in answer else ():
-        codes = [(_code_of(value, contract), value) for value in read]
-        if best := _best([code for code, _ in codes], contract):
-            value = next(value for code, value in reversed(codes) if code == best)
-            return _parsed(_text(value, "thought"), _text(value, "name"), best)
+    if found := _from_objects(objects, contract):
+        return found
     document = _Document.of(answer)
     blocks = [b.text for b in document.blocks if b.closed and not b.text.lstrip().startswith("{")]
-    if best := _best(blocks, contract):
-        return _from_prose(document.prose, best)
+    if code := _best(blocks, contract):
+        return _from_prose(document.prose, code)
+    if found := _from_objects(_lenient_objects(answer), contract):
+        return found
     if cut_off or any(not block.closed for block in document.blocks):
         return _CUT_OFF
     if objects:
@@ -103,6 +102,17 @@ def parse_reply(
     if bare and _DEF.search(answer, bare.start()):
         return _from_prose(answer[: bare.start()], answer[bare.start() :])
     return _no_code(answer, fenced=bool(document.blocks))
+
+
+def _from_objects(
+    objects: Sequence[Mapping[str, object]], contract: Contract | None
+) -> ParsedReply | ParseFailure | None:
+    codes = [_code_of(value, contract) for value in objects]
+    code = _best(codes, contract)
+    if not code:
+        return None
+    value = next(value for value, its in zip(objects[::-1], codes[::-1], strict=True) if its == code)
+    return _parsed(_text(value, "thought"), _text(value, "name"), code)
 
 
 def _best(codes: Sequence[str], contract: Contract | None) -> str:
@@ -153,7 +163,6 @@ def _no_code(answer: str, *, fenced: bool) -> ParseFailure:
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks into JSON strings
 _OBJECT_START = re.compile(r'\{\s*"')
-_LENIENT_START = re.compile(r"""\{(?=(?:\s|//[^\n]*\n|/\*[^*]*\*/)*+["'`])""")
 
 
 def _json_objects(answer: str) -> list[Mapping[str, object]]:
@@ -178,7 +187,7 @@ def _lenient_objects(answer: str) -> list[Mapping[str, object]]:
     objects: list[Mapping[str, object]] = []
     position = 0
     for _ in range(_MAX_LENIENT_STARTS):
-        start = _LENIENT_START.search(answer, position)
+        start = START.search(answer, position)
         if start is None:
             break
         position = start.end()
@@ -294,7 +303,7 @@ _REASONING_BEGIN = re.compile(
 _REASONING_END = re.compile(
     rf"</(?:{_TAG})>|\[/THINK\]|<\|channel\|>\s*final\b[^<\n]{{0,99}}<\|message\|>", re.IGNORECASE
 )
-_REASONED = re.compile(rf"<({_TAG})>.*?</\1>|\[THINK\].*?\[/THINK\]", re.IGNORECASE | re.DOTALL)
+_REASONING_TAG = re.compile(rf"<(/?)(?:{_TAG})>|\[(/?)THINK\]", re.IGNORECASE)
 _MESSAGE_END = re.compile(r"<\|(?:end|return|im_end|eot_id)\|>\s*\Z|</s>\s*\Z")
 
 
@@ -307,9 +316,21 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
         return "", True
     answer = _MESSAGE_END.sub("", text[ends[-1] if ends else 0 :]).strip()
     if not answer and ends:  # it thought again after its answer
-        answer = _REASONED.sub("", text).strip()
-        answer = "" if _REASONING_END.search(answer) else answer
+        answer = _outside_reasoning(text).strip()
     return answer, False
+
+
+def _outside_reasoning(text: str) -> str:
+    """What stands between no pair of tags; a lone end ends what began with the text."""
+    kept: list[str] = []
+    depth, position = 0, 0
+    for tag in _REASONING_TAG.finditer(text):
+        ends = bool(tag[1] or tag[2])
+        if depth == 0:
+            kept = [] if ends else [*kept, text[position : tag.start()]]
+        depth = max(0, depth - 1) if ends else depth + 1
+        position = tag.end()
+    return "".join(kept) + text[position:] * (depth == 0)
 
 
 # --- Display text ----------------------------------------------------------------------------------------------------
