@@ -20,14 +20,17 @@ from evo.training import record_failure, recorded
 from fitness.ladder import Job
 from fitness.task import EvaluationFailed, FailureReason
 
-_OTHER_RUN = "other options in fitness make another run, so give it another --dir"
+DETAIL = 400
+"""Characters of how a training failed."""
+_AGAIN = "the same command then trains them again"
+_OTHER = "a run with other options in fitness is another run: give it another --dir"
 _REMEDIES = {
-    FailureReason.DIVERGED: f"lower the learning rate of the task; {_OTHER_RUN}",
-    FailureReason.COLLAPSED: f"lower the learning rate or raise beta of the task; {_OTHER_RUN}",
-    FailureReason.OUT_OF_MEMORY: "free memory, or set fewer workers; a smaller batch or model is another run",
+    FailureReason.DIVERGED: f"lower the learning rate of the task ({_OTHER})",
+    FailureReason.COLLAPSED: f"lower the learning rate of the task or raise its beta ({_OTHER})",
     FailureReason.UNSUPPORTED_LOSS: "choose seeds that this task can train",
-    FailureReason.WORKER_DIED: "mend what ended the worker (memory, launcher, drivers)",
-    FailureReason.TIMEOUT: "set timeout_seconds, or fewer workers",
+    FailureReason.OUT_OF_MEMORY: f"free memory or set fewer workers, and {_AGAIN}; or take a smaller batch ({_OTHER})",
+    FailureReason.WORKER_DIED: f"mend what ended the worker (launcher, drivers, memory), and {_AGAIN}",
+    FailureReason.TIMEOUT: f"raise timeout_seconds or set fewer workers, and {_AGAIN}",
 }
 
 
@@ -95,6 +98,6 @@ def _told(rung: str, failures: list[EvaluationFailed]) -> str:
     reasons = ", ".join(sorted({f.reason.value for f in failures}))
     which = "the only known loss failed" if len(failures) == 1 else f"all {len(failures)} known losses failed"
     return (
-        f"{which} at rung {rung} ({reasons}), so nothing could be compared with them: {one_line(last.detail, 400)}. This says "
-        f"nothing of the losses: {_REMEDIES.get(last.reason, 'mend the cause')}. The same command then trains them again"
+        f"{which} at rung {rung} ({reasons}), so no other could be compared with them: {one_line(last.detail, DETAIL)}. To go on: "
+        + _REMEDIES.get(last.reason, f"mend the cause, and {_AGAIN}")
     )

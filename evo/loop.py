@@ -107,7 +107,8 @@ class Campaign:
         self.before = self.population.spent(self.population.recorded_seconds)
         self.kept = Cost(evaluations=kept_for_final(self.config, self.population))
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
-        await asyncio.gather(*(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
+        cut_off = [self.evaluate(job) for job in self._seeds_without_result()]
+        await asyncio.gather(*cut_off, *(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
         self.phase = Phase.SEARCH
         reason = await self._search()
         self._require_sound()
@@ -337,6 +338,12 @@ class Campaign:
                 due.append(job)
                 taken += self._cost(job)
         return due
+
+    def _seeds_without_result(self) -> list[Job]:
+        """First trainings of seed losses that an earlier session began: nothing is asked for before they have ended."""
+        seeds = [i for i in self.population.individuals.values() if self.population.is_baseline(i) and i.trainable]
+        jobs = {self._first_training(i.id): i for i in seeds}
+        return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
 
     def _first_training(self, candidate_id: int) -> Job:
         return Job(candidate_id, self.population.rungs[0], self.population.seeds.search[0])
