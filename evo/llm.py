@@ -164,7 +164,9 @@ class LLMClient:
                 wait: float | None
                 if concession := concession_for(error, conceded, seed):
                     conceded, wait = conceded | {concession}, 0.0
-                elif (wait := self._crowded(error, passage, failures + 1, observer)) is None:
+                elif (wait := self._crowded(error, passage, failures + 1, observer)) is not None:
+                    failures = 0
+                else:
                     failures += 1
                     wait = self._wait(error, failures)
                 if observer:
@@ -232,8 +234,7 @@ class LLMClient:
         asked = error.retry_after or 0.0
         if passage.together == 1 or asked > self._retry.longest_wait or not (late or given_up):
             return None
-        narrowed = self._gate.narrow(passage)
-        if narrowed:
+        if self._gate.narrow(passage):
             rest = min(self.endpoint.timeout, self._retry.longest_wait) if late else asked
             self._quiet_until = max(
                 self._quiet_until, time.monotonic() + rest
@@ -243,7 +244,7 @@ class LLMClient:
                 f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
             )
             (observer.noted if observer else logger.warning)(text)
-        return max(self._retry.first_wait, self._quiet_until - time.monotonic()) if late or narrowed else None
+        return max(self._retry.first_wait, self._quiet_until - time.monotonic())
 
     async def _pause(self, error: LLMError, wait: float) -> None:
         """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
