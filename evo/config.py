@@ -108,7 +108,10 @@ class SearchConfig(_Frozen):
     islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve apart")
     migration_every: int = Field(12, ge=1, description="proposals between two migrations of the islands' best")
     in_flight: int | None = Field(
-        None, ge=1, description="proposals under way at once; null: one more than the workers"
+        None,
+        ge=1,
+        description="proposals under way at once, and so requests; null: one more than the workers; 1 for a server that answers "
+        "one request at a time",
     )
 
 
