@@ -186,8 +186,8 @@ def warnings(snapshot: Snapshot) -> list[str]:
         found.append("; ".join(parts[not spending.possibly_paid :]).capitalize() + f". The costs below {costs}.")
     if spending.at_most:
         found.append(
-            f"{count(spending.at_most, 'request').capitalize()} did not tell what they cost: tokens and USD count the most that they "
-            "may have cost, so both are upper bounds."
+            f"{count(spending.at_most, 'request').capitalize()} did not tell what they cost: tokens and USD count the most that "
+            "they may have cost, so both are upper bounds."
         )
     if spending.unpriced and spending.tokens_out:
         found.append(
@@ -225,7 +225,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("candidates", ", ".join(f"{statuses[status]} {status.value}" for status in Status if statuses[status])),
         ("proposals answered", f"{spending.steps} ({count(spending.proposals, 'request')})"),
         ("tokens in, out", f"{at_most}{spending.tokens_in:,}, {spending.tokens_out:,}"),
-        ("USD", f"{at_most}{spending.usd:.4f}"),
+        ("USD", f"{at_most if spending.usd else ''}{spending.usd:.4f}"),
         ("judges: tokens in, out", f"{spending.judge_tokens_in:,}, {spending.judge_tokens_out:,}" if judged else ""),
         ("judges: USD", f"{spending.judge_usd:.4f}" if judged else ""),
         ("waiting for the proposer", duration(spending.seconds)),

@@ -18,7 +18,7 @@ from enum import StrEnum
 from evo.lenient_json import START, read_object
 from evo.line_breaks import restored
 from evo.signatures import fit
-from sandbox.contract import Contract
+from sandbox.contract import CONTRACTS, Contract
 
 MAX_REPLY = 256 * 1024
 """Characters of a reply that are looked at; a longer one is refused."""
@@ -74,9 +74,9 @@ def parse_reply(
 ) -> ParsedReply | ParseFailure:
     """The proposal in `text`, or why there is none. Never raises.
 
-    Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, bare
-    code. Of several that define a function, those count whose function takes the arguments of `contract`: an example or a
-    test is no loss. Of these the last one, since models correct themselves downwards.
+    Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, what is
+    nearly JSON, bare code. Of several that define a function, those count whose function takes the arguments of `contract`
+    (None: of any known one), since an example or a test is no loss; of these the last, since models correct themselves downwards.
     `finish_reason` is the endpoint's: "length" tells a cut-off reply from a malformed one.
     """
     if len(text) > MAX_REPLY:
@@ -118,7 +118,8 @@ def _from_objects(
 def _best(codes: Sequence[str], contract: Contract | None) -> str:
     """The last of those that fit the contract best, among all that define a function; empty where none does."""
     codes = [code for code in codes if _DEF.search(code)]
-    fits = [0 if contract is None or len(codes) == 1 else fit(code, contract) for code in codes]
+    contracts = CONTRACTS.values() if contract is None else (contract,)
+    fits = [max(fit(code, each) for each in contracts) if len(codes) > 1 else 0 for code in codes]
     return next((code for code, fits_by in zip(codes[::-1], fits[::-1], strict=True) if fits_by == max(fits)), "")
 
 

@@ -241,8 +241,9 @@ TEST = "def test_my_loss(n=4):\n    print(my_loss(*torch.zeros(4, n), beta=0.1))
 def test_of_several_code_blocks_the_last_that_takes_the_contract_s_arguments_counts(loss: str, reply: str):
     other = loss.replace("return ", "return 2 * ")
     text = reply.format(loss=fenced(loss), test=fenced(TEST), other=fenced(other))
-    parsed_reply = parse_reply(text, contract=PREFERENCE)
-    assert isinstance(parsed_reply, ParsedReply) and parsed_reply.code == loss
+    for contract in (PREFERENCE, None):
+        parsed_reply = parse_reply(text, contract=contract)
+        assert isinstance(parsed_reply, ParsedReply) and parsed_reply.code == loss
 
 
 def test_of_several_json_objects_likewise():
