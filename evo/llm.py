@@ -106,6 +106,10 @@ class LLMClient:
         self._retry = retry or Retry()
         self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
         self._gate = Gate()
+        self._answers = False
+        """Whether a reply has come."""
+        self._left_behind = 0
+        """Requests that nobody waits for any more, and that the server may still work on."""
         self._quiet_until = 0.0
         self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
         self._sdk = open_sdk(endpoint, endpoint.timeout)
@@ -177,6 +181,7 @@ class LLMClient:
                 attempt += 1
             else:
                 self._remember(conceded)
+                self._answers, self._left_behind = True, 0
                 return replace(reply, attempt=attempt)
 
     async def _attempt(
@@ -227,18 +232,21 @@ class LLMClient:
         """Seconds until the next attempt of a request that failed since too many were under way; None where that is not why.
 
         Such a failure says nothing of the request, so it is none of its attempts. There can be few of them, since after each
-        one fewer requests are sent at once.
+        one fewer requests are sent at once. A server that works on for those who gave up may let one that is sent alone wait
+        too: as many are excused as were given up.
         """
         late = error.kind is ErrorKind.TIMEOUT
         given_up = error.kind is ErrorKind.RATE_LIMIT and failures >= self._retry.attempts
-        asked = error.retry_after or 0.0
+        asked, rest = error.retry_after or 0.0, min(self.endpoint.timeout, self._retry.longest_wait)
+        if passage.together == 1 and late and self._answers and self._left_behind:
+            self._left_behind -= 1
+            return rest
         if passage.together == 1 or asked > self._retry.longest_wait or not (late or given_up):
             return None
+        self._left_behind += late
         if self._gate.narrow(passage):
-            rest = min(self.endpoint.timeout, self._retry.longest_wait) if late else asked
-            self._quiet_until = max(
-                self._quiet_until, time.monotonic() + rest
-            )  # it may still work on what nobody awaits
+            rest = rest if late else asked
+            self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
             text = (
                 f"{error.message} while {passage.together} requests were under way: from now on at most {self._gate.limit} "
                 f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
