@@ -35,7 +35,10 @@ def restored(code: str) -> str | None:
     text = code.strip()
     if "\n" in text or len(text) > LONGEST:
         return None
-    if r"\n" in _STRING.sub("", text):  # outside a string it is no Python: every escape was written twice
+    bare = _STRING.sub("", text).partition("#")[0]
+    if r"\n" in bare or (
+        r"\n" in text and "def " not in bare
+    ):  # outside a string it is no Python: every escape is there twice
         return unescape(text)
     return _Lines().read(text)
 
@@ -86,6 +89,8 @@ class _Lines:
 
     def _take(self, token: str, gap: int) -> bool:
         """False where the text can be read in more than one way."""
+        if self._is_unclear(token, gap):
+            return False
         if self._begins(token, gap):
             if not self._open_line(token, gap):
                 return False
@@ -100,6 +105,19 @@ class _Lines:
             "header" if header else "comment" if token[0] == "#" else "operand" if operand and not word else "other"
         )
         return True
+
+    def _is_unclear(self, token: str, gap: int) -> bool:
+        """Whether it may belong to this line or to the next: a continuation, a decorator, a block where no indentation is left, a
+        comment in which all that follows may stand.
+        """
+        if self.depth:
+            return False
+        if self.before == "operand" and gap and token[0] in "\"'([{-+~*":
+            return token[0] in "\"'" or (self.unit > 1 and gap in self.columns)
+        if token[0] == "#":
+            return not self.cuts and self.before != "header" and bool(self.unit)
+        inner = token == ":" and self.first not in _BLOCKS and "lambda" not in self.statement
+        return token in ("\\", "@") or (inner and not self.statement.strip().isidentifier())
 
     def _begins(self, token: str, gap: int) -> bool:
         """Whether a statement begins with this token."""
@@ -121,8 +139,8 @@ class _Lines:
             if token not in _OUTER:
                 return False
         elif self.unit == 1 or (not self.unit and gap == 1):
-            if self.before == "header" and self.unit:
-                return False  # a block within the body: where it ends is lost
+            if self.unit and (self.before == "header" or self.first == "return"):
+                return False  # a block within the body, or something after it: where it ends is lost
             self.unit, column = 1, 4
             if gap != 1:
                 return False
