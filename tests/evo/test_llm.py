@@ -7,6 +7,8 @@ import builtins
 import json
 import logging
 import socket
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +32,7 @@ class Log:
     sent: list[list[dict[str, str]]] = field(default_factory=list)
     errors: list[LLMError] = field(default_factory=list)
     waits: list[float | None] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         self.started_attempts.append(attempt)
@@ -38,6 +41,9 @@ class Log:
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         self.errors.append(error)
         self.waits.append(next_in)
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def endpoint(base_url: str, **options: Any) -> Endpoint:
@@ -264,6 +270,33 @@ def test_a_rate_limit_holds_back_the_other_requests_too():
 
     with LoopbackLLM([Fault.RATE_LIMIT], retry_after="30") as server:
         assert asyncio.run(asked_meanwhile(server.base_url)) == 1
+
+
+def test_a_server_that_refuses_a_second_request_is_sent_one_at_a_time():
+    slot = threading.Lock()
+
+    def answer(body: dict[str, Any], number: int) -> Action:
+        if not slot.acquire(blocking=False):
+            return Status(429, {"error": {"message": "Model is overloaded"}})
+        time.sleep(0.1)
+        slot.release()
+        return "done"
+
+    async def many(base_url: str) -> list[Reply]:
+        async with LLMClient(endpoint(base_url), Retry(attempts=2, first_wait=0.01)) as client:
+            asks = (client.complete(ASK, step=i, temperature=0.0, observer=log) for i in range(4))
+            return await asyncio.gather(*asks)
+
+    log = Log()
+    with LoopbackLLM(fallback=answer) as server:
+        assert [reply.text for reply in asyncio.run(many(server.base_url))] == ["done"] * 4
+    assert log.notes and "answered 429" in log.notes[0] and "search.in_flight=" in log.notes[0]
+
+
+def test_a_lone_request_that_times_out_lowers_nothing():
+    log = Log()
+    refused([Fault.HANG] * 2, log, timeout=0.2, retry=Retry(attempts=2, first_wait=0.01))
+    assert not log.notes and len(log.errors) == 2
 
 
 def test_attempts_go_on_counting_where_a_resumed_step_left_off():
