@@ -182,7 +182,13 @@ def warnings(snapshot: Snapshot) -> list[str]:
             f"{count(spending.possibly_paid, 'call')} to the proposer never brought a reply and may have been paid for"
         ]
         parts += [f"{count(under_way, 'call')} had no reply when this was written"] if under_way else []
-        found.append("; ".join(parts[not spending.possibly_paid :]).capitalize() + ". The costs below leave them out.")
+        costs = "count them with the most that they may have cost" if spending.at_most else "leave them out"
+        found.append("; ".join(parts[not spending.possibly_paid :]).capitalize() + f". The costs below {costs}.")
+    if spending.at_most:
+        found.append(
+            f"{count(spending.at_most, 'request').capitalize()} did not tell what they cost: tokens and USD count the most that "
+            "they may have cost, so both are upper bounds."
+        )
     if spending.unpriced and spending.tokens_out:
         found.append(
             f"{count(spending.unpriced, 'reply', 'replies').capitalize()} came without a price; USD leaves them out."
@@ -204,6 +210,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     budget = run.config.get("budget")
     limits = {name: value for name, value in budget.items() if value is not None} if isinstance(budget, Mapping) else {}
     judged = spending.judge_tokens_in + spending.judge_tokens_out
+    at_most = "at most " if spending.at_most else ""
     ended = [e.payload.get("reason") for e in snapshot.events if e.kind == FINISHED and isinstance(e.payload, Mapping)]
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
@@ -216,9 +223,9 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("proposers", ", ".join(proposers)),
         ("budget", ", ".join(f"{value} {name}" for name, value in limits.items())),
         ("candidates", ", ".join(f"{statuses[status]} {status.value}" for status in Status if statuses[status])),
-        ("proposals asked for", str(spending.proposals)),
-        ("tokens in, out", f"{spending.tokens_in:,}, {spending.tokens_out:,}"),
-        ("USD", f"{spending.usd:.4f}"),
+        ("proposals answered", f"{spending.steps} ({count(spending.proposals, 'request')})"),
+        ("tokens in, out", f"{at_most}{spending.tokens_in:,}, {spending.tokens_out:,}"),
+        ("USD", f"{at_most if spending.usd else ''}{spending.usd:.4f}"),
         ("judges: tokens in, out", f"{spending.judge_tokens_in:,}, {spending.judge_tokens_out:,}" if judged else ""),
         ("judges: USD", f"{spending.judge_usd:.4f}" if judged else ""),
         ("waiting for the proposer", duration(spending.seconds)),

@@ -53,7 +53,7 @@ from archive.records import (
     Standing,
     VerdictRow,
 )
-from archive.spending import spending_of
+from archive.spending import COSTS, spending_of
 from archive.values import decompress
 
 T = TypeVar("T")
@@ -294,7 +294,7 @@ class Reader:
     def spending(self) -> Spending:
         """What proposals, trainings and judges have cost so far."""
         with self.consistent():
-            events = [*self.events(kind=EventKind.CHARGED), *self.events(kind=EventKind.EVALUATION_REQUEUED)]
+            events = [event for kind in COSTS for event in self.events(kind=kind)]
             return spending_of(self.proposals(), self.evaluations(), events)
 
     def problems(self) -> list[str]:

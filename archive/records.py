@@ -296,9 +296,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Spending:
-    """What a run cost so far. `unpriced` replies came without a price, `possibly_paid` requests were lost."""
+    """What a run cost so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
+
+    Tokens and USD are what was told, and for `at_most` of the requests the most that they may have cost.
+    """
 
     proposals: int
+    """Requests, of which a step may need several."""
     tokens_in: int
     tokens_out: int
     usd: float
@@ -317,6 +321,10 @@ class Spending:
     """Charges of judges without a price."""
     judge_possibly_paid: int = 0
     """Trainings that were cut off, whose judge may have been paid for nothing."""
+    steps: int = 0
+    """Proposals that count: their request was answered, whatever the answer was."""
+    at_most: int = 0
+    """Requests that were or may have been answered, and did not tell what they cost."""
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,37 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
 """Whom a charge was paid to that belongs to no proposal and no finished evaluation."""
+COSTS = (EventKind.PROPOSAL_REQUESTED, EventKind.PROPOSAL_FAILED, EventKind.CHARGED, EventKind.EVALUATION_REQUEUED)
+"""Kinds of the events that tell of costs."""
+_MOST, _ENDS_STEP, _POSSIBLY_PAID = "most", "ends_step", "possibly_paid"
+"""Keys of the payload of a request's events."""
 
 
 def spending_of(
     proposals: Sequence[ProposalRow], evaluations: Sequence[EvaluationRow], events: Sequence[EventRow]
 ) -> Spending:
-    """Adds up proposals, evaluations and the events of kind `charged` and `evaluation_requeued`."""
+    """Adds up proposals, evaluations and the events of the kinds in COSTS."""
     finished = [row for row in evaluations if row.finished_event is not None]
-    answered = [row for row in proposals if row.reply is not None]
     charges = [
         event.payload for event in events if event.kind == EventKind.CHARGED and isinstance(event.payload, Mapping)
     ]
     to_proposer = [usage_of(charge) for charge in charges if charge.get("to") == TO_PROPOSER]
     judged = [row.judged for row in finished if row.judged] + [usage_of(c) for c in charges if c.get("to") == TO_JUDGE]
+    calls = _calls(proposals, events)
     return Spending(
         proposals=len(proposals),
-        tokens_in=sum(row.tokens_in or 0 for row in proposals) + sum(usage.tokens_in for usage in to_proposer),
-        tokens_out=sum(row.tokens_out or 0 for row in proposals) + sum(usage.tokens_out for usage in to_proposer),
-        usd=sum(row.usd or 0.0 for row in proposals) + sum(usage.usd or 0.0 for usage in to_proposer),
+        tokens_in=sum(call.usage.tokens_in for call in calls) + sum(usage.tokens_in for usage in to_proposer),
+        tokens_out=sum(call.usage.tokens_out for call in calls) + sum(usage.tokens_out for usage in to_proposer),
+        usd=sum(call.usage.usd or 0.0 for call in calls) + sum(usage.usd or 0.0 for usage in to_proposer),
         seconds=sum(row.seconds or 0.0 for row in proposals),
-        unpriced=sum(row.usd is None for row in answered),
+        unpriced=sum(call.usage.usd is None for call in calls if call.answered),
         possibly_paid=sum(row.state == ProposalState.LOST for row in proposals),
         evaluations=len(finished),
         evaluation_seconds=sum(row.seconds or 0.0 for row in finished),
@@ -37,7 +42,72 @@ def spending_of(
         judge_usd=sum(usage.usd or 0.0 for usage in judged),
         judge_unpriced=sum(usage.usd is None for usage in judged),
         judge_possibly_paid=_cut_off(evaluations, charges, events),
+        steps=len(counted_steps(proposals, events)),
+        at_most=sum(call.at_most for call in calls),
     )
+
+
+# ---- requests ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a request cost. `at_most`: it did not tell, and this is the most that it may have cost."""
+
+    usage: Usage
+    answered: bool
+    at_most: bool
+
+
+def asked_at_most(most: Usage | None) -> dict[str, Any]:
+    """What the event of a request says of its cost."""
+    return {} if most is None else {_MOST: asdict(most)}
+
+
+def failed_call(ends_step: bool, possibly_paid: bool) -> dict[str, bool]:
+    """What the event of a failed request says of what follows from it."""
+    return {name: True for name, holds in ((_ENDS_STEP, ends_step), (_POSSIBLY_PAID, possibly_paid)) if holds}
+
+
+def most_of(request: EventRow) -> Usage | None:
+    """The most that a request may cost, by its event; None where that does not tell, as in archives of older versions."""
+    most = request.payload.get(_MOST) if isinstance(request.payload, Mapping) else None
+    return usage_of(most) if isinstance(most, Mapping) else None
+
+
+def ends_step(failure: EventRow) -> bool:
+    """Whether a failed request ended its step, by its event: an answer came, and asking again is of no use."""
+    return isinstance(failure.payload, Mapping) and failure.payload.get(_ENDS_STEP) is True
+
+
+def counted_steps(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> set[int]:
+    """The steps that count as proposals. Those of requests that nobody answered are asked for again."""
+    ended = {event.proposal_id for event in events if event.kind == EventKind.PROPOSAL_FAILED and ends_step(event)}
+    return {row.step for row in proposals if row.reply is not None or row.id in ended}
+
+
+def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> Call:
+    """What a request cost, as its row tells; where it tells too little, the most that it may have cost."""
+    answered = row.reply is not None
+    if most is None or None not in (row.tokens_in, row.tokens_out) or not (answered or possibly_paid):
+        return Call(Usage(row.tokens_in or 0, row.tokens_out or 0, row.usd), answered, False)
+    tokens_in = most.tokens_in if row.tokens_in is None else row.tokens_in
+    tokens_out = most.tokens_out if row.tokens_out is None else row.tokens_out
+    return Call(Usage(tokens_in, tokens_out, most.usd if row.usd is None else row.usd), answered, True)
+
+
+def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[Call]:
+    most = {event.proposal_id: most_of(event) for event in events if event.kind == EventKind.PROPOSAL_REQUESTED}
+    unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and _possibly_paid(e)}
+    unseen |= {row.id for row in proposals if row.state == ProposalState.LOST}
+    return [cost_of(row, most.get(row.id), possibly_paid=row.id in unseen) for row in proposals]
+
+
+def _possibly_paid(failure: EventRow) -> bool:
+    return isinstance(failure.payload, Mapping) and failure.payload.get(_POSSIBLY_PAID) is True
+
+
+# ---- judges --------------------------------------------------------------------------------------------------------
 
 
 def _cut_off(

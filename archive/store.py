@@ -37,6 +37,7 @@ from archive.records import (
     RunRow,
     Usage,
 )
+from archive.spending import asked_at_most, failed_call
 from archive.values import compress, dump_json, dump_metrics, finite_or_null, is_finite
 
 NOT_FINITE = "not_finite"
@@ -142,16 +143,18 @@ class Archive:
         references: Any,
         seen_event: int,
         prompt: Sequence[tuple[str, str]] | None = None,
+        most: Usage | None = None,
     ) -> int:
         """Records, before the call leaves, that a loss is asked for; returns the proposal's id.
 
         `template` is the hash of the prompt template, `references` (JSON) what it was filled with, `seen_event` the last
-        event that the step could see, `prompt` the (role, text) of each message that is sent; texts are stored once.
+        event that the step could see, `prompt` the (role, text) of each message that is sent; texts are stored once. `most` is
+        what the attempt may cost at most, where that is known.
         WrongState if this attempt of this step was recorded already.
         """
         with self._transaction() as write:
             proposal = write.next_id("proposal")
-            event = write.event(EventKind.PROPOSAL_REQUESTED, proposal_id=proposal)
+            event = write.event(EventKind.PROPOSAL_REQUESTED, asked_at_most(most), proposal_id=proposal)
             write.insert(
                 "proposal",
                 id=proposal,
@@ -202,14 +205,19 @@ class Archive:
         tokens_in: int | None = None,
         tokens_out: int | None = None,
         usd: float | None = None,
+        *,
+        ends_step: bool = False,
+        possibly_paid: bool = False,
     ) -> None:
         """Records that the call failed, or that its reply holds no loss (then the reply and its cost are kept).
 
-        Tokens and USD are those that a call without a usable reply was charged for all the same.
+        Tokens and USD are those that a call without a usable reply was charged for all the same; `possibly_paid` says that
+        it may have been charged for where they are not known. `ends_step` says that its step is over: it counts as a
+        proposal, and is not asked for again.
         """
         with self._transaction() as write:
             state = write.require("proposal", id, ProposalState.REQUESTED, ProposalState.RECEIVED)
-            event = write.event(EventKind.PROPOSAL_FAILED, proposal_id=id)
+            event = write.event(EventKind.PROPOSAL_FAILED, failed_call(ends_step, possibly_paid), proposal_id=id)
             changes: dict[str, Any] = {"state": ProposalState.FAILED, "error": error}
             if state == ProposalState.REQUESTED:
                 usage = {"tokens_in": tokens_in, "tokens_out": tokens_out, "usd": finite_or_null(usd)}

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from archive.query import Reader
-from archive.records import CandidateRow, Origin, ProposalRow, ProposalState
+from archive.records import CandidateRow, EventKind, Origin, ProposalRow, ProposalState
+from archive.spending import counted_steps
 from archive.store import Archive
 from evo.propose import Unusable, read_reply
 from sandbox import known
@@ -35,11 +36,11 @@ def unvetted(reader: Reader) -> list[CandidateRow]:
 
 
 def open_steps(reader: Reader) -> Iterator[int]:
-    """Steps that never got a reply, then new ones without end."""
+    """Steps whose requests nobody answered, then new ones without end."""
     proposals = reader.proposals()
     begun = {p.step for p in proposals}
-    answered = {p.step for p in proposals if p.reply is not None}
-    return itertools.chain(sorted(begun - answered), itertools.count(1 + max(begun, default=0)))
+    ended = counted_steps(proposals, reader.events(kind=EventKind.PROPOSAL_FAILED))
+    return itertools.chain(sorted(begun - ended), itertools.count(1 + max(begun, default=0)))
 
 
 def own_graph(reader: Reader, candidate: CandidateRow) -> LossGraph | None:
@@ -48,5 +49,5 @@ def own_graph(reader: Reader, candidate: CandidateRow) -> LossGraph | None:
         return known.graph(candidate.name)
     assert candidate.proposal_id is not None
     proposal = reader.proposal(candidate.proposal_id)
-    suggestion = read_reply(proposal.proposer, proposal.reply or "")
+    suggestion = read_reply(proposal.proposer, proposal.reply or "", candidate.contract)
     return None if isinstance(suggestion, Unusable) else suggestion.graph

@@ -13,7 +13,7 @@ class Spent:
     """What is recorded as spent, on proposers and judges. Seconds are those that the campaign ran, over all sessions."""
 
     proposals: int = 0
-    """Steps that got a reply, whatever became of it."""
+    """Steps whose request was answered, whatever the answer was; those of an outage are asked for again."""
     evaluations: int = 0
     """Trainings that were scored or failed."""
     seconds: float = 0.0

@@ -30,9 +30,9 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         from analysis.errors import AnalysisError
-        from evo.llm_errors import LLMError
         from evo.preflight import PreflightFailed
         from evo.training import TaskUnusable
+        from fitness.chat.errors import LLMError
         from fitness.task import TaskError
 
         try:

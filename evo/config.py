@@ -71,7 +71,7 @@ def _whole(value: Any) -> Any:
 class BudgetConfig(_Frozen):
     """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
 
-    proposals: int | None = Field(24, ge=0, description="proposals asked for, whatever became of them")
+    proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever came of it")
     evaluations: int | None = Field(
         None, ge=0, description="training runs, each one candidate at one rung with one seed"
     )
@@ -108,7 +108,10 @@ class SearchConfig(_Frozen):
     islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve apart")
     migration_every: int = Field(12, ge=1, description="proposals between two migrations of the islands' best")
     in_flight: int | None = Field(
-        None, ge=1, description="proposals under way at once; null: one more than the workers"
+        None,
+        ge=1,
+        description="proposals under way at once, and so requests; null: one more than the workers; 1 for a server that answers "
+        "one request at a time",
     )
 
 

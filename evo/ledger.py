@@ -6,30 +6,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from archive.query import Reader
-from archive.records import EventKind, EventRow, ProposalRow
-from archive.spending import usage_of
+from archive.records import EventKind, EventRow, ProposalRow, Usage
+from archive.spending import cost_of, ends_step, most_of, usage_of
 from evo.budget import Spent
 from evo.config import Config
-from evo.llm_errors import ErrorKind, LLMError
-from fitness.costs import Usage
+from fitness.chat.errors import ANSWERED_UNSEEN, LLMError
+from fitness.costs import Prices
 from fitness.task import TaskInfo
 
 LONGEST_PROMPT = 8000
-"""Tokens that a prompt is counted with where the endpoint does not tell; the reply then counts with llm.max_tokens."""
-ANSWERED_UNSEEN = frozenset({ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED, ErrorKind.MALFORMED})
-"""Failures of a call that may have been answered and charged for. An error status is not."""
+"""Tokens that a prompt is counted with where neither the endpoint tells nor the archive what it may have been, since an older
+version made it; the reply then counts with llm.max_tokens."""
 
 
 class Ledger:
     """Adds up. What is not known counts with the most that it may have been."""
 
     def __init__(self, config: Config, info: TaskInfo) -> None:
-        self._unknown = Usage(LONGEST_PROMPT, config.llm.max_tokens)
-        prices = config.llm.usd_per_million_in, config.llm.usd_per_million_out
-        self._unknown_usd = (LONGEST_PROMPT * (prices[0] or 0.0) + config.llm.max_tokens * (prices[1] or 0.0)) / 1e6
+        prices = Prices(config.llm.usd_per_million_in or 0.0, config.llm.usd_per_million_out or 0.0)
+        most = LONGEST_PROMPT, config.llm.max_tokens
+        self._unknown = Usage(*most, prices.usd(*most))
         self._info = info
         self._spent = Spent()
         self._answered: set[int] = set()
+        """Steps that count."""
+        self._most: dict[int, Usage] = {}
+        """By proposal."""
         self._settled: set[int] = set()
         """Trainings that were cut off, and it is recorded what their judge was paid."""
 
@@ -43,28 +45,39 @@ class Ledger:
         if handler:
             handler(self, event, reader)
 
+    def _requested(self, event: EventRow, reader: Reader) -> None:
+        most = most_of(event)
+        if event.proposal_id is not None and most is not None:
+            self._most[event.proposal_id] = most
+
     def _received(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
-        self._answered.add(row.step)
-        self._spent = replace(self._spent, proposals=len(self._answered))
+        self._count(row)
         self._pay(row)
 
     def _failed(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
+        if ends_step(event):
+            self._count(row)
         if row.reply is None:  # else what it cost was counted when it came
             self._pay(row)
 
+    def _count(self, row: ProposalRow) -> None:
+        self._answered.add(row.step)
+        self._spent = replace(self._spent, proposals=len(self._answered))
+
     def _pay(self, row: ProposalRow) -> None:
-        answered = row.reply is not None or LLMError.from_record(row.error or "").kind in ANSWERED_UNSEEN
-        if row.model and answered and (row.tokens_in is None or row.tokens_out is None):
-            self._add(self._unknown.tokens, self._unknown_usd)
-        else:
-            self._add((row.tokens_in or 0) + (row.tokens_out or 0), row.usd)
+        unseen = LLMError.from_record(row.error or "").kind in ANSWERED_UNSEEN
+        most = self._most.pop(row.id, None) or (self._unknown if row.model else None)
+        paid = cost_of(row, most, possibly_paid=unseen).usage
+        self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
     def _lost(self, event: EventRow, reader: Reader) -> None:
         self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
+        if event.proposal_id is not None and (most := self._most.pop(event.proposal_id, None)):
+            self._add(most.tokens_in + most.tokens_out, most.usd)
 
     def _measured(self, event: EventRow, reader: Reader) -> None:
         assert event.evaluation_id is not None
@@ -93,6 +106,7 @@ class Ledger:
 
 
 _HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Reader], None]] = {
+    EventKind.PROPOSAL_REQUESTED: Ledger._requested,
     EventKind.PROPOSAL_RECEIVED: Ledger._received,
     EventKind.PROPOSAL_FAILED: Ledger._failed,
     EventKind.PROPOSAL_LOST: Ledger._lost,

@@ -59,13 +59,12 @@ def _runs(place: Path) -> list[Path]:
 
 def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
     run, last = snapshot.run, snapshot.events[-1].at if snapshot.events else snapshot.run.created_at
-    steps = len({p.step for p in snapshot.proposals.values() if p.reply is not None})
     wanted = snapshot.budget.get("proposals")
     kind = str(run.identity.get("kind") or "")
     return (
         one_line(run.task, 24),
         one_line(f"{kind}, " * bool(kind) + state(snapshot, rundir).partition(";")[0].partition(" (")[0], 40),
-        "" if kind else f"{steps}" + (f" of {wanted}" if isinstance(wanted, int) else ""),
+        "" if kind else f"{snapshot.spending.steps}" + (f" of {wanted}" if isinstance(wanted, int) else ""),
         str(snapshot.spending.evaluations),
         _best(snapshot),
         one_line(last.replace("T", " ")[:16]),

@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from evo.endpoint import Endpoint, Retry
-from evo.llm_errors import Consequence, ErrorKind, LLMError, connection_error
+from evo.gate import Gate, Passage
 from evo.llm_wire import (
     CONCEDED,
     Concession,
@@ -25,15 +24,15 @@ from evo.llm_wire import (
     Message,
     concession_for,
     format_after,
-    read_answer,
     request_arguments,
-    status_error,
 )
-from evo.reply import ReplyFormat, printable
-from fitness.costs import Prices
-
-if TYPE_CHECKING:
-    import openai
+from evo.reply import ReplyFormat
+from fitness.chat.answer import read_answer
+from fitness.chat.client import async_client, sdk_error, timed_out
+from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.chat.text import printable
+from fitness.costs import Prices, Usage
 
 __all__ = [
     "AttemptObserver", "Completer", "Consequence", "Endpoint", "ErrorKind", "LLMClient", "LLMError", "Message", "Prices",
@@ -76,6 +75,9 @@ class AttemptObserver(Protocol):
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         """It brought no reply; another follows in `next_in` seconds, or none where that is None."""
 
+    def noted(self, text: str) -> None:
+        """The client has found out something of the endpoint that its user should know."""
+
 
 class Completer(Protocol):
     """Anything that answers prompts: an endpoint, or the record of one."""
@@ -97,13 +99,18 @@ class LLMClient:
     """Asks one endpoint; several requests may be in flight. An async context manager."""
 
     def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
-        """Raises LLMError (MISSING_PACKAGE) where the SDK is not installed."""
+        """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) where no client can be made."""
         self.endpoint = endpoint
         self._retry = retry or Retry()
         self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
+        self._gate = Gate()
+        self._answers = False
+        """Whether a reply has come."""
+        self._left_behind = 0
+        """Requests that nobody waits for any more, and that the server may still work on."""
         self._quiet_until = 0.0
         self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
-        self._sdk = open_sdk(endpoint, endpoint.timeout)
+        self._sdk = async_client(endpoint, endpoint.timeout)
 
     async def __aenter__(self) -> LLMClient:
         return self
@@ -123,12 +130,9 @@ class LLMClient:
         return format_after(self._conceded)
 
     def worst_case(self, prompt: Prompt) -> tuple[int, float | None]:
-        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight.
-
-        The prompt is counted at one token per three characters, which English and code stay below.
-        """
-        tokens_in = sum(len(m.content) // 3 + 8 for m in _messages(prompt, self.reply_format))
-        return tokens_in + self.endpoint.max_tokens, self.endpoint.prices.usd(tokens_in, self.endpoint.max_tokens)
+        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight."""
+        most = most_for(self.endpoint, _messages(prompt, self.reply_format))
+        return most.tokens, most.usd
 
     async def complete(
         self,
@@ -143,22 +147,27 @@ class LLMClient:
         """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
 
         `step` names the request. Attempts count from `first_attempt`, so that a resumed step goes on
-        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid.
+        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid. Where the endpoint has
+        shown that it can do with fewer requests at once only, this one waits for its turn, and its time runs from then on.
         """
         conceded = self._conceded
         failures, attempt = 0, first_attempt
         while True:
             await self._quiet()
-            conceded |= self._conceded
-            messages = _messages(prompt, format_after(conceded))
-            if observer:
-                observer.started(attempt, self.endpoint.model, messages)
             try:
-                reply = await self._attempt(messages, conceded, temperature, seed)
+                async with self._gate.passage() as passage:
+                    await self._quiet()
+                    conceded |= self._conceded
+                    messages = _messages(prompt, format_after(conceded))
+                    if observer:
+                        observer.started(attempt, self.endpoint.model, messages)
+                    reply = await self._attempt(messages, conceded, temperature, seed)
             except LLMError as error:
                 wait: float | None
                 if concession := concession_for(error, conceded, seed):
                     conceded, wait = conceded | {concession}, 0.0
+                elif (wait := self._crowded(error, passage, failures + 1, observer)) is not None:
+                    failures = 0
                 else:
                     failures += 1
                     wait = self._wait(error, failures)
@@ -170,6 +179,7 @@ class LLMClient:
                 attempt += 1
             else:
                 self._remember(conceded)
+                self._answers, self._left_behind = True, 0
                 return replace(reply, attempt=attempt)
 
     async def _attempt(
@@ -184,15 +194,11 @@ class LLMClient:
             # The SDK's timeout bounds each read, so a reply that drips in could last for ever: this one bounds it all.
             async with asyncio.timeout(endpoint.timeout):
                 raw = await self._sdk.chat.completions.with_raw_response.create(**request)
-        except (TimeoutError, openai.APITimeoutError):
-            message = f"{where.place} did not answer within {endpoint.timeout:g} s"
-            raise LLMError.at(where, ErrorKind.TIMEOUT, message) from None
-        except openai.APIStatusError as error:
-            raise status_error(where, error.status_code, error.body, error.response.headers) from None
-        except openai.APIConnectionError as error:
-            raise connection_error(where, error) from None
-        content_type = raw.headers.get("content-type", "").partition(";")[0]
-        answer = read_answer(where, raw.content, content_type, endpoint.prices)
+        except TimeoutError:
+            raise timed_out(where, endpoint.timeout) from None
+        except openai.OpenAIError as error:
+            raise sdk_error(where, error, endpoint.timeout) from None
+        answer = read_answer(where, raw.content, raw.headers.get("content-type", ""), endpoint.prices)
         return Reply(
             text=where.strike(answer.text),
             model=answer.model or endpoint.model,
@@ -213,6 +219,34 @@ class LLMClient:
             return error.retry_after if error.retry_after <= retry.longest_wait else None
         longest = min(retry.longest_wait, retry.first_wait * 2.0 ** (failures - 1))
         return longest * self._jitter.uniform(0.5, 1.0)
+
+    def _crowded(
+        self, error: LLMError, passage: Passage, failures: int, observer: AttemptObserver | None
+    ) -> float | None:
+        """Seconds until the next attempt of a request that failed since too many were under way; None where that is not why.
+
+        Such a failure says nothing of the request, so it is none of its attempts. There can be few of them, since after each
+        one fewer requests are sent at once. A server that works on for those who gave up may let one that is sent alone wait
+        too: as many are excused as were given up.
+        """
+        late = error.kind is ErrorKind.TIMEOUT
+        given_up = error.kind is ErrorKind.RATE_LIMIT and failures >= self._retry.attempts
+        asked, rest = error.retry_after or 0.0, min(self.endpoint.timeout, self._retry.longest_wait)
+        if passage.together == 1 and late and self._answers and self._left_behind:
+            self._left_behind -= 1
+            return rest
+        if passage.together == 1 or asked > self._retry.longest_wait or not (late or given_up):
+            return None
+        self._left_behind += late
+        if self._gate.narrow(passage):
+            rest = rest if late else asked
+            self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
+            text = (
+                f"{error.message} while {passage.together} requests were under way: from now on at most {self._gate.limit} "
+                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
+            )
+            (observer.noted if observer else logger.warning)(text)
+        return max(self._retry.first_wait, self._quiet_until - time.monotonic())
 
     async def _pause(self, error: LLMError, wait: float) -> None:
         """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
@@ -248,27 +282,20 @@ class LLMClient:
             return error
         offered = ", ".join(printable(name[:80], keep="") for name in names)
         return LLMError(
-            error.kind, error.message, f"set llm.model to one that it offers: {offered}", status=error.status
+            error.kind,
+            error.message,
+            f"set {self.endpoint.section}.model to one that it offers: {offered}",
+            status=error.status,
         )
 
 
-def open_sdk(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:
-    """The SDK's client, without its own retries; `timeout` is for connecting and for each read, seconds.
+def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
+    """What an attempt with these words may cost at most.
 
-    Raises LLMError (MISSING_PACKAGE) where it is not installed.
+    The prompt is counted at one token per three characters, which English and code stay below.
     """
-    try:
-        import openai
-    except ImportError:
-        message = "a language model is configured, but the package openai is not installed"
-        raise LLMError(ErrorKind.MISSING_PACKAGE, message, "pip install 'evopo[llm]'") from None
-    return openai.AsyncOpenAI(
-        api_key=endpoint.api_key or "none",  # the SDK insists on one, local servers do not
-        base_url=endpoint.base_url,
-        timeout=timeout,
-        max_retries=0,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if endpoint.local else None,
-    )
+    tokens_in = sum(len(m.content) // 3 + 8 for m in messages)
+    return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
 
 
 def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:

@@ -7,7 +7,6 @@ not a special way through this file: every session first finishes what the archi
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +22,14 @@ from archive.store import Archive
 from evo.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
 from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import Config
+from evo.doubts import Doubts
 from evo.finalists import FINAL, final_event, fresh, near_arms
 from evo.identities import Identities
-from evo.llm import Consequence, LLMError
+from evo.llm import LLMError
+from evo.patience import Patience
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
-from evo.recorder import Asking, Recorder
+from evo.recorder import Asking, NoRoom, Recorder
 from evo.request import Request, request_for
 from evo.reserved import kept_for_final
 from evo.training import TaskUnusable, train
@@ -41,10 +42,6 @@ from sandbox.verdict import Verdict
 
 FINISHED = "finished"
 """Kind of the event that says that the search is over and the final measured."""
-PATIENCE = 3
-"""Proposals in a row that may fail because the endpoint does, before the session ends."""
-
-logger = logging.getLogger(__name__)
 
 
 class CampaignStopped(Exception):
@@ -87,8 +84,14 @@ class Campaign:
     """What the search leaves to the final."""
     before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
-    failures: int = 0
+    patience: Patience = field(default_factory=Patience)
+    """With the endpoint."""
+    doubts: Doubts = field(init=False)
     broken: str | None = None
+    """Why the task cannot be used."""
+
+    def __post_init__(self) -> None:
+        self.doubts = Doubts(self.archive, self.reader, self.population)
 
     async def run(self) -> str:
         """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
@@ -104,13 +107,14 @@ class Campaign:
         self.before = self.population.spent(self.population.recorded_seconds)
         self.kept = Cost(evaluations=kept_for_final(self.config, self.population))
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
-        await asyncio.gather(*(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
+        cut_off = [self.evaluate(job) for job in self._seeds_without_result()]
+        await asyncio.gather(*cut_off, *(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
         self.phase = Phase.SEARCH
         reason = await self._search()
-        if self.broken:
-            raise CampaignStopped(self.broken)
+        self._require_sound()
         self.phase = Phase.FINAL
         await self._final()
+        self._require_sound()
         self.archive.event(FINISHED, {"reason": reason})
         return reason
 
@@ -145,7 +149,8 @@ class Campaign:
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
         attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
-        recorder = Recorder(self.archive, self.proposer, request)
+        room = partial(self._room, request.step)
+        recorder = Recorder(self.archive, self.proposer, request, room, self.patience.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
         self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
         if self._lacking(cost, self.kept):
@@ -158,26 +163,30 @@ class Campaign:
                 recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
             )
         except LLMError as error:
-            self._endpoint_failed(error)
+            self.patience.failed(request.step, error)
+            return None
+        except NoRoom:
             return None
         except asyncio.CancelledError:
             recorder.cut_off()
             raise
         finally:
             del self.calls[request.step], self.asking[request.step]
-        self.failures = 0
+        self.patience.replied(reply.text)
         return self.reader.proposal(recorder.proposal)
 
     def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
         """The candidate in a reply, recorded with its parents; None where there is no reply or no loss in it."""
         if proposal is None:
             return None
-        suggestion = read_reply(proposal.proposer, proposal.reply or "")
+        contract = self.population.info.contract
+        suggestion = read_reply(proposal.proposer, proposal.reply or "", contract)
         if isinstance(suggestion, Unusable):
             self.archive.fail_proposal(proposal.id, suggestion.message)
+            self.patience.found_nothing(proposal.step, suggestion.message)
             return None
+        self.patience.found()
         parents = told_parents(proposal)
-        contract = self.population.info.contract
         return self.reader.candidate(
             self.archive.add_candidate(
                 "proposal", suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
@@ -219,9 +228,11 @@ class Campaign:
     async def _train(self, job: Job) -> None:
         graph = self.population.graph(job.candidate_id, self.reader)
         try:
-            await train(self.archive, self.reader, self.workers, self.config.task, job, graph)
+            await train(self.archive, self.reader, self.workers, self.config.task, job, graph, self.doubts.hold)
         except TaskUnusable as error:
             self.broken = str(error)
+        under_way = [other for other, task in self.trainings.items() if other != job and not task.done()]
+        self.broken = self.doubts.settle(job.rung, under_way) or self.broken
 
     # ---- the session ---------------------------------------------------------------------------------------------
 
@@ -296,7 +307,9 @@ class Campaign:
 
     def _lacking(self, wanted: Cost, held: Cost = NOTHING) -> str | None:
         """Why something of this cost may not be begun, or None."""
-        return self.broken or lacking(self.config.budget, self.used, self.under_way + held, wanted)
+        return (
+            self.broken or self.patience.ended or lacking(self.config.budget, self.used, self.under_way + held, wanted)
+        )
 
     def _limit(self) -> str | None:
         """Why no further proposal may be asked for, or None. What cannot be trained is not paid for."""
@@ -326,6 +339,12 @@ class Campaign:
                 taken += self._cost(job)
         return due
 
+    def _seeds_without_result(self) -> list[Job]:
+        """First trainings of seed losses that an earlier session began: nothing is asked for before they have ended."""
+        seeds = [i for i in self.population.individuals.values() if self.population.is_baseline(i) and i.trainable]
+        jobs = {self._first_training(i.id): i for i in seeds}
+        return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
+
     def _first_training(self, candidate_id: int) -> Job:
         return Job(candidate_id, self.population.rungs[0], self.population.seeds.search[0])
 
@@ -349,11 +368,18 @@ class Campaign:
         finally:
             self.awaited -= 1
 
-    def _endpoint_failed(self, error: LLMError) -> None:
-        self.failures += error.kind.consequence is not Consequence.SKIP
-        logger.warning("%s", error)
-        if error.kind.consequence is Consequence.STOP or self.failures >= PATIENCE:
-            self.broken = str(error)
+    def _room(self, step: int) -> str | None:
+        """Why a further attempt of a request under way may not be made, or None."""
+        cost = self.calls.pop(step)
+        try:
+            return self._lacking(cost, self.kept)
+        finally:
+            self.calls[step] = cost
+
+    def _require_sound(self) -> None:
+        if stopped := self.broken or self.patience.ended:
+            raise CampaignStopped(stopped)
+        self.doubts.release()
 
 
 async def _cancel(tasks: Any) -> None:

@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from evo.endpoint import Endpoint
-from evo.llm import open_sdk
-from evo.llm_errors import ErrorKind, LLMError, connection_error
-from evo.llm_wire import read_answer, status_error
-from evo.reply import printable
+from fitness.chat.answer import read_answer
+from fitness.chat.client import async_client, sdk_error
+from fitness.chat.endpoint import Endpoint
+from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.text import printable
 from fitness.costs import Usage
 
 PATIENCE = 10.0
@@ -40,8 +40,10 @@ class Pinged:
 
 
 async def ping(endpoint: Endpoint, *, may_cost: bool) -> Pinged:
-    """Try an endpoint. A paid one is asked for a reply only where it `may_cost`. Raises LLMError (MISSING_PACKAGE)."""
-    client = open_sdk(endpoint, PATIENCE)
+    """Try an endpoint. A paid one is asked for a reply only where it `may_cost`. Raises LLMError where no client can be
+    made (MISSING_PACKAGE, CONFIGURATION).
+    """
+    client = async_client(endpoint, PATIENCE)
     try:
         return await _ping(client, endpoint, may_cost)
     except _Slow:
@@ -73,7 +75,7 @@ async def _ping(client: Any, endpoint: Endpoint, may_cost: bool) -> Pinged:
         answer = read_answer(where, raw.content, raw.headers.get("content-type", ""), prices)
     except LLMError as error:
         if error.kind is ErrorKind.NOT_FOUND and offered:
-            remedy = f"set llm.model to one that it offers: {_shown(offered)}"
+            remedy = f"set {where.section}.model to one that it offers: {_shown(offered)}"
             return Pinged(LLMError(error.kind, error.message, remedy, status=error.status))
         if error.kind in _PASSING:
             return Pinged(note=f"{error.message}; the run waits for it and tries again.")
@@ -91,22 +93,16 @@ async def _sent(endpoint: Endpoint, request: Any) -> Any:
     """The response. Raises LLMError, and _Slow where the connection stands and nothing comes."""
     import openai
 
-    where = endpoint.where
     try:
         async with asyncio.timeout(2 * PATIENCE):  # the client's own bounds each read alone
             return await request
-    except openai.APITimeoutError as error:
-        if type(error.__cause__).__name__ != "ConnectTimeout":
-            raise _Slow from None
-        message = f"no connection to {where.place} within {PATIENCE:g} s"
-        remedy = "check llm.base_url, the network and the proxy variables"
-        raise LLMError.at(where, ErrorKind.CONNECTION, message, remedy=remedy) from None
     except TimeoutError:
         raise _Slow from None
-    except openai.APIStatusError as error:
-        raise status_error(where, error.status_code, error.body, error.response.headers) from None
-    except openai.APIConnectionError as error:
-        raise connection_error(where, error) from None
+    except openai.OpenAIError as error:
+        found = sdk_error(endpoint.where, error, PATIENCE)
+        if found.kind is ErrorKind.TIMEOUT:
+            raise _Slow from None
+        raise found from None
 
 
 def _names(content: bytes) -> list[str]:

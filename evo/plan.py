@@ -8,7 +8,6 @@ from pathlib import Path
 from analysis.wording import count, duration
 from evo.config import Config
 from evo.earlier import finished
-from evo.llm_errors import LLMError
 from evo.outlook import what_can_be_seen, what_items_allow
 from evo.population import Population
 from evo.preflight import PreflightFailed, preflight
@@ -19,6 +18,7 @@ from evo.reserved import what_the_budget_buys
 from evo.rundir import RunDirError
 from evo.session import workers_for
 from fitness.caches import why_not_writable
+from fitness.chat.errors import LLMError
 from fitness.costs import Service, Usage
 from fitness.planned import plan, plan_of_claims
 from fitness.task import TaskInfo, task_info

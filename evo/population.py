@@ -18,6 +18,7 @@ from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import EventKind, EventRow, Origin, VerdictRow, VerdictStatus
+from archive.spending import ends_step
 from evo.budget import Spent
 from evo.config import Config, ConfigError
 from evo.ledger import Ledger
@@ -80,7 +81,7 @@ class Individual:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many candidates came to what, and how many replies held none."""
+    """How many candidates came to what, and how many answers held none."""
 
     accepted: int
     refused: int
@@ -279,7 +280,7 @@ class Population:
 
     def _failed(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
-        self._unusable += reader.proposal(event.proposal_id).reply is not None
+        self._unusable += ends_step(event) or reader.proposal(event.proposal_id).reply is not None
 
     def _added(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None

@@ -6,16 +6,15 @@ Every fault is found before any is told, each with the key that it is about and 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from archive.spending import TO_JUDGE, TO_PROPOSER
 from evo.config import Config
-from evo.endpoint import Endpoint
-from evo.llm_errors import ErrorKind, LLMError
 from evo.ping import Pinged, ping
 from evo.propose import BuiltinProposer, Proposer, make_proposer
+from fitness.chat.endpoint import Endpoint
+from fitness.chat.errors import ErrorKind, LLMError
 from fitness.costs import Usage
 from fitness.task import TaskError, TaskInfo, check_task, check_task_online
 
@@ -78,7 +77,7 @@ def preflight(
         if outcome.error:
             faults.append(_fault(key, outcome.error))
         if outcome.note:
-            notes.append(f"{key}: {_about(key, outcome.note)}")
+            notes.append(f"{key}: {outcome.note}")
         to = TO_PROPOSER if key == LLM else TO_JUDGE
         paid[to] = paid.get(to, Usage()) + outcome.paid
     if faults:
@@ -148,8 +147,9 @@ def _endpoints(
     for service in info.services:
         try:
             endpoints[service.key] = Endpoint.resolve(
-                service.model, base_url=service.base_url, key_variable=service.key_variable, prices=service.prices
-            )
+                service.model, base_url=service.base_url, key_variable=service.key_variable, prices=service.prices,
+                section=service.key,
+            )  # fmt: skip
         except LLMError as error:
             faults.append(_fault(service.key, error))
     return proposer, which, endpoints, faults
@@ -168,10 +168,6 @@ async def _pinged(endpoints: Mapping[str, Endpoint], *, may_cost: bool) -> dict[
 def _fault(key: str, error: LLMError) -> Fault:
     wrong_use = error.kind in (ErrorKind.CONFIGURATION, ErrorKind.MISSING_PACKAGE)
     part = ".model" if error.kind is ErrorKind.NOT_FOUND else ""
-    part = ".base_url" if error.kind is ErrorKind.CONNECTION else part
-    return Fault(key + part, _about(key, str(error)), wrong_use)
-
-
-def _about(key: str, text: str) -> str:
-    """A message about an endpoint: the client's speak of `llm`, a judge's keys are elsewhere."""
-    return re.sub(r"\bllm\.(?=[a-z])", f"{key}.", text)
+    if error.kind is ErrorKind.CONNECTION and f"{key}.base_url" in error.remedy:  # else it is a proxy's fault
+        part = ".base_url"
+    return Fault(key + part, str(error), wrong_use)

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from evo.bare_source import bare
 from evo.llm_wire import Message
-from evo.reply import ParsedReply, ReplyFormat, printable
+from evo.reply import ParsedReply, ReplyFormat
+from fitness.chat.text import printable
 from sandbox.contract import Argument, Contract
 from sandbox.exposed import CALLS
 

@@ -17,7 +17,6 @@ from typing import Any, Protocol, Self
 from archive.records import FindingRow, Operator
 from evo import genetic
 from evo.config import DEFAULT_MODEL, Config
-from evo.endpoint import Endpoint, Retry
 from evo.llm import AttemptObserver, LLMClient, Message, Reply, ReplyFormat
 from evo.prompting import (
     Briefing,
@@ -32,8 +31,9 @@ from evo.prompting import (
 from evo.reply import ParseFailure, parse_reply
 from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
+from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
-from sandbox.contract import contract_named
+from sandbox.contract import Contract, contract_named
 from sandbox.graph import GraphError, LossGraph
 from sandbox.printers import to_python
 
@@ -121,9 +121,9 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
     return BuiltinProposer(), line
 
 
-def read_reply(proposer: str, reply: str) -> Suggestion | Unusable:
-    """The loss in a recorded reply of the proposer of that name."""
-    return _read_graph(reply) if proposer == BUILTIN else _read_text(reply)
+def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusable:
+    """The loss in a recorded reply of the proposer of that name, for the contract of that name."""
+    return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
 
 
 class BuiltinProposer:
@@ -235,12 +235,11 @@ def _finding(row: FindingRow) -> FindingView:
 
 
 def _turn(turn: Turn) -> ChatTurn:
-    parsed = parse_reply(turn.reply)
-    return ChatTurn(turn.reply if isinstance(parsed, ParseFailure) else parsed, turn.fitness, turn.failure)
+    return ChatTurn(turn.reply, turn.fitness, turn.failure)
 
 
-def _read_text(reply: str) -> Suggestion | Unusable:
-    parsed = parse_reply(reply)
+def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
+    parsed = parse_reply(reply, contract=contract)
     if isinstance(parsed, ParseFailure):
         return Unusable(f"{parsed.message}; {parsed.remedy}")
     return Suggestion(parsed.name, parsed.thought, parsed.code)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from archive.store import Archive
-from evo.llm import AttemptObserver, LLMError, Message
+from evo.llm import AttemptObserver, Consequence, LLMError, Message, most_for
 from evo.propose import Proposer
 from evo.request import Request
+from evo.training import recorded
+from fitness.chat.errors import ANSWERED_UNSEEN
 
 
 @dataclass
@@ -27,30 +29,54 @@ class Asking:
     """When the next attempt leaves, while none is under way."""
 
 
+class NoRoom(Exception):
+    """The budget has no room for a further attempt of a request. The message names the limit."""
+
+
 class Recorder(AttemptObserver):
     """Commits each attempt of a request, with its words, before it leaves, and its failure."""
 
-    def __init__(self, archive: Archive, proposer: Proposer, request: Request) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        proposer: Proposer,
+        request: Request,
+        room: Callable[[], str | None],
+        tell: Callable[[str], None],
+    ) -> None:
+        """`room` says why the budget has no room for a further attempt, or None; `tell` shows a line to the user."""
         self.archive = archive
         self.proposer = proposer
         self.request = request
+        self.room = room
+        self.tell = tell
         self.proposal = 0
         self.asking = Asking(request.operator)
 
     def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
-        request = self.request
+        request, endpoint = self.request, self.proposer.endpoint
+        if self.asking.attempt and (full := self.room()):  # what the attempts before may have cost is spent by now
+            raise NoRoom(full)
         self.proposal = self.archive.request_proposal(
             request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
             self.proposer.template(request.template), request.references, request.seen_event,
             [(message.role, message.content) for message in messages] or None,
+            recorded(most_for(endpoint, messages)) if endpoint is not None else None,
         )  # fmt: skip
         asking = self.asking
         asking.attempt, asking.since, asking.again_at = attempt, time.monotonic(), None
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
-        self.archive.fail_proposal(self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd)
+        skipped = next_in is None and error.consequence is Consequence.SKIP
+        self.archive.fail_proposal(
+            self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd,
+            ends_step=skipped, possibly_paid=error.kind in ANSWERED_UNSEEN,
+        )  # fmt: skip
         asking, now = self.asking, time.monotonic()
         asking.since, asking.trouble, asking.again_at = now, error.message, now + (next_in or 0.0)
+
+    def noted(self, text: str) -> None:
+        self.tell(text)
 
     def cut_off(self) -> None:
         """The session ends while the call is under way: it may have been paid for."""

@@ -11,8 +11,16 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from evo.lenient_json import START, read_object
+from evo.line_breaks import restored
+from evo.signatures import fit
+from fitness.chat.reasoning import without_reasoning
+from fitness.chat.text import printable
+from sandbox.contract import CONTRACTS, Contract
 
 MAX_REPLY = 256 * 1024
 """Characters of a reply that are looked at; a longer one is refused."""
@@ -21,6 +29,7 @@ MAX_CODE = 32 * 1024
 MAX_THOUGHT = 2000
 MAX_NAME = 60
 _MAX_JSON_STARTS = 32
+_MAX_LENIENT_STARTS = 8
 _MAX_JSON_DEPTH_ERROR = (ValueError, RecursionError)
 
 
@@ -62,27 +71,32 @@ class ParseFailure:
     remedy: str
 
 
-def parse_reply(text: str, finish_reason: str | None = None) -> ParsedReply | ParseFailure:
+def parse_reply(
+    text: str, finish_reason: str | None = None, contract: Contract | None = None
+) -> ParsedReply | ParseFailure:
     """The proposal in `text`, or why there is none. Never raises.
 
-    Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, bare
-    code. Of several the last one that defines a function counts, since models correct themselves downwards.
+    Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, what is
+    nearly JSON, bare code. Of several that define a function, those count whose function takes the arguments of `contract`
+    (None: of any known one), since an example or a test is no loss; of these the last, since models correct themselves downwards.
     `finish_reason` is the endpoint's: "length" tells a cut-off reply from a malformed one.
     """
     if len(text) > MAX_REPLY:
         return _too_long("reply", len(text), MAX_REPLY)
-    answer = _without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    cut_off = finish_reason == "length" or (not answer and "<think>" in text and _REASONING_END not in text)
+    written = without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
+    cut_off = finish_reason == "length" or written is None
+    answer = (written or "").strip()
     if not answer:
         return _CUT_OFF if cut_off else _EMPTY
     objects = _json_objects(answer)
-    for value in reversed(objects):
-        if _DEF.search(_code_of(value)):
-            return _parsed(_text(value, "thought"), _text(value, "name"), _code_of(value))
+    if found := _from_objects(objects, contract):
+        return found
     document = _Document.of(answer)
-    for block in reversed(document.blocks):
-        if block.closed and _DEF.search(block.text) and not block.text.lstrip().startswith("{"):
-            return _from_prose(document.prose, block.text)
+    blocks = [b.text for b in document.blocks if b.closed and not b.text.lstrip().startswith("{")]
+    if code := _best(blocks, contract):
+        return _from_prose(document.prose, code)
+    if found := _from_objects(_lenient_objects(answer), contract):
+        return found
     if cut_off or any(not block.closed for block in document.blocks):
         return _CUT_OFF
     if objects:
@@ -91,6 +105,25 @@ def parse_reply(text: str, finish_reason: str | None = None) -> ParsedReply | Pa
     if bare and _DEF.search(answer, bare.start()):
         return _from_prose(answer[: bare.start()], answer[bare.start() :])
     return _no_code(answer, fenced=bool(document.blocks))
+
+
+def _from_objects(
+    objects: Sequence[Mapping[str, object]], contract: Contract | None
+) -> ParsedReply | ParseFailure | None:
+    codes = [_code_of(value, contract) for value in objects]
+    code = _best(codes, contract)
+    if not code:
+        return None
+    value = next(value for value, its in zip(objects[::-1], codes[::-1], strict=True) if its == code)
+    return _parsed(_text(value, "thought"), _text(value, "name"), code)
+
+
+def _best(codes: Sequence[str], contract: Contract | None) -> str:
+    """The last of those that fit the contract best, among all that define a function; empty where none does."""
+    codes = [code for code in codes if _DEF.search(code)]
+    contracts = CONTRACTS.values() if contract is None else (contract,)
+    fits = [max(fit(code, each) for each in contracts) if len(codes) > 1 else 0 for code in codes]
+    return next((code for code, fits_by in zip(codes[::-1], fits[::-1], strict=True) if fits_by == max(fits)), "")
 
 
 _WHOLE_FUNCTION = "give the code of one whole function, from `def` on"
@@ -136,9 +169,9 @@ _DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks into J
 _OBJECT_START = re.compile(r'\{\s*"')
 
 
-def _json_objects(answer: str) -> list[dict[str, object]]:
+def _json_objects(answer: str) -> list[Mapping[str, object]]:
     """The JSON objects in `answer`, in order; of a text that looks full of them only the first `_MAX_JSON_STARTS`."""
-    objects: list[dict[str, object]] = []
+    objects: list[Mapping[str, object]] = []
     position = 0
     for _ in range(_MAX_JSON_STARTS):
         start = _OBJECT_START.search(answer, position)
@@ -153,21 +186,36 @@ def _json_objects(answer: str) -> list[dict[str, object]]:
     return objects
 
 
-def _text(value: dict[str, object], key: str) -> str:
+def _lenient_objects(answer: str) -> list[Mapping[str, object]]:
+    """Likewise those that are no JSON by the letter, as far as they can be read."""
+    objects: list[Mapping[str, object]] = []
+    position = 0
+    for _ in range(_MAX_LENIENT_STARTS):
+        start = START.search(answer, position)
+        if start is None:
+            break
+        position = start.end()
+        if value := read_object(answer, start.start()):
+            objects.append(value)
+    return objects
+
+
+def _text(value: Mapping[str, object], key: str) -> str:
     found = value.get(key)
     return found if isinstance(found, str) else ""
 
 
-def _code_of(value: dict[str, object]) -> str:
-    """What an object holds under `code`: text, a list of lines, or either within a fence."""
+def _code_of(value: Mapping[str, object], contract: Contract | None) -> str:
+    """What an object holds under `code`: text, a list of lines, or either within a fence; line breaks that were lost are put
+    back."""
     code = value.get("code")
     if isinstance(code, list):
         code = "\n".join(line.rstrip("\n") for line in code if isinstance(line, str))
     if not isinstance(code, str):
         return ""
     code = code.replace("\r\n", "\n").replace("\r", "\n")
-    blocks = [block.text for block in _Document.of(code).blocks if _DEF.search(block.text)]
-    return blocks[-1] if blocks else code
+    code = _best([block.text for block in _Document.of(code).blocks], contract) or code
+    return restored(code) or code
 
 
 def _json_error(answer: str) -> str | None:
@@ -252,35 +300,9 @@ def _parsed(thought: str, name: str, code: str) -> ParsedReply | ParseFailure:
     return ParsedReply(clean_thought(thought), clean_name(name) or clean_name(named[1]) or "unnamed", source)
 
 
-_REASONING_END = "</think>"
-
-
-def _without_reasoning(text: str) -> str:
-    """`text` without the scratchpad that some local models leave in their replies: drafts there are not the answer."""
-    _, end, tail = text.rpartition(_REASONING_END)
-    if end:
-        return tail
-    return "" if text.lstrip().startswith("<think>") else text
-
-
 # --- Display text ----------------------------------------------------------------------------------------------------
 
-_ANSI = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"  # colours, cursor movements
-    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # window titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]"
-)
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+\-. ]+")
-
-
-def printable(text: str, keep: str = "\n") -> str:
-    """`text` without ANSI sequences, control, format (bidirectional, zero-width), surrogate and unassigned characters.
-
-    Those in `keep` stay.
-    """
-    plain = _ANSI.sub("", text)
-    return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
 
 
 def clean_thought(text: str) -> str:

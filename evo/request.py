@@ -10,6 +10,7 @@ from analysis.recorded import graph_of
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Role
 from evo.population import Individual, Population
+from evo.reply import ParsedReply
 from evo.rng import stream
 from evo.select import Choice, Settings, choose, gap
 from fitness.score import Score
@@ -44,9 +45,12 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier reply of the growing chat and what came of it: a fitness, or how it failed."""
+    """An earlier reply of the growing chat and what came of it: a fitness, or how it failed.
 
-    reply: str
+    What was read in the reply is as it was recorded then: another version may read it in another way.
+    """
+
+    reply: ParsedReply | str
     fitness: float | None
     failure: str
 
@@ -147,8 +151,9 @@ def _turns(population: Population, past: Reader) -> Iterator[Turn]:
     for proposal in past.proposals():
         individual = born.get(proposal.id)
         if proposal.reply is not None and individual is not None:
-            score = population.score(individual)
-            yield Turn(proposal.reply, score[1].mean if score else None, _failure(population, individual, past))
+            score, row = population.score(individual), past.candidate(individual.id)
+            said = ParsedReply(row.thought, row.name, row.source)
+            yield Turn(said, score[1].mean if score else None, _failure(population, individual, past))
         elif proposal.reply is not None:
             yield Turn(proposal.reply, None, proposal.error or "")
 

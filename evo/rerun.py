@@ -95,3 +95,6 @@ class _Silent(AttemptObserver):
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         return None
+
+    def noted(self, text: str) -> None:
+        return None

@@ -26,6 +26,7 @@ from evo.extras import require_training, without_pictures
 from evo.identities import Identities
 from evo.loop import Campaign, CampaignStopped
 from evo.outlook import what_can_be_seen, what_items_allow
+from evo.patience import Patience
 from evo.population import Population
 from evo.preflight import preflight
 from evo.progress import watching
@@ -123,7 +124,6 @@ async def _campaign(
         workers = await stack.enter_async_context(pool)
         await stack.enter_async_context(proposer)
         identities = Identities.of(reader, vetter.same_loss)
-        campaign = Campaign(config, archive, reader, population, identities, proposer, vetter, workers)
         console = Console()
 
         def tell(text: str) -> None:
@@ -131,6 +131,10 @@ async def _campaign(
             _LOG.info("%s", text)
             console.print(Text(text), soft_wrap=True)
 
+        patience = Patience(tell)
+        campaign = Campaign(
+            config, archive, reader, population, identities, proposer, vetter, workers, patience=patience
+        )
         await stack.enter_async_context(watching(campaign, console))
         try:  # before a proposal is paid for
             for note in await workers.ready():

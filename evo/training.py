@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from archive.query import Reader
 from archive.records import EvaluationState, Items, Usage
 from archive.spending import TO_JUDGE
@@ -21,8 +23,18 @@ class TaskUnusable(Exception):
 _ENDED = (EvaluationState.SCORED, EvaluationState.FAILED)
 
 
+Hold = Callable[[int, Job, EvaluationFailed], bool]
+"""Given an evaluation and how it failed: whether somebody else records it, or leaves it begun."""
+
+
 async def train(
-    archive: Archive, reader: Reader, workers: WorkerPool, task: str, job: Job, graph: LossGraph
+    archive: Archive,
+    reader: Reader,
+    workers: WorkerPool,
+    task: str,
+    job: Job,
+    graph: LossGraph,
+    hold: Hold = lambda evaluation, job, failure: False,
 ) -> float | None:
     """Train and score once and record what came of it; where the archive knows the result, nothing is trained.
 
@@ -39,10 +51,8 @@ async def train(
                 if failure.paid:
                     archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
                 raise TaskUnusable(failure.detail) from None
-            judged = recorded(failure.paid) if failure.paid else None
-            archive.fail_evaluation(
-                evaluation, failure.reason.value, failure.detail, curves=failure.curves, judged=judged
-            )
+            if not hold(evaluation, job, failure):
+                record_failure(archive, evaluation, failure)
         else:
             archive.score_evaluation(
                 evaluation,
@@ -55,6 +65,12 @@ async def train(
                 curves=result.curves,
             )
     return reader.evaluation(evaluation).fitness
+
+
+def record_failure(archive: Archive, evaluation: int, failure: EvaluationFailed) -> None:
+    """As the archive keeps it."""
+    judged = recorded(failure.paid) if failure.paid else None
+    archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, curves=failure.curves, judged=judged)
 
 
 def _items(result: SeedResult, job: Job, info: TaskInfo) -> Items | None:

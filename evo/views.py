@@ -67,8 +67,6 @@ def status_text(rundir: RunDir) -> str:
         snapshot = Snapshot.of(reader)
     run, spending = snapshot.run, snapshot.spending
     counts = Counter(snapshot.status(c) for c in snapshot.candidates)
-    budget = snapshot.budget
-    usd = f"{spending.usd:.4f} USD" + (f" ({spending.unpriced} replies without a price)" if spending.unpriced else "")
     last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [
         f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
@@ -77,14 +75,30 @@ def status_text(rundir: RunDir) -> str:
         *_under_way(snapshot, rundir),
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
-        f"Proposals: {len({p.step for p in snapshot.proposals.values()})} asked for (budget {budget.get('proposals', 'none')}), "
-        f"{spending.tokens_in + spending.tokens_out} tokens, {usd}"
-        + (f", {spending.possibly_paid} cut off and possibly paid" if spending.possibly_paid else ""),
+        _proposals(snapshot),
         *_judges(spending),
         "",
         _leaderboard(snapshot),
     ]
     return "\n".join(lines)
+
+
+def _proposals(snapshot: Snapshot) -> str:
+    """A line on what was asked for, and what the proposer was paid."""
+    spending, at_most = snapshot.spending, "at most " if snapshot.spending.at_most else ""
+    unanswered = len({p.step for p in snapshot.proposals.values()}) - spending.steps
+    parts = [f"Proposals: {spending.steps} answered (budget {snapshot.budget.get('proposals', 'none')})"]
+    parts += [f"{unanswered} more asked for"] if unanswered else []
+    parts += [f"{at_most}{spending.tokens_in + spending.tokens_out} tokens"]
+    parts += [f"{at_most if spending.usd else ''}{spending.usd:.4f} USD"]
+    parts[-1] += f" ({count(spending.unpriced, 'reply', 'replies')} without a price)" if spending.unpriced else ""
+    parts += [f"{spending.possibly_paid} cut off and possibly paid"] if spending.possibly_paid else []
+    parts += (
+        [f"{count(spending.at_most, 'request')} counted at the most that they may have cost"]
+        if spending.at_most
+        else []
+    )
+    return ", ".join(parts)
 
 
 def _judges(spending: Spending) -> list[str]:

@@ -163,6 +163,8 @@ class Watch:
 def age(asking: Asking) -> str:
     """`attempt 2, 34 s`, or `attempt 2 in 5 s, since ...` while it waits."""
     now = time.monotonic()
+    if not asking.attempt:
+        return f"waits for its turn, {now - asking.began:.0f} s"
     if asking.again_at is None:
         return f"attempt {asking.attempt}, {now - asking.since:.0f} s"
     return f"attempt {asking.attempt + 1} in {max(0.0, asking.again_at - now):.0f} s: {one_line(asking.trouble, 120)}"

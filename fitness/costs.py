@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -65,17 +66,19 @@ class Service:
 
 
 def on_this_machine(base_url: str) -> bool:
-    """Whether an address is this machine's own: a loopback address or `localhost`."""
+    """Whether an address is this machine's own: a loopback address, `localhost`, or the machine's name."""
     try:
-        host = urlsplit(base_url).hostname or ""
+        host = (urlsplit(base_url).hostname or "").rstrip(".")
     except ValueError:
         return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+    if host in ("localhost", socket.gethostname().lower()) or host.endswith(".localhost"):
+        return bool(host)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
     return address.is_loopback or address.is_unspecified
 
 

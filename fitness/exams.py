@@ -64,15 +64,17 @@ class Exam(Protocol):
         """
 
 
-def make_exam(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> Exam:
-    """The exam that the options describe."""
+def make_exam(
+    evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation, section: str = "fitness.evaluation"
+) -> Exam:
+    """The exam that the options describe; `section` is where the configuration has them."""
     match evaluation:
         case PairEvaluation():
             return PairExam(evaluation)
         case RewardModelEvaluation():
             return RewardExam(evaluation)
         case JudgeEvaluation():
-            return JudgeExam(evaluation)
+            return JudgeExam(evaluation, section)
 
 
 def pair_scores(log_probs: Tensor, test: Dataset, beta: float) -> tuple[PairScores, Metrics]:
@@ -292,10 +294,10 @@ class RewardExam:
 class JudgeExam:
     """Win rate of sampled answers over an opponent's."""
 
-    def __init__(self, options: JudgeEvaluation) -> None:
+    def __init__(self, options: JudgeEvaluation, section: str) -> None:
         self.options = options
         self._reference = _ReferenceAnswers(options)
-        self._judge = Judge(options)
+        self._judge = Judge(options, section)
 
     @property
     def size(self) -> int:

@@ -73,7 +73,7 @@ class Lab:
         self.state = PartialState(cpu=on_cpu(options))
         self.exams = {"search": make_exam(options.evaluation)}
         final = options.held_out_evaluation
-        self.exams["held_out"] = make_exam(final) if final else self.exams["search"]
+        self.exams["held_out"] = make_exam(final, "fitness.held_out_evaluation") if final else self.exams["search"]
         self.paid: Usage | None = None
         self.micro_batch, self.accumulation, pairs, self.tokenizer = self._opened()
         self.policies = Policies(options)

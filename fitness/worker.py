@@ -12,7 +12,8 @@ It speaks JSON, one object a line: requests on stdin, replies on the stdout that
                   "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
                  or {"id", "state": "failed", "reason", "detail", "curves": if any}
 
-Where a judge was asked, each of these has "paid" too, what it was paid: [prompt tokens, reply tokens, USD or null].
+Where a judge was asked, each of these has "paid" too, what it was paid: [prompt tokens, reply tokens, USD or null]. Any of them may
+have "warnings", sentences for the user.
 
 The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
 replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
@@ -27,6 +28,7 @@ import ctypes
 import gc
 import io
 import json
+import logging
 import os
 import queue
 import signal
@@ -62,6 +64,8 @@ def main() -> None:
     _die_with_parent()
     arguments = _arguments()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by torch when it is imported
+    warnings = _Warnings()
+    logging.getLogger("fitness").addHandler(warnings)
     talks = int(os.environ.get("RANK", "0")) == 0
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     if talks:
@@ -78,7 +82,7 @@ def main() -> None:
             told = f"the task cannot be prepared: {type(error).__name__}: {error}" + f"; {why}" * bool(why)
             error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
-            _send(replies, _failed(error))
+            _send(replies, _failed(error) | warnings.taken())
         sys.exit(EXIT_NOT_PREPARED)
     # What is there now stays for good: the collector need not walk it at the end of every training (0.3 s).
     gc.collect()
@@ -96,6 +100,7 @@ def main() -> None:
                 "notes": list(getattr(task, "notes", ())),
                 "judged": getattr(task, "judged", None),
                 **_paid(getattr(task, "paid", None)),
+                **warnings.taken(),
             },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -104,11 +109,28 @@ def main() -> None:
         reply = answer(task, json.loads(next_request()))
         _return_memory()
         if talks:
-            _send(replies, reply)
+            _send(replies, reply | warnings.taken())
         if grouped and reply.get("reason") == FailureReason.OUT_OF_MEMORY:
             # The other ranks may wait for this one in the middle of a step; the launcher ends them with it.
             print(reply["detail"], file=sys.stderr, flush=True)
             os._exit(EXIT_OUT_OF_MEMORY)
+
+
+class _Warnings(logging.Handler):
+    """Collects what is logged here, so that the next reply takes it to the process that talks to the user."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep its message."""
+        self._lines.append(record.getMessage())
+
+    def taken(self) -> dict[str, Any]:
+        """What was logged since, as part of a reply."""
+        lines, self._lines = self._lines, []
+        return {"warnings": lines} if lines else {}
 
 
 def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:

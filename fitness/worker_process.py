@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import time
@@ -18,6 +19,8 @@ from fitness.curves import from_json
 from fitness.score import ItemScores
 from fitness.task import EvaluationFailed, FailureReason, SeedResult
 from sandbox.path import in_the_way
+
+logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
 TAIL_BYTES = 4000  # of stderr, for the report of a death
@@ -129,6 +132,8 @@ class WorkerProcess:
             if request is not None:
                 await self._send(request)
             reply = await self._receive(limit)
+            for line in reply.get("warnings", ()):
+                logger.warning("%s", line)
             if request is None and reply["state"] == "failed":
                 await self._kill()  # the task cannot be prepared; it has ended or is about to
             return _checked(reply)

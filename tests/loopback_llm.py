@@ -72,7 +72,16 @@ class Status:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Action = Fault | Answer | Status | str
+@dataclass(frozen=True)
+class Raw:
+    """A body of the test's choice, byte by byte."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+
+
+Action = Fault | Answer | Status | Raw | str
 Responder = Callable[[dict[str, Any], int], Action]
 
 _TERMS = (
@@ -228,6 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
         llm.closing.wait(llm.latency)
         if isinstance(action, Fault):
             getattr(self, f"_{action.value}")()
+        elif isinstance(action, Raw):
+            self._send(action.status, action.body, action.content_type)
         elif isinstance(action, Status):
             self._json(action.status, action.body, action.headers)
         else:

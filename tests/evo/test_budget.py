@@ -7,6 +7,7 @@ import pytest
 from archive.query import Reader
 from archive.records import RunRow, Usage
 from archive.store import Archive
+from evo.backlog import open_steps
 from evo.baselines import _Purse
 from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import BudgetConfig, parse_config
@@ -85,6 +86,33 @@ def test_a_reply_that_does_not_tell_what_it_cost_counts_with_the_most(archive):
 def test_a_call_that_may_have_been_answered_unseen_counts_and_an_error_status_does_not(archive, error, counted):
     archive.fail_proposal(asked(archive), error)
     assert (spent(archive).tokens > 0) is counted
+
+
+def test_a_call_counts_with_the_most_that_was_recorded_when_it_left(archive):
+    most = Usage(300, 50, 0.5)
+    for step, ends in enumerate(("lost", "received", "failed", "refused", "told"), 1):
+        call = archive.request_proposal(step, 1, "explore", "openai", "m", 1.0, "t", {}, 0, most=most)
+        if ends == "lost":
+            archive.lose_proposal(call)
+        elif ends in ("received", "told"):
+            archive.receive_proposal(call, "a reply", *((1, 2, 0.25) if ends == "told" else ()))
+        else:
+            archive.fail_proposal(
+                call, f"{'timeout' if ends == 'failed' else 'rate_limit'}: t | r", possibly_paid=ends == "failed"
+            )
+    assert (spent(archive).tokens, spent(archive).usd) == (3 * 350 + 3, 1.75)
+    with Reader.open(archive.path) as reader:
+        told = reader.spending()
+    assert (told.tokens_in + told.tokens_out, told.usd, told.at_most) == (3 * 350 + 3, 1.75, 3)
+
+
+@pytest.mark.parametrize(("ends_step", "counted", "next_step"), [(True, 1, 2), (False, 0, 1)])
+def test_a_failed_step_counts_where_its_failure_says_so_as_in_no_older_archive(archive, ends_step, counted, next_step):
+    archive.fail_proposal(asked(archive), "malformed: t | r", ends_step=ends_step)
+    assert spent(archive).proposals == counted
+    with Reader.open(archive.path) as reader:
+        assert reader.spending().steps == counted
+        assert next(open_steps(reader)) == next_step
 
 
 def test_what_a_judge_was_paid_counts_whether_the_training_was_scored_failed_or_left_open(archive):

@@ -7,12 +7,14 @@ import builtins
 import json
 import logging
 import socket
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from loopback_llm import Action, Answer, Fault, LoopbackLLM, Status, closed_port, proposal, valid_loss
+from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed_port, proposal, valid_loss
 
 from evo.llm import Consequence, Endpoint, ErrorKind, LLMClient, LLMError, Message, Prices, Reply, ReplyFormat, Retry
 from evo.reply import FailureKind, ParsedReply, ParseFailure, parse_reply
@@ -30,6 +32,7 @@ class Log:
     sent: list[list[dict[str, str]]] = field(default_factory=list)
     errors: list[LLMError] = field(default_factory=list)
     waits: list[float | None] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         self.started_attempts.append(attempt)
@@ -38,6 +41,9 @@ class Log:
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         self.errors.append(error)
         self.waits.append(next_in)
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def endpoint(base_url: str, **options: Any) -> Endpoint:
@@ -264,6 +270,33 @@ def test_a_rate_limit_holds_back_the_other_requests_too():
 
     with LoopbackLLM([Fault.RATE_LIMIT], retry_after="30") as server:
         assert asyncio.run(asked_meanwhile(server.base_url)) == 1
+
+
+def test_a_server_that_refuses_a_second_request_is_sent_one_at_a_time():
+    slot = threading.Lock()
+
+    def answer(body: dict[str, Any], number: int) -> Action:
+        if not slot.acquire(blocking=False):
+            return Status(429, {"error": {"message": "Model is overloaded"}})
+        time.sleep(0.1)
+        slot.release()
+        return "done"
+
+    async def many(base_url: str) -> list[Reply]:
+        async with LLMClient(endpoint(base_url), Retry(attempts=2, first_wait=0.01)) as client:
+            asks = (client.complete(ASK, step=i, temperature=0.0, observer=log) for i in range(4))
+            return await asyncio.gather(*asks)
+
+    log = Log()
+    with LoopbackLLM(fallback=answer) as server:
+        assert [reply.text for reply in asyncio.run(many(server.base_url))] == ["done"] * 4
+    assert log.notes and "answered 429" in log.notes[0] and "search.in_flight=" in log.notes[0]
+
+
+def test_a_lone_request_that_times_out_lowers_nothing():
+    log = Log()
+    refused([Fault.HANG] * 2, log, timeout=0.2, retry=Retry(attempts=2, first_wait=0.01))
+    assert not log.notes and len(log.errors) == 2
 
 
 def test_attempts_go_on_counting_where_a_resumed_step_left_off():
@@ -539,9 +572,35 @@ def test_answers_of_unusual_shape_are_read_where_they_can_be(completion: dict[st
     assert (reply.text, reply.finish_reason, reply.tokens_in) == ("in parts", None, None)
 
 
+def test_a_stream_that_nobody_asked_for_is_a_reply():
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("in ", "pieces")]
+    chunks.append({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    for content_type in ("text/event-stream; charset=utf-8", "application/json"):
+        with LoopbackLLM([Raw(body.encode(), content_type)]) as server:
+            reply = ask(server.base_url)
+        assert (reply.text, reply.tokens_in, reply.tokens_out) == ("in pieces", 7, 2)
+
+
+def test_reasoning_beside_a_reply_is_no_part_of_it():
+    message = {
+        "content": [{"type": "thinking", "thinking": "draft"}, {"type": "text", "text": "answer"}],
+        "reasoning": "draft",
+    }
+    with LoopbackLLM([Status(200, {"choices": [{"message": message, "finish_reason": "stop"}]})]) as server:
+        assert ask(server.base_url).text == "answer"
+
+
+def test_a_prompt_that_is_filtered_skips_one_proposal_and_costs_nothing():
+    filtered = {"error": {"message": "The response was filtered", "code": "content_filter", "status": 400}}
+    error, server = refused([Status(400, filtered)] * 3)
+    assert (error.kind, error.consequence, server.requests) == (ErrorKind.FILTERED, Consequence.SKIP, 1)
+    assert (error.tokens_in, error.tokens_out, error.usd) == (0, 0, 0.0)
+
+
 @pytest.mark.parametrize(
     "completion",
-    [{"choices": "x"}, {"choices": [None]}, {"choices": [{"message": "x"}]}, {"choices": [[]]}, {}, {"error": "x"}],
+    [{"choices": "x"}, {"choices": [None]}, {"choices": [{"message": "x"}]}, {"choices": [[]]}, {}, {"id": "x"}],
     ids=json.dumps,
 )
 def test_answers_that_make_no_sense_are_malformed(completion: dict[str, Any]):

@@ -225,7 +225,59 @@ def test_without_the_network_no_endpoint_is_asked():
 def test_what_is_no_such_endpoint_is_told(tmp_path: Path):
     with LoopbackLLM() as server:
         error = failed({"llm": model(server.base_url.removesuffix("/v1"))})
-    assert str(error).startswith("llm.model: ")
+    assert str(error).startswith("llm: there are no chat completions at")
+    assert f"add /v1 to llm.base_url: {server.base_url}" in str(error)
+
+
+NO_TEXT_YET = {
+    "choices": [{"message": {"content": None, "reasoning_content": "Let"}, "finish_reason": "length"}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 1},
+}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Status(200, NO_TEXT_YET),
+        Status(400, {"error": {"message": "Could not finish the message because max_tokens was reached."}}),
+    ],
+    ids=["null content", "refused"],
+)
+def test_a_model_that_spends_its_one_token_on_reasoning_is_no_fault(reply):
+    with LoopbackLLM([reply]) as server:
+        assert cleared({"llm": model(server.base_url) | {"model": "unlisted"}}).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Status(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}), "Unexpected endpoint"),
+        (Fault.WRONG_CONTENT_TYPE, "Sign in to the hotel"),
+    ],
+)
+def test_what_is_no_answer_is_told_before_anything_starts(reply, words):
+    with LoopbackLLM([reply]) as server:
+        assert words in str(failed({"llm": model(server.base_url) | {"model": "unlisted"}}))
+
+
+def test_a_proxy_that_cannot_be_used_is_told_for_proposer_and_judge(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9/")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    settings = {**judged("https://llm.invalid/v1"), "llm": model("https://llm.invalid/v1"), "budget": {"tokens": 1000}}
+    error = failed(settings)
+    assert str(error).count("the proxy in ALL_PROXY") == 2
+    assert error.wrong_use
+
+
+def test_a_proxy_that_is_down_is_told_as_the_proxy(monkeypatch):
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with closed_port() as nowhere:
+        monkeypatch.setenv("https_proxy", nowhere)
+        error = failed({"llm": model("https://llm.invalid/v1"), "budget": {"tokens": 1000}})
+    assert str(error).startswith("llm: the proxy in https_proxy (http://127.0.0.1:")
+    assert not error.wrong_use
 
 
 @pytest.mark.parametrize("value", ["lots", -1, True, [1], 0.5])

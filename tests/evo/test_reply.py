@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import unicodedata
 
@@ -22,6 +23,7 @@ from evo.reply import (
     parse_reply,
     printable,
 )
+from sandbox.contract import contract_named
 
 CODE = "def my_loss(a, b):\n    return a - b\n"
 OTHER = "def other(a, b):\n    return b - a\n"
@@ -65,10 +67,13 @@ def failed(text: str, finish_reason: str | None = "stop") -> ParseFailure:
         as_json(CODE.replace("\n", "\r\n")),
         f"<think>Perhaps {as_json(OTHER)}?</think>{as_json()}",
         f"Perhaps {as_json(OTHER)}?</think>\n{as_json()}",
+        f"<thinking>{as_json(OTHER)}</thinking>{as_json()}",
+        f"{as_json()}\n<reflection>{as_json(OTHER)}</reflection>",
+        f"<|channel|>analysis<|message|>{as_json(OTHER)}<|end|><|start|>assistant<|channel|>final<|message|>{as_json()}<|return|>",
         f'The format is {{"thought": "...", "name": "...", "code": "..."}}.\n{as_json()}',
         f"{as_json(OTHER)}\nOn reflection:\n{as_json()}",
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_json_is_found_however_it_is_wrapped(text: str):
     assert parsed(text) == ParsedReply("Because.", "mine", CODE)
@@ -150,7 +155,6 @@ def test_a_reply_that_is_complete_counts_even_where_the_limit_was_reached():
         (as_json(code=""), FailureKind.MISSING_CODE),
         (as_json(code={"a": 1}), FailureKind.MISSING_CODE),
         ('{"thought": "x", "name": "y"}', FailureKind.MISSING_CODE),
-        ('{"thought": "x", "code": """\ndef f(a):\n    return a\n"""}', FailureKind.BROKEN_JSON),
         ('{"thought": "x", code: "def f(a): return a"}', FailureKind.BROKEN_JSON),
         ("{'thought': 'x'}", FailureKind.BROKEN_JSON),
         ('{"a":' * 100_00, FailureKind.BROKEN_JSON),
@@ -158,7 +162,7 @@ def test_a_reply_that_is_complete_counts_even_where_the_limit_was_reached():
         ("x" * (MAX_REPLY + 1), FailureKind.TOO_LONG),
         (as_json(CODE + "#" * MAX_CODE), FailureKind.TOO_LONG),
     ],
-    ids=range(14),
+    ids=range(13),
 )
 def test_a_reply_without_a_function_says_what_is_missing(text: str, kind: FailureKind):
     failure = failed(text)
@@ -209,6 +213,125 @@ def test_code_loses_invisible_characters_and_nothing_else():
     assert parsed(as_json(code)).code == "def f(a):\n\treturn a  # evil \u03b2 ok\n"
 
 
+PREFERENCE = contract_named("preference")
+ARGUMENTS = ", ".join(a.name for a in PREFERENCE.arguments)
+LOSS = (
+    f"def my_loss({ARGUMENTS}):\n    x = policy_chosen_logps - policy_rejected_logps\n"
+    "    for weight in (1, 2):\n        x = x * weight  # twice\n    return -F.logsigmoid(beta * x)\n"
+)
+FLAT = f"def my_loss({ARGUMENTS}):\n    x = policy_chosen_logps - policy_rejected_logps\n    return -F.logsigmoid(beta * x)\n"
+SHORT = (
+    "def my_loss(pi_chosen, pi_rejected, ref_chosen, ref_rejected, beta):\n    return F.softplus(-beta * pi_chosen)\n"
+)
+CLASS = (
+    "class Mine(nn.Module):\n    def forward(\n        self,\n        policy_chosen_logps: Tensor,\n"
+    "        policy_rejected_logps: Tensor,\n        reference_chosen_logps,\n        reference_rejected_logps,\n    ):\n"
+    "        return -policy_chosen_logps\n"
+)
+TEST = "def test_my_loss(n=4):\n    print(my_loss(*torch.zeros(4, n), beta=0.1))\n"
+
+
+@pytest.mark.parametrize("loss", [LOSS, SHORT, CLASS], ids=["own names", "other names", "class"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Loss:\n{loss}\nA test:\n{test}",
+        "A helper first:\n{test}\nLoss:\n{loss}",
+        "First idea:\n{other}\nBetter:\n{loss}\nUse it so:\n{test}\n",
+    ],
+    ids=range(3),
+)
+def test_of_several_code_blocks_the_last_that_takes_the_contract_s_arguments_counts(loss: str, reply: str):
+    other = loss.replace("return ", "return 2 * ")
+    text = reply.format(loss=fenced(loss), test=fenced(TEST), other=fenced(other))
+    for contract in (PREFERENCE, None):
+        parsed_reply = parse_reply(text, contract=contract)
+        assert isinstance(parsed_reply, ParsedReply) and parsed_reply.code == loss
+
+
+def test_of_several_json_objects_likewise():
+    text = f"{as_json(LOSS)}\nand a test: {as_json(TEST)}"
+    parsed_reply = parse_reply(text, contract=PREFERENCE)
+    assert isinstance(parsed_reply, ParsedReply) and parsed_reply.code == LOSS
+
+
+def test_a_single_block_is_read_whatever_it_takes():
+    parsed_reply = parse_reply(fenced(), contract=PREFERENCE)
+    assert isinstance(parsed_reply, ParsedReply) and parsed_reply.code == CODE
+
+
+NEARLY_JSON = {
+    "trailing comma": as_json(LOSS)[:-1] + ",}",
+    "in a list": json.dumps({"thought": "Because.", "name": "mine", "code": LOSS.splitlines()})[:-2] + ",\n],\n}",
+    "in a fence": f"Sure:\n```json\n{as_json(LOSS)[:-1]},\n}}\n```\nI hope it helps.",
+    "comments": as_json(LOSS).replace('"name"', '/* short */ "name"').replace("{", "{ // an object\n", 1),
+    "python": repr({"thought": "Because.", "name": "mine", "code": LOSS, "done": True, "more": None}),
+    "triple quotes": as_json("@").replace('"@"', f'\"\"\"\n{LOSS}\"\"\"'),
+    "backticks": as_json("@").replace('"@"', f"`{LOSS}`"),
+    "fenced value": as_json("@").replace('"@"', f"```python\n{LOSS}```"),
+    "latex": as_json(LOSS, thought="@").replace("@", r"Because \sigma."),
+    "quotes within": as_json("@").replace('"@"', '"' + LOSS.replace("# twice", '"""twice"""') + '"'),
+    "cut off": as_json(LOSS)[:-1],
+    "cut off in another": json.dumps({"code": LOSS, "name": "mine", "thought": "Because. And"})[:-6],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NEARLY_JSON.values(), ids=NEARLY_JSON)
+def test_json_that_misses_the_standard_is_read_where_it_can_mean_one_thing(text: str):
+    reply = parse_reply(text, contract=PREFERENCE)
+    assert isinstance(reply, ParsedReply), reply
+    assert reply.code.replace('"""twice"""', "# twice") == LOSS
+
+
+@pytest.mark.parametrize(
+    ("code", "whole"),
+    [
+        (LOSS.replace("\n", "\\n"), LOSS),
+        (LOSS.replace("\n", ""), LOSS),
+        (LOSS.replace("\n", " "), LOSS.replace("\n    ", "\n     ")),
+        (FLAT.replace("\n", ""), FLAT),
+        (" ".join(FLAT.split()), FLAT),
+        (f"import torch {FLAT}".replace("\n", ""), f"import torch\n{FLAT}"),
+        (
+            FLAT.replace("    x =", "    # the margin\n    x =").replace("\n", ""),
+            FLAT.replace("    x =", "    # the margin\n    x ="),
+        ),
+        (" ".join(LOSS.split()), None),
+        (" ".join(FLAT.split()).replace("x =", "# margin x ="), None),
+        ("def my_loss(a): return a if a > 0 else -a\n", None),
+        ('def my_loss(a): return a + len("a\\\\n")\n', None),
+        ("def my_loss(a): x = a; return x\n", None),
+    ],
+    ids=range(12),
+)
+def test_lost_line_breaks_are_put_back_where_there_is_one_way(code: str, whole: str | None):
+    reply = parse_reply(as_json(code), contract=PREFERENCE)
+    assert isinstance(reply, ParsedReply)
+    assert reply.code.strip() == (whole or code).strip()
+    if whole:
+        ast.parse(whole)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<thinking>{fenced(TEST)}</thinking>\n{fenced()}",
+        f"<reasoning>{fenced(TEST)}</reasoning>{fenced()}",
+        f"[THINK]{fenced(TEST)}[/THINK]{fenced()}",
+        f"{fenced()}\n<think>Does it hold? {fenced(TEST)}</think>",
+        f"<|channel|>analysis<|message|>{fenced(TEST)}<|end|><|start|>assistant<|channel|>final<|message|>{fenced()}<|return|>",
+    ],
+    ids=range(5),
+)
+def test_reasoning_in_its_usual_forms_is_set_aside(text: str):
+    assert parsed(text).code == CODE
+
+
+@pytest.mark.parametrize("text", ["<thinking>Let me", "<|channel|>analysis<|message|>Let me", "[THINK]Let me"])
+def test_reasoning_that_never_ends_is_a_reply_that_ends_too_early(text: str):
+    assert failed(text).kind is FailureKind.CUT_OFF
+
+
 texts = st.text(max_size=400) | st.text(alphabet='{}[]",:`~\n\\ \x1bdef()abc<>/', max_size=400)
 
 
@@ -245,7 +368,30 @@ def test_printable_text_has_no_control_format_or_surrogate_character(text: str):
 
 
 @pytest.mark.parametrize(
-    "unit", ['{"', '{"a":1}', "```\n", "\x1b]", "<think>", "thought: ", "def f(", '{"code":"', "\\", "~~~\n"]
+    "unit",
+    [
+        '{"',
+        '{"a":1}',
+        "```\n",
+        "\x1b]",
+        "<think>",
+        "thought: ",
+        "def f(",
+        '{"code":"',
+        "\\",
+        "~~~\n",
+        '"/*',
+        '"#',
+        '\\"',
+        "{//",
+        "{'",
+        '{"a":"',
+        '{"code":[',
+        '{"code": "def f(a):    x = a ',
+        "[THINK]",
+        "</think><think>",
+        "<|channel|>final",
+    ],
 )
 def test_repetitive_replies_are_read_in_time(unit: str):
     parse_reply(unit * (MAX_REPLY // len(unit)))

@@ -17,7 +17,7 @@ ARGUMENTS = (
 )
 PRANKS = '''
 """A task without torch whose rungs are pranks."""
-import os, signal, subprocess, sys, time
+import logging, os, signal, subprocess, sys, time
 from pathlib import Path
 from fitness.costs import Prices, Service, Usage
 from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult, TaskInfo, TaskOptions
@@ -87,6 +87,9 @@ def judge(folder):
 def judge_in_vain(folder):
     raise EvaluationFailed("collapsed", "unreadable", Usage(30, 3, None))
 
+def warn(folder):
+    logging.getLogger("fitness.judge").warning("asked %d at once from now on", 4)
+
 def not_a_number(folder):
     return float("nan")
 
@@ -100,7 +103,7 @@ def memory_of_the_second_rank(folder):
     time.sleep(600)
 
 PRANKS = {f.__name__: f for f in (kill_self, die_once, hang, hang_once, print_a_lot, fill_memory, fill_host_memory,
-                                  leave_a_child, diverge, score, judge, judge_in_vain, not_a_number, by_item,
+                                  leave_a_child, diverge, score, judge, judge_in_vain, warn, not_a_number, by_item,
                                   memory_of_the_second_rank)}
 
 class Pranks:

@@ -18,7 +18,7 @@ from transformers.integrations import deepspeed
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from loopback_llm import Fault, LoopbackLLM, Status, closed_port
+from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 from test_preference import (
     CHAT_TEMPLATE,
     FSDP,
@@ -265,11 +265,10 @@ def test_a_judge_that_stays_away_leaves_the_evaluation_open(options, monkeypatch
     monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
     with LoopbackLLM([EASY], fallback=lambda body, number: Fault.SERVER_ERROR) as server:
         task = prepared(options(evaluation=judge_options(server)))
-        with pytest.raises(EvaluationFailed, match="same command again") as caught:
+        with pytest.raises(EvaluationFailed, match="the same command then continues") as caught:
             task.score_seed(graph("dpo"), "short", 0)
-        assert (
-            f"the judge at {server.base_url} stopped answering (InternalServerError, HTTP 500)" in caught.value.detail
-        )
+        words = f"stopped answering: {server.base_url} answered 500: The server had an error while processing"
+        assert words in caught.value.detail
     assert caught.value.reason is FailureReason.BAD_DATA
 
 
@@ -294,27 +293,48 @@ NO_MESSAGE = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("reply", "words"),
     [
-        Fault.WRONG_CONTENT_TYPE,
-        Fault.BROKEN_JSON,
-        Fault.NO_JSON,
-        Status(200, NO_MESSAGE),
-        Status(200, {"error": "full"}),
+        (Fault.WRONG_CONTENT_TYPE, "a web page"),
+        (Fault.BROKEN_JSON, "broken JSON"),
+        (Fault.NO_JSON, "no chat completion"),
+        (Status(200, NO_MESSAGE), "without any choice"),
+        (Status(200, {"error": "no slot is free"}), "no slot is free"),
+        (
+            Status(200, {"choices": [{"error": {"code": 401, "message": "who are you?"}}]}),
+            "the variable OPENAI_API_KEY",
+        ),
+        (
+            Status(404, {"error": {"message": "The model `scripted-1` does not exist"}}),
+            "check fitness.evaluation.model",
+        ),
+        (Status(400, {"error": {"message": "filtered", "code": "content_filter"}}), "answered 400: filtered"),
+        (Fault.NO_CREDIT, "You exceeded your current quota"),
+        (Answer("I cannot compare these."), "it replied: I cannot compare these."),
+        (Answer("<think>Perhaps", finish_reason="length"), "ended at max_tokens"),
+        (Status(200, {"choices": [{"message": {"content": None, "refusal": "I am sorry."}}]}), "I am sorry."),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_what_is_no_chat_completion_names_the_remedy(reply, options):
-    with LoopbackLLM(fallback=lambda body, number: reply) as server:
-        detail = refused(options(evaluation=judge_options(server), model="/nowhere"))
-    assert "no chat completion" in detail
-    assert "check base_url (most end in /v1)" in detail
+def test_a_judge_that_cannot_be_used_is_told_in_its_own_words(reply, words):
+    with LoopbackLLM(fallback=lambda body, number: reply) as server, pytest.raises(EvaluationFailed) as caught:
+        judging(server).check()
+    assert words in caught.value.detail
+
+
+def test_what_is_no_chat_completion_names_the_option(options):
+    with LoopbackLLM(fallback=lambda body, number: Fault.NO_JSON) as server:
+        final = {"held_out_evaluation": judge_options(server, prompts=10)}
+        detail = refused(options(evaluation=judge_options(server), model="/nowhere", **final))
+    for section in ("fitness.evaluation", "fitness.held_out_evaluation"):
+        assert f"check that {section}.base_url speaks OpenAI's chat completions; it usually ends in /v1" in detail
 
 
 def test_a_worker_tells_all_that_is_wrong_together(options):
     with LoopbackLLM() as server:
         gone = judge_options(server)
     detail = refused(options(evaluation=gone, model="/nowhere", data="/nowhere.jsonl"))
-    for words in ("the judge at", "cannot load the model '/nowhere'", "there is no file /nowhere.jsonl"):
+    for words in ("the judge 'scripted-1'", "cannot load the model '/nowhere'", "there is no file /nowhere.jsonl"):
         assert words in detail
     assert len(detail.splitlines()) >= 3
 

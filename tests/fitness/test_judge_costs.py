@@ -1,7 +1,10 @@
 """What a judge was paid: read from its replies, counted at its most where nobody knows, and bounded beforehand."""
 
 import json
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from fitness.score import EvaluationFailed
 from fitness.task import task_info
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from loopback_llm import Answer, Fault, LoopbackLLM, closed_port
+from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 
 FIRST = '{"better": "first"}'
 COUNTED = Answer(FIRST, usage={"prompt_tokens": 100, "completion_tokens": 10})
@@ -58,6 +61,57 @@ def test_a_reply_that_does_not_tell_counts_with_the_most_it_can_have_cost():
         paid = compared(server)
     assert paid.tokens_out == 2 * 50
     assert paid.tokens_in > 2 * len(judge.INSTRUCTIONS) // 4
+
+
+@pytest.mark.parametrize(
+    ("usage", "paid"),
+    [
+        ({"prompt_tokens": 100.0, "completion_tokens": "10"}, (100, 10)),
+        ({"prompt_tokens": 100, "total_tokens": 110}, (100, 10)),
+        ({"input_tokens": 100, "output_tokens": 10}, (100, 10)),
+        ({"prompt_tokens": 100}, (100, 50)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, (None, 50)),
+        ({"completion_tokens": -1}, (None, 50)),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_usage_is_read_in_any_form_and_what_is_unknown_counts_at_its_most(usage, paid):
+    completion = {"choices": [{"message": {"content": FIRST}, "finish_reason": "stop"}], "usage": usage}
+    with LoopbackLLM(fallback=lambda body, number: Status(200, completion)) as server:
+        total = compared(server)
+    assert total.tokens_out == 2 * paid[1]
+    assert total.tokens_in == 2 * paid[0] if paid[0] else total.tokens_in > 2 * len(judge.INSTRUCTIONS) // 4
+
+
+def test_a_server_with_one_slot_is_asked_less_at_once_and_every_question_is_judged(caplog):
+    """Each reply takes longer than a third of what a request is given: alone in time, eight at once not."""
+    slot = threading.Lock()
+
+    def one_at_a_time(body, number):
+        with slot:
+            time.sleep(0.15)
+        return COUNTED
+
+    with LoopbackLLM(fallback=one_at_a_time) as server:
+        texts = ["p"] * 6
+        ours = Judge(options(server.base_url, timeout_seconds=0.4, concurrency=8))
+        _, metrics, _ = ours.compare(texts, texts, texts)
+    assert metrics["judge_unreadable"] == 0.0
+    said = [record.getMessage() for record in caplog.records if "fitness.evaluation.concurrency" in record.getMessage()]
+    assert len(said) == len(set(said)) >= 1
+    assert "at most 4" in said[0]
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.SLOW])
+def test_a_judge_that_is_slow_alone_names_the_time_that_it_has(fault):
+    with (
+        LoopbackLLM(fallback=lambda body, number: fault) as server,
+        pytest.raises(EvaluationFailed) as caught,
+    ):
+        Judge(options(server.base_url, timeout_seconds=0.1)).check()
+    assert "did not answer within 0.1 s" in caught.value.detail
+    for option in ("fitness.evaluation.concurrency=1", "fitness.evaluation.timeout_seconds"):
+        assert option in caught.value.detail
 
 
 @pytest.mark.parametrize("fault", [Fault.DISCONNECT, Fault.BROKEN_JSON, Fault.WRONG_CONTENT_TYPE])
@@ -146,6 +200,8 @@ def test_prices_and_bounds_do_not_make_another_run():
         ("http://localhost:8000/v1", Prices(), False),
         ("http://127.1.2.3/v1", Prices(), False),
         ("http://[::1]:8000/v1", Prices(), False),
+        ("http://[::ffff:127.0.0.1]:8000/v1", Prices(), False),
+        (f"http://{socket.gethostname()}:8000/v1", Prices(), False),
         ("http://localhost:4000/v1", Prices(1, 2), True),
         ("https://localhost.example.com/v1", Prices(), True),
     ],

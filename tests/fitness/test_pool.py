@@ -44,6 +44,11 @@ def test_results_come_back_to_whoever_asked(pranks, losses):
     assert len({result.metrics["pid"] for result in results}) == 2
 
 
+def test_what_a_worker_warns_of_reaches_the_user(pranks, losses, caplog):
+    ask(pranks, losses, "warn")
+    assert [record.getMessage() for record in caplog.records] == ["asked 4 at once from now on"]
+
+
 def test_a_training_that_is_cancelled_twice_leaves_no_process_to_be_reaped_later(pranks, losses):
     async def run():
         async with WorkerPool("pranks", pranks) as pool:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from evo.llm_errors import ErrorKind, LLMError, Where
-from evo.reply import printable
-from fitness.costs import Prices, is_paid, on_this_machine
+from fitness.chat.errors import ErrorKind, LLMError, Where
+from fitness.chat.proxies import proxy_for
+from fitness.chat.text import printable
+from fitness.costs import Prices, is_paid
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -42,6 +43,8 @@ class Endpoint:
     prices: Prices = field(default_factory=Prices)
     structured: bool = True
     """False asks for fenced code from the first request on."""
+    section: str = "llm"
+    """Of the configuration, which names this endpoint: errors speak of its options."""
 
     @classmethod
     def resolve(
@@ -71,14 +74,12 @@ class Endpoint:
     @property
     def where(self) -> Where:
         """What error messages may say about this endpoint."""
-        parts = urlsplit(self.base_url)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        return Where(printable(place), printable(self.model), self.key_variable, self.api_key)
-
-    @property
-    def local(self) -> bool:
-        """Whether the endpoint is on this machine, so that no proxy must come between."""
-        return on_this_machine(self.base_url)
+        parallel = "search.in_flight" if self.section == "llm" else f"{self.section}.concurrency"
+        proxy = proxy_for(self.base_url)
+        return Where(
+            place_of(self.base_url), printable(self.model), self.key_variable, self.api_key, self.section, parallel,
+            printable(str(proxy)) if proxy else "",
+        )  # fmt: skip
 
     @property
     def paid(self) -> bool:
@@ -86,23 +87,34 @@ class Endpoint:
         return is_paid(self.base_url, self.prices)
 
 
+def place_of(base_url: str) -> str:
+    """An address as messages may show it: printable, without name and password."""
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        return "an address that is none"
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
 def _check(endpoint: Endpoint) -> None:
     def fail(message: str, remedy: str) -> LLMError:
         return LLMError(ErrorKind.CONFIGURATION, message, remedy)
 
+    section = endpoint.section
     try:
         parts = urlsplit(endpoint.base_url)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         valid = False
     if not valid:
-        raise fail("llm.base_url is not an http or https address", "write it like http://localhost:8000/v1")
+        raise fail(f"{section}.base_url is not an http or https address", "write it like http://localhost:8000/v1")
     if parts.path.endswith("/completions"):
         raise fail(
-            "llm.base_url names one service of the endpoint", "leave out /chat/completions: keep what ends in /v1"
+            f"{section}.base_url names one service of the endpoint",
+            "leave out /chat/completions: keep what ends in /v1",
         )
     if not endpoint.model:
-        raise fail("no model is named", "set llm.model to a model that the endpoint offers")
+        raise fail("no model is named", f"set {section}.model to a model that the endpoint offers")
     if not re.fullmatch(r"[\x21-\x7e]*", endpoint.api_key):
         raise fail(
             f"the key in {endpoint.key_variable} has characters that no key has", "copy it again, without quotes"
@@ -110,5 +122,5 @@ def _check(endpoint: Endpoint) -> None:
     if endpoint.base_url == OPENAI_URL and not endpoint.api_key:
         raise fail(
             f"{OPENAI_URL} needs a key",
-            f"set the variable {endpoint.key_variable}, or llm.base_url for another endpoint",
+            f"set the variable {endpoint.key_variable}, or {section}.base_url for another endpoint",
         )

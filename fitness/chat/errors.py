@@ -1,4 +1,4 @@
-"""What can go wrong between the engine and a language model, what it means for the run, and what its user can do.
+"""What can go wrong between us and a language model, what it means for the run, and what its user can do.
 
 Everything an endpoint says is foreign text: what of it reaches a message is one line, printable, short, and rid of the
 key.
@@ -7,14 +7,10 @@ key.
 from __future__ import annotations
 
 import re
-import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from http import HTTPStatus
-from socket import gaierror
 
-from evo.reply import printable
+from fitness.chat.text import printable
 
 
 class Consequence(StrEnum):
@@ -40,6 +36,7 @@ class ErrorKind(StrEnum):
     NOT_FOUND = "not_found"
     BAD_REQUEST = "bad_request"
     TOO_LONG = "too_long"
+    FILTERED = "filtered"
     RATE_LIMIT = "rate_limit"
     SERVER_ERROR = "server_error"
     TIMEOUT = "timeout"
@@ -62,27 +59,38 @@ class ErrorKind(StrEnum):
     @property
     def possibly_paid(self) -> bool:
         """Whether the model may have worked, and been charged for, without our seeing the reply."""
-        return self in {ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED, ErrorKind.MALFORMED, ErrorKind.SERVER_ERROR}
+        return self in ANSWERED_UNSEEN or self is ErrorKind.SERVER_ERROR
 
 
 _RETRIED = frozenset(
     {ErrorKind.CONNECTION, ErrorKind.RATE_LIMIT, ErrorKind.SERVER_ERROR, ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED}
 )
-_SKIPPING = frozenset({ErrorKind.MALFORMED, ErrorKind.TOO_LONG})
+_SKIPPING = frozenset({ErrorKind.MALFORMED, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
+ANSWERED_UNSEEN = frozenset({ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED, ErrorKind.MALFORMED, ErrorKind.FILTERED})
+"""Failures of a call that may have been answered and charged for. An error status is not."""
 
-_AGAIN = "the same command then continues the run"
+AGAIN = "the same command then continues the run"
 _REMEDIES = {
+    ErrorKind.CONFIGURATION: "check {section}.base_url and {section}.model",
     ErrorKind.UNAUTHORIZED: "check the API key: the variable {key_variable} must hold a key for {place}",
     ErrorKind.FORBIDDEN: "the key in {key_variable} may not do this: check its permissions, its project and your region",
-    ErrorKind.QUOTA: f"top up the account behind the key in {{key_variable}}, or raise its limit; {_AGAIN}",
-    ErrorKind.NOT_FOUND: "check llm.model ({model}) and llm.base_url ({place}); a base URL usually ends in /v1",
-    ErrorKind.BAD_REQUEST: "compare llm.model, llm.max_tokens and llm.temperature with the endpoint's manual",
-    ErrorKind.TOO_LONG: "give fewer parents per prompt, lower llm.max_tokens, or use a model with a longer context",
-    ErrorKind.RATE_LIMIT: f"lower the number of parallel requests, or wait; {_AGAIN}",
-    ErrorKind.SERVER_ERROR: f"the fault is on the endpoint's side: wait until it is back; {_AGAIN}",
-    ErrorKind.TIMEOUT: f"raise llm.timeout_seconds, lower llm.max_tokens, or use a faster model; {_AGAIN}",
-    ErrorKind.DISCONNECTED: f"look at the server's own log, or try later; {_AGAIN}",
-    ErrorKind.MALFORMED: "check that llm.base_url speaks OpenAI's chat completions; it usually ends in /v1",
+    ErrorKind.QUOTA: f"top up the account behind the key in {{key_variable}}, or raise its limit; {AGAIN}",
+    ErrorKind.NOT_FOUND: (
+        "check {section}.model ({model}) and {section}.base_url ({place}); a base URL usually ends in /v1"
+    ),
+    ErrorKind.BAD_REQUEST: "compare {section}.model, {section}.max_tokens and the temperature with the endpoint's manual",
+    ErrorKind.TOO_LONG: (
+        "send shorter prompts (fewer parents, shorter texts), lower {section}.max_tokens, or use a model with a longer context"
+    ),
+    ErrorKind.FILTERED: "no setting of ours changes that: where it happens often, use another model or endpoint",
+    ErrorKind.RATE_LIMIT: f"lower {{parallel}} (requests in flight), or wait; {AGAIN}",
+    ErrorKind.SERVER_ERROR: f"the fault is on the endpoint's side: wait until it is back; {AGAIN}",
+    ErrorKind.TIMEOUT: (
+        "where the server answers few requests at a time, set {parallel}=1; else raise {section}.timeout_seconds, "
+        f"lower {{section}}.max_tokens, or use a faster model; {AGAIN}"
+    ),
+    ErrorKind.DISCONNECTED: f"look at the server's own log, or try later; {AGAIN}",
+    ErrorKind.MALFORMED: "check that {section}.base_url speaks OpenAI's chat completions; it usually ends in /v1",
 }
 
 MAX_QUOTED = 300
@@ -99,6 +107,12 @@ class Where:
     model: str
     key_variable: str
     secret: str = ""
+    section: str = "llm"
+    """Of the configuration, which names the endpoint."""
+    parallel: str = "search.in_flight"
+    """The option that says how many requests may be in flight."""
+    proxy: str = ""
+    """The proxy on the way, by its variable and without its password; empty where there is none."""
 
     def __repr__(self) -> str:
         return f"Where({self.place!r}, {self.model!r})"
@@ -109,7 +123,8 @@ class Where:
 
     def quote(self, text: str) -> str:
         """Foreign text as part of a message: one short printable line, without anything shaped like a key."""
-        line = " ".join(printable(_KEY_SHAPED.sub("[api key]", self.strike(text)[:4096])).split())
+        plain = self.strike(printable(self.strike(text)[:4096]))
+        line = " ".join(_KEY_SHAPED.sub("[api key]", plain).split())
         return line if len(line) <= MAX_QUOTED else line[: MAX_QUOTED - 1] + "…"
 
 
@@ -117,8 +132,8 @@ class LLMError(Exception):
     """A request that brought no reply.
 
     `message` says what happened, `remedy` what to do about it; both are one line and free of the key. `retry_after` is
-    the wait in seconds that the endpoint asked for. `tokens_in`, `tokens_out` and `usd` are known only where the
-    endpoint charged for a reply that could not be used.
+    the wait in seconds that the endpoint asked for, `said` its own words, for programs and never to be shown. `tokens_in`,
+    `tokens_out` and `usd` are known only where the endpoint charged for a reply that could not be used.
     """
 
     def __init__(
@@ -132,6 +147,7 @@ class LLMError(Exception):
         tokens_in: int | None = None,
         tokens_out: int | None = None,
         usd: float | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(f"{message}; {remedy}" if remedy else message)
         self.kind = kind
@@ -142,6 +158,7 @@ class LLMError(Exception):
         self.tokens_in = tokens_in
         self.tokens_out = tokens_out
         self.usd = usd
+        self.said = said
 
     @property
     def consequence(self) -> Consequence:
@@ -177,79 +194,10 @@ class LLMError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         remedy: str | None = None,
+        said: str = "",
     ) -> LLMError:
         """An error of `kind` at an endpoint, with the remedy that belongs to the kind unless another is given."""
         text = remedy if remedy is not None else _REMEDIES[kind]
-        filled = text.replace("{place}", where.place).replace("{model}", where.model)
-        return cls(
-            kind, message, filled.replace("{key_variable}", where.key_variable), status=status, retry_after=retry_after
-        )
-
-
-_NO_CREDIT = (
-    "insufficient_quota", "exceeded your current quota", "credit balance", "insufficient credit", "insufficient balance",
-)  # fmt: skip
-_TOO_LONG = (
-    "context length", "context_length", "context window", "context size", "context_size", "too many tokens",
-    "prompt is too long",
-)  # fmt: skip
-_BAD_KEY = ("api key", "api_key", "apikey", "invalid authentication")
-
-
-def kind_of_status(status: int, body: str) -> ErrorKind:
-    """The kind behind an HTTP status and the words that came with it.
-
-    Some endpoints report a wrong key or an over-long prompt as 400, and an empty account as 429: there the words decide.
-    """
-    words = body[:4000].lower()
-    if status == HTTPStatus.UNAUTHORIZED:
-        return ErrorKind.UNAUTHORIZED
-    if status == HTTPStatus.PAYMENT_REQUIRED or (status in (400, 403, 429) and any(w in words for w in _NO_CREDIT)):
-        return ErrorKind.QUOTA
-    if status == HTTPStatus.FORBIDDEN:
-        return ErrorKind.FORBIDDEN
-    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        return ErrorKind.NOT_FOUND
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (400 <= status < 500 and any(w in words for w in _TOO_LONG)):
-        return ErrorKind.TOO_LONG
-    if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY):
-        return ErrorKind.SERVER_ERROR
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return ErrorKind.RATE_LIMIT
-    if status >= 500:
-        return ErrorKind.SERVER_ERROR
-    if status == HTTPStatus.BAD_REQUEST and any(w in words for w in _BAD_KEY):
-        return ErrorKind.UNAUTHORIZED
-    return ErrorKind.BAD_REQUEST
-
-
-def connection_error(where: Where, error: BaseException) -> LLMError:
-    """The error behind a request without an answer: refused, unknown host, bad certificate, or cut off midway."""
-    causes = list(_causes(error))
-    if any(isinstance(c, ssl.SSLError) for c in causes):
-        message = f"no secure connection to {where.place}: its certificate or TLS version was not accepted"
-        remedy = "check https or http in llm.base_url, and the certificates"
-    elif any(isinstance(c, gaierror) for c in causes):
-        message = f"the host of {where.place} is unknown"
-        remedy = "check llm.base_url, the network and the proxy variables"
-    elif any(isinstance(c, ConnectionRefusedError) or type(c).__name__ == "ConnectError" for c in causes):
-        message = f"{where.place} refused the connection"
-        remedy = f"start the server, or correct llm.base_url; {_AGAIN}"
-    else:
-        message = f"{where.place} closed the connection before its reply was complete"
-        return LLMError.at(where, ErrorKind.DISCONNECTED, message)
-    return LLMError.at(where, ErrorKind.CONNECTION, message, remedy=remedy)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """`error` and everything it was raised from, exception groups included."""
-    pending, seen = [error], set[int]()
-    while pending:
-        current = pending.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            pending.extend(current.exceptions)
-        pending.extend(c for c in (current.__cause__, current.__context__) if c is not None)
+        for name in ("section", "parallel", "key_variable", "place", "model"):
+            text = text.replace(f"{{{name}}}", getattr(where, name))
+        return cls(kind, message, text, status=status, retry_after=retry_after, said=said)

@@ -1,0 +1,150 @@
+"""JSON as language models write it when they miss the standard: read where it can mean one thing only.
+
+Covered: trailing commas, comments, single-quoted and triple-quoted strings, backticks, a code fence as a value, escapes that JSON
+does not know (LaTeX in a thought), raw line breaks and quotation marks in strings where what follows tells that the string goes on,
+Python's True, False and None, and an object that ends after its last value. Not covered: keys without quotes. Linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+_COMMENT = r"(?://|\#)[^\n]{0,300}+|/\*[^*]{0,300}+\*/"
+"""Bounded, since one may seem to begin after every quotation mark."""
+_GAP = re.compile(rf"(?:\s+|{_COMMENT}|,)*+")
+"""What stands between two members; a comma too many means nothing."""
+_BLANK = re.compile(rf"(?:\s+|{_COMMENT})*+")
+START = re.compile(rf"""\{{(?=(?:\s|{_COMMENT})*+["'`])""")
+"""Where an object may begin."""
+_QUOTES = ('"""', "'''", "```", '"', "'", "`")
+_ATOM = re.compile(r"[\w.+-]+")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_MEANT = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    "\\": "\\",
+    "/": "/",
+    "b": "",
+    "f": "",
+    "\n": "",
+}
+_NESTED = re.compile(r"""[\[\]{}]|"(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?""", re.DOTALL)
+
+Value = str | list[str] | None
+
+
+class _Unreadable(Exception):
+    """The text means nothing here, or more than one thing."""
+
+
+class _Ended(Exception):
+    """The text ends where a value was begun."""
+
+
+def read_object(text: str, start: int) -> dict[str, Value] | None:
+    """The object that begins with the brace at `start`, as far as its values are text or lists of text; None for others.
+
+    One that is cut off counts with the members that are complete.
+    """
+    members: dict[str, Value] = {}
+    position = start + 1
+    try:
+        while True:
+            position = _skip(text, position)
+            if position >= len(text) or text[position] == "}":
+                return members
+            key, position = _string(text, position, ":")
+            members[key], position = _value(text, _skip(text, _skip(text, position) + 1), ",}")
+    except _Unreadable:
+        return None
+    except _Ended:
+        return members
+
+
+def unescape(text: str) -> str:
+    """`text` with the escapes of a string resolved; those that mean nothing are kept as they are."""
+
+    def meant(escape: re.Match[str]) -> str:
+        code = escape[1]
+        return chr(int(code[1:], 16)) if len(code) == 5 else _MEANT.get(code, escape[0])
+
+    return _ESCAPE.sub(meant, text)
+
+
+def _skip(text: str, position: int) -> int:
+    found = _GAP.match(text, position)
+    return found.end() if found else position
+
+
+def _value(text: str, position: int, after: str) -> tuple[Value, int]:
+    if position >= len(text):
+        raise _Ended
+    if text.startswith(_QUOTES, position):
+        return _string(text, position, after)
+    if text[position] == "[" and "}" in after:
+        return _list(text, position + 1)
+    if text[position] in "[{":
+        return None, _after_nested(text, position)
+    atom = _ATOM.match(text, position)
+    if atom is None:
+        raise _Unreadable
+    return None, atom.end()
+
+
+def _list(text: str, position: int) -> tuple[Value, int]:
+    """A list of strings; anything else in it is left out."""
+    items: list[str] = []
+    while True:
+        position = _skip(text, position)
+        if position >= len(text):
+            raise _Ended
+        if text[position] == "]":
+            return items, position + 1
+        value, position = _value(text, position, ",]")
+        items += [value] if isinstance(value, str) else []
+
+
+def _string(text: str, position: int, after: str) -> tuple[str, int]:
+    """The string that begins here. A quotation mark that is followed by none of `after` is part of it."""
+    quote = next((q for q in _QUOTES if text.startswith(q, position)), None)
+    if quote is None:
+        raise _Unreadable
+    begin = position + len(quote)
+    end = begin
+    while True:
+        end = text.find(quote, end)
+        if end < 0:
+            raise _Ended
+        if not _is_escaped(text, begin, end) and (len(quote) == 3 or _is_followed(text, end + 1, after)):
+            break
+        end += 1
+    body = text[begin:end]
+    if quote == "```":
+        return body.partition("\n")[2], end + 3  # without the language
+    return unescape(body), end + len(quote)
+
+
+def _is_followed(text: str, position: int, after: str) -> bool:
+    blank = _BLANK.match(text, position)
+    position = blank.end() if blank else position
+    return position >= len(text) or text[position] in after
+
+
+def _is_escaped(text: str, begin: int, at: int) -> bool:
+    slashes = 0
+    while at - slashes > begin and text[at - slashes - 1] == "\\":
+        slashes += 1
+    return slashes % 2 == 1
+
+
+def _after_nested(text: str, position: int) -> int:
+    depth = 0
+    for mark in _NESTED.finditer(text, position):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
+        if depth == 0:
+            return mark.end()
+    raise _Ended

@@ -1,0 +1,237 @@
+"""What an endpoint says in place of an answer: an error status, or an error object that came with status 200.
+
+The forms that servers give their errors differ as much as their words for the same trouble: both are read leniently.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from fitness.chat.errors import ErrorKind, LLMError, Where
+from fitness.chat.usage import count
+
+_WORDS = ("message", "msg", "status_msg", "detail", "error", "errors", "error_message", "base_resp", "title")
+"""Keys that hold an error's words, or an object that does."""
+_MARKS = ("type", "code", "status", "error_type", "error_code", "param")
+_NUMBERS = ("code", "status", "status_code", "http_code", "error_code", "statusCode")
+_MOST_WORDS = 4000
+_DEEPEST = 10  # objects within one another
+
+_NO_CREDIT = re.compile(
+    r"insufficient[_ ](?:quota|credit|balance|funds)|exceeded your current quota|credit balance|out of credit|billing"
+)
+_TOO_LONG = re.compile(
+    r"context[_ ](?:length|window|size)|context overflow|too many (?:input )?tokens|(?:prompt|input) is too long|"
+    r"token count|max_model_len|must be <=|reduce the length|too large for model"
+)
+_BAD_KEY = re.compile(r"api[ _-]?key|apikey|invalid authentication|authentication[_ ]error|unauthori[sz]ed|login fail")
+_FILTERED = re.compile(
+    r"content[_ ](?:filter|policy)|content management policy|requires moderation|input was flagged|"
+    r"content exists risk|data_inspection_failed|inappropriate content"
+)
+_BUSY = re.compile(r"rate[ _-]?limit|too many requests|resource_exhausted|throttl|\b[rt]pm\b")
+_NO_PAGE = re.compile(
+    r"unexpected endpoint|no such page|(?:page|route|path|url) not found|cannot (?:post|get)|no route"
+)
+_NO_MODEL = re.compile(r"model|deployment|engine")
+_ABSENT = re.compile(r"not[_ ]found|does not exist|no such|unknown|not exist|not available")
+_REFUSED = re.compile(r"invalid|bad[_ ]?request|validation|unsupported|not supported|unrecognized|unexpected|required")
+_VERSION = re.compile(r"/(?:api/)?v\d|/openai")
+"""In an address: nothing has to be added to it."""
+
+
+def status_error(where: Where, status: int, body: object, headers: Mapping[str, str]) -> LLMError:
+    """The error behind an HTTP status of 400 and above."""
+    if where.proxy and (status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or _of_the_proxy(where, status, body)):
+        return proxy_error(where, status, words_of(body))
+    words = words_of(body)
+    said = f"{words} {_marks(body)}"[:_MOST_WORDS]
+    kind = kind_of_status(status, said)
+    quoted = f": {where.quote(words)}" if words.strip() else ""
+    if kind is ErrorKind.NOT_FOUND:
+        return _not_found(where, words, f"{status}{quoted}", status)
+    message = f"{where.place} answered {status}{quoted}"
+    error = LLMError.at(where, kind, message, status=status, retry_after=_retry_after(headers), said=said)
+    if kind is ErrorKind.FILTERED:  # of the prompt: an error status costs nothing
+        error.tokens_in, error.tokens_out, error.usd = 0, 0, 0.0
+    return error
+
+
+def error_within(where: Where, body: object) -> LLMError | None:
+    """The error that an answer of status 200 without any choice tells of; None where it tells of none."""
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    if not isinstance(body, Mapping) or not any(body.get(key) for key in _WORDS):
+        return None
+    words = words_of(body)
+    said = f"{words} {_marks(body)}"[:_MOST_WORDS]
+    number = next(_numbers(body), None)
+    kind = kind_of_words(said) if number is None else kind_of_status(number, said)
+    if kind is ErrorKind.NOT_FOUND:
+        return _not_found(where, words, where.quote(words), number)
+    message = f"{where.place} answered with an error in place of a reply: {where.quote(words)}"
+    return LLMError.at(where, kind, message, status=number, said=said)
+
+
+def proxy_error(where: Where, status: int | None, words: str) -> LLMError:
+    """What the proxy on the way said itself, so that nobody looks for the fault at the endpoint."""
+    said = f": {where.quote(words)}" if words.strip() else ""
+    answered = f"answered {status}" if status else "refused"
+    message = f"{where.proxy} {answered} when it was asked for {where.place}{said}"
+    host = urlsplit(where.place).hostname or where.place
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        remedy = f"give it a name and a password that the proxy takes; NO_PROXY={host} goes past it"
+        return LLMError.at(where, ErrorKind.UNAUTHORIZED, message, status=status, remedy=remedy)
+    remedy = f"look after the proxy, or unset its variable; NO_PROXY={host} goes past it"
+    return LLMError.at(where, ErrorKind.CONNECTION, message, status=status, remedy=remedy)
+
+
+def _of_the_proxy(where: Where, status: int, body: object) -> bool:
+    """Whether a plain proxy answered itself, with a page or nothing, where the endpoint would have sent JSON."""
+    return where.place.startswith("http:") and status in (403, 502, 503, 504) and not isinstance(body, Mapping | list)
+
+
+def kind_of_status(status: int, body: str) -> ErrorKind:
+    """The kind behind an HTTP status and the words that came with it.
+
+    Some endpoints report a wrong key or an over-long prompt as 400, and an empty account as 429: there the words decide.
+    """
+    words = body.lower()
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ErrorKind.UNAUTHORIZED
+    if status == HTTPStatus.PAYMENT_REQUIRED or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
+        return ErrorKind.QUOTA
+    if status in (400, 403, 422, 451) and _FILTERED.search(words):
+        return ErrorKind.FILTERED
+    if status == HTTPStatus.FORBIDDEN:
+        return ErrorKind.FORBIDDEN
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        return ErrorKind.NOT_FOUND
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+        400 <= status < 500 and status != 429 and _TOO_LONG.search(words)
+    ):
+        return ErrorKind.TOO_LONG
+    if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY):
+        return ErrorKind.SERVER_ERROR
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return ErrorKind.RATE_LIMIT
+    if status >= 500:
+        return ErrorKind.SERVER_ERROR
+    if status == HTTPStatus.BAD_REQUEST and _BAD_KEY.search(words):
+        return ErrorKind.UNAUTHORIZED
+    return ErrorKind.BAD_REQUEST
+
+
+def kind_of_words(said: str) -> ErrorKind:
+    """The kind behind an error that comes without a status: its words have to do."""
+    words = said.lower()
+    for found, kind in (
+        (_BAD_KEY.search(words), ErrorKind.UNAUTHORIZED),
+        (_NO_CREDIT.search(words), ErrorKind.QUOTA),
+        (_TOO_LONG.search(words), ErrorKind.TOO_LONG),
+        (_FILTERED.search(words), ErrorKind.FILTERED),
+        (_BUSY.search(words), ErrorKind.RATE_LIMIT),
+        (_NO_PAGE.search(words) or (_NO_MODEL.search(words) and _ABSENT.search(words)), ErrorKind.NOT_FOUND),
+        (_REFUSED.search(words), ErrorKind.BAD_REQUEST),
+    ):
+        if found:
+            return kind
+    return ErrorKind.SERVER_ERROR
+
+
+def _not_found(where: Where, words: str, said: str, status: int | None) -> LLMError:
+    """Whether it is the model that is unknown there, or the page, as with a base URL that lacks its /v1."""
+    lower, versioned = words.lower(), _VERSION.search(urlsplit(where.place).path)
+    if not _NO_PAGE.search(lower) and (versioned or _NO_MODEL.search(lower)):
+        message = f"{where.place} knows no model {where.model!r} ({said})"
+        return LLMError.at(where, ErrorKind.NOT_FOUND, message, status=status)
+    message = f"there are no chat completions at {where.place} ({said})"
+    remedy = f"add /v1 to {{section}}.base_url: {where.place.rstrip('/')}/v1"
+    if versioned:
+        remedy = "look up the address of the chat completions in the server's manual, and set {section}.base_url to it"
+    return LLMError.at(where, ErrorKind.CONFIGURATION, message, status=status, remedy=remedy)
+
+
+def words_of(body: object, depth: int = 0) -> str:
+    """What an error's body says, whichever of the usual shapes it has."""
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(body, Mapping):
+        for key in _WORDS:
+            if body.get(key):
+                raw = body["metadata"].get("raw") if isinstance(body.get("metadata"), Mapping) else None
+                return f"{_place(body)}{words_of(body[key], depth + 1)}" + (f" ({raw})" if isinstance(raw, str) else "")
+    if isinstance(body, list) and body:
+        return "; ".join(words_of(part, depth + 1) for part in body[:3])
+    if isinstance(body, str):
+        return f"a web page{title_of(body)}" if body.lstrip().startswith("<") else body
+    try:
+        return "" if body is None or body == [] else json.dumps(body, default=str)
+    except RecursionError:
+        return "…"
+
+
+def _place(body: Mapping[str, Any]) -> str:
+    """Where in a request something is wrong, as FastAPI tells it."""
+    loc = body.get("loc")
+    return ".".join(map(str, loc)) + ": " if isinstance(loc, list) and loc else ""
+
+
+_TITLE = re.compile(r"<(title|h1)[^>]{0,200}>([^<]{1,400})", re.IGNORECASE)
+_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
+
+
+def title_of(page: str) -> str:
+    """The title of a web page, its heading or its first words, in quotes after a blank; empty where it has none."""
+    page = page[:8000]
+    found = _TITLE.search(page)
+    words = " ".join(unescape(found[2] if found else _TAG.sub(" ", page)).split())[:120]
+    return f" {words!r}" if words else ""
+
+
+def _objects(body: object) -> Iterator[Mapping[str, Any]]:
+    """An error's object and those within it that say more about the same."""
+    pending = [body]
+    while pending:
+        current = pending.pop(0)
+        if isinstance(current, Mapping):
+            yield current
+            pending += [current.get(key) for key in _WORDS]
+        elif isinstance(current, list):
+            pending += current[:3]
+
+
+def _numbers(body: object) -> Iterator[int]:
+    for part in _objects(body):
+        for key in _NUMBERS:
+            number = count(part.get(key))
+            if number is not None and 400 <= number < 600:
+                yield number
+
+
+def _marks(body: object) -> str:
+    """Words for programs: an error's type and code."""
+    return " ".join(str(part[key]) for part in _objects(body) for key in _MARKS if isinstance(part.get(key), str))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The wait in seconds that the endpoint asks for, given in milliseconds, seconds or as a date; None where it is not."""
+    milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
+    for text, unit in ((milliseconds, 1e-3), (seconds, 1.0)):
+        if text and re.fullmatch(r"\s*\d{1,12}(\.\d{0,9})?\s*", text):
+            return float(text) * unit
+    try:
+        date = parsedate_to_datetime(seconds) if seconds else None
+    except ValueError:
+        return None
+    if date is None:
+        return None
+    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,20 @@
+"""Foreign text as something that can be shown."""
+
+import re
+import unicodedata
+
+_ANSI = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # window titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]"
+)
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(text: str, keep: str = "\n") -> str:
+    """`text` without ANSI sequences, control, format (bidirectional, zero-width), surrogate and unassigned characters.
+
+    Those in `keep` stay.
+    """
+    plain = _ANSI.sub("", text)
+    return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
