@@ -86,9 +86,9 @@ def status_text(rundir: RunDir) -> str:
 def _proposals(snapshot: Snapshot) -> str:
     """A line on what was asked for, and what the proposer was paid."""
     spending, at_most = snapshot.spending, "at most " if snapshot.spending.at_most else ""
-    unanswered = len({p.step for p in snapshot.proposals.values()}) - spending.steps
-    parts = [f"Proposals: {spending.steps} answered (budget {snapshot.budget.get('proposals', 'none')})"]
-    parts += [f"{unanswered} more asked for"] if unanswered else []
+    asked = len({p.step for p in snapshot.proposals.values()})
+    answered = f", {spending.steps} answered" if spending.steps != asked else ""
+    parts = [f"Proposals: {asked} asked for{answered} (budget {snapshot.budget.get('proposals', 'none')})"]
     parts += [f"{at_most}{spending.tokens_in + spending.tokens_out} tokens"]
     parts += [f"{at_most if spending.usd else ''}{spending.usd:.4f} USD"]
     parts[-1] += f" ({count(spending.unpriced, 'reply', 'replies')} without a price)" if spending.unpriced else ""

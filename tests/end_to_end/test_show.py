@@ -40,7 +40,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     ) as server:
         result = Command(folder).run(
             "run", "--dir", "run", *QUICK, *one_by_one, "--set", f"llm.base_url={server.base_url}", "--set", "llm.model=scripted-1",
-            "--set", "budget.proposals=4", "--set", "budget.tokens=1000000",
+            "--set", "budget.proposals=5", "--set", "budget.tokens=1000000",
         )  # fmt: skip
         assert result.code == 0, result.err
         return folder / "run", server.bodies
