@@ -3,6 +3,7 @@
 No code that comes with data is ever run.
 """
 
+import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
