@@ -25,7 +25,7 @@ def cache_faults(options: Options, variables: Mapping[str, str] = os.environ) ->
         return [
             f"fitness.cache: the cache {shown} cannot be written ({why}): set fitness.cache{libraries} to a folder that can"
         ]
-    if not _is_saved_data(options.data) and (fault := library_fault(DATASETS, variables)):
+    if not os.path.exists(options.data) and (fault := library_fault(DATASETS, variables)):
         return [f"fitness.data: {fault}"]
     return []
 
@@ -85,8 +85,3 @@ def _there(place: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _is_saved_data(name: str) -> bool:
-    """Whether the data are a folder that is read as it is; all else is converted into a cache."""
-    return any(os.path.exists(os.path.join(name, file)) for file in ("state.json", "dataset_dict.json"))

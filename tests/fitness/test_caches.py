@@ -48,10 +48,9 @@ def test_the_libraries_cache_is_looked_at_by_itself(blocked, tmp_path, monkeypat
     assert fault.startswith("fitness.data: the libraries' cache ~/.cache/huggingface/datasets cannot be written")
     assert "set HF_HOME" in fault
     assert faults({"HOME": str(blocked), "HF_HOME": str(tmp_path)}, monkeypatch, cache=str(tmp_path / "c")) == []
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "state.json").touch()
-    saved = str(tmp_path / "saved")
-    assert faults({"HOME": str(blocked)}, monkeypatch, cache=str(tmp_path / "c"), data=saved) == []
+    (tmp_path / "pairs.jsonl").touch()
+    here = str(tmp_path / "pairs.jsonl")
+    assert faults({"HOME": str(blocked)}, monkeypatch, cache=str(tmp_path / "c"), data=here) == []
 
 
 def test_the_variable_that_chose_a_folder_is_named(blocked, tmp_path, monkeypatch):
