@@ -13,8 +13,10 @@ _COMMENT = r"(?://|\#)[^\n]{0,300}+|/\*[^*]{0,300}+\*/"
 """Bounded, since one may seem to begin after every quotation mark."""
 _GAP = re.compile(rf"(?:\s+|{_COMMENT}|,)*+")
 """What stands between two members; a comma too many means nothing."""
-_BLANK = re.compile(rf"(?:\s+|{_COMMENT})*+")
-START = re.compile(rf"""\{{(?=(?:\s|{_COMMENT})*+["'`])""")
+_BETWEEN = rf"(?:\s+|{_COMMENT}){{0,16}}+"
+"""Bounded too: it is looked for behind every quotation mark and every brace."""
+_BLANK = re.compile(_BETWEEN)
+START = re.compile(rf"""\{{(?={_BETWEEN}["'`])""")
 """Where an object may begin."""
 _QUOTES = ('"""', "'''", "```", '"', "'", "`")
 _ATOM = re.compile(r"[\w.+-]+")

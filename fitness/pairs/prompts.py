@@ -169,7 +169,7 @@ def _whole_words(chosen: str, rejected: str) -> str:
     """The common beginning, up to the beginning of a word and the blanks before it."""
     common = _common(chosen, rejected)
     if any(_inside_a_word(side, len(common)) for side in (chosen, rejected)):
-        common = re.sub(r"\S+\Z", "", common)
+        common = re.sub(r"(?<!\S)\S+\Z", "", common)  # looked for at the beginning of words alone: linear
     return common.rstrip(" \t")
 
 
