@@ -129,13 +129,8 @@ def _explained(place: Path, error: Exception) -> ArchiveError:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return NotAnArchive(f"{place} is not an SQLite database; give the archive.db of a run directory")
-    unopened = (
-        "SQLITE_CANTOPEN",
-        "SQLITE_PERM",
-        "SQLITE_READONLY",
-        "SQLITE_AUTH",
-        "SQLITE_IOERR_SHM",
-    )  # SHM: of the -shm file
+    # The last one is about the -shm file beside it.
+    unopened = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_AUTH", "SQLITE_IOERR_SHM")
     if name.startswith(unopened) or isinstance(error, OSError):
         return UnreadableArchive(f"{place} cannot be opened ({error}); check its permissions and those of its folder")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -10,7 +10,7 @@ from archive.records import EventKind, EventRow, ProposalRow, Usage
 from archive.spending import cost_of, ends_step, most_of, usage_of
 from evo.budget import Spent
 from evo.config import Config
-from fitness.chat.errors import ANSWERED_UNSEEN, LLMError
+from fitness.chat.errors import LLMError
 from fitness.costs import Prices
 from fitness.task import TaskInfo
 
@@ -69,9 +69,8 @@ class Ledger:
         self._spent = replace(self._spent, proposals=len(self._answered))
 
     def _pay(self, row: ProposalRow) -> None:
-        unseen = LLMError.from_record(row.error or "").kind in ANSWERED_UNSEEN
         most = self._most.pop(row.id, None) or (self._unknown if row.model else None)
-        paid = cost_of(row, most, possibly_paid=unseen).usage
+        paid = cost_of(row, most, possibly_paid=LLMError.from_record(row.error or "").possibly_paid).usage
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
     def _lost(self, event: EventRow, reader: Reader) -> None:

@@ -36,9 +36,8 @@ def restored(code: str) -> str | None:
     if "\n" in text or len(text) > LONGEST:
         return None
     bare = _STRING.sub("", text).partition("#")[0]
-    if r"\n" in bare or (
-        r"\n" in text and "def " not in bare
-    ):  # outside a string it is no Python: every escape is there twice
+    # Outside a string it is no Python: every escape is there twice.
+    if r"\n" in bare or (r"\n" in text and "def " not in bare):
         return unescape(text)
     return _Lines().read(text)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from analysis.encode import one_line
-from fitness.chat.errors import Consequence, LLMError
+from fitness.chat.errors import AGAIN, Consequence, LLMError
 
 FAILURES = 3
 """Proposals in a row whose requests bring no reply, whatever the reason, before the session ends."""
@@ -18,8 +18,6 @@ LINE = 600
 """Characters of a line about an endpoint."""
 
 logger = logging.getLogger(__name__)
-
-_AGAIN = "the same command then continues the run"
 
 
 @dataclass
@@ -72,11 +70,11 @@ class Patience:
         if self._fatal:
             return self._fatal
         if self.failures >= FAILURES:
-            again = "" if _AGAIN in self._last else f"; {_AGAIN}"
+            again = "" if AGAIN in self._last else f"; {AGAIN}"
             return f"{self.failures} requests in a row brought no reply, the last one so: {self._last}{again}"
         if self.without_loss >= WITHOUT_LOSS:
             return (
                 f"{self.without_loss} replies in a row held no loss ({self._unread}). Raise llm.max_tokens where replies are "
-                f"empty or end early, or name another model in llm.model; {_AGAIN}"
+                f"empty or end early, or name another model in llm.model; {AGAIN}"
             )
         return None

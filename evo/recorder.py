@@ -11,7 +11,6 @@ from evo.llm import AttemptObserver, Consequence, LLMError, Message, most_for
 from evo.propose import Proposer
 from evo.request import Request
 from evo.training import recorded
-from fitness.chat.errors import ANSWERED_UNSEEN
 
 
 @dataclass
@@ -70,7 +69,7 @@ class Recorder(AttemptObserver):
         skipped = next_in is None and error.consequence is Consequence.SKIP
         self.archive.fail_proposal(
             self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd,
-            ends_step=skipped, possibly_paid=error.kind in ANSWERED_UNSEEN,
+            ends_step=skipped, possibly_paid=error.possibly_paid,
         )  # fmt: skip
         asking, now = self.asking, time.monotonic()
         asking.since, asking.trouble, asking.again_at = now, error.message, now + (next_in or 0.0)

@@ -13,10 +13,9 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedTokenizerBase
 from trl.models import unwrap_model_for_generation
 
-from fitness.data_sources import bad_data
 from fitness.policies import Policies
 from fitness.preference import Sampling
-from fitness.score import EvaluationFailed
+from fitness.score import EvaluationFailed, bad_data
 from fitness.trainer import GraphDPOTrainer
 
 Answers = list[list[int]]  # token ids, the end token included where it was written

@@ -63,9 +63,7 @@ def no_room(error: BaseException, options: Options, variables: Mapping[str, str]
 
 def why_not_writable(folder: Path) -> str:
     """Why nothing can be made in `folder`, or in the nearest folder above it that is there; "" where it can. Leaves nothing."""
-    if str(folder).startswith(
-        "~"
-    ):  # which expands to nothing where there is no home, and would be a folder of that name
+    if str(folder).startswith("~"):  # it stays where there is no home, and would be a folder of that name
         return "there is no home directory"
     place = folder
     try:

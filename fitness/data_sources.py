@@ -27,7 +27,7 @@ from fitness.pairs.table import table
 from fitness.preference import LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.score import EvaluationFailed, FailureReason, bad_data
 
-__all__ = ["Faults", "Pairs", "bad_data", "check_test_parts", "drawn", "load_pairs", "loading"]
+__all__ = ["Faults", "Pairs", "drawn", "load_pairs", "loading"]
 SHARED = "the prompt of a test pair"
 
 
@@ -150,17 +150,13 @@ def load_pairs(options: Options) -> Pairs:
         tuple(dict.fromkeys(column for split in splits for column in split.unread)),
         tuple(remark for split in splits for remark in split.remarks),
     )
-    check_test_parts(pairs.parts, "test prompts that come often", "give tests of more prompts: none is in two parts")
-    return pairs
-
-
-def check_test_parts(parts: Mapping[str, Dataset], cause: str, remedy: str) -> None:
-    """Raises EvaluationFailed("bad_data") where `cause` leaves too few pairs to test on."""
     for name in ("search", "held_out"):
-        if len(parts[name]) < LEAST_PART:
+        if (left := len(pairs.parts[name])) < LEAST_PART:
             raise bad_data(
-                f"{cause} leave {len(parts[name])} test pairs for {name}, at least {LEAST_PART} are needed", remedy
+                f"test prompts that come often leave {left} test pairs for {name}, at least {LEAST_PART} are needed",
+                "give tests of more prompts: none is in two parts",
             )
+    return pairs
 
 
 def _split(options: Options, name: str) -> Split:

@@ -14,12 +14,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from fitness.answers import Answers, Trained, check_sampling, divergence, policy_answers, reference_answers
 from fitness.costs import Usage
-from fitness.data_sources import bad_data, loading
+from fitness.data_sources import loading
 from fitness.judge import Judge
 from fitness.limits import beyond_reward_model, positions, reward_length
 from fitness.policies import check_whole, never_sharded
 from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
-from fitness.score import EvaluationFailed
+from fitness.score import EvaluationFailed, bad_data
 from fitness.seen import PROMPT_COLUMN
 from fitness.tokens import TEMPLATE_ERRORS
 

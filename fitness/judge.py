@@ -16,13 +16,12 @@ from typing import Any
 from fitness.chat.answer import CUT_OFF, Answer, read_answer
 from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
-from fitness.chat.errors import AGAIN, ANSWERED_UNSEEN, ErrorKind, LLMError
+from fitness.chat.errors import AGAIN, ErrorKind, LLMError
 from fitness.chat.slots import Slot, Slots
 from fitness.costs import Usage
-from fitness.data_sources import bad_data
 from fitness.judging import CHARACTERS_PER_TOKEN, LONGEST_TEXT
 from fitness.preference import JudgeEvaluation
-from fitness.score import EvaluationFailed
+from fitness.score import EvaluationFailed, bad_data
 from fitness.verdicts import INSTRUCTIONS, Verdict, read_verdict
 
 logger = logging.getLogger(__name__)
@@ -205,7 +204,7 @@ class Judge:
         try:
             answer = self._answer(endpoint, client, asked, settings)
         except LLMError as error:
-            if error.kind in ANSWERED_UNSEEN or error.tokens_in or error.tokens_out:
+            if error.possibly_paid or error.tokens_in or error.tokens_out:
                 meter.add(self._charged(error, at_most))
             taken = _without(settings, error)
             if taken == settings:

@@ -21,9 +21,10 @@ from transformers import (
 from transformers.integrations import deepspeed
 from trl.trainer.utils import add_fused_lm_head
 
-from fitness.data_sources import bad_data, loading
+from fitness.data_sources import loading
 from fitness.limits import positions
 from fitness.preference import Options
+from fitness.score import bad_data
 from fitness.trainer import unwrap_forward
 
 BFLOAT16_SINCE = 8
@@ -74,9 +75,8 @@ def on_cpu(options: Options) -> bool:
 def has_bfloat16() -> bool:
     """Whether all GPUs that this process sees compute in bfloat16. Older ones emulate it, which torch counts unless it is told
     not to, and are slower with it than in float32."""
-    if not torch.cuda.is_bf16_supported(
-        including_emulation=False
-    ):  # of the current GPU; the others of a launch group follow
+    # Of the current GPU; the others of a launch group follow.
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
         return False
     others = () if torch.version.hip else range(torch.cuda.device_count())
     return all(torch.cuda.get_device_properties(gpu).major >= BFLOAT16_SINCE for gpu in others)

@@ -20,7 +20,7 @@ from fitness.pairs.files import KINDS, Source, row_count
 from fitness.pairs.folders import local_source
 from fitness.pairs.json_rows import PACKED
 from fitness.pairs.rows import check_beginning
-from fitness.preference import Options, RewardModelEvaluation, named
+from fitness.preference import LEAST_TEST_PAIRS, Options, RewardModelEvaluation, named
 from fitness.score import EvaluationFailed
 
 TOKENIZER_FILES = (
@@ -33,8 +33,6 @@ TOKENIZER_FILES = (
 )
 WEIGHTS = ("*.safetensors", "*.bin")
 TEXT = (".jsonl", ".ndjson", ".json")
-LEAST_TESTS = 4
-"""Test pairs that are kept from the training split at least, where there is no test split."""
 HTTP_LIBRARIES = ("huggingface_hub", "httpx", "httpx2", "requests")
 PATIENCE = 10.0
 """Seconds that the hub may take to answer."""
@@ -138,10 +136,8 @@ def _check_model(path: Path) -> dict[str, Any]:
 
 
 def _check_weights(path: Path) -> None:
-    indexes = sorted(path.glob("*.safetensors.index.json")) or sorted(
-        path.glob("*.bin.index.json")
-    )  # the one that is read
-    for index in indexes:
+    # Where both are there, the one of safetensors is read.
+    for index in sorted(path.glob("*.safetensors.index.json")) or sorted(path.glob("*.bin.index.json")):
         content = _json(index)
         weights = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(weights, dict):
@@ -218,7 +214,7 @@ def _check_data(path: Path, options: Options) -> None:
 
 
 def _check_count(path: Path, source: Source, options: Options) -> None:
-    kept = 0 if options.test_split else LEAST_TESTS
+    kept = 0 if options.test_split else LEAST_TEST_PAIRS
     rows = row_count(source)
     if rows is not None and rows - kept < options.pairs:
         rows = sum(1 for _ in source.rows([]))  # several may be on one line

@@ -28,7 +28,7 @@ from fitness.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.caches import cache_faults
 from fitness.costs import Usage
 from fitness.curves import Watch
-from fitness.data_sources import Faults, Pairs, bad_data, drawn, load_pairs
+from fitness.data_sources import Faults, Pairs, drawn, load_pairs
 from fitness.exams import make_exam, pair_scores
 from fitness.policies import (
     Policies,
@@ -41,7 +41,7 @@ from fitness.policies import (
 )
 from fitness.preference import Options, essential
 from fitness.reference_cache import any_loss, cached_pairs, reference_key
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
 from fitness.seen import PROMPT_COLUMN, notes_on
 from fitness.task import Rung
 from fitness.trainer import GraphDPOTrainer

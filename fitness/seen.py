@@ -11,11 +11,11 @@ from datasets import Dataset, Features, List, Value
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from fitness.batches import TOKEN_COLUMNS
-from fitness.data_sources import Pairs, bad_data
+from fitness.data_sources import Pairs
 from fitness.limits import vocabulary
 from fitness.pair_rules import RULES, Outcome, PairCheck
 from fitness.preference import LEAST_PART, Options, Sampling, evaluations
-from fitness.score import EvaluationFailed
+from fitness.score import EvaluationFailed, bad_data
 from fitness.tokens import Row
 from sandbox.visible import visible
 

@@ -86,8 +86,8 @@ def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str)
 
 def _what(body: Any) -> str:
     """A body without any choice, in words."""
-    if isinstance(body, Mapping):
-        return "a chat completion without any choice" if "choices" in body else "JSON that is no chat completion"
+    if isinstance(body, Mapping) and "choices" in body:
+        return "a chat completion without any choice"
     return "null, which is no chat completion" if body is None else "JSON that is no chat completion"
 
 
@@ -116,13 +116,10 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
             raise malformed("a stream that nobody asked for, and that ends before its reply does")
         return body
     if text.lstrip().startswith("<"):
+        page = f"a web page {where.quote(title_of(text))}".strip()
         through = f", through {where.proxy}" if where.proxy else ""
-        remedy = (
-            "log in to the network where it asks for that; else check {section}.base_url, which usually ends in /v1"
-        )
-        raise malformed(
-            f"a web page{where.quote(title_of(text)) and ' ' + where.quote(title_of(text))}{through}", remedy
-        )
+        remedy = "log in to the network if it asks for that; else check {section}.base_url, which usually ends in /v1"
+        raise malformed(page + through, remedy)
     raise malformed(f"broken JSON ({kind or 'no content type'}): {where.quote(text[:100])!r}")
 
 
@@ -175,9 +172,8 @@ def _text_of(choice: Mapping[str, Any]) -> str:
 def _arguments(message: Mapping[str, Any]) -> Iterable[str]:
     calls, content = message.get("tool_calls"), message.get("content")
     called = [*(calls if isinstance(calls, list) else []), message.get("function_call")]
-    called += (
-        [part for part in content if isinstance(part, Mapping) and "input" in part] if isinstance(content, list) else []
-    )
+    parts = content if isinstance(content, list) else []
+    called += [part for part in parts if isinstance(part, Mapping) and "input" in part]
     for call in called:
         if isinstance(call, Mapping):
             function = call["function"] if isinstance(call.get("function"), Mapping) else call

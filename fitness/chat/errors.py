@@ -58,16 +58,15 @@ class ErrorKind(StrEnum):
 
     @property
     def possibly_paid(self) -> bool:
-        """Whether the model may have worked, and been charged for, without our seeing the reply."""
-        return self in ANSWERED_UNSEEN or self is ErrorKind.SERVER_ERROR
+        """Whether the model may have worked, and been charged for, without our seeing the reply. An error status costs nothing."""
+        return self in _ANSWERED_UNSEEN
 
 
 _RETRIED = frozenset(
     {ErrorKind.CONNECTION, ErrorKind.RATE_LIMIT, ErrorKind.SERVER_ERROR, ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED}
 )
 _SKIPPING = frozenset({ErrorKind.MALFORMED, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
-ANSWERED_UNSEEN = frozenset({ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED, ErrorKind.MALFORMED, ErrorKind.FILTERED})
-"""Failures of a call that may have been answered and charged for. An error status is not."""
+_ANSWERED_UNSEEN = frozenset({ErrorKind.TIMEOUT, ErrorKind.DISCONNECTED, ErrorKind.MALFORMED, ErrorKind.FILTERED})
 
 AGAIN = "the same command then continues the run"
 _REMEDIES = {

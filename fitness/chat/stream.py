@@ -54,9 +54,8 @@ def _documents(text: str) -> list[str]:
         if line.startswith("data:"):
             data.append(line[5:].strip())
         elif not line.strip() and data:
-            whole = "\n".join(
-                data
-            )  # one document over several lines, or, without the blank lines between them, several
+            # One document over several lines, or several without the blank lines between them.
+            whole = "\n".join(data)
             events += [whole] if _is_json(whole) else data
             data = []
     return events
