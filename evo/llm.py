@@ -30,14 +30,9 @@ from evo.reply import ReplyFormat
 from fitness.chat.answer import read_answer
 from fitness.chat.client import async_client, sdk_error, timed_out
 from fitness.chat.endpoint import Endpoint, Retry
-from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.text import printable
-from fitness.costs import Prices, Usage
-
-__all__ = [
-    "AttemptObserver", "Completer", "Consequence", "Endpoint", "ErrorKind", "LLMClient", "LLMError", "Message", "Prices",
-    "Prompt", "Reply", "ReplyFormat", "Retry",
-]  # fmt: skip
+from fitness.costs import Usage
 
 logger = logging.getLogger(__name__)
 

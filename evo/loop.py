@@ -25,7 +25,6 @@ from evo.config import Config
 from evo.doubts import Doubts
 from evo.finalists import FINAL, final_event, fresh, near_arms
 from evo.identities import Identities
-from evo.llm import LLMError
 from evo.patience import Patience
 from evo.population import Population
 from evo.propose import Proposer, Unusable, read_reply
@@ -33,6 +32,7 @@ from evo.recorder import Asking, NoRoom, Recorder
 from evo.request import Request, request_for
 from evo.reserved import kept_for_final
 from evo.training import TaskUnusable, train
+from fitness.chat.errors import LLMError
 from fitness.final import baseline_grid, final, final_rung
 from fitness.ladder import Entry, Job, Seeds, leaders, screening
 from fitness.pool import WorkerPool

@@ -17,7 +17,8 @@ from typing import Any, Protocol, Self
 from archive.records import FindingRow, Operator
 from evo import genetic
 from evo.config import DEFAULT_MODEL, Config
-from evo.llm import AttemptObserver, LLMClient, Message, Reply, ReplyFormat
+from evo.llm import AttemptObserver, LLMClient, Reply
+from evo.llm_wire import Message
 from evo.prompting import (
     Briefing,
     ChatTurn,
@@ -28,7 +29,7 @@ from evo.prompting import (
     render,
     template_hash,
 )
-from evo.reply import ParseFailure, parse_reply
+from evo.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.request import Parent, Request, Turn
 from evo.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from archive.store import Archive
-from evo.llm import AttemptObserver, Consequence, LLMError, Message, most_for
+from evo.llm import AttemptObserver, most_for
+from evo.llm_wire import Message
 from evo.propose import Proposer
 from evo.request import Request
 from evo.training import recorded
+from fitness.chat.errors import Consequence, LLMError
 
 
 @dataclass

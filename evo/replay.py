@@ -17,7 +17,9 @@ from typing import Any
 
 from archive.files import read_bounded
 from archive.records import ProposalRow, ProposalState
-from evo.llm import AttemptObserver, ErrorKind, LLMError, Prompt, Reply, ReplyFormat
+from evo.llm import AttemptObserver, Prompt, Reply
+from evo.reply import ReplyFormat
+from fitness.chat.errors import ErrorKind, LLMError
 
 LONGEST = 2**28
 """Bytes of a transcript."""

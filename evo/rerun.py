@@ -12,12 +12,14 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import ProposalRow
 from evo.config import Config, ConfigError, parse_config
-from evo.llm import AttemptObserver, LLMError, Message
+from evo.llm import AttemptObserver
+from evo.llm_wire import Message
 from evo.population import Population
 from evo.prompting import template_hash
 from evo.propose import BUILTIN, BuiltinProposer
 from evo.request import Request, request_for
 from evo.rundir import RunDir
+from fitness.chat.errors import LLMError
 from fitness.task import task_info
 
 SHOWN = 10

@@ -51,7 +51,7 @@ def arguments(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     return of
 
 
-def rows(count: int = 40, **changes: str) -> list[dict[str, Any]]:
+def rows(count: int = 40) -> list[dict[str, Any]]:
     return [{"prompt": f"Question {i}", "chosen": f" good {i}", "rejected": f" bad {i}"} for i in range(count)]
 
 
@@ -70,12 +70,8 @@ def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_ter
     assert "Left out of the data: 2 with completions that differ only beyond fitness.max_length." in written
     assert r' tokens): " good \u001b]0;title\u0007\x9b31m\u202e</s>"' in written
     assert written.count("Training pair") == 3
-    assert (
-        sum(
-            int(line.split()[1]) for line in written.splitlines() if line.startswith(("train ", "search ", "held_out "))
-        )
-        == 37
-    )
+    parts = [line.split() for line in written.splitlines() if line.startswith(("train ", "search ", "held_out "))]
+    assert sum(int(pairs) for _, pairs, *_ in parts) == 37
 
 
 def test_cut_texts_say_so_and_long_ones_are_shortened(arguments: Callable[..., list[str]]) -> None:

@@ -22,11 +22,11 @@ from evo.backlog import add_seed_losses, open_steps
 from evo.budget import Spent
 from evo.config import Config, parse_config
 from evo.identities import Identities
-from evo.llm import Endpoint, Retry
 from evo.loop import Campaign, CampaignStopped
 from evo.patience import FAILURES, WITHOUT_LOSS, Patience
 from evo.population import Population
 from evo.propose import ModelProposer
+from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
 from fitness.ladder import screening
 from fitness.pool import WorkerPool

@@ -16,8 +16,12 @@ from typing import Any
 import pytest
 from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed_port, proposal, valid_loss
 
-from evo.llm import Consequence, Endpoint, ErrorKind, LLMClient, LLMError, Message, Prices, Reply, ReplyFormat, Retry
-from evo.reply import FailureKind, ParsedReply, ParseFailure, parse_reply
+from evo.llm import LLMClient, Reply
+from evo.llm_wire import Message
+from evo.reply import FailureKind, ParsedReply, ParseFailure, ReplyFormat, parse_reply
+from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.costs import Prices
 
 KEY = "sk-loopback-0123456789abcdef"
 ASK = [Message("system", "You write losses."), Message("user", "Write one.")]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.llm import Message
+from evo.llm_wire import Message
 from evo.prompting import (
     MAX_CHAT,
     PROMPTS,

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from archive.records import Operator, ProposalRow, ProposalState
-from evo.llm import Consequence, ErrorKind, LLMError, Message, Reply, ReplyFormat
+from evo.llm import Reply
+from evo.llm_wire import Message
 from evo.replay import ReplayClient, Transcript, read_transcript, transcript_of, write_transcript
+from evo.reply import ReplyFormat
+from fitness.chat.errors import Consequence, ErrorKind, LLMError
 
 ASK = [Message("user", "Write one.")]
 REPLY = Reply("text \u2028 é\n", "m", 10, 20, None, 1.5, "stop", ReplyFormat.FENCED)
