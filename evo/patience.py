@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Patience:
-    """Counts in the order in which the answers come. Requests that are under way when it ends are still waited for, since they
+    """Counts in the order in which answers come. Requests that are under way when it ends are still waited for, since they
     may be paid for: a reply with a loss among them shows that it was too early to end, and begins the counting anew.
     """
 

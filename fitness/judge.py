@@ -35,7 +35,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled fro
 REPEATABLE: dict[str, float] = {"temperature": 0.0, "seed": 0}  # so that the same question gets the same judgement
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 
-
 _OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
 """What may pass: a page of HTML or broken JSON among it, as a network or a server that starts gives them."""
 _REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
@@ -121,7 +120,7 @@ class Judge:
             for prompt, our, their in zip(prompts, ours, theirs, strict=True)
             for question in ((prompt, our, their), (prompt, their, our))
         ]
-        gone: list[LLMError] = []  # once one question has waited in vain, the others are not asked
+        gone: list[LLMError] = []  # once one question has failed for good, the others are not asked
 
         def verdict(question: Question) -> Verdict | None:
             try:

@@ -92,7 +92,7 @@ def place_of(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
     except ValueError:
-        return "an address that is none"
+        return "an address that cannot be read"
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 

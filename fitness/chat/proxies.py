@@ -118,7 +118,7 @@ def certificates(environ: Mapping[str, str] | None = None) -> ssl.SSLContext | N
 
 
 def _any_folder(paths: str) -> bool:
-    """Whether one of the folders is there; OpenSSL takes several, parted as in PATH."""
+    """Whether one of the folders is there; OpenSSL takes several, separated as in PATH."""
     return any(os.path.isdir(path) for path in paths.split(os.pathsep))
 
 
