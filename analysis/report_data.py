@@ -177,22 +177,21 @@ def warnings(snapshot: Snapshot) -> list[str]:
     if not any(event.kind == FINISHED for event in snapshot.events):
         found.append("This run is not finished: all figures are as of its last recorded event.")
     under_way = sum(row.state is ProposalState.REQUESTED for row in snapshot.proposals.values())
-    if spending.possibly_paid or under_way:
-        parts = [
-            f"{count(spending.possibly_paid, 'call')} to the proposer never brought a reply and may have been paid for"
-        ]
-        parts += [f"{count(under_way, 'call')} had no reply when this was written"] if under_way else []
+    if spending.possibly_paid:
         costs = "count them with the most that they may have cost" if spending.at_most else "leave them out"
-        found.append("; ".join(parts[not spending.possibly_paid :]).capitalize() + f". The costs below {costs}.")
+        found.append(
+            f"{count(spending.possibly_paid, 'call')} to the proposer never brought a reply and may have been paid for. "
+            f"The costs below {costs}."
+        )
+    if under_way:
+        found.append(f"{count(under_way, 'call')} had no reply when this was written. The costs below leave them out.")
     if spending.at_most:
         found.append(
-            f"{count(spending.at_most, 'request').capitalize()} did not tell what they cost: tokens and USD count the most that "
+            f"{count(spending.at_most, 'request')} did not tell what they cost: tokens and USD count the most that "
             "they may have cost, so both are upper bounds."
         )
     if spending.unpriced and spending.tokens_out:
-        found.append(
-            f"{count(spending.unpriced, 'reply', 'replies').capitalize()} came without a price; USD leaves them out."
-        )
+        found.append(f"{count(spending.unpriced, 'reply', 'replies')} came without a price; USD leaves them out.")
     if spending.judge_possibly_paid:
         found.append(
             f"{count(spending.judge_possibly_paid, 'training')} cut off: what the judge was paid for it is not known and left out."

@@ -33,14 +33,14 @@ def json_rows(path: Path) -> Iterator[dict[str, Any]]:
         with opened(path) as file:
             yield from _rows(path, file)
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        if path.suffix not in PACKED or getattr(error, "filename", None):
+        if path.suffix.lower() not in PACKED or getattr(error, "filename", None):
             raise
         raise bad_data(f"{path} cannot be unpacked ({error})", "it is cut off or damaged; get a fresh copy") from None
 
 
 def opened(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked."""
-    match path.suffix:
+    match path.suffix.lower():
         case ".gz":
             return io.BufferedReader(gzip.open(path))
         case ".bz2":

@@ -754,14 +754,14 @@ def test_wide_encodings_are_refused_with_the_command_that_converts(tmp_path):
     assert in_order(load(tmp_path / "utf8-my data.jsonl")) == plain()
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+@pytest.mark.parametrize("suffix", [".gz", ".GZ", ".bz2", ".zst"])
 def test_packed_files_are_read_and_damaged_ones_refused(suffix, tmp_path):
     data = tmp_path / f"data.jsonl{suffix}"
     content = save(tmp_path / "d.jsonl", plain()).read_bytes()
     packed = (
         pyarrow.compress(content, suffix[1:].replace("zst", "zstd"), asbytes=True)
         if suffix == ".zst"
-        else ({".gz": gzip, ".bz2": bz2}[suffix].compress(content))
+        else ({".gz": gzip, ".bz2": bz2}[suffix.lower()].compress(content))
     )
     data.write_bytes(packed)
     assert in_order(load(data)) == plain()
