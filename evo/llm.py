@@ -224,24 +224,25 @@ class LLMClient:
         one fewer requests are sent at once. A server that works on for those who gave up may let one that is sent alone wait
         too: as many are excused as were given up.
         """
-        late = error.kind is ErrorKind.TIMEOUT
-        given_up = error.kind is ErrorKind.RATE_LIMIT and failures >= self._retry.attempts
-        asked, rest = error.retry_after or 0.0, min(self.endpoint.timeout, self._retry.longest_wait)
-        if passage.together == 1 and late and self._answers and self._left_behind:
+        retry, late, asked = self._retry, error.kind is ErrorKind.TIMEOUT, error.retry_after or 0.0
+        rest = min(self.endpoint.timeout, retry.longest_wait) if late else asked
+        if passage.together == 1:
+            if not (late and self._answers and self._left_behind):
+                return None
             self._left_behind -= 1
             return rest
-        if passage.together == 1 or asked > self._retry.longest_wait or not (late or given_up):
+        given_up = error.kind is ErrorKind.RATE_LIMIT and failures >= retry.attempts
+        if asked > retry.longest_wait or not (late or given_up):
             return None
         self._left_behind += late
         if self._gate.narrow(passage):
-            rest = rest if late else asked
             self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
             text = (
                 f"{error.message} while {passage.together} requests were under way: from now on at most {self._gate.limit} "
                 f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
             )
             (observer.noted if observer else logger.warning)(text)
-        return max(self._retry.first_wait, self._quiet_until - time.monotonic())
+        return max(retry.first_wait, self._quiet_until - time.monotonic())
 
     async def _pause(self, error: LLMError, wait: float) -> None:
         """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
