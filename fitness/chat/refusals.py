@@ -26,24 +26,39 @@ _MOST_WORDS = 4000
 _DEEPEST = 10  # objects within one another
 
 _NO_CREDIT = re.compile(
-    r"insufficient[_ ](?:quota|credit|balance|funds)|exceeded your current quota|credit balance|out of credit|billing"
+    r"insufficient[_ ](?:quota|credit|balance|funds)|balance is insufficient|out of credit|any credits|credit balance|"
+    r"budget[_ ](?:has been )?exceeded|exceeded_?budget|exceeded_current_quota|billing[_ ]hard|spending limit|arrear"
 )
+_MAY_BE_CREDIT = re.compile(r"exceeded your current quota|billing")
+"""Rate limits name the page on which more can be bought as well."""
 _TOO_LONG = re.compile(
-    r"context[_ ](?:length|window|size)|context overflow|too many (?:input )?tokens|(?:prompt|input) is too long|"
-    r"token count|max_model_len|must be <=|reduce the length|too large for model"
+    r"context[_ ](?:length|window|size|shift)|context overflow|too many (?:input )?tokens|(?:prompt|input) is too long|"
+    r"token count|max_model_len|must be <=|must have less than \d+ tokens|reduce the length|too large (?:for model|to process)"
 )
 _BAD_KEY = re.compile(r"api[ _-]?key|apikey|invalid authentication|authentication[_ ]error|unauthori[sz]ed|login fail")
 _FILTERED = re.compile(
-    r"content[_ ](?:filter|policy)|content management policy|requires moderation|input was flagged|"
+    r"content[_ ](?:filter|policy)|content management policy|requires moderation|input was flagged|prompt was flagged|"
     r"content exists risk|data_inspection_failed|inappropriate content"
 )
 _BUSY = re.compile(r"rate[ _-]?limit|too many requests|resource_exhausted|throttl|\b[rt]pm\b")
-_NO_PAGE = re.compile(
-    r"unexpected endpoint|no such page|(?:page|route|path|url) not found|cannot (?:post|get)|no route"
+_BROKEN = re.compile(
+    r"model has crashed|model unloaded|failed to load model|generation failed|failed during generation"
 )
+_REGION = re.compile(r"location is not supported|(?:country|region).{0,40} not supported")
+_NO_PAGE = re.compile(
+    r"unexpected endpoint|no such page|(?:page|route|path|url) not found|cannot (?:post|get)|no route|unknown request url"
+)
+_NO_SUCH_MODEL = re.compile(
+    r"model(?: name)?(?: [\w\"'`./:@-]{1,120})? (?:does not exist|not exist|not loaded|has not been loaded|has been decommissioned)|"
+    r"model_not_(?:found|supported|available)|(?:no such|invalid|unknown)[_ ]model\b(?! ?(?:param|arg|input|output))|"
+    r"not a valid model|no models? (?:is |are )?(?:currently )?loaded"
+)
+"""Said with a status that does not tell it."""
 _NO_MODEL = re.compile(r"model|deployment|engine")
 _ABSENT = re.compile(r"not[_ ]found|does not exist|no such|unknown|not exist|not available")
 _REFUSED = re.compile(r"invalid|bad[_ ]?request|validation|unsupported|not supported|unrecognized|unexpected|required")
+_PASSING = frozenset({408, 409, 424, 425, 498})
+"""Statuses below 500 that speak of the server: timeout, conflict, a failed dependency, too early, no capacity."""
 _VERSION = re.compile(r"/(?:api/)?v\d|/openai")
 """In an address: nothing has to be added to it."""
 
@@ -59,7 +74,7 @@ def status_error(where: Where, status: int, body: object, headers: Mapping[str, 
     if kind is ErrorKind.NOT_FOUND:
         return _not_found(where, words, f"{status}{quoted}", status)
     message = f"{where.place} answered {status}{quoted}"
-    error = LLMError.at(where, kind, message, status=status, retry_after=_retry_after(headers), said=said)
+    error = LLMError.at(where, kind, message, status=status, retry_after=_retry_after(headers, words), said=said)
     if kind is ErrorKind.FILTERED:  # of the prompt: an error status costs nothing
         error.tokens_in, error.tokens_out, error.usd = 0, 0, 0.0
     return error
@@ -107,27 +122,38 @@ def kind_of_status(status: int, body: str) -> ErrorKind:
     words = body.lower()
     if status == HTTPStatus.UNAUTHORIZED:
         return ErrorKind.UNAUTHORIZED
-    if status == HTTPStatus.PAYMENT_REQUIRED or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
+    if status == HTTPStatus.PAYMENT_REQUIRED or (status in (400, 403, 412, 429) and _lacks_credit(words)):
         return ErrorKind.QUOTA
     if status in (400, 403, 422, 451) and _FILTERED.search(words):
         return ErrorKind.FILTERED
     if status == HTTPStatus.FORBIDDEN:
         return ErrorKind.FORBIDDEN
+    if status == HTTPStatus.NOT_FOUND and "requested parameters" in words:  # OpenRouter: no provider takes all of them
+        return ErrorKind.BAD_REQUEST
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         return ErrorKind.NOT_FOUND
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
-        400 <= status < 500 and status != 429 and _TOO_LONG.search(words)
-    ):
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (status == 429 and "request too large" in words):
         return ErrorKind.TOO_LONG
-    if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY):
+    if 400 <= status <= 500 and status != 429 and _TOO_LONG.search(words):
+        return ErrorKind.TOO_LONG
+    if status in _PASSING or (status == HTTPStatus.BAD_REQUEST and _BROKEN.search(words)):
         return ErrorKind.SERVER_ERROR
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return ErrorKind.RATE_LIMIT
     if status >= 500:
         return ErrorKind.SERVER_ERROR
-    if status == HTTPStatus.BAD_REQUEST and _BAD_KEY.search(words):
-        return ErrorKind.UNAUTHORIZED
+    for found, kind in (
+        (_BAD_KEY, ErrorKind.UNAUTHORIZED),
+        (_REGION, ErrorKind.FORBIDDEN),
+        (_NO_SUCH_MODEL, ErrorKind.NOT_FOUND),
+    ):
+        if status == HTTPStatus.BAD_REQUEST and found.search(words):
+            return kind
     return ErrorKind.BAD_REQUEST
+
+
+def _lacks_credit(words: str) -> bool:
+    return bool(_NO_CREDIT.search(words) or (_MAY_BE_CREDIT.search(words) and not _BUSY.search(words)))
 
 
 def kind_of_words(said: str) -> ErrorKind:
@@ -135,7 +161,7 @@ def kind_of_words(said: str) -> ErrorKind:
     words = said.lower()
     for found, kind in (
         (_BAD_KEY.search(words), ErrorKind.UNAUTHORIZED),
-        (_NO_CREDIT.search(words), ErrorKind.QUOTA),
+        (_lacks_credit(words), ErrorKind.QUOTA),
         (_TOO_LONG.search(words), ErrorKind.TOO_LONG),
         (_FILTERED.search(words), ErrorKind.FILTERED),
         (_BUSY.search(words), ErrorKind.RATE_LIMIT),
@@ -222,16 +248,28 @@ def _marks(body: object) -> str:
     return " ".join(str(part[key]) for part in _objects(body) for key in _MARKS if isinstance(part.get(key), str))
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The wait in seconds that the endpoint asks for, given in milliseconds, seconds or as a date; None where it is not."""
+_WAIT = re.compile(
+    r"(?:(?:try again|retry|retrying) (?:in|after)|please wait) (?:about )?"
+    r"((?:\d{1,9}(?:\.\d{1,12})? ?(?:ms|milliseconds?|hours?|minutes?|seconds?|[hms])\b ?)+|(?:\d{1,9}(?:\.\d{1,12})?[hms])+)",
+    re.IGNORECASE,
+)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(ms|mil|h|m|s)", re.IGNORECASE)
+_SECONDS = {"ms": 1e-3, "mil": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
+    """The wait in seconds that the endpoint asks for; None where it asks for none.
+
+    In a header in milliseconds, seconds or as a date, else in its words: `Please try again in 1m26.4s`.
+    """
     milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
     for text, unit in ((milliseconds, 1e-3), (seconds, 1.0)):
         if text and re.fullmatch(r"\s*\d{1,12}(\.\d{0,9})?\s*", text):
             return float(text) * unit
     try:
-        date = parsedate_to_datetime(seconds) if seconds else None
-    except ValueError:
-        return None
-    if date is None:
-        return None
-    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+        if seconds:
+            return max(0.0, (parsedate_to_datetime(seconds).astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):  # no date, or one beyond the calendar's end
+        pass
+    told = _WAIT.search(words[:_MOST_WORDS])
+    return sum(float(n) * _SECONDS[unit.lower()] for n, unit in _SPAN.findall(told[1])) if told else None
