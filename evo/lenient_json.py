@@ -2,11 +2,13 @@
 
 Covered: trailing commas, comments, single-quoted and triple-quoted strings, backticks, a code fence as a value, escapes that JSON
 does not know (LaTeX in a thought), raw line breaks and quotation marks in strings where what follows tells that the string goes on,
-Python's True, False and None, and an object that ends after its last value. Not covered: keys without quotes. Linear in the text.
+keys without quotation marks, a line's end in place of a comma, Python's True, False and None, and an object that ends after its
+last value. Linear in the text.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 
 _COMMENT = r"(?://|\#)[^\n]{0,300}+|/\*[^*]{0,300}+\*/"
@@ -16,8 +18,13 @@ _GAP = re.compile(rf"(?:\s+|{_COMMENT}|,)*+")
 _BETWEEN = rf"(?:\s+|{_COMMENT}){{0,16}}+"
 """Bounded too: it is looked for behind every quotation mark and every brace."""
 _BLANK = re.compile(_BETWEEN)
-START = re.compile(rf"""\{{(?={_BETWEEN}["'`])""")
+_KEY = re.compile(r"[A-Za-z_]\w{0,39}(?=\s*:)")
+START = re.compile(rf"""\{{(?={_BETWEEN}(?:["'`]|{_KEY.pattern}))""")
 """Where an object may begin."""
+_NEXT_LINE = re.compile(r"""[ \t]*\n\s*(["'])\w{1,40}\1\s*:""")
+"""The next member, where a comma is missing."""
+MOST_MARKS = 5000
+"""Quotation marks of a string, or brackets of what is passed over, before it is given up."""
 _QUOTES = ('"""', "'''", "```", '"', "'", "`")
 _ATOM = re.compile(r"[\w.+-]+")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -59,7 +66,8 @@ def read_object(text: str, start: int) -> dict[str, Value] | None:
             position = _skip(text, position)
             if position >= len(text) or text[position] == "}":
                 return members
-            key, position = _string(text, position, ":")
+            bare = _KEY.match(text, position)
+            key, position = (bare[0], bare.end()) if bare else _string(text, position, ":")
             members[key], position = _value(text, _skip(text, _skip(text, position) + 1), ",}")
     except _Unreadable:
         return None
@@ -116,14 +124,15 @@ def _string(text: str, position: int, after: str) -> tuple[str, int]:
     if quote is None:
         raise _Unreadable
     begin = position + len(quote)
-    end = begin
-    while True:
-        end = text.find(quote, end)
+    end = begin - 1
+    for _ in range(MOST_MARKS):
+        end = text.find(quote, end + 1)
         if end < 0:
             raise _Ended
         if not _is_escaped(text, begin, end) and (len(quote) == 3 or _is_followed(text, end + 1, after)):
             break
-        end += 1
+    else:
+        raise _Unreadable
     body = text[begin:end]
     if quote == "```":
         return body.partition("\n")[2], end + 3  # without the language
@@ -132,8 +141,10 @@ def _string(text: str, position: int, after: str) -> tuple[str, int]:
 
 def _is_followed(text: str, position: int, after: str) -> bool:
     blank = _BLANK.match(text, position)
-    position = blank.end() if blank else position
-    return position >= len(text) or text[position] in after
+    end = blank.end() if blank else position
+    if end >= len(text) or text[end] in after:
+        return True
+    return "}" in after and _NEXT_LINE.match(text, position) is not None
 
 
 def _is_escaped(text: str, begin: int, at: int) -> bool:
@@ -145,7 +156,7 @@ def _is_escaped(text: str, begin: int, at: int) -> bool:
 
 def _after_nested(text: str, position: int) -> int:
     depth = 0
-    for mark in _NESTED.finditer(text, position):
+    for mark in itertools.islice(_NESTED.finditer(text, position), MOST_MARKS):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
         if depth == 0:
             return mark.end()

@@ -8,6 +8,7 @@ sandbox's jail does it: what the code says. It is never parsed here, let alone e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -15,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from evo.code_text import tidied, without_prose_below
+from evo.fences import Document
 from evo.lenient_json import START, read_object
 from evo.line_breaks import restored
 from evo.signatures import fit
@@ -85,14 +88,14 @@ def parse_reply(
         return _too_long("reply", len(text), MAX_REPLY)
     written = without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
     cut_off = finish_reason == "length" or written is None
-    answer = (written or "").strip()
+    answer = _unquoted((written or "").strip("\ufeff \n\t"))
     if not answer:
         return _CUT_OFF if cut_off else _EMPTY
     objects = _json_objects(answer)
     if found := _from_objects(objects, contract):
         return found
-    document = _Document.of(answer)
-    blocks = [b.text for b in document.blocks if b.closed and not b.text.lstrip().startswith("{")]
+    document = Document.of(answer)
+    blocks = [tidied(b.text) for b in document.blocks if b.closed and not b.text.lstrip().startswith("{")]
     if code := _best(blocks, contract):
         return _from_prose(document.prose, code)
     if found := _from_objects(_lenient_objects(answer), contract):
@@ -103,7 +106,8 @@ def parse_reply(
         return _MISSING_IN_JSON
     bare = _CODE_LINE.search(answer) if not document.blocks and not answer.startswith("{") else None
     if bare and _DEF.search(answer, bare.start()):
-        return _from_prose(answer[: bare.start()], answer[bare.start() :])
+        code = without_prose_below(tidied(answer[bare.start() :]))
+        return _from_prose(answer[: bare.start()], code)
     return _no_code(answer, fenced=bool(document.blocks))
 
 
@@ -121,6 +125,7 @@ def _from_objects(
 def _best(codes: Sequence[str], contract: Contract | None) -> str:
     """The last of those that fit the contract best, among all that define a function; empty where none does."""
     codes = [code for code in codes if _DEF.search(code)]
+    codes = [code for code in codes if not _STUB.search(code)] or codes
     contracts = CONTRACTS.values() if contract is None else (contract,)
     fits = [max(fit(code, each) for each in contracts) if len(codes) > 1 else 0 for code in codes]
     return next((code for code, fits_by in zip(codes[::-1], fits[::-1], strict=True) if fits_by == max(fits)), "")
@@ -167,6 +172,8 @@ def _no_code(answer: str, *, fenced: bool) -> ParseFailure:
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks into JSON strings
 _OBJECT_START = re.compile(r'\{\s*"')
+_CURLY_QUOTES = re.compile(r"\{\s*[“”]")
+_PLAIN_QUOTES = {ord("“"): '"', ord("”"): '"'}
 
 
 def _json_objects(answer: str) -> list[Mapping[str, object]]:
@@ -186,10 +193,20 @@ def _json_objects(answer: str) -> list[Mapping[str, object]]:
     return objects
 
 
+def _unquoted(answer: str) -> str:
+    """A reply that is a JSON string as a whole, as the text that it holds."""
+    if answer.startswith('"'):
+        with contextlib.suppress(ValueError):
+            answer = str(_DECODER.decode(answer)).strip()
+    return answer
+
+
 def _lenient_objects(answer: str) -> list[Mapping[str, object]]:
     """Likewise those that are no JSON by the letter, as far as they can be read."""
     objects: list[Mapping[str, object]] = []
     position = 0
+    if _CURLY_QUOTES.search(answer):
+        answer = answer.translate(_PLAIN_QUOTES)
     for _ in range(_MAX_LENIENT_STARTS):
         start = START.search(answer, position)
         if start is None:
@@ -206,15 +223,23 @@ def _text(value: Mapping[str, object], key: str) -> str:
 
 
 def _code_of(value: Mapping[str, object], contract: Contract | None) -> str:
-    """What an object holds under `code`: text, a list of lines, or either within a fence; line breaks that were lost are put
-    back."""
-    code = value.get("code")
-    if isinstance(code, list):
-        code = "\n".join(line.rstrip("\n") for line in code if isinstance(line, str))
-    if not isinstance(code, str):
+    """What an object holds under `code`, else the one text in it that defines a function."""
+    codes = [_source(found, contract) for key, found in value.items() if key.strip().lower() == "code"]
+    if not any(codes):
+        codes = [code for found in value.values() if _DEF.search(code := _source(found, contract))]
+    return codes[-1] if len(codes) == 1 else ""
+
+
+def _source(found: object, contract: Contract | None) -> str:
+    """Text, a list of lines, or either within a fence, as source; line breaks that were lost are put back."""
+    if isinstance(found, Mapping):
+        found = next((text for text in found.values() if isinstance(text, str) and _DEF.search(text)), None)
+    if isinstance(found, list):
+        found = "\n".join(line.rstrip("\n") for line in found if isinstance(line, str))
+    if not isinstance(found, str):
         return ""
-    code = code.replace("\r\n", "\n").replace("\r", "\n")
-    code = _best([block.text for block in _Document.of(code).blocks], contract) or code
+    code = tidied(found)
+    code = tidied(_best([block.text for block in Document.of(code).blocks], contract)) or code
     return restored(code) or code
 
 
@@ -234,45 +259,11 @@ def _json_error(answer: str) -> str | None:
 # --- Fences and prose ------------------------------------------------------------------------------------------------
 
 _DEF = re.compile(r"^[ \t]*def[ \t]+([A-Za-z_]\w{0,199})[ \t]*\(", re.MULTILINE)
+_STUB = re.compile(r":[ \t]*(?:#[^\n]*)?\n\s*(?:\.\.\.|pass)[ \t]*(?:#[^\n]*)?\s*\Z")
+"""A function that says nothing, written to show where another one goes."""
 _CLASS = re.compile(r"^class[ \t]+([A-Za-z_]\w{0,199})[ \t]*[(:]", re.MULTILINE)
-_CODE_LINE = re.compile(rf"^(?:def|import|from)[ \t]+[A-Za-z_]|{_CLASS.pattern}", re.MULTILINE)
-_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^`]*)$")
+_CODE_LINE = re.compile(rf"{_DEF.pattern}|^(?:import|from)[ \t]+[A-Za-z_]|{_CLASS.pattern}", re.MULTILINE)
 _LABEL = re.compile(r"^[\s*_#>-]{0,8}(thought|name)[\s*_]{0,8}:[\s*_]{0,8}(.*)$", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    text: str
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """A text taken apart: its fenced blocks in order, and the prose around them."""
-
-    prose: str
-    blocks: tuple[_Block, ...]
-
-    @classmethod
-    def of(cls, text: str) -> _Document:
-        """`text` taken apart; a fence closes with at least as many of the same mark, as in CommonMark."""
-        prose: list[str] = []
-        blocks: list[_Block] = []
-        fence, lines = "", list[str]()
-        for line in text.split("\n"):
-            mark = _FENCE.match(line)
-            if fence and mark and mark[1].startswith(fence) and not mark[2].strip():
-                blocks.append(_Block("\n".join(lines), closed=True))
-                fence = ""
-            elif fence:
-                lines.append(line)
-            elif mark:
-                fence, lines = mark[1], []
-            else:
-                prose.append(line)
-        if fence:
-            blocks.append(_Block("\n".join(lines), closed=False))
-        return cls("\n".join(prose), tuple(blocks))
 
 
 def _from_prose(prose: str, code: str) -> ParsedReply | ParseFailure:

@@ -31,6 +31,8 @@ _LENGTH = re.compile(r"(?:^|[._])(?:max_?(?:output_?|new_?)?tokens?|length|token
 _FILTER = re.compile(r"content_?filter(?:ed)?|^safety$|prohibited_content|blocklist|^sensitive$|recitation|guardrail")
 _BROKEN = frozenset({"error", "abort", "aborted", "network_error", "insufficient_system_resource"})
 """Finish reasons of a reply that its server could not bring to an end."""
+_COMMENTS = re.compile(r"\A(?:\s*:[^\n]*\n)+")
+"""Sent before the answer, so that nobody on the way takes the connection for dead."""
 _NO_TEXT = re.compile(r"think|reason|refusal|tool|summary")
 """In the type of a part that is not the answer's text."""
 
@@ -107,7 +109,7 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
     if not text.strip():
         raise malformed("nothing (an empty body)")
     try:
-        return json.loads(text, strict=False)
+        return json.loads(_COMMENTS.sub("", text), strict=False)
     except (ValueError, RecursionError):
         pass
     if stream.is_stream(text, kind):

@@ -4,6 +4,7 @@ Servers with a parser for the model at hand hand the two over apart (`reasoning_
 model's own marks come through, and the first of them may be missing, because the chat template put it into the prompt.
 """
 
+import json
 import re
 
 _NAME = r"(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
@@ -27,6 +28,8 @@ def without_reasoning(text: str) -> str | None:
     Every pass is linear.
     """
     text = _MESSAGE_END.sub("", text)
+    if _is_object(text):  # what its strings say is part of the answer
+        return text
     if _CHANNEL.search(text) or text.lstrip().startswith("<|channel|>"):
         return _final_channel(text)
     if _BARE_ANALYSIS.match(text):
@@ -46,6 +49,16 @@ def without_reasoning(text: str) -> str | None:
         pieces.append(text[begin:])
     answer = next((piece for piece in reversed(pieces) if piece.strip()), "")
     return answer if answer or not thinking else None
+
+
+def _is_object(text: str) -> bool:
+    """Whether this is one JSON object and nothing else."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text, strict=False), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _final_channel(text: str) -> str | None:

@@ -49,7 +49,7 @@ _NO_PAGE = re.compile(
     r"unexpected endpoint|no such page|(?:page|route|path|url) not found|cannot (?:post|get)|no route|unknown request url"
 )
 _NO_SUCH_MODEL = re.compile(
-    r"model(?: name)?(?: [\w\"'`./:@-]{1,120})? (?:does not exist|not exist|not loaded|has not been loaded|has been decommissioned)|"
+    r"model(?: name)?(?: [\w\"'`./:@-]{1,120})? (?:(?:does )?not exist|(?:has )?not (?:been )?loaded|has been decommissioned)|"
     r"model_not_(?:found|supported|available)|(?:no such|invalid|unknown)[_ ]model\b(?! ?(?:param|arg|input|output))|"
     r"not a valid model|no models? (?:is |are )?(?:currently )?loaded"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import textwrap
 import time
 import unicodedata
 
@@ -73,8 +74,20 @@ def failed(text: str, finish_reason: str | None = "stop") -> ParseFailure:
         f"<|channel|>analysis<|message|>{as_json(OTHER)}<|end|><|start|>assistant<|channel|>final<|message|>{as_json()}<|return|>",
         f'The format is {{"thought": "...", "name": "...", "code": "..."}}.\n{as_json()}',
         f"{as_json(OTHER)}\nOn reflection:\n{as_json()}",
+        json.dumps(as_json()),
+        as_json(thought=None)[:-1].replace("null", '"Because."') + "}",
+        f'{{thought: "Because.", name: "mine", code: {json.dumps(CODE)}}}',
+        f'{{"Thought": "-", "thought": "Because.", "name": "mine", "Code": {json.dumps(CODE)}}}',
+        f"{{“thought”: “Because.”, “name”: “mine”, “code”: “{CODE}”}}",
+        f'{{"thought": "Because."\n "name": "mine"\n "code": {json.dumps(CODE)}}}',
+        as_json({"language": "python", "source": CODE}),
+        as_json().replace('"code"', '"function"'),
+        as_json("python\n" + CODE),
+        as_json(f"`{CODE}`"),
+        as_json("    " + CODE.replace("\n    ", "\n        ")),
+        as_json().replace("my_loss", "my\\_loss"),
     ],
-    ids=range(20),
+    ids=range(32),
 )
 def test_json_is_found_however_it_is_wrapped(text: str):
     assert parsed(text) == ParsedReply("Because.", "mine", CODE)
@@ -97,6 +110,49 @@ def test_labelled_prose_with_a_code_block_is_read(text: str):
     reply = parsed(text)
     assert (reply.name, reply.code) == ("mine", CODE)
     assert reply.thought.startswith("Because.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Here it is: ```python\n{CODE}```",
+        f"```python\n{CODE.rstrip()}```",
+        f"```python\n{CODE}```This is the loss.",
+        f"{fenced()[:-3]}```<|eot_id|>",
+        "- The loss:\n" + textwrap.indent(fenced(), "    "),
+        "1. The loss:\n\n" + textwrap.indent(fenced(), "   "),
+        textwrap.indent(fenced(), "> "),
+        "Here:\n\n" + textwrap.indent(CODE, "    "),
+        f"Here:\n{CODE}\nThis loss is robust.\n",
+        f"<code>\n{CODE}</code>",
+        fenced(textwrap.indent(CODE, "+"), language="diff"),
+        fenced(
+            "--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,2 @@\n def my_loss(a, b):\n-    return b\n+    return a - b\n",
+            language="diff",
+        ),
+        fenced(">>> def my_loss(a, b):\n...     return a - b\n"),
+        fenced(CODE.replace("    ", "\u00a0" * 4)),
+        "\ufeff" + fenced(),
+        f"{fenced()}\nIn general:\n{fenced('def my_loss(a, b):' + chr(10) + '    ...' + chr(10))}",
+    ],
+    ids=range(16),
+)
+def test_code_is_found_however_it_is_set(text: str):
+    assert parsed(text).code.strip() == CODE.strip()
+
+
+def test_marks_of_reasoning_within_an_objects_strings_are_part_of_it():
+    assert parsed(as_json(thought="<think>Hm.</think> Because.")).code == CODE
+
+
+def test_a_fence_in_a_docstring_does_not_end_the_block_around_it():
+    code = 'def my_loss(a):\n    """Use:\n\n    ```\n    my_loss(1)\n    ```\n    """\n    return a\n'
+    assert parsed(fenced(code)).code == code
+
+
+def test_latex_in_a_comment_breaks_no_line():
+    code = CODE.replace("return", "# \\rho\n    return")
+    assert parsed(as_json(code).replace("\\\\rho", "\\rho")).code == code
 
 
 def test_unlabelled_prose_is_the_thought_and_the_function_gives_the_name():
@@ -156,7 +212,7 @@ def test_a_reply_that_is_complete_counts_even_where_the_limit_was_reached():
         (as_json(code=""), FailureKind.MISSING_CODE),
         (as_json(code={"a": 1}), FailureKind.MISSING_CODE),
         ('{"thought": "x", "name": "y"}', FailureKind.MISSING_CODE),
-        ('{"thought": "x", code: "def f(a): return a"}', FailureKind.BROKEN_JSON),
+        ('{"thought": "x", code = "def f(a): return a"}', FailureKind.BROKEN_JSON),
         ("{'thought': 'x'}", FailureKind.BROKEN_JSON),
         ('{"a":' * 100_00, FailureKind.BROKEN_JSON),
         ('{"a": ' + "[" * 100_000, FailureKind.BROKEN_JSON),

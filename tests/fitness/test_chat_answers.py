@@ -367,9 +367,11 @@ WHOLE = json.dumps(chat()).encode()
 
 @pytest.mark.parametrize(
     "content",
-    [b"\xef\xbb\xbf" + WHOLE, b"\n \n" + WHOLE + b"\n", gzip.compress(WHOLE), json.dumps(chat()).encode("utf-16"),
+    [b"\xef\xbb\xbf" + WHOLE, b"\n \n" + WHOLE + b"\n", b": WORKING\n\n: WORKING\n\n" + WHOLE, gzip.compress(WHOLE),
+     json.dumps(chat()).encode("utf-16"),
      WHOLE.replace(b'"c-1"', b'"c-\n\xe9"')],
-    ids=["byte order mark", "blank lines", "gzip that no header tells of", "utf-16", "raw line break and latin-1"],
+    ids=["byte order mark", "blank lines", "comments", "gzip that no header tells of",
+         "utf-16", "raw line break and latin-1"],
 )  # fmt: skip
 def test_a_reply_that_is_paid_for_is_not_lost_to_its_encoding(content: bytes):
     assert read(content).text == REPLY
