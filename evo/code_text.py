@@ -17,8 +17,8 @@ _LATEX = re.compile(r"\r(?=[a-z])")
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2007\u202f\u3000"), " ")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
 _HUNK = re.compile(r"(?:--- |\+\+\+ |@@ |diff |index |\\ )")
-_WORDS = "async|def|class|import|from|if|for|while|with|return|assert|del"
-_CODE = re.compile(rf"""[@#)\]}}"']|(?:{_WORDS}|try)\b|[A-Za-z_]\w*\s*[=(\[.:,+\-*/|&%]""")
+_WORDS = "async|def|class|import|from|if|elif|else|for|while|with|try|except|finally|return|assert|del"
+_CODE = re.compile(rf"""[@#)\]}}"']|(?:{_WORDS})\b|[A-Za-z_][\w.]*(?:\s*[=(\[]|\s+[+\-*/|&%]=)""")
 """How a line begins that is no prose."""
 
 

@@ -65,13 +65,16 @@ class Service:
     """Of one training."""
 
 
+_OWN_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
+
+
 def on_this_machine(base_url: str) -> bool:
     """Whether an address is this machine's own: a loopback address, `localhost`, or the machine's name."""
     try:
         host = (urlsplit(base_url).hostname or "").rstrip(".")
     except ValueError:
         return False
-    if host in ("localhost", socket.gethostname().lower()) or host.endswith(".localhost"):
+    if host in (*_OWN_NAMES, socket.gethostname().lower()) or host.endswith(".localhost"):
         return bool(host)
     try:
         address = ipaddress.ip_address(host)

@@ -80,6 +80,7 @@ def _settings(endpoint: Endpoint, timeout: float) -> tuple[dict[str, Any], dict[
     secure = urlsplit(endpoint.base_url).scheme == "https" or (proxy and proxy.url.startswith("https:"))
     believed = certificates() if secure else None
     way = {"trust_env": False, "proxy": proxy.url if proxy else None, "verify": True if believed is None else believed}
+    way["follow_redirects"] = False  # prompts and key go where the configuration says, and nowhere else
     return {
         "api_key": endpoint.api_key or "none",  # the SDK insists on one, local servers do not
         "base_url": endpoint.base_url,

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fitness.chat.errors import ErrorKind, LLMError, Where
-from fitness.chat.proxies import proxy_for
+from fitness.chat.proxies import is_address, proxy_for
 from fitness.chat.text import printable
 from fitness.costs import Prices, is_paid
 
@@ -101,12 +101,8 @@ def _check(endpoint: Endpoint) -> None:
         return LLMError(ErrorKind.CONFIGURATION, message, remedy)
 
     section = endpoint.section
-    try:
-        parts = urlsplit(endpoint.base_url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid:
+    parts = urlsplit(endpoint.base_url) if is_address(endpoint.base_url) else None
+    if parts is None or parts.scheme not in {"http", "https"}:
         raise fail(f"{section}.base_url is not an http or https address", "write it like http://localhost:8000/v1")
     if parts.path.endswith("/completions"):
         raise fail(

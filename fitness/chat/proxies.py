@@ -36,12 +36,26 @@ class Proxy:
         """Its address without name and password; empty where it has none."""
         try:
             parts = urlsplit(self.url)
-            return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+            return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "") if host else ""
         except ValueError:
             return ""
 
     def __str__(self) -> str:
         return f"the proxy in {self.variable} ({self.place})" if self.place else f"the proxy in {self.variable}"
+
+
+def is_address(url: str) -> bool:
+    """Whether an HTTP library can make something of it: it has a host by a name or numbers that a host can have."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")
+        if re.fullmatch(r"[\d.]+", host):
+            ipaddress.ip_address(host)
+    except ValueError:  # of which an encoding that fails is one
+        return False
+    return bool(host) and " " not in host and port != 0 and url.isprintable()
 
 
 def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> Proxy | None:
@@ -57,7 +71,7 @@ def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> Proxy 
     host = (parts.hostname or "").lower()
     port = parts.port or (443 if parts.scheme == "https" else 80)
     excepted = _variable("no_proxy", environ)
-    if excepted and any(_excepts(entry, host, port) for entry in re.split(r"[\s,]+", environ[excepted])):
+    if excepted and any(_excepts(entry, host, port) for entry in re.split(r"[\s,;]+", environ[excepted])):
         return None
     for name in (f"{parts.scheme}_proxy", "all_proxy"):
         if variable := _variable(name, environ):
@@ -75,13 +89,9 @@ def check_proxy(proxy: Proxy) -> None:
     def unusable(remedy: str) -> LLMError:
         return LLMError(ErrorKind.CONFIGURATION, f"{proxy} cannot be used", f"unset {proxy.variable}, or {remedy}")
 
-    try:
-        parts = urlsplit(proxy.url)
-        valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid:
+    if not is_address(proxy.url):
         raise unusable("write it like http://proxy:3128")
+    parts = urlsplit(proxy.url)
     missing = importlib.util.find_spec("socksio") is None
     if parts.scheme not in SCHEMES:
         socks = parts.scheme.startswith("socks")
@@ -129,18 +139,24 @@ def _variable(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _excepts(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY means this host: *, a name and all below it, an address, a network, any with a port."""
-    entry = entry.lower().rpartition("://")[2]
+    """Whether an entry of NO_PROXY means this host: *, a name and all below it, an address, a network, any with a port.
+
+    Also as it is written by mistake: as a whole address, in quotation marks, with * for a part.
+    """
+    entry = entry.lower().strip("'\"").rpartition("://")[2]
     if entry == "*":
         return True
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
     except ValueError:
         pass
+    entry = entry.partition("/")[0]
     name, colon, digits = entry.rpartition(":")
     if colon and digits.isdigit():
         if int(digits) != port:
             return False
         entry = name
-    entry = entry.strip("[]").removeprefix("*").removeprefix(".")
+    entry = entry.strip("[]").removeprefix("*").strip(".")
+    if "*" in entry:
+        return re.fullmatch(re.escape(entry).replace(r"\*", ".*"), host) is not None
     return bool(entry) and (host == entry or host.endswith(f".{entry}"))

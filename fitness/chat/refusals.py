@@ -45,6 +45,7 @@ _BROKEN = re.compile(
     r"model has crashed|model unloaded|failed to load model|generation failed|failed during generation"
 )
 _REGION = re.compile(r"location is not supported|(?:country|region).{0,40} not supported")
+_HTTPS = re.compile(r"plain http request was sent to https|http request to an https server")
 _NO_PAGE = re.compile(
     r"unexpected endpoint|no such page|(?:page|route|path|url) not found|cannot (?:post|get)|no route|unknown request url"
 )
@@ -68,6 +69,8 @@ def status_error(where: Where, status: int, body: object, headers: Mapping[str, 
     if where.proxy and (status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or _of_the_proxy(where, status, body)):
         return proxy_error(where, status, words_of(body))
     words = words_of(body)
+    if 300 <= status < 400 or _HTTPS.search(words.lower()):
+        return _elsewhere(where, status, words, headers.get("location", ""))
     said = f"{words} {_marks(body)}"[:_MOST_WORDS]
     kind = kind_of_status(status, said)
     quoted = f": {where.quote(words)}" if words.strip() else ""
@@ -78,6 +81,18 @@ def status_error(where: Where, status: int, body: object, headers: Mapping[str, 
     if kind is ErrorKind.FILTERED:  # of the prompt: an error status costs nothing
         error.tokens_in, error.tokens_out, error.usd = 0, 0, 0.0
     return error
+
+
+def _elsewhere(where: Where, status: int, words: str, address: str) -> LLMError:
+    """The endpoint is at another address: it says so itself, or speaks https where it was asked by http."""
+    message = f"{where.place} answered {status}" + (f": {where.quote(words)}" if words.strip() else "")
+    remedy = (
+        "write {section}.base_url with https://" if status >= 400 else "set {section}.base_url to where the endpoint is"
+    )
+    if address:
+        message = f"{where.place} sends requests on to {where.quote(address.partition('?')[0])} ({status})"
+        remedy += "; log in to the network where that is a login page"
+    return LLMError.at(where, ErrorKind.CONFIGURATION, message, status=status, remedy=remedy)
 
 
 def error_within(where: Where, body: object) -> LLMError | None:

@@ -487,6 +487,8 @@ def test_credentials_in_the_base_url_stay_out_of_messages():
         ("m", "localhost:8000/v1", "", "not an http or https address"),
         ("m", "file:///etc/passwd", "", "not an http or https address"),
         ("m", "http://", "", "not an http or https address"),
+        ("m", "http://a..b/v1", "", "not an http or https address"),
+        ("m", "http://256.1.1.1/v1", "", "not an http or https address"),
         ("m", "http://[::1", "", "not an http or https address"),
         ("m", "http://localhost:99999/v1", "", "not an http or https address"),
         ("m", "http://localhost:8000/v1/chat/completions", "", "one service"),

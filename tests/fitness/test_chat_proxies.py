@@ -107,6 +107,8 @@ UNUSABLE = [
     ({"https_proxy": "http://u:secret@proxy:99999"}, "https_proxy", "write it like http://proxy:3128"),
     ({"https_proxy": "http://u:secret@proxy:port"}, "https_proxy", "write it like http://proxy:3128"),
     ({"https_proxy": "http://"}, "https_proxy", "write it like http://proxy:3128"),
+    ({"https_proxy": "http://proxy..net:3128"}, "https_proxy", "write it like http://proxy:3128"),
+    ({"https_proxy": "http://a proxy:3128"}, "https_proxy", "write it like http://proxy:3128"),
     ({"HTTPS_PROXY": "http://upper:1", "https_proxy": "socks5://lower:1"}, "https_proxy", "pip install"),
     ({"HTTPS_PROXY": "socks5://own:1", "ALL_PROXY": "http://all:1"}, "HTTPS_PROXY", "pip install"),
 ]
@@ -145,7 +147,8 @@ def test_a_proxy_that_is_not_on_the_way_does_no_harm(monkeypatch, environment):
         ("*", True), ("api.example.com", True), ("example.com", True), (".example.com", True), ("*.example.com", True),
         ("API.EXAMPLE.COM", True), ("other.com, example.com", True), ("other.com example.com", True),
         ("api.example.com:443", True), ("api.example.com:8443", False), ("https://api.example.com", True),
-        ("ample.com", False), ("example.org", False), ("", False), (",", False),
+        ("https://api.example.com/v1", True), ("other.com;example.com", True), ("'example.com'", True), ("api.*.com", True),
+        ("example.com.", True), ("*.example.org", False), ("ample.com", False), ("example.org", False), ("", False), (",", False),
     ],
 )  # fmt: skip
 def test_no_proxy_excepts_a_name_and_all_below_it(entry, excepts):
@@ -154,7 +157,8 @@ def test_no_proxy_excepts_a_name_and_all_below_it(entry, excepts):
 
 
 @pytest.mark.parametrize(
-    ("entry", "excepts"), [("10.1.2.3", True), ("10.0.0.0/8", True), ("10.1.2.3:80", True), ("10.2.0.0/16", False)]
+    ("entry", "excepts"),
+    [("10.1.2.3", True), ("10.0.0.0/8", True), ("10.1.2.3:80", True), ("10.2.0.0/16", False), ("10.*", True)],
 )
 def test_no_proxy_excepts_addresses_and_networks(entry, excepts):
     assert (proxy_for("http://10.1.2.3/v1", {"http_proxy": "p:1", "no_proxy": entry}) is None) is excepts

@@ -94,3 +94,24 @@ def test_a_refusal_is_the_trouble_that_its_words_speak_of(status: int, body: Any
 )
 def test_the_wait_stands_in_a_header_or_in_the_words(headers: dict[str, str], words: str, seconds: float | None):
     assert status_error(HERE, 429, said(words), headers).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "words", "remedy"),
+    [
+        (
+            307,
+            "",
+            {"location": "https://portal.example/login?token=x"},
+            "on to https://portal.example/login (307)",
+            "log in",
+        ),
+        (308, "", {}, "answered 308", "set llm.base_url to where"),
+        (400, "Client sent an HTTP request to an HTTPS server.", {}, "HTTPS server", "with https://"),
+    ],
+)
+def test_an_endpoint_that_is_elsewhere_is_not_followed(
+    status: int, body: str, headers: dict[str, str], words: str, remedy: str
+):
+    error = status_error(HERE, status, body, headers)
+    assert (error.kind, words in error.message, remedy in error.remedy) == (ErrorKind.CONFIGURATION, True, True), error
