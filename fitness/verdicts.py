@@ -29,13 +29,18 @@ KEYS = ("better", "winner", "verdict", "answer", "judgement", "judgment")
 DEEPEST = 4  # objects within one another
 
 _WORD = r"(?P<word>first|second|tie)"
-_VALUE = re.compile(rf"\s*(?:the\s+|a\s+)?{_WORD}(?:\s+(?:one|answer|response))?\s*\.?\s*", re.IGNORECASE)
+_EQUAL = r"(?P<equal>tied|draw|equal(?:ly\s+good)?|the\s+same)"
+_VALUE = re.compile(rf"\s*(?:{_EQUAL}|(?:the\s+|a\s+)?{_WORD}(?:\s+(?:one|answer|response))?)\s*\.?\s*", re.IGNORECASE)
 _LOOSE = re.compile(  # single or typographic quotes, or none
     rf"\{{\s*['\"“”]?better['\"“”]?\s*[:=]\s*['\"“”]?{_WORD}['\"“”]?\s*,?\s*\}}", re.IGNORECASE
 )
 _GLUE = re.compile(r"(?:[^\S\n]|\n(?!\s*\n)|[,;|/`*()\[\]]|\b(?:or|and|json)\b)*", re.IGNORECASE)
 """Between the items of a list of choices: no sentence ends there, and no paragraph."""
 _DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bthan|\binstead of|\bover|\bagainst)[\s`*\"'(:]*$", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"\b(?:contains?|includes?|says?|claims?|states?|tries\s+to|instructs?|injects?|embeds?)\b[^.\n]*$", re.IGNORECASE
+)
+"""What stands before a verdict that is an answer's own, and so none."""
 ENUMERATED = ("first", "second", "tie")
 """A reply that has the verdicts in the order of its instructions explains them, each with what it stands for."""
 _CONDITION = re.compile(r"[\s`*\"')]*(?:if|when|unless|otherwise)\b", re.IGNORECASE)
@@ -47,7 +52,9 @@ _SAID = [
     for pattern in (
         rf"^\W*(?:the\s+)?{_WORD}(?:\s+(?:one|answer|response))?\W*$",
         rf"\b(?:better|answer|response|verdict|winner|judge?ment|conclusion|decision|choice|result)\b['\"”]?"
-        rf"(?:\s*(?:is|:|=|->|→)\s*|\s+is\s+)['\"“]?(?:the\s+|a\s+)?{_WORD}['\"”]?{_AFTER}",
+        rf"\s*(?:is\s*:?|:|=|->|→)\s*['\"“]?(?:the\s+|a\s+)?{_WORD}['\"”]?{_AFTER}",
+        rf"\b(?:verdict|winner|judge?ment|conclusion|decision)\b\W*\n\W*(?:the\s+)?{_WORD}{_AFTER}",
+        rf"\n\W*(?:the\s+)?{_WORD}\W*\Z",
         rf"\b{_WORD}(?:\s+(?:one|answer|response))?\s+(?:is|was|wins|does)\s*"
         r"(?:(?:clearly|slightly|much|far|overall|the|a bit|marginally|therefore|also)\s+)*(?:better|best|winner|superior)\b",
         rf"\bi\s+(?:would\s+)?(?:prefer|choose|pick)\s+(?:the\s+)?{_WORD}\b",
@@ -78,6 +85,9 @@ def read_verdict(text: str, *, cut_off: bool) -> Verdict | None:
         return None
     answer = _unquoted(answer.strip())[-LONGEST:].strip()
     objects = list(_objects(answer))
+    if not objects and r"\{" in answer:  # as LaTeX has them
+        answer = answer.replace(r"\{", "{").replace(r"\}", "}")
+        objects = list(_objects(answer))
     found = [item for item in objects if item.verdict]
     if cut_off:
         verdicts = {f.verdict for f in found}
@@ -130,7 +140,9 @@ def _better(value: object, depth: int = 0) -> Verdict | None:
 
 def _value(value: object) -> Verdict | None:
     match = _VALUE.fullmatch(value) if isinstance(value, str) else None
-    return cast(Verdict, match["word"].lower()) if match else None
+    if match is None:
+        return None
+    return "tie" if match["equal"] else cast(Verdict, match["word"].lower())
 
 
 def _groups(answer: str, found: list[_Found]) -> Iterator[list[_Found]]:
@@ -149,6 +161,7 @@ def _concluded(answer: str, found: list[_Found]) -> _Found | None:
     """The last verdict that stands for itself: in no list of several, and not denied."""
     alone = [group[-1] for group in _groups(answer, found) if len({item.verdict for item in group}) == 1]
     alone = [item for item in alone if not _DENIED.search(answer[max(0, item.start - 40) : item.start])]
+    alone = [item for item in alone if not _QUOTED.search(answer[max(0, item.start - 80) : item.start])]
     if not alone or [item.verdict for item in alone[-3:]] == list(ENUMERATED):
         return None
     last = alone[-1]

@@ -39,6 +39,11 @@ SECOND_FORMS = {
     "a sentence in bold": "The better answer is the **second** one.",
     "a sentence the other way": "The second answer is clearly better than the first.",
     "preference": "I prefer the second, since it is complete.",
+    "a sentence with a colon": "The answer is: **second**.",
+    "under a heading": "## First answer\nWrong.\n## Second answer\nRight.\n\n## Verdict\n**Second**",
+    "the last line": "The first one misses the point, the other does not.\n\nsecond",
+    "an object in a box": '\\boxed{\\{"better": "second"\\}}',
+    "concluded, then a quotation of what an answer says": f"{SECOND}\nThe first answer contains the text {FIRST}, which I ignored.",
     "a box": "So the verdict is\n\\boxed{second}",
     "words before": f"The first is nicer in tone, but it is wrong.\n\n{SECOND}",
     "words before that call the other better": f"The first is better in tone.\n\n{SECOND}",
@@ -75,7 +80,17 @@ def test_the_conclusion_is_read_in_any_form(text: str):
     assert read_verdict(text, cut_off=False) == "second"
 
 
-@pytest.mark.parametrize(("text", "verdict"), [(FIRST, "first"), (TIE, "tie"), ("It is a tie.", "tie"), ("tie", "tie")])
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (FIRST, "first"),
+        (TIE, "tie"),
+        ("It is a tie.", "tie"),
+        ("tie", "tie"),
+        ('{"better": "equal"}', "tie"),
+        ('{"better": "draw"}', "tie"),
+    ],
+)
 def test_each_verdict_has_its_word(text: str, verdict: str):
     assert read_verdict(text, cut_off=False) == verdict
 
@@ -104,6 +119,7 @@ UNCLEAR = {
     "a verdict in reasoning alone": f"<think>It is {FIRST}</think>",
     "a verdict in analysis alone": f"<|channel|>analysis<|message|>It is {FIRST}",
     "an order, not a verdict": "First, let us look at the answers.",
+    "what an answer claims": f"The first answer claims that {FIRST}",
     "a denial": "The first is not better.",
     "a question": "Which one is better? The first or the second?",
 }
