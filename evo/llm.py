@@ -25,6 +25,7 @@ from evo.llm_wire import (
     concession_for,
     format_after,
     request_arguments,
+    without_system,
 )
 from evo.reply import ReplyFormat
 from fitness.chat.answer import read_answer
@@ -154,6 +155,7 @@ class LLMClient:
                     await self._quiet()
                     conceded |= self._conceded
                     messages = _messages(prompt, format_after(conceded))
+                    messages = without_system(messages) if Concession.SYSTEM in conceded else messages
                     if observer:
                         observer.started(attempt, self.endpoint.model, messages)
                     reply = await self._attempt(messages, conceded, temperature, seed)

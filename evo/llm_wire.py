@@ -15,6 +15,7 @@ from typing import Any, Literal
 from evo.reply import MAX_NAME, MAX_THOUGHT, ReplyFormat
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.refusals import refuses_system
 
 REPLY_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -41,12 +42,13 @@ class Message:
 
 
 class Concession(StrEnum):
-    """What an endpoint turned out not to take, by the name of the request's parameter."""
+    """What an endpoint turned out not to take, by the name of the request's parameter or part."""
 
     RESPONSE_FORMAT = "response_format"
     MAX_TOKENS = "max_tokens"
     TEMPERATURE = "temperature"
     SEED = "seed"
+    SYSTEM = "system message"
 
 
 Concessions = frozenset[Concession]
@@ -56,6 +58,7 @@ CONCEDED = {
     Concession.MAX_TOKENS: "sending max_completion_tokens instead of max_tokens",
     Concession.TEMPERATURE: "leaving the temperature to the model",
     Concession.SEED: "sending no seed",
+    Concession.SYSTEM: "beginning the user's first message with its words",
 }
 """What is done instead, for the log."""
 
@@ -65,6 +68,13 @@ _FORMAT_WORDS = re.compile(r"response_format|json_schema|structured output|gramm
 def format_after(conceded: Concessions) -> ReplyFormat:
     """How replies are asked for, given what the endpoint does not take."""
     return ReplyFormat.FENCED if Concession.RESPONSE_FORMAT in conceded else ReplyFormat.JSON
+
+
+def without_system(messages: Sequence[Message]) -> Sequence[Message]:
+    """`messages` with the words of the system's at the beginning of the user's first one."""
+    if len(messages) < 2 or (messages[0].role, messages[1].role) != ("system", "user"):
+        return messages
+    return [Message("user", f"{messages[0].content}\n\n{messages[1].content}"), *messages[2:]]
 
 
 def request_arguments(
@@ -96,6 +106,8 @@ def concession_for(error: LLMError, conceded: Concessions, seed: int | None) -> 
 
     A refusal that names nothing is taken to mean `response_format`, the parameter that endpoints most often lack.
     """
+    if Concession.SYSTEM not in conceded and refuses_system(error):
+        return Concession.SYSTEM
     if error.kind is ErrorKind.SERVER_ERROR:  # some servers fail where their JSON grammar compiler does
         names_format = _FORMAT_WORDS.search(error.said.lower()) and Concession.RESPONSE_FORMAT not in conceded
         return Concession.RESPONSE_FORMAT if names_format else None

@@ -17,6 +17,7 @@ from fitness.chat.answer import CUT_OFF, Answer, read_answer
 from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError
+from fitness.chat.refusals import refuses_system
 from fitness.chat.slots import Slot, Slots
 from fitness.costs import Usage
 from fitness.judging import CHARACTERS_PER_TOKEN, LONGEST_TEXT
@@ -64,6 +65,7 @@ class Judge:
         self.options = options
         self.section = section
         self._settings: dict[str, float] = REPEATABLE | {LIMIT: options.max_tokens}
+        self._takes_system = True
         self._slots = Slots(options.concurrency)
         self._opening = threading.Lock()
         self._opened: tuple[Endpoint, Any] | None = None
@@ -196,26 +198,29 @@ class Judge:
 
     def _attempt(self, question: Question, meter: _Meter) -> Answer:
         endpoint, client = self._open()
-        settings = self._settings
+        settings, system = self._settings, self._takes_system
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
         asked = json.dumps(texts)
         at_most = self._usage((len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16, self.options.max_tokens)
         try:
-            answer = self._answer(endpoint, client, asked, settings)
+            answer = self._answer(endpoint, client, asked, settings, system)
         except LLMError as error:
             if error.possibly_paid or error.tokens_in or error.tokens_out:
                 meter.add(self._charged(error, at_most))
             taken = _without(settings, error)
-            if taken == settings:
+            without_system = system and refuses_system(error)
+            if taken == settings and not without_system:
                 raise
-            self._settings = taken
+            self._settings, self._takes_system = taken, self._takes_system and not without_system
             return self._attempt(question, meter)
         meter.add(self._charged(answer, at_most))
         return answer
 
-    def _answer(self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float]) -> Answer:
+    def _answer(self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float], system: bool) -> Answer:
         """What the endpoint replies. Raises LLMError."""
-        messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": asked}]
+        messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{asked}"}]
+        if system:
+            messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": asked}]
         content, kind = ask(client, endpoint, {"model": endpoint.model, "messages": messages, **settings})
         return read_answer(endpoint.where, content, kind, endpoint.prices)
 

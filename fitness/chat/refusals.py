@@ -46,6 +46,9 @@ _BROKEN = re.compile(
 )
 _REGION = re.compile(r"location is not supported|(?:country|region).{0,40} not supported")
 _HTTPS = re.compile(r"plain http request was sent to https|http request to an https server")
+_NO_SYSTEM = re.compile(
+    r"system role|developer instruction|system (?:message|prompt)s? (?:is|are) not|roles must alternate"
+)
 _NO_PAGE = re.compile(
     r"unexpected endpoint|no such page|(?:page|route|path|url) not found|cannot (?:post|get)|no route|unknown request url"
 )
@@ -127,6 +130,12 @@ def proxy_error(where: Where, status: int | None, words: str) -> LLMError:
 def _of_the_proxy(where: Where, status: int, body: object) -> bool:
     """Whether a plain proxy answered itself, with a page or nothing, where the endpoint would have sent JSON."""
     return where.place.startswith("http:") and status in (403, 502, 503, 504) and not isinstance(body, Mapping | list)
+
+
+def refuses_system(error: LLMError) -> bool:
+    """Whether it is the message of role `system` that was refused, which some models' chat templates do not know."""
+    kinds = (ErrorKind.BAD_REQUEST, ErrorKind.SERVER_ERROR)
+    return error.kind in kinds and _NO_SYSTEM.search(error.said.lower()) is not None
 
 
 def kind_of_status(status: int, body: str) -> ErrorKind:

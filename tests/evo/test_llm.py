@@ -410,6 +410,28 @@ def test_an_endpoint_that_refuses_everything_optional_is_still_asked():
     assert isinstance(parse_reply(second.text), ParsedReply)
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "System role not supported"),
+        (500, "Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/..."),
+        (400, "Developer instruction is not enabled for models/m"),
+    ],
+)
+def test_a_model_without_a_system_role_is_told_the_same_as_its_user(status: int, words: str):
+    async def twice(base_url: str) -> None:
+        async with LLMClient(endpoint(base_url), QUICK) as client:
+            for step in (1, 2):
+                await client.complete(ASK, step=step, temperature=0.7)
+
+    with LoopbackLLM([Status(status, {"error": {"message": words}})]) as server:
+        asyncio.run(twice(server.base_url))
+    first, *told = [[(m["role"], m["content"]) for m in body["messages"]] for body in server.bodies]
+    assert [role for role, _ in first] == ["system", "user"]
+    assert told == [[("user", "You write losses.\n\nWrite one.")]] * 2
+    assert "response_format" in server.bodies[-1]
+
+
 def test_a_server_whose_grammar_compiler_fails_is_asked_for_fenced_code():
     with LoopbackLLM([Status(500, {"error": {"message": "Failed to parse grammar"}})]) as server:
         _, second = two_replies(server)
