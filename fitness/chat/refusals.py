@@ -189,7 +189,8 @@ def kind_of_words(said: str) -> ErrorKind:
         (_TOO_LONG.search(words), ErrorKind.TOO_LONG),
         (_FILTERED.search(words), ErrorKind.FILTERED),
         (_BUSY.search(words), ErrorKind.RATE_LIMIT),
-        (_NO_PAGE.search(words) or (_NO_MODEL.search(words) and _ABSENT.search(words)), ErrorKind.NOT_FOUND),
+        (_NO_PAGE.search(words) or _NO_SUCH_MODEL.search(words), ErrorKind.NOT_FOUND),
+        (_NO_MODEL.search(words) and _ABSENT.search(words), ErrorKind.NOT_FOUND),
         (_REFUSED.search(words), ErrorKind.BAD_REQUEST),
     ):
         if found:

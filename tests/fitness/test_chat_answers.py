@@ -282,6 +282,7 @@ ERRORS = {
         ErrorKind.TOO_LONG, "4096",
     ),
     "Ollama, an unknown model": ({"error": "model 'm' not found, try pulling it first"}, ErrorKind.NOT_FOUND, "try pulling"),
+    "LM Studio, no model": ({"error": "No models loaded. Please load a model."}, ErrorKind.NOT_FOUND, "No models loaded"),
     "the filter withheld all": (chat(None, "content_filter"), ErrorKind.FILTERED, "content filter"),
     "Gemini's filter": (chat("", "content_filter: PROHIBITED_CONTENT"), ErrorKind.FILTERED, "content filter"),
     "no choice": (chat(top={"choices": []}), ErrorKind.MALFORMED, "without any choice"),
