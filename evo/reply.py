@@ -33,6 +33,7 @@ MAX_THOUGHT = 2000
 MAX_NAME = 60
 _MAX_JSON_STARTS = 32
 _MAX_LENIENT_STARTS = 8
+_MAX_BARE = 8
 _MAX_JSON_DEPTH_ERROR = (ValueError, RecursionError)
 
 
@@ -95,7 +96,7 @@ def parse_reply(
     if found := _from_objects(objects, contract):
         return found
     document = Document.of(answer)
-    blocks = [tidied(b.text) for b in document.blocks if b.closed and not b.text.lstrip().startswith("{")]
+    blocks = [_inner(b.text, contract) for b in document.blocks if b.closed and not b.text.lstrip().startswith("{")]
     if code := _best(blocks, contract):
         return _from_prose(document.prose, code)
     if found := _from_objects(_lenient_objects(answer), contract):
@@ -104,10 +105,10 @@ def parse_reply(
         return _CUT_OFF
     if objects:
         return _MISSING_IN_JSON
-    bare = _CODE_LINE.search(answer) if not document.blocks and not answer.startswith("{") else None
-    if bare and _DEF.search(answer, bare.start()):
-        code = without_prose_below(tidied(answer[bare.start() :]))
-        return _from_prose(answer[: bare.start()], code)
+    if not document.blocks and not answer.startswith("{"):
+        bare = _bare_codes(answer)
+        if code := _best(list(bare), contract):
+            return _from_prose(answer[: bare[code]], code)
     return _no_code(answer, fenced=bool(document.blocks))
 
 
@@ -125,10 +126,32 @@ def _from_objects(
 def _best(codes: Sequence[str], contract: Contract | None) -> str:
     """The last of those that fit the contract best, among all that define a function; empty where none does."""
     codes = [code for code in codes if _DEF.search(code)]
-    codes = [code for code in codes if not _STUB.search(code)] or codes
+    codes = [code for code in codes if not _STUB.search(code[-_LONGEST_STUB:])] or codes
     contracts = CONTRACTS.values() if contract is None else (contract,)
     fits = [max(fit(code, each) for each in contracts) if len(codes) > 1 else 0 for code in codes]
     return next((code for code, fits_by in zip(codes[::-1], fits[::-1], strict=True) if fits_by == max(fits)), "")
+
+
+def _bare_codes(answer: str) -> dict[str, int]:
+    """Code that stands within prose without a fence, and where each begins."""
+    found: dict[str, int] = {}
+    position = 0
+    for _ in range(_MAX_BARE):
+        line = _CODE_LINE.search(answer, position)
+        if line is None:
+            break
+        code = without_prose_below(tidied(answer[line.start() :]))
+        found[code] = line.start()
+        position = max(line.end(), line.start() + len(code))
+    return found
+
+
+def _inner(block: str, contract: Contract | None) -> str:
+    """A block's source; that of a block within it where it is a page of Markdown itself."""
+    code = tidied(block)
+    if not code.lstrip().startswith(("```", "~~~")):
+        return code
+    return tidied(_best([inner.text for inner in Document.of(code).blocks], contract)) or code
 
 
 _WHOLE_FUNCTION = "give the code of one whole function, from `def` on"
@@ -226,7 +249,8 @@ def _code_of(value: Mapping[str, object], contract: Contract | None) -> str:
     """What an object holds under `code`, else the one text in it that defines a function."""
     codes = [_source(found, contract) for key, found in value.items() if key.strip().lower() == "code"]
     if not any(codes):
-        codes = [code for found in value.values() if _DEF.search(code := _source(found, contract))]
+        others = [found for key, found in value.items() if key.strip().lower() not in ("thought", "name")]
+        codes = [code for found in others if _DEF.search(code := _source(found, contract))]
     return codes[-1] if len(codes) == 1 else ""
 
 
@@ -259,8 +283,9 @@ def _json_error(answer: str) -> str | None:
 # --- Fences and prose ------------------------------------------------------------------------------------------------
 
 _DEF = re.compile(r"^[ \t]*def[ \t]+([A-Za-z_]\w{0,199})[ \t]*\(", re.MULTILINE)
-_STUB = re.compile(r":[ \t]*(?:#[^\n]*)?\n\s*(?:\.\.\.|pass)[ \t]*(?:#[^\n]*)?\s*\Z")
+_STUB = re.compile(r":[ \t]*(?:#[^\n]*)?(?:\n\s*#[^\n]*)*\n\s*(?:\.\.\.|pass)[ \t]*(?:#[^\n]*)?\s*\Z")
 """A function that says nothing, written to show where another one goes."""
+_LONGEST_STUB = 600
 _CLASS = re.compile(r"^class[ \t]+([A-Za-z_]\w{0,199})[ \t]*[(:]", re.MULTILINE)
 _CODE_LINE = re.compile(rf"{_DEF.pattern}|^(?:import|from)[ \t]+[A-Za-z_]|{_CLASS.pattern}", re.MULTILINE)
 _LABEL = re.compile(r"^[\s*_#>-]{0,8}(thought|name)[\s*_]{0,8}:[\s*_]{0,8}(.*)$", re.IGNORECASE)

@@ -125,6 +125,8 @@ def test_labelled_prose_with_a_code_block_is_read(text: str):
         "Here:\n\n" + textwrap.indent(CODE, "    "),
         f"Here:\n{CODE}\nThis loss is robust.\n",
         f"<code>\n{CODE}</code>",
+        f"from what we saw,\nthis follows:\n{CODE}",
+        f"````markdown\n{fenced()}\n````",
         fenced(textwrap.indent(CODE, "+"), language="diff"),
         fenced(
             "--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,2 @@\n def my_loss(a, b):\n-    return b\n+    return a - b\n",
@@ -135,10 +137,15 @@ def test_labelled_prose_with_a_code_block_is_read(text: str):
         "\ufeff" + fenced(),
         f"{fenced()}\nIn general:\n{fenced('def my_loss(a, b):' + chr(10) + '    ...' + chr(10))}",
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_code_is_found_however_it_is_set(text: str):
     assert parsed(text).code.strip() == CODE.strip()
+
+
+def test_of_several_functions_within_prose_the_one_that_takes_the_arguments_counts():
+    reply = parse_reply(f"{LOSS}\nA test:\n\n{TEST}\nDone.", contract=PREFERENCE)
+    assert isinstance(reply, ParsedReply) and reply.code.strip() == LOSS.strip()
 
 
 def test_marks_of_reasoning_within_an_objects_strings_are_part_of_it():
@@ -450,6 +457,11 @@ def test_printable_text_has_no_control_format_or_surrogate_character(text: str):
         ("", "<|channel|>final"),
         ("", "//{\n"),
         ('{"a": "', '//"\n'),
+        ("", "def f(a):\n x\nfoo bar\n"),
+        ("", "```\n+def f(a):\n+ x\n```\n"),
+        ("", "def f(a): #:"),
+        ("", "{a: "),
+        ("", "> ```\n"),
     ],
 )
 def test_repetitive_replies_are_read_in_time(begin: str, unit: str):
