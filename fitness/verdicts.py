@@ -53,8 +53,8 @@ _SAID = [
         rf"^\W*(?:the\s+)?{_WORD}(?:\s+(?:one|answer|response))?\W*$",
         rf"\b(?:better|answer|response|verdict|winner|judge?ment|conclusion|decision|choice|result)\b['\"”]?"
         rf"\s*(?:is\s*:?|:|=|->|→)\s*['\"“]?(?:the\s+|a\s+)?{_WORD}['\"”]?{_AFTER}",
-        rf"\b(?:verdict|winner|judge?ment|conclusion|decision)\b\W*\n\W*(?:the\s+)?{_WORD}{_AFTER}",
-        rf"\n\W*(?:the\s+)?{_WORD}\W*\Z",
+        rf"\b(?:verdict|winner|judge?ment|conclusion|decision)\b[^\w\n]{{0,8}}\n\W{{0,8}}(?:the\s+)?{_WORD}{_AFTER}",
+        rf"\n[^\w\n]{{0,8}}(?:the )?{_WORD}\W{{0,8}}\Z",
         rf"\b{_WORD}(?:\s+(?:one|answer|response))?\s+(?:is|was|wins|does)\s*"
         r"(?:(?:clearly|slightly|much|far|overall|the|a bit|marginally|therefore|also)\s+)*(?:better|best|winner|superior)\b",
         rf"\bi\s+(?:would\s+)?(?:prefer|choose|pick)\s+(?:the\s+)?{_WORD}\b",
