@@ -20,7 +20,10 @@ PROMPTS = {
     "user_message", "user_query",
 }  # fmt: skip
 SYSTEMS = {"sys", "system", "system_message", "system_prompt", "system_instruction", "sys_prompt"}
-NO_PROMPTS = re.compile(r"(^|_)(id|ids|hash|type|source|len|length|tokens|category|model|score)$")
+NO_PROMPTS = re.compile(
+    r"(^|_)(id|ids|idx|index(_level_0)?|hash|type|source|dataset|subset|split|domain|category|lang|language|date|timestamp|url|len|"
+    r"length|tokens|model|score|scores|rating|ratings|margin|label|labels|metadata)$"
+)
 """Ends of the names of what is said about a prompt."""
 
 PREFERENCES = (

@@ -962,6 +962,13 @@ def test_files_that_were_taken_together_or_left_are_told(tmp_path):
     assert pairs.remarks == ("The split 'train' is train.jsonl, train_old.jsonl, and extra.jsonl of no split.",)
 
 
+def test_files_of_a_split_that_are_not_there_are_told(tmp_path):
+    data = save(tmp_path / "set" / "data" / "train-00000-of-00002.jsonl", plain()).parent.parent
+    assert load(data).remarks == ("The split 'train' has 2 files by their names, and 1 of them are here.",)
+    (data / "data" / "train-00001-of-00002.jsonl").symlink_to(tmp_path / "blob")
+    assert "train-00001-of-00002.jsonl is a link to a file that is not there: finish its download" in refused(data)
+
+
 def test_one_of_several_subsets_is_chosen_by_name(tmp_path):
     for name in ("english", "german"):
         save(tmp_path / f"{name}.jsonl", [row | {"prompt": f"{name} {i}"} for i, row in enumerate(plain())])
