@@ -180,10 +180,15 @@ class RewardExam:
         if outputs > 1 and label is None:
             labels = ", ".join(f"{number} ({text})" for number, text in config.id2label.items())
             raise bad_data(f"the reward model {name!r} has {outputs} classes", f"set label to one of {labels}")
+        if label is not None and outputs == 1:
+            raise bad_data(
+                f"the reward model {name!r} has one output, which is the reward itself, and label is {label}",
+                "leave label out",
+            )
         if label is not None and label >= outputs:
             raise bad_data(
                 f"the reward model {name!r} has no class {label}",
-                f"set label below {outputs}, or leave it out for a single output",
+                f"set label below {outputs}",
             )
         if beyond := beyond_reward_model(self.options, positions(config.to_dict())):
             raise EvaluationFailed("bad_data", f"max_length of the evaluation by {name!r}: {beyond}")

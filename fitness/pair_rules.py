@@ -15,8 +15,13 @@ from fitness.tokens import NotRendered, Row, Tokens, is_conversation, pair_token
 
 SAID_IN = ("content", "reasoning_content", "reasoning", "thinking", "tool_calls")
 """Parts of a turn that a template may show; the rest of it is about the turn."""
+CALLS = ("tool_calls", "function_call")
 READ_ROLES = ("system", "developer", "user")
 """Roles of a prompt's turns whose text every template should show as it is."""
+
+
+LEAST_REPEATED = 20
+"""Characters of a prompt from which on a single completion that begins with it repeats it."""
 
 
 class Outcome(StrEnum):
@@ -45,6 +50,11 @@ RULES = {
         "raise fitness.max_length or set fitness.max_prompt_length to cut prompts",
     ),
     "blank": Rule(Outcome.LEFT_OUT, "an empty completion", "give pairs whose completions say something"),
+    "hidden": Rule(
+        Outcome.LEFT_OUT,
+        "a completion of which the chat template shows nothing",
+        "set fitness.chat_template to a Jinja file that shows what turns say and call",
+    ),
     "equal": Rule(
         Outcome.LEFT_OUT,
         "completions that are equal once rendered and tokenised",
@@ -84,6 +94,12 @@ RULES = {
         "take it off them, or leave the column prompt out, then what the two have in common is the prompt",
         above=0.5,
     ),
+    "prompt in one": Rule(
+        Outcome.REFUSED,
+        "one of the completions begins with the prompt once more",
+        "take it off",
+        above=0.5,
+    ),
     "unknown": Rule(
         Outcome.REFUSED,
         "more than half of the completions' tokens are unknown to the tokenizer",
@@ -119,6 +135,11 @@ RULES = {
     "answer not shown": Rule(
         Outcome.NOTED,
         "the chat template does not show all of the answer",
+        "set fitness.chat_template to a Jinja file that does",
+    ),
+    "calls not shown": Rule(
+        Outcome.NOTED,
+        "the chat template does not show the calls of tools",
         "set fitness.chat_template to a Jinja file that does",
     ),
     "tools not shown": Rule(
@@ -194,8 +215,8 @@ class PairCheck:
             found |= self._of_conversation(row, tokens) if is_conversation(row) else self._of_text(tokens)
         except NotRendered as error:
             return Tokens([], [], [], []), {"not rendered": str(error)}
-        if _repeats_prompt(row):
-            found["prompt repeated"] = _asked(row["prompt"])
+        if repeated := _repeats_prompt(row):
+            found[repeated] = _asked(row["prompt"])
         return tokens, found
 
     def text(self, ids: Sequence[int]) -> str:
@@ -215,8 +236,14 @@ class PairCheck:
         if not self.options.max_prompt_length and len(tokens.prompt) >= longest:
             return "too long"
         cut = tokens.within(longest)
-        if not all(_says_something(row[side]) for side in ("chosen", "rejected")) or any(map(self._is_blank, cut)):
+        if not all(_says_something(row[side]) for side in ("chosen", "rejected")):
             return "blank"
+        if any(map(self._is_blank, cut)):
+            return (
+                "hidden"
+                if is_conversation(row) and any(map(self._is_blank, (tokens.chosen, tokens.rejected)))
+                else "blank"
+            )
         if tokens.chosen == tokens.rejected:
             return "equal unknown" if self._unknown in tokens.chosen else "equal"
         return "equal when cut" if cut[0] == cut[1] else None
@@ -288,6 +315,8 @@ class PairCheck:
             found["turn not shown"] = f"{hidden[0]['role']}: {_content(hidden[0])}"
         if (last := _content(row["chosen"][-1]).strip()) not in whole:
             found["answer not shown"] = last
+        if (calls := self._calls_not_shown(row, whole, other)) is not None:
+            found["calls not shown"] = calls
         if (
             row.get("tools")
             and rendered(row, "prompt", self.tokenizer, add_generation_prompt=True, tools=None) == asked
@@ -301,6 +330,18 @@ class PairCheck:
         if special := next(filter(None, map(self._written.search, texts)), None):
             found["special text"] = special[0]
         return found
+
+    def _calls_not_shown(self, row: Row, whole: str, other: str) -> str | None:
+        """The first call of a tool, where a template writes the same without any."""
+        calls = (turn.get(part) for side in ("prompt", "chosen", "rejected") for turn in row[side] for part in CALLS)
+        if (first := next(filter(None, calls), None)) is None:
+            return None
+        bare = _without_calls(row)
+        try:
+            is_same = [rendered(bare, side, self.tokenizer) for side in ("chosen", "rejected")] == [whole, other]
+        except NotRendered:
+            return None
+        return str(first) if is_same else None
 
     def _is_blank(self, ids: Sequence[int]) -> bool:
         """Whether there is no text in tokens: only blanks and special ones."""
@@ -319,11 +360,16 @@ def _says_something(completion: Any) -> bool:
     return any(part.strip() if isinstance(part, str) else part for part in said)
 
 
-def _repeats_prompt(row: Row) -> bool:
-    """Whether chosen and rejected have a beginning in common that holds the prompt, or its last turn, once more."""
+def _repeats_prompt(row: Row) -> str | None:
+    """The rule that holds where chosen and rejected have a beginning in common that holds the prompt, or its last turn, once
+    more, or where one of them begins with it."""
     again = _asked(row["prompt"]).strip()
     chosen, rejected = _all_said(row["chosen"]), _all_said(row["rejected"])
-    return bool(again) and again in chosen[: shared_length(chosen, rejected)]
+    if again and again in chosen[: shared_length(chosen, rejected)]:
+        return "prompt repeated"
+    # Of a few words an answer may well begin with them.
+    is_long = len(again) >= LEAST_REPEATED
+    return "prompt in one" if is_long and any(side.lstrip().startswith(again) for side in (chosen, rejected)) else None
 
 
 def _asked(prompt: Any) -> str:
@@ -332,6 +378,16 @@ def _asked(prompt: Any) -> str:
 
 def _all_said(completion: Any) -> str:
     return completion if isinstance(completion, str) else "\n".join(map(_content, completion))
+
+
+def _without_calls(row: Row) -> Row:
+    return {
+        **row,
+        **{
+            side: [{part: held for part, held in turn.items() if part not in CALLS} for turn in row[side]]
+            for side in ("prompt", "chosen", "rejected")
+        },
+    }
 
 
 def _content(turn: Any) -> str:

@@ -193,6 +193,8 @@ def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> dic
         raise _Fault(f"{path} is a language model; name a sequence classification model, as reward models are stored")
     labels = config.get("id2label")
     count = len(labels) if isinstance(labels, dict) else None
+    if reward is not None and count == 1 and reward.label is not None:
+        raise _Fault("the reward model has one output, which is the reward itself; leave label out")
     if reward is not None and count is not None and reward.label is not None and reward.label >= count:
         raise _Fault(f"the reward model has {count} classes and label is {reward.label}; set label below {count}")
     _check_tokenizer(path)

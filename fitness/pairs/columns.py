@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fitness.pairs.prompts import first_role, holds_prompt
@@ -19,8 +19,11 @@ PROMPTS = {
     "instructions", "messages", "post", "problem", "queries", "query", "question", "questions", "request", "user_input",
     "user_message", "user_query",
 }  # fmt: skip
-SYSTEMS = {"system", "system_message", "system_prompt", "system_instruction", "sys_prompt"}
-NO_PROMPTS = re.compile(r"(^|_)(id|ids|hash|type|source|len|length|tokens|category|model|score)$")
+SYSTEMS = {"sys", "system", "system_message", "system_prompt", "system_instruction", "sys_prompt"}
+NO_PROMPTS = re.compile(
+    r"(^|_)(id|ids|idx|index(_level_0)?|hash|type|source|dataset|subset|split|domain|category|lang|language|date|timestamp|url|len|"
+    r"length|tokens|model|score|scores|rating|ratings|margin|label|labels|metadata)$"
+)
 """Ends of the names of what is said about a prompt."""
 
 PREFERENCES = (
@@ -29,30 +32,27 @@ PREFERENCES = (
     ("positive", "negative"), ("pos", "neg"), ("good", "bad"), ("w", "l"), ("j", "k"),
 )  # fmt: skip
 """Words of other names for chosen and rejected: `preferred_output` and `non_preferred_output`, `response_j` and `response_k`."""
+WORSE = ("rejected_", "dispreferred_", "worse_")
+"""What stands before the name of the better one: `messages` and `rejected_messages`."""
+ANSWERED_TWICE = ("messages", "rejected_response")
+"""A conversation with the chosen answer, and the text that is in its place."""
+NUMBERS = (("0", "1"), ("1", "2"), ("a", "b"), ("A", "B"))
+"""Ends of the names of two answers of which another column tells the better one."""
+ANSWERS = re.compile(
+    r"response|answer|output|completion|conversation|summary|reply|generation|candidate|text", re.IGNORECASE
+)
 
 TWO = "write the better one as chosen and the other one as rejected, e.g. with datasets.map"
 SEVERAL = "write one row for each pair, the better one as chosen and the other one as rejected"
 KNOWN: tuple[tuple[set[str], str, str], ...] = (
-    ({"response_0", "response_1"}, "two responses, and in another column which one is better", TWO),
     ({"human_ref_A", "human_ref_B"}, "two responses, and in `labels` which one is better", TWO),
-    ({"response1", "response2"}, "two responses, and in another column which one is better", TWO),
-    ({"response_a", "response_b"}, "two responses, and in another column which one is better", TWO),
     ({"answer_0", "answer_1"}, "two answers with scores", TWO),
     ({"conversation_a", "conversation_b"}, "two conversations, and in `winner` which one is better", TWO),
     ({"info", "summaries", "choice"}, "two summaries, and in `choice` which one is better", TWO),
     ({"answers"}, "several answers with ranks or scores", SEVERAL),
     ({"completions"}, "several completions with ratings", SEVERAL),
     ({"responses"}, "several responses", SEVERAL),
-    (
-        {"messages", "rejected_response"},
-        "the chosen answer as the last turn of `messages`",
-        "write it into a column chosen",
-    ),
-    (
-        {"messages", "rejected_messages"},
-        "the chosen conversation in `messages`",
-        "set fitness.columns={chosen: messages, rejected: rejected_messages}",
-    ),
+    ({"choices"}, "several choices", SEVERAL),
     ({"completion", "label"}, "unpaired completions with labels", "a preference loss needs pairs: give such data"),
     ({"response", "helpfulness"}, "single responses with ratings", SEVERAL),
     (
@@ -73,6 +73,19 @@ class Columns:
 
     read: Mapping[str, str]
     unread: tuple[str, ...]
+    wanted: Mapping[str, str | None] = field(default_factory=dict)
+
+    def refuse_nothing_asked(self, count: int, total: int) -> None:
+        """Raises EvaluationFailed("bad_data") where most pairs have no prompt in common, and one may be in another column."""
+        left = [column for column in self.unread if not NO_PROMPTS.search(_plain(column))]
+        if not left or "prompt" in self.wanted or 2 * count <= total:
+            return
+        raise bad_data(
+            f"the data has no column 'prompt', chosen and rejected begin with nothing in common in {count} of {total} pairs, and "
+            f"{_listed(left)} {'is' if len(left) == 1 else 'are'} not read",
+            f"set fitness.columns={_mapping({**self.wanted, 'prompt': left[0]})} if that is the prompt, or "
+            f"fitness.columns={_mapping({**self.wanted, 'prompt': None})} if there is none",
+        )
 
     def of(self, row: Mapping[str, Any], name: str) -> Any:
         """What the row holds for our name; None where there is no such column, or nothing in it."""
@@ -101,7 +114,7 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
     if not is_there and "prompt" not in wanted and sample and not _prompt_is_inside(sample, read):
         _refuse_prompts(_probable(unread, sample, _is_prompt), systems, wanted, "prompt" in read)
     _refuse_systems(systems, wanted)
-    return Columns(read, unread)
+    return Columns(read, unread, wanted)
 
 
 def looked_at(columns: Sequence[str], wanted: Mapping[str, str | None]) -> list[str]:
@@ -171,19 +184,27 @@ def _missing(
 ) -> EvaluationFailed:
     absent = [name for name in REQUIRED if name not in read]
     problem = f"the data has no column {' and no column '.join(map(repr, absent))}, only {_listed(columns)}"
-    prompts = [] if "prompt" in read else _probable(columns, sample, _is_prompt)
     systems = [] if "system" in wanted else _probable(columns, sample, _is_system)
-    given = {**wanted, **{name: found[0] for name, found in (("prompt", prompts), ("system", systems)) if found}}
     for chosen, rejected in _pairs(columns):
         if all(any(_is_text(row.get(column)) for row in sample) for column in (chosen, rejected)):
+            others = [] if "prompt" in read else [column for column in columns if column not in (chosen, rejected)]
+            prompts = _probable(others, sample, _is_prompt)
+            given = {
+                **wanted,
+                **{name: found[0] for name, found in (("prompt", prompts), ("system", systems)) if found},
+            }
             names = {name: column for name, column in zip(REQUIRED, (chosen, rejected), strict=True) if name != column}
-            return bad_data(problem, f"set fitness.columns={_mapping(given | names)}")
+            more = f", after writing what of {' and '.join(map(_quoted, prompts[1:]))} belongs to it into one column"
+            return bad_data(problem, f"set fitness.columns={_mapping(given | names)}{more * bool(prompts[1:])}")
     for column in columns:
         if any(isinstance(row.get(column), list) and _has_pairs(row[column]) for row in sample):
             return bad_data(f"{problem}; the rows are in {_quoted(column)}", "write each of them on a line of its own")
     for needed, held, remedy in KNOWN:
         if needed <= set(columns):
             return bad_data(f"{problem}; it holds {held}", remedy)
+    for first, second in _numbered(columns):
+        both = f"{_quoted(first)} and {_quoted(second)}"
+        return bad_data(f"{problem}; it holds two responses, {both}, and in another column which one is better", TWO)
     return bad_data(
         problem,
         "name the columns in fitness.columns={chosen: ..., rejected: ...}, or rename them to chosen and rejected (and prompt)",
@@ -204,7 +225,14 @@ def _pairs(columns: Sequence[str]) -> list[tuple[str, str]]:
                 other = word.sub(written, column)
                 if other != column and other in columns:
                     found.append((column, other))
-    return found
+    found += [(column, worse + column) for column in columns for worse in WORSE if worse + column in columns]
+    return found + [ANSWERED_TWICE] * (set(ANSWERED_TWICE) <= set(columns))
+
+
+def _numbered(columns: Sequence[str]) -> list[tuple[str, str]]:
+    """Columns of answers whose names differ in a number or letter at their end."""
+    ends = [(column, column[:-1] + second) for first, second in NUMBERS for column in columns if column.endswith(first)]
+    return [(column, other) for column, other in ends if other in columns and ANSWERS.search(column)]
 
 
 def _mapping(names: Mapping[str, str | None]) -> str:

@@ -17,7 +17,7 @@ from sandbox.visible import visible
 
 SCRIPT_WORDS = (b"GeneratorBasedBuilder", b"ArrowBasedBuilder", b"BuilderConfig")
 ABOUT = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
-SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
+SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
 SHOWN = 6
 """Names that an error lists."""
 
@@ -64,6 +64,8 @@ def _saved(path: Path, split: str) -> Source:
 
 
 def _of_folder(path: Path, split: str, subset: str | None) -> Source:
+    if gone := sorted(str(file) for file in path.rglob("*") if kind(file) and file.is_symlink() and not file.exists()):
+        raise bad_data(f"{gone[0]} is a link to a file that is not there", "finish its download, or get a fresh copy")
     splits = _splits(path, subset)
     unknown = [file for files in splits.values() for file in files if kind(file) is None]
     if unknown and (others := [file for file in _visible_files(path) if kind(path / file)]):
@@ -81,7 +83,11 @@ def _of_folder(path: Path, split: str, subset: str | None) -> Source:
     taken = {str(file.relative_to(path)) for files in splits.values() for file in files}
     others = [] if subset else [file for file in _visible_files(path) if kind(path / file) and file not in taken]
     rest = [file for file in others if Path(file).name not in ABOUT]
-    if not rest and (len(named) == 1 or all(map(SHARD.search, named))):
+    shards = [int(shard[1]) for shard in map(SHARD.search, named) if shard]
+    if not rest and len(shards) == len(named):
+        missing = f"The split {split!r} has {max(shards)} files by their names, and {len(named)} of them are here."
+        return replace(source, remark=missing) if len(named) < max(shards) else source
+    if not rest and len(named) == 1:
         return source
     unread = f", and {_listed(rest)} of no split" if rest else ""
     return replace(source, remark=f"The split {split!r} is {_listed(named)}{unread}.")

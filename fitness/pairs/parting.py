@@ -2,7 +2,7 @@
 
 import json
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitness.score import bad_data
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def parted(data: "Dataset", first: int, purpose: str, implicit: bool) -> tuple["Dataset", "Dataset"]:
     """Two random parts, the first of about `first` rows. Raises EvaluationFailed("bad_data")."""
     rows_of: dict[str, list[int]] = {}
-    for row, prompt in enumerate(_prompts(data, implicit)):
-        rows_of.setdefault(prompt, []).append(row)
+    names: dict[str, str] = {}
+    for row, (prompt, question) in enumerate(_prompts(data, implicit)):
+        rows_of.setdefault(names.setdefault(question, prompt), []).append(row)
     if len(rows_of) == 1 and len(data) > 1:
         raise bad_data(
             f"all {len(data)} pairs for {purpose} have one prompt, {next(iter(rows_of))[:80]}, and none is in two parts",
@@ -30,8 +31,8 @@ def parted(data: "Dataset", first: int, purpose: str, implicit: bool) -> tuple["
 
 def without_prompts_of(test: "Dataset", train: "Dataset", implicit: bool) -> "Dataset":
     """The training pairs whose prompt no test pair has."""
-    tested = set(_prompts(test, implicit))
-    kept = [row for row, prompt in enumerate(_prompts(train, implicit)) if prompt not in tested]
+    tested = {question for _, question in _prompts(test, implicit)}
+    kept = [row for row, (_, question) in enumerate(_prompts(train, implicit)) if question not in tested]
     return train if len(kept) == len(train) else train.select(kept)
 
 
@@ -40,10 +41,19 @@ def drawn(data: "Dataset", count: int, seed_text: str) -> "Dataset":
     return data.select(random.Random(seed_text).sample(range(len(data)), min(count, len(data))))
 
 
-def _prompts(data: "Dataset", implicit: bool) -> list[str]:
-    """What names each row's question. Texts that begin with nothing in common are questions of their own."""
-    rows = zip(data["prompt"], data["chosen"], data["rejected"], strict=True)
-    return [
-        json.dumps(["", chosen, rejected] if implicit and prompt == "" else prompt, sort_keys=True)
-        for prompt, chosen, rejected in rows
-    ]
+def _prompts(data: "Dataset", implicit: bool) -> list[tuple[str, str]]:
+    """Each row's prompt, and what it asks whatever blanks are around it. Texts that begin with nothing in common are questions
+    of their own."""
+    prompts = data["prompt"][:]
+    if implicit and "" in prompts:
+        sides = zip(prompts, data["chosen"][:], data["rejected"][:], strict=True)
+        prompts = [prompt or ["", chosen, rejected] for prompt, chosen, rejected in sides]
+    return [(json.dumps(p, sort_keys=True), json.dumps(_stripped(p), sort_keys=True)) for p in prompts]
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stripped(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    return value.strip() if isinstance(value, str) else value

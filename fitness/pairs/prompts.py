@@ -37,6 +37,9 @@ PLAIN_ASSISTANT = re.compile(r"(?:^|\n)(?:Assistant|AI|Bot|Answer|A|TL;DR):")
 """Marks that an answer may well have in its own text, so they only end a prompt where there are no others."""
 
 SENTENCE_END = re.compile(r"[?!][\"')\]]*(?=\s|$)|[a-z]{4}\.(?=\s|$)|\n")
+JOINER = "\u200d"
+JOINED = f"{JOINER}\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""What belongs to the sign before it; after a joiner the next sign does too."""
 WORDS_ALIKE = 3
 """Words with which answers to one question may begin alike and still be seen as answers."""
 
@@ -57,7 +60,8 @@ def first_role(turns: Any) -> str | None:
     if not isinstance(turn, dict):
         return None
     role, speaker = turn.get("role"), turn.get("from")
-    return role if isinstance(role, str) else SPEAKERS.get(speaker.lower()) if isinstance(speaker, str) else None
+    said = role if isinstance(role, str) else speaker
+    return SPEAKERS.get(said.lower(), said) if isinstance(said, str) else None
 
 
 def common_turns(chosen: list[Turn], rejected: list[Turn]) -> Cut | str:
@@ -177,7 +181,7 @@ def _inside_a_word(text: str, place: int) -> bool:
     if not 0 < place < len(text):
         return False
     before, after = text[place - 1], text[place]
-    if unicodedata.combining(after) or after in "\u200d\ufe0f":
+    if unicodedata.combining(after) or after in JOINED or before == JOINER:
         return True
     # Scripts from here on, Chinese and Japanese among them, have no blanks between words.
     if before.isspace() or after.isspace() or max(before, after) >= "\u2e80":

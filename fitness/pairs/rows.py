@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from fitness.pairs.columns import Columns, choose, looked_at
 from fitness.pairs.files import Source
@@ -31,12 +31,15 @@ NO_NULLS = (
     "give every row its prompt, or set fitness.columns={prompt: null} if chosen and rejected begin with it in every row"
 )
 Row = dict[str, Any]
+Held = TypeVar("Held")
 
 REMEDIES = {
     NO_PROMPT: "give the prompts in a column `prompt`, or name theirs in fitness.columns",
-    OTHER_PROMPTS: "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or give pairs that share it",
+    OTHER_PROMPTS: "give pairs of two answers to one prompt",
 }
 """What to do where most pairs are left out for a reason; for any other: give pairs of two answers that differ."""
+NO_COLUMN = "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or "
+"""What to do too where completions do not fit to the column of prompts."""
 
 
 @dataclass
@@ -71,7 +74,10 @@ class Split:
             raise bad_data(f"the split {self.name!r} is empty", "choose another, or give more data")
         if not self.rows:
             why = ", ".join(f"{count} with {reason}" for reason, count in self.left_out.items() if count)
-            remedy = REMEDIES.get(self.left_out.most_common(1)[0][0], "give pairs of two answers that differ")
+            most = self.left_out.most_common(1)[0][0]
+            remedy = REMEDIES.get(most, "give pairs of two answers that differ")
+            if most == OTHER_PROMPTS and not self.is_implicit:
+                remedy = NO_COLUMN + remedy
             raise bad_data(f"every pair of the split {self.name!r} is left out: {why}", remedy)
 
 
@@ -150,7 +156,7 @@ class _Unreadable(Exception):
 def _pair(row: Row, columns: Columns) -> Row | str:
     """The row's pair, or why it is left out. Raises _Unreadable."""
     prompt, chosen, rejected, system = (
-        _value(row, columns, name) for name in ("prompt", "chosen", "rejected", "system")
+        _held(row, columns, name, read) for name in ("prompt", "chosen", "rejected", "system")
     )
     if "prompt" in columns.read and prompt is None:
         raise _Unreadable(columns.read["prompt"], form(None), NO_NULLS)
@@ -167,17 +173,15 @@ def _pair(row: Row, columns: Columns) -> Row | str:
         return NO_ANSWER
     _put_in(system, made, columns)
     if "tools" in columns.read:
-        made["tools"] = _tools(columns.of(row, "tools"), columns.read["tools"])
+        made["tools"] = _held(row, columns, "tools", _tools)
     if "chat_template_kwargs" in columns.read:
-        made["chat_template_kwargs"] = _arguments(
-            columns.of(row, "chat_template_kwargs"), columns.read["chat_template_kwargs"]
-        )
+        made["chat_template_kwargs"] = _held(row, columns, "chat_template_kwargs", _arguments)
     return made
 
 
-def _value(row: Row, columns: Columns, name: str) -> Value:
+def _held(row: Row, columns: Columns, name: str, reader: Callable[[Any], Held]) -> Held:
     try:
-        return read(columns.of(row, name))
+        return reader(columns.of(row, name))
     except Misfit as misfit:
         raise _Unreadable(columns.read[name], str(misfit), misfit.remedy) from None
 
@@ -188,9 +192,11 @@ def _cut(prompt: Value, chosen: str | list[Turn], rejected: str | list[Turn], co
         if not isinstance(prompt, list):
             return {"chosen": chosen, "rejected": rejected} | ({} if prompt is None else {"prompt": prompt})
         chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
-    if isinstance(chosen, str) or isinstance(rejected, str):
+    first, second = _as_answer(chosen, rejected), _as_answer(rejected, chosen)
+    if first is None or second is None:
         column = columns.read["rejected"]
         raise _Unreadable(column, f"{form(rejected)}, and {columns.read['chosen']!r} {form(chosen)}", FORMS)
+    chosen, rejected = first, second
     cut: Cut | str
     if prompt is None or is_blank(prompt):
         cut = common_turns(chosen, rejected)
@@ -201,6 +207,15 @@ def _cut(prompt: Value, chosen: str | list[Turn], rejected: str | list[Turn], co
     if isinstance(cut, str):
         return cut
     return dict(zip(("prompt", "chosen", "rejected"), cut, strict=True))
+
+
+def _as_answer(side: str | list[Turn], other: str | list[Turn]) -> list[Turn] | None:
+    """A conversation as it is; a text as the answer at the end of the other conversation, None where that has none."""
+    if isinstance(side, list):
+        return side
+    if isinstance(other, str) or other[-1]["role"] != "assistant":
+        return None
+    return [*other[:-1], {"role": "assistant", "content": side}]
 
 
 def _put_in(system: Value, pair: Row, columns: Columns) -> None:
@@ -218,23 +233,26 @@ def _put_in(system: Value, pair: Row, columns: Columns) -> None:
     pair["prompt"] = [{"role": "system", "content": system}, *pair["prompt"]]
 
 
-def _tools(value: Any, column: str) -> Any:
-    if value is None or value == "" or value == []:
+def _tools(value: Any) -> Any:
+    if value is None or value == "":
         return None
     listed = value
     if isinstance(value, str):
         try:
             listed = json.loads(value)
         except (ValueError, RecursionError):
-            raise _Unreadable(column, "text that is no JSON", "expected a list of tools, or one as JSON") from None
+            raise Misfit("text that is no JSON", "expected a list of tools, or one as JSON") from None
     if not isinstance(listed, list | None):
-        raise _Unreadable(column, f"no list but a {type(listed).__name__}", "expected a list of tools, or one as JSON")
-    return value if isinstance(value, str) else without_nulls(value)
+        raise Misfit(f"no list but a {type(listed).__name__}", "expected a list of tools, or one as JSON")
+    tools = without_nulls(listed)
+    if not tools:
+        return None
+    return value if isinstance(value, str) else tools
 
 
-def _arguments(value: Any, column: str) -> Row:
+def _arguments(value: Any) -> Row:
     if not isinstance(value, dict | None):
-        raise _Unreadable(column, f"a {type(value).__name__}", "expected an object")
+        raise Misfit(f"a {type(value).__name__}", "expected an object")
     found: Row = without_nulls(value or {})
     return found
 
@@ -275,12 +293,14 @@ def cut_texts(splits: Sequence[Split]) -> None:
             else:
                 split.left_out[NO_ANSWER] += 1
         split.rows = kept
+        nothing = sum(not row["prompt"] for row in kept)
+        split.columns.refuse_nothing_asked(nothing, len(kept))
         if guessed:
             split.remarks.append(
                 f"{guessed} texts of the split {split.name!r} have no mark of where the answer begins: their prompts end where "
                 "chosen and rejected part. A column for the prompt would tell."
             )
-        if nothing := sum(1 for row in kept if not row["prompt"]):
+        if nothing:
             split.remarks.append(
                 f"{nothing} pairs of the split {split.name!r} have no prompt: chosen and rejected begin with nothing in common."
             )

@@ -12,9 +12,9 @@ Value = str | list[Turn] | None
 FORMS = 'expected strings in every row, or conversations as lists of {"role": ..., "content": ...} in every row'
 SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
-    "model": "assistant", "system": "system", "tool": "tool",
+    "model": "assistant", "bot": "assistant", "chatbot": "assistant", "system": "system", "tool": "tool",
 }  # fmt: skip
-"""Roles by the speakers of {"from", "value"} turns."""
+"""Roles by what other data sets call them, in any case of letters."""
 
 SHOWN = 6
 """Names that an error lists."""
@@ -51,9 +51,11 @@ def read(value: Any) -> Value:
 
 
 def without_nulls(value: Any) -> Any:
-    """Without the null fields of objects: columnar files give every object the fields of all."""
+    """Without the null fields of objects: columnar files give every object the fields of all. Raises Misfit."""
     if isinstance(value, dict):
-        return {key: without_nulls(held) for key, held in value.items() if held is not None}
+        return {_checked(key): without_nulls(held) for key, held in value.items() if held is not None}
+    if isinstance(value, str):
+        return _checked(value)
     return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
@@ -112,6 +114,7 @@ def _turn(value: Any) -> Turn:
     turn: Turn = without_nulls({key: held for key, held in value.items() if key != "content"})
     if not isinstance(turn.get("role"), str):
         raise Misfit(f"a turn without role (with {_listed(value)})")
+    turn["role"] = SPEAKERS.get(turn["role"].lower(), turn["role"])
     for call in CALLS:
         if call in turn and not turn[call]:
             del turn[call]
@@ -146,9 +149,10 @@ def _content(content: Any) -> str:
 
 
 def _is_part(value: Any) -> bool:
-    return (
-        isinstance(value, dict) and "role" not in value and "from" not in value and ("type" in value or "text" in value)
-    )
+    if not isinstance(value, dict) or any(name in value for name in ("role", "from", "content")):
+        return False
+    # A text beside something else may be what a speaker of another name says.
+    return "type" in value or [key for key, held in value.items() if held is not None] == ["text"]
 
 
 def _joined(parts: list[Any]) -> str:

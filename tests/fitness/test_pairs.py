@@ -223,7 +223,7 @@ def test_a_column_that_begins_late_is_refused_not_forgotten(tmp_path):
 OTHERS: dict[str, tuple[Row, str]] = {
     "PKU-SafeRLHF": (
         {"prompt": "p", "response_0": "a", "response_1": "b", "better_response_id": 1},
-        "two responses, and in another column which one is better: write the better one as chosen",
+        "two responses, 'response_0' and 'response_1', and in another column which one is better: write the better one as chosen",
     ),
     "SHP": ({"history": "p", "human_ref_A": "a", "human_ref_B": "b", "labels": 1}, "in `labels` which one is better"),
     "stack-exchange-paired": (
@@ -248,7 +248,23 @@ OTHERS: dict[str, tuple[Row, str]] = {
     "KTO": ({"prompt": "p", "completion": "a", "label": True}, "unpaired"),
     "UltraFeedback": ({"instruction": "p", "completions": [{"response": "a"}]}, "several completions"),
     "LLaMA-Factory, old": ({"instruction": "p", "input": "", "output": ["a", "b"]}, "write its first"),
-    "ms-swift": ({"messages": [user("p"), answer("a")], "rejected_response": "b"}, "the last turn of `messages`"),
+    "HelpSteer2": (
+        {"prompt": "p", "response_1": "a", "response_2": "b", "preference_strength": 1},
+        "'response_1' and 'response_2'",
+    ),
+    "AlpacaFarm": (
+        {"instruction": "p", "output_1": "a", "output_2": "b", "preference": 1},
+        "'output_1' and 'output_2'",
+    ),
+    "argilla, answers": ({"prompt": "p", "response-1": "a", "response-2": "b"}, "'response-1' and 'response-2'"),
+    "ms-swift": (
+        {"messages": [user("p"), answer("a")], "rejected_response": "b"},
+        "set fitness.columns={chosen: messages, rejected: rejected_response}",
+    ),
+    "ms-swift, texts": (
+        {"query": "p", "response": "a", "rejected_response": "b", "history": [["q", "c"]]},
+        "set fitness.columns={prompt: query, chosen: response, rejected: rejected_response}, after writing what of 'history'",
+    ),
     "ms-swift, conversations": (
         {"messages": [user("p"), answer("a")], "rejected_messages": [user("p"), answer("b")]},
         "set fitness.columns={chosen: messages, rejected: rejected_messages}",
@@ -309,6 +325,14 @@ FORMS: dict[str, Any] = {
     "single turns": lambda i: {"prompt": user(f"Question {i}"), "chosen": answer(f"good {i}"), "rejected": answer(f"bad {i}")},
     "LLaMA-Factory": lambda i: {
         "prompt": [said("human", f"Question {i}")], "chosen": said("gpt", f"good {i}"), "rejected": said("gpt", f"bad {i}")
+    },
+    "a conversation and a text in place of its answer": lambda i: {
+        "chosen": [user(f"Question {i}"), answer(f"good {i}")], "rejected": f"bad {i}"
+    },
+    "roles by other names": lambda i: {
+        "prompt": [{"role": "Human", "content": f"Question {i}"}],
+        "chosen": [{"role": "gpt", "content": f"good {i}"}],
+        "rejected": [{"role": "model", "content": f"bad {i}"}],
     },
     "ShareGPT": lambda i: {
         "chosen": [said("human", f"Question {i}"), said("gpt", f"good {i}")],
@@ -402,6 +426,7 @@ def test_parts_of_text_are_joined_wherever_they_are(tmp_path):
         ([{"role": "tool", "content": {"rain": 3}}], "a part without text"),
         ([answer(None)], "a turn of role 'assistant' without content"),
         ([{"content": "a"}], "a turn without role"),
+        ([{"sender": "bot", "text": "a"}], "a turn without role (with sender, text)"),
         ([{"from": "narrator", "value": "a"}], "a turn from 'narrator'"),
         ([answer("a"), None], "a list with a null in it"),
         ([answer(5)], "a turn whose content is a int"),
@@ -481,6 +506,20 @@ def test_large_numbers_and_fractions_of_tool_calls_are_kept(tmp_path):
 def test_tools_that_are_no_list_are_refused(tools, tmp_path):
     data = save(tmp_path / "data.jsonl", [row | {"tools": tools} for row in turns()])
     assert "row 1 of the split 'train': column 'tools' holds" in refused(data)
+
+
+@pytest.mark.parametrize(
+    "given", [{"rejected": [answer("b", name="\ud83d")]}, {"tools": [{"name": "\ud83d"}]}, {"tools": '["\\ud83d"]'}]
+)
+def test_half_a_surrogate_pair_is_refused_wherever_it_is(given, tmp_path):
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row | given) + "\n" for row in turns()))
+    assert f"column {next(iter(given))!r} holds half of a surrogate pair" in refused(data)
+
+
+def test_an_empty_list_of_tools_is_none_however_it_is_written(tmp_path):
+    rows = [row | {"tools": ["[]", [], "", None][i % 4]} for i, row in enumerate(turns())]
+    assert {row["tools"] for row in all_rows(load(save(tmp_path / "data.jsonl", rows)))} == {None}
 
 
 # --- what is left out ---
@@ -603,6 +642,8 @@ def test_one_question_has_one_prompt_and_is_in_one_part(before, tmp_path):
         ("{} is 3.14 or so", "{} is 3.15 or so", "{} is"),
         ("{}天气很好", "{}天气很坏", "{}天气很"),
         ("Say {} cafe\u0301 now", "Say {} cafe now", "Say {}"),
+        ("See {} 👩\u200d👧 a", "See {} 👩\u200d👦 b", "See {}"),
+        ("See {} 👍🏽 a", "See {} 👍🏿 b", "See {}"),
         ("Number {}: yes", "Number {}: no", "Number {}:"),
         ("Good answer number {}. ", "bad {}", ""),
         ("What is AI? A{}", "What is AI? B{}", "What is AI?"),
@@ -634,6 +675,17 @@ def test_pairs_with_nothing_in_common_have_no_prompt_and_that_is_said(tmp_path):
     assert "40 pairs of the split 'train' have no prompt" in pairs.remarks[0]
 
 
+def test_pairs_with_nothing_in_common_beside_a_column_that_may_be_the_prompt_are_refused(tmp_path):
+    rows = [{"id": i, "ask": f"Question {i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(COUNT)]
+    data = save(tmp_path / "data.jsonl", rows)
+    assert refused(data).endswith(
+        "in 40 of 40 pairs, and ask is not read: set fitness.columns={prompt: ask} if that is the prompt, or "
+        "fitness.columns={prompt: null} if there is none"
+    )
+    assert in_order(load(data, columns={"prompt": "ask"}))[3]["prompt"] == "Question 3"
+    assert {row["prompt"] for row in all_rows(load(data, columns={"prompt": None}))} == {""}
+
+
 def test_a_text_that_is_the_beginning_of_the_other_one_is_no_answer_of_its_own(tmp_path):
     rows = [*implicit("Tell me of {}", ANSWERS[0]), {"chosen": "The cat sat", "rejected": "The cat sat on it"}]
     pairs = load(save(tmp_path / "data.jsonl", rows))
@@ -660,6 +712,13 @@ def test_texts_of_different_questions_are_left_out(tmp_path):
     rows += [{"chosen": ask.format("who"), "rejected": ask.format("where")}]
     rows += [{side: ask.format("who") + f"\n\nHuman: {side}?\n\nAssistant: no" for side in ("chosen", "rejected")}]
     assert load(save(tmp_path / "data.jsonl", rows)).left_out["completions that answer different prompts"] == 2
+
+
+def test_blanks_around_a_question_make_no_other_of_it(tmp_path):
+    rows = [row | {"prompt": f"Question {i // 4}{' ' * (i % 2)}"} for i, row in enumerate(plain())]
+    parts = load(save(tmp_path / "data.jsonl", rows)).parts.values()
+    asked = [{row["prompt"].strip() for row in part} for part in parts]
+    assert sum(map(len, asked)) == len(set().union(*asked)) == COUNT / 4
 
 
 def test_a_question_of_the_test_split_is_not_trained_on(tmp_path):
@@ -901,6 +960,13 @@ def test_files_that_were_taken_together_or_left_are_told(tmp_path):
     pairs = load(tmp_path)
     assert in_order(pairs) == plain()
     assert pairs.remarks == ("The split 'train' is train.jsonl, train_old.jsonl, and extra.jsonl of no split.",)
+
+
+def test_files_of_a_split_that_are_not_there_are_told(tmp_path):
+    data = save(tmp_path / "set" / "data" / "train-00000-of-00002.jsonl", plain()).parent.parent
+    assert load(data).remarks == ("The split 'train' has 2 files by their names, and 1 of them are here.",)
+    (data / "data" / "train-00001-of-00002.jsonl").symlink_to(tmp_path / "blob")
+    assert "train-00001-of-00002.jsonl is a link to a file that is not there: finish its download" in refused(data)
 
 
 def test_one_of_several_subsets_is_chosen_by_name(tmp_path):

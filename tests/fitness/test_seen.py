@@ -163,6 +163,7 @@ THINKING = TURNS + (
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% if not enable_thinking %}</think>\n{% endif %}{% endif %}"
 )
 TOOL = {"type": "function", "function": {"name": "add", "description": "adds", "parameters": {}}}
+CALL = [{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +221,9 @@ def test_completions_are_cut_as_those_of_a_batch(max_length):
 # --- pairs that are left out ---
 
 
+HIDDEN = "a completion of which the chat template shows nothing"
+
+
 @pytest.mark.parametrize(
     ("bad", "template", "changes", "words"),
     [
@@ -229,6 +233,7 @@ def test_completions_are_cut_as_those_of_a_batch(max_length):
         (plain(0, prompt=LONG), None, {"max_length": 40}, "too long a prompt"),
         (chat(0, chosen=""), CHATML, {}, "an empty completion"),
         (chat(0, chosen=" "), TURNS, {}, "an empty completion"),
+        (chat(0) | {"chosen": [turn("assistant", "", tool_calls=CALL)]}, CHATML, {}, HIDDEN),
         (chat(0, "good", "good\n"), TRIMMING, {}, "completions that are equal once rendered and tokenised"),
         (
             chat(0) | {side: [turn("assistant", "good", score=score)] for side, score in (("chosen", 5), ("rejected", 1))},
@@ -237,7 +242,10 @@ def test_completions_are_cut_as_those_of_a_batch(max_length):
             "completions that are equal once rendered and tokenised",
         ),
     ],
-    ids=["cut", "blank", "only the end", "long prompt", "empty turn", "header of a blank turn", "trimmed", "metadata"],
+    ids=[
+        "cut", "blank", "only the end", "long prompt", "empty turn", "header of a blank turn", "unshown calls", "trimmed",
+        "metadata",
+    ],
 )  # fmt: skip
 def test_pairs_that_prefer_nothing_once_rendered_and_cut_are_left_out_and_counted(bad, template, changes, words, seen):
     found, notes, options = seen(
@@ -294,6 +302,10 @@ REFUSED = {
         lambda i: chat(i) | {"prompt": [turn("user", f"Question {i}", name=i)]},
         CHATML.replace("m['content']", "m['content'] + m['name']"), {}, "the chat template cannot render .*TypeError",
     ),
+    "the prompt once more, in one of them": (
+        lambda i: plain(i, f"Tell me what the number {i} is: good", prompt=f"Tell me what the number {i} is"),
+        CHATML, {}, "40 of 40 pairs: one of the completions begins with the prompt once more",
+    ),
     "a prompt that depends on what follows": (
         chat, "{% if messages[-1].role == 'user' %}A{% else %}B{% endif %}" + CHATML, {}, "writes the prompt in another way",
     ),
@@ -325,8 +337,7 @@ def test_a_conversation_that_begins_once_more_is_found(chat_check):
 
 def test_a_turn_that_only_calls_a_tool_is_no_blank_one(seen):
     calls = "{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}"
-    call = [{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]
-    made = [chat(i) | {"chosen": [turn("assistant", "", tool_calls=call)]} for i in range(40)]
+    made = [chat(i) | {"chosen": [turn("assistant", "", tool_calls=CALL)]} for i in range(40)]
     found, notes, _ = seen(made, CHATML.replace("{{ m['content'] }}", "{{ m['content'] }}" + calls))
     assert sum(map(len, found.parts.values())) == 40
     assert notes == ()
@@ -359,6 +370,10 @@ NOTED = {
     "no thoughts": (
         lambda i: chat(i, f"<think>so</think>good {i}"),
         CHATML.replace("m['content']", "m['content'].split('</think>')[-1]"), "does not show all of the answer",
+    ),
+    "no calls": (
+        lambda i: chat(i) | {"chosen": [turn("assistant", "", tool_calls=CALL), turn("assistant", f"good {i}")]},
+        CHATML, "does not show the calls of tools",
     ),
     "no tools": (lambda i: chat(i, tools=[TOOL]), CHATML, "does not show the tools"),
     "long completions": (lambda i: plain(i, f" good {i} {LONG * (i < 9)}"), None, "9 of 40 pairs: a completion .* is cut there"),
@@ -576,6 +591,19 @@ def test_a_reward_model_that_cannot_score_is_refused_before_the_reference_pass(
     with pytest.raises(EvaluationFailed, match=words):
         prepared(given)
     assert not (tmp_path / "cache" / "reference").exists()
+
+
+def test_the_reward_itself_has_no_label(policy, reward_model, tmp_path):
+    """The log-probability of the only class is 0 whatever a policy writes."""
+    given = rewarded(policy, tmp_path, reward_model(), label=0)
+    (told,) = faults(Options.model_validate(given))
+    assert (
+        told == "fitness.evaluation.model: the reward model has one output, which is the reward itself; leave label out"
+    )
+    with pytest.raises(
+        EvaluationFailed, match="has one output, which is the reward itself, and label is 0: leave label out"
+    ):
+        prepared(given)
 
 
 def test_an_answer_to_nothing_is_written_as_any_other(policy, reward_model, tmp_path):
