@@ -28,7 +28,7 @@ from evo.llm_wire import (
     without_system,
 )
 from evo.reply import ReplyFormat
-from fitness.chat.answer import read_answer
+from fitness.chat.answer import Answer, read_answer
 from fitness.chat.client import async_client, sdk_error, timed_out
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
@@ -201,7 +201,7 @@ class LLMClient:
             model=answer.model or endpoint.model,
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,
-            usd=endpoint.prices.usd(answer.tokens_in, answer.tokens_out),
+            usd=_usd(endpoint, messages, answer),
             seconds=time.monotonic() - began,
             finish_reason=answer.finish_reason,
             reply_format=format_after(conceded),
@@ -294,6 +294,16 @@ def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
     """
     tokens_in = sum(len(m.content) // 3 + 8 for m in messages)
     return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
+
+
+def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Answer) -> float | None:
+    """What an answer cost; where it tells one of its two counts alone, the other one counts at its most."""
+    if answer.tokens_in is None and answer.tokens_out is None:
+        return None
+    most = most_for(endpoint, messages)
+    tokens_in = most.tokens_in if answer.tokens_in is None else answer.tokens_in
+    tokens_out = most.tokens_out if answer.tokens_out is None else answer.tokens_out
+    return endpoint.prices.usd(tokens_in, tokens_out)
 
 
 def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:

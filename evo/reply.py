@@ -8,7 +8,6 @@ sandbox's jail does it: what the code says. It is never parsed here, let alone e
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import unicodedata
@@ -22,7 +21,7 @@ from evo.lenient_json import START, read_object
 from evo.line_breaks import restored
 from evo.signatures import fit
 from fitness.chat.reasoning import without_reasoning
-from fitness.chat.text import printable
+from fitness.chat.text import printable, unquoted
 from sandbox.contract import CONTRACTS, Contract
 
 MAX_REPLY = 256 * 1024
@@ -89,7 +88,7 @@ def parse_reply(
         return _too_long("reply", len(text), MAX_REPLY)
     written = without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
     cut_off = finish_reason == "length" or written is None
-    answer = _unquoted((written or "").strip("\ufeff \n\t"))
+    answer = unquoted((written or "").strip("\ufeff \n\t"))
     if not answer:
         return _CUT_OFF if cut_off else _EMPTY
     objects = _json_objects(answer)
@@ -214,14 +213,6 @@ def _json_objects(answer: str) -> list[Mapping[str, object]]:
             continue
         objects.append(value)
     return objects
-
-
-def _unquoted(answer: str) -> str:
-    """A reply that is a JSON string as a whole, as the text that it holds."""
-    if answer.startswith('"'):
-        with contextlib.suppress(ValueError):
-            answer = str(_DECODER.decode(answer)).strip()
-    return answer
 
 
 def _lenient_objects(answer: str) -> list[Mapping[str, object]]:

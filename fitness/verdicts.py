@@ -6,7 +6,6 @@ model under training: none of these is the conclusion. Where it is not clear wha
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from fitness.chat.reasoning import without_reasoning
+from fitness.chat.text import unquoted
 
 Verdict = Literal["first", "second", "tie"]
 
@@ -83,7 +83,7 @@ def read_verdict(text: str, *, cut_off: bool) -> Verdict | None:
     answer = without_reasoning(text)
     if answer is None:
         return None
-    answer = _unquoted(answer.strip())[-LONGEST:].strip()
+    answer = unquoted(answer.strip())[-LONGEST:].strip()
     objects = list(_objects(answer))
     if not objects and r"\{" in answer:  # as LaTeX has them
         answer = answer.replace(r"\{", "{").replace(r"\}", "}")
@@ -117,14 +117,6 @@ def _objects(answer: str) -> Iterator[_Found]:
             continue
         seen = end  # what stands in its strings may be quoted from an answer
         yield _Found(_better(value), start, end)
-
-
-def _unquoted(answer: str) -> str:
-    """A reply that is a JSON string as a whole, as the text that it holds."""
-    if answer.startswith('"{'):
-        with contextlib.suppress(ValueError):
-            answer = str(json.loads(answer, strict=False)).strip()
-    return answer
 
 
 def _better(value: object, depth: int = 0) -> Verdict | None:

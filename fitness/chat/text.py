@@ -1,5 +1,7 @@
 """Foreign text as something that can be shown."""
 
+import contextlib
+import json
 import re
 import unicodedata
 
@@ -18,3 +20,11 @@ def printable(text: str, keep: str = "\n") -> str:
     """
     plain = _ANSI.sub("", text)
     return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
+
+
+def unquoted(text: str) -> str:
+    """A text that is one JSON string, as what it holds; any other as it is."""
+    if text.startswith('"'):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(text, strict=False)).strip()
+    return text

@@ -74,7 +74,7 @@ def test_a_language_model_s_losses_are_vetted_trained_and_kept_with_their_cost(e
         (Fault.RATE_LIMIT, ("the same command",)),
         (Fault.SERVER_ERROR, ("the same command",)),
         (Fault.HANG, ("did not answer within 3 s", "search.in_flight")),
-        (Fault.WRONG_CONTENT_TYPE, ("text/html", "llm.base_url", "the same command")),
+        (Fault.WRONG_CONTENT_TYPE, ("answered with a web page", "llm.base_url", "the same command")),
     ],
     ids=lambda v: v.value if isinstance(v, Fault) else None,
 )
