@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from trl.models import unwrap_model_for_generation
 
 from fitness.policies import Policies
-from fitness.preference import Sampling
+from fitness.preference_options import Sampling
 from fitness.score import EvaluationFailed, bad_data
 from fitness.trainer import GraphDPOTrainer
 

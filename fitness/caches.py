@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from fitness.preference import Options
+from fitness.preference_options import Options
 
 OWN, DATASETS, HUB = "evopo", "datasets", "hub"
 

@@ -24,7 +24,7 @@ from fitness.pairs.folders import local_source
 from fitness.pairs.parting import drawn, parted, without_prompts_of
 from fitness.pairs.rows import Split, cut_texts, read_split
 from fitness.pairs.table import table
-from fitness.preference import LEAST_PART, LEAST_TEST_PAIRS, Options
+from fitness.preference_options import LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.score import EvaluationFailed, FailureReason, bad_data
 
 __all__ = ["Faults", "Pairs", "drawn", "load_pairs", "loading"]

@@ -10,7 +10,7 @@ from datasets import Dataset
 from fitness.data_sources import Faults, Pairs, load_pairs
 from fitness.pair_rules import RULES, PairCheck
 from fitness.policies import check_context, load_tokenizer
-from fitness.preference import Options
+from fitness.preference_options import Options
 from fitness.seen import Seen, look, matters, notes_on, pair_check, quoted
 from fitness.tokens import Row
 

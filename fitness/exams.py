@@ -18,7 +18,7 @@ from fitness.data_sources import loading
 from fitness.judge import Judge
 from fitness.limits import beyond_reward_model, positions, reward_length
 from fitness.policies import check_whole, never_sharded
-from fitness.preference import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
+from fitness.preference_options import JudgeEvaluation, PairEvaluation, RewardModelEvaluation, Sampling
 from fitness.score import EvaluationFailed, bad_data
 from fitness.seen import PROMPT_COLUMN
 from fitness.tokens import TEMPLATE_ERRORS

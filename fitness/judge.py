@@ -21,7 +21,7 @@ from fitness.chat.refusals import refuses_system
 from fitness.chat.slots import Slot, Slots
 from fitness.costs import Usage
 from fitness.judging import CHARACTERS_PER_TOKEN, LONGEST_TEXT
-from fitness.preference import JudgeEvaluation
+from fitness.preference_options import JudgeEvaluation
 from fitness.score import EvaluationFailed, bad_data
 from fitness.verdicts import INSTRUCTIONS, Verdict, read_verdict
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fitness.costs import Service, Usage
 
 if TYPE_CHECKING:
-    from fitness.preference import JudgeEvaluation
+    from fitness.preference_options import JudgeEvaluation
 
 LONGEST_TEXT = 12_000
 """Characters of a prompt or an answer that a judge is given."""

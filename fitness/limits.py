@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fitness.preference import RewardModelEvaluation
+from fitness.preference_options import RewardModelEvaluation
 
 # Their first positions are kept for padding, so that many fewer are of use (positions count on from the padding token's id).
 OFFSET_BY_PADDING = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from fitness.preference import Options
+from fitness.preference_options import Options
 from fitness.tokens import NotRendered, Row, Tokens, is_conversation, pair_tokens, rendered, shared_length
 
 SAID_IN = ("content", "reasoning_content", "reasoning", "thinking", "tool_calls")

@@ -23,7 +23,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from fitness.data_sources import loading
 from fitness.limits import positions
-from fitness.preference import Options
+from fitness.preference_options import Options
 from fitness.score import bad_data
 from fitness.trainer import unwrap_forward
 

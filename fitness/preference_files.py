@@ -20,7 +20,7 @@ from fitness.pairs.files import KINDS, Source, row_count
 from fitness.pairs.folders import local_source
 from fitness.pairs.json_rows import PACKED
 from fitness.pairs.rows import check_beginning
-from fitness.preference import LEAST_TEST_PAIRS, Options, RewardModelEvaluation, named
+from fitness.preference_options import LEAST_TEST_PAIRS, Options, RewardModelEvaluation, named
 from fitness.score import EvaluationFailed
 
 TOKENIZER_FILES = (

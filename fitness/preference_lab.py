@@ -39,7 +39,7 @@ from fitness.policies import (
     on_cpu,
     precision,
 )
-from fitness.preference import Options, essential
+from fitness.preference_options import Options, essential
 from fitness.reference_cache import any_loss, cached_pairs, reference_key
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
 from fitness.seen import PROMPT_COLUMN, notes_on

@@ -20,7 +20,7 @@ from fitness.batches import REFERENCE_COLUMNS
 from fitness.data_sources import Pairs
 from fitness.digests import path_digest
 from fitness.policies import Policies
-from fitness.preference import Options
+from fitness.preference_options import Options
 from fitness.seen import Seen, look, pair_check
 from fitness.trainer import GraphDPOTrainer
 

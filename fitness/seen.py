@@ -14,7 +14,7 @@ from fitness.batches import TOKEN_COLUMNS
 from fitness.data_sources import Pairs
 from fitness.limits import vocabulary
 from fitness.pair_rules import RULES, Outcome, PairCheck
-from fitness.preference import LEAST_PART, Options, Sampling, evaluations
+from fitness.preference_options import LEAST_PART, Options, Sampling, evaluations
 from fitness.score import EvaluationFailed, bad_data
 from fitness.tokens import Row
 from sandbox.visible import visible

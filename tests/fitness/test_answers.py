@@ -41,7 +41,7 @@ from fitness.answers import Trained, divergence, policy_answers, reference_answe
 from fitness.exams import Metrics, PairScores, RewardExam
 from fitness.judge import Judge
 from fitness.pool import score_all
-from fitness.preference import JudgeEvaluation, RewardModelEvaluation, Sampling
+from fitness.preference_options import JudgeEvaluation, RewardModelEvaluation, Sampling
 from fitness.score import EvaluationFailed, FailureReason
 from sandbox.known import graph
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fitness.caches import cache_faults, no_room, why_not_writable
-from fitness.preference import Options
+from fitness.preference_options import Options
 
 
 @pytest.fixture

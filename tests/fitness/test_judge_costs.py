@@ -13,7 +13,7 @@ import pytest
 from fitness import judge
 from fitness.costs import Prices, Usage, is_paid, on_this_machine
 from fitness.judge import Judge
-from fitness.preference import JudgeEvaluation
+from fitness.preference_options import JudgeEvaluation
 from fitness.score import EvaluationFailed
 from fitness.task import task_info
 

@@ -14,7 +14,8 @@ from datasets import Dataset, DatasetDict
 
 from fitness.data_sources import Pairs, load_pairs
 from fitness.pairs.prompts import cuts
-from fitness.preference import Options, essential, info
+from fitness.preference import info
+from fitness.preference_options import Options, essential
 from fitness.score import EvaluationFailed
 
 Row = dict[str, Any]

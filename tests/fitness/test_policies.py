@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fitness.policies import check_device, notes_on_precision, precision
-from fitness.preference import Options
+from fitness.preference_options import Options
 from fitness.score import EvaluationFailed
 
 AUTO_IS_FLOAT32 = "fitness.precision=auto is float32 here: this GPU has no bfloat16."

@@ -21,8 +21,8 @@ from evo.config import load_config
 from fitness import preference_lab
 from fitness.digests import path_digest
 from fitness.pool import score_all
-from fitness.preference import JudgeEvaluation, Options, PairEvaluation
 from fitness.preference_lab import Lab, _newest_whole
+from fitness.preference_options import JudgeEvaluation, Options, PairEvaluation
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.task import TaskError, check_task, make_task, task_info
 from fitness.trainer import GraphDPOTrainer

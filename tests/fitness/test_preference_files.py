@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fitness.preference import Options
 from fitness.preference_files import faults, faults_online
+from fitness.preference_options import Options
 from fitness.task import TaskError, check_task
 
 ROOT = Path(__file__).parents[2]

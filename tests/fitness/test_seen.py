@@ -31,8 +31,8 @@ from fitness.data_sources import load_pairs
 from fitness.limits import positions
 from fitness.pair_rules import RULES, PairCheck
 from fitness.policies import load_tokenizer
-from fitness.preference import Options
 from fitness.preference_files import faults
+from fitness.preference_options import Options
 from fitness.score import EvaluationFailed
 from fitness.seen import Seen, look, notes_on, pair_check
 from fitness.task import make_task
