@@ -27,7 +27,8 @@ CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
 TAIL_BYTES = 4000  # of stderr, for the report of a death
 LONGEST_LINE = 1 << 24  # bytes of one reply
 _LAST_WORDS = re.compile(
-    r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE
+    r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$",
+    re.MULTILINE,
 )
 """What a traceback ends with, but for those of launchers, which tell only that a process failed."""
 

@@ -233,6 +233,12 @@ def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, lo
         ask(pranks | {"crash": "raise"}, losses, "score")
 
 
+def test_memory_that_runs_out_in_preparing_is_told_as_such(pranks):
+    assert readiness(pranks | {"crash": "memory"}).startswith(
+        "the task cannot be prepared: memory ran out (MemoryError): free memory"
+    )
+
+
 def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses):
     assert readiness(pranks | {"crash": "exit"}).startswith("a worker ended before it was ready: exit status 7")
     with pytest.raises(EvaluationFailed, match="ended before it was ready") as caught:
@@ -243,8 +249,14 @@ def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses
 @pytest.mark.parametrize(
     ("stderr", "told"),
     [
-        ("Traceback (most recent call last):\n  raise X\ntorch.OutOfRange.SomeError: no (3)\n", "torch.OutOfRange.SomeError: no (3);"),
-        ("[rank1]: ValueError: of a rank\nsubprocess.CalledProcessError: Command '...' failed\n", "ValueError: of a rank;"),
+        (
+            "Traceback (most recent call last):\n  raise X\ntorch.OutOfRange.SomeError: no (3)\n",
+            "torch.OutOfRange.SomeError: no (3);",
+        ),
+        (
+            "[rank1]: ValueError: of a rank\nsubprocess.CalledProcessError: Command '...' failed\n",
+            "ValueError: of a rank;",
+        ),
         ("some/file.py:3: FutureWarning: no Error\n", None),
     ],
 )
