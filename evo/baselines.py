@@ -20,7 +20,7 @@ from analysis.recorded import SESSION_STARTED, graph_of
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from analysis.wording import count, duration
 from archive.query import Reader
-from archive.records import CandidateRow, EvaluationRow, Origin
+from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.budget import Cost, Spent, lacking
@@ -241,7 +241,7 @@ async def _measure(
             if loss is not wanted.losses[0]:
                 await judged.wait()
             elif not judged.is_set():
-                if held and not reader.evaluations(state="scored"):
+                if held and not reader.evaluations(state=EvaluationState.SCORED):
                     for evaluation, failure in held:
                         if failure.paid:
                             archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
