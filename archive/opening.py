@@ -1,9 +1,12 @@
 """How a file is opened for reading: live, closed, on a read-only disk, or left by a crash, and always with precautions."""
 
+import contextlib
+import errno
 import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from archive.connection import require_database
@@ -78,8 +81,8 @@ def _private_copy(place: Path) -> sqlite3.Connection:
             f"{place} is {size} bytes, and this archive can only be read as a copy in memory, which may be {LARGEST_COPY} bytes; "
             "copy it to a folder that you may write to, or upgrade it there by continuing its run"
         )
-    with tempfile.TemporaryDirectory(prefix="evopo-archive-") as folder:
-        copy = Path(folder, "archive.db")
+    with _scratch(place) as folder:
+        copy = folder / "archive.db"
         for source, suffix in zip(sources, ("", "-wal"), strict=True):
             if there(source):
                 _copy(source, copy.with_name(copy.name + suffix))
@@ -93,6 +96,27 @@ def _private_copy(place: Path) -> sqlite3.Connection:
         finally:
             disk.close()
         return memory
+
+
+@contextlib.contextmanager
+def _scratch(place: Path) -> Iterator[Path]:
+    """A folder for a copy. Raises UnreadableArchive where there is none, or no room in it."""
+    remedy = "set TMPDIR to a folder that can be written to and has room, such as /dev/shm"
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UnreadableArchive(
+            f"{place} can only be read as a copy here, and there is no temporary folder; {remedy}"
+        ) from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="evopo-archive-", dir=folder) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise UnreadableArchive(
+            f"{place} can only be read as a copy here, and {folder} cannot take it ({error.strerror}); {remedy}"
+        ) from error
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ finished one only prints.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +20,13 @@ from analysis.recorded import SESSION_STARTED, graph_of
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from analysis.wording import count, duration
 from archive.query import Reader
-from archive.records import CandidateRow, EvaluationRow, Origin
+from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.budget import Cost, Spent, lacking
 from evo.config import Config
 from evo.contestants import Contestant
+from evo.doubts import nothing_trained
 from evo.extras import require_training
 from evo.finalists import FINAL, fresh
 from evo.loop import FINISHED
@@ -33,7 +34,7 @@ from evo.preflight import preflight
 from evo.rng import derive
 from evo.rundir import open_run
 from evo.session import worker_pool, workers_for
-from evo.training import TaskUnusable, recorded, train
+from evo.training import TaskUnusable, record_failure, recorded, train
 from fitness.frontier import PAPER_BETAS
 from fitness.ladder import Job, Seeds
 from fitness.pool import WorkerPool
@@ -219,11 +220,37 @@ async def _measure(
         turn = asyncio.Semaphore(workers_for(config))
         purse = _Purse(config, info, wanted.rung, reader)
 
+        held: list[tuple[int, EvaluationFailed]] = []
+        judged = asyncio.Event()  # the yardstick's first trainings are done, and something could be trained
+
+        def hold(evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
+            if judged.is_set():
+                return False
+            held.append((evaluation, failure))
+            return True
+
         async def trained(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
             async with turn:
                 job = Job(candidate.id, wanted.rung, seed, beta)
                 with purse.paying(job):
-                    await train(archive, reader, pool, config.task, job, graph)
+                    await train(archive, reader, pool, config.task, job, graph, hold)
+
+        async def trained_all(loss: Contestant, jobs: Iterable[tuple[int, float | None]]) -> None:
+            """Failures are not held against the losses before something has been scored; where nothing is, the cause is another."""
+            await asyncio.gather(*(trained(candidates[loss.name], loss.graph, seed, beta) for seed, beta in jobs))
+            if loss is not wanted.losses[0]:
+                await judged.wait()
+            elif not judged.is_set():
+                if held and not reader.evaluations(state=EvaluationState.SCORED):
+                    for evaluation, failure in held:
+                        if failure.paid:
+                            archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
+                    raise TaskUnusable(
+                        nothing_trained(f"every training of {loss.name}", wanted.rung, [f for _, f in held])
+                    )
+                for evaluation, failure in held:
+                    record_failure(archive, evaluation, failure)
+                judged.set()
 
         async def measured(loss: Contestant) -> None:
             candidate, name, graph = candidates[loss.name], loss.name, loss.graph
@@ -231,16 +258,18 @@ async def _measure(
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
                 archive.record_verdict(candidate.id, verdict.to_json())
             if _refusal(reader, candidate):
+                if loss is wanted.losses[0]:
+                    judged.set()
                 say(f"{name}: {_refusal(reader, candidate)}")
                 return
             arms = wanted.arms(graph)
             if len(arms) > 1:
-                await asyncio.gather(*(trained(candidate, graph, s, b) for b in arms for s in wanted.tuning_seeds))
+                await trained_all(loss, ((s, b) for b in arms for s in wanted.tuning_seeds))
             row = _row(reader, candidate, loss, wanted)
             if row.failed and len(arms) > 1 and row.beta is None:
                 say(f"{name}: no beta of the grid can be trained with ({row.failed})")
                 return
-            await asyncio.gather(*(trained(candidate, graph, s, row.beta) for s in wanted.seeds))
+            await trained_all(loss, ((s, row.beta) for s in wanted.seeds))
             row = _row(reader, candidate, loss, wanted)
             values = [e.fitness for e in row.measured if e.fitness is not None]
             at = "" if row.beta is None else f" at beta {row.beta:g}"

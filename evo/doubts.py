@@ -94,10 +94,15 @@ class Doubts:
 
 def _told(rung: str, failures: list[EvaluationFailed]) -> str:
     """Where all fail alike, the reason and what helps; else the reasons."""
+    which = "the only known loss" if len(failures) == 1 else f"all {len(failures)} known losses"
+    return nothing_trained(which, rung, failures)
+
+
+def nothing_trained(what: str, rung: str, failures: list[EvaluationFailed]) -> str:
+    """That `what` failed, the last one's words, and what helps."""
     last = failures[-1]
     reasons = ", ".join(sorted({f.reason.value for f in failures}))
-    which = "the only known loss failed" if len(failures) == 1 else f"all {len(failures)} known losses failed"
     return (
-        f"{which} at rung {rung} ({reasons}), so no other could be compared with them: {one_line(last.detail, DETAIL)}. To go on: "
+        f"{what} failed at rung {rung} ({reasons}), so nothing could be compared: {one_line(last.detail, DETAIL)}. To go on: "
         + _REMEDIES.get(last.reason, f"mend the cause, and {_AGAIN}")
     )

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from evo.origin import HOME, passed_over
 
@@ -45,17 +45,31 @@ def _run(command: Callable[[], None]) -> None:
     try:
         command()
     except Exception as error:
-        why = _in_the_way()
+        why = _in_the_way(error)
         if not why:
             raise
         print(f"error: {type(error).__name__}: {error}; {why}", file=sys.stderr)
         sys.exit(WRONG_USE)
 
 
-def _in_the_way() -> str:
-    """What `sandbox.path` says of the exception that is handled. Run by path: the package may be what cannot be imported."""
-    import runpy
-    import traceback
+def _in_the_way(error: BaseException) -> str:
+    """What `sandbox.path` says of a failure. It is read by path, and by little else: what cannot be imported may be its package,
+    or a module that `runpy` and `traceback` build on (typing, tokenize)."""
+    place = os.path.join(HOME, "sandbox", "path.py")
+    names: dict[str, object] = {"__file__": place, "__name__": "path"}
+    with open(place, encoding="utf-8") as source:
+        exec(compile(source.read(), place, "exec"), names)
+    in_the_way = names["in_the_way"]
+    assert callable(in_the_way)
+    return str(in_the_way("\n".join(_trace(error))))
 
-    told: str = runpy.run_path(os.path.join(HOME, "sandbox", "path.py"))["in_the_way"](traceback.format_exc())
-    return told
+
+def _trace(error: BaseException | None) -> Iterator[str]:
+    """The files that an exception and those before it came through, and what they say."""
+    while error is not None:
+        at = error.__traceback__
+        while at is not None:
+            yield at.tb_frame.f_code.co_filename
+            at = at.tb_next
+        yield str(error)
+        error = error.__cause__ or error.__context__

@@ -79,7 +79,7 @@ def main() -> None:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
             why = in_the_way(traceback.format_exc())
-            told = f"the task cannot be prepared: {type(error).__name__}: {error}" + f"; {why}" * bool(why)
+            told = f"the task cannot be prepared: {_unforeseen(error)}" + f"; {why}" * bool(why)
             error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
             _send(replies, _failed(error) | warnings.taken())
@@ -188,6 +188,11 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(
         words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
     )
+
+
+def _unforeseen(error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"memory ran out ({said}): free memory, or set fewer workers" if _is_out_of_memory(error) else said
 
 
 def _release_memory() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,11 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 5.0  # from the end of stdin to SIGKILL
 TAIL_BYTES = 4000  # of stderr, for the report of a death
 LONGEST_LINE = 1 << 24  # bytes of one reply
+_LAST_WORDS = re.compile(
+    r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$",
+    re.MULTILINE,
+)
+"""What a traceback ends with, but for those of launchers, which tell only that a process failed."""
 
 
 class WorkerLost(EvaluationFailed):
@@ -200,6 +206,8 @@ class WorkerProcess:
             return WorkerLost(FailureReason.WORKER_DIED, "the pool was closed")
         status = self._exit_status
         how = f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+        raised = _LAST_WORDS.findall(self._stderr())
+        how += f": {raised[-1]}" if raised else ""
         reason = FailureReason.WORKER_DIED
         if status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
             reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory"
@@ -216,8 +224,11 @@ class WorkerProcess:
             f"fitness.seconds_per_step to what a step takes where the task has it{self._said()}",
         )
 
+    def _stderr(self) -> str:
+        return self._tail.decode("utf-8", "replace").strip()
+
     def _said(self) -> str:
-        text = self._tail.decode("utf-8", "replace").strip()
+        text = self._stderr()
         why = "" if self._ready else in_the_way(text)
         return f"; {why}" * bool(why) + f"; the end of its stderr:\n{text}" * bool(text)
 

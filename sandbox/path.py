@@ -19,8 +19,11 @@ def leave_current_directory() -> None:
 
 
 def in_the_way(told: str) -> str:
-    """What to say beside a failure, `told` with its traceback, that a file on PYTHONPATH has a part in: one that was imported in
-    place of an installed module, or of Python's own. "" where there is none."""
+    """What to say beside a failure, `told` with its traceback, that the surroundings have a part in: a file on PYTHONPATH that was
+    imported in place of an installed module, or of Python's own; no temporary folder, without which torch cannot be imported.
+    "" where there is none."""
+    if "No usable temporary directory found" in told:
+        return "set TMPDIR to a folder that can be written to, such as /dev/shm"
     for name, file in _strangers():
         if file in told or f"'{name}'" in told or f"'{name}." in told:
             return (

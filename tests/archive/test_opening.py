@@ -1,7 +1,9 @@
 """Files in all conditions: foreign, damaged, hostile, on a read-only disk, left by a crash."""
 
+import errno
 import os
 import random
+import re
 import shutil
 import sqlite3
 import struct
@@ -115,6 +117,24 @@ def test_an_older_archive_is_read_and_stays_as_it_is(path):
         assert reader.run().baseline == "dpo"
         assert reader.evaluations(state="scored")[0].items is None
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "told"),
+    [
+        ("tempfile.gettempdir", FileNotFoundError(errno.ENOENT, "none"), "no temporary folder"),
+        ("shutil.copyfileobj", OSError(errno.ENOSPC, "No space left"), "cannot take it (No space left)"),
+    ],
+)
+def test_a_copy_without_a_place_names_the_variable_that_gives_one(broken, error, told, path, monkeypatch):
+    first_version(path)
+
+    def fail(*_args):
+        raise error
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(UnreadableArchive, match=f"{re.escape(told)}; set TMPDIR"):
+        Reader.open(path)
 
 
 def test_reading_an_older_archive_runs_no_trigger_of_its_maker(path):

@@ -17,6 +17,7 @@ from evo.baselines_picture import check_picture, write_picture
 from evo.baselines_table import table
 from evo.config import parse_config
 from evo.contestants import contestants
+from evo.training import TaskUnusable
 from fitness.task import TaskError, task_info
 from sandbox import known
 
@@ -209,6 +210,18 @@ def test_the_table_names_means_errors_and_differences(done):
     assert {line.split()[0] for line in lines[head + 1 :]} == {"cross_entropy", "mse", "focal"}
     assert all("±" in line for line in lines[head + 1 :])
     assert "sees differences to cross_entropy from" in said
+
+
+def test_a_baseline_that_always_fails_ends_the_command_and_is_trained_again_by_the_same(tmp_path):
+    wanted = design(CONFIG, INFO, contestants("classification", ["mse"]), seeds=2)
+    too_short = CONFIG.model_copy(update={"timeout_seconds": 0.01})
+    with pytest.raises(
+        TaskUnusable, match=r"every training of cross_entropy failed at rung full \(timeout\).*raise timeout"
+    ):
+        run_baselines(too_short, wanted, tmp_path, lambda _: None)
+    with Reader.open(tmp_path / "archive.db") as reader:
+        assert not reader.evaluations(state=EvaluationState.FAILED)
+    assert [len(row.measured) for row in run_baselines(CONFIG, wanted, tmp_path, lambda _: None)] == [2, 2]
 
 
 def test_the_same_command_again_trains_nothing(done):

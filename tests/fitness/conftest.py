@@ -121,6 +121,8 @@ class Pranks:
             raise EvaluationFailed("bad_data", "there is no such data set")
         if self.options.crash == "raise":
             raise KeyError("a column that nobody thought of")
+        if self.options.crash == "memory":
+            raise MemoryError
         if self.options.crash == "exit":
             os._exit(7)
 

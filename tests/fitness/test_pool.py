@@ -233,11 +233,39 @@ def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, lo
         ask(pranks | {"crash": "raise"}, losses, "score")
 
 
+def test_memory_that_runs_out_in_preparing_is_told_as_such(pranks):
+    assert readiness(pranks | {"crash": "memory"}).startswith(
+        "the task cannot be prepared: memory ran out (MemoryError): free memory"
+    )
+
+
 def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses):
     assert readiness(pranks | {"crash": "exit"}).startswith("a worker ended before it was ready: exit status 7")
     with pytest.raises(EvaluationFailed, match="ended before it was ready") as caught:
         ask(pranks | {"crash": "exit"}, losses, "score")
     assert caught.value.reason is FailureReason.BAD_DATA
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (
+            "Traceback (most recent call last):\n  raise X\ntorch.OutOfRange.SomeError: no (3)\n",
+            "torch.OutOfRange.SomeError: no (3);",
+        ),
+        (
+            "[rank1]: ValueError: of a rank\nsubprocess.CalledProcessError: Command '...' failed\n",
+            "ValueError: of a rank;",
+        ),
+        ("some/file.py:3: FutureWarning: no Error\n", None),
+    ],
+)
+def test_how_a_process_died_begins_with_what_it_raised(stderr, told, pranks):
+    """Where the rest is cut off, the beginning is what people see."""
+    code = f"import sys; sys.stderr.write({stderr!r}); sys.exit(4)"
+    said = readiness(pranks, launcher=[sys.executable, "-c", code])
+    how = "a worker ended before it was ready: exit status 4"
+    assert said.startswith(f"{how}: {told}" if told else f"{how}; the end of its stderr:")
 
 
 def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_for_it(pranks, monkeypatch, tmp_path):
