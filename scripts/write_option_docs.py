@@ -12,17 +12,17 @@ from pydantic import BaseModel  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
 from evo import config  # noqa: E402
-from fitness import classification, preference, sentiment  # noqa: E402
+from fitness import classification, preference_options, sentiment  # noqa: E402
 
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
 Sections = dict[str, type[BaseModel]]
 PAGES: dict[str, Sections] = {
     "docs/preference.md": {
-        "fitness": preference.Options,
-        "fitness.lora": preference.Lora,
-        "fitness.evaluation, by: accuracy or margin": preference.PairEvaluation,
-        "fitness.evaluation, by: reward_model": preference.RewardModelEvaluation,
-        "fitness.evaluation, by: judge": preference.JudgeEvaluation,
+        "fitness": preference_options.Options,
+        "fitness.lora": preference_options.Lora,
+        "fitness.evaluation, by: accuracy or margin": preference_options.PairEvaluation,
+        "fitness.evaluation, by: reward_model": preference_options.RewardModelEvaluation,
+        "fitness.evaluation, by: judge": preference_options.JudgeEvaluation,
     },
     "docs/configuration.md": {
         "Top level": config.Config,
