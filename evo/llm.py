@@ -29,7 +29,7 @@ from evo.llm_wire import (
 )
 from evo.reply import ReplyFormat
 from fitness.chat.answer import Answer, read_answer
-from fitness.chat.client import async_client, sdk_error, timed_out
+from fitness.chat.client import ask_async, async_client
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.text import printable
@@ -182,20 +182,11 @@ class LLMClient:
     async def _attempt(
         self, messages: Sequence[Message], conceded: Concessions, temperature: float, seed: int | None
     ) -> Reply:
-        import openai
-
         endpoint, where = self.endpoint, self.endpoint.where
-        request = request_arguments(endpoint, messages, conceded, temperature, seed)
         began = time.monotonic()
-        try:
-            # The SDK's timeout bounds each read, so a reply that drips in could last for ever: this one bounds it all.
-            async with asyncio.timeout(endpoint.timeout):
-                raw = await self._sdk.chat.completions.with_raw_response.create(**request)
-        except TimeoutError:
-            raise timed_out(where, endpoint.timeout) from None
-        except openai.OpenAIError as error:
-            raise sdk_error(where, error, endpoint.timeout) from None
-        answer = read_answer(where, raw.content, raw.headers.get("content-type", ""), endpoint.prices)
+        request = request_arguments(endpoint, messages, conceded, temperature, seed)
+        content, content_type = await ask_async(self._sdk, endpoint, request)
+        answer = read_answer(where, content, content_type, endpoint.prices)
         return Reply(
             text=where.strike(answer.text),
             model=answer.model or endpoint.model,

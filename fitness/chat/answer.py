@@ -104,7 +104,7 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
 
     content = _unpacked(content)
     if len(content) > MAX_RESPONSE:
-        raise malformed(f"{len(content)} bytes, at most {MAX_RESPONSE} are read")
+        raise malformed(f"more than {MAX_RESPONSE} bytes, which are the most that are read")
     text = content.decode(json.detect_encoding(content), "replace").lstrip("\ufeff")
     if not text.strip():
         raise malformed("nothing (an empty body)")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from socket import gaierror
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,27 +41,52 @@ def sync_client(endpoint: Endpoint, timeout: float) -> openai.OpenAI:
 
 
 def ask(client: openai.OpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Body and content type of the response to a chat completion. Raises LLMError.
+    """Body and content type of the response to a chat completion, the body up to MAX_RESPONSE bytes and a piece. Raises LLMError.
 
     The SDK's own timeout bounds each read, so a reply that drips in could last for ever: here all of it has the endpoint's time.
     """
-    import openai
-
-    where, give_up = endpoint.where, time.monotonic() + endpoint.timeout
+    give_up = time.monotonic() + endpoint.timeout
     content = bytearray()
-    try:
-        with client.chat.completions.with_streaming_response.create(**request) as response:
-            for part in response.iter_bytes():
+    with (
+        _told(endpoint),
+        client.chat.completions.with_streaming_response.create(**request) as response,
+    ):
+        for part in response.iter_bytes():
+            content += part
+            if time.monotonic() > give_up:
+                raise TimeoutError
+            if len(content) > MAX_RESPONSE:
+                break
+        return bytes(content), response.headers.get("content-type", "")
+
+
+async def ask_async(client: openai.AsyncOpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[bytes, str]:
+    """The same in an event loop."""
+    content = bytearray()
+    with _told(endpoint):
+        async with (
+            asyncio.timeout(endpoint.timeout),
+            client.chat.completions.with_streaming_response.create(**request) as response,
+        ):
+            async for part in response.iter_bytes():
                 content += part
-                if time.monotonic() > give_up:
-                    raise timed_out(where, endpoint.timeout)
                 if len(content) > MAX_RESPONSE:
                     break
             return bytes(content), response.headers.get("content-type", "")
+
+
+@contextmanager
+def _told(endpoint: Endpoint) -> Iterator[None]:
+    """What goes wrong with a request, as an LLMError."""
+    import openai
+
+    where = endpoint.where
+    try:
+        yield
+    except TimeoutError:
+        raise timed_out(where, endpoint.timeout) from None
     except openai.OpenAIError as error:
         raise sdk_error(where, error, endpoint.timeout) from None
-    except LLMError:
-        raise
     except Exception as error:
         if not type(error).__module__.startswith("httpx"):  # what the SDK would have wrapped while it sends
             raise

@@ -19,6 +19,7 @@ from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed
 from evo.llm import LLMClient, Reply
 from evo.llm_wire import Message
 from evo.reply import FailureKind, ParsedReply, ParseFailure, ReplyFormat, parse_reply
+from fitness.chat.answer import MAX_RESPONSE
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import Consequence, ErrorKind, LLMError
 from fitness.costs import Prices
@@ -184,6 +185,11 @@ def test_a_response_that_is_no_completion_costs_one_proposal_and_no_retry(fault:
     assert (error.kind, error.consequence) == (ErrorKind.MALFORMED, Consequence.SKIP)
     assert "/v1" in error.remedy
     assert server.requests == 1
+
+
+def test_a_body_without_end_is_left_after_the_most_that_is_read():
+    error, _ = refused([Raw(b" " * (8 * MAX_RESPONSE))])
+    assert error.kind is ErrorKind.MALFORMED and f"more than {MAX_RESPONSE} bytes" in error.message
 
 
 def test_a_completion_without_choices_still_reports_what_it_cost():
