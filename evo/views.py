@@ -94,7 +94,7 @@ def _proposals(snapshot: Snapshot) -> str:
     parts[-1] += f" ({count(spending.unpriced, 'reply', 'replies')} without a price)" if spending.unpriced else ""
     parts += [f"{spending.possibly_paid} cut off and possibly paid"] if spending.possibly_paid else []
     parts += (
-        [f"{count(spending.at_most, 'request')} counted at the most that they may have cost"]
+        [f"{count(spending.at_most, 'request')} counted at the most that may have been charged"]
         if spending.at_most
         else []
     )

@@ -23,7 +23,8 @@ def cache_faults(options: Options, variables: Mapping[str, str] = os.environ) ->
     if why := why_not_writable(options.cache_folder):
         libraries = " (and HF_HOME for the libraries' own)" * bool(library_fault(DATASETS, variables))
         return [
-            f"fitness.cache: the cache {shown} cannot be written ({why}): set fitness.cache{libraries} to a folder that can"
+            f"fitness.cache: the cache {shown} cannot be written ({why}): set fitness.cache{libraries} to a folder that "
+            "can be written"
         ]
     if not os.path.exists(options.data) and (fault := library_fault(DATASETS, variables)):
         return [f"fitness.data: {fault}"]
@@ -36,7 +37,7 @@ def library_fault(which: str, variables: Mapping[str, str] = os.environ) -> str:
     if why := why_not_writable(Path(os.path.expanduser(shown))):
         return (
             f"the libraries' cache {shown} cannot be written ({why}): set {own if own in variables else 'HF_HOME'} to a "
-            "folder that can"
+            "folder that can be written"
         )
     return ""
 
