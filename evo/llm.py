@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from evo.gate import Gate, Passage
 from evo.llm_wire import (
     CONCEDED,
     Concession,
@@ -32,6 +31,7 @@ from fitness.chat.answer import Answer, read_answer
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.gate import Gate, Passage
 from fitness.chat.text import printable
 from fitness.costs import Usage
 
@@ -73,22 +73,6 @@ class AttemptObserver(Protocol):
 
     def noted(self, text: str) -> None:
         """The client has found out something of the endpoint that its user should know."""
-
-
-class Completer(Protocol):
-    """Anything that answers prompts: an endpoint, or the record of one."""
-
-    async def complete(
-        self,
-        prompt: Prompt,
-        *,
-        step: int,
-        temperature: float,
-        seed: int | None = None,
-        observer: AttemptObserver | None = None,
-        first_attempt: int = 1,
-    ) -> Reply:
-        """The reply to `prompt`. Raises LLMError."""
 
 
 class LLMClient:

@@ -1,4 +1,4 @@
-"""How many requests an endpoint is sent at once: as many as come, until it shows that these are too many for it."""
+"""How many requests an endpoint is sent at once, in an event loop: all that come, until it shows that these are too many for it."""
 
 from __future__ import annotations
 
