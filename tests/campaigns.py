@@ -51,7 +51,7 @@ class Command:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin; the process leads a session of its own, so that a test can find all of its descendants."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "CUDA_VISIBLE"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI")}
         return subprocess.Popen(
             [sys.executable, "-m", "evo", *arguments],
             cwd=self.folder,
