@@ -16,7 +16,8 @@ What each layer guarantees, and what the next one does if it fails:
    and loop. Guarantees the vocabulary.
 3. *Tracer*, in the same child: the function runs once on symbols; facades hold nothing but names, every step is counted, every
    size bounded. Guarantees bounded cost, and that what comes out is a list of allowed operations.
-4. *Jail* (`child/jail`): the child has no files, network, processes or signals, two seconds and 256 MB. Guarantees that a hole in 2 or
+4. *Jail* (`child/jail`): the child has no files, network, processes or signals, two seconds and 256 MB. Guarantees
+   that a hole in 2 or
    3 gains nothing but that child, which holds no secret: it descends from a fresh interpreter with an empty environment, and has
    one descriptor, to answer on.
 5. *Verifier*, in the trusted process again: the answer is not believed. A graph is checked for schema, size, types and symbolic
