@@ -73,7 +73,7 @@ class RewardModelEvaluation(Sampling):
     max_length: int = Field(
         2048,
         ge=8,
-        description="longest text given to the reward model, tokens; cut on the left; if not set: less if the model has fewer positions",
+        description="longest text given to the reward model, tokens, cut on the left; if not set: at most the model's positions",
     )
 
 
