@@ -21,8 +21,6 @@ from sandbox.refusal import Complaint, Refusal, Spot
 from sandbox.shapes import ShapeError, infer
 
 _SOURCES = frozenset({"input", "size", "const"})
-_VIEWS = frozenset({"reshape", "expand", "transpose", "slice", "select", "unsqueeze", "squeeze", "diagonal", "detach"})
-"""Operations whose result shares memory with their operand in torch."""
 
 
 class Broken(BaseException):
@@ -159,7 +157,7 @@ class Recorder:
         result = self.types[index]
         if result.is_number:
             return SymNumber(index, result)
-        shared = op in _VIEWS
+        shared = OPERATIONS[op].shares_memory
         if shared and isinstance(operands[0], SymTensor):
             operands[0].shared = True
         return SymTensor(index, result, shared)
