@@ -1,0 +1,101 @@
+"""The calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters, as data.
+
+They are those of the operations' records, and those that are written down as several operations (`exposed_table`). A call's recipe
+is the name of an operation (then parameters of the kinds `tensor` and `value` become its operands, the others its attributes) or
+of a function in `recipes`. Names and defaults are torch's. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from sandbox.child.allowlist.call_table import COMPOSED
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations.parts.calls import REQUIRED, Parameter, Spelling
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One exposed call. `number` is its place in the table: all that a jailed child says of it."""
+
+    path: str
+    recipe: str
+    parameters: tuple[Parameter, ...]
+    number: int
+
+    @property
+    def name(self) -> str:
+        """The name as source writes it: F.softplus, torch.exp, x.clamp."""
+        return self.path.replace("torch.nn.functional.", "F.").replace("Tensor.", "x.")
+
+    @property
+    def signature(self) -> str:
+        """The call with its parameters, as help for whoever got them wrong."""
+        parameters = self.parameters[1:] if self.path.startswith("Tensor.") else self.parameters
+        shown = ", ".join(_shown(p) for p in parameters if p.kind not in ("fixed", "ignored"))
+        return f"{self.name}({shown})"
+
+
+def _shown(p: Parameter) -> str:
+    star = "*" if p.variadic else ""
+    return star + p.name + ("" if p.default is REQUIRED or p.variadic else f"={p.default!r}")
+
+
+CONSTANTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "math.pi": 3.141592653589793,
+        "math.e": 2.718281828459045,
+        "math.tau": 6.283185307179586,
+        "math.inf": float("inf"),
+        "torch.pi": 3.141592653589793,
+        "torch.e": 2.718281828459045,
+        "torch.inf": float("inf"),
+        "numpy.pi": 3.141592653589793,
+        "numpy.e": 2.718281828459045,
+        "numpy.inf": float("inf"),
+        "numpy.euler_gamma": 0.5772156649015329,
+    }
+)
+
+DTYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "torch.float32": "float",
+        "torch.float": "float",
+        "torch.int64": "int",
+        "torch.long": "int",
+        "torch.bool": "bool",
+    }
+)
+"""The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training."""
+
+OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "torch.float64": "float64",
+        "torch.double": "float64",
+        "torch.float16": "float16",
+        "torch.half": "float16",
+        "torch.bfloat16": "bfloat16",
+    }
+)
+"""Types that may be named in x.to(...) only, as the very last step, where they are dropped."""
+
+TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
+"""Classes that annotations and isinstance may name."""
+
+
+SPELLINGS: Final[tuple[Spelling, ...]] = (
+    *(replace(s, by=s.by or o.name) for o in OPERATIONS.values() for s in o.calls),
+    *COMPOSED,
+)
+"""All ways to write what is exposed, with the recipe of each."""
+CALLS: Final[tuple[Call, ...]] = tuple(
+    Call(path, spelling.by, spelling.parameters, number)
+    for number, (path, spelling) in enumerate((p, s) for s in SPELLINGS for p in s.paths)
+)
+BY_PATH: Final[Mapping[str, Call]] = MappingProxyType({c.path: c for c in CALLS})
+"""Every exposed call by its full name; methods are under `Tensor.`."""
+
+METHODS: Final = frozenset(c.path.removeprefix("Tensor.") for c in CALLS if c.path.startswith("Tensor."))

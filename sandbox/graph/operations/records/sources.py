@@ -1,0 +1,168 @@
+"""Where values come from: the contract's arguments, sizes and constants, and tensors made of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from sandbox.graph.operations.parts import edges, kernels, latex, python
+from sandbox.graph.operations.parts.attributes import Attr
+from sandbox.graph.operations.parts.bounds import LARGEST_INPUT, at_most, unbounded
+from sandbox.graph.operations.parts.calls import (
+    KEYWORDS,
+    LIKE,
+    MADE,
+    P,
+    X,
+    call,
+    rest,
+)
+from sandbox.graph.operations.parts.written import NO_FORM, Text
+from sandbox.graph.operations.record import (
+    CHEAP,
+    FLOWS,
+    FREE,
+    NOT_PROPOSED,
+    PROPOSED,
+    STOPS,
+    Gradient,
+    Operation,
+)
+
+_source = partial(
+    Operation,
+    arity=(0, 0),
+    attrs={},
+)
+
+RECORDS: Final = (
+    _source(
+        name="input",
+        calls=(),
+        attrs={"name": Attr("name")},
+        rule="input",
+        result="input",
+        kernel=lambda torch: lambda c, a: None,
+        bound=at_most(LARGEST_INPUT),
+        edges=edges.smooth(edges.of_input),
+        gradient=FLOWS,
+        python=NO_FORM,
+        latex=lambda w: Text(latex.INPUTS[w.attrs["name"]]),
+        cost=FREE,
+        genetic=PROPOSED,
+    ),
+    _source(
+        name="size",
+        calls=(call("Tensor.size", X, P("dim", "axis", None), by="size"),),
+        attrs={"symbol": Attr("symbol")},
+        rule="size",
+        result="int",
+        kernel=lambda torch: lambda c, a: c.sizes[a["symbol"]],
+        bound=at_most(LARGEST_INPUT),
+        edges=edges.smooth(edges.as_operands),
+        gradient=STOPS,
+        python=NO_FORM,
+        latex=lambda w: Text(latex.SIZES[w.attrs["symbol"]]),
+        cost=FREE,
+        genetic=PROPOSED,
+    ),
+    _source(
+        name="const",
+        calls=(),
+        attrs={"value": Attr("value")},
+        rule="const",
+        result="const",
+        kernel=lambda torch: lambda c, a: a["value"],
+        bound=unbounded,
+        edges=edges.smooth(edges.as_operands),
+        gradient=STOPS,
+        python=NO_FORM,
+        latex=NO_FORM,
+        cost=FREE,
+        genetic=PROPOSED,
+    ),
+    _source(
+        name="full",
+        calls=(
+            call("torch.full", P("size", "shape"), P("fill_value", "scalar"), KEYWORDS, *MADE, by="full"),
+            call("torch.zeros", rest("size", "shape"), *MADE, by="zeros"),
+            call("torch.ones", rest("size", "shape"), *MADE, by="ones"),
+            call("Tensor.new_full", X, P("size", "shape"), P("fill_value", "scalar"), KEYWORDS, *LIKE, by="new_full"),
+            call("Tensor.new_zeros", X, rest("size", "shape"), *LIKE, by="new_zeros"),
+            call("Tensor.new_ones", X, rest("size", "shape"), *LIKE, by="new_ones"),
+        ),
+        arity=(1, 1),
+        attrs={"shape": Attr("shape")},
+        rule="full",
+        result="same",
+        kernel=lambda torch: lambda c, a, x: kernels.filled(torch, c, x).expand(c.shape(a["shape"])),
+        bound=unbounded,
+        edges=edges.smooth(edges.as_operands),
+        gradient=FLOWS,
+        python=python.full,
+        latex=latex.NAMED,
+        cost=CHEAP,
+        genetic=NOT_PROPOSED,
+        keeps_operands=True,
+    ),
+    _source(
+        name="full_like",
+        calls=(
+            call("torch.full_like", X, P("fill_value", "scalar"), KEYWORDS, *LIKE, by="full_like"),
+            call("torch.zeros_like", X, KEYWORDS, *LIKE, by="zeros_like"),
+            call("torch.ones_like", X, KEYWORDS, *LIKE, by="ones_like"),
+        ),
+        arity=(2, 2),
+        rule="full_like",
+        result="same",
+        kernel=lambda torch: lambda c, a, x, v: kernels.filled(torch, c, v).to(x.dtype).expand(x.shape),
+        bound=unbounded,
+        edges=edges.smooth(edges.as_operands),
+        gradient=Gradient(untracked=(0,)),
+        python=python.bare,
+        latex=latex.NAMED,
+        cost=CHEAP,
+        genetic=PROPOSED,
+        keeps_operands=True,
+    ),
+    _source(
+        name="arange",
+        calls=(
+            call(
+                "torch.arange",
+                P("start", "scalar"),
+                P("end", "scalar", None),
+                P("step", "scalar", 1),
+                KEYWORDS,
+                *MADE,
+                by="arange",
+            ),
+        ),
+        attrs={"symbol": Attr("symbol")},
+        rule="arange",
+        result="int",
+        kernel=lambda torch: lambda c, a: torch.arange(c.sizes[a["symbol"]], device=c.device),
+        bound=at_most(LARGEST_INPUT),
+        edges=edges.smooth(edges.as_operands),
+        gradient=STOPS,
+        python=python.sized,
+        latex=latex.NAMED,
+        cost=CHEAP,
+        genetic=NOT_PROPOSED,
+    ),
+    _source(
+        name="eye",
+        calls=(call("torch.eye", P("n", "any"), P("m", "fixed", None), KEYWORDS, *MADE, by="eye"),),
+        attrs={"symbol": Attr("symbol")},
+        rule="eye",
+        result="float",
+        kernel=lambda torch: lambda c, a: torch.eye(c.sizes[a["symbol"]], dtype=c.dtype, device=c.device),
+        bound=at_most(1.0),
+        edges=edges.smooth(edges.as_operands),
+        gradient=STOPS,
+        python=python.sized,
+        latex=latex.NAMED,
+        cost=CHEAP,
+        genetic=NOT_PROPOSED,
+    ),
+)

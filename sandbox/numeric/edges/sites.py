@@ -1,0 +1,62 @@
+"""The places of a graph at which its loss can change abruptly, and what decides in each of them. No torch.
+
+They are the edges that the records of its operations name, and steep polynomials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sandbox.contracts.contract import BATCH
+from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations.parts.edges import HIGHEST_DEGREE, STEEP_DEGREE, Kind, Site, Use
+from sandbox.graph.types import Dim
+
+__all__ = ["AT_ONCE", "EDGES", "Kind", "Site", "degrees", "ranked_among_values", "sites"]
+
+EDGES: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.KINK, Kind.STEEP})
+AT_ONCE: Final = frozenset({Kind.ROUNDING, Kind.EQUALITY, Kind.CHOICE, Kind.WAVE})
+"""Kinds that single values out wherever their quantity goes."""
+
+
+def sites(graph: LossGraph) -> tuple[Site, ...]:
+    """All sites of a graph. Comparisons of the batch's items with each other are none."""
+    found: dict[Site, None] = {}
+    polynomials = degrees(graph, [True] * len(graph.nodes))
+    for i, node in enumerate(graph.nodes):
+        for site in OPERATIONS[node.op].edges.sites(_use(graph, i, node)):
+            found[site] = None
+        if polynomials[i] > STEEP_DEGREE and all(polynomials[a] <= STEEP_DEGREE for a in node.args):
+            found[Site(i, Kind.KINK, i, None, 1.0)] = None  # hardly anything below one, and soon beyond all bounds
+    return tuple(found)
+
+
+def ranked_among_values(graph: LossGraph) -> list[int]:
+    """The nodes that put the batch's items in order together with other values."""
+    return [
+        i
+        for i, node in enumerate(graph.nodes)
+        if OPERATIONS[node.op].edges.orders
+        and any(d.constant is None and d.divide(_B) is None for d in _use(graph, i, node).lengths())
+    ]
+
+
+def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
+    """For each node a bound on its degree as a polynomial of the inputs that count, through nodes that count; what is no
+    polynomial counts as one."""
+    found: list[int] = []
+    for i, node in enumerate(graph.nodes):
+        own = [found[a] for a in node.args]
+        degree = OPERATIONS[node.op].edges.degree(_use(graph, i, node), own) if counted[i] else 0
+        found.append(min(degree, HIGHEST_DEGREE))
+    return found
+
+
+_B: Final = Dim.of(BATCH)
+
+
+def _use(graph: LossGraph, i: int, node: Node) -> Use:
+    operands = [graph.nodes[a] for a in node.args]
+    constants = [n.attrs["value"] if n.op == "const" else None for n in operands]
+    return Use(i, node.args, [graph.types[a] for a in node.args], constants, node.attrs)
