@@ -142,6 +142,8 @@ class Operation:
     """What else the types must fulfil. Raises ShapeError."""
     order: Order | None = None
     """Said by operations along axes, and by no others."""
+    counts: bool | None = None
+    """Whether the result tells how many items there are, as a sum does and a mean does not. Operations along axes must say so."""
     commutative: bool = False
     parity: Parity | None = None
     """Of functions f with f(-x) = f(x) or f(-x) = -f(x)."""
@@ -179,6 +181,7 @@ class Operation:
             ),
             ("order", "an operation along axes says what reordering does", self.rule in ABOUT_AXES and not self.order),
             ("order", "only operations along axes have one", self.rule not in ABOUT_AXES and self.order is not None),
+            ("counts", "an operation along axes says whether", self.rule in ABOUT_AXES and self.counts is None),
             (
                 "gradient",
                 "it speaks of an operand that there is none of",

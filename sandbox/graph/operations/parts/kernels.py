@@ -57,7 +57,7 @@ def filled(torch: Torch, c: Context, value: Any) -> Any:
 
 
 def unary(name: str) -> KernelMaker:
-    """torch.NAME of one tensor; `F.NAME` for torch.nn.functional."""
+    """torch.NAME of one tensor; NAME may be `F.relu`, for torch.nn.functional, or `special.erf`."""
 
     def made(torch: Torch) -> Kernel:
         function = _named(torch, name)
@@ -251,6 +251,8 @@ def cast(torch: Torch) -> Kernel:
 
 
 def _named(torch: Torch, name: str) -> Callable[..., Any]:
-    module, _, last = name.rpartition(".")
-    function: Callable[..., Any] = getattr(torch.nn.functional if module == "F" else torch, last)
+    found = torch
+    for part in name.replace("F.", "nn.functional.", 1).split("."):
+        found = getattr(found, part)
+    function: Callable[..., Any] = found
     return function

@@ -63,6 +63,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=PROPOSED,
         order="free",
+        counts=False,
     ),
     _along(
         name="log_softmax",
@@ -80,6 +81,7 @@ RECORDS: Final = (
         cost=Cost(6),
         genetic=PROPOSED,
         order="free",
+        counts=False,
     ),
     _along(
         name="logcumsumexp",
@@ -94,6 +96,7 @@ RECORDS: Final = (
         cost=Cost(18, 200),
         genetic=NOT_PROPOSED,
         order="place",
+        counts=False,
     ),
     _along(
         name="cumsum",
@@ -109,6 +112,7 @@ RECORDS: Final = (
         genetic=NOT_PROPOSED,
         booleans="none",
         order="place",
+        counts=True,
     ),
     _along(
         name="normalize",
@@ -123,6 +127,7 @@ RECORDS: Final = (
         cost=Cost(18, 42),
         genetic=NOT_PROPOSED,
         order="free",
+        counts=False,
     ),
     _along(
         name="sort",
@@ -146,6 +151,7 @@ RECORDS: Final = (
         cost=Cost(9, 24),
         genetic=NOT_PROPOSED,
         order="sorted",
+        counts=False,
     ),
     _along(
         name="argsort",
@@ -168,6 +174,7 @@ RECORDS: Final = (
         cost=Cost(6, 42),
         genetic=NOT_PROPOSED,
         order="place",
+        counts=False,
         keeps_operands=True,
     ),
     _along(
@@ -186,6 +193,7 @@ RECORDS: Final = (
         cost=Cost(6),
         genetic=NOT_PROPOSED,
         order="place",
+        counts=False,
     ),
     _along(
         name="roll",
@@ -201,5 +209,6 @@ RECORDS: Final = (
         genetic=NOT_PROPOSED,
         check=_has_an_axis,
         order="place",
+        counts=False,
     ),
 )

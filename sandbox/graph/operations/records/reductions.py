@@ -55,6 +55,7 @@ RECORDS: Final = (
         cost=Cost(12),
         genetic=PROPOSED,
         order="free",
+        counts=True,
     ),
     _reduction(
         name="mean",
@@ -69,6 +70,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="prod",
@@ -83,6 +85,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=NOT_PROPOSED,
         order="free",
+        counts=True,
     ),
     _reduction(
         name="var",
@@ -111,6 +114,7 @@ RECORDS: Final = (
         cost=Cost(12, 24),
         genetic=PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="std",
@@ -139,6 +143,7 @@ RECORDS: Final = (
         cost=Cost(12, 42),
         genetic=NOT_PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="amax",
@@ -154,6 +159,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=Genetic(replaced_by=("mean",)),
         order="free",
+        counts=False,
     ),
     _reduction(
         name="amin",
@@ -169,6 +175,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=Genetic(replaced_by=("mean",)),
         order="free",
+        counts=False,
     ),
     _reduction(
         name="max",
@@ -195,6 +202,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=NOT_PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="min",
@@ -221,6 +229,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=NOT_PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="median",
@@ -237,6 +246,7 @@ RECORDS: Final = (
         genetic=Genetic(replaced_by=("mean",)),
         booleans="not all",
         order="free",
+        counts=False,
     ),
     _reduction(
         name="logsumexp",
@@ -255,6 +265,7 @@ RECORDS: Final = (
         cost=Cost(9),
         genetic=PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="norm",
@@ -285,6 +296,7 @@ RECORDS: Final = (
         cost=Cost(9, 24),
         genetic=NOT_PROPOSED,
         order="free",
+        counts=True,
     ),
     _reduction(
         name="quantile",
@@ -315,6 +327,7 @@ RECORDS: Final = (
         cost=Cost(27, 42),
         genetic=PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="any",
@@ -329,6 +342,7 @@ RECORDS: Final = (
         cost=CHEAP,
         genetic=NOT_PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="all",
@@ -343,6 +357,7 @@ RECORDS: Final = (
         cost=CHEAP,
         genetic=NOT_PROPOSED,
         order="free",
+        counts=False,
     ),
     _reduction(
         name="argmax",
@@ -358,6 +373,7 @@ RECORDS: Final = (
         genetic=NOT_PROPOSED,
         booleans="none",
         order="place",
+        counts=False,
     ),
     _reduction(
         name="argmin",
@@ -373,5 +389,6 @@ RECORDS: Final = (
         genetic=NOT_PROPOSED,
         booleans="none",
         order="place",
+        counts=False,
     ),
 )

@@ -65,6 +65,7 @@ RECORDS: Final = (
         latex=lambda w: Text(latex.SIZES[w.attrs["symbol"]]),
         cost=FREE,
         genetic=PROPOSED,
+        counts=True,
     ),
     _source(
         name="const",
@@ -149,6 +150,7 @@ RECORDS: Final = (
         latex=latex.NAMED,
         cost=CHEAP,
         genetic=NOT_PROPOSED,
+        counts=True,
     ),
     _source(
         name="eye",
@@ -164,5 +166,6 @@ RECORDS: Final = (
         latex=latex.NAMED,
         cost=CHEAP,
         genetic=NOT_PROPOSED,
+        counts=True,
     ),
 )
