@@ -18,7 +18,7 @@ from typing import Any
 
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.graph.costs import cost, work
-from sandbox.graph.operations import OPERATIONS, Operation
+from sandbox.graph.operations import OPERATIONS, SOURCES, Operation
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 from sandbox.graph.scalars import constant
 from sandbox.graph.shapes import ShapeError, infer
@@ -37,8 +37,6 @@ MAX_COST = 2_500
 400 operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_CONSTANTS = 64
 """Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
-
-_SOURCES = frozenset({"input", "size", "const"})
 
 
 class GraphError(Exception):
@@ -155,7 +153,7 @@ class LossGraph:
     @cached_property
     def operations(self) -> int:
         """How many nodes compute something: inputs, sizes and constants are free."""
-        return sum(n.op not in _SOURCES for n in self.nodes)
+        return sum(n.op not in SOURCES for n in self.nodes)
 
     @cached_property
     def work(self) -> int:

@@ -1,8 +1,8 @@
 """The calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters, as data.
 
-They are those of the operations' records, and those that are written down as several operations (`exposed_table`). A call's recipe
-is the name of an operation (then parameters of the kinds `tensor` and `value` become its operands, the others its attributes) or
-of a function in `recipes`. Names and defaults are torch's. No torch here.
+They are those of the operations' records, and those in `composed`. A call's recipe is the name of an operation (then parameters of
+the kinds `tensor` and `value` become its operands, the others its attributes) or of a function in `trace.lowering`. Names and
+defaults are torch's. No torch here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from sandbox.child.allowlist.call_table import COMPOSED
+from sandbox.child.allowlist.composed import COMPOSED
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.calls import REQUIRED, Parameter, Spelling
 

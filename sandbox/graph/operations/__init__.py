@@ -6,6 +6,6 @@ the numeric tests and the genetic operators all read these records. Not here: an
 
 from sandbox.graph.operations.parts.attributes import Attr
 from sandbox.graph.operations.record import IncompleteRecord, Operation
-from sandbox.graph.operations.table import OPERATIONS, computes_in_floats, relatives
+from sandbox.graph.operations.table import OPERATIONS, SOURCES, computes_in_floats, relatives
 
-__all__ = ["OPERATIONS", "Attr", "IncompleteRecord", "Operation", "computes_in_floats", "relatives"]
+__all__ = ["OPERATIONS", "SOURCES", "Attr", "IncompleteRecord", "Operation", "computes_in_floats", "relatives"]

@@ -190,8 +190,26 @@ class Operation:
             ("genetic", "a tunable attribute is no number", any(not self._is_number(a) for a in self.genetic.tunable)),
             ("genetic", "it is not allowed, but says how", not self.genetic.allowed and self.genetic != NOT_PROPOSED),
         ]
+        faults += [
+            ("calls", fault, True) for spelling in self.calls if not spelling.by for fault in self._misfits(spelling)
+        ]
         callables = [(p, f"expected a function, got {v!r}", not callable(v)) for p, v in self._functions().items()]
         return [(part, fault) for part, fault, wrong in faults + callables if wrong]
+
+    def _misfits(self, call: Spelling) -> list[str]:
+        """What does not fit in a call that is the operation as it stands."""
+        path, (least, most) = call.paths[0], self.arity
+        operands = [p for p in call.parameters if p.kind in ("tensor", "value")]
+        several = any(p.kind == "tensors" for p in call.parameters)
+        others = {p.name for p in call.parameters if p.kind not in ("tensor", "value", "tensors", "fixed", "ignored")}
+        needed = {name for name, attr in self.attrs.items() if attr.default is ...}
+        faults = [
+            f"the parameter {name!r} of {path} is no attribute of it" for name in sorted(others - self.attrs.keys())
+        ]
+        faults += [f"{path} has no parameter for its attribute {name!r}" for name in sorted(needed - others)]
+        if not several and not least <= len(operands) <= most:
+            faults.append(f"{path} has {len(operands)} operands, expected {least} to {most}")
+        return faults
 
     def _functions(self) -> dict[str, Any]:
         parts = ("kernel", "bound", "python", "latex")

@@ -47,6 +47,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = table_of(record for family in _FAMI
 """Every operation by name."""
 
 
+SOURCES: Final = frozenset({"input", "size", "const"})
+"""What computes nothing: arguments of the loss, sizes of the batch, constants."""
+
+
 def computes_in_floats(name: str, dtype: str) -> bool:
     """Whether the operation turns boolean and integer tensors into floats first, for a result of this dtype."""
     return dtype == "float" and not OPERATIONS[name].keeps_operands

@@ -11,9 +11,9 @@ from typing import Any
 
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph, Node
-from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations import OPERATIONS, SOURCES
 from sandbox.graph.operations.parts.written import ATOM, TERM, UNARY, Text, Written
-from sandbox.graph.printers.names import SOURCES, known_names, uses
+from sandbox.graph.printers.names import known_names, uses
 
 _LONG = 90
 _KNOWN = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph, Node
-from sandbox.graph.operations import OPERATIONS, computes_in_floats
+from sandbox.graph.operations import OPERATIONS, SOURCES, computes_in_floats
 from sandbox.graph.operations.parts.python import number, size
 from sandbox.graph.operations.parts.written import Text, Written
-from sandbox.graph.printers.names import SOURCES, function_name, known_names, uses
+from sandbox.graph.printers.names import function_name, known_names, uses
 
 _LONG = 64
 """Characters from which on an expression gets a name."""

@@ -15,6 +15,7 @@ import pytest
 
 import sandbox
 from sandbox.graph.operations import OPERATIONS, IncompleteRecord, relatives
+from sandbox.graph.operations.parts.calls import P, X, call
 from sandbox.graph.operations.record import MISSING, PARTS, Genetic, Operation
 from sandbox.graph.operations.table import table_of
 
@@ -114,6 +115,17 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
         ("tanh", {"rule": "elementwize"}, "'rule': 'elementwize' is none of input"),
         ("tanh", {"result": "double"}, "'result': 'double' is none of float"),
         ("tanh", {"kernel": "torch.tanh"}, "'kernel': expected a function, got 'torch.tanh'"),
+        (
+            "tanh",
+            {"calls": (call("torch.tanh", X, P("out", "int", 0)),)},
+            "'calls': the parameter 'out' of torch.tanh is no attribute",
+        ),
+        ("tanh", {"calls": (call("torch.tanh", X, X),)}, "'calls': torch.tanh has 2 operands, expected 1 to 1"),
+        (
+            "slice",
+            {"calls": (call("Tensor.slice", X),)},
+            "'calls': Tensor.slice has no parameter for its attribute 'dim'",
+        ),
         ("sum", {"order": None}, "'order': an operation along axes says"),
         ("sum", {"counts": None}, "'counts': an operation along axes says"),
         ("tanh", {"genetic": Genetic(tunable={"slope": (0.0, 1.0)})}, "'genetic': a tunable attribute is no number"),

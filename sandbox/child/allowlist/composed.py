@@ -1,5 +1,5 @@
-"""The exposed calls that are no operation of their own: each is written down by a function of `recipes`, as several operations, as
-constants, or as nothing at all."""
+"""The exposed calls that are no operation of their own: each is written down by a function of `trace.lowering`, as several
+operations, as constants, or as nothing at all. No torch."""
 
 from __future__ import annotations
 
