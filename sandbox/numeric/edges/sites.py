@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from sandbox.contracts.contract import BATCH
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.edges import HIGHEST_DEGREE, STEEP_DEGREE, Kind, Site, Use
-from sandbox.graph.types import Dim
+from sandbox.graph.types import Dim, Type
 
 __all__ = ["AT_ONCE", "EDGES", "Kind", "Site", "degrees", "ranked_among_values", "sites"]
 
@@ -23,9 +23,10 @@ AT_ONCE: Final = frozenset({Kind.ROUNDING, Kind.EQUALITY, Kind.CHOICE, Kind.WAVE
 def sites(graph: LossGraph) -> tuple[Site, ...]:
     """All sites of a graph. Comparisons of the batch's items with each other are none."""
     found: dict[Site, None] = {}
-    polynomials = degrees(graph, [True] * len(graph.nodes))
+    uses = _uses(graph)
+    polynomials = _degrees(graph, uses, [True] * len(uses))
     for i, node in enumerate(graph.nodes):
-        for site in OPERATIONS[node.op].edges.sites(_use(graph, i, node)):
+        for site in OPERATIONS[node.op].edges.sites(uses[i]):
             found[site] = None
         if polynomials[i] > STEEP_DEGREE and all(polynomials[a] <= STEEP_DEGREE for a in node.args):
             found[Site(i, Kind.KINK, i, None, 1.0)] = None  # hardly anything below one, and soon beyond all bounds
@@ -38,17 +39,20 @@ def ranked_among_values(graph: LossGraph) -> list[int]:
         i
         for i, node in enumerate(graph.nodes)
         if OPERATIONS[node.op].edges.orders
-        and any(d.constant is None and d.divide(_B) is None for d in _use(graph, i, node).lengths())
+        and any(d.constant is None and d.divide(_B) is None for d in _use(graph, graph.types, i).lengths())
     ]
 
 
 def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
     """For each node a bound on its degree as a polynomial of the inputs that count, through nodes that count; what is no
     polynomial counts as one."""
+    return _degrees(graph, _uses(graph), counted)
+
+
+def _degrees(graph: LossGraph, uses: Sequence[Use], counted: Sequence[bool]) -> list[int]:
     found: list[int] = []
     for i, node in enumerate(graph.nodes):
-        own = [found[a] for a in node.args]
-        degree = OPERATIONS[node.op].edges.degree(_use(graph, i, node), own) if counted[i] else 0
+        degree = OPERATIONS[node.op].edges.degree(uses[i], [found[a] for a in node.args]) if counted[i] else 0
         found.append(min(degree, HIGHEST_DEGREE))
     return found
 
@@ -56,7 +60,13 @@ def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
 _B: Final = Dim.of(BATCH)
 
 
-def _use(graph: LossGraph, i: int, node: Node) -> Use:
+def _uses(graph: LossGraph) -> list[Use]:
+    types = graph.types
+    return [_use(graph, types, i) for i in range(len(types))]
+
+
+def _use(graph: LossGraph, types: Sequence[Type], i: int) -> Use:
+    node = graph.nodes[i]
     operands = [graph.nodes[a] for a in node.args]
     constants = [n.attrs["value"] if n.op == "const" else None for n in operands]
-    return Use(i, node.args, [graph.types[a] for a in node.args], constants, node.attrs)
+    return Use(i, node.args, [types[a] for a in node.args], constants, node.attrs)
