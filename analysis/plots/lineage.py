@@ -10,7 +10,15 @@ from analysis.lineage.moves import Move, Outcome, moves
 from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
 from analysis.plots.canvas import GOLD, INK, MUTED, PAPER, blank, drawing, quiet
-from analysis.plots.parts import WIDTH, colour_of, colour_of_operator, common_rung, levels, operator_legend, robust_floor
+from analysis.plots.parts import (
+    WIDTH,
+    colour_of,
+    colour_of_operator,
+    common_rung,
+    levels,
+    operator_legend,
+    robust_floor,
+)
 from analysis.snapshot import Snapshot
 from analysis.wording import display_name
 from archive.records import Origin

@@ -50,9 +50,7 @@ PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
 
 for _operator in OPERATORS:
     if not (PROMPTS / f"{_operator.prompt}.j2").is_file():
-        raise ValueError(
-            f"operator {_operator.name!r}: prompt: there is no template {_operator.prompt}.j2 in {PROMPTS}"
-        )
+        raise ValueError(f"operator {_operator.name}: prompt: there is no template {_operator.prompt}.j2 in {PROMPTS}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,11 @@ class SearchOperator:
 
     def __post_init__(self) -> None:
         if not is_operator(self.name):
-            raise ValueError(f"operator {self.name!r}: name: expected lower-case letters, digits and underscores")
+            raise ValueError(f"operator {self.name}: name: expected lower-case letters, digits and underscores")
         if self.parents < 1:
-            raise ValueError(f"operator {self.name!r}: parents: expected at least 1, got {self.parents}")
+            raise ValueError(f"operator {self.name}: parents: expected at least 1, got {self.parents}")
         if not (self.prior > 0 and math.isfinite(self.prior)):
-            raise ValueError(f"operator {self.name!r}: prior: expected a number above 0, got {self.prior}")
+            raise ValueError(f"operator {self.name}: prior: expected a number above 0, got {self.prior}")
 
     @property
     def needs_parents(self) -> bool:
@@ -56,7 +56,7 @@ OPERATORS: tuple[SearchOperator, ...] = (
         parents=3,
         prior=1.0,
         prompt="explore",
-        genetic="evo.proposing.genetic.growing:explore",
+        genetic="evo.proposing.genetic.explore:explore",
     ),
     SearchOperator(
         name=Operator.REFINE,
@@ -64,7 +64,7 @@ OPERATORS: tuple[SearchOperator, ...] = (
         parents=1,
         prior=1.6,
         prompt="refine",
-        genetic="evo.proposing.genetic.varying:refine",
+        genetic="evo.proposing.genetic.refine:refine",
     ),
     SearchOperator(
         name=Operator.COMBINE,
@@ -72,7 +72,7 @@ OPERATORS: tuple[SearchOperator, ...] = (
         parents=2,
         prior=1.2,
         prompt="combine",
-        genetic="evo.proposing.genetic.crossing:combine",
+        genetic="evo.proposing.genetic.combine:combine",
     ),
     SearchOperator(
         name=Operator.REPAIR,
@@ -80,7 +80,7 @@ OPERATORS: tuple[SearchOperator, ...] = (
         parents=1,
         prior=2.4,  # it counts only where there is something to repair
         prompt="repair",
-        genetic="evo.proposing.genetic.mending:repair",
+        genetic="evo.proposing.genetic.repair:repair",
     ),
 )
 

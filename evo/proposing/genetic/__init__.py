@@ -18,7 +18,7 @@ from sandbox.contracts.references import resolve
 VERSION = 1
 """Raised whenever the same generator state gives other proposals than before."""
 
-_GENETIC: Mapping[str, Genetic] = {o.name: resolve(o.genetic, f"operator {o.name!r}, genetic") for o in OPERATORS}
+_GENETIC: Mapping[str, Genetic] = {o.name: resolve(o.genetic, f"operator {o.name}: genetic") for o in OPERATORS}
 
 
 def propose(

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import (
     MAX_CHAT,
+    PROMPTED,
     PROMPTS,
     Briefing,
     ChatTurn,
     FindingView,
     LandmarkView,
-    Mode,
     ParentView,
     TaskView,
     render,
@@ -51,7 +51,7 @@ BRIEFING = Briefing(
     parents=(PARENT,),
     landmarks=(LandmarkView("dpo", 0.77, 0.02, 4), LandmarkView("ipo", 0.6, 0.035, 1, pooled=True)),
 )
-OPERATORS = [m.value for m in Mode]
+OPERATORS = list(PROMPTED)
 
 
 def whole(operator: str, briefing: Briefing = BRIEFING, reply_format: ReplyFormat = ReplyFormat.JSON) -> str:
