@@ -26,6 +26,7 @@ from evo.search.operators import OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.contracts.contract import Argument, Contract
+from sandbox.contracts.references import located
 
 if TYPE_CHECKING:
     import jinja2
@@ -150,11 +151,14 @@ def render(prompt: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFor
     return [system, Message("user", _fill("chat_start", briefing, reply_format)), *_chat(briefing, reply_format)]
 
 
-def template_hash(prompt: str) -> str:
-    """SHA-256 of the sources of every template that a prompt may be rendered from. Raises ValueError as `render` does."""
+def template_hash(prompt: str, contract: Contract) -> str:
+    """SHA-256 of the sources of every template that a prompt may be rendered from, and of the texts that a package's contract
+    brings. Raises ValueError as `render` does."""
     _require_known(prompt)
     others = {*PROMPTED} - {prompt}
     used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
+    brought = (located(text, contract.name) for text in (contract.rules, contract.facts) if text)
+    used += [path for path in brought if path.parent != PROMPTS]
     digest = hashlib.sha256()
     for path in used:
         source = path.read_bytes()
@@ -196,6 +200,8 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
         .get_template(f"{template}.j2")
         .render(
             contract=briefing.contract,
+            rules=_text_of(briefing.contract, "rules"),
+            facts=_text_of(briefing.contract, "facts"),
             task=briefing.task,
             parents=briefing.parents,
             landmarks=briefing.landmarks,
@@ -205,6 +211,12 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _text_of(contract: Contract, part: str) -> str:
+    """A text that a contract's record brings for the prompt; empty where it brings none."""
+    reference = getattr(contract, part)
+    return located(reference, f"contract {contract.name!r}: {part}").read_text("utf-8").strip() if reference else ""
 
 
 @cache

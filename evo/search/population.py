@@ -31,16 +31,8 @@ from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskInfo
 from sandbox import known
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph
-
-SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
-    "preference": ("dpo", "slic", "ipo", "kto_pair"),
-    "classification": ("cross_entropy", "label_smoothing", "focal", "mse"),
-}
-"""Losses that start a population, by contract."""
-
-BASELINES: Mapping[str, str] = {"preference": "dpo", "classification": "cross_entropy"}
-"""The loss that claims are made against, by contract, where it is among the seed losses."""
 
 SEARCH_SEEDS = 64
 
@@ -93,7 +85,7 @@ class Tally:
 
 def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
     """The known losses that a run starts from."""
-    return config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+    return config.seeds if config.seeds is not None else contract_named(info.contract).seeds
 
 
 def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
@@ -108,7 +100,7 @@ def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
             f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
             f"add it to seeds{did_you_mean(config.baseline, names)}"
         )
-    usual = BASELINES.get(info.contract)
+    usual = contract_named(info.contract).baseline
     return config.baseline or (usual if usual in names else next(iter(names), None))
 
 

@@ -7,15 +7,10 @@ from collections.abc import Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value
-from evo.proposing.genetic.grammars.classification import CLASSIFICATION_GRAMMAR
-from evo.proposing.genetic.grammars.grammar import Grammar
-from evo.proposing.genetic.grammars.preference import PREFERENCE_GRAMMAR
+from evo.proposing.genetic.grammars.grammar import Grammar, grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
 from sandbox.graph.loss_graph import LossGraph
-
-GRAMMARS = {g.contract: g for g in (PREFERENCE_GRAMMAR, CLASSIFICATION_GRAMMAR)}
-"""Grammars by contract."""
 
 _TRIES = 8
 _WHOLE = 0.15
@@ -23,16 +18,6 @@ _BLEND = 0.4
 _WEIGHT = 0.2
 _TERM = 0.25
 """How often a grown loss is not a function of x alone, mixes two shapes, weighs its items, has an extra term."""
-
-
-def grammar_of(contract: str) -> Grammar:
-    """The grammar of a contract. Raises ValueError that lists the known ones."""
-    try:
-        return GRAMMARS[contract]
-    except KeyError:
-        raise ValueError(
-            f"no built-in proposer for the contract {contract!r}: expected one of {', '.join(GRAMMARS)}"
-        ) from None
 
 
 def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()) -> GeneticProposal:
