@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evo.proposing.bare_source import bare
 from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
-from evo.search.operators import OPERATORS
+from evo.search.operators import CHAT, OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.contracts.contract import Argument, Contract
@@ -42,9 +42,6 @@ MAX_CHAT = 100_000
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
-
-CHAT = "chat"
-"""The prompt of the paper's growing chat, which asks for its next turn; the others are those of the operators."""
 
 PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
 """What a prompt may ask for."""
