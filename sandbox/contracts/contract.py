@@ -243,7 +243,9 @@ _REFERENCES = {
 }
 """How the references of a record are looked for without importing anything."""
 
-_REGISTERED: dict[str, Contract] = {c.name: c for c in (PREFERENCE, CLASSIFICATION)}
+BUILT_IN: tuple[Contract, ...] = (PREFERENCE, CLASSIFICATION)
+
+_REGISTERED: dict[str, Contract] = {contract.name: contract for contract in BUILT_IN}
 
 CONTRACTS: Mapping[str, Contract] = MappingProxyType(_REGISTERED)
 """The contracts that this process knows so far, by name. Verifying a graph looks here and nowhere else."""
