@@ -25,7 +25,7 @@ from evo.proposing.reply.reply import ParsedReply, ReplyFormat
 from evo.search.operators import CHAT, OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
-from sandbox.contracts.contract import Argument, Contract
+from sandbox.contracts.contract import BATCH, Argument, Contract
 from sandbox.contracts.references import located
 
 if TYPE_CHECKING:
@@ -329,13 +329,10 @@ def _finding_line(finding: FindingView) -> str:
     return f"{said}. {_line(finding.remedy)}" if finding.remedy else said
 
 
-_SIZES = {"B": "batch", "C": "classes"}
-
-
-def _kind_of_argument(argument: Argument) -> str:
+def _kind_of_argument(argument: Argument, contract: Contract) -> str:
     if argument.shape is None:
         return "a Python number, the same for all items; it may change between runs, so do not rely on its value"
-    sizes = [_SIZES.get(symbol, symbol) for symbol in argument.shape]
+    sizes = ["batch" if symbol == BATCH else contract.columns for symbol in argument.shape]
     shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
     kind = {"float": "float32", "int": "int64", "bool": "bool"}[argument.dtype]
     learning = (
