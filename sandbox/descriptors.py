@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from sandbox import probes
-from sandbox.evaluate import Array, CannotCompute, Evaluator, Points
+from sandbox.evaluate import Array, Evaluator, Points
+from sandbox.finite import finite
 from sandbox.measure import Measurements, same
 
 DESCRIPTORS: Mapping[str, str] = MappingProxyType(
@@ -185,18 +186,14 @@ def _slope(gradients: Array) -> Array:
     return np.asarray(np.subtract(*gradients) / 2 / probes.LINE_BETA)
 
 
-def moving_item(evaluator: Evaluator, points: Points, slope: Callable[[Array], Array]) -> LineShape | None:
+def moving_item(evaluator: Evaluator, points: Points, slope: Callable[[Array], Array]) -> LineShape:
     """The shape of a batch's loss as its first item moves, in batches as `probes.moving_margins` gives them.
 
-    `slope` gives dL/dx of each item from the gradients of all. None where the loss cannot be computed there, or is not finite.
+    `slope` gives dL/dx of each item from the gradients of all. Raises CannotCompute and NotFinite.
     """
     margins = probes.moving_margins()
-    try:
-        gradients = np.stack(evaluator(points).gradients, dtype=float)
-    except CannotCompute:
-        return None
-    slopes = slope(gradients).reshape(margins.shape)[:, 0]
-    return LineShape(margins[:, 0], slopes) if np.isfinite(slopes).all() else None
+    gradients = np.stack(finite(evaluator, points).gradients, dtype=float)
+    return LineShape(margins[:, 0], slope(gradients).reshape(margins.shape)[:, 0])
 
 
 def describe_preference(measured: Measurements, shape: LineShape) -> dict[str, Any]:
