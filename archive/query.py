@@ -36,7 +36,7 @@ from archive.decode import (
     verdict_row,
 )
 from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
-from archive.opening import open_for_reading
+from archive.opening import open_for_reading, tidy
 from archive.records import (
     CandidateRow,
     Curves,
@@ -106,10 +106,11 @@ class Reader:
         return cls(place, connection, threading.RLock(), NOW, owner=True)
 
     def close(self) -> None:
-        """Closes the file; a view made by `as_of` leaves that to the reader it came from."""
+        """Closes the file and clears up beside it; a view made by `as_of` leaves that to the reader it came from."""
         if self._owner:
             with self._turn:
                 self._connection.close()
+            tidy(self.path)
 
     def __enter__(self) -> Self:
         return self
