@@ -95,6 +95,19 @@ def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
     return config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
 
 
+def require_seed_losses(config: Config, info: TaskInfo) -> None:
+    """Raises ConfigError where a new run would have no loss to start from.
+
+    Nothing could be compared in it either: fitness counts as a difference to a seed loss.
+    """
+    if not seed_losses(config, info):
+        usual = ", ".join(SEED_LOSSES.get(info.contract, ()))
+        raise ConfigError(
+            "seeds: expected at least one known loss, got []: a search starts from them, and claims are made against one; leave "
+            f"seeds out for the usual ones ({usual})"
+        )
+
+
 def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
     """The seed loss that a new run makes its claims against; it is written into the run's row and read there afterwards.
 

@@ -28,7 +28,7 @@ from evo.display.console import Console
 from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
 from evo.search.duplicates import Identities
-from evo.search.population import Population
+from evo.search.population import Population, require_seed_losses
 from evo.search.reserved import what_the_budget_buys
 from evo.session.earlier import changes, finished, in_words, last_settings
 from evo.session.extras import require_training, without_pictures
@@ -64,6 +64,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     require_training()
     if config.pictures and (note := without_pictures()):
         say(note)
+    if not there(RunDir(path).archive):
+        require_seed_losses(config, info)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
