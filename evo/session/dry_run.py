@@ -23,7 +23,7 @@ from fitness.chat.errors import LLMError
 from fitness.costs import Service, Usage
 from fitness.preference.caches import why_not_writable
 from fitness.schedule.planned import plan, plan_of_claims
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vetting.vet import vet
 
@@ -66,7 +66,7 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
 def _described(config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str) -> str:
     request = _first_request(config, population)
     lines = [
-        f"Run {config.name} with seed {config.seed}: task {config.task}, contract {info.contract}.",
+        f"Run {config.name} with seed {config.seed}: task {info.name}, contract {info.contract}.",
         which,
         "",
         "Seed losses:",
@@ -91,11 +91,11 @@ def _first_request(config: Config, population: Population) -> Request:
     chat = config.search.mode == CHAT
     operator, role = ("explore", "explored_from") if chat else ("refine", "refined")
     names = population.seed_losses if chat else population.seed_losses[:1]
+    info = population.info
     return Request(
-        step=1, seed=config.seed, task=config.task, contract=population.info.contract, metric=population.info.metric, noise=None,
-        operator=operator, template=CHAT if chat else operator, island=0, temperature=config.llm.temperatures[0],
-        parents=tuple(_parent(i, name, role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={},
-        seen_event=0,
+        step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator,
+        template=CHAT if chat else operator, island=0, temperature=config.llm.temperatures[0],
+        parents=tuple(_parent(i, name, role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={}, seen_event=0,
     )  # fmt: skip
 
 

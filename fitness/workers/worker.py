@@ -42,7 +42,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Any
 
 from fitness.costs import Usage
-from fitness.task.protocol import EvaluationFailed, FailureReason, Task, TaskError, make_task
+from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
 from fitness.training.curves import to_json
 from sandbox.vetting.path import in_the_way
 
@@ -93,7 +93,7 @@ def main() -> None:
             replies,
             {
                 "state": "ready",
-                "task": task.name,
+                "task": arguments.task,
                 "pid": os.getpid(),
                 "versions": _versions(),
                 "seconds": seconds,

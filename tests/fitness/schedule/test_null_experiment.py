@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evo.search.population import SEED_LOSSES
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "null_experiment.py"
 SEEDS = 400
