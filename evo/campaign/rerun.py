@@ -23,6 +23,7 @@ from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.task import TaskError, TaskInfo, task_info
 from fitness.task.from_file import TaskFile
+from sandbox.contracts.contract import contract_named
 
 SHOWN = 10
 """Differences that are listed."""
@@ -96,7 +97,7 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
     step = f"step {proposal.step}, attempt {proposal.attempt}"
     if request.operator != proposal.operator or request.references != proposal.references:
         found.append(
-            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator.value} {proposal.references}"
+            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator} {proposal.references}"
         )
     elif proposal.proposer == BUILTIN:
         if (
@@ -104,7 +105,7 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
             and asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text != proposal.reply
         ):
             found.append(f"{step}: the built-in proposer makes another loss")
-    elif template_hash(request.template) != proposal.template:
+    elif template_hash(request.template, contract_named(request.contract)) != proposal.template:
         found.append(f"{step}: the prompt templates have changed since")
     return found
 

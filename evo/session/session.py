@@ -69,7 +69,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
-    rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline)
+    rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)

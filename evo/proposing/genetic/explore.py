@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value
-from evo.proposing.genetic.grammars.classification import CLASSIFICATION_GRAMMAR
-from evo.proposing.genetic.grammars.grammar import Grammar
-from evo.proposing.genetic.grammars.preference import PREFERENCE_GRAMMAR
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named
+from evo.proposing.genetic.grammars.grammar import Grammar, grammar_of
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
 from sandbox.graph.loss_graph import LossGraph
-
-GRAMMARS = {g.contract: g for g in (PREFERENCE_GRAMMAR, CLASSIFICATION_GRAMMAR)}
-"""Grammars by contract."""
 
 _TRIES = 8
 _WHOLE = 0.15
@@ -25,17 +20,7 @@ _TERM = 0.25
 """How often a grown loss is not a function of x alone, mixes two shapes, weighs its items, has an extra term."""
 
 
-def grammar_of(contract: str) -> Grammar:
-    """The grammar of a contract. Raises ValueError that lists the known ones."""
-    try:
-        return GRAMMARS[contract]
-    except KeyError:
-        raise ValueError(
-            f"no built-in proposer for the contract {contract!r}: expected one of {', '.join(GRAMMARS)}"
-        ) from None
-
-
-def explore(rng: Random, contract: str, parents: Sequence[Parent] = ()) -> GeneticProposal:
+def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()) -> GeneticProposal:
     """A loss grown from the grammar of `contract`, of other operations than any of `parents` where that can be had.
 
     Raises ValueError for a contract without a grammar.
@@ -65,7 +50,6 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
         graph=builder.finish(piece.value),
         name=named(piece.tag),
         thought=f"Grew {piece.words}{meaning}.",
-        operator=GeneticOperator.EXPLORE,
     )
 
 

@@ -121,6 +121,12 @@ def preference_probes(seed: int) -> ProbeSet:
     return ProbeSet.of(groups, order)
 
 
+def start_points() -> Points:
+    """Pairs whose policy equals the reference, in numbers that are exact whatever the order of the arithmetic."""
+    chosen, rejected = -(2.0 ** np.arange(1, 9)), -(2.0 ** np.array([3, 6, 2, 5, 8, 1, 4, 7]))
+    return Points((chosen, rejected, chosen, rejected), np.full((1, 8), 0.125), (8,))
+
+
 def reordering(rng: np.random.Generator, items: int) -> Array:
     """A random order in which no item keeps its place."""
     while True:
@@ -233,9 +239,9 @@ def _ties(rng: np.random.Generator) -> Points:
     return Points(tensors, np.full((1, len(inputs)), LINE_BETA), (SIZE,) * (len(inputs) // SIZE))
 
 
-def scattered(rng: np.random.Generator, items: int) -> Points:
-    """A batch of pairs as training meets them, at LINE_BETA."""
-    return _scattered(rng, items, LINE_BETA, 1.5)
+def scattered(rng: np.random.Generator, items: int, spread: float = 1.5) -> Points:
+    """A batch of pairs as training meets them, at LINE_BETA; `spread` is the deviation of beta rho."""
+    return _scattered(rng, items, LINE_BETA, spread)
 
 
 def _in_64ths(values: Array | float) -> Array:
@@ -297,15 +303,15 @@ def classification_probes(seed: int, classes: int) -> ProbeSet:
     """The probes of a classification loss with this many classes. Groups as in `preference_probes`: `start` (all scores
     equal), `near`, `wide` (scores up to 50), `pair`, `odd`, `equal`, and `permuted`, `mixed`, `relabelled`."""
     rng = np.random.default_rng([seed, 2, classes])
-    near = _scored(rng, 24, classes, 1.5)
+    near = scored(rng, 24, classes, 1.5)
     order = reordering(rng, 24)
-    other = _scored(rng, 24, classes, 3.0)
+    other = scored(rng, 24, classes, 3.0)
     groups = {
         "start": Points((np.zeros((4, classes)), np.arange(4) % classes), np.zeros((0, 4)), (4,)),
         "near": near,
         "wide": _extreme(rng, 48, classes),
-        "pair": _scored(rng, 2, classes, 2.0),
-        "odd": _scored(rng, 7, classes, 2.0),
+        "pair": scored(rng, 2, classes, 2.0),
+        "odd": scored(rng, 7, classes, 2.0),
         "equal": Points((np.full((3, classes), 0.5), np.zeros(3, np.int64)), np.zeros((0, 3)), (3,)),
         "permuted": near.take(order),
         "mixed": joined([near.take(slice(12)), other.take(slice(12, None))]).take(slice(None)),
@@ -317,7 +323,7 @@ def classification_probes(seed: int, classes: int) -> ProbeSet:
 CLASSIFICATION_RANGE = ("start", "near", "wide", "pair", "odd", "equal")
 
 
-def _scored(rng: np.random.Generator, items: int, classes: int, spread: float) -> Points:
+def scored(rng: np.random.Generator, items: int, classes: int, spread: float) -> Points:
     logits = exact(np.clip(rng.normal(0, spread, (items, classes)), -MAX_LOGIT, MAX_LOGIT))
     return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), (items,))
 

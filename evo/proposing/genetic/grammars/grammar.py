@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value
 from evo.proposing.genetic.shapes import Piece
+from sandbox.contracts.contract import ContractError, contract_named
+from sandbox.contracts.references import resolve
 
 Term = Callable[[Random, Builder], Piece]
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """The part of the proposer that knows a contract."""
+    """The part of the proposer that knows a contract; the contract's record names it."""
 
     contract: str
     margin: Callable[[Builder], Value]
@@ -39,3 +42,12 @@ class Grammar:
     def draw(self, rng: Random, table: tuple[tuple[float, Term], ...], builder: Builder) -> Piece:
         """One entry of `table`, in proportion to its weight."""
         return rng.choices([t for _, t in table], [w for w, _ in table])[0](rng, builder)
+
+
+@cache
+def grammar_of(contract: str) -> Grammar:
+    """The grammar of a contract. Raises ValueError for an unknown contract, and for one without a grammar or with a broken one."""
+    found = resolve(contract_named(contract).part("grammar"), f"contract {contract!r}: grammar")
+    if not isinstance(found, Grammar):
+        raise ContractError(f"contract {contract!r}: grammar: expected a Grammar, got {type(found).__name__}")
+    return found
