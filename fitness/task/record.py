@@ -88,6 +88,7 @@ class TaskRecord:
 
     def make(self, given: Mapping[str, Any]) -> Task:
         """The task itself with these options. Raises TaskError."""
+        self.info(given)  # graphs of the task's contract can be verified from now on
         options = self.options(given)
         make = self.offered if self._makes_itself else self.offered.make
         task: Task = self._asked("make", lambda: make(options))

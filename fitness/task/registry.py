@@ -22,6 +22,7 @@ BUILT_IN: Mapping[str, str] = {
     "preference": "fitness.preference.task",
     "classification": "fitness.classification.task",
 }
+"""Where each of our own tasks is: a module, or `module:class`."""
 
 
 def task_names() -> tuple[str, ...]:
@@ -45,7 +46,7 @@ def directory_name(name: str) -> str | None:
 def task_record(name: str) -> TaskRecord:
     """The task of that name, loaded and checked. Raises TaskError."""
     if name in BUILT_IN:
-        return TaskRecord(name, importlib.import_module(BUILT_IN[name]))
+        return _built_in(name)
     if file := TaskFile.of(name):
         offered, digest = file.load()
         path = file.within(".").path
@@ -67,7 +68,7 @@ def task_record(name: str) -> TaskRecord:
 
 def listed_tasks() -> list[tuple[str, str, str]]:
     """Every task with where it comes from, and what it is, or why it cannot be used. Loads them all."""
-    rows = [(name, "built in", TaskRecord(name, importlib.import_module(BUILT_IN[name])).summary) for name in BUILT_IN]
+    rows = [(name, "built in", _built_in(name).summary) for name in BUILT_IN]
     for plugin in plugins(GROUP):
         try:
             if plugin.name in BUILT_IN:
@@ -121,6 +122,12 @@ def show_data(
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
     """Build a task with these options; its `prepare` does the heavy part. Raises TaskError."""
     return task_record(name).make(options or {})
+
+
+def _built_in(name: str) -> TaskRecord:
+    module, _, attribute = BUILT_IN[name].partition(":")
+    offered = importlib.import_module(module)
+    return TaskRecord(name, getattr(offered, attribute) if attribute else offered)
 
 
 def _check(name: str, options: Mapping[str, Any] | None, part: str) -> None:
