@@ -106,6 +106,10 @@ class TaskRecord:
         options = self.options(given)
         self._asked(part, lambda: getattr(self.offered, part)(options, *arguments, **named))
 
+    def broken(self, part: str, error: BaseException) -> TaskError | None:
+        """What to say of an exception that a part of a plugin raised; None for a task of our own."""
+        return TaskError(f"{self}: {part} failed: {told(error, self.folders)}") if self.origin else None
+
     @property
     def _makes_itself(self) -> bool:
         return isinstance(self.offered, type) and not hasattr(self.offered, "make")
@@ -116,9 +120,10 @@ class TaskRecord:
         except (TaskError, EvaluationFailed, ValidationError):
             raise
         except (Exception, SystemExit) as error:
-            if not self.origin:
+            broken = self.broken(part, error)
+            if broken is None:
                 raise
-            raise TaskError(f"{self}: {part} failed: {told(error, self.folders)}") from error
+            raise broken from error
 
     def _faults(self) -> list[tuple[str, str]]:
         offered, found = self.offered, []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.task import SeedResult, TaskError, TaskInfo, check_task, make_task, task_info, task_names
+from fitness.task import EvaluationFailed, SeedResult, TaskError, TaskInfo, check_task, make_task, task_info, task_names
 from fitness.task.from_file import TaskFile
 from fitness.task.registry import BUILT_IN, directory_name, is_task, listed_tasks, task_record
 from fitness.workers.pool import score_all
@@ -269,6 +269,31 @@ def test_a_training_process_finds_the_file(tmp_path, losses):
     (tmp_path / "my_task.py").write_text(GOOD)
     (result,) = score_all(f"{tmp_path}/my_task.py:Mine", [(losses["logistic"], "full", 7)])
     assert isinstance(result, SeedResult) and result.seed == 7
+
+
+WRONG = {
+    "an exception": (
+        "return SeedResult(0.0, seed=seed)",
+        "raise KeyError('oops')",
+        r"KeyError: 'oops', in .*my_task\.py, line 15",
+    ),
+    "no result": ("return SeedResult(0.0, seed=seed)", "return 0.0", "expected a fitness.task.SeedResult, got float"),
+    "a prepare that fails": (
+        "        pass",
+        "        raise KeyError('oops')",
+        r"prepare failed: KeyError: 'oops', in .*my_task\.py, line 13",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_task_that_fails_in_training_is_named_with_the_line_and_no_traceback(tmp_path, losses, case):
+    old, new, told = WRONG[case]
+    (tmp_path / "my_task.py").write_text(GOOD.replace(old, new))
+    (failure,) = score_all(f"{tmp_path}/my_task.py:Mine", [(losses["logistic"], "full", 7)])
+    assert isinstance(failure, EvaluationFailed)
+    assert "task 'my_task.py:Mine'" in str(failure) and re.search(told, str(failure))
+    assert "Traceback" not in str(failure)
 
 
 def test_a_training_process_that_cannot_load_the_file_says_where_and_ends(tmp_path):
