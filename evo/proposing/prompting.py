@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evo.proposing.bare_source import bare
 from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
-from evo.search.operators import OPERATORS
+from evo.search.operators import CHAT, OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
-from sandbox.contracts.contract import Argument, Contract
+from sandbox.contracts.contract import BATCH, Argument, Contract
 from sandbox.contracts.references import located
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ MAX_CHAT = 100_000
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
-
-CHAT = "chat"
-"""The prompt of the paper's growing chat, which asks for its next turn; the others are those of the operators."""
 
 PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
 """What a prompt may ask for."""
@@ -332,13 +329,10 @@ def _finding_line(finding: FindingView) -> str:
     return f"{said}. {_line(finding.remedy)}" if finding.remedy else said
 
 
-_SIZES = {"B": "batch", "C": "classes"}
-
-
-def _kind_of_argument(argument: Argument) -> str:
+def _kind_of_argument(argument: Argument, contract: Contract) -> str:
     if argument.shape is None:
         return "a Python number, the same for all items; it may change between runs, so do not rely on its value"
-    sizes = [_SIZES.get(symbol, symbol) for symbol in argument.shape]
+    sizes = ["batch" if symbol == BATCH else contract.columns for symbol in argument.shape]
     shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
     kind = {"float": "float32", "int": "int64", "bool": "bool"}[argument.dtype]
     learning = (

@@ -9,9 +9,8 @@ from typing import Any
 from analysis.recorded import graph_of
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
-from evo.proposing.prompting import CHAT
 from evo.proposing.reply.reply import ParsedReply
-from evo.search.operators import BY_NAME
+from evo.search.operators import BY_NAME, CHAT
 from evo.search.population import Individual, Population
 from evo.search.rng import stream
 from evo.search.select import Choice, Settings, choose, gap

@@ -22,7 +22,7 @@ BATCH = "B"
 """Symbol of the number of items in the batch, in shapes and in `size` nodes."""
 
 CLASSES = "C"
-"""Symbol of the number of classes, in shapes and in `size` nodes."""
+"""Symbol of the other size that shapes may have: the number of classes, or of what `Contract.columns` names."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -47,6 +47,13 @@ class Argument:
     """True where a gradient must flow: the policy's log-probabilities, the network's logits."""
     positive: bool = False
     """True for a number above zero: a source may ask whether it is, and gets yes for an answer."""
+    symbol: str = ""
+    """How formulas write it, in LaTeX; its name where that is empty."""
+
+    @property
+    def latex(self) -> str:
+        """Its symbol, or its name as LaTeX."""
+        return self.symbol or rf"\mathrm{{{self.name.replace('_', chr(92) + '_')}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class Contract:
     swap: tuple[tuple[str, str], ...] = ()
     """Pairs of arguments that exchange places when the preference is turned round."""
 
+    columns: str = field(default="classes", kw_only=True)
+    """What CLASSES counts, in a word."""
     inputs: str = field(kw_only=True)
     """Subclass of `sandbox.numeric.measure.contract_inputs.Inputs`: where the arguments lie, and how a point is told."""
     checks: str = field(default="sandbox.numeric.checks.general:run", kw_only=True)
@@ -96,12 +105,19 @@ class Contract:
         if not _NAME.fullmatch(self.name):
             raise ContractError(f"contract {self.name!r}: name: expected lower-case letters, digits and underscores")
         names = [a.name for a in self.arguments]
+        if unusable := [n for n in names if not (n.isidentifier() and n.isascii())]:
+            raise ContractError(f"contract {self.name!r}: arguments: {unusable[0]!r} is no name of Python")
         if len(set(names)) < len(names):
             raise ContractError(f"contract {self.name!r}: arguments: two of one name among {', '.join(names)}")
         if wrong := [a.name for a in self.tensors if not a.shape or a.shape[0] != BATCH]:
             raise ContractError(
                 f"contract {self.name!r}: arguments: the shape of {wrong[0]} does not begin with BATCH; a loss gives one number "
                 "per item of the batch"
+            )
+        if further := [s for s in self.symbols if s not in (BATCH, CLASSES)]:
+            raise ContractError(
+                f"contract {self.name!r}: arguments: there is no size {further[0]!r}; shapes are of BATCH and, where they have a "
+                "second size, CLASSES"
             )
         if not any(a.learns and a.dtype == "float" for a in self.tensors):
             raise ContractError(
@@ -175,28 +191,33 @@ PREFERENCE = Contract(
             "log-probability of the chosen completion under the policy, nats",
             (BATCH,),
             learns=True,
+            symbol=r"\ell^{\pi}_{w}",
         ),
         Argument(
             "policy_rejected_logps",
             "log-probability of the rejected completion under the policy, nats",
             (BATCH,),
             learns=True,
+            symbol=r"\ell^{\pi}_{l}",
         ),
         Argument(
             "reference_chosen_logps",
             "log-probability of the chosen completion under the frozen reference, nats",
             (BATCH,),
+            symbol=r"\ell^{\mathrm{ref}}_{w}",
         ),
         Argument(
             "reference_rejected_logps",
             "log-probability of the rejected completion under the frozen reference, nats",
             (BATCH,),
+            symbol=r"\ell^{\mathrm{ref}}_{l}",
         ),
         Argument(
             "beta",
             "strength of the tie to the reference, a positive Python float, typically 0.01 to 1",
             None,
             positive=True,
+            symbol=r"\beta",
         ),
     ),
     constants=MappingProxyType({"label_smoothing": 0.0}),
@@ -225,8 +246,8 @@ CLASSIFICATION = Contract(
     name="classification",
     description="A classification loss over unnormalised scores. Labels may be noisy. The batch size varies from step to step.",
     arguments=(
-        Argument("logits", "unnormalised scores of the classes", (BATCH, CLASSES), learns=True),
-        Argument("targets", "index of the labelled class, int64 in [0, classes)", (BATCH,), dtype="int"),
+        Argument("logits", "unnormalised scores of the classes", (BATCH, CLASSES), learns=True, symbol="z"),
+        Argument("targets", "index of the labelled class, int64 in [0, classes)", (BATCH,), dtype="int", symbol="y"),
     ),
     inputs="sandbox.numeric.measure.scores:Scores",
     checks="sandbox.numeric.checks.classification:run",
@@ -247,7 +268,9 @@ _REFERENCES = {
 }
 """How the references of a record are looked for without importing anything."""
 
-_REGISTERED: dict[str, Contract] = {c.name: c for c in (PREFERENCE, CLASSIFICATION)}
+BUILT_IN: tuple[Contract, ...] = (PREFERENCE, CLASSIFICATION)
+
+_REGISTERED: dict[str, Contract] = {contract.name: contract for contract in BUILT_IN}
 
 CONTRACTS: Mapping[str, Contract] = MappingProxyType(_REGISTERED)
 """The contracts that this process knows so far, by name. Verifying a graph looks here and nowhere else."""

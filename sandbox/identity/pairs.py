@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sandbox.execute.evaluate import Evaluator, Points, joined
+from sandbox.execute.evaluate import Array, Evaluator, Points, joined
 from sandbox.identity.comparison import Comparison, Region
 from sandbox.identity.fresh_points import pair_regions
 from sandbox.numeric.measure import inputs as probes
@@ -40,7 +40,7 @@ def _pairs(rng: np.random.Generator, beta: float, items: int) -> Points:
     return _divided(rng, x, beta)
 
 
-def _divided(rng: np.random.Generator, x: probes.Array, beta: float) -> Points:
+def _divided(rng: np.random.Generator, x: Array, beta: float) -> Points:
     """Pairs of these beta rho, whose log-ratios share the margin in all ways."""
     chosen, rejected = probes.split(x / beta, rng.normal(0.5, 0.7, len(x)), beta)
     return probes.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, len(x)))), beta)

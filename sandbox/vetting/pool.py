@@ -20,8 +20,9 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sandbox.contracts.contract import adopt, contract_named
+from sandbox.contracts.contract import ContractError, adopt, contract_named
 from sandbox.contracts.naming import check_arguments
+from sandbox.contracts.references import BrokenReference
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.identity.relation import Relation
 from sandbox.identity.sameness import Sameness
@@ -261,7 +262,7 @@ def serve(*, numeric: bool) -> None:
             request = _receive(0, None)
             try:
                 reply = _answered(vetter, request)
-            except SandboxUnavailable as error:
+            except (SandboxUnavailable, ContractError, BrokenReference) as error:
                 reply = {"error": str(error)}
             _send(replies, reply)
 

@@ -56,19 +56,20 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
 def grow(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
     """A loss of one value per item, written into `builder`."""
     piece = _core(rng, builder, grammar)
-    if rng.random() < _WEIGHT:
+    if rng.random() < _WEIGHT and grammar.weights:
         weight = grammar.draw(rng, grammar.weights, builder)
         piece = Piece(weight.value * piece.value, f"({weight.words}) times {piece.words}", f"{weight.tag}_{piece.tag}")
-    if rng.random() < _TERM:
+    if rng.random() < _TERM and grammar.terms:
         term = grammar.draw(rng, grammar.terms, builder)
         piece = Piece(piece.value + term.value, f"{piece.words}, plus {term.words}", f"{piece.tag}_{term.tag}")
     return piece
 
 
 def _core(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
-    if rng.random() < _WHOLE:
+    if rng.random() < _WHOLE and grammar.whole:
         return grammar.draw(rng, grammar.whole, builder)
-    margin = grammar.draw(rng, grammar.margins, builder)
+    margins = grammar.margins
+    margin = grammar.draw(rng, margins, builder) if margins else Piece(grammar.margin(builder), "", "")
     piece = _shape(rng, margin.value)
     if margin.words:
         return Piece(piece.value, f"{piece.words}, {margin.words}", f"{margin.tag}_{piece.tag}")

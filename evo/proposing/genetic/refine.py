@@ -204,6 +204,8 @@ def _temperature(rng: Random, graph: LossGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None:
         grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+        if grammar.tempered_inputs is None:
+            return None
         output = with_inputs(builder, graph, grammar.tempered_inputs(builder, factor))
         return builder.finish(output), f"multiplied {grammar.margin_words.split(' ')[0]} by {factor:g}", "warm"
     words = f"multiplied {_where(graph, found[0])} by {factor:g}"
@@ -256,13 +258,17 @@ def _centre(rng: Random, graph: LossGraph) -> Change | None:
 
 
 def _smooth(rng: Random, graph: LossGraph) -> Change | None:
-    builder = Builder(graph.contract)
-    value, words = grammar_of(graph.contract).smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.smoothed is None:
+        return None
+    value, words = grammar.smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
     return builder.finish(value), words, "smooth"
 
 
 def _term(rng: Random, graph: LossGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.terms:
+        return None
     term = grammar.draw(rng, grammar.terms, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(loss + term.value), f"added {term.words}", term.tag
@@ -270,6 +276,8 @@ def _term(rng: Random, graph: LossGraph) -> Change | None:
 
 def _weight(rng: Random, graph: LossGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.weights:
+        return None
     weight = grammar.draw(rng, grammar.weights, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag

@@ -204,6 +204,8 @@ def _attached(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
 def _turned(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     """The loss of the opposite preference."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.reversed_inputs is None:
+        return None
     output = with_inputs(builder, graph, grammar.reversed_inputs(builder))
     return builder.finish(output), "turned it round, since it pushed the wrong way"
 

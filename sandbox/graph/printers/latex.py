@@ -9,21 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph, Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.printers.names import SOURCES, known_names, uses
 
 _LONG = 90
 _SUM, _TERM, _UNARY, _POWER, _ATOM = 1, 2, 3, 4, 5
-_INPUTS = {
-    "policy_chosen_logps": r"\ell^{\pi}_{w}",
-    "policy_rejected_logps": r"\ell^{\pi}_{l}",
-    "reference_chosen_logps": r"\ell^{\mathrm{ref}}_{w}",
-    "reference_rejected_logps": r"\ell^{\mathrm{ref}}_{l}",
-    "beta": r"\beta",
-    "logits": "z",
-    "targets": "y",
-}
 _KNOWN = {
     "rho": r"\rho",
     "x": "x",
@@ -74,12 +66,13 @@ def to_latex(graph: LossGraph) -> str:
     x = beta rho. [...] is 1 where the condition holds, else 0; \bot marks what no gradient flows through.
     """
     names = {i: _KNOWN[n] for i, n in known_names(graph).items()}
-    counts = uses(graph)
+    counts, contract = uses(graph), contract_named(graph.contract)
     texts: list[_Text] = []
     lines: list[str] = []
     temporaries = 0
     for i, node in enumerate(graph.nodes):
-        text = _text(node, texts)
+        is_input = node.op == "input"
+        text = _Text(contract.argument(node.attrs["name"]).latex) if is_input else _text(node, texts)
         bound = i in names or counts[i] > 1 or len(text.text) > _LONG
         if i != graph.output and node.op not in SOURCES and bound:
             temporaries += i not in names
@@ -95,8 +88,6 @@ def _text(node: Node, texts: Sequence[_Text]) -> _Text:
     args = [texts[a] for a in node.args]
     op = node.op
     match op:
-        case "input":
-            return _Text(_INPUTS[node.attrs["name"]])
         case "size":
             return _Text("n" if node.attrs["symbol"] == "B" else "c")
         case "const":

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.contracts.references import resolve
@@ -61,7 +62,7 @@ class Inputs(ABC):
         """The place of an example, as in "at scores = [1, 0], ranks = [0, 1]"."""
         return "at " + ", ".join(f"{a.name} = {_told(example[a.name])}" for a in self.contract.arguments)
 
-    def mildest(self, points: Points, offending: Array) -> int:
+    def mildest(self, points: Points, offending: npt.ArrayLike) -> int:
         """The offending item that is nearest to the start, so that the example is the least far-fetched."""
         return int(np.where(offending, self.distance(points), np.inf).argmin())
 
@@ -85,7 +86,7 @@ def inputs_of(contract: str) -> Inputs:
 
 def batch_of(points: Points, item: int) -> int:
     """The size of the batch that an item is in."""
-    return next(s.stop - s.start for s in points.spans if s.start <= item < s.stop)
+    return next(size for size, s in zip(points.sizes, points.spans, strict=True) if s.start <= item < s.stop)
 
 
 def _exact(values: Array, dtype: str) -> Array:

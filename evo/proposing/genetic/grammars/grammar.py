@@ -24,19 +24,19 @@ class Grammar:
     """x: grows as the model prefers more clearly what it should; shape (batch,)."""
     margin_words: str
     """What x is, for the thought."""
-    margins: tuple[tuple[float, Term], ...]
-    """Variants of x with their weights; `words` is empty for x itself."""
-    whole: tuple[tuple[float, Term], ...]
+    margins: tuple[tuple[float, Term], ...] = ()
+    """Variants of x with their weights; `words` is empty for x itself. None: x alone."""
+    whole: tuple[tuple[float, Term], ...] = ()
     """Whole losses that are not functions of x alone, with their weights."""
-    terms: tuple[tuple[float, Term], ...]
+    terms: tuple[tuple[float, Term], ...] = ()
     """Small terms to add to a loss, with their weights."""
-    weights: tuple[tuple[float, Term], ...]
+    weights: tuple[tuple[float, Term], ...] = ()
     """Positive factors per item, without a gradient, with their weights."""
-    smoothed: Callable[[Random, Builder, Callable[[Mapping[str, Value]], Value]], tuple[Value, str]]
+    smoothed: Callable[[Random, Builder, Callable[[Mapping[str, Value]], Value]], tuple[Value, str]] | None = None
     """A loss made tolerant of wrong labels, given the loss as a function of replaced inputs; with what was done."""
-    reversed_inputs: Callable[[Builder], Mapping[str, Value]]
+    reversed_inputs: Callable[[Builder], Mapping[str, Value]] | None = None
     """Inputs under which a loss prefers the opposite."""
-    tempered_inputs: Callable[[Builder, float], Mapping[str, Value]]
+    tempered_inputs: Callable[[Builder, float], Mapping[str, Value]] | None = None
     """Inputs under which x is multiplied by a factor."""
 
     def draw(self, rng: Random, table: tuple[tuple[float, Term], ...], builder: Builder) -> Piece:
