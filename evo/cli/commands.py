@@ -309,7 +309,7 @@ def baselines(
 
 @main.command()
 def tasks() -> None:
-    """List the tasks: those of evopo, and those of installed packages with where each comes from."""
+    """List tasks and contracts: those of evopo, and those of installed packages with where each comes from."""
     from evo.display.tasks import tasks_text
 
     click.echo(tasks_text())

@@ -323,6 +323,25 @@ def contract_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_REGISTERED, *(plugin.name for plugin in plugins(PLUGINS)))))
 
 
+def listed_contracts() -> list[tuple[str, str, str]]:
+    """Every contract with where it comes from, and what it is, or why it cannot be used. Loads those of installed packages."""
+    from sandbox.contracts.entry_points import plugins
+
+    rows = [(contract.name, "built in", contract.description.partition(". ")[0].rstrip(".")) for contract in BUILT_IN]
+    ours = {contract.name for contract in BUILT_IN}
+    for plugin in plugins(PLUGINS):
+        try:
+            if plugin.name in ours:
+                raise ContractError(
+                    "has the name of a built-in contract, which is used in its place: rename its entry point"
+                )
+            what = contract_named(plugin.name).description.partition(". ")[0].rstrip(".")
+        except ValueError as error:
+            what = f"cannot be used: {error}"
+        rows.append((plugin.name, plugin.package, what))
+    return rows
+
+
 def _register_plugin(name: str) -> None:
     """Register the contract of an installed package, where one has it. Raises ContractError that names the package."""
     from sandbox.contracts.entry_points import (

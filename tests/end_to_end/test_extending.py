@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from campaigns import Command
+
+from recipes import copied, python
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
@@ -164,8 +164,7 @@ def test_a_contract_in_a_package_is_vetted_by_and_a_task_scores_its_losses(fresh
 def test_the_recipe_for_a_task_of_evopo_s_own_makes_one(tmp_path):
     """In a copy of the packages, since it changes one."""
     recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Add a task\n")[2].partition("\n## ")[0]
-    for package in ("evo", "sandbox", "archive", "fitness", "analysis"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    copied(tmp_path)
     named = [text.replace("NAME", "mine") for text in re.findall(r"`([^`]+)`", recipe)]
     task, package, entry, registry, command = (
         next(text for text in named if re.fullmatch(form, text))
@@ -181,13 +180,6 @@ def test_the_recipe_for_a_task_of_evopo_s_own_makes_one(tmp_path):
     assert head in before
     place.write_text(before.replace(head, f"{head}    {entry.rstrip(',')},\n"), "utf-8")
     arguments = [*shlex.split(command)[1:], *TINY, *SEEDS]
-    done = subprocess.run(
-        [sys.executable, "-m", "evo", *arguments],
-        cwd=tmp_path,
-        env=_clean(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python(tmp_path, "-m", "evo", *arguments)
     assert done.returncode == 0, done.stderr
     assert "the baseline" in done.stdout and str(tmp_path) not in done.stderr
