@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from click.testing import CliRunner
 from in_process import in_time
+from loopback_llm import Answer, proposal
 
 from archive.query import Reader
 from evo.cli.commands import main
@@ -30,12 +32,23 @@ QUICK = (
 """A campaign whose trainings take tenths of a second."""
 
 TINY_SENTIMENT = (
-    "--set", "workers=2", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
+    "--set", "workers=1", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
     "--set", "fitness.samples=32", "--set", "ladder.finalists=1", "--set", "ladder.finalist_seeds=2",
     "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.yardstick_betas=[0.5]",
     "--set", "ladder.yardstick_widenings=0",
 )  # fmt: skip
 """The embedded campaign, too short to mean anything, with every part real."""
+
+
+CLASSIFICATION_LOSS = (
+    "def loss(logits, targets):\n    return F.cross_entropy(logits * {scale}, targets, reduction='none')\n"
+)
+
+
+def classification_losses(body: Mapping[str, Any], number: int) -> Answer:
+    """What a server of `loopback_llm` answers to a search on that task: a valid loss, another one for each number."""
+    code = CLASSIFICATION_LOSS.format(scale=1 + 0.01 * number)
+    return Answer(proposal(code, f"thought {number}", f"loss_{number}"))
 
 
 @dataclass(frozen=True)
