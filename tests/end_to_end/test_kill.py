@@ -17,7 +17,7 @@ from psutil import process_iter
 from archive.query import Reader
 from archive.records import ProposalState
 
-KILLS = int(os.environ.get("EVOPO_KILLS", "4"))
+KILLS = int(os.environ.get("EVOPO_KILLS", "3"))
 PROPOSALS = 8
 
 

@@ -14,8 +14,8 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from evo.config.schema import ConfigError, parse_config
 from evo.search.population import Population, chosen_baseline
-from evo.search.select import Status, residents, rewards
 from evo.search.select import Settings as SelectSettings
+from evo.search.select import Status, residents, rewards
 from fitness.task.protocol import task_info
 
 INFO = task_info("classification")
