@@ -60,6 +60,11 @@ def test_a_variable_of_the_environment_alone_chooses_nobody_and_is_said(monkeypa
     assert "--set llm.model=" in ready.which
 
 
+def test_without_an_endpoint_it_is_said_that_the_built_in_proposer_proposes():
+    said = cleared({}).which
+    assert said == "Proposer: built-in genetic programming. No endpoint is configured (llm.base_url or llm.model)."
+
+
 PAID = "https://llm.example.com/v1"
 
 
