@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from evo.search.population import SEED_LOSSES
-from fitness.task.protocol import task_info
+from fitness.task import task_info
+from sandbox.contracts.contract import contract_named
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "null_experiment.py"
 SEEDS = 400
@@ -18,7 +18,7 @@ SEEDS = 400
 def played(tmp_path, draw, *arguments, runs):
     """Figures of the script on pools that hold what `draw` gives for a loss, a factor and a training seed, at three rungs."""
     rungs = ["short", "full", "held_out"]
-    losses = SEED_LOSSES["classification"] if "--known" in arguments else ("cross_entropy",)
+    losses = contract_named("classification").seeds if "--known" in arguments else ("cross_entropy",)
     factors = (0.5, 1.0, 2.0) if "--known" in arguments else (1.0,)
     wanted = [[n, f, r] for n in losses for f in factors for r in rungs if f == 1.0 or r == rungs[-1]]
     identity = {"task": task_info("classification").identity, "wanted": wanted, "pool": SEEDS}
