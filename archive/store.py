@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +42,10 @@ from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_n
 
 NOT_FINITE = "not_finite"
 """Reason of an evaluation whose fitness was NaN or infinite."""
+
+
+FOLD_MILLISECONDS = 2000
+"""How long closing waits for a reader in the middle of a query."""
 
 
 class Archive:
@@ -113,11 +117,15 @@ class Archive:
         return self._lock.replaced
 
     def close(self) -> None:
-        """Folds the log into the file and gives up the lock. Closing twice does nothing; nor does a forked child."""
+        """Folds the log into the file, though somebody reads it, and gives up the lock.
+
+        Closing twice does nothing; nor does a forked child.
+        """
         with self._turn:
             if self._closed or os.getpid() != self._lock.holder.pid:
                 return
             self._closed = True
+            _fold(self._connection)
             self._connection.close()
             self._lock.release()
 
@@ -491,6 +499,13 @@ def _opened(place: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+
+
+def _fold(connection: sqlite3.Connection) -> None:
+    """Move the log's content into the file: closing alone would leave it in the log while anybody reads."""
+    connection.execute(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+    with suppress(sqlite3.Error):  # as on a full disk: then it stays in the log, which is as safe
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def _lose(write: Write, id: int) -> None:

@@ -88,6 +88,23 @@ def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
     return config.seeds if config.seeds is not None else contract_named(info.contract).seeds
 
 
+def require_seed_losses(config: Config, info: TaskInfo) -> None:
+    """Raises ConfigError where a new run would have no loss to start from.
+
+    Nothing could be compared in it either: fitness counts as a difference to a seed loss.
+    """
+    if not seed_losses(config, info):
+        usual = contract_named(info.contract).seeds
+        remedy = f"leave seeds out for the usual ones ({', '.join(usual)})"
+        if not usual:
+            known_ones = ", ".join(known.names(info.contract)) or f"none yet: give the contract {info.contract} some"
+            remedy = f"name some of the known ones ({known_ones})"
+        raise ConfigError(
+            "seeds: expected at least one known loss, got []: a search starts from them, and claims are made against one; "
+            + remedy
+        )
+
+
 def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
     """The seed loss that a new run makes its claims against; it is written into the run's row and read there afterwards.
 

@@ -27,6 +27,10 @@ CLASSES = "C"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
+PLUGINS = "evopo.contracts"
+"""Group of the entry points by which other packages name their contracts."""
+
+
 class ContractError(ValueError):
     """A contract that cannot be used. The message names it and the part that is at fault."""
 
@@ -305,9 +309,7 @@ def contract_named(name: str) -> Contract:
     Raises ValueError that lists the known ones, ContractError for a package's contract that cannot be used.
     """
     if name not in _REGISTERED:
-        from sandbox.contracts import plugins  # never in the jail, where every contract is known
-
-        plugins.load(name)
+        _register_plugin(name)
     try:
         return _REGISTERED[name]
     except KeyError:
@@ -316,6 +318,48 @@ def contract_named(name: str) -> Contract:
 
 def contract_names() -> tuple[str, ...]:
     """The names of all contracts: those known here, and those of installed packages, which are not imported for that."""
-    from sandbox.contracts import plugins
+    from sandbox.contracts.entry_points import plugins
 
-    return tuple(dict.fromkeys((*_REGISTERED, *plugins.names())))
+    return tuple(dict.fromkeys((*_REGISTERED, *(plugin.name for plugin in plugins(PLUGINS)))))
+
+
+def listed_contracts() -> list[tuple[str, str, str]]:
+    """Every contract with where it comes from, and what it is, or why it cannot be used. Loads those of installed packages."""
+    from sandbox.contracts.entry_points import plugins
+
+    rows = [(contract.name, "built in", contract.description.partition(". ")[0].rstrip(".")) for contract in BUILT_IN]
+    ours = {contract.name for contract in BUILT_IN}
+    for plugin in plugins(PLUGINS):
+        try:
+            if plugin.name in ours:
+                raise ContractError(
+                    "has the name of a built-in contract, which is used in its place: rename its entry point"
+                )
+            what = contract_named(plugin.name).description.partition(". ")[0].rstrip(".")
+        except ValueError as error:
+            what = f"cannot be used: {error}"
+        rows.append((plugin.name, plugin.package, what))
+    return rows
+
+
+def _register_plugin(name: str) -> None:
+    """Register the contract of an installed package, where one has it. Raises ContractError that names the package."""
+    from sandbox.contracts.entry_points import (
+        PluginError,
+        plugin_named,
+    )  # never in the jail, where every contract is known
+
+    try:
+        plugin = plugin_named(PLUGINS, name)
+        offered = plugin.load() if plugin else None
+    except PluginError as error:
+        raise ContractError(str(error)) from error
+    if plugin is None:
+        return
+    if not isinstance(offered, Contract) or offered.name != name:
+        came = f"one named {offered.name!r}" if isinstance(offered, Contract) else type(offered).__name__
+        raise ContractError(f"{plugin}: expected a Contract named {name!r}, got {came}")
+    try:
+        register(offered)
+    except ContractError as error:
+        raise ContractError(f"{plugin}: {error}") from None

@@ -40,9 +40,16 @@ def names(contract: str | None = None) -> tuple[str, ...]:
 
 @cache
 def load(name: str) -> KnownLoss:
-    """The known loss called `name`. Raises KeyError that lists the known ones."""
+    """The known loss called `name`. Raises KeyError that lists the known ones, ContractError for one without its header."""
     source = _file(name, "py").read_text("utf-8")
-    return KnownLoss(name=name, source=source, contract=_index()[name], **_header(source))
+    contract, header = _index()[name], _header(source)
+    try:
+        return KnownLoss(name=name, source=source, contract=contract, **header)
+    except TypeError:
+        raise ContractError(
+            f"contract {contract!r}: losses: {name}.py should begin with the lines `# title: ...`, `# paper: ...` and "
+            f"`# equation: ...`, but begins with {', '.join(header) or 'none of these'}"
+        ) from None
 
 
 @cache

@@ -14,7 +14,7 @@ from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADI
 from sandbox.numeric.measure import input_sets as probe_sets
 from sandbox.numeric.measure import inputs as probes
 from sandbox.numeric.measure.contract_inputs import inputs_of
-from sandbox.numeric.measure.descriptors import LineShape, describe_line
+from sandbox.numeric.measure.descriptors import LineShape, describe_line, moving_item
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
@@ -126,8 +126,22 @@ def _line(evaluator: Evaluator) -> LineShape:
     logits = np.stack([margin / 2, -margin / 2], axis=1)
     points = Points((logits, np.zeros(len(margin), np.int64)), np.zeros((0, len(margin))), (len(margin),))
     seen = finite(evaluator, points)
-    gradient = seen.gradients[0]
-    return LineShape(margin, (gradient[:, 0] - gradient[:, 1]) / 2, seen.loss if evaluator.pointwise else None)
+    slope = _slope(np.stack(seen.gradients))
+    if evaluator.pointwise:
+        return LineShape(margin, slope, seen.loss)
+    return LineShape(margin, slope, ends=moving_item(evaluator, _moving(), _slope))
+
+
+def _slope(gradients: Array) -> Array:
+    """dL/dx of each item of two classes, the first its label, from the gradients, shape (1, items, 2)."""
+    return np.asarray((gradients[0, :, 0] - gradients[0, :, 1]) / 2)
+
+
+def _moving() -> Points:
+    margins = probes.moving_margins()
+    x = margins.ravel()
+    logits = np.stack([x / 2, -x / 2], axis=1)
+    return Points((logits, np.zeros(x.size, np.int64)), np.zeros((0, x.size)), (margins.shape[1],) * len(margins))
 
 
 def _describe(taken: list[Measurements], shape: LineShape) -> dict[str, Any]:

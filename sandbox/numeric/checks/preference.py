@@ -74,7 +74,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         findings += [f for f in check() if f.rule not in known]
         if _refused(findings):
             return findings, {}
-    shape = line_shape(measured)
+    shape = line_shape(evaluator, measured)
     findings += [*_lost_pairs(measured), *_shape(shape), *_precision(measured), *_beyond(evaluator)]
     return findings, describe_preference(measured, shape)
 

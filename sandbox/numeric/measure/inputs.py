@@ -143,6 +143,27 @@ def line_points(beta: float, steps: int = 201) -> Points:
     return Points(tensors, np.full((1, steps), beta), (steps,))
 
 
+BESIDE = (-2.0, -1.0, -0.5, 0.25, 0.5, 1.0, 2.0)
+"""Margins, in beta rho or scores, of the items that stay where they are in the batches of `moving_margins`."""
+
+
+@cache
+def moving_margins() -> Array:
+    """Batches in which one item, the first, moves from -30 to 30 and the others stay: margins, shape (batches, items)."""
+    first = np.linspace(-MAX_SCALED_MARGIN, MAX_SCALED_MARGIN, 41)
+    return np.column_stack([first, np.tile(BESIDE, (len(first), 1))])
+
+
+@cache
+def moving_points() -> Points:
+    """The pairs of `moving_margins`, half of each margin in either log-ratio, at LINE_BETA."""
+    margins = moving_margins()
+    rho = exact(margins.ravel() / LINE_BETA)
+    base = np.full(rho.size, -MAX_SCALED_MARGIN / LINE_BETA)
+    tensors = (base + rho / 2, base - rho / 2, base, base)
+    return Points(tensors, np.full((1, rho.size), LINE_BETA), (margins.shape[1],) * len(margins))
+
+
 @cache
 def beyond_points() -> Points:
     """Pairs outside the range, one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000."""
