@@ -97,9 +97,9 @@ class Decision:
     rung: str
     fresh: bool
     """Whether the seeds are those of the final, which selected nobody."""
-    yardstick: Arm
+    baseline: Arm
     """The baseline's best arm."""
-    yardstick_scores: Mapping[int, float]
+    baseline_scores: Mapping[int, float]
     baseline_arms: tuple[Measured, ...]
     """All arms that the baseline was trained with, by beta and learning rate."""
     comparisons: tuple[Comparison, ...]
@@ -115,7 +115,7 @@ class Decision:
     @property
     def variance_reduction(self) -> float | None:
         """The fraction of variance that shared seeds took off the best finalist's difference."""
-        return stats.variance_reduction(self.best.scores, self.yardstick_scores) if self.best else None
+        return stats.variance_reduction(self.best.scores, self.baseline_scores) if self.best else None
 
     @property
     def best(self) -> Comparison | None:
@@ -169,7 +169,7 @@ class _Stage:
             if arm.rung == rung
         }
         scored = {arm: scores for arm, scores in arms.items() if scores}
-        baseline = snapshot.yardstick.id if snapshot.yardstick else None
+        baseline = snapshot.baseline.id if snapshot.baseline else None
         own = {arm: scores for arm, scores in scored.items() if arm.candidate == baseline}
         # Means over different seeds do not compare: an arm that failed on a hard seed would look better than it is.
         most = max(map(len, own.values()), default=0)

@@ -9,18 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from archive.errors import CorruptArchive
-from archive.records import EventRow, ProposalRow, VerdictRow
+from archive.records import EventKind, EventRow, ProposalRow, VerdictRow
 from sandbox.graph import GraphError, LossGraph
-
-SESSION_STARTED = "session_started"
-"""Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
 
 MOST_ISLANDS = 10_000
 
 
 def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
     """The event that began each session, and the configuration that it had. Raises CorruptArchive where there is none."""
-    return [(event.id, _settings(event)) for event in events if event.kind == SESSION_STARTED]
+    return [(event.id, _settings(event)) for event in events if event.kind == EventKind.SESSION_STARTED]
 
 
 def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

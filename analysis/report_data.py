@@ -18,7 +18,7 @@ from analysis.snapshot import Snapshot, Status
 from analysis.wording import count, display_name, duration, figure, full_name
 from archive.errors import CorruptArchive, UnsafeFile
 from archive.files import read_bounded
-from archive.records import EvaluationState, ProposalState, VerdictStatus
+from archive.records import EvaluationState, EventKind, ProposalState, VerdictStatus
 from archive.values import load_json
 
 BOARD = 20
@@ -27,16 +27,10 @@ BOARD = 20
 LEADERS = 5
 """Proposed losses whose code is printed."""
 
-FINISHED = "finished"
-"""Kind of the engine's event that says that a run is over."""
-
-CHANGED = "settings_changed"
-"""Kind of the engine's event that says that a run was resumed with other settings."""
-
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A line of the leaderboard; `cells` by rung, `comparison` at the highest rung that the yardstick shares."""
+    """A line of the leaderboard; `cells` by rung, `comparison` at the highest rung that the baseline shares."""
 
     place: int
     id: int
@@ -101,7 +95,7 @@ class Someone:
 
 
 def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]:
-    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the yardstick; last,
+    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the baseline; last,
     losses of which nothing may be claimed."""
     compared = {rung: {c.arm: c for c in at_rung(snapshot, rung)} for rung in snapshot.rungs}
     if decision is not None:
@@ -174,7 +168,7 @@ def warnings(snapshot: Snapshot) -> list[str]:
     """What a reader must know before believing or paying anything."""
     found = []
     spending = snapshot.spending
-    if not any(event.kind == FINISHED for event in snapshot.events):
+    if not any(event.kind == EventKind.FINISHED for event in snapshot.events):
         found.append("This run is not finished: all figures are as of its last recorded event.")
     under_way = sum(row.state is ProposalState.REQUESTED for row in snapshot.proposals.values())
     if spending.possibly_paid:
@@ -210,14 +204,21 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     limits = {name: value for name, value in budget.items() if value is not None} if isinstance(budget, Mapping) else {}
     judged = spending.judge_tokens_in + spending.judge_tokens_out
     at_most = "at most " if spending.at_most else ""
-    ended = [e.payload.get("reason") for e in snapshot.events if e.kind == FINISHED and isinstance(e.payload, Mapping)]
+    ended = [
+        e.payload.get("reason")
+        for e in snapshot.events
+        if e.kind == EventKind.FINISHED and isinstance(e.payload, Mapping)
+    ]
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
         ("task", f"{run.task} ({run.contract} losses)"),
         ("baseline", run.baseline or ""),
         ("started", run.created_at),
         ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
-        ("settings changed", "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == CHANGED)),
+        (
+            "settings changed",
+            "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == EventKind.SETTINGS_CHANGED),
+        ),
         ("ended", "; ".join(str(reason) for reason in ended if reason)),
         ("proposers", ", ".join(proposers)),
         ("budget", ", ".join(f"{value} {name}" for name, value in limits.items())),

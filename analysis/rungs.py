@@ -63,8 +63,8 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Luck:
-    """A finalist's lead over the yardstick on the seeds that chose it, and on fresh ones: the difference is the winner's curse
-    (and, where the final is at another rung, the change of rung). The search knows the yardstick at the task's own beta
+    """A finalist's lead over the baseline on the seeds that chose it, and on fresh ones: the difference is the winner's curse
+    (and, where the final is at another rung, the change of rung). The search knows the baseline at the task's own beta
     alone, so both leads are over that arm, whichever one stands in the final."""
 
     arm: Arm
@@ -147,8 +147,8 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
     """The lead before and in the final of each finalist of which something may be claimed; empty unless fresh seeds decided."""
     if not decision.fresh:
         return ()
-    plain = Arm(decision.yardstick.candidate, decision.rung)
-    final = set(decision.yardstick_scores)
+    plain = Arm(decision.baseline.candidate, decision.rung)
+    final = set(decision.baseline_scores)
     theirs = {seed: fitness for seed, fitness in snapshot.scores.get(plain, {}).items() if seed in final}
     found = []
     for finalist in (c for c in decision.finalists if not c.caution):
@@ -178,9 +178,9 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
     ]
     for row in luck(snapshot, decision) if decision else ():
         assert decision is not None
-        yardstick = decision.yardstick
-        tuned = yardstick != Arm(yardstick.candidate, decision.rung)
-        over = f", both over {display_name(snapshot.candidates[yardstick.candidate])} as it was in the search" * tuned
+        baseline = decision.baseline
+        tuned = baseline != Arm(baseline.candidate, decision.rung)
+        over = f", both over {display_name(snapshot.candidates[baseline.candidate])} as it was in the search" * tuned
         lines.append(
             f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that chose it (rung "
             f"{one_line(row.searched_rung)}), {_lead(row.fresh)} on fresh ones (rung {one_line(row.fresh_rung)}){over}."

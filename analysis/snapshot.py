@@ -11,13 +11,14 @@ from typing import Any
 
 from analysis.encode import one_line
 from analysis.final import Final, final_of
-from analysis.recorded import SESSION_STARTED, graph_of, section, sessions_of
+from analysis.recorded import graph_of, section, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import (
     CandidateRow,
     EvaluationRow,
     EvaluationState,
+    EventKind,
     EventRow,
     FindingRow,
     Items,
@@ -185,7 +186,9 @@ class Snapshot:
 
     @cached_property
     def _fitness(self) -> Mapping[str, Any]:
-        payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED and isinstance(e.payload, Mapping)]
+        payloads = [
+            e.payload for e in self.events if e.kind == EventKind.SESSION_STARTED and isinstance(e.payload, Mapping)
+        ]
         recorded = [p["fitness"] for p in payloads if isinstance(p.get("fitness"), Mapping)]
         return recorded[-1] if recorded else {}
 
@@ -226,7 +229,7 @@ class Snapshot:
         return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
 
     @cached_property
-    def yardstick(self) -> CandidateRow | None:
+    def baseline(self) -> CandidateRow | None:
         """The seed loss that claims are made against, as the run's row names it; None in a run without seed losses."""
         return next((row for row in self.seeds if row.name == self.run.baseline), None)
 

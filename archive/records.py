@@ -61,7 +61,10 @@ class EvaluationState(StrEnum):
 
 
 class EventKind(StrEnum):
-    """The events that the archive itself appends; an engine adds kinds of its own."""
+    """All kinds of events. The archive appends those of its rows itself; the engine appends those of a run's course.
+
+    An archive of another version may hold further kinds, which is why a row of event has its kind as text.
+    """
 
     RUN_CREATED = "run_created"
     PROPOSAL_REQUESTED = "proposal_requested"
@@ -76,6 +79,18 @@ class EventKind(StrEnum):
     EVALUATION_FAILED = "evaluation_failed"
     EVALUATION_REQUEUED = "evaluation_requeued"
     CHARGED = "charged"
+    """Something was paid to a proposer or a judge that has no row of its own."""
+
+    SESSION_STARTED = "session_started"
+    """Begins each session: its configuration and what fitness is made of."""
+    SETTINGS_CHANGED = "settings_changed"
+    """A run was resumed with other settings: the sections that changed."""
+    FINAL = "final"
+    """Before the final's first training: its rung, fresh seeds, grid and relations (see `analysis.final`)."""
+    BASELINES = "baselines"
+    """Before the first training of `evo baselines`: rung, betas and seeds."""
+    FINISHED = "finished"
+    """The search is over and the final measured: the reason."""
 
 
 @dataclass(frozen=True)

@@ -428,8 +428,8 @@ class Archive:
 
     # ---- events and recovery -------------------------------------------------------------------------------------
 
-    def event(self, kind: str, payload: Any = None) -> int:
-        """Appends an event of the engine's own (a changed setting, a budget reached); returns its id."""
+    def event(self, kind: EventKind, payload: Any = None) -> int:
+        """Appends an event of a run's course (a session begun, a setting changed); returns its id."""
         with self._transaction() as write:
             return write.event(kind, {} if payload is None else payload)
 

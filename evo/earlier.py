@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from analysis.encode import one_line
-from analysis.recorded import SESSION_STARTED, section, sessions_of
+from analysis.recorded import section, sessions_of
 from archive.files import there
 from archive.query import Reader
+from archive.records import EventKind
 from evo.config import Config
-from evo.loop import FINISHED
+from evo.old_keys import with_keys_of_today
 from evo.population import Population
 from evo.propose import BUILTIN, OPENAI
 from evo.rundir import RunDir, RunDirError, differences, identity
@@ -76,10 +77,13 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     if not there(archive):
         return None
     with Reader.open(archive) as reader:
-        run, marks = reader.run(), [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
+        run, marks = (
+            reader.run(),
+            [e for e in reader.events() if e.kind in (EventKind.SESSION_STARTED, EventKind.FINISHED)],
+        )
         if differences(run.identity, identity(config, info)) or config.baseline not in (None, run.baseline):
             return None
-        if not marks or marks[-1].kind != FINISHED:
+        if not marks or marks[-1].kind != EventKind.FINISHED:
             return None
         population = Population(config, info, workers=1).advance(reader)
         used, before = population.spent(population.recorded_seconds), last_settings(reader)
@@ -110,9 +114,9 @@ def _raised(before: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
 
 
 def last_settings(reader: Reader) -> Mapping[str, Any]:
-    """The configuration of the last session, or that with which the run was made."""
-    sessions = sessions_of(reader.events(kind=SESSION_STARTED))
-    return sessions[-1][1] if sessions else reader.run().config
+    """The configuration of the last session, or that with which the run was made; keys have the names of today."""
+    sessions = sessions_of(reader.events(kind=EventKind.SESSION_STARTED))
+    return with_keys_of_today(sessions[-1][1] if sessions else reader.run().config)
 
 
 def changes(before: Mapping[str, Any], config: Config) -> list[Change]:

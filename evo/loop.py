@@ -17,13 +17,13 @@ from typing import Any
 
 from analysis.recorded import told_parents
 from archive.query import Reader
-from archive.records import CandidateRow, Origin, ProposalRow
+from archive.records import CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
 from evo.budget import NOTHING, Cost, Spent, lacking
 from evo.config import Config
 from evo.doubts import Doubts
-from evo.finalists import FINAL, final_event, fresh, near_arms
+from evo.finalists import final_event, fresh, near_arms
 from evo.identities import Identities
 from evo.patience import Patience
 from evo.population import Population
@@ -39,9 +39,6 @@ from fitness.pool import WorkerPool
 from sandbox.pool import VetPool
 from sandbox.relation import Relation
 from sandbox.verdict import Verdict
-
-FINISHED = "finished"
-"""Kind of the event that says that the search is over and the final measured."""
 
 
 class CampaignStopped(Exception):
@@ -115,7 +112,7 @@ class Campaign:
         self.phase = Phase.FINAL
         await self._final()
         self._require_sound()
-        self.archive.event(FINISHED, {"reason": reason})
+        self.archive.event(EventKind.FINISHED, {"reason": reason})
         return reason
 
     async def candidate(self, step: int) -> None:
@@ -268,7 +265,7 @@ class Campaign:
         if self._due(rule, seeds):
             grid = baseline_grid(entries, info, population.ladder)
             deciding = seeds.final[: population.ladder.finalist_seeds]
-            self.archive.event(FINAL, final_event(final_rung(info), deciding, relations, info, grid))
+            self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
         while jobs := self._due(rule):
             await asyncio.gather(*(self.evaluate(job) for job in jobs))
 
@@ -341,7 +338,7 @@ class Campaign:
 
     def _seeds_without_result(self) -> list[Job]:
         """First trainings of seed losses that an earlier session began: nothing is asked for before they have ended."""
-        seeds = [i for i in self.population.individuals.values() if self.population.is_baseline(i) and i.trainable]
+        seeds = [i for i in self.population.individuals.values() if i.is_seed_loss and i.trainable]
         jobs = {self._first_training(i.id): i for i in seeds}
         return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
 

@@ -96,7 +96,7 @@ def _first_request(config: Config, population: Population) -> Request:
 def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
     """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
     budget = config.budget
-    proposals, baselines = budget.proposals, len(population.seed_losses)
+    proposals, seed_losses = budget.proposals, len(population.seed_losses)
     limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
     lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
     tokens, usd = proposer.worst_case(request)
@@ -107,7 +107,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
             *lines,
             *(f"{_judge(s)}: at most about {_usage(s.worst_case)} for each training." for s in info.services),
         ]
-    parts = plan(info, population.ladder, baselines, proposals)
+    parts = plan(info, population.ladder, seed_losses, proposals)
     for part in parts:
         lines.append(
             f"  {part.part}, rung {part.rung}: {part.trainings} trainings of about {part.seconds_each:g} s each"
@@ -118,7 +118,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
         "by the task's estimate for a slow core."
     )
-    claims = plan_of_claims(info, population.ladder, baselines)
+    claims = plan_of_claims(info, population.ladder, seed_losses)
     if claims.trainings:
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"

@@ -12,8 +12,8 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any, Self
 
-from analysis.final import FINAL, seeds_of
-from analysis.recorded import SESSION_STARTED, graph_of, island_of
+from analysis.final import seeds_of
+from analysis.recorded import graph_of, island_of
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
@@ -26,7 +26,6 @@ from evo.rng import derive
 from evo.select import Member, Status, arm_name
 from fitness.faults import did_you_mean
 from fitness.ladder import Entry, Seeds, Tuned
-from fitness.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task import TaskInfo
 from sandbox import known
@@ -72,6 +71,11 @@ class Individual:
     def trainable(self) -> bool:
         """Whether the sandbox accepted it and no earlier one is the same loss."""
         return self.status is VerdictStatus.ACCEPTED and self.duplicate_of is None
+
+    @property
+    def is_seed_loss(self) -> bool:
+        """Whether the run started from it."""
+        return self.origin is Origin.SEED
 
     @property
     def failed(self) -> bool:
@@ -129,11 +133,11 @@ class Population:
                 f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}"
                 f"{did_you_mean(unknown[0], known.names(info.contract))}"
             )
-        self.baseline = chosen_baseline(config, info)
+        self.baseline_name = chosen_baseline(config, info)
         self.seeds = Seeds(search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)), final=())
         """Those of the final are as its events recorded them: none before it began."""
         self._search_seeds = frozenset(self.seeds.search)
-        self.ladder = LadderSettings(**config.ladder.model_dump())
+        self.ladder = config.ladder
         self.individuals: dict[int, Individual] = {}
         self.seen = 0
         self.recorded_seconds = 0.0
@@ -146,7 +150,7 @@ class Population:
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Take in the events up to `upto`, by default all. Returns itself."""
         if not self.seen:
-            self.baseline = reader.run().baseline
+            self.baseline_name = reader.run().baseline
         last = reader.last_event() if upto is None else upto
         if last > self.seen:
             for event in reader.events(after=self.seen):
@@ -159,9 +163,9 @@ class Population:
     # ---- questions -----------------------------------------------------------------------------------------------
 
     @property
-    def yardstick(self) -> Individual | None:
+    def baseline(self) -> Individual | None:
         """The seed loss that claims are made against, as the run's row names it."""
-        return next((i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.baseline), None)
+        return next((i for i in self.individuals.values() if i.is_seed_loss and i.name == self.baseline_name), None)
 
     @property
     def begun_seed_losses(self) -> int:
@@ -169,7 +173,7 @@ class Population:
         return sum(
             bool(i.results) or (i.status is not None and not i.trainable)
             for i in self.individuals.values()
-            if self.is_baseline(i)
+            if i.is_seed_loss
         )
 
     @property
@@ -180,15 +184,15 @@ class Population:
 
     def entries(self) -> list[Entry]:
         """The race, for the ladder."""
-        yardstick = self.yardstick
+        baseline = self.baseline
         return [
-            Entry(i.id, self.is_baseline(i), dict(i.results), i is yardstick, dict(i.tuned), self._reads_beta(i))
+            Entry(i.id, i.is_seed_loss, dict(i.results), i is baseline, dict(i.tuned), self._reads_beta(i))
             for i in self.individuals.values()
             if i.trainable
         ]
 
     def members(self) -> tuple[Member, ...]:
-        """The search's view of everyone, in order of birth. Fitness is the difference to the yardstick (see `advantage`)."""
+        """The search's view of everyone, in order of birth. Fitness is the difference to the baseline (see `advantage`)."""
         uses: dict[int, int] = {}
         for individual in self.individuals.values():
             for parent in individual.parents if individual.operator != "explore" else ():
@@ -197,22 +201,22 @@ class Population:
         return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
 
     def advantage(self, individual: Individual) -> tuple[float, int] | None:
-        """Mean fitness minus the yardstick's at the dearest rung where both have search seeds in common, and how many.
+        """Mean fitness minus the baseline's at the rung of highest fidelity where both have search seeds in common, and how many.
 
         The same seed gives both the same data, so the difference is less noisy than the value, and it lets losses that
         reached different rungs be compared.
         """
-        yardstick = self.yardstick
-        if yardstick is None:
+        baseline = self.baseline
+        if baseline is None:
             return None
         for rung in reversed(self.rungs):
-            differences = _differences(individual, yardstick, rung)
+            differences = _differences(individual, baseline, rung)
             if differences:
                 return fmean(differences), len(differences)
         return None
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
-        """The score at the dearest search rung that it has reached, with the rung's name."""
+        """The score at the search rung of highest fidelity that it has reached, with the rung's name."""
         for rung in reversed(self.rungs):
             scored = individual.searched.get(rung)
             if scored:
@@ -220,10 +224,8 @@ class Population:
         return None
 
     def best(self) -> Individual | None:
-        """The proposal with the largest advantage at the dearest rung that any has reached; none that knows single pairs."""
-        proposals = [
-            i for i in self.individuals.values() if i.trainable and not self.is_baseline(i) and not i.singles_out
-        ]
+        """The proposal with the largest advantage at the highest rung that any has reached; none that knows single pairs."""
+        proposals = [i for i in self.individuals.values() if i.trainable and not i.is_seed_loss and not i.singles_out]
         for rung in reversed(self.rungs):
             there = [i for i in proposals if rung in i.searched]
             rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
@@ -232,15 +234,15 @@ class Population:
         return None
 
     def best_so_far(self) -> str:
-        """The best proposal in one phrase, with its difference to the yardstick and the error of that."""
-        best, yardstick = self.best(), self.yardstick
+        """The best proposal in one phrase, with its difference to the baseline and the error of that."""
+        best, baseline = self.best(), self.baseline
         advantage = self.advantage(best) if best else None
-        if best is None or yardstick is None or advantage is None:
+        if best is None or baseline is None or advantage is None:
             return "none yet"
         difference, seeds = advantage
         deviation = self._deviation_of_differences()
         error = f" ± {deviation / seeds**0.5:.3f}" if deviation is not None else ", error unknown"
-        return f"{best.name} ({difference:+.3f}{error} to {yardstick.name}, {seeds} seed{'s' * (seeds > 1)})"
+        return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
     def tally(self) -> Tally:
         """What became of the proposals so far."""
@@ -274,7 +276,7 @@ class Population:
 
     def _clock(self, event: EventRow) -> None:
         at = datetime.fromisoformat(event.at)
-        if self._last is not None and event.kind != SESSION_STARTED:
+        if self._last is not None and event.kind != EventKind.SESSION_STARTED:
             self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
         self._last = at
 
@@ -328,28 +330,24 @@ class Population:
             )
         return self.individuals[candidate_id]
 
-    def is_baseline(self, individual: Individual) -> bool:
-        """Whether it is one of the seed losses."""
-        return individual.origin is Origin.SEED
-
     @property
     def noise(self) -> float | None:
-        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the dearest search rung."""
+        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the search rung of highest fidelity."""
         return self._pooled(self.rungs[-1])
 
     def _pooled(self, rung: str) -> float | None:
         return pooled_deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
 
     def _deviation_of_differences(self) -> float | None:
-        """Standard deviation over seeds of the difference to the yardstick, pooled over everyone with several seeds."""
-        yardstick = self.yardstick
-        if yardstick is None:
+        """Standard deviation over seeds of the difference to the baseline, pooled over everyone with several seeds."""
+        baseline = self.baseline
+        if baseline is None:
             return None
-        others = [i for i in self.individuals.values() if i is not yardstick]
-        return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
+        others = [i for i in self.individuals.values() if i is not baseline]
+        return pooled_deviation([_differences(i, baseline, rung) for i in others for rung in self.rungs])
 
     def _reads_beta(self, individual: Individual) -> bool:
-        published = self.is_baseline(individual) and individual.name in known.names(self.info.contract)
+        published = individual.is_seed_loss and individual.name in known.names(self.info.contract)
         return not published or "beta" in known.graph(individual.name).inputs
 
     def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
@@ -396,5 +394,5 @@ _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
     EventKind.VERDICT_RECORDED: Population._vetted,
     EventKind.EVALUATION_SCORED: Population._measured,
     EventKind.EVALUATION_FAILED: Population._measured,
-    FINAL: Population._final_begun,
+    EventKind.FINAL: Population._final_begun,
 }

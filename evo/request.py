@@ -35,9 +35,9 @@ class Parent:
     source: str
     graph: LossGraph | None
     score: tuple[str, Score] | None
-    """Rung and score at the dearest search rung that it reached."""
+    """Rung and score at the search rung of highest fidelity that it reached."""
     advantage: tuple[float, int] | None
-    """Mean difference to the yardstick over common seeds, and how many seeds."""
+    """Mean difference to the baseline over common seeds, and how many seeds."""
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
@@ -111,7 +111,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
         landmarks=tuple(
-            _parent(population, id, role, past) for id in _baselines(population) if id not in choice.parents
+            _parent(population, id, role, past) for id in _seed_losses(population) if id not in choice.parents
         ),
         turns=tuple(_turns(population, past)) if chat else (),
         wanted=gap(members, stream(config.seed, "gap", step), settings) if aimed else {},
@@ -121,11 +121,11 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
 
 def _next_turn(population: Population) -> Choice:
     """The paper's loop: no population; every proposal follows from the whole conversation, which begins with the seeds."""
-    return Choice("explore", 0, _baselines(population), population.config.llm.temperatures[0])
+    return Choice("explore", 0, _seed_losses(population), population.config.llm.temperatures[0])
 
 
-def _baselines(population: Population) -> tuple[int, ...]:
-    return tuple(i.id for i in population.individuals.values() if population.is_baseline(i) and i.trainable)
+def _seed_losses(population: Population) -> tuple[int, ...]:
+    return tuple(i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable)
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:

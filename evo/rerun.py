@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.recorded import SESSION_STARTED, sessions_of
+from analysis.recorded import sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import ProposalRow
+from archive.records import EventKind, ProposalRow
 from evo.config import Config, ConfigError, parse_config
 from evo.llm import AttemptObserver
 from evo.llm_wire import Message
@@ -37,7 +37,7 @@ class Outcome:
 def replay_run(rundir: RunDir) -> Outcome:
     """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError."""
     with Reader.open(rundir.archive) as reader:
-        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=SESSION_STARTED))]
+        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=EventKind.SESSION_STARTED))]
         proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
         if not proposals:
             return Outcome(True, "Nothing to replay: the run has no proposals yet.")

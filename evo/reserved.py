@@ -6,10 +6,7 @@ from analysis.wording import count
 from evo.budget import Cost, lacking
 from evo.config import Config
 from evo.population import Population
-from fitness.planned import plan, plan_of_claims
-
-FINAL = "final"
-"""Name of the final among the parts of a plan."""
+from fitness.planned import FINAL, plan, plan_of_claims
 
 
 def what_the_budget_buys(config: Config, population: Population) -> list[str]:
@@ -26,10 +23,10 @@ def what_the_budget_buys(config: Config, population: Population) -> list[str]:
     training = Cost(evaluations=1, tokens=judging.tokens, usd=judging.usd or 0.0)
     lines = []
     if budget.evaluations is not None:
-        baselines = len(population.seed_losses)
-        parts = plan(info, population.ladder, baselines, 0)
+        seed_losses = len(population.seed_losses)
+        parts = plan(info, population.ladder, seed_losses, 0)
         theirs = sum(part.trainings for part in parts if part.part != FINAL)
-        claims = plan_of_claims(info, population.ladder, baselines).trainings
+        claims = plan_of_claims(info, population.ladder, seed_losses).trainings
         lines.append(
             f"Trainings: {_left(config, population)} of the budget of {budget.evaluations} are left. The seed losses take up to "
             f"{theirs}, {waiting} of them before the first proposal. The final takes {_final(config, population)}, "

@@ -14,9 +14,9 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
-from analysis.recorded import SESSION_STARTED
 from archive.files import open_regular, there
 from archive.query import Reader
+from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.config import Config
@@ -67,7 +67,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
-    rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline)
+    rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline_name)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)
@@ -77,7 +77,9 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
         for line in filter(None, (cleared.which, *cleared.notes)):
             say(line)
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        archive.event(
+            EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+        )
         for to, paid in cleared.paid.items():
             archive.charge(to, recorded(paid))
         if resumed:
@@ -175,12 +177,10 @@ def _resume(
     if recovery.lost:
         steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
         say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
-    now = config.model_dump(mode="json")
-    defaults = Config().model_dump(mode="json")  # of keys that an older version did not know
-    changed = {key: now[key] for key in now if before.get(key, defaults[key]) != now[key]}
-    if changed:
-        archive.event("settings_changed", changed)
-        say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")
+    if changed := changes(before, config):
+        sections = {change.key.partition(".")[0] for change in changed}
+        archive.event(EventKind.SETTINGS_CHANGED, config.model_dump(mode="json", include=sections))
+        say(f"Settings changed since the last session: {in_words(changed)}.")
 
 
 def _rungs(info: TaskInfo) -> str:

@@ -148,11 +148,11 @@ class Watch:
         left = proposals_left(campaign.config.budget, used)
         if left is None:
             return None
-        info, ladder, baselines = population.info, population.ladder, len(population.seed_losses)
-        work = to_come(info, ladder, baselines, population.tally().accepted, used.proposals, left)
+        info, ladder, seed_losses = population.info, population.ladder, len(population.seed_losses)
+        work = to_come(info, ladder, seed_losses, population.tally().accepted, used.proposals, left)
         search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
-        if campaign.phase is not Phase.SEARCH:  # the baselines' trainings are not all asked for yet
-            for rung, n in whole(info, ladder, baselines, 0).search.items():
+        if campaign.phase is not Phase.SEARCH:  # the seed losses' trainings are not all asked for yet
+            for rung, n in whole(info, ladder, seed_losses, 0).search.items():
                 done = sum(
                     len(i.searched.get(rung, ())) for i in population.individuals.values() if i.origin is Origin.SEED
                 )

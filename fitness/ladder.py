@@ -10,7 +10,7 @@ the upper part. All that complete a stage were measured on the same seeds, so wh
 training failed at any stage is out. Nothing waits for others: the rule is asked after every result, and an early loss may
 climb that a later one would have kept down.
 
-Baselines are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
+Seed losses are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
 Claims rest on the final alone (`fitness.final`).
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, linear_regression
 
+from fitness.ladder_settings import LadderSettings
 from fitness.task import TaskInfo
 
 Results = Mapping[tuple[str, int], float | None]
@@ -40,14 +41,14 @@ FORESEEN_FROM = 6
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One loss in the race. Baselines run every stage and the final, whatever their fitness."""
+    """One loss in the race. Seed losses run every stage and the final, whatever their fitness."""
 
     candidate_id: int
-    baseline: bool
+    seed_loss: bool
     results: Results = field(default_factory=dict)
     """With the task's own beta."""
-    yardstick: bool = False
-    """The baseline that claims are made against."""
+    baseline: bool = False
+    """Whether it is the seed loss that claims are made against."""
     tuned: Mapping[Tuned, float | None] = field(default_factory=dict)
     """Fitness with another beta or learning rate; None for a training that failed. The race does not look at it."""
     reads_beta: bool = True
@@ -81,31 +82,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How generous the race is."""
-
-    keep: float = 0.33
-    """Fraction of those measured at a rung that climbs to the next."""
-    optimism: float = 2.0
-    """Residual deviations by which a loss may be foreseen to stay behind the best of the next stage and still climb."""
-    contenders: int = 6
-    """Leaders of the dearest search rung that earn a second seed; half of them earn further ones, and so on."""
-    contender_seeds: int = 4
-    """Seeds that a contender may earn."""
-    finalists: int = 3
-    """Leaders measured in the final, beside the baselines."""
-    finalist_seeds: int = 4
-    """Fresh seeds of the final."""
-    yardstick_betas: tuple[float, ...] = (0.5, 2.0)
-    """Multiples of the task's beta at which the final trains the yardstick too; the best of its arms stands."""
-    yardstick_learning_rates: tuple[float, ...] | None = None
-    """Likewise of the task's learning rate; the yardstick is trained at every pair of the two. None: DEFAULT_RATES where the
-    task has no beta, else none, since beta too sets how far a training goes."""
-    yardstick_widenings: int = 2
-    """How often a grid may be widened whose best arm lies at its edge."""
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """One training that is due: a candidate, at a rung, with a seed. None is the task's own beta or learning rate."""
 
@@ -134,7 +110,7 @@ class Stage:
     """How many of those that completed it may climb on at most, and at most half; None: the settings' fraction."""
 
 
-def stages(info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Stage, ...]:
+def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stage, ...]:
     """The way up, cheapest first. Seeds double from stage to stage, as far as a contender may earn them."""
     rungs = [Stage(rung.name, seeds.search[:1], None) for rung in info.search_rungs]
     places, earned = settings.contenders, 1
@@ -146,21 +122,21 @@ def stages(info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Stage, ...
     return tuple(rungs)
 
 
-def screening(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Job, ...]:
+def screening(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Job, ...]:
     """Trainings due while the search goes on, those of the highest stage first; what has a result is left out."""
     alive = [e for e in entries if not e.failed]
-    baselines = [e for e in entries if e.baseline]
+    seed_losses = [e for e in entries if e.seed_loss]
     way = stages(info, settings, seeds)
     due, climbing = [], alive
     for stage, following in zip(way, [*way[1:], None], strict=True):
-        due.append([Job(e.candidate_id, stage.rung, s) for e in (*baselines, *climbing) for s in stage.seeds])
+        due.append([Job(e.candidate_id, stage.rung, s) for e in (*seed_losses, *climbing) for s in stage.seeds])
         climbing = _upper_part(alive, stage, settings)
         if following is not None:
             climbing = _hopeful(climbing, alive, stage, following, settings.optimism)
     return open_jobs([job for jobs in reversed(due) for job in jobs], entries)
 
 
-def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> list[Entry]:
+def leaders(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> list[Entry]:
     """All proposals that completed a stage, best first: by the stage that they reached, then by their mean there.
 
     Not by the mean alone: with one lucky seed a loss is above those whose luck has evened out.
@@ -171,19 +147,19 @@ def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds:
         reached = next((number for number, mean in reversed(list(enumerate(means))) if mean is not None), None)
         # A failure in the final makes no room for another finalist: who is in it was decided before.
         failed = any(entry.results.get((stage.rung, seed), 0.0) is None for stage in way for seed in stage.seeds)
-        if not entry.baseline and not failed and reached is not None:
+        if not entry.seed_loss and not failed and reached is not None:
             ranked.append((-reached, -(means[reached] or 0.0), entry.candidate_id, entry))
     return [entry for *_, entry in sorted(ranked, key=lambda row: row[:3])]
 
 
-def _upper_part(entries: Sequence[Entry], stage: Stage, settings: Settings) -> list[Entry]:
+def _upper_part(entries: Sequence[Entry], stage: Stage, settings: LadderSettings) -> list[Entry]:
     """Those of a stage who are good enough to climb on, best first.
 
-    From rung to rung baselines count as the bar to pass; the places of contenders are the proposals' alone.
+    From rung to rung seed losses count as the bar to pass; the places of contenders are the proposals' alone.
     """
     rated = [(mean, e) for e in entries if (mean := e.mean(stage)) is not None]
     if stage.places is not None:
-        rated = [(mean, e) for mean, e in rated if not e.baseline]
+        rated = [(mean, e) for mean, e in rated if not e.seed_loss]
     rated.sort(key=lambda pair: (-pair[0], pair[1].candidate_id))
     return [e for _, e in rated[: places(stage, len(rated), settings)]]
 
@@ -197,7 +173,7 @@ def _hopeful(
         for e in measured
         if (here := e.mean(stage)) is not None and (there := e.mean(following)) is not None
     ]
-    proposals = [there for e, _, there in both if not e.baseline]
+    proposals = [there for e, _, there in both if not e.seed_loss]
     if len(both) < FORESEEN_FROM or not proposals or len({here for _, here, _ in both}) < 2:
         return list(climbing)
     slope, _ = linear_regression([here for _, here, _ in both], [there for *_, there in both])
@@ -208,7 +184,7 @@ def _hopeful(
     return [e for e in climbing if slope * (e.mean(stage) or 0.0) >= bar]
 
 
-def places(stage: Stage, measured: int, settings: Settings) -> int:
+def places(stage: Stage, measured: int, settings: LadderSettings) -> int:
     """How many of those measured at a stage may climb on."""
     # A half from seeds to more seeds: the noise is large, the stage short, and whoever climbs alone has no rival there.
     return math.floor(settings.keep * measured) if stage.places is None else min(measured // 2, stage.places)

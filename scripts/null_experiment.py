@@ -40,12 +40,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from analysis import stats
 from analysis.comparison import decide
 from analysis.snapshot import Snapshot
-from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventRow, Origin, RunRow, Spending
-from evo.finalists import FINAL, final_event
+from archive.records import (
+    CandidateRow,
+    EvaluationRow,
+    EvaluationState,
+    EventKind,
+    EventRow,
+    Origin,
+    RunRow,
+    Spending,
+)
+from evo.finalists import final_event
 from evo.genetic.builder import Builder
 from evo.population import BASELINES, SEED_LOSSES
 from fitness.final import baseline_grid, final, final_rung
-from fitness.ladder import Entry, Job, Seeds, Settings, leaders
+from fitness.ladder import Entry, Job, Seeds, leaders
+from fitness.ladder_settings import LadderSettings
 from fitness.pool import score_all
 from fitness.race import run_race
 from fitness.score import SeedResult
@@ -96,7 +106,7 @@ def main() -> int:
     arguments = _arguments()
     options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
     info = task_info(arguments.task, options)
-    settings = Settings(
+    settings = LadderSettings(
         contender_seeds=arguments.contender_seeds,
         finalists=arguments.finalists,
         finalist_seeds=arguments.finalist_seeds,
@@ -132,7 +142,7 @@ def main() -> int:
 
 
 def one_run(
-    rng: random.Random, pool: Pool, info: TaskInfo, settings: Settings, cast: Sequence[Cast], baselines: int
+    rng: random.Random, pool: Pool, info: TaskInfo, settings: LadderSettings, cast: Sequence[Cast], baselines: int
 ) -> Outcome:
     """Race and final of one run. The first `baselines` entries are its seed losses, the first of all is its baseline."""
     seeds = Seeds(tuple(range(SEARCH_SEEDS)), tuple(range(1000, 1000 + settings.finalist_seeds)))
@@ -243,7 +253,7 @@ def _searched(entry: Entry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
 
 
 def _snapshot(
-    entries: Sequence[Entry], info: TaskInfo, settings: Settings, fresh: Sequence[int], names: Mapping[int, str],
+    entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, fresh: Sequence[int], names: Mapping[int, str],
     relations: Mapping[int, Relation | None],
 ) -> Snapshot:  # fmt: skip
     """What an archive of this run would hold, as far as comparisons read it."""
@@ -269,7 +279,7 @@ def _snapshot(
             for number in (e.candidate_id for e in entries)
         },
         parents={}, verdicts={}, findings={}, proposals={}, evaluations=tuple(rows),
-        events=(EventRow(1, "", FINAL, None, None, None, payload),),
+        events=(EventRow(1, "", EventKind.FINAL, None, None, None, payload),),
         spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0),
     )  # fmt: skip
 
@@ -342,9 +352,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--proposals", type=int, default=24, help="entries of a run beside its seed losses (%(default)s)"
     )
-    parser.add_argument("--contender-seeds", type=int, default=Settings().contender_seeds, help="(%(default)s)")
-    parser.add_argument("--finalists", type=int, default=Settings().finalists, help="(%(default)s)")
-    parser.add_argument("--finalist-seeds", type=int, default=Settings().finalist_seeds, help="(%(default)s)")
+    parser.add_argument("--contender-seeds", type=int, default=LadderSettings().contender_seeds, help="(%(default)s)")
+    parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
+    parser.add_argument("--finalist-seeds", type=int, default=LadderSettings().finalist_seeds, help="(%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="training processes for the pool (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -10,7 +10,8 @@ from bench_table import Figure, at_least
 from fitness_survey import Survey
 
 from analysis.rungs import Rank, agreement, pairing
-from fitness.ladder import Job, Seeds, Settings
+from fitness.ladder import Job, Seeds
+from fitness.ladder_settings import LadderSettings
 from fitness.race import run_race, run_unraced
 
 
@@ -56,7 +57,7 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
     truth = found.truth()
     best = max(truth.values())
     good = {c for c, value in truth.items() if value >= best - margin}
-    settings = Settings()
+    settings = LadderSettings()
 
     def measure(job: Job) -> tuple[float | None, float]:
         return found.results[job.candidate_id, job.rung, job.seed]

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined  # noqa: E402
 
 from evo import config  # noqa: E402
 from fitness import classification, preference_options, sentiment  # noqa: E402
+from fitness.ladder_settings import LadderSettings  # noqa: E402
 
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
 Sections = dict[str, type[BaseModel]]
@@ -29,7 +30,7 @@ PAGES: dict[str, Sections] = {
         "llm": config.LLMConfig,
         "budget": config.BudgetConfig,
         "search": config.SearchConfig,
-        "ladder": config.LadderConfig,
+        "ladder": LadderSettings,
         "fitness, where task is sentiment": sentiment.Options,
         "fitness, where task is classification": classification.Options,
     },

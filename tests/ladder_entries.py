@@ -13,8 +13,8 @@ INFO = TaskInfo(
 )
 
 
-def entry(number, short=None, *full, baseline=False, **options):
+def entry(number, short=None, *full, seed_loss=False, **options):
     """A loss with a fitness at the rung short, and further ones at full by seed."""
     results = {} if short is None else {("short", 10): short}
     results |= {("full", 10 + i): value for i, value in enumerate(full)}
-    return Entry(number, baseline, results, **options)
+    return Entry(number, seed_loss, results, **options)

@@ -264,9 +264,9 @@ def test_a_budget_of_evaluations_is_never_exceeded(evo: Command) -> None:
         assert len(reader.evaluations()) <= 9
 
 
-def test_the_final_trains_the_yardstick_at_other_learning_rates_on_request(evo: Command) -> None:
+def test_the_final_trains_the_baseline_at_other_learning_rates_on_request(evo: Command) -> None:
     result = evo.run(
-        "run", "--dir", "run", *QUICK, "--set", "budget.proposals=3", "--set", "ladder.yardstick_learning_rates=[0.5]"
+        "run", "--dir", "run", *QUICK, "--set", "budget.proposals=3", "--set", "ladder.baseline_learning_rates=[0.5]"
     )
     assert result.code == 0, result.err
     with Reader.open(evo.folder / "run/archive.db") as reader:

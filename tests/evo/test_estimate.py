@@ -5,7 +5,7 @@ import pytest
 from evo.budget import Spent
 from evo.config import BudgetConfig
 from evo.estimate import Pace, Work, proposals_left, seconds, to_come, whole
-from fitness.ladder import Settings
+from fitness.ladder_settings import LadderSettings
 from fitness.planned import plan
 from fitness.task import Rung, TaskInfo
 
@@ -15,7 +15,7 @@ RUNGS = {
     "held_out": Rung("held_out", 30, 8.0, held_out=True),
 }
 INFO = TaskInfo("toy", "preference", "fitness", RUNGS, beta=0.1)
-LADDER = Settings()
+LADDER = LadderSettings()
 
 
 def _pace(**measured):
