@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from analysis import stats
 from analysis.crossed import paired_crossed
 from analysis.obstacles import KnownLosses, Obstacle, edge, obstacle
-from analysis.snapshot import Arm, Snapshot, Status
+from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import display_name
 from archive.records import Items, Origin
 from sandbox.relation import Relation
@@ -200,7 +200,7 @@ class _Stage:
             sorted(found, key=lambda c: (c.caution != "", c.failed > 0, -c.paired.difference, c.arm.candidate))
         )
 
-    def pair(self, ours: Arm, theirs: Arm, pool: stats.Pool | None = None) -> stats.Paired | None:
+    def pair(self, ours: Arm, theirs: Arm, pool: stats.PooledDeviation | None = None) -> stats.Paired | None:
         """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""
         pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
         own, other = self._items(ours), self._items(theirs)
@@ -253,7 +253,8 @@ class _Stage:
         missing = [
             row
             for row in self.snapshot.seeds
-            if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE) and row.id not in there
+            if self.snapshot.status(row.id) not in (CandidateStatus.REFUSED, CandidateStatus.DUPLICATE)
+            and row.id not in there
         ]
         return KnownLosses([*compared, *hopeless], missing, self._untuned())
 
@@ -291,7 +292,7 @@ class _Stage:
         found = best_arm({arm: scores for arm, scores in self.arms.items() if arm.candidate == best})
         return edge(self.snapshot, found, tried) if found is not None and len(tried) > 1 else ""
 
-    def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.Pool | None) -> float | None:
+    def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.PooledDeviation | None) -> float | None:
         assert self.reference is not None
         plain = Arm(self.reference.candidate, self.rung)
         if pair.p_value is None or pair.difference >= 0 or plain not in self.arms:

@@ -22,7 +22,7 @@ from typing import Any
 
 from analysis import stats
 from analysis.comparison import best_arm
-from analysis.snapshot import Snapshot, Status
+from analysis.snapshot import CandidateStatus, Snapshot
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
 from sandbox.closeness import version
 from sandbox.graph import LossGraph
@@ -52,10 +52,10 @@ class Outcome(StrEnum):
 
 
 _OF_STATUS = {
-    Status.SCORED: Outcome.SCORED,
-    Status.DUPLICATE: Outcome.DUPLICATE,
-    Status.REFUSED: Outcome.REFUSED,
-    Status.FAILED: Outcome.TRAINING_FAILED,
+    CandidateStatus.SCORED: Outcome.SCORED,
+    CandidateStatus.DUPLICATE: Outcome.DUPLICATE,
+    CandidateStatus.REFUSED: Outcome.REFUSED,
+    CandidateStatus.FAILED: Outcome.TRAINING_FAILED,
 }
 
 
@@ -227,7 +227,7 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
         outcome=_OF_STATUS.get(status, Outcome.OPEN),
         model=proposal.model,
         candidate=candidate.id,
-        accepted=status in (Status.SCORED, Status.FAILED, Status.ACCEPTED),
+        accepted=status in (CandidateStatus.SCORED, CandidateStatus.FAILED, CandidateStatus.ACCEPTED),
         parents=parents,
         gain=gain.difference if gain else None,
         past_noise=_is_past_noise(gain) and not snapshot.caution(candidate.id),

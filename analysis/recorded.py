@@ -6,11 +6,12 @@ The archive checks that these are JSON objects, or text; what must be in them is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from archive.errors import CorruptArchive
-from archive.records import EventKind, EventRow, ProposalRow, VerdictRow
+from archive.records import EventKind, EventRow, FindingRow, Origin, ProposalRow, VerdictRow
 from sandbox.graph import GraphError, LossGraph
+from sandbox.verdict import Severity
 
 MOST_ISLANDS = 10_000
 
@@ -18,6 +19,21 @@ MOST_ISLANDS = 10_000
 def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
     """The event that began each session, and the configuration that it had. Raises CorruptArchive where there is none."""
     return [(event.id, _settings(event)) for event in events if event.kind == EventKind.SESSION_STARTED]
+
+
+class _Loss(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def origin(self) -> Origin: ...
+
+
+L = TypeVar("L", bound=_Loss)
+
+
+def baseline_among(losses: Iterable[L], name: str | None) -> L | None:
+    """The loss that claims are made against: the seed loss of the name in the run's row; None in a run without seed losses."""
+    return next((loss for loss in losses if loss.origin is Origin.SEED and loss.name == name), None)
 
 
 def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -38,6 +54,11 @@ def graph_of(verdict: VerdictRow) -> LossGraph:
         raise CorruptArchive(
             f"the graph of candidate {verdict.candidate_id} cannot be used ({error}); get a fresh copy of the archive"
         ) from None
+
+
+def refusing(findings: Iterable[FindingRow]) -> list[FindingRow]:
+    """The findings that refused their candidate."""
+    return [finding for finding in findings if finding.severity == Severity.REFUSE]
 
 
 def island_of(proposal: ProposalRow) -> int:

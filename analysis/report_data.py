@@ -14,12 +14,14 @@ from analysis.comparison import Comparison, Decision, at_rung, best_arm
 from analysis.final_table import Cell
 from analysis.lineage import standing
 from analysis.moves import OperatorSummary, moves, phases, summaries
-from analysis.snapshot import Snapshot, Status
+from analysis.recorded import refusing
+from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration, figure, full_name
 from archive.errors import CorruptArchive, UnsafeFile
 from archive.files import read_bounded
-from archive.records import EvaluationState, EventKind, ProposalState, VerdictStatus
+from archive.records import EvaluationState, EventKind, FindingRow, ProposalState
 from archive.values import load_json
+from sandbox.verdict import VerdictStatus
 
 BOARD = 20
 """Rows of the leaderboard, the seeds included."""
@@ -59,16 +61,13 @@ class Leader:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A rule of the sandbox, how often it refused a candidate, and the last message."""
+class RuleCount:
+    """How many candidates a rule of the sandbox refused, and the last of its findings."""
 
-    rule: str
     count: int
     share: float
     """Of the most frequent rule's count."""
-    message: str
-    remedy: str
-    candidate: int
+    last: FindingRow
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Someone:
+class CandidateSummary:
     """One candidate in the list of all."""
 
     id: int
@@ -138,15 +137,15 @@ def phase_sentences(snapshot: Snapshot) -> list[str]:
     return sentences
 
 
-def refusals(snapshot: Snapshot) -> list[Refusal]:
+def refusals(snapshot: Snapshot) -> list[RuleCount]:
     """The rules that refused candidates, most frequent first; each candidate counts once per rule."""
-    refused = [id for id, verdict in snapshot.verdicts.items() if verdict.status is VerdictStatus.REFUSED]
-    hits = [(f.rule, id, f) for id in refused for f in snapshot.findings.get(id, ()) if f.severity == "refuse"]
-    counts = Counter(rule for rule, _ in {(rule, id) for rule, id, _ in hits})
-    last = {rule: (id, finding) for rule, id, finding in hits}
+    refused = [id for id, verdict in snapshot.verdicts.items() if verdict.status == VerdictStatus.REFUSED]
+    hits = [finding for id in refused for finding in refusing(snapshot.findings.get(id, ()))]
+    counts = Counter(rule for rule, _ in {(finding.rule, finding.candidate_id) for finding in hits})
+    last = {finding.rule: finding for finding in hits}
     most = max(counts.values(), default=1)
     return [
-        Refusal(rule, number, number / most, last[rule][1].message, last[rule][1].remedy or "", last[rule][0])
+        RuleCount(number, number / most, last[rule])
         for rule, number in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
 
@@ -159,9 +158,9 @@ def failures(snapshot: Snapshot) -> list[Failure]:
     return [Failure(r, n, last[r].detail or "", last[r].candidate_id) for r, n in counts.most_common()]
 
 
-def everyone(snapshot: Snapshot) -> list[Someone]:
+def everyone(snapshot: Snapshot) -> list[CandidateSummary]:
     """All candidates, in order of time."""
-    return [_someone(snapshot, id) for id in snapshot.candidates]
+    return [_summary(snapshot, id) for id in snapshot.candidates]
 
 
 def warnings(snapshot: Snapshot) -> list[str]:
@@ -222,7 +221,10 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("ended", "; ".join(str(reason) for reason in ended if reason)),
         ("proposers", ", ".join(proposers)),
         ("budget", ", ".join(f"{value} {name}" for name, value in limits.items())),
-        ("candidates", ", ".join(f"{statuses[status]} {status.value}" for status in Status if statuses[status])),
+        (
+            "candidates",
+            ", ".join(f"{statuses[status]} {status.value}" for status in CandidateStatus if statuses[status]),
+        ),
         ("proposals answered", f"{spending.steps} ({count(spending.proposals, 'request')})"),
         ("tokens in, out", f"{at_most}{spending.tokens_in:,}, {spending.tokens_out:,}"),
         ("USD", f"{at_most if spending.usd else ''}{spending.usd:.4f}"),
@@ -276,21 +278,21 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
     )
 
 
-def _someone(snapshot: Snapshot, id: int) -> Someone:
+def _summary(snapshot: Snapshot, id: int) -> CandidateSummary:
     row, verdict, status = snapshot.candidates[id], snapshot.verdicts.get(id), snapshot.status(id)
     arm = standing(snapshot, id)
     remark = ""
-    if status is Status.REFUSED:
-        remark = next((f"{f.rule}: {f.message}" for f in snapshot.findings.get(id, ()) if f.severity == "refuse"), "")
-    elif status is Status.DUPLICATE and verdict is not None:
+    if status is CandidateStatus.REFUSED:
+        remark = next((f"{f.rule}: {f.message}" for f in refusing(snapshot.findings.get(id, ()))), "")
+    elif status is CandidateStatus.DUPLICATE and verdict is not None:
         remark = f"same as {verdict.duplicate_of}, shown by {verdict.shown_by}"
-    elif status is Status.FAILED:
+    elif status is CandidateStatus.FAILED:
         remark = next((e.reason or "" for e in snapshot.evaluations if e.candidate_id == id and e.reason), "")
     else:
         remark = "; ".join(filter(None, (snapshot.known_as(id), snapshot.caution(id))))
     score = "" if arm is None else f"{stats.mean(list(snapshot.scores[arm].values())):#.3g} at {arm.rung}"
     parents = list(dict.fromkeys(edge.parent for edge in snapshot.parents.get(id, ())))
-    return Someone(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)
+    return CandidateSummary(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)
 
 
 def _made_by(snapshot: Snapshot, id: int) -> str:

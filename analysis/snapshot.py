@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.encode import one_line
 from analysis.final import Final, final_of
-from analysis.recorded import graph_of, section, sessions_of
+from analysis.recorded import baseline_among, graph_of, section, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import (
@@ -28,13 +28,12 @@ from archive.records import (
     RunRow,
     Spending,
     VerdictRow,
-    VerdictStatus,
 )
 from archive.values import is_finite
 from sandbox.closeness import factor_between, readable
 from sandbox.graph import LossGraph
 from sandbox.relation import Relation
-from sandbox.verdict import Fingerprint
+from sandbox.verdict import Fingerprint, VerdictStatus
 
 SINGLES_OUT = "SBX327"
 """The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""
@@ -43,7 +42,7 @@ CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
 """Why nothing is claimed of such a loss, in words: it may have been written for the very pairs that it was measured on."""
 
 
-class Status(StrEnum):
+class CandidateStatus(StrEnum):
     """How far a candidate has come; the first one that holds, in this order."""
 
     REFUSED = "refused"
@@ -231,7 +230,7 @@ class Snapshot:
     @cached_property
     def baseline(self) -> CandidateRow | None:
         """The seed loss that claims are made against, as the run's row names it; None in a run without seed losses."""
-        return next((row for row in self.seeds if row.name == self.run.baseline), None)
+        return baseline_among(self.candidates.values(), self.run.baseline)
 
     @cached_property
     def final(self) -> Final | None:
@@ -289,19 +288,19 @@ class Snapshot:
         value = verdict.fingerprint.get(kind) if verdict and isinstance(verdict.fingerprint, Mapping) else None
         return value if isinstance(value, str) else None
 
-    def status(self, candidate: int) -> Status:
+    def status(self, candidate: int) -> CandidateStatus:
         """How far a candidate has come."""
         verdict = self.verdicts.get(candidate)
         if verdict is None:
-            return Status.UNVETTED
-        if verdict.status is VerdictStatus.REFUSED:
-            return Status.REFUSED
+            return CandidateStatus.UNVETTED
+        if verdict.status == VerdictStatus.REFUSED:
+            return CandidateStatus.REFUSED
         if verdict.duplicate_of is not None:
-            return Status.DUPLICATE
+            return CandidateStatus.DUPLICATE
         states = self._states.get(candidate, frozenset())
         if EvaluationState.SCORED in states:
-            return Status.SCORED
-        return Status.FAILED if states == {EvaluationState.FAILED} else Status.ACCEPTED
+            return CandidateStatus.SCORED
+        return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
 
     def step(self, candidate: int) -> int:
         """The step that proposed a candidate; 0 for the losses the run started from."""

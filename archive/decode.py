@@ -29,9 +29,11 @@ from archive.records import (
     RunRow,
     Usage,
     VerdictRow,
-    VerdictStatus,
 )
+from archive.schema import allowed
 from archive.values import LARGEST, is_finite, load_json, number
+
+VERDICT_STATUSES = allowed("verdict", "status")
 
 _EVALUATION_STATE_AFTER: dict[str, EvaluationState] = {
     EventKind.EVALUATION_QUEUED: EvaluationState.QUEUED,
@@ -63,13 +65,13 @@ class Brief(NamedTuple):
     id: int
     name: str
     origin: Origin
-    status: VerdictStatus | None
+    status: str | None
 
 
 def brief(row: sqlite3.Row, path: Path) -> Brief:
     """A candidate's id, name, origin, and its verdict's status if it has one."""
     cells = Cells(row, "candidate", path)
-    status = None if cells.raw("status") is None else cells.one_of("status", VerdictStatus)
+    status = None if cells.raw("status") is None else cells.word("status", VERDICT_STATUSES)
     return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
 
 
@@ -191,7 +193,7 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
     cells = Cells(row, "verdict", path)
     return VerdictRow(
         candidate_id=cells.integer("candidate_id"),
-        status=cells.one_of("status", VerdictStatus),
+        status=cells.word("status", VERDICT_STATUSES),
         duplicate_of=cells.integer_or_none("duplicate_of"),
         duplicate_kind=cells.text_or_none("duplicate_kind"),
         graph=cells.text_or_none("graph"),
@@ -217,7 +219,7 @@ def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -
     verdict = verdict_row(row, path)
     return {
         **cells.json_object("details"),
-        "status": str(verdict.status),
+        "status": verdict.status,
         "findings": [
             {
                 "rule": finding.rule,

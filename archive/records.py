@@ -43,14 +43,6 @@ class ProposalState(StrEnum):
     LOST = "lost"
 
 
-class VerdictStatus(StrEnum):
-    """What the sandbox said; `partial`: nothing was refused, but not every test was asked for."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    PARTIAL = "partial"
-
-
 class EvaluationState(StrEnum):
     """queued -> running -> scored | failed; recovery after a crash takes running back to queued."""
 
@@ -167,7 +159,8 @@ class VerdictRow:
     """What the sandbox said of a candidate; `graph` is JSON text, to be verified again before it is used."""
 
     candidate_id: int
-    status: VerdictStatus
+    status: str
+    """`accepted`, `refused` or `partial`, as the sandbox said it (`sandbox.verdict.VerdictStatus`)."""
     duplicate_of: int | None
     duplicate_kind: str | None
     graph: str | None
@@ -206,6 +199,7 @@ class FindingRow:
     position: int
     rule: str
     severity: str
+    """`refuse` or `note`, as the sandbox said it (`sandbox.verdict.Severity`)."""
     message: str
     line: int | None
     column_number: int | None
@@ -292,7 +286,8 @@ class Standing:
     candidate_id: int
     name: str
     origin: Origin
-    status: VerdictStatus | None
+    status: str | None
+    """That of its verdict; None before it has been vetted."""
     task: str
     rung: str
     beta: float | None

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.final import seeds_of
-from analysis.recorded import graph_of
+from analysis.recorded import graph_of, refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from analysis.wording import count, duration
 from archive.query import Reader
@@ -40,6 +40,7 @@ from fitness.pool import WorkerPool
 from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from sandbox.graph import LossGraph
 from sandbox.pool import VetPool
+from sandbox.verdict import VerdictStatus
 
 TABLE = "baselines"
 """What the identity of such a run directory says that it holds."""
@@ -199,9 +200,9 @@ def _row(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: Desi
 
 def _refusal(reader: Reader, candidate: CandidateRow) -> str:
     verdict = reader.verdict(candidate.id)
-    if verdict is None or verdict.status == "accepted":
+    if verdict is None or verdict.status == VerdictStatus.ACCEPTED:
         return ""
-    return "refused: " + ", ".join(f.rule for f in reader.findings(candidate.id) if f.severity == "refuse")
+    return "refused: " + ", ".join(f.rule for f in refusing(reader.findings(candidate.id)))
 
 
 async def _measure(

@@ -11,13 +11,13 @@ from analysis.recorded import graph_of
 from analysis.wording import display_name
 from archive.files import read_bounded
 from archive.query import Reader
-from evo.population import BASELINES
 from evo.rundir import existing_run
+from evo.seed_losses import choose_baseline
 from fitness.faults import did_you_mean
 from fitness.task import TaskError
 from sandbox import known
 from sandbox.graph import LossGraph
-from sandbox.verdict import Verdict
+from sandbox.verdict import Verdict, VerdictStatus
 from sandbox.vet import vet
 
 LONGEST = 2**20
@@ -57,7 +57,7 @@ def contestants(
             f"{did_you_mean(unknown[0], everything)}"
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
-    baseline = baseline or _baseline_of_runs(candidates, everything) or BASELINES.get(contract)
+    baseline = choose_baseline(everything, contract, baseline or _baseline_of_runs(candidates, everything))
     if baseline is not None and baseline not in everything:
         raise TaskError(
             f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}"
@@ -110,7 +110,7 @@ def _in_run(directory: Path, number: int, contract: str) -> Contestant:
                 f"candidate {number} of {directory} is a {row.contract} loss; this task trains {contract} losses"
             )
         verdict = reader.verdict(number)
-        if verdict is None or verdict.status != "accepted" or verdict.graph is None:
+        if verdict is None or verdict.status != VerdictStatus.ACCEPTED or verdict.graph is None:
             raise TaskError(
                 f"candidate {number} of {directory} was not accepted by the sandbox, so it cannot be trained"
             )

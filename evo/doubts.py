@@ -15,7 +15,8 @@ from archive.query import Reader
 from archive.records import Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
-from evo.population import Individual, Population
+from evo.individuals import Individual
+from evo.population import Population
 from evo.training import record_failure, recorded
 from fitness.ladder import Job
 from fitness.task import EvaluationFailed, FailureReason

@@ -6,81 +6,34 @@ choose what that step chose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean
-from typing import Any, Self
+from typing import Self
 
+from analysis import stats
 from analysis.final import seeds_of
-from analysis.recorded import graph_of, island_of
+from analysis.recorded import baseline_among, graph_of, island_of, refusing
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, VerdictRow, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, VerdictRow
 from archive.spending import ends_step
 from evo.budget import Spent
-from evo.config import Config, ConfigError
+from evo.config import Config
+from evo.individuals import Individual, Score, differences
 from evo.ledger import Ledger
 from evo.rng import derive
+from evo.seed_losses import baseline_of_new_run, seed_losses
 from evo.select import Member, Status, arm_name
-from fitness.faults import did_you_mean
-from fitness.ladder import Entry, Seeds, Tuned
-from fitness.score import Score, SeedResult, pooled_deviation
+from fitness.ladder import Entry, Seeds
 from fitness.task import TaskInfo
 from sandbox import known
 from sandbox.graph import LossGraph
-
-SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
-    "preference": ("dpo", "slic", "ipo", "kto_pair"),
-    "classification": ("cross_entropy", "label_smoothing", "focal", "mse"),
-}
-"""Losses that start a population, by contract."""
-
-BASELINES: Mapping[str, str] = {"preference": "dpo", "classification": "cross_entropy"}
-"""The loss that claims are made against, by contract, where it is among the seed losses."""
+from sandbox.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
-
-
-@dataclass
-class Individual:
-    """One candidate as the search sees it. `results` holds fitness by (rung, seed), None where the training failed."""
-
-    id: int
-    name: str
-    origin: Origin
-    operator: str
-    island: int
-    arm: str
-    parents: tuple[int, ...]
-    status: VerdictStatus | None = None
-    duplicate_of: int | None = None
-    descriptors: Mapping[str, Any] = field(default_factory=dict)
-    rules: tuple[str, ...] = ()
-    """Codes of the findings that refused it."""
-    singles_out: bool = False
-    """Whether the sandbox noted that it knows single pairs, so that nothing may be claimed of it."""
-    results: dict[tuple[str, int], float | None] = field(default_factory=dict)
-    searched: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
-    tuned: dict[Tuned, float | None] = field(default_factory=dict)
-    """Fitness with another beta or learning rate than the task's, None where it failed. Selection does not look at it."""
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the sandbox accepted it and no earlier one is the same loss."""
-        return self.status is VerdictStatus.ACCEPTED and self.duplicate_of is None
-
-    @property
-    def is_seed_loss(self) -> bool:
-        """Whether the run started from it."""
-        return self.origin is Origin.SEED
-
-    @property
-    def failed(self) -> bool:
-        """Whether a training of it failed."""
-        return None in self.results.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +45,6 @@ class Tally:
     duplicate: int
     failed: int
     unusable: int
-
-
-def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
-    """The known losses that a run starts from."""
-    return config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
-
-
-def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
-    """The seed loss that a new run makes its claims against; it is written into the run's row and read there afterwards.
-
-    As configured, else the contract's usual one where it is among the seed losses, else the first of these; None without
-    seed losses. Raises ConfigError where the configured one is no seed loss.
-    """
-    names = seed_losses(config, info)
-    if config.baseline is not None and config.baseline not in names:
-        raise ConfigError(
-            f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
-            f"add it to seeds{did_you_mean(config.baseline, names)}"
-        )
-    usual = BASELINES.get(info.contract)
-    return config.baseline or (usual if usual in names else next(iter(names), None))
 
 
 class Population:
@@ -127,13 +59,7 @@ class Population:
         self.workers = workers
         self.rungs = tuple(r.name for r in info.search_rungs)
         self.seed_losses = seed_losses(config, info)
-        unknown = [name for name in self.seed_losses if name not in known.names(info.contract)]
-        if unknown:
-            raise ConfigError(
-                f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}"
-                f"{did_you_mean(unknown[0], known.names(info.contract))}"
-            )
-        self.baseline_name = chosen_baseline(config, info)
+        self.baseline_name = baseline_of_new_run(config, info)
         self.seeds = Seeds(search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)), final=())
         """Those of the final are as its events recorded them: none before it began."""
         self._search_seeds = frozenset(self.seeds.search)
@@ -165,7 +91,7 @@ class Population:
     @property
     def baseline(self) -> Individual | None:
         """The seed loss that claims are made against, as the run's row names it."""
-        return next((i for i in self.individuals.values() if i.is_seed_loss and i.name == self.baseline_name), None)
+        return baseline_among(self.individuals.values(), self.baseline_name)
 
     @property
     def begun_seed_losses(self) -> int:
@@ -210,9 +136,8 @@ class Population:
         if baseline is None:
             return None
         for rung in reversed(self.rungs):
-            differences = _differences(individual, baseline, rung)
-            if differences:
-                return fmean(differences), len(differences)
+            if found := differences(individual, baseline, rung):
+                return fmean(found), len(found)
         return None
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
@@ -220,7 +145,7 @@ class Population:
         for rung in reversed(self.rungs):
             scored = individual.searched.get(rung)
             if scored:
-                return rung, Score.of([SeedResult(f, seed=seed) for seed, f in scored.items()], self._pooled(rung))
+                return rung, Score.of(scored, self._pooled(rung))
         return None
 
     def best(self) -> Individual | None:
@@ -299,11 +224,11 @@ class Population:
         assert event.candidate_id is not None
         verdict = _verdict(event.candidate_id, reader)
         individual = self._individual(event.candidate_id)
-        individual.status = verdict.status
+        individual.status = VerdictStatus(verdict.status)
         individual.duplicate_of = verdict.duplicate_of
         individual.descriptors = verdict.descriptors or {}
         findings = reader.findings(event.candidate_id)
-        individual.rules = tuple(f.rule for f in findings if f.severity == "refuse")
+        individual.rules = tuple(f.rule for f in refusing(findings))
         individual.singles_out = any(f.rule == SINGLES_OUT for f in findings)
 
     def _measured(self, event: EventRow, reader: Reader) -> None:
@@ -336,7 +261,7 @@ class Population:
         return self._pooled(self.rungs[-1])
 
     def _pooled(self, rung: str) -> float | None:
-        return pooled_deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
+        return _deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
 
     def _deviation_of_differences(self) -> float | None:
         """Standard deviation over seeds of the difference to the baseline, pooled over everyone with several seeds."""
@@ -344,7 +269,7 @@ class Population:
         if baseline is None:
             return None
         others = [i for i in self.individuals.values() if i is not baseline]
-        return pooled_deviation([_differences(i, baseline, rung) for i in others for rung in self.rungs])
+        return _deviation([differences(i, baseline, rung) for i in others for rung in self.rungs])
 
     def _reads_beta(self, individual: Individual) -> bool:
         published = individual.is_seed_loss and individual.name in known.names(self.info.contract)
@@ -374,10 +299,9 @@ def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
     return verdict
 
 
-def _differences(individual: Individual, other: Individual, rung: str) -> list[float]:
-    """Fitness minus the other's, over the search seeds that both were scored on at a rung."""
-    theirs = other.searched.get(rung, {})
-    return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]
+def _deviation(groups: Iterable[Sequence[float]]) -> float | None:
+    pooled = stats.pool(groups)
+    return None if pooled is None else pooled.deviation
 
 
 def _standing(individual: Individual) -> Status:

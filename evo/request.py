@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.recorded import graph_of
+from analysis.recorded import graph_of, refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Role
-from evo.population import Individual, Population
+from evo.individuals import Individual, Score
+from evo.population import Population
 from evo.reply import ParsedReply
 from evo.rng import stream
 from evo.select import Choice, Settings, choose, gap
-from fitness.score import Score
 from sandbox.graph import LossGraph
 
 ROLES: Mapping[str, Role] = {
@@ -161,6 +161,6 @@ def _turns(population: Population, past: Reader) -> Iterator[Turn]:
 def _failure(population: Population, individual: Individual, past: Reader) -> str:
     if individual.duplicate_of is not None:
         return f"this is the same loss as {population.individuals[individual.duplicate_of].name}"
-    refusals = [f.message for f in past.findings(individual.id) if f.severity == "refuse"]
+    refusals = [f.message for f in refusing(past.findings(individual.id))]
     failures = [f"{e.reason}: {e.detail}" for e in past.evaluations(individual.id) if e.reason]
     return "; ".join([*refusals, *failures])

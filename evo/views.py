@@ -12,7 +12,7 @@ from analysis.comparison import Decision, decide
 from analysis.encode import one_line
 from analysis.final_table import final_lines
 from analysis.headline import display_name, headline_of
-from analysis.snapshot import Arm, Snapshot, Status
+from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, duration
 from archive.files import require_regular
 from archive.query import Reader
@@ -71,7 +71,7 @@ def status_text(rundir: RunDir) -> str:
         f"State: {state(snapshot, rundir)}",
         f"Baseline: {one_line(run.baseline or 'none')}",
         *_under_way(snapshot, rundir),
-        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
+        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
         *_judges(spending),

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from analysis.encode import one_line
-from archive.records import EventKind, EventRow, Origin, VerdictStatus
+from archive.records import EventKind, EventRow, Origin
 from evo.estimate import Pace, Work, proposals_left, seconds, to_come, whole
+from evo.individuals import Individual
 from evo.journal import refused
 from evo.loop import Campaign, Phase
-from evo.population import Individual
 from evo.recorder import Asking
 from fitness.ladder import Job
+from sandbox.verdict import VerdictStatus
 
 LAST = 12
 """Candidates that are remembered for the view."""

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fitness.costs import Service, Usage
 from fitness.faults import did_you_mean, faults
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
 
 if TYPE_CHECKING:
     from sandbox.graph import LossGraph
@@ -35,7 +35,6 @@ __all__ = [
     "FailureReason",
     "ItemScores",
     "Rung",
-    "Score",
     "SeedResult",
     "Task",
     "TaskError",

@@ -52,7 +52,7 @@ from archive.records import (
 )
 from evo.finalists import final_event
 from evo.genetic.builder import Builder
-from evo.population import BASELINES, SEED_LOSSES
+from evo.seed_losses import SEED_LOSSES, choose_baseline
 from fitness.final import baseline_grid, final, final_rung
 from fitness.ladder import Entry, Job, Seeds, leaders
 from fitness.ladder_settings import LadderSettings
@@ -187,7 +187,7 @@ def _cast(arguments: argparse.Namespace, info: TaskInfo) -> tuple[list[Cast], li
     """The seed losses of a run, its baseline first, and what proposals are drawn from."""
     if not arguments.known:
         return [Cast(arguments.loss)], [Cast(arguments.loss, relation=Relation(Kind.SAME, (Part(arguments.loss),)))]
-    first = BASELINES[info.contract]
+    first = choose_baseline(SEED_LOSSES[info.contract], info.contract)
     names = [first, *(name for name in SEED_LOSSES[info.contract] if name != first)]
     factors = FACTORS if info.beta is not None else (1.0,)
     drawn = [

@@ -22,10 +22,10 @@ from archive.records import (
     Origin,
     ProposalState,
     Role,
-    VerdictStatus,
 )
 from archive.schema import APPLICATION_ID
 from archive.store import Archive
+from sandbox.verdict import VerdictStatus
 
 TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves"]
 DUMPS = sorted((Path(__file__).parent / "data").glob("version_*.sql"))

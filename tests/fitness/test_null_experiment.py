@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.population import SEED_LOSSES
+from evo.seed_losses import SEED_LOSSES
 from fitness.task import task_info
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "null_experiment.py"
