@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from archive.errors import CorruptArchive
 from archive.records import EventKind, EventRow
-from sandbox.relation import Relation
+from sandbox.identity.relation import Relation
 
 SEEDS = 2**31
 """Every seed of a final is below this."""

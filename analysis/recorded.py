@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from archive.errors import CorruptArchive
 from archive.records import EventKind, EventRow, FindingRow, Origin, ProposalRow, VerdictRow
-from sandbox.graph import GraphError, LossGraph
-from sandbox.verdict import Severity
+from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.verdicts.verdict import Severity
 
 MOST_ISLANDS = 10_000
 

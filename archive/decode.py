@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from archive.cells import Cells
 from archive.errors import CorruptArchive
 from archive.records import (
     CandidateRow,
@@ -30,8 +29,9 @@ from archive.records import (
     Usage,
     VerdictRow,
 )
-from archive.schema import allowed
-from archive.values import LARGEST, is_finite, load_json, number
+from archive.sqlite.cells import Cells
+from archive.sqlite.schema import allowed
+from archive.sqlite.values import LARGEST, is_finite, load_json, number
 
 VERDICT_STATUSES = allowed("verdict", "status")
 

@@ -160,7 +160,7 @@ class VerdictRow:
 
     candidate_id: int
     status: str
-    """`accepted`, `refused` or `partial`, as the sandbox said it (`sandbox.verdict.VerdictStatus`)."""
+    """`accepted`, `refused` or `partial`, as the sandbox said it (`sandbox.verdicts.verdict.VerdictStatus`)."""
     duplicate_of: int | None
     duplicate_kind: str | None
     graph: str | None
@@ -199,7 +199,7 @@ class FindingRow:
     position: int
     rule: str
     severity: str
-    """`refuse` or `note`, as the sandbox said it (`sandbox.verdict.Severity`)."""
+    """`refuse` or `note`, as the sandbox said it (`sandbox.verdicts.verdict.Severity`)."""
     message: str
     line: int | None
     column_number: int | None

@@ -31,14 +31,14 @@ loss that is well formed and bad (it is scored, badly); somebody who can write t
 how each claim is tested.
 """
 
-import sandbox.path  # noqa: F401  (first: it keeps modules of the current directory out of the imports below)
+import sandbox.vetting.path  # noqa: F401  (first: it keeps modules of the current directory out of the imports below)
 
 # isort: split
-from sandbox.graph import GraphError, LossGraph
-from sandbox.pool import PoolClosed, VetPool, WorkerFailed
-from sandbox.unavailable import SandboxUnavailable
-from sandbox.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus
-from sandbox.vet import Vetter, vet, vet_graph
+from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.verdicts.unavailable import SandboxUnavailable
+from sandbox.verdicts.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus
+from sandbox.vetting.pool import PoolClosed, VetPool, WorkerFailed
+from sandbox.vetting.vet import Vetter, vet, vet_graph
 
 __all__ = [
     "Finding",

@@ -14,7 +14,7 @@ from analysis import stats
 from archive.query import Reader
 from archive.records import RunRow
 from archive.store import Archive
-from evo.individuals import Score
+from evo.search.individuals import Score
 
 
 @pytest.mark.parametrize("freedom", [1, 2.4, 7, 400])

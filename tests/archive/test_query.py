@@ -10,7 +10,7 @@ import pytest
 from archive.errors import ArchiveClosed, MissingRow
 from archive.query import Reader
 from archive.records import EvaluationState, Origin, ProposalState, Role
-from sandbox.verdict import VerdictStatus
+from sandbox.verdicts.verdict import VerdictStatus
 
 
 def view(path, name):
