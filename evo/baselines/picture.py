@@ -9,8 +9,8 @@ from analysis import stats
 from analysis.output.files import is_special, refuse, write_whole
 from analysis.plots.canvas import png, svg
 from analysis.plots.frontier import Mark, Sweep, draw_frontier
+from evo.baselines.design import Design, Row
 from evo.baselines.frontier import area
-from evo.baselines.measure import Design, Row
 from evo.baselines.table import KL_LIMIT, has_frontier, point, scored_betas
 from fitness.preference.caches import why_not_writable
 from fitness.task.protocol import TaskError, TaskInfo

@@ -8,8 +8,8 @@ from statistics import fmean, median
 from analysis import stats
 from analysis.wording import columns, mean_error
 from archive.records import EvaluationRow
+from evo.baselines.design import Design, Row
 from evo.baselines.frontier import Point, area, robustness
-from evo.baselines.measure import Design, Row
 from fitness.task.protocol import TaskInfo
 
 METRICS: Mapping[str, str] = {

@@ -277,7 +277,8 @@ def baselines(
     The same command on the same directory continues where it was interrupted, and only prints what is there already.
     """
     from evo.baselines.contestants import contestants
-    from evo.baselines.measure import design, run_baselines
+    from evo.baselines.design import design
+    from evo.baselines.measure import run_baselines
     from evo.baselines.picture import check_picture, write_picture
     from fitness.task.protocol import task_info
 

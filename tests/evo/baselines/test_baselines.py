@@ -13,7 +13,8 @@ from analysis.snapshot import CAUTION
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
 from evo.baselines.contestants import contestants
-from evo.baselines.measure import Design, Row, chosen_beta, design, run_baselines
+from evo.baselines.design import Design, Row, chosen_beta, design
+from evo.baselines.measure import run_baselines
 from evo.baselines.picture import check_picture, write_picture
 from evo.baselines.table import table
 from evo.campaign.training import TaskUnusable
