@@ -27,13 +27,13 @@ from archive.records import (
     EvaluationState,
     EventKind,
     Items,
-    Operator,
     Origin,
     ProposalState,
     Recovery,
     Role,
     RunRow,
     Usage,
+    is_operator,
 )
 from archive.spending import asked_at_most, failed_call
 from archive.sqlite.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
@@ -135,7 +135,7 @@ class Archive:
         self,
         step: int,
         attempt: int,
-        operator: Operator | str,
+        operator: str,
         proposer: str,
         model: str | None,
         temperature: float | None,
@@ -147,11 +147,15 @@ class Archive:
     ) -> int:
         """Records, before the call leaves, that a loss is asked for; returns the proposal's id.
 
-        `template` is the hash of the prompt template, `references` (JSON) what it was filled with, `seen_event` the last
-        event that the step could see, `prompt` the (role, text) of each message that is sent; texts are stored once. `most` is
-        what the attempt may cost at most, where that is known.
-        WrongState if this attempt of this step was recorded already.
+        `operator` is one of `Operator`, or another name of its form. `template` is the hash of the prompt template, `references`
+        (JSON) what it was filled with, `seen_event` the last event that the step could see, `prompt` the (role, text) of each
+        message that is sent; texts are stored once. `most` is what the attempt may cost at most, where that is known.
+        WrongState if this attempt of this step was recorded already, ValueError for what cannot be an operator's name.
         """
+        if not is_operator(operator):
+            raise ValueError(
+                f"expected an operator's name of lower-case letters, digits and underscores, got {operator!r}"
+            )
         with self._transaction() as write:
             proposal = write.next_id("proposal")
             event = write.event(EventKind.PROPOSAL_REQUESTED, asked_at_most(most), proposal_id=proposal)
@@ -160,7 +164,7 @@ class Archive:
                 id=proposal,
                 step=step,
                 attempt=attempt,
-                operator=Operator(operator),
+                operator=str(operator),
                 proposer=proposer,
                 model=model,
                 temperature=finite_or_null(temperature),

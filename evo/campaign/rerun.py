@@ -78,7 +78,7 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
     step = f"step {proposal.step}, attempt {proposal.attempt}"
     if request.operator != proposal.operator or request.references != proposal.references:
         found.append(
-            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator.value} {proposal.references}"
+            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator} {proposal.references}"
         )
     elif proposal.proposer == BUILTIN:
         if (

@@ -14,7 +14,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from archive.records import FindingRow
 from evo.proposing.bare_source import bare
 from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
+from evo.search.operators import OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.contracts.contract import Argument, Contract
@@ -43,14 +43,15 @@ def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
-class Mode(StrEnum):
-    """What a prompt asks for: the four operators, and the next turn of the paper's growing chat."""
+CHAT = "chat"
+"""The prompt of the paper's growing chat, which asks for its next turn; the others are those of the operators."""
 
-    EXPLORE = "explore"
-    REFINE = "refine"
-    COMBINE = "combine"
-    REPAIR = "repair"
-    CHAT = "chat"
+PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
+"""What a prompt may ask for."""
+
+for _operator in OPERATORS:
+    if not (PROMPTS / f"{_operator.prompt}.j2").is_file():
+        raise ValueError(f"operator {_operator.name}: prompt: there is no template {_operator.prompt}.j2 in {PROMPTS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +128,32 @@ class _Scored(Protocol):
     pooled: bool
 
 
-def render(operator: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFormat.JSON) -> list[Message]:
-    """The messages that ask for one loss. Raises ValueError for an unknown operator, and where parents are missing."""
-    mode = Mode(operator)
+def render(prompt: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFormat.JSON) -> list[Message]:
+    """The messages that ask for one loss. Raises ValueError for what is not in `PROMPTED`, and where parents are missing."""
+    _require_known(prompt)
     if not briefing.parents:
-        raise ValueError(f"{mode} needs at least one parent, got none")
+        raise ValueError(f"{prompt} needs at least one parent, got none")
     system = Message("system", _fill("system", briefing, reply_format))
-    if mode is not Mode.CHAT:
-        return [system, Message("user", _fill(mode.value, briefing, reply_format))]
+    if prompt != CHAT:
+        return [system, Message("user", _fill(prompt, briefing, reply_format))]
     return [system, Message("user", _fill("chat_start", briefing, reply_format)), *_chat(briefing, reply_format)]
 
 
-def template_hash(operator: str) -> str:
-    """SHA-256 of the sources of every template that a prompt for `operator` may be rendered from."""
-    mode = Mode(operator)
-    others = {m.value for m in Mode} - {mode.value}
+def template_hash(prompt: str) -> str:
+    """SHA-256 of the sources of every template that a prompt may be rendered from. Raises ValueError as `render` does."""
+    _require_known(prompt)
+    others = {*PROMPTED} - {prompt}
     used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
     digest = hashlib.sha256()
     for path in used:
         source = path.read_bytes()
         digest.update(f"{path.name} {len(source)}\n".encode() + source)
     return digest.hexdigest()
+
+
+def _require_known(prompt: str) -> None:
+    if prompt not in PROMPTED:
+        raise ValueError(f"no prompt {prompt!r}: expected one of {', '.join(PROMPTED)}")
 
 
 def _chat(briefing: Briefing, reply_format: ReplyFormat) -> list[Message]:

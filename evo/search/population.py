@@ -18,15 +18,16 @@ from analysis.recorded import baseline_among, graph_of, island_of, refusing
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, VerdictRow
+from archive.records import EventKind, EventRow, Origin, Role, VerdictRow
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
 from evo.search.individuals import Individual, Score, differences
 from evo.search.ledger import Ledger
+from evo.search.operators import role_of
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
-from evo.search.select import Member, Status, arm_name
+from evo.search.select import SEED, Member, Status, arm_name
 from fitness.schedule.ladder import Entry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
@@ -121,7 +122,7 @@ class Population:
         """The search's view of everyone, in order of birth. Fitness is the difference to the baseline (see `advantage`)."""
         uses: dict[int, int] = {}
         for individual in self.individuals.values():
-            for parent in individual.parents if individual.operator != "explore" else ():
+            for parent in individual.parents if role_of(individual.operator) is not Role.EXPLORED_FROM else ():
                 uses[parent] = uses.get(parent, 0) + 1
         deviation = self._deviation_of_differences()
         return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
@@ -212,10 +213,10 @@ class Population:
     def _added(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
         row = reader.candidate(event.candidate_id)
-        operator, island, arm = "seed", len(self.individuals) % self.config.search.islands, ""
+        operator, island, arm = SEED, len(self.individuals) % self.config.search.islands, ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
-            operator, island = proposal.operator.value, island_of(proposal)
+            operator, island = proposal.operator, island_of(proposal)
             arm = arm_name(operator, proposal.temperature or 0.0)
         parents = tuple(p.parent for p in reader.parents(row.id))
         self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value
 from evo.proposing.genetic.grammars.classification import CLASSIFICATION_GRAMMAR
 from evo.proposing.genetic.grammars.grammar import Grammar
 from evo.proposing.genetic.grammars.preference import PREFERENCE_GRAMMAR
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
 from sandbox.graph.loss_graph import LossGraph
 
@@ -35,7 +35,7 @@ def grammar_of(contract: str) -> Grammar:
         ) from None
 
 
-def explore(rng: Random, contract: str, parents: Sequence[Parent] = ()) -> GeneticProposal:
+def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()) -> GeneticProposal:
     """A loss grown from the grammar of `contract`, of other operations than any of `parents` where that can be had.
 
     Raises ValueError for a contract without a grammar.
@@ -65,7 +65,6 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
         graph=builder.finish(piece.value),
         name=named(piece.tag),
         thought=f"Grew {piece.words}{meaning}.",
-        operator=GeneticOperator.EXPLORE,
     )
 
 

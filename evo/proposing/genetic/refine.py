@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import itemgetter
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
 from evo.proposing.genetic.explore import grammar_of
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
 from sandbox.graph.loss_graph import GraphError, LossGraph
@@ -61,17 +61,16 @@ _RELATIVES: dict[str, tuple[str, ...]] = {
 """Operations of one kind, any of which can stand where another did."""
 
 
-def refine(rng: Random, parent: Parent) -> GeneticProposal:
-    """`parent` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
+def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
+    """The first of `parents` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
     weight per item, or where its gradient stops."""
+    parent = parents[0]
     first = [_simplify] if parent.graph.operations > LARGE else []
     for mutation in first + _order(rng):
         change = _attempt(mutation, rng, parent.graph)
         if change is not None:
             graph, words, tag = change
-            return GeneticProposal(
-                graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.", GeneticOperator.REFINE
-            )
+            return GeneticProposal(graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.")
     raise AssertionError("a term can be added to every verified graph below the size limit")
 
 

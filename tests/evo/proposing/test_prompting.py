@@ -14,11 +14,11 @@ from archive.records import FindingRow
 from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import (
     MAX_CHAT,
+    PROMPTED,
     PROMPTS,
     Briefing,
     ChatTurn,
     LandmarkView,
-    Mode,
     ParentView,
     TaskView,
     render,
@@ -57,7 +57,7 @@ BRIEFING = Briefing(
     parents=(PARENT,),
     landmarks=(LandmarkView("dpo", 0.77, 0.02, 4), LandmarkView("ipo", 0.6, 0.035, 1, pooled=True)),
 )
-OPERATORS = [m.value for m in Mode]
+OPERATORS = list(PROMPTED)
 
 
 def whole(operator: str, briefing: Briefing = BRIEFING, reply_format: ReplyFormat = ReplyFormat.JSON) -> str:
