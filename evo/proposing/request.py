@@ -15,7 +15,9 @@ from evo.search.individuals import Individual, Score
 from evo.search.operators import BY_NAME
 from evo.search.population import Population
 from evo.search.rng import stream
-from evo.search.select import Choice, Settings, choose, gap
+from evo.search.selection.grid import gap
+from evo.search.selection.members import SelectionSettings
+from evo.search.selection.select import Choice, choose
 from sandbox.graph.loss_graph import LossGraph
 
 
@@ -84,7 +86,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
     """Operator and parents of a step, chosen from what the population has seen: the same again, whenever it is asked."""
     config, past = population.config, reader.as_of(population.seen)
     chat = config.search.mode == "chat"
-    settings = Settings(
+    settings = SelectionSettings(
         islands=config.search.islands,
         migration_every=config.search.migration_every,
         temperatures=config.llm.temperatures,

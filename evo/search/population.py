@@ -27,7 +27,8 @@ from evo.search.ledger import Ledger
 from evo.search.operators import role_of
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
-from evo.search.select import SEED, Member, Status, arm_name
+from evo.search.selection.bandit import arm_name
+from evo.search.selection.members import SEED, Member
 from fitness.schedule.ladder import Entry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
@@ -283,7 +284,7 @@ class Population:
             island=individual.island,
             operator=individual.operator,
             parents=individual.parents,
-            status=_standing(individual),
+            usable=individual.trainable and not individual.failed,
             fitness=advantage[0] if advantage else None,
             standard_error=deviation / advantage[1] ** 0.5 if advantage and deviation is not None else None,
             descriptors=individual.descriptors,
@@ -303,14 +304,6 @@ def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
 def _deviation(groups: Iterable[Sequence[float]]) -> float | None:
     pooled = stats.pool(groups)
     return None if pooled is None else pooled.deviation
-
-
-def _standing(individual: Individual) -> Status:
-    if individual.duplicate_of is not None:
-        return Status.DUPLICATE
-    if individual.status is not VerdictStatus.ACCEPTED:
-        return Status.REFUSED
-    return Status.FAILED if individual.failed else Status.ACCEPTED
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
