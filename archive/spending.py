@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
+from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
 """Whom a charge was paid to that belongs to no proposal and no finished evaluation."""
@@ -118,6 +119,12 @@ def _cut_off(
     cut_off = Counter(event.evaluation_id for event in events if event.kind == EventKind.EVALUATION_REQUEUED)
     known = Counter(charge.get("evaluation") for charge in charges if isinstance(charge.get("evaluation"), int))
     return sum(max(0, cut_off[row.id] - known[row.id]) for row in evaluations if row.rung in judged)
+
+
+def charged(to: str, paid: Usage, evaluation: int | None) -> dict[str, Any]:
+    """What the event of a charge says: whom it was paid to, and for which training where it is for one."""
+    payload = {"to": to, **asdict(paid), "usd": finite_or_null(paid.usd)}
+    return payload if evaluation is None else payload | {"evaluation": evaluation}
 
 
 def usage_of(charge: Mapping[str, Any]) -> Usage:
