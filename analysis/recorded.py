@@ -69,7 +69,7 @@ def island_of(proposal: ProposalRow) -> int:
     return island
 
 
-def told_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
+def recorded_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
     """The parents that a proposal was told of, each as (candidate, role). Raises CorruptArchive."""
     parents = proposal.references.get("parents")
     try:

@@ -75,7 +75,7 @@ def brief(row: sqlite3.Row, path: Path) -> Brief:
     return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
 
 
-class Result(NamedTuple):
+class FinishedEvaluation(NamedTuple):
     """What a finished evaluation adds to a standing; `fitness` is None if it failed."""
 
     candidate_id: int
@@ -88,10 +88,10 @@ class Result(NamedTuple):
     seconds: float | None
 
 
-def result_row(row: sqlite3.Row, path: Path) -> Result:
+def result_row(row: sqlite3.Row, path: Path) -> FinishedEvaluation:
     """The part of a finished evaluation's row that standings are made of."""
     cells = Cells(row, "evaluation", path)
-    return Result(
+    return FinishedEvaluation(
         candidate_id=cells.integer("candidate_id"),
         task=cells.text("task"),
         rung=cells.text("rung"),

@@ -52,7 +52,7 @@ def spending_of(
 
 
 @dataclass(frozen=True)
-class Call:
+class CallCost:
     """What a request cost. `at_most`: it did not tell, and this is the most that it may have cost."""
 
     usage: Usage
@@ -87,17 +87,17 @@ def counted_steps(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) 
     return {row.step for row in proposals if row.reply is not None or row.id in ended}
 
 
-def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> Call:
+def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> CallCost:
     """What a request cost, as its row tells; where it tells too little, the most that it may have cost."""
     answered = row.reply is not None
     if most is None or None not in (row.tokens_in, row.tokens_out) or not (answered or possibly_paid):
-        return Call(Usage(row.tokens_in or 0, row.tokens_out or 0, row.usd), answered, False)
+        return CallCost(Usage(row.tokens_in or 0, row.tokens_out or 0, row.usd), answered, False)
     tokens_in = most.tokens_in if row.tokens_in is None else row.tokens_in
     tokens_out = most.tokens_out if row.tokens_out is None else row.tokens_out
-    return Call(Usage(tokens_in, tokens_out, most.usd if row.usd is None else row.usd), answered, True)
+    return CallCost(Usage(tokens_in, tokens_out, most.usd if row.usd is None else row.usd), answered, True)
 
 
-def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[Call]:
+def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[CallCost]:
     most = {event.proposal_id: most_of(event) for event in events if event.kind == EventKind.PROPOSAL_REQUESTED}
     unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and _possibly_paid(e)}
     unseen |= {row.id for row in proposals if row.state == ProposalState.LOST}

@@ -55,7 +55,7 @@ from evo.campaign.finalists import final_event
 from evo.proposing.genetic.builder import Builder
 from evo.search.seed_losses import SEED_LOSSES, choose_baseline
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Entry, Job, Seeds, leaders
+from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders
 from fitness.schedule.race import run_race
 from fitness.schedule.settings import LadderSettings
 from fitness.score import SeedResult
@@ -238,7 +238,7 @@ def _as_variation(part: Cast) -> Relation:
     return Relation(Kind.NEAR, (Part(part.loss, 1.0, part.factor),), 0.01)
 
 
-def _note(entry: Entry, job: Job, value: float) -> None:
+def _note(entry: RaceEntry, job: Job, value: float) -> None:
     results, tuned = entry.results, entry.tuned
     assert isinstance(results, dict) and isinstance(tuned, dict)
     if job.beta is None and job.learning_rate is None:
@@ -247,14 +247,14 @@ def _note(entry: Entry, job: Job, value: float) -> None:
         tuned[job.rung, job.seed, job.beta, job.learning_rate] = value
 
 
-def _searched(entry: Entry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
+def _searched(entry: RaceEntry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
     """Fitness by seed at the highest search rung."""
     rung = info.search_rungs[-1].name
     return {seed: value for seed in seeds.search if (value := entry.results.get((rung, seed))) is not None}
 
 
 def _snapshot(
-    entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, fresh: Sequence[int], names: Mapping[int, str],
+    entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, fresh: Sequence[int], names: Mapping[int, str],
     relations: Mapping[int, Relation | None],
 ) -> Snapshot:  # fmt: skip
     """What an archive of this run would hold, as far as comparisons read it."""

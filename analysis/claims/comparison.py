@@ -81,7 +81,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Measured:
+class BaselineArm:
     """An arm of the baseline, on the seeds that decide."""
 
     arm: Arm
@@ -100,7 +100,7 @@ class Decision:
     baseline: Arm
     """The baseline's best arm."""
     baseline_scores: Mapping[int, float]
-    baseline_arms: tuple[Measured, ...]
+    baseline_arms: tuple[BaselineArm, ...]
     """All arms that the baseline was trained with, by beta and learning rate."""
     comparisons: tuple[Comparison, ...]
     finalists: tuple[Comparison, ...]
@@ -217,12 +217,12 @@ class _Stage:
     def _items(self, arm: Arm) -> Mapping[int, Items]:
         return self.snapshot.items.get(arm, {})
 
-    def baseline_arms(self) -> tuple[Measured, ...]:
+    def baseline_arms(self) -> tuple[BaselineArm, ...]:
         """All arms of the baseline, also those that only failed."""
         assert self.reference is not None
         arms = {arm for arm in (*self.arms, *self.failed) if arm.candidate == self.reference.candidate}
         ordered = sorted(arms, key=lambda arm: (arm.beta or self.snapshot.beta or 0.0, arm.learning_rate or 0.0))
-        return tuple(Measured(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
+        return tuple(BaselineArm(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
 
     def rival(self, ours: Arm) -> tuple[float, Versus | None]:
         """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without any."""

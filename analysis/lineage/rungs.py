@@ -1,5 +1,5 @@
 """What a ladder and shared seeds were worth in a run: does a cheap rung foretell the dear one, does pairing pay, and how much
-of a winner's lead was luck.
+of a winner's lead was winners_curse.
 
 Everything is computed from recorded evaluations; nothing here decides anything.
 """
@@ -62,7 +62,7 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Luck:
+class WinnersCurse:
     """A finalist's lead over the baseline on the seeds that chose it, and on fresh ones: the difference is the winner's curse
     (and, where the final is at another rung, the change of rung). The search knows the baseline at the task's own beta
     alone, so both leads are over that arm, whichever one stands in the final."""
@@ -143,7 +143,7 @@ def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
     return tuple(p for p in found if p is not None)
 
 
-def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
+def winners_curse(snapshot: Snapshot, decision: Decision) -> tuple[WinnersCurse, ...]:
     """The lead before and in the final of each finalist of which something may be claimed; empty unless fresh seeds decided."""
     if not decision.fresh:
         return ()
@@ -159,7 +159,7 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
                 _without(snapshot, replace(plain, rung=rung), final),
             )
             if searched is not None and fresh is not None:
-                found.append(Luck(finalist.arm, searched, rung, fresh, decision.rung))
+                found.append(WinnersCurse(finalist.arm, searched, rung, fresh, decision.rung))
                 break
     return tuple(found)
 
@@ -176,7 +176,7 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         f"({count(p.pairs, 'pair')} of losses)."
         for p in pairings(snapshot)
     ]
-    for row in luck(snapshot, decision) if decision else ():
+    for row in winners_curse(snapshot, decision) if decision else ():
         assert decision is not None
         baseline = decision.baseline
         tuned = baseline != Arm(baseline.candidate, decision.rung)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.lineage.moves import Move, Outcome, moves
+from analysis.lineage.moves import Move, MoveOutcome, moves
 from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
 from analysis.plots.canvas import GOLD, INK, MUTED, PAPER, blank, drawing, quiet
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STRIP: Mapping[str, frozenset[Outcome]] = {
-    "duplicate": frozenset({Outcome.DUPLICATE}),
-    "refused": frozenset({Outcome.REFUSED}),
-    "failed": frozenset({Outcome.TRAINING_FAILED}),
-    "no loss": frozenset({Outcome.UNUSABLE, Outcome.CALL_FAILED, Outcome.LOST}),
-    "under way": frozenset({Outcome.OPEN}),
+_STRIP: Mapping[str, frozenset[MoveOutcome]] = {
+    "duplicate": frozenset({MoveOutcome.DUPLICATE}),
+    "refused": frozenset({MoveOutcome.REFUSED}),
+    "failed": frozenset({MoveOutcome.TRAINING_FAILED}),
+    "no loss": frozenset({MoveOutcome.UNUSABLE, MoveOutcome.CALL_FAILED, MoveOutcome.LOST}),
+    "under way": frozenset({MoveOutcome.OPEN}),
 }
 """Rows below the lineage: what became of proposals that have no fitness."""
 

@@ -1,16 +1,20 @@
-"""What `evo baselines` trains, and what it measured: the design, and the rows of its table as its archive has them."""
+"""The design of `evo baselines`: which losses, betas and seeds, and what an archive holds of it.
+
+Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
+there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
+arm, which needs no tuning.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
-from analysis.final import seeds_of
 from analysis.recorded import refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from archive.query import Reader
-from archive.records import CandidateRow, EvaluationRow, EventKind, Origin
+from archive.records import CandidateRow, EvaluationRow, Origin
 from evo.baselines.contestants import Contestant
 from evo.baselines.frontier import PAPER_BETAS
 from evo.campaign.finalists import fresh
@@ -89,12 +93,6 @@ def design(
     )
 
 
-def with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
-    """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
-    recorded = [seed for event in reader.events(kind=EventKind.FINAL) for seed in seeds_of(event.payload)]
-    return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
-
-
 def rows(reader: Reader, wanted: Design) -> list[Row]:
     """The table's rows in the order of the design, from what is recorded."""
     by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
@@ -114,7 +112,7 @@ def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple
 
 
 def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: Design) -> Row:
-    """What is recorded of one loss."""
+    """One loss of the table, from what is recorded."""
     done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
     arms = wanted.arms(loss.graph)
     tuning: dict[float | None, list[EvaluationRow]] = {
@@ -123,8 +121,7 @@ def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: De
     trainable, beta = chosen_beta(tuning) if len(arms) > 1 else (True, arms[0])
     measured = [e for e in done if e.seed in wanted.seeds and e.beta == beta] if trainable else []
     failures = [e for e in (measured if trainable else done) if e.fitness is None]
-    refusal = refusal_of(reader, candidate)
-    failed = refusal or (
+    failed = refusal(reader, candidate) or (
         f"{failures[0].reason} on {len(failures)} of {len(measured or done)} seeds" if failures else ""
     )
     noted = loss.own and any(f.rule == SINGLES_OUT for f in reader.findings(candidate.id))
@@ -133,8 +130,8 @@ def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: De
     )
 
 
-def refusal_of(reader: Reader, candidate: CandidateRow) -> str:
-    """By which rules the sandbox refused it, in words; empty where it did not."""
+def refusal(reader: Reader, candidate: CandidateRow) -> str:
+    """The rules that refused a loss, in words; empty where it is accepted or was not vetted yet."""
     verdict = reader.verdict(candidate.id)
     if verdict is None or verdict.status == VerdictStatus.ACCEPTED:
         return ""

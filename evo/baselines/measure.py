@@ -1,9 +1,6 @@
 """`evo baselines`: the published losses of a task's contract, and a user's own, tuned alike and measured on fresh seeds.
 
-Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
-there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
-arm, which needs no tuning. Everything is in the archive of a run directory of its own, so an interrupted command continues and a
-finished one only prints.
+Everything is in the archive of a run directory of its own, so an interrupted command continues and a finished one only prints.
 """
 
 from __future__ import annotations
@@ -11,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+from analysis.final import seeds_of
 from analysis.recorded import graph_of
 from analysis.wording import count, duration
 from archive.query import Reader
@@ -21,7 +20,7 @@ from archive.records import CandidateRow, EvaluationState, EventKind, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.baselines.contestants import Contestant
-from evo.baselines.design import Design, Row, refusal_of, row_of, rows, with_recorded_seeds
+from evo.baselines.design import Design, Row, refusal, row_of, rows
 from evo.baselines.table import table
 from evo.campaign.doubts import nothing_trained
 from evo.campaign.training import TaskUnusable, record_failure, recorded, train
@@ -55,7 +54,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
-            wanted = with_recorded_seeds(wanted, reader)
+            wanted = _with_recorded_seeds(wanted, reader)
         archive.event(
             EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
         )
@@ -79,6 +78,12 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         say("")
         say(table(done, info, wanted))
         return done
+
+
+def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
+    """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
+    recorded = [seed for event in reader.events(kind=EventKind.FINAL) for seed in seeds_of(event.payload)]
+    return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
 
 
 async def _measure(
@@ -137,10 +142,10 @@ async def _measure(
             if reader.verdict(candidate.id) is None:
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
                 archive.record_verdict(candidate.id, verdict.to_json())
-            if refusal_of(reader, candidate):
+            if refusal(reader, candidate):
                 if loss is wanted.losses[0]:
                     judged.set()
-                say(f"{name}: {refusal_of(reader, candidate)}")
+                say(f"{name}: {refusal(reader, candidate)}")
                 return
             arms = wanted.arms(graph)
             if len(arms) > 1:

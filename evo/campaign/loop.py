@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from analysis.recorded import told_parents
+from analysis.recorded import recorded_parents
 from archive.query import Reader
 from archive.records import CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
@@ -23,7 +23,7 @@ from evo.campaign.backlog import add_seed_losses, open_steps, own_graph, unread_
 from evo.campaign.doubts import Doubts
 from evo.campaign.finalists import final_event, fresh, near_arms
 from evo.campaign.patience import Patience
-from evo.campaign.recorder import Asking, NoRoom, Recorder
+from evo.campaign.recorder import Asking, AttemptRecorder, NoRoom
 from evo.campaign.training import TaskUnusable, train
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
@@ -34,7 +34,7 @@ from evo.search.population import Population
 from evo.search.reserved import kept_for_final
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Entry, Job, Seeds, leaders, screening
+from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
 from fitness.workers.pool import WorkerPool
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Verdict
@@ -147,7 +147,7 @@ class Campaign:
         """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
         attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
         room = partial(self._room, request.step)
-        recorder = Recorder(self.archive, self.proposer, request, room, self.patience.tell_once)
+        recorder = AttemptRecorder(self.archive, self.proposer, request, room, self.patience.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
         self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
         if self._lacking(cost, self.kept):
@@ -183,7 +183,7 @@ class Campaign:
             self.patience.found_nothing(proposal.step, suggestion.message)
             return None
         self.patience.found()
-        parents = told_parents(proposal)
+        parents = recorded_parents(proposal)
         return self.reader.candidate(
             self.archive.add_candidate(
                 "proposal", suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
@@ -269,7 +269,7 @@ class Campaign:
         while jobs := self._due(rule):
             await asyncio.gather(*(self.evaluate(job) for job in jobs))
 
-    async def _relations(self, finalists: Sequence[Entry]) -> dict[int, Relation | None]:
+    async def _relations(self, finalists: Sequence[RaceEntry]) -> dict[int, Relation | None]:
         """How each finalist relates to the published losses, at the beta that it is trained with."""
         beta = self.population.info.beta
         graphs = {entry.candidate_id: self.population.graph(entry.candidate_id, self.reader) for entry in finalists}

@@ -27,20 +27,20 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Replayed:
     """Whether the run replays, and what to print."""
 
     same: bool
     text: str
 
 
-def replay_run(rundir: RunDir) -> Outcome:
+def replay_run(rundir: RunDir) -> Replayed:
     """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError."""
     with Reader.open(rundir.archive) as reader:
         configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=EventKind.SESSION_STARTED))]
         proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
         if not proposals:
-            return Outcome(True, "Nothing to replay: the run has no proposals yet.")
+            return Replayed(True, "Nothing to replay: the run has no proposals yet.")
         first = _config_at(configs, proposals[0].requested_event)
         population = Population(first, task_info(first.task, first.fitness), 1)
         differences: list[str] = []
@@ -50,8 +50,8 @@ def replay_run(rundir: RunDir) -> Outcome:
             differences += _differences(proposal, request)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
-        return Outcome(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
-    return Outcome(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
+        return Replayed(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
+    return Replayed(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
 
 
 def _config(event: int, settings: Mapping[str, Any]) -> Config:

@@ -29,7 +29,7 @@ from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
 from evo.search.selection.bandit import arm_name
 from evo.search.selection.members import SEED, Member
-from fitness.schedule.ladder import Entry, Seeds
+from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
@@ -110,11 +110,11 @@ class Population:
         final = frozenset(self.seeds.final)
         return sum(key[1] in final for i in self.individuals.values() for key in (*i.results, *i.tuned))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RaceEntry]:
         """The race, for the ladder."""
         baseline = self.baseline
         return [
-            Entry(i.id, i.is_seed_loss, dict(i.results), i is baseline, dict(i.tuned), self._reads_beta(i))
+            RaceEntry(i.id, i.is_seed_loss, dict(i.results), i is baseline, dict(i.tuned), self._reads_beta(i))
             for i in self.individuals.values()
             if i.trainable
         ]

@@ -9,7 +9,7 @@ from evo.search.population import Population
 from fitness.schedule.planned import FINAL, plan, plan_of_claims
 
 
-def what_the_budget_buys(config: Config, population: Population) -> list[str]:
+def budget_forecast(config: Config, population: Population) -> list[str]:
     """Lines on what the seed losses and the final take of a budget of trainings, and what is left for proposals.
 
     Empty without a limit that could come into the way. `population` is as it is before the session.

@@ -12,9 +12,9 @@ from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Parent, Request
 from evo.search.population import Population
-from evo.search.reserved import what_the_budget_buys
+from evo.search.reserved import budget_forecast
 from evo.session.earlier import finished
-from evo.session.outlook import what_can_be_seen, what_items_allow
+from evo.session.outlook import items_warning, minimum_detectable_effect
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
 from fitness.chat.errors import LLMError
@@ -98,7 +98,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     budget = config.budget
     proposals, seed_losses = budget.proposals, len(population.seed_losses)
     limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
-    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
+    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *budget_forecast(config, population)]
     tokens, usd = proposer.worst_case(request)
     each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
     if proposals is None:
@@ -123,8 +123,8 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
-    lines.append(what_can_be_seen(info, population.ladder))
-    if few := what_items_allow(info.judged, population.ladder):
+    lines.append(minimum_detectable_effect(info, population.ladder))
+    if few := items_warning(info.judged, population.ladder):
         lines.append(few)
     total = f", {each}" if tokens else ""
     lines.append(

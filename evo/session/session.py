@@ -29,10 +29,10 @@ from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
 from evo.search.duplicates import Identities
 from evo.search.population import Population
-from evo.search.reserved import what_the_budget_buys
+from evo.search.reserved import budget_forecast
 from evo.session.earlier import changes, finished, in_words, last_settings
 from evo.session.extras import require_training, without_pictures
-from evo.session.outlook import what_can_be_seen, what_items_allow
+from evo.session.outlook import items_warning, minimum_detectable_effect
 from evo.session.preflight import preflight
 from fitness.task.protocol import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
@@ -85,8 +85,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         if resumed:
             _resume(archive, reader, config, before, say)
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
-        say(what_can_be_seen(info, population.ladder))
-        for line in what_the_budget_buys(config, population.advance(reader)):
+        say(minimum_detectable_effect(info, population.ladder))
+        for line in budget_forecast(config, population.advance(reader)):
             say(line)
         try:
             reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
@@ -141,7 +141,7 @@ async def _campaign(
         try:  # before a proposal is paid for
             for note in await workers.ready():
                 tell(note)
-            if few := what_items_allow(workers.judged, population.ladder):
+            if few := items_warning(workers.judged, population.ladder):
                 tell(few)
         except EvaluationFailed as failure:
             if failure.paid:

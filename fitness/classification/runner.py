@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task.protocol import Rung
-from fitness.training.curves import Watch, thinned
+from fitness.training.curves import CurveRecorder, thinned
 from sandbox.execute.interpreter import compile_loss
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TEST_FRACTION = 0.4
 
 
 @dataclass(frozen=True)
-class Items:
+class Examples:
     """Inputs, shape (items, ...), and their classes, shape (items,)."""
 
     inputs: Tensor
@@ -33,12 +33,12 @@ class Items:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def take(self, index: Tensor) -> "Items":
+    def take(self, index: Tensor) -> "Examples":
         """The items at these places."""
-        return Items(self.inputs[index], self.classes[index])
+        return Examples(self.inputs[index], self.classes[index])
 
 
-class Lab:
+class ClassificationRunner:
     """Holds the items; every training starts from a fresh network."""
 
     def __init__(self, options: "Options") -> None:
@@ -64,7 +64,7 @@ class Lab:
         if rung.held_out:
             judged, numbers = self.test_items, torch.arange(len(self.test_items))
         labels = self._flip(train.classes, generator)
-        network, watch = self._network(rung, generator), Watch()
+        network, watch = self._network(rung, generator), CurveRecorder()
         loss = compile_loss(graph)
         with watch.kept_on_failure():
             last = self._train(network, loss, train.inputs, labels, rung.steps, learning_rate, generator, watch)
@@ -82,7 +82,7 @@ class Lab:
 
     def _train(
         self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
-        learning_rate: float, generator: torch.Generator, watch: Watch,
+        learning_rate: float, generator: torch.Generator, watch: CurveRecorder,
     ) -> float:  # fmt: skip
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -120,7 +120,7 @@ class Lab:
 
     @torch.no_grad()
     def _judge(
-        self, network: nn.Module, judged: Items, train: Items, labels: Tensor
+        self, network: nn.Module, judged: Examples, train: Examples, labels: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Whether each item's class was found, 1.0 or 0.0, and the metrics."""
         network.eval()
@@ -179,27 +179,27 @@ def _resnet(name: str, classes: int) -> nn.Module:
     return network
 
 
-def _load(options: "Options", device: torch.device) -> tuple[Items, Items]:
+def _load(options: "Options", device: torch.device) -> tuple[Examples, Examples]:
     """Items for the search, and those for the held-out rung alone."""
     return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
 
 
-def _digits(device: torch.device) -> tuple[Items, Items]:
+def _digits(device: torch.device) -> tuple[Examples, Examples]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         raise EvaluationFailed("bad_data", "the digits come with scikit-learn: pip install 'evopo[train]'") from None
     data = load_digits()
-    items = Items(torch.tensor(data.data, dtype=torch.float32) / 16.0, torch.tensor(data.target, dtype=torch.int64))
+    items = Examples(torch.tensor(data.data, dtype=torch.float32) / 16.0, torch.tensor(data.target, dtype=torch.int64))
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
     held_out = int(TEST_FRACTION * len(items))
     parts = items.take(order[held_out:]), items.take(order[:held_out])
-    return Items(parts[0].inputs.to(device), parts[0].classes.to(device)), Items(
+    return Examples(parts[0].inputs.to(device), parts[0].classes.to(device)), Examples(
         parts[1].inputs.to(device), parts[1].classes.to(device)
     )
 
 
-def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
+def _cifar10(folder: Path, device: torch.device) -> tuple[Examples, Examples]:
     try:
         import torchvision
     except ImportError:
@@ -215,7 +215,7 @@ def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
         ) from None
     mean, deviation = 0.473, 0.251  # of all pixels of the training pictures
     search, test = (
-        Items(
+        Examples(
             ((torch.tensor(p.data, dtype=torch.float32).permute(0, 3, 1, 2) / 255.0 - mean) / deviation).to(device),
             torch.tensor(p.targets, dtype=torch.int64).to(device),
         )

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from statistics import fmean, stdev
 
-from fitness.schedule.ladder import OWN, Entry, Job, Seeds, Tuning, leaders, open_jobs
+from fitness.schedule.ladder import OWN, Job, RaceEntry, Seeds, Tuning, leaders, open_jobs
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
@@ -25,7 +25,7 @@ DEFAULT_RATES = (0.5, 2.0)
 
 
 def final(
-    entries: Sequence[Entry],
+    entries: Sequence[RaceEntry],
     info: TaskInfo,
     settings: LadderSettings,
     seeds: Seeds,
@@ -50,8 +50,13 @@ def final(
 
 
 def _what_a_claim_needs(
-    seed_losses: Sequence[Entry], chosen: Sequence[Entry], info: TaskInfo, settings: LadderSettings, rung: str, fresh: Sequence[int]
-) -> list[tuple[int, Tuning]]:  # fmt: skip
+    seed_losses: Sequence[RaceEntry],
+    chosen: Sequence[RaceEntry],
+    info: TaskInfo,
+    settings: LadderSettings,
+    rung: str,
+    fresh: Sequence[int],
+) -> list[tuple[int, Tuning]]:
     measured = {e.candidate_id: arms for e in seed_losses if (arms := e.arms(rung, fresh))}
     best_arms = [max(arms.values(), key=fmean) for arms in measured.values()]
     leading = [ours for e in chosen if (ours := e.arms(rung, fresh).get(OWN))]
@@ -80,7 +85,7 @@ def _may_be_above(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     return middle >= LEAST_ERRORS * stdev(differences) / math.sqrt(len(differences))
 
 
-def tunings(entry: Entry, info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
+def tunings(entry: RaceEntry, info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
     """The grid that a seed loss is tuned over, without the task's own settings: of learning rates where it reads no beta."""
     if entry.reads_beta:
         return tuning_grid(info, settings)
@@ -88,12 +93,12 @@ def tunings(entry: Entry, info: TaskInfo, settings: LadderSettings) -> tuple[Tun
     return tuple((None, rate) for rate in _multiples(info.learning_rate, DEFAULT_RATES if rates is None else rates)[1:])
 
 
-def baseline_grid(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
+def baseline_grid(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
     """All arms that the final gives the baseline before any widening; none without a baseline."""
     return next(((OWN, *tunings(e, info, settings)) for e in entries if e.baseline), ())
 
 
-def _tried(entry: Entry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
+def _tried(entry: RaceEntry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
     """Tunings that were trained on all these seeds, whatever came of it."""
     found = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}
     return {OWN} | {tuning for tuning in found if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}

@@ -40,7 +40,7 @@ FORESEEN_FROM = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RaceEntry:
     """One loss in the race. Seed losses run every stage and the final, whatever their fitness."""
 
     candidate_id: int
@@ -122,7 +122,7 @@ def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stag
     return tuple(rungs)
 
 
-def screening(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Job, ...]:
+def screening(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Job, ...]:
     """Trainings due while the search goes on, those of the highest stage first; what has a result is left out."""
     alive = [e for e in entries if not e.failed]
     seed_losses = [e for e in entries if e.seed_loss]
@@ -136,7 +136,7 @@ def screening(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings
     return open_jobs([job for jobs in reversed(due) for job in jobs], entries)
 
 
-def leaders(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> list[Entry]:
+def leaders(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> list[RaceEntry]:
     """All proposals that completed a stage, best first: by the stage that they reached, then by their mean there.
 
     Not by the mean alone: with one lucky seed a loss is above those whose luck has evened out.
@@ -152,7 +152,7 @@ def leaders(entries: Sequence[Entry], info: TaskInfo, settings: LadderSettings, 
     return [entry for *_, entry in sorted(ranked, key=lambda row: row[:3])]
 
 
-def _upper_part(entries: Sequence[Entry], stage: Stage, settings: LadderSettings) -> list[Entry]:
+def _upper_part(entries: Sequence[RaceEntry], stage: Stage, settings: LadderSettings) -> list[RaceEntry]:
     """Those of a stage who are good enough to climb on, best first.
 
     From rung to rung seed losses count as the bar to pass; the places of contenders are the proposals' alone.
@@ -165,8 +165,8 @@ def _upper_part(entries: Sequence[Entry], stage: Stage, settings: LadderSettings
 
 
 def _hopeful(
-    climbing: Sequence[Entry], measured: Sequence[Entry], stage: Stage, following: Stage, optimism: float
-) -> list[Entry]:
+    climbing: Sequence[RaceEntry], measured: Sequence[RaceEntry], stage: Stage, following: Stage, optimism: float
+) -> list[RaceEntry]:
     """Those whose foreseen mean at the following stage, with `optimism` deviations more, reaches the best proposal there."""
     both = [
         (e, here, there)
@@ -190,7 +190,7 @@ def places(stage: Stage, measured: int, settings: LadderSettings) -> int:
     return math.floor(settings.keep * measured) if stage.places is None else min(measured // 2, stage.places)
 
 
-def open_jobs(jobs: Sequence[Job], entries: Sequence[Entry]) -> tuple[Job, ...]:
+def open_jobs(jobs: Sequence[Job], entries: Sequence[RaceEntry]) -> tuple[Job, ...]:
     """Those that have no result yet, each once."""
     done = {Job(e.candidate_id, rung, seed) for e in entries for rung, seed in e.results}
     done |= {Job(e.candidate_id, *tuned) for e in entries for tuned in e.tuned}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fitness.schedule.ladder import Entry, Job, Seeds, leaders, screening
+from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
@@ -31,7 +31,7 @@ class Step:
 class Race:
     """A race that was run to its end."""
 
-    entries: list[Entry]
+    entries: list[RaceEntry]
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -87,7 +87,7 @@ def run_unraced(
 
 
 def _next(
-    entries: list[Entry], info: TaskInfo, settings: LadderSettings, seeds: Seeds, waiting: Iterator[int],
+    entries: list[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds, waiting: Iterator[int],
     results: dict[int, dict[tuple[str, int], float | None]], seed_losses: Sequence[int],
 ) -> Job | None:  # fmt: skip
     """The most urgent training that is due, after letting in as many losses as it takes; None at the end."""
@@ -96,5 +96,5 @@ def _next(
         if arrival is None:
             return None
         results[arrival] = {}
-        entries.append(Entry(arrival, arrival in seed_losses, results[arrival], arrival in seed_losses[:1]))
+        entries.append(RaceEntry(arrival, arrival in seed_losses, results[arrival], arrival in seed_losses[:1]))
     return due[0]

@@ -36,7 +36,7 @@ from fitness.training.batches import (
     losses_per_pair,
     refuse_unsupported,
 )
-from fitness.training.curves import Watch, preference_values
+from fitness.training.curves import CurveRecorder, preference_values
 from fitness.training.trl_patches import lm_head_at, unhashed, unwrap_forward
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         train_dataset: Any,
         min_batch: int | None = None,
         coupled: bool | None = None,
-        watch: Watch | None = None,
+        watch: CurveRecorder | None = None,
         peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
         args = copy.copy(args) if args is not None else DPOConfig("evopo-dpo")
-        self.watch = watch or Watch()
+        self.watch = watch or CurveRecorder()
         self.loss_fn, needs = as_function(loss_graph, args.beta)
         self.needs = BatchNeeds(
             needs.min_batch if min_batch is None else min_batch, needs.coupled if coupled is None else coupled

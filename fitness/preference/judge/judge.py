@@ -21,7 +21,7 @@ from fitness.chat.refusals import refuses_system
 from fitness.chat.slots import Slot, Slots
 from fitness.costs import Usage
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
-from fitness.preference.judge.verdicts import INSTRUCTIONS, Verdict, read_verdict
+from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
 from fitness.preference.options import JudgeEvaluation
 from fitness.score import EvaluationFailed, bad_data
 
@@ -124,7 +124,7 @@ class Judge:
         ]
         gone: list[LLMError] = []  # once one question has failed for good, the others are not asked
 
-        def verdict(question: Question) -> Verdict | None:
+        def verdict(question: Question) -> Judgement | None:
             try:
                 return self._ask(question, meter, patience=PATIENCE, gone=gone)[0]
             except LLMError as error:
@@ -161,7 +161,7 @@ class Judge:
 
     def _ask(
         self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
-    ) -> tuple[Verdict | None, Answer]:
+    ) -> tuple[Judgement | None, Answer]:
         """The judge's word, or None where its reply holds none, and the reply. Raises LLMError, one that is in `gone` at once.
 
         An outage is waited out for `patience` seconds; a request that only waited for others does not count as one.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ladder_entries import INFO, SEEDS, entry
 
 from fitness.schedule.final import final, tuning_grid
-from fitness.schedule.ladder import Entry, Job, leaders
+from fitness.schedule.ladder import Job, RaceEntry, leaders
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
@@ -137,7 +137,7 @@ def test_a_baseline_that_reads_no_beta_is_tuned_over_the_learning_rate():
 
 def test_a_lead_within_the_noise_needs_nothing_more():
     def two_seeds(id, first, second, **flags):
-        return Entry(id, flags.pop("seed_loss", False), {("full", 10): 0.9, ("short", 10): 0.5, ("held_out", 90): first,
+        return RaceEntry(id, flags.pop("seed_loss", False), {("full", 10): 0.9, ("short", 10): 0.5, ("held_out", 90): first,
                      ("held_out", 91): second}, **flags)  # fmt: skip
 
     dpo = two_seeds(1, 0.5, 0.6, seed_loss=True, baseline=True)

@@ -7,7 +7,7 @@ from statistics import median
 import pytest
 from ladder_entries import INFO, SEEDS, entry
 
-from fitness.schedule.ladder import Entry, Job, screening, stages
+from fitness.schedule.ladder import Job, RaceEntry, screening, stages
 from fitness.schedule.planned import plan, plan_of_claims
 from fitness.schedule.race import run_race, run_unraced
 from fitness.schedule.settings import LadderSettings
@@ -116,7 +116,7 @@ def test_few_losses_foretell_nothing():
 
 def test_a_failed_training_ends_the_race_for_a_loss():
     assert due([entry(1, None, baseline=False), entry(2, 0.5, None)]) == (Job(1, "short", 10),)
-    diverged = Entry(1, False, {("short", 10): None})
+    diverged = RaceEntry(1, False, {("short", 10): None})
     assert due([diverged]) == ()
 
 
@@ -127,7 +127,7 @@ def test_baselines_run_every_stage_however_bad_they_are():
 
 
 def test_a_failed_baseline_is_still_measured_elsewhere():
-    jobs = due([Entry(1, True, {("short", 10): None})])
+    jobs = due([RaceEntry(1, True, {("short", 10): None})])
     assert Job(1, "full", 10) in jobs and Job(1, "short", 10) not in jobs
 
 
@@ -150,7 +150,7 @@ def test_the_same_results_give_the_same_jobs():
     """Replay: a recorded run is chosen again from what it had seen."""
     rng = random.Random(0)
     entries = [entry(n, rng.random(), *(rng.random() for _ in range(rng.randrange(4)))) for n in range(40)]
-    shuffled = [Entry(e.candidate_id, e.seed_loss, dict(reversed(e.results.items()))) for e in entries]
+    shuffled = [RaceEntry(e.candidate_id, e.seed_loss, dict(reversed(e.results.items()))) for e in entries]
     assert due(entries) == due(shuffled)
 
 
