@@ -45,15 +45,15 @@ CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
 class CandidateStatus(StrEnum):
     """How far a candidate has come; the first one that holds, in this order."""
 
-    REFUSED = "refused"
+    REFUSED = VerdictStatus.REFUSED
     """The sandbox refused it."""
     DUPLICATE = "duplicate"
     """It is the same loss as an earlier candidate, and was not trained."""
-    SCORED = "scored"
+    SCORED = EvaluationState.SCORED
     """At least one training gave a score."""
-    FAILED = "failed"
+    FAILED = EvaluationState.FAILED
     """Every training that ended gave none."""
-    ACCEPTED = "accepted"
+    ACCEPTED = VerdictStatus.ACCEPTED
     """It passed the sandbox; no training has ended yet."""
     UNVETTED = "unvetted"
     """The sandbox has not said anything yet."""

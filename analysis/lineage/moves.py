@@ -44,9 +44,9 @@ _PLUMBING = frozenset({"add", "sub", "mul", "div", "neg"})
 class MoveOutcome(StrEnum):
     """What came of a proposal."""
 
-    SCORED = "scored"
-    DUPLICATE = "duplicate"
-    REFUSED = "refused"
+    SCORED = CandidateStatus.SCORED
+    DUPLICATE = CandidateStatus.DUPLICATE
+    REFUSED = CandidateStatus.REFUSED
     TRAINING_FAILED = "training failed"
     UNUSABLE = "no loss in the reply"
     CALL_FAILED = "call failed"

@@ -36,9 +36,6 @@ from fitness.workers.pool import WorkerPool
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.vetting.pool import VetPool
 
-TABLE = "baselines"
-"""What the identity of such a run directory says that it holds."""
-
 
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
     """Train what the archive in `path` lacks of the design, print the table and return its rows.
@@ -50,7 +47,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     require_training()
     workers = worker_pool(config)
     cleared = preflight(config, info, proposes=False)
-    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=TABLE)
+    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind="baselines")
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()

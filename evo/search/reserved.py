@@ -6,7 +6,7 @@ from analysis.wording import count
 from evo.config.schema import Config
 from evo.search.budget import Cost, lacking
 from evo.search.population import Population
-from fitness.schedule.planned import FINAL, plan, plan_of_claims
+from fitness.schedule.planned import plan, plan_of_claims
 
 
 def budget_forecast(config: Config, population: Population) -> list[str]:
@@ -24,8 +24,8 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
     lines = []
     if budget.evaluations is not None:
         seed_losses = len(population.seed_losses)
-        parts = plan(info, population.ladder, seed_losses, 0)
-        theirs = sum(part.trainings for part in parts if part.part != FINAL)
+        *search, _ = plan(info, population.ladder, seed_losses, 0)
+        theirs = sum(part.trainings for part in search)
         claims = plan_of_claims(info, population.ladder, seed_losses).trainings
         lines.append(
             f"Trainings: {_left(config, population)} of the budget of {budget.evaluations} are left. The seed losses take up to "
@@ -66,5 +66,5 @@ def _waiting(population: Population) -> int:
 def _final(config: Config, population: Population) -> int:
     proposals = config.budget.proposals
     most = _left(config, population) if proposals is None else proposals
-    parts = plan(population.info, population.ladder, len(population.seed_losses), most)
-    return sum(part.trainings for part in parts if part.part == FINAL)
+    *_, final = plan(population.info, population.ladder, len(population.seed_losses), most)
+    return final.trainings

@@ -9,9 +9,6 @@ from fitness.schedule.ladder import Seeds, Stage, places, stages
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
-FINAL = "final"
-"""The part of a plan that is the final."""
-
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -45,7 +42,7 @@ def plan(info: TaskInfo, settings: LadderSettings, seed_losses: int, proposals: 
         before = stage
     arms = seed_losses + min(settings.finalists, proposals) + len(tuning_grid(info, settings))
     rung = info.rung(final_rung(info))
-    planned.append(Planned(FINAL, rung.name, settings.finalist_seeds * arms, rung.estimated_seconds))
+    planned.append(Planned("final", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds))
     return tuple(planned)
 
 
