@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,13 @@ OWN: Mapping[str, frozenset[str]] = LISTS | {
 """A candidate's status takes words of its verdict and of its trainings over by name."""
 
 
-def second_definitions(source: str) -> Iterator[tuple[int, str]]:
+def definitions(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and list of every enum that has two words of a list, and of every Literal and collection of such words alone."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             values = [statement.value for statement in node.body if isinstance(statement, ast.Assign)]
             words = {v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)}
-            found = [name for name, known in OWN.items() if len(words & known) > 1 and node.name != name]
+            found = [name for name, known in OWN.items() if len(words & known) > 1]
         else:
             words = _words(node)
             found = [name for name, known in LISTS.items() if len(words) > 1 and words <= known]
@@ -69,9 +70,8 @@ def _words(node: ast.AST) -> frozenset[str]:
     return frozenset(words) if values and len(words) == len(values) else frozenset()
 
 
-def event_kinds_as_text(source: str) -> Iterator[tuple[int, str]]:
+def event_kinds_as_text(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and word of every event kind that is written as text where a kind stands: compared, asked for, recorded, matched."""
-    tree = ast.parse(source)
     constants = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
     for node in (*constants, *ast.walk(tree)):
         match node:
@@ -98,18 +98,21 @@ def _is_kind(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "kind"
 
 
-def _sources() -> Iterator[Path]:
-    for package in PACKAGES:
-        yield from (path for path in (ROOT / package).rglob("*.py") if path.parent.parent.name != "known")
+@cache
+def _trees() -> Mapping[Path, ast.Module]:
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return {p.relative_to(ROOT): ast.parse(p.read_text("utf-8")) for p in paths if p.parent.parent.name != "known"}
 
 
 def test_the_words_of_statuses_findings_and_events_are_defined_once():
-    found = [
-        f"{path.relative_to(ROOT)}:{line} writes words of {name} again"
-        for path in _sources()
-        for line, name in second_definitions(path.read_text("utf-8"))
-    ]
-    assert not found, "\n".join(found)
+    found: dict[str, list[str]] = {name: [] for name in LISTS}
+    for path, tree in _trees().items():
+        for line, name in definitions(tree):
+            found[name].append(f"{path}:{line}")
+    home = {words.__name__: words.__module__.replace(".", "/") + ".py" for words in WORDS}
+    for name, places in found.items():
+        elsewhere = [place for place in places if place.rpartition(":")[0] != home[name]]
+        assert len(places) == 1 and not elsewhere, f"words of {name} are defined at {', '.join(places)}"
 
 
 def test_no_two_of_these_lists_hold_the_same_words():
@@ -119,10 +122,9 @@ def test_no_two_of_these_lists_hold_the_same_words():
 
 def test_the_kind_of_an_event_is_never_written_as_text():
     found = [
-        f"{path.relative_to(ROOT)}:{line} writes the event kind {word!r} as text"
-        for path in _sources()
-        if path != ROOT / "archive" / "records.py"
-        for line, word in event_kinds_as_text(path.read_text("utf-8"))
+        f"{path}:{line} writes the event kind {word!r} as text"
+        for path, tree in _trees().items()
+        for line, word in event_kinds_as_text(tree)
     ]
     assert not found, "\n".join(found)
 
@@ -143,7 +145,7 @@ def test_an_archive_allows_the_statuses_of_the_sandbox():
     ],
 )
 def test_a_second_definition_is_found(source):
-    assert list(second_definitions(source))
+    assert list(definitions(ast.parse(source)))
 
 
 @pytest.mark.parametrize(
@@ -159,9 +161,10 @@ def test_a_second_definition_is_found(source):
     ],
 )
 def test_an_event_kind_as_text_is_found(source):
-    assert list(event_kinds_as_text(source))
+    assert list(event_kinds_as_text(ast.parse(source)))
 
 
 @pytest.mark.parametrize("source", ['say("finished")', 'part = part_of("final")', 'x = {"reason": "scored"}'])
 def test_the_same_words_elsewhere_are_not(source):
-    assert not list(event_kinds_as_text(source)) and not list(second_definitions(source))
+    tree = ast.parse(source)
+    assert not list(event_kinds_as_text(tree)) and not list(definitions(tree))
