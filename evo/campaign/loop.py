@@ -74,7 +74,7 @@ class Campaign:
     """How the requests under way stand, by step."""
     awaited: int = 0
     """Losses under way that have not come to their first training: each has one reserved."""
-    dearest: Cost = field(default_factory=lambda: Cost(proposals=1))
+    largest_call: Cost = field(default_factory=lambda: Cost(proposals=1))
     """The most that a call of this session could have cost."""
     began: float = field(default_factory=time.monotonic)
     kept: Cost = NOTHING
@@ -149,7 +149,7 @@ class Campaign:
         room = partial(self._room, request.step)
         recorder = AttemptRecorder(self.archive, self.proposer, request, room, self.patience.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
-        self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
+        self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
         if self._lacking(cost, self.kept):
             return None
         self.calls[request.step] = cost
@@ -310,7 +310,7 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be asked for, or None. What cannot be trained is not paid for."""
-        return self._lacking(self.dearest + self._first_cost, self.kept)
+        return self._lacking(self.largest_call + self._first_cost, self.kept)
 
     def _held(self) -> Cost:
         """What is kept for the first trainings of proposals that may still be begun."""

@@ -246,7 +246,7 @@ def replay(directory: Path) -> None:
     help="Seeds that choose each loss's beta.",
 )
 @click.option("--betas", help="Grid of beta, e.g. 0.05,0.1,0.5; the same for all.  [default: the paper's]")
-@click.option("--rung", help="Rung to train at.  [default: the dearest of the search]")
+@click.option("--rung", help="Rung to train at.  [default: the search's rung of highest fidelity]")
 @click.option(
     "--loss",
     "losses",

@@ -1,7 +1,7 @@
 """Who earns how much training: a pure function from the results so far to the trainings that are due.
 
 The sandbox's numeric tests are the ground floor: what cannot train never gets here. Then a loss climbs *stages*, each of
-which costs more than the one before: every search rung with one seed, cheapest first, and the dearest with more and more
+which costs more than the one before: every search rung with one seed, cheapest first, and the one of highest fidelity with more and more
 seeds. To climb on, a loss must pass two tests at a stage. It must be in the upper part of those that have completed it
 (asynchronous successive halving, Li et al. 2020, with seeds as the last resource). And it must have a hope of being the
 best: what the next stage said of losses that have completed both is extrapolated to it by a straight line, with some

@@ -89,7 +89,7 @@ class TaskInfo:
     name: str
     contract: str  # name of the sandbox contract that its losses follow
     metric: str  # how the fitness is made, in words
-    rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
+    rungs: Mapping[str, Rung]  # in order of cost, held-out ones last
     identified: Callable[[], Mapping[str, Any]] = dict  # gives `identity`; reads local models and data
     preparation_seconds: float = 600.0  # the longest that loading model and data may take, downloads included
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub

@@ -30,7 +30,7 @@ def test_fewer_climb_at_each_stage_but_never_fewer_than_the_finalists():
     assert [s.places for s in way] == [None, 8, 4, 3, None]
 
 
-def test_without_contenders_the_race_ends_at_the_dearest_rung():
+def test_without_contenders_the_race_ends_at_the_rung_of_highest_fidelity():
     assert [(s.rung, len(s.seeds)) for s in stages(INFO, LadderSettings(contenders=0), SEEDS)] == [
         ("short", 1),
         ("full", 1),
