@@ -55,7 +55,7 @@ class Survey:
     truth_seeds: tuple[int, ...]
 
     def truth(self) -> dict[int, float]:
-        """Mean fitness at the search rung of highest fidelity on the seeds that nobody searches on; losses that failed are left out."""
+        """Mean fitness at the highest search rung on the seeds that nobody searches on; losses that failed are left out."""
         return self.means(self.info.search_rungs[-1].name, self.truth_seeds)
 
     def means(self, rung: str, seeds: tuple[int, ...]) -> dict[int, float]:

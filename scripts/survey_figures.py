@@ -16,7 +16,7 @@ from fitness.schedule.settings import LadderSettings
 
 
 def rungs(found: Survey) -> dict[str, Figure]:
-    """Spearman's correlation of the cheapest rung on one seed with the one of highest fidelity on many, and what shared seeds bring."""
+    """Spearman's correlation of the cheapest rung on one seed with the highest one on many, and what shared seeds bring."""
     cheap, dear = found.info.search_rungs[0].name, found.info.search_rungs[-1].name
     everything = (*found.search_seeds, *found.truth_seeds)
     truth = found.means(dear, everything)

@@ -1,17 +1,16 @@
-"""Who earns how much training: a pure function from the results so far to the trainings that are due.
+"""Multi-fidelity promotion: asynchronous successive halving (Li et al. 2020) with seeds as the last resource.
 
-The sandbox's numeric tests are the ground floor: what cannot train never gets here. Then a loss climbs *stages*, each of
-which costs more than the one before: every search rung with one seed, cheapest first, and the one of highest fidelity with more and more
-seeds. To climb on, a loss must pass two tests at a stage. It must be in the upper part of those that have completed it
-(asynchronous successive halving, Li et al. 2020, with seeds as the last resource). And it must have a hope of being the
-best: what the next stage said of losses that have completed both is extrapolated to it by a straight line, with some
-residual deviations to its favour. So a stage that foretells the next one well lets few climb, and one that does not lets
-the upper part. All that complete a stage were measured on the same seeds, so what is compared is paired. A loss whose
-training failed at any stage is out. Nothing waits for others: the rule is asked after every result, and an early loss may
-climb that a later one would have kept down.
+A pure function from the results so far to the trainings that are due. What the sandbox's numeric tests refuse never gets here.
+A loss climbs *stages*, each more expensive than the one before: every search rung with one seed, cheapest first, then the rung
+of highest fidelity with more and more seeds. Two tests decide at each stage. The loss must be in the upper part of those that
+have completed the stage. And it must not be predicted to trail the best proposal of the next stage by more than `optimism`
+residual standard deviations: the prediction is a straight line through the losses that have completed both stages. So where a
+stage predicts the next one well, few climb; where it does not, the upper part does. All losses of a stage are measured on the
+same seeds, so comparisons are paired. A loss whose training failed at any stage is out. Nothing waits: the rule is asked after
+every result, so an early loss may climb that a later one would have kept down.
 
-Seed losses are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
-Claims rest on the final alone (`fitness.schedule.final`).
+Seed losses are measured at every stage, whatever their fitness. The ladder decides what is trained further and infers nothing:
+claims rest on the final alone (`fitness.schedule.final`).
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ Tuning = tuple[float | None, float | None]
 
 OWN: Tuning = (None, None)
 
-FORESEEN_FROM = 6
-"""Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
+LEAST_FOR_PREDICTION = 6
+"""Losses that must have completed a stage and the one before it, before the one is used to predict the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def screening(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSett
         due.append([Job(e.candidate_id, stage.rung, s) for e in (*seed_losses, *climbing) for s in stage.seeds])
         climbing = _upper_part(alive, stage, settings)
         if following is not None:
-            climbing = _hopeful(climbing, alive, stage, following, settings.optimism)
+            climbing = _promising(climbing, alive, stage, following, settings.optimism)
     return open_jobs([job for jobs in reversed(due) for job in jobs], entries)
 
 
@@ -164,17 +163,17 @@ def _upper_part(entries: Sequence[RaceEntry], stage: Stage, settings: LadderSett
     return [e for _, e in rated[: places(stage, len(rated), settings)]]
 
 
-def _hopeful(
+def _promising(
     climbing: Sequence[RaceEntry], measured: Sequence[RaceEntry], stage: Stage, following: Stage, optimism: float
 ) -> list[RaceEntry]:
-    """Those whose foreseen mean at the following stage, with `optimism` deviations more, reaches the best proposal there."""
+    """Those whose predicted mean at the following stage, with `optimism` residual deviations more, reaches the best proposal there."""
     both = [
         (e, here, there)
         for e in measured
         if (here := e.mean(stage)) is not None and (there := e.mean(following)) is not None
     ]
     proposals = [there for e, _, there in both if not e.seed_loss]
-    if len(both) < FORESEEN_FROM or not proposals or len({here for _, here, _ in both}) < 2:
+    if len(both) < LEAST_FOR_PREDICTION or not proposals or len({here for _, here, _ in both}) < 2:
         return list(climbing)
     slope, _ = linear_regression([here for _, here, _ in both], [there for *_, there in both])
     slope = max(0.0, slope)
