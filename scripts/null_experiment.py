@@ -156,7 +156,7 @@ def one_run(
         place = drawn.setdefault(arm, rng.randrange(len(values)))
         return values[place], info.rung(job.rung).estimated_seconds
 
-    race = run_race(range(len(cast)), measure, info, settings, seeds, baselines=range(baselines))
+    race = run_race(range(len(cast)), measure, info, settings, seeds, seed_losses=range(baselines))
     chosen = leaders(race.entries, info, settings, seeds)[: settings.finalists]
     also = [arm for entry in chosen if (arm := _near_arm(cast, entry.candidate_id, baselines, info)) is not None]
     by_id = {entry.candidate_id: entry for entry in race.entries}

@@ -166,7 +166,7 @@ def _upper_part(entries: Sequence[RaceEntry], stage: Stage, settings: LadderSett
 def _promising(
     climbing: Sequence[RaceEntry], measured: Sequence[RaceEntry], stage: Stage, following: Stage, optimism: float
 ) -> list[RaceEntry]:
-    """Those whose predicted mean at the following stage, with `optimism` residual deviations more, reaches the best proposal there."""
+    """Those whose predicted mean at the following stage, with `optimism` residual deviations more, reaches its best proposal."""
     both = [
         (e, here, there)
         for e in measured

@@ -94,7 +94,7 @@ def climbers(entries, **settings):
     return [j.candidate_id for j in due(entries, **{"contenders": 0, "keep": 1.0} | settings)]
 
 
-def test_where_the_cheap_rung_foretells_the_dear_one_only_hopefuls_climb():
+def test_where_the_cheap_rung_predicts_the_next_only_promising_losses_climb():
     assert climbers(foretelling(1.0, noise=0.01)) == [21]
 
 
