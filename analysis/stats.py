@@ -1,4 +1,4 @@
-"""The statistics behind every claim: means with errors, paired differences, Student's t, Holm, and what could have been seen.
+"""The statistics behind every claim: means with errors, paired differences, Student's t, Holm, minimum detectable differences.
 
 Distributions are scipy's, imported where one is needed: reading an archive or `--help` does not wait for it. Nothing here
 knows of candidates.

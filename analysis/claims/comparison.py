@@ -2,8 +2,8 @@
 
 Candidates share their seeds (common random numbers), so differences are taken seed by seed. The final's fresh seeds chose
 nobody; where the archive names them, they alone decide. The rung is the highest one at which the baseline and a proposal
-both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline stands with the best
-of those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
+both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline is represented by its best
+arm among those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
 high by luck too, so that a loss is below the baseline is claimed only if it is below the task's own arm as well.
 
 Seeds of training are one kind of noise, a small test set is another: where the archive keeps fitness item by item, errors cover

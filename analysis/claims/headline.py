@@ -129,7 +129,7 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     if best.distinguishable:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
     unseen = (
-        "with so few seeds or test items no difference could have been seen"
+        "with so few seeds or test items no difference could be detected"
         if decision.smallest_detectable is None
         else f"a true difference below {figure(decision.smallest_detectable)} would probably have gone unseen"
     )
@@ -185,4 +185,4 @@ def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
 
 
 CONDITIONS = f"two-sided, level {stats.SIGNIFICANCE:g}, power {stats.POWER:g}"
-"""What "could have been seen" means, for footnotes."""
+"""What the minimum detectable difference means, for footnotes."""

@@ -1,4 +1,4 @@
-"""What a ladder and shared seeds were worth in a run: does a cheap rung foretell the dear one, does pairing pay, and how much
+"""What a ladder and shared seeds gained in a run: does a cheap rung predict the next one, does pairing pay, and how much
 of a winner's lead was winners_curse.
 
 Everything is computed from recorded evaluations; nothing here decides anything.
@@ -167,7 +167,7 @@ def winners_curse(snapshot: Snapshot, decision: Decision) -> tuple[WinnersCurse,
 def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
     """Plain lines for a terminal: rank correlations, what pairing brought, and the finalists before and in the final."""
     lines = [
-        f"Rung {one_line(a.lower)} foretells {one_line(a.higher)}: Spearman {_rank(a.all)}, in the better half "
+        f"Rung {one_line(a.lower)} predicts {one_line(a.higher)}: Spearman {_rank(a.all)}, in the better half "
         f"{_rank(a.better_half)}."
         for a in agreements(snapshot)
     ]

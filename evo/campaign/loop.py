@@ -42,7 +42,7 @@ from sandbox.vetting.pool import VetPool
 
 
 class CampaignStopped(Exception):
-    """The session cannot go on; the same command continues the run once the cause is mended."""
+    """The session cannot go on; the same command continues the run once the cause is fixed."""
 
 
 class Phase(StrEnum):

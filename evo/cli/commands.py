@@ -109,7 +109,7 @@ def run(
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
         click.echo(
-            f"Everything recorded is kept in {path}; once the cause is mended, the same command continues.", err=True
+            f"Everything recorded is kept in {path}; once the cause is fixed, the same command continues.", err=True
         )
         sys.exit(FAILURE)
     except KeyboardInterrupt:

@@ -358,7 +358,7 @@ def test_a_malformed_file_is_refused_with_what_is_wrong(options, tmp_path):
     data.write_text(data.read_text() + '{"prompt": "w1", \n')
     detail = refused(options(data=str(data)))
     assert "JSON" in detail
-    assert "mend the file" in detail
+    assert "fix the file" in detail
 
 
 @pytest.mark.parametrize(
