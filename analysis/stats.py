@@ -53,6 +53,10 @@ class PooledDeviation:
     deviation: float
     freedom: int
 
+    def error(self, values: int) -> float:
+        """Standard error of a mean over so many values of this deviation."""
+        return self.deviation / values**0.5
+
 
 def mean(values: Sequence[float]) -> float:
     """Arithmetic mean. Raises ValueError for no values."""

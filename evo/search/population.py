@@ -6,7 +6,7 @@ choose what that step chose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean
@@ -125,8 +125,8 @@ class Population:
         for individual in self.individuals.values():
             for parent in individual.parents if role_of(individual.operator) is not Role.EXPLORED_FROM else ():
                 uses[parent] = uses.get(parent, 0) + 1
-        deviation = self._deviation_of_differences()
-        return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
+        noise = self._noise_of_differences()
+        return tuple(self._member(i, uses.get(i.id, 0), noise) for i in self.individuals.values() if i.status)
 
     def advantage(self, individual: Individual) -> tuple[float, int] | None:
         """Mean fitness minus the baseline's at the rung of highest fidelity where both have search seeds in common, and how many.
@@ -167,8 +167,8 @@ class Population:
         if best is None or baseline is None or advantage is None:
             return "none yet"
         difference, seeds = advantage
-        deviation = self._deviation_of_differences()
-        error = f" ± {deviation / seeds**0.5:.3f}" if deviation is not None else ", error unknown"
+        noise = self._noise_of_differences()
+        error = f" ± {noise.error(seeds):.3f}" if noise is not None else ", error unknown"
         return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
     def tally(self) -> Tally:
@@ -263,21 +263,22 @@ class Population:
         return self._pooled(self.rungs[-1])
 
     def _pooled(self, rung: str) -> float | None:
-        return _deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
+        pooled = stats.pool([*i.searched.get(rung, {}).values()] for i in self.individuals.values())
+        return None if pooled is None else pooled.deviation
 
-    def _deviation_of_differences(self) -> float | None:
+    def _noise_of_differences(self) -> stats.PooledDeviation | None:
         """Standard deviation over seeds of the difference to the baseline, pooled over everyone with several seeds."""
         baseline = self.baseline
         if baseline is None:
             return None
         others = [i for i in self.individuals.values() if i is not baseline]
-        return _deviation([differences(i, baseline, rung) for i in others for rung in self.rungs])
+        return stats.pool(differences(i, baseline, rung) for i in others for rung in self.rungs)
 
     def _reads_beta(self, individual: Individual) -> bool:
         published = individual.is_seed_loss and individual.name in known.names(self.info.contract)
         return not published or "beta" in known.graph(individual.name).inputs
 
-    def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
+    def _member(self, individual: Individual, uses: int, noise: stats.PooledDeviation | None) -> Member:
         advantage = None if individual.failed else self.advantage(individual)
         return Member(
             candidate_id=individual.id,
@@ -286,7 +287,7 @@ class Population:
             parents=individual.parents,
             usable=individual.trainable and not individual.failed,
             fitness=advantage[0] if advantage else None,
-            standard_error=deviation / advantage[1] ** 0.5 if advantage and deviation is not None else None,
+            standard_error=noise.error(advantage[1]) if advantage and noise is not None else None,
             descriptors=individual.descriptors,
             rules=individual.rules,
             uses=uses,
@@ -299,11 +300,6 @@ def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
     if verdict is None:
         raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
     return verdict
-
-
-def _deviation(groups: Iterable[Sequence[float]]) -> float | None:
-    pooled = stats.pool(groups)
-    return None if pooled is None else pooled.deviation
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
