@@ -55,7 +55,7 @@ class PooledDeviation:
 
     def error(self, values: int) -> float:
         """Standard error of a mean over so many values of this deviation."""
-        return self.deviation / values**0.5
+        return self.deviation / math.sqrt(values)
 
 
 def mean(values: Sequence[float]) -> float:

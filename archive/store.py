@@ -74,7 +74,10 @@ class Archive:
         return self._file.replaced
 
     def close(self) -> None:
-        """Folds the log into the file and gives up the lock. Closing twice does nothing; nor does a forked child."""
+        """Folds the log into the file, though somebody reads it, and gives up the lock.
+
+        Closing twice does nothing; nor does a forked child.
+        """
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,9 @@ from archive.disk.lock import Holder, WriterLock
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound
 from archive.sqlite.connection import COMPANIONS, Write, connect, prepare, reported, resolve, transaction
 from archive.sqlite.migrations import identify, migrate, require_no_triggers
+
+FOLD_MILLISECONDS = 2000
+"""How long closing waits for a reader in the middle of a query."""
 
 
 class WritableFile:
@@ -89,11 +92,15 @@ class WritableFile:
         return self._lock.replaced
 
     def close(self) -> None:
-        """Folds the log into the file and gives up the lock. Closing twice does nothing; nor does a forked child."""
+        """Folds the log into the file, though somebody reads it, and gives up the lock.
+
+        Closing twice does nothing; nor does a forked child.
+        """
         with self._turn:
             if self._closed or os.getpid() != self._lock.holder.pid:
                 return
             self._closed = True
+            _fold(self._connection)
             self._connection.close()
             self._lock.release()
 
@@ -119,3 +126,10 @@ def _opened(place: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+
+
+def _fold(connection: sqlite3.Connection) -> None:
+    """Move the log's content into the file: closing alone would leave it in the log while anybody reads."""
+    connection.execute(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+    with suppress(sqlite3.Error):  # as on a full disk: then it stays in the log, which is as safe
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -23,10 +23,11 @@ from archive.records import FindingRow
 from evo.proposing.bare_source import bare
 from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
-from evo.search.operators import OPERATORS
+from evo.search.operators import CHAT, OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
-from sandbox.contracts.contract import Argument, Contract
+from sandbox.contracts.contract import BATCH, Argument, Contract
+from sandbox.contracts.references import located
 
 if TYPE_CHECKING:
     import jinja2
@@ -42,9 +43,6 @@ MAX_CHAT = 100_000
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
-
-CHAT = "chat"
-"""The prompt of the paper's growing chat, which asks for its next turn; the others are those of the operators."""
 
 PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
 """What a prompt may ask for."""
@@ -139,11 +137,14 @@ def render(prompt: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFor
     return [system, Message("user", _fill("chat_start", briefing, reply_format)), *_chat(briefing, reply_format)]
 
 
-def template_hash(prompt: str) -> str:
-    """SHA-256 of the sources of every template that a prompt may be rendered from. Raises ValueError as `render` does."""
+def template_hash(prompt: str, contract: Contract) -> str:
+    """SHA-256 of the sources of every template that a prompt may be rendered from, and of the texts that a package's contract
+    brings. Raises ValueError as `render` does."""
     _require_known(prompt)
     others = {*PROMPTED} - {prompt}
     used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
+    brought = (located(text, contract.name) for text in (contract.rules, contract.facts) if text)
+    used += [path for path in brought if path.parent != PROMPTS]
     digest = hashlib.sha256()
     for path in used:
         source = path.read_bytes()
@@ -185,6 +186,8 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
         .get_template(f"{template}.j2")
         .render(
             contract=briefing.contract,
+            rules=_text_of(briefing.contract, "rules"),
+            facts=_text_of(briefing.contract, "facts"),
             task=briefing.task,
             parents=briefing.parents,
             landmarks=briefing.landmarks,
@@ -194,6 +197,12 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _text_of(contract: Contract, part: str) -> str:
+    """A text that a contract's record brings for the prompt; empty where it brings none."""
+    reference = getattr(contract, part)
+    return located(reference, f"contract {contract.name!r}: {part}").read_text("utf-8").strip() if reference else ""
 
 
 @cache
@@ -309,13 +318,10 @@ def _finding_line(finding: FindingRow) -> str:
     return f"{said}. {_line(finding.remedy)}" if finding.remedy else said
 
 
-_SIZES = {"B": "batch", "C": "classes"}
-
-
-def _kind_of_argument(argument: Argument) -> str:
+def _kind_of_argument(argument: Argument, contract: Contract) -> str:
     if argument.shape is None:
         return "a Python number, the same for all items; it may change between runs, so do not rely on its value"
-    sizes = [_SIZES.get(symbol, symbol) for symbol in argument.shape]
+    sizes = ["batch" if symbol == BATCH else contract.columns for symbol in argument.shape]
     shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
     kind = {"float": "float32", "int": "int64", "bool": "bool"}[argument.dtype]
     learning = (

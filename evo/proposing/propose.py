@@ -60,7 +60,7 @@ class Proposer(Protocol):
     def endpoint(self) -> Endpoint | None:
         """Where the model is; None for a proposer that asks nobody."""
 
-    def template(self, prompt: str) -> str:
+    def template(self, request: Request) -> str:
         """Version of what turns a request into a reply: a hash of the prompt templates, or of the grammar."""
 
     def worst_case(self, request: Request) -> tuple[int, float]:
@@ -81,9 +81,11 @@ def asks_a_model(config: Config) -> bool:
     return config.proposer == OPENAI or (config.proposer == "auto" and bool(config.llm.base_url or config.llm.model))
 
 
-def templates(config: Config) -> dict[str, str]:
+def templates(config: Config, contract: str) -> dict[str, str]:
     """By operator, the version of what will turn a request into a reply (`Proposer.template`)."""
-    return {op.name: template_hash(op.prompt) if asks_a_model(config) else GRAMMAR for op in OPERATORS}
+    if not asks_a_model(config):
+        return {operator.name: GRAMMAR for operator in OPERATORS}
+    return {operator.name: template_hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
 
 
 def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
@@ -125,7 +127,7 @@ class BuiltinProposer:
     name = BUILTIN
     endpoint: Endpoint | None = None
 
-    def template(self, prompt: str) -> str:
+    def template(self, request: Request) -> str:
         return GRAMMAR
 
     def worst_case(self, request: Request) -> tuple[int, float]:
@@ -158,8 +160,8 @@ class ModelProposer:
         self.endpoint: Endpoint | None = endpoint
         self._client = LLMClient(endpoint, retry)
 
-    def template(self, prompt: str) -> str:
-        return template_hash(prompt)
+    def template(self, request: Request) -> str:
+        return template_hash(request.template, contract_named(request.contract))
 
     def worst_case(self, request: Request) -> tuple[int, float]:
         tokens, usd = self._client.worst_case(lambda form: messages(request, form))

@@ -9,10 +9,9 @@ from typing import Any
 from analysis.recorded import graph_of, refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
-from evo.proposing.prompting import CHAT
 from evo.proposing.reply.reply import ParsedReply
 from evo.search.individuals import Individual, Score
-from evo.search.operators import BY_NAME
+from evo.search.operators import BY_NAME, CHAT
 from evo.search.population import Population
 from evo.search.rng import stream
 from evo.search.selection.grid import gap

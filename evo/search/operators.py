@@ -84,6 +84,9 @@ OPERATORS: tuple[SearchOperator, ...] = (
     ),
 )
 
+CHAT = "chat"
+"""The prompt of the paper's growing chat, whose next turn explores; it is no operator's."""
+
 BY_NAME: Mapping[str, SearchOperator] = MappingProxyType({operator.name: operator for operator in OPERATORS})
 if len(BY_NAME) < len(OPERATORS):
     raise ValueError(f"two operators of one name among {', '.join(operator.name for operator in OPERATORS)}")

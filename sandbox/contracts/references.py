@@ -6,9 +6,9 @@ imported.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import re
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,12 +67,20 @@ def _require_form(reference: str, part: str) -> None:
 
 
 def _is_there(module: str) -> bool:
-    parent, _, name = module.rpartition(".")
-    return PathFinder.find_spec(module, _folders(parent) if parent else None) is not None and bool(name)
+    return _spec(module) is not None
 
 
 def _folders(package: str) -> list[str]:
-    """Where the modules of a package lie; its own code is not run, as importlib.util.find_spec would."""
-    parent, _, _ = package.rpartition(".")
-    spec = PathFinder.find_spec(package, _folders(parent) if parent else None)
+    spec = _spec(package)
     return list(spec.submodule_search_locations or ()) if spec else []
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module is. Of what lies within a package the package's own code is not run, as `importlib.util.find_spec` would."""
+    parent, _, _ = module.rpartition(".")
+    if parent:
+        return PathFinder.find_spec(module, _folders(parent))
+    try:
+        return importlib.util.find_spec(module)
+    except ValueError:  # a module that is loaded, and says of itself that it came from nowhere
+        return None

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 from archive.records import Operator
-from evo.proposing.genetic.explore import GRAMMARS, explore
 from evo.proposing.genetic.proposal import Genetic, GeneticProposal, Parent
 from evo.search.operators import BY_NAME, OPERATORS
 from sandbox.contracts.references import resolve
@@ -33,4 +32,4 @@ def propose(
     return _GENETIC[operator if parents else Operator.EXPLORE](rng, contract, parents, rules)
 
 
-__all__ = ["GRAMMARS", "VERSION", "GeneticProposal", "Parent", "explore", "propose"]
+__all__ = ["VERSION", "GeneticProposal", "Parent", "propose"]

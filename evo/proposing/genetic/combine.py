@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
-from evo.proposing.genetic.explore import explore, grammar_of
+from evo.proposing.genetic.explore import explore
+from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.refine import LARGE, simplified
 from evo.proposing.genetic.shapes import batch_statistic

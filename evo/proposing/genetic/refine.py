@@ -8,7 +8,7 @@ from operator import itemgetter
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
-from evo.proposing.genetic.explore import grammar_of
+from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
@@ -172,6 +172,8 @@ def _temperature(rng: Random, graph: LossGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None:
         grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+        if grammar.tempered_inputs is None:
+            return None
         output = with_inputs(builder, graph, grammar.tempered_inputs(builder, factor))
         return builder.finish(output), f"multiplied {grammar.margin_words.split(' ')[0]} by {factor:g}", "warm"
     words = f"multiplied {_where(graph, found[0])} by {factor:g}"
@@ -224,13 +226,17 @@ def _centre(rng: Random, graph: LossGraph) -> Change | None:
 
 
 def _smooth(rng: Random, graph: LossGraph) -> Change | None:
-    builder = Builder(graph.contract)
-    value, words = grammar_of(graph.contract).smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.smoothed is None:
+        return None
+    value, words = grammar.smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
     return builder.finish(value), words, "smooth"
 
 
 def _term(rng: Random, graph: LossGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.terms:
+        return None
     term = grammar.draw(rng, grammar.terms, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(loss + term.value), f"added {term.words}", term.tag
@@ -238,6 +244,8 @@ def _term(rng: Random, graph: LossGraph) -> Change | None:
 
 def _weight(rng: Random, graph: LossGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.weights:
+        return None
     weight = grammar.draw(rng, grammar.weights, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
-from evo.proposing.genetic.explore import grammar_of
+from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, edited, with_inputs
@@ -204,6 +204,8 @@ def _attached(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
 def _turned(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     """The loss of the opposite preference."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.reversed_inputs is None:
+        return None
     output = with_inputs(builder, graph, grammar.reversed_inputs(builder))
     return builder.finish(output), "turned it round, since it pushed the wrong way"
 

@@ -10,7 +10,7 @@ from archive.store import Archive
 from evo.config.rundir import identity
 from evo.config.schema import Config, ConfigError, load_config, parse_config
 from evo.session.earlier import FinishedRun, changes, finished, last_settings
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 OLD = {"yardstick_betas": [0.25], "yardstick_learning_rates": [0.5], "yardstick_widenings": 1}
 NEW = {"baseline_betas": [0.25], "baseline_learning_rates": [0.5], "baseline_widenings": 1}

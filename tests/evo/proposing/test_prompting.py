@@ -276,16 +276,16 @@ def outside_fences(text: str) -> tuple[str, int]:
 def test_the_hash_is_of_all_templates_that_an_operator_uses_and_of_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path):
     for path in PROMPTS.glob("*.j2"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    before = {operator: template_hash(operator) for operator in OPERATORS}
+    before = {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
     monkeypatch.setattr("evo.proposing.prompting.PROMPTS", tmp_path)
-    assert before == {operator: template_hash(operator) for operator in OPERATORS}
+    assert before == {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
     assert len(set(before.values())) == len(OPERATORS)
     (tmp_path / "refine.j2").write_text("changed")
-    assert [o for o in OPERATORS if template_hash(o) != before[o]] == ["refine"]
+    assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine"]
     (tmp_path / "chat_outcome.j2").write_text("changed")
-    assert [o for o in OPERATORS if template_hash(o) != before[o]] == ["refine", "chat"]
+    assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine", "chat"]
     (tmp_path / "parents.j2").write_text("changed")
-    assert all(template_hash(o) != before[o] for o in OPERATORS)
+    assert all(template_hash(o, PREFERENCE) != before[o] for o in OPERATORS)
 
 
 def test_rendering_is_repeatable():

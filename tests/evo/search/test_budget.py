@@ -17,7 +17,7 @@ from evo.search.population import Population
 from evo.search.reserved import budget_forecast
 from fitness.costs import Usage as Paid
 from fitness.schedule.ladder import Job
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from analysis.stats import smallest_detectable
 from evo.session.outlook import items_warning, minimum_detectable_effect
 from fitness.schedule.settings import LadderSettings
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 
 INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
 
