@@ -25,7 +25,7 @@ from evo.proposing.request import Request
 from evo.search.duplicates import Identities
 from evo.search.population import Population
 from fitness.chat.endpoint import Endpoint
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.vetting.pool import VetPool
 
