@@ -7,7 +7,7 @@ from ladder_entries import INFO, SEEDS, entry
 from fitness.schedule.final import final, tuning_grid
 from fitness.schedule.ladder import Job, RaceEntry, leaders
 from fitness.schedule.settings import LadderSettings
-from fitness.task.protocol import TaskInfo
+from fitness.task import TaskInfo
 
 
 def finalists(entries, **settings):
