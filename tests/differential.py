@@ -80,7 +80,7 @@ def traced(expression: str, contract: Contract, names: str = NAMES) -> tuple[Los
     try:
         result = _run(checked, contract, Guards(recorder))
     except Refusal as refusal:
-        return refusal.complaint.code
+        return refusal.violation.code
     except Broken:
         node = recorder.nodes[-1]
         try:

@@ -64,7 +64,7 @@ def learning(graph: LossGraph) -> tuple[bool, ...]:
     return tuple(reaches)
 
 
-def touched(graph: LossGraph) -> tuple[bool, ...]:
+def depends_on_trainable(graph: LossGraph) -> tuple[bool, ...]:
     """For each node, whether its value depends on an argument that learns, be it through a detached term."""
     contract = contract_named(graph.contract)
     depends: list[bool] = []

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.dataflow import touched
+from sandbox.graph.dataflow import depends_on_trainable
 from sandbox.graph.loss_graph import LossGraph, Node, make_node, prune
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.scalars import constant
@@ -54,7 +54,7 @@ class _Builder:
     def output(self) -> int:
         """Rebuild node by node; gives the place of the output."""
         place: list[int] = []
-        depends = touched(self.graph)
+        depends = depends_on_trainable(self.graph)
         for i, node in enumerate(self.graph.nodes):
             args = [place[a] for a in node.args]
             place.append(self._rewritten(node, args, self.graph.types[i], depends[i]))

@@ -42,7 +42,7 @@ def main() -> None:
     _enter("sandbox", sys.argv[1])
     _enter("RestrictedPython", sys.argv[2])
     from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, Jail, encode_layers, missing
-    from sandbox.child.protocol import MAX_ANSWER_BYTES, Answer, Complaint
+    from sandbox.child.protocol import MAX_ANSWER_BYTES, Answer, Violation
     from sandbox.child.trace.tracer import trace
     from sandbox.contracts.contract import CONTRACTS, Contract, adopt
 
@@ -69,7 +69,7 @@ def main() -> None:
         os.write(answer, bytes([encode_layers(layers)]))
         lacking = missing(layers, [g for i, g in enumerate(GUARANTEES) if accepted >> i & 1])
         if lacking:
-            reply = Answer(tuple(Complaint("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
+            reply = Answer(tuple(Violation("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
         else:
             reply = trace(source.decode("utf-8"), contract, names.decode("ascii").split())
         raw = reply.encode()

@@ -11,9 +11,9 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox.child.protocol import Complaint, Spot
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import full_name
-from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_spot
+from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_span
 from sandbox.child.static.wrapping import Unwrapper, constant, guard, statement
 
 INIT = "__init__"
@@ -27,20 +27,20 @@ class ClassSource:
     """A class that was taken apart: its name, where that stands, and its methods by name."""
 
     name: str
-    spot: Spot
+    span: SourceSpan
     methods: Mapping[str, ast.FunctionDef]
 
 
 def take_apart(
-    node: ast.ClassDef, names: Mapping[str, str], notes: list[Complaint]
-) -> tuple[ClassSource, list[ast.stmt]] | Complaint:
+    node: ast.ClassDef, names: Mapping[str, str], notes: list[Violation]
+) -> tuple[ClassSource, list[ast.stmt]] | Violation:
     """The class and the statements that stand for it, or why it cannot be taken."""
     refused = _refused(node, names)
     if refused is not None:
-        return Complaint("SBX117", first_line(refused))
+        return Violation("SBX117", first_line(refused))
     methods = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
     constants = [s for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None]
-    spot = name_spot(node)
+    span = name_span(node)
     if constants:
         init = methods.setdefault(INIT, _empty_init(node))
         sets: list[ast.stmt] = [_set(_target(s), s.value, s) for s in constants if s.value is not None]
@@ -54,8 +54,8 @@ def take_apart(
         parts += [constant(f".{name}", node), _name(method.name, node)]
     made = guard("_class_", parts, node)
     binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], made), node)
-    notes.append(Complaint("SBX250", spot))
-    return ClassSource(node.name, spot, methods), [*methods.values(), binding]
+    notes.append(Violation("SBX250", span))
+    return ClassSource(node.name, span, methods), [*methods.values(), binding]
 
 
 def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
@@ -127,7 +127,7 @@ class _Method(Unwrapper):
     """Rewrites one method: attributes of `self` are looked up in, and written to, a table of our own."""
 
     def __init__(
-        self, names: Mapping[str, str], notes: list[Complaint], attributes: frozenset[str], is_init: bool
+        self, names: Mapping[str, str], notes: list[Violation], attributes: frozenset[str], is_init: bool
     ) -> None:
         super().__init__(names, notes)
         self._attributes = attributes

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sandbox.child.protocol import Complaint, Spot
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.classes import ENTRIES, INIT, ClassSource
-from sandbox.child.static.syntax import name_spot
+from sandbox.child.static.syntax import name_span
 from sandbox.contracts.contract import Contract
 from sandbox.contracts.naming import by_meaning, order_of
 
@@ -22,7 +22,7 @@ class Entry:
     """
 
     name: str
-    spot: Spot
+    span: SourceSpan
     is_method: bool
     given: Mapping[str, str]
     owner: str = ""
@@ -43,7 +43,7 @@ class _Candidate:
 
 def find_entry(
     tree: ast.Module, contract: Contract, classes: Sequence[ClassSource] = (), arguments: Sequence[str] = ()
-) -> tuple[Entry | None, list[Complaint]]:
+) -> tuple[Entry | None, list[Violation]]:
     """The one function that fits the contract, and what is to be told: why there is none, or notes.
 
     `arguments` are the names that the caller says the contract's arguments have, in the contract's order.
@@ -53,21 +53,21 @@ def find_entry(
     ]
     functions += [(m, c) for c in classes for name, m in c.methods.items() if name != INIT]
     if not functions:
-        return None, [Complaint("SBX109", Spot(1, 0, 1, 0))]
+        return None, [Violation("SBX109", SourceSpan(1, 0, 1, 0))]
     found = [c for f, owner in functions for c in [_candidate(f, owner, contract, arguments, tree)] if c is not None]
     best = _preferred(found)
     if not best:
-        return None, [Complaint("SBX110", _name_of(*functions[-1]))]
+        return None, [Violation("SBX110", _name_of(*functions[-1]))]
     if len(best) > 1:
-        return None, [Complaint("SBX111", _spot(best[1]), (len(best),))]
+        return None, [Violation("SBX111", _span(best[1]), (len(best),))]
     chosen = best[0]
     if _is_ambiguous(tree, chosen, classes):
-        return None, [Complaint("SBX111", _spot(chosen), (2,))]
+        return None, [Violation("SBX111", _span(chosen), (2,))]
     if chosen.required:
-        return None, [Complaint("SBX141", Spot.of(p)) for p in chosen.required]
+        return None, [Violation("SBX141", SourceSpan.of(p)) for p in chosen.required]
     owner = chosen.owner.name if chosen.owner is not None else ""
     function = chosen.function
-    entry = Entry(function.name, _spot(chosen), _is_method(function), chosen.given, owner, chosen.settings)
+    entry = Entry(function.name, _span(chosen), _is_method(function), chosen.given, owner, chosen.settings)
     return entry, _notes(chosen, contract)
 
 
@@ -139,13 +139,13 @@ def _is_method(function: ast.FunctionDef) -> bool:
     return bool(function.args.args) and function.args.args[0].arg == "self"
 
 
-def _spot(candidate: _Candidate) -> Spot:
+def _span(candidate: _Candidate) -> SourceSpan:
     return _name_of(candidate.function, candidate.owner)
 
 
-def _name_of(function: ast.FunctionDef, owner: ClassSource | None) -> Spot:
+def _name_of(function: ast.FunctionDef, owner: ClassSource | None) -> SourceSpan:
     """Where the name of a function stands; a method goes by the name of its class."""
-    return owner.spot if owner is not None else name_spot(function)
+    return owner.span if owner is not None else name_span(function)
 
 
 def _loaded(tree: ast.Module) -> set[str]:
@@ -177,7 +177,7 @@ def _assignments(tree: ast.Module, name: str) -> int:
     )
 
 
-def _notes(chosen: _Candidate, contract: Contract) -> list[Complaint]:
+def _notes(chosen: _Candidate, contract: Contract) -> list[Violation]:
     """What was taken although it is not written as the contract has it."""
     order = [a.name for a in contract.tensors]
     renamed = {wanted: name for name, wanted in chosen.given.items() if wanted in order}
@@ -185,7 +185,7 @@ def _notes(chosen: _Candidate, contract: Contract) -> list[Complaint]:
     if any(wanted != name for wanted, name in renamed.items()):
         names = ", ".join(renamed[wanted] for wanted in order if wanted in renamed)
         numbers = tuple(order.index(wanted) for wanted in order if wanted in renamed)
-        notes.append(Complaint("SBX253", _spot(chosen), numbers, text=names))
+        notes.append(Violation("SBX253", _span(chosen), numbers, text=names))
     if chosen.rank >= 2:
-        notes.append(Complaint("SBX254", _spot(chosen)))
+        notes.append(Violation("SBX254", _span(chosen)))
     return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from sandbox.child.protocol import Spot
+from sandbox.child.protocol import SourceSpan
 
 
 def is_docstring(node: ast.stmt) -> bool:
@@ -42,13 +42,13 @@ def is_guarded_name(name: str) -> bool:
     return name != "_" and name.startswith("_") and (name.startswith("__") or name.endswith("_"))
 
 
-def first_line(node: ast.AST) -> Spot:
+def first_line(node: ast.AST) -> SourceSpan:
     """Where a node lies, as far as its first line goes."""
-    spot = Spot.of(node)
-    return spot if spot.end_line == spot.line else Spot(spot.line, spot.column, spot.line, 10**6)
+    span = SourceSpan.of(node)
+    return span if span.end_line == span.line else SourceSpan(span.line, span.column, span.line, 10**6)
 
 
-def name_spot(node: ast.FunctionDef | ast.ClassDef) -> Spot:
+def name_span(node: ast.FunctionDef | ast.ClassDef) -> SourceSpan:
     """Where the name of a function or a class stands in its definition."""
     column = node.col_offset + (len("class ") if isinstance(node, ast.ClassDef) else len("def "))
-    return Spot(node.lineno, column, node.lineno, column + len(node.name))
+    return SourceSpan(node.lineno, column, node.lineno, column + len(node.name))

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sandbox.child.protocol import Complaint
+from sandbox.child.protocol import Violation
 from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import first_line, is_self
 
@@ -57,12 +57,12 @@ def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
 class Unwrapper(ast.NodeTransformer):
     """Rewrites the statements of one function. `notes` tell what was done."""
 
-    def __init__(self, names: Mapping[str, str], notes: list[Complaint]) -> None:
+    def __init__(self, names: Mapping[str, str], notes: list[Violation]) -> None:
         self._names = names
         self._notes = notes
 
     def _note(self, code: str, node: ast.AST) -> None:
-        self._notes.append(Complaint(code, first_line(node)))
+        self._notes.append(Violation(code, first_line(node)))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class inside of a function stays, and is refused."""

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.child.allowlist import calls as exposed
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import calls, limits
 from sandbox.child.allowlist.calls import Call
 from sandbox.child.allowlist.layers import LAYERS, Layer, LayerClass
 from sandbox.child.protocol import Refusal
@@ -67,19 +66,19 @@ class SelfFacade:
 
 def named(path: str) -> Any:
     """What a full name such as torch.nn.functional.relu stands for. Raises Refusal."""
-    if path in exposed.BY_PATH:
-        return Function(exposed.BY_PATH[path])
-    if path in exposed.CONSTANTS:
-        return exposed.CONSTANTS[path]
-    if path in exposed.DTYPES:
-        return DType(exposed.DTYPES[path])
-    if path in exposed.OTHER_FLOATS:
-        return DType(exposed.OTHER_FLOATS[path])
-    if path in exposed.TYPES:
+    if path in calls.BY_PATH:
+        return Function(calls.BY_PATH[path])
+    if path in calls.CONSTANTS:
+        return calls.CONSTANTS[path]
+    if path in calls.DTYPES:
+        return DType(calls.DTYPES[path])
+    if path in calls.OTHER_FLOATS:
+        return DType(calls.OTHER_FLOATS[path])
+    if path in calls.TYPES:
         return TensorClass(path)
     if path in LAYERS:
         return LayerClass(LAYERS[path])
-    if path in policy.MODULES or path in policy.FORMS:
+    if path in limits.MODULES or path in limits.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
 
@@ -87,7 +86,7 @@ def named(path: str) -> Any:
 def attribute(r: Recorder, value: Any, name: str) -> Any:
     """value.name, for whatever a candidate can hold. Raises Refusal."""
     match value:
-        case Namespace() if value.path not in policy.FORMS:
+        case Namespace() if value.path not in limits.FORMS:
             return named(f"{value.path}.{name}")
         case SymTensor():
             return _tensor_attribute(r, value, name)
@@ -97,8 +96,8 @@ def attribute(r: Recorder, value: Any, name: str) -> Any:
             return value.values
         case Pair() if name == "indices" and value.indices is not None:
             return value.indices
-        case FInfo() if name in policy.FINFO_ATTRIBUTES:
-            return policy.FINFO_ATTRIBUTES[name]
+        case FInfo() if name in limits.FINFO_ATTRIBUTES:
+            return limits.FINFO_ATTRIBUTES[name]
     raise Refusal("SBX229")
 
 
@@ -114,7 +113,7 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
             return len(x.dims)
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
-    call = exposed.BY_PATH.get(f"Tensor.{name}")
+    call = calls.BY_PATH.get(f"Tensor.{name}")
     if call is None:
         raise Refusal("SBX229")
     return Function(call, x)
@@ -130,15 +129,15 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         recipe = RECIPES.get(call.recipe)
         return recipe(r, bound) if recipe is not None else record_plain(r, call, bound)
     except Refusal as refusal:
-        complaint = refusal.complaint
-        if complaint.code in _ABOUT_THE_CALL:
-            raise Refusal(complaint.code, complaint.numbers, complaint.spot, call.number) from None
+        violation = refusal.violation
+        if violation.code in _ABOUT_THE_CALL:
+            raise Refusal(violation.code, violation.numbers, violation.span, call.number) from None
         raise
 
 
 def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:
     """A layer with its options, which follow the tensors in the function that it applies. Raises Refusal."""
-    call = exposed.BY_PATH[made.path]
+    call = calls.BY_PATH[made.path]
     names = [p.name for p in call.parameters[len(_operands(call)) :]]
     given = dict(zip(names, args, strict=False))
     if len(args) > len(names) or kwargs.keys() & given.keys() or not kwargs.keys() <= set(names):
@@ -148,7 +147,7 @@ def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 def apply(r: Recorder, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Record a call of a layer, which takes tensors only. Raises Refusal."""
-    call = exposed.BY_PATH[layer.path]
+    call = calls.BY_PATH[layer.path]
     names = _operands(call)
     if len(args) > len(names) or not kwargs.keys() <= set(names):
         raise Refusal("SBX206", call=call.number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.child.protocol import Refusal, Spot
+from sandbox.child.protocol import Refusal, SourceSpan
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
@@ -17,7 +17,7 @@ _ITEMS = (Dim.of(BATCH),)
 _LINEAR = frozenset({"neg", "mul", "div", "add", "sub"})
 
 
-def loss_of(r: Recorder, value: Any, entry: Spot) -> SymTensor:
+def loss_of(r: Recorder, value: Any, entry: SourceSpan) -> SymTensor:
     """The losses in what a candidate returns, noting what was done at `entry`. Raises Refusal where there are none."""
     if isinstance(value, tuple):
         value = next((v for v in value if isinstance(v, SymTensor)), None)

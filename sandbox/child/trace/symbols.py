@@ -11,9 +11,9 @@ from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.places import here
-from sandbox.child.protocol import Complaint, Refusal, Spot
+from sandbox.child.protocol import Refusal, SourceSpan, Violation
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import MAX_OPERATIONS, GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS, SOURCES
@@ -124,7 +124,7 @@ class Recorder:
         self.nodes: list[Node] = []
         self.types: list[Type] = []
         self.operations = 0
-        self.notes: list[Complaint] = []
+        self.notes: list[Violation] = []
         self.keeps_gradients = True
         """False inside of `with torch.no_grad():`."""
         self._sources: dict[Any, int] = {}
@@ -140,10 +140,10 @@ class Recorder:
     def _key(node: Node, quiet: bool) -> Any:
         return node.op, node.args, repr(tuple(node.attrs.items())), quiet
 
-    def note(self, code: str, spot: Spot | None = None) -> None:
+    def note(self, code: str, span: SourceSpan | None = None) -> None:
         """Remember what was taken off the source, at a place or where the candidate is now. Of each kind the first."""
         if all(n.code != code for n in self.notes):
-            self.notes.append(Complaint(code, spot or here()))
+            self.notes.append(Violation(code, span or here()))
 
     def number(self, index: int) -> SymNumber:
         """The number that a node holds, as an operand."""
@@ -272,7 +272,7 @@ def checked_number(value: Any) -> Any:
     """A constant that a graph may hold. Raises Refusal."""
     if isinstance(value, float) and math.isnan(value):
         raise Refusal("SBX232")
-    if isinstance(value, int) and abs(value) > policy.MAX_INTEGER:
+    if isinstance(value, int) and abs(value) > limits.MAX_INTEGER:
         raise Refusal("SBX204")
     return value
 

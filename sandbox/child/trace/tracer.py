@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.child.allowlist.limits import BUILTINS, MAX_CALL_DEPTH, PRELUDE
 from sandbox.child.places import place_of
-from sandbox.child.protocol import MAX_COMPLAINTS, Answer, Complaint, Refusal
+from sandbox.child.protocol import MAX_VIOLATIONS, Answer, Refusal, Violation
 from sandbox.child.static.check import Checked, check
 from sandbox.child.trace.facade import SelfFacade, named
 from sandbox.child.trace.guards.builtin_calls import Builtin
@@ -33,30 +33,30 @@ def trace(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Ans
     if isinstance(checked, list):
         return Answer(tuple(checked))
     recorder = Recorder(contract)
-    at = checked.entry.spot
+    at = checked.entry.span
     try:
         result = _traced(checked, contract, recorder)
         notes = (*checked.notes, *recorder.notes)
         return Answer(graph=_json(recorder, result.index), at=at, entry=at, notes=_first_of_each(notes))
     except Refusal as refusal:
-        complaint = refusal.complaint
-        spot = complaint.spot or place_of(refusal.__traceback__) or at
-        told = Complaint(complaint.code, spot, complaint.numbers, complaint.call, complaint.text)
+        violation = refusal.violation
+        span = violation.span or place_of(refusal.__traceback__) or at
+        told = Violation(violation.code, span, violation.numbers, violation.call, violation.text)
         return Answer((told,), entry=at)
     except Broken as broken:
-        spot = place_of(broken.__traceback__) or at
-        return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=spot, entry=at)
+        span = place_of(broken.__traceback__) or at
+        return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=span, entry=at)
     except (Exception, RecursionError, MemoryError) as error:
-        spot = place_of(error.__traceback__) or at
+        span = place_of(error.__traceback__) or at
         numbers = (MAX_CALL_DEPTH,) if isinstance(error, RecursionError) else ()
-        return Answer((Complaint(_code_of(error), spot, numbers),), entry=at)
+        return Answer((Violation(_code_of(error), span, numbers),), entry=at)
 
 
-def _first_of_each(notes: Sequence[Complaint]) -> tuple[Complaint, ...]:
-    first: dict[str, Complaint] = {}
+def _first_of_each(notes: Sequence[Violation]) -> tuple[Violation, ...]:
+    first: dict[str, Violation] = {}
     for note in notes:
         first.setdefault(note.code, note)
-    return tuple(first.values())[:MAX_COMPLAINTS]
+    return tuple(first.values())[:MAX_VIOLATIONS]
 
 
 def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTensor:
@@ -64,7 +64,7 @@ def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTens
     guards = Guards(recorder)
 
     def once() -> SymTensor:
-        return loss_of(recorder, _run(checked, contract, guards), checked.entry.spot)
+        return loss_of(recorder, _run(checked, contract, guards), checked.entry.span)
 
     result = guards.ways.explore(recorder, once)
     if guards.ways.joined:

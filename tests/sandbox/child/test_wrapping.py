@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hostile_more import candidate
 
 from sandbox.child.allowlist.layers import LAYERS
-from sandbox.child.protocol import MAX_TEXT, Answer, Complaint, encoded
+from sandbox.child.protocol import MAX_TEXT, Answer, Violation, encoded
 from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 from sandbox.contracts.naming import check_arguments, meaning
@@ -185,11 +185,11 @@ def test_the_parsers_own_message_is_told(source: str, said: str) -> None:
 def test_text_of_the_child_is_bounded_ascii() -> None:
     assert encoded("a\x1b[2J\u202e\nb") == "a?[2J??b"
     assert len(encoded("x" * 1000)) == MAX_TEXT
-    answer = Answer((Complaint("SBX106", None, (), None, "was never closed"),))
+    answer = Answer((Violation("SBX106", None, (), None, "was never closed"),))
     assert Answer.decode(answer.encode()) == answer
     for text in ("\x1b[2J", "\u202e", "x" * (MAX_TEXT + 1), 7, None):
         forged = json.dumps(
-            {"complaints": [["SBX106", None, [], None, text]], "graph": None, "at": None, "entry": None, "notes": []}
+            {"violations": [["SBX106", None, [], None, text]], "graph": None, "at": None, "entry": None, "notes": []}
         )
         with pytest.raises(ValueError, match="text"):
             Answer.decode(forged.encode())

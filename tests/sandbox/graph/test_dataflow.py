@@ -11,7 +11,7 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.dataflow import is_pointwise, learning, lift_scalars, touched
+from sandbox.graph.dataflow import depends_on_trainable, is_pointwise, learning, lift_scalars
 from sandbox.graph.printers import to_python
 from sandbox.numeric.measure import inputs as probes
 
@@ -87,7 +87,7 @@ def test_a_beta_for_each_item_gives_what_one_beta_gives():
 
 def test_learning_and_touched():
     graph = written("x.detach() * (rc - rr) + F.softplus(-x) * (x > 0)")
-    learns, depends = learning(graph), touched(graph)
+    learns, depends = learning(graph), depends_on_trainable(graph)
     for node, learnt, dependent in zip(graph.nodes, learns, depends, strict=True):
         if node.op == "detach":
             assert dependent and not learnt

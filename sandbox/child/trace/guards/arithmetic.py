@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.symbols import Sizes, Symbol, SymNumber, checked_number
 
@@ -29,13 +29,13 @@ def arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -
 def joined(name: str, a: Any, b: Any) -> Any:
     """a + b and a * n for lists and tuples. Raises Refusal for all else."""
     if name == "Add" and type(a) is type(b) and isinstance(a, list | tuple):
-        if len(a) + len(b) > policy.MAX_SEQUENCE:
+        if len(a) + len(b) > limits.MAX_SEQUENCE:
             raise Refusal("SBX204")
         return a + b
     if name == "Mult":
         items, times = (b, a) if type(a) is int else (a, b)
         if isinstance(items, list | tuple) and type(times) is int:
-            if len(items) * max(times, 0) > policy.MAX_SEQUENCE:
+            if len(items) * max(times, 0) > limits.MAX_SEQUENCE:
                 raise Refusal("SBX204")
             return items * times
     raise Refusal("SBX205")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.child.places import here
-from sandbox.child.protocol import Refusal, Spot
+from sandbox.child.protocol import Refusal, SourceSpan
 from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim, Type
@@ -39,7 +39,7 @@ class Ways:
         self._decisions: list[tuple[int, bool]] = []
         self._passed = 0
         self._runs = 0
-        self.joined: Spot | None = None
+        self.joined: SourceSpan | None = None
         """Where the first branch on beta is, if there is one."""
 
     def decide(self, index: int) -> bool:

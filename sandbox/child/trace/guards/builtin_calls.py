@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
 from sandbox.child.trace.symbols import VIEWS, Pair, Sizes, SymNumber, SymTensor, checked_number, is_number
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """One of `policy.BUILTINS`, by name."""
+    """One of `limits.BUILTINS`, by name."""
 
     name: str
 
@@ -36,8 +36,8 @@ def _range(g: Guards, /, *bounds: Any) -> range:
     if not all(type(b) is int for b in bounds):
         raise Refusal("SBX206")
     made = range(*bounds)
-    if len(made) > policy.MAX_STEPS:
-        raise Refusal("SBX202", (policy.MAX_STEPS,))
+    if len(made) > limits.MAX_STEPS:
+        raise Refusal("SBX202", (limits.MAX_STEPS,))
     return made
 
 
@@ -239,4 +239,4 @@ BUILTIN_CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "zip": _zip,
     }
 )
-assert BUILTIN_CALLS.keys() == policy.BUILTINS
+assert BUILTIN_CALLS.keys() == limits.BUILTINS

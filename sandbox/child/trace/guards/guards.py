@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import Function, apply, attribute, invoke, layer_of, named
@@ -99,8 +99,8 @@ class Guards:
     def step(self, count: int = 1) -> None:
         """Count work done on the candidate's behalf. Raises Refusal at the limit."""
         self._steps += count
-        if self._steps > policy.MAX_STEPS:
-            raise Refusal("SBX202", (policy.MAX_STEPS,))
+        if self._steps > limits.MAX_STEPS:
+            raise Refusal("SBX202", (limits.MAX_STEPS,))
 
     # --- operators ---
 
@@ -228,8 +228,8 @@ class Guards:
             return self.call(function.function, function.owner, *args, **kwargs)
         if type(function) is not FunctionType:
             raise Refusal("SBX230")
-        if self._depth >= policy.MAX_CALL_DEPTH:
-            raise Refusal("SBX203", (policy.MAX_CALL_DEPTH,))
+        if self._depth >= limits.MAX_CALL_DEPTH:
+            raise Refusal("SBX203", (limits.MAX_CALL_DEPTH,))
         self._depth += 1
         try:
             return function(*args, **kwargs)
@@ -262,7 +262,7 @@ class Guards:
     def _grow(self, items: list[Any], more: Any, /) -> None:
         self._check_own(items)
         for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may look at the list
-            if len(items) >= policy.MAX_SEQUENCE:
+            if len(items) >= limits.MAX_SEQUENCE:
                 raise Refusal("SBX204")
             items.append(item)
 
