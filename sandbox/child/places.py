@@ -1,4 +1,4 @@
-"""Where a candidate is while it runs: from frames and tracebacks to places in its source."""
+"""Source locations of a running candidate, from frames and tracebacks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import CodeType, FrameType, TracebackType
 from sandbox.child.protocol import SourceSpan
 
 FILENAME = "<candidate>"
-"""The file name of a candidate's byte code: how its frames are told from ours."""
+"""File name of a candidate's byte code, which distinguishes its frames from the sandbox's own."""
 
 
 def here() -> SourceSpan | None:
-    """Where in the candidate's source we were called from."""
+    """The source location of the innermost candidate frame on the stack, or None."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_filename == FILENAME:
@@ -22,7 +22,7 @@ def here() -> SourceSpan | None:
 
 
 def place_of(traceback: TracebackType | None) -> SourceSpan | None:
-    """Where in the candidate's source the innermost of its frames was."""
+    """The source location of the innermost candidate frame in a traceback, or None."""
     span = None
     while traceback is not None:
         code = traceback.tb_frame.f_code

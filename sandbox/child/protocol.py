@@ -1,7 +1,7 @@
-"""What the jailed child says: rule codes, places in the source, a few bounded numbers, and for a few rules one short ASCII text.
+"""The answer of the jailed child: rule codes, source locations, a few bounded numbers, and for a few rules a short ASCII text.
 
-The child is not believed (see `zygote`), so its answer has one small form, checked field by field on the way in. The text (what
-Python's parser said, names of parameters) tells no more than an excerpt of the source does.
+The child is not trusted (see `sandbox.vetting.zygote`), so its answer has one small form, and every field is checked when it is
+decoded. The text (the message of Python's parser, names of parameters) reveals no more than an excerpt of the source does.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ MAX_ANSWER_BYTES = 160_000
 MAX_NUMBERS = 4
 MAX_NUMBER = 10**9
 MAX_TEXT = 280
-"""Characters of a violation's text: four names of 64 and what stands between them."""
+"""Characters of a violation's text: room for four names of 64 characters and their separators."""
 MAX_VIOLATIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
-    """A stretch of the source: lines count from 1, columns are UTF-8 bytes from 0, as in `ast`."""
+    """A range of the source. Lines count from 1, columns are UTF-8 bytes from 0, as in `ast`."""
 
     line: int
     column: int
@@ -31,7 +31,7 @@ class SourceSpan:
 
     @classmethod
     def of(cls, node: ast.AST) -> SourceSpan:
-        """Where a syntax node lies."""
+        """The range of a syntax node."""
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
         return cls(
             line, column, getattr(node, "end_lineno", None) or line, getattr(node, "end_col_offset", None) or column
@@ -40,7 +40,10 @@ class SourceSpan:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One refusal, or one note. `call` is the place in `calls.CALLS` of the call whose arguments did not fit, or None."""
+    """One rule that applies to the source: the reason for a refusal, or a note.
+
+    `call` is the index in `calls.CALLS` of the call that does not accept its arguments, or None.
+    """
 
     code: str
     span: SourceSpan | None = None
@@ -50,7 +53,7 @@ class Violation:
 
 
 class Refusal(BaseException):
-    """Raised anywhere in the child to refuse the candidate. Not an Exception, so nothing catches it by accident."""
+    """Raised anywhere in the child to refuse the candidate. Not an Exception, so that no handler catches it by accident."""
 
     def __init__(
         self,
@@ -66,10 +69,10 @@ class Refusal(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All that the child says: violations, or a graph as JSON text with notes on what was taken off the source.
+    """The whole answer: violations, or a graph as JSON text with notes on what was rewritten in the source.
 
-    A graph that comes with `at` is one that broke off there: its last node does not type-check, and the parent finds out
-    for itself why. `entry` is where the entry function's name stands in the source.
+    `at` is where tracing ended. For a partial graph it is the location of the last node, which does not type-check; the parent
+    determines the reason itself. `entry` is the location of the entry function's name.
     """
 
     violations: tuple[Violation, ...] = ()
@@ -79,7 +82,7 @@ class Answer:
     notes: tuple[Violation, ...] = ()
 
     def encode(self) -> bytes:
-        """The answer as it crosses the pipe."""
+        """The answer as bytes for the pipe."""
         data = {
             "violations": list(map(_plain, self.violations)),
             "graph": self.graph,
@@ -91,7 +94,7 @@ class Answer:
 
     @classmethod
     def decode(cls, raw: bytes) -> Answer:
-        """The answer in `raw`, every field checked. Raises ValueError, whatever the bytes."""
+        """The answer in `raw`, every field checked. Raises ValueError, and nothing else, for bytes of any content."""
         if len(raw) > MAX_ANSWER_BYTES:
             raise ValueError("the answer is too long")
         try:
@@ -117,7 +120,7 @@ def _plain(c: Violation) -> list[Any]:
 
 
 def encoded(text: str) -> str:
-    """Text as it may cross the pipe: printable ASCII, cut to MAX_TEXT characters."""
+    """Text in the form that the pipe allows: printable ASCII, cut to MAX_TEXT characters."""
     plain = "".join(c if " " <= c <= "~" else "?" for c in text[: MAX_TEXT + 1])
     return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 3] + "..."
 
@@ -130,7 +133,7 @@ def _read_span(data: Any) -> SourceSpan | None:
     if data is None:
         return None
     if not isinstance(data, list) or len(data) != 4 or not all(_small(v) and v >= 0 for v in data):
-        raise ValueError("a place in the source has an unknown form")
+        raise ValueError("a source location has an unknown form")
     return SourceSpan(*data)
 
 

@@ -93,7 +93,7 @@ def test_verifying_a_graph_looks_for_no_contract_beyond_those_that_are_known(mon
 
 def test_registering_twice_is_once_and_a_name_is_taken_once(labels: Contract) -> None:
     assert register(replace(labels)) is labels
-    with pytest.raises(ContractError, match="contract 'labels': name: another contract is called so"):
+    with pytest.raises(ContractError, match="contract 'labels': name: another contract has this name"):
         register(replace(labels, description="another"))
     with pytest.raises(ValueError, match="expected one of preference, classification, labels"):
         contract_named("label")
@@ -104,9 +104,9 @@ def test_registering_twice_is_once_and_a_name_is_taken_once(labels: Contract) ->
     [
         ("name", "La bels", "name: expected lower-case letters"),
         ("arguments", (Argument("x", "", ("N",), learns=True),), "arguments: the shape of x does not begin with BATCH"),
-        ("arguments", (Argument("x y", "", (BATCH,), learns=True),), "arguments: 'x y' is no name"),
-        ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: there is no size 'N'"),
-        ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no tensor of floats learns"),
+        ("arguments", (Argument("x y", "", (BATCH,), learns=True),), "arguments: 'x y' is not a Python identifier"),
+        ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: unknown size 'N'"),
+        ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no float tensor has learns=True"),
         ("baseline", "focal", "baseline: 'focal' is not among the seeds"),
         ("seeds", ("focal",), "losses: missing, and the seeds focal are known losses"),
     ],
