@@ -344,10 +344,8 @@ def listed_contracts() -> list[tuple[str, str, str]]:
 
 def _register_plugin(name: str) -> None:
     """Register the contract of an installed package, if one declares it. Raises ContractError, which names the package."""
-    from sandbox.contracts.entry_points import (
-        PluginError,
-        plugin_named,
-    )  # imported here, since the jail has every contract registered and must not load this module
+    # imported here, since the jail has every contract registered and must not load this module
+    from sandbox.contracts.entry_points import PluginError, plugin_named
 
     try:
         plugin = plugin_named(PLUGINS, name)

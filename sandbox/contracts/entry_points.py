@@ -73,9 +73,8 @@ def plugins(group: str) -> list[Plugin]:
     found: dict[tuple[str, str], Plugin] = {}
     for package in distributions():
         for plugin in _plugins_of(package, group):
-            found.setdefault(
-                (plugin.name, plugin.package.partition(" ")[0]), plugin
-            )  # the first on the path is imported
+            key = (plugin.name, plugin.package.partition(" ")[0])
+            found.setdefault(key, plugin)  # the first on the path is the one that is imported
     return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.package))
 
 

@@ -44,7 +44,8 @@ LAYERS: Final = (
     "wall-clock",
 )
 """All layers. `landlock` denies opening and executing files (ABI 1), `landlock-signals` signals to other processes (ABI 6).
-`no-processes-limit` is RLIMIT_NPROC = 0, `no-descriptors-limit` RLIMIT_NOFILE = 0; neither binds root, and so neither counts for root."""
+`no-processes-limit` is RLIMIT_NPROC = 0, `no-descriptors-limit` is RLIMIT_NOFILE = 0. Neither binds root, so neither counts
+for root."""
 
 _SUPPLIERS: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
     {

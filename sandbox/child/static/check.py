@@ -1,9 +1,7 @@
-"""The static layer: source -> checked syntax tree and byte code, or violations. Runs in the jailed child, without torch.
+"""Entry point of the static layer: source -> checked byte code, or violations. Runs in the jailed child, without torch.
 
-Guarantees the vocabulary: the code that comes out consists of allowed syntax, allowed names and allowed attributes, and every
-operator, call, loop, attribute and subscript in it goes through a guard of `trace.guards`. It guarantees nothing
-about cost; that is
-the tracer's and the jail's part.
+Guarantees that the byte code consists of allowed syntax, names and attributes, and that every operator, call, loop, attribute and
+subscript in it calls a guard of `trace.guards`. It guarantees nothing about cost, which the tracer and the jail bound.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from sandbox.contracts.contract import Contract
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A candidate that speaks our vocabulary. `notes` say what was taken off it."""
+    """A candidate that passed the static layer. `notes` list what was rewritten in its source."""
 
     code: CodeType
     entry: Entry
@@ -36,43 +34,43 @@ class Checked:
 
 
 def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Checked | list[Violation]:
-    """Check `source` against the policy and compile it with RestrictedPython.
+    """Check `source` against the allow-lists and compile it with RestrictedPython.
 
-    `arguments` are the names of the contract's arguments in the source, where the caller says so. Gives every violation that
-    can be told at once, up to `limits.MAX_FINDINGS`. Never executes anything.
+    `arguments` are the source's names for the contract's arguments, if the caller supplies them. Returns all violations that
+    can be found in one pass, up to `limits.MAX_FINDINGS`. Executes nothing.
     """
     notes: list[Violation] = []
     classes: list[ClassSource] = []
-    untaken: list[Violation] = []
+    refused_classes: list[Violation] = []
     try:
         tree = _parse(source)
         nodes = _nodes(tree)
         check_letters(source, nodes)
         imports = resolve(nodes)
         if is_wrapped(nodes):
-            classes, untaken = _unwrap(tree, imports.names, notes)
+            classes, refused_classes = _unwrap(tree, imports.names, notes)
             nodes = _nodes(tree)
     except Refusal as refusal:
         return [refusal.violation]
     vocabulary = Vocabulary(contract, imports)
     vocabulary.visit(tree, nodes)
-    violations = untaken + vocabulary.violations
-    entry, told = find_entry(tree, contract, classes, arguments)
+    violations = refused_classes + vocabulary.violations
+    entry, found = find_entry(tree, contract, classes, arguments)
     if entry is None:
-        violations += [c for c in told if c.code != "SBX109" or not untaken]
+        violations += [c for c in found if c.code != "SBX109" or not refused_classes]
     if violations or entry is None:
         return violations[: limits.MAX_FINDINGS]
     try:
         code = compile_checked(tree)
     except Refusal as refusal:
         return [refusal.violation]
-    return Checked(code, entry, tuple(notes + told))
+    return Checked(code, entry, tuple(notes + found))
 
 
 def _unwrap(
     tree: ast.Module, names: Mapping[str, str], notes: list[Violation]
 ) -> tuple[list[ClassSource], list[Violation]]:
-    """Take the wrapping off, in place. Gives the classes, and violations about those that cannot be taken."""
+    """Rewrite the wrapping of the loss, in place. Returns the classes, and a violation for each class that is refused."""
     classes: list[ClassSource] = []
     violations: list[Violation] = []
     body: list[ast.stmt] = []
@@ -108,7 +106,7 @@ def _parse(source: str) -> ast.Module:
 
 
 def _syntax_error(source: str, line: int, column: int, said: str) -> Refusal:
-    """Rule and place of a syntax error. Typographic quotes and minus signs are what models slip in most."""
+    """The refusal for a syntax error; SBX105 at a non-ASCII character, since models often write typographic quotes and minus signs."""
     lines = split_lines(source)
     text = lines[line - 1] if line <= len(lines) else ""
     at = text[column : column + 1]
@@ -118,7 +116,7 @@ def _syntax_error(source: str, line: int, column: int, said: str) -> Refusal:
 
 
 def _nodes(tree: ast.Module) -> list[ast.AST]:
-    """All nodes of the tree, level by level. Raises Refusal where there are too many, or too deep."""
+    """All nodes of the tree, level by level. Raises Refusal if the tree is too large or too deep."""
     found: list[ast.AST] = []
     level: list[ast.AST] = [tree]
     depth = 0

@@ -1,8 +1,7 @@
-"""Imports in a candidate, resolved to our own facades: nothing is ever imported on a candidate's behalf.
+"""Imports of a candidate, resolved to facades: no module is ever imported for a candidate.
 
-An import becomes an assignment of our facade to the name, at its place, so that Python's own rules say where and when the name
-is bound. No name may stand for two things anywhere in a source. Names of `typing` and its kin are for annotations, which are
-dropped: such a name is good for nothing else.
+An import is replaced by an assignment of the facade to the name, so that Python's own scoping rules apply to it. A name must have
+one meaning in the whole source. Names from `typing` and similar modules may occur in annotations only, which are dropped.
 """
 
 from __future__ import annotations
@@ -22,15 +21,17 @@ _BUILTINS = frozenset(dir(builtins))
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What the imports of a source bind: facades by full name, and names that only annotations may use."""
+    """The names that the imports of a source bind: name -> full name of its facade, and names for annotations only."""
 
     names: Mapping[str, str]
     annotations: frozenset[str]
 
 
 def resolve(nodes: Iterable[ast.AST]) -> Imports:
-    """What each imported name stands for: a module of `allowlist.limits.MODULES` or a call of `allowlist.calls`, by
-    full name. Raises Refusal."""
+    """The full name of each imported name: a module of `allowlist.limits.MODULES` or a call of `allowlist.calls`.
+
+    Raises Refusal.
+    """
     names = dict(limits.PRELUDE)
     annotations: set[str] = set()
     for node in nodes:
@@ -52,7 +53,7 @@ def resolve(nodes: Iterable[ast.AST]) -> Imports:
 
 
 def bindings(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    """The names that an import binds, each with the full name of its facade; not those for annotations."""
+    """The names that an import binds, each with the full name of its facade; names for annotations are left out."""
     for alias in node.names:
         bound, path = binding(node, alias)
         if path is not None:
@@ -60,7 +61,7 @@ def bindings(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
 
 
 def binding(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> tuple[str, str | None]:
-    """The name that one part of an import binds, and what it stands for: None where that is for annotations only."""
+    """The name that one part of an import binds, and its full name, or None if it is for annotations only."""
     if isinstance(node, ast.ImportFrom):
         module = node.module or ""
         path = None if module in limits.TYPING_MODULES else f"{module}.{alias.name}"
@@ -71,7 +72,7 @@ def binding(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> tuple[str, s
 
 
 def _check(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> None:
-    """Raises Refusal for what may not be imported."""
+    """Raises Refusal unless the import is allowed."""
     if isinstance(node, ast.Import):
         if alias.name not in limits.MODULES | limits.TYPING_MODULES:
             raise Refusal("SBX123", span=SourceSpan.of(alias))
@@ -89,7 +90,7 @@ def _check(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> None:
 
 
 def is_exposed(path: str) -> bool:
-    """Whether a full name such as torch.nn.functional.relu means something to us."""
+    """Whether a full name such as torch.nn.functional.relu is on the allow-list."""
     return (
         path in limits.MODULES
         or path in calls.BY_PATH
@@ -101,7 +102,7 @@ def is_exposed(path: str) -> bool:
 
 
 def full_name(node: ast.expr, names: Mapping[str, str]) -> str | None:
-    """The full name that a dotted expression such as F.relu stands for; None where it does not start at a module."""
+    """The full name of a dotted expression such as F.relu; None if it does not start with an imported name."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

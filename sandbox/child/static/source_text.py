@@ -1,4 +1,4 @@
-"""Checks on source as text, before anything is parsed: size, control characters, look-alikes, nesting, giant literals."""
+"""Checks of the source as text, before parsing: size, control and invisible characters, nesting, long literals."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-"""Characters that reorder text or take no room: what a reviewer sees is not what is there."""
+"""Characters that reorder text or have no width, so that the displayed source differs from the actual one."""
 _NUMBER = re.compile(rf"[0-9][0-9a-zA-Z_.]{{{limits.MAX_NUMBER_CHARACTERS},}}")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def split_lines(source: str) -> list[str]:
-    """The lines as Python's parser counts them (form feeds and exotic separators do not end a line)."""
+    """The lines as Python's parser counts them: form feeds and Unicode line separators do not end a line."""
     return _NEWLINE.split(source)
 
 
 def check_text(source: str) -> None:
-    """Raises Refusal for text that should not reach the parser."""
+    """Raises Refusal for text that must not reach the parser."""
     if not source.strip():
         raise Refusal("SBX109", span=SourceSpan(1, 0, 1, 0))
     lines = split_lines(source)
@@ -47,9 +47,9 @@ def _check_brackets(source: str) -> None:
 
 
 def check_letters(source: str, nodes: Iterable[ast.AST]) -> None:
-    """Raises Refusal for a character beyond ASCII outside of strings and comments.
+    """Raises Refusal for a non-ASCII character outside strings and comments.
 
-    Python folds such letters in names to ASCII ones (NFKC), so what a reader takes for a harmless name may be another.
+    Python normalises such letters in names (NFKC), some of them to ASCII, so a name may differ from what is displayed.
     """
     if source.isascii():
         return
@@ -74,7 +74,7 @@ def _strings(nodes: Iterable[ast.AST]) -> Iterator[SourceSpan]:
 
 
 def span_at(source: str, start: int, end: int) -> SourceSpan:
-    """The place of the characters from `start` to `end`."""
+    """The source range of the characters from `start` to `end`."""
     before = split_lines(source[:start])
     line, column = len(before), len(before[-1].encode())
     return SourceSpan(line, column, line, column + len(source[start:end].encode()))

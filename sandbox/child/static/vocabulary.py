@@ -1,4 +1,4 @@
-"""The walk over a candidate's syntax tree: each node, name and attribute against the allow-lists of `allowlist`."""
+"""Check of a candidate's syntax tree: each node, name and attribute against the allow-lists of `allowlist`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Vocabulary:
     def _children(self, node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
             if type(child) not in _KNOWN and not hasattr(child, "lineno"):
-                self._refuse("SBX113", node)  # an operator has no place of its own
+                self._refuse("SBX113", node)  # an operator has no location of its own
             else:
                 self._visit(child)
 
@@ -98,7 +98,7 @@ class Vocabulary:
         a = function.args
         for argument in a.posonlyargs:
             self._refuse("SBX113", argument)
-        for rest in filter(None, (a.vararg, a.kwarg)):  # fine where nobody reads it
+        for rest in filter(None, (a.vararg, a.kwarg)):  # allowed if the function does not read it
             self._store(rest.arg, rest)
             self._annotation(rest.annotation)
             if any(isinstance(n, ast.Name) and n.id == rest.arg for n in ast.walk(function)):
@@ -127,7 +127,7 @@ class Vocabulary:
             self._visit(node.value)
 
     def _import(self, node: ast.AST) -> None:
-        """Checked already."""
+        """Imports are checked by `imports.resolve`."""
 
     def _expression_statement(self, node: ast.Expr) -> None:
         if not is_docstring(node):
@@ -187,7 +187,7 @@ class Vocabulary:
         self._visit(node.value)
 
     def _call(self, node: ast.Call) -> None:
-        """x.to(torch.float64) may name a type that nothing else may; whether it is the last step, the tracer sees."""
+        """Only x.to(...) and x.type(...) may name torch.float64 and the like; the tracer checks that it is the last step."""
         converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
         self._visit(node.func)
         parts: list[tuple[ast.AST, ast.expr]] = [(a, a) for a in node.args] + [(k, k.value) for k in node.keywords]
@@ -196,7 +196,7 @@ class Vocabulary:
                 self._visit(given)
 
     def _guard(self, node: Guard) -> None:
-        """A call that we put there ourselves: its arguments are the source's."""
+        """A guard call inserted by `wrapping` or `classes`: only its arguments come from the source."""
         for argument in node.args:
             self._visit(argument)
 
@@ -249,7 +249,7 @@ def _refused_attribute(parts: list[str], otherwise: str) -> str:
 
 
 def _bound_names(nodes: Iterable[ast.AST]) -> set[str]:
-    """Every name that the source itself binds somewhere."""
+    """All names that the source binds anywhere, except by imports."""
     bound = set()
     for node in nodes:
         if isinstance(node, ast.FunctionDef):

@@ -1,7 +1,7 @@
-"""The values that a candidate computes with while it is traced, and the recorder that writes down what it does.
+"""Symbolic values of a traced candidate, and the recorder of its operations.
 
-A `SymTensor` stands for a tensor of unknown content, a `SymNumber` for beta, a size, or arithmetic on them. Everything else a
-candidate can hold is a constant: Python numbers, strings, lists, tuples, dicts, functions of its own, and our frozen facades.
+A `SymTensor` represents a tensor of unknown content; a `SymNumber` represents beta, a size, or arithmetic on them. All other values
+of a candidate are constants: Python numbers, strings, lists, tuples, dicts, its own functions, and the frozen facades.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sandbox.graph.types import Dim, Shape, Type
 
 
 class Broken(BaseException):
-    """An operation whose operands do not fit: the nodes so far end with it, and the parent works out what is wrong."""
+    """An operation rejects its operands. It is the last recorded node, and the parent determines the reason."""
 
 
 class Symbol:
@@ -50,9 +50,9 @@ class Symbol:
 
 
 class SymTensor(Symbol):
-    """A tensor. `shared` says that another name may see the same memory, so that `+=` could change that one too.
+    """A tensor. `shared`: another name may refer to the same memory, so `+=` could change that one too.
 
-    `widened` says that source asked for another floating type, which is dropped: only a result may be so.
+    `widened`: the source converted it to another floating dtype. The conversion is dropped, and only a result may have it.
     """
 
     __slots__ = ("shared", "widened")
@@ -76,7 +76,7 @@ class SymNumber(Symbol):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The shape of a tensor, as `x.shape` gives it: a tuple of sizes that knows what it came from."""
+    """The value of `x.shape`: a tuple of sizes, with the symbolic shape that it came from."""
 
     dims: Shape
     items: tuple[Any, ...]
@@ -87,7 +87,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What sort, max, min give along an axis. `indices` is None where no operation gives them (median)."""
+    """The result of sort, max, min or median along an axis. `indices` is None if no operation computes them (median)."""
 
     values: SymTensor
     indices: SymTensor | None
@@ -95,29 +95,29 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """A type of numbers: float (whatever the loss is computed in), int or bool."""
+    """A dtype: float (the dtype that the loss is computed in), int, bool, or another floating dtype that is dropped."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The device of a tensor: passed about, never looked into."""
+    """The device of a tensor: can be passed on, has no properties."""
 
 
 @dataclass(frozen=True, slots=True)
 class FInfo:
-    """torch.finfo of the type that the loss is computed in."""
+    """torch.finfo of the dtype that the loss is computed in."""
 
 
 DEVICE = Device()
 VIEWS = (KeysView, ValuesView, ItemsView)
-"""What the methods of a dict give: to be looped over."""
+"""Results of the methods keys, values and items of a dict, which may be iterated."""
 Number = int | float | SymNumber
 
 
 class Recorder:
-    """Writes operations down. Raises Refusal at the limits, Broken where operands do not fit."""
+    """Records operations as graph nodes. Raises Refusal at the limits, Broken if operands do not fit."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -126,14 +126,14 @@ class Recorder:
         self.operations = 0
         self.notes: list[Violation] = []
         self.keeps_gradients = True
-        """False inside of `with torch.no_grad():`."""
+        """False inside `with torch.no_grad():`."""
         self._sources: dict[Any, int] = {}
         self._made: dict[Any, int] | None = None
         self._quiet: set[int] = set()
         self._detached: dict[int, int] = {}
 
     def repeat(self) -> None:
-        """From here on an operation that is in the graph already is not recorded again: the candidate runs once more."""
+        """Start another run of the candidate: from now on an operation that the graph already holds is reused."""
         self._made = {self._key(node, i in self._quiet): i for i, node in enumerate(self.nodes)}
 
     @staticmethod
@@ -141,16 +141,16 @@ class Recorder:
         return node.op, node.args, repr(tuple(node.attrs.items())), quiet
 
     def note(self, code: str, span: SourceSpan | None = None) -> None:
-        """Remember what was taken off the source, at a place or where the candidate is now. Of each kind the first."""
+        """Record a note at `span`, or else at the candidate's current location. Only the first note of each code is kept."""
         if all(n.code != code for n in self.notes):
             self.notes.append(Violation(code, span or here()))
 
     def number(self, index: int) -> SymNumber:
-        """The number that a node holds, as an operand."""
+        """The number at a node, as an operand."""
         return SymNumber(index, self.types[index])
 
     def add(self, op: str, operands: Sequence[Any] = (), attrs: Mapping[str, Any] | None = None) -> Any:
-        """Record one operation; gives a SymTensor or a SymNumber."""
+        """Record one operation and return its value, a SymTensor or a SymNumber."""
         index = self._add(op, tuple(self.index(o) for o in operands), attrs)
         result = self.types[index]
         if result.is_number:
@@ -188,7 +188,7 @@ class Recorder:
         return index
 
     def index(self, value: Any) -> int:
-        """The node that holds a value, recorded now if it is a constant."""
+        """The index of a value's node; a constant is recorded first. Raises Refusal."""
         if isinstance(value, SymTensor):
             if value.widened:
                 raise Refusal("SBX231")
@@ -201,7 +201,7 @@ class Recorder:
         return self._source("const", {"value": number}, (type(number), math.copysign(1, number), number))
 
     def kept(self, index: int) -> int:
-        """The node as it counts here: what was computed without gradients is detached where gradients are kept."""
+        """The node to use for this value here: a value computed under no_grad is detached if gradients are now kept."""
         if not self.keeps_gradients or index not in self._quiet:
             return index
         if index not in self._detached:
@@ -209,7 +209,7 @@ class Recorder:
         return self._detached[index]
 
     def is_quiet(self, value: SymTensor) -> bool:
-        """Whether a tensor was computed without gradients."""
+        """Whether a tensor was computed under no_grad."""
         return value.index in self._quiet
 
     def _source(self, op: str, attrs: dict[str, Any], key: Any) -> int:
@@ -218,13 +218,13 @@ class Recorder:
         return self._sources[key]
 
     def input(self, name: str) -> Any:
-        """An argument of the contract. Tensors belong to the caller, so nothing may change them in place."""
+        """An argument of the contract. Tensors belong to the caller, so they count as shared and cannot change in place."""
         index = self._source("input", {"name": name}, ("input", name))
         kind = self.types[index]
         return SymNumber(index, kind) if kind.is_number else SymTensor(index, kind, shared=True)
 
     def size(self, dim: Dim) -> Number:
-        """A size as a Python number: an int where it is constant."""
+        """A size as a Python number: an int if it is constant, else a SymNumber."""
         if dim.constant is not None:
             return dim.constant
         total: Any = 0
@@ -238,7 +238,7 @@ class Recorder:
         return total  # type: ignore[no-any-return]
 
     def dim_of(self, value: Any, depth: int = 4) -> Dim | None:
-        """The size that a number is: a constant int, a size, or a short sum or product of these. None for all else."""
+        """A number as a symbolic size: an int, a size, or a sum or product of these, up to `depth` levels. None for any other."""
         if type(value) is int:
             return Dim.of(value)
         if not isinstance(value, SymNumber) or depth == 0:
@@ -262,14 +262,14 @@ class Recorder:
         return known[0] + (known[1] * Dim.of(-1) if node.op == "sub" else known[1])
 
     def symbol_of(self, value: Any) -> str | None:
-        """The contract's symbol that a size stands for, or None."""
+        """The contract's symbol of a number that is a size, or None."""
         if isinstance(value, SymNumber) and self.nodes[value.index].op == "size":
             return str(self.nodes[value.index].attrs["symbol"])
         return None
 
 
 def checked_number(value: Any) -> Any:
-    """A constant that a graph may hold. Raises Refusal."""
+    """The value, if a graph may hold it as a constant. Raises Refusal."""
     if isinstance(value, float) and math.isnan(value):
         raise Refusal("SBX232")
     if isinstance(value, int) and abs(value) > limits.MAX_INTEGER:
@@ -278,5 +278,5 @@ def checked_number(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that source may use as one: constant or symbolic."""
+    """Whether a value is a number, constant or symbolic."""
     return isinstance(value, bool | int | float | SymNumber)

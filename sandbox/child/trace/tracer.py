@@ -1,8 +1,8 @@
-"""Tracing: run a checked candidate once on symbolic values, and give what it did as a graph. In the jailed child, without torch.
+"""Tracing: runs a checked candidate on symbolic values and returns its operations as a graph. In the jailed child, without torch.
 
-Python loops, helpers, lambdas and comprehensions over constants unroll here; beta and sizes stay symbolic; a branch on beta is
-traced both ways, one on anything else that is symbolic is refused. What comes out is an `Answer`: a graph as JSON, with notes,
-or rule codes with places.
+Python loops, helpers, lambdas and comprehensions over constants are unrolled; beta and sizes stay symbolic. A branch on beta is
+traced both ways; a branch on any other symbolic value is refused. The result is an `Answer`: a graph as JSON, with notes, or rule
+codes with source locations.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sandbox.graph.loss_graph import LossGraph, prune
 
 
 def trace(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Answer:
-    """The graph of a candidate, or why there is none. Never raises on account of the candidate.
+    """The graph of a candidate, or the violations for which it is refused. No candidate makes it raise.
 
-    `arguments` are the names of the contract's arguments in the source, where the caller says so.
+    `arguments` are the source's names for the contract's arguments, if the caller supplies them.
     """
     checked = check(source, contract, arguments)
     if isinstance(checked, list):
@@ -41,8 +41,8 @@ def trace(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Ans
     except Refusal as refusal:
         violation = refusal.violation
         span = violation.span or place_of(refusal.__traceback__) or at
-        told = Violation(violation.code, span, violation.numbers, violation.call, violation.text)
-        return Answer((told,), entry=at)
+        located = Violation(violation.code, span, violation.numbers, violation.call, violation.text)
+        return Answer((located,), entry=at)
     except Broken as broken:
         span = place_of(broken.__traceback__) or at
         return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=span, entry=at)
@@ -60,7 +60,7 @@ def _first_of_each(notes: Sequence[Violation]) -> tuple[Violation, ...]:
 
 
 def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTensor:
-    """The loss over all ways through its branches on beta."""
+    """The loss, joined over all paths through its branches on beta."""
     guards = Guards(recorder)
 
     def once() -> SymTensor:
@@ -73,14 +73,14 @@ def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTens
 
 
 def _run(checked: Checked, contract: Contract, guards: Guards) -> Any:
-    """What the loss gives for the contract's arguments; the module is run anew, so that nothing is left of another run."""
+    """The return value of the loss for the contract's arguments. The module is executed again, so that no run affects another."""
     scope: dict[str, Any] = {
         "__builtins__": {},
         **{name: Builtin(name) for name in BUILTINS},
         **{name: named(path) for name, path in PRELUDE.items()},
         **guards.namespace(),
     }
-    exec(checked.code, scope)  # byte code of RestrictedPython: every operation in it is a call of a guard
+    exec(checked.code, scope)  # byte code from RestrictedPython: every operation in it is a guard call
     guards.keep(scope.values())
     entry = checked.entry
     arguments = {a.name: guards.recorder.input(a.name) for a in contract.arguments}

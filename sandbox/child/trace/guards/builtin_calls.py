@@ -1,4 +1,4 @@
-"""Python's builtins as candidates may use them: on constants and numbers, with bounded cost, symbolic where that has a meaning."""
+"""Python's builtins for candidates: on constants and numbers, with bounded cost, and on symbolic values if that is defined."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Builtin:
     name: str
 
 
-# Parameters have the names that Python's own have, or are positional only as Python's are. What Python computes lazily and once
-# (map, zip, enumerate, filter, reversed) is a generator here.
+# Parameters have Python's names, or are positional-only as in Python. Python's single-use iterators (map, zip, enumerate, filter,
+# reversed) are generators here.
 
 
 def _range(g: Guards, /, *bounds: Any) -> range:
@@ -196,7 +196,7 @@ def _isinstance(g: Guards, value: Any, kinds: Any, /) -> bool:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    if isinstance(kind, TensorClass) and kind.path == "torch.Tensor":  # of the others a tensor on a GPU is none
+    if isinstance(kind, TensorClass) and kind.path == "torch.Tensor":  # a GPU tensor is none of the others
         return isinstance(value, SymTensor)
     if not isinstance(kind, Builtin):
         raise Refusal("SBX206")

@@ -1,8 +1,8 @@
-"""What a candidate's byte code calls for every operator, comparison, call, attribute, subscript and loop.
+"""The guards for operators, comparisons, calls, attributes, subscripts and loops.
 
-`static.restricted` turns `a + b` into `_binary_("Add", a, b)`, and so on, so nothing that a candidate writes reaches Python's own
-operators on values that could grow. Every guard counts a step; what is constant is computed here with bounded cost, what is
-symbolic is recorded.
+`static.restricted` compiles `a + b` to `_binary_("Add", a, b)`, and likewise for the others, so a candidate never reaches Python's
+own operators on values that could grow. Every guard counts a step. Operations on constants are computed here at bounded cost;
+operations on symbolic values are recorded.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Guards:
         self._kept: dict[int, Any] = {}
 
     def namespace(self) -> dict[str, Any]:
-        """The names that `static.restricted` calls guards by."""
+        """The guards by the names under which byte code calls them."""
         return {
             "_binary_": self.binary,
             "_unary_": self.unary,
@@ -88,16 +88,16 @@ class Guards:
         }
 
     def keep(self, values: Iterable[Any]) -> None:
-        """The loss is called from now on: what `values` hold outlives a call, and must not change."""
+        """Protect `values`: they exist before the loss is called, so the call must not change them."""
         self._kept |= lasting(values)
 
     def _check_own(self, value: Any) -> None:
-        """Raises Refusal where a list that changes, or an iterator that moves on, was made before the call."""
+        """Raises Refusal for a list to be changed, or an iterator to be advanced, that was created before the call of the loss."""
         if id(value) in self._kept:
             raise Refusal("SBX118")
 
     def step(self, count: int = 1) -> None:
-        """Count work done on the candidate's behalf. Raises Refusal at the limit."""
+        """Count steps of the candidate's execution. Raises Refusal beyond the limit."""
         self._steps += count
         if self._steps > limits.MAX_STEPS:
             raise Refusal("SBX202", (limits.MAX_STEPS,))
@@ -118,7 +118,7 @@ class Guards:
         return joined(name, a, b)
 
     def _exponent(self, a: Any, b: Any) -> Any:
-        """The exponent of a ** b. A whole number to a negative power is a float, so the exponent becomes one."""
+        """The exponent of a ** b as an operand. An int to a negative power is a float, so such an exponent becomes a float."""
         if any((v.type.dtype if isinstance(v, SymNumber) else type(v).__name__) == "float" for v in (a, b)):
             return b
         if isinstance(b, SymNumber):
@@ -150,7 +150,7 @@ class Guards:
         return _UNARY[name](a)
 
     def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
-        """a < b, or a < b < c and so on, where each further operand is computed only if what comes before it holds."""
+        """a < b, or a chain a < b < c; each later operand is computed only if the comparisons before it hold."""
         self.step()
         first, *others = names.split()
         outcome = self._compare(first, a, b)
@@ -190,7 +190,7 @@ class Guards:
         raise Refusal("SBX205")
 
     def in_place(self, name: str, a: Any, b: Any) -> Any:
-        """a += b. A tensor changes in place, as in torch, where nobody else can see its memory."""
+        """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
             result = self.binary(_IN_PLACE[name], a, b)
             if a.shared or result.type != a.type or not (self.recorder.keeps_gradients or self.recorder.is_quiet(a)):
@@ -238,7 +238,7 @@ class Guards:
 
     @staticmethod
     def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Our own functions, whose Python errors are about the candidate's arguments."""
+        """Call a function of the sandbox; Python errors in it are caused by the candidate's arguments and become Refusal."""
         try:
             return function(*args, **kwargs)
         except (ZeroDivisionError, OverflowError, ValueError):
@@ -261,7 +261,7 @@ class Guards:
 
     def _grow(self, items: list[Any], more: Any, /) -> None:
         self._check_own(items)
-        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may look at the list
+        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may read the list
             if len(items) >= limits.MAX_SEQUENCE:
                 raise Refusal("SBX204")
             items.append(item)
@@ -288,7 +288,7 @@ class Guards:
         raise Refusal("SBX226")
 
     def iterate(self, value: Any) -> Iterator[Any]:
-        """What a loop over `value` visits, one step each."""
+        """The items that a loop over `value` visits; each counts a step."""
         if isinstance(value, SymNumber):
             raise Refusal("SBX234")
         if isinstance(value, SymTensor):
@@ -313,7 +313,7 @@ class Guards:
             yield self.unpack(item, spec, None)
 
     def unpack(self, value: Any, spec: Mapping[str, Any], _: Any) -> list[Any]:
-        """a, (b, c) = value."""
+        """The items for `a, (b, c) = value`. Raises Refusal if the number of items differs."""
         items = list(self.iterate(value))
         if len(items) != spec["min_len"]:
             raise Refusal("SBX239", (spec["min_len"], len(items)))
@@ -331,7 +331,7 @@ _DICT: Mapping[str, Callable[..., Any]] = {
 
 
 def _key(value: Any) -> Any:
-    """A key of a dict. Nested tuples are none: to hash one that repeats its parts takes exponential time."""
+    """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
     if not isinstance(value, _PLAIN):
         raise Refusal("SBX226")
     return value

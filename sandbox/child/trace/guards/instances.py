@@ -1,4 +1,4 @@
-"""What a candidate's own class is while it is traced: a table of functions, and a table of values. No class of Python's."""
+"""A candidate's own class while it is traced: a table of functions and a table of values, not a Python class."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LossClass:
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """An object of a class. Its values are set while `__init__` runs, and stay."""
+    """An object of a class. Its values are set while `__init__` runs and are constant afterwards."""
 
     made: LossClass
     values: dict[str, Any] = field(default_factory=dict)
