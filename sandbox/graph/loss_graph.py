@@ -30,17 +30,17 @@ MAX_NODES = 800
 """Operations plus inputs and constants."""
 MAX_JSON_BYTES = 131_072
 MAX_WORK = 2**19
-"""Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
-A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
+"""Numbers that a loss may read or write for 64 items and 10 classes; a matrix product counts its multiplications. A hundred
+comparisons of all pairs are within the limit. Without it, 400 operations on large tensors would take minutes."""
 MAX_COST = 2_500
-"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process computes of it. The
-400 operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
+"""Units of `sandbox.graph.costs` that a loss may cost: less than one CPU second for all tests in the trusted process. 400 simple
+operations are within the limit, and so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_CONSTANTS = 64
-"""Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
+"""Distinct constants in one loss. Published losses have up to seven; a look-up table needs one or two per memorised pair."""
 
 
 class GraphError(Exception):
-    """A graph that may not be used. `code` is a rule of the catalogue, `node` the index at fault or None."""
+    """An invalid graph. `code` is a rule of the catalogue, `node` the index of the faulty node or None."""
 
     def __init__(self, code: str, message: str, node: int | None = None) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class GraphError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation: its name, the indices of the nodes that it reads, and its attributes (all of them, defaults filled in)."""
+    """One operation: its name, the indices of its operands' nodes, and all its attributes, with defaults filled in."""
 
     op: str
     args: tuple[int, ...] = ()
@@ -138,7 +138,7 @@ class LossGraph:
 
     @cached_property
     def constants(self) -> Mapping[int, Any]:
-        """The numbers that are made of constants alone, by node. Raises GraphError where one has no value: log(0), 1 / 0."""
+        """Node -> value, for Python numbers computed from constants only. Raises GraphError for an undefined one: log(0), 1 / 0."""
         found: dict[int, Any] = {}
         for i, node in enumerate(self.nodes):
             if node.op == "const":
@@ -152,17 +152,17 @@ class LossGraph:
 
     @cached_property
     def operations(self) -> int:
-        """How many nodes compute something: inputs, sizes and constants are free."""
+        """The number of nodes other than inputs, sizes and constants."""
         return sum(n.op not in SOURCES for n in self.nodes)
 
     @cached_property
     def work(self) -> int:
-        """How many numbers the loss reads or writes for 64 items of 10 classes. Raises GraphError on an ill-typed graph."""
+        """The numbers that the loss reads or writes for 64 items and 10 classes. Raises GraphError on an ill-typed graph."""
         return sum(work(*step) for step in self._steps())
 
     @cached_property
     def cost(self) -> int:
-        """What testing the loss costs, in units of `sandbox.graph.costs`. Raises GraphError on an ill-typed graph."""
+        """The cost of testing the loss, in units of `sandbox.graph.costs`. Raises GraphError on an ill-typed graph."""
         return sum(cost(*step) for step in self._steps())
 
     def _steps(self) -> Iterator[tuple[Operation, list[Type], Type]]:
@@ -221,7 +221,7 @@ def verify(graph: LossGraph) -> None:
             "SBX222", f"the loss computes {graph.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
         )
     if graph.cost > MAX_COST:
-        raise GraphError("SBX217", _too_dear(graph))
+        raise GraphError("SBX217", _too_costly(graph))
     result = graph.types[graph.output]
     batch = (Dim.of("B"),)
     if result.shape != batch:
@@ -230,16 +230,16 @@ def verify(graph: LossGraph) -> None:
         raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", graph.output)
 
 
-def _too_dear(graph: LossGraph) -> str:
-    """By how much, and which operation takes most of it."""
+def _too_costly(graph: LossGraph) -> str:
+    """The message for a graph beyond MAX_COST, with the operation that costs most."""
     units, counts = Counter[str](), Counter[str]()
     for operation, operands, result in graph._steps():
         units[operation.name] += cost(operation, operands, result)
         counts[operation.name] += 1
-    dearest, own = units.most_common(1)[0]
+    costliest, own = units.most_common(1)[0]
     return (
         f"the loss costs {graph.cost:,} units to compute, at most {MAX_COST:,} are allowed; {own / graph.cost:.0%} of them are "
-        f"for {dearest}, which occurs {counts[dearest]} times: an addition of two vectors costs 3"
+        f"for {costliest}, which occurs {counts[costliest]} times: an addition of two vectors costs 3"
     )
 
 
@@ -272,7 +272,7 @@ _FRACTION = Type("float", None)
 
 
 def _is_fraction(graph: LossGraph, node: Node, result: Type) -> bool:
-    """Whether a node is a whole number to a negative power."""
+    """Whether a node is an int to a negative constant power, and so a float."""
     if node.op != "pow" or result != Type("int", None):
         return False
     exponent = graph.nodes[node.args[1]]

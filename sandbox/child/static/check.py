@@ -106,7 +106,7 @@ def _parse(source: str) -> ast.Module:
 
 
 def _syntax_error(source: str, line: int, column: int, said: str) -> Refusal:
-    """The refusal for a syntax error; SBX105 at a non-ASCII character, since models often write typographic quotes and minus signs."""
+    """The refusal for a syntax error: SBX105 at a non-ASCII character, such as a typographic quote or minus sign, else SBX106."""
     lines = split_lines(source)
     text = lines[line - 1] if line <= len(lines) else ""
     at = text[column : column + 1]

@@ -108,7 +108,7 @@ def test_registering_twice_is_once_and_a_name_is_taken_once(labels: Contract) ->
         ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: unknown size 'N'"),
         ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no float tensor has learns=True"),
         ("baseline", "focal", "baseline: 'focal' is not among the seeds"),
-        ("seeds", ("focal",), "losses: missing, and the seeds focal are known losses"),
+        ("seeds", ("focal",), "losses: missing, but the seeds focal are known losses"),
     ],
 )
 def test_a_record_that_cannot_be_is_an_error_that_names_the_part(part: str, value: object, told: str) -> None:

@@ -95,7 +95,7 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
         (
             "tanh",
             {"calls": (call("torch.tanh", X, P("out", "int", 0)),)},
-            "'calls': the parameter 'out' of torch.tanh is no attribute",
+            "'calls': the parameter 'out' of torch.tanh is not one of its attributes",
         ),
         ("tanh", {"calls": (call("torch.tanh", X, X),)}, "'calls': torch.tanh has 2 operands, expected 1 to 1"),
         (
@@ -103,9 +103,13 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
             {"calls": (call("Tensor.slice", X),)},
             "'calls': Tensor.slice has no parameter for its attribute 'dim'",
         ),
-        ("sum", {"order": None}, "'order': an operation along axes says"),
-        ("sum", {"counts": None}, "'counts': an operation along axes says"),
-        ("tanh", {"genetic": Genetic(tunable={"slope": (0.0, 1.0)})}, "'genetic': a tunable attribute is no number"),
+        ("sum", {"order": None}, "'order': required along axes"),
+        ("sum", {"counts": None}, "'counts': required along axes"),
+        (
+            "tanh",
+            {"genetic": Genetic(tunable={"slope": (0.0, 1.0)})},
+            "'genetic': a tunable attribute is not of the kind 'number'",
+        ),
     ],
 )
 def test_a_part_that_does_not_fit_is_refused(name: str, parts: dict[str, object], told: str) -> None:
