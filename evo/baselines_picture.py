@@ -9,7 +9,7 @@ from analysis import stats
 from analysis.canvas import png, svg
 from analysis.files import is_special, refuse, write_whole
 from analysis.frontier_plot import Mark, Sweep, draw_frontier
-from evo.baselines import Design, Row
+from evo.baselines_design import Design, Row
 from evo.baselines_table import KL_LIMIT, has_frontier, point, scored_betas
 from fitness.caches import why_not_writable
 from fitness.frontier import area

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from analysis import stats
 from analysis.wording import columns, mean_error
 from archive.records import EvaluationRow
-from evo.baselines import Design, Row
+from evo.baselines_design import Design, Row
 from fitness.frontier import Point, area, robustness
 from fitness.task import TaskInfo
 

@@ -276,7 +276,8 @@ def baselines(
 
     The same command on the same directory continues where it was interrupted, and only prints what is there already.
     """
-    from evo.baselines import design, run_baselines
+    from evo.baselines import run_baselines
+    from evo.baselines_design import design
     from evo.baselines_picture import check_picture, write_picture
     from evo.contestants import contestants
     from fitness.task import task_info

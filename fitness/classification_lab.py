@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from fitness.classification_options import Options
 from fitness.curves import Watch, thinned
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
 from sandbox.execute import compile_loss
 
 if TYPE_CHECKING:
-    from fitness.classification import Options
     from sandbox.graph import LossGraph
 
 TEST_FRACTION = 0.4
@@ -41,7 +41,7 @@ class Items:
 class Lab:
     """Holds the items; every training starts from a fresh network."""
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.search_items, self.test_items = _load(options, self.device)
@@ -179,7 +179,7 @@ def _resnet(name: str, classes: int) -> nn.Module:
     return network
 
 
-def _load(options: "Options", device: torch.device) -> tuple[Items, Items]:
+def _load(options: Options, device: torch.device) -> tuple[Items, Items]:
     """Items for the search, and those for the held-out rung alone."""
     return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
 

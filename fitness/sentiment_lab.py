@@ -26,11 +26,11 @@ from trl import DPOConfig
 
 from fitness.curves import Watch
 from fitness.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
+from fitness.sentiment_options import Options
 from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
-    from fitness.sentiment import Options
     from sandbox.graph import LossGraph
 
 Judge = Callable[[str], float]
@@ -56,7 +56,7 @@ class Exam:
 class Lab:
     """Loads the model once; scores one loss after the other."""
 
-    def __init__(self, options: "Options", folder: Path) -> None:
+    def __init__(self, options: Options, folder: Path) -> None:
         self.options = options
         transformers_logging.disable_progress_bar()  # it would be all that a worker says on stderr
         try:
@@ -296,7 +296,7 @@ def _finite(value: float) -> bool:
     return value - value == 0.0
 
 
-def _refuse_collapsed(metrics: dict[str, float], options: "Options") -> None:
+def _refuse_collapsed(metrics: dict[str, float], options: Options) -> None:
     faults: Sequence[str] = [
         fault
         for fault, present in (

@@ -12,7 +12,8 @@ import pytest
 from analysis.snapshot import CAUTION
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
-from evo.baselines import Design, Row, chosen_beta, design, run_baselines
+from evo.baselines import run_baselines
+from evo.baselines_design import Design, Row, chosen_beta, design
 from evo.baselines_picture import check_picture, write_picture
 from evo.baselines_table import table
 from evo.config import parse_config
