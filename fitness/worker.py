@@ -26,24 +26,23 @@ passes each request on to the others.
 import argparse
 import ctypes
 import gc
-import io
 import json
 import logging
 import os
 import queue
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from fitness.costs import Usage
 from fitness.curves import to_json
 from fitness.task import EvaluationFailed, FailureReason, Task, TaskError, make_task
+from sandbox import serving
 from sandbox.path import in_the_way
 
 if TYPE_CHECKING:
@@ -57,19 +56,14 @@ LONGEST_DETAIL = 2000  # characters
 
 
 def main() -> None:
-    replies = _take_over_stdout()
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8")  # whatever the environment says
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = serving.take_over()
     _die_with_parent()
     arguments = _arguments()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by torch when it is imported
     warnings = _Warnings()
     logging.getLogger("fitness").addHandler(warnings)
     talks = int(os.environ.get("RANK", "0")) == 0
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    if talks:
-        threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
+    requests = serving.requests() if talks else None
 
     started = time.perf_counter()
     task = make_task(arguments.task, json.loads(arguments.options))
@@ -82,14 +76,14 @@ def main() -> None:
             told = f"the task cannot be prepared: {_unforeseen(error)}" + f"; {why}" * bool(why)
             error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
-            _send(replies, _failed(error) | warnings.taken())
+            serving.send(replies, _failed(error) | warnings.taken())
         sys.exit(EXIT_NOT_PREPARED)
     # What is there now stays for good: the collector need not walk it at the end of every training (0.3 s).
     gc.collect()
     gc.freeze()
     if talks:
         seconds = round(time.perf_counter() - started, 3)
-        _send(
+        serving.send(
             replies,
             {
                 "state": "ready",
@@ -104,12 +98,12 @@ def main() -> None:
             },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    next_request = _shared(requests, talks) if grouped else requests.get
+    next_request = _shared(requests) if grouped or requests is None else requests.get
     while True:
         reply = answer(task, json.loads(next_request()))
         _return_memory()
         if talks:
-            _send(replies, reply | warnings.taken())
+            serving.send(replies, reply | warnings.taken())
         if grouped and reply.get("reason") == FailureReason.OUT_OF_MEMORY:
             # The other ranks may wait for this one in the middle of a step; the launcher ends them with it.
             print(reply["detail"], file=sys.stderr, flush=True)
@@ -209,32 +203,12 @@ def _return_memory() -> None:
         trim(0)
 
 
-def _send(replies: IO[str], message: Mapping[str, Any]) -> None:
-    replies.write(json.dumps(message, allow_nan=False) + "\n")
-    replies.flush()
-
-
-def _take_over_stdout() -> IO[str]:
-    """Keep the real stdout for replies; let everything else that writes to it, C code included, write to stderr."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return replies
-
-
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _read_requests(requests: "queue.SimpleQueue[str]") -> None:
-    for line in sys.stdin:
-        requests.put(line)
-    # Not sys.exit: a training run may be under way in the main thread, and nobody waits for its result.
-    os._exit(0)
-
-
-def _shared(requests: "queue.SimpleQueue[str]", talks: bool) -> Callable[[], str]:
+def _shared(requests: "queue.SimpleQueue[str] | None") -> Callable[[], str]:
     """Takes the next request on every rank of the launch group."""
     from accelerate import PartialState
     from torch import distributed
@@ -244,7 +218,7 @@ def _shared(requests: "queue.SimpleQueue[str]", talks: bool) -> Callable[[], str
     group = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
 
     def next_request() -> str:
-        line = [requests.get() if talks else ""]
+        line = ["" if requests is None else requests.get()]
         distributed.broadcast_object_list(line, src=0, group=group)
         return line[0]
 
