@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from archive.errors import CorruptArchive
 from archive.records import EventRow
-from sandbox.relation import Relation
+from sandbox.identity.relation import Relation
 
 FINAL = "final"
 """Kind of the event, recorded before the final's first training: payload {"rung": name, "seeds": [seed, ...],

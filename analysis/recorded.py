@@ -10,7 +10,7 @@ from typing import Any
 
 from archive.errors import CorruptArchive
 from archive.records import EventRow, ProposalRow, VerdictRow
-from sandbox.graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import GraphError, LossGraph
 
 SESSION_STARTED = "session_started"
 """Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""

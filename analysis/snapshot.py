@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.encode import one_line
 from analysis.final import Final, final_of
+from analysis.output.encode import one_line
 from analysis.recorded import SESSION_STARTED, graph_of, section, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
@@ -29,11 +29,11 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
-from archive.values import is_finite
-from sandbox.closeness import factor_between, readable
-from sandbox.graph import LossGraph
-from sandbox.relation import Relation
-from sandbox.verdict import Fingerprint
+from archive.sqlite.values import is_finite
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.closeness import factor_between, readable
+from sandbox.identity.relation import Relation
+from sandbox.verdicts.verdict import Fingerprint
 
 SINGLES_OUT = "SBX327"
 """The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from analysis import stats
-from analysis.encode import one_line
+from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from archive.records import CandidateRow, Origin
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from archive.cells import Cells
 from archive.errors import CorruptArchive
 from archive.records import (
     CandidateRow,
@@ -31,7 +30,8 @@ from archive.records import (
     VerdictRow,
     VerdictStatus,
 )
-from archive.values import LARGEST, is_finite, load_json, number
+from archive.sqlite.cells import Cells
+from archive.sqlite.values import LARGEST, is_finite, load_json, number
 
 _EVALUATION_STATE_AFTER: dict[str, EvaluationState] = {
     EventKind.EVALUATION_QUEUED: EvaluationState.QUEUED,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from archive.connection import now
 from archive.records import Curves, Items, RunRow, Usage, VerdictStatus
-from archive.values import compress, dump_json, finite_or_null
+from archive.sqlite.connection import now
+from archive.sqlite.values import compress, dump_json, finite_or_null
 
 _TEXT = ("hash", "entry")
 _JSON = ("graph", "fingerprint", "descriptors", "guarantees")

@@ -36,7 +36,6 @@ from archive.decode import (
     verdict_row,
 )
 from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
-from archive.opening import open_for_reading
 from archive.records import (
     CandidateRow,
     Curves,
@@ -54,7 +53,8 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS, spending_of
-from archive.values import decompress
+from archive.sqlite.opening import open_for_reading
+from archive.sqlite.values import decompress
 
 T = TypeVar("T")
 

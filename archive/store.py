@@ -17,13 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from archive.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
+from archive.disk.files import remove
+from archive.disk.filesystem import refuse_network
+from archive.disk.lock import Holder, WriterLock
 from archive.encode import extra_columns, finding_columns, run_columns, verdict_columns
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound, MissingRow
-from archive.files import remove
-from archive.filesystem import refuse_network
-from archive.lock import Holder, WriterLock
-from archive.migrations import identify, migrate, require_no_triggers
 from archive.records import (
     Curves,
     EvaluationState,
@@ -38,7 +36,9 @@ from archive.records import (
     Usage,
 )
 from archive.spending import asked_at_most, failed_call
-from archive.values import compress, dump_json, dump_metrics, finite_or_null, is_finite
+from archive.sqlite.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
+from archive.sqlite.migrations import identify, migrate, require_no_triggers
+from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, is_finite
 
 NOT_FINITE = "not_finite"
 """Reason of an evaluation whose fitness was NaN or infinite."""
@@ -356,7 +356,7 @@ class Archive:
         judged: Usage | None = None,
     ) -> EvaluationState:
         """Records a score and returns the state that it led to: scored, or failed if the fitness is not finite, or that of an
-        item (see `archive.values`)."""
+        item (see `archive.sqlite.values`)."""
         wrong = [value for value in (fitness, *(items.values if items else ())) if not is_finite(value)]
         if wrong:
             extra = extra_columns(None, curves, judged)

@@ -2,8 +2,8 @@
 
 import sys
 
-from evo.origin import keep_to_home
+from evo.cli.origin import keep_to_home
 
 keep_to_home()
 if sys.argv[:1] == ["-m"]:  # `python -m evo`, while Python looks for the module with the current directory first
-    import sandbox.path  # noqa: F401  (takes it off the search path)
+    import sandbox.vetting.path  # noqa: F401  (takes it off the search path)

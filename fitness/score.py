@@ -33,7 +33,7 @@ class EvaluationFailed(Exception):
     """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people.
 
     `paid` is what a judge was paid before it failed, None where none was asked; `curves` is what was watched of the training
-    until then (see `fitness.curves`).
+    until then (see `fitness.training.curves`).
     """
 
     def __init__(

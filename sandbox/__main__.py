@@ -6,13 +6,13 @@ imports before this package has any say comes from there.
 
 import sys
 
-from sandbox.path import leave_current_directory
+from sandbox.vetting.path import leave_current_directory
 
 
 def main() -> None:
     """Run the command line."""
     leave_current_directory()
-    from sandbox.cli import run
+    from sandbox.vetting.cli import run
 
     run(sys.argv[1:])
 

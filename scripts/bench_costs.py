@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The dearest losses that the verifier accepts: CPU seconds of probing and fingerprint, and what `sandbox.costs` counts.
+"""The dearest losses that the verifier accepts: CPU seconds of probing and fingerprint, and what `sandbox.graph.costs` counts.
 
 Each operation is repeated on each shape of operands as often as the bounds on a loss allow, side by side and in a chain. The
 slowest come first. `--unbounded` also measures what the bound on cost refuses, up to the bound on numbers.
@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import torch
 from costly import SHAPES, dearest
 
-from sandbox import graph as graph_module
-from sandbox import probe
-from sandbox.graph import LossGraph
-from sandbox.identity import fingerprint
-from sandbox.operations import OPERATIONS
-from sandbox.verdict import Severity
+from sandbox.graph import loss_graph as graph_module
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.operations import OPERATIONS
+from sandbox.identity.compare import fingerprint
+from sandbox.numeric import run as probe
+from sandbox.verdicts.verdict import Severity
 
 
 def measured(graph: LossGraph) -> tuple[float, str]:

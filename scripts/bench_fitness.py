@@ -34,12 +34,12 @@ from bench_table import Figure, at_least, at_most, show
 from fitness_survey import survey
 from survey_figures import race, rungs
 
-from evo import genetic
-from fitness.pool import WorkerPool
-from fitness.task import EvaluationFailed, FailureReason, task_info
+from evo.proposing import genetic
+from fitness.task.protocol import EvaluationFailed, FailureReason, task_info
+from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph import LossGraph
-from sandbox.pool import VetPool
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.vetting.pool import VetPool
 
 PARTS = ("steps", "overhead", "workers", "memory", "rungs")
 MARGIN = {"sentiment": 0.03, "classification": 0.01}
@@ -91,8 +91,8 @@ def _lab() -> Any:
     import torch
     from transformers.utils import logging
 
-    from fitness.sentiment import DATA, Options
-    from fitness.sentiment_lab import Lab
+    from fitness.sentiment.runner import Lab
+    from fitness.sentiment.task import DATA, Options
 
     torch.set_num_threads(1)
     logging.set_verbosity_error()
@@ -124,7 +124,7 @@ def _trl_step(lab: Any, pairs: Any, steps: int, *, ours: bool) -> float:
     from transformers import PrinterCallback
     from trl import DPOTrainer
 
-    from fitness.trainer import GraphDPOTrainer
+    from fitness.training.trainer import GraphDPOTrainer
 
     class Stock(DPOTrainer):  # type: ignore[misc]
         """TRL's trainer, spared what is no step: tokenising and the reference pass."""
@@ -156,8 +156,8 @@ def _bare_step(lab: Any, pairs: Any, steps: int) -> float:
     import torch
     from transformers import get_cosine_schedule_with_warmup
 
-    from fitness.batches import PreferenceCollator
-    from sandbox.execute import compile_loss
+    from fitness.training.batches import PreferenceCollator
+    from sandbox.execute.interpreter import compile_loss
 
     loss = compile_loss(known.graph("dpo"))
     model = copy.deepcopy(lab.reference).requires_grad_(True).train()
@@ -190,10 +190,10 @@ def _bare_step(lab: Any, pairs: Any, steps: int) -> float:
 
 def overhead(rounds: int, rung: str) -> dict[str, Figure]:
     """Percent of a candidate's time that is neither optimiser steps nor evaluation, from request to result."""
-    from fitness import sentiment_lab
-    from fitness.sentiment import Options as SentimentOptions
-    from fitness.sentiment import make
-    from fitness.trainer import GraphDPOTrainer
+    from fitness.sentiment import runner as sentiment_lab
+    from fitness.sentiment.task import Options as SentimentOptions
+    from fitness.sentiment.task import make
+    from fitness.training.trainer import GraphDPOTrainer
 
     clocks: list[Any] = []
 

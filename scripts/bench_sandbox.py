@@ -36,11 +36,13 @@ import torch
 import torch.nn.functional as F
 from bench_table import Figure, at_least, at_most, show
 
-from sandbox import VetPool, evaluate, probe
-from sandbox.evaluate import FAILURES, CannotCompute, Evaluator, Points
-from sandbox.graph import LossGraph
-from sandbox.identity import canonical_hash, fingerprint
-from sandbox.vet import Vetter
+from sandbox import VetPool
+from sandbox.execute import evaluate
+from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.compare import canonical_hash, fingerprint
+from sandbox.numeric import run as probe
+from sandbox.vetting.vet import Vetter
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPORA = ROOT / "tests" / "sandbox" / "corpora"

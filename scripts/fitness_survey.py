@@ -27,19 +27,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from archive.query import Reader
 from archive.records import Origin
 from archive.store import Archive
-from evo import genetic
-from evo.config import parse_config
-from evo.rng import derive
-from evo.rundir import open_run
-from evo.training import train
-from fitness.ladder import Job
-from fitness.pool import WorkerPool
-from fitness.task import TaskInfo, task_info
+from evo.campaign.training import train
+from evo.config.rundir import open_run
+from evo.config.schema import parse_config
+from evo.proposing import genetic
+from evo.search.rng import derive
+from fitness.schedule.ladder import Job
+from fitness.task.protocol import TaskInfo, task_info
+from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph import LossGraph
-from sandbox.pool import VetPool
-from sandbox.printers import to_python
-from sandbox.verdict import Verdict
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.printers import to_python
+from sandbox.verdicts.verdict import Verdict
+from sandbox.vetting.pool import VetPool
 
 OPERATORS = ("explore", "refine", "combine")
 

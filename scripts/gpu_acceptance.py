@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 
-from fitness.policies import has_bfloat16
-from fitness.pool import WorkerPool
-from fitness.sentiment import DATA as EMBEDDED_MODEL
-from fitness.task import EvaluationFailed
+from fitness.preference.policies import has_bfloat16
+from fitness.sentiment.task import DATA as EMBEDDED_MODEL
+from fitness.task.protocol import EvaluationFailed
+from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.execute import compile_loss
+from sandbox.execute.interpreter import compile_loss
 
 Check = Callable[[], Awaitable[str]]
 

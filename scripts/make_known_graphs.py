@@ -6,9 +6,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sandbox import known
-from sandbox.contract import contract_named
-from sandbox.graph import LossGraph
-from sandbox.trace import trace
+from sandbox.child.trace.tracer import trace
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import LossGraph
 
 
 def main() -> None:

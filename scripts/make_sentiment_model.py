@@ -1,6 +1,6 @@
 """Make the tiny language model that the embedded sentiment task starts from.
 
-    python scripts/make_sentiment_model.py [--steps 200] [--out fitness/data/sentiment]
+    python scripts/make_sentiment_model.py [--steps 200] [--out fitness/sentiment/data]
 
 Writes config.json, model.safetensors and the tokenizer's files, less than 1 MB together. Deterministic on one machine:
 one thread, one seed, data from templates. Other machines differ in the last bits of float32; tests/fitness/test_sentiment.py
@@ -17,9 +17,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fitness.reviews import BOS, EOS, PAD, UNKNOWN, vocabulary, write_reviews
+from fitness.sentiment.reviews import BOS, EOS, PAD, UNKNOWN, vocabulary, write_reviews
 
-OUT = Path(__file__).resolve().parent.parent / "fitness" / "data" / "sentiment"
+OUT = Path(__file__).resolve().parent.parent / "fitness" / "sentiment" / "data"
 STEPS = 200
 BATCH = 64  # reviews
 LEARNING_RATE = 4e-3

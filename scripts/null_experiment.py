@@ -5,8 +5,9 @@ Runs are played in which no proposal is new. By default one loss is entered many
 and learning rates and as every proposal. With `--known` the run starts from its usual seed losses, and each proposal is one
 of these at half, once or twice its beta (or learning rate, where the task has no beta), and times a factor. Duplicate
 detection is off, and each entry has training seeds of its own. So all differences are luck, or differences between known
-losses. The race, the final with all that it adds for claims, and the comparison are the real ones (`fitness.ladder`,
-`analysis.comparison.decide`); a run that calls a finalist a discovery has made a false one, which may happen in at most 5 % of
+losses. The race, the final with all that it adds for claims, and the comparison are the real ones (`fitness.schedule.ladder`,
+`analysis.claims.comparison.decide`); a run that calls a finalist a discovery has made a false one, which may happen
+in at most 5 % of
 runs.
 
 The comparison by function would see through most of these proposals. So the stated rate is that of the tests alone: a
@@ -38,22 +39,22 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from analysis import stats
-from analysis.comparison import decide
+from analysis.claims.comparison import decide
 from analysis.snapshot import Snapshot
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventRow, Origin, RunRow, Spending
-from evo.finalists import FINAL, final_event
-from evo.genetic.builder import Builder
-from evo.population import BASELINES, SEED_LOSSES
-from fitness.final import baseline_grid, final, final_rung
-from fitness.ladder import Entry, Job, Seeds, Settings, leaders
-from fitness.pool import score_all
-from fitness.race import run_race
+from evo.campaign.finalists import FINAL, final_event
+from evo.proposing.genetic.builder import Builder
+from evo.search.population import BASELINES, SEED_LOSSES
+from fitness.schedule.final import baseline_grid, final, final_rung
+from fitness.schedule.ladder import Entry, Job, Seeds, Settings, leaders
+from fitness.schedule.race import run_race
 from fitness.score import SeedResult
-from fitness.task import TaskInfo, task_info
+from fitness.task.protocol import TaskInfo, task_info
+from fitness.workers.pool import score_all
 from sandbox import known
-from sandbox.graph import LossGraph
-from sandbox.nearest import nearest_known
-from sandbox.relation import Kind, Part, Relation
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.nearest import nearest_known
+from sandbox.identity.relation import Kind, Part, Relation
 
 SEARCH_SEEDS = 16
 FACTORS = (0.5, 1.0, 2.0)

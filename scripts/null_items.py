@@ -5,7 +5,7 @@ Runs are made up in which no proposal is better than the baseline: the final tra
 seeds and judges all of them on the same items, right or wrong. Items differ in how hard they are; every loss finds some items
 easier than other losses do, by chance and on every seed; every training has luck of its own. Averaged over all items there
 could be, all losses are equal, so whatever is claimed is a false discovery. The t-test over seeds takes the items of the
-test set for all there are; the comparison that covers seeds and items (`analysis.crossed`) should keep its level.
+test set for all there are; the comparison that covers seeds and items (`analysis.claims.crossed`) should keep its level.
 
     python scripts/null_items.py --items 6 20 200 --seeds 4 24
 
@@ -26,9 +26,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from analysis import stats
-from analysis.crossed import paired_crossed
+from analysis.claims.crossed import paired_crossed
 from archive.records import Items
-from fitness.ladder import Settings
+from fitness.schedule.ladder import Settings
 
 HARDNESS = 1.0
 """Standard deviation over items of what makes all losses right or wrong, on the scale of a unit normal threshold."""

@@ -9,9 +9,9 @@ from statistics import median
 from bench_table import Figure, at_least
 from fitness_survey import Survey
 
-from analysis.rungs import Rank, agreement, pairing
-from fitness.ladder import Job, Seeds, Settings
-from fitness.race import run_race, run_unraced
+from analysis.lineage.rungs import Rank, agreement, pairing
+from fitness.schedule.ladder import Job, Seeds, Settings
+from fitness.schedule.race import run_race, run_unraced
 
 
 def rungs(found: Survey) -> dict[str, Figure]:

@@ -11,8 +11,9 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from sandbox import known, probe  # noqa: E402
-from sandbox.descriptors import DESCRIPTORS  # noqa: E402
+from sandbox import known  # noqa: E402
+from sandbox.numeric import run as probe  # noqa: E402
+from sandbox.numeric.measure.descriptors import DESCRIPTORS  # noqa: E402
 
 PAGE = ROOT / "docs" / "losses.md"
 HEAD = """\

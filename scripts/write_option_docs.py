@@ -11,8 +11,10 @@ sys.path.insert(0, str(ROOT))
 from pydantic import BaseModel  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
-from evo import config  # noqa: E402
-from fitness import classification, preference_options, sentiment  # noqa: E402
+from evo.config import schema as config  # noqa: E402
+from fitness.classification import task as classification  # noqa: E402
+from fitness.preference import options as preference_options  # noqa: E402
+from fitness.sentiment import task as sentiment  # noqa: E402
 
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
 Sections = dict[str, type[BaseModel]]

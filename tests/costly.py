@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.graph import MAX_OPERATIONS, GraphError, LossGraph, Node, make_node, verify
-from sandbox.operations import OPERATIONS
-from sandbox.shapes import ShapeError
+from sandbox.graph.loss_graph import MAX_OPERATIONS, GraphError, LossGraph, Node, make_node, verify
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.shapes import ShapeError
 
 SHAPES = ("B", "B,B", "B,64", "64,B", "1", "number")
 """What the operation is given: one value per pair, all pairs of pairs, 64 values per pair, 64 rows, one value, a number."""

@@ -12,16 +12,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from sandbox.contract import CLASSIFICATION, Contract
-from sandbox.execute import compile_values
-from sandbox.graph import LossGraph
-from sandbox.guards import Guards
-from sandbox.operations import OPERATIONS
-from sandbox.refusal import Refusal
-from sandbox.shapes import ShapeError, infer
-from sandbox.static import check
-from sandbox.symbolic import Broken, Pair, Recorder, Sizes, SymNumber, SymTensor
-from sandbox.trace import _run
+from sandbox.child.protocol import Refusal
+from sandbox.child.static.check import check
+from sandbox.child.trace.guards.guards import Guards
+from sandbox.child.trace.symbols import Broken, Pair, Recorder, Sizes, SymNumber, SymTensor
+from sandbox.child.trace.tracer import _run
+from sandbox.contracts.contract import CLASSIFICATION, Contract
+from sandbox.execute.interpreter import compile_values
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.shapes import ShapeError, infer
 
 torch.set_num_threads(1)
 

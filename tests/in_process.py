@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 from click.testing import CliRunner
 
-from sandbox.vet import Vetter
+from sandbox.vetting.vet import Vetter
 
 STEERS = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
 """Unicode categories of what a terminal may act on, or cannot show."""

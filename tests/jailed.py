@@ -15,7 +15,7 @@ def main() -> None:
     import resource  # noqa: F401
     import threading  # noqa: F401
 
-    from sandbox.jail import Jail
+    from sandbox.child.jail.isolate import Jail
 
     code = compile(sys.argv[1], "action", "exec")
     answer, end = os.pipe()

@@ -5,11 +5,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.contract import contract_named
-from sandbox.dims import Dim, Type
-from sandbox.graph import GraphError, LossGraph, Node, make_node
-from sandbox.operations import OPERATIONS, Attr
-from sandbox.shapes import ShapeError, infer
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import GraphError, LossGraph, Node, make_node
+from sandbox.graph.operations import OPERATIONS, Attr
+from sandbox.graph.shapes import ShapeError, infer
+from sandbox.graph.types import Dim, Type
 
 NUMBERS = (0.0, 0.5, 1.0, -1.0, 2.0, 0.1, 3.0)
 SAFE_ON_NUMBERS = ("add", "mul", "neg", "exp", "tensor", "full")

@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from sandbox.contract import contract_named
-from sandbox.graph import LossGraph
-from sandbox.trace import trace
+from sandbox.child.trace.tracer import trace
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import LossGraph
 
 _PREFERENCE = """
 import math

@@ -12,8 +12,8 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from sandbox.contract import CONTRACTS
-from sandbox.graph import LossGraph
+from sandbox.contracts.contract import CONTRACTS
+from sandbox.graph.loss_graph import LossGraph
 
 
 @dataclass(frozen=True, slots=True)

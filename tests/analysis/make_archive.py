@@ -11,8 +11,8 @@ from pathlib import Path
 
 from archive.records import RunRow
 from archive.store import Archive
-from sandbox.graph import LossGraph, make_node
-from sandbox.relation import Kind, Part, Relation
+from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.identity.relation import Kind, Part, Relation
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from make_archive import make_archive, steep
 
-from analysis.export import Format, export, require
-from analysis.report import write_report
+from analysis.lineage.export import Format, export, require
+from analysis.report.page import write_report
 from analysis.snapshot import Snapshot
 from archive.query import Reader
-from evo.config import parse_config
-from evo.listing import runs_text
-from evo.population import Population
-from evo.propose import messages
-from evo.reply import ReplyFormat
-from evo.request import request_for
-from evo.rundir import RunDir
-from evo.show import Parts, candidate_text
-from evo.views import status_text
-from fitness.task import task_info
+from evo.config.rundir import RunDir
+from evo.config.schema import parse_config
+from evo.display.listing import runs_text
+from evo.display.show import Parts, candidate_text
+from evo.display.views import status_text
+from evo.proposing.propose import messages
+from evo.proposing.reply.reply import ReplyFormat
+from evo.proposing.request import request_for
+from evo.search.population import Population
+from fitness.task.protocol import task_info
 
 VECTORS = (
     [1e300, -1e300] * 6,  # what stood for infinite gradients

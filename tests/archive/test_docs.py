@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from archive.records import EvaluationState, ProposalState, Role, VerdictStatus
-from archive.schema import TABLES
+from archive.sqlite.schema import TABLES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "archive.md").read_text("utf-8")
 

@@ -15,7 +15,7 @@ import pytest
 from campaigns import QUICK, TINY_SENTIMENT, Command, assert_sound, wait_for
 
 from archive.query import Reader
-from evo.rng import derive
+from evo.search.rng import derive
 
 KEPT = ("archive.db", "config.yaml", "manifest.json", "run.log", "report.html")
 """Files of a finished run."""

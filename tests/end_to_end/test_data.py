@@ -11,7 +11,7 @@ import pytest
 from campaigns import Command
 from in_process import told
 
-from evo.cli import main
+from evo.cli.commands import main
 
 pytest.importorskip("trl")
 STEERING = "\x1b]0;title\x07\x9b31m\u202e"

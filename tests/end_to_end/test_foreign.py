@@ -28,9 +28,9 @@ from analysis.recorded import graph_of
 from analysis.snapshot import Snapshot
 from archive.errors import ArchiveError
 from archive.query import Reader
-from archive.values import compress
-from evo import cli
-from sandbox.cli import commands
+from archive.sqlite.values import compress
+from evo.cli import commands as cli
+from sandbox.vetting.cli import commands
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs POSIX signals and links")
 

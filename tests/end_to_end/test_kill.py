@@ -106,7 +106,9 @@ def test_a_worker_that_is_killed_costs_one_retry_of_one_candidate(evo: Command) 
     archive = evo.folder / "run/archive.db"
     process = evo.start("run", "--dir", "run", *TINY_SENTIMENT, "--set", "budget.proposals=4")
     wait_for(process, archive, lambda reader: bool(reader.evaluations(state="scored")))
-    workers = [p for p in process_iter() if p.ppid() == process.pid and "fitness.worker" in " ".join(p.cmdline())]
+    workers = [
+        p for p in process_iter() if p.ppid() == process.pid and "fitness.workers.worker" in " ".join(p.cmdline())
+    ]
     assert workers
     workers[0].kill()
     out, err = process.communicate(timeout=200)

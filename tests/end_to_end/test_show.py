@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from loopback_llm import Answer, Fault, LoopbackLLM, proposal
 
 from archive.query import Reader
-from evo.cli import main
+from evo.cli.commands import main
 
 HOSTILE = "I \x1b[31mwill\x1b]0;title\x07 not\rwrite \u202ecode.\r\nNo."
 SHOWN = "I \\x1b[31mwill\\x1b]0;title\\x07 not\\x0dwrite \\u202ecode.\nNo.\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.graph import LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph, Node, make_node
 
 ARGUMENTS = (
     "policy_chosen_logps",

@@ -1,0 +1,362 @@
+"""Losses against the baseline and against every known loss, at the rung and on the seeds that decide: what claims rest on.
+
+Candidates share their seeds (common random numbers), so differences are taken seed by seed. The final's fresh seeds chose
+nobody; where the archive names them, they alone decide. The rung is the highest one at which the baseline and a proposal
+both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline stands with the best
+of those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
+high by luck too, so that a loss is below the baseline is claimed only if it is below the task's own arm as well.
+
+Seeds of training are one kind of noise, a small test set is another: where the archive keeps fitness item by item, errors cover
+both (`analysis.claims.crossed`).
+
+Two claims are kept apart. A finalist may be *above the baseline*. It is a *discovery* only if it is above every arm of every
+known loss of the run: the largest of those p-values counts (an intersection-union test, Berger 1982, which needs no correction
+for the choice of the best known loss), corrected by Holm for the choice of the finalist. `analysis.claims.obstacles` says what else
+stands in the way of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from analysis import stats
+from analysis.claims.crossed import paired_crossed
+from analysis.claims.obstacles import KnownLosses, Obstacle, edge, obstacle
+from analysis.snapshot import Arm, Snapshot, Status
+from analysis.wording import display_name
+from archive.records import Items, Origin
+from sandbox.identity.relation import Relation
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A finalist against one arm of a known loss."""
+
+    arm: Arm
+    paired: stats.Paired
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the baseline's. `adjusted` is Holm's p over the family of finalists, None outside of it."""
+
+    arm: Arm
+    scores: Mapping[int, float]
+    """Fitness by seed, of the seeds that decide."""
+    paired: stats.Paired
+    failed: int = 0
+    """Deciding trainings that gave no score. The others are those that went well, so nothing above is claimed of them."""
+    p_value: float | None = None
+    """Two-sided, of what may be claimed; None without an error to go by."""
+    adjusted: float | None = None
+    caution: str = ""
+    """Why nothing may be claimed of this loss, whatever it scored, in words; empty where nothing is against it."""
+    relation: Relation | None = None
+    """How it relates to the published losses; None where that is not known."""
+    rival: Versus | None = None
+    """The arm of a known loss, the baseline's among them, that it is least clearly above; None outside the finalists."""
+    new: float | None = None
+    """Holm's p, over the finalists, that it is not above every arm of every known loss; None outside the finalists."""
+    withheld: str = ""
+    """Why it may not be called above the baseline although it is past the noise; empty where nothing forbids it."""
+    obstacle: Obstacle | None = None
+    """What forbids to call it a discovery although it is above the baseline."""
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the difference to the baseline is past the noise, and may be claimed."""
+        past = self.adjusted is not None and self.adjusted < stats.SIGNIFICANCE
+        return past and not self.caution and not (self.paired.difference > 0 and (self.failed or self.withheld))
+
+    @property
+    def above(self) -> bool:
+        """Whether it may be called better than the baseline."""
+        return self.distinguishable and self.paired.difference > 0
+
+    @property
+    def discovery(self) -> bool:
+        """Whether it may be called better than everything known to the run."""
+        return self.above and self.obstacle is None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arm of the baseline, on the seeds that decide."""
+
+    arm: Arm
+    scores: Mapping[int, float]
+    failed: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All comparisons at the deciding rung, best mean difference first; then arms with failed trainings, and last the losses of
+    which nothing may be claimed."""
+
+    rung: str
+    fresh: bool
+    """Whether the seeds are those of the final, which selected nobody."""
+    yardstick: Arm
+    """The baseline's best arm."""
+    yardstick_scores: Mapping[int, float]
+    baseline_arms: tuple[Measured, ...]
+    """All arms that the baseline was trained with, by beta and learning rate."""
+    comparisons: tuple[Comparison, ...]
+    finalists: tuple[Comparison, ...]
+    """The proposals that were trained on most seeds: the family that Holm corrects over."""
+    known: int
+    """Known losses, the baseline among them, that the finalists were compared with."""
+    failing: tuple[tuple[Arm, int, int], ...]
+    """Known losses, as the task trains them, with trainings that failed: how many, and how many gave a score."""
+    smallest_detectable: float | None
+    """The smallest true difference to the baseline that the best finalist's comparison would have seen (power 0.8)."""
+
+    @property
+    def variance_reduction(self) -> float | None:
+        """The fraction of variance that shared seeds took off the best finalist's difference."""
+        return stats.variance_reduction(self.best.scores, self.yardstick_scores) if self.best else None
+
+    @property
+    def best(self) -> Comparison | None:
+        """The finalist that the run speaks of: the best discovery, else the best one above the baseline, else the best.
+
+        None where nothing may be claimed of any.
+        """
+        sound = [c for c in self.finalists if not c.caution]
+        discoveries = [c for c in sound if c.discovery]
+        above = [c for c in sound if c.above]
+        return next(iter(discoveries or above or sound), None)
+
+
+def decide(snapshot: Snapshot) -> Decision | None:
+    """The comparisons that may decide; None while no proposal and the baseline have a seed in common."""
+    for stage in _stages(snapshot):
+        comparisons = stage.comparisons()
+        if any(_is_proposal(snapshot, c.arm) for c in comparisons):
+            return _decision(snapshot, stage, comparisons)
+    return None
+
+
+def at_rung(snapshot: Snapshot, rung: str) -> tuple[Comparison, ...]:
+    """Every arm of a rung against the baseline over all shared seeds, best first; empty without a scored baseline."""
+    return _Stage.of(snapshot, rung).comparisons()
+
+
+def best_arm(arms: Mapping[Arm, Mapping[int, float]]) -> Arm | None:
+    """The arm with the highest mean fitness, the first of equals; None without arms."""
+    return max(arms, key=lambda arm: stats.mean(list(arms[arm].values())), default=None)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What was measured at a rung, on all seeds or on the final's alone (then `fresh`)."""
+
+    snapshot: Snapshot
+    rung: str
+    fresh: bool
+    arms: Mapping[Arm, Mapping[int, float]]
+    failed: Mapping[Arm, int]
+    """Trainings that gave no score."""
+    reference: Arm | None
+    """The baseline's best arm."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, rung: str, seeds: frozenset[int] | None = None) -> _Stage:
+        arms = {
+            arm: {seed: fitness for seed, fitness in scores.items() if seeds is None or seed in seeds}
+            for arm, scores in snapshot.scores.items()
+            if arm.rung == rung
+        }
+        scored = {arm: scores for arm, scores in arms.items() if scores}
+        baseline = snapshot.yardstick.id if snapshot.yardstick else None
+        own = {arm: scores for arm, scores in scored.items() if arm.candidate == baseline}
+        # Means over different seeds do not compare: an arm that failed on a hard seed would look better than it is.
+        most = max(map(len, own.values()), default=0)
+        whole = {arm: scores for arm, scores in own.items() if len(scores) == most}
+        failed = {
+            arm: missed
+            for arm, seeds_missed in snapshot.failures.items()
+            if arm.rung == rung and (missed := sum(seeds is None or seed in seeds for seed in seeds_missed))
+        }
+        return cls(snapshot, rung, seeds is not None, scored, failed, best_arm(whole))
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        if self.reference is None:
+            return ()
+        others = [arm for arm in self.arms if arm.candidate != self.reference.candidate]
+        # A lone seed has no deviation of its own: it borrows that of the other comparisons at this rung.
+        pairs = [stats.paired(self.arms[arm], self.arms[self.reference]) for arm in others]
+        pool = stats.pool([pair.differences for pair in pairs if pair])
+        found = [
+            Comparison(
+                arm, self.arms[arm], pair, self.failed.get(arm, 0), self._p_value(arm, pair, pool),
+                caution=self.snapshot.caution(arm.candidate), relation=self.snapshot.relation(arm.candidate),
+            )
+            for arm in others
+            if (pair := self.pair(arm, self.reference, pool))
+        ]  # fmt: skip
+        return tuple(
+            sorted(found, key=lambda c: (c.caution != "", c.failed > 0, -c.paired.difference, c.arm.candidate))
+        )
+
+    def pair(self, ours: Arm, theirs: Arm, pool: stats.Pool | None = None) -> stats.Paired | None:
+        """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""
+        pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
+        own, other = self._items(ours), self._items(theirs)
+        if pair is None or not set(pair.seeds) <= own.keys() & other.keys():
+            return pair
+        crossed = paired_crossed({s: own[s] for s in pair.seeds}, {s: other[s] for s in pair.seeds})
+        if crossed is None or (pair.p_value is not None and pair.p_value > crossed.p_value):
+            return pair
+        return replace(
+            pair, standard_error=crossed.standard_error, freedom=crossed.freedom, p_value=crossed.p_value, borrowed=False,
+            groups=crossed.groups,
+        )  # fmt: skip
+
+    def _items(self, arm: Arm) -> Mapping[int, Items]:
+        return self.snapshot.items.get(arm, {})
+
+    def baseline_arms(self) -> tuple[Measured, ...]:
+        """All arms of the baseline, also those that only failed."""
+        assert self.reference is not None
+        arms = {arm for arm in (*self.arms, *self.failed) if arm.candidate == self.reference.candidate}
+        ordered = sorted(arms, key=lambda arm: (arm.beta or self.snapshot.beta or 0.0, arm.learning_rate or 0.0))
+        return tuple(Measured(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
+
+    def rival(self, ours: Arm) -> tuple[float, Versus | None]:
+        """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without any."""
+        found: list[tuple[float, float, Versus]] = []
+        for arm in self.arms:
+            if _is_proposal(self.snapshot, arm) or (pair := self.pair(ours, arm)) is None:
+                continue
+            if self.failed.get(arm) and len(pair.seeds) < 2:
+                continue  # too little to compare with: it counts as unmeasured
+            above = pair.p_value is not None and pair.difference > 0
+            found.append(
+                (pair.p_value if above and pair.p_value is not None else 1.0, -pair.difference, Versus(arm, pair))
+            )
+        if not found:
+            return 1.0, None
+        p_value, _, versus = max(found, key=lambda entry: entry[:2])
+        return p_value, versus
+
+    def known(self) -> KnownLosses:
+        """What the seeds say of the known losses."""
+        most = max((len(scores) for scores in self.arms.values()), default=0)
+        seeds = {row.id for row in self.snapshot.seeds}
+        compared = [a for a in self.arms if a.candidate in seeds and len(self.arms[a]) >= min(2, most)]
+        hopeless = [a for a in self.failed if a.candidate in seeds and a not in self.arms]
+        there = {arm.candidate for arm in (*compared, *hopeless)} - {
+            a.candidate for a in self.arms if a not in compared
+        }
+        missing = [
+            row
+            for row in self.snapshot.seeds
+            if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE) and row.id not in there
+        ]
+        return KnownLosses([*compared, *hopeless], missing, self._untuned())
+
+    def compared(self) -> int:
+        """How many known losses the finalists are compared with."""
+        return len({arm.candidate for arm in self.known().measured if arm in self.arms})
+
+    def failing(self) -> tuple[tuple[Arm, int, int], ...]:
+        """Known losses with failed trainings at the task's own settings."""
+        return tuple(
+            (arm, number, len(self.arms.get(arm, {})))
+            for arm, number in self.failed.items()
+            if not _is_proposal(self.snapshot, arm) and arm == Arm(arm.candidate, self.rung)
+        )
+
+    def _untuned(self) -> str:
+        """Why the best known loss beside the baseline may do better still."""
+        assert self.reference is not None
+        own = {
+            arm: stats.mean(list(scores.values()))
+            for arm, scores in self.arms.items()
+            if not _is_proposal(self.snapshot, arm)
+            and arm.candidate != self.reference.candidate
+            and arm == Arm(arm.candidate, self.rung)
+        }
+        if not own or self.snapshot.final is None:
+            return ""
+        best = max(own, key=lambda arm: own[arm]).candidate
+        tried = [arm for arm in {*self.arms, *self.failed} if arm.candidate == best]
+        graph = self.snapshot.graph(best)
+        reads_beta = graph is not None and "beta" in graph.inputs
+        grid = [pair for pair in self.snapshot.final.grid if reads_beta or pair[0] is None]
+        if not set(grid) <= {(arm.beta, arm.learning_rate) for arm in tried}:
+            return f"{display_name(self.snapshot.candidates[best])}, the best other known loss, was not tuned"
+        found = best_arm({arm: scores for arm, scores in self.arms.items() if arm.candidate == best})
+        return edge(self.snapshot, found, tried) if found is not None and len(tried) > 1 else ""
+
+    def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.Pool | None) -> float | None:
+        assert self.reference is not None
+        plain = Arm(self.reference.candidate, self.rung)
+        if pair.p_value is None or pair.difference >= 0 or plain not in self.arms:
+            return pair.p_value
+        other = self.pair(arm, plain, pool)
+        if other is None or other.p_value is None or other.difference >= 0:
+            return 1.0
+        return max(pair.p_value, other.p_value)
+
+
+def _stages(snapshot: Snapshot) -> Iterator[_Stage]:
+    """What may decide, the most telling first."""
+    if snapshot.final is not None:
+        yield _Stage.of(snapshot, snapshot.final.rung, snapshot.final.seeds)
+    for rung in reversed(snapshot.rungs):
+        yield _Stage.of(snapshot, rung)
+
+
+def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, ...]) -> Decision:
+    assert stage.reference is not None
+    proposals = [c for c in comparisons if _is_proposal(snapshot, c.arm)]
+    most = max(len(c.paired.seeds) + c.failed for c in proposals)
+    family = [c for c in proposals if len(c.paired.seeds) + c.failed == most]
+    judged = {c.arm: c for c in _judged(snapshot, stage, family)}
+    finalists = tuple(judged[c.arm] for c in family)
+    pair = finalists[0].paired
+    detectable = None
+    # Below one degree of freedom the test sees nothing of any size that a number could tell.
+    if pair.standard_error is not None and pair.freedom is not None and pair.freedom >= 1:
+        detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
+    return Decision(
+        stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
+        tuple(judged.get(c.arm, c) for c in comparisons), finalists, stage.compared(), stage.failing(), detectable,
+    )  # fmt: skip
+
+
+def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> list[Comparison]:
+    """The finalists with corrected p-values, and what stands in the way of a claim."""
+    assert stage.reference is not None
+    # Without any deviation to go by, nothing can be told apart.
+    own = [1.0 if c.p_value is None else c.p_value for c in family]
+    rivals = [stage.rival(c.arm) for c in family]
+    adjusted = stats.holm(own)
+    new = stats.holm([max(p, rival) for p, (rival, _) in zip(own, rivals, strict=True)])
+    withheld = _withheld(snapshot, stage)
+    known = stage.known()
+    return [
+        replace(
+            c, adjusted=p, new=p_new, rival=rival, withheld=withheld,
+            obstacle=obstacle(
+                snapshot, c.relation, stage.fresh, p_new, rival.arm if rival else None, p_rival < stats.SIGNIFICANCE, known
+            ),
+        )
+        for c, p, p_new, (p_rival, rival) in zip(family, adjusted, new, rivals, strict=True)
+    ]  # fmt: skip
+
+
+def _withheld(snapshot: Snapshot, stage: _Stage) -> str:
+    """Why nothing above the baseline may be claimed, whoever it is of."""
+    assert stage.reference is not None
+    if failed := stage.failed.get(stage.reference):
+        name = display_name(snapshot.candidates[stage.reference.candidate])
+        return f"{name} itself failed on {failed} of these seeds, so the others are those that went well"
+    return edge(snapshot, stage.reference, [measured.arm for measured in stage.baseline_arms()])
+
+
+def _is_proposal(snapshot: Snapshot, arm: Arm) -> bool:
+    return snapshot.candidates[arm.candidate].origin is Origin.PROPOSAL

@@ -1,0 +1,154 @@
+"""The table that claims are read from: finalists, every arm of the baseline, other known losses, and what fitness is made of.
+
+Fitness alone hides how it was reached: a higher reward at twice the KL is another story than the same reward at half of it.
+So the metrics that the task names stand beside it, over the same seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from analysis import stats
+from analysis.claims.comparison import Comparison, Decision
+from analysis.output.encode import one_line
+from analysis.snapshot import Arm, Snapshot
+from analysis.wording import arm_name, columns, count, figure, full_name, plus_minus
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean over seeds."""
+
+    mean: float
+    error: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, scores: Mapping[int, float]) -> Cell:
+        """Mean and error of values by seed."""
+        values = list(scores.values())
+        return cls(stats.mean(values), stats.standard_error(values), len(values))
+
+
+@dataclass(frozen=True)
+class FinalRow:
+    """One loss trained in one way, on the seeds that decide."""
+
+    arm: Arm
+    name: str
+    known: bool
+    """Whether it is a known loss; else a finalist."""
+    fitness: Cell | None
+    """None where every training failed."""
+    metrics: Mapping[str, Cell]
+    """What the task shows beside its fitness, by name."""
+    comparison: Comparison | None
+    """With the baseline's best arm; None for the baseline's own arms."""
+    remark: str
+    failed: int = 0
+
+
+def final_rows(snapshot: Snapshot, decision: Decision) -> list[FinalRow]:
+    """The finalists, best first, then the arms of the baseline, then the other known losses, then what else was compared."""
+    finalists = [_compared(snapshot, c) for c in decision.finalists]
+    baseline = [
+        _row(snapshot, m.arm, m.scores, None, _standing(decision, m.arm), m.failed) for m in decision.baseline_arms
+    ]
+    others = [_compared(snapshot, c) for c in decision.comparisons if c not in decision.finalists]
+    return [*finalists, *baseline, *others]
+
+
+def final_lines(snapshot: Snapshot, decision: Decision, most: int) -> list[str]:
+    """The table as text; at most `most` rows of losses that are neither finalists nor arms of the baseline."""
+    rows = final_rows(snapshot, decision)
+    first = len(decision.finalists) + len(decision.baseline_arms)
+    shown = [*rows[:first], *rows[first:][:most]]
+    assert snapshot.yardstick is not None
+    titles = snapshot.shown_metrics
+    head = [
+        "id",
+        "loss",
+        "fitness",
+        *titles.values(),
+        f"minus {arm_name(snapshot.yardstick, decision.yardstick)}",
+        "seeds",
+        "",
+    ]
+    lines = [head]
+    for row in shown:
+        cells = ["" if row.fitness is None else _text(row.fitness)]
+        cells += [_text(row.metrics[name]) if name in row.metrics else "" for name in titles]
+        pair = row.comparison.paired if row.comparison else None
+        difference = "" if pair is None else plus_minus(pair.difference, pair.standard_error, signed=True)
+        seeds = str(row.fitness.seeds if row.fitness else 0)
+        lines.append([str(row.arm.candidate), row.name, *cells, difference, seeds, row.remark])
+    return columns(lines)
+
+
+def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
+    """What fitness is made of, for the best finalist and every arm of the baseline, in one sentence; empty where unknown."""
+    titles = snapshot.shown_metrics
+    best = decision.best
+    if not titles or best is None:
+        return ""
+    wanted = [best.arm, *(m.arm for m in decision.baseline_arms)]
+    rows = {row.arm: row for row in final_rows(snapshot, decision)}
+    told = []
+    for arm in wanted:
+        parts = [
+            f"{title} {figure(rows[arm].metrics[n].mean)}" for n, title in titles.items() if n in rows[arm].metrics
+        ]
+        fitness = rows[arm].fitness
+        if fitness is not None and parts:
+            told.append(f"{rows[arm].name}: {figure(fitness.mean)} ({', '.join(parts)})")
+    if not told:
+        return ""
+    metric = snapshot.metric(decision.rung)
+    return f"Fitness{f' is {one_line(metric)}' if metric else ''}. {'; '.join(told)}."
+
+
+def _compared(snapshot: Snapshot, comparison: Comparison) -> FinalRow:
+    return _row(snapshot, comparison.arm, comparison.scores, comparison, _verdict(comparison), comparison.failed)
+
+
+def _row(
+    snapshot: Snapshot, arm: Arm, scores: Mapping[int, float], comparison: Comparison | None, remark: str, failed: int
+) -> FinalRow:  # fmt: skip
+    candidate = snapshot.candidates[arm.candidate]
+    known = candidate in snapshot.seeds
+    name = arm_name(candidate, arm) if known else full_name(snapshot, arm.candidate)
+    measured = [metrics for seed, metrics in snapshot.metrics.get(arm, {}).items() if seed in scores]
+    cells = {
+        title: Cell.of(dict(enumerate(values)))
+        for title in snapshot.shown_metrics
+        if (values := [m[title] for m in measured if title in m])
+    }
+    remark = remark + f"{', ' * bool(remark)}failed on {count(failed, 'seed')}" if failed else remark
+    return FinalRow(arm, name, known, Cell.of(scores) if scores else None, cells, comparison, remark, failed)
+
+
+def _standing(decision: Decision, arm: Arm) -> str:
+    return "the baseline" if arm == decision.yardstick else "another arm of the baseline"
+
+
+def _verdict(comparison: Comparison) -> str:
+    """What may be said of it, in a few words; why nothing may be stands beside its name."""
+    if comparison.caution:
+        return "no claim is made of it"
+    if comparison.adjusted is None:
+        return ""
+    if comparison.discovery:
+        return "a discovery"
+    if comparison.above:
+        return f"above the baseline, but {comparison.obstacle.words}" if comparison.obstacle else "above the baseline"
+    if comparison.distinguishable:
+        return "below the baseline"
+    past = comparison.adjusted < stats.SIGNIFICANCE
+    return (
+        "no claim: the baseline is at the edge of its grid" if past and comparison.withheld else "not distinguishable"
+    )
+
+
+def _text(cell: Cell) -> str:
+    return plus_minus(cell.mean, cell.error)

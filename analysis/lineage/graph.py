@@ -1,0 +1,110 @@
+"""The lineage of a run: an archive as a directed graph, parent to child, with what is known of each candidate.
+
+Node attributes (absent where unknown; a number is finite or absent):
+
+    name, origin, status, operator, model, step, generation, island, hash, duplicate_of
+    fitness, standard_error, seeds, rung    at the highest rung where the candidate was scored
+    fitness.RUNG                            mean at each rung, comparable between candidates
+    failed_seeds                            trainings that gave no fitness
+    known_as                                of a proposal that is a known loss or close to one: which, in words
+    caution                                 of a proposal of which nothing may be claimed: why, in words
+    descriptor.NAME                         what the sandbox measured of the loss's shape
+
+Edge attributes: role (refined, combined, explored_from, repaired) and position among the child's parents.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import networkx as nx
+
+from analysis import stats
+from analysis.claims.comparison import best_arm
+from analysis.snapshot import Arm, Snapshot
+from archive.records import EvaluationState
+
+
+def lineage(snapshot: Snapshot) -> nx.DiGraph:
+    """The lineage as a graph whose nodes are candidate ids. Acyclic: a parent's id is below its child's."""
+    graph = nx.DiGraph(name=snapshot.run.name)
+    for candidate in snapshot.candidates:
+        graph.add_node(candidate, **node_attributes(snapshot, candidate))
+    for edges in snapshot.parents.values():
+        for edge in reversed(edges):  # a parent named twice keeps its first position
+            graph.add_edge(edge.parent, edge.child, role=edge.role.value, position=edge.position)
+    for child in sorted(graph):
+        above = [graph.nodes[parent]["generation"] for parent in graph.predecessors(child)]
+        graph.nodes[child]["generation"] = 1 + max(above) if above else 0
+    return graph
+
+
+def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
+    """The attributes of one candidate, except its generation."""
+    row = snapshot.candidates[candidate]
+    proposal = snapshot.proposals.get(row.proposal_id or 0)
+    verdict = snapshot.verdicts.get(candidate)
+    references = proposal.references if proposal and isinstance(proposal.references, Mapping) else {}
+    known: dict[str, Any] = {
+        "name": row.name,
+        "origin": row.origin.value,
+        "status": snapshot.status(candidate).value,
+        "operator": proposal.operator.value if proposal else None,
+        "model": proposal.model if proposal else None,
+        "step": snapshot.step(candidate),
+        "island": _plain(references.get("island")),
+        "hash": verdict.hash if verdict else None,
+        "duplicate_of": verdict.duplicate_of if verdict else None,
+        "known_as": snapshot.known_as(candidate) or None,
+        "caution": snapshot.caution(candidate) or None,
+        **_fitness(snapshot, candidate),
+        **_descriptors(verdict.descriptors if verdict else None),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
+    """The arm that a candidate stands with: its best at the highest rung where it has a score, or None."""
+    for rung in reversed(snapshot.rungs):
+        if (arm := best_arm(snapshot.arms(candidate, rung))) is not None:
+            return arm
+    return None
+
+
+def _fitness(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
+    states = Counter(row.state for row in snapshot.evaluations if row.candidate_id == candidate)
+    failed = states[EvaluationState.FAILED]
+    arm = standing(snapshot, candidate)
+    if arm is None:
+        return {"failed_seeds": failed} if failed else {}
+    values = list(snapshot.scores[arm].values())
+    found: dict[str, Any] = {
+        "fitness": stats.mean(values),
+        "standard_error": stats.standard_error(values),
+        "seeds": len(values),
+        "rung": arm.rung,
+        "failed_seeds": failed,
+    }
+    for rung in snapshot.rungs:
+        if (best := best_arm(snapshot.arms(candidate, rung))) is not None:
+            found[f"fitness.{rung}"] = stats.mean(list(snapshot.scores[best].values()))
+    return found
+
+
+def _descriptors(descriptors: Any) -> dict[str, Any]:
+    if not isinstance(descriptors, Mapping):
+        return {}
+    return {f"descriptor.{name}": _plain(value) for name, value in descriptors.items()}
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    """A scalar: lists as JSON text, and infinities (which an archive writes as words) left out."""
+    if value in ("nan", "inf", "-inf") or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return json.dumps(value, ensure_ascii=True)

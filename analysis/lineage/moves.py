@@ -1,0 +1,371 @@
+"""What the search did: each proposal's declared operator, the move that was measured, what came of it, and the phases.
+
+A language model that is asked to refine may well invent, so a move is measured too, by three distances to its parents:
+
+    behaviour     of the fingerprints (gradients on fixed probes): 0 the same function up to scale, 1 unrelated, 2 opposed
+    shape         of the descriptors (convexity, tails, slope, ...): mean over those both have, 0 to 1 (Gower 1971)
+    edit size     operations to remove and to add, a lower bound of the graph edit distance
+
+and by how much of each parent's expressions the child reuses. From these a move counts as `refine` (it keeps half or more
+of one parent), `combine` (it takes parts from several that the others lack) or `explore` (neither).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from analysis import stats
+from analysis.claims.comparison import best_arm
+from analysis.snapshot import Snapshot, Status
+from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.closeness import version
+
+KEPT = 0.5
+"""Share of a child's expressions that it must have from one parent for the move to count as a refinement."""
+
+TAKEN = 0.15
+"""Share that each of several parents must have given, beyond the others, for it to count as a combination."""
+
+
+_PLUMBING = frozenset({"add", "sub", "mul", "div", "neg"})
+"""Operations that only lead the inputs together: rho and beta * rho are in every loss and tell nothing of its idea."""
+
+
+class Outcome(StrEnum):
+    """What came of a proposal."""
+
+    SCORED = "scored"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    TRAINING_FAILED = "training failed"
+    UNUSABLE = "no loss in the reply"
+    CALL_FAILED = "call failed"
+    LOST = "reply lost"
+    OPEN = "under way"
+
+
+_OF_STATUS = {
+    Status.SCORED: Outcome.SCORED,
+    Status.DUPLICATE: Outcome.DUPLICATE,
+    Status.REFUSED: Outcome.REFUSED,
+    Status.FAILED: Outcome.TRAINING_FAILED,
+}
+
+
+@dataclass(frozen=True)
+class Move:
+    """One proposal. Distances are to the nearest parent, None where a fingerprint or graph is missing."""
+
+    proposal: int
+    step: int
+    declared: Operator
+    outcome: Outcome
+    model: str | None = None
+    candidate: int | None = None
+    accepted: bool = False
+    """Whether it gave a new loss that the sandbox let through."""
+    parents: tuple[int, ...] = ()
+    measured: Operator | None = None
+    behaviour: float | None = None
+    shape: float | None = None
+    edit_size: int | None = None
+    reuse: tuple[float, ...] = ()
+    """Share of the child's expressions that occur in each parent, in the order of `parents`."""
+    gain: float | None = None
+    """Fitness above that of the best parent, over the seeds that both share at the highest rung that both reached."""
+    past_noise: bool = False
+    """Whether that gain is positive and its 95 % interval excludes zero, and something may be claimed of the loss."""
+
+
+@dataclass(frozen=True)
+class OperatorSummary:
+    """What one operator (of one model, where split) has given."""
+
+    label: str
+    outcomes: Mapping[Outcome, int]
+    proposals: int
+    accepted: int
+    improved: int
+    past_noise: int
+    compared: int
+    """Proposals whose gain over their best parent is known."""
+    as_declared: int
+    measured: int
+    """Proposals whose move could be measured, and how many of those did what they were asked."""
+    behaviour: float | None
+    edit_size: float | None
+    """Median distances to the nearest parent."""
+
+    @property
+    def acceptance(self) -> stats.Interval | None:
+        """95 % interval of the chance of a new, accepted loss."""
+        return stats.wilson(self.accepted, self.proposals)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steps in which one operator leads."""
+
+    first: int
+    last: int
+    operator: Operator
+    share: float
+    """Of the proposals in the stretch that were of this operator."""
+    focus: int | None
+    """The parent that most of them started from, if that is more than half."""
+
+
+def moves(snapshot: Snapshot) -> list[Move]:
+    """All proposals, in order of steps."""
+    made = {row.proposal_id: row for row in snapshot.candidates.values() if row.proposal_id is not None}
+    proposals = sorted(snapshot.proposals.values(), key=lambda row: (row.step, row.attempt))
+    return [_move(snapshot, proposal, made.get(proposal.id)) for proposal in proposals]
+
+
+def summaries(moves: Sequence[Move], *, by_model: bool = False) -> list[OperatorSummary]:
+    """Success rates per operator, or per operator and model, in the order of `Operator`."""
+    groups: dict[tuple[int, str], list[Move]] = {}
+    order = list(Operator)
+    for move in moves:
+        label = f"{move.declared.value} · {move.model or 'built in'}" if by_model else move.declared.value
+        groups.setdefault((order.index(move.declared), label), []).append(move)
+    return [_summary(label, groups[key, label]) for key, label in sorted(groups)]
+
+
+def phases(moves: Sequence[Move], window: int | None = None) -> list[Phase]:
+    """Stretches of steps by the operator that leads in a window around each proposal; short stretches join the last one.
+
+    `window` counts proposals; by default a tenth of them, and seven at least. Seen in the field's first searches: they
+    explore several ideas, then refine one, then combine two good ones.
+    """
+    if not moves:
+        return []
+    window = window or max(7, len(moves) // 10)
+    leaders = [_leader(moves[max(0, i - window // 2) : i + window // 2 + 1]) for i in range(len(moves))]
+    stretches: list[list[int]] = []
+    for index, leader in enumerate(leaders):
+        if stretches and leaders[stretches[-1][0]] == leader:
+            stretches[-1].append(index)
+        else:
+            stretches.append([index])
+    merged: list[list[int]] = []
+    for stretch in stretches:
+        same = merged and leaders[merged[-1][0]] == leaders[stretch[0]]
+        if merged and (same or len(stretch) < window // 2):
+            merged[-1] += stretch
+        else:
+            merged.append(stretch)
+    return [_phase([moves[i] for i in stretch], leaders[stretch[0]]) for stretch in merged]
+
+
+def behaviour_distance(ours: Any, theirs: Any) -> float | None:
+    """1 - cosine of two fingerprints' vectors; None where one is missing, zero, or of another length or format."""
+    if _format(ours) != _format(theirs):
+        return None
+    a, b = _direction(ours), _direction(theirs)
+    if a is None or b is None or len(a) != len(b):
+        return None
+    # Of unit length, so that no product of gradients that stand for infinite ones overflows.
+    return 1 - math.fsum(x * y for x, y in zip(a, b, strict=True))
+
+
+def shape_distance(ours: Any, theirs: Any) -> float | None:
+    """Gower's distance of two sets of descriptors, numbers by their ratio; None where none is shared."""
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+        return None
+    shared = [name for name in ours if name in theirs and ours[name] is not None and theirs[name] is not None]
+    return stats.mean([_apart(ours[name], theirs[name]) for name in shared]) if shared else None
+
+
+def edit_size(ours: LossGraph, theirs: LossGraph) -> int:
+    """Operations (with their constants) that must be removed from or added to one graph to have those of the other."""
+    a, b = _labels(ours), _labels(theirs)
+    return (a - b).total() + (b - a).total()
+
+
+def expressions(graph: LossGraph) -> frozenset[int]:
+    """The distinct expressions of a graph as hashes, equal for equal structure whatever the constants in them.
+
+    Sums, products and quotients of the inputs alone are left out. Comparable within one process.
+    """
+    hashes: list[int] = []
+    plain: list[bool] = []
+    for node in graph.nodes:
+        attributes = None if node.op == "const" else _frozen(node.attrs)
+        hashes.append(hash((node.op, attributes, tuple(hashes[a] for a in node.args))))
+        plain.append(node.op == "input" or (node.op in _PLUMBING and all(plain[a] for a in node.args)))
+    return frozenset(h for h, p, node in zip(hashes, plain, graph.nodes, strict=True) if node.args and not p)
+
+
+def measured_operator(reuse: Sequence[float], alone: Sequence[float]) -> Operator:
+    """The move that a child made, from the share of its expressions found in each parent, and in that parent alone."""
+    if sum(share >= TAKEN for share in alone) >= 2:
+        return Operator.COMBINE
+    return Operator.REFINE if any(share >= KEPT for share in reuse) else Operator.EXPLORE
+
+
+# ---- one proposal --------------------------------------------------------------------------------------------------
+
+
+def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | None) -> Move:
+    if candidate is None:
+        return Move(proposal.id, proposal.step, proposal.operator, _without_candidate(proposal), proposal.model)
+    status = snapshot.status(candidate.id)
+    parents = tuple(dict.fromkeys(edge.parent for edge in snapshot.parents.get(candidate.id, ())))
+    gain = _gain(snapshot, candidate.id, parents)
+    return Move(
+        proposal=proposal.id,
+        step=proposal.step,
+        declared=proposal.operator,
+        outcome=_OF_STATUS.get(status, Outcome.OPEN),
+        model=proposal.model,
+        candidate=candidate.id,
+        accepted=status in (Status.SCORED, Status.FAILED, Status.ACCEPTED),
+        parents=parents,
+        gain=gain.difference if gain else None,
+        past_noise=_is_past_noise(gain) and not snapshot.caution(candidate.id),
+        **_distances(snapshot, candidate.id, parents),
+    )
+
+
+def _without_candidate(proposal: ProposalRow) -> Outcome:
+    if proposal.state is ProposalState.FAILED:
+        return Outcome.UNUSABLE if proposal.reply is not None else Outcome.CALL_FAILED
+    return Outcome.LOST if proposal.state is ProposalState.LOST else Outcome.OPEN
+
+
+def _distances(snapshot: Snapshot, child: int, parents: Sequence[int]) -> dict[str, Any]:
+    verdict = snapshot.verdicts.get(child)
+    above = [snapshot.verdicts[parent] for parent in parents if parent in snapshot.verdicts]
+    if verdict is None:
+        return {}
+    found: dict[str, Any] = {
+        "behaviour": _least(behaviour_distance(verdict.fingerprint, row.fingerprint) for row in above),
+        "shape": _least(shape_distance(verdict.descriptors, row.descriptors) for row in above),
+    }
+    graph = snapshot.graph(child)
+    graphs = [snapshot.graph(parent) for parent in parents]
+    known = [g for g in graphs if g is not None]
+    if graph is None or not known or len(known) < len(graphs):
+        return found
+    own = expressions(graph)
+    theirs = [expressions(g) for g in known]
+    found["edit_size"] = min(edit_size(graph, g) for g in known)
+    if own:
+        found["reuse"] = tuple(len(own & part) / len(own) for part in theirs)
+        alone = [
+            len((own & part).difference(*(p for j, p in enumerate(theirs) if j != i))) / len(own)
+            for i, part in enumerate(theirs)
+        ]
+        found["measured"] = measured_operator(found["reuse"], alone)
+    return found
+
+
+def _gain(snapshot: Snapshot, child: int, parents: Sequence[int]) -> stats.Paired | None:
+    for rung in reversed(snapshot.rungs):
+        arms = {arm: scores for id in (child, *parents) for arm, scores in snapshot.arms(id, rung).items()}
+        own = best_arm({arm: scores for arm, scores in arms.items() if arm.candidate == child})
+        best = best_arm({arm: scores for arm, scores in arms.items() if arm.candidate != child})
+        if own is not None and best is not None and (pair := stats.paired(arms[own], arms[best])) is not None:
+            return pair
+    return None
+
+
+def _is_past_noise(gain: stats.Paired | None) -> bool:
+    return gain is not None and gain.difference > 0 and gain.p_value is not None and gain.p_value < stats.SIGNIFICANCE
+
+
+def _labels(graph: LossGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
+    return Counter((node.op, _frozen(node.attrs)) for node in graph.nodes)
+
+
+def _frozen(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(sorted((name, repr(value)) for name, value in attributes.items()))
+
+
+def _format(fingerprint: Any) -> str:
+    return version(str(fingerprint.get("key"))) if isinstance(fingerprint, Mapping) else ""
+
+
+def _direction(fingerprint: Any) -> list[float] | None:
+    """The vector at unit length; what is no finite number counts as 0."""
+    values = fingerprint.get("vector") if isinstance(fingerprint, Mapping) else None
+    numbers = [_number(value) or 0.0 for value in values] if isinstance(values, list) else []
+    largest = max(map(abs, numbers), default=0.0)
+    if not largest:
+        return None
+    scaled = [number / largest for number in numbers]
+    length = math.hypot(*scaled)
+    return [number / length for number in scaled]
+
+
+def _apart(ours: Any, theirs: Any) -> float:
+    a, b = _number(ours), _number(theirs)
+    if a is None or b is None:
+        return float(ours != theirs)
+    largest = max(abs(a), abs(b))
+    return abs(a / largest - b / largest) / (abs(a / largest) + abs(b / largest)) if a != b else 0.0
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, else None; a stranger's archive may hold anything."""
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _least(distances: Iterable[float | None]) -> float | None:
+    return min((d for d in distances if d is not None), default=None)
+
+
+# ---- many proposals ------------------------------------------------------------------------------------------------
+
+
+def _summary(label: str, moves: Sequence[Move]) -> OperatorSummary:
+    compared = [move for move in moves if move.gain is not None]
+    # A repair has no move of its own to be measured: it keeps of the refused parent whatever was sound.
+    measured = [m for m in moves if m.measured is not None and m.declared is not Operator.REPAIR]
+    return OperatorSummary(
+        label=label,
+        outcomes=Counter(move.outcome for move in moves),
+        proposals=len(moves),
+        accepted=sum(move.accepted for move in moves),
+        improved=sum(move.gain is not None and move.gain > 0 for move in compared),
+        past_noise=sum(move.past_noise for move in compared),
+        compared=len(compared),
+        as_declared=sum(move.measured is move.declared for move in measured),
+        measured=len(measured),
+        behaviour=_median(move.behaviour for move in moves),
+        edit_size=_median(move.edit_size for move in moves),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return statistics.median(present) if present else None
+
+
+def _leader(moves: Sequence[Move]) -> Operator:
+    counts = Counter(move.declared for move in moves)
+    return max(Operator, key=lambda operator: counts[operator])
+
+
+def _phase(moves: Sequence[Move], leader: Operator) -> Phase:
+    starts = Counter(move.parents[0] for move in moves if move.parents)
+    parent, count = starts.most_common(1)[0] if starts else (None, 0)
+    return Phase(
+        first=moves[0].step,
+        last=moves[-1].step,
+        operator=leader,
+        share=sum(move.declared is leader for move in moves) / len(moves),
+        focus=parent if count > len(moves) / 2 else None,
+    )

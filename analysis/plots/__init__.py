@@ -1,0 +1,1 @@
+"""The pictures of a run (matplotlib, imported when a picture is drawn)."""

@@ -1,0 +1,203 @@
+"""Pictures of a run in numbers: fitness over time, the best against the seeds, and the shapes of losses.
+
+Each function gives a matplotlib figure; `canvas.svg` and `canvas.png` write it. All raise MissingExtra without matplotlib,
+and NothingToDraw where the archive holds nothing that the picture would show. The lineage is drawn by `lineage_plot`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from analysis import stats
+from analysis.claims.comparison import Comparison, Decision
+from analysis.lineage.moves import moves
+from analysis.output.encode import label_text
+from analysis.output.errors import NothingToDraw
+from analysis.plots.canvas import EXPLORE, FAINT, INK, MUTED, PAPER, blank, drawing
+from analysis.plots.landscape import Curve
+from analysis.plots.parts import WIDTH, colour_of, is_proposal, levels, operator_legend, robust_floor
+from analysis.snapshot import Arm, Snapshot
+from analysis.wording import arm_name, display_name
+from archive.records import CandidateRow, Origin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# ---- fitness over time ---------------------------------------------------------------------------------------------
+
+
+def draw_progress(snapshot: Snapshot) -> Figure:
+    """Fitness over steps, a panel per rung (their scales differ): scores with standard errors, best so far, the yardstick."""
+    rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in levels(snapshot, rung))]
+    if not rungs:
+        raise NothingToDraw("no proposed loss was scored yet, so there is no progress to draw")
+    with drawing():
+        figure = blank(WIDTH, 0.7 + 2.1 * len(rungs))
+        panels = figure.subplots(len(rungs), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, rung in zip(panels, rungs, strict=True):
+            _progress_panel(axes, snapshot, rung)
+        panels[-1].set_xlabel("step")
+        operator_legend(panels[0], moves(snapshot), line=False)
+        return figure
+
+
+def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
+    found = levels(snapshot, rung)
+    floor = robust_floor([level.value for level in found.values()])
+    proposals = [id for id in found if is_proposal(snapshot, id)]
+    for id in proposals:
+        seen = found[id].value >= floor
+        axes.errorbar(
+            snapshot.step(id), max(found[id].value, floor), yerr=found[id].error if seen else None,
+            fmt="o" if seen else "v", markersize=4.5, color=colour_of(snapshot, snapshot.candidates[id]),
+            markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=1, capsize=2, zorder=3,
+        )  # fmt: skip
+    steps = sorted((snapshot.step(id), found[id].value) for id in proposals if not snapshot.caution(id))
+    if steps:
+        best = list(accumulate((value for _, value in steps), max))
+        last = max(snapshot.step(id) for id in snapshot.candidates)
+        line = [max(value, floor) for value in (*best, best[-1])]
+        axes.step([s for s, _ in steps] + [last], line, where="post", color=INK, linewidth=1.3, zorder=2)
+        axes.annotate(
+            f"best {best[-1]:#.3g}", (last, line[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
+            annotation_clip=False,
+        )  # fmt: skip
+    yardstick = snapshot.yardstick
+    if yardstick is not None and yardstick.id in found:
+        level = found[yardstick.id].value
+        axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(
+            label_text(display_name(yardstick), 14), (0, level), xycoords=("axes fraction", "data"), xytext=(3, 2),
+            textcoords="offset points", fontsize=8, color=MUTED,
+        )  # fmt: skip
+    counts = sorted({len(s) for id in proposals for s in snapshot.arms(id, rung).values()})
+    seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
+    axes.set_title(f"rung {label_text(rung)}  ·  {len(proposals)} losses, {seeds} each")
+    axes.set_ylabel("fitness")
+
+
+# ---- the best against the seeds ------------------------------------------------------------------------------------
+
+
+def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
+    """The finalists and every arm of the known losses: fitness of every seed with mean and error, and paired differences."""
+    rows = _comparison_rows(decision)
+    yardstick = arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
+    with drawing():
+        figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
+        left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.15, 1]})
+        for height, (arm, scores, comparison) in enumerate(rows):
+            row = snapshot.candidates[arm.candidate]
+            colour = colour_of(snapshot, row)
+            values = list(scores.values())
+            left.scatter(values, [height] * len(values), s=11, c=colour, alpha=0.35, linewidths=0, zorder=2)
+            left.errorbar(
+                stats.mean(values), height, xerr=stats.standard_error(values), fmt="s" if row.origin is Origin.SEED else "o",
+                color=colour, markersize=6, markeredgecolor=PAPER, elinewidth=1.8, capsize=3, zorder=3,
+            )  # fmt: skip
+            if comparison is not None:
+                _difference_row(right, height, comparison, colour)
+        right.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        left.set_yticks(range(len(rows)), [_comparison_label(snapshot, arm, compared) for arm, _, compared in rows])
+        left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
+        left.set_ylim(len(rows) - 0.5, -0.5)
+        left.set_title(f"fitness at rung {label_text(decision.rung)}")
+        right.set_title(f"difference to {yardstick}, paired by seed")
+        for axes in (left, right):
+            axes.grid(True, axis="x")
+            axes.grid(False, axis="y")
+        return figure
+
+
+def _comparison_label(snapshot: Snapshot, arm: Arm, comparison: Comparison | None) -> str:
+    name = arm_name(snapshot.candidates[arm.candidate], arm)
+    return label_text(name, 28) + " (no claim)" if comparison and comparison.caution else label_text(name, 40)
+
+
+def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str) -> None:
+    pair = comparison.paired
+    if pair.standard_error is not None and pair.freedom is not None:
+        reach = stats.student_quantile(1 - stats.SIGNIFICANCE / 2, pair.freedom) * pair.standard_error
+        axes.plot(
+            [pair.difference - reach, pair.difference + reach], [height] * 2, color=colour, linewidth=0.9, zorder=2
+        )
+    axes.errorbar(
+        pair.difference, height, xerr=pair.standard_error, fmt="D", color=colour, markersize=4.5, elinewidth=2.6, zorder=3,
+    )  # fmt: skip
+
+
+def _comparison_rows(decision: Decision) -> list[tuple[Arm, Mapping[int, float], Comparison | None]]:
+    """The finalists, then every arm of the known losses from the best down."""
+    others = [(c.arm, c.scores, c) for c in decision.comparisons]
+    finalists = [entry for entry in others if entry[2] in decision.finalists]
+    known: list[tuple[Arm, Mapping[int, float], Comparison | None]] = [
+        (m.arm, m.scores, None) for m in decision.baseline_arms if m.scores
+    ]
+    known += [entry for entry in others if entry[2].rival is None]
+    by_mean = sorted(known, key=lambda entry: -stats.mean(list(entry[1].values())))
+    return [*finalists[:12], *by_mean]
+
+
+# ---- shapes --------------------------------------------------------------------------------------------------------
+
+
+def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve | None = None) -> Figure:
+    """Small multiples: each loss over the margin (above) and its slope (below), the yardstick's slope in grey."""
+    if not curves:
+        raise NothingToDraw("no loss with a graph to draw")
+    columns = min(4, len(curves))
+    lines = -(-len(curves) // columns)
+    with drawing():
+        figure = blank(WIDTH, 0.2 + 2.25 * lines)
+        panels = figure.subplots(
+            2 * lines, columns, sharex=True, squeeze=False, gridspec_kw={"height_ratios": [1.5, 1] * lines}
+        )
+        for place in range(lines * columns):
+            upper, lower = (
+                panels[2 * (place // columns)][place % columns],
+                panels[2 * (place // columns) + 1][place % columns],
+            )
+            if place >= len(curves):
+                upper.set_axis_off()
+                lower.set_axis_off()
+                continue
+            _shape_panel(upper, lower, *curves[place], reference)
+            lower.tick_params(labelbottom=True)
+            if place + columns >= len(curves):
+                lower.set_xlabel(curves[place][1].axis)
+        return figure
+
+
+def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, reference: Curve | None) -> None:
+    colour = INK if row.origin is Origin.SEED else EXPLORE
+    upper.plot(curve.margins, curve.values, color=colour, linewidth=1.6)
+    upper.set_title(label_text(display_name(row), 24) + (" ‡" if curve.coupled else ""), fontsize=8.5, pad=9)
+    scale = curve.usual_slope
+    if reference is not None:
+        grey = [slope / reference.usual_slope for slope in reference.slopes]
+        lower.plot(reference.margins, grey, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
+    # A slope that is not a number stays one, and is a gap.
+    slopes = [slope if math.isnan(slope) else min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
+    lower.fill_between(curve.margins, slopes, color=colour, alpha=0.16, linewidth=0)
+    lower.plot(curve.margins, slopes, color=colour, linewidth=1.1)
+    lower.axhline(0, color=MUTED, linewidth=0.6)
+    lower.set_ylim(-1.5, 0.9)
+    lower.set_yticks([-1, 0], ["fall", "0"])
+    for axes in (upper, lower):
+        axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+    finite = [value for value in curve.values if math.isfinite(value)]
+    if finite:
+        low, high = min(finite), max(finite)
+        # A loss that grows exponentially is cut, or its bend near zero would vanish.
+        inner = [
+            v
+            for m, v in zip(curve.margins, curve.values, strict=True)
+            if math.isfinite(v) and abs(m) <= max(curve.margins) / 2
+        ]
+        top = min(high, 3 * max(inner, default=high) - 2 * low) if inner else high
+        upper.set_ylim(low - 0.06 * (top - low or 1), top + 0.06 * (top - low or 1))

@@ -1,0 +1,91 @@
+"""Reward against KL over a grid of beta: how far each loss leads for how far it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis.output.encode import label_text
+from analysis.output.errors import NothingToDraw
+from analysis.plots.canvas import COMBINE, EXPLORE, FAINT, INK, MUTED, PAPER, REFINE, REPAIR, blank, drawing
+from analysis.plots.parts import WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = (EXPLORE, COMBINE, REFINE, REPAIR)
+"""Of the losses that stand out after the yardstick; there are no more of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What training with one beta gave: means over seeds and their standard errors (None with one seed). KL is in nats per
+    sequence."""
+
+    beta: float
+    kl: float
+    kl_error: float | None
+    reward: float
+    reward_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One loss over the grid, in order of beta."""
+
+    name: str
+    marks: Sequence[Mark]
+
+
+def draw_frontier(yardstick: Sweep, others: Sequence[Sweep], limit: float) -> Figure:
+    """All sweeps as lines; the yardstick and the first few of `others` stand out, the rest is grey.
+
+    `limit` is the KL up to which the area was taken; the picture ends at three times that at most.
+
+    Raises NothingToDraw, MissingExtra.
+    """
+    if not any(sweep.marks for sweep in (yardstick, *others)):
+        raise NothingToDraw("no loss was scored over a grid of beta, so there is no frontier to draw")
+    with drawing():
+        figure = blank(WIDTH, 4.2)
+        axes = figure.subplots()
+        furthest = max(mark.kl for sweep in (yardstick, *others) for mark in sweep.marks)
+        right = min(3 * limit, 1.08 * max(furthest, limit))
+        for sweep in others[len(COLOURS) :]:
+            axes.plot(*_line(sweep), color=FAINT, linewidth=0.9, marker="o", markersize=2, zorder=1)
+        for sweep, colour in zip(others, COLOURS, strict=False):
+            _sweep(axes, sweep, colour, "o")
+        if yardstick.marks:
+            _sweep(axes, yardstick, INK, "s")
+        axes.axvline(limit, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
+        axes.set_xlim(0, right)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("KL(policy || reference), nats per sequence")
+        axes.set_ylabel("reward")
+        beyond = sum(mark.kl > right for sweep in (yardstick, *others) for mark in sweep.marks)
+        said = "small numbers are beta; the area is that left of the dashed line"
+        axes.set_title(said + (f"; {beyond} points lie further right" if beyond else ""))
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right")
+        return figure
+
+
+def _sweep(axes: Axes, sweep: Sweep, colour: str, marker: str) -> None:
+    kl, reward = _line(sweep)
+    marks = sweep.marks
+    axes.errorbar(
+        kl, reward, xerr=[m.kl_error or 0.0 for m in marks], yerr=[m.reward_error or 0.0 for m in marks],
+        color=colour, linewidth=1.3, elinewidth=0.8, marker=marker, markersize=4.5, markeredgecolor=PAPER,
+        markeredgewidth=0.5, label=label_text(sweep.name, 32), zorder=3,
+    )  # fmt: skip
+    for mark in marks:
+        axes.annotate(
+            f"{mark.beta:g}", (mark.kl, mark.reward), xytext=(3, 4), textcoords="offset points", fontsize=6.5, color=colour,
+            annotation_clip=True,
+        )  # fmt: skip
+
+
+def _line(sweep: Sweep) -> tuple[list[float], list[float]]:
+    return [m.kl for m in sweep.marks], [m.reward for m in sweep.marks]

@@ -1,0 +1,105 @@
+"""The shape of a loss: its value and slope along the margin, computed from its graph, for pictures.
+
+Preference losses are drawn over the log-ratio margin rho in nats, reached symmetrically: the chosen completion's
+log-probability rises by rho / 2 above the reference's, the rejected one's falls by as much. Classification losses are drawn
+over the lead of the labelled class's logit over the others, which are equal. A loss that couples the items of a batch has no
+curve of its own; it is drawn for one item among a fixed background of typical ones (`coupled`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from analysis.output.errors import missing_extra
+from sandbox.graph.dataflow import is_pointwise
+from sandbox.graph.loss_graph import LossGraph
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BETA = 0.1
+"""Strength at which preference losses are drawn where the run's task has none of its own: DPO's default."""
+
+REACH = 6.0
+"""beta * rho is drawn from -REACH to REACH, where the logistic loss is all but straight."""
+
+LARGEST = 3.4e38
+"""Float32's largest number."""
+
+LOGIT_REACH = 8.0
+CLASSES = 10
+
+_REFERENCE = -60.0
+"""Log-probability of both completions under the reference, in nats; low enough for all drawn ones to be negative."""
+
+BACKGROUND_REACH = 60.0
+_BACKGROUND = tuple(10.0 * NormalDist().inv_cdf((i + 0.5) / 15) for i in range(15))
+"""Margins of the items around a drawn one, in nats: the quantiles of a normal distribution of deviation 10, which
+is scaled with what is drawn: a sixth of the way to either end."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Loss and slope (per nat, or per unit of logit) at `margins`; values that are not finite in float32, in which a loss trains,
+    are NaN."""
+
+    margins: tuple[float, ...]
+    values: tuple[float, ...]
+    slopes: tuple[float, ...]
+    coupled: bool
+    axis: str
+    """What `margins` are, for a label."""
+
+    @property
+    def usual_slope(self) -> float:
+        """The largest slope by size within the inner third, to scale pictures by; 1 for a loss that is flat there."""
+        third = max(self.margins) / 3
+        inner = [abs(s) for m, s in zip(self.margins, self.slopes, strict=True) if abs(m) <= third and math.isfinite(s)]
+        return max(inner, default=0.0) or 1.0
+
+
+def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
+    """The loss of `graph` along the margin, in float64. Raises MissingExtra without torch."""
+    try:
+        import torch
+
+        from sandbox.execute.interpreter import compile_loss
+    except ImportError:
+        raise missing_extra("drawing the shape of a loss", "torch", "train") from None
+    loss = compile_loss(graph)
+    preference = graph.contract == "preference"
+    reach = REACH / beta if preference else LOGIT_REACH
+    margins = torch.linspace(-reach, reach, points, dtype=torch.float64)
+
+    def total_and_own(rho: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses of a batch of margins: summed, for the gradient, and of each item."""
+        if preference:
+            reference = torch.full_like(rho, _REFERENCE)
+            losses = loss(reference + rho / 2, reference - rho / 2, reference, reference, beta)
+        else:
+            others = torch.zeros(len(rho), CLASSES - 1, dtype=rho.dtype)
+            losses = loss(torch.cat([rho[:, None], others], 1), torch.zeros(len(rho), dtype=torch.int64))
+        return losses.sum(), losses
+
+    def along(rho: Tensor) -> tuple[Tensor, Tensor]:
+        rho = rho.detach().requires_grad_()
+        total, own = total_and_own(rho)
+        slopes = torch.autograd.grad(total, rho, allow_unused=True)[0] if total.requires_grad else None
+        return own.detach(), torch.zeros_like(rho) if slopes is None else slopes
+
+    coupled = not is_pointwise(graph)
+    if coupled:
+        background = torch.tensor(_BACKGROUND, dtype=torch.float64) * (reach / BACKGROUND_REACH)
+        pairs = [along(torch.cat([margin[None], background])) for margin in margins]
+        values, slopes = torch.stack([v[0] for v, _ in pairs]), torch.stack([s[0] for _, s in pairs])
+    else:
+        values, slopes = along(margins)
+    axis = "margin ρ (nats)" if preference else "lead of the label's logit"
+    return Curve(_floats(margins), _floats(values), _floats(slopes), coupled, axis)
+
+
+def _floats(tensor: Tensor) -> tuple[float, ...]:
+    return tuple(value if abs(value) <= LARGEST else math.nan for value in tensor.tolist())

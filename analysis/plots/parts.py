@@ -1,0 +1,102 @@
+"""What the pictures share: colours of operators, the scale that fits most candidates, where an axis ends."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis import stats
+from analysis.claims.comparison import at_rung, best_arm
+from analysis.lineage.moves import Move
+from analysis.plots.canvas import COMBINE, EXPLORE, MUTED, REFINE, REPAIR
+from analysis.snapshot import Snapshot
+from archive.records import CandidateRow, Operator, Origin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 10.0
+"""Inches; pages scale it to their own width."""
+
+OPERATOR_COLOURS: Mapping[Operator, str] = {
+    Operator.EXPLORE: EXPLORE,
+    Operator.REFINE: REFINE,
+    Operator.COMBINE: COMBINE,
+    Operator.REPAIR: REPAIR,
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a candidate stands at a rung, on a scale that its seeds do not shift."""
+
+    value: float
+    error: float | None = None
+    """Standard error of the difference to the yardstick; None below two shared seeds."""
+
+
+def levels(snapshot: Snapshot, rung: str) -> dict[int, Level]:
+    """Candidates' fitness at a rung, comparable between candidates that were given different seeds.
+
+    It is the yardstick's mean plus the difference over the seeds shared with it, which is the plain mean where all have
+    the same seeds. Only where the yardstick has no score are plain means given.
+    """
+    found: dict[int, Level] = {}
+    yardstick = snapshot.yardstick
+    own = best_arm(snapshot.arms(yardstick.id, rung)) if yardstick else None
+    if own is None:
+        for id in snapshot.candidates:
+            if (arm := best_arm(snapshot.arms(id, rung))) is not None:
+                values = list(snapshot.scores[arm].values())
+                found[id] = Level(stats.mean(values), stats.standard_error(values))
+        return found
+    zero = stats.mean(list(snapshot.scores[own].values()))
+    found[own.candidate] = Level(zero)
+    for comparison in at_rung(snapshot, rung):
+        pair = comparison.paired
+        error = None if pair.borrowed else pair.standard_error
+        found.setdefault(comparison.arm.candidate, Level(zero + pair.difference, error))
+    return found
+
+
+def common_rung(snapshot: Snapshot) -> str | None:
+    """The rung at which most candidates have scores, the higher of equals: the one scale that fits most of them."""
+    counts = {rung: sum(bool(snapshot.arms(id, rung)) for id in snapshot.candidates) for rung in snapshot.rungs}
+    return max(reversed(snapshot.rungs), key=counts.__getitem__, default=None)
+
+
+def is_proposal(snapshot: Snapshot, candidate: int) -> bool:
+    return snapshot.candidates[candidate].origin is Origin.PROPOSAL
+
+
+def colour_of(snapshot: Snapshot, row: CandidateRow) -> str:
+    proposal = snapshot.proposals.get(row.proposal_id or 0)
+    return MUTED if proposal is None else OPERATOR_COLOURS[proposal.operator]
+
+
+def robust_floor(values: Sequence[float]) -> float:
+    """Where the axis ends below: a collapsed training must not squeeze all others into a line."""
+    if len(values) < 5:
+        return min(values)
+    low, _, high = statistics.quantiles(values, n=4)
+    return max(min(values), low - 2.5 * (high - low))
+
+
+def operator_legend(axes: Axes, found: Sequence[Move], *, line: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    declared = {move.declared for move in found}
+    handles = (
+        [Line2D([], [], color=MUTED, marker="s", linestyle="none", markersize=5, label="seed loss")] if line else []
+    )
+    handles += [
+        Line2D([], [], color=colour, marker="o", markersize=4.5, linewidth=1.4 * line, label=operator.value)
+        for operator, colour in OPERATOR_COLOURS.items()
+        if operator in declared
+    ]
+    axes.legend(
+        handles=handles, ncols=len(handles), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2,
+        handlelength=1.8 if line else 0.6, columnspacing=1.4,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""report.html: one page that says what a run found."""

@@ -1,0 +1,187 @@
+"""report.html: one file that says what a run found, for a browser and nothing else.
+
+Threat model. Names, thoughts, messages and excerpts come from a language model, or from a stranger's archive. Covered: all
+text passes an encoder that makes the invisible visible and then jinja2's autoescape; code is printed from verified graphs,
+never copied from a reply; pictures are built as XML trees; a content-security policy forbids scripts, frames, forms and
+every outside address, so that a mistake in all that has nothing to run. Not covered: bugs of the browser itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis import wording
+from analysis.claims.comparison import Decision, decide
+from analysis.claims.headline import CONDITIONS, headline_of
+from analysis.claims.table import final_rows, note_on_fitness
+from analysis.output import encode
+from analysis.output.errors import MissingExtra, NothingToDraw
+from analysis.output.files import write_whole
+from analysis.report.data import (
+    Leader,
+    everyone,
+    facts,
+    failures,
+    leaderboard,
+    leaders,
+    operator_rows,
+    phase_sentences,
+    refusals,
+    warnings,
+)
+from analysis.snapshot import Snapshot
+from analysis.wording import arm_name, display_name
+from archive.disk.files import require_regular
+from archive.query import Reader
+
+ARCHIVE = "archive.db"
+REPORT = "report.html"
+
+PICTURES = ("comparison", "progress", "lineage", "shapes")
+
+SHAPES = 8
+"""Losses whose shape is drawn, the seeds among them."""
+
+
+def write_report(run_dir: Path, out: Path | None = None, *, pictures: bool = True) -> Path:
+    """Writes the report of a run directory (to `report.html` in it unless `out` says otherwise) and returns its path.
+
+    What lies in the directory is not trusted: a link or pipe in the place of the report is an error (UnsafeFile), a pipe that
+    `out` names is written to. Raises ArchiveError, ExportRefused, and MissingExtra where matplotlib is missing and `pictures` are
+    wanted.
+    """
+    target = out or run_dir / REPORT
+    if out is None:
+        require_regular(target)
+    with Reader.open(run_dir / ARCHIVE) as reader:
+        snapshot = Snapshot.of(reader)
+    write_whole(target, render(snapshot, run_dir, pictures=pictures))
+    return target
+
+
+def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
+    """The page as HTML. `run_dir` is asked for the manifest."""
+    decision = decide(snapshot)
+    board = leaderboard(snapshot, decision)
+    chosen = leaders(snapshot, decision, board)
+    drawn = dict.fromkeys(PICTURES) | (_pictures(snapshot, decision, chosen) if pictures else {})
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=snapshot.run,
+            headline=headline_of(snapshot),
+            conditions=CONDITIONS,
+            decision=decision,
+            yardstick=display_name(snapshot.yardstick) if snapshot.yardstick else "the first seed",
+            deciding_arm=arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
+            if decision
+            else "",
+            names={id: display_name(row) for id, row in snapshot.candidates.items()},
+            final_rows=final_rows(snapshot, decision) if decision else [],
+            shown=snapshot.shown_metrics,
+            fitness_note=note_on_fitness(snapshot, decision) if decision else "",
+            borrowed=decision is not None and any(c.paired.borrowed for c in decision.comparisons),
+            coded={leader.id for leader in chosen},
+            warnings=warnings(snapshot),
+            facts=facts(snapshot, run_dir),
+            config=json.dumps(snapshot.run.config, indent=2, ensure_ascii=False),
+            board=board,
+            rungs=snapshot.rungs,
+            leaders=chosen,
+            operators=operator_rows(snapshot),
+            phases=phase_sentences(snapshot),
+            refusals=refusals(snapshot),
+            failures=failures(snapshot),
+            everyone=everyone(snapshot),
+            pictures=drawn,
+            without_pictures=not pictures,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("analysis.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        line=encode.one_line,
+        block=encode.block,
+        figure=wording.figure,
+        plus_minus=_plus_minus,
+        duration=wording.duration,
+    )
+    return environment
+
+
+def _plus_minus(value: float | None, error: float | None = None, signed: bool = False) -> str:
+    return "–" if value is None else wording.plus_minus(value, error, signed=signed)
+
+
+# ---- pictures ------------------------------------------------------------------------------------------------------
+
+
+def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader]) -> dict[str, Markup | None]:
+    """SVG by name; one that has nothing to show is left out."""
+    from analysis.plots import canvas
+    from analysis.plots import curves as plots
+    from analysis.plots import lineage as lineage_plot
+
+    best = decision.best.arm.candidate if decision and decision.best else None
+    titles = {f"#c{id}": _title(snapshot, id) for id in snapshot.candidates}
+    drafts: dict[str, tuple[Callable[[], Any], str]] = {
+        "comparison": (
+            lambda: plots.draw_comparison(snapshot, _present(decision)),
+            "Fitness of the finalists and the seed losses, and their differences to the yardstick.",
+        ),
+        "progress": (lambda: plots.draw_progress(snapshot), "Fitness of each proposed loss over steps, per rung."),
+        "lineage": (
+            lambda: lineage_plot.draw_lineage(snapshot, best),
+            "Each candidate by step and fitness, joined to its parents.",
+        ),
+        "shapes": (lambda: _shapes(snapshot, chosen), "Loss and slope over the margin for the leaders and the seeds."),
+    }
+    drawn: dict[str, Markup | None] = {}
+    for name, (draw, description) in drafts.items():
+        try:
+            drawn[name] = Markup(canvas.svg(draw(), name, description, titles))
+        except NothingToDraw:
+            continue
+        except MissingExtra:
+            # Shapes need torch too, which a machine that only reads archives may well not have.
+            if name != "shapes":
+                raise
+    return drawn
+
+
+def _present(decision: Decision | None) -> Decision:
+    if decision is None:
+        raise NothingToDraw("nothing was scored beside the yardstick yet")
+    return decision
+
+
+def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
+    from analysis.plots.curves import draw_shapes
+    from analysis.plots.landscape import BETA, curve
+
+    seeds = [row.id for row in snapshot.seeds][:4]
+    ids = [leader.id for leader in chosen][: SHAPES - len(seeds)]
+    graphs = {id: graph for id in (*ids, *seeds) if (graph := snapshot.graph(id)) is not None}
+    curves = {id: curve(graph, snapshot.beta or BETA) for id, graph in graphs.items()}
+    reference = curves.get(snapshot.yardstick.id) if snapshot.yardstick else None
+    return draw_shapes([(snapshot.candidates[id], drawn) for id, drawn in curves.items()], reference)
+
+
+def _title(snapshot: Snapshot, candidate: int) -> str:
+    row = snapshot.candidates[candidate]
+    return f"{candidate}: {encode.one_line(row.name)} ({snapshot.status(candidate).value})"

@@ -1,0 +1,111 @@
+"""The values of one row of SQLite, each with the type, range and form that is asked of it. The file may be a stranger's."""
+
+import re
+import sqlite3
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from archive.errors import CorruptArchive
+from archive.sqlite.values import LARGEST, decompress, is_finite, load_json, load_metrics
+
+E = TypeVar("E", bound=StrEnum)
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_ROW_NAMES = ("id", "candidate_id", "child")
+
+
+class Cells:
+    """One row. Every question raises CorruptArchive where the value is not as asked: naming table, column, row and what came."""
+
+    def __init__(self, row: sqlite3.Row, table: str, path: Path) -> None:
+        self._row = row
+        self._where = f"{path}: {table}"
+
+    def raw(self, column: str) -> Any:
+        try:
+            return self._row[column]
+        except IndexError:
+            raise CorruptArchive(f"{self.where(column)} is missing; get a fresh copy of the archive") from None
+
+    def where(self, column: str) -> str:
+        return f"{self._where}.{column}"
+
+    def wrong(self, column: str, expected: str) -> CorruptArchive:
+        columns = self._row.keys()
+        names = [name for name in _ROW_NAMES if name in columns]
+        row = f" in the row of {names[0]} {str(self._row[names[0]])[:20]!r}" if names else ""
+        came = str(self.raw(column))[:80]
+        return CorruptArchive(
+            f"{self.where(column)} should be {expected}, but is {came!r}{row}; get a fresh copy of the archive"
+        )
+
+    def text(self, column: str) -> str:
+        value = self.raw(column)
+        if not isinstance(value, str):
+            raise self.wrong(column, "text")
+        return value
+
+    def text_or_none(self, column: str) -> str | None:
+        return None if self.raw(column) is None else self.text(column)
+
+    def integer(self, column: str) -> int:
+        value = self.raw(column)
+        if not isinstance(value, int):
+            raise self.wrong(column, "a whole number")
+        return value
+
+    def natural(self, column: str) -> int:
+        value = self.integer(column)
+        if value < 0:
+            raise self.wrong(column, "a whole number, zero or more")
+        return value
+
+    def natural_or_none(self, column: str) -> int | None:
+        return None if self.raw(column) is None else self.natural(column)
+
+    def time(self, column: str) -> str:
+        value = self.text(column)
+        try:
+            if _TIME.fullmatch(value):
+                datetime.fromisoformat(value)
+                return value
+        except ValueError:
+            pass
+        raise self.wrong(column, "a time as 2026-01-31T12:00:00+00:00")
+
+    def integer_or_none(self, column: str) -> int | None:
+        return None if self.raw(column) is None else self.integer(column)
+
+    def real_or_none(self, column: str) -> float | None:
+        value = self.raw(column)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or not is_finite(value):
+            raise self.wrong(column, f"a number of at most {LARGEST:g} in size")
+        return float(value)
+
+    def one_of(self, column: str, kind: type[E]) -> E:
+        try:
+            return kind(self.raw(column))
+        except ValueError:
+            raise self.wrong(column, f"one of {', '.join(kind)}") from None
+
+    def json(self, column: str) -> Any:
+        return load_json(self.text_or_none(column), self.where(column))
+
+    def json_object(self, column: str) -> dict[str, Any]:
+        value = self.json(column)
+        if not isinstance(value, dict):
+            raise self.wrong(column, "a JSON object")
+        return value
+
+    def json_object_or_none(self, column: str) -> dict[str, Any] | None:
+        return None if self.raw(column) is None else self.json_object(column)
+
+    def metrics(self, column: str) -> dict[str, float]:
+        return load_metrics(self.text_or_none(column), self.where(column))
+
+    def compressed(self, column: str) -> str | None:
+        return decompress(self.raw(column), self.where(column))

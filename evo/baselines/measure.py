@@ -1,0 +1,204 @@
+"""`evo baselines`: the published losses of a task's contract, and a user's own, tuned alike and measured on fresh seeds.
+
+Everything is in the archive of a run directory of its own, so an interrupted command continues and a finished one only prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from analysis.final import seeds_of
+from analysis.recorded import SESSION_STARTED, graph_of
+from analysis.wording import count, duration
+from archive.query import Reader
+from archive.records import CandidateRow, EvaluationState, Origin
+from archive.spending import TO_JUDGE
+from archive.store import Archive
+from evo.baselines.contestants import Contestant
+from evo.baselines.design import Design, Row, refusal, row_of, rows
+from evo.baselines.table import table
+from evo.campaign.doubts import nothing_trained
+from evo.campaign.finalists import FINAL
+from evo.campaign.loop import FINISHED
+from evo.campaign.training import TaskUnusable, record_failure, recorded, train
+from evo.config.rundir import open_run
+from evo.config.schema import Config
+from evo.search.budget import Cost, Spent, lacking
+from evo.session.extras import require_training
+from evo.session.preflight import preflight
+from evo.session.session import worker_pool, workers_for
+from fitness.schedule.ladder import Job
+from fitness.task.protocol import EvaluationFailed, TaskError, TaskInfo, task_info
+from fitness.workers.pool import WorkerPool
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.vetting.pool import VetPool
+
+BASELINES = "baselines"
+"""Kind of the event that records the design of a session: rung, betas, seeds."""
+
+
+def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
+    """Train what the archive in `path` lacks of the design, print the table and return its rows.
+
+    Raises TaskError where the archive holds another loss under a name of the design, TaskUnusable where model or data cannot
+    be used; RunDirError, ArchiveError.
+    """
+    info = task_info(config.task, config.fitness)
+    require_training()
+    workers = worker_pool(config)
+    cleared = preflight(config, info, proposes=False)
+    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)
+    with archive, Reader.open(rundir.archive) as reader:
+        if resumed:
+            archive.recover()
+            wanted = _with_recorded_seeds(wanted, reader)
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        for note in cleared.notes:
+            say(note)
+        for to, paid in cleared.paid.items():
+            archive.charge(to, recorded(paid))
+        seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
+        say(
+            f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "
+            f"{duration(seconds / workers_for(config))} on {count(workers_for(config), 'worker')}; what is done already "
+            f"costs nothing. All is kept in {path}; the same command continues."
+        )
+        archive.event(BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds})
+        archive.event(FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
+        asyncio.run(_measure(config, info, wanted, archive, reader, workers, say))
+        archive.event(FINISHED, {"reason": "all baselines are measured"})
+        done = rows(reader, wanted)
+        say("")
+        say(table(done, info, wanted))
+        return done
+
+
+def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
+    """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
+    recorded = [seed for event in reader.events(kind=FINAL) for seed in seeds_of(event.payload)]
+    return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
+
+
+async def _measure(
+    config: Config, info: TaskInfo, wanted: Design, archive: Archive, reader: Reader, workers: WorkerPool,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Raises TaskUnusable, and leaves what was under way begun."""
+    candidates = {loss.name: _candidate(archive, reader, loss) for loss in wanted.losses}
+    async with AsyncExitStack() as stack:
+        vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
+        pool = await stack.enter_async_context(workers)
+        try:
+            for note in await pool.ready():
+                say(note)
+        except EvaluationFailed as failure:
+            if failure.paid:
+                archive.charge(TO_JUDGE, recorded(failure.paid))
+            raise TaskUnusable(failure.detail) from None
+        turn = asyncio.Semaphore(workers_for(config))
+        purse = _Purse(config, info, wanted.rung, reader)
+
+        held: list[tuple[int, EvaluationFailed]] = []
+        judged = asyncio.Event()  # the yardstick's first trainings are done, and something could be trained
+
+        def hold(evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
+            if judged.is_set():
+                return False
+            held.append((evaluation, failure))
+            return True
+
+        async def trained(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
+            async with turn:
+                job = Job(candidate.id, wanted.rung, seed, beta)
+                with purse.paying(job):
+                    await train(archive, reader, pool, config.task, job, graph, hold)
+
+        async def trained_all(loss: Contestant, jobs: Iterable[tuple[int, float | None]]) -> None:
+            """Failures are not held against the losses before something has been scored; where nothing is, the cause is another."""
+            await asyncio.gather(*(trained(candidates[loss.name], loss.graph, seed, beta) for seed, beta in jobs))
+            if loss is not wanted.losses[0]:
+                await judged.wait()
+            elif not judged.is_set():
+                if held and not reader.evaluations(state=EvaluationState.SCORED):
+                    for evaluation, failure in held:
+                        if failure.paid:
+                            archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
+                    raise TaskUnusable(
+                        nothing_trained(f"every training of {loss.name}", wanted.rung, [f for _, f in held])
+                    )
+                for evaluation, failure in held:
+                    record_failure(archive, evaluation, failure)
+                judged.set()
+
+        async def measured(loss: Contestant) -> None:
+            candidate, name, graph = candidates[loss.name], loss.name, loss.graph
+            if reader.verdict(candidate.id) is None:
+                verdict = await asyncio.to_thread(vetter.vet_graph, graph)
+                archive.record_verdict(candidate.id, verdict.to_json())
+            if refusal(reader, candidate):
+                if loss is wanted.losses[0]:
+                    judged.set()
+                say(f"{name}: {refusal(reader, candidate)}")
+                return
+            arms = wanted.arms(graph)
+            if len(arms) > 1:
+                await trained_all(loss, ((s, b) for b in arms for s in wanted.tuning_seeds))
+            row = row_of(reader, candidate, loss, wanted)
+            if row.failed and len(arms) > 1 and row.beta is None:
+                say(f"{name}: no beta of the grid can be trained with ({row.failed})")
+                return
+            await trained_all(loss, ((s, row.beta) for s in wanted.seeds))
+            row = row_of(reader, candidate, loss, wanted)
+            values = [e.fitness for e in row.measured if e.fitness is not None]
+            at = "" if row.beta is None else f" at beta {row.beta:g}"
+            say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else row.failed))
+
+        try:
+            async with asyncio.TaskGroup() as group:  # one that fails cancels the others before the workers go
+                for loss in wanted.losses:
+                    group.create_task(measured(loss))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+
+class _Purse:
+    """Keeps a judge within the budget."""
+
+    def __init__(self, config: Config, info: TaskInfo, rung: str, reader: Reader) -> None:
+        judging = info.judging(rung)
+        self._cost = Cost(tokens=judging.tokens, usd=judging.usd or 0.0)
+        self._budget, self._reader, self._under_way = config.budget, reader, 0
+
+    @contextmanager
+    def paying(self, job: Job) -> Iterator[None]:
+        """While a training is under way, it counts with the most that its judge may cost. Raises TaskUnusable without room."""
+        done = [e for e in self._reader.evaluations(job.candidate_id) if e.finished_event is not None]
+        if (job.rung, job.seed, job.beta) not in {(e.rung, e.seed, e.beta) for e in done}:
+            spending = self._reader.spending()
+            used = Spent(tokens=spending.judge_tokens_in + spending.judge_tokens_out, usd=spending.judge_usd)
+            if missing := lacking(self._budget, used, self._cost.times(self._under_way), self._cost):
+                raise TaskUnusable(f"{missing}; raise it, and the same command continues")
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+
+def _candidate(archive: Archive, reader: Reader, loss: Contestant) -> CandidateRow:
+    there = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == loss.name), None)
+    if there is None:
+        return reader.candidate(
+            archive.add_candidate(Origin.SEED, loss.name, loss.title, loss.source, loss.graph.contract)
+        )
+    verdict = reader.verdict(there.id)
+    if verdict is not None and verdict.graph is not None and graph_of(verdict) != loss.graph:
+        raise TaskError(
+            f"the directory holds scores of another loss called {loss.name!r}: rename yours, or give another --dir"
+        )
+    return there

@@ -1,0 +1,53 @@
+"""What the archive shows as begun and not ended: where a session takes up the work of the one before it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from archive.query import Reader
+from archive.records import CandidateRow, EventKind, Origin, ProposalRow, ProposalState
+from archive.spending import counted_steps
+from archive.store import Archive
+from evo.proposing.propose import Unusable, read_reply
+from sandbox import known
+from sandbox.graph.loss_graph import LossGraph
+
+
+def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str]) -> None:
+    """Record the known losses that the archive lacks."""
+    there = {c.name for c in reader.candidates() if c.origin is Origin.SEED}
+    for name in names:
+        if name not in there:
+            loss = known.load(name)
+            archive.add_candidate(Origin.SEED, name, loss.title, loss.source, loss.contract)
+
+
+def unread_replies(reader: Reader) -> list[ProposalRow]:
+    """Replies that were received, and then nothing was done with them."""
+    admitted = {c.proposal_id for c in reader.candidates()}
+    return [p for p in reader.proposals(ProposalState.RECEIVED) if p.id not in admitted]
+
+
+def unvetted(reader: Reader) -> list[CandidateRow]:
+    """Candidates without a verdict."""
+    vetted = {v.candidate_id for v in reader.verdicts()}
+    return [c for c in reader.candidates() if c.id not in vetted]
+
+
+def open_steps(reader: Reader) -> Iterator[int]:
+    """Steps whose requests nobody answered, then new ones without end."""
+    proposals = reader.proposals()
+    begun = {p.step for p in proposals}
+    ended = counted_steps(proposals, reader.events(kind=EventKind.PROPOSAL_FAILED))
+    return itertools.chain(sorted(begun - ended), itertools.count(1 + max(begun, default=0)))
+
+
+def own_graph(reader: Reader, candidate: CandidateRow) -> LossGraph | None:
+    """The graph of a loss that our own code made: a known loss, or a proposal of the built-in proposer."""
+    if candidate.origin is Origin.SEED:
+        return known.graph(candidate.name)
+    assert candidate.proposal_id is not None
+    proposal = reader.proposal(candidate.proposal_id)
+    suggestion = read_reply(proposal.proposer, proposal.reply or "", candidate.contract)
+    return None if isinstance(suggestion, Unusable) else suggestion.graph

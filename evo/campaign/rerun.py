@@ -1,0 +1,102 @@
+"""`evo replay`: every recorded step chosen again from what it had seen, to show that the search is what its seed makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.recorded import SESSION_STARTED, sessions_of
+from archive.errors import CorruptArchive
+from archive.query import Reader
+from archive.records import ProposalRow
+from evo.config.rundir import RunDir
+from evo.config.schema import Config, ConfigError, parse_config
+from evo.proposing.llm.client import AttemptObserver
+from evo.proposing.llm.wire import Message
+from evo.proposing.prompting import template_hash
+from evo.proposing.propose import BUILTIN, BuiltinProposer
+from evo.proposing.request import Request, request_for
+from evo.search.population import Population
+from fitness.chat.errors import LLMError
+from fitness.task.protocol import task_info
+
+SHOWN = 10
+"""Differences that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether the run replays, and what to print."""
+
+    same: bool
+    text: str
+
+
+def replay_run(rundir: RunDir) -> Outcome:
+    """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError."""
+    with Reader.open(rundir.archive) as reader:
+        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=SESSION_STARTED))]
+        proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
+        if not proposals:
+            return Outcome(True, "Nothing to replay: the run has no proposals yet.")
+        first = _config_at(configs, proposals[0].requested_event)
+        population = Population(first, task_info(first.task, first.fitness), 1)
+        differences: list[str] = []
+        for proposal in proposals:
+            population.config = _config_at(configs, proposal.requested_event)
+            request = request_for(population.advance(reader, upto=proposal.seen_event), proposal.step, reader)
+            differences += _differences(proposal, request)
+    shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
+    if differences:
+        return Outcome(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
+    return Outcome(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
+
+
+def _config(event: int, settings: Mapping[str, Any]) -> Config:
+    try:
+        return parse_config(settings)
+    except ConfigError as error:
+        raise CorruptArchive(
+            f"the configuration in event {event} cannot be used ({error}); get a fresh copy of the archive, or replay it with the "
+            "evopo that made it"
+        ) from None
+
+
+def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
+    before = [config for begun, config in configs if begun <= event]
+    if not before:
+        raise CorruptArchive(
+            f"the archive holds a proposal (event {event}), but no session before it; get a fresh copy of the archive"
+        )
+    return before[-1]
+
+
+def _differences(proposal: ProposalRow, request: Request) -> list[str]:
+    found = []
+    step = f"step {proposal.step}, attempt {proposal.attempt}"
+    if request.operator != proposal.operator or request.references != proposal.references:
+        found.append(
+            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator.value} {proposal.references}"
+        )
+    elif proposal.proposer == BUILTIN:
+        if (
+            proposal.reply is not None
+            and asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text != proposal.reply
+        ):
+            found.append(f"{step}: the built-in proposer makes another loss")
+    elif template_hash(request.template) != proposal.template:
+        found.append(f"{step}: the prompt templates have changed since")
+    return found
+
+
+class _Silent(AttemptObserver):
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
+        return None
+
+    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
+        return None
+
+    def noted(self, text: str) -> None:
+        return None

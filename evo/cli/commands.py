@@ -1,0 +1,327 @@
+"""The command line. Exit codes: 0 done or budget reached, 1 failure, 2 wrong use, 130 interrupted and resumable."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archive.errors import ArchiveError
+from evo.cli.suggestions import Given, ways_on
+from evo.config.rundir import NotInRun, RunDirError, default_directory, existing_run
+from evo.config.schema import ConfigError, load_config
+from sandbox.verdicts.terminal import Program
+
+PRINTED_AS = ("python", "latex", "trl", "json")
+FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")
+FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+
+
+def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Known errors become one message and a documented exit code; anything else is a bug and keeps its traceback."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from analysis.output.errors import AnalysisError
+        from evo.campaign.training import TaskUnusable
+        from evo.session.preflight import PreflightFailed
+        from fitness.chat.errors import LLMError
+        from fitness.task.protocol import TaskError
+
+        try:
+            return function(*args, **kwargs)
+        except (ConfigError, RunDirError, TaskError, LLMError, NotInRun) as error:
+            _fail(error, WRONG_USE)
+        except PreflightFailed as error:
+            _fail(error, WRONG_USE if error.wrong_use else FAILURE)
+        except (AnalysisError, ArchiveError, TaskUnusable) as error:
+            _fail(error, FAILURE)
+
+    return wrapper
+
+
+def _fail(error: BaseException | str, code: int) -> None:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="evopo")
+def main() -> None:
+    """Evolutionary search for preference losses, with a language model or without one."""
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME-sSEED]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set budget.proposals=100"
+)
+@click.option("--seed", type=int, help="Seed of the search; the final draws its own from the operating system.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show a prompt, the plan and what it may cost, try endpoints, model and data; train and pay nothing.",
+)
+@click.option("--offline", is_flag=True, help="With --dry-run: leave the network out, endpoints and the hub.")
+@_reported
+def run(
+    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool,
+    offline: bool,
+) -> None:  # fmt: skip
+    """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
+
+    The same command on the same directory continues an interrupted run; a finished one says so, and is continued by a
+    larger budget. Another command on it is refused.
+    """
+    from evo.session.earlier import FinishedRun
+    from evo.session.session import CampaignStopped, run_session
+    from fitness.task.protocol import reads_data
+
+    settings = load_config(config, overrides, seed=seed)
+    if offline and not dry_run:
+        raise ConfigError(
+            "--offline goes with --dry-run: a run without the network needs no flag, only nothing to ask there"
+        )
+    path = directory or default_directory(settings)
+    try:
+        if dry_run:
+            from evo.session.dry_run import rehearse
+
+            rehearse(settings, path, click.echo, online=not offline)
+            if reads_data(settings.task):
+                program = click.get_current_context().find_root().command_path
+                given = Given(program, config, overrides=overrides, command="data")
+                click.echo(f"What a model would see of the data, pair by pair: {given}")
+            return
+        run_session(settings, path, click.echo)
+    except FinishedRun as error:
+        program = click.get_current_context().find_root().command_path
+        given = Given(program, config, directory, overrides, seed)
+        raise RunDirError(f"{error}\n{ways_on(given, settings, path, error.larger)}") from None
+    except CampaignStopped as error:
+        click.echo(f"error: {error}", err=True)
+        click.echo(
+            f"Everything recorded is kept in {path}; once the cause is mended, the same command continues.", err=True
+        )
+        sys.exit(FAILURE)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. Everything recorded is kept in {path}; the same command continues.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set fitness.max_length=512"
+)
+@click.option("--show", "shown", type=click.IntRange(0), default=3, show_default=True, help="Training pairs to show.")
+@click.option("--whole", is_flag=True, help="Show texts in full; else the middle of long ones is left out.")
+@_reported
+def data(config: Path | None, overrides: tuple[str, ...], shown: int, whole: bool) -> None:
+    """Show what a model would see of your preference data: lengths, what is left out and why, and decoded pairs.
+
+    The configuration is that of `evopo run`. Nothing is trained and no model is loaded, only its tokenizer. What a run would
+    refuse in the data is refused here too.
+    """
+    from evo.session.data import data_shown
+
+    data_shown(load_config(config, overrides), click.echo, shown, whole=whole)
+
+
+@main.command()
+@_DIRECTORY
+@_reported
+def status(directory: Path) -> None:
+    """Say how far the run in DIRECTORY is, what it has spent, and how its losses compare."""
+    from evo.display.views import status_text
+
+    click.echo(status_text(existing_run(directory)))
+
+
+@main.command("ls")
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@_reported
+def list_runs(directory: Path | None) -> None:
+    """List the runs in DIRECTORY: state, proposals, trainings, best loss, last event.  [default: runs]"""
+    from evo.display.listing import runs_text
+
+    place = directory or Path("runs")
+    if directory is None and not place.exists():
+        click.echo("No runs here: there is no directory runs. Give the one that holds them.")
+        return
+    click.echo(runs_text(place, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+
+
+@main.command()
+@_DIRECTORY
+@click.argument("candidate", required=False, metavar="[ID|NAME]")
+@click.option("--step", type=click.IntRange(1), help="In place of a candidate: every attempt of this step.")
+@click.option("--prompt", is_flag=True, help="The words that were sent for it.")
+@click.option("--reply", is_flag=True, help="The reply as it came.")
+@click.option("--as", "form", type=click.Choice(PRINTED_AS), help="The loss, to be used elsewhere.")
+@click.option("--curves", is_flag=True, help="Loss, margin and KL over its trainings.")
+@_reported
+def show(
+    directory: Path, candidate: str | None, step: int | None, prompt: bool, reply: bool, form: str | None, curves: bool
+) -> None:
+    """Show one candidate: code, verdict, scores, ancestry. Without ID or NAME: list what there is.
+
+    The options print that part alone. What a model wrote is printed with escapes for characters that have no glyph.
+    """
+    from evo.display.show import Parts, candidate_text, overview_text, step_text
+
+    rundir, parts = existing_run(directory), Parts(prompt, reply, curves, form)
+    if candidate is not None and step is not None:
+        raise click.UsageError("give a candidate or --step, not both")
+    if step is not None:
+        click.echo(step_text(rundir, step, parts))
+    elif candidate is not None:
+        click.echo(candidate_text(rundir, candidate, parts))
+    elif parts != Parts():
+        raise click.UsageError("--prompt, --reply, --as and --curves need a candidate (id or name) or --step")
+    else:
+        click.echo(overview_text(rundir))
+
+
+@main.command()
+@_DIRECTORY
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/report.html]")
+@click.option("--no-pictures", is_flag=True, help="Leave out the pictures, which need matplotlib.")
+@_reported
+def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
+    """Write report.html, which needs nothing but a browser."""
+    from evo.display.views import write_report_file
+
+    _tell("Report:", write_report_file(existing_run(directory), out, pictures=not no_pictures))
+
+
+@main.command()
+@_DIRECTORY
+@click.option("--format", "kind", required=True, type=click.Choice(FORMATS))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/exports/lineage.FORMAT]"
+)
+@_reported
+def export(directory: Path, kind: str, out: Path | None) -> None:
+    """Export the lineage as a graph or as tables."""
+    from evo.display.views import export_file
+
+    for path in export_file(existing_run(directory), kind, out, click.echo):
+        _tell("Wrote", path)
+
+
+@main.command()
+@_DIRECTORY
+@_reported
+def replay(directory: Path) -> None:
+    """Choose every recorded step again from what it had seen, and say whether the run replays exactly."""
+    from evo.campaign.rerun import replay_run
+
+    outcome = replay_run(existing_run(directory))
+    click.echo(outcome.text)
+    sys.exit(0 if outcome.same else FAILURE)
+
+
+@main.command()
+@click.option("--task", help="Task whose known losses are scored.  [default: sentiment]")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Directory.  [default: runs/baselines-TASK]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set fitness.epochs=2"
+)
+@click.option("--seed", type=int, help="Seed of the tuning; fresh seeds are drawn from the operating system.")
+@click.option("--seeds", type=click.IntRange(1, 64), default=8, show_default=True, help="Fresh seeds of the table.")
+@click.option(
+    "--tuning-seeds",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Seeds that choose each loss's beta.",
+)
+@click.option("--betas", help="Grid of beta, e.g. 0.05,0.1,0.5; the same for all.  [default: the paper's]")
+@click.option("--rung", help="Rung to train at.  [default: the dearest of the search]")
+@click.option(
+    "--loss",
+    "losses",
+    multiple=True,
+    metavar="NAME|FILE.py",
+    help="Only this published loss, or your own in a file, which the sandbox vets; may be given several times.",
+)
+@click.option(
+    "--candidate",
+    "candidates",
+    type=(click.Path(path_type=Path), int),
+    multiple=True,
+    metavar="DIRECTORY ID",
+    help="A candidate of a run, beside the baseline and whatever --loss names.",
+)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw reward against KL over the grid, to a .svg or .png file."
+)
+@click.option("--workers", type=click.IntRange(1), help="Training processes.")
+@_reported
+def baselines(
+    task: str | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, seeds: int, tuning_seeds: int,
+    betas: str | None, rung: str | None, losses: tuple[str, ...], candidates: tuple[tuple[Path, int], ...],
+    picture: Path | None, workers: int | None,
+) -> None:  # fmt: skip
+    """Score the published losses of a task, or your own, each with the same tuning of beta; print a table with errors.
+
+    The same command on the same directory continues where it was interrupted, and only prints what is there already.
+    """
+    from evo.baselines.contestants import contestants
+    from evo.baselines.design import design
+    from evo.baselines.measure import run_baselines
+    from evo.baselines.picture import check_picture, write_picture
+    from fitness.task.protocol import task_info
+
+    given = [*([f"task={task}"] if task else []), *([f"workers={workers}"] if workers else []), *overrides]
+    settings = load_config(None, given, seed=seed)
+    settings = settings.model_copy(update={"name": f"baselines-{settings.task}"})
+    info = task_info(settings.task, settings.fitness)
+    wanted = design(
+        settings, info, contestants(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
+        tuning_seeds=tuning_seeds, seeds=seeds,
+    )  # fmt: skip
+    if picture is not None:
+        check_picture(picture, info, wanted)
+    try:
+        rows = run_baselines(settings, wanted, directory or Path("runs") / settings.name, click.echo)
+        if picture is not None:
+            write_picture(picture, rows, wanted)
+            _tell("Picture:", picture)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Everything recorded is kept; the same command continues.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
+def env() -> None:
+    """Print versions and what this machine offers, for a bug report."""
+    from evo.display.views import environment_text
+
+    click.echo(environment_text())
+
+
+def _tell(what: str, path: Path) -> None:
+    """Say what was written: not among it, where that went to a pipe or to the standard output."""
+    from analysis.output.files import is_special
+
+    click.echo(f"{what} {path}", err=is_special(path))
+
+
+def _betas(text: str | None) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise ConfigError(f"--betas needs numbers separated by commas, got {text!r}") from None
+    if not all(0 < value < float("inf") for value in values):
+        raise ConfigError(f"--betas needs positive, finite numbers, got {text!r}")
+    return tuple(sorted(set(values)))

@@ -1,0 +1,245 @@
+"""A run's directory: `config.yaml`, `manifest.json`, `archive.db`, `run.log`, `report.html`, `exports/`.
+
+Resuming is the same command on the same directory. What identifies a run (task, contract, fitness, seed) may not change;
+everything else may, and the change becomes an event of the archive.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archive.disk.files import remove, replace, there
+from archive.records import RunRow
+from archive.sqlite.connection import COMPANIONS
+from archive.store import Archive
+from evo.config.schema import Config
+from evo.config.yaml_values import dump_yaml
+from fitness.task.protocol import TaskInfo
+
+PACKAGES = (
+    "evopo", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "numpy", "networkx", "sqlite-utils",
+    "RestrictedPython", "openai", "pydantic", "matplotlib",
+)  # fmt: skip
+
+
+class RunDirError(Exception):
+    """The directory cannot be used for this run. The message says why and what to do."""
+
+
+class NotInRun(Exception):
+    """A candidate or the like was asked for that the run does not hold. The message says what there is instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Where a run keeps its files."""
+
+    path: Path
+
+    @property
+    def archive(self) -> Path:
+        """The SQLite archive."""
+        return self.path / "archive.db"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, as YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """Versions, commit, hardware, seeds and prompt hashes, as JSON."""
+        return self.path / "manifest.json"
+
+    @property
+    def log(self) -> Path:
+        """The log, appended to by every session."""
+        return self.path / "run.log"
+
+    @property
+    def report(self) -> Path:
+        """The report for a browser."""
+        return self.path / "report.html"
+
+    @property
+    def exports(self) -> Path:
+        """Where exports go unless told otherwise."""
+        return self.path / "exports"
+
+
+def existing_run(path: Path) -> RunDir:
+    """The run directory at `path`, or around the archive.db at `path`. Raises RunDirError where there is none."""
+    rundir = RunDir(path)
+    if path.name == rundir.archive.name and os.path.isfile(path):
+        return RunDir(path.parent)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
+    if not there(rundir.archive):
+        raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
+    return rundir
+
+
+def default_directory(config: Config) -> Path:
+    """`runs/NAME-sSEED` under the current directory."""
+    return Path("runs") / f"{config.name}-s{config.seed}"
+
+
+def identity(config: Config, info: TaskInfo, kind: str | None = None) -> dict[str, Any]:
+    """What may not change while a run lives. `kind` is None for a search, and set for anything else in a directory."""
+    own = {"task": config.task, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
+    return own | ({"kind": kind} if kind else {})
+
+
+def open_run(
+    path: Path,
+    config: Config,
+    info: TaskInfo,
+    prompts: Mapping[str, str],
+    baseline: str | None,
+    *,
+    kind: str | None = None,
+) -> tuple[RunDir, Archive, bool]:
+    """The directory and its archive, open for writing, and whether it was there before.
+
+    Another configuration takes the place of one that was never trained with, since it may be the correction of it.
+    `prompts` maps operators to the hashes of their templates, for the manifest; `baseline` is the loss that claims are made
+    against. Raises RunDirError, ArchiveError.
+    """
+    rundir = RunDir(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirError(
+            f"cannot make the run directory {path}: {error.strerror}; choose another with --dir"
+        ) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RunDirError(
+            f"the run directory {path} is not writable; change its permissions or choose another with --dir"
+        )
+    resumed = there(rundir.archive)
+    own = identity(config, info, kind)
+    if resumed:
+        archive = Archive.open(rundir.archive)
+        try:
+            resumed = _same_run(path, archive, own, baseline if config.baseline or kind else None)
+        except BaseException:
+            archive.close()
+            raise
+        if not resumed:
+            archive.close()
+            for suffix in ("", *COMPANIONS):
+                remove(rundir.archive.with_name(rundir.archive.name + suffix))
+    if not resumed:
+        resolved = config.model_dump(mode="json")
+        row = RunRow(
+            config.name,
+            config.seed,
+            config.task,
+            info.contract,
+            own,
+            resolved,
+            _version("evopo") or "",
+            baseline=baseline,
+        )
+        archive = Archive.create(rundir.archive, row)
+    try:
+        _write(rundir.config, dump_yaml(config.model_dump(mode="json")))
+        _write(rundir.manifest, json.dumps(_manifest(own, prompts), indent=2, sort_keys=True) + "\n")
+    except BaseException:
+        archive.close()
+        raise
+    return rundir, archive, resumed
+
+
+def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: str | None) -> bool:
+    """Whether the archive is that of this run; False: of another one that has nothing to lose. Raises RunDirError.
+
+    `baseline` is None where the command leaves it to the run.
+    """
+    from archive.query import Reader
+
+    with Reader.open(archive.path) as reader:
+        run = reader.run()
+        recorded = run.identity
+        empty = not reader.proposals() and not any(e.finished_event for e in reader.evaluations())
+    changed = sorted(differences(recorded, own))
+    if baseline not in (None, run.baseline):
+        changed.append("baseline")
+    if empty and (changed or run.baseline is None):
+        return False
+    if not changed:
+        return True
+    if "kind" in changed:
+        raise RunDirError(f"{path} holds {recorded.get('kind', 'a search')}; choose another directory with --dir")
+    keys = ["task"] if "task" in changed else changed  # another task has other options throughout
+    raise RunDirError(
+        f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, or start anew with another "
+        "--dir, name or seed"
+    )
+
+
+def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
+    """Dotted keys at which two identities differ; a key that is not there counts as None."""
+    if isinstance(recorded, Mapping) and isinstance(own, Mapping):
+        found: set[str] = set()
+        for key in recorded.keys() | own.keys():
+            found |= differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
+        return found
+    return set() if recorded == own else {prefix.rstrip(".")}
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as far as they can be told without loading torch."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _manifest(own: Mapping[str, Any], prompts: Mapping[str, str]) -> dict[str, Any]:
+    return {"identity": own, "prompts": dict(prompts), **environment()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this was installed from, or None for an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        out = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() or None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace(path, text)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}; check the disk, or choose another --dir") from None
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

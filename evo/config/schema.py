@@ -1,0 +1,305 @@
+"""The configuration of a campaign: one frozen, validated object. Unknown keys and wrong types fail with the key's name."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from archive.disk.files import read_bounded
+from archive.errors import UnsafeFile
+from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
+from fitness.task.faults import did_you_mean, faults
+from fitness.task.protocol import OPTIONS, task_names, task_options
+from sandbox.verdicts.rules import RULES
+from sandbox.verdicts.verdict import Severity
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The message names the keys."""
+
+
+DEFAULT_MODEL = "gpt-4.1-mini"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LLMConfig(_Frozen):
+    """The language model that proposes. Used where `base_url` or `model` is set; a key in the environment chooses nobody."""
+
+    base_url: str | None = Field(
+        None, description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1"
+    )
+    model: str | None = Field(None, description=f"model name as the endpoint knows it; null: {DEFAULT_MODEL}")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
+    )
+    temperatures: tuple[float, ...] = Field(
+        (0.7, 1.0), min_length=1, description="sampling temperatures the bandit chooses from"
+    )
+    max_tokens: int = Field(4096, ge=64, description="most tokens of one reply")
+    timeout_seconds: float = Field(120.0, gt=0, description="longest wait for one reply, seconds")
+    attempts: int = Field(4, ge=1, le=20, description="tries per request on 429, 5xx, timeouts and broken connections")
+    usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
+    usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
+
+
+Unlimited = Literal["unlimited"]
+
+
+def _amount(value: Any) -> Any:
+    """A number of at least 0, `unlimited` or null, with one message for whatever else it is."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if value is None or value == "unlimited" or number:
+        return value
+    raise ValueError("expected a number of at least 0, unlimited or null")
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("expected a whole number of at least 0, unlimited or null")
+    return _amount(value)
+
+
+class BudgetConfig(_Frozen):
+    """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
+
+    proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever came of it")
+    evaluations: int | None = Field(
+        None, ge=0, description="training runs, each one candidate at one rung with one seed"
+    )
+    seconds: float | None = Field(None, gt=0, description="time that the campaign has run, over all resumes, seconds")
+    tokens: Annotated[int | Unlimited | None, BeforeValidator(_whole)] = Field(
+        None,
+        description="prompt and reply tokens of proposer and judges, calls in flight at their worst case; a paid endpoint needs "
+        "this or usd; unlimited: no limit, said on purpose",
+    )
+    usd: Annotated[float | Unlimited | None, BeforeValidator(_amount)] = Field(
+        None,
+        description="money for proposer and judges, USD, calls in flight at their worst case; needs their prices; unlimited: no "
+        "limit, said on purpose",
+    )
+
+    @property
+    def bounds_spending(self) -> bool:
+        """Whether the user has said how much may be paid, be it without limit."""
+        return self.tokens is not None or self.usd is not None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are numbers, by name."""
+        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
+
+
+class SearchConfig(_Frozen):
+    """How parents and operators are chosen."""
+
+    mode: Literal["population", "chat"] = Field(
+        "population",
+        description="population: islands and a quality-diversity grid; chat: DiscoPOP's one growing conversation",
+    )
+    islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve apart")
+    migration_every: int = Field(12, ge=1, description="proposals between two migrations of the islands' best")
+    in_flight: int | None = Field(
+        None,
+        ge=1,
+        description="proposals under way at once, and so requests; null: one more than the workers; 1 for a server that answers "
+        "one request at a time",
+    )
+
+
+class LadderConfig(_Frozen):
+    """Who earns more training. Rungs and their cost belong to the task."""
+
+    keep: float = Field(0.33, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
+    optimism: float = Field(
+        2.0, ge=0, description="deviations by which a candidate may be foreseen to stay behind the best and still climb"
+    )
+    finalists: int = Field(
+        3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the known losses"
+    )
+    finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement, from the operating system")
+    contenders: int = Field(
+        6, ge=0, description="leaders that earn a second seed; half of them earn further ones, and so on"
+    )
+    contender_seeds: int = Field(4, ge=1, le=64, description="seeds that a contender may earn")
+    yardstick_betas: tuple[float, ...] = Field(
+        (0.5, 2.0), description="multiples of the task's beta with which the final trains the baseline too"
+    )
+    yardstick_learning_rates: tuple[float, ...] | None = Field(
+        None,
+        description="likewise multiples of its learning rate, at every pair of the two; null: 0.5 and 2 where the task has no "
+        "beta, else none",
+    )
+
+    yardstick_widenings: int = Field(
+        2,
+        ge=0,
+        le=8,
+        description="how often the final widens a grid whose best arm lies at its edge, if a claim depends on it",
+    )
+
+    @field_validator("yardstick_betas", "yardstick_learning_rates")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if not all(factor > 0 for factor in value or ()):
+            raise ValueError("expected positive multiples")
+        return value
+
+
+class Config(_Frozen):
+    """A whole campaign. `task`, `fitness` and `seed` identify it and may not change when it is resumed."""
+
+    name: str = Field(
+        "embedded",
+        description="names the run directory; for another task than sentiment the task's name, unless set",
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="every random choice of the search derives from it")
+    task: str = Field("sentiment", description="what a candidate is scored on: sentiment, preference, classification")
+    fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
+    seeds: tuple[str, ...] | None = Field(
+        None, description="known losses that start the population; null: the task's usual ones"
+    )
+    baseline: str | None = Field(
+        None,
+        description="the seed loss that claims are made against and that the final tunes; null: dpo or cross_entropy where "
+        "seeds has it, else the first; fixed once a run has begun",
+    )
+    proposer: Literal["auto", "builtin", "openai"] = Field(
+        "auto", description="auto: openai where llm.base_url or llm.model is set, else builtin"
+    )
+    refuse_notes: tuple[str, ...] = Field(
+        (),
+        description="notes of the sandbox, by their codes, for which this run refuses a proposal, e.g. [SBX327]; losses in seeds "
+        "are exempt; [] takes all that the sandbox accepts",
+    )
+    llm: LLMConfig = LLMConfig()
+    budget: BudgetConfig = BudgetConfig()
+    search: SearchConfig = SearchConfig()
+    ladder: LadderConfig = LadderConfig()
+    workers: int | None = Field(
+        None, ge=1, description="training processes; null: one per GPU, else one per core up to four"
+    )
+    threads: int = Field(
+        1, ge=1, description="CPU threads per training process; more than one pays for real models only"
+    )
+    launcher: tuple[str, ...] = Field(
+        (), description="command that runs a worker, e.g. [accelerate, launch, --num_processes, '4']"
+    )
+    pictures: bool = Field(
+        True, description="whether the report at the end of a run has pictures, which take a few seconds"
+    )
+    timeout_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="longest training with one seed, seconds; null: 20 times the rung's estimate, 2 minutes at least",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        """A run of another task does not get in the way of the embedded one."""
+        if (
+            isinstance(data, Mapping)
+            and (task := data.get("task", "sentiment")) != "sentiment"
+            and task in task_names()
+        ):
+            return {"name": task, **data}
+        return data
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            raise ValueError("expected letters, digits and any of _.- after the first, 64 characters at most")
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        if value not in task_names():
+            raise ValueError(
+                f"unknown task, expected one of {', '.join(task_names())}, got {value!r}{did_you_mean(value, task_names())}"
+            )
+        return value
+
+    @field_validator("refuse_notes")
+    @classmethod
+    def _notes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A rule that refuses anyway may stand here: it may have been a note when the file was written.
+        notes = [rule.code for rule in RULES.values() if rule.severity is Severity.NOTE]
+        unknown = [code for code in value if code not in RULES]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is no rule of the sandbox, expected some of {', '.join(notes)}{did_you_mean(unknown[0], notes)}"
+            )
+        return value
+
+
+def load_config(path: Path | None, overrides: Iterable[str] = (), *, seed: int | None = None) -> Config:
+    """The configuration of a YAML file, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
+
+    Raises ConfigError with one line per fault.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        data = _read(path)
+    for override in overrides:
+        _override(data, override)
+    if seed is not None:
+        data["seed"] = seed
+    return parse_config(data)
+
+
+def parse_config(data: Mapping[str, Any]) -> Config:
+    """Validate. Raises ConfigError that names each key, what came and what was expected."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        task = data.get("task", Config.model_fields["task"].default) if isinstance(data, Mapping) else None
+        others = {OPTIONS: task_options(task)} if task in task_names() else {}
+        raise ConfigError("\n".join(faults(error, Config, others=others))) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The keys of a file, which may be a link: the user named it."""
+    try:
+        loaded = load_yaml(read_bounded(Path(os.path.realpath(path)), LONGEST), str(path))
+    except FileNotFoundError:
+        raise ConfigError(f"no such configuration file: {path}") from None
+    except UnsafeFile as error:
+        raise ConfigError(f"cannot use the configuration file: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
+    except YAMLFault as error:
+        raise ConfigError(f"{path} is no configuration: {error}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} must hold keys and values, got a {type(loaded).__name__}")
+    return loaded
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set needs KEY=VALUE, got {override!r}")
+    try:
+        value = load_yaml(text)
+    except YAMLFault:
+        value = text
+    *path, last = key.strip().split(".")
+    place = data
+    for part in path:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {part} is a value, not a section")
+        place = inner
+    place[last] = value

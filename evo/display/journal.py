@@ -1,0 +1,120 @@
+"""The events of a run as lines of a log: what was asked for, what came of every candidate, every training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from analysis.output.encode import one_line
+from archive.query import Reader
+from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow
+
+WIDTH = 200
+"""Characters of a name or message in a line."""
+
+
+def line(event: EventRow, reader: Reader) -> str | None:
+    """The event as one line that is safe for a file or a terminal; None for one that another event says too."""
+    say = _LINES.get(event.kind)
+    return say(event, reader) if say else None
+
+
+def refused(reader: Reader, candidate: int, width: int = WIDTH) -> str:
+    """`refused, SBX103: message`, by the first rule that refuses the candidate."""
+    findings = [f for f in reader.findings(candidate) if f.severity == "refuse"]
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return f"refused, {findings[0].rule}: {one_line(findings[0].message, width)}{more}" if findings else "refused"
+
+
+def _requested(event: EventRow, reader: Reader) -> str:
+    row = _proposal(event, reader)
+    model = f" of {one_line(row.model)}" if row.model else ""
+    return f"step {row.step}: {row.operator.value} asked for{model}, attempt {row.attempt}"
+
+
+def _received(event: EventRow, reader: Reader) -> str:
+    row = _proposal(event, reader)
+    tokens = (row.tokens_in or 0) + (row.tokens_out or 0)
+    cost = [f"{tokens} tokens"] if tokens else []
+    cost += [f"{row.usd:.4f} USD"] if row.usd else []
+    return f"step {row.step}: reply after {row.seconds or 0.0:.1f} s" + "".join(f", {part}" for part in cost)
+
+
+def _failed(event: EventRow, reader: Reader) -> str:
+    row = _proposal(event, reader)
+    what = "no reply" if row.reply is None else "no loss in the reply"
+    return f"step {row.step}, attempt {row.attempt}: {what}: {one_line(row.error or 'no reason was recorded', WIDTH)}"
+
+
+def _lost(event: EventRow, reader: Reader) -> str:
+    row = _proposal(event, reader)
+    return f"step {row.step}, attempt {row.attempt}: cut off, possibly paid"
+
+
+def _vetted(event: EventRow, reader: Reader) -> str:
+    assert event.candidate_id is not None
+    verdict = reader.verdict(event.candidate_id)
+    assert verdict is not None
+    if verdict.status == "refused":
+        came = refused(reader, event.candidate_id)
+    elif verdict.duplicate_of is not None:
+        came = f"the same loss as {_name(verdict.duplicate_of, reader)}, by {verdict.shown_by}; not trained"
+    else:
+        came = verdict.status.value
+    return f"{_candidate(event.candidate_id, reader)}: {came}"
+
+
+def _scored(event: EventRow, reader: Reader) -> str:
+    row = _evaluation(event, reader)
+    return f"{_name(row.candidate_id, reader)}: fitness {row.fitness:.4g} {_where(row)}, {row.seconds or 0.0:.1f} s"
+
+
+def _training_failed(event: EventRow, reader: Reader) -> str:
+    row = _evaluation(event, reader)
+    why = one_line(f"{row.reason}: {row.detail}", WIDTH)
+    return f"{_name(row.candidate_id, reader)}: training failed {_where(row)}: {why}"
+
+
+def _requeued(event: EventRow, reader: Reader) -> str:
+    row = _evaluation(event, reader)
+    return f"{_name(row.candidate_id, reader)}: training {_where(row)} was cut off, and is done again"
+
+
+def _proposal(event: EventRow, reader: Reader) -> ProposalRow:
+    assert event.proposal_id is not None
+    return reader.proposal(event.proposal_id)
+
+
+def _evaluation(event: EventRow, reader: Reader) -> EvaluationRow:
+    assert event.evaluation_id is not None
+    return reader.evaluation(event.evaluation_id)
+
+
+def _name(candidate: int, reader: Reader) -> str:
+    return f"candidate {candidate} {one_line(reader.candidate(candidate).name)}"
+
+
+def _candidate(candidate: int, reader: Reader) -> str:
+    """With where it comes from."""
+    proposal = reader.candidate(candidate).proposal_id
+    if proposal is None:
+        return f"{_name(candidate, reader)} (seed loss)"
+    row = reader.proposal(proposal)
+    return f"{_name(candidate, reader)} (step {row.step}, {row.operator.value})"
+
+
+def _where(row: EvaluationRow) -> str:
+    beta = "" if row.beta is None else f", beta {row.beta:g}"
+    rate = "" if row.learning_rate is None else f", learning rate {row.learning_rate:g}"
+    return f"at rung {one_line(row.rung)}, seed {row.seed}{beta}{rate}"
+
+
+_LINES: Mapping[str, Callable[[EventRow, Reader], str]] = {
+    EventKind.PROPOSAL_REQUESTED: _requested,
+    EventKind.PROPOSAL_RECEIVED: _received,
+    EventKind.PROPOSAL_FAILED: _failed,
+    EventKind.PROPOSAL_LOST: _lost,
+    EventKind.VERDICT_RECORDED: _vetted,
+    EventKind.EVALUATION_SCORED: _scored,
+    EventKind.EVALUATION_FAILED: _training_failed,
+    EventKind.EVALUATION_REQUEUED: _requeued,
+}

@@ -1,0 +1,290 @@
+"""What `evopo show` prints: the candidates of a run, one of them, or one step, with the words of its requests and replies.
+
+Threat model. Names, thoughts, prompts and replies were written by language models, or stand in a stranger's archive. In all that
+is printed, characters without a glyph are written as escapes, to a pipe as to a terminal, so that no reply steers what it is
+read on. Code is printed from verified graphs; the source of a candidate is shown as it came, in the same encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+
+from analysis.output.encode import block, one_line, visible
+from analysis.snapshot import Snapshot
+from analysis.wording import columns, display_name
+from archive.query import Reader
+from archive.records import CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from evo.config.rundir import NotInRun, RunDir
+from evo.proposing.propose import BUILTIN
+from fitness.training.curves import thinned
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.printers import to_latex, to_python, to_trl
+
+ANCESTORS = 200
+"""Lines of a candidate's ancestry; one that is reached in several ways is there several times."""
+CURVE_ROWS = 12
+"""Of the points that are kept of a training, how many are printed."""
+
+_PRINTERS: Mapping[str, Callable[[LossGraph, str], str]] = {
+    "python": to_python,
+    "latex": lambda graph, _: to_latex(graph),
+    "trl": to_trl,
+    "json": lambda graph, _: graph.to_json(),
+}
+
+_MEANINGS = {
+    "preference": "margin: mean log-ratio margin of the batch, without beta, in nats; kl_estimate: mean of log reference - log "
+    "policy over its completions, in nats per sequence",
+    "classification": "margin: mean of the label's logit less the highest other one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is wanted of a candidate or a step; nothing of these is the summary."""
+
+    prompt: bool = False
+    reply: bool = False
+    curves: bool = False
+    form: str | None = None
+    """The loss as python, latex, trl or json."""
+
+
+def overview_text(rundir: RunDir) -> str:
+    """A line for each candidate, and the steps that brought none."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+    lines = _briefly(snapshot, snapshot.candidates.values())
+    with_one = {snapshot.step(id) for id in snapshot.candidates}
+    last = {p.step: p for p in snapshot.proposals.values() if p.step not in with_one}
+    lines += [f"step {step} brought no candidate: {_outcome(snapshot, last[step])}" for step in sorted(last)]
+    return "\n".join([*lines, "", f"More: evopo show {rundir.path} ID, or evopo show {rundir.path} --step N."])
+
+
+def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
+    """A candidate, given by id or name: the summary, or the parts that are wanted. Raises NotInRun."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+        row = _find(snapshot, named)
+        proposal = snapshot.proposals.get(row.proposal_id or 0)
+        sections: dict[str, list[str]] = {}
+        if parts.prompt:
+            sections["prompt"] = [_NOBODY_ASKED] if proposal is None else _prompt(reader, proposal)
+        if parts.reply:
+            sections["reply"] = [_NOBODY_ASKED] if proposal is None else _reply(proposal)
+        if parts.form:
+            sections[parts.form] = [_printed(rundir, snapshot, row, parts.form)]
+        if parts.curves:
+            sections["curves"] = list(_curves(reader, snapshot, row))
+        return _joined(sections) if sections else _summary(snapshot, row)
+
+
+def step_text(rundir: RunDir, step: int, parts: Parts) -> str:
+    """All attempts of a step, whatever came of them, with their words where wanted. Raises NotInRun."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+        attempts = sorted((p for p in snapshot.proposals.values() if p.step == step), key=lambda p: p.attempt)
+        if not attempts:
+            asked = max((p.step for p in snapshot.proposals.values()), default=0)
+            raise NotInRun(f"there is no step {step}; the run has " + (f"steps 1 to {asked}" if asked else "none yet"))
+        if parts.curves or parts.form:
+            made = _made(snapshot, attempts[-1])
+            said = f"it made candidate {made}: evopo show {rundir.path} {made}" if made else "it made none"
+            raise NotInRun(f"--as and --curves need a candidate, and {step} is a step; {said}")
+        lines = []
+        for p in attempts:
+            lines.append(f"Step {p.step}, attempt {p.attempt}: {_asked(p)}: {_outcome(snapshot, p)}")
+            lines += _prompt(reader, p) if parts.prompt else []
+            lines += ["--- reply", *_reply(p)] if parts.reply else []
+    return "\n".join(lines)
+
+
+# ---- finding -------------------------------------------------------------------------------------------------------
+
+
+def _find(snapshot: Snapshot, named: str) -> CandidateRow:
+    rows = snapshot.candidates
+    if named.isdecimal() and len(named) < 18 and int(named) in rows:
+        return rows[int(named)]
+    same = [row for row in rows.values() if named in (row.name, display_name(row), one_line(row.name))]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        table = _briefly(snapshot, same)
+        raise NotInRun(
+            "\n".join([f"{len(same)} candidates are called {one_line(named)!r}; give the id of one:", *table])
+        )
+    there = f"the run has candidates 1 to {max(rows)}" if rows else "the run has none yet"
+    close = get_close_matches(named, [display_name(row) for row in rows.values()], n=3)
+    meant = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    raise NotInRun(f"there is no candidate {one_line(named)!r}{meant or f'; {there}'}")
+
+
+def _briefly(snapshot: Snapshot, rows: Iterable[CandidateRow]) -> list[str]:
+    found = [
+        (str(r.id), display_name(r), snapshot.status(r.id).value, str(snapshot.step(r.id) or "seed")) for r in rows
+    ]
+    return columns([("id", "name", "status", "step"), *found])
+
+
+def _made(snapshot: Snapshot, proposal: ProposalRow) -> int | None:
+    return next((row.id for row in snapshot.candidates.values() if row.proposal_id == proposal.id), None)
+
+
+# ---- words ---------------------------------------------------------------------------------------------------------
+
+_NOBODY_ASKED = "This is a loss that the run began with: nobody was asked for it, so there are no prompt and no reply."
+
+
+def _joined(sections: Mapping[str, list[str]]) -> str:
+    """One part alone is printed bare, to be piped; several get a title each."""
+    if len(sections) == 1:
+        return "\n".join(*sections.values())
+    return "\n".join(line for title, lines in sections.items() for line in (f"=== {title}", *lines))
+
+
+def _plain(text: str) -> str:
+    """All of a text, visible, its line breaks and tabs kept."""
+    return visible(text.replace("\r\n", "\n"), keep="\n\t").rstrip("\n")
+
+
+def _prompt(reader: Reader, proposal: ProposalRow) -> list[str]:
+    messages = reader.prompt(proposal.id)
+    if messages is not None:
+        return [line for role, text in messages for line in (f"--- {one_line(role)}", _plain(text))]
+    if proposal.proposer == BUILTIN:
+        return ["The built-in proposer was asked, which is sent no words."]
+    return [
+        "The words of this request were not kept: the evopo that made it kept only its template's hash and parents."
+    ]
+
+
+def _reply(proposal: ProposalRow) -> list[str]:
+    if proposal.reply is not None:
+        return [_plain(proposal.reply)]
+    return ["There is no reply yet." if proposal.state is ProposalState.REQUESTED else "There is no reply."]
+
+
+def _asked(proposal: ProposalRow) -> str:
+    temperature = "" if proposal.temperature is None else f", temperature {proposal.temperature:g}"
+    who = "built-in proposer" if proposal.proposer == BUILTIN else f"{one_line(proposal.model or '')}{temperature}"
+    return f"{proposal.operator} by {who}"
+
+
+def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
+    match proposal.state:
+        case ProposalState.REQUESTED:
+            return "under way"
+        case ProposalState.LOST:
+            return "cut off, and possibly paid for"
+        case ProposalState.FAILED:
+            what = "the call failed" if proposal.reply is None else "no loss in the reply"
+            return f"{what}: {one_line(proposal.error or '', 400)}"
+    made = _made(snapshot, proposal)
+    return f"candidate {made}" if made else "replied, not read yet"
+
+
+def _cost(proposal: ProposalRow) -> str:
+    usd = "" if proposal.usd is None else f", {proposal.usd:.4f} USD"
+    return f"{proposal.tokens_in or 0} + {proposal.tokens_out or 0} tokens{usd}"
+
+
+def _printed(rundir: RunDir, snapshot: Snapshot, row: CandidateRow, form: str) -> str:
+    graph = snapshot.graph(row.id)
+    if graph is None:
+        raise NotInRun(
+            f"candidate {row.id} has no graph to print as {form}, it is {snapshot.status(row.id)}; its source: evopo show "
+            f"{rundir.path} {row.id}"
+        )
+    if form == "trl" and graph.contract != "preference":
+        raise NotInRun(
+            f"TRL's DPOTrainer takes preference losses, and candidate {row.id} is a {graph.contract} loss; use --as python"
+        )
+    return _plain(_PRINTERS[form](graph, row.name))
+
+
+# ---- one candidate -------------------------------------------------------------------------------------------------
+
+
+def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
+    """Where it came from, its code, what the sandbox said, its scores, its ancestors."""
+    verdict, proposal = snapshot.verdicts.get(row.id), snapshot.proposals.get(row.proposal_id or 0)
+    lines = [
+        f"Candidate {row.id}: {one_line(row.name)} ({snapshot.status(row.id)}, {row.origin}, step {snapshot.step(row.id)})"
+    ]
+    if known := snapshot.known_as(row.id):
+        lines.append(f"Known: {known}.")
+    if caution := snapshot.caution(row.id):
+        lines.append(f"No claim is made of it: it {caution}.")
+    if proposal is not None:
+        lines.append(
+            f"Asked for: {_asked(proposal)}" + (f", {_cost(proposal)}" if proposal.proposer != BUILTIN else "")
+        )
+    if row.thought:
+        lines.append(f"Thought: {one_line(row.thought, 400)}")
+    if verdict and verdict.duplicate_of:
+        lines.append(f"Same loss as candidate {verdict.duplicate_of} (shown by {verdict.shown_by}).")
+    lines += ["", block(row.source).rstrip(), ""]
+    for finding in snapshot.findings.get(row.id, ()):
+        place = f" line {finding.line}" if finding.line else ""
+        lines.append(f"{finding.severity} {finding.rule}{place}: {one_line(finding.message, 240)}")
+    if verdict and verdict.descriptors:
+        lines.append("Shape: " + ", ".join(f"{k} {_short(v)}" for k, v in verdict.descriptors.items()))
+    scores = [e for e in snapshot.evaluations if e.candidate_id == row.id]
+    if scores:
+        lines += ["", "Scores:", *columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
+    ancestors = list(islice(_ancestry(snapshot, row.id), ANCESTORS + 1))
+    if ancestors:
+        lines += ["", "Ancestry:", *ancestors[:ANCESTORS], *["  ..."] * (len(ancestors) > ANCESTORS)]
+    return "\n".join(lines)
+
+
+def _score(row: EvaluationRow) -> tuple[str, ...]:
+    if row.fitness is None:
+        return (row.rung, str(row.seed), str(row.reason or row.state), one_line(row.detail or "", 100))
+    return (row.rung, str(row.seed), f"{row.fitness:.4f}", ", ".join(f"{k} {v:.4g}" for k, v in row.metrics.items()))
+
+
+def _ancestry(snapshot: Snapshot, candidate: int, depth: int = 1) -> Iterable[str]:
+    for edge in snapshot.parents.get(candidate, ()) if depth <= 12 else ():
+        parent = snapshot.candidates[edge.parent]
+        yield f"{'  ' * depth}{edge.role} {parent.id} {one_line(parent.name, 60)}"
+        yield from _ancestry(snapshot, edge.parent, depth + 1)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), 60)
+
+
+# ---- curves --------------------------------------------------------------------------------------------------------
+
+
+def _curves(reader: Reader, snapshot: Snapshot, row: CandidateRow) -> Iterable[str]:
+    trainings = [e for e in snapshot.evaluations if e.candidate_id == row.id and e.finished_event is not None]
+    if not trainings:
+        yield f"No training of candidate {row.id} has ended."
+        return
+    kept = {e.id: curves for e in trainings if (curves := reader.curves(e.id))}
+    if not kept:
+        yield "No curves were kept of its trainings: an older evopo made them, or they ended before their first step."
+        return
+    yield f"Values before an optimiser step's update; {_MEANINGS.get(row.contract, 'see the task')}."
+    for e in trainings:
+        result = f"fitness {e.fitness:.4f}" if e.fitness is not None else str(e.reason)
+        at = [f"{name} {value:g}" for name, value in (("beta", e.beta), ("learning rate", e.learning_rate)) if value]
+        yield f"\n{', '.join([f'rung {one_line(e.rung)}', f'seed {e.seed}', *at, result])}:"
+        yield from _table(kept[e.id]) if e.id in kept else ["no curves were kept"]
+
+
+def _table(curves: Curves) -> list[str]:
+    heights = {name: dict(points) for name, points in curves.items()}
+    steps = sorted({step for points in heights.values() for step in points})
+    shown = [step for step, _ in thinned([(int(step), 0.0) for step in steps], CURVE_ROWS)]
+    rows = [
+        (str(step), *(f"{points[step]:.4g}" if step in points else "" for points in heights.values())) for step in shown
+    ]
+    rest = f"({len(shown)} of the {len(steps)} points that archive.db keeps)" if len(shown) < len(steps) else ""
+    return columns([("step", *map(one_line, heights)), *rows]) + ([rest] if rest else [])

@@ -1,0 +1,189 @@
+"""What the looking commands print. Everything a model wrote is one visible line or block before it reaches a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from analysis.claims.comparison import Decision, decide
+from analysis.claims.headline import display_name, headline_of
+from analysis.claims.table import final_lines
+from analysis.lineage import rungs
+from analysis.output.encode import one_line
+from analysis.recorded import SESSION_STARTED
+from analysis.snapshot import Arm, Snapshot, Status
+from analysis.wording import count, duration
+from archive.disk.files import require_regular
+from archive.query import Reader
+from archive.records import EvaluationState, ProposalState, Spending
+from evo.campaign.loop import FINISHED
+from evo.config.rundir import RunDir, environment
+
+LEADERS = 8
+"""Rows of a leaderboard."""
+
+
+def leaderboard_text(rundir: RunDir) -> str:
+    """The headline, then the leaders beside the yardstick, with errors and numbers of seeds."""
+    with Reader.open(rundir.archive) as reader:
+        return _leaderboard(Snapshot.of(reader))
+
+
+def _leaderboard(snapshot: Snapshot) -> str:
+    decision = decide(snapshot)
+    lines = [headline_of(snapshot).text]
+    if decision is None:
+        return lines[0]
+    assert snapshot.yardstick is not None
+    seeds = "fresh seeds" if decision.fresh else "search seeds"
+    lines += [
+        "",
+        f"Rung {one_line(decision.rung)}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
+    ]
+    lines += [*final_lines(snapshot, decision, LEADERS), *_failed_seeds(snapshot, decision), ""]
+    # Leads in different units do not compare.
+    alike = {_metric(snapshot, rung) for rung in snapshot.rungs} == {_metric(snapshot, decision.rung)}
+    return "\n".join([*lines, *rungs.describe(snapshot, decision if alike else None)])
+
+
+def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
+    """A line for each loss that the run started from and that has no row, since its trainings failed."""
+    lines = []
+    for row in snapshot.seeds:
+        failed = [e for e in snapshot.evaluations if e.candidate_id == row.id and e.rung == decision.rung and e.reason]
+        if failed and not any(arm == Arm(row.id, decision.rung) for arm in snapshot.scores):
+            why = one_line(failed[0].detail or "", 120)
+            lines.append(
+                f"{display_name(row)}: {failed[0].reason} on {count(len(failed), 'seed')}{': ' * bool(why)}{why}"
+            )
+    return lines
+
+
+def status_text(rundir: RunDir) -> str:
+    """Counts, spending, what is under way, and the leaderboard."""
+    with Reader.open(rundir.archive) as reader:
+        snapshot = Snapshot.of(reader)
+    run, spending = snapshot.run, snapshot.spending
+    counts = Counter(snapshot.status(c) for c in snapshot.candidates)
+    last = snapshot.events[-1].at if snapshot.events else run.created_at
+    lines = [
+        f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
+        f"State: {state(snapshot, rundir)}",
+        f"Baseline: {one_line(run.baseline or 'none')}",
+        *_under_way(snapshot, rundir),
+        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
+        f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
+        _proposals(snapshot),
+        *_judges(spending),
+        "",
+        _leaderboard(snapshot),
+    ]
+    return "\n".join(lines)
+
+
+def _proposals(snapshot: Snapshot) -> str:
+    """A line on what was asked for, and what the proposer was paid."""
+    spending, at_most = snapshot.spending, "at most " if snapshot.spending.at_most else ""
+    asked = len({p.step for p in snapshot.proposals.values()})
+    answered = f", {spending.steps} answered" if spending.steps != asked else ""
+    parts = [f"Proposals: {asked} asked for{answered} (budget {snapshot.budget.get('proposals', 'none')})"]
+    parts += [f"{at_most}{spending.tokens_in + spending.tokens_out} tokens"]
+    parts += [f"{at_most if spending.usd else ''}{spending.usd:.4f} USD"]
+    parts[-1] += f" ({count(spending.unpriced, 'reply', 'replies')} without a price)" if spending.unpriced else ""
+    parts += [f"{spending.possibly_paid} cut off and possibly paid"] if spending.possibly_paid else []
+    parts += (
+        [f"{count(spending.at_most, 'request')} counted at the most that may have been charged"]
+        if spending.at_most
+        else []
+    )
+    return ", ".join(parts)
+
+
+def _judges(spending: Spending) -> list[str]:
+    """A line on what judges were paid, where any was asked."""
+    tokens = spending.judge_tokens_in + spending.judge_tokens_out
+    if not tokens:
+        return []
+    usd = "no price" if spending.judge_unpriced and not spending.judge_usd else f"{spending.judge_usd:.4f} USD"
+    lost = spending.judge_possibly_paid
+    cut = f", {count(lost, 'training')} cut off whose judge was possibly paid" if lost else ""
+    return [f"Judges: {tokens} tokens, {usd}{cut}"]
+
+
+def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True) -> Path:
+    """Write the report. Raises MissingExtra where pictures are wanted and cannot be drawn."""
+    from analysis.report.page import write_report
+
+    return write_report(rundir.path, out, pictures=pictures)
+
+
+def export_file(rundir: RunDir, kind: str, out: Path | None, say: Callable[[str], None]) -> list[Path]:
+    """Write the lineage; returns the files written. Without `out` into the run's own folder of exports, which is made."""
+    from analysis.lineage.export import SUFFIXES, Format, export, require, written
+    from analysis.output.files import make_folder
+
+    target = out or rundir.exports / f"lineage{SUFFIXES[Format(kind)]}"
+    require(kind)
+    with Reader.open(rundir.archive) as reader:
+        if out is None:
+            if make_folder(rundir.exports):
+                say(f"Made the folder {rundir.exports}")
+            for path in written(kind, target):
+                require_regular(path)
+        return export(reader, kind, target)
+
+
+def environment_text() -> str:
+    """Versions, hardware, and which guarantees the sandbox has here."""
+    from sandbox.child.jail.isolate import guarantees
+
+    known = environment()
+    packages = known.pop("packages")
+    lines = [f"{key}: {value}" for key, value in known.items() if value is not None]
+    lines += [f"{name}: {version or 'not installed'}" for name, version in packages.items()]
+    lines.append(f"GPUs: {_gpus()}")
+    lines += [f"sandbox, {name}: {layers}" for name, layers in guarantees().items()]
+    return "\n".join(lines)
+
+
+def _gpus() -> str:
+    from fitness.workers.devices import visible_gpus
+
+    names = visible_gpus()
+    return f"{len(names)} (CUDA names {', '.join(names)})" if names else "none"
+
+
+def state(snapshot: Snapshot, rundir: RunDir) -> str:
+    """Running, finished or interrupted, in words."""
+    from archive.disk.lock import living_writer
+
+    holder = living_writer(rundir.archive)
+    if holder is not None:
+        return f"running ({holder})"
+    marks = [e.kind for e in snapshot.events if e.kind in (SESSION_STARTED, FINISHED)]
+    if marks[-1:] == [FINISHED]:
+        return "finished"
+    return "interrupted; the command that began it continues it"
+
+
+def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
+    """A line on the requests and trainings of a run that is running."""
+    from archive.disk.lock import living_writer
+
+    if living_writer(rundir.archive) is None:
+        return []
+    asked = [p for p in snapshot.proposals.values() if p.state is ProposalState.REQUESTED]
+    trained = sum(e.state in (EvaluationState.QUEUED, EvaluationState.RUNNING) for e in snapshot.evaluations)
+    line = f"Under way: {count(trained, 'training')}, {count(len(asked), 'request')}"
+    if asked:
+        first = min(asked, key=lambda p: p.requested_event)
+        at = next(e.at for e in snapshot.events if e.id == first.requested_event)
+        age = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+        line += f", the oldest for {duration(max(0.0, age))} (step {first.step}, attempt {first.attempt})"
+    return [line]
+
+
+def _metric(snapshot: Snapshot, rung: str) -> str:
+    return snapshot.metric(rung) or "the task's own"

@@ -1,0 +1,170 @@
+"""How a campaign stands, in figures: what is under way, what came last, how long it will take. Changes nothing of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from analysis.output.encode import one_line
+from archive.records import EventKind, EventRow, Origin, VerdictStatus
+from evo.campaign.loop import Campaign, Phase
+from evo.campaign.recorder import Asking
+from evo.display.journal import refused
+from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
+from evo.search.population import Individual
+from fitness.schedule.ladder import Job
+
+LAST = 12
+"""Candidates that are remembered for the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a candidate, or of a reply without one."""
+
+    who: str
+    what: str
+
+
+@dataclass
+class Watch:
+    """Looks at one session. `news` is to be called before the questions, and takes in what was recorded meanwhile."""
+
+    campaign: Campaign
+    pace: Pace = field(default_factory=Pace)
+    _seen: int = 0
+    _last: deque[int | Outcome] = field(default_factory=lambda: deque(maxlen=LAST))
+    """Candidates, and what became of replies without a loss."""
+    _asked: dict[int, datetime] = field(default_factory=dict)
+    """When a step's request left."""
+
+    def __post_init__(self) -> None:
+        reader = self.campaign.reader
+        self._seen = reader.last_event()
+        for row in reader.evaluations():
+            if row.seconds is not None:
+                self.pace.trained(row.rung, row.seconds)
+        self.pace.proposals.extend(
+            p.seconds for p in reader.proposals() if p.reply is not None and p.seconds is not None
+        )
+
+    def news(self) -> list[EventRow]:
+        """The events since the last time."""
+        events = self.campaign.reader.events(after=self._seen)
+        for event in events:
+            self._seen = event.id
+            self._take(event)
+        self.campaign.population.advance(self.campaign.reader)
+        return events
+
+    def _take(self, event: EventRow) -> None:
+        reader = self.campaign.reader
+        match event.kind:
+            case EventKind.EVALUATION_SCORED if event.evaluation_id is not None:
+                row = reader.evaluation(event.evaluation_id)
+                if row.seconds is not None:
+                    self.pace.trained(row.rung, row.seconds)
+            case EventKind.PROPOSAL_REQUESTED if event.proposal_id is not None:
+                self._asked.setdefault(reader.proposal(event.proposal_id).step, datetime.fromisoformat(event.at))
+            case EventKind.PROPOSAL_FAILED if event.proposal_id is not None:
+                proposal = reader.proposal(event.proposal_id)
+                if proposal.reply is not None:
+                    self._answered(proposal.step, event)
+                    error = one_line(proposal.error or "", 120)
+                    self._last.append(Outcome(f"step {proposal.step}", f"no loss in the reply: {error}"))
+            case EventKind.VERDICT_RECORDED if event.candidate_id is not None:
+                self._last.append(event.candidate_id)
+                row_id = reader.candidate(event.candidate_id).proposal_id
+                if row_id is not None:
+                    self._answered(reader.proposal(row_id).step, event)
+
+    def _answered(self, step: int, event: EventRow) -> None:
+        asked = self._asked.pop(step, None)
+        if asked is not None:
+            self.pace.proposals.append((datetime.fromisoformat(event.at) - asked).total_seconds())
+
+    # ---- questions -----------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> list[Job]:
+        """Trainings under way or waiting for a worker."""
+        return [job for job, task in self.campaign.trainings.items() if not task.done()]
+
+    def outcomes(self, number: int) -> list[Outcome]:
+        """What became of the last candidates, the newest first."""
+        newest = list(self._last)[: -number - 1 : -1]
+        return [last if isinstance(last, Outcome) else self._outcome(last) for last in newest]
+
+    def _outcome(self, candidate: int) -> Outcome:
+        individual = self.campaign.population.individuals[candidate]
+        return Outcome(f"{candidate} {one_line(individual.name, 40)}", self._became(individual))
+
+    def _became(self, individual: Individual) -> str:
+        population, reader = self.campaign.population, self.campaign.reader
+        if individual.status is VerdictStatus.REFUSED:
+            return refused(reader, individual.id, 120)
+        if individual.duplicate_of is not None:
+            twin = population.individuals[individual.duplicate_of]
+            return f"duplicate of {twin.id} {one_line(twin.name, 40)}"
+        if individual.failed:
+            failed = next(e for e in reader.evaluations(individual.id) if e.reason)
+            return f"training failed at rung {failed.rung}: {one_line(f'{failed.reason}: {failed.detail}', 120)}"
+        score = population.score(individual)
+        if score is None:
+            return "accepted, its first training is to come"
+        rung, result = score
+        return f"accepted, fitness {result.mean:.3f} at rung {rung}"
+
+    def left(self) -> float | None:
+        """Seconds until the end; None where no budget tells of one."""
+        campaign = self.campaign
+        budget, used = campaign.config.budget, campaign.used
+        population = campaign.population
+        limits = [] if budget.seconds is None else [max(0.0, budget.seconds - used.seconds)]
+        work = self._work()
+        trainings = None if budget.evaluations is None else max(0.0, budget.evaluations - used.evaluations)
+        if work is not None:
+            now = time.monotonic()
+            oldest = max((now - asking.began for asking in campaign.asking.values()), default=0.0)
+            needed = seconds(work, self.pace, population.info, population.workers, campaign.at_once, oldest)
+            share = 1.0 if trainings is None or work.trainings <= trainings else trainings / work.trainings
+            limits.append(needed * share)
+        elif trainings is not None:
+            each = self.pace.training(population.rungs[0], population.info)
+            limits.append(trainings * each / population.workers)
+        return min(limits, default=None)
+
+    def _work(self) -> Work | None:
+        """What is left, as far as the budget tells; None where it does not."""
+        campaign = self.campaign
+        population, used = campaign.population, campaign.used
+        pending: dict[str, float] = {}
+        for job in self.pending:
+            pending[job.rung] = pending.get(job.rung, 0.0) + 1
+        if campaign.phase is Phase.FINAL:
+            return Work({}, pending)
+        left = proposals_left(campaign.config.budget, used)
+        if left is None:
+            return None
+        info, ladder, baselines = population.info, population.ladder, len(population.seed_losses)
+        work = to_come(info, ladder, baselines, population.tally().accepted, used.proposals, left)
+        search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
+        if campaign.phase is not Phase.SEARCH:  # the baselines' trainings are not all asked for yet
+            for rung, n in whole(info, ladder, baselines, 0).search.items():
+                done = sum(
+                    len(i.searched.get(rung, ())) for i in population.individuals.values() if i.origin is Origin.SEED
+                )
+                search[rung] += max(0.0, n - done - pending.get(rung, 0.0))
+        return Work(search, work.final, left)
+
+
+def age(asking: Asking) -> str:
+    """`attempt 2, 34 s`, or `attempt 2 in 5 s, since ...` while it waits."""
+    now = time.monotonic()
+    if not asking.attempt:
+        return f"waits for its turn, {now - asking.began:.0f} s"
+    if asking.again_at is None:
+        return f"attempt {asking.attempt}, {now - asking.since:.0f} s"
+    return f"attempt {asking.attempt + 1} in {max(0.0, asking.again_at - now):.0f} s: {one_line(asking.trouble, 120)}"

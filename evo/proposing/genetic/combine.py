@@ -1,0 +1,150 @@
+"""Combine: one loss made of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
+from evo.proposing.genetic.explore import explore, grammar_of
+from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.refine import LARGE, simplified
+from evo.proposing.genetic.shapes import batch_statistic
+from evo.proposing.genetic.structure import Anatomy
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import GraphError, LossGraph
+
+Crossing = Callable[[Random, LossGraph, LossGraph], tuple[LossGraph, str, str]]
+"""From two graphs to one, what was done in words with its numbers (of {a} and {b}), and a tag for the name."""
+
+
+def combine(rng: Random, parents: Sequence[Parent]) -> GeneticProposal:
+    """A loss made of two of `parents`, or, where all are the same, of one and a grown one.
+
+    They are mixed by a constant or a gate, or the larger or smaller of both is taken, or one on either side of a margin,
+    or one gets a part of the other.
+
+    Raises ValueError where `parents` is empty.
+    """
+    if not parents:
+        raise ValueError("combine needs at least one parent, got none")
+    first, second = (_trimmed(rng, p) for p in _pair(rng, parents))
+    for crossing in _order(rng):
+        try:
+            graph, words, tag = crossing(rng, first.graph, second.graph)
+        except GraphError:
+            continue
+        if graph.nodes in (first.graph.nodes, second.graph.nodes) or not Anatomy(graph).pulled:
+            continue
+        name = named(_joint_stem(first.name, second.name), tag)
+        return GeneticProposal(graph, name, f"{words.format(a=first.name, b=second.name)}.", GeneticOperator.COMBINE)
+    raise ValueError("the parents cannot be combined: together they exceed the largest graph that is allowed")
+
+
+def _pair(rng: Random, parents: Sequence[Parent]) -> tuple[Parent, Parent]:
+    first = rng.choice(parents)
+    others = [p for p in parents if p.graph != first.graph]
+    if others:
+        return first, rng.choice(others)
+    grown = explore(rng, first.graph.contract, parents)
+    return first, Parent(grown.graph, grown.name)
+
+
+def _trimmed(rng: Random, parent: Parent) -> Parent:
+    return Parent(simplified(rng, parent.graph, LARGE // 2), parent.name)
+
+
+def _joint_stem(first: str, second: str) -> str:
+    """The first words of both names, each once."""
+    words = [*stem(first).split("_")[:2], *stem(second).split("_")[:2]]
+    return "_".join(dict.fromkeys(words))
+
+
+def _order(rng: Random) -> list[Crossing]:
+    return [c for _, c in sorted(_CROSSINGS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
+
+
+def _both(first: LossGraph, second: LossGraph) -> tuple[Builder, Value, Value]:
+    builder = Builder(first.contract)
+    return builder, builder.graft(first)[first.output], builder.graft(second)[second.output]
+
+
+def _constant(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+    builder, a, b = _both(first, second)
+    w = uniform(rng, 0.15, 0.85)
+    return builder.finish(w * a + (1.0 - w) * b), f"Took {w:g} of {{a}} and {1 - w:.3g} of {{b}}", "mix"
+
+
+def _gated(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+    """The mixture of LRML, with its gate's gradient mostly stopped."""
+    builder, a, b = _both(first, second)
+    k, m = log_uniform(rng, 0.5, 10.0), uniform(rng, -0.3, 0.5)
+    gate = (k * (grammar_of(first.contract).margin(builder) - m)).sigmoid()
+    detached = rng.random() < 0.75
+    if detached:
+        gate = gate.detach()
+    words = f"Passed from {{a}} to {{b}} by {'a detached ' if detached else ''}sigmoid({k:g} (x - {m:g}))"
+    return builder.finish((1.0 - gate) * a + gate * b), words, "gate"
+
+
+def _adaptive(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+    """The mixture of DBAQL: a gate on a statistic of the batch."""
+    builder, a, b = _both(first, second)
+    statistic, value = batch_statistic(rng, grammar_of(first.contract).margin(builder))
+    k, m = log_uniform(rng, 0.5, 6.0), uniform(rng, 0.0, 1.0)
+    gate = (k * (value - m)).sigmoid().detach()
+    words = f"Passed from {{a}} to {{b}} as the batch's {statistic} of x passes {m:g} (slope {k:g})"
+    return builder.finish((1.0 - gate) * a + gate * b), words, "adapt"
+
+
+def _stepped(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+    builder, a, b = _both(first, second)
+    m = uniform(rng, -0.3, 0.6)
+    ahead = grammar_of(first.contract).margin(builder).apply("gt", m)
+    return builder.finish(builder.op("where", ahead, a, b)), f"Took {{a}} where x > {m:g}, else {{b}}", "step"
+
+
+def _extreme(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+    builder, a, b = _both(first, second)
+    name, tag = rng.choice((("maximum", "max"), ("maximum", "max"), ("minimum", "min"), ("logaddexp", "smoothmax")))
+    return builder.finish(a.apply(name, b)), f"Took the {tag} of {{a}} and {{b}}", tag
+
+
+def _grafted(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+    """A part of the second in the place of a part of the first with the same type and the same role."""
+    roles = _roles(first), _roles(second)
+    places = [(i, j) for i in roles[0] for j in roles[1] if roles[0][i] == roles[1][j]]
+    if not places:
+        raise GraphError("SBX220", "no parts of one type")
+    i, j = rng.choice(places)
+    builder = Builder(first.contract)
+    part = builder.graft(LossGraph(second.contract, second.nodes[: j + 1], j))[j]
+    loss = builder.graft(first, {i: part})[first.output]
+    words = f"Put the {second.nodes[j].op} of {{b}} in the place of the {first.nodes[i].op} of {{a}}"
+    return builder.finish(loss), words, "graft"
+
+
+def _roles(graph: LossGraph) -> dict[int, tuple[str, tuple[int, int] | None, bool]]:
+    """Type, direction and whether it learns, of each part that may change hands. Margins go for margins of the same sign
+    and references for references, so that the loss keeps pulling the right way."""
+    anatomy = Anatomy(graph)
+    direction = anatomy.direction
+    learning = {a.name for a in contract_named(graph.contract).arguments if a.learns}
+    found = {}
+    for i, node in enumerate(graph.nodes):
+        if node.op in ("input", "const", "size") or i == graph.output or not anatomy.reads[i]:
+            continue
+        kind = graph.types[i]
+        if not kind.is_number and kind.dtype == "float":
+            found[i] = str(kind), direction[i], bool(anatomy.reads[i] & learning)
+    return found
+
+
+_CROSSINGS: tuple[tuple[float, Crossing], ...] = (
+    (2.0, _constant),
+    (2.0, _gated),
+    (0.6, _adaptive),
+    (1.0, _stepped),
+    (1.0, _extreme),
+    (1.5, _grafted),
+)

@@ -1,0 +1,104 @@
+"""Explore: a loss grown from the contract's grammar, unlike the ones it is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from random import Random
+
+from evo.proposing.genetic.builder import Builder, Value
+from evo.proposing.genetic.grammars.classification import CLASSIFICATION_GRAMMAR
+from evo.proposing.genetic.grammars.grammar import Grammar
+from evo.proposing.genetic.grammars.preference import PREFERENCE_GRAMMAR
+from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named
+from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
+from sandbox.graph.loss_graph import LossGraph
+
+GRAMMARS = {g.contract: g for g in (PREFERENCE_GRAMMAR, CLASSIFICATION_GRAMMAR)}
+"""Grammars by contract."""
+
+_TRIES = 8
+_WHOLE = 0.15
+_BLEND = 0.4
+_WEIGHT = 0.2
+_TERM = 0.25
+"""How often a grown loss is not a function of x alone, mixes two shapes, weighs its items, has an extra term."""
+
+
+def grammar_of(contract: str) -> Grammar:
+    """The grammar of a contract. Raises ValueError that lists the known ones."""
+    try:
+        return GRAMMARS[contract]
+    except KeyError:
+        raise ValueError(
+            f"no built-in proposer for the contract {contract!r}: expected one of {', '.join(GRAMMARS)}"
+        ) from None
+
+
+def explore(rng: Random, contract: str, parents: Sequence[Parent] = ()) -> GeneticProposal:
+    """A loss grown from the grammar of `contract`, of other operations than any of `parents` where that can be had.
+
+    Raises ValueError for a contract without a grammar.
+    """
+    grammar = grammar_of(contract)
+    shown = [_operations(p.graph) for p in parents]
+    best: tuple[float, GeneticProposal] | None = None
+    for _ in range(_TRIES):
+        proposal = _grown(rng, grammar)
+        own = _operations(proposal.graph)
+        likeness = max((len(own & o) / len(own | o) for o in shown), default=0.0)
+        # A loss without a number of its own is a published one.
+        likeness += not any(c.isdigit() for c in proposal.thought)
+        if best is None or likeness < best[0]:
+            best = likeness, proposal
+        if likeness < 0.8:
+            break
+    assert best is not None
+    return best[1]
+
+
+def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
+    builder = Builder(grammar.contract)
+    piece = grow(rng, builder, grammar)
+    meaning = f"; {grammar.margin_words}" if re.search(r"\bx\b", piece.words) else ""
+    return GeneticProposal(
+        graph=builder.finish(piece.value),
+        name=named(piece.tag),
+        thought=f"Grew {piece.words}{meaning}.",
+        operator=GeneticOperator.EXPLORE,
+    )
+
+
+def grow(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
+    """A loss of one value per item, written into `builder`."""
+    piece = _core(rng, builder, grammar)
+    if rng.random() < _WEIGHT:
+        weight = grammar.draw(rng, grammar.weights, builder)
+        piece = Piece(weight.value * piece.value, f"({weight.words}) times {piece.words}", f"{weight.tag}_{piece.tag}")
+    if rng.random() < _TERM:
+        term = grammar.draw(rng, grammar.terms, builder)
+        piece = Piece(piece.value + term.value, f"{piece.words}, plus {term.words}", f"{piece.tag}_{term.tag}")
+    return piece
+
+
+def _core(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
+    if rng.random() < _WHOLE:
+        return grammar.draw(rng, grammar.whole, builder)
+    margin = grammar.draw(rng, grammar.margins, builder)
+    piece = _shape(rng, margin.value)
+    if margin.words:
+        return Piece(piece.value, f"{piece.words}, {margin.words}", f"{margin.tag}_{piece.tag}")
+    return piece
+
+
+def _shape(rng: Random, x: Value) -> Piece:
+    shape = choose(rng, SHAPES)
+    if rng.random() >= _BLEND:
+        return shape(rng, x)
+    other = choose(rng, [entry for entry in SHAPES if entry[1] is not shape])
+    return blend(rng, x, shape(rng, x), other(rng, x))
+
+
+def _operations(graph: LossGraph) -> frozenset[str]:
+    """Which operations and inputs a loss is made of: a coarse likeness that constants do not change."""
+    return frozenset(n.op for n in graph.nodes) | graph.inputs

@@ -1,0 +1,1 @@
+"""What the built-in proposer draws from: the grammar of each contract."""

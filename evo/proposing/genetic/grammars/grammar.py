@@ -1,0 +1,41 @@
+"""What a contract must offer for losses to be grown and varied: its margin, its extra terms, its own kinds of loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from evo.proposing.genetic.builder import Builder, Value
+from evo.proposing.genetic.shapes import Piece
+
+Term = Callable[[Random, Builder], Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """The part of the proposer that knows a contract."""
+
+    contract: str
+    margin: Callable[[Builder], Value]
+    """x: grows as the model prefers more clearly what it should; shape (batch,)."""
+    margin_words: str
+    """What x is, for the thought."""
+    margins: tuple[tuple[float, Term], ...]
+    """Variants of x with their weights; `words` is empty for x itself."""
+    whole: tuple[tuple[float, Term], ...]
+    """Whole losses that are not functions of x alone, with their weights."""
+    terms: tuple[tuple[float, Term], ...]
+    """Small terms to add to a loss, with their weights."""
+    weights: tuple[tuple[float, Term], ...]
+    """Positive factors per item, without a gradient, with their weights."""
+    smoothed: Callable[[Random, Builder, Callable[[Mapping[str, Value]], Value]], tuple[Value, str]]
+    """A loss made tolerant of wrong labels, given the loss as a function of replaced inputs; with what was done."""
+    reversed_inputs: Callable[[Builder], Mapping[str, Value]]
+    """Inputs under which a loss prefers the opposite."""
+    tempered_inputs: Callable[[Builder, float], Mapping[str, Value]]
+    """Inputs under which x is multiplied by a factor."""
+
+    def draw(self, rng: Random, table: tuple[tuple[float, Term], ...], builder: Builder) -> Piece:
+        """One entry of `table`, in proportion to its weight."""
+        return rng.choices([t for _, t in table], [w for w, _ in table])[0](rng, builder)

@@ -1,0 +1,52 @@
+"""What goes into the genetic operators and what comes out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sandbox.graph.loss_graph import LossGraph
+
+MAX_NAME = 48
+"""Characters of a proposal's name."""
+
+
+class GeneticOperator(StrEnum):
+    """How a proposal came about."""
+
+    EXPLORE = "explore"
+    REFINE = "refine"
+    COMBINE = "combine"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A loss that a proposal starts from, and the name it is known by."""
+
+    graph: LossGraph
+    name: str = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneticProposal:
+    """A new loss. `name` is a Python identifier, `thought` one plain sentence with the numbers of what was done."""
+
+    graph: LossGraph
+    name: str
+    thought: str
+    operator: GeneticOperator
+
+
+def stem(name: str) -> str:
+    """The part of a name that its descendants keep: without what earlier operators appended."""
+    plain = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
+    head = plain.split("__")[0]
+    return head if head and head[0].isalpha() else f"loss_{head}".rstrip("_")
+
+
+def named(base: str, tag: str = "") -> str:
+    """An identifier of at most MAX_NAME characters from a base and what was done to it."""
+    suffix = f"__{tag}" if tag else ""
+    return base[: MAX_NAME - len(suffix)].strip("_") + suffix

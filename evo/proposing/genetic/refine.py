@@ -1,0 +1,369 @@
+"""Refine: one loss with one thing changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from random import Random
+
+from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
+from evo.proposing.genetic.explore import grammar_of
+from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.shapes import UNBOUNDED, choose
+from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
+from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.operations import OPERATIONS
+
+Change = tuple[LossGraph, str, str]
+"""The changed graph, what was done in words with its numbers, and a tag for the name."""
+Mutation = Callable[[Random, LossGraph], Change | None]
+
+LARGE = 90
+"""Operations above which a loss is first made simpler; the published ones have 5 to 35."""
+
+_TUNABLE = {
+    ("softplus", "beta"): (0.2, 8.0),
+    ("leaky_relu", "negative_slope"): (0.005, 0.6),
+    ("elu", "alpha"): (0.2, 3.0),
+    ("celu", "alpha"): (0.2, 3.0),
+    ("huber_loss", "delta"): (0.05, 5.0),
+    ("smooth_l1_loss", "beta"): (0.05, 5.0),
+    ("cross_entropy", "label_smoothing"): (0.005, 0.4),
+}
+"""Attributes that are numbers of the loss, and the range a refinement keeps them in."""
+
+_RELATIVES: dict[str, tuple[str, ...]] = {
+    "softplus": ("relu", "elu", "silu", "mish", "gelu"),
+    "relu": ("softplus", "leaky_relu", "elu", "silu"),
+    "leaky_relu": ("softplus", "relu", "elu"),
+    "elu": ("softplus", "leaky_relu", "celu"),
+    "silu": ("softplus", "relu", "gelu"),
+    "gelu": ("softplus", "relu", "silu"),
+    "mish": ("softplus", "relu", "silu"),
+    "sigmoid": ("hardsigmoid",),
+    "hardsigmoid": ("sigmoid",),
+    "tanh": ("softsign", "atan", "erf"),
+    "softsign": ("tanh", "atan", "asinh"),
+    "atan": ("tanh", "softsign", "asinh"),
+    "asinh": ("atan", "softsign"),
+    "erf": ("tanh", "softsign"),
+    "abs": ("square",),
+    "maximum": ("logaddexp",),
+    "logaddexp": ("maximum",),
+    "huber_loss": ("smooth_l1_loss", "mse_loss"),
+    "smooth_l1_loss": ("huber_loss", "mse_loss"),
+    "mse_loss": ("huber_loss", "smooth_l1_loss"),
+    "median": ("mean",),
+    "amax": ("mean",),
+    "amin": ("mean",),
+}
+"""Operations of one kind, any of which can stand where another did."""
+
+
+def refine(rng: Random, parent: Parent) -> GeneticProposal:
+    """`parent` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
+    weight per item, or where its gradient stops."""
+    first = [_simplify] if parent.graph.operations > LARGE else []
+    for mutation in first + _order(rng):
+        change = _attempt(mutation, rng, parent.graph)
+        if change is not None:
+            graph, words, tag = change
+            return GeneticProposal(
+                graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.", GeneticOperator.REFINE
+            )
+    raise AssertionError("a term can be added to every verified graph below the size limit")
+
+
+def _order(rng: Random) -> list[Mutation]:
+    """All mutations, likely ones first: a draw without replacement by weight."""
+    return [m for _, m in sorted(_MUTATIONS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
+
+
+def _attempt(mutation: Mutation, rng: Random, graph: LossGraph) -> Change | None:
+    """What `mutation` makes of the graph, or None where it has no place, changes nothing or cuts off the gradient."""
+    try:
+        change = mutation(rng, graph)
+    except GraphError:
+        return None
+    if change is None or change[0].nodes == graph.nodes or not Anatomy(change[0]).pulled >= Anatomy(graph).pulled:
+        return None
+    return change
+
+
+def _constant(rng: Random, graph: LossGraph) -> Change | None:
+    spine = _spine(graph)
+    uses = [
+        (i, use)
+        for i, readers in Anatomy(graph).uses.items()
+        if _is_tunable(graph, i)
+        for use in readers
+        if use.node not in spine and not _is_complement(graph, use) and not _is_exponent(graph, use)
+    ]
+    if not uses:
+        return None
+    i, use = rng.choice(uses)
+    old = float(graph.nodes[i].attrs["value"])
+    new = _near(rng, old)
+    reader = graph.nodes[use.node].op
+    words = f"changed the constant {old:g} in a {reader} to {new:g}"
+    return edited(graph, {use: lambda value: value.builder.const(new)}), words, "tuned"
+
+
+def _is_tunable(graph: LossGraph, index: int) -> bool:
+    node = graph.nodes[index]
+    if node.op != "const" or isinstance(node.attrs["value"], bool):
+        return False
+    return 1e-3 <= abs(node.attrs["value"]) <= 50 and float(node.attrs["value"]) != -1.0
+
+
+def _spine(graph: LossGraph) -> set[int]:
+    """Nodes that only multiply the whole loss by a number, or add one to it: to Adam the loss is the same without."""
+    found, at = set(), graph.output
+    while (node := graph.nodes[at]).op in ("mul", "div", "neg", "add", "sub"):
+        rest = [a for a in node.args if not graph.types[a].is_number]
+        if len(rest) != 1:
+            break
+        found.add(at)
+        at = rest[0]
+    return found
+
+
+def _is_complement(graph: LossGraph, use: Use) -> bool:
+    """The 1 of 1 - gate: another number there would not be a mixture any more."""
+    reader = graph.nodes[use.node]
+    if reader.op != "sub" or use.position != 0 or graph.nodes[reader.args[0]].attrs.get("value") != 1:
+        return False
+    gate = graph.nodes[reader.args[1]]
+    while gate.op == "detach":
+        gate = graph.nodes[gate.args[0]]
+    return gate.op in ("sigmoid", "exp", "hardsigmoid")
+
+
+def _is_exponent(graph: LossGraph, use: Use) -> bool:
+    """A fractional power of what may be negative is not a number."""
+    return graph.nodes[use.node].op == "pow" and use.position == 1
+
+
+def _near(rng: Random, old: float) -> float:
+    """Another number of the same sign, mostly within a factor of two."""
+    for _ in range(8):
+        new = rounded(old * math.exp(rng.gauss(0.0, 0.45)))
+        if new != old:
+            return new
+    return rounded(old * 1.25)
+
+
+def _attribute(rng: Random, graph: LossGraph) -> Change | None:
+    found = [
+        (i, name, span) for i, node in enumerate(graph.nodes) for (op, name), span in _TUNABLE.items() if node.op == op
+    ]
+    if not found:
+        return None
+    i, name, (low, high) = rng.choice(found)
+    node = graph.nodes[i]
+    old = float(node.attrs[name])
+    new = min(high, max(low, _near(rng, old) if old else log_uniform(rng, low, high)))
+    words = f"changed the {name} of a {node.op} from {old:g} to {new:g}"
+    attrs = {**node.attrs, name: new}
+    return exchanged(graph, i, lambda operands: operands[0].builder.op(node.op, *operands, **attrs)), words, "tuned"
+
+
+def _relative(rng: Random, graph: LossGraph) -> Change | None:
+    found = [i for i, node in enumerate(graph.nodes) if node.op in _RELATIVES]
+    if not found:
+        return None
+    i = rng.choice(found)
+    node = graph.nodes[i]
+    new = rng.choice(_RELATIVES[node.op])
+    # Attributes carry over where both operations have them: the axis of a mean is the axis of the median.
+    kept = {k: v for k, v in node.attrs.items() if k in OPERATIONS[new].attrs and k not in ("beta", "delta", "alpha")}
+    words = f"put {new} in the place of {node.op}"
+    return (
+        exchanged(graph, i, lambda operands: operands[0].builder.op(new, *operands, **kept)),
+        words,
+        new.split("_")[0],
+    )
+
+
+def _margin_uses(rng: Random, graph: LossGraph) -> tuple[list[Use], int, bool] | None:
+    """Uses of one margin of the loss (all of them or just one), its sign, and whether beta is in it already."""
+    anatomy = Anatomy(graph)
+    if not anatomy.margins:
+        return None
+    i = rng.choice(sorted(anatomy.margins))
+    uses = anatomy.uses[i]
+    if not uses:
+        return None
+    if rng.random() < 0.4:
+        uses = [rng.choice(uses)]
+    return uses, anatomy.margins[i], "beta" in anatomy.reads[i]
+
+
+def _temperature(rng: Random, graph: LossGraph) -> Change | None:
+    factor = _factor(rng)
+    found = _margin_uses(rng, graph)
+    if found is None:
+        grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+        output = with_inputs(builder, graph, grammar.tempered_inputs(builder, factor))
+        return builder.finish(output), f"multiplied {grammar.margin_words.split(' ')[0]} by {factor:g}", "warm"
+    words = f"multiplied {_where(graph, found[0])} by {factor:g}"
+    return edited(graph, dict.fromkeys(found[0], lambda value: factor * value)), words, "warm"
+
+
+def _factor(rng: Random) -> float:
+    """A temperature clearly other than 1."""
+    factor = log_uniform(rng, 1.15, 3.0)
+    return factor if rng.random() < 0.6 else rounded(1.0 / factor)
+
+
+def _where(graph: LossGraph, uses: Sequence[Use]) -> str:
+    readers = sorted({graph.nodes[u.node].op for u in uses})
+    return f"the margin in {', '.join(readers)}"
+
+
+def _shift(rng: Random, graph: LossGraph) -> Change | None:
+    found = _margin_uses(rng, graph)
+    if found is None:
+        return None
+    uses, sign, scaled = found
+    m = uniform(rng, 0.05, 0.8) * (1 if rng.random() < 0.8 else -1)
+
+    def moved(value: Value) -> Value:
+        distance = sign * m if scaled else (sign * m) / value.builder.input("beta")
+        return value - distance
+
+    words = f"asked for {abs(m):g} {'more' if m > 0 else 'less'} of {_where(graph, uses)}"
+    return edited(graph, dict.fromkeys(uses, moved)), words, "margin"
+
+
+def _squash(rng: Random, graph: LossGraph) -> Change | None:
+    found = _margin_uses(rng, graph)
+    if found is None or not found[2]:
+        return None
+    s = log_uniform(rng, 1.0, 6.0)
+    words = f"let {_where(graph, found[0])} grow like {s:g} asinh(x / {s:g})"
+    return edited(graph, dict.fromkeys(found[0], lambda value: s * (value / s).apply("asinh"))), words, "squash"
+
+
+def _centre(rng: Random, graph: LossGraph) -> Change | None:
+    found = _margin_uses(rng, graph)
+    if found is None:
+        return None
+    a = uniform(rng, 0.1, 0.8)
+    words = f"took {a:g} of its batch mean from {_where(graph, found[0])}"
+    change = edited(graph, dict.fromkeys(found[0], lambda value: value - a * value.apply("mean").detach()))
+    return change, words, "centred"
+
+
+def _smooth(rng: Random, graph: LossGraph) -> Change | None:
+    builder = Builder(graph.contract)
+    value, words = grammar_of(graph.contract).smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
+    return builder.finish(value), words, "smooth"
+
+
+def _term(rng: Random, graph: LossGraph) -> Change | None:
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    term = grammar.draw(rng, grammar.terms, builder)
+    loss = builder.graft(graph)[graph.output]
+    return builder.finish(loss + term.value), f"added {term.words}", term.tag
+
+
+def _weight(rng: Random, graph: LossGraph) -> Change | None:
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    weight = grammar.draw(rng, grammar.weights, builder)
+    loss = builder.graft(graph)[graph.output]
+    return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag
+
+
+def _share(rng: Random, graph: LossGraph) -> Change | None:
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
+    w = uniform(rng, 0.1, 0.4)
+    loss = builder.graft(graph)[graph.output]
+    words = f"gave {w:g} of it to [{piece.words}]"
+    return builder.finish((1.0 - w) * loss + w * piece.value), words, f"with_{piece.tag}"
+
+
+def _gradient(rng: Random, graph: LossGraph) -> Change | None:
+    """Stops the gradient of a factor of a product, or lets a stopped one through."""
+    uses: list[tuple[Use, bool]] = []
+    for i, node in enumerate(graph.nodes):
+        if node.op == "detach":
+            uses.extend((use, True) for use in Anatomy(graph).uses[i])
+        elif node.op == "mul":
+            uses.extend((Use(i, k), False) for k, a in enumerate(node.args) if _is_gate(graph, a))
+    if not uses:
+        return None
+    use, stopped = rng.choice(uses)
+    if stopped:
+        builder = Builder(graph.contract)
+        at = graph.nodes[use.node].args[use.position]
+        inner = builder.graft(LossGraph(graph.contract, graph.nodes[: at + 1], at))
+        loss = builder.graft(graph, {at: inner[graph.nodes[at].args[0]]})[graph.output]
+        return builder.finish(loss), "let the gradient through a detached value", "through"
+    return edited(graph, {use: Value.detach}), "stopped the gradient of a gate", "stopped"
+
+
+def _simplify(rng: Random, graph: LossGraph) -> Change | None:
+    """Drops one side of a sum, a mixture or a choice: what keeps losses from growing without end."""
+    found = []
+    sides = _sides(graph)
+    for use in rng.sample(sides, min(len(sides), 8)):
+        change = exchanged(graph, use.node, itemgetter(use.position))
+        if change.operations < graph.operations and Anatomy(change).pulled >= Anatomy(graph).pulled:
+            found.append((use, change))
+    if not found:
+        return None
+    use, change = rng.choices(found, [graph.operations - c.operations for _, c in found])[0]
+    words = f"kept one side of its {graph.nodes[use.node].op} ({graph.operations} to {change.operations} operations)"
+    return change, words, "simpler"
+
+
+def _sides(graph: LossGraph) -> list[Use]:
+    """Operands that could stand for the whole of the operation that reads them."""
+    anatomy, whole = Anatomy(graph), graph.types[graph.output]
+    return [
+        Use(i, k)
+        for i, node in enumerate(graph.nodes)
+        if node.op in ("add", "maximum", "minimum", "logaddexp", "where", "mul")
+        and graph.types[i] == whole
+        and i not in anatomy.margins
+        for k, a in enumerate(node.args)
+        if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a]
+    ]
+
+
+def simplified(rng: Random, graph: LossGraph, most: int) -> LossGraph:
+    """`graph` with sides dropped until it takes at most `most` operations, as far as that goes."""
+    while graph.operations > most:
+        change = _attempt(_simplify, rng, graph)
+        if change is None:
+            break
+        graph = change[0]
+    return graph
+
+
+def _is_gate(graph: LossGraph, index: int) -> bool:
+    """A sigmoid or 1 less one: a weight rather than the loss itself."""
+    node = graph.nodes[index]
+    if node.op == "sub" and graph.nodes[node.args[0]].op == "const":
+        node = graph.nodes[node.args[1]]
+    return node.op in ("sigmoid", "hardsigmoid")
+
+
+_MUTATIONS: tuple[tuple[float, Mutation], ...] = (
+    (3.0, _constant),
+    (1.0, _attribute),
+    (1.5, _relative),
+    (2.0, _temperature),
+    (1.5, _shift),
+    (0.6, _squash),
+    (0.3, _centre),
+    (1.0, _smooth),
+    (1.5, _term),
+    (1.2, _weight),
+    (1.2, _share),
+    (0.8, _gradient),
+    (0.7, _simplify),
+)

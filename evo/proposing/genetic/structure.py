@@ -1,0 +1,164 @@
+"""What is where in a loss graph: which values are margins, which operations may be exchanged, which numbers turned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from evo.proposing.genetic.builder import Builder, Value
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.operations import OPERATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One operand of one node: the node's index and the operand's position."""
+
+    node: int
+    position: int
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A graph with what can be read off its structure. All in linear time."""
+
+    graph: LossGraph
+
+    @cached_property
+    def uses(self) -> dict[int, list[Use]]:
+        """Where each node is read."""
+        found: dict[int, list[Use]] = {i: [] for i in range(len(self.graph.nodes))}
+        for i, node in enumerate(self.graph.nodes):
+            for position, a in enumerate(node.args):
+                found[a].append(Use(i, position))
+        return found
+
+    @cached_property
+    def reads(self) -> list[frozenset[str]]:
+        """The names of the inputs that each node depends on."""
+        found: list[frozenset[str]] = []
+        for node in self.graph.nodes:
+            if node.op == "input":
+                found.append(frozenset({str(node.attrs["name"])}))
+            else:
+                found.append(frozenset().union(*(found[a] for a in node.args)))
+        return found
+
+    @cached_property
+    def pulled(self) -> frozenset[str]:
+        """The learning inputs that a gradient of the loss can reach."""
+        learning = {a.name for a in contract_named(self.graph.contract).arguments if a.learns}
+        found: list[frozenset[str]] = []
+        for node in self.graph.nodes:
+            if node.op == "input":
+                found.append(frozenset({node.attrs["name"]} & learning))
+            elif not OPERATIONS[node.op].differentiable:
+                found.append(frozenset())
+            else:
+                operands = node.args[1:] if node.op == "where" else node.args
+                found.append(frozenset().union(*(found[a] for a in operands)))
+        return found[self.graph.output]
+
+    @cached_property
+    def slopes(self) -> list[tuple[float, float] | None]:
+        """Slope of each node to the two learning inputs with other factors taken as 1, or None where it is not linear in
+        them. For contracts with one learning input the second slope is 0."""
+        learning = [a.name for a in contract_named(self.graph.contract).arguments if a.learns]
+        up, down = (*learning, "")[:2]
+        found: list[tuple[float, float] | None] = []
+        for node in self.graph.nodes:
+            found.append(self._slope(node, [found[a] for a in node.args], up, down))
+        return found
+
+    @cached_property
+    def margins(self) -> dict[int, int]:
+        """Nodes linear in the two learning inputs, with opposite signs, that something not linear reads; to +1 where they
+        grow with the chosen one, else -1. Empty for contracts with one learning input."""
+        found = {}
+        for i, slope in enumerate(self.slopes):
+            if slope is None or slope[0] * slope[1] >= 0:
+                continue
+            if i == self.graph.output or any(self.slopes[u.node] is None for u in self.uses[i]):
+                found[i] = 1 if slope[0] > 0 else -1
+        return found
+
+    @property
+    def direction(self) -> list[tuple[int, int] | None]:
+        """The signs of `slopes`."""
+        return [None if s is None else (_sign(s[0]), _sign(s[1])) for s in self.slopes]
+
+    def _slope(
+        self, node: Node, operands: list[tuple[float, float] | None], up: str, down: str
+    ) -> tuple[float, float] | None:
+        if node.op == "input":
+            return (float(node.attrs["name"] == up), float(node.attrs["name"] == down))
+        known = [o for o in operands if o is not None]
+        if len(known) < len(operands):
+            return None
+        if not any(a or b for a, b in known):
+            return (0.0, 0.0)
+        if node.op == "neg":
+            return (-known[0][0], -known[0][1])
+        if node.op in ("add", "sub"):
+            sign = 1 if node.op == "add" else -1
+            return (known[0][0] + sign * known[1][0], known[0][1] + sign * known[1][1])
+        if node.op in ("mul", "div"):
+            return self._scaled(node, known)
+        return None
+
+    def _scaled(self, node: Node, operands: list[tuple[float, float]]) -> tuple[float, float] | None:
+        steady = [k for k, o in enumerate(operands) if o == (0.0, 0.0)]
+        if steady not in ([0], [1]) or (node.op == "div" and steady == [0]):
+            return None
+        other = self.graph.nodes[node.args[steady[0]]]
+        if other.op == "input" and contract_named(self.graph.contract).argument(other.attrs["name"]).shape is None:
+            factor = 1.0
+        elif other.op == "const" and other.attrs["value"]:
+            factor = float(other.attrs["value"])
+        else:
+            return None
+        a, b = operands[1 - steady[0]]
+        return (a * factor, b * factor) if node.op == "mul" else (a / factor, b / factor)
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def edited(graph: LossGraph, through: Mapping[Use, Callable[[Value], Value]]) -> LossGraph:
+    """The graph with some operands passed through functions before they are read.
+
+    Raises GraphError where the result does not verify.
+    """
+    builder = Builder(graph.contract)
+    values: list[Value] = []
+    for i, node in enumerate(graph.nodes):
+        operands = [values[a] for a in node.args]
+        for k, operand in enumerate(operands):
+            if function := through.get(Use(i, k)):
+                operands[k] = function(operand)
+        values.append(builder.append(Node(node.op, tuple(o.index for o in operands), node.attrs)))
+    return builder.finish(values[graph.output])
+
+
+def exchanged(graph: LossGraph, at: int, make: Callable[[Sequence[Value]], Value]) -> LossGraph:
+    """The graph with one node made anew from its operands. Raises GraphError where the result does not verify."""
+    builder = Builder(graph.contract)
+    values: list[Value] = []
+    for i, node in enumerate(graph.nodes):
+        operands = [values[a] for a in node.args]
+        made = (
+            make(operands) if i == at else builder.append(Node(node.op, tuple(o.index for o in operands), node.attrs))
+        )
+        values.append(made)
+    return builder.finish(values[graph.output])
+
+
+def with_inputs(builder: Builder, graph: LossGraph, inputs: Mapping[str, Value]) -> Value:
+    """Copies `graph` into `builder` with some of its inputs replaced; gives its output."""
+    replaced = {
+        i: inputs[n.attrs["name"]] for i, n in enumerate(graph.nodes) if n.op == "input" and n.attrs["name"] in inputs
+    }
+    return builder.graft(graph, replaced)[graph.output]

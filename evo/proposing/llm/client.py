@@ -1,0 +1,285 @@
+"""The client of a language model behind any endpoint that speaks OpenAI's chat completions.
+
+One request, one `Reply` or one `LLMError`: the SDK's own retries are off, so that each attempt can be recorded by the
+caller before it leaves and after it failed. What an endpoint cannot do (enforce JSON, take a temperature) is found out
+once and remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol
+
+from evo.proposing.llm.wire import (
+    CONCEDED,
+    Concession,
+    Concessions,
+    Message,
+    concession_for,
+    format_after,
+    request_arguments,
+    without_system,
+)
+from evo.proposing.reply.reply import ReplyFormat
+from fitness.chat.answer import Answer, read_answer
+from fitness.chat.client import ask_async, async_client
+from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.gate import Gate, Passage
+from fitness.chat.text import printable
+from fitness.costs import Usage
+
+logger = logging.getLogger(__name__)
+
+Prompt = Sequence[Message] | Callable[[ReplyFormat], Sequence[Message]]
+"""Messages, or what renders them once it is known how the endpoint can be asked to reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered. Token counts and USD are None where the endpoint or the configuration does not give them.
+
+    `seconds` is the time of the attempt that succeeded, `attempt` its number.
+    """
+
+    text: str
+    model: str
+    tokens_in: int | None
+    tokens_out: int | None
+    usd: float | None
+    seconds: float
+    finish_reason: str | None
+    reply_format: ReplyFormat = ReplyFormat.JSON
+    attempt: int = 1
+
+
+class AttemptObserver(Protocol):
+    """Who wants to know of each request: called before it leaves, and after it failed."""
+
+    def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
+        """Attempt number `attempt` leaves now with these words; whatever this raises keeps it from leaving.
+
+        `messages` is empty where no words are sent.
+        """
+
+    def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
+        """It brought no reply; another follows in `next_in` seconds, or none where that is None."""
+
+    def noted(self, text: str) -> None:
+        """The client has found out something of the endpoint that its user should know."""
+
+
+class LLMClient:
+    """Asks one endpoint; several requests may be in flight. An async context manager."""
+
+    def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
+        """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) where no client can be made."""
+        self.endpoint = endpoint
+        self._retry = retry or Retry()
+        self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
+        self._gate = Gate()
+        self._answers = False
+        """Whether a reply has come."""
+        self._left_behind = 0
+        """Requests that nobody waits for any more, and that the server may still work on."""
+        self._quiet_until = 0.0
+        self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
+        self._sdk = async_client(endpoint, endpoint.timeout)
+
+    async def __aenter__(self) -> LLMClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._sdk.close()
+
+    @property
+    def reply_format(self) -> ReplyFormat:
+        """How replies are asked for at present."""
+        return format_after(self._conceded)
+
+    def worst_case(self, prompt: Prompt) -> tuple[int, float | None]:
+        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight."""
+        most = most_for(self.endpoint, _messages(prompt, self.reply_format))
+        return most.tokens, most.usd
+
+    async def complete(
+        self,
+        prompt: Prompt,
+        *,
+        step: int,
+        temperature: float,
+        seed: int | None = None,
+        observer: AttemptObserver | None = None,
+        first_attempt: int = 1,
+    ) -> Reply:
+        """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
+
+        `step` names the request. Attempts count from `first_attempt`, so that a resumed step goes on
+        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid. Where the endpoint has
+        shown that it can do with fewer requests at once only, this one waits for its turn, and its time runs from then on.
+        """
+        conceded = self._conceded
+        failures, attempt = 0, first_attempt
+        while True:
+            await self._quiet()
+            try:
+                async with self._gate.passage() as passage:
+                    await self._quiet()
+                    conceded |= self._conceded
+                    messages = _messages(prompt, format_after(conceded))
+                    messages = without_system(messages) if Concession.SYSTEM in conceded else messages
+                    if observer:
+                        observer.started(attempt, self.endpoint.model, messages)
+                    reply = await self._attempt(messages, conceded, temperature, seed)
+            except LLMError as error:
+                wait: float | None
+                if concession := concession_for(error, conceded, seed):
+                    conceded, wait = conceded | {concession}, 0.0
+                elif (wait := self._crowded(error, passage, failures + 1, observer)) is not None:
+                    failures = 0
+                else:
+                    failures += 1
+                    wait = self._wait(error, failures)
+                if observer:
+                    observer.failed(attempt, error, wait)
+                if wait is None:
+                    raise await self._with_offered_models(error) from None
+                await self._pause(error, wait)
+                attempt += 1
+            else:
+                self._remember(conceded)
+                self._answers, self._left_behind = True, 0
+                return replace(reply, attempt=attempt)
+
+    async def _attempt(
+        self, messages: Sequence[Message], conceded: Concessions, temperature: float, seed: int | None
+    ) -> Reply:
+        endpoint, where = self.endpoint, self.endpoint.where
+        began = time.monotonic()
+        request = request_arguments(endpoint, messages, conceded, temperature, seed)
+        content, content_type = await ask_async(self._sdk, endpoint, request)
+        answer = read_answer(where, content, content_type, endpoint.prices)
+        return Reply(
+            text=where.strike(answer.text),
+            model=answer.model or endpoint.model,
+            tokens_in=answer.tokens_in,
+            tokens_out=answer.tokens_out,
+            usd=_usd(endpoint, messages, answer),
+            seconds=time.monotonic() - began,
+            finish_reason=answer.finish_reason,
+            reply_format=format_after(conceded),
+        )
+
+    def _wait(self, error: LLMError, failures: int) -> float | None:
+        """Seconds until the next attempt, or None where there is to be none."""
+        retry = self._retry
+        if not error.kind.retried or failures >= retry.attempts:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= retry.longest_wait else None
+        longest = min(retry.longest_wait, retry.first_wait * 2.0 ** (failures - 1))
+        return longest * self._jitter.uniform(0.5, 1.0)
+
+    def _crowded(
+        self, error: LLMError, passage: Passage, failures: int, observer: AttemptObserver | None
+    ) -> float | None:
+        """Seconds until the next attempt of a request that failed since too many were under way; None where that is not why.
+
+        Such a failure says nothing of the request, so it is none of its attempts. There can be few of them, since after each
+        one fewer requests are sent at once. A server that works on for those who gave up may let one that is sent alone wait
+        too: as many are excused as were given up.
+        """
+        retry, late, asked = self._retry, error.kind is ErrorKind.TIMEOUT, error.retry_after or 0.0
+        rest = min(self.endpoint.timeout, retry.longest_wait) if late else asked
+        if passage.together == 1:
+            if not (late and self._answers and self._left_behind):
+                return None
+            self._left_behind -= 1
+            return rest
+        given_up = error.kind is ErrorKind.RATE_LIMIT and failures >= retry.attempts
+        if asked > retry.longest_wait or not (late or given_up):
+            return None
+        self._left_behind += late
+        if self._gate.narrow(passage):
+            self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
+            text = (
+                f"{error.message} while {passage.together} requests were under way: from now on at most {self._gate.limit} "
+                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
+            )
+            (observer.noted if observer else logger.warning)(text)
+        return max(retry.first_wait, self._quiet_until - time.monotonic())
+
+    async def _pause(self, error: LLMError, wait: float) -> None:
+        """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
+        if error.kind is ErrorKind.RATE_LIMIT:
+            self._quiet_until = max(self._quiet_until, time.monotonic() + wait)
+        else:
+            await asyncio.sleep(wait)
+
+    async def _quiet(self) -> None:
+        while (wait := self._quiet_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    def _remember(self, conceded: Concessions) -> None:
+        """Keep what a request that passed had to do without; said once each."""
+        for concession in sorted(conceded - self._conceded):
+            place = self.endpoint.where.place
+            logger.warning("%s does not take %s: %s from now on", place, concession.value, CONCEDED[concession])
+        self._conceded |= conceded
+
+    async def _with_offered_models(self, error: LLMError) -> LLMError:
+        """A 404 with the models that the endpoint does have, where it says so; any other error as it is."""
+        if error.kind is not ErrorKind.NOT_FOUND:
+            return error
+        import openai
+
+        try:
+            async with asyncio.timeout(5.0):
+                page = await self._sdk.models.list()
+            names = sorted({str(model.id) for model in page.data})[:8]
+        except (TimeoutError, openai.OpenAIError, AttributeError, TypeError, ValueError):
+            return error
+        if not names:
+            return error
+        offered = ", ".join(printable(name[:80], keep="") for name in names)
+        return LLMError(
+            error.kind,
+            error.message,
+            f"set {self.endpoint.section}.model to one that it offers: {offered}",
+            status=error.status,
+        )
+
+
+def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
+    """What an attempt with these words may cost at most.
+
+    The prompt is counted at one token per three characters, which English and code stay below.
+    """
+    tokens_in = sum(len(m.content) // 3 + 8 for m in messages)
+    return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
+
+
+def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Answer) -> float | None:
+    """What an answer cost; where it tells one of its two counts alone, the other one counts at its most."""
+    if answer.tokens_in is None and answer.tokens_out is None:
+        return None
+    most = most_for(endpoint, messages)
+    tokens_in = most.tokens_in if answer.tokens_in is None else answer.tokens_in
+    tokens_out = most.tokens_out if answer.tokens_out is None else answer.tokens_out
+    return endpoint.prices.usd(tokens_in, tokens_out)
+
+
+def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:
+    return prompt(reply_format) if callable(prompt) else prompt

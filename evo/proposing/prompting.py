@@ -1,0 +1,346 @@
+"""Prompts: what a language model is told about a task, its parents and their results.
+
+Threat model. Names, thoughts, failures and refused source were written by a model, perhaps one that was told to take over the
+next. Covered: they never become template source, they cannot end the quotation or fence that they stand in, they carry no
+control characters, and their size is capped. Not covered, because no rendering can: a model may still be persuaded by what it
+reads. Whatever it then writes goes through the sandbox like any other reply.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evo.proposing.bare_source import bare
+from evo.proposing.llm.wire import Message
+from evo.proposing.reply.reply import ParsedReply, ReplyFormat
+from fitness.chat.text import printable
+from sandbox.child.allowlist.calls import CALLS
+from sandbox.contracts.contract import Argument, Contract
+
+if TYPE_CHECKING:
+    import jinja2
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+MAX_CODE_SHOWN = 6000
+"""Characters of a parent's code; a graph of 400 operations prints to more, and no one reads that."""
+MAX_CHAT = 100_000
+"""Characters of a growing chat beyond which its oldest turns are left out."""
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+class Mode(StrEnum):
+    """What a prompt asks for: the four operators, and the next turn of the paper's growing chat."""
+
+    EXPLORE = "explore"
+    REFINE = "refine"
+    COMBINE = "combine"
+    REPAIR = "repair"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One finding of the sandbox, as a template sees it."""
+
+    rule: str
+    message: str
+    remedy: str = ""
+    line: int | None = None
+    excerpt: str = ""
+    counterexample: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarkView:
+    """Another loss by its score alone: a known one, or a leader. `pooled`: the error is that of other losses' seeds."""
+
+    name: str
+    fitness: float | None
+    standard_error: float | None = None
+    seeds: int = 0
+    pooled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParentView:
+    """A loss as a template sees it. `code` is printed from the graph, except for a refused loss, which may have none.
+
+    `fitness` is None where there is no score; `failure` then says what went wrong in training, if anything did.
+    """
+
+    code: str
+    name: str
+    thought: str = ""
+    fitness: float | None = None
+    standard_error: float | None = None
+    seeds: int = 0
+    pooled: bool = False
+    metrics: Mapping[str, float] = field(default_factory=_nothing)
+    descriptors: Mapping[str, Any] = field(default_factory=_nothing)
+    findings: Sequence[FindingView] = ()
+    failure: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """What the losses are scored on: its name, its metric in words, further words on the setting, beta where it is fixed,
+    and the standard deviation of one loss's score from seed to seed where it is known."""
+
+    name: str
+    metric: str
+    setting: str = ""
+    beta: float | None = None
+    noise: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """One earlier proposal of the growing chat and what came of it: a fitness, or the failure that it met."""
+
+    reply: ParsedReply | str
+    fitness: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """All that a prompt is rendered from."""
+
+    contract: Contract
+    task: TaskView
+    parents: Sequence[ParentView] = ()
+    landmarks: Sequence[LandmarkView] = ()
+    wanted: str = ""
+    """For explore: a region of the descriptors where no loss is yet, in words."""
+    turns: Sequence[ChatTurn] = ()
+    """For the chat: all earlier turns, oldest first."""
+
+
+class _Scored(Protocol):
+    fitness: float | None
+    standard_error: float | None
+    seeds: int
+    pooled: bool
+
+
+def render(operator: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFormat.JSON) -> list[Message]:
+    """The messages that ask for one loss. Raises ValueError for an unknown operator, and where parents are missing."""
+    mode = Mode(operator)
+    if not briefing.parents:
+        raise ValueError(f"{mode} needs at least one parent, got none")
+    system = Message("system", _fill("system", briefing, reply_format))
+    if mode is not Mode.CHAT:
+        return [system, Message("user", _fill(mode.value, briefing, reply_format))]
+    return [system, Message("user", _fill("chat_start", briefing, reply_format)), *_chat(briefing, reply_format)]
+
+
+def template_hash(operator: str) -> str:
+    """SHA-256 of the sources of every template that a prompt for `operator` may be rendered from."""
+    mode = Mode(operator)
+    others = {m.value for m in Mode} - {mode.value}
+    used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
+    digest = hashlib.sha256()
+    for path in used:
+        source = path.read_bytes()
+        digest.update(f"{path.name} {len(source)}\n".encode() + source)
+    return digest.hexdigest()
+
+
+def _chat(briefing: Briefing, reply_format: ReplyFormat) -> list[Message]:
+    """The turns so far, as the model's messages and ours; where they grow too long, without the oldest."""
+    messages: list[Message] = []
+    size = 0
+    for turn in reversed(briefing.turns):
+        said = Message("assistant", _said(turn.reply, reply_format))
+        came = Message("user", _environment().get_template("chat_outcome.j2").render(turn=turn).strip())
+        size += len(said.content) + len(came.content)
+        if size > MAX_CHAT and messages:
+            break
+        messages += [came, said]
+    return messages[::-1]
+
+
+def _said(reply: ParsedReply | str, reply_format: ReplyFormat) -> str:
+    """What the model said, written anew in the form that it is asked for, so that it sees no other."""
+    if isinstance(reply, str):
+        return printable(reply, keep="\n\t")[:MAX_CODE_SHOWN] or "(an empty reply)"
+    if reply_format is ReplyFormat.JSON:
+        return json.dumps({"thought": reply.thought, "name": reply.name, "code": reply.code}, ensure_ascii=False)
+    return f"Thought: {reply.thought}\nName: {reply.name}\n\n{_fenced(reply.code)}"
+
+
+def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
+    text = (
+        _environment()
+        .get_template(f"{template}.j2")
+        .render(
+            contract=briefing.contract,
+            task=briefing.task,
+            parents=briefing.parents,
+            landmarks=briefing.landmarks,
+            wanted=briefing.wanted,
+            vocabulary=_vocabulary(),
+            reply_format=reply_format.value,
+        )
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PROMPTS),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        quoted=_quoted,
+        fenced=_fenced,
+        numbered=_numbered,
+        line=_line,
+        figure=_figure,
+        figures=_figures,
+        fitness=_fitness,
+        words=_words,
+        finding_line=_finding_line,
+        kind_of_argument=_kind_of_argument,
+    )
+    return environment
+
+
+# --- Encoders of foreign text ----------------------------------------------------------------------------------------
+
+
+def _line(text: str, limit: int = 300) -> str:
+    words = " ".join(printable(text[: 4 * limit], keep="\n\r\t").split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def _quoted(text: str, limit: int = 300) -> str:
+    return json.dumps(_line(text, limit), ensure_ascii=False)
+
+
+def _fenced(code: str) -> str:
+    """A code block whose fence is longer than any run of backticks in the code, so that nothing in it can end it."""
+    shown = printable(code, keep="\n\t").strip("\n")
+    if len(shown) > MAX_CODE_SHOWN:
+        shown = shown[:MAX_CODE_SHOWN] + "\n# (the rest is left out)"
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    return f"{fence}python\n{shown}\n{fence}"
+
+
+def _numbered(code: str) -> str:
+    """Refused source with line numbers, to which findings refer, and without what is written to be read (`bare`)."""
+    lines = bare(printable(code, keep="\n\t").rstrip("\n")).split("\n")
+    return "\n".join(f"{number:3d} | {line}" for number, line in enumerate(lines, 1))
+
+
+# --- Figures and words -----------------------------------------------------------------------------------------------
+
+
+def _figure(value: object, digits: int = 4) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, float):
+        return _line(str(value), 80)
+    if math.isnan(value):
+        return "not a number"
+    return f"{value:.{digits}g}" if math.isfinite(value) else f"{'-' if value < 0 else ''}infinity"
+
+
+def _figures(values: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{_line(str(name), 60).replace('_', ' ')} {_figure(value)}" for name, value in list(values.items())[:24]
+    )
+
+
+def _fitness(scored: _Scored) -> str:
+    """Mean and standard error to the digits that the error leaves, and on what they rest."""
+    mean, error = scored.fitness, scored.standard_error
+    if mean is None:
+        return "not scored"
+    seeds = "1 seed" if scored.seeds == 1 else f"{scored.seeds} seeds"
+    if error is None or not (math.isfinite(error) and math.isfinite(mean)) or error <= 0:
+        return f"{_figure(float(mean))} ({seeds}, standard error unknown)"
+    digits = min(8, max(0, 1 - math.floor(math.log10(error))))
+    basis = "standard error as that of the other losses' seeds" if scored.pooled else "standard error"
+    return f"{mean:.{digits}f} ± {error:.{digits}f} ({basis}; {seeds})"
+
+
+def _words(descriptors: Mapping[str, Any]) -> str:
+    """Descriptors of a loss's shape in words; nested ones are named by both names."""
+    parts: list[str] = []
+    for name, value in descriptors.items():
+        title = _line(str(name), 60).replace("_", " ")
+        if value is None:
+            continue
+        if isinstance(value, Mapping):
+            parts.append(f"{title}: {_figures(value)}")
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            parts.append(f"{title}: {', '.join(_figure(v) for v in value[:6]) or 'none'}")
+        else:
+            parts.append(f"{title}: {_figure(value)}")
+    return "; ".join(parts[:24])
+
+
+def _finding_line(finding: FindingView) -> str:
+    place = f" (line {finding.line})" if finding.line is not None else ""
+    said = f"{_line(finding.rule, 20)}{place}: {_line(finding.message)}"
+    if excerpt := bare(finding.excerpt, begins=False):
+        said += f"; at {_quoted(excerpt, 120)}"
+    if finding.counterexample:
+        said += f"; for example {_figures(finding.counterexample)}"
+    return f"{said}. {_line(finding.remedy)}" if finding.remedy else said
+
+
+_SIZES = {"B": "batch", "C": "classes"}
+
+
+def _kind_of_argument(argument: Argument) -> str:
+    if argument.shape is None:
+        return "a Python number, the same for all items; it may change between runs, so do not rely on its value"
+    sizes = [_SIZES.get(symbol, symbol) for symbol in argument.shape]
+    shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+    kind = {"float": "float32", "int": "int64", "bool": "bool"}[argument.dtype]
+    learning = (
+        "; the gradient flows here" if argument.learns else "; a constant to the gradient" if kind == "float32" else ""
+    )
+    return f"{kind} tensor of shape {shape}{learning}"
+
+
+_MODULES = {"torch.": "torch.", "torch.nn.functional.": "F.", "math.": "math."}
+_NOT_ADVISED = frozenset({"unsupported_type", "is_tensor", "is_floating_point", "finfo", "count", "rank"})
+"""Recipes that the sandbox understands but that no loss needs."""
+
+
+@cache
+def _vocabulary() -> Mapping[str, tuple[str, ...]]:
+    """What source may call, by the prefix that it is called with; of several names for one thing the first."""
+    named: dict[str, dict[str, str]] = {prefix: {} for prefix in _MODULES.values()}
+    for call in CALLS:
+        module, _, name = call.path.rpartition(".")
+        prefix = _MODULES.get(module + ".")
+        if prefix and call.recipe not in _NOT_ADVISED:
+            named[prefix].setdefault(call.recipe, name)
+    return {prefix: tuple(sorted(names.values())) for prefix, names in named.items()}

@@ -1,0 +1,255 @@
+"""Proposers: from a request to the text of a reply, and from that text to a loss.
+
+The two halves are apart because the archive stands between them: a reply is committed before anything is done with it, so
+an interrupted run reads the same reply again and never asks for it twice. `BuiltinProposer` is genetic programming on
+graphs, `ModelProposer` a language model; both speak of the same four operators.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from archive.records import FindingRow, Operator
+from evo.config.schema import DEFAULT_MODEL, Config
+from evo.proposing import genetic
+from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
+from evo.proposing.llm.wire import Message
+from evo.proposing.prompting import (
+    Briefing,
+    ChatTurn,
+    FindingView,
+    LandmarkView,
+    ParentView,
+    TaskView,
+    render,
+    template_hash,
+)
+from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
+from evo.proposing.request import Parent, Request, Turn
+from evo.search.rng import derive, stream
+from fitness.chat.endpoint import Endpoint, Retry
+from fitness.costs import Prices
+from sandbox.contracts.contract import Contract, contract_named
+from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.printers import to_python
+
+BUILTIN, OPENAI = "builtin", "openai"
+GRAMMAR = f"genetic-{genetic.VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A loss that a proposer suggests: source for people and the jail, and the graph where the proposer made one."""
+
+    name: str
+    thought: str
+    source: str
+    graph: LossGraph | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A reply without a loss in it; `message` says why."""
+
+    message: str
+
+
+class Proposer(Protocol):
+    """Makes replies. An async context manager."""
+
+    name: str
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the model is; None for a proposer that asks nobody."""
+
+    def template(self, operator: str) -> str:
+        """Version of what turns a request into a reply: a hash of the prompt templates, or of the grammar."""
+
+    def worst_case(self, request: Request) -> tuple[int, float]:
+        """Tokens and USD that one call may cost at most; 0 USD where the prices are unknown."""
+
+    async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
+        """The reply. Raises LLMError. `observer` is called before each attempt leaves and after it failed."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def asks_a_model(config: Config) -> bool:
+    """Whether a language model proposes. Only the configuration chooses: a key in the environment alone makes nobody pay."""
+    return config.proposer == OPENAI or (config.proposer == "auto" and bool(config.llm.base_url or config.llm.model))
+
+
+def templates(config: Config) -> dict[str, str]:
+    """By operator, the version of what will turn a request into a reply (`Proposer.template`)."""
+    return {op.value: template_hash(op.value) if asks_a_model(config) else GRAMMAR for op in Operator}
+
+
+def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
+    """The proposer that the configuration asks for, and one line that says which it is and why. Raises LLMError."""
+    llm = config.llm
+    if asks_a_model(config):
+        endpoint = Endpoint.resolve(
+            llm.model or DEFAULT_MODEL,
+            base_url=llm.base_url,
+            key_variable=llm.api_key_env,
+            environ=environ,
+            timeout=llm.timeout_seconds,
+            max_tokens=llm.max_tokens,
+            prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
+        )
+        return ModelProposer(
+            endpoint, Retry(attempts=llm.attempts)
+        ), f"Proposer: {endpoint.model} at {endpoint.where.place}."
+    line = "Proposer: built-in genetic programming."
+    there = [name for name in (llm.api_key_env, "OPENAI_BASE_URL") if environ.get(name)]
+    if config.proposer == "auto" and there:
+        line += (
+            f" {' and '.join(there)} {'are' if len(there) > 1 else 'is'} set and not used; to let a language model propose: "
+            f"--set llm.model={DEFAULT_MODEL} --set budget.tokens=500000"
+        )
+    elif config.proposer == "auto":
+        line += " No endpoint is configured (llm.base_url or llm.model)."
+    return BuiltinProposer(), line
+
+
+def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusable:
+    """The loss in a recorded reply of the proposer of that name, for the contract of that name."""
+    return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
+
+
+class BuiltinProposer:
+    """Genetic programming: costs nothing, needs no network, and is the baseline that a language model has to beat."""
+
+    name = BUILTIN
+    endpoint: Endpoint | None = None
+
+    def template(self, operator: str) -> str:
+        return GRAMMAR
+
+    def worst_case(self, request: Request) -> tuple[int, float]:
+        return 0, 0.0
+
+    async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
+        observer.started(first_attempt, "", ())
+        parents = [genetic.Parent(p.graph, p.name) for p in request.parents if p.graph is not None]
+        rules = [f.rule for p in request.parents for f in p.findings if f.severity == "refuse"]
+        rng = stream(request.seed, "breed", request.step)
+        made = genetic.propose(rng, request.contract, request.operator, parents, rules)
+        text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
+        return Reply(text, "", 0, 0, 0.0, 0.0, None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class ModelProposer:
+    """A language model behind an OpenAI-compatible endpoint."""
+
+    name = OPENAI
+
+    def __init__(self, endpoint: Endpoint, retry: Retry) -> None:
+        self.endpoint: Endpoint | None = endpoint
+        self._client = LLMClient(endpoint, retry)
+
+    def template(self, operator: str) -> str:
+        return template_hash(operator)
+
+    def worst_case(self, request: Request) -> tuple[int, float]:
+        tokens, usd = self._client.worst_case(lambda form: messages(request, form))
+        return tokens, usd or 0.0
+
+    async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
+        return await self._client.complete(
+            lambda form: messages(request, form),
+            step=request.step,
+            temperature=request.temperature,
+            seed=derive(request.seed, "reply", request.step),
+            observer=observer,
+            first_attempt=first_attempt,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+
+def messages(request: Request, form: ReplyFormat) -> list[Message]:
+    """The prompt of a request. Equal requests give equal prompts."""
+    briefing = Briefing(
+        contract=contract_named(request.contract),
+        task=TaskView(request.task, request.metric, noise=request.noise),
+        parents=[_view(p) for p in request.parents],
+        landmarks=[_landmark(p) for p in request.landmarks],
+        wanted=", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in request.wanted.items()),
+        turns=[_turn(t) for t in request.turns],
+    )
+    return render(request.template, briefing, form)
+
+
+def _view(parent: Parent) -> ParentView:
+    score = parent.score[1] if parent.score else None
+    return ParentView(
+        code=parent.source if parent.graph is None else to_python(parent.graph, name="loss"),
+        name=parent.name,
+        thought=parent.thought,
+        fitness=score.mean if score else None,
+        standard_error=score.standard_error if score else None,
+        seeds=len(score.seeds) if score else 0,
+        pooled=score.pooled if score else False,
+        metrics=score.metrics if score else {},
+        descriptors=parent.descriptors,
+        # What stands at a line speaks of the source; where the code is printed from the graph, that line is another one.
+        findings=[_finding(f) for f in parent.findings if parent.graph is None or f.line is None],
+        failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
+        role=parent.role,
+    )
+
+
+def _landmark(parent: Parent) -> LandmarkView:
+    score = parent.score[1] if parent.score else None
+    if score is None:
+        return LandmarkView(parent.name, None)
+    return LandmarkView(parent.name, score.mean, score.standard_error, len(score.seeds), score.pooled)
+
+
+def _finding(row: FindingRow) -> FindingView:
+    return FindingView(row.rule, row.message, row.remedy or "", row.line, row.excerpt or "", row.counterexample or {})
+
+
+def _turn(turn: Turn) -> ChatTurn:
+    return ChatTurn(turn.reply, turn.fitness, turn.failure)
+
+
+def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
+    parsed = parse_reply(reply, contract=contract)
+    if isinstance(parsed, ParseFailure):
+        return Unusable(f"{parsed.message}; {parsed.remedy}")
+    return Suggestion(parsed.name, parsed.thought, parsed.code)
+
+
+def _read_graph(reply: str) -> Suggestion | Unusable:
+    try:
+        data: Any = json.loads(reply)
+        graph = LossGraph.from_json(data["graph"])
+        return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"), graph)
+    except (ValueError, KeyError, TypeError, RecursionError, GraphError) as error:
+        return Unusable(f"the built-in proposer's reply cannot be read: {error}")

@@ -1,0 +1,166 @@
+"""What one proposal is asked for: the operator, the parents, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.recorded import graph_of
+from archive.query import Reader
+from archive.records import EvaluationRow, FindingRow, Role
+from evo.proposing.reply.reply import ParsedReply
+from evo.search.population import Individual, Population
+from evo.search.rng import stream
+from evo.search.select import Choice, Settings, choose, gap
+from fitness.score import Score
+from sandbox.graph.loss_graph import LossGraph
+
+ROLES: Mapping[str, Role] = {
+    "explore": Role.EXPLORED_FROM,
+    "refine": Role.REFINED,
+    "combine": Role.COMBINED,
+    "repair": Role.REPAIRED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A loss that a proposal starts from. `graph` is None for a refused one that never had a valid graph."""
+
+    id: int
+    role: str
+    name: str
+    thought: str
+    source: str
+    graph: LossGraph | None
+    score: tuple[str, Score] | None
+    """Rung and score at the dearest search rung that it reached."""
+    advantage: tuple[float, int] | None
+    """Mean difference to the yardstick over common seeds, and how many seeds."""
+    descriptors: Mapping[str, Any]
+    findings: tuple[FindingRow, ...]
+    failures: tuple[EvaluationRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier reply of the growing chat and what came of it: a fitness, or how it failed.
+
+    What was read in the reply is as it was recorded then: another version may read it in another way.
+    """
+
+    reply: ParsedReply | str
+    fitness: float | None
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A step's request, before it is put into a prompt or a genetic operator. Equal requests give equal prompts."""
+
+    step: int
+    seed: int
+    task: str
+    contract: str
+    metric: str
+    noise: float | None
+    """Standard deviation of one loss's fitness from seed to seed, where it is known."""
+    operator: str
+    template: str
+    """The operator, or `chat` in the paper's mode."""
+    island: int
+    temperature: float
+    parents: tuple[Parent, ...]
+    landmarks: tuple[Parent, ...]
+    """The baselines, to be named with their scores."""
+    turns: tuple[Turn, ...]
+    wanted: Mapping[str, str]
+    """For explore: descriptors that no measured loss has together; a region of the grid to aim at."""
+    seen_event: int
+
+    @property
+    def references(self) -> dict[str, Any]:
+        """What the archive keeps of it: enough, with the template and the archive itself, to make the prompt again."""
+        return {"island": self.island, "parents": [{"id": p.id, "role": p.role} for p in self.parents]}
+
+
+def request_for(population: Population, step: int, reader: Reader) -> Request:
+    """Operator and parents of a step, chosen from what the population has seen: the same again, whenever it is asked."""
+    config, past = population.config, reader.as_of(population.seen)
+    chat = config.search.mode == "chat"
+    settings = Settings(
+        islands=config.search.islands,
+        migration_every=config.search.migration_every,
+        temperatures=config.llm.temperatures,
+    )
+    members = population.members()
+    choice = _next_turn(population) if chat else choose(members, stream(config.seed, "select", step), step, settings)
+    aimed = choice.operator == "explore" and not chat
+    role = ROLES[choice.operator]
+    return Request(
+        step=step,
+        seed=config.seed,
+        task=population.info.name,
+        contract=population.info.contract,
+        metric=population.info.metric,
+        noise=population.noise,
+        operator=choice.operator,
+        template="chat" if chat else choice.operator,
+        island=choice.island,
+        temperature=choice.temperature,
+        parents=tuple(_parent(population, id, role, past) for id in choice.parents),
+        landmarks=tuple(
+            _parent(population, id, role, past) for id in _baselines(population) if id not in choice.parents
+        ),
+        turns=tuple(_turns(population, past)) if chat else (),
+        wanted=gap(members, stream(config.seed, "gap", step), settings) if aimed else {},
+        seen_event=population.seen,
+    )
+
+
+def _next_turn(population: Population) -> Choice:
+    """The paper's loop: no population; every proposal follows from the whole conversation, which begins with the seeds."""
+    return Choice("explore", 0, _baselines(population), population.config.llm.temperatures[0])
+
+
+def _baselines(population: Population) -> tuple[int, ...]:
+    return tuple(i.id for i in population.individuals.values() if population.is_baseline(i) and i.trainable)
+
+
+def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
+    individual, row, verdict = population.individuals[id], past.candidate(id), past.verdict(id)
+    return Parent(
+        id=id,
+        role=role.value,
+        name=row.name,
+        thought=row.thought,
+        source=row.source,
+        graph=graph_of(verdict) if verdict and verdict.graph else None,
+        score=population.score(individual),
+        advantage=population.advantage(individual),
+        descriptors=individual.descriptors,
+        findings=tuple(past.findings(id)),
+        failures=tuple(e for e in past.evaluations(id) if e.reason),
+    )
+
+
+def _turns(population: Population, past: Reader) -> Iterator[Turn]:
+    """The conversation so far, in the order of the replies."""
+    born = {c.proposal_id: population.individuals[c.id] for c in past.candidates()}
+    for proposal in past.proposals():
+        individual = born.get(proposal.id)
+        if proposal.reply is not None and individual is not None:
+            score, row = population.score(individual), past.candidate(individual.id)
+            said = ParsedReply(row.thought, row.name, row.source)
+            yield Turn(said, score[1].mean if score else None, _failure(population, individual, past))
+        elif proposal.reply is not None:
+            yield Turn(proposal.reply, None, proposal.error or "")
+
+
+def _failure(population: Population, individual: Individual, past: Reader) -> str:
+    if individual.duplicate_of is not None:
+        return f"this is the same loss as {population.individuals[individual.duplicate_of].name}"
+    refusals = [f.message for f in past.findings(individual.id) if f.severity == "refuse"]
+    failures = [f"{e.reason}: {e.detail}" for e in past.evaluations(individual.id) if e.reason]
+    return "; ".join([*refusals, *failures])

@@ -1,0 +1,116 @@
+"""What a run has paid, event by event: for proposals, for judges, and for what never brought an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from archive.query import Reader
+from archive.records import EventKind, EventRow, ProposalRow, Usage
+from archive.spending import cost_of, ends_step, most_of, usage_of
+from evo.config.schema import Config
+from evo.search.budget import Spent
+from fitness.chat.errors import LLMError
+from fitness.costs import Prices
+from fitness.task.protocol import TaskInfo
+
+LONGEST_PROMPT = 8000
+"""Tokens that a prompt is counted with where neither the endpoint tells nor the archive what it may have been, since an older
+version made it; the reply then counts with llm.max_tokens."""
+
+
+class Ledger:
+    """Adds up. What is not known counts with the most that it may have been."""
+
+    def __init__(self, config: Config, info: TaskInfo) -> None:
+        prices = Prices(config.llm.usd_per_million_in or 0.0, config.llm.usd_per_million_out or 0.0)
+        most = LONGEST_PROMPT, config.llm.max_tokens
+        self._unknown = Usage(*most, prices.usd(*most))
+        self._info = info
+        self._spent = Spent()
+        self._answered: set[int] = set()
+        """Steps that count."""
+        self._most: dict[int, Usage] = {}
+        """By proposal."""
+        self._settled: set[int] = set()
+        """Trainings that were cut off, and it is recorded what their judge was paid."""
+
+    def spent(self, seconds: float) -> Spent:
+        """What has been spent, given the seconds over all sessions."""
+        return replace(self._spent, seconds=seconds)
+
+    def take(self, event: EventRow, reader: Reader) -> None:
+        """Take in one event."""
+        handler = _HANDLERS.get(event.kind)
+        if handler:
+            handler(self, event, reader)
+
+    def _requested(self, event: EventRow, reader: Reader) -> None:
+        most = most_of(event)
+        if event.proposal_id is not None and most is not None:
+            self._most[event.proposal_id] = most
+
+    def _received(self, event: EventRow, reader: Reader) -> None:
+        assert event.proposal_id is not None
+        row = reader.proposal(event.proposal_id)
+        self._count(row)
+        self._pay(row)
+
+    def _failed(self, event: EventRow, reader: Reader) -> None:
+        assert event.proposal_id is not None
+        row = reader.proposal(event.proposal_id)
+        if ends_step(event):
+            self._count(row)
+        if row.reply is None:  # else what it cost was counted when it came
+            self._pay(row)
+
+    def _count(self, row: ProposalRow) -> None:
+        self._answered.add(row.step)
+        self._spent = replace(self._spent, proposals=len(self._answered))
+
+    def _pay(self, row: ProposalRow) -> None:
+        most = self._most.pop(row.id, None) or (self._unknown if row.model else None)
+        paid = cost_of(row, most, possibly_paid=LLMError.from_record(row.error or "").possibly_paid).usage
+        self._add(paid.tokens_in + paid.tokens_out, paid.usd)
+
+    def _lost(self, event: EventRow, reader: Reader) -> None:
+        self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
+        if event.proposal_id is not None and (most := self._most.pop(event.proposal_id, None)):
+            self._add(most.tokens_in + most.tokens_out, most.usd)
+
+    def _measured(self, event: EventRow, reader: Reader) -> None:
+        assert event.evaluation_id is not None
+        judged = reader.evaluation(event.evaluation_id).judged
+        self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
+        if judged:
+            self._add(judged.tokens_in + judged.tokens_out, judged.usd)
+
+    def _charged(self, event: EventRow, reader: Reader) -> None:
+        charge = event.payload if isinstance(event.payload, Mapping) else {}
+        paid = usage_of(charge)
+        self._add(paid.tokens_in + paid.tokens_out, paid.usd)
+        if isinstance(evaluation := charge.get("evaluation"), int):
+            self._settled.add(evaluation)
+
+    def _requeued(self, event: EventRow, reader: Reader) -> None:
+        """A training was cut off: its judge may have been paid, unless it is recorded what."""
+        assert event.evaluation_id is not None
+        if event.evaluation_id in self._settled:
+            self._settled.discard(event.evaluation_id)
+        elif self._info.judging(reader.evaluation(event.evaluation_id).rung):
+            self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
+
+    def _add(self, tokens: int, usd: float | None) -> None:
+        self._spent = replace(self._spent, tokens=self._spent.tokens + tokens, usd=self._spent.usd + (usd or 0.0))
+
+
+_HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Reader], None]] = {
+    EventKind.PROPOSAL_REQUESTED: Ledger._requested,
+    EventKind.PROPOSAL_RECEIVED: Ledger._received,
+    EventKind.PROPOSAL_FAILED: Ledger._failed,
+    EventKind.PROPOSAL_LOST: Ledger._lost,
+    EventKind.EVALUATION_SCORED: Ledger._measured,
+    EventKind.EVALUATION_FAILED: Ledger._measured,
+    EventKind.EVALUATION_REQUEUED: Ledger._requeued,
+    EventKind.CHARGED: Ledger._charged,
+}

@@ -1,0 +1,400 @@
+"""The state of a search, built event by event from its archive: who lives, how good they are, what has been spent.
+
+Live, the population follows the newest event. Replayed, it stops at the event that a recorded step had seen, and must
+choose what that step chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from statistics import fmean
+from typing import Any, Self
+
+from analysis.final import FINAL, seeds_of
+from analysis.recorded import SESSION_STARTED, graph_of, island_of
+from analysis.snapshot import SINGLES_OUT
+from archive.errors import CorruptArchive
+from archive.query import Reader
+from archive.records import EventKind, EventRow, Origin, VerdictRow, VerdictStatus
+from archive.spending import ends_step
+from evo.config.schema import Config, ConfigError
+from evo.search.budget import Spent
+from evo.search.ledger import Ledger
+from evo.search.rng import derive
+from evo.search.select import Member, Status, arm_name
+from fitness.schedule.ladder import Entry, Seeds, Tuned
+from fitness.schedule.ladder import Settings as LadderSettings
+from fitness.score import Score, SeedResult, pooled_deviation
+from fitness.task.faults import did_you_mean
+from fitness.task.protocol import TaskInfo
+from sandbox import known
+from sandbox.graph.loss_graph import LossGraph
+
+SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
+    "preference": ("dpo", "slic", "ipo", "kto_pair"),
+    "classification": ("cross_entropy", "label_smoothing", "focal", "mse"),
+}
+"""Losses that start a population, by contract."""
+
+BASELINES: Mapping[str, str] = {"preference": "dpo", "classification": "cross_entropy"}
+"""The loss that claims are made against, by contract, where it is among the seed losses."""
+
+SEARCH_SEEDS = 64
+
+
+@dataclass
+class Individual:
+    """One candidate as the search sees it. `results` holds fitness by (rung, seed), None where the training failed."""
+
+    id: int
+    name: str
+    origin: Origin
+    operator: str
+    island: int
+    arm: str
+    parents: tuple[int, ...]
+    status: VerdictStatus | None = None
+    duplicate_of: int | None = None
+    descriptors: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    """Codes of the findings that refused it."""
+    singles_out: bool = False
+    """Whether the sandbox noted that it knows single pairs, so that nothing may be claimed of it."""
+    results: dict[tuple[str, int], float | None] = field(default_factory=dict)
+    searched: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
+    tuned: dict[Tuned, float | None] = field(default_factory=dict)
+    """Fitness with another beta or learning rate than the task's, None where it failed. Selection does not look at it."""
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the sandbox accepted it and no earlier one is the same loss."""
+        return self.status is VerdictStatus.ACCEPTED and self.duplicate_of is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a training of it failed."""
+        return None in self.results.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many candidates came to what, and how many answers held none."""
+
+    accepted: int
+    refused: int
+    duplicate: int
+    failed: int
+    unusable: int
+
+
+def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
+    """The known losses that a run starts from."""
+    return config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+
+
+def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
+    """The seed loss that a new run makes its claims against; it is written into the run's row and read there afterwards.
+
+    As configured, else the contract's usual one where it is among the seed losses, else the first of these; None without
+    seed losses. Raises ConfigError where the configured one is no seed loss.
+    """
+    names = seed_losses(config, info)
+    if config.baseline is not None and config.baseline not in names:
+        raise ConfigError(
+            f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
+            f"add it to seeds{did_you_mean(config.baseline, names)}"
+        )
+    usual = BASELINES.get(info.contract)
+    return config.baseline or (usual if usual in names else next(iter(names), None))
+
+
+class Population:
+    """See the module's docstring. `advance` is the only method that changes anything.
+
+    Raises ConfigError where the configuration names seed losses that are not known.
+    """
+
+    def __init__(self, config: Config, info: TaskInfo, workers: int) -> None:
+        self.config = config
+        self.info = info
+        self.workers = workers
+        self.rungs = tuple(r.name for r in info.search_rungs)
+        self.seed_losses = seed_losses(config, info)
+        unknown = [name for name in self.seed_losses if name not in known.names(info.contract)]
+        if unknown:
+            raise ConfigError(
+                f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}"
+                f"{did_you_mean(unknown[0], known.names(info.contract))}"
+            )
+        self.baseline = chosen_baseline(config, info)
+        self.seeds = Seeds(search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)), final=())
+        """Those of the final are as its events recorded them: none before it began."""
+        self._search_seeds = frozenset(self.seeds.search)
+        self.ladder = LadderSettings(**config.ladder.model_dump())
+        self.individuals: dict[int, Individual] = {}
+        self.seen = 0
+        self.recorded_seconds = 0.0
+        """Seconds that sessions have run, from each one's first event to its last."""
+        self._ledger = Ledger(config, info)
+        self._unusable = 0
+        self._last: datetime | None = None
+        self._graphs: dict[int, LossGraph] = {}
+
+    def advance(self, reader: Reader, upto: int | None = None) -> Self:
+        """Take in the events up to `upto`, by default all. Returns itself."""
+        if not self.seen:
+            self.baseline = reader.run().baseline
+        last = reader.last_event() if upto is None else upto
+        if last > self.seen:
+            for event in reader.events(after=self.seen):
+                if event.id > last:
+                    break
+                self._take(event, reader)
+            self.seen = last
+        return self
+
+    # ---- questions -----------------------------------------------------------------------------------------------
+
+    @property
+    def yardstick(self) -> Individual | None:
+        """The seed loss that claims are made against, as the run's row names it."""
+        return next((i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.baseline), None)
+
+    @property
+    def begun_seed_losses(self) -> int:
+        """How many of the seed losses have a result, or were refused."""
+        return sum(
+            bool(i.results) or (i.status is not None and not i.trainable)
+            for i in self.individuals.values()
+            if self.is_baseline(i)
+        )
+
+    @property
+    def measured_in_final(self) -> int:
+        """How many trainings of the final have ended."""
+        final = frozenset(self.seeds.final)
+        return sum(key[1] in final for i in self.individuals.values() for key in (*i.results, *i.tuned))
+
+    def entries(self) -> list[Entry]:
+        """The race, for the ladder."""
+        yardstick = self.yardstick
+        return [
+            Entry(i.id, self.is_baseline(i), dict(i.results), i is yardstick, dict(i.tuned), self._reads_beta(i))
+            for i in self.individuals.values()
+            if i.trainable
+        ]
+
+    def members(self) -> tuple[Member, ...]:
+        """The search's view of everyone, in order of birth. Fitness is the difference to the yardstick (see `advantage`)."""
+        uses: dict[int, int] = {}
+        for individual in self.individuals.values():
+            for parent in individual.parents if individual.operator != "explore" else ():
+                uses[parent] = uses.get(parent, 0) + 1
+        deviation = self._deviation_of_differences()
+        return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
+
+    def advantage(self, individual: Individual) -> tuple[float, int] | None:
+        """Mean fitness minus the yardstick's at the dearest rung where both have search seeds in common, and how many.
+
+        The same seed gives both the same data, so the difference is less noisy than the value, and it lets losses that
+        reached different rungs be compared.
+        """
+        yardstick = self.yardstick
+        if yardstick is None:
+            return None
+        for rung in reversed(self.rungs):
+            differences = _differences(individual, yardstick, rung)
+            if differences:
+                return fmean(differences), len(differences)
+        return None
+
+    def score(self, individual: Individual) -> tuple[str, Score] | None:
+        """The score at the dearest search rung that it has reached, with the rung's name."""
+        for rung in reversed(self.rungs):
+            scored = individual.searched.get(rung)
+            if scored:
+                return rung, Score.of([SeedResult(f, seed=seed) for seed, f in scored.items()], self._pooled(rung))
+        return None
+
+    def best(self) -> Individual | None:
+        """The proposal with the largest advantage at the dearest rung that any has reached; none that knows single pairs."""
+        proposals = [
+            i for i in self.individuals.values() if i.trainable and not self.is_baseline(i) and not i.singles_out
+        ]
+        for rung in reversed(self.rungs):
+            there = [i for i in proposals if rung in i.searched]
+            rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
+            if rated:
+                return max(rated, key=lambda pair: (pair[0], -pair[1].id))[1]
+        return None
+
+    def best_so_far(self) -> str:
+        """The best proposal in one phrase, with its difference to the yardstick and the error of that."""
+        best, yardstick = self.best(), self.yardstick
+        advantage = self.advantage(best) if best else None
+        if best is None or yardstick is None or advantage is None:
+            return "none yet"
+        difference, seeds = advantage
+        deviation = self._deviation_of_differences()
+        error = f" ± {deviation / seeds**0.5:.3f}" if deviation is not None else ", error unknown"
+        return f"{best.name} ({difference:+.3f}{error} to {yardstick.name}, {seeds} seed{'s' * (seeds > 1)})"
+
+    def tally(self) -> Tally:
+        """What became of the proposals so far."""
+        proposals = [i for i in self.individuals.values() if i.origin is Origin.PROPOSAL]
+        return Tally(
+            accepted=sum(i.trainable for i in proposals),
+            refused=sum(i.status is VerdictStatus.REFUSED for i in proposals),
+            duplicate=sum(i.duplicate_of is not None for i in proposals),
+            failed=sum(i.failed for i in proposals),
+            unusable=self._unusable,
+        )
+
+    def spent(self, seconds: float) -> Spent:
+        """What has been spent, given the seconds over all sessions."""
+        return self._ledger.spent(seconds)
+
+    def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
+        """The verified graph of an accepted candidate."""
+        if candidate_id not in self._graphs:
+            self._graphs[candidate_id] = graph_of(_verdict(candidate_id, reader))
+        return self._graphs[candidate_id]
+
+    # ---- taking in events ----------------------------------------------------------------------------------------
+
+    def _take(self, event: EventRow, reader: Reader) -> None:
+        self._clock(event)
+        self._ledger.take(event, reader)
+        handler = _HANDLERS.get(event.kind)
+        if handler:
+            handler(self, event, reader)
+
+    def _clock(self, event: EventRow) -> None:
+        at = datetime.fromisoformat(event.at)
+        if self._last is not None and event.kind != SESSION_STARTED:
+            self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
+        self._last = at
+
+    def _failed(self, event: EventRow, reader: Reader) -> None:
+        assert event.proposal_id is not None
+        self._unusable += ends_step(event) or reader.proposal(event.proposal_id).reply is not None
+
+    def _added(self, event: EventRow, reader: Reader) -> None:
+        assert event.candidate_id is not None
+        row = reader.candidate(event.candidate_id)
+        operator, island, arm = "seed", len(self.individuals) % self.config.search.islands, ""
+        if row.proposal_id is not None:
+            proposal = reader.proposal(row.proposal_id)
+            operator, island = proposal.operator.value, island_of(proposal)
+            arm = arm_name(operator, proposal.temperature or 0.0)
+        parents = tuple(p.parent for p in reader.parents(row.id))
+        self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)
+
+    def _vetted(self, event: EventRow, reader: Reader) -> None:
+        assert event.candidate_id is not None
+        verdict = _verdict(event.candidate_id, reader)
+        individual = self._individual(event.candidate_id)
+        individual.status = verdict.status
+        individual.duplicate_of = verdict.duplicate_of
+        individual.descriptors = verdict.descriptors or {}
+        findings = reader.findings(event.candidate_id)
+        individual.rules = tuple(f.rule for f in findings if f.severity == "refuse")
+        individual.singles_out = any(f.rule == SINGLES_OUT for f in findings)
+
+    def _measured(self, event: EventRow, reader: Reader) -> None:
+        assert event.evaluation_id is not None
+        row = reader.evaluation(event.evaluation_id)
+        individual = self._individual(row.candidate_id)
+        if row.beta is None and row.learning_rate is None:
+            individual.results[row.rung, row.seed] = row.fitness
+            if row.fitness is not None and row.seed in self._search_seeds:
+                individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
+        else:
+            individual.tuned[row.rung, row.seed, row.beta, row.learning_rate] = row.fitness
+
+    def _final_begun(self, event: EventRow, reader: Reader) -> None:
+        final = dict.fromkeys((*self.seeds.final, *seeds_of(event.payload)))
+        self.seeds = replace(self.seeds, final=tuple(final))
+
+    # ---- helpers -------------------------------------------------------------------------------------------------
+
+    def _individual(self, candidate_id: int) -> Individual:
+        if candidate_id not in self.individuals:
+            raise CorruptArchive(
+                f"the archive tells what became of candidate {candidate_id} before it was added; get a fresh copy of it"
+            )
+        return self.individuals[candidate_id]
+
+    def is_baseline(self, individual: Individual) -> bool:
+        """Whether it is one of the seed losses."""
+        return individual.origin is Origin.SEED
+
+    @property
+    def noise(self) -> float | None:
+        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the dearest search rung."""
+        return self._pooled(self.rungs[-1])
+
+    def _pooled(self, rung: str) -> float | None:
+        return pooled_deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
+
+    def _deviation_of_differences(self) -> float | None:
+        """Standard deviation over seeds of the difference to the yardstick, pooled over everyone with several seeds."""
+        yardstick = self.yardstick
+        if yardstick is None:
+            return None
+        others = [i for i in self.individuals.values() if i is not yardstick]
+        return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
+
+    def _reads_beta(self, individual: Individual) -> bool:
+        published = self.is_baseline(individual) and individual.name in known.names(self.info.contract)
+        return not published or "beta" in known.graph(individual.name).inputs
+
+    def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
+        advantage = None if individual.failed else self.advantage(individual)
+        return Member(
+            candidate_id=individual.id,
+            island=individual.island,
+            operator=individual.operator,
+            parents=individual.parents,
+            status=_standing(individual),
+            fitness=advantage[0] if advantage else None,
+            standard_error=deviation / advantage[1] ** 0.5 if advantage and deviation is not None else None,
+            descriptors=individual.descriptors,
+            rules=individual.rules,
+            uses=uses,
+            arm=individual.arm,
+        )
+
+
+def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
+    verdict = reader.verdict(candidate_id)
+    if verdict is None:
+        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
+    return verdict
+
+
+def _differences(individual: Individual, other: Individual, rung: str) -> list[float]:
+    """Fitness minus the other's, over the search seeds that both were scored on at a rung."""
+    theirs = other.searched.get(rung, {})
+    return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]
+
+
+def _standing(individual: Individual) -> Status:
+    if individual.duplicate_of is not None:
+        return Status.DUPLICATE
+    if individual.status is not VerdictStatus.ACCEPTED:
+        return Status.REFUSED
+    return Status.FAILED if individual.failed else Status.ACCEPTED
+
+
+_HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
+    EventKind.PROPOSAL_FAILED: Population._failed,
+    EventKind.CANDIDATE_ADDED: Population._added,
+    EventKind.VERDICT_RECORDED: Population._vetted,
+    EventKind.EVALUATION_SCORED: Population._measured,
+    EventKind.EVALUATION_FAILED: Population._measured,
+    FINAL: Population._final_begun,
+}

@@ -1,0 +1,157 @@
+"""`--dry-run`: what a campaign would do, say and cost, and whether it could start; nothing is paid and nothing trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from analysis.wording import count, duration
+from evo.config.rundir import RunDirError
+from evo.config.schema import Config
+from evo.proposing.propose import Proposer, make_proposer, messages
+from evo.proposing.reply.reply import ReplyFormat
+from evo.proposing.request import Parent, Request
+from evo.search.population import Population
+from evo.search.reserved import what_the_budget_buys
+from evo.session.earlier import finished
+from evo.session.outlook import what_can_be_seen, what_items_allow
+from evo.session.preflight import PreflightFailed, preflight
+from evo.session.session import workers_for
+from fitness.chat.errors import LLMError
+from fitness.costs import Service, Usage
+from fitness.preference.caches import why_not_writable
+from fitness.schedule.planned import plan, plan_of_claims
+from fitness.task.protocol import TaskInfo, task_info
+from sandbox import known
+from sandbox.vetting.vet import vet
+
+
+def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
+    """Say what a campaign in `path` would do and cost, then whether it could: what is missing, or may not be paid for.
+
+    Raises FinishedRun, PreflightFailed, RunDirError, TaskError, ConfigError; what can be told is told before.
+    """
+    info = task_info(config.task, config.fitness)
+    if ended := finished(path, config, info):
+        say(f"{path} is finished: {ended.reason}. The run would only print its table.")
+        return
+    if why := why_not_writable(path):
+        raise RunDirError(f"nothing can be written in {path} ({why}); choose another with --dir")
+    population = Population(config, info, workers_for(config))
+    failure: PreflightFailed | None = None
+    try:
+        cleared = preflight(config, info, online=online, may_cost=False)
+    except PreflightFailed as error:
+        failure = error
+    try:
+        proposer, which = make_proposer(config)
+    except LLMError:  # which is among the failure's faults
+        assert failure is not None
+        raise failure from None
+    say(_described(config, info, population, proposer, which))
+    if failure is not None:
+        say("")
+        raise failure
+    for note in cleared.notes:
+        say(note)
+    tried = "the network was left out" if not online else "endpoints, model and data were tried"
+    say(f"Nothing was found that would keep it from starting ({tried}).")
+
+
+def _described(config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str) -> str:
+    request = _first_request(config, population)
+    lines = [
+        f"Run {config.name} with seed {config.seed}: task {config.task}, contract {info.contract}.",
+        which,
+        "",
+        "Seed losses:",
+        *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
+        "",
+        "A first prompt (the built-in proposer gets the same request without the words):",
+        *(f"--- {m.role}\n{m.content}" for m in messages(request, ReplyFormat.JSON)),
+        "---",
+        "",
+        *_cost(config, info, population, proposer, request),
+    ]
+    return "\n".join(lines)
+
+
+def _vetted(name: str) -> str:
+    verdict = vet(known.load(name).source, contract=known.load(name).contract)
+    return "accepted" if verdict.accepted else "; ".join(f"{f.rule} {f.message}" for f in verdict.refusals)
+
+
+def _first_request(config: Config, population: Population) -> Request:
+    """A request as the first step would make it, before anything has a score."""
+    name = population.seed_losses[0]
+    loss = known.load(name)
+    parent = Parent(1, "refined", name, loss.title, loss.source, known.graph(name), None, None, {}, (), ())
+    return Request(
+        step=1, seed=config.seed, task=config.task, contract=population.info.contract, metric=population.info.metric, noise=None,
+        operator="refine", template="refine", island=0, temperature=config.llm.temperatures[0], parents=(parent,), landmarks=(),
+        turns=(), wanted={}, seen_event=0,
+    )  # fmt: skip
+
+
+def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
+    """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
+    budget = config.budget
+    proposals, baselines = budget.proposals, len(population.seed_losses)
+    limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
+    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
+    tokens, usd = proposer.worst_case(request)
+    each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
+    if proposals is None:
+        lines.append(f"Without a budget of proposals the number of trainings is open. Replies: {each}.")
+        return [
+            *lines,
+            *(f"{_judge(s)}: at most about {_usage(s.worst_case)} for each training." for s in info.services),
+        ]
+    parts = plan(info, population.ladder, baselines, proposals)
+    for part in parts:
+        lines.append(
+            f"  {part.part}, rung {part.rung}: {part.trainings} trainings of about {part.seconds_each:g} s each"
+        )
+    seconds = sum(part.seconds for part in parts)
+    lines.append(
+        f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
+        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
+        "by the task's estimate for a slow core."
+    )
+    claims = plan_of_claims(info, population.ladder, baselines)
+    if claims.trainings:
+        lines.append(
+            f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
+        )
+    lines.append(what_can_be_seen(info, population.ladder))
+    if few := what_items_allow(info.judged, population.ladder):
+        lines.append(few)
+    total = f", {each}" if tokens else ""
+    lines.append(
+        f"Replies: at most about {proposals * tokens} tokens{_priced(proposals * usd)}{total}."
+        if tokens
+        else f"Replies: {each}."
+    )
+    for service in info.services:
+        trainings = sum(part.trainings for part in (*parts, claims) if part.rung in service.rungs)
+        worst, each = sum([service.worst_case] * trainings, Usage()), _usage(service.worst_case)
+        lines.append(
+            f"{_judge(service)}: at most about {_usage(worst)} for {count(trainings, 'training')}, {each} each."
+        )
+    return lines
+
+
+def _judge(service: Service) -> str:
+    return f"Judge {service.model} ({service.key})"
+
+
+def _usage(usage: Usage) -> str:
+    return f"{usage.tokens} tokens{_priced(usage.usd)}"
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
+def _priced(usd: float | None) -> str:
+    return f", {usd:.2f} USD" if usd else ""

@@ -1,0 +1,173 @@
+"""What is looked at before anything is started: whether it may be paid for, and whether all of it is there.
+
+Every fault is found before any is told, each with the key that it is about and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from archive.spending import TO_JUDGE, TO_PROPOSER
+from evo.config.schema import Config
+from evo.proposing.propose import BuiltinProposer, Proposer, make_proposer
+from evo.session.ping import Pinged, ping
+from fitness.chat.endpoint import Endpoint
+from fitness.chat.errors import ErrorKind, LLMError
+from fitness.costs import Usage
+from fitness.task.protocol import TaskError, TaskInfo, check_task, check_task_online
+
+LLM = "llm"
+"""Section of the configuration that names the proposer's endpoint."""
+EXAMPLE_TOKENS, EXAMPLE_USD = 500_000, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that keeps a run from starting."""
+
+    key: str
+    text: str
+    wrong_use: bool = True
+    """Of the configuration; else the world is to blame, say a server that is down."""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}" if self.key else self.text
+
+
+class PreflightFailed(Exception):
+    """A run cannot start. The message has a line per fault."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        lines = list(dict.fromkeys(map(str, faults)))
+        head = "" if len(lines) == 1 else f"{len(lines)} faults, found before anything was started:\n  "
+        super().__init__(head + "\n  ".join(lines))
+        self.wrong_use = any(fault.wrong_use for fault in faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A run may start."""
+
+    proposer: Proposer
+    which: str
+    """Which proposer it is and why, in a line."""
+    notes: tuple[str, ...]
+    paid: Mapping[str, Usage]
+    """What trying the endpoints cost, by `proposer` and `judge`."""
+
+
+def preflight(
+    config: Config, info: TaskInfo, *, proposes: bool = True, online: bool = True, may_cost: bool = True
+) -> Cleared:
+    """Look at everything. Raises PreflightFailed.
+
+    `proposes` is whether a proposer is wanted, `online` whether endpoints and the hub may be asked at all, `may_cost` whether
+    an endpoint that is paid may be asked for a token.
+    """
+    proposer, which, endpoints, faults = _endpoints(config, info, proposes)
+    faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)
+    may_cost = may_cost and not faults
+    faults += task_faults(config, online=online)
+    notes: list[str] = []
+    paid: dict[str, Usage] = {}
+    pinged = asyncio.run(_pinged(endpoints, may_cost=may_cost)) if online and endpoints else {}
+    for key, outcome in pinged.items():
+        if outcome.error:
+            faults.append(_fault(key, outcome.error))
+        if outcome.note:
+            notes.append(f"{key}: {outcome.note}")
+        to = TO_PROPOSER if key == LLM else TO_JUDGE
+        paid[to] = paid.get(to, Usage()) + outcome.paid
+    if faults:
+        raise PreflightFailed(faults)
+    return Cleared(proposer, which, tuple(notes), {to: usage for to, usage in paid.items() if usage})
+
+
+def task_faults(config: Config, *, online: bool = True) -> list[Fault]:
+    """What the task lacks of what its options name. `online` is whether the hub may be asked."""
+    faults = []
+    for check in (check_task, check_task_online) if online else (check_task,):
+        try:
+            check(config.task, config.fitness)
+        except TaskError as error:
+            faults += [Fault("", line) for line in str(error).splitlines()]
+    return faults
+
+
+def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, nobody: bool) -> list[Fault]:
+    """What may cost money though nobody has said how much, and a limit in USD where a price is missing.
+
+    `nobody` is whether the configuration names no endpoint at all.
+    """
+    faults = []
+    if not config.budget.bounds_spending:
+        faults = [_unlimited(key, endpoint) for key, endpoint in endpoints.items() if endpoint.paid]
+    if "usd" in config.budget.limits:
+        unpriced = [key for key, endpoint in endpoints.items() if not endpoint.prices.known]
+        unpriced += [LLM] if nobody and None in (config.llm.usd_per_million_in, config.llm.usd_per_million_out) else []
+        for key in unpriced:
+            faults.append(
+                Fault(
+                    "budget.usd",
+                    f"needs {key}.usd_per_million_in and {key}.usd_per_million_out, which no endpoint tells; set them (0 where "
+                    "it costs nothing), or limit budget.tokens instead",
+                )
+            )
+    return faults
+
+
+def _unlimited(key: str, endpoint: Endpoint) -> Fault:
+    prices = f"{key}.usd_per_million_in", f"{key}.usd_per_million_out"
+    usd, free = f"--set budget.usd={EXAMPLE_USD}", ""
+    if not endpoint.prices.known:
+        usd += f" with {prices[0]} and {prices[1]}"
+        free = f"; where it costs nothing: --set {prices[0]}=0 --set {prices[1]}=0"
+    return Fault(
+        key,
+        f"{endpoint.where.model} at {endpoint.where.place} may cost money, and no budget limits it; add "
+        f"--set budget.tokens={EXAMPLE_TOKENS}, or {usd}; for no limit: --set budget.tokens=unlimited{free}",
+    )
+
+
+def _endpoints(
+    config: Config, info: TaskInfo, proposes: bool
+) -> tuple[Proposer, str, dict[str, Endpoint], list[Fault]]:
+    """The proposer and what it is, the endpoints by the section of the configuration that names them, and what is wrong there."""
+    proposer: Proposer = BuiltinProposer()
+    which, faults, endpoints = "", [], dict[str, Endpoint]()
+    if proposes:
+        try:
+            proposer, which = make_proposer(config)
+        except LLMError as error:
+            faults.append(_fault(LLM, error))
+    if proposer.endpoint:
+        endpoints[LLM] = proposer.endpoint
+    for service in info.services:
+        try:
+            endpoints[service.key] = Endpoint.resolve(
+                service.model, base_url=service.base_url, key_variable=service.key_variable, prices=service.prices,
+                section=service.key,
+            )  # fmt: skip
+        except LLMError as error:
+            faults.append(_fault(service.key, error))
+    return proposer, which, endpoints, faults
+
+
+async def _pinged(endpoints: Mapping[str, Endpoint], *, may_cost: bool) -> dict[str, Pinged]:
+    async def one(endpoint: Endpoint) -> Pinged:
+        try:
+            return await ping(endpoint, may_cost=may_cost)
+        except LLMError as error:
+            return Pinged(error)
+
+    return dict(zip(endpoints, await asyncio.gather(*map(one, endpoints.values())), strict=True))
+
+
+def _fault(key: str, error: LLMError) -> Fault:
+    wrong_use = error.kind in (ErrorKind.CONFIGURATION, ErrorKind.MISSING_PACKAGE)
+    part = ".model" if error.kind is ErrorKind.NOT_FOUND else ""
+    if error.kind is ErrorKind.CONNECTION and f"{key}.base_url" in error.remedy:  # else it is a proxy's fault
+        part = ".base_url"
+    return Fault(key + part, str(error), wrong_use)

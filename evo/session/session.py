@@ -1,0 +1,249 @@
+"""One session of a campaign: put the parts together, run, say how it went, leave no process behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.text import Text
+
+from analysis.recorded import SESSION_STARTED
+from archive.disk.files import open_regular, there
+from archive.query import Reader
+from archive.spending import TO_JUDGE
+from archive.store import Archive
+from evo.campaign.loop import Campaign, CampaignStopped
+from evo.campaign.patience import Patience
+from evo.campaign.training import recorded
+from evo.config.rundir import RunDir, RunDirError, open_run
+from evo.config.schema import Config
+from evo.display.console import Console
+from evo.display.progress import watching
+from evo.proposing.propose import Proposer, templates
+from evo.search.duplicates import Identities
+from evo.search.population import Population
+from evo.search.reserved import what_the_budget_buys
+from evo.session.earlier import changes, finished, in_words, last_settings
+from evo.session.extras import require_training, without_pictures
+from evo.session.outlook import what_can_be_seen, what_items_allow
+from evo.session.preflight import preflight
+from fitness.task.protocol import EvaluationFailed, TaskInfo, task_info
+from fitness.workers.devices import visible_gpus
+from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
+from sandbox.verdicts.visible import visible
+from sandbox.vetting.pool import VetPool
+
+__all__ = ["CampaignStopped", "run_session"]
+
+LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+"""The log grows from session to session, and is the one file of a run directory that is written to in place."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
+    """Run or resume a campaign in `path`, then print the leaderboard and write the report. A finished run is only read.
+
+    Raises FinishedRun where it was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
+    KeyboardInterrupt after Ctrl-C or SIGTERM, all of them once every process is gone and the archive is closed.
+    """
+    info = task_info(config.task, config.fitness)
+    ended = finished(path, config, info)
+    if ended:
+        larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
+        say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
+        _closing(config, RunDir(path), say)
+        return
+    require_training()
+    if config.pictures and (note := without_pictures()):
+        say(note)
+    population = Population(config, info, workers_for(config))
+    pool = worker_pool(config)
+    cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
+    rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline)
+    with archive, Reader.open(rundir.archive) as reader:
+        _log_to(rundir.log)
+        say = _logged(say)
+        population.advance(reader)
+        before = last_settings(reader)
+        cleared = cleared or preflight(config, info)
+        say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
+        for line in filter(None, (cleared.which, *cleared.notes)):
+            say(line)
+        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        for to, paid in cleared.paid.items():
+            archive.charge(to, recorded(paid))
+        if resumed:
+            _resume(archive, reader, config, before, say)
+        say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
+        say(what_can_be_seen(info, population.ladder))
+        for line in what_the_budget_buys(config, population.advance(reader)):
+            say(line)
+        try:
+            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
+        except BaseException as error:
+            _LOG.info("Stopped: %s %s", type(error).__name__, error)
+            raise
+        say(f"Search ended: {reason}.")
+    _closing(config, rundir, say)
+
+
+def workers_for(config: Config) -> int:
+    """How many training processes: as configured, else one per GPU, else one per core up to four."""
+    if config.workers is not None:
+        return config.workers
+    return len(visible_gpus()) or max(
+        1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    )
+
+
+def worker_pool(config: Config) -> WorkerPool:
+    """The training processes that a configuration asks for, not started yet. Raises TaskError."""
+    return WorkerPool(
+        config.task,
+        config.fitness,
+        workers_for(config),
+        launcher=config.launcher or DEFAULT_LAUNCHER,
+        threads=config.threads,
+        timeout=config.timeout_seconds,
+    )
+
+
+async def _campaign(
+    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
+) -> str:  # fmt: skip
+    async with AsyncExitStack() as stack:
+        vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
+        workers = await stack.enter_async_context(pool)
+        await stack.enter_async_context(proposer)
+        identities = Identities.of(reader, vetter.same_loss)
+        console = Console()
+
+        def tell(text: str) -> None:
+            """Above the view."""
+            _LOG.info("%s", text)
+            console.print(Text(text), soft_wrap=True)
+
+        patience = Patience(tell)
+        campaign = Campaign(
+            config, archive, reader, population, identities, proposer, vetter, workers, patience=patience
+        )
+        await stack.enter_async_context(watching(campaign, console))
+        try:  # before a proposal is paid for
+            for note in await workers.ready():
+                tell(note)
+            if few := what_items_allow(workers.judged, population.ladder):
+                tell(few)
+        except EvaluationFailed as failure:
+            if failure.paid:
+                archive.charge(TO_JUDGE, recorded(failure.paid))
+            raise CampaignStopped(failure.detail) from None
+        return await campaign.run()
+
+
+async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
+    """Run `work`; SIGTERM ends it as Ctrl-C does, so that a batch system's kill leaves no process behind."""
+    task = asyncio.ensure_future(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if terminated:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _resume(
+    archive: Archive, reader: Reader, config: Config, before: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
+    """Set right what a crash left, and record which of the changeable settings are new."""
+    recovery = archive.recover()
+    if recovery.lost:
+        steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
+        say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
+    now = config.model_dump(mode="json")
+    defaults = Config().model_dump(mode="json")  # of keys that an older version did not know
+    changed = {key: now[key] for key in now if before.get(key, defaults[key]) != now[key]}
+    if changed:
+        archive.event("settings_changed", changed)
+        say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")
+
+
+def _rungs(info: TaskInfo) -> str:
+    return ", ".join(
+        f"{r.name} ({r.steps} steps, about {r.estimated_seconds:.{0 if r.estimated_seconds >= 10 else 1}f} s)"
+        for r in info.rungs.values()
+    )
+
+
+class _Visible(logging.Formatter):
+    """Somebody will read the log on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n")
+
+
+class _LogFile(logging.StreamHandler[TextIO]):
+    """Says once that the log cannot be written, as on a full disk. All that it tells is in the archive."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            print(f"The log is not written any more: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+def _log_to(path: Path) -> None:
+    try:
+        descriptor = open_regular(path, LOG_FLAGS)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}; check its permissions") from None
+    handler = _LogFile(os.fdopen(descriptor, "a", encoding="utf-8"))
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for client in ("httpx", "httpx2"):  # they log every request's address; openai uses the one or the other
+        logging.getLogger(client).setLevel(logging.WARNING)
+
+
+def _logged(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say` that writes to the log too."""
+
+    def both(text: str) -> None:
+        say(text)
+        if text:
+            _LOG.info("%s", text)
+
+    return both
+
+
+def _closing(config: Config, rundir: RunDir, say: Callable[[str], None]) -> None:
+    from analysis.output.errors import ExportRefused, MissingExtra
+    from evo.display.views import leaderboard_text, write_report_file
+
+    say("")
+    say(leaderboard_text(rundir))
+    try:
+        path = write_report_file(rundir, None, pictures=config.pictures)
+    except MissingExtra as error:
+        say(f"The report has no pictures: {error}")
+        path = write_report_file(rundir, None, pictures=False)
+    except ExportRefused as error:  # all else of the run is kept
+        raise ExportRefused(f"{error} of `evopo report`") from None
+    say(f"Report: {path}")

@@ -1,0 +1,1 @@
+"""The classification task: losses f(logits, targets) with noisy labels, the paper's first case study."""

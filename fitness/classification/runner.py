@@ -1,0 +1,224 @@
+"""The training behind the classification task: items, networks, and one seed's run."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from fitness.classification.options import Options
+from fitness.score import EvaluationFailed, ItemScores, SeedResult
+from fitness.task.protocol import Rung
+from fitness.training.curves import Watch, thinned
+from sandbox.execute.interpreter import compile_loss
+
+if TYPE_CHECKING:
+    from sandbox.graph.loss_graph import LossGraph
+
+TEST_FRACTION = 0.4
+"""Of the items of digits, kept for the held-out rung; CIFAR-10 brings its own test items."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Inputs, shape (items, ...), and their classes, shape (items,)."""
+
+    inputs: Tensor
+    classes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def take(self, index: Tensor) -> "Items":
+        """The items at these places."""
+        return Items(self.inputs[index], self.classes[index])
+
+
+class Lab:
+    """Holds the items; every training starts from a fresh network."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.search_items, self.test_items = _load(options, self.device)
+        self.class_count = int(self.search_items.classes.max()) + 1
+        if options.train_items >= len(self.search_items):
+            raise EvaluationFailed(
+                "bad_data",
+                f"fitness.train_items must be below {len(self.search_items)}, to leave items to judge on; got "
+                f"{options.train_items}",
+            )
+
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
+        """Train once and judge. Raises EvaluationFailed."""
+        began = time.monotonic()
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self.search_items), generator=generator).to(self.device)
+        train = self.search_items.take(order[: self.options.train_items])
+        numbers = order[self.options.train_items :]
+        judged = self.search_items.take(numbers)
+        if rung.held_out:
+            judged, numbers = self.test_items, torch.arange(len(self.test_items))
+        labels = self._flip(train.classes, generator)
+        network, watch = self._network(rung, generator), Watch()
+        loss = compile_loss(graph)
+        with watch.kept_on_failure():
+            last = self._train(network, loss, train.inputs, labels, rung.steps, learning_rate, generator, watch)
+            correct, metrics = self._judge(network, judged, train, labels)
+        metrics["train_loss"] = last
+        return SeedResult(
+            fitness=metrics["accuracy"],
+            metrics=metrics,
+            seconds=time.monotonic() - began,
+            steps=rung.steps,
+            seed=seed,
+            items=ItemScores.of(correct.tolist(), map(str, numbers.tolist())),
+            curves=watch.curves,
+        )
+
+    def _train(
+        self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
+        learning_rate: float, generator: torch.Generator, watch: Watch,
+    ) -> float:  # fmt: skip
+        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
+        network.train()
+        drawn = {step for step, _ in thinned([(step, 0.0) for step in range(steps)])}
+        last = 0.0
+        batches: list[Tensor] = []
+        for step in range(steps):
+            if not batches:
+                places = torch.randperm(len(labels), generator=generator).to(self.device)
+                batches = [b for b in places.split(self.options.batch_size) if len(b) > 1]
+            batch = batches.pop(0)
+            logits = network(inputs[batch])
+            losses = loss(logits, labels[batch])
+            if losses.shape != batch.shape:
+                raise EvaluationFailed(
+                    "unsupported_loss", f"loss returned shape {tuple(losses.shape)}, expected {tuple(batch.shape)}"
+                )
+            mean = losses.mean()
+            last = float(mean.detach())
+            # Of the margin no more steps than will be kept: on a network this small it would be felt.
+            margin = {"margin": _margin(logits.detach(), labels[batch])} if step in drawn else {}
+            watch.add(step + 1, {"loss": last} | margin)
+            if not math.isfinite(last):
+                raise EvaluationFailed("diverged", f"the loss is {last} at step {step + 1} of {steps}")
+            optimiser.zero_grad(set_to_none=True)
+            mean.backward()
+            optimiser.step()
+            schedule.step()
+        if not all(bool(p.isfinite().all()) for p in network.parameters()):
+            raise EvaluationFailed("diverged", "the trained network's weights are not finite")
+        return last
+
+    @torch.no_grad()
+    def _judge(
+        self, network: nn.Module, judged: Items, train: Items, labels: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Whether each item's class was found, 1.0 or 0.0, and the metrics."""
+        network.eval()
+        logits = torch.cat([network(part) for part in judged.inputs.split(1024)])
+        trained = torch.cat([network(part) for part in train.inputs.split(1024)]).argmax(1)
+        nll = float(nn.functional.cross_entropy(logits, judged.classes))
+        if not math.isfinite(nll):
+            raise EvaluationFailed("diverged", "the trained network's scores are not finite")
+        correct = (logits.argmax(1) == judged.classes).double()
+        return correct, {
+            "accuracy": correct.mean().item(),
+            "cross_entropy": nll,
+            "train_accuracy_clean": (trained == train.classes).double().mean().item(),
+            "train_accuracy_noisy": (trained == labels).double().mean().item(),
+        }
+
+    def _flip(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        flipped = torch.rand(len(classes), generator=generator).to(self.device) < self.options.label_noise
+        shift = torch.randint(1, self.class_count, (len(classes),), generator=generator).to(self.device)
+        return torch.where(flipped, (classes + shift) % self.class_count, classes)
+
+    def _network(self, rung: Rung, generator: torch.Generator) -> nn.Module:
+        """The search's network, or the held-out rung's, with weights that the seed alone decides."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+            shape = self.search_items.inputs.shape[1:]
+            if len(shape) == 3:
+                network: nn.Module = _resnet("resnet34" if rung.held_out else "resnet18", self.class_count)
+            else:
+                depth = 2 if rung.held_out else 1
+                network = _perceptron(int(shape[0]), self.options.hidden, depth, self.class_count)
+        return network.to(self.device)
+
+
+def _margin(logits: Tensor, labels: Tensor) -> float:
+    """Mean over the batch of the label's logit less the highest other one."""
+    own = labels[:, None]
+    return float((logits.gather(1, own) - logits.scatter(1, own, -math.inf).amax(1, keepdim=True)).mean())
+
+
+def _perceptron(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, classes))
+
+
+def _resnet(name: str, classes: int) -> nn.Module:
+    """A residual network for 32 x 32 pictures: a 3 x 3 stem without pooling (He et al. 2016, section 4.2)."""
+    import torchvision
+
+    network: nn.Module = getattr(torchvision.models, name)(num_classes=classes)
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def _load(options: Options, device: torch.device) -> tuple[Items, Items]:
+    """Items for the search, and those for the held-out rung alone."""
+    return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
+
+
+def _digits(device: torch.device) -> tuple[Items, Items]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise EvaluationFailed("bad_data", "the digits come with scikit-learn: pip install 'evopo[train]'") from None
+    data = load_digits()
+    items = Items(torch.tensor(data.data, dtype=torch.float32) / 16.0, torch.tensor(data.target, dtype=torch.int64))
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
+    held_out = int(TEST_FRACTION * len(items))
+    parts = items.take(order[held_out:]), items.take(order[:held_out])
+    return Items(parts[0].inputs.to(device), parts[0].classes.to(device)), Items(
+        parts[1].inputs.to(device), parts[1].classes.to(device)
+    )
+
+
+def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
+    try:
+        import torchvision
+    except ImportError:
+        raise EvaluationFailed("bad_data", "cifar10 needs torchvision: pip install torchvision") from None
+    except RuntimeError as error:  # its operators were built for another torch
+        raise EvaluationFailed("bad_data", f"torchvision does not fit this torch, install its build: {error}") from None
+    try:
+        parts = [torchvision.datasets.CIFAR10(str(folder), train=train, download=False) for train in (True, False)]
+    except RuntimeError:
+        raise EvaluationFailed(
+            "bad_data",
+            f"no CIFAR-10 files in {folder}; put torchvision's cifar-10-batches-py there or set fitness.data_dir",
+        ) from None
+    mean, deviation = 0.473, 0.251  # of all pixels of the training pictures
+    search, test = (
+        Items(
+            ((torch.tensor(p.data, dtype=torch.float32).permute(0, 3, 1, 2) / 255.0 - mean) / deviation).to(device),
+            torch.tensor(p.targets, dtype=torch.int64).to(device),
+        )
+        for p in parts
+    )
+    return search, test

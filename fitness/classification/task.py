@@ -1,0 +1,124 @@
+"""The paper's first case study: losses f(logits, targets) for classification with noisy labels.
+
+Lu et al. 2024, section 3: a discovered loss is trained on CIFAR-10 and then transferred to other networks. The embedded
+form is scikit-learn's digits with flipped labels and a small multilayer perceptron, half a CPU-second a training; with
+torchvision and its CIFAR-10 files at hand, `dataset: cifar10` trains a residual network instead.
+
+    fitness = accuracy on clean labels of items that were not trained on
+
+A seed redraws which items are trained on, which of their labels are flipped, the initial weights and the order. The rung
+`held_out` trains a second network (the transfer of the paper) and judges on items that the search never saw.
+"""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from fitness.classification.options import Options
+from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
+
+if TYPE_CHECKING:
+    from fitness.classification.runner import Lab
+    from sandbox.graph.loss_graph import LossGraph
+
+NAME = "classification"
+CONTRACT = "classification"
+METRIC = "accuracy on clean labels, fraction of the items judged"
+
+# Estimates for one core of 2020 (digits) and one data-centre GPU (cifar10), seconds per optimiser step and beside.
+SECONDS = {"digits": (0.0012, 0.1), "cifar10": (0.03, 5.0)}
+
+DEVIATION = 0.011
+"""Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 28 pairs, 16 seeds."""
+
+ITEMS_ERROR = 0.0015
+"""Standard error of such a difference from the 718 test items that all seeds share; median of 10 pairs, 7 seeds."""
+
+
+def info(options: TaskOptions) -> TaskInfo:
+    """Contract, metric, rungs and identity; needs no torch."""
+    assert isinstance(options, Options)
+    return TaskInfo(
+        name=NAME,
+        contract=CONTRACT,
+        metric=METRIC,
+        shown={"cross_entropy": "cross-entropy (nats)"},
+        rungs=_rungs(options),
+        identified=lambda: {"task": NAME, "options": options.model_dump()},
+        learning_rate=options.learning_rate,
+        deviation=DEVIATION if options == Options() else None,
+        items_error=ITEMS_ERROR if options == Options() else None,
+    )
+
+
+def check(options: TaskOptions) -> None:
+    """Raises TaskError where a package that the data come with is not installed."""
+    assert isinstance(options, Options)
+    if options.dataset == "digits" and find_spec("sklearn") is None:
+        raise TaskError("the digits come with scikit-learn, not installed here; run: pip install 'evopo[train]'")
+    if options.dataset == "cifar10" and find_spec("torchvision") is None:
+        raise TaskError("fitness.dataset=cifar10 needs torchvision, not installed here; run: pip install torchvision")
+
+
+def make(options: TaskOptions) -> "ClassificationTask":
+    """The task; nothing is loaded before `prepare`."""
+    assert isinstance(options, Options)
+    return ClassificationTask(options)
+
+
+class ClassificationTask:
+    """See the module's docstring."""
+
+    name = NAME
+    contract = CONTRACT
+    metric = METRIC
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.rungs: Mapping[str, Rung] = _rungs(options)
+        self._lab: Lab | None = None
+
+    def prepare(self) -> None:
+        """Import torch and load the items. Raises EvaluationFailed('bad_data', ...) with what is missing."""
+        from fitness.classification.runner import Lab
+
+        if self._lab is None:
+            self._lab = Lab(self.options)
+
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
+        """Train a fresh network with `graph` and judge it. The contract has no beta, so it must be None.
+
+        Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
+        """
+        chosen = self.rungs[rung]
+        if graph.contract != CONTRACT:
+            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
+        if beta is not None:
+            raise EvaluationFailed("unsupported_loss", f"a classification loss has no beta, got {beta}")
+        self.prepare()
+        assert self._lab is not None
+        return self._lab.score(graph, chosen, seed, learning_rate or self.options.learning_rate)
+
+
+def _rungs(options: Options) -> dict[str, Rung]:
+    per_step, beside = SECONDS[options.dataset]
+    short = min(options.short_epochs, options.epochs) * options.steps_per_epoch
+    full = options.epochs * options.steps_per_epoch
+
+    def rung(name: str, steps: int, note: str, held_out: bool = False) -> Rung:
+        return Rung(name, steps, round(beside + per_step * steps, 2), held_out=held_out, note=note)
+
+    rungs = (
+        rung("short", short, "the whole schedule in fewer passes"),
+        rung("full", full, "the whole training"),
+        rung("held_out", full, "another network, items that the search never saw", held_out=True),
+    )
+    return {r.name: r for r in rungs}

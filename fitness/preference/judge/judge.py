@@ -1,0 +1,260 @@
+"""A language model that compares two answers to a prompt, in both orders, behind an OpenAI-compatible endpoint.
+
+The answers are text from a model under training, so they are untrusted: they are quoted as JSON, and of the reply only its verdict
+is read. A judge prefers what it reads first more often than chance would: hence both orders.
+"""
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fitness.chat.answer import CUT_OFF, Answer, read_answer
+from fitness.chat.client import ask, sync_client
+from fitness.chat.endpoint import Endpoint
+from fitness.chat.errors import AGAIN, ErrorKind, LLMError
+from fitness.chat.refusals import refuses_system
+from fitness.chat.slots import Slot, Slots
+from fitness.costs import Usage
+from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
+from fitness.preference.judge.verdicts import INSTRUCTIONS, Verdict, read_verdict
+from fitness.preference.options import JudgeEvaluation
+from fitness.score import EvaluationFailed, bad_data
+
+logger = logging.getLogger(__name__)
+
+Question = tuple[str, str, str]  # prompt, first answer, second answer
+
+EASY: Question = ("What is 2 + 2?", "4", "Bananas.")
+MOST_UNREADABLE = 0.2  # fraction of the replies
+PATIENCE = 180.0  # seconds that an outage after a training is waited out
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled from one to the next
+REPEATABLE: dict[str, float] = {"temperature": 0.0, "seed": 0}  # so that the same question gets the same judgement
+LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
+
+_OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
+"""What may pass: a page of HTML or broken JSON among it, as a network or a server that starts gives them."""
+_REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
+"""It will not have this one question, for being too long, say."""
+
+
+class _Meter:
+    """Adds up what is paid, over threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.total = Usage()
+
+    def add(self, usage: Usage) -> None:
+        with self._lock:
+            self.total += usage
+
+
+class Judge:
+    """The endpoint; `section` is where the configuration names it.
+
+    What it charges is read from its replies, unreadable ones too. Where a reply does not tell, or a request was cut off that
+    may have been answered, the most that the question can cost is counted. An error status costs nothing.
+    """
+
+    def __init__(self, options: JudgeEvaluation, section: str = "fitness.evaluation") -> None:
+        self.options = options
+        self.section = section
+        self._settings: dict[str, float] = REPEATABLE | {LIMIT: options.max_tokens}
+        self._takes_system = True
+        self._slots = Slots(options.concurrency)
+        self._opening = threading.Lock()
+        self._opened: tuple[Endpoint, Any] | None = None
+
+    def check(self) -> Usage:
+        """Ask for one easy judgement, and say what it cost. Raises EvaluationFailed("bad_data") with the remedy."""
+        meter = _Meter()
+        try:
+            self._check(meter)
+        except EvaluationFailed as failure:
+            failure.paid = meter.total
+            raise
+        return meter.total
+
+    def _check(self, meter: _Meter) -> None:
+        try:
+            verdict, answer = self._ask(EASY, meter, patience=1.5 * FIRST_PAUSE)  # one more try
+        except LLMError as error:
+            raise bad_data(
+                f"the judge {self.options.model!r} gave no judgement: {error.message}", error.remedy
+            ) from None
+        if verdict is None:
+            replied = f" (it replied: {self._endpoint.where.quote(answer.text)})" if answer.text.strip() else ""
+            ended = ", and ended at max_tokens" if answer.finish_reason == CUT_OFF else ""
+            raise bad_data(
+                f"the judge {self.options.model!r} does not reply in the form asked for{replied}{ended}",
+                f"take a stronger model, or raise {self.section}.max_tokens for one that reasons at length",
+            )
+
+    def compare(
+        self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+    ) -> tuple[list[float], dict[str, float], Usage]:
+        """Points of `ours` by prompt, a tie counting one half, metrics, and what it cost.
+
+        win_rate, their mean; judge_agreement of the two orders; judge_unreadable, the fraction of unreadable replies.
+
+        Raises EvaluationFailed, with what it cost: collapsed when too many replies about these answers
+        cannot be read, bad_data when the judge is gone for longer than a few minutes, or cannot answer an easy question
+        either.
+        """
+        meter = _Meter()
+        try:
+            points, metrics = self._compare(prompts, ours, theirs, meter)
+            return points, metrics, meter.total
+        except EvaluationFailed as failure:
+            failure.paid = meter.total
+            raise
+
+    def _compare(
+        self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str], meter: _Meter
+    ) -> tuple[list[float], dict[str, float]]:
+        questions = [
+            question
+            for prompt, our, their in zip(prompts, ours, theirs, strict=True)
+            for question in ((prompt, our, their), (prompt, their, our))
+        ]
+        gone: list[LLMError] = []  # once one question has failed for good, the others are not asked
+
+        def verdict(question: Question) -> Verdict | None:
+            try:
+                return self._ask(question, meter, patience=PATIENCE, gone=gone)[0]
+            except LLMError as error:
+                if error.kind in _REFUSALS:
+                    return None
+                gone.append(error)
+                raise
+
+        try:
+            with ThreadPoolExecutor(self.options.concurrency) as threads:
+                verdicts = list(threads.map(verdict, questions))
+        except LLMError as error:
+            raise bad_data(
+                f"the judge {self.options.model!r} stopped answering: {error.message}",
+                error.remedy if AGAIN in error.remedy else f"{error.remedy}; {AGAIN}",
+            ) from None
+        unreadable = verdicts.count(None) / len(verdicts)
+        if unreadable > MOST_UNREADABLE:
+            self._check(meter)  # raises when it is the judge's fault
+            raise EvaluationFailed(
+                "collapsed",
+                f"{unreadable:.0%} of the judge's replies about the policy's answers cannot be read, at most "
+                f"{MOST_UNREADABLE:.0%} may be; its reply to an easy question can",
+            )
+        ours_first = [{"first": 1.0, "second": 0.0}.get(v or "", 0.5) for v in verdicts[::2]]
+        ours_second = [{"first": 0.0, "second": 1.0}.get(v or "", 0.5) for v in verdicts[1::2]]
+        points = [(a + b) / 2 for a, b in zip(ours_first, ours_second, strict=True)]
+        agreed = sum(a == b for a, b in zip(ours_first, ours_second, strict=True))
+        return points, {
+            "win_rate": sum(points) / len(points),
+            "judge_agreement": agreed / len(points),
+            "judge_unreadable": unreadable,
+        }
+
+    def _ask(
+        self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
+    ) -> tuple[Verdict | None, Answer]:
+        """The judge's word, or None where its reply holds none, and the reply. Raises LLMError, one that is in `gone` at once.
+
+        An outage is waited out for `patience` seconds; a request that only waited for others does not count as one.
+        """
+        since: float | None = None  # the first failure: to wait for a slot is no outage
+        pause = FIRST_PAUSE
+        while True:
+            with self._slots.taken() as slot:
+                if gone:
+                    raise gone[0]
+                try:
+                    answer = self._attempt(question, meter)
+                    return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
+                except LLMError as error:
+                    if error.kind is ErrorKind.TIMEOUT and self._asks_less(slot):
+                        since = None
+                        continue
+                    since = time.monotonic() if since is None else since
+                    wait = max(pause, error.retry_after or 0.0)
+                    if error.kind not in _OUTAGES or time.monotonic() + wait > since + patience:
+                        raise
+            time.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _asks_less(self, slot: Slot) -> bool:
+        """Whether a request that timed out is to be made again among fewer."""
+        again, fewer = self._slots.timed_out(slot)
+        if fewer is not None:
+            logger.warning(
+                "the judge at %s does not answer %d requests at once in time: from now on at most %d (%s)",
+                self._endpoint.where.place, slot.at_once, fewer, self._endpoint.where.parallel,
+            )  # fmt: skip
+        return again
+
+    def _attempt(self, question: Question, meter: _Meter) -> Answer:
+        endpoint, client = self._open()
+        settings, system = self._settings, self._takes_system
+        texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
+        asked = json.dumps(texts)
+        at_most = self._usage((len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16, self.options.max_tokens)
+        try:
+            answer = self._answer(endpoint, client, asked, settings, system)
+        except LLMError as error:
+            if error.possibly_paid or error.tokens_in or error.tokens_out:
+                meter.add(self._charged(error, at_most))
+            taken = _without(settings, error)
+            without_system = system and refuses_system(error)
+            if taken == settings and not without_system:
+                raise
+            self._settings, self._takes_system = taken, self._takes_system and not without_system
+            return self._attempt(question, meter)
+        meter.add(self._charged(answer, at_most))
+        return answer
+
+    def _answer(self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float], system: bool) -> Answer:
+        """What the endpoint replies. Raises LLMError."""
+        messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{asked}"}]
+        if system:
+            messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": asked}]
+        content, kind = ask(client, endpoint, {"model": endpoint.model, "messages": messages, **settings})
+        return read_answer(endpoint.where, content, kind, endpoint.prices)
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        options = self.options
+        return Endpoint.resolve(
+            options.model, base_url=options.base_url, key_variable=options.api_key_env, timeout=options.timeout_seconds,
+            max_tokens=options.max_tokens, prices=options.prices, section=self.section,
+        )  # fmt: skip
+
+    def _open(self) -> tuple[Endpoint, Any]:
+        """The endpoint and a client, which are made once. Raises LLMError where configuration or environment allow none."""
+        with self._opening:
+            if self._opened is None:
+                endpoint = self._endpoint
+                self._opened = endpoint, sync_client(endpoint, endpoint.timeout)
+            return self._opened
+
+    def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
+        return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
+
+    def _charged(self, told: Answer | LLMError, at_most: Usage) -> Usage:
+        """What was told, and the most that it may have been of what was not."""
+        tokens_in = at_most.tokens_in if told.tokens_in is None else told.tokens_in
+        tokens_out = at_most.tokens_out if told.tokens_out is None else told.tokens_out
+        return self._usage(tokens_in, tokens_out)
+
+
+def _without(settings: dict[str, float], refusal: LLMError) -> dict[str, float]:
+    """The settings less those that a refusal names; one that is about the question's length names none."""
+    if refusal.kind is not ErrorKind.BAD_REQUEST:
+        return settings
+    taken = {name: value for name, value in settings.items() if not re.search(rf"\b{name}\b", refusal.said)}
+    if LIMIT in settings and LIMIT not in taken:
+        taken[NEWER_LIMIT] = settings[LIMIT]
+    return taken

@@ -1,0 +1,265 @@
+"""The options of the preference task, and what of them a score depends on."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fitness.costs import Prices
+from fitness.task.protocol import TaskOptions
+
+LEAST_PART = 2
+"""Pairs of each half of the tests, the search's and that of the rung held_out."""
+
+LEAST_TEST_PAIRS = 2 * LEAST_PART
+COLUMNS = ("prompt", "chosen", "rejected", "system", "tools", "chat_template_kwargs")
+
+
+def _expanded(name: str) -> str:
+    """Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that."""
+    if any("\ud800" <= character <= "\udfff" for character in name):  # of bytes that are no UTF-8
+        raise ValueError("expected a name in UTF-8, which the libraries need; rename the file or folder")
+    return os.path.expanduser(name)
+
+
+Name = Annotated[str, AfterValidator(_expanded)]
+LocalPath = Annotated[Path, AfterValidator(lambda path: Path(_expanded(str(path))))]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Lora(_Section):
+    """A LoRA adapter in place of full fine-tuning."""
+
+    r: int = Field(16, ge=1, description="rank")
+    alpha: int = Field(32, ge=1, description="scale: the update is multiplied by alpha / r")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="layers that get an adapter, as peft names them"
+    )
+
+
+class PairEvaluation(_Section):
+    """Held-out pairs: does the trained policy prefer what people chose, more than the reference does?"""
+
+    by: Literal["accuracy", "margin"] = "accuracy"
+    pairs: int = Field(default=256, ge=2, description="test pairs per seed, or all when there are fewer")
+
+
+class Sampling(_Section):
+    """How answers are written."""
+
+    prompts: int = Field(64, ge=2, description="test prompts per seed that are answered, or all when there are fewer")
+    max_new_tokens: int = Field(256, ge=1, description="longest answer, tokens")
+    temperature: float = Field(0.7, gt=0, description="of sampling")
+    batch: int = Field(16, ge=1, description="prompts answered at a time, per device")
+
+
+class RewardModelEvaluation(Sampling):
+    """Answers to held-out prompts, rewarded by a sequence classifier, less the price of the distance to the reference."""
+
+    by: Literal["reward_model"]
+    model: Name = Field(description="sequence classification model: hub name or folder")
+    revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
+    label: int | None = Field(
+        None, ge=0, description="class whose log-probability is the reward; null: the model's one output is the reward"
+    )
+    kl_weight: float = Field(0.0, ge=0, description="reward paid per nat of KL(policy || reference) per sequence")
+    max_length: int = Field(
+        2048,
+        ge=8,
+        description="longest text given to the reward model, tokens; cut on the left; not set: less where the model takes less",
+    )
+
+
+class JudgeEvaluation(Sampling):
+    """Answers to held-out prompts against an opponent's, compared by a language model in both orders."""
+
+    by: Literal["judge"]
+    base_url: str = Field(description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1")
+    model: str = Field(description="the judge's name at that endpoint")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
+    )
+    opponent: Literal["reference", "chosen"] = Field(
+        "reference", description="whose answers are to be beaten: the untrained model's, or the data's chosen ones"
+    )
+    concurrency: int = Field(8, ge=1, le=256, description="requests in flight")
+    timeout_seconds: float = Field(60.0, gt=0, description="longest wait for one judgement, seconds")
+    max_tokens: int = Field(
+        1024, ge=1, description="most tokens of one judgement, the judge's reasoning included where it has one"
+    )
+    usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
+    usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
+
+    @property
+    def prices(self) -> Prices:
+        """What the judge's tokens cost."""
+        return Prices(self.usd_per_million_in, self.usd_per_million_out)
+
+
+Evaluation = Annotated[PairEvaluation | RewardModelEvaluation | JudgeEvaluation, Field(discriminator="by")]
+
+
+class Options(TaskOptions):
+    """Options of the preference task."""
+
+    model: Name = Field(description="causal language model: hub name or folder")
+    model_revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
+    chat_template: LocalPath | None = Field(None, description="Jinja file; null: the tokenizer's own")
+    data: Name = Field(
+        description="preference data: hub name, .jsonl, .json, .parquet or .arrow file, folder of such files or of save_to_disk"
+    )
+    data_subset: str | None = Field(None, description="configuration of a data set that has several")
+    data_revision: str | None = Field(None, description="branch, tag or commit of a data set on the hub")
+    columns: dict[str, str | None] | None = Field(
+        None,
+        description="the data's names of columns where they are others, e.g. {prompt: question, system: system}; "
+        "null: not read",
+    )
+    train_split: str = Field("train", description="split to train on")
+    test_split: str | None = Field(None, description="split to test on; null: `test_fraction` of the training split")
+    test_fraction: float = Field(
+        0.1, gt=0, lt=1, description="part of the training split kept for tests, without a test split"
+    )
+    train_pool: int | None = Field(None, ge=2, description="training pairs that seeds draw from; null: all there are")
+    test_pool: int | None = Field(None, ge=4, description="test pairs, halved between search and held out; null: all")
+
+    pairs: int = Field(2048, ge=2, description="training pairs per seed, drawn from the training split")
+    epochs: int = Field(1, ge=1, description="passes over the pairs at the rungs full and held_out")
+    short_steps: int = Field(20, ge=1, description="optimiser steps at the rung short, if full has more")
+    batch_size: int = Field(32, ge=1, description="pairs per optimiser step, over all devices")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="pairs per device at a time, a divisor of batch_size and pairs; null: no gradient accumulation",
+    )
+    learning_rate: float = Field(5e-6, gt=0, description="peak learning rate; cosine to zero")
+    warmup: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
+    optimizer: str = Field(
+        "adamw_torch", description="as transformers names it, e.g. adamw_torch_fused, paged_adamw_8bit"
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    beta: float = Field(0.1, gt=0, description="beta of the preference loss, per nat")
+    max_length: int = Field(1024, ge=8, description="longest prompt and completion together, tokens; the end is cut")
+    max_prompt_length: int | None = Field(None, ge=1, description="longest prompt, tokens; its beginning is cut")
+
+    lora: Lora | None = Field(None, description="train an adapter; null: all weights")
+    quantization: Literal["4bit", "8bit"] | None = Field(
+        None, description="of the frozen weights (QLoRA); needs lora, a GPU"
+    )
+    precision: Literal["auto", "float32", "bfloat16", "bfloat16_weights"] = Field(
+        "auto",
+        description="bfloat16: computing in it, trained weights in float32; bfloat16_weights: these too; "
+        "auto: bfloat16 on a GPU that has it (compute capability 8.0 or higher), else float32",
+    )
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
+    attention: str | None = Field(None, description="attention kernel as transformers names it, e.g. flash_attention_2")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu: refuse to run without one")
+
+    evaluation: Evaluation = Field(default=PairEvaluation(), description="how a trained policy is scored")
+    held_out_evaluation: Evaluation | None = Field(None, description="at the rung held_out; null: as in the search")
+
+    checkpoint_steps: int | None = Field(
+        None, ge=1, description="optimiser steps between checkpoints, from which a killed training goes on; null: none"
+    )
+    cache: LocalPath | None = Field(None, description="folder of caches and checkpoints; null: ~/.cache/evopo")
+    seconds_per_step: float = Field(2.0, gt=0, description="estimate, for budgets and time limits; measure yours")
+    evaluation_seconds: float = Field(30.0, ge=0, description="estimate for measuring one trained policy")
+
+    @field_validator("evaluation", "held_out_evaluation", mode="before")
+    @classmethod
+    def _by_accuracy(cls, value: Any) -> Any:
+        """`by` may be left out where the default is meant."""
+        return {"by": "accuracy", **value} if isinstance(value, Mapping) else value
+
+    @field_validator("columns")
+    @classmethod
+    def _named(cls, columns: dict[str, str | None] | None) -> dict[str, str | None] | None:
+        """The two completions are always read."""
+        for name, column in (columns or {}).items():
+            if name not in COLUMNS:
+                raise ValueError(f"unknown name {name!r}: expected {', '.join(COLUMNS)}")
+            if name in ("chosen", "rejected") and column is None:
+                raise ValueError(f"{name} cannot be null: name the column that holds it")
+        return columns
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Options":
+        if self.quantization and not self.lora:
+            raise ValueError("fitness.quantization needs fitness.lora: quantised weights cannot be trained")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(
+                f"fitness.batch_size {self.batch_size} is not a multiple of fitness.micro_batch {self.micro_batch}"
+            )
+        if self.micro_batch and self.pairs % self.micro_batch:
+            # All micro-batches of a step weigh the same, so a smaller last one would change the training.
+            raise ValueError(f"fitness.pairs {self.pairs} is not a multiple of fitness.micro_batch {self.micro_batch}")
+        if self.batch_size > self.pairs:
+            raise ValueError(
+                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
+            )
+        if self.train_pool and self.train_pool < self.pairs:
+            raise ValueError(
+                f"fitness.train_pool must be at least fitness.pairs, got {self.train_pool} and {self.pairs}"
+            )
+        if self.max_prompt_length and self.max_prompt_length >= self.max_length:
+            raise ValueError(
+                "fitness.max_prompt_length must be less than fitness.max_length, or no token of the completion is left"
+            )
+        for evaluation in evaluations(self):
+            if isinstance(evaluation, Sampling) and evaluation.max_new_tokens >= self.max_length:
+                raise ValueError(
+                    "max_new_tokens of an evaluation must be less than fitness.max_length, or no token of the prompt is left"
+                )
+        return self
+
+    @property
+    def full_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.epochs * -(-self.pairs // self.batch_size)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where reference log-probabilities and checkpoints are kept. It begins with `~` where there is no home."""
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return self.cache or Path(os.path.expanduser(Path(base, "evopo")))
+
+
+# Options that change where and how fast a score is computed, and nothing about the score but rounding.
+INCIDENTAL = {
+    "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
+    "evaluation_seconds",
+}  # fmt: skip
+INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out"}
+
+
+def essential(options: Options) -> dict[str, Any]:
+    """The options that a score depends on, as JSON: what identifies a run and its checkpoints."""
+    kept = options.model_dump(mode="json", exclude=INCIDENTAL)
+    for key in ("evaluation", "held_out_evaluation"):
+        for name in INCIDENTAL_TO_JUDGES if (kept[key] or {}).get("by") == "judge" else ():
+            del kept[key][name]
+    if not kept["columns"]:  # so that runs from before there was this option stay the same
+        del kept["columns"]
+    return kept
+
+
+def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation | JudgeEvaluation]:
+    """Those that the options name, of the search and of the rung held_out."""
+    return [e for e in (options.evaluation, options.held_out_evaluation) if e is not None]
+
+
+def named(options: Options) -> dict[str, str]:
+    """What the options name that is a path on this machine or a name on the hub."""
+    named = {"model": options.model, "data": options.data}
+    if options.chat_template is not None:
+        named["chat_template"] = str(options.chat_template)
+    for key in ("evaluation", "held_out_evaluation"):
+        evaluation = getattr(options, key)
+        if isinstance(evaluation, RewardModelEvaluation):
+            named[f"{key}.model"] = evaluation.model
+    return named

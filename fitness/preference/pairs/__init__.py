@@ -1,0 +1,1 @@
+"""Preference pairs: where they come from, their tokens, the rules about them, and how much a model can take."""

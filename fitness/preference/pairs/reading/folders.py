@@ -1,0 +1,155 @@
+"""Data on this disk by split: one file, a folder as the hub's tools and git leave it, or one that save_to_disk wrote.
+
+No code that comes with data is ever run.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fitness.preference.pairs.reading.files import EXPECTED, Source, files_source, kind, refuse_pointer, table_source
+from fitness.score import EvaluationFailed, bad_data
+from sandbox.verdicts.visible import visible
+
+SCRIPT_WORDS = (b"GeneratorBasedBuilder", b"ArrowBasedBuilder", b"BuilderConfig")
+ABOUT = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
+SHOWN = 6
+"""Names that an error lists."""
+
+
+def local_source(path: Path, split: str, subset: str | None) -> Source:
+    """The split of what is on this disk at `path`. Raises EvaluationFailed("bad_data")."""
+    if path.is_dir():
+        return _saved(path, split) if is_saved(path, split) else _of_folder(path, split, subset)
+    if not os.path.exists(path):
+        raise bad_data(f"there is no file {path}", "check fitness.data")
+    if split != "train":
+        beside = sorted(file.name for file in path.parent.iterdir() if kind(file) and file.name != path.name)
+        folder = f", or name the folder {path.parent}, which has also {_listed(beside)}" if beside else ""
+        raise bad_data(
+            f"{path} is a file, which has only the split 'train', not {split!r}",
+            f"leave fitness.train_split and fitness.test_split out{folder}",
+        )
+    return files_source([path])
+
+
+def is_saved(path: Path, split: str | None = None) -> bool:
+    """Whether save_to_disk wrote the folder, or one for this split in it."""
+    there = [path / "state.json", path / "dataset_dict.json"]
+    return any(os.path.isfile(file) for file in (*there, *([path / split / "state.json"] if split else ())))
+
+
+def _saved(path: Path, split: str) -> Source:
+    import pyarrow
+    from datasets import DatasetDict, load_from_disk
+
+    place = path if is_saved(path) else path / split
+    for file in sorted(place.rglob("*.arrow")):
+        refuse_pointer(file)
+    try:
+        loaded: Any = load_from_disk(str(place))
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        what = f"{place} is no whole data set of save_to_disk ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        raise bad_data(what, "save it anew, or get a fresh copy") from None
+    if isinstance(loaded, DatasetDict):
+        if split not in loaded:
+            raise bad_data(f"{path} has no split {split!r}", f"choose one of {_listed(list(loaded))}")
+        loaded = loaded[split]
+    return table_source(loaded)
+
+
+def _of_folder(path: Path, split: str, subset: str | None) -> Source:
+    if gone := sorted(str(file) for file in path.rglob("*") if kind(file) and file.is_symlink() and not file.exists()):
+        raise bad_data(f"{gone[0]} is a link to a file that is not there", "finish its download, or get a fresh copy")
+    splits = _splits(path, subset)
+    unknown = [file for files in splits.values() for file in files if kind(file) is None]
+    if unknown and (others := [file for file in _visible_files(path) if kind(path / file)]):
+        raise bad_data(
+            f"{unknown[0]} is of no known format", f"give a file or folder of known ones, of {_listed(others)}"
+        )
+    if split not in splits:
+        there = "; ".join(f"{name}: {_listed([str(f.relative_to(path)) for f in splits[name]])}" for name in splits)
+        raise bad_data(
+            f"{path} has no split {split!r}, only {there}",
+            f"set fitness.train_split and fitness.test_split to one of {_listed(list(splits))}, or name a file",
+        )
+    source = files_source(splits[split])
+    named = [str(file.relative_to(path)) for file in splits[split]]
+    taken = {str(file.relative_to(path)) for files in splits.values() for file in files}
+    others = [] if subset else [file for file in _visible_files(path) if kind(path / file) and file not in taken]
+    rest = [file for file in others if Path(file).name not in ABOUT]
+    shards = [int(shard[1]) for shard in map(SHARD.search, named) if shard]
+    if not rest and len(shards) == len(named):
+        missing = f"The split {split!r} has {max(shards)} files by their names, and {len(named)} of them are here."
+        return replace(source, remark=missing) if len(named) < max(shards) else source
+    if not rest and len(named) == 1:
+        return source
+    unread = f", and {_listed(rest)} of no split" if rest else ""
+    return replace(source, remark=f"The split {split!r} is {_listed(named)}{unread}.")
+
+
+def _splits(path: Path, subset: str | None) -> Mapping[str, list[Path]]:
+    """The files of each split, as the README's configurations or the names of files and folders tell the library."""
+    import datasets
+
+    _refuse_scripts(path)
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as scratch:
+        # The library would follow the README anywhere, and look for patterns in the folder's own name: so it sees links.
+        seen = Path(scratch).resolve() / "data"
+        for name in _visible_files(path):
+            (seen / name).parent.mkdir(parents=True, exist_ok=True)
+            (seen / name).symlink_to((path / name).resolve())
+        try:
+            builder = datasets.load_dataset_builder(str(seen), subset, cache_dir=scratch)
+        except Exception as error:  # of the library, which raises much for a wrong README
+            raise _unresolved(path, seen, subset, error) from None
+        files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
+        inside = {
+            str(name): [file for file in map(Path, found) if file.is_relative_to(seen)] for name, found in files.items()
+        }
+        return {name: [path / file.relative_to(seen) for file in found] for name, found in inside.items()}
+
+
+def _refuse_scripts(path: Path) -> None:
+    for script in sorted(path.glob("*.py")):
+        if any(word in script.read_bytes() for word in SCRIPT_WORDS):
+            raise bad_data(
+                f"{path} holds a loading script, {script.name}, which is never run",
+                "name a data file of it, or a folder with its data as parquet or JSON lines",
+            )
+
+
+def _unresolved(path: Path, seen: Path, subset: str | None, error: Exception) -> EvaluationFailed:
+    """Why the library cannot tell which files of a folder are data."""
+    import datasets
+
+    try:
+        configurations = datasets.get_dataset_config_names(str(seen))
+    except Exception:  # as with the builder
+        configurations = []
+    if len(configurations) > 1 or (subset and configurations):
+        wrong = f"has no subset {subset!r}" if subset else "has several subsets"
+        return bad_data(f"{path} {wrong}", f"set fitness.data_subset to one of {_listed(sorted(configurations))}")
+    there = _visible_files(path)
+    said = visible(" ".join(str(error).replace(str(seen), str(path)).split())[:200])
+    what = f"it holds {_listed(there)}" if there else "it is empty"
+    return bad_data(
+        f"{path} holds no data that can be read ({said}); {what}",
+        f"give a file, a folder of files, or one that save_to_disk wrote; {EXPECTED}",
+    )
+
+
+def _visible_files(folder: Path) -> list[str]:
+    files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [str(file) for file in files if not any(part.startswith(".") for part in file.parts)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(visible, names[:SHOWN]))
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

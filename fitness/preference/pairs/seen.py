@@ -1,0 +1,207 @@
+"""What a model will see of the data: the pairs as tokens, which of them are left out, and what the rules say of the rest."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from datasets import Dataset, Features, List, Value
+from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
+
+from fitness.preference.options import LEAST_PART, Options, Sampling, evaluations
+from fitness.preference.pairs.limits import vocabulary
+from fitness.preference.pairs.rules import RULES, Outcome, PairCheck
+from fitness.preference.pairs.sources import Pairs
+from fitness.preference.pairs.tokens import Row
+from fitness.score import EvaluationFailed, bad_data
+from fitness.training.batches import TOKEN_COLUMNS
+from sandbox.verdicts.visible import visible
+
+PROMPT_COLUMN = "prompt_json"  # the raw prompt, for judges
+WORKING = (FOUND, QUESTION) = ("found", "question")
+"""Columns by which parts are made, and which they do not keep."""
+TEST_PARTS = ("search", "held_out")
+WORTH_NOTING = 0.01
+"""Share of the pairs from which on a rule that is only noted is told."""
+LONGEST_EXAMPLE = 80  # characters
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that holds of some pairs."""
+
+    rule: str
+    count: int  # of the pairs that are kept
+    total: int
+    example: str  # of what it was, in the first of them
+    prompt: str  # of that pair
+
+    @property
+    def refused(self) -> bool:
+        """Whether the run cannot be right."""
+        rule = RULES[self.rule]
+        return rule.outcome is Outcome.REFUSED and self.count > rule.above * self.total
+
+    def __str__(self) -> str:
+        return f"{self._which} (first {self.example}, prompt {self.prompt}): {RULES[self.rule].remedy}"
+
+    @property
+    def _which(self) -> str:
+        return f"{self.count} of {self.total} pairs: {RULES[self.rule].words}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The data as a model sees them."""
+
+    parts: Mapping[str, Dataset]  # columns of tokens and PROMPT_COLUMN, without the pairs that are left out
+    left_out: Mapping[str, int]  # pairs by the rule
+    findings: tuple[Finding, ...]
+
+    def told(self) -> str:
+        """Left out and findings as JSON, to be kept beside the parts."""
+        return json.dumps({"left_out": dict(self.left_out), "findings": [asdict(finding) for finding in self.findings]})
+
+    @classmethod
+    def kept(cls, parts: Mapping[str, Dataset], told: str) -> "Seen":
+        """As `told` was, with its parts."""
+        read = json.loads(told)
+        return cls(parts, read["left_out"], tuple(Finding(**finding) for finding in read["findings"]))
+
+    def check(self, options: Options) -> None:
+        """Raises EvaluationFailed("bad_data") where the run cannot be right, or too few pairs are left for it."""
+        if refused := [str(finding) for finding in self.findings if finding.refused]:
+            raise EvaluationFailed("bad_data", "\n".join(refused))
+        out = [f"{count} with {RULES[rule].words}" for rule, count in self.left_out.items()]
+        besides = f" and the pairs left out ({', '.join(out)})" if out else ""
+        remedies = [RULES[rule].remedy for rule in self.left_out]
+        if not any(map(len, self.parts.values())):
+            raise bad_data(f"every pair is left out of the data: {', '.join(out)}", ", ".join(remedies))
+        for name in TEST_PARTS:
+            if (left := len(self.parts[name])) < LEAST_PART:
+                raise bad_data(
+                    f"{left} test pairs for {name} remain after parting{besides}, at least {LEAST_PART} are needed",
+                    ", ".join([*remedies, "or give more test pairs"]),
+                )
+        left = len(self.parts["train"])
+        if left < options.pairs:
+            fewer = f"set fitness.pairs to {left} or less" if left >= options.batch_size else "or give more data"
+            raise bad_data(
+                f"{left} training pairs remain after tests{besides}, fitness.pairs={options.pairs} are asked for",
+                ", ".join([*remedies, fewer]) if left < options.batch_size else fewer,
+            )
+
+
+def pair_check(options: Options, tokenizer: PreTrainedTokenizerBase) -> PairCheck:
+    """The check that fits the model, as its configuration says. Raises EvaluationFailed("bad_data") where padding or end token
+    have no embedding."""
+    where: dict[str, Any] = {"revision": options.model_revision, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(options.model, **where)
+    try:
+        stops = GenerationConfig.from_pretrained(options.model, revision=options.model_revision).eos_token_id
+    except OSError:  # a model need not bring its own
+        stops = config.get_text_config().eos_token_id
+    known = vocabulary(config.to_dict())
+    for name in ("pad", "eos"):
+        id = getattr(tokenizer, f"{name}_token_id")
+        if known is not None and id >= known:
+            raise bad_data(
+                f"the tokenizer's {name}_token {tokenizer.convert_ids_to_tokens(id)!r} is token {id}, the model's embedding has "
+                f"{known}",
+                RULES["beyond the embedding"].remedy,
+            )
+    ends = {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+    return PairCheck(tokenizer, options, vocabulary=known, stops=frozenset(ends))
+
+
+def look(pairs: Pairs, check: PairCheck) -> Seen:
+    """Tokenise all pairs, leave out those that prefer nothing, and find what is wrong with the others."""
+    features = Features(
+        {column: List(Value("int64")) for column in TOKEN_COLUMNS}
+        | {c: Value("string") for c in (PROMPT_COLUMN, *WORKING)}
+    )
+    parts, left_out, found = {}, Counter[str](), dict[str, list[tuple[str, str]]]()
+    asked_elsewhere: set[str] = set()
+    for name in ("held_out", "search", "train"):  # of a prompt in two parts the one that decides most keeps it
+        part = pairs.parts[name]
+        looked = part.map(
+            _seen, fn_kwargs={"check": check}, remove_columns=part.column_names, features=features,
+            load_from_cache_file=False, desc=f"Tokenizing {name}",
+        )  # fmt: skip
+        kept, asked = [], list(looked[QUESTION])
+        for number, (text, prompt) in enumerate(zip(looked[FOUND], looked[PROMPT_COLUMN], strict=True)):
+            rules: dict[str, str] = json.loads(text)
+            out = next((rule for rule in rules if RULES[rule].outcome is Outcome.LEFT_OUT), None)
+            if out is None and asked[number] in asked_elsewhere:
+                out = "in two parts"
+            if out:
+                left_out[out] += 1
+                continue
+            kept.append(number)
+            for rule, example in rules.items():
+                found.setdefault(rule, []).append((example, prompt))
+        asked_elsewhere |= {asked[number] for number in kept} - {""}
+        looked = looked.remove_columns(list(WORKING))
+        parts[name] = looked if len(kept) == len(looked) else looked.select(kept)
+    total = sum(map(len, parts.values()))
+    findings = (
+        Finding(rule, len(cases), total, quoted(cases[0][0]), shortened(cases[0][1])) for rule, cases in found.items()
+    )
+    order = list(RULES)
+    return Seen(
+        {name: parts[name] for name in pairs.parts},
+        {rule: left_out[rule] for rule in order if rule in left_out},
+        tuple(sorted(findings, key=lambda finding: order.index(finding.rule))),
+    )
+
+
+def _seen(row: Row, check: PairCheck) -> dict[str, Any]:
+    tokens, found = check(row)
+    ids = dict(zip(TOKEN_COLUMNS, (tokens.prompt, tokens.chosen, tokens.rejected), strict=True))
+    told = {PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found), QUESTION: check.question(tokens)}
+    return ids | told
+
+
+def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:
+    """What a user should read of the data before a run: what is left out, what is not read, and what the rules noted."""
+    left_out = Counter(pairs.left_out) + Counter({RULES[rule].words: count for rule, count in seen.left_out.items()})
+    lines = [f"Left out of the data: {count} with {why}." for why, count in left_out.items()]
+    lines += pairs.remarks
+    if pairs.unread:
+        lines.append(f"Columns that are not read: {', '.join(map(visible, pairs.unread))}.")
+    for finding in seen.findings:
+        if matters(finding.rule, options) and finding.count >= math.ceil(WORTH_NOTING * finding.total):
+            lines += [] if finding.refused else [f"In the data, {finding}."]
+    if sampled := _sampled(options):
+        room = options.max_length - max(evaluation.max_new_tokens for evaluation in sampled)
+        prompts = [len(ids) for part in TEST_PARTS for ids in seen.parts[part]["prompt_ids"]]
+        if cut := sum(length > room for length in prompts):
+            lines.append(
+                f"Of {cut} of {len(prompts)} test prompts only the last {room} tokens are answered: fitness.max_length less "
+                "max_new_tokens."
+            )
+    return tuple(lines)
+
+
+def matters(rule: str, options: Options) -> bool:
+    """Whether a rule is of interest: where a model writes no answers, it does not matter where it would stop."""
+    return rule != "does not stop" or bool(_sampled(options))
+
+
+def _sampled(options: Options) -> list[Sampling]:
+    return [evaluation for evaluation in evaluations(options) if isinstance(evaluation, Sampling)]
+
+
+def quoted(text: str, longest: int = LONGEST_EXAMPLE) -> str:
+    """A text as one line between quotation marks, its middle left out where it is longer than `longest` characters."""
+    return json.dumps(shortened(text, longest), ensure_ascii=False)
+
+
+def shortened(text: str, longest: int = LONGEST_EXAMPLE) -> str:
+    """A text whose middle is left out where it is longer than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"

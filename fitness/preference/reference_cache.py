@@ -1,0 +1,136 @@
+"""Tokens and reference log-probabilities of all pairs, on disk once per (model, data, template)."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from datasets import DatasetDict, load_from_disk
+from filelock import FileLock
+from transformers import PreTrainedTokenizerBase
+from trl import DPOConfig
+from trl.models import prepare_deepspeed
+
+from fitness.preference.options import Options
+from fitness.preference.pairs.digests import path_digest
+from fitness.preference.pairs.seen import Seen, look, pair_check
+from fitness.preference.pairs.sources import Pairs
+from fitness.preference.policies import Policies
+from fitness.training.batches import REFERENCE_COLUMNS
+from fitness.training.trainer import GraphDPOTrainer
+
+FORMAT = 3
+"""Another one whenever other pairs are left out or other things found in the rest, so that no cache tells what is past."""
+TOLD = "seen.json"
+"""What was left out of the data and found in them, beside the parts."""
+
+
+def reference_key(
+    options: Options, pairs: Pairs, policies: Policies, tokenizer: PreTrainedTokenizerBase, args: DPOConfig
+) -> str:
+    """Digest of all that decides tokens and reference log-probabilities; the same on every rank."""
+    state = PartialState()
+    key = [""]
+    if state.is_main_process:  # the digest of a large model takes its time
+        parts = {
+            "format": FORMAT,
+            "model": path_digest(Path(options.model)) or options.model,
+            "commit": policies.commit,
+            "dtype": str(policies.dtype),
+            "quantization": options.quantization,
+            "computing": [args.mixed_precision, options.attention, state.device.type],
+            "data": pairs.digest(),
+            "template": tokenizer.chat_template if pairs.conversational else tokenizer.eos_token,
+            "lengths": [options.max_length, options.max_prompt_length],
+        }
+        key = [hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]]
+    broadcast_object_list(key)
+    return key[0]
+
+
+def cached_pairs(
+    key: str,
+    options: Options,
+    pairs: Pairs,
+    policies: Policies,
+    tokenizer: PreTrainedTokenizerBase,
+    args: DPOConfig,
+) -> Seen:
+    """What is seen of `pairs`, the parts with reference columns: read from disk, or made and put there under `key`.
+
+    Raises EvaluationFailed("bad_data") where the run cannot be right, or too few pairs are left for it.
+    """
+    state = PartialState()
+    folder = options.cache_folder / "reference" / key
+    # The first rank decides for all, and holds the lock: other workers on this machine wait rather than do it again.
+    lock = FileLock(folder.parent / f"{key}.lock")
+    if state.is_main_process:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        there = [folder.exists()]
+        broadcast_object_list(there)
+        if not there[0]:
+            seen = look(pairs, pair_check(options, tokenizer))
+            seen.check(options)
+            made = _with_reference(seen, policies, tokenizer, args, options)
+            if state.is_main_process:
+                _publish(made, seen.told(), folder)
+            state.wait_for_everyone()
+    finally:
+        if state.is_main_process:
+            lock.release()
+    loaded = load_from_disk(str(folder), keep_in_memory=False)
+    seen = Seen.kept({name: loaded[name] for name in pairs.parts}, (folder / TOLD).read_text("utf-8"))
+    seen.check(options)
+    return seen
+
+
+def _with_reference(
+    seen: Seen, policies: Policies, tokenizer: PreTrainedTokenizerBase, args: DPOConfig, options: Options
+) -> DatasetDict:
+    model = policies.fresh()
+    trainer = _ReferencePass(
+        model, args=args, loss_graph=any_loss, train_dataset=seen.parts["train"], processing_class=tokenizer
+    )
+    if trainer.is_deepspeed_enabled:
+        model = prepare_deepspeed(trainer.model, trainer.accelerator)
+    elif not options.quantization:
+        model = trainer.model.to(trainer.accelerator.device)
+    made = {}
+    for name, part in seen.parts.items():
+        log_probs = trainer.log_probs(part, model)
+        for column, values in zip(REFERENCE_COLUMNS, log_probs.T.tolist(), strict=True):
+            part = part.add_column(column, values)
+        made[name] = part
+    return DatasetDict(made)
+
+
+def _publish(made: DatasetDict, told: str, folder: Path) -> None:
+    """Appear whole or not at all, whenever the process is killed."""
+    scratch = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+    try:
+        made.save_to_disk(str(scratch))
+        (scratch / TOLD).write_text(told, "utf-8")
+        scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+class _ReferencePass(GraphDPOTrainer):
+    """Computes log-probabilities of tokenised pairs, when it is asked to."""
+
+    def _precompute_ref_logps(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
+
+
+def any_loss(*inputs: Any) -> torch.Tensor:
+    """For a trainer that is not to train, but wants a loss."""
+    chosen: torch.Tensor = inputs[0]
+    return -chosen

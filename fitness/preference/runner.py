@@ -1,0 +1,363 @@
+"""The heavy half of the preference task: one training and its evaluation after the other (torch, trl)."""
+
+import gc
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import datasets
+import torch
+import transformers
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedTokenizerBase, PrinterCallback
+from trl import DPOConfig
+
+from fitness.costs import Usage
+from fitness.preference.caches import cache_faults
+from fitness.preference.evaluation.answers import Trained
+from fitness.preference.evaluation.exams import make_exam, pair_scores
+from fitness.preference.options import Options, essential
+from fitness.preference.pairs.seen import PROMPT_COLUMN, notes_on
+from fitness.preference.pairs.sources import Faults, Pairs, drawn, load_pairs
+from fitness.preference.policies import (
+    Policies,
+    check_context,
+    check_device,
+    load_tokenizer,
+    notes_on_precision,
+    on_cpu,
+    precision,
+)
+from fitness.preference.reference_cache import any_loss, cached_pairs, reference_key
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
+from fitness.task.protocol import Rung
+from fitness.training.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
+from fitness.training.curves import Watch
+from fitness.training.trainer import GraphDPOTrainer
+
+if TYPE_CHECKING:
+    from sandbox.graph.loss_graph import LossGraph
+
+OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+OUT_OF_MEMORY_REMEDY = (
+    "lower fitness.micro_batch, fitness.max_length or fitness.evaluation.batch, set fitness.gradient_checkpointing or "
+    "fitness.lora, or use more devices"
+)
+
+OF_THE_LOSS = (FailureReason.DIVERGED, FailureReason.COLLAPSED, FailureReason.UNSUPPORTED_LOSS)
+"""Failures that would come again. A judge that is gone and want of memory may pass, and a long training is not lost."""
+
+
+class Lab:
+    """Holds model, data and evaluators; scores one loss after the other. Every rank of a launch group has one."""
+
+    def __init__(self, options: Options) -> None:
+        """Cheap checks first (is the judge there?), then data and models, then what takes long."""
+        self.options = options
+        datasets.disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
+        check_device(options)
+        if fault := "\n".join(cache_faults(options)):
+            raise EvaluationFailed(FailureReason.BAD_DATA, fault)
+        self.state = PartialState(cpu=on_cpu(options))
+        self.exams = {"search": make_exam(options.evaluation)}
+        final = options.held_out_evaluation
+        self.exams["held_out"] = make_exam(final, "fitness.held_out_evaluation") if final else self.exams["search"]
+        self.paid: Usage | None = None
+        self.micro_batch, self.accumulation, pairs, self.tokenizer = self._opened()
+        self.policies = Policies(options)
+        self._rehearse()
+        for exam in set(self.exams.values()):
+            exam.prepare(self.state)
+        with _memory_errors():
+            for name, exam in self.exams.items():
+                exam.rehearse(pairs.parts[name]["prompt"])
+            arguments = self._arguments(None, 1, 0, options.beta, options.learning_rate)
+            self.reference_key = reference_key(options, pairs, self.policies, self.tokenizer, arguments)
+            seen = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
+        self.data = seen.parts
+        exam_notes = dict.fromkeys(note for exam in self.exams.values() for note in exam.notes)
+        self.notes = (*notes_on_precision(options), *notes_on(pairs, seen, options), *exam_notes)
+
+    @property
+    def judged(self) -> int:
+        """Prompts that finals are judged on."""
+        return len(set(self.data["held_out"][PROMPT_COLUMN]))
+
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+        """Train and evaluate; raises EvaluationFailed."""
+        started = time.perf_counter()
+        part = "held_out" if rung.held_out else "search"
+        exam = self.exams[part]
+        pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
+        test = drawn(self.data[part], exam.size, f"test {seed}")
+        trainer: GraphDPOTrainer | None = None
+        watch = Watch()
+        try:
+            with (
+                watch.kept_on_failure(),
+                _memory_errors(),
+                self._checkpoints(graph, rung, seed, beta, learning_rate) as folder,
+            ):
+                arguments = self._arguments(folder, rung.steps, seed, beta, learning_rate)
+                trainer = self._trainer(graph, pairs, arguments, watch)
+                trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
+                metrics = {"train_loss": _last_loss(trainer)}
+                scores, measured = pair_scores(trainer.log_probs(test), test, beta)
+                trained = Trained(trainer, self.policies, self.tokenizer, test, seed)
+                values, more, paid = exam.measure(trained, scores)
+                metrics |= measured | more
+                tokens = int(trainer.state.num_input_tokens_seen)
+        finally:
+            self.policies.take_back(trainer.model if trainer is not None else None)
+            trainer = None
+            self._release()
+        items = ItemScores.of(values, prompt_names(test))
+        return SeedResult(
+            fitness=items.mean,
+            metrics=metrics,
+            seconds=time.perf_counter() - started,
+            tokens=tokens,
+            steps=rung.steps,
+            seed=seed,
+            items=items,
+            paid=paid,
+            curves=watch.curves,
+        )
+
+    def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
+        """Batches, data and tokenizer, once everything that is cheap to open was opened. Raises EvaluationFailed with all of
+        the faults, not with the first one."""
+        faults = Faults()
+        with faults:
+            micro_batch, accumulation = self._batches()
+        for exam in dict.fromkeys(self.exams.values()):
+            with faults:
+                if paid := exam.check(self.state):
+                    self.paid = (self.paid or Usage()) + paid
+        conversational = False
+        with faults:
+            pairs = load_pairs(self.options)
+            conversational = pairs.conversational
+        with faults:
+            tokenizer = load_tokenizer(self.options, conversational=conversational)
+        with faults:
+            check_context(self.options)
+        faults.report(self.paid)
+        return micro_batch, accumulation, pairs, tokenizer
+
+    def _rehearse(self) -> None:
+        """Build a policy and its optimiser once: what is wrong with them would fail one loss after the other."""
+        tokens = {column: [[self.tokenizer.eos_token_id]] * 2 for column in TOKEN_COLUMNS}
+        pairs = Dataset.from_dict({**tokens, **{column: [0.0] * 2 for column in REFERENCE_COLUMNS}})
+        try:
+            with _memory_errors():
+                arguments = self._arguments(None, 1, 0, self.options.beta, self.options.learning_rate)
+                trainer = self._trainer(any_loss, pairs, arguments)
+                trainer.create_optimizer()
+        except (ValueError, ImportError, RuntimeError) as error:
+            text = " ".join(str(error).split())
+            remedy = "check fitness.optimizer and fitness.lora"
+            if isinstance(error, ImportError):
+                remedy = "install the package that it names, or choose another fitness.optimizer"
+            raise bad_data(f"no training can be set up ({type(error).__name__}: {text[:600]})", remedy) from error
+        self.policies.take_back(trainer.model)
+        del trainer
+        self._release()
+
+    def _trainer(
+        self, graph: "LossGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig, watch: Watch | None = None
+    ) -> GraphDPOTrainer:
+        trainer = GraphDPOTrainer(
+            self.policies.fresh(),
+            args=arguments,
+            loss_graph=graph,
+            train_dataset=pairs,
+            processing_class=self.tokenizer,
+            peft_config=self.policies.adapter(),
+            watch=watch,
+        )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    def _batches(self) -> tuple[int, int]:
+        """Pairs per device at a time, and how often before an optimiser step."""
+        ranks = self.state.num_processes
+        if self.options.batch_size % ranks:
+            raise bad_data(
+                f"fitness.batch_size {self.options.batch_size} cannot be shared by {ranks} processes",
+                "make it a multiple",
+            )
+        per_rank = self.options.batch_size // ranks
+        micro = self.options.micro_batch or per_rank
+        if per_rank % micro:
+            raise bad_data(
+                f"fitness.batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
+                f"fitness.micro_batch {micro}",
+                "choose a divisor",
+            )
+        together = micro * ranks
+        if ranks > 1 and self.options.pairs % together:  # the last few would be filled up with pairs that were seen
+            raise bad_data(
+                f"fitness.pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
+                f"make it a multiple of {together}",
+            )
+        return micro, per_rank // micro
+
+    def _arguments(self, folder: Path | None, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
+        options = self.options
+        return DPOConfig(
+            output_dir=str(folder or tempfile.gettempdir()),
+            max_steps=steps,
+            per_device_train_batch_size=self.micro_batch,
+            per_device_eval_batch_size=self.micro_batch,
+            gradient_accumulation_steps=self.accumulation,
+            learning_rate=learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=round(options.warmup * steps),
+            optim=options.optimizer,
+            max_grad_norm=options.max_grad_norm,
+            beta=beta,
+            seed=seed % 2**32,
+            data_seed=seed % 2**32,
+            use_cpu=on_cpu(options),
+            bf16=precision(options).startswith("bfloat16"),
+            gradient_checkpointing=options.gradient_checkpointing,
+            max_length=options.max_length,
+            precompute_ref_log_probs=True,
+            save_strategy="steps" if folder else "no",
+            save_steps=options.checkpoint_steps or 500,
+            save_total_limit=2,
+            logging_steps=max(1, steps // 10),
+            report_to="none",
+            disable_tqdm=True,
+            include_num_input_tokens_seen="non_padding",
+            dataloader_pin_memory=not on_cpu(options),
+        )
+
+    @contextmanager
+    def _checkpoints(
+        self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+    ) -> Iterator[Path | None]:
+        """The folder of a training's checkpoints, the same for the same training until it has ended.
+
+        None where none are kept: without `checkpoint_steps`, and where another process is at the same training now.
+        """
+        if self.options.checkpoint_steps is None:
+            yield None
+            return
+        what = [
+            graph.to_json(),
+            rung.name,
+            rung.steps,
+            seed,
+            beta,
+            learning_rate,
+            essential(self.options),
+            self.reference_key,  # names may stay while the model or data behind them change
+        ]
+        name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
+        folder = self.options.cache_folder / "training" / name
+        # Of the system's kind, so it goes with a process that is killed. Outside of the folder, which is removed.
+        lock = FileLock(self.options.cache_folder / "locks" / f"{name}.lock")
+        if not self._acquired(lock):
+            yield None
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+        except EvaluationFailed as failure:
+            if failure.reason in OF_THE_LOSS:
+                self._remove(folder)
+            raise
+        else:
+            self._remove(folder)
+        finally:
+            lock.release()
+
+    def _acquired(self, lock: FileLock) -> bool:
+        """Whether the first rank could take the lock at once, on every rank."""
+        acquired = [True]
+        if self.state.is_main_process:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                acquired = [False]
+        broadcast_object_list(acquired)
+        return acquired[0]
+
+    def _last_checkpoint(self, folder: Path | None) -> str | None:
+        """The newest whole checkpoint, the same on every rank; those that were cut off are removed."""
+        found = [_newest_whole(folder) if folder and self.state.is_main_process else None]
+        broadcast_object_list(found)
+        return found[0]
+
+    def _remove(self, folder: Path) -> None:
+        if self.state.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _release(self) -> None:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(w in str(error).lower() for w in OUT_OF_MEMORY_WORDS):
+            raise
+        first_line = str(error).splitlines()[0] if str(error) else "no memory left"
+        raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error
+
+
+def prompt_names(pairs: Dataset) -> list[str]:
+    """A short name for the prompt of each pair, the same wherever the prompt comes."""
+    return [hashlib.sha256(prompt.encode()).hexdigest()[:12] for prompt in pairs[PROMPT_COLUMN]]
+
+
+def _newest_whole(folder: Path) -> str | None:
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for checkpoint in checkpoints:
+        if _is_whole(checkpoint):
+            return str(checkpoint)
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether it was written to its end (the trainer's state comes last) and no file of it was cut off since."""
+    if not (checkpoint / "trainer_state.json").exists():
+        return False
+    try:
+        for file in checkpoint.rglob("*"):
+            match file.suffix:
+                case ".json":
+                    json.loads(file.read_text("utf-8"))
+                case ".safetensors":
+                    with safe_open(file, framework="pt"):
+                        pass
+                case ".pt" | ".pth" | ".bin":  # zip archives, whose directory is at the end
+                    if not zipfile.is_zipfile(file):
+                        return False
+    except (ValueError, SafetensorError):
+        return False
+    return True
+
+
+def _last_loss(trainer: GraphDPOTrainer) -> float:
+    return float(next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry))

@@ -1,0 +1,291 @@
+"""The real thing: preference training of any Hugging Face causal language model on any preference data set.
+
+A candidate is trained by TRL's DPOTrainer with the candidate in place of DPO's loss: full fine-tuning, LoRA or QLoRA, on a
+CPU, a GPU, or several under `accelerate launch` (DDP, FSDP, DeepSpeed). What it costs to read the data once (tokens and the
+reference model's log-probabilities) is kept on disk for all candidates.
+
+The fitness is one of four, chosen by `evaluation.by`:
+
+    accuracy      fraction of held-out pairs whose margin rho is positive
+    margin        mean margin rho of held-out pairs, in nats
+    reward_model  mean reward of sampled answers - kl_weight * KL to the reference, in nats per sequence
+    judge         win rate of sampled answers over the reference's (or the data's chosen ones), as an LLM judges
+
+Held-out pairs are parted in two: one half for the search, the other for the rung `held_out`. A seed draws training pairs,
+their order, test pairs, adapter weights and sampling noise, the same for all candidates.
+
+This module needs no torch; the work is done in `fitness.preference.runner`.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitness.costs import Service, Usage
+from fitness.preference.judge.costs import judge_service
+from fitness.preference.options import (
+    LEAST_TEST_PAIRS,
+    JudgeEvaluation,
+    Options,
+    PairEvaluation,
+    RewardModelEvaluation,
+    essential,
+    evaluations,
+    named,
+)
+from fitness.preference.pairs.digests import path_digest
+from fitness.preference.pairs.reading.folders import is_saved
+from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
+
+if TYPE_CHECKING:
+    from fitness.preference.runner import Lab
+    from sandbox.graph.loss_graph import LossGraph
+
+PREPARATION_SECONDS = 6 * 3600.0
+"""A model of tens of gigabytes may be downloaded, and its reference pass over all pairs made."""
+
+NAME = "preference"
+CONTRACT = "preference"
+
+KERNELS = {
+    "flash_attention_2": "flash_attn",
+    "flash_attention_3": "flash_attn_interface",
+    "flash_attention_4": "flash_attn",
+}
+"""Modules of attention kernels; in their place transformers takes those of the package `kernels`."""
+
+
+def info(options: TaskOptions) -> TaskInfo:
+    """Contract, metric, rungs and identity; needs no torch."""
+    assert isinstance(options, Options)
+    return TaskInfo(
+        name=NAME,
+        contract=CONTRACT,
+        metric=_metric(options.evaluation),
+        shown=_shown(options.evaluation, options.held_out_evaluation),
+        rungs=_rungs(options),
+        identified=lambda: {"task": NAME, "options": essential(options), "data": _version(options)},
+        beta=options.beta,
+        learning_rate=options.learning_rate,
+        counted=lambda: most_judged(options),
+        preparation_seconds=PREPARATION_SECONDS,
+        offline=_offline(options),
+        services=_services(options),
+    )
+
+
+def check(options: TaskOptions) -> None:
+    """Raises TaskError, one line per fault, where the options need a package or name something that cannot be used."""
+    from fitness.preference.caches import cache_faults
+    from fitness.preference.checks import faults
+
+    assert isinstance(options, Options)
+    if found := [*_missing_packages(options), *faults(options), *cache_faults(options)]:
+        raise TaskError("\n".join(found))
+
+
+def check_online(options: TaskOptions) -> None:
+    """Raises TaskError, one line per fault, where the hub does not have what the options name."""
+    from fitness.preference.checks import faults_online
+
+    assert isinstance(options, Options)
+    if found := faults_online(options):
+        raise TaskError("\n".join(found))
+
+
+def show_data(options: TaskOptions, say: Callable[[str], None], shown: int, *, whole: bool) -> None:
+    """Say what a model would see of the data, and `shown` training pairs of it. Raises EvaluationFailed("bad_data")."""
+    from fitness.preference.view import show_data as show
+
+    assert isinstance(options, Options)
+    show(options, say, shown, whole=whole)
+
+
+def _missing_packages(options: Options) -> list[str]:
+    found = []
+    if options.lora and find_spec("peft") is None:
+        found.append("fitness.lora needs peft, not installed here; run: pip install 'evopo[train]'")
+    if any(isinstance(e, JudgeEvaluation) for e in evaluations(options)) and find_spec("openai") is None:
+        found.append("a judge (fitness.evaluation) needs openai, not installed here; run: pip install 'evopo[llm]'")
+    kernel = KERNELS.get(options.attention or "")
+    if kernel and find_spec(kernel) is None and find_spec("kernels") is None:
+        found.append(
+            f"fitness.attention={options.attention} needs the module {kernel} (or the package kernels), not installed here; "
+            "install it, or set fitness.attention=sdpa"
+        )
+    if options.quantization and find_spec("bitsandbytes") is None:
+        found.append("fitness.quantization needs bitsandbytes, not installed here; run: pip install bitsandbytes")
+    return found
+
+
+def make(options: TaskOptions) -> "PreferenceTask":
+    """The task; nothing is loaded before `prepare`."""
+    assert isinstance(options, Options)
+    return PreferenceTask(options)
+
+
+class PreferenceTask:
+    """See the module's docstring."""
+
+    name = NAME
+    contract = CONTRACT
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.metric = _metric(options.evaluation)
+        self.rungs: Mapping[str, Rung] = _rungs(options)
+        self._lab: Lab | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the data, what of them is not read, and what the rules found in what a model sees of them."""
+        return self._lab.notes if self._lab else ()
+
+    @property
+    def paid(self) -> Usage | None:
+        """What judges were paid for showing that they are there."""
+        return self._lab.paid if self._lab else None
+
+    @property
+    def judged(self) -> int | None:
+        """How many prompts finals are judged on; None before `prepare`."""
+        return self._lab.judged if self._lab else None
+
+    def prepare(self) -> None:
+        """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
+
+        Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" from the reference pass.
+        """
+        from fitness.preference.caches import no_room
+        from fitness.preference.runner import Lab
+
+        if self._lab is not None:
+            return
+        try:
+            self._lab = Lab(self.options)
+        except Exception as error:
+            if full := no_room(error, self.options):
+                raise EvaluationFailed("bad_data", full) from error
+            raise
+
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
+        """Train a fresh policy with `graph` and evaluate it.
+
+        Metrics: accuracy, margin (nats) and reward_margin (beta * margin) of the test pairs, train_loss; and from sampled
+        answers, where the evaluation samples, reward or win_rate, kl_per_sequence and kl_per_token (nats), length (tokens).
+        Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, collapsed (a judge cannot read the
+        answers), bad_data (also a judge that is gone).
+        """
+        chosen = self.rungs[rung]
+        if graph.contract != CONTRACT:
+            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
+        self.prepare()
+        assert self._lab is not None
+        own = self.options
+        return self._lab.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+
+
+def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> str:
+    match evaluation:
+        case PairEvaluation(by="accuracy"):
+            return "accuracy on held-out pairs, a fraction"
+        case PairEvaluation():
+            return "mean margin of held-out pairs, in nats"
+        case RewardModelEvaluation(kl_weight=weight):
+            return "mean reward" + (f" - {weight:g} * KL, KL in nats per sequence" if weight else "")
+        case JudgeEvaluation(opponent=opponent):
+            return (
+                f"win rate over {'the reference' if opponent == 'reference' else 'chosen answers'}, a tie is one half"
+            )
+
+
+def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluation | None) -> dict[str, str]:
+    """Metrics of the evaluations that tell how a fitness was reached."""
+    found: dict[str, str] = {}
+    for evaluation in evaluations:
+        match evaluation:
+            case PairEvaluation():
+                found |= {"accuracy": "accuracy", "margin": "margin (nats)"}
+            case RewardModelEvaluation():
+                found |= {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+            case JudgeEvaluation():
+                found |= {"win_rate": "win rate", "kl_per_sequence": "KL (nats)"}
+    return found
+
+
+def _rungs(options: Options) -> dict[str, Rung]:
+    full, short = options.full_steps, min(options.short_steps, options.full_steps)
+
+    def seconds(steps: int) -> float:
+        return options.seconds_per_step * steps + options.evaluation_seconds
+
+    final = _metric(options.held_out_evaluation) if options.held_out_evaluation else ""
+    rungs = (
+        Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),
+        Rung("full", full, seconds(full), note="the whole training"),
+        Rung(
+            "held_out",
+            full,
+            seconds(full),
+            held_out=True,
+            note="the whole training; test pairs that no search saw",
+            metric=final,
+        ),
+    )
+    return {rung.name: rung for rung in rungs}
+
+
+def _services(options: Options) -> tuple[Service, ...]:
+    """The judges, each with the rungs at which it is asked."""
+    asked = {True: options.held_out_evaluation or options.evaluation, False: options.evaluation}
+    keys = {True: "held_out_evaluation" if options.held_out_evaluation else "evaluation", False: "evaluation"}
+    judges = {keys[held_out]: judge for held_out, judge in asked.items() if isinstance(judge, JudgeEvaluation)}
+    return tuple(
+        judge_service(
+            f"fitness.{key}",
+            judge,
+            options.max_length,
+            [rung.name for rung in _rungs(options).values() if keys[rung.held_out] == key],
+        )
+        for key, judge in judges.items()
+    )
+
+
+def most_judged(options: Options) -> int | None:
+    """The most prompts that the held-out half can have, as far as options and a local file of lines tell; else None.
+
+    Less where pairs share a prompt or are left out.
+    """
+    tests = [] if options.test_pool is None else [options.test_pool]
+    path = Path(options.data)
+    if options.test_split is None and path.suffix == ".jsonl" and os.path.isfile(path):
+        with path.open("rb") as file:
+            rows = sum(1 for line in file if line.strip())
+        tests.append(max(LEAST_TEST_PAIRS, round(options.test_fraction * rows)))
+    return -(-min(tests) // 2) if tests else None
+
+
+def _offline(options: Options) -> bool:
+    """Whether every model and data set is a path on this machine."""
+    return all(os.path.exists(name) for name in named(options).values())
+
+
+def _version(options: Options) -> dict[str, str]:
+    """What identifies model, data and the like beside their names: the contents of local ones, else the revision."""
+    revisions = {"model": options.model_revision, "data": options.data_revision}
+    # Folders of save_to_disk have always counted whole; others may be the hub's or git's.
+    hidden = is_saved(Path(options.data))
+    return {
+        key: path_digest(Path(name), hidden=key != "data" or hidden) or revisions.get(key) or "main"
+        for key, name in named(options).items()
+    }

@@ -1,0 +1,97 @@
+"""What a race would cost on measurements that are at hand: the ladder played on a table of results.
+
+For comparing settings, for tests of the ladder, and for the null experiment. Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fitness.schedule.ladder import Entry, Job, Seeds, Settings, leaders, screening
+from fitness.task.protocol import TaskInfo
+
+Measure = Callable[[Job], tuple[float | None, float]]
+"""Fitness (None: the training failed) and seconds of a training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One training of a race."""
+
+    job: Job
+    seconds: float
+    """Of training, from the beginning of the race to the end of this one."""
+    leader: int | None
+    """The loss that would be named best now."""
+
+
+@dataclass
+class Race:
+    """A race that was run to its end."""
+
+    entries: list[Entry]
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """All training of it."""
+        return self.steps[-1].seconds if self.steps else 0.0
+
+    def found(self, good: Collection[int]) -> float | None:
+        """Seconds of training until a loss of `good` led and, whatever came later, one of them still did; None: never."""
+        since = None
+        for step in self.steps:
+            if step.leader not in good:
+                since = None
+            elif since is None:
+                since = step.seconds
+        return since
+
+
+def run_race(
+    arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: Settings, seeds: Seeds,
+    baselines: Sequence[int] = (),
+) -> Race:  # fmt: skip
+    """Let losses arrive one by one, each as soon as no training is due, with one worker. The first baseline is the yardstick."""
+    results: dict[int, dict[tuple[str, int], float | None]] = {}
+    race = Race([])
+    waiting = iter(arrivals)
+    while (job := _next(race.entries, info, settings, seeds, waiting, results, baselines)) is not None:
+        fitness, seconds = measure(job)
+        results[job.candidate_id][job.rung, job.seed] = fitness
+        leading = leaders(race.entries, info, settings, seeds)
+        race.steps.append(Step(job, race.seconds + seconds, leading[0].candidate_id if leading else None))
+    return race
+
+
+def run_unraced(arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: Settings, seeds: Seeds) -> Race:
+    """The same without a race: every loss is trained at the dearest rung with all the seeds that a contender may earn."""
+    rung = info.search_rungs[-1].name
+    race = Race([])
+    best: tuple[float, int] | None = None
+    for arrival in arrivals:
+        values = []
+        for seed in seeds.search[: settings.contender_seeds]:
+            fitness, seconds = measure(Job(arrival, rung, seed))
+            values.append(fitness)
+            scored = [v for v in values if v is not None]
+            if len(scored) == settings.contender_seeds:
+                mean = sum(scored) / len(scored)
+                best = (mean, arrival) if best is None else max(best, (mean, arrival), key=lambda pair: pair[0])
+            race.steps.append(Step(Job(arrival, rung, seed), race.seconds + seconds, best[1] if best else None))
+    return race
+
+
+def _next(
+    entries: list[Entry], info: TaskInfo, settings: Settings, seeds: Seeds, waiting: Iterator[int],
+    results: dict[int, dict[tuple[str, int], float | None]], baselines: Sequence[int],
+) -> Job | None:  # fmt: skip
+    """The most urgent training that is due, after letting in as many losses as it takes; None at the end."""
+    while not (due := screening(entries, info, settings, seeds)):
+        arrival = next(waiting, None)
+        if arrival is None:
+            return None
+        results[arrival] = {}
+        entries.append(Entry(arrival, arrival in baselines, results[arrival], arrival in baselines[:1]))
+    return due[0]

@@ -1,0 +1,311 @@
+"""The heavy half of the embedded task: the model, its pairs, its training and its measurement (torch, trl).
+
+All sampling is arg max of logits plus Gumbel noise that is drawn from the seed before any model is asked. So two policies
+that agree on a word write the same one, and the difference between two losses is less noisy than either.
+"""
+
+import copy
+import random
+import tempfile
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import AutoTokenizer, LlamaForCausalLM, PrinterCallback
+from transformers.cache_utils import DynamicCache
+from transformers.utils import logging as transformers_logging
+from trl import DPOConfig
+
+from fitness.sentiment.options import Options
+from fitness.sentiment.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
+from fitness.task.protocol import EvaluationFailed, ItemScores, Rung, SeedResult
+from fitness.training.curves import Watch
+from fitness.training.trainer import GraphDPOTrainer
+
+if TYPE_CHECKING:
+    from sandbox.graph.loss_graph import LossGraph
+
+Judge = Callable[[str], float]
+
+LONGEST_BODY = 27  # tokens of the longest review after its prompt, the end included
+DRAWS_PER_PAIR = 1.25  # about one draw of two in eight has no winner
+TEST_PAIRS = 128
+KEPT_SEEDS = 32  # of training pairs and of exams, about 1 MB each
+SEQUENCES_PER_PASS = 512
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a trained policy is measured on for one seed and judge, the same for all candidates."""
+
+    prompt_ids: Tensor  # (samples, prompt tokens)
+    noise_seed: int
+    pair_ids: Tensor  # (2 * TEST_PAIRS, tokens): better ones, then worse ones, label noise left out
+    pair_reference: Tensor  # (2 * TEST_PAIRS,) summed log-probabilities in nats
+    judge: Judge
+
+
+class Lab:
+    """Loads the model once; scores one loss after the other."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self.options = options
+        transformers_logging.disable_progress_bar()  # it would be all that a worker says on stderr
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            reference = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        except (OSError, ValueError) as error:
+            raise EvaluationFailed("bad_data", f"cannot load the model in {folder}: {error}") from error
+        self.reference = reference.eval().requires_grad_(False)
+        self.words: list[str] = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
+        self.pad, self.end = self.tokenizer.convert_tokens_to_ids([PAD, EOS])
+        self._training: OrderedDict[int, Dataset] = OrderedDict()
+        self._exams: OrderedDict[tuple[int, bool], Exam] = OrderedDict()
+
+    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+        """Train and measure; raises EvaluationFailed."""
+        started = time.perf_counter()
+        pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
+        exam = _kept(self._exams, (seed, rung.held_out), lambda: self._exam(seed, rung.held_out))
+        policy = copy.deepcopy(self.reference).requires_grad_(True)
+        arguments, watch = self._arguments(rung.steps, seed, beta, learning_rate), Watch()
+        with watch.kept_on_failure():
+            tokens, metrics = self._train(policy, graph, pairs, arguments, watch)
+            values, measured = self._measure(policy.eval(), exam)
+            metrics |= measured
+            _refuse_collapsed(metrics, self.options)
+        return SeedResult(
+            fitness=metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"],
+            metrics=metrics,
+            seconds=time.perf_counter() - started,
+            tokens=tokens,
+            steps=rung.steps,
+            seed=seed,
+            items=ItemScores.of(values, self._texts(exam.prompt_ids)),
+            curves=watch.curves,
+        )
+
+    def _train(
+        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig, watch: Watch
+    ) -> tuple[int, dict[str, float]]:
+        trainer = GraphDPOTrainer(
+            model=policy,
+            args=arguments,
+            loss_graph=graph,
+            train_dataset=pairs,
+            processing_class=self.tokenizer,
+            watch=watch,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        return int(trainer._total_train_tokens), {"train_loss": float(losses[-1])} if losses else {}
+
+    def _arguments(self, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
+        with warnings.catch_warnings():
+            # TRL turns checkpointing on, and the new name of the switch is not in every supported transformers.
+            warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
+            return DPOConfig(
+                output_dir=tempfile.gettempdir(),  # must exist; nothing is written there
+                max_steps=steps,
+                per_device_train_batch_size=self.options.batch_size,
+                learning_rate=learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=max(1, round(0.1 * steps)),
+                beta=beta,
+                seed=seed,
+                data_seed=seed,
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+                precompute_ref_log_probs=True,
+                remove_unused_columns=False,
+                max_length=None,
+                save_strategy="no",
+                logging_steps=max(1, steps // 8),
+                report_to="none",
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+            )
+
+    def _training_pairs(self, seed: int) -> Dataset:
+        """Columns prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps; one row per pair."""
+        count = self.options.pairs
+        prompt_ids, better, worse = self._ranked_pairs(f"pairs {seed}", "train", count, lexicon_reward)
+        flips = random.Random(f"flips {seed}").sample(range(count), round(self.options.label_noise * count))
+        for row in flips:
+            better[row], worse[row] = worse[row].clone(), better[row].clone()
+        reference = self._sequence_log_probs(self.reference, prompt_ids.size(1), _joined(prompt_ids, better, worse))
+        return Dataset.from_dict(
+            {
+                "prompt_ids": prompt_ids.tolist(),
+                "chosen_ids": self._rows(better),
+                "rejected_ids": self._rows(worse),
+                "ref_chosen_logps": reference[:count].tolist(),
+                "ref_rejected_logps": reference[count:].tolist(),
+            }
+        )
+
+    def _exam(self, seed: int, held_out: bool) -> Exam:
+        judge = self._held_out_judge if held_out else lexicon_reward
+        split: Split = "held_out" if held_out else "search"
+        triple = self._ranked_pairs(f"test pairs {split} {seed}", split, TEST_PAIRS, judge)
+        pair_ids = _joined(*triple)
+        prompt_ids = self._draw_prompts(f"prompts {split} {seed}", split, self.options.samples)
+        return Exam(
+            prompt_ids=prompt_ids,
+            noise_seed=random.Random(f"samples {split} {seed}").getrandbits(63),
+            pair_ids=pair_ids,
+            pair_reference=self._sequence_log_probs(self.reference, prompt_ids.size(1), pair_ids),
+            judge=judge,
+        )
+
+    @cached_property
+    def _held_out_judge(self) -> Judge:
+        return PolarityClassifier(write_reviews("judge", 4000)).reward
+
+    def _ranked_pairs(self, name: str, split: Split, count: int, judge: Judge) -> tuple[Tensor, Tensor, Tensor]:
+        """`count` pairs of samples of the reference: ids of prompts, of the better and of the worse completions."""
+        draws = int(DRAWS_PER_PAIR * count) + 16
+        prompt_ids = self._draw_prompts(name, split, draws)
+        samples = self._sample(self.reference, prompt_ids.repeat(2, 1), random.Random(name).getrandbits(63))
+        rewards = torch.tensor([judge(text) for text in self._texts(samples)], dtype=torch.float64)
+        first, second = rewards.chunk(2)
+        kept = (first != second).nonzero()[:count, 0]
+        if len(kept) < count:
+            raise EvaluationFailed("bad_data", f"{draws} draws gave {len(kept)} pairs with a winner, expected {count}")
+        left, right = samples[kept], samples[kept + draws]
+        first_wins = (first > second)[kept, None]
+        return prompt_ids[kept], torch.where(first_wins, left, right), torch.where(first_wins, right, left)
+
+    def _draw_prompts(self, name: str, split: Split, count: int) -> Tensor:
+        rng, pool = random.Random(name), prompts(split)
+        texts = [f"{BOS} {rng.choice(pool)}" for _ in range(count)]
+        return torch.tensor(self.tokenizer(texts)["input_ids"])
+
+    @torch.inference_mode()
+    def _sample(self, model: LlamaForCausalLM, prompt_ids: Tensor, noise_seed: int) -> Tensor:
+        """Completions (n, LONGEST_BODY), padded after the end token."""
+        generator = torch.Generator().manual_seed(noise_seed)
+        return torch.cat(
+            [self._sample_pass(model, part, generator) for part in torch.split(prompt_ids, SEQUENCES_PER_PASS)]
+        )
+
+    def _sample_pass(self, model: LlamaForCausalLM, prompt_ids: Tensor, generator: torch.Generator) -> Tensor:
+        count, vocabulary = len(prompt_ids), len(self.words)
+        gumbel = -torch.empty(LONGEST_BODY, count, vocabulary).exponential_(generator=generator).log()
+        cache = DynamicCache(config=model.config)
+        written = torch.full((count, LONGEST_BODY), self.pad)
+        ended = torch.zeros(count, dtype=torch.bool)
+        step_ids = prompt_ids
+        for position in range(LONGEST_BODY):
+            logits = model(input_ids=step_ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+            words = (logits / self.options.temperature + gumbel[position]).argmax(dim=1)
+            written[:, position] = words.masked_fill(ended, self.pad)
+            ended |= words == self.end
+            if ended.all():
+                break
+            step_ids = words[:, None]
+        return written
+
+    @torch.inference_mode()
+    def _measure(self, policy: LlamaForCausalLM, exam: Exam) -> tuple[list[float], dict[str, float]]:
+        """The fitness of each sample, its reward less its price, and the metrics."""
+        prompt = exam.prompt_ids.size(1)
+        completions = self._sample(policy, exam.prompt_ids, exam.noise_seed)
+        rewards = [exam.judge(text) for text in self._texts(completions)]
+        lengths = (completions != self.pad).sum(dim=1)
+        divergence = self._divergence(policy, torch.cat([exam.prompt_ids, completions], dim=1), prompt)
+        log_ratios = self._sequence_log_probs(policy, prompt, exam.pair_ids) - exam.pair_reference
+        margins = log_ratios[:TEST_PAIRS] - log_ratios[TEST_PAIRS:]
+        metrics = {
+            "reward": sum(rewards) / len(rewards),
+            "kl_per_sequence": divergence.mean().item(),
+            "kl_per_token": (divergence.sum() / lengths.sum()).item(),
+            "preference_accuracy": (margins > 0).double().mean().item(),
+            "margin": margins.mean().item(),
+            "distinct": len({tuple(row) for row in completions.tolist()}) / len(completions),
+            "length": lengths.double().mean().item(),
+        }
+        if not all(map(_finite, metrics.values())):
+            raise EvaluationFailed("diverged", f"the trained policy's measurements are not finite: {metrics}")
+        prices = (self.options.kl_weight * divergence).tolist()
+        return [reward - price for reward, price in zip(rewards, prices, strict=True)], metrics
+
+    def _divergence(self, policy: LlamaForCausalLM, ids: Tensor, prompt: int) -> Tensor:
+        """KL(policy || reference) in nats along each of the policy's samples, shape (n,).
+
+        Summed over the vocabulary at each position, which has the expectation of the samples' log-ratio and less noise.
+        """
+        parts = []
+        for part in torch.split(ids, SEQUENCES_PER_PASS):
+            ours = _next_word(policy, part, prompt)
+            per_token = (ours.exp() * (ours - _next_word(self.reference, part, prompt))).sum(dim=2)
+            parts.append((per_token * (part[:, prompt:] != self.pad)).sum(dim=1))
+        return torch.cat(parts).double()
+
+    @torch.inference_mode()
+    def _sequence_log_probs(self, model: LlamaForCausalLM, prompt: int, ids: Tensor) -> Tensor:
+        """Summed log-probability in nats of the completions in `ids` (n, prompt + completion), shape (n,)."""
+        parts = []
+        for part in torch.split(ids, SEQUENCES_PER_PASS):
+            completion = part[:, prompt:, None]
+            log_probs = _next_word(model, part, prompt).gather(2, completion)
+            parts.append(log_probs.masked_fill(completion == self.pad, 0.0).sum(dim=(1, 2)))
+        return torch.cat(parts)
+
+    def _texts(self, completions: Tensor) -> list[str]:
+        return [" ".join(self.words[i] for i in row if i not in (self.pad, self.end)) for row in completions.tolist()]
+
+    def _rows(self, completions: Tensor) -> list[list[int]]:
+        return [[i for i in row if i != self.pad] for row in completions.tolist()]
+
+
+def _next_word(model: LlamaForCausalLM, ids: Tensor, prompt: int) -> Tensor:
+    """Log-probabilities of the words after the prompt, shape (n, completion tokens, vocabulary).
+
+    Padding is on the right, where causal attention does not see it.
+    """
+    logits: Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits[:, prompt - 1 : -1].log_softmax(dim=2)
+
+
+def _joined(prompt_ids: Tensor, better: Tensor, worse: Tensor) -> Tensor:
+    return torch.cat([torch.cat([prompt_ids, side], dim=1) for side in (better, worse)])
+
+
+def _kept(store: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
+    """The stored value, made if missing; the least recently used one beyond KEPT_SEEDS is dropped."""
+    if key not in store:
+        store[key] = make()
+    store.move_to_end(key)
+    while len(store) > KEPT_SEEDS:
+        store.popitem(last=False)
+    return store[key]
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0.0
+
+
+def _refuse_collapsed(metrics: dict[str, float], options: Options) -> None:
+    faults: Sequence[str] = [
+        fault
+        for fault, present in (
+            (f"KL is {metrics['kl_per_sequence']:.1f} nats per sequence, above {options.kl_limit:g}",
+             metrics["kl_per_sequence"] > options.kl_limit),
+            (f"{metrics['distinct']:.1%} of the samples are distinct, below {options.least_distinct:.1%}",
+             metrics["distinct"] < options.least_distinct),
+        )
+        if present
+    ]  # fmt: skip
+    if faults:
+        raise EvaluationFailed("collapsed", "; ".join(faults))

@@ -1,0 +1,130 @@
+"""The embedded task: preference training of a tiny language model towards positive movie reviews.
+
+The IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024 in small, with nothing to download. A 90,000-parameter Llama
+that writes template reviews (`fitness.sentiment.reviews`) is trained on pairs of its own samples, ranked by a word
+list, with 10 % of the labels flipped. Then it writes reviews for prompts that it was not trained on:
+
+    fitness = reward - kl_weight * KL(policy || reference), in nats per sequence
+
+with both means over the samples. The reward alone would pay for any distance from the reference; the KL prices it.
+
+A seed redraws pairs, label noise, order of training and sampling noise. For one seed all candidates get the same ones, so
+their differences are less noisy than their values. Pairs, their tokens and reference log-probabilities are made once per
+seed and kept for the next candidates. The rung `held_out` trains like `full` and judges on prompts and by a classifier that
+neither training nor search has seen.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitness.sentiment.options import Options
+from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+
+if TYPE_CHECKING:
+    from fitness.sentiment.runner import Lab
+    from sandbox.graph.loss_graph import LossGraph
+
+NAME = "sentiment"
+CONTRACT = "preference"
+METRIC = "reward - kl_weight * KL, in reward units; KL in nats per sequence"
+SHOWN = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
+DATA = Path(__file__).parent / "data"
+
+# On one core of a server of 2024, without the worker's start (6 to 10 s) and the first use of a seed (1.5 s).
+SECONDS_PER_STEP = 0.03
+SECONDS_BESIDE = 1.0
+
+DEVIATION = 0.045
+"""Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 21 pairs, 8 seeds."""
+
+
+def info(options: TaskOptions) -> TaskInfo:
+    """Contract, metric, rungs and identity; needs no torch."""
+    assert isinstance(options, Options)
+    return TaskInfo(
+        name=NAME,
+        contract=CONTRACT,
+        metric=METRIC.replace("kl_weight", f"{options.kl_weight:g}"),
+        shown=SHOWN,
+        rungs=_rungs(options),
+        identified=lambda: {"task": NAME, "options": options.model_dump(), "data": _data_version()},
+        beta=options.beta,
+        learning_rate=options.learning_rate,
+        deviation=DEVIATION if options == Options() else None,
+    )
+
+
+def make(options: TaskOptions) -> "SentimentTask":
+    """The task; nothing is loaded before `prepare`."""
+    assert isinstance(options, Options)
+    return SentimentTask(options)
+
+
+class SentimentTask:
+    """See the module's docstring."""
+
+    name = NAME
+    contract = CONTRACT
+    metric = METRIC
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.rungs: Mapping[str, Rung] = _rungs(options)
+        self._lab: Lab | None = None
+
+    def prepare(self) -> None:
+        """Import the training stack and load the model; about 8 s of CPU time, nearly all of it imports."""
+        from fitness.sentiment.runner import Lab
+
+        if self._lab is None:
+            self._lab = Lab(self.options, DATA)
+
+    def score_seed(
+        self,
+        graph: "LossGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
+        """Train a fresh copy of the model with `graph` and measure what it writes.
+
+        Metrics: reward, kl_per_sequence and kl_per_token (nats), preference_accuracy and margin (nats, of fresh pairs),
+        distinct (fraction of samples), length (tokens per sample), train_loss.
+        Raises EvaluationFailed: diverged, collapsed, unsupported_loss, bad_data; KeyError for an unknown rung.
+        """
+        chosen = self.rungs[rung]
+        if graph.contract != CONTRACT:
+            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
+        self.prepare()
+        assert self._lab is not None
+        own = self.options
+        return self._lab.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+
+
+def _rungs(options: Options) -> dict[str, Rung]:
+    full = options.full_steps
+    short = min(options.short_steps, full)
+    rungs = (
+        Rung("short", short, _seconds(short), note="the whole schedule in fewer steps"),
+        Rung("full", full, _seconds(full), note="the whole training"),
+        Rung("held_out", full, _seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
+    )
+    return {rung.name: rung for rung in rungs}
+
+
+def _seconds(steps: int) -> float:
+    return round(SECONDS_BESIDE + SECONDS_PER_STEP * steps, 2)
+
+
+@cache
+def _data_version() -> str:
+    """Digest of the shipped model, since a fitness is one of that model."""
+    digest: Any = hashlib.sha256()
+    for path in sorted(DATA.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return str(digest.hexdigest()[:16])

@@ -1,0 +1,1 @@
+"""One training: TRL's trainer with a searched loss, its batches, and the curves that are recorded."""

@@ -1,0 +1,221 @@
+"""Worker processes for one task, restarted when they die: `WorkerPool` for asyncio, `score_all` for scripts.
+
+A worker that dies, hangs or is killed for memory costs one more try of the request that it held, in a fresh process.
+A second time fails the request with what is known: exit status or signal, and the end of stderr. An evaluation that fails
+by itself (diverged, collapsed ...) is not tried again: the same seed would fail again.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from fitness.costs import Usage
+from fitness.task.protocol import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
+from fitness.workers.devices import share_gpus, visible_gpus
+from fitness.workers.outer_launch import note_on_dropped, without_outer_launch
+from fitness.workers.process import TaskWorker, WorkerLost, together
+
+if TYPE_CHECKING:
+    from sandbox.graph.loss_graph import LossGraph
+
+PATIENCE = 20.0  # times a rung's estimate before a worker counts as hung ...
+LEAST_SECONDS = 120.0  # ... but never less than this
+TRIES = 2
+
+# -P keeps the current directory off sys.path: a stray dataclasses.py there would be imported.
+DEFAULT_LAUNCHER = (sys.executable, "-P")
+
+
+class WorkerPool:
+    """`workers` launch groups of one task; an async context manager. `score` may be awaited by many tasks at once.
+
+    `launcher` is the command that runs a Python module, `-m fitness.worker ...` is appended: for example
+    ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). GPUs are shared out among the workers.
+    Variables that describe another launch (RANK, WORLD_SIZE ...) do not reach the workers; those in `environment` do.
+    `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.
+
+    Raises TaskError for an unknown task, wrong options, or a launcher that is no command.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        options: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        *,
+        launcher: Sequence[str] = DEFAULT_LAUNCHER,
+        threads: int = 1,
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"a pool needs at least one worker, got {workers}")
+        self.info: TaskInfo = task_info(task, options)
+        command = [
+            _program(launcher[0]), *launcher[1:], "-m", "fitness.workers.worker",
+            "--task", task, "--options", json.dumps(dict(options or {})), "--threads", str(threads),
+        ]  # fmt: skip
+        grouped = tuple(launcher) != DEFAULT_LAUNCHER
+        inherited, dropped = without_outer_launch(os.environ, grouped=grouped)
+        self._note = note_on_dropped(dropped)
+        variables = _environment(inherited, threads, self.info.offline) | dict(environment or {})
+        shares = share_gpus(visible_gpus(variables), workers, grouped=grouped)
+        self._timeout = timeout
+        start = self.info.preparation_seconds
+        # For each worker one that waits for its reply, one that ends it, one that closes it. They live as long as this pool.
+        threads = ThreadPoolExecutor(3 * workers, "worker")
+        self._workers = [TaskWorker(command, variables | _only(gpus), start, threads) for gpus in shares]
+        self._idle: asyncio.Queue[TaskWorker] = asyncio.Queue()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        """Start the workers; they prepare while this returns, and the first requests wait for them."""
+        try:
+            for worker in self._workers:
+                worker.start()
+                self._idle.put_nowait(worker)
+        except BaseException:
+            await self.close()
+            raise
+        self._open = True
+        return self
+
+    async def ready(self) -> tuple[str, ...]:
+        """Wait until a worker has loaded model and data: what makes the task unusable is known then, and charged to no loss.
+
+        Returns notes on how the workers were started, and the task's on what it has loaded. Raises
+        EvaluationFailed("bad_data") with the reason.
+        """
+        worker = await self._idle.get()
+        try:
+            await worker.ready()
+            return (*filter(None, [self._note]), *worker.notes)
+        finally:
+            self._idle.put_nowait(worker)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all workers: politely when idle, at once when busy. No process of theirs stays."""
+        self._open = False
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
+    @property
+    def busy(self) -> int:
+        """How many of them prepare or train now."""
+        return len(self._workers) - self._idle.qsize() if self._open else 0
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def judged(self) -> int | None:
+        """How many groups of items finals are judged on: as a worker has found them once it was ready, else at most so many."""
+        found = [worker.judged for worker in self._workers if worker.judged is not None]
+        return found[0] if found else self.info.judged
+
+    async def score(
+        self,
+        graph: "LossGraph | str",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> SeedResult:
+        """Train and measure one graph with one seed.
+
+        Raises EvaluationFailed; TaskError for an unknown rung; RuntimeError when the pool is not open.
+        """
+        if not self._open:
+            raise RuntimeError("the pool is not open: use it as `async with WorkerPool(...) as pool`")
+        limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
+        text = graph if isinstance(graph, str) else graph.to_json()
+        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "learning_rate": learning_rate}
+        lost = Usage()  # what a judge may have been paid in tries that brought no answer: nobody knows, so the most
+        for tries_left in reversed(range(TRIES)):
+            worker = await self._idle.get()
+            try:
+                result = await worker.score(request, limit)
+                return replace(result, paid=together(result.paid, lost))
+            except EvaluationFailed as failure:
+                if isinstance(failure, WorkerLost) and failure.reason is not FailureReason.BAD_DATA:
+                    lost += self.info.judging(rung)
+                lost += failure.paid or Usage()
+                if not (isinstance(failure, WorkerLost) and tries_left):
+                    failure.paid = lost or failure.paid
+                    raise
+            finally:
+                self._idle.put_nowait(worker)
+        raise AssertionError("unreachable")
+
+
+def score_all(
+    task: str,
+    requests: Iterable[tuple["LossGraph | str", str, int]],
+    options: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    **pool_options: Any,
+) -> list[SeedResult | EvaluationFailed]:
+    """Score (graph, rung, seed) triples with a pool of their own; results in the order of the requests. For scripts."""
+
+    async def run() -> list[SeedResult | EvaluationFailed]:
+        async def one(graph: "LossGraph | str", rung: str, seed: int) -> SeedResult | EvaluationFailed:
+            try:
+                return await pool.score(graph, rung, seed)
+            except EvaluationFailed as failure:
+                return failure
+
+        async with WorkerPool(task, options, workers, **pool_options) as pool:
+            return list(await asyncio.gather(*(one(*request) for request in requests)))
+
+    return asyncio.run(run())
+
+
+def _program(name: str) -> str:
+    """The launcher's command: on PATH, or beside this interpreter, whose environment need not be activated."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(name) or shutil.which(name, path=beside)
+    if found is None:
+        raise TaskError(
+            f"the launcher {name!r} is no command on PATH or in {beside}: install it, or give its full path in launcher"
+        )
+    return found
+
+
+def _environment(inherited: Mapping[str, str], threads: int, offline: bool) -> dict[str, str]:
+    """The parent's variables, with one thread each for every library that would take all cores."""
+    root = str(Path(__file__).resolve().parents[2])
+    variables = dict(inherited)
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
+    variables["PYTHONSAFEPATH"] = "1"  # as -P, for every Python that a launcher starts
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        variables[name] = str(threads)
+    variables["PYTHONUTF8"], variables["PYTHONIOENCODING"] = "1", "utf-8"  # whatever this process's terminal takes
+    variables["TOKENIZERS_PARALLELISM"] = "false"
+    variables["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if offline:
+        variables["HF_HUB_OFFLINE"] = variables["HF_DATASETS_OFFLINE"] = "1"
+    return variables
+
+
+def _only(gpus: list[str] | None) -> dict[str, str]:
+    return {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}

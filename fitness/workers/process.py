@@ -1,0 +1,192 @@
+"""One worker process as the pool of a task sees it: what it answers, as a score or a failure, and what is known of its death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fitness.costs import Usage
+from fitness.score import ItemScores
+from fitness.task.protocol import EvaluationFailed, FailureReason, SeedResult
+from fitness.training.curves import from_json
+from sandbox.vetting.path import in_the_way
+from sandbox.vetting.process import CLOSE_SECONDS, Lost, WorkerProcess, ended
+
+logger = logging.getLogger(__name__)
+
+TAIL_CHARACTERS = 4000  # of stderr, for the report of a death
+Result = TypeVar("Result")
+
+_LAST_WORDS = re.compile(
+    r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$",
+    re.MULTILINE,
+)
+"""What a traceback ends with, but for those of launchers, which tell only that a process failed."""
+
+
+class WorkerLost(EvaluationFailed):
+    """The process ended or had to be ended, which need not be the candidate's fault; before it was ready it cannot be, and the
+    reason is bad_data."""
+
+
+class TaskWorker:
+    """One launch group of a task; serves one request at a time. `threads` wait for it, so that the event loop does not."""
+
+    def __init__(
+        self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float, threads: Executor
+    ) -> None:
+        self.notes: tuple[str, ...] = ()
+        self.judged: int | None = None
+        self._process = WorkerProcess(command, variables, start_seconds)
+        self._start_seconds = start_seconds
+        self._threads = threads
+        self._greeted: object = None
+        self._requests = 0
+        self._owed = Usage()  # what a judge was paid for showing that it is there; charged to the first training
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process; the handshake is left to the first request."""
+        self._process.start()
+
+    async def ready(self) -> None:
+        """Start the process where there is none, and wait until it has said that it is ready. Raises EvaluationFailed."""
+        reply: Mapping[str, Any] = await self._lived_through(self._process.ready, self._start_seconds)
+        if reply is self._greeted:
+            return
+        self._greeted = reply
+        _warn(reply)
+        if reply["state"] == "failed":
+            await self._in_thread(self._process.end)  # the task cannot be prepared; it has ended or is about to
+        _checked(reply)
+        self._owed += _paid(reply) or Usage()
+        self.notes = tuple(reply.get("notes", ()))
+        judged = reply.get("judged")
+        self.judged = judged if isinstance(judged, int) else None
+
+    async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
+        """Raises EvaluationFailed; WorkerLost, with the process gone, when it gave no answer within `limit` seconds."""
+        await self.ready()
+        owed, self._owed = self._owed, Usage()
+        try:
+            result = await self._scored(request, limit)
+        except EvaluationFailed as failure:
+            failure.paid = together(failure.paid, owed)
+            raise
+        return replace(result, paid=together(result.paid, owed))
+
+    async def _scored(self, request: Mapping[str, Any], limit: float) -> SeedResult:
+        self._requests += 1
+        numbered = {"id": self._requests, **request}
+        reply = await self._lived_through(lambda: self._process.ask(numbered, limit), limit)
+        _warn(reply)
+        _checked(reply)
+        try:
+            return SeedResult(
+                fitness=reply["fitness"],
+                metrics=reply["metrics"],
+                seconds=reply["seconds"],
+                tokens=reply["tokens"],
+                steps=reply["steps"],
+                seed=reply["seed"],
+                items=_items(reply.get("items")),
+                paid=_paid(reply),
+                curves=from_json(reply.get("curves", {})),
+            )
+        except ValueError as error:
+            await self._in_thread(self._process.end)
+            raise WorkerLost(FailureReason.WORKER_DIED, f"the worker's answer is not as agreed: {error}") from None
+
+    async def close(self) -> None:
+        """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
+        self._closed = True
+        await self._in_thread(self._process.close, CLOSE_SECONDS)
+
+    async def _lived_through(self, wait: Callable[[], Result], limit: float) -> Result:
+        """What `wait` returns, in at most `limit` seconds. Raises WorkerLost, with the process gone."""
+        kills = _out_of_memory_kills()
+        try:
+            return await self._in_thread(wait)
+        except Lost as lost:
+            raise self._report(lost, limit, kills) from None
+        except asyncio.CancelledError:
+            # It works on a request that nobody waits for any more. Shielded, since a task that is cancelled twice would leave this
+            # half done; whoever closes the worker waits for it.
+            await asyncio.shield(self._in_thread(self._process.end))
+            raise
+
+    def _in_thread(self, function: Callable[..., Result], *arguments: object) -> asyncio.Future[Result]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    def _report(self, lost: Lost, limit: float, kills_before: int) -> WorkerLost:
+        if self._closed:
+            return WorkerLost(FailureReason.WORKER_DIED, "the pool was closed")
+        stderr = lost.stderr[-TAIL_CHARACTERS:].strip()
+        why = "" if lost.ready else in_the_way(lost.stderr)
+        said = f"; {why}" * bool(why) + f"; the end of its stderr:\n{stderr}" * bool(stderr)
+        if lost.timed_out and not lost.ready:
+            return WorkerLost(FailureReason.BAD_DATA, f"a worker was not ready within {limit:g} s{said}")
+        if lost.timed_out:
+            return WorkerLost(
+                FailureReason.TIMEOUT,
+                f"no answer within {limit:g} s, so it counts as hung: if trainings take that long here, set timeout_seconds, or "
+                f"fitness.seconds_per_step to what a step takes where the task has it{said}",
+            )
+        how, reason = ended(lost.status), FailureReason.WORKER_DIED
+        raised = _LAST_WORDS.findall(stderr)
+        how += f": {raised[-1]}" if raised else ""
+        if lost.status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
+            reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory"
+        if not lost.ready:
+            reason, how = FailureReason.BAD_DATA, f"a worker ended before it was ready: {how}"
+        return WorkerLost(reason, f"{how}{said}")
+
+
+def _warn(reply: Mapping[str, Any]) -> None:
+    for line in reply.get("warnings", ()):
+        logger.warning("%s", line)
+
+
+def _checked(reply: Mapping[str, Any]) -> None:
+    if reply["state"] == "failed":
+        raise EvaluationFailed(reply["reason"], reply["detail"], _paid(reply), from_json(reply.get("curves", {})))
+
+
+def _items(found: Any) -> ItemScores | None:
+    """Raises ValueError for anything but null, or an object with values and groups."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("values", "groups")):
+        raise ValueError("its items are no object with the lists values and groups")
+    return ItemScores.of(found["values"], found["groups"])
+
+
+def _paid(reply: Mapping[str, Any]) -> Usage | None:
+    return Usage(*reply["paid"]) if "paid" in reply else None
+
+
+def together(usage: Usage | None, more: Usage) -> Usage | None:
+    """What a judge was paid, and more of it; None where nobody was asked."""
+    return (usage or Usage()) + more if more else usage
+
+
+def _out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0

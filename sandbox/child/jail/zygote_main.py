@@ -1,0 +1,170 @@
+"""The zygote's own program: a fresh, isolated interpreter that forks one jailed child per candidate. Run by path, never imported.
+
+    python -I -S zygote_main.py SANDBOX_DIRECTORY RESTRICTEDPYTHON_DIRECTORY [LAYER_TO_LEAVE_OUT...]
+
+The two packages are entered by their directories: nothing is searched for on sys.path, so no module that lies beside a vetted
+file, in the current directory or in site-packages can take the place of one of ours. Requests come on descriptor 0, replies go
+to descriptor 1; both are framed with lengths. The source is only handed on here: parsing is the child's work.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+import types
+import warnings
+
+REQUEST = struct.Struct(">IBBH")
+"""Length of the source, number of the contract, guarantees accepted as missing (a bit each), length of the argument names."""
+REPLY = struct.Struct(">BBBI")
+"""Outcome, its number, layers in force (a bit each), length of the answer."""
+ANSWERED, TIMED_OUT, KILLED, EXITED = range(4)
+OUT_OF_MEMORY = 3
+"""Exit status of a child that could not even answer for lack of memory."""
+READY = b"evopo"
+
+
+def _enter(name: str, directory: str) -> None:
+    package = types.ModuleType(name)
+    package.__path__ = [directory]
+    sys.modules[name] = package
+
+
+def main() -> None:
+    """Serve until the parent closes the pipe."""
+    _enter("sandbox", sys.argv[1])
+    _enter("RestrictedPython", sys.argv[2])
+    from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, Jail, encode_layers, missing
+    from sandbox.child.protocol import MAX_ANSWER_BYTES, Answer, Complaint
+    from sandbox.child.trace.tracer import trace
+    from sandbox.contracts.contract import CONTRACTS
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")  # a jailed child has nowhere to write them
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    contracts = tuple(CONTRACTS.values())
+    jail = Jail(frozenset(sys.argv[3:]))
+    for contract in contracts:
+        trace(_warm_up(contract), contract)
+        trace("é = f'{'", contract)
+    zygote = os.getpid()
+
+    def child(answer: int, source: bytes, contract: int, accepted: int, names: bytes) -> None:
+        layers = jail.enter(answer, zygote)
+        os.write(answer, bytes([encode_layers(layers)]))
+        lacking = missing(layers, [g for i, g in enumerate(GUARANTEES) if accepted >> i & 1])
+        if lacking:
+            reply = Answer(tuple(Complaint("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
+        else:
+            reply = trace(source.decode("utf-8"), contracts[contract], names.decode("ascii").split())
+        raw = reply.encode()
+        while raw:
+            raw = raw[os.write(answer, raw) :]
+
+    def attend(source: bytes, contract: int, accepted: int, names: bytes) -> bytes:
+        answer_end, child_end = os.pipe()
+        jail.prepare(child_end)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                child(child_end, source, contract, accepted, names)
+                code = 0
+            except MemoryError:
+                code = OUT_OF_MEMORY
+            finally:
+                os._exit(code)
+        os.close(child_end)
+        raw, in_time = _collect(answer_end, MAX_ANSWER_BYTES, WALL_SECONDS)
+        os.close(answer_end)
+        os.kill(pid, signal.SIGKILL)  # it has answered, or its time is up; a child that has ended already is unaffected
+        _, status = os.waitpid(pid, 0)
+        return _framed(raw, in_time, status)
+
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    os.write(1, READY)
+    while True:
+        head = _read(REQUEST.size)
+        length, contract, accepted, further = REQUEST.unpack(head)
+        _write(attend(_read(length), contract, accepted, _read(further)))
+
+
+def _framed(raw: bytes, in_time: bool, status: int) -> bytes:
+    layers, answer = (raw[0], raw[1:]) if raw else (0, b"")
+    if not in_time:
+        outcome, number, answer = TIMED_OUT, 0, b""
+    elif os.WIFSIGNALED(status) and not (answer and os.WTERMSIG(status) == signal.SIGKILL):
+        outcome, number, answer = KILLED, os.WTERMSIG(status), b""
+    elif os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        outcome, number, answer = EXITED, os.WEXITSTATUS(status), b""
+    else:
+        outcome, number = ANSWERED, 0
+    return REPLY.pack(outcome, number, layers, len(answer)) + answer
+
+
+def _collect(answer: int, most: int, seconds: float) -> tuple[bytes, bool]:
+    """What a child writes until it closes its end, and whether it did so in time. Ends with the parent, too."""
+    deadline = time.monotonic() + seconds
+    ready = select.poll()
+    ready.register(answer, select.POLLIN)
+    ready.register(0, select.POLLHUP)
+    raw = b""
+    while len(raw) <= most + 1:
+        left = deadline - time.monotonic()
+        events = dict(ready.poll(max(left, 0) * 1000))
+        if events.get(0, 0) & (select.POLLHUP | select.POLLERR):
+            os._exit(0)  # the parent is gone; the child dies with us
+        if answer not in events:
+            return raw, False
+        part = os.read(answer, 65536)
+        if not part:
+            return raw, True
+        raw += part
+    return raw[:most], True  # a flood: what is left of it is no answer
+
+
+def _read(length: int) -> bytes:
+    parts = []
+    while length:
+        part = os.read(0, min(length, 65536))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _warm_up(contract) -> str:  # type: ignore[no-untyped-def]
+    """A source that loads what the parser and the tracer load lazily: a jailed child can load nothing."""
+    first = contract.tensors[0].name
+    return f'''
+"""Docstring."""
+import torch.nn.functional as F
+K = (1.0, 2)
+
+def helper(z: float, k=2.0) -> float:
+    return torch.where(z > 0, z * k, z)
+
+def loss({contract.signature}):
+    total = torch.zeros_like({first})
+    for i, w in enumerate(K):
+        total += helper({first}, k=w) / math.sqrt(2.0 + i)
+    return sum([v for v in (total, total)])[None].squeeze(0) @ 1
+'''
+
+
+if __name__ == "__main__":
+    main()

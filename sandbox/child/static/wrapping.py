@@ -1,0 +1,117 @@
+"""The wrapping that people put around a loss, taken off before the vocabulary looks: `with torch.no_grad():`, raise, assert.
+
+Only what is recognised word for word is rewritten, and only into what the vocabulary knows anyway: functions, and calls of our
+own guards, which no source can write. Whatever is left over is refused by the vocabulary as if this module did not exist. Nothing
+is executed here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.child.protocol import Complaint
+from sandbox.child.static.imports import full_name
+from sandbox.child.static.syntax import first_line, is_self
+
+_GRAD_MODES = {"torch.no_grad": False, "torch.enable_grad": True}
+_WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef)
+
+
+class Guard(ast.Call):
+    """A call of one of our guards. The parser never makes one."""
+
+
+class GradBlock(ast.If):
+    """The body of `with torch.no_grad():` or `with torch.enable_grad():`; `test` says whether gradients are kept."""
+
+
+MARKERS = frozenset({Guard, GradBlock})
+"""The nodes that only this module and `classes` make."""
+
+
+def guard(name: str, arguments: list[ast.expr], at: ast.AST) -> Guard:
+    """A call of the guard `name`, placed where `at` is."""
+    call = Guard(func=ast.Name(name, ast.Load()), args=arguments, keywords=[])
+    for new in (call, call.func):
+        ast.copy_location(new, at)
+    return call
+
+
+def constant(value: Any, at: ast.AST) -> ast.Constant:
+    """A constant, placed where `at` is."""
+    return ast.copy_location(ast.Constant(value), at)
+
+
+def statement(call: ast.expr, at: ast.AST) -> ast.Expr:
+    """An expression as a statement, placed where `at` is."""
+    return ast.copy_location(ast.Expr(call), at)
+
+
+def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
+    """Whether there is anything to take off."""
+    return any(isinstance(n, _WRAPPERS) or (isinstance(n, ast.Attribute) and n.attr == "accelerator") for n in nodes)
+
+
+class Unwrapper(ast.NodeTransformer):
+    """Rewrites the statements of one function. `notes` tell what was done."""
+
+    def __init__(self, names: Mapping[str, str], notes: list[Complaint]) -> None:
+        self._names = names
+        self._notes = notes
+
+    def _note(self, code: str, node: ast.AST) -> None:
+        self._notes.append(Complaint(code, first_line(node)))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A class inside of a function stays, and is refused."""
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """What would be raised is of no interest: whoever gets here is refused."""
+        self._note("SBX255", node)
+        return statement(guard("_raise_", [], node), node)
+
+    def visit_Assert(self, node: ast.Assert) -> Any:
+        """Each part of an `and` for itself. The message is dropped unread."""
+        parts = (
+            node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else [node.test]
+        )
+        return [self._assertion(part, node) for part in parts]
+
+    def _assertion(self, test: ast.expr, node: ast.Assert) -> ast.AST:
+        wanted = True
+        while isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            wanted, test = not wanted, test.operand
+        return statement(guard("_assert_", [constant(wanted, node), self.visit(test)], node), node)
+
+    def visit_With(self, node: ast.With) -> ast.AST:
+        """`with torch.no_grad():` and `with torch.enable_grad():`, alone and without `as`."""
+        keeps = self._grad_mode(node)
+        self.generic_visit(node)
+        if keeps is None:
+            return node
+        self._note("SBX256", node)
+        block = GradBlock(test=constant(keeps, node), body=node.body, orelse=[])
+        return ast.copy_location(block, node)
+
+    def _grad_mode(self, node: ast.With) -> bool | None:
+        if len(node.items) != 1 or node.items[0].optional_vars is not None:
+            return None
+        call = node.items[0].context_expr
+        if not isinstance(call, ast.Call) or call.args or call.keywords:
+            return None
+        return _GRAD_MODES.get(full_name(call.func, self._names) or "")
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """`self.accelerator.device`: a device has no effect here, whatever its name."""
+        inner = node.value
+        if (
+            node.attr == "device"
+            and isinstance(inner, ast.Attribute)
+            and inner.attr == "accelerator"
+            and is_self(inner.value)
+        ):
+            return constant("cpu", node)
+        return self.generic_visit(node)

@@ -1,0 +1,314 @@
+"""The frozen stand-ins for torch, F, math, self and Tensor methods that a candidate sees, and the binding of its arguments.
+
+A facade is a path into the table of `allowlist.calls`, nothing more: it holds no module, no function of Python's and no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.child.allowlist import calls as exposed
+from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist.calls import REQUIRED, Call, Parameter
+from sandbox.child.allowlist.layers import LAYERS, Layer, LayerClass
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering import RECIPES
+from sandbox.child.trace.lowering.registry import axes, sizes_of
+from sandbox.child.trace.lowering.shaping import matrix_transpose
+from sandbox.child.trace.symbols import (
+    DEVICE,
+    Device,
+    DType,
+    FInfo,
+    Pair,
+    Recorder,
+    Sizes,
+    SymNumber,
+    SymTensor,
+    checked_number,
+    is_number,
+)
+from sandbox.graph.operations import OPERATIONS
+
+_ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+"""numpy's names for parameters, which torch understands too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A module, by its full name."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """An exposed call; `bound` is the tensor of a method."""
+
+    call: Call
+    bound: SymTensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorClass:
+    """torch.Tensor and its kin, by full name: for isinstance."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelfFacade:
+    """The `self` of a method: the contract's numbers as attributes."""
+
+    values: Mapping[str, Any]
+
+
+def named(path: str) -> Any:
+    """What a full name such as torch.nn.functional.relu stands for. Raises Refusal."""
+    if path in exposed.BY_PATH:
+        return Function(exposed.BY_PATH[path])
+    if path in exposed.CONSTANTS:
+        return exposed.CONSTANTS[path]
+    if path in exposed.DTYPES:
+        return DType(exposed.DTYPES[path])
+    if path in exposed.OTHER_FLOATS:
+        return DType(exposed.OTHER_FLOATS[path])
+    if path in exposed.TYPES:
+        return TensorClass(path)
+    if path in LAYERS:
+        return LayerClass(LAYERS[path])
+    if path in policy.MODULES or path in policy.FORMS:
+        return Namespace(path)
+    raise Refusal("SBX130")
+
+
+def attribute(r: Recorder, value: Any, name: str) -> Any:
+    """value.name, for whatever a candidate can hold. Raises Refusal."""
+    match value:
+        case Namespace() if value.path not in policy.FORMS:
+            return named(f"{value.path}.{name}")
+        case SymTensor():
+            return _tensor_attribute(r, value, name)
+        case SelfFacade() if name in value.values:
+            return value.values[name]
+        case Pair() if name == "values":
+            return value.values
+        case Pair() if name == "indices" and value.indices is not None:
+            return value.indices
+        case FInfo() if name in policy.FINFO_ATTRIBUTES:
+            return policy.FINFO_ATTRIBUTES[name]
+    raise Refusal("SBX229")
+
+
+def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
+    match name:
+        case "shape":
+            return sizes_of(r, x)
+        case "dtype":
+            return DType(x.type.dtype)
+        case "device":
+            return DEVICE
+        case "ndim":
+            return len(x.dims)
+        case "T" | "mT":
+            return matrix_transpose(r, {"input": x})
+    call = exposed.BY_PATH.get(f"Tensor.{name}")
+    if call is None:
+        raise Refusal("SBX229")
+    return Function(call, x)
+
+
+def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Record a call of an exposed function. Raises Refusal, which names the call where its arguments do not fit."""
+    call = function.call
+    if function.bound is not None:
+        args = (function.bound, *args)
+    try:
+        bound = _bind(call, args, kwargs)
+        recipe = RECIPES.get(call.recipe)
+        return recipe(r, bound) if recipe is not None else _plain(r, call, bound)
+    except Refusal as refusal:
+        complaint = refusal.complaint
+        if complaint.code in _ABOUT_THE_CALL:
+            raise Refusal(complaint.code, complaint.numbers, complaint.spot, call.number) from None
+        raise
+
+
+def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:
+    """A layer with its options, which follow the tensors in the function that it applies. Raises Refusal."""
+    call = exposed.BY_PATH[made.path]
+    names = [p.name for p in call.parameters[len(_operands(call)) :]]
+    given = dict(zip(names, args, strict=False))
+    if len(args) > len(names) or kwargs.keys() & given.keys() or not kwargs.keys() <= set(names):
+        raise Refusal("SBX206", call=call.number)
+    return Layer(made.path, {**given, **kwargs})
+
+
+def apply(r: Recorder, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Record a call of a layer, which takes tensors only. Raises Refusal."""
+    call = exposed.BY_PATH[layer.path]
+    names = _operands(call)
+    if len(args) > len(names) or not kwargs.keys() <= set(names):
+        raise Refusal("SBX206", call=call.number)
+    return invoke(r, Function(call), args, {**kwargs, **layer.options})
+
+
+def _operands(call: Call) -> list[str]:
+    """The parameters that take what a layer is called with."""
+    return [p.name for p in call.parameters if p.kind == "tensor" and p.default is REQUIRED]
+
+
+_FLOATING_ONLY = frozenset(c.recipe for c in exposed.CALLS if c.path.startswith("torch.nn.functional.")) - {
+    "relu",
+    "tanh",
+    "sigmoid",
+}
+"""What torch defines on floating tensors only, or on integers in another way."""
+
+_ABOUT_THE_CALL = frozenset({"SBX206", "SBX207", "SBX212"})
+
+
+def _plain(r: Recorder, call: Call, bound: dict[str, Any]) -> Any:
+    """The call is the operation: tensors and values are its operands, the rest its attributes."""
+    operands = [bound[p.name] for p in call.parameters if p.kind in ("tensor", "value")]
+    if call.recipe in _FLOATING_ONLY and operands[0].type.dtype != "float":
+        raise Refusal("SBX206")
+    if call.recipe in ("cat", "stack"):
+        operands = list(bound["tensors"])
+    known = OPERATIONS[call.recipe].attrs
+    return r.add(call.recipe, operands, {k: v for k, v in bound.items() if k in known})
+
+
+def _bind(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by parameter name, each of the kind that its parameter asks for."""
+    given: dict[str, Any] = {}
+    rest = list(args)
+    for p in call.parameters:
+        if p.variadic:
+            given[p.name] = rest[0] if len(rest) == 1 and isinstance(rest[0], list | tuple | Sizes) else tuple(rest)
+            if not rest and p.name not in kwargs and p.kind != "any":
+                given.pop(p.name)
+            rest = []
+        elif rest and not p.keyword_only:
+            given[p.name] = rest.pop(0)
+    if rest:
+        raise Refusal("SBX206")
+    names = {p.name for p in call.parameters}
+    for name, value in kwargs.items():
+        name = name if name in names else _ALIASES.get(name, name)
+        if name not in names or (name in given and given[name] != ()):
+            raise Refusal("SBX208" if name == "out" else "SBX206")
+        given[name] = value
+    return {p.name: _kept(p, given) for p in call.parameters if p.kind != "ignored"}
+
+
+def _kept(p: Parameter, given: Mapping[str, Any]) -> Any:
+    if p.name not in given:
+        if p.default is REQUIRED:
+            raise Refusal("SBX206")
+        return p.default
+    value = given[p.name]
+    if value is None and p.default is None:
+        return None
+    return _CHECKS[p.kind](p, value)
+
+
+def _constant(value: Any) -> Any:
+    """Symbols where a constant is wanted have a rule of their own."""
+    if isinstance(value, SymTensor | SymNumber):
+        raise Refusal("SBX207")
+    return value
+
+
+def _number(p: Parameter, value: Any) -> Any:
+    if isinstance(_constant(value), bool) or not isinstance(value, int | float):
+        raise Refusal("SBX206")
+    return checked_number(value)
+
+
+def _int(p: Parameter, value: Any) -> int:
+    if type(_constant(value)) is not int or abs(value) > 4096:
+        raise Refusal("SBX206")
+    return value  # type: ignore[no-any-return]
+
+
+def _instance(*kinds: type) -> Any:
+    def check(p: Parameter, value: Any) -> Any:
+        if not isinstance(value, kinds):
+            raise Refusal("SBX207" if isinstance(value, SymTensor | SymNumber) else "SBX206")
+        return value
+
+    return check
+
+
+def _tensor(p: Parameter, value: Any) -> SymTensor:
+    if not isinstance(value, SymTensor):
+        raise Refusal("SBX221" if is_number(value) else "SBX206")
+    return value
+
+
+def _value(p: Parameter, value: Any) -> Any:
+    if not isinstance(value, SymTensor) and not is_number(value):
+        raise Refusal("SBX206")
+    return value
+
+
+def _scalar(p: Parameter, value: Any) -> Any:
+    if isinstance(value, SymTensor):
+        raise Refusal("SBX207")
+    if not is_number(value):
+        raise Refusal("SBX206")
+    return value if isinstance(value, SymNumber) else checked_number(value)
+
+
+def _tensors(p: Parameter, value: Any) -> Any:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 64:
+        raise Refusal("SBX206")
+    if not all(isinstance(v, SymTensor) for v in value):
+        raise Refusal("SBX221")
+    return value
+
+
+def _fixed(p: Parameter, value: Any) -> Any:
+    if type(value) is not type(p.default) or value != p.default:
+        raise Refusal("SBX208" if p.name == "out" else "SBX206")
+    return value
+
+
+def _dtype(p: Parameter, value: Any) -> DType:
+    if not isinstance(value, DType) or value.name not in ("float", "int", "bool"):
+        raise Refusal("SBX231")
+    return value
+
+
+_CHECKS: Mapping[str, Any] = {
+    "tensor": _tensor,
+    "value": _value,
+    "scalar": _scalar,
+    "number": _number,
+    "int": _int,
+    "flag": _instance(bool),
+    "text": _instance(str),
+    "axis": _int,
+    "axes": lambda p, value: axes(_constant(value)),
+    "shape": lambda p, value: value,
+    "tensors": _tensors,
+    "dtype": _dtype,
+    "fixed": _fixed,
+    "any": lambda p, value: value,
+}
+
+__all__ = [
+    "Device",
+    "Function",
+    "Namespace",
+    "SelfFacade",
+    "TensorClass",
+    "apply",
+    "attribute",
+    "invoke",
+    "layer_of",
+    "named",
+]

@@ -1,0 +1,1 @@
+"""What a candidate's byte code calls in place of Python's own operators, calls, attributes, subscripts, loops and statements."""

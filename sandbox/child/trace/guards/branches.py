@@ -1,0 +1,140 @@
+"""Branches on beta: the candidate runs once for each way through them, and the results are joined by where.
+
+A condition on a number of the contract (`beta > 0.5`) is known only in training. While tracing it answers as the present run
+wants it, and the next run takes the other way. All that a candidate changes is its own, and every run starts anew, so no run
+sees another one's values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sandbox.child.places import here
+from sandbox.child.protocol import Refusal, Spot
+from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
+from sandbox.contracts.contract import BATCH
+from sandbox.graph.types import Dim, Type
+
+MAX_WAYS: Final = 8
+"""Ways through a candidate's branches on beta: three branches in a row, or seven cases of an if-elif chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A comparison that involves beta: `index` is its node, a boolean tensor without axes. Good for branches only."""
+
+    index: int
+    ways: Ways
+
+    def __bool__(self) -> bool:
+        return self.ways.decide(self.index)
+
+
+class Ways:
+    """The ways through the branches of one candidate, depth first."""
+
+    def __init__(self) -> None:
+        self._decisions: list[tuple[int, bool]] = []
+        self._passed = 0
+        self._runs = 0
+        self.joined: Spot | None = None
+        """Where the first branch on beta is, if there is one."""
+
+    def decide(self, index: int) -> bool:
+        """The outcome of a condition in this run; the same whenever it is asked again. Raises Refusal at the bound."""
+        for known, outcome in self._decisions[: self._passed]:
+            if known == index:
+                return outcome
+        if self._passed == len(self._decisions):
+            if len(self._decisions) >= MAX_WAYS:
+                raise Refusal("SBX248", (MAX_WAYS,))
+            self._decisions.append((index, True))
+            self.joined = self.joined or here()
+        self._passed += 1
+        return self._decisions[self._passed - 1][1]
+
+    def explore(self, recorder: Recorder, run: Callable[[], SymTensor]) -> SymTensor:
+        """What `run` gives over all ways, joined. Raises Refusal where there are too many."""
+        leaves: list[_Leaf] = []
+        while True:
+            self._passed = 0
+            self._runs += 1
+            if self._runs > MAX_WAYS:
+                raise Refusal("SBX248", (MAX_WAYS,))
+            if self._runs == 2:
+                recorder.repeat()
+            result = run()
+            leaves.append((tuple(self._decisions), result))
+            while self._decisions and not self._decisions[-1][1]:
+                self._decisions.pop()
+            if not self._decisions:
+                wrong = [leaf for _, leaf in leaves if leaf.type != _LOSS]
+                return wrong[0] if wrong else _joined(recorder, leaves, 0)
+            self._decisions[-1] = (self._decisions[-1][0], False)
+
+
+_LOSS: Final = Type("float", (Dim.of(BATCH),))
+"""The type of a loss: a result of another one stands alone, so that it is told of."""
+_Leaf = tuple[tuple[tuple[int, bool], ...], SymTensor]
+"""The decisions of one run, and what came of it."""
+
+
+def _joined(recorder: Recorder, leaves: list[_Leaf], depth: int) -> SymTensor:
+    """where(condition, yes, no) over the tree of decisions."""
+    if len(leaves) == 1:
+        return leaves[0][1]
+    yes, no = ([leaf for leaf in leaves if leaf[0][depth][1] is outcome] for outcome in (True, False))
+    first, second = _joined(recorder, yes, depth + 1), _joined(recorder, no, depth + 1)
+    if first.index == second.index:
+        return first
+    index = leaves[0][0][depth][0]
+    condition = SymTensor(index, recorder.types[index])
+    joined: SymTensor = recorder.add("where", (condition, first, second))
+    return joined
+
+
+def compared(recorder: Recorder, ways: Ways, op: str, a: Any, b: Any) -> bool | Condition:
+    """a op b for numbers of which one is symbolic. Raises Refusal where it depends on the size of the batch."""
+    known = _by_contract(recorder, op, a, b)
+    if known is not None:
+        recorder.note("SBX260")
+        return known
+    for value in (a, b):
+        if isinstance(value, SymNumber) and _reads_a_size(recorder, value.index):
+            raise Refusal("SBX201")
+    tensors = [recorder.add("tensor", (v,)) if isinstance(v, SymNumber) else v for v in (a, b)]
+    return Condition(recorder.add(op, tensors).index, ways)
+
+
+_TURNED: Final = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+
+
+def _by_contract(recorder: Recorder, op: str, a: Any, b: Any) -> bool | None:
+    """What holds for every batch: beta is above zero, and a batch has at least one item."""
+    if not isinstance(a, SymNumber):
+        a, b, op = b, a, _TURNED[op]
+    if isinstance(b, SymNumber):
+        return None
+    node = recorder.nodes[a.index]
+    if node.op == "input" and recorder.contract.argument(node.attrs["name"]).positive:
+        below = b <= 0
+    elif node.op == "size":
+        below = b < 1
+        if b == 1 and op in ("ge", "lt"):
+            return op == "ge"
+    else:
+        return None
+    return op in ("gt", "ge", "ne") if below else None
+
+
+def _reads_a_size(recorder: Recorder, index: int) -> bool:
+    seen: set[int] = set()
+    waiting = [index]
+    while waiting:
+        at = waiting.pop()
+        if at not in seen:
+            seen.add(at)
+            waiting += recorder.nodes[at].args
+    return any(recorder.nodes[i].op == "size" for i in seen)

@@ -1,0 +1,337 @@
+"""What a candidate's byte code calls for every operator, comparison, call, attribute, subscript and loop.
+
+`static.restricted` turns `a + b` into `_binary_("Add", a, b)`, and so on, so nothing that a candidate writes reaches Python's own
+operators on values that could grow. Every guard counts a step; what is constant is computed here with bounded cost, what is
+symbolic is recorded.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType, GeneratorType, MappingProxyType
+from typing import Any
+
+from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist.layers import Layer, LayerClass
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.facade import Function, apply, attribute, invoke, layer_of, named
+from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
+from sandbox.child.trace.guards.branches import Condition, Ways, compared
+from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
+from sandbox.child.trace.guards.indexing import take
+from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of
+from sandbox.child.trace.guards.lasting import lasting
+from sandbox.child.trace.guards.statements import Statements
+from sandbox.child.trace.lowering.shaping import parts_of
+from sandbox.child.trace.symbols import VIEWS, DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, is_number
+
+_BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
+    {
+        "Add": ("add", operator.add),
+        "Sub": ("sub", operator.sub),
+        "Mult": ("mul", operator.mul),
+        "Div": ("div", operator.truediv),
+        "FloorDiv": ("floordiv", operator.floordiv),
+        "Mod": ("remainder", operator.mod),
+        "Pow": ("pow", operator.pow),
+        "MatMult": ("matmul", operator.matmul),
+        "BitAnd": ("logical_and", operator.and_),
+        "BitOr": ("logical_or", operator.or_),
+        "BitXor": ("logical_xor", operator.xor),
+    }
+)
+_UNARY: Mapping[str, Callable[[Any], Any]] = {"UAdd": operator.pos, "USub": operator.neg, "Invert": operator.invert}
+_COMPARE: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
+    {
+        "Lt": ("lt", operator.lt),
+        "LtE": ("le", operator.le),
+        "Gt": ("gt", operator.gt),
+        "GtE": ("ge", operator.ge),
+        "Eq": ("eq", operator.eq),
+        "NotEq": ("ne", operator.ne),
+    }
+)
+_IN_PLACE = {
+    "+=": "Add", "-=": "Sub", "*=": "Mult", "/=": "Div", "//=": "FloorDiv", "%=": "Mod", "**=": "Pow", "&=": "BitAnd",
+    "|=": "BitOr", "^=": "BitXor", "@=": "MatMult",
+}  # fmt: skip
+_PLAIN = (bool, int, float, str, type(None), DType)
+
+
+class Guards:
+    """The guards of one trace, over one recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.ways = Ways()
+        self._steps = 0
+        self._depth = 0
+        self._kept: dict[int, Any] = {}
+
+    def namespace(self) -> dict[str, Any]:
+        """The names that `static.restricted` calls guards by."""
+        return {
+            "_binary_": self.binary,
+            "_unary_": self.unary,
+            "_compare_": self.compare,
+            "_call_": self.call,
+            "_inplacevar_": self.in_place,
+            "_getattr_": self.get_attribute,
+            "_getitem_": self.get_item,
+            "_key_": _key,
+            "_import_": named,
+            "_getiter_": self.iterate,
+            "_iter_unpack_sequence_": self.iterate_unpacked,
+            "_unpack_sequence_": self.unpack,
+            **Statements(self.recorder, self.step).namespace(),
+        }
+
+    def keep(self, values: Iterable[Any]) -> None:
+        """The loss is called from now on: what `values` hold outlives a call, and must not change."""
+        self._kept |= lasting(values)
+
+    def _check_own(self, value: Any) -> None:
+        """Raises Refusal where a list that changes, or an iterator that moves on, was made before the call."""
+        if id(value) in self._kept:
+            raise Refusal("SBX118")
+
+    def step(self, count: int = 1) -> None:
+        """Count work done on the candidate's behalf. Raises Refusal at the limit."""
+        self._steps += count
+        if self._steps > policy.MAX_STEPS:
+            raise Refusal("SBX202", (policy.MAX_STEPS,))
+
+    # --- operators ---
+
+    def binary(self, name: str, a: Any, b: Any) -> Any:
+        self.step()
+        op, function = _BINARY[name]
+        if isinstance(a, SymTensor) or isinstance(b, SymTensor):
+            return self._tensor_binary(op, a, b)
+        if isinstance(a, SymNumber) or isinstance(b, SymNumber):
+            if not (is_number(a) and is_number(b)) or op in ("matmul", "logical_and", "logical_or", "logical_xor"):
+                raise Refusal("SBX205")
+            return self.recorder.add(op, (a, self._exponent(a, b) if op == "pow" else b))
+        if is_number(a) and is_number(b):
+            return arithmetic(name, function, a, b)
+        return joined(name, a, b)
+
+    def _exponent(self, a: Any, b: Any) -> Any:
+        """The exponent of a ** b. A whole number to a negative power is a float, so the exponent becomes one."""
+        if any((v.type.dtype if isinstance(v, SymNumber) else type(v).__name__) == "float" for v in (a, b)):
+            return b
+        if isinstance(b, SymNumber):
+            return b if self.recorder.symbol_of(b) else self.recorder.add("mul", (b, 1.0))
+        return float(b) if b < 0 else b
+
+    def _tensor_binary(self, op: str, a: Any, b: Any) -> Any:
+        for value in (a, b):
+            if not isinstance(value, SymTensor) and not is_number(value):
+                raise Refusal("SBX205")
+            if op.startswith("logical_") and isinstance(value, Symbol) and value.type.dtype != "bool":
+                raise Refusal("SBX205")
+        if op.startswith("logical_") and not all(isinstance(v, bool | SymTensor) for v in (a, b)):
+            raise Refusal("SBX205")
+        return self.recorder.add(op, (a, b))
+
+    def unary(self, name: str, a: Any) -> Any:
+        self.step()
+        if isinstance(a, Symbol):
+            if name == "UAdd":
+                return a
+            if name == "USub":
+                return self.recorder.add("neg", (a,))
+            if isinstance(a, SymTensor) and a.type.dtype == "bool":
+                return self.recorder.add("logical_not", (a,))
+            raise Refusal("SBX205")
+        if not is_number(a):
+            raise Refusal("SBX205")
+        return _UNARY[name](a)
+
+    def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
+        """a < b, or a < b < c and so on, where each further operand is computed only if what comes before it holds."""
+        self.step()
+        first, *others = names.split()
+        outcome = self._compare(first, a, b)
+        for name, operand in zip(others, later, strict=True):
+            if not outcome:
+                return outcome
+            a, b = b, operand()
+            outcome = self._compare(name, a, b)
+        return outcome
+
+    def _compare(self, name: str, a: Any, b: Any) -> Any:
+        if name in ("Is", "IsNot"):
+            if not any(v is None or isinstance(v, bool) for v in (a, b)):
+                raise Refusal("SBX205")
+            a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
+            return (a is b) == (name == "Is")
+        if name in ("In", "NotIn"):
+            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
+                raise Refusal("SBX205")
+            self.step(len(b))
+            return (a in b) == (name == "In")
+        op, function = _COMPARE[name]
+        if isinstance(a, SymTensor) or isinstance(b, SymTensor):
+            return self._tensor_binary(op, a, b)
+        if isinstance(a, SymNumber) or isinstance(b, SymNumber):
+            if not is_number(a) or not is_number(b):
+                raise Refusal("SBX201")
+            if op in ("eq", "ne") and isinstance(a, SymNumber) and isinstance(b, SymNumber) and a.index == b.index:
+                return op == "eq"
+            return compared(self.recorder, self.ways, op, a, b)
+        if isinstance(a, Sizes) or isinstance(b, Sizes):
+            return compare_sizes(op, a, b)
+        if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
+            return function(a, b)
+        if is_number(a) and is_number(b):
+            return function(a, b)
+        raise Refusal("SBX205")
+
+    def in_place(self, name: str, a: Any, b: Any) -> Any:
+        """a += b. A tensor changes in place, as in torch, where nobody else can see its memory."""
+        if isinstance(a, SymTensor):
+            result = self.binary(_IN_PLACE[name], a, b)
+            if a.shared or result.type != a.type or not (self.recorder.keeps_gradients or self.recorder.is_quiet(a)):
+                raise Refusal("SBX235")
+            a.index = result.index
+            return a
+        if isinstance(a, list) and name == "+=":
+            self._grow(a, b)
+            return a
+        if isinstance(a, list) and name == "*=":
+            self._check_own(a)
+            a[:] = self.binary("Mult", a, b)
+            return a
+        return self.binary(_IN_PLACE[name], a, b)
+
+    # --- calls ---
+
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.step()
+        if isinstance(function, Function):
+            return self._guarded(invoke, self.recorder, function, args, kwargs)
+        if isinstance(function, Builtin):
+            return self._guarded(BUILTIN_CALLS[function.name], self, *args, **kwargs)
+        if isinstance(function, ContainerMethod):
+            return self._guarded(function.function, function.owner, *args, **kwargs)
+        if isinstance(function, LayerClass):
+            return layer_of(function, args, kwargs)
+        if isinstance(function, Layer):
+            return self._guarded(apply, self.recorder, function, args, kwargs)
+        if isinstance(function, LossClass):
+            return instance_of(function, args, kwargs, self.call)
+        if isinstance(function, Instance):
+            return self.call(function.entry, function, *args, **kwargs)
+        if isinstance(function, Method):
+            return self.call(function.function, function.owner, *args, **kwargs)
+        if type(function) is not FunctionType:
+            raise Refusal("SBX230")
+        if self._depth >= policy.MAX_CALL_DEPTH:
+            raise Refusal("SBX203", (policy.MAX_CALL_DEPTH,))
+        self._depth += 1
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._depth -= 1
+
+    @staticmethod
+    def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Our own functions, whose Python errors are about the candidate's arguments."""
+        try:
+            return function(*args, **kwargs)
+        except (ZeroDivisionError, OverflowError, ValueError):
+            raise Refusal("SBX228") from None
+        except TypeError:
+            raise Refusal("SBX206") from None
+
+    # --- attributes, subscripts, loops ---
+
+    def get_attribute(self, value: Any, name: str) -> Any:
+        self.step()
+        if type(value) is list and name in ("append", "extend"):
+            return ContainerMethod(self._append if name == "append" else self._grow, value)
+        if type(value) is dict and name in _DICT:
+            return ContainerMethod(_DICT[name], value)
+        return attribute(self.recorder, value, name)
+
+    def _append(self, items: list[Any], item: Any, /) -> None:
+        self._grow(items, [item])
+
+    def _grow(self, items: list[Any], more: Any, /) -> None:
+        self._check_own(items)
+        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may look at the list
+            if len(items) >= policy.MAX_SEQUENCE:
+                raise Refusal("SBX204")
+            items.append(item)
+
+    def get_item(self, value: Any, key: Any) -> Any:
+        self.step()
+        if isinstance(value, SymTensor):
+            return take(self.recorder, value, key)
+        if isinstance(value, Pair):
+            value = (value.values, value.indices)
+        if isinstance(value, Sizes):
+            value = value.items
+        if isinstance(value, dict) and isinstance(key, str | int | float | None):
+            if key in value:
+                return value[key]
+        elif isinstance(value, list | tuple | range):
+            if isinstance(key, SymNumber):
+                raise Refusal("SBX207")
+            if type(key) is int and -len(value) <= key < len(value):
+                return value[key]
+            if isinstance(key, slice) and all(v is None or type(v) is int for v in (key.start, key.stop, key.step)):
+                self.step(len(value))
+                return value[key]
+        raise Refusal("SBX226")
+
+    def iterate(self, value: Any) -> Iterator[Any]:
+        """What a loop over `value` visits, one step each."""
+        if isinstance(value, SymNumber):
+            raise Refusal("SBX234")
+        if isinstance(value, SymTensor):
+            value = parts_of(self.recorder, value)
+        if isinstance(value, Pair):
+            value = (value.values, value.indices)
+        if isinstance(value, Sizes):
+            value = value.items
+        if not isinstance(value, (list, tuple, range, dict, GeneratorType, *VIEWS)):
+            raise Refusal("SBX205")
+        if isinstance(value, GeneratorType):
+            self._check_own(value)
+        return self._count(value)
+
+    def _count(self, items: Any) -> Iterator[Any]:
+        for item in items:
+            self.step()
+            yield item
+
+    def iterate_unpacked(self, value: Any, spec: Mapping[str, Any], _: Any) -> Iterator[Any]:
+        for item in self.iterate(value):
+            yield self.unpack(item, spec, None)
+
+    def unpack(self, value: Any, spec: Mapping[str, Any], _: Any) -> list[Any]:
+        """a, (b, c) = value."""
+        items = list(self.iterate(value))
+        if len(items) != spec["min_len"]:
+            raise Refusal("SBX239", (spec["min_len"], len(items)))
+        for index, child in spec["childs"]:
+            items[index] = self.unpack(items[index], child, None)
+        return items
+
+
+_DICT: Mapping[str, Callable[..., Any]] = {
+    "items": lambda d, /: d.items(),
+    "keys": lambda d, /: d.keys(),
+    "values": lambda d, /: d.values(),
+    "get": lambda d, key, default=None, /: d.get(_key(key), default),
+}
+
+
+def _key(value: Any) -> Any:
+    """A key of a dict. Nested tuples are none: to hash one that repeats its parts takes exponential time."""
+    if not isinstance(value, _PLAIN):
+        raise Refusal("SBX226")
+    return value

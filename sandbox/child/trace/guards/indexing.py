@@ -1,0 +1,98 @@
+"""x[...] on a symbolic tensor: ints, slices, None, Ellipsis, and index tensors where a gather says the same."""
+
+from __future__ import annotations
+
+from types import EllipsisType
+from typing import Any
+
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering.shaping import parts_between
+from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
+from sandbox.graph.types import Dim
+
+
+def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
+    """x[key]. Raises Refusal, Broken."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(k, SymTensor) for k in keys):
+        return _by_tensor(r, x, keys)
+    if len(keys) > 8:
+        raise Refusal("SBX226")
+    axis, out = 0, x
+    for i, k in enumerate(keys):
+        if k is None:
+            out = r.add("unsqueeze", (out,), {"dim": axis})
+            axis += 1
+        elif isinstance(k, EllipsisType):
+            if any(isinstance(other, EllipsisType) for other in keys[i + 1 :]):
+                raise Refusal("SBX226")
+            axis = len(out.dims) - sum(other is not None for other in keys[i + 1 :])
+        elif type(k) is int:
+            out = r.add("select", (out,), {"dim": axis, "index": k})
+        elif isinstance(k, slice):
+            out = _slice(r, out, axis, k)
+            axis += 1
+        else:
+            raise Refusal("SBX226")
+        if axis < 0:
+            raise Refusal("SBX226")
+    if out is x:
+        if x.widened or not r.keeps_gradients:
+            return r.add("detach", (x,))  # type: ignore[no-any-return]
+        x.shared = True
+        return SymTensor(x.index, x.type, shared=True)
+    return out
+
+
+def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
+    start, stop = key.start, key.stop
+    if key.step not in (None, 1):
+        raise Refusal("SBX249" if axis < len(x.dims) and x.dims[axis].constant is None else "SBX226")
+    if isinstance(stop, SymNumber) and axis < len(x.dims) and _is_size(r, stop, x, axis):
+        stop = None
+    if isinstance(start, SymNumber) or isinstance(stop, SymNumber):
+        return _batches(r, x, axis, start, stop)
+    if start is None and stop is None:
+        if axis >= len(x.dims):
+            raise Refusal("SBX226")
+        return x
+    if not all(v is None or type(v) is int for v in (start, stop)):
+        raise Refusal("SBX226")
+    return r.add("slice", (x,), {"dim": axis, "start": start or 0, "stop": stop})  # type: ignore[no-any-return]
+
+
+def _batches(r: Recorder, x: SymTensor, axis: int, start: Any, stop: Any) -> SymTensor:
+    """Whole batches of an axis that is made of several: torch.cat([a, b])[:len(a)]. Raises Refusal."""
+    if axis >= len(x.dims):
+        raise Refusal("SBX226")
+    total = x.dims[axis]
+    places = [Dim.of(0) if start is None else r.dim_of(start), total if stop is None else r.dim_of(stop)]
+    known = [p + total if any(c < 0 for _, c in p.terms) else p for p in places if p is not None]
+    parts = parts_between(r, x, axis, known) if len(known) == 2 else None
+    if parts is None:
+        raise Refusal("SBX249")
+    return parts[0]
+
+
+def _is_size(r: Recorder, value: SymNumber, x: SymTensor, axis: int) -> bool:
+    size = r.size(x.dims[axis])
+    return isinstance(size, SymNumber) and size.index == value.index
+
+
+def _by_tensor(r: Recorder, x: SymTensor, keys: tuple[Any, ...]) -> SymTensor:
+    """x[i] and x[arange, i]: what a gather says too. Masks have a remedy of their own."""
+    if any(isinstance(k, SymTensor) and k.type.dtype == "bool" for k in keys):
+        raise Refusal("SBX225")
+    match keys:
+        case (SymTensor() as i,) if len(x.dims) == 1 and len(i.dims) == 1 and i.type.dtype == "int":
+            return r.add("gather", (x, i), {"dim": 0})  # type: ignore[no-any-return]
+        case (SymTensor() as rows, SymTensor() as i) if (
+            len(x.dims) == 2 and _is_arange(r, rows) and rows.dims == x.dims[:1] == i.dims and i.type.dtype == "int"
+        ):
+            column = r.add("unsqueeze", (i,), {"dim": 1})
+            return r.add("squeeze", (r.add("gather", (x, column), {"dim": 1}),), {"dim": 1})  # type: ignore[no-any-return]
+    raise Refusal("SBX226")
+
+
+def _is_arange(r: Recorder, x: SymTensor) -> bool:
+    return r.nodes[x.index].op == "arange"

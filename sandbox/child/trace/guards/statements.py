@@ -1,0 +1,94 @@
+"""The guards that stand for statements: what `wrapping` and `classes` put in place of raise, assert, with and class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import GeneratorType, MappingProxyType
+from typing import Any
+
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.facade import SelfFacade, attribute
+from sandbox.child.trace.guards.branches import Condition
+from sandbox.child.trace.guards.instances import Instance, LossClass, Method
+from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
+
+
+class Statements:
+    """These guards for one trace; `step` counts the work done."""
+
+    def __init__(self, recorder: Recorder, step: Callable[..., None]) -> None:
+        self._recorder = recorder
+        self._step = step
+        self._modes: list[bool] = []
+
+    def namespace(self) -> Mapping[str, Callable[..., Any]]:
+        """The names that byte code calls them by."""
+        return {
+            "_raise_": self.unreachable,
+            "_assert_": self.assertion,
+            "_grad_": self.enter_grad_mode,
+            "_back_": self.leave_grad_mode,
+            "_class_": self.make_class,
+            "_self_": self.get_own,
+            "_set_": self.set_own,
+        }
+
+    def unreachable(self) -> None:
+        """A `raise` that the loss gets to."""
+        raise Refusal("SBX115")
+
+    def assertion(self, wanted: bool, value: Any) -> None:
+        """assert value, or assert not value. What is known only in training cannot be checked, and changes no value."""
+        self._step()
+        if isinstance(value, SymTensor | Condition):
+            self._recorder.note("SBX258")
+        elif bool(value) is not wanted:
+            raise Refusal("SBX233")
+
+    def enter_grad_mode(self, keeps: bool) -> None:
+        """The body of `with torch.no_grad():` or `with torch.enable_grad():` begins."""
+        self._step()
+        self._modes.append(self._recorder.keeps_gradients)
+        self._recorder.keeps_gradients = keeps
+
+    def leave_grad_mode(self) -> None:
+        """It ends, in whatever way."""
+        self._recorder.keeps_gradients = self._modes.pop()
+
+    def make_class(self, *parts: Any) -> LossClass:
+        """A class of these methods: names with a dot before them, each followed by its function."""
+        names = [name.removeprefix(".") for name in parts[::2]]
+        return LossClass(MappingProxyType(dict(zip(names, parts[1::2], strict=True))))
+
+    def get_own(self, me: Any, name: str) -> Any:
+        """self.name, for an attribute or method of the class."""
+        self._step()
+        if isinstance(me, SelfFacade):
+            return attribute(self._recorder, me, name)
+        if not isinstance(me, Instance):
+            raise Refusal("SBX229")
+        if name in me.values:
+            return me.values[name]
+        if name in me.made.methods:
+            return Method(me.made.methods[name], me)
+        raise Refusal("SBX227")
+
+    def set_own(self, me: Any, name: str, value: Any) -> None:
+        """self.name = value, while `__init__` runs. A list becomes a tuple, so that nothing changes between calls."""
+        self._step()
+        if not isinstance(me, Instance) or me.finished or name in me.made.methods:
+            raise Refusal("SBX134")
+        me.values[name] = self._lasting(value)
+
+    def _lasting(self, value: Any) -> Any:
+        if isinstance(value, SymTensor):
+            value.shared = True
+        if isinstance(value, (GeneratorType, *VIEWS)):
+            raise Refusal("SBX134")
+        if not isinstance(value, list | tuple | dict):
+            return value
+        self._step(len(value))
+        items = value.values() if isinstance(value, dict) else value
+        if any(isinstance(v, list | tuple | dict | SymTensor) for v in items):
+            raise Refusal("SBX134")
+        return value if isinstance(value, dict) else tuple(value)

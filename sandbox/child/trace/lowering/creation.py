@@ -1,0 +1,143 @@
+"""Recipes that make tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering.registry import cast, misfit, recipe, shape_of
+from sandbox.child.trace.symbols import DType, Number, Recorder, SymNumber, SymTensor, is_number
+
+
+def _in_type(r: Recorder, value: Any, wanted: DType | None, natural: str) -> Any:
+    """A number such that `full` makes a tensor of the wanted type of it."""
+    name = wanted.name if wanted is not None else natural
+    if isinstance(value, SymNumber):
+        if value.type.dtype != name and (value.type.dtype, name) != ("int", "float"):
+            raise Refusal("SBX231")
+        return value if value.type.dtype == name else r.add("mul", (value, 1.0))
+    return {"float": float, "int": int, "bool": bool}[name](value)
+
+
+def _natural(value: Number) -> str:
+    if isinstance(value, SymNumber):
+        return value.type.dtype
+    return "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "float"
+
+
+def _full(r: Recorder, sizes: Any, value: Any, dtype: DType | None, natural: str) -> Any:
+    return r.add("full", (_in_type(r, value, dtype, natural),), {"shape": shape_of(sizes, r)})
+
+
+@recipe("full", "new_full")
+def _make_full(r: Recorder, a: dict[str, Any]) -> Any:
+    natural = a["input"].type.dtype if "input" in a else _natural(a["fill_value"])
+    return _full(r, a["size"], a["fill_value"], a["dtype"], natural)
+
+
+@recipe("zeros", "new_zeros")
+def _zeros(r: Recorder, a: dict[str, Any]) -> Any:
+    return _full(r, a["size"], 0, a["dtype"], a["input"].type.dtype if "input" in a else "float")
+
+
+@recipe("ones", "new_ones")
+def _ones(r: Recorder, a: dict[str, Any]) -> Any:
+    return _full(r, a["size"], 1, a["dtype"], a["input"].type.dtype if "input" in a else "float")
+
+
+def _filled_like(r: Recorder, x: SymTensor, value: Any, dtype: DType | None) -> Any:
+    if dtype is not None and dtype.name != x.type.dtype:
+        x = cast(r, x, dtype.name)
+    return r.add("full_like", (x, value))
+
+
+@recipe("full_like")
+def _full_like(r: Recorder, a: dict[str, Any]) -> Any:
+    return _filled_like(r, a["input"], a["fill_value"], a["dtype"])
+
+
+@recipe("zeros_like")
+def _zeros_like(r: Recorder, a: dict[str, Any]) -> Any:
+    return _filled_like(r, a["input"], 0, a["dtype"])
+
+
+@recipe("ones_like")
+def _ones_like(r: Recorder, a: dict[str, Any]) -> Any:
+    return _filled_like(r, a["input"], 1, a["dtype"])
+
+
+@recipe("tensor", "new_tensor")
+def _tensor(r: Recorder, a: dict[str, Any]) -> Any:
+    if isinstance(a["data"], SymTensor):
+        raise Refusal("SBX238")
+    if a["dtype"] is None and "input" in a:
+        return _constant(r, a["data"], DType(a["input"].type.dtype))
+    return _constant(r, a["data"], a["dtype"])
+
+
+@recipe("as_tensor")
+def _as_tensor(r: Recorder, a: dict[str, Any]) -> Any:
+    if isinstance(a["data"], SymTensor):
+        return a["data"] if a["dtype"] is None else cast(r, a["data"], a["dtype"].name)
+    return _constant(r, a["data"], a["dtype"])
+
+
+def _constant(r: Recorder, data: Any, dtype: DType | None) -> Any:
+    if is_number(data):
+        value = _in_type(r, data, dtype, _natural(data))
+        return r.add("full", (value,), {"shape": ()})
+    if not isinstance(data, list | tuple) or not 1 <= len(data) <= 64:
+        raise misfit()
+    if dtype is None and not any(isinstance(v, list | tuple | SymTensor) for v in data):
+        kinds = {_natural(v) for v in data if is_number(v)}
+        dtype = DType("float" if "float" in kinds else "int" if "int" in kinds else "bool")
+    parts = []
+    for value in data:
+        if isinstance(value, SymTensor):
+            raise Refusal("SBX238")
+        parts.append(_constant(r, value, dtype))
+    if len({p.type.dtype for p in parts}) != 1:
+        raise misfit()
+    return r.add("stack", parts, {"dim": 0})
+
+
+def _symbol_from(r: Recorder, start: Any, end: Any) -> str | None:
+    """The size that range(start, end) has for any batch: of (0, n) or (k, n + k) with a constant k."""
+    if type(start) is not int or not isinstance(end, SymNumber):
+        return None
+    if start == 0:
+        return r.symbol_of(end)
+    node = r.nodes[end.index]
+    if node.op != "add":
+        return None
+    sizes = [r.nodes[a] for a in node.args]
+    shift = [n.attrs["value"] for n in sizes if n.op == "const"]
+    symbols = [str(n.attrs["symbol"]) for n in sizes if n.op == "size"]
+    return symbols[0] if shift == [start] and len(symbols) == 1 else None
+
+
+@recipe("arange")
+def _arange(r: Recorder, a: dict[str, Any]) -> Any:
+    start, end, step = a["start"], a["end"], a["step"]
+    if end is None:
+        start, end = 0, start
+    symbol = _symbol_from(r, start, end)
+    if symbol is not None and step == 1:
+        out = r.add("arange", (), {"symbol": symbol})
+        out = r.add("add", (out, start)) if start else out
+    elif all(type(v) is int for v in (start, end, step)) and step:
+        out = _constant(r, list(range(start, end, step)[:65]), None)
+    elif any(isinstance(v, SymNumber) for v in (start, end, step)):
+        raise Refusal("SBX249")
+    else:
+        raise Refusal("SBX236")
+    return out if a["dtype"] is None else cast(r, out, a["dtype"].name)
+
+
+@recipe("eye")
+def _eye(r: Recorder, a: dict[str, Any]) -> Any:
+    symbol = r.symbol_of(a["n"])
+    if symbol is None:
+        raise Refusal("SBX236")
+    out = r.add("eye", (), {"symbol": symbol})
+    return out if a["dtype"] is None else cast(r, out, a["dtype"].name)

@@ -1,0 +1,95 @@
+"""Recipes of math, on Python numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.child.trace.lowering.registry import RECIPES, recipe
+from sandbox.child.trace.symbols import Recorder, SymNumber, checked_number
+
+_ON_SYMBOLS: Mapping[str, str] = {
+    **{
+        n: n
+        for n in [
+            "exp",
+            "expm1",
+            "log1p",
+            "log2",
+            "log10",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "tanh",
+            "sinh",
+            "cosh",
+            "asinh",
+            "atan",
+            "erf",
+            "erfc",
+            "floor",
+            "ceil",
+            "trunc",
+            "exp2",
+        ]
+    },
+    "fabs": "abs",
+}
+
+
+def _math(name: str) -> None:
+    function = getattr(math, name)
+
+    def made(r: Recorder, a: dict[str, Any]) -> Any:
+        values = [a[n] for n in ("x", "y") if n in a]
+        if isinstance(values[0], SymNumber):
+            return r.add(_ON_SYMBOLS[name], values)
+        return checked_number(function(*values))
+
+    RECIPES[f"math_{name}"] = made
+
+
+for _name in (
+    *_ON_SYMBOLS,
+    *[
+        "acos",
+        "asin",
+        "acosh",
+        "atanh",
+        "gamma",
+        "lgamma",
+        "degrees",
+        "radians",
+        "isfinite",
+        "isinf",
+        "isnan",
+        "cbrt",
+        "atan2",
+        "copysign",
+        "fmod",
+        "factorial",
+    ],
+):
+    _math(_name)
+
+
+@recipe("math_log")
+def _math_log(r: Recorder, a: dict[str, Any]) -> Any:
+    x, base = a["x"], a["base"]
+    if not isinstance(x, SymNumber) and not isinstance(base, SymNumber):
+        return math.log(x) if base is None else math.log(x, base)
+    top = r.add("log", (x,)) if isinstance(x, SymNumber) else math.log(x)
+    if base is None:
+        return top
+    bottom = r.add("log", (base,)) if isinstance(base, SymNumber) else math.log(base)
+    return r.add("div", (top, bottom))
+
+
+@recipe("math_pow")
+def _math_pow(r: Recorder, a: dict[str, Any]) -> Any:
+    x, y = a["x"], a["y"]
+    if isinstance(x, SymNumber) or isinstance(y, SymNumber):
+        return r.add("pow", (x, y if isinstance(y, SymNumber) else float(y)))
+    return math.pow(x, y)

@@ -1,0 +1,110 @@
+"""Recipes that give a tensor as it is, look at it, or change its type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering.registry import RECIPES, cast, misfit, recipe, sizes_of
+from sandbox.child.trace.symbols import Device, DType, FInfo, Recorder, SymTensor
+from sandbox.graph.types import ONE
+
+
+@recipe("same")
+def _same(r: Recorder, a: dict[str, Any]) -> Any:
+    return a["input"]
+
+
+@recipe("copy")
+def _copy(r: Recorder, a: dict[str, Any]) -> Any:
+    return SymTensor(
+        r.index(a["input"]) if r.keeps_gradients else r.add("detach", (a["input"],)).index, a["input"].type
+    )
+
+
+@recipe("size")
+def _size_of(r: Recorder, a: dict[str, Any]) -> Any:
+    sizes = sizes_of(r, a["input"])
+    if a["dim"] is None:
+        return sizes
+    return item_of(sizes.items, a["dim"])
+
+
+def item_of(items: Any, index: Any) -> Any:
+    """items[index] for a constant index. Raises Refusal."""
+    if type(index) is not int or not -len(items) <= index < len(items):
+        raise Refusal("SBX226")
+    return items[index]
+
+
+@recipe("count")
+def _count(r: Recorder, a: dict[str, Any]) -> Any:
+    total = ONE
+    for d in a["input"].dims:
+        total = total * d
+    return r.size(total)
+
+
+@recipe("rank")
+def _rank(r: Recorder, a: dict[str, Any]) -> Any:
+    return len(a["input"].dims)
+
+
+@recipe("is_tensor")
+def _is_tensor(r: Recorder, a: dict[str, Any]) -> Any:
+    return isinstance(a["obj"], SymTensor)
+
+
+@recipe("is_floating_point")
+def _isfloating(r: Recorder, a: dict[str, Any]) -> Any:
+    return a["input"].type.dtype == "float"
+
+
+@recipe("finfo")
+def _finfo(r: Recorder, a: dict[str, Any]) -> Any:
+    if a["type"] not in (None, DType("float")):
+        raise misfit()
+    return FInfo()
+
+
+@recipe("to")
+def _to(r: Recorder, a: dict[str, Any]) -> Any:
+    wanted = a.get("dtype")
+    if wanted is None and not a["targets"] and "dtype" not in a:
+        raise misfit()
+    for target in (*a["targets"], *([] if wanted is None else [wanted])):
+        if isinstance(target, DType):
+            wanted = target
+        elif isinstance(target, SymTensor):
+            wanted = DType(target.type.dtype)
+        elif target is wanted or not isinstance(target, Device | str):
+            raise Refusal("SBX231")
+    if wanted is None:
+        return a["input"]
+    if wanted.name not in ("float", "int", "bool"):
+        return _to_other_float(r, a)
+    return cast(r, a["input"], wanted.name)
+
+
+@recipe("to_other_float")
+def _to_other_float(r: Recorder, a: dict[str, Any]) -> Any:
+    """The trainer chooses the floating type; where a source asks for another at the very end, that is dropped."""
+    x = a["input"]
+    if x.type.dtype != "float":
+        raise Refusal("SBX231")
+    r.note("SBX257")
+    return SymTensor(x.index, x.type, shared=True, widened=True)
+
+
+@recipe("to_like")
+def _to_like(r: Recorder, a: dict[str, Any]) -> Any:
+    return cast(r, a["input"], a["other"].type.dtype)
+
+
+for _name in ("float", "int", "bool"):
+    RECIPES[f"to_{_name}"] = lambda r, a, name=_name: cast(r, a["input"], name)  # type: ignore[misc]
+
+
+@recipe("unsupported_type")
+def _unsupported_type(r: Recorder, a: dict[str, Any]) -> Any:
+    raise Refusal("SBX231")

@@ -1,0 +1,67 @@
+"""What the identity of a loss needs of it: finite gradients where its fingerprint is taken (torch).
+
+These points are fixed, and lie within the range in which a loss must be finite, so whatever is not finite there is refused as it
+is anywhere else. See docs/notes/numbers.md.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from sandbox.contracts.contract import contract_named
+from sandbox.execute.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.fingerprints import fingerprint_of, fingerprint_points
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.verdicts.verdict import Finding, Fingerprint
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Losses are trained in float32: what is beyond is infinite there."""
+
+
+def identified(graph: LossGraph) -> Fingerprint | Finding:
+    """The fingerprint of a verified graph, or why it has none: SBX305 with the point, SBX301 where it cannot be computed."""
+    evaluator = Evaluator.of(graph)
+    fixed = fingerprint_points(graph.contract)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
+            seen = [evaluator(points) for points in fixed]
+            for points, evaluation in zip(fixed, seen, strict=True):
+                if found := _not_finite(graph.contract, points, evaluation):
+                    return found
+            return fingerprint_of(evaluator, seen)
+    except CannotCompute as error:
+        return numeric_finding("SBX301", f"the loss cannot be computed: {error}")
+
+
+def _not_finite(contract: str, points: Points, evaluation: Evaluation) -> Finding | None:
+    """A gradient that training could not use, at the least far-fetched of the points that have one."""
+    terms = contract_named(contract)
+    names = [a.name for a in terms.tensors if a.learns]
+    gradients = [g.reshape(len(points), -1) for g in evaluation.gradients]
+    bad = np.stack([(~(np.abs(g) <= LARGEST)).any(axis=1) for g in gradients])  # NaN is not at most anything
+    if not bad.any():
+        return None
+    item = int(np.where(bad.any(axis=0), _reach(points), np.inf).argmin())
+    side = next(side for side, found in enumerate(bad) if found[item])
+    value = next(float(v) for v in gradients[side][item] if not abs(v) <= LARGEST)
+    said = f"{shown(value)}, which float32 cannot hold," if np.isfinite(value) else shown(value)
+    example = {a.name: t[item].tolist() for a, t in zip(terms.tensors, points.tensors, strict=True)}
+    if len(points.scalars):
+        example |= {"rho": float(probes.margins(points)[item]), "beta": float(points.scalars[0, item])}
+        where = f"rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
+    else:
+        where = f"logits = [{', '.join(map(shown, example['logits']))}], target = {example['targets']}"
+    message = f"the gradient of {names[side]} is {said} at {where}"
+    return numeric_finding("SBX305", message, {"gradient": value, "of": names[side], **example})
+
+
+def _reach(points: Points) -> Array:
+    """How far from the start each item is: |beta rho|, or its largest score."""
+    if len(points.scalars):
+        return np.asarray(np.abs(probes.margins(points) * points.scalars[0]))
+    return np.asarray(np.abs(points.tensors[0]).max(axis=1))

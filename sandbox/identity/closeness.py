@@ -1,0 +1,122 @@
+"""How far two losses' gradients lie apart, and which fingerprints are alike. No torch.
+
+Two gradients g1 and g2 of one argument at one pair agree where |g1 - g2| <= TOLERANCE * max(|g1|, |g2|, t). The typical size
+t is the mean size of both losses' gradients over the ordinary pairs of the batch, with |beta rho| <= 3: a step of training
+sums over a batch, so what is small beside t is not seen, in a tail that has decayed to 1e-12 as at a zero of the gradient.
+Where one is not finite and the other is, they do not agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sandbox.identity.sameness import TOLERANCE
+from sandbox.verdicts.verdict import Fingerprint
+
+Array = npt.NDArray[np.float64]
+
+PROPOSED_WITHIN = 4 * TOLERANCE
+"""Wider for fingerprints, whose typical sizes are means over other pairs than those that confirm: what agrees on fresh probes
+is never missed for that."""
+
+PREFERENCE_BATCHES = (8, 8, 8, 8, 8, 17, 2)
+"""Sizes of the batches of a preference fingerprint in the format f1."""
+SCORE_BATCHES = tuple(classes * size for classes in (2, 3, 10) for size in (2, 3, 7, 12))
+"""The same of a classification fingerprint: numbers of scores."""
+
+
+def gaps(a: Array, b: Array, typical: Array) -> Array:
+    """|a - b| as a share of max(|a|, |b|, typical), element by element; infinite where only one of them is finite."""
+    one, other = np.isfinite(a), np.isfinite(b)
+    with np.errstate(all="ignore"):
+        share = np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), typical)
+    share = np.where(one & other, np.nan_to_num(share, nan=0.0), 0.0)
+    return np.asarray(np.where(one != other, np.inf, share))
+
+
+def mean_size(gradients: Array) -> float:
+    """Mean size of the finite ones; 0 where there is none."""
+    sizes = np.abs(gradients[np.isfinite(gradients)])
+    return float(sizes.mean()) if sizes.size else 0.0
+
+
+def find_duplicates(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> list[int]:
+    """The indices of all of `others` whose gradients are within PROPOSED_WITHIN, the nearest first.
+
+    Looks at vectors, not at keys, so that no bucket's edge hides a duplicate. Fingerprints of another format or contract are
+    never compared. `identity.same_loss` confirms.
+    """
+    mine = np.asarray(fingerprint.vector, dtype=float)
+    fitting = [i for i, o in enumerate(others) if comparable(fingerprint, o)]
+    if not fitting or not mine.size:
+        return []
+    theirs = np.array([others[i].vector for i in fitting], dtype=float)
+    furthest = gaps(mine[None], theirs, np.maximum(_typical(mine[None]), _typical(theirs))).max(axis=1)
+    order = np.argsort(furthest, kind="stable")
+    return [fitting[i] for i in order if furthest[i] <= PROPOSED_WITHIN]
+
+
+def find_duplicate(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> int | None:
+    """The index of the nearest of `others` that is within the tolerance of fingerprints, or None; see `find_duplicates`."""
+    return next(iter(find_duplicates(fingerprint, others)), None)
+
+
+def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
+    """The positive number by which b's gradients must be multiplied to be a's, within PROPOSED_WITHIN; None without one."""
+    if not comparable(a, b) or not a.vector:
+        return None
+    mine, theirs = (np.array([f.vector], dtype=float) for f in (a, b))
+    usable = (np.abs(theirs) > 1e-3 * _typical(theirs)) & (np.abs(theirs) < 1e299)
+    if not usable.any():
+        return None
+    with np.errstate(all="ignore"):
+        factor = float(np.median(mine[usable] / theirs[usable]))
+    if not 0 < factor < np.inf:
+        return None
+    with np.errstate(over="ignore"):
+        theirs = np.clip(factor * theirs, -1e300, 1e300)
+    furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max()
+    return factor if furthest <= PROPOSED_WITHIN else None
+
+
+def comparable(a: Fingerprint, b: Fingerprint) -> bool:
+    """Whether two fingerprints hold gradients at the same probes: of one format and contract."""
+    return version(a.key) == version(b.key) and len(a.vector) == len(b.vector)
+
+
+def readable(fingerprint: Any) -> Fingerprint | None:
+    """The fingerprint that an archive holds as JSON; None where there is none, or none that can be read."""
+    try:
+        key, scale_key, beta_key = (str(fingerprint[name]) for name in ("key", "scale_key", "beta_key"))
+        return Fingerprint(key, scale_key, beta_key, tuple(map(float, fingerprint["vector"])))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def version(key: str) -> str:
+    """The format that a fingerprint's key names: `f1` of `f1:...`, empty where it names none."""
+    return key.rpartition(":")[0]
+
+
+def _typical(vectors: Array) -> Array:
+    """The typical size at each place of some fingerprints' vectors (losses, places): the mean over its batch and beta."""
+    groups = _groups(vectors.shape[1])
+    # Infinities are stored as +-1e300: they would make everything else look small.
+    sizes = np.where(np.abs(vectors) < 1e299, np.abs(vectors), 0.0)
+    means = np.stack([sizes[:, groups == g].mean(axis=1) for g in range(groups.max() + 1)], axis=1)
+    return np.asarray(np.maximum(means, 1e-12 * means.max(axis=1, keepdims=True))[:, groups])
+
+
+@cache
+def _groups(length: int) -> npt.NDArray[np.int64]:
+    """The batch of each place of a vector; one for all where the layout is not known."""
+    if length == 2 * sum(PREFERENCE_BATCHES):
+        return np.tile(np.repeat(np.arange(len(PREFERENCE_BATCHES)), PREFERENCE_BATCHES), 2)
+    if length == sum(SCORE_BATCHES):
+        return np.repeat(np.arange(len(SCORE_BATCHES)), SCORE_BATCHES)
+    return np.zeros(length, dtype=np.int64)

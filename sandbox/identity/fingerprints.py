@@ -1,0 +1,162 @@
+"""Fingerprints: what training sees of a loss, in numbers that do not depend on how the loss is written (torch).
+
+The policy's gradients, in float64, on fixed probes: several betas and batch sizes, tails up to |beta rho| = 28, and the
+start, where the policy equals its reference. The probes are part of the format: `VERSION` changes with them. Since they
+can be foreseen, equal fingerprints propose a merge and `identity.same_loss` confirms it on fresh probes.
+
+Keys are buckets. Gradients are divided by their typical size, compressed, projected on fixed random directions, and
+rounded to steps that are far above rounding errors (1e-9 between softplus and log1p(exp)) and far below any difference
+that matters (1 % of label smoothing moves the projections by 1e-3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from hashlib import blake2b
+
+import numpy as np
+
+from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points, joined
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.beta_scale import natural_beta
+from sandbox.numeric.measure import inputs as probes
+from sandbox.verdicts.verdict import Fingerprint
+
+VERSION = "f1"
+STEP = 2e-5
+BETA_STEP = 2e-4
+"""Coarser, since the natural beta is itself known to about 1e-9 only."""
+_DIRECTIONS = 8
+_LARGEST = 1e300
+
+
+def fingerprint(graph: LossGraph) -> Fingerprint:
+    """The fingerprint of a verified graph. Raises GraphError, and CannotCompute where an operation fails."""
+    return fingerprint_of(Evaluator.of(graph))
+
+
+def fingerprint_of(evaluator: Evaluator, seen: Sequence[Evaluation] = ()) -> Fingerprint:
+    """The fingerprint of the evaluator's graph; `seen` are its evaluations at `fingerprint_points`, where they are at hand.
+
+    Raises CannotCompute.
+    """
+    contract = evaluator.graph.contract
+    points = fingerprint_points(contract)
+    gradients = _vector(seen or [evaluator(p) for p in points])
+    size = _size(gradients, np.concatenate([_distance(p) for p in points]))
+    shape = _buckets(_relative(gradients, size), STEP)
+    return Fingerprint(
+        key=_digest(contract, "k", [_bucket(math.log(size), STEP), *shape]),
+        scale_key=_digest(contract, "s", shape),
+        beta_key=_beta_key(evaluator, shape),
+        vector=tuple(float(f"{g:.10g}") for g in gradients),
+    )
+
+
+def gradient_vector(evaluator: Evaluator, points: Sequence[Points]) -> Array:
+    """All gradients to the policy at all points, in one vector. NaN becomes 0, what is beyond +-1e300 becomes that."""
+    return _vector([evaluator(p) for p in points])
+
+
+def _vector(seen: Sequence[Evaluation]) -> Array:
+    parts = [np.stack(evaluation.gradients).ravel() for evaluation in seen]
+    return np.asarray(np.clip(np.nan_to_num(np.concatenate(parts), nan=0.0), -_LARGEST, _LARGEST))
+
+
+@cache
+def fingerprint_points(contract: str) -> tuple[Points, ...]:
+    """The fixed probes of a contract; each entry can be evaluated in one call."""
+    rng = np.random.default_rng(20240612)
+    if contract == "preference":
+        batches = [(0.1, 8), (0.02, 8), (0.5, 8), (1.0, 8), (0.05, 17), (0.1, 2)]
+        return (joined([start_points(), *(_pairs(rng, beta, items) for beta, items in batches)]),)
+    return tuple(_scores(rng, classes) for classes in probes.CLASS_COUNTS)
+
+
+def start_points() -> Points:
+    """Pairs whose policy equals the reference, in numbers that are exact whatever the order of the arithmetic."""
+    chosen, rejected = -(2.0 ** np.arange(1, 9)), -(2.0 ** np.array([3, 6, 2, 5, 8, 1, 4, 7]))
+    return Points((chosen, rejected, chosen, rejected), np.full((1, 8), 0.125), (8,))
+
+
+def _pairs(rng: np.random.Generator, beta: float, items: int) -> Points:
+    x = np.where(rng.random(items) < 0.5, rng.normal(0, 1.5, items), 28 * np.sinh(4 * rng.uniform(-1, 1, items)) / 27.3)
+    chosen, rejected = probes.split(x / beta, rng.normal(0.5, 0.7, items), beta)
+    return probes.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, items))), beta)
+
+
+def _scores(rng: np.random.Generator, classes: int) -> Points:
+    items = 24
+    logits = rng.normal(0, 1, (items, classes)) * np.repeat([0.5, 2.0, 8.0], items // 3)[:, None]
+    sizes = (2, 3, 7, 12)
+    return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), sizes)
+
+
+def _beta_key(evaluator: Evaluator, shape: list[int]) -> str:
+    """The key of the loss at multiples of its natural beta; of its shape where beta does not change the shape."""
+    contract = evaluator.graph.contract
+    beta = natural_beta(evaluator)
+    if beta is None:
+        return _digest(contract, "b", shape)
+    points = _natural_points().at(beta * np.array([[0.2, 1.0, 5.0]]))
+    gradients = gradient_vector(evaluator, [points])
+    # Distances in units of the natural beta, at which DPO's |beta rho| is 1.5 for the widest margins.
+    distance = _distance(points) / beta * 0.02
+    return _digest(contract, "b", _buckets(_relative(gradients, _size(gradients, distance)), BETA_STEP))
+
+
+@cache
+def _natural_points() -> Points:
+    """Three batches, for three multiples of a natural beta."""
+    rng = np.random.default_rng(20240613)
+    parts = []
+    for _ in range(3):
+        rho = rng.normal(0, 20, 6)
+        chosen, rejected = rho * 0.5 + rng.normal(0, 5, 6), -rho * 0.5
+        parts.append(probes.margin_points(chosen, rejected, np.full((2, 6), 100.0), 1.0))
+    return joined(parts)
+
+
+def _distance(points: Points) -> Array:
+    """How far from the start each gradient was taken: |beta rho|, or the largest score."""
+    if len(points.scalars):
+        return np.asarray(np.tile(np.abs(probes.margins(points) * points.scalars[0]), 2))
+    return np.repeat(np.abs(points.tensors[0]).max(axis=1), points.tensors[0].shape[1])
+
+
+def _size(gradients: Array, distance: Array) -> float:
+    """Typical size of the gradient near the start, further out where the loss is flat there.
+
+    A mean over fixed probes: a median of what is not zero would move with rounding in the tails.
+    """
+    sizes = [float(np.abs(gradients[distance <= reach]).mean()) for reach in (3.0, 8.0, np.inf)]
+    if sizes[0] > 1e-9 * sizes[1]:
+        return sizes[0]
+    return sizes[1] or sizes[2] or 1.0
+
+
+def _relative(gradients: Array, size: float) -> Array:
+    with np.errstate(over="ignore"):  # beside a tiny size everything else is huge
+        return np.asarray(np.clip(gradients / size, -_LARGEST, _LARGEST))
+
+
+@cache
+def _directions(length: int) -> Array:
+    return np.random.default_rng(20240614).normal(0, length**-0.5, (_DIRECTIONS, length))
+
+
+def _buckets(gradients: Array, step: float) -> list[int]:
+    compressed = np.arcsinh(gradients)
+    return [_bucket(float(s), step) for s in _directions(len(gradients)) @ compressed]
+
+
+def _bucket(value: float, step: float) -> int:
+    # The odd offset keeps round values, which exact losses like the hinge give, away from the edges.
+    return math.floor(value / step + 0.3819660113)
+
+
+def _digest(contract: str, kind: str, buckets: Sequence[int]) -> str:
+    text = ",".join(map(str, (contract, kind, *buckets)))
+    return f"{VERSION}:{blake2b(text.encode(), digest_size=12).hexdigest()}"

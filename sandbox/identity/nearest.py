@@ -1,0 +1,215 @@
+"""Which published loss a loss is, or is closest to, where training goes (torch).
+
+Two losses are compared by the policy's gradients on fixed pairs at the beta that the run trains with: margins as training
+meets them, in batches of several sizes. The published loss may be taken at any multiple of beta between 1/32 and 32 and times
+any positive factor: neither makes a loss new. What is looked for is what a reader wants to know, not proof against a forger:
+`sandbox.identity` confirms duplicates on fresh probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from sandbox import known
+from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points, joined
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.identity.fingerprints import start_points
+from sandbox.identity.relation import NEAR_WITHIN, SAME_WITHIN, Kind, Part, Relation
+from sandbox.numeric.measure import inputs as probes
+
+_MULTIPLES = np.geomspace(1 / 32, 32, 41)
+_ZOOMS = 3
+_WORTH_A_ZOOM = 0.35
+"""Distance at the best multiple of the grid above which a published loss is no relative at any multiple between."""
+_FLAT = 0.02
+"""Of the typical gradient: smaller gradients count as this large, so that tails near zero do not decide."""
+_LEAST_SHARE = 0.02
+"""Of a blend's gradient that its smaller part must bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    name: str
+    factor: float
+    multiple: float
+    distance: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Published:
+    """A published loss and its gradients at every multiple of beta, one row each."""
+
+    name: str
+    evaluator: Evaluator
+    multiples: Array
+    gradients: Array
+
+
+def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation | None:
+    """Compare a verified graph with every published loss of its contract, at the task's `beta` (None: 0.1).
+
+    None where nothing can be compared: the loss cannot be computed there, or has no gradient, or no published loss comes near.
+    Raises GraphError for a graph that does not verify.
+    """
+    points = _points(graph.contract, beta or probes.LINE_BETA)
+    try:
+        ours = _gradients(Evaluator(graph), points)
+    except CannotCompute:
+        return None
+    typical = float(np.abs(ours[np.isfinite(ours)]).mean()) if np.isfinite(ours).any() else 0.0
+    if typical == 0.0:
+        return None
+    published = _published(graph.contract, beta or probes.LINE_BETA)
+    fits = [fit for other in published if (fit := _fitted(other, ours, points, typical))]
+    best = min(fits, key=lambda fit: (fit.distance > SAME_WITHIN, fit.distance, fit.name), default=None)
+    if best is not None and best.distance <= SAME_WITHIN:
+        return Relation(_exactly(best), (Part(best.name, best.factor, best.multiple),), best.distance)
+    blend = _blended(published, ours, typical)
+    if blend is not None:
+        return blend
+    if best is None:
+        return None
+    kind = Kind.NEAR if best.distance <= NEAR_WITHIN else Kind.NEW
+    return Relation(kind, (Part(best.name, best.factor, best.multiple),), best.distance)
+
+
+def _exactly(fit: _Fit) -> Kind:
+    if fit.multiple != 1.0:
+        return Kind.REBETA
+    return Kind.SAME if fit.factor == 1.0 else Kind.SCALED
+
+
+def _fitted(other: _Published, ours: Array, points: Sequence[Points], typical: float) -> _Fit | None:
+    """The published loss at the multiple of beta and with the factor that bring it closest."""
+    name, multiples, theirs = other.name, other.multiples, other.gradients
+    best: _Fit | None = None
+    for zoom in range(1 + _ZOOMS):
+        found = [
+            _Fit(name, factor, float(multiple), gap)
+            for multiple, gradients in zip(multiples, theirs, strict=True)
+            if (factor := _factor(ours, gradients, typical)) is not None
+            and (gap := _gap(ours, factor * gradients, typical)) is not None
+        ]
+        closest = _closest(found)
+        if closest is not None and (best is None or closest.distance <= best.distance):
+            best = closest
+        if best is None or best.distance > _WORTH_A_ZOOM or len(multiples) == 1 or zoom == _ZOOMS:
+            break
+        step = float(multiples[1] / multiples[0])
+        multiples = np.geomspace(best.multiple / step, best.multiple * step, len(_MULTIPLES))
+        theirs = _at_multiples(other.evaluator, points, multiples)
+    if best is not None and abs(best.multiple - 1) < 2e-3:
+        best = _Fit(name, best.factor, 1.0, best.distance)
+    if best is not None and abs(best.factor - 1) < 1e-3:
+        best = _Fit(name, 1.0, best.multiple, best.distance)
+    return best and _Fit(name, _tidy(best.factor), _tidy(best.multiple), best.distance)
+
+
+def _closest(fits: Sequence[_Fit]) -> _Fit | None:
+    """The fit of least distance. Of equals the task's own beta, else the middle one: a kink lies between two pairs."""
+    least = min((fit.distance for fit in fits), default=0.0)
+    equal = sorted((fit for fit in fits if fit.distance <= least + 1e-9), key=lambda fit: fit.multiple)
+    return next((fit for fit in equal if fit.multiple == 1.0), equal[len(equal) // 2] if equal else None)
+
+
+def _blended(published: Sequence[_Published], ours: Array, typical: float) -> Relation | None:
+    """The sum of two published losses that the loss is, if it is one; of several such sums that of the least alike losses."""
+    columns = {}
+    for other in published:
+        own = other.gradients[int(np.argmin(np.abs(np.log(other.multiples))))]
+        if np.isfinite(own).all():
+            columns[other.name] = own
+    usable = np.isfinite(ours)
+    weight = 1 / np.maximum(np.abs(ours[usable]), _FLAT * typical)
+    best: tuple[float, Relation] | None = None
+    for pair in combinations(sorted(columns), 2):
+        basis = np.stack([columns[name][usable] for name in pair], axis=1) * weight[:, None]
+        factors, *_ = np.linalg.lstsq(basis, ours[usable] * weight, rcond=None)
+        sizes = np.abs(basis * factors).mean(axis=0)
+        if factors.min() <= 0 or sizes.min() < _LEAST_SHARE * sizes.sum():
+            continue
+        made = sum(f * columns[name] for f, name in zip(factors, pair, strict=True))
+        gap = _gap(ours, np.asarray(made), typical)
+        alike = float(basis[:, 0] @ basis[:, 1] / np.linalg.norm(basis, axis=0).prod())
+        if gap is not None and gap <= SAME_WITHIN and (best is None or alike < best[0]):
+            parts = tuple(Part(name, _tidy(float(f))) for f, name in zip(factors, pair, strict=True))
+            best = alike, Relation(Kind.BLEND, parts, gap)
+    return best[1] if best else None
+
+
+def _gap(ours: Array, theirs: Array, typical: float) -> float | None:
+    """Mean over pairs and arguments of the gradients' difference, relative to the larger of the two."""
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    if both.mean() < 0.9:
+        return None
+    a, b = ours[both], theirs[both]
+    return float((np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), _FLAT * typical)).mean())
+
+
+def _factor(ours: Array, theirs: Array, typical: float) -> float | None:
+    """The positive number by which theirs comes closest to ours."""
+    usable = np.isfinite(ours) & np.isfinite(theirs) & (np.abs(ours) > _FLAT * typical) & (theirs != 0)
+    if not usable.any():
+        return None
+    with np.errstate(all="ignore"):
+        factor = float(np.median(ours[usable] / theirs[usable]))
+    return factor if np.isfinite(factor) and factor > 0 else None
+
+
+def _gradients(evaluator: Evaluator, points: Sequence[Points]) -> Array:
+    return np.concatenate([np.stack(evaluator(p).gradients).ravel() for p in points])
+
+
+def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Array) -> Array:
+    """The gradients with every multiple of beta, one row each: all in one call."""
+    if len(multiples) == 1:
+        return _gradients(evaluator, points)[None]
+    count, parts = len(multiples), []
+    for p in points:
+        tensors = tuple(np.tile(t, (count, *(1,) * (t.ndim - 1))) for t in p.tensors)
+        scalars = np.concatenate([p.scalars * m for m in multiples], axis=1)
+        found = evaluator(Points(tensors, scalars, p.sizes * count)).gradients
+        parts.append(np.stack([g.reshape(count, -1) for g in found], axis=1).reshape(count, -1))
+    return np.concatenate(parts, axis=1)
+
+
+@lru_cache(maxsize=4)
+def _published(contract: str, beta: float) -> tuple[_Published, ...]:
+    """All published losses of a contract on the fixed pairs: one table for all losses of a run."""
+    found = []
+    for name in known.names(contract):
+        evaluator = Evaluator(known.graph(name))
+        multiples = _MULTIPLES if "beta" in evaluator.graph.inputs else np.ones(1)
+        found.append(
+            _Published(name, evaluator, multiples, _at_multiples(evaluator, _points(contract, beta), multiples))
+        )
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def _points(contract: str, beta: float) -> tuple[Points, ...]:
+    """Fixed pairs where training goes; each entry can be evaluated in one call."""
+    rng = np.random.default_rng(20261126)
+    if contract != "preference":
+        return tuple(_scores(rng, classes) for classes in probes.CLASS_COUNTS)
+    start = start_points()
+    parts = [Points(start.tensors, np.full_like(start.scalars, beta), start.sizes)]
+    for items in (64, 16, 5):
+        x = np.concatenate([rng.normal(0, 1.5, items - items // 4), rng.uniform(-6, 6, items // 4)])
+        chosen, rejected = probes.split(x / beta, rng.normal(0.5, 0.7, items), beta)
+        parts.append(probes.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, items))), beta))
+    return (joined(parts),)
+
+
+def _scores(rng: np.random.Generator, classes: int) -> Points:
+    logits = rng.normal(0, 1, (24, classes)) * np.repeat([0.5, 1.5, 4.0], 8)[:, None]
+    return Points((logits, rng.integers(0, classes, 24)), np.zeros((0, 24)), (8, 8, 8))
+
+
+def _tidy(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,109 @@
+"""Preference losses at the betas that people train with, round ones and drawn ones: learning, and the right way (torch).
+
+Not covered: what happens at a single beta, or in a range narrower than a few per cent, that no probe meets; where the graph
+shows such a place, `direction_at` looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from sandbox.execute.evaluate import Array, Evaluator
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.scalars import compute
+from sandbox.numeric.checks.scale import SMALLEST_GRADIENT, too_small
+from sandbox.numeric.measure.direction import RIGHT_WAY, turned
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.finite import finite
+from sandbox.numeric.measure.input_sets import BETAS, FIXED, at_betas, drawn_betas
+from sandbox.numeric.measure.measure import Measurements
+from sandbox.verdicts.verdict import Finding
+
+_SUSPICIOUS: Final = 0.3
+"""A beta at which fewer of the few probes push the right way is looked at again, with this many times more:"""
+_CONFIRMED_BY: Final = 20
+_DRAWN_SHARE, _DRAWN_SIZE = 0.03, SMALLEST_GRADIENT / 10
+"""Least share and gradient at drawn betas: well below what is asked at the fixed ones, so that a loss which passes there does
+not fail by the luck of the draw."""
+_MOST_DRAWN: Final = 4
+"""Drawn betas that are looked at again: a loss that is turned round at one is turned round at its neighbours."""
+
+
+def check_betas(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
+    """A refusal where the loss cannot be trained with at one of BETAS. Raises CannotCompute and NotFinite."""
+    suspicious = _suspicious(BETAS, measured.single.gradient("betas"))
+    return _confirmed(evaluator, suspicious, FIXED, RIGHT_WAY, SMALLEST_GRADIENT)
+
+
+def check_drawn_betas(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
+    """The same at drawn betas."""
+    suspicious = _suspicious(drawn_betas(seed), drawn.single.gradient("betas"))
+    return _confirmed(evaluator, suspicious[:_MOST_DRAWN], seed, _DRAWN_SHARE, _DRAWN_SIZE)
+
+
+def direction_at(evaluator: Evaluator, betas: Sequence[float], seed: int) -> list[Finding]:
+    """A refusal where the loss cannot be trained with at one of these betas; those beyond BETAS are left out.
+
+    Made for betas that nobody chose by hand: what a few probes say is confirmed on many before it refuses. Raises CannotCompute
+    and NotFinite.
+    """
+    betas = [beta for beta in betas if BETAS[0] <= beta <= BETAS[-1]]
+    if not betas:
+        return []
+    gradients = np.stack(finite(evaluator, at_betas(betas, seed), torch.float32).gradients)
+    return _confirmed(evaluator, _suspicious(betas, gradients), seed, _DRAWN_SHARE, _DRAWN_SIZE)
+
+
+def _suspicious(betas: Sequence[float], gradients: Array) -> list[float]:
+    """The betas at which a few probes do not clearly push the right way. `gradients`: one beta after the other."""
+    gradients = gradients.reshape(2, len(betas), -1)
+    size = np.abs(gradients).max(axis=(0, 2))
+    push = gradients[1] - gradients[0]
+    counts = np.abs(push) > 1e-9 * size[:, None]
+    share = ((push > 0) & counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    return [betas[i] for i in np.flatnonzero((size < SMALLEST_GRADIENT) | (share < _SUSPICIOUS)).tolist()]
+
+
+def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: float, smallest: float) -> list[Finding]:
+    """A refusal where many probes at one of these betas say the same."""
+    if not betas:
+        return []
+    points = at_betas(betas, seed, _CONFIRMED_BY)
+    gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
+    for beta, there in zip(betas, np.split(gradients, len(betas), axis=1), strict=True):
+        place, example = f"at beta = {shown(beta)}", {"beta": beta}
+        found = too_small(there, place, example, smallest) or turned(there, place, example, least)
+        if found:
+            return found
+    return []
+
+
+def check_numbers(graph: LossGraph, seed: int) -> list[Finding]:
+    """A refusal of arithmetic on beta and sizes that Python refuses: a division by zero, the root of a negative number."""
+    places = [i for i, kind in enumerate(graph.types) if kind.is_number]
+    if not any(graph.nodes[i].args for i in places):
+        return []
+    for beta in (*BETAS, *drawn_betas(seed)):
+        values: dict[int, Any] = {}
+        for i in places:
+            node = graph.nodes[i]
+            values[i] = _number(node.op, node.attrs, [values[a] for a in node.args], beta)
+            if np.isnan(values[i]):
+                message = f"{node.op} on numbers has no result at beta = {shown(beta)}"
+                return [numeric_finding("SBX301", message, {"beta": beta})]
+    return []
+
+
+def _number(op: str, attrs: Any, args: list[Any], beta: float) -> Any:
+    match op:
+        case "input":
+            return beta
+        case "size":
+            return 64
+        case "const":
+            return attrs["value"]
+    return compute(op, *args)

@@ -1,0 +1,165 @@
+"""The numeric tests of classification losses (torch). See `numeric.run` for what they cover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sandbox.execute.evaluate import Array, Evaluator, Points, joined
+from sandbox.graph.dataflow import touched
+from sandbox.numeric.checks.batches import check_batches
+from sandbox.numeric.checks.derivatives import check_derivatives
+from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
+from sandbox.numeric.measure import input_sets as probe_sets
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.counterexamples import example, mildest, where
+from sandbox.numeric.measure.descriptors import LineShape, describe_line
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.finite import finite
+from sandbox.numeric.measure.input_sets import FIXED
+from sandbox.numeric.measure.measure import Measured, Measurements, Wanted, measure, same
+from sandbox.verdicts.verdict import Finding, Severity
+
+FIXED_GROUPS = Wanted(("start", "near", "wide", "permuted", "mixed", "relabelled"), probes.CLASSIFICATION_RANGE)
+DRAWN_GROUPS = Wanted(("near", "wide", "relabelled"), probes.CLASSIFICATION_RANGE)
+
+
+def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings and descriptors of a classification loss. Raises CannotCompute and NotFinite."""
+    findings = check_derivatives(evaluator.graph) or check_batches(
+        evaluator.graph, _sixty_four(), proven=evaluator.pointwise
+    )
+    taken: list[Measurements] = []
+    for classes in probes.CLASS_COUNTS:
+        if any(f.severity is Severity.REFUSE for f in findings):
+            return findings, {}
+        at_fixed, at_drawn = measure(evaluator, probe_sets.scores(seed, classes), FIXED_GROUPS, DRAWN_GROUPS)
+        measured = at_fixed.checked()
+        taken.append(measured)
+        new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured) or _batch(measured)
+        if not any(f.severity is Severity.REFUSE for f in new):
+            new = [*new, *_on_drawn(at_drawn.checked())]
+        seen = {f.rule for f in findings}
+        findings += [f for f in new if f.rule not in seen]
+    if any(f.severity is Severity.REFUSE for f in findings):
+        return findings, {}
+    shape = _line(evaluator)
+    if not shape.convex:
+        message = f"the slope along the margin falls around {shown(shape.concave_at)}: the loss is not convex there"
+        findings.append(numeric_finding("SBX325", message, {"margin": shape.concave_at}))
+    if shape.at_zero() > 1e-9 * shape.scale:
+        message = f"the loss rises with the label's score while all scores are equal: slope {shown(shape.at_zero())}"
+        findings.append(numeric_finding("SBX324", message, {"margin": 0.0, "slope": shape.at_zero()}))
+    return findings, _describe(taken, shape)
+
+
+def _sixty_four() -> Points:
+    set_ = probes.classification_probes(FIXED, 3)
+    joint = joined([set_.groups["near"], set_.groups["wide"]])
+    return joint.take(slice(-64, None))
+
+
+def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
+    graph, exact = evaluator.graph, measured.exact
+    if not exact.evaluation.connected:
+        reads = touched(graph)[graph.output]
+        how = "what is read of them is detached, compared or rounded" if reads else "the loss does not read them"
+        return [numeric_finding("SBX306", f"no gradient reaches the logits: {how}")]
+    if measured.zero:
+        losses = exact.evaluation.loss
+        if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
+            return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
+        return [numeric_finding("SBX307", "the gradient to the logits is zero at every probe", {"probes": losses.size})]
+    return _blind(exact) or _direction(exact, RIGHT_WAY)
+
+
+def _on_drawn(drawn: Measurements) -> list[Finding]:
+    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    if not drawn.exact.gradient("near").any():
+        return []  # a loss that pulls on few items may pull on none of these
+    return _blind(drawn.exact) or _direction(drawn.exact, CLEARLY_WRONG) or too_large(drawn.single, LARGEST_DRAWN)
+
+
+def _blind(exact: Measured) -> list[Finding]:
+    if not same(exact.gradient("near"), exact.gradient("relabelled")):
+        return []
+    return [numeric_finding("SBX309", "the loss trains the same whatever the labels are")]
+
+
+def _scale(measured: Measurements) -> list[Finding]:
+    """Whether an optimiser can use gradients of this size."""
+    return too_small(measured.single.gradient("near"), "at usual scores", {}) or too_large(measured.single)
+
+
+def _at_the_start(measured: Measurements) -> list[Finding]:
+    """Whether the network leaves equal scores, where it starts if its last layer is zero."""
+    size = float(np.abs(measured.exact.gradient("start")).max())
+    if size > max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale):
+        return []
+    one = example(measured.exact.probes.groups["start"], 0)
+    how = "zero" if size == 0 else f"at most {shown(size)}"
+    message = f"the gradient is {how} {where(one)}, where all scores are equal"
+    return [numeric_finding("SBX329", message, {"gradient": size, **one})]
+
+
+def _direction(exact: Measured, least: float) -> list[Finding]:
+    groups = ("near", "wide")
+    push = np.concatenate([_on_label(exact, g) for g in groups])
+    counts = np.abs(push) > rounding(exact.gradient("near"))
+    if not counts.any():
+        return [numeric_finding("SBX310", "the loss pushes the label and the other classes alike", {"share": 0.0})]
+    right = float((push[counts] > 0).mean())
+    if right >= least:
+        return []
+    points = joined([exact.probes.groups[g] for g in groups])
+    one = example(points, mildest(points, counts & (push < 0)))
+    message = f"the loss raises the label's score at only {right:.0%} of the probes; it lowers it {where(one)}"
+    return [numeric_finding("SBX310", message, {"share": right, **one})]
+
+
+def _on_label(exact: Measured, group: str) -> Array:
+    """How hard the label's score is pushed up, relative to the mean of the others."""
+    gradient, targets = exact.gradient(group)[0], exact.probes.groups[group].tensors[1]
+    own = np.take_along_axis(gradient, targets[:, None], axis=1)[:, 0]
+    others = (gradient.sum(axis=1) - own) / (gradient.shape[1] - 1)
+    return np.asarray(others - own)
+
+
+def _batch(measured: Measurements) -> list[Finding]:
+    exact = measured.exact
+    if "permuted" in exact.probes.items:
+        expected, found = exact.gradient("near")[:, exact.probes.order], exact.gradient("permuted")
+        if not same(expected, found):
+            change = float(np.abs(expected - found).max())
+            message = (
+                f"the loss depends on an item's position in the batch: its gradient changes by {shown(change)} with it"
+            )
+            return [numeric_finding("SBX311", message, {"change": change})]
+    if measured.proven:
+        return []
+    size = len(exact.probes.groups["near"])
+    message = f"an item's gradient {measured.coupling}"
+    return [numeric_finding("SBX326", message, {"batch": size})]
+
+
+def _line(evaluator: Evaluator) -> LineShape:
+    """The shape along the margin between the label's score and the other of two classes."""
+    margin = probes.bent(201) * probes.MAX_SCALED_MARGIN
+    logits = np.stack([margin / 2, -margin / 2], axis=1)
+    points = Points((logits, np.zeros(len(margin), np.int64)), np.zeros((0, len(margin))), (len(margin),))
+    seen = finite(evaluator, points)
+    gradient = seen.gradients[0]
+    return LineShape(margin, (gradient[:, 0] - gradient[:, 1]) / 2, seen.loss if evaluator.pointwise else None)
+
+
+def _describe(taken: list[Measurements], shape: LineShape) -> dict[str, Any]:
+    ten = taken[-1].exact
+    gradient, targets = np.abs(ten.gradient("near")[0]), ten.probes.groups["near"].tensors[1]
+    own = float(np.take_along_axis(gradient, targets[:, None], axis=1).sum())
+    return {
+        **describe_line(shape),
+        "gradient_balance": float(f"{own / float(gradient.sum()):.5g}") if gradient.any() else 0.5,
+        "coupled": any(m.coupled for m in taken),
+    }

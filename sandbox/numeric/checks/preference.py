@@ -1,0 +1,263 @@
+"""The numeric tests of preference losses (torch). See `numeric.run` for what they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from sandbox.execute.evaluate import CannotCompute, Evaluation, Evaluator, Points, joined
+from sandbox.graph.dataflow import touched
+from sandbox.numeric.checks.batches import check_batches
+from sandbox.numeric.checks.betas import check_betas, check_drawn_betas, check_numbers, direction_at
+from sandbox.numeric.checks.derivatives import check_derivatives
+from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large
+from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
+from sandbox.numeric.edges.beta_edges import beta_edges
+from sandbox.numeric.edges.checks import check_edges
+from sandbox.numeric.edges.lookup.search import find_lookups
+from sandbox.numeric.measure import input_sets as probe_sets
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.counterexamples import distance, example, mildest, where
+from sandbox.numeric.measure.descriptors import LineShape, describe_preference, line_shape
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, turned
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.measure import Measured, Measurements, Wanted, measure, same
+from sandbox.verdicts.verdict import Finding, Severity
+
+FIXED_GROUPS = Wanted(
+    (
+        *("start", "starts", "near", "wide", "ties", "line", "swapped", "elsewhere", "resplit"),
+        *("permuted", "mixed", "tight", "tight_mixed"),
+    ),
+    (*probes.RANGE, "betas", "beside_ties"),
+)
+DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*probes.RANGE, "betas"))
+SPREAD = ("near", "wide", "far", "sharp")
+"""Groups that say what is common, and so which sides of an edge are rare."""
+_SIDES = ("policy_chosen_logps", "policy_rejected_logps")
+_LOST_SHARE = 0.05
+"""Share of clearly lost pairs that may be pushed further down without a note."""
+
+
+def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings and descriptors of a preference loss. Raises CannotCompute and NotFinite."""
+    sets, graph = probe_sets.pairs(seed), evaluator.graph
+    findings = (
+        check_derivatives(graph)
+        or check_numbers(graph, seed)
+        or check_batches(graph, sets.fixed.groups["wide"], proven=evaluator.pointwise)
+    )
+    if _refused(findings):
+        return findings, {}
+    at_fixed, at_drawn = measure(evaluator, sets, FIXED_GROUPS, DRAWN_GROUPS)
+    measured = at_fixed.checked()
+    edges = beta_edges(graph)
+    checks: tuple[Callable[[], list[Finding]], ...] = (
+        lambda: _learns(evaluator, measured),
+        lambda: _direction(measured),
+        lambda: check_scale(measured),
+        lambda: _at_the_start(measured),
+        lambda: check_betas(evaluator, measured),
+        lambda: direction_at(evaluator, edges, seed),
+        lambda: check_sizes(evaluator, measured),
+        lambda: _batch(measured),
+        lambda: find_lookups(evaluator, seed, example, edges),
+        lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, example),
+        lambda: _on_drawn(evaluator, at_drawn.checked(), seed),
+    )
+    for check in checks:
+        known = {f.rule for f in findings}
+        findings += [f for f in check() if f.rule not in known]
+        if _refused(findings):
+            return findings, {}
+    shape = line_shape(measured)
+    findings += [*_lost_pairs(measured), *_shape(shape), *_precision(measured), *_beyond(evaluator)]
+    return findings, describe_preference(measured, shape)
+
+
+def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
+    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    single = np.concatenate([drawn.single.gradient(g) for g in ("near", "wide")], axis=1)
+    if single.any():  # a loss that pulls on few pairs may pull on none of these
+        found = turned(single, "that were drawn, in float32", {"precision": "float32"}, CLEARLY_WRONG)
+        if found:
+            return found
+    return (
+        _blind(drawn.exact, 1e-5)
+        or too_large(drawn.single, LARGEST_DRAWN)
+        or check_drawn_betas(evaluator, drawn, seed)
+        or check_drawn_sizes(evaluator, seed)
+    )
+
+
+def _refused(findings: Sequence[Finding]) -> bool:
+    return any(f.severity is Severity.REFUSE for f in findings)
+
+
+def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
+    """Whether the policy gets a gradient at all, and on which sides."""
+    graph, exact = evaluator.graph, measured.exact
+    if not exact.evaluation.connected:
+        reads = touched(graph)[graph.output]
+        how = "what is read of it is detached, compared or rounded" if reads else "the loss does not read it"
+        return [numeric_finding("SBX306", f"no gradient reaches the policy: {how}")]
+    if measured.zero:
+        losses = exact.evaluation.loss
+        if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
+            return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
+        return [numeric_finding("SBX307", "the gradient to the policy is zero at every probe", {"probes": losses.size})]
+    found = []
+    size = np.abs(exact.gradients).max(axis=1)
+    idle = int(size.argmin())
+    if size[idle] <= 1e-9 * size.max():
+        found.append(numeric_finding("SBX321", f"no gradient reaches {_SIDES[idle]}", {"of": _SIDES[idle]}))
+    return found + _blind(exact, 1e-3)  # a preference of a thousandth of the gradient teaches none
+
+
+def _blind(exact: Measured, tolerance: float) -> list[Finding]:
+    """Whether the gradients of chosen and rejected change places with them: then neither is preferred."""
+    near, wide, swapped = (exact.gradient(group) for group in ("near", "wide", "swapped"))
+    items = near.shape[1]
+    if not near.any() or not (
+        same(near[::-1], swapped[:, :items], tolerance) and same(wide[::-1], swapped[:, items:], tolerance)
+    ):
+        return []
+    points = exact.probes.groups["near"]
+    one = example(points, int(distance(points).argmax()))
+    message = "the loss trains the same when chosen and rejected change places"
+    return [numeric_finding("SBX309", message, {"rho": one["rho"], "and": -one["rho"], "beta": one["beta"]})]
+
+
+def _direction(measured: Measurements) -> list[Finding]:
+    """Which way the margin is pushed, over the line and the scattered pairs, and again in float32, which is what trains."""
+    exact = measured.exact
+    groups = ("near", "wide", "line")
+    gradients = np.concatenate([exact.gradient(g) for g in groups], axis=1)
+    share = share_right(gradients)
+    if share is not None and share < RIGHT_WAY:
+        points = joined([exact.probes.groups[g] for g in groups])
+        push = gradients[1] - gradients[0]
+        one = example(points, mildest(points, push < -rounding(gradients)))
+        message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {where(one)}"
+        return [numeric_finding("SBX310", message, {"share": share, **one})]
+    if share is None:
+        return turned(gradients, "at every probe", {})
+    single = np.concatenate([measured.single.gradient(g) for g in ("near", "wide")], axis=1)
+    return turned(single, "in float32", {"precision": "float32"})
+
+
+def _at_the_start(measured: Measurements) -> list[Finding]:
+    """Whether the policy leaves its reference, where it starts, and which way: a batch of such pairs at each beta."""
+    exact = measured.exact
+    none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
+    for group in ("start", "starts"):
+        points, gradients = exact.probes.groups[group], np.abs(exact.gradient(group)).max(axis=0)
+        for batch in points.spans:
+            if gradients[batch].max() <= none:
+                return [_no_start(points, batch.start, float(gradients[batch].max()))]
+    push = -np.subtract(*exact.gradient("start"))
+    if push.max() < -1e-9 * measured.scale:
+        slope = -float(push.min()) / probes.LINE_BETA / 2
+        message = f"the loss rises with the margin at rho = 0: its slope there is {shown(slope)} in beta rho"
+        return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": probes.LINE_BETA, "slope": slope})]
+    return []
+
+
+def _no_start(points: Points, item: int, size: float) -> Finding:
+    one = example(points, item)
+    how = "zero" if size == 0 else f"at most {shown(size)}"
+    message = f"the gradient is {how} {where(one)}, where the policy still equals its reference"
+    return numeric_finding("SBX329", message, {"gradient": size, "rho": 0.0, "beta": one["beta"]})
+
+
+def _batch(measured: Measurements) -> list[Finding]:
+    exact = measured.exact
+    if "permuted" in exact.probes.items and not same(
+        exact.gradient("near")[:, exact.probes.order], exact.gradient("permuted")
+    ):
+        gap = np.abs(exact.gradient("near")[:, exact.probes.order] - exact.gradient("permuted"))
+        i = int(gap.max(axis=0).argmax())
+        one = example(exact.probes.groups["permuted"], i)
+        most = shown(gap[:, i].max())
+        message = f"the loss depends on a pair's position in the batch: the gradient {where(one)} changes by {most}"
+        return [numeric_finding("SBX311", message, {"change": gap[:, i].max(), **one})]
+    if measured.proven:
+        return []
+    size = len(exact.probes.groups["near"])
+    message = f"a pair's gradient {measured.coupling}"
+    return [numeric_finding("SBX326", message, {"batch": size})]
+
+
+def _lost_pairs(measured: Measurements) -> list[Finding]:
+    """Pairs that the policy gets wrong, and that the loss pushes further down."""
+    points = joined([measured.exact.probes.groups[g] for g in ("near", "wide")])
+    push = np.concatenate([-np.subtract(*measured.exact.gradient(g)) for g in ("near", "wide")])
+    lost = probes.margins(points) * points.scalars[0] < -0.2
+    wrong = lost & (push < -1e-9 * measured.scale)
+    share = float(wrong.sum() / max(lost.sum(), 1))
+    if share <= _LOST_SHARE:
+        return []
+    one = example(points, mildest(points, wrong))
+    message = (
+        f"the loss lowers the margin of {share:.0%} of the pairs whose margin is negative already, such as {where(one)}"
+    )
+    return [numeric_finding("SBX331", message, {"share": share, **one})]
+
+
+def _shape(shape: LineShape) -> list[Finding]:
+    if shape.convex:
+        return []
+    at = shape.concave_at
+    message = f"the slope along the margin falls around beta rho = {shown(at)}: the loss is not convex there"
+    return [numeric_finding("SBX325", message, {"rho": at / probes.LINE_BETA, "beta": probes.LINE_BETA})]
+
+
+def _precision(measured: Measurements) -> list[Finding]:
+    """Float32 against float64 at the same inputs. A few pairs on a kink are no finding."""
+    for group in ("near", "wide"):
+        points = measured.exact.probes.groups[group]
+        exact, single = measured.exact.gradient(group), measured.single.gradient(group)
+        typical = np.median(np.abs(exact), axis=1, keepdims=True)
+        off = (np.abs(single - exact) > 0.05 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
+        far_off = (np.abs(single - exact) > 3 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
+        inside = distance(points) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
+        off, far_off = off & inside, far_off & inside
+        if off.mean() > 0.05 or far_off.mean() > 0.02:
+            i = mildest(points, off)
+            one = example(points, i)
+            side = int(np.abs(single[:, i] - exact[:, i]).argmax())
+            message = (
+                f"the gradient of {_SIDES[side]} is {shown(single[side, i])} in float32 and {shown(exact[side, i])} in "
+                f"float64 {where(one)}"
+            )
+            numbers = {"float32": single[side, i], "float64": exact[side, i]}
+            return [numeric_finding("SBX328", message, {"of": _SIDES[side], **numbers, **one})]
+    return []
+
+
+def _beyond(evaluator: Evaluator) -> list[Finding]:
+    """The nearest margin beyond the range at which loss or gradient overflow in float32."""
+    points = probes.beyond_points()
+    try:
+        seen = evaluator(points, torch.float32)
+    except CannotCompute:
+        return []
+    bad = ~np.isfinite(np.stack([seen.loss, *seen.gradients])).all(axis=0)
+    for x, batch in zip(probes.BEYOND, points.spans, strict=True):
+        if bad[batch].any():
+            return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), x)]
+    return []
+
+
+def _overflow(points: Points, seen: Evaluation, item: int, x: float) -> Finding:
+    what, value = next(
+        (name, float(v[item]))
+        for name, v in (("loss", seen.loss), ("gradient", seen.gradients[0]), ("gradient", seen.gradients[1]))
+        if not np.isfinite(v[item])
+    )
+    one = example(points, item)
+    message = f"the {what} is {shown(value)} {where(one)}, in a batch that reaches |beta rho| = {shown(x)}"
+    return numeric_finding("SBX323", message, {what: value, **one})

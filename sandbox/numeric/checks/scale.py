@@ -1,0 +1,100 @@
+"""Whether an optimiser can use gradients of this size: neither too large to be squared, nor too small to count, nor a spike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from sandbox.execute.evaluate import Array
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.counterexamples import example, where
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.measure import Measured, Measurements
+from sandbox.verdicts.verdict import Finding
+
+LARGEST_GRADIENT: Final = 1e15
+"""Optimisers square gradients, and clipping sums their squares: far enough from float32's 3e38."""
+LARGEST_DRAWN: Final = 1e17
+"""The same for drawn probes, of which some lie further out than all fixed ones."""
+SMALLEST_GRADIENT: Final = 1e-7
+"""Adam divides by the root of the mean square plus 1e-8. What it sees is this gradient times that of a log-probability to
+one parameter, some 1e-3 in a model of 1e8 parameters (a norm of ten over the root of their number), less in a larger one:
+below 1e-7 a step is a hundredth of the learning rate or less. DPO's gradient is about beta / 2."""
+NO_SLOPE: Final = 1e-6
+"""A gradient at the start below this share of the typical one is none: the first item that leaves the start outweighs it."""
+LARGEST_AT_START: Final = 1e9
+"""A gradient at the start over that of usual pairs: what is divided by a spread of the batch plus 1e-8, as people write it, is
+below."""
+LARGEST_SPIKE: Final = 1e6
+"""A pair's gradient over that of the same pair a nat beside. Clipping scales a whole step down to such a pair, and the others
+are lost. Without clipping Adam's mean square remembers it, at 0.999 a step, for ln(1e12 / 1e3) / 1e-3 = 20,000 steps, more
+than a preference training has."""
+
+
+def check_scale(measured: Measurements) -> list[Finding]:
+    """A refusal where gradients are too small to count, too large to be squared, or where ties make a spike."""
+    near = measured.single.gradient("near")
+    usual = {"beta": probes.LINE_BETA, **({} if measured.proven else {"batch": near.shape[1]})}
+    place = f"at beta = {shown(probes.LINE_BETA)}" + ("" if measured.proven else f" in batches of {near.shape[1]}")
+    return too_small(near, place, usual) or too_large(measured.single, LARGEST_GRADIENT) or _spike(measured)
+
+
+def too_small(
+    gradients: Array, place: str, example: Mapping[str, Any], smallest: float = SMALLEST_GRADIENT
+) -> list[Finding]:
+    """A refusal where the largest of these gradients, which are finite, does not move an optimiser; zero is told as zero."""
+    size = float(np.abs(gradients).max())
+    if size == 0:
+        return [numeric_finding("SBX307", f"the gradient is zero {place}", example)]
+    if size >= smallest:
+        return []
+    message = f"the gradient is {shown(size)} at most {place}: optimisers need {shown(SMALLEST_GRADIENT)} or more"
+    return [numeric_finding("SBX312", message, {"gradient": size, **example})]
+
+
+def too_large(measured: Measured, largest: float = LARGEST_GRADIENT) -> list[Finding]:
+    """A refusal where an optimiser cannot square the gradient of a usual item."""
+    gradients = np.abs(measured.gradient("near"))
+    size = gradients.reshape(*gradients.shape[:2], -1).max(axis=(0, 2))
+    item = int(size.argmax())
+    if size[item] <= largest:
+        return []
+    one = example(measured.probes.groups["near"], item)
+    message = f"the gradient is {shown(size[item])} {where(one)}: its square overflows, so no optimiser can use it"
+    return [numeric_finding("SBX305", message, {"gradient": size[item], **one})]
+
+
+def _spike(measured: Measurements) -> list[Finding]:
+    return _spike_at_the_start(measured) or _spike_at_ties(measured)
+
+
+def _spike_at_the_start(measured: Measurements) -> list[Finding]:
+    """A slope at the start that the first step leaves behind, so that the optimiser remembers it instead of what follows."""
+    size = np.abs(measured.single.gradient("start")).max(axis=0)
+    item, usual = int(size.argmax()), measured.scale
+    if size[item] <= LARGEST_AT_START * usual:
+        return []
+    one = example(measured.single.probes.groups["start"], item)
+    message = (
+        f"the gradient is {shown(size[item])} {where(one)}, where the policy still equals its reference, and about "
+        f"{shown(usual)} at usual pairs"
+    )
+    return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": usual, **one})]
+
+
+def _spike_at_ties(measured: Measurements) -> list[Finding]:
+    single = measured.single
+    size = np.abs(single.gradient("ties")).max(axis=0)
+    beside = np.abs(single.gradient("beside_ties")).max(axis=0).reshape(2, -1).max(axis=0)
+    beside = np.maximum(beside, measured.scale)
+    item = int((size / beside).argmax())
+    if size[item] <= LARGEST_SPIKE * beside[item]:
+        return []
+    one = example(single.probes.groups["ties"], item)
+    message = (
+        f"the gradient is {shown(size[item])} {where(one)}, where log-probabilities are equal or nearly so, and at most "
+        f"{shown(beside[item])} beside it"
+    )
+    return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": beside[item], **one})]

@@ -1,0 +1,157 @@
+"""Losses that look across the batch, at batches of up to 512 pairs: finite, the right way, whatever a pair's place (torch)."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Final
+
+import numpy as np
+import torch
+
+from sandbox.execute.evaluate import Evaluator, Points, joined
+from sandbox.graph.equivariance import is_equivariant
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.counterexamples import example
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.finite import finite
+from sandbox.numeric.measure.input_sets import FIXED
+from sandbox.numeric.measure.measure import Measurements, same
+from sandbox.verdicts.verdict import Finding
+
+LARGEST: Final = 512
+"""Pairs of the largest batch."""
+_FIXED_SIZES: Final = (128, LARGEST)
+_DRAWN_SIZES: Final = (256, (65, LARGEST))
+"""Sizes of batches whose pairs are drawn; the last one is drawn itself."""
+_LATER: Final = 100
+"""Items from this place on are looked at by themselves, where they are as many: they are absent from smaller batches."""
+
+
+def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
+    """Refusals and notes of a loss that is not proven to look at one item at a time. Raises CannotCompute and NotFinite."""
+    if evaluator.pointwise:
+        return []
+    for group in ("near", "wide", "line"):
+        size = measured.exact.probes.groups[group].sizes[0]
+        found = turned(measured.exact.gradient(group), f"in batches of {size}", {"batch": size})
+        if found:
+            return found
+    return _turned_in(evaluator, _large(), RIGHT_WAY) or _by_size(evaluator) or _places(evaluator)
+
+
+def _by_size(evaluator: Evaluator) -> list[Finding]:
+    """The direction at many sizes, of a loss that may compute with the size of its batch: sizes are few, so they are tried."""
+    if not any(node.op in _COUNTS for node in evaluator.graph.nodes):
+        return []
+    for size in _SIZES:
+        gradients = np.stack(finite(evaluator, _batches(size), torch.float32).gradients)
+        found = turned(gradients, f"in batches of {size}", {"batch": size}, CLEARLY_WRONG)
+        if found:
+            return found
+    return []
+
+
+_COUNTS: Final = frozenset({"size", "arange", "eye", "sum", "cumsum", "norm", "prod"})
+"""Operations that may tell how many items there are."""
+_SIZES: Final = (
+    *(
+        4,
+        5,
+        6,
+        8,
+        10,
+        12,
+        16,
+        20,
+        24,
+        32,
+        40,
+        48,
+        56,
+        64,
+        80,
+        96,
+        112,
+        144,
+        160,
+        176,
+        192,
+        224,
+        256,
+        288,
+        320,
+        352,
+        384,
+        416,
+    ),
+    *(448, 480),
+)
+_LEAST_PAIRS: Final = 64
+
+
+@cache
+def _batches(size: int) -> Points:
+    """Enough batches of this size for the direction to be told."""
+    rng = np.random.default_rng([FIXED, 8, size])
+    return joined([probes.scattered(rng, size) for _ in range(-(-_LEAST_PAIRS // size))])
+
+
+def check_drawn_sizes(evaluator: Evaluator, seed: int) -> list[Finding]:
+    """A refusal where a large batch of drawn pairs shows another loss. Raises CannotCompute and NotFinite."""
+    return [] if evaluator.pointwise else _turned_in(evaluator, _drawn(seed), CLEARLY_WRONG)
+
+
+def _turned_in(evaluator: Evaluator, points: Points, least: float) -> list[Finding]:
+    """The direction in each batch, and of the later items in it."""
+    gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
+    for span in points.spans:
+        size = span.stop - span.start
+        found = turned(gradients[:, span], f"in a batch of {size}", {"batch": size}, least)
+        if not found and size >= 2 * _LATER and not is_equivariant(evaluator.graph):
+            later = gradients[:, span.start + _LATER : span.stop]
+            found = turned(later, f"from place {_LATER} on in a batch of {size}", {"batch": size}, least)
+        if found:
+            return found
+    return []
+
+
+@cache
+def _large() -> Points:
+    rng = np.random.default_rng([FIXED, 7])
+    return joined([probes.scattered(rng, size) for size in _FIXED_SIZES])
+
+
+@lru_cache(maxsize=16)
+def _drawn(seed: int) -> Points:
+    rng = np.random.default_rng([seed, 7])
+    first, (low, high) = _DRAWN_SIZES
+    return joined([probes.scattered(rng, size) for size in (first, int(rng.integers(low, high)))])
+
+
+def _places(evaluator: Evaluator) -> list[Finding]:
+    """Where nothing proves that an item's place is of no account: the largest batch, reordered."""
+    if is_equivariant(evaluator.graph):
+        return []
+    size = LARGEST
+    base, moved, order = _reordered()
+    expected, found = (np.stack(finite(evaluator, points).gradients) for points in (base, moved))
+    expected = expected[:, order]
+    if not same(expected, found):
+        gap = np.abs(expected - found).max(axis=0)
+        item = int(gap.argmax())
+        message = (
+            f"the loss depends on a pair's position in the batch: in a batch of {size} its gradient changes by "
+            f"{shown(gap[item])}"
+        )
+        return [numeric_finding("SBX311", message, {"change": gap[item], **example(moved, item)})]
+    message = f"nothing shows that a pair's place is of no account, although batches of up to {size} can be reordered"
+    return [numeric_finding("SBX330", message, {"batch": size})]
+
+
+@cache
+def _reordered() -> tuple[Points, Points, np.ndarray]:
+    """The largest batch, the same in another order, and that order."""
+    largest = _large().take(slice(-LARGEST, None))
+    order = probes.reordering(np.random.default_rng([FIXED, 8]), len(largest))
+    return largest, largest.take(order), order

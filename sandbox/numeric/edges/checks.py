@@ -1,0 +1,291 @@
+"""Loss and gradient where a loss changes abruptly: on every edge, beside it, and at poles inside the range (torch).
+
+Random probes miss a pole or a condition that holds at one value. They are found by looking for the zero of the quantity that
+decides (`sites`): along a few lines through one pair, by zooming in. Around every edge found, and around every two edges
+together, the loss is probed on a ladder of distances in float32, as training computes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.numeric.edges.inside import Inside
+from sandbox.numeric.edges.sites import Kind, Site, sites
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.verdicts.verdict import Finding
+
+_RARE = 0.02
+"""Random probes may have missed a side that takes a smaller share of them."""
+_LADDER = np.array([1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0])
+_OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
+"""Distances from an edge at which the loss is probed, nats."""
+_GRID = np.linspace(0.0, 1.0, 33)
+_ROUNDS = 9
+"""Zooming in by 16 each time: 16^9 resolves a line through the range as finely as float64 does."""
+_MOST = 16
+"""Places that are searched, the most dangerous kinds first, out of those where random probes may have missed something."""
+_NUDGE = 1e-3
+_START = np.array([-120.0, -90.0, -110.0, -95.0])
+"""The pair through which all lines go: whole numbers, so that float32 can hit an edge such as rho = 3 exactly."""
+_DIRECTIONS = np.array(
+    [[1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=float
+)
+"""First those that keep the margin, since then nothing changes along the line but what the condition decides."""
+
+Describe = Callable[[Points, int], dict[str, Any]]
+
+
+_STEEP_TAIL = 15.0
+"""Arguments beyond this are on the flat part of a step."""
+_KINDS = (Kind.POLE, Kind.EQUALITY, Kind.BELOW, Kind.ABOVE, Kind.KINK, Kind.STEEP)
+_CONDITIONS = (Kind.BELOW, Kind.ABOVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One entry of what a site decides by."""
+
+    site: Site
+    entry: int
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the site."""
+        return self.site.kind
+
+
+@dataclass(frozen=True, eq=False)
+class _Edge:
+    """`shift`: from the start to the edge; `direction`: along which it was found."""
+
+    place: Place
+    shift: Array
+    direction: Array
+
+
+def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> list[Finding]:
+    """A refusal where the loss or its gradient is not finite at an edge: SBX304, SBX305.
+
+    `points`: pairs spread over the range, which say what is common. Raises CannotCompute.
+    """
+    if _gentle(evaluator.graph):
+        return []
+    edges = _edges(evaluator, points)
+    inputs = [ladder for edge in edges for ladder in _ladders(edge, edges)]
+    if not evaluator.pointwise:
+        inputs = inputs[:_MOST]  # each takes a call of its own
+    if not inputs:
+        return []
+    probed = _as_points(inputs, probes.LINE_BETA)
+    rounded = Points(tuple(t.astype(np.float32).astype(float) for t in probed.tensors), probed.scalars, probed.sizes)
+    return _judged(evaluator(rounded, torch.float32), rounded, describe)
+
+
+def _gentle(graph: LossGraph) -> bool:
+    """Whether there are smooth steps only, and no numbers that would make them so steep that random probes miss them."""
+    size = math.prod(max(abs(float(n.attrs["value"])), 1.0) for n in graph.nodes if n.op == "const")
+    return size < _STEEP_TAIL and all(s.kind is Kind.STEEP for s in sites(graph) if s.kind in _KINDS)
+
+
+def edge_points(evaluator: Evaluator, beta: float, points: Points) -> Points:
+    """Pairs on and beside every edge that the search finds, as one batch; none where it finds none. Raises CannotCompute."""
+    inputs = [ladder for edge in _edges(evaluator, points, everything=True) for ladder in _ladders(edge, [])]
+    whole = np.concatenate(inputs) if inputs else np.zeros((0, 4))
+    return Points(tuple(whole.T.copy()), np.full((1, len(whole)), beta), (len(whole),))
+
+
+def _edges(evaluator: Evaluator, points: Points, *, everything: bool = False) -> list[_Edge]:
+    search = Search(evaluator)
+    if not search.sites:
+        return []
+    spreads = search.spreads(points)
+    meeting = _meeting(spreads, np.asarray(probes.margins(points) * points.scalars[0]))
+    worth = [p for p, v in spreads.items() if everything or p in meeting or _worth_a_search(p, v)]
+    worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[: 4 * _MOST if everything else _MOST]
+    return [_Edge(*found) for found in search.edges(worth)]
+
+
+def _meeting(spreads: dict[Place, Array], scaled: Array) -> set[Place]:
+    """Places that make something narrow between them, wide as each of them is: several comparisons, or several kinks that
+    turn on something else than the margin."""
+    wide = {p: v for p, v in spreads.items() if np.isfinite(v).all() and np.ptp(v) > 0}
+    keyed = {
+        p
+        for p, v in wide.items()
+        if p.kind in _CONDITIONS or (p.kind is Kind.KINK and abs(_correlation(v, scaled)) < 0.999)
+    }
+    return keyed if len(keyed) > 1 else set()
+
+
+def _correlation(a: Array, b: Array) -> float:
+    a, b = a / np.abs(a).max(), b / np.abs(b).max()
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _worth_a_search(place: Place, v: Array) -> bool:
+    """Whether probing at random may have missed a side of the edge, or what happens on it."""
+    if not np.isfinite(v).all():
+        return False
+    match place.kind:
+        case Kind.STEEP:
+            return bool((np.abs(v) > _STEEP_TAIL).mean() > 0.95)
+        case Kind.POLE:
+            return bool(v.min() <= 0 < v.max() or np.abs(v).min() < 0.05 * np.median(np.abs(v)))
+        case Kind.EQUALITY:
+            return True
+    return bool(min((v > 0).mean(), (v <= 0).mean()) < _RARE)
+
+
+class Search:
+    """Looks for the zeros of what decides at a loss's sites, along lines through the start."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.sites = [s for s in sites(evaluator.graph) if s.kind in _KINDS]
+        self._inside = Inside(evaluator, {n for s in self.sites for n in (s.left, s.right) if n is not None})
+        ends = [_ends(d) for d in _DIRECTIONS]
+        self.low, self.high = np.array([e[0] for e in ends]), np.array([e[1] for e in ends])
+
+    def spreads(self, points: Points) -> dict[Place, Array]:
+        """What is zero at each place's edge, at each of the points; places that do not follow the pairs are left out."""
+        columns = self._inside.quantities_at(self.sites, points)
+        return {
+            Place(site, entry): q[:, entry]
+            for site, q in zip(self.sites, columns, strict=True)
+            for entry in range(q.shape[1])
+            if np.ptp(q[:, entry]) != 0
+        }
+
+    def quantities(self, places: Sequence[Place], inputs: Array) -> list[Array]:
+        """The same at inputs of shape (items, 4), in one batch, at the beta of the lines."""
+        needed = list(dict.fromkeys(p.site for p in places))
+        columns = dict(zip(needed, self._inside.quantities(needed, inputs, probes.LINE_BETA), strict=True))
+        return [columns[p.site][:, min(p.entry, columns[p.site].shape[1] - 1)] for p in places]
+
+    def edges(self, wanted: Sequence[Place]) -> list[tuple[Place, Array, Array]]:
+        """For each place whose edge was found: the place, the way from the start to it, and the direction."""
+        if not wanted:
+            return []
+        lines = self._lines(wanted)
+        return self._zoomed([line for line in lines if line is not None])
+
+    def _lines(self, wanted: Sequence[Place]) -> list[tuple[Place, int] | None]:
+        """For each place the first direction along which its quantity changes sign, else the one that comes nearest to zero."""
+        steps = self.low[:, None] + _GRID * (self.high - self.low)[:, None]
+        inputs = _START + steps[:, :, None] * _DIRECTIONS[:, None, :]
+        lines: list[tuple[Place, int] | None] = []
+        for place, q in zip(wanted, self.quantities(wanted, inputs.reshape(-1, 4)), strict=True):
+            v = np.nan_to_num(q).reshape(len(_DIRECTIONS), -1)
+            crosses = (v <= 0).any(axis=1) & (v > 0).any(axis=1)
+            moves = np.ptp(v, axis=1) > 0
+            nearest = np.where(moves, np.abs(v).min(axis=1), np.inf)
+            chosen = int(crosses.argmax()) if crosses.any() else int(nearest.argmin())
+            lines.append((place, chosen) if moves[chosen] else None)
+        return lines
+
+    def _zoomed(self, lines: Sequence[tuple[Place, int]]) -> list[tuple[Place, Array, Array]]:
+        if not lines:
+            return []
+        which = np.array([d for _, d in lines])
+        directions = _DIRECTIONS[which]
+        low, high = self.low[which], self.high[which]
+        for _ in range(_ROUNDS):
+            t = low[:, None] + _GRID * (high - low)[:, None]
+            v = self._on_lines(lines, t)
+            low, high = np.array([_bracket(*row) for row in zip(t, v, strict=True)]).T
+        t = _rounded((low + high) / 2, low, high)
+        v = self._on_lines(lines, t)
+        found = []
+        for i, (place, _) in enumerate(lines):
+            best = int(np.abs(v[i]).argmin())
+            if np.abs(v[i, best]) <= 1e-6 * (1 + abs(place.site.offset)) or v[i].min() <= 0 < v[i].max():
+                found.append((place, t[i, best] * directions[i], directions[i]))
+        return found
+
+    def _on_lines(self, lines: Sequence[tuple[Place, int]], t: Array) -> Array:
+        """Each place's quantity on its own line, at the steps t of shape (lines, steps)."""
+        inputs = _START + t[:, :, None] * _DIRECTIONS[[d for _, d in lines]][:, None, :]
+        values = self.quantities([p for p, _ in lines], inputs.reshape(-1, 4))
+        return np.asarray(np.nan_to_num(np.stack([v.reshape(t.shape)[i] for i, v in enumerate(values)])))
+
+
+def _bracket(t: Array, v: Array) -> tuple[float, float]:
+    """The steps on either side of the first change of sign, or of the smallest size."""
+    change = np.flatnonzero((v[:-1] <= 0) != (v[1:] <= 0))
+    if change.size:
+        return float(t[change[0]]), float(t[change[0] + 1])
+    nearest = int(np.abs(v).argmin())
+    return float(t[max(nearest - 1, 0)]), float(t[min(nearest + 1, len(t) - 1)])
+
+
+def _rounded(middle: Array, low: Array, high: Array) -> Array:
+    """The zero as found, its neighbours, and the round numbers nearby: conditions are written in round numbers."""
+    candidates = [middle, low, high, middle.astype(np.float32).astype(float)]
+    candidates += [np.round(middle, digits) for digits in (0, 1, 2, 3, 4, 6, 8)]
+    candidates += [np.nextafter(middle, np.inf), np.nextafter(middle, -np.inf)]
+    return np.stack(candidates, axis=1)
+
+
+def _ends(direction: Array) -> tuple[float, float]:
+    """How far one can go from the start, both ways, without leaving the range."""
+    pc, pr, rc, rr = _START
+    moved = _START[direction > 0]
+    down, up = probes.LOWEST_LOGP - moved.min(), probes.HIGHEST_LOGP - moved.max()
+    limit = probes.MAX_SCALED_MARGIN / probes.LINE_BETA
+    for ratio, change in (
+        (pc - rc, direction[0] - direction[2]),
+        (pr - rr, direction[1] - direction[3]),
+        (pc - pr - rc + rr, direction[0] - direction[1] - direction[2] + direction[3]),
+    ):
+        if change:
+            bounds = sorted(((-limit - ratio) / change, (limit - ratio) / change))
+            down, up = max(down, bounds[0]), min(up, bounds[1])
+    return float(down), float(up)
+
+
+def _ladders(edge: _Edge, edges: Sequence[_Edge]) -> Iterator[Array]:
+    """Inputs (rungs, 4) around an edge alone, and around it while a little beyond each of the others."""
+    beside = [np.zeros(4)]
+    for other in edges:
+        if (other.direction != edge.direction).any() and other.place.kind is not Kind.POLE:
+            beside += [other.shift + sign * _NUDGE * other.direction for sign in (-1, 0, 1)]
+    for shift in beside:
+        inputs = _START + shift + edge.shift + _OFFSETS[:, None] * edge.direction
+        inside = _inside(inputs)
+        if inside.sum() >= 5:
+            yield inputs[inside]
+
+
+def _inside(inputs: Array) -> Array:
+    pc, pr, rc, rr = inputs.T
+    limit = probes.MAX_SCALED_MARGIN / probes.LINE_BETA
+    ratios = np.abs(np.stack([pc - rc, pr - rr, pc - rc - pr + rr])).max(axis=0)
+    return np.asarray(
+        (ratios <= limit) & (inputs.min(axis=1) >= probes.LOWEST_LOGP) & (inputs.max(axis=1) <= probes.HIGHEST_LOGP)
+    )
+
+
+def _as_points(ladders: Sequence[Array], beta: float) -> Points:
+    """Each ladder as a batch."""
+    inputs = np.concatenate(ladders)
+    return Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), beta), tuple(map(len, ladders)))
+
+
+def _judged(seen: Evaluation, points: Points, describe: Describe) -> list[Finding]:
+    for code, what, values in (("SBX304", "loss", seen.loss[None]), ("SBX305", "gradient", np.stack(seen.gradients))):
+        bad = ~np.isfinite(values)
+        if bad.any():
+            side, item = (int(i) for i in np.argwhere(bad)[0])
+            example = describe(points, item)
+            place = f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
+            message = f"the {what} is {shown(values[side, item])} {place}, at the edge of a condition or a pole"
+            return [numeric_finding(code, message, {what: values[side, item], **example})]
+    return []

@@ -1,0 +1,240 @@
+"""Where the straight edges of a loss lie, and how near to each other.
+
+An edge is where a linear quantity of the log-probabilities is zero: a straight line in the plane of the two shifts. Lines are
+known wherever they lie, so the distance of two of them is exact, be it that a third condition does not hold anywhere near, or
+that nothing is seen of it in the gradient. They are placed where training starts, with all log-ratios at zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from sandbox.numeric.edges.lookup.forms import Forms, Linear
+from sandbox.numeric.edges.lookup.shifts import LOWEST
+from sandbox.numeric.edges.sites import EDGES, Kind, Site
+
+MOST_EDGES: Final = 12
+"""A formula of the reference's values has fewer edges along one shift; a look-up table has two for every entry."""
+NARROW: Final = 1.0
+"""Nats. Edges nearer to each other make a window; at large betas, where margins are small, nearer than SCALED / beta."""
+_SCALED: Final = 0.1
+STEEP: Final = 2.0
+"""Change per nat from which on a smooth step is an edge."""
+_BOX: Final = 100.0
+"""Square nats. Four edges that enclose less in the plane of both completions make a window, wide as each pair of them is."""
+_TRIANGLE: Final = 0.25
+_SAME: Final = 1e-7
+TIE: Final = 2.0
+"""Nats from a tie of the two completions within which conditions on their difference select near-ties, and no pair by name."""
+LEAST_TIE: Final = 0.05
+"""Nats. Near a tie, too, what is narrower singles pairs out."""
+_AT_ZERO: Final = 0.25
+"""Nats from a log-probability of zero within which no completion lies, and conditions only guard logarithms."""
+
+
+Name = tuple[Site, int]
+"""A site, and which of the alternatives of what it decides by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line in the plane of shifts: a s + b t + q = 0, with (a, b) of length one, q at log-probabilities of zero and log-ratios of
+    zero. `side` says on which side of it its own points lie, 0 for kinks. `linear` is what is zero there, over its slope."""
+
+    a: float
+    b: float
+    q: float
+    side: int
+    linear: Linear
+    name: Name
+    free: tuple[tuple[int, float], ...]
+    """Multiples of statistics of the batch in it, which move the line from batch to batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """Edges that enclose little: `what` in words, `width` in nats, and log-probabilities of both completions inside."""
+
+    what: str
+    width: float
+    chosen: float
+    rejected: float
+
+
+def narrow(beta: float) -> float:
+    """Width in nats below which a window is narrow at this beta."""
+    return min(NARROW, _SCALED / beta)
+
+
+def is_edge(site: Site, slope: float) -> bool:
+    """Whether a quantity with this slope per nat makes an edge where it is zero."""
+    least = STEEP / max(site.scale, 1e-9) if site.kind is Kind.STEEP else 0.0
+    return (site.kind in EDGES or site.kind is Kind.EQUALITY) and slope > least
+
+
+def edges_of(forms: Forms, sites: Sequence[Site], offsets: Mapping[int, float], moving: Set[int]) -> list[Edge]:
+    """All straight edges of these sites that lie among the log-probabilities, each once. `offsets` are the values of other nodes
+    where training starts, `moving` those of them that differ from batch to batch."""
+    found: dict[object, Edge] = {}
+    for site in sites:
+        for i, linear in enumerate(forms.deciding(site)):
+            edge = None if forms.bent(linear) or not linear.finite else _edge(linear, (site, i), offsets, moving)
+            if edge is not None:
+                found.setdefault((round(edge.a, 9), round(edge.b, 9), round(edge.q, 7), edge.side), edge)
+    return list(found.values())
+
+
+def crossing(before: Sequence[Edge], after: Sequence[Edge]) -> Iterator[tuple[Name, Name]]:
+    """Parallel edges that change places between two betas."""
+    later = {e.name: e for e in after}
+    for one, other in combinations([e for e in before if e.name in later], 2):
+        pair = later[one.name], later[other.name]
+        comparable = all(_parallel(*p) and p[0].free == p[1].free for p in ((one, other), pair))
+        if comparable and (one.q - other.q) * (pair[0].q - pair[1].q) < 0:
+            yield one.name, other.name
+
+
+def _parallel(one: Edge, other: Edge) -> bool:
+    return abs(one.a * other.b - one.b * other.a) <= 1e-6
+
+
+def _edge(linear: Linear, name: Name, offsets: Mapping[int, float], moving: Set[int]) -> Edge | None:
+    site = name[0]
+    first, second = linear.shift
+    slope = math.hypot(first, second)
+    if slope == 0 or not is_edge(site, slope):
+        return None
+    sign = -1.0 if first < 0 or (first == 0 and second < 0) else 1.0
+    slope *= sign
+    q = (linear.constant + sum(k * offsets.get(n, 0.0) for n, k in linear.others)) / slope
+    a, b = first / slope, second / slope
+    if not math.isfinite(q) or not _crosses_the_range(a, b, q):
+        return None
+    side = {Kind.BELOW: 1, Kind.ABOVE: -1}.get(site.kind, 0) * int(sign)
+    free = tuple((n, round(k / slope, 9)) for n, k in linear.others if n in moving)
+    return Edge(a, b, q, side, linear.times(1.0 / slope), name, free)
+
+
+def _crosses_the_range(a: float, b: float, q: float) -> bool:
+    """Whether the line passes log-probabilities that completions have."""
+    corners = [a * s + b * t + q for s in (LOWEST, -_AT_ZERO) for t in (LOWEST, -_AT_ZERO)]
+    return min(corners) <= 0 <= max(corners)
+
+
+def narrow_margin(forms: Forms, sites: Sequence[Site], beta: float) -> float | None:
+    """The width in nats of the narrowest stretch of the margin, or of a log-ratio, that conditions single out; None if none is
+    narrow. A comparison with zero guards a division, and two kinks bend a loss."""
+    found: list[tuple[Linear, Kind]] = []
+    for site in sites:
+        for linear in forms.deciding(site) if site.kind in _CONDITIONS or site.kind is Kind.KINK else ():
+            slope = max(map(abs, linear.log_probs))
+            if slope and not any(linear.shift) and linear.finite:
+                if site.kind is Kind.EQUALITY and abs(linear.constant) > _SAME * slope:
+                    return 0.0
+                sign = next(math.copysign(1.0, a) for a in linear.log_probs if a)
+                found.append((linear.times(sign / slope), site.kind))
+    widths = [
+        abs(one.constant - other.constant)
+        for (one, first), (other, second) in combinations(found, 2)
+        if one.log_probs == other.log_probs and one.others == other.others and {first, second} & _CONDITIONS
+    ]
+    width = min((w for w in widths if w > _SAME), default=math.inf)
+    return width if width * max(beta, _USUAL_BETA) < _NARROW_MARGIN else None
+
+
+_CONDITIONS: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.EQUALITY})
+_USUAL_BETA: Final = 0.1
+_NARROW_MARGIN: Final = 0.02
+"""In beta rho. A training passes such a stretch in a step."""
+
+
+def count_edges(edges: Sequence[Edge]) -> int:
+    """How many different edges lie along one shift, of the two the larger number."""
+    places = [
+        {(round(e.a, 9), round(e.b, 9), round(e.q, 7)) for e in edges if part(e)} for part in (_chosen, _rejected)
+    ]
+    return max(map(len, places))
+
+
+def _chosen(edge: Edge) -> bool:
+    return abs(edge.a) > 1e-6
+
+
+def _rejected(edge: Edge) -> bool:
+    return abs(edge.b) > 1e-6
+
+
+def narrowest(edges: Sequence[Edge], beta: float) -> Narrow | None:
+    """The edges that enclose least, if that is little."""
+    strips = list(_strips(edges))
+    found = [_narrow_strip(one, other, width) for one, other, width in strips if width < narrow(beta)]
+    found += list(_boxes(strips)) + list(_triangles(edges, beta))
+    return min((n for n in found if n is not None), key=lambda n: n.width, default=None)
+
+
+def _strips(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
+    """Parallel edges and their distance along the shift that crosses them soonest; the very same edge only where one includes
+    it and the other does not."""
+    for one, other in combinations(edges, 2):
+        if not _parallel(one, other) or one.free != other.free:
+            continue
+        width = abs(one.q - other.q) / max(abs(one.a), abs(one.b))
+        if _near_tie(one) and _near_tie(other) and not _SAME < width < LEAST_TIE:
+            continue
+        if width > _SAME:
+            yield one, other, width
+        elif one.side * other.side < 0 and one.name[0] != other.name[0] and _identical(one.linear, other.linear):
+            yield one, other, 0.0
+
+
+def _identical(one: Linear, other: Linear) -> bool:
+    """Whether two edges are the same for all pairs, not only where training starts."""
+    gap = one.plus(other.times(-1.0))
+    return all(abs(v) < _SAME for v in (*gap.log_probs, gap.constant)) and not gap.others
+
+
+def _near_tie(edge: Edge) -> bool:
+    """Whether it is a condition on the difference of both completions, and near their tie."""
+    return abs(edge.a + edge.b) < 1e-6 and abs(edge.q / edge.a) <= TIE
+
+
+def _narrow_strip(one: Edge, other: Edge, width: float) -> Narrow:
+    middle = (one.q + other.q) / 2
+    if abs(one.a) < 1e-6 or abs(one.b) < 1e-6:
+        chosen, rejected = (-middle / one.a, -100.0) if abs(one.a) > abs(one.b) else (-100.0, -middle / one.b)
+    else:
+        chosen, rejected = (-middle + one.b * 100.0) / one.a, -100.0
+    return Narrow("two conditions", width, chosen, rejected)
+
+
+def _boxes(strips: Sequence[tuple[Edge, Edge, float]]) -> Iterator[Narrow]:
+    """Two strips that cross and enclose little."""
+    limited = [s for s in strips if s[2] < _BOX]
+    for (one, _, first), (other, _, second) in combinations(limited, 2):
+        sine = abs(one.a * other.b - one.b * other.a)
+        if sine > 1e-3 and not one.free and not other.free and first * second < _BOX:
+            chosen, rejected = _crossing(one, other)
+            yield Narrow("four conditions", math.sqrt(first * second), chosen, rejected)
+
+
+def _triangles(edges: Sequence[Edge], beta: float) -> Iterator[Narrow]:
+    """Three edges, no two of them parallel, that enclose little."""
+    most = _TRIANGLE * narrow(beta) ** 2
+    for three in combinations(edges, 3):
+        if any(_near_tie(e) or e.free for e in three):
+            continue
+        corners = [_crossing(a, b) for a, b in combinations(three, 2) if abs(a.a * b.b - a.b * b.a) > 1e-3]
+        if len(corners) == 3:
+            (x0, y0), (x1, y1), (x2, y2) = corners
+            area = abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)) / 2
+            if _SAME < area < most:
+                yield Narrow("three conditions", math.sqrt(area), x0, y0)
+
+
+def _crossing(one: Edge, other: Edge) -> tuple[float, float]:
+    determinant = one.a * other.b - one.b * other.a
+    return (-(one.q * other.b - one.b * other.q) / determinant, -(one.a * other.q - one.q * other.a) / determinant)

@@ -1,0 +1,329 @@
+"""What each value of a loss is as a function of the log-probabilities, proved from the graph at one beta. No torch.
+
+A value is followed as a set of alternatives, each a linear combination of the four log-probabilities, a constant, and values of
+other nodes. Conditions, kinks and selections make alternatives: `relu(q)` is 0 or q, `where(c, a, b)` is a or b. So a
+window on the reference is known for what it is, whatever gates stand before it and whatever the order of the batch.
+
+What moves when policy and reference are shifted together is `keyed`. Statistics of the batch are constants: they say nothing
+of one pair. Where something is neither linear nor invariant it is `curved`, and is looked at by numbers (`lines`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Final
+
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.scalars import NUMBER_OPERATIONS, compute
+from sandbox.numeric.edges.sites import Site
+
+MOST_ALTERNATIVES: Final = 96
+_ZERO: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """`log_probs` are the coefficients of policy chosen, policy rejected, reference chosen, reference rejected; `others` those of
+    other nodes' values. `size` is the largest constant on the way: adding a large one rounds."""
+
+    log_probs: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    constant: float = 0.0
+    others: tuple[tuple[int, float], ...] = ()
+    size: float = 0.0
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """Change per nat of a shift of policy and reference, of the chosen and of the rejected completion."""
+        a = self.log_probs
+        largest = max(map(abs, a))
+        if not math.isfinite(largest):
+            return (largest, largest)
+        first, second = a[0] + a[2], a[1] + a[3]
+        least = _ZERO * largest
+        return (first if abs(first) > least else 0.0, second if abs(second) > least else 0.0)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all its numbers are, in float32 too."""
+        numbers = (*self.log_probs, self.constant, *(k for _, k in self.others))
+        return all(abs(v) < 1e30 for v in numbers)
+
+    def times(self, factor: float) -> Linear:
+        """The multiple."""
+        return Linear(
+            tuple(_product(a, factor) for a in self.log_probs),  # type: ignore[arg-type]
+            _product(self.constant, factor),
+            tuple((n, k * factor) for n, k in self.others if factor != 0),
+            self.size * abs(factor) if factor else 0.0,
+        )
+
+    def plus(self, other: Linear) -> Linear:
+        """The sum."""
+        mine = dict(self.others)
+        for n, k in other.others:
+            mine[n] = mine.get(n, 0.0) + k
+        cancelled = math.inf if any(k == 0 for k in mine.values()) else 0.0  # (q + h) - h is rounded as h is large
+        log_probs = tuple(a + b for a, b in zip(self.log_probs, other.log_probs, strict=True))
+        constant = self.constant + other.constant
+        size = max(self.size, other.size, abs(constant), cancelled)
+        return Linear(log_probs, constant, tuple(sorted((n, k) for n, k in mine.items() if k)), size)  # type: ignore[arg-type]
+
+
+Value = tuple[Linear, ...]
+"""The alternatives of a value, each once."""
+
+
+def _product(a: float, b: float) -> float:
+    return 0.0 if a == 0 and math.isfinite(b) else a * b
+
+
+def _number(value: float) -> Linear:
+    return Linear(constant=value, size=abs(value) if math.isfinite(value) else 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """The values of all nodes of a graph. `curved`: nodes whose value is keyed and not linear; `follows`: those whose value may
+    change along shifts at all, such as a mask."""
+
+    graph: LossGraph
+    values: Sequence[Value]
+    curved: Sequence[bool]
+    follows: Sequence[bool]
+
+    def keyed(self, value: Value) -> bool:
+        """Whether it changes with shifts, but in steps."""
+        return any(any(v.shift) or not v.finite or self.bent(v) for v in value)
+
+    def bent(self, linear: Linear) -> bool:
+        """Whether there is more in it than a linear combination of log-probabilities."""
+        return any(self.curved[n] for n, _ in linear.others)
+
+    def deciding(self, site: Site) -> Value:
+        """What a site decides by."""
+        left = self.values[site.left]
+        if site.axis is not None:
+            return _distinct(a.plus(b.times(-1.0)) for a, b in combinations(left, 2))
+        right = self.values[site.right] if site.right is not None else (_number(0.0),)
+        return _distinct(a.plus(b.times(-1.0)).plus(_number(-site.offset)) for a, b in product(left, right))
+
+
+def forms_of(graph: LossGraph, beta: float) -> Forms:
+    """The forms of all values of a preference loss at this beta."""
+    names = [a.name for a in contract_named(graph.contract).tensors]
+    made = _Maker(graph, names, beta)
+    for i, node in enumerate(graph.nodes):
+        made.add(i, node)
+    return Forms(graph, made.values, made.curved, made.follows)
+
+
+def _distinct(values: Iterable[Linear]) -> Value:
+    """Each alternative once; sizes aside."""
+    found: dict[object, Linear] = {}
+    for v in values:
+        key = (v.log_probs, v.constant, v.others)
+        if key not in found or found[key].size < v.size:
+            found[key] = v
+    return tuple(found.values())
+
+
+class _Maker:
+    def __init__(self, graph: LossGraph, names: Sequence[str], beta: float) -> None:
+        self.graph, self.names, self.beta = graph, names, beta
+        self.values: list[Value] = []
+        self.curved: list[bool] = []
+        self.follows: list[bool] = []
+
+    def add(self, i: int, node: Node) -> None:
+        """Follow one more node."""
+        self.curved.append(False)
+        value = self._value(i, node)
+        keyed = any(any(v.shift) or not v.finite or any(self.curved[n] for n, _ in v.others) for v in value)
+        fixed = all(v.log_probs == (0.0,) * 4 and not v.others for v in value)
+        self.values.append(value)
+        self.follows.append(keyed or (fixed and any(self.follows[a] for a in node.args)))
+
+    def _value(self, i: int, node: Node) -> Value:
+        if node.op == "input":
+            return self._input(str(node.attrs["name"]))
+        if node.op == "const":
+            return (_number(float(node.attrs["value"])),)
+        if node.op == "size":
+            return (_number(64.0),)
+        operands = [self.values[a] for a in node.args]
+        if self.graph.types[i].is_number:
+            return (_number(float(compute(node.op, *(v[0].constant for v in operands)))),)
+        rule = _RULES.get(node.op)
+        if node.op in _ENTRIES and not self._over_batch(node):
+            return operands[0]
+        value = rule(node, operands) if rule is not None else None
+        if value is not None and 0 < len(value) <= MOST_ALTERNATIVES:
+            return value
+        return self._other(i, node, operands)
+
+    def _input(self, name: str) -> Value:
+        if name not in self.names:
+            return (_number(self.beta),)
+        unit = [0.0] * 4
+        unit[self.names.index(name)] = 1.0
+        return (Linear(tuple(unit)),)  # type: ignore[arg-type]
+
+    def _other(self, i: int, node: Node, operands: Sequence[Value]) -> Value:
+        """The node's value as itself."""
+        if not operands:
+            return (Linear(others=((i, 1.0),)),)
+        keyed = any(self._keyed(v) for v in operands)
+        if keyed and node.op in _STATISTICS and self._over_batch(node):
+            bent = any(self.curved[n] for value in operands for v in value for n, _ in v.others)
+            keyed = (bent or any(len(value) > 1 for value in operands)) and node.op in _SELECTING
+        self.curved[i] = keyed
+        return (Linear(others=((i, 1.0),)),)
+
+    def _keyed(self, value: Value) -> bool:
+        return any(any(v.shift) or not v.finite or any(self.curved[n] for n, _ in v.others) for v in value)
+
+    def _over_batch(self, node: Node) -> bool:
+        dims = self.graph.types[node.args[0]].dims
+        if not dims:
+            return False
+        dim = node.attrs.get("dim")
+        axes = range(len(dims)) if dim is None else (d % len(dims) for d in (dim if isinstance(dim, tuple) else (dim,)))
+        return any(dims[axis].constant is None for axis in axes)
+
+
+_Rule = Callable[[Node, Sequence[Value]], Value | None]
+
+
+def _sums(sign: float) -> _Rule:
+    return lambda node, v: _distinct(a.plus(b.times(sign)) for a, b in _pairs(v[0], v[1]))
+
+
+def _pairs(a: Value, b: Value) -> Iterable[tuple[Linear, Linear]]:
+    return product(a, b) if len(a) * len(b) <= MOST_ALTERNATIVES**2 else ()
+
+
+def _constants(value: Value) -> list[float] | None:
+    """The numbers that a value may be, if it is nothing else."""
+    if any(v.others or any(v.log_probs) for v in value):
+        return None
+    return [v.constant for v in value]
+
+
+def _multiplied(node: Node, v: Sequence[Value]) -> Value | None:
+    for one, other in ((v[0], v[1]), (v[1], v[0])):
+        numbers = _constants(one)
+        if numbers is not None:
+            return (
+                _distinct(x.times(k) for x, k in product(other, numbers)) if len(other) * len(numbers) < 2000 else None
+            )
+    return None
+
+
+def _divided(node: Node, v: Sequence[Value]) -> Value | None:
+    numbers = _constants(v[1])
+    if numbers is None or 0.0 in numbers:
+        return None
+    return _distinct(x.times(1.0 / k) for x, k in product(v[0], numbers))
+
+
+def _with(*constants: float) -> _Rule:
+    """The operand, or one of these constants."""
+    return lambda node, v: _distinct([*v[0], *map(_number, constants)])
+
+
+def _and_attributes(*names: str) -> _Rule:
+    return lambda node, v: _distinct([*v[0], *(_number(float(node.attrs[n])) for n in names)])
+
+
+def _shrunk(node: Node, v: Sequence[Value]) -> Value:
+    moved = (x.plus(_number(s * float(node.attrs["lambd"]))) for x in v[0] for s in (-1.0, 1.0))
+    return _distinct([_number(0.0), *moved])
+
+
+def _lerped(node: Node, v: Sequence[Value]) -> Value | None:
+    numbers = _constants(v[2])
+    if numbers is None:
+        return None
+    return _distinct(a.times(1 - w).plus(b.times(w)) for a, b, w in product(v[0], v[1], numbers))
+
+
+def _united(node: Node, v: Sequence[Value]) -> Value:
+    return _distinct(x for value in v for x in value)
+
+
+def _steps(node: Node, v: Sequence[Value]) -> Value:
+    return (_number(0.0), _number(1.0))
+
+
+def _cast(node: Node, v: Sequence[Value]) -> Value | None:
+    if node.attrs["to"] == "float":
+        return v[0]
+    if node.attrs["to"] == "bool":
+        return _steps(node, v)
+    numbers = _constants(v[0])
+    return None if numbers is None else _distinct(_number(float(math.trunc(n))) for n in numbers if math.isfinite(n))
+
+
+def _mapped(node: Node, v: Sequence[Value]) -> Value | None:
+    """Of numbers, those that the operation gives for them."""
+    choices = [_constants(value) for value in v]
+    if any(c is None for c in choices) or node.op not in NUMBER_OPERATIONS:
+        return None
+    made = [float(compute(node.op, *row)) for row in product(*(c or [] for c in choices))]
+    return _distinct(map(_number, made)) if len(made) <= 2000 else None
+
+
+_FIRST: Final = frozenset(
+    {
+        "detach", "tensor", "unsqueeze", "squeeze", "reshape", "expand", "transpose", "slice", "select", "flip", "roll",
+        "gather", "diagonal", "full", "sort", "nan_to_num",
+    }
+)  # fmt: skip
+"""Operations that give entries of their first operand, in other places."""
+_STATISTICS: Final = frozenset(
+    {
+        "sum", "mean", "var", "std", "median", "quantile", "prod", "norm", "amax", "amin", "max", "min", "logsumexp", "any",
+        "all",
+    }
+)  # fmt: skip
+_ENTRIES: Final = frozenset({"amax", "amin", "max", "min", "median"})
+_SELECTING: Final = frozenset({"amax", "amin", "max", "min", "logsumexp", "prod", "norm"})
+"""Statistics in which one item can outweigh the others."""
+_RULES: Final[Mapping[str, _Rule]] = {
+    **dict.fromkeys((name for name in NUMBER_OPERATIONS if name in OPERATIONS), _mapped),
+    **dict.fromkeys(_FIRST, lambda node, v: v[0]),
+    **dict.fromkeys(("cat", "stack", "maximum", "minimum", "clamp_min", "clamp_max"), _united),
+    **dict.fromkeys(
+        (
+            "lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", "logical_not", "logical_and", "logical_or",
+            "logical_xor", "any", "all", "one_hot",
+        ),
+        _steps,
+    ),
+    "add": _sums(1.0),
+    "sub": _sums(-1.0),
+    "neg": lambda node, v: tuple(x.times(-1.0) for x in v[0]),
+    "mul": _multiplied,
+    "outer": _multiplied,
+    "div": _divided,
+    "lerp": _lerped,
+    "relu": _with(0.0),
+    "relu6": _with(0.0, 6.0),
+    "abs": lambda node, v: _distinct([*v[0], *(x.times(-1.0) for x in v[0])]),
+    "sign": lambda node, v: tuple(map(_number, (-1.0, 0.0, 1.0))),
+    "leaky_relu": lambda node, v: _distinct([*v[0], *(x.times(float(node.attrs["negative_slope"])) for x in v[0])]),
+    "hardtanh": _and_attributes("min_val", "max_val"),
+    "threshold": _and_attributes("value"),
+    "softshrink": _shrunk,
+    "hardshrink": _with(0.0),
+    "where": lambda node, v: _distinct([*v[1], *v[2]]),
+    "full_like": lambda node, v: v[1],
+    "triu": _with(0.0),
+    "tril": _with(0.0),
+    "cast": _cast,
+}  # fmt: skip

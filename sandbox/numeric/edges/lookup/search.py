@@ -1,0 +1,300 @@
+"""The findings on look-ups: SBX327 where single values are singled out, SBX332 where there is a table of them (torch)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import cached_property
+from itertools import islice, pairwise
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from sandbox.execute.evaluate import Array, Evaluator, Points
+from sandbox.numeric.edges.lookup.edges import (
+    MOST_EDGES,
+    Edge,
+    Name,
+    Narrow,
+    count_edges,
+    crossing,
+    edges_of,
+    is_edge,
+    narrow_margin,
+    narrowest,
+)
+from sandbox.numeric.edges.lookup.forms import Forms, forms_of
+from sandbox.numeric.edges.lookup.lines import Along, Found
+from sandbox.numeric.edges.lookup.shifts import starting_pairs
+from sandbox.numeric.edges.sites import AT_ONCE, EDGES, Kind, Site, degrees, ranked_among_values, sites
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.verdicts.verdict import Finding
+
+BETAS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
+"""Betas at which edges are measured, beside a drawn one and those that the caller names."""
+_CURVED_BETAS: Final = (0.1, 0.05, 0.5)
+"""Those at which lines are followed, beside the drawn and the named ones."""
+_ITEMS: Final = 8
+_LARGE: Final = 1e5
+"""Adding it rounds to hundredths of a nat in float32."""
+_GUARD: Final = 1e-4
+"""A bound so near to zero keeps a division from it."""
+_HALVINGS: Final = 24
+_MOST_MEETING: Final = 4
+_PLAIN_DEGREE: Final = 8
+"""Of a polynomial in what tells pairs apart. One of a high degree goes up and down wherever its author likes."""
+_RESOLUTION: Final = 0.002
+"""Nats. Values that float32 rounds more coarsely are steps."""
+
+Describe = Callable[[Points, int], dict[str, Any]]
+
+_HOW: Final = {
+    Kind.ROUNDING: "it is rounded",
+    Kind.EQUALITY: "it is compared with a single value",
+    Kind.FINITENESS: "another formula holds where it overflows",
+    Kind.CHOICE: "the place of the largest or smallest is taken",
+    Kind.WAVE: "it goes through a wave",
+}
+_EXTREME: Final = "it is the batch's extreme, so that one pair decides for all"
+
+
+def find_lookups(evaluator: Evaluator, seed: int, describe: Describe, betas: Sequence[float] = ()) -> list[Finding]:
+    """What singles pairs out by the values of the reference, or of the policy beside it. `betas`: further ones to try.
+
+    Raises CannotCompute.
+    """
+    rng = np.random.default_rng([seed, 7])
+    search = _Search(evaluator, rng, describe)
+    drawn = float(np.exp(rng.uniform(np.log(0.01), np.log(1.5))))
+    if not search.anything(drawn):
+        return []
+    further = _CURVED_BETAS if evaluator.pointwise else _CURVED_BETAS[:1]
+    return search.straight((drawn, *betas, *BETAS)) or search.curved((*further, drawn, *betas[:2]))
+
+
+class _Search:
+    """The search for look-ups in one loss."""
+
+    def __init__(self, evaluator: Evaluator, rng: np.random.Generator, describe: Describe) -> None:
+        self.evaluator, self.graph, self.rng, self.describe = evaluator, evaluator.graph, rng, describe
+        self.sites = sites(self.graph)
+        self._forms: dict[float, Forms] = {}
+
+    def forms(self, beta: float) -> Forms:
+        """The forms of the loss's values at this beta."""
+        if beta not in self._forms:
+            self._forms[beta] = forms_of(self.graph, beta)
+        return self._forms[beta]
+
+    def anything(self, beta: float) -> bool:
+        """Whether anything decides by what tells pairs apart, or could hide that."""
+        forms = self.forms(beta)
+        conditions = any(s.kind in (Kind.BELOW, Kind.ABOVE, Kind.EQUALITY) for s in self.sites)
+        hidden = conditions or self._ranked(forms) is not None or bool(self._arithmetic(forms))
+        return hidden or bool(self._keyed(forms))
+
+    def _ranked(self, forms: Forms) -> int | None:
+        """The first node that puts what tells pairs apart in order together with other values."""
+        found = ranked_among_values(self.graph)
+        return next((i for i in found if forms.keyed(forms.values[self.graph.nodes[i].args[0]])), None)
+
+    def _keyed(self, forms: Forms) -> list[Site]:
+        return [s for s in self.sites if any(forms.follows[n] for n in (s.left, s.right) if n is not None)]
+
+    def straight(self, betas: Sequence[float]) -> list[Finding]:
+        """What the forms alone tell."""
+        ranked = self._ranked(self.forms(betas[0]))
+        edges = {beta: self._edges(beta) for beta in betas}
+        most = max(map(count_edges, edges.values()))
+        if most > MOST_EDGES:
+            return [_table(most)]
+        if ranked is not None:
+            how = f"{self.graph.nodes[ranked].op} puts the batch's pairs in order together with fixed values"
+            return [self._finding(how, {})]
+        for beta in betas:
+            forms = self.forms(beta)
+            for site in self._keyed(forms):
+                if _at_once(forms, site):
+                    return [self._singled_out(site, _HOW[site.kind])]
+                if self._extreme(forms, site):
+                    return [self._singled_out(site, _EXTREME)]
+        for beta in betas:
+            near = narrowest(edges[beta], beta)
+            if near is not None:
+                return [self._window(near, beta)]
+        for beta in betas:
+            trouble = self._arithmetic(self.forms(beta))
+            if trouble:
+                return [self._finding(f"a quantity that follows the log-probabilities of single pairs {trouble}", {})]
+        return self._meeting(sorted(edges), edges) or self._narrow_margin(betas)
+
+    def _narrow_margin(self, betas: Sequence[float]) -> list[Finding]:
+        for beta in betas:
+            width = narrow_margin(self.forms(beta), self.sites, beta)
+            if width is not None:
+                what = "a single value" if width == 0 else f"a stretch of {_width(width)}"
+                how = f"conditions single out {what} of the margin or of a log-ratio, at beta = {shown(beta)}"
+                return [self._finding(how, {"width": width, "beta": beta})]
+        return []
+
+    def _meeting(self, betas: Sequence[float], edges: Mapping[float, Sequence[Edge]]) -> list[Finding]:
+        """Windows at a beta between two of those: there, edges change places."""
+        for low, high in pairwise(betas):
+            for pair in islice(crossing(edges[low], edges[high]), _MOST_MEETING):
+                beta = self._meet(low, high, pair)
+                near = narrowest(self._edges(beta), beta)
+                if near is not None:
+                    return [self._window(near, beta)]
+        return []
+
+    def _meet(self, low: float, high: float, pair: tuple[Name, Name]) -> float:
+        """The beta at which two edges change places."""
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if pair in set(crossing(self._edges(low), self._edges(middle))):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _extreme(self, forms: Forms, site: Site) -> bool:
+        """Whether a condition is put on the extreme of what is curved over the batch."""
+        alone = all(d.constant is not None for d in self.graph.types[site.left].dims)
+        guards = site.right is not None and all(
+            not v.others and not any(v.log_probs) and abs(v.constant) <= _GUARD for v in forms.values[site.right]
+        )
+        return alone and not guards and site.kind in EDGES and any(forms.bent(v) for v in forms.deciding(site))
+
+    def _arithmetic(self, forms: Forms) -> str:
+        """What sums and products alone do to single values out."""
+        deciding = (forms.deciding(site) for site in self._keyed(forms))
+        linear = [v for value in (*forms.values, *deciding) for v in value if any(v.shift) or forms.bent(v)]
+        if any(not v.finite for v in linear):
+            return "overflows"
+        if any(v.size == math.inf or v.size * 2.0**-24 > _RESOLUTION * max(map(abs, v.shift)) > 0 for v in linear):
+            return "is rounded: numbers are added that are too large for float32"
+        degree = max(degrees(self.graph, forms.follows))
+        return f"is part of a polynomial of degree {degree}" if degree > _PLAIN_DEGREE else ""
+
+    def _edges(self, beta: float) -> list[Edge]:
+        forms = self.forms(beta)
+        keyed = self._keyed(forms)
+        return edges_of(forms, keyed, *self._offsets(forms, keyed, beta)) if keyed else []
+
+    def _offsets(self, forms: Forms, keyed: Sequence[Site], beta: float) -> tuple[Mapping[int, float], Set[int]]:
+        """The values, where training starts, of the nodes that the sites' quantities hold beside log-probabilities, and those
+        nodes whose value is another one in another batch."""
+        nodes = sorted({n for s in keyed for v in forms.deciding(s) for n, _ in v.others if not forms.curved[n]})
+        if not nodes:
+            return {}, set()
+        batches = [t.reshape(2, _ITEMS).copy() for t in starting_pairs(self.rng, 2 * _ITEMS).T]
+        values = self.evaluator.inside(batches, [beta], nodes)
+        means = [v.astype(float).reshape(2, -1).mean(axis=1) for v in values]
+        moving = {n for n, m in zip(nodes, means, strict=True) if abs(m[0] - m[1]) > 1e-9 * abs(m[0])}
+        return {n: float(m[0]) for n, m in zip(nodes, means, strict=True)}, moving
+
+    def curved(self, betas: Sequence[float]) -> list[Finding]:
+        """What is seen along lines."""
+        forms = self.forms(betas[0])
+        curved = [s for s in self._keyed(forms) if _is_curved(forms, s)]
+        if not any(self._reads_beta(s) for s in curved):
+            betas = betas[:1]
+        for beta in betas if curved else ():
+            found = self._along(self.forms(beta), curved, beta)
+            if found:
+                return found
+        return []
+
+    def _along(self, forms: Forms, curved: Sequence[Site], beta: float) -> list[Finding]:
+        lines = Along(self.evaluator, forms, beta, self.rng)
+        spots = lines.spots(curved, {s for s in curved if any(forms.bent(v) for v in forms.deciding(s))})
+        if lines.count(spots) > MOST_EDGES:
+            return [_table(lines.count(spots))]
+        found = lines.crowded(spots) or lines.excursion(spots) or lines.rough()
+        if found is None and _has_large_numbers(forms):
+            found = lines.rough(torch.float32)
+        return [self._found(found, beta)] if found is not None else []
+
+    def _reads_beta(self, site: Site) -> bool:
+        return self._depends[site.left] or (site.right is not None and self._depends[site.right])
+
+    @cached_property
+    def _depends(self) -> list[bool]:
+        """For each node, whether beta is part of it."""
+        found: list[bool] = []
+        for node in self.graph.nodes:
+            found.append(node.attrs.get("name") == "beta" or any(found[a] for a in node.args))
+        return found
+
+    # ---- findings ----------------------------------------------------------------------------------------------------
+
+    def _finding(self, message: str, numbers: Mapping[str, Any]) -> Finding:
+        return numeric_finding("SBX327", message, dict(numbers))
+
+    def _singled_out(self, site: Site, how: str) -> Finding:
+        operation = self.graph.nodes[site.node].op
+        what = f"{operation} works on a quantity that follows the log-probabilities of single pairs"
+        return self._finding(f"{what}: {how}", {"operation": operation})
+
+    def _window(self, near: Narrow, beta: float) -> Finding:
+        inputs = np.array([near.chosen, near.rejected] * 2)
+        where = f"around log-probabilities of {shown(near.chosen)} (chosen) and {shown(near.rejected)} (rejected)"
+        message = f"{near.what} leave {_width(near.width)} between them {where}: hardly a pair falls there"
+        return self._finding(message, {"width": near.width, **self.describe(_points(inputs[None], beta), 0)})
+
+    def _found(self, found: Found, beta: float) -> Finding:
+        example = self.describe(_points(found.inputs[None], beta), 0)
+        chosen, rejected = (shown(example[f"reference_{side}_logps"]) for side in ("chosen", "rejected"))
+        place = f"reference log-probabilities of {chosen} (chosen) and {rejected} (rejected)"
+        numbers = {"width": found.width, "inside": found.inside, "beside": found.beside}
+        match found.what:
+            case "rough":
+                message = f"a value inside the loss goes back and forth with the reference, as at {place}"
+            case "edges":
+                message = (
+                    f"two conditions leave {_width(found.width)} between them at {place}: hardly a pair falls there"
+                )
+                numbers = {"width": found.width}
+            case _:
+                message = (
+                    f"a value inside the loss, or its gradient, is {shown(found.inside)} in a window of "
+                    f"{_width(found.width)} at {place}, and {shown(found.beside)} beside it"
+                )
+        return self._finding(message, {**numbers, **example})
+
+
+def _at_once(forms: Forms, site: Site) -> bool:
+    value = forms.deciding(site)
+    if site.kind is Kind.FINITENESS:
+        return any(not v.finite or forms.bent(v) for v in value)
+    return site.kind in AT_ONCE and forms.keyed(value)
+
+
+def _is_curved(forms: Forms, site: Site) -> bool:
+    """Whether there is more to see than where the site's edges lie: the forms do not tell, or it is a pole or a steep step."""
+    value = forms.deciding(site)
+    if any(forms.bent(v) or not v.finite for v in value):
+        return True
+    steep = site.kind is Kind.STEEP and any(is_edge(site, max(map(abs, v.shift))) for v in value)
+    return steep or (site.kind is Kind.POLE and forms.keyed(value))
+
+
+def _has_large_numbers(forms: Forms) -> bool:
+    return any(abs(v.constant) > _LARGE for value in forms.values for v in value)
+
+
+def _table(count: int) -> Finding:
+    message = (
+        f"the loss changes at {count} places along the log-probability of one completion, policy and reference together; a "
+        f"formula has at most {MOST_EDGES}"
+    )
+    return numeric_finding("SBX332", message, {"places": count})
+
+
+def _width(width: float) -> str:
+    return f"{shown(float(f'{width:.2g}'))} nats" if width >= 1e-4 else "less than 0.0001 nats"
+
+
+def _points(inputs: Array, beta: float) -> Points:
+    return Points(tuple(inputs.T.copy()), np.full((1, len(inputs)), beta), (len(inputs),))

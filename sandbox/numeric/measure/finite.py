@@ -1,0 +1,52 @@
+"""The first question to every measurement: is it finite? Nothing reads a number as a slope, a sign or a zero before (torch)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points
+from sandbox.numeric.measure.counterexamples import contract_of, example, mildest, where
+from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.verdicts.verdict import Finding
+
+
+class NotFinite(Exception):
+    """Loss or gradient is NaN or infinite where it must not be. `finding` says which, what it is, and where."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+def finite(evaluator: Evaluator, points: Points, dtype: torch.dtype = torch.float64) -> Evaluation:
+    """Loss and gradients at `points`, all of them finite. Raises NotFinite and CannotCompute."""
+    seen = evaluator(points, dtype)
+    require_finite(points, seen, dtype)
+    return seen
+
+
+def require_finite(points: Points, seen: Evaluation, dtype: torch.dtype) -> None:
+    """Raises NotFinite unless all of what was seen at `points` is finite."""
+    if not all(np.isfinite(values).all() for values in (seen.loss, *seen.gradients)):
+        raise NotFinite(_finding(points, seen, " in float64" if dtype is torch.float64 else ""))
+
+
+def _finding(points: Points, seen: Evaluation, precision: str) -> Finding:
+    bad = ~np.isfinite(seen.loss)
+    if bad.any():
+        item = mildest(points, bad)
+        one, value = example(points, item), seen.loss[item]
+        message = f"the loss is {shown(value)}{precision} {where(one)}"
+        return numeric_finding("SBX304", message, {"loss": value, **one})
+    rows = [_per_item(gradient) for gradient in seen.gradients]
+    item = mildest(points, ~np.isfinite(np.concatenate(rows, axis=1)).all(axis=1))
+    names = [a.name for a in contract_of(points).tensors if a.learns]
+    name, row = next((n, r[item]) for n, r in zip(names, rows, strict=True) if not np.isfinite(r[item]).all())
+    one, value = example(points, item), row[~np.isfinite(row)][0]
+    message = f"the gradient of {name} is {shown(value)}{precision} {where(one)}"
+    return numeric_finding("SBX305", message, {"gradient": value, "of": name, **one})
+
+
+def _per_item(gradient: Array) -> Array:
+    return gradient.reshape(len(gradient), -1)

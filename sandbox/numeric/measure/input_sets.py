@@ -1,0 +1,107 @@
+"""What the numeric tests measure on: probes that are the same for everyone, and beside them drawn ones.
+
+Fixed probes decide what is close to a threshold, all notes and all descriptors, so that the same loss gets the same verdict
+each time. Drawn ones come from a seed that nobody who writes a candidate knows: they refuse what only pretends on the fixed
+ones, well beyond the thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+
+import numpy as np
+
+from sandbox.execute.evaluate import Points, joined
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.inputs import HIGHEST_LOGP, SIZE, ProbeSet, exact, levels, margin_points, split
+
+FIXED = 20241126
+"""The seed of the fixed probes."""
+BETAS = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35,
+         0.4, 0.45, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5)  # fmt: skip
+"""What people train with: the values of the papers' sweeps, and round numbers between them and a little beyond."""
+START_BETAS = (0.005, 0.01, 0.025, 0.05, 0.25, 0.5, 1.0, 2.5)
+"""The betas, beside LINE_BETA, at which the start of training is looked at."""
+_SCALED = np.array([-5.0, -1.5, -0.5, -0.1, 0.3, 1.0, 5.0])
+"""beta rho in one of the two batches at each beta."""
+_MARGINS = np.array([-10.0, -2.0, -0.3, 0.02, 0.5, 3.0, 10.0])
+"""rho in the other, nats: where training is for long at a small beta, and where it starts at a large one."""
+
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Groups of the same names, fixed and drawn at a seed."""
+
+    fixed: ProbeSet
+    drawn: ProbeSet
+    _joined: dict[tuple[Names, Names], Points] = field(default_factory=dict)
+
+    def points(self, fixed: Names, drawn: Names) -> Points:
+        """The named fixed groups, then the named drawn ones. Joined once: every candidate of this seed asks for the same."""
+        if (fixed, drawn) not in self._joined:
+            self._joined[fixed, drawn] = joined([self.fixed.only(fixed).points, self.drawn.only(drawn).points])
+        return self._joined[fixed, drawn]
+
+
+@lru_cache(maxsize=16)
+def pairs(seed: int) -> Sets:
+    """The groups of `preference_probes`, and `betas`: batches at BETAS, or at drawn betas. Of the fixed ones also `starts`: a
+    batch at the start for each of START_BETAS; and `beside_ties`: the pairs of `ties` twice, a nat or so away."""
+    drawn = probes.preference_probes(seed)
+    groups = {**drawn.groups, "betas": at_betas(drawn_betas(seed), seed)}
+    return Sets(_fixed_pairs(), ProbeSet.of(groups, drawn.order))
+
+
+@cache
+def _fixed_pairs() -> ProbeSet:
+    fixed = probes.preference_probes(FIXED)
+    more = {"starts": _starts(), "beside_ties": _beside(fixed.groups["ties"]), "betas": at_betas(BETAS, FIXED)}
+    return ProbeSet.of({**fixed.groups, **more}, fixed.order)
+
+
+@lru_cache(maxsize=48)
+def scores(seed: int, classes: int) -> Sets:
+    """The groups of `classification_probes`."""
+    return Sets(probes.classification_probes(FIXED, classes), probes.classification_probes(seed, classes))
+
+
+def drawn_betas(seed: int) -> tuple[float, ...]:
+    """As many betas as BETAS has, from its least to its largest."""
+    rng = np.random.default_rng([seed, 3])
+    return tuple(np.exp(rng.uniform(np.log(BETAS[0]), np.log(BETAS[-1]), len(BETAS))).tolist())
+
+
+def at_betas(betas: Sequence[float], seed: int, times: int = 1) -> Points:
+    """For each beta two batches of pairs, `times` over: margins that are moderate in beta rho, and others that are in nats."""
+    rng = np.random.default_rng([seed, 4])
+    return joined([_at_beta(rng, beta, times) for beta in betas])
+
+
+def _at_beta(rng: np.random.Generator, beta: float, times: int) -> Points:
+    scaled = np.tile(np.concatenate([_SCALED, beta * _MARGINS]), times)
+    x = scaled * np.exp(rng.normal(0, 0.1, len(scaled)))
+    chosen, rejected = split(x / beta, rng.normal(0.5, 0.7, len(x)), beta)
+    level = np.exp(rng.uniform(0, np.log(1000.0), (2, len(x))))
+    return margin_points(chosen, rejected, level, beta, (len(_SCALED),) * (2 * times))
+
+
+def _starts() -> Points:
+    level = levels(np.random.default_rng([FIXED, 5]), SIZE)
+    zero = np.zeros(SIZE)
+    return joined([margin_points(zero, zero, level, beta) for beta in START_BETAS])
+
+
+def _beside(points: Points) -> Points:
+    """Each pair moved one way, then each the other way, so that its four log-probabilities part from each other."""
+    rng = np.random.default_rng([FIXED, 6])
+    shifts = rng.permuted(np.tile([-0.9, -0.3, 0.2, 0.7], (len(points), 1)), axis=1).T
+    moved = [
+        tuple(exact(np.minimum(t + sign * s, HIGHEST_LOGP)) for t, s in zip(points.tensors, shifts, strict=True))
+        for sign in (-1, 1)
+    ]
+    return joined([Points(tensors, points.scalars, points.sizes) for tensors in moved])

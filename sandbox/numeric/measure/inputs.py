@@ -1,0 +1,308 @@
+"""Inputs of the numeric tests: where training goes, where it could go, and the corners. Drawn from a seed; `input_sets` says which.
+
+All values are exact in float32, so that a difference between float32 and float64 is the loss's doing, not that of rounded
+inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from itertools import product
+
+import numpy as np
+
+from sandbox.execute.evaluate import Array, Points, joined
+
+MAX_SCALED_MARGIN = 30.0
+"""Largest |beta rho| at which a loss must be finite."""
+MAX_MARGIN = 1500.0
+"""Largest |rho| at which a loss must be finite, nats."""
+LOWEST_LOGP = -2000.0
+HIGHEST_LOGP = -0.01
+MAX_LOGIT = 50.0
+LINE_BETA = 0.1
+"""The beta at which shapes along the margin are described."""
+BEYOND = (35.0, 50.0, 80.0, 100.0, 200.0, 500.0, 1000.0)
+"""|beta rho| of the probes beyond the range."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeSet:
+    """Named groups of batches. `groups` gives the batches, `points` them all, `items` where a group's items lie in it;
+    `order` the places in `near` of the items of `permuted`."""
+
+    groups: Mapping[str, Points]
+    points: Points
+    items: Mapping[str, slice]
+    order: Array
+    _parts: dict[tuple[str, ...], ProbeSet] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, groups: Mapping[str, Points], order: Array) -> ProbeSet:
+        """The set of these groups, in their order."""
+        items, start = {}, 0
+        for name, points in groups.items():
+            items[name] = slice(start, start + len(points))
+            start += len(points)
+        return cls(dict(groups), joined(list(groups.values())), items, order)
+
+    def only(self, names: Sequence[str]) -> ProbeSet:
+        """The set of the named groups. Joined once: every candidate of this seed asks for the same ones."""
+        key = tuple(names)
+        if key not in self._parts:
+            self._parts[key] = ProbeSet.of({n: self.groups[n] for n in key}, self.order)
+        return self._parts[key]
+
+
+# --- preference ---
+
+
+def margin_points(
+    chosen: Array, rejected: Array, level: Array, beta: float, sizes: Sequence[int] | None = None
+) -> Points:
+    """Pairs with the given log-ratios of chosen and rejected (policy over reference, nats), shape (items,) each.
+
+    `level`, shape (2, items), sets how likely the more likely of policy and reference is, in nats below zero.
+    """
+    room = -LOWEST_LOGP
+    sides = []
+    for ratio, depth in ((chosen, level[0]), (rejected, level[1])):
+        top = -np.clip(depth, -HIGHEST_LOGP, np.maximum(room - np.abs(ratio), -HIGHEST_LOGP))
+        low = np.minimum(top, 0.0) - np.abs(ratio)
+        sides.append((np.where(ratio >= 0, top, low), np.where(ratio >= 0, low, top)))
+    (pc, rc), (pr, rr) = sides
+    tensors = tuple(exact(t) for t in (pc, pr, rc, rr))
+    return Points(tensors, np.full((1, len(pc)), beta), tuple(sizes or (len(pc),)))
+
+
+def margins(points: Points) -> Array:
+    """The margin rho of each pair, nats."""
+    pc, pr, rc, rr = points.tensors
+    return np.asarray((pc - pr) - (rc - rr))
+
+
+def split(rho: Array, share: Array, beta: float) -> tuple[Array, Array]:
+    """Log-ratios of chosen and rejected whose difference is rho, the chosen's being about `share` of it."""
+    limit = min(MAX_MARGIN, MAX_SCALED_MARGIN / beta)
+    chosen = np.clip(share * rho, np.maximum(-limit, rho - limit), np.minimum(limit, rho + limit))
+    return chosen, chosen - rho
+
+
+@lru_cache(maxsize=16)
+def preference_probes(seed: int) -> ProbeSet:
+    """The probes of a preference loss for this seed.
+
+    Groups in the range where a loss must be finite: `start` (policy equals reference), `near`, `wide`, `far`, `sharp`,
+    `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`, `ties` (some of the four log-probabilities
+    equal or nearly so). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
+    `near` replaced), `tight` and `tight_mixed` (the same where margins hardly differ), `elsewhere` (another reference),
+    `resplit` (same margins, other log-ratios). `line`: the margin
+    alone, from -30 to 30 over beta.
+    """
+    rng = np.random.default_rng([seed, 1])
+    groups = _range_groups(rng)
+    near, wide = groups["near"], groups["wide"]
+    order = reordering(rng, len(near))
+    other = _scattered(rng, len(near), LINE_BETA, 3.0)
+    half = len(near) // 2
+    tight, loose = _scattered(rng, len(near), LINE_BETA, 0.02), _scattered(rng, len(near), LINE_BETA, 0.06)
+    groups |= {
+        "swapped": joined([_swapped(near), _swapped(wide)]),
+        "permuted": near.take(order),
+        "mixed": joined([near.take(slice(half)), other.take(slice(half, None))]).take(slice(None)),
+        "elsewhere": Points((*near.tensors[:2], *_moved(rng, near.tensors[2:])), near.scalars, near.sizes),
+        "resplit": _resplit(rng, near),
+        "tight": tight,
+        "tight_mixed": joined([tight.take(slice(half)), loose.take(slice(half, None))]).take(slice(None)),
+        "line": line_points(LINE_BETA),
+    }
+    return ProbeSet.of(groups, order)
+
+
+def reordering(rng: np.random.Generator, items: int) -> Array:
+    """A random order in which no item keeps its place."""
+    while True:
+        order = rng.permutation(items)
+        if (order != np.arange(items)).all():
+            return order
+
+
+def line_points(beta: float, steps: int = 201) -> Points:
+    """Pairs along the margin: the policy moves away from a reference that stays where it is, half on either side."""
+    rho = exact(bent(steps) * MAX_SCALED_MARGIN / beta)
+    base = np.full(steps, -MAX_SCALED_MARGIN / beta)
+    tensors = (base + rho / 2, base - rho / 2, base, base)
+    return Points(tensors, np.full((1, steps), beta), (steps,))
+
+
+@cache
+def beyond_points() -> Points:
+    """Pairs outside the range, one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000."""
+    parts = []
+    for x in BEYOND:
+        rho = np.array([x, -x, 0.5, -0.5]) / LINE_BETA
+        parts.append(margin_points(rho / 2, -rho / 2, np.full((2, 4), 50.0), LINE_BETA))
+    return joined(parts)
+
+
+def bent(steps: int) -> Array:
+    """Numbers from -1 to 1 that crowd around 0, and include it."""
+    t = np.linspace(-1.0, 1.0, steps)
+    return np.asarray(np.sinh(6.0 * t) / np.sinh(6.0))
+
+
+SIZE = 32
+"""Of most batches: those of one size are evaluated in one call."""
+RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long", "ties")
+"""The groups in which a loss must be finite."""
+
+
+def _range_groups(rng: np.random.Generator) -> dict[str, Points]:
+    zero = np.zeros(SIZE)
+    same = np.full(SIZE, rng.normal() / LINE_BETA)
+    return {
+        "start": margin_points(zero, zero, levels(rng, SIZE), LINE_BETA),
+        "near": _scattered(rng, SIZE, LINE_BETA, 1.5),
+        "wide": joined([_cornered(rng, SIZE, 0.05) for _ in range(3)]),
+        "far": _cornered(rng, SIZE, MAX_SCALED_MARGIN / MAX_MARGIN),
+        "sharp": _cornered(rng, SIZE, 1.0),
+        "pair": _scattered(rng, 2, _beta(rng), 3.0),
+        "odd": _scattered(rng, 7, _beta(rng), 3.0),
+        "equal": margin_points(same, zero, np.full((2, SIZE), 40.0), LINE_BETA),
+        "short": _around(rng, 0.05, 10.0 ** rng.uniform(-2, -0.5, (2, SIZE)), 0.5),
+        "long": _around(rng, 5.0, rng.uniform(1960, 1980, (2, SIZE)), LINE_BETA),
+        "ties": _ties(rng),
+    }
+
+
+def _around(rng: np.random.Generator, spread: float, level: Array, beta: float) -> Points:
+    """Pairs whose log-ratios lie around zero, at the given levels."""
+    chosen, rejected = rng.normal(0, spread, level.shape)
+    return margin_points(chosen, rejected, level, beta)
+
+
+_TIES = tuple(
+    labels
+    for labels in product(range(4), repeat=4)
+    if all(n <= max(labels[:i], default=-1) + 1 for i, n in enumerate(labels))
+)
+"""All ways in which some of the four log-probabilities can be equal: the same number for those that are."""
+
+
+def _ties(rng: np.random.Generator) -> Points:
+    """Pairs of which some log-probabilities are equal, exactly and nearly, and pairs whose margin is zero without that.
+
+    Values are multiples of 1/64, so that sums and differences of equals are exactly zero, and margins are moderate: a large
+    gradient is the tie's doing.
+    """
+    parts = []
+    for level, spread, offset in ((2.0, 1.0, 0.0), (2.0, 1.0, 1e-6), (200.0, 8.0, 0.0), (200.0, 8.0, 1e-3)):
+        pairs = []
+        for labels in _TIES:
+            values = rng.permutation(4) * spread + rng.uniform(0.1, 0.8, 4) * spread
+            pairs.append(-level * rng.uniform(0.2, 1.0) - values[list(labels)])
+        down, apart = _in_64ths(-level - spread * rng.uniform(0.1, 2.0, 2)), _in_64ths(spread * rng.uniform(0.1, 2.0))
+        pairs.append(np.array([down[0], down[0] - apart, down[1], down[1] - apart]))
+        inputs = _in_64ths(np.stack(pairs)) + offset * rng.integers(-2, 3, (len(pairs), 4))
+        parts.append(np.minimum(inputs, HIGHEST_LOGP))
+    inputs = np.concatenate(parts)
+    tensors = tuple(exact(column.copy()) for column in inputs.T)
+    return Points(tensors, np.full((1, len(inputs)), LINE_BETA), (SIZE,) * (len(inputs) // SIZE))
+
+
+def scattered(rng: np.random.Generator, items: int) -> Points:
+    """A batch of pairs as training meets them, at LINE_BETA."""
+    return _scattered(rng, items, LINE_BETA, 1.5)
+
+
+def _in_64ths(values: Array | float) -> Array:
+    return np.asarray(np.round(np.asarray(values) * 64) / 64)
+
+
+def _scattered(rng: np.random.Generator, items: int, beta: float, spread: float) -> Points:
+    """Pairs as training meets them: normal margins, any share in the chosen's log-ratio."""
+    x = np.clip(rng.normal(0, spread, items), -MAX_SCALED_MARGIN, MAX_SCALED_MARGIN)
+    chosen, rejected = split(x / beta, rng.normal(0.5, 0.7, items), beta)
+    return margin_points(chosen, rejected, levels(rng, items), beta)
+
+
+def _cornered(rng: np.random.Generator, items: int, beta: float) -> Points:
+    """Margins over the whole range at this beta, crowding around zero, with the corners and near-ties among them."""
+    ends = np.repeat([-1.0, 1.0], 3)
+    near_ties = np.array([0.0, 1e-6, -1e-6, 1e-3, -1e-3])
+    x = np.concatenate([ends, near_ties, np.sinh(6 * rng.uniform(-1, 1, items - 11)) / np.sinh(6)]) * MAX_SCALED_MARGIN
+    share = np.concatenate([np.tile([0.0, 0.5, 1.0], 2), np.full(5, 0.5), rng.uniform(-0.2, 1.2, items - 11)])
+    chosen, rejected = split(x / beta, share, beta)
+    return margin_points(chosen, rejected, levels(rng, items), beta)
+
+
+def levels(rng: np.random.Generator, items: int) -> Array:
+    return np.exp(rng.uniform(np.log(1.0), np.log(1900.0), (2, items)))
+
+
+def _beta(rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(np.log(0.02), 0.0)))
+
+
+def _swapped(points: Points) -> Points:
+    pc, pr, rc, rr = points.tensors
+    return Points((pr, pc, rr, rc), points.scalars, points.sizes)
+
+
+def _resplit(rng: np.random.Generator, points: Points) -> Points:
+    beta = float(points.scalars[0, 0])
+    rho = margins(points)
+    chosen, rejected = split(rho, rng.normal(0.5, 0.7, len(rho)), beta)
+    return margin_points(chosen, rejected, levels(rng, len(rho)), beta)
+
+
+def _moved(rng: np.random.Generator, references: Sequence[Array]) -> list[Array]:
+    return [exact(np.minimum(r + rng.normal(0, 15, len(r)), HIGHEST_LOGP)) for r in references]
+
+
+def exact(values: Array) -> Array:
+    return values.astype(np.float32).astype(np.float64)
+
+
+# --- classification ---
+
+CLASS_COUNTS = (2, 3, 10)
+
+
+@lru_cache(maxsize=16)
+def classification_probes(seed: int, classes: int) -> ProbeSet:
+    """The probes of a classification loss with this many classes. Groups as in `preference_probes`: `start` (all scores
+    equal), `near`, `wide` (scores up to 50), `pair`, `odd`, `equal`, and `permuted`, `mixed`, `relabelled`."""
+    rng = np.random.default_rng([seed, 2, classes])
+    near = _scored(rng, 24, classes, 1.5)
+    order = reordering(rng, 24)
+    other = _scored(rng, 24, classes, 3.0)
+    groups = {
+        "start": Points((np.zeros((4, classes)), np.arange(4) % classes), np.zeros((0, 4)), (4,)),
+        "near": near,
+        "wide": _extreme(rng, 48, classes),
+        "pair": _scored(rng, 2, classes, 2.0),
+        "odd": _scored(rng, 7, classes, 2.0),
+        "equal": Points((np.full((3, classes), 0.5), np.zeros(3, np.int64)), np.zeros((0, 3)), (3,)),
+        "permuted": near.take(order),
+        "mixed": joined([near.take(slice(12)), other.take(slice(12, None))]).take(slice(None)),
+        "relabelled": Points((near.tensors[0], (near.tensors[1] + 1) % classes), near.scalars, near.sizes),
+    }
+    return ProbeSet.of(groups, order)
+
+
+CLASSIFICATION_RANGE = ("start", "near", "wide", "pair", "odd", "equal")
+
+
+def _scored(rng: np.random.Generator, items: int, classes: int, spread: float) -> Points:
+    logits = exact(np.clip(rng.normal(0, spread, (items, classes)), -MAX_LOGIT, MAX_LOGIT))
+    return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), (items,))
+
+
+def _extreme(rng: np.random.Generator, items: int, classes: int) -> Points:
+    logits = np.sinh(4 * rng.uniform(-1, 1, (items, classes))) / np.sinh(4) * MAX_LOGIT
+    corners = rng.choice([-MAX_LOGIT, 0.0, MAX_LOGIT], (items // 3, classes))
+    logits[: items // 3] = corners
+    return Points((exact(logits), rng.integers(0, classes, items)), np.zeros((0, items)), (items,))

@@ -1,7 +1,0 @@
-"""Graphs as text: Python source, LaTeX, a TRL trainer. All linear in the size of the graph, and without torch."""
-
-from sandbox.print_latex import to_latex
-from sandbox.print_python import to_python
-from sandbox.print_trl import to_trl
-
-__all__ = ["to_latex", "to_python", "to_trl"]

@@ -1,0 +1,162 @@
+"""The parent's side of the zygote: starts it, asks it to trace candidates, outlives its death.
+
+What comes back is not believed: it is the answer of a process that has run hostile code. It is bounded here and checked in
+`refusal.Answer.decode`, and its graph in `graph.LossGraph.from_json`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
+from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, decode_layers
+from sandbox.child.jail.zygote_main import EXITED, KILLED, OUT_OF_MEMORY, READY, REPLY, REQUEST, TIMED_OUT
+from sandbox.child.protocol import MAX_ANSWER_BYTES
+from sandbox.contracts.contract import CONTRACTS, Contract
+from sandbox.verdicts.unavailable import SandboxUnavailable
+from sandbox.vetting.path import in_the_way
+from sandbox.vetting.process import Incoming, Lost, WorkerProcess
+
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of the package `sandbox`, which the zygote enters."""
+PROGRAM = PACKAGE / "child" / "jail" / "zygote_main.py"
+_START_SECONDS = 30.0
+_GRACE_SECONDS = 5.0
+"""Beyond the zygote's own deadline, until it is itself taken to hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of one child. `signal` is what ended it, 0 where it ended by itself; `answer` its bytes, unchecked."""
+
+    answer: bytes
+    layers: tuple[str, ...]
+    timed_out: bool = False
+    signal: int = 0
+    out_of_memory: bool = False
+    failed: bool = False
+    """The child ended without an answer and without a signal, or the zygote itself died."""
+
+
+class Zygote:
+    """A running zygote. Thread-safe; one candidate at a time. Starts itself when first asked, and again after it died.
+
+    `without` names layers of the jail to leave out, as if this machine did not have them.
+    """
+
+    def __init__(self, without: Iterable[str] = ()) -> None:
+        self._without = tuple(without)
+        self._process: WorkerProcess | None = None
+        self._lock = threading.Lock()
+        _ALIVE.add(self)
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def trace(
+        self,
+        source: bytes,
+        contract: Contract,
+        accept_missing: Iterable[str] = (),
+        arguments: Iterable[str] = (),
+    ) -> Reply:
+        """Have one candidate traced in a child of its own, which is gone when this returns.
+
+        `arguments` are the names of the contract's arguments in the source, where they are known to be others.
+        Raises SandboxUnavailable where no zygote can be started.
+        """
+        if len(source) > MAX_SOURCE_BYTES:
+            raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
+        accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
+        names = " ".join(arguments).encode("ascii")
+        head = REQUEST.pack(len(source), list(CONTRACTS).index(contract.name), accepted, len(names))
+        with self._lock:
+            process = self._own()
+            for _ in range(2):
+                try:
+                    return process.exchange(head + source + names, WALL_SECONDS + _GRACE_SECONDS, _reply)
+                except Lost as lost:
+                    if not lost.ready:
+                        said = lost.stderr.splitlines()[-1:] or ["no message"]
+                        raise SandboxUnavailable(f"the isolated interpreter did not start: {said[0]}") from None
+                    if lost.timed_out:
+                        return Reply(b"", (), timed_out=True)
+        return Reply(b"", (), failed=True)
+
+    def stop(self) -> None:
+        """End the zygote and with it a child that may be running."""
+        if self._process is not None:
+            self._process.end()
+
+    def launch(self) -> None:
+        """Start the interpreter, without waiting until it is ready. Raises SandboxUnavailable."""
+        with self._lock:
+            self._own().start()
+
+    def forget(self) -> None:
+        """After a fork: this process is not the zygote's parent, so it neither talks to it nor ends it."""
+        if self._process is not None:
+            self._process.forget()
+        self._lock = threading.Lock()
+
+    def _own(self) -> WorkerProcess:
+        if self._process is None:
+            self._process = _process(self._without)
+        return self._process
+
+
+_ALIVE: weakref.WeakSet[Zygote] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for zygote in list(_ALIVE):
+        zygote.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _process(without: tuple[str, ...]) -> WorkerProcess:
+    """Raises SandboxUnavailable where what it runs is not installed."""
+    restricted = importlib.util.find_spec("RestrictedPython")
+    if restricted is None or not restricted.submodule_search_locations:
+        raise SandboxUnavailable(
+            in_the_way("'RestrictedPython'")
+            or "RestrictedPython is not installed; install it with: pip install 'RestrictedPython>=9.0'"
+        )
+    program = [sys.executable, "-I", "-S", str(PROGRAM)]
+    environment = {k: os.environ[k] for k in ("LD_LIBRARY_PATH",) if k in os.environ}  # where libpython may be
+    return WorkerProcess(
+        [*program, str(PACKAGE), restricted.submodule_search_locations[0], *without], environment, _START_SECONDS,
+        greet=_greeting, folder="/",
+    )  # fmt: skip
+
+
+def _greeting(incoming: Incoming) -> None:
+    if incoming.read(len(READY)) != READY:
+        raise EOFError
+
+
+def _reply(incoming: Incoming) -> Reply:
+    outcome, number, mask, length = REPLY.unpack(incoming.read(REPLY.size))
+    if length > MAX_ANSWER_BYTES + 2:
+        raise EOFError
+    answer = incoming.read(length)
+    return Reply(
+        answer,
+        decode_layers(mask),
+        timed_out=outcome == TIMED_OUT,
+        signal=number if outcome == KILLED else 0,
+        out_of_memory=outcome == EXITED and number == OUT_OF_MEMORY,
+        failed=outcome == EXITED and number != OUT_OF_MEMORY,
+    )

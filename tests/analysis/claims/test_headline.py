@@ -1,0 +1,547 @@
+"""What a run may claim, and what it may not."""
+
+import random
+import struct
+
+import pytest
+from make_archive import finding, logistic, make_archive, verdict
+
+from analysis.claims.comparison import decide
+from analysis.claims.headline import headline
+from analysis.claims.obstacles import ObstacleKind
+from analysis.claims.table import final_lines
+from analysis.snapshot import Snapshot
+from archive.errors import CorruptArchive
+from archive.query import Reader
+from archive.records import Items, RunRow
+from archive.store import Archive
+from sandbox.identity.relation import Kind, Part, Relation
+
+
+def tiny(
+    tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relations=None, contract="preference", notes=None
+):
+    """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}.
+
+    A rung may be (rung, beta); a fitness of None is a training that diverged. `relations` by name; a finalist is new else. `notes`
+    are rules of the sandbox by name.
+    """
+    path = tmp_path / "archive.db"
+    with Archive.create(path, RunRow("tiny", 0, "task", contract, baseline=baseline or seeds[0])) as archive:
+        ids = {}
+        for step, name in enumerate(scores):
+            if name in seeds:
+                ids[name] = archive.add_candidate("seed", name, "", "", contract)
+            else:
+                proposal = archive.request_proposal(step, 1, "explore", "builtin", None, None, "t", {}, 0)
+                archive.receive_proposal(proposal, "r")
+                ids[name] = archive.add_candidate("proposal", name, "", "", contract, proposal)
+            noted = [finding((notes or {})[name], "noted", "note")] if name in (notes or {}) else []
+            archive.record_verdict(ids[name], verdict(logistic(), noted) | {"fingerprint": None})
+        for rung in dict.fromkeys(rung for rungs in scores.values() for rung in rungs):
+            for name, rungs in scores.items():
+                for seed, fitness in rungs.get(rung, {}).items():
+                    trained, beta = rung if isinstance(rung, tuple) else (rung, None)
+                    evaluation = archive.queue_evaluation(ids[name], "task", trained, seed, beta)
+                    if fitness is None:
+                        archive.fail_evaluation(evaluation, "diverged", "")
+                    else:
+                        archive.score_evaluation(evaluation, fitness)
+        if isinstance(final, dict):
+            kin = {name: Relation(Kind.NEW) for name in scores} | (relations or {})
+            final = final | {"relations": {str(ids[name]): kin[name] and kin[name].to_json() for name in scores}}
+        if final is not None:
+            archive.event("final", final)
+    return path
+
+
+def said(path):
+    with Reader.open(path) as reader:
+        return headline(reader)
+
+
+NOISY = {0: 0.70, 1: 0.80, 2: 0.60, 3: 0.75}
+
+
+def test_a_small_difference_is_not_distinguishable_and_says_what_could_have_been_seen(tmp_path):
+    ours = {seed: value + (0.02 if seed % 2 else -0.01) for seed, value in NOISY.items()}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
+    assert not found.distinguishable
+    assert found.text.startswith(
+        "Not distinguishable from DPO: the best proposed loss, mine, differs by +0.0050 ± 0.0087"
+    )
+    assert found.smallest_detectable > 3 * found.standard_error
+    assert found.seeds == 4
+
+
+BETTER = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()}
+FINAL = {"rung": "full", "seeds": list(NOISY), "beta": 0.1}
+
+
+def test_a_difference_that_fresh_seeds_agree_on_is_a_discovery(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL))
+    assert found.distinguishable and found.discovery
+    assert found.text.startswith("A discovery: mine scores 0.10150 ± 0.00065 above DPO (paired over 4 fresh seeds")
+
+
+def test_seeds_that_chose_a_loss_make_no_discovery(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}))
+    assert found.distinguishable and not found.discovery
+
+
+# ---- losses that know single pairs ---------------------------------------------------------------------------------
+
+LOOKED_UP = {seed: value + 0.3 + seed / 1000 for seed, value in NOISY.items()}
+
+
+def looked_up(tmp_path, *names, **scores):
+    """A run whose proposals of these names carry the note on single pairs."""
+    measured = {"dpo": {"full": NOISY}} | {name: {"full": fitness} for name, fitness in scores.items()}
+    return tiny(tmp_path, measured, final=FINAL, notes=dict.fromkeys(names, "SBX327"))
+
+
+def test_a_loss_that_knows_single_pairs_makes_no_headline_however_good(tmp_path):
+    path = looked_up(tmp_path, "table", table=LOOKED_UP, mine=BETTER)
+    found = said(path)
+    assert found.discovery and found.text.startswith("A discovery: mine scores 0.10150")
+    assert "table" not in found.text
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["mine", "table"]
+    assert not decision.finalists[1].distinguishable
+    (row,) = [line for line in final_lines(snapshot, decision, 9) if "table" in line]
+    assert "table (singles out pairs by reference values: SBX327)" in row and "no claim is made of it" in row
+
+
+def test_a_run_whose_finalists_all_know_single_pairs_says_so(tmp_path):
+    found = said(looked_up(tmp_path, "table", "window", table=LOOKED_UP, window=BETTER))
+    assert (found.distinguishable, found.discovery, found.candidate) == (False, False, None)
+    assert found.text == (
+        "No claim can be made: nothing counts of any finalist. table singles out pairs by reference values: SBX327; "
+        "window singles out pairs by reference values: SBX327."
+    )
+
+
+def test_nor_is_such_a_loss_called_worse(tmp_path):
+    found = said(looked_up(tmp_path, "table", table={seed: value - 0.3 - seed / 1000 for seed, value in NOISY.items()}))
+    assert not found.distinguishable and "below" not in found.text
+
+
+def test_a_known_loss_is_compared_whatever_is_noted_of_it(tmp_path):
+    close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
+    scores = {"dpo": {"full": NOISY}, "slic": {"full": close}, "mine": {"full": BETTER}}
+    found = said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, notes={"slic": "SBX327"}))
+    assert found.text.startswith("As good as slic, which is published")
+
+
+# ---- better than everything known ------------------------------------------------------------------------------------
+
+
+def judged(tmp_path, known, ours=BETTER, relation=None, **more):
+    """The headline of a run with DPO, slic as `known` (fitness by rung) and one finalist."""
+    scores = {"dpo": {"full": NOISY}, "slic": known, "mine": {"full": ours}}
+    kin = {"relations": {"mine": relation}} if relation is not None else {}
+    return said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, **kin, **more))
+
+
+def test_a_loss_that_a_published_one_equals_is_no_discovery(tmp_path):
+    close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
+    found = judged(tmp_path, {"full": close})
+    assert found.distinguishable and not found.discovery
+    assert found.text.startswith("As good as slic, which is published: mine scores 0.10150 ± 0.00065 above DPO")
+    assert "and differs from slic by" in found.text
+
+
+def test_a_published_loss_that_is_clearly_better_is_named_so(tmp_path):
+    found = judged(tmp_path, {"full": {seed: value + 0.02 + seed / 1000 for seed, value in BETTER.items()}})
+    assert found.text.startswith("Worse than slic, which is published: mine scores")
+
+
+def test_a_discovery_states_the_weaker_claim_first(tmp_path):
+    found = judged(tmp_path, {"full": {seed: value + 0.03 for seed, value in NOISY.items()}})
+    assert found.discovery
+    assert found.text.startswith(
+        "A discovery: mine scores 0.07150 ± 0.00065 above slic, the closest of 2 known losses, and "
+    )
+    assert "0.10150 ± 0.00065 above DPO" in found.text
+
+
+@pytest.mark.parametrize("arm", ["own", ("full", 0.05)])
+def test_every_arm_of_a_known_loss_counts(arm, tmp_path):
+    as_good = {seed: value - 0.0001 * (-1) ** seed for seed, value in BETTER.items()}
+    arms = {"full": NOISY, ("full", 0.05): as_good} if arm != "own" else {"full": as_good, ("full", 0.05): NOISY}
+    found = judged(tmp_path, arms)
+    assert not found.discovery and found.text.startswith("As good as slic")
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        Relation(Kind.SAME, (Part("ipo"),), 0.0),
+        Relation(Kind.SCALED, (Part("ipo", 2.0),), 0.0),
+        Relation(Kind.REBETA, (Part("dpo", 1.0, 2.5),), 0.0),
+    ],
+)
+def test_a_rediscovery_is_no_discovery_however_good(relation, tmp_path):
+    found = judged(tmp_path, {"full": NOISY}, relation=relation)
+    assert found.distinguishable and not found.discovery
+    assert found.text.startswith(f"No discovery: mine ({relation.words}), the best proposed loss, scores")
+
+
+def test_a_variation_must_be_better_than_what_it_varies_where_it_varies_it(tmp_path):
+    relation = Relation(Kind.NEAR, (Part("slic", 1.0, 0.5),), 0.03)
+    (tmp_path / "without").mkdir()
+    found = judged(tmp_path / "without", {"full": NOISY}, relation=relation)
+    assert not found.discovery and "which could not be compared there." in found.text
+    (tmp_path / "with").mkdir()
+    there = {seed: value + 0.02 for seed, value in NOISY.items()}
+    scores = {"dpo": {"full": NOISY}, "slic": {"full": NOISY, ("full", 0.05): there}, "mine": {"full": BETTER}}
+    final = FINAL | {"grid": [[None, None]]}
+    assert said(
+        tiny(tmp_path / "with", scores, seeds=("dpo", "slic"), final=final, relations={"mine": relation})
+    ).discovery
+
+
+def test_a_blend_may_be_a_discovery_and_is_called_a_blend(tmp_path):
+    relation = Relation(Kind.BLEND, (Part("dpo", 0.5), Part("slic", 0.5)), 0.0)
+    found = judged(tmp_path, {"full": NOISY}, relation=relation)
+    assert found.discovery
+    assert "mine (a blend of 0.5 dpo and 0.5 slic) scores" in found.text
+
+
+def test_a_known_loss_without_scores_in_the_final_forbids_a_discovery(tmp_path):
+    found = judged(tmp_path, {"short": NOISY})
+    assert not found.discovery and "it could not be compared on these seeds with slic" in found.text
+
+
+def test_a_known_loss_that_diverges_on_every_seed_forbids_nothing_and_is_named(tmp_path):
+    found = judged(tmp_path, {"full": dict.fromkeys(NOISY)})
+    assert found.discovery and found.text.endswith("slic failed on 4 of 4 seeds.")
+    assert "known losses" not in found.text, "slic was not compared"
+
+
+def test_a_known_loss_that_diverged_but_once_is_not_taken_for_beaten(tmp_path):
+    found = judged(tmp_path, {"full": {**dict.fromkeys(NOISY), 0: 0.99}})
+    assert not found.discovery and "it could not be compared on these seeds with slic" in found.text
+
+
+def test_a_baseline_that_failed_where_it_counts_makes_no_claim(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL))
+    assert not found.distinguishable
+    assert "DPO itself failed on 2 of these seeds" in found.text and found.text.endswith("DPO failed on 2 of 4 seeds.")
+
+
+def test_a_published_loss_outside_of_the_run_is_asked_for(tmp_path):
+    found = judged(tmp_path, {"full": NOISY}, relation=Relation(Kind.NEAR, (Part("squared_hinge"),), 0.03))
+    assert not found.discovery and "add squared_hinge to seeds" in found.text
+
+
+def test_a_distance_that_the_choice_of_the_finalist_swallows_is_said_to_be_so(tmp_path):
+    ours = {0: 0.77, 1: 0.86, 2: 0.69, 3: 0.79}
+    others = {f"other{i}": {"full": {s: v - 0.2 * ((s + i) % 3) for s, v in NOISY.items()}} for i in range(3)}
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}, **others}, final=FINAL)
+    with Reader.open(path) as reader:
+        (mine,) = [c for c in decide(Snapshot.of(reader)).finalists if c.arm.candidate == 2]
+    assert mine.new < 0.05 or mine.obstacle.kind in (ObstacleKind.UNCLEAR, ObstacleKind.EQUALLED)
+    assert "As good as DPO" not in said(path).text
+
+
+HOSTILE = Relation(Kind.NEAR, (Part("\x1b[31mx\nnew line" * 20),), 0.03)
+
+
+def test_a_hostile_relation_stays_one_printable_line(tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL, relations={"mine": HOSTILE})
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+        assert all(line.isprintable() for line in final_lines(snapshot, decide(snapshot), 5))
+    assert said(path).text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"relations": {"²": {}, "1" * 5000: {}}},
+        {"relations": {"2": {"kind": "near", "parts": [], "distance": 0}}},
+        {
+            "relations": {
+                "2": {"kind": "near", "parts": [{"name": "dpo", "factor": 1, "beta_factor": 0}], "distance": 0}
+            }
+        },
+        {"beta": 10**400, "grid": [3, [1], [None, "x"]]},
+    ],
+)
+def test_a_final_that_a_stranger_wrote_ends_no_command(payload, tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}})
+    with Archive.open(path) as archive:
+        archive.event("final", FINAL | payload)
+    assert not said(path).discovery
+
+
+def test_one_group_that_holds_nearly_all_items_ends_no_command(tmp_path):
+    path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
+    rng = random.Random(1)
+    with Archive.open(path) as archive:
+        for seed in FINAL["seeds"]:
+            gains = [rng.gauss(0.1, 0.5) for _ in range(401)]
+            for candidate, values in ((1, [0.5] * 401), (2, [0.5 + gain for gain in gains])):
+                evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
+                items = Items(tuple(values), ("a",) * 400 + ("b",))
+                archive.score_evaluation(evaluation, sum(values) / 401, items=items)
+    assert not said(path).distinguishable
+
+
+def test_a_finalist_that_was_not_compared_by_function_is_no_discovery(tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL, relations={"mine": None})
+    assert "it was not compared with the published losses" in said(path).text
+
+
+def test_the_baseline_is_the_one_in_the_runs_row(tmp_path):
+    scores = {"ipo": {"full": BETTER}, "dpo": {"full": NOISY}, "mine": {"full": BETTER}}
+    assert "DPO" in said(tiny(tmp_path, scores, seeds=("ipo", "dpo"), baseline="dpo", final=FINAL)).text
+    (tmp_path / "ipo").mkdir()
+    found = said(tiny(tmp_path / "ipo", scores, seeds=("ipo", "dpo"), baseline="ipo", final=FINAL))
+    assert " ipo" in found.text and "DPO" not in found.text
+
+
+# ---- a baseline at the edge of its grid ------------------------------------------------------------------------------
+
+
+def tuned(tmp_path, **lifts):
+    """The headline where DPO has an arm per beta (b005=...), each that much above its arm at the task's 0.1."""
+    arms = {("full", float(f"0.{name[2:]}")): {s: v + lift for s, v in NOISY.items()} for name, lift in lifts.items()}
+    return said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL))
+
+
+def test_a_baseline_at_the_edge_of_its_grid_forbids_the_claim_and_says_why(tmp_path):
+    found = tuned(tmp_path, b005=0.02, b02=-0.02)
+    assert not found.distinguishable and not found.discovery
+    assert found.text.startswith("No claim can be made: the best proposed loss, mine, differs from DPO at beta 0.05 by")
+    assert "the best beta of DPO, 0.05, is the smallest that was tried" in found.text
+    assert "ladder.yardstick_widenings" in found.text
+
+
+def test_an_arm_beside_the_best_one_hides_no_edge(tmp_path):
+    """A finalist that varies the baseline has it trained at a beta of its own, between those of the grid."""
+    arms = {0.05: 0.0199, 0.052: 0.02, 0.2: -0.02}
+    scores = {("full", beta): {s: v + lift for s, v in NOISY.items()} for beta, lift in arms.items()}
+    final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY, **scores}, "mine": {"full": BETTER}}, final=final))
+    assert not found.discovery and "0.052, is the smallest that was tried" in found.text
+
+
+def test_the_best_other_known_loss_must_be_tuned_as_well(tmp_path):
+    final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
+    dpo = {("full", beta): {s: v - 0.02 for s, v in NOISY.items()} for beta in (0.05, 0.2)}
+    slic = {
+        ("full", 0.05): {s: v + 0.02 for s, v in NOISY.items()},
+        ("full", 0.2): {s: v - 0.01 for s, v in NOISY.items()},
+    }
+    for name, arms, words in (
+        ("edge", slic, "the best beta of slic, 0.05, is the smallest"),
+        ("plain", {}, "slic, the best other known loss, was not tuned"),
+    ):
+        (tmp_path / name).mkdir()
+        scores = {"dpo": {"full": NOISY, **dpo}, "slic": {"full": NOISY, **arms}, "mine": {"full": BETTER}}
+        found = said(tiny(tmp_path / name, scores, seeds=("dpo", "slic"), final=final))
+        assert not found.discovery and words in found.text
+
+
+def test_a_baseline_inside_its_grid_does_not(tmp_path):
+    assert tuned(tmp_path, b005=-0.02, b02=-0.02).discovery
+
+
+def test_an_arm_that_failed_bounds_the_grid(tmp_path):
+    arms = {("full", 0.05): {s: v + 0.02 for s, v in NOISY.items()}, ("full", 0.025): dict.fromkeys(NOISY)}
+    assert said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL)).discovery
+
+
+# ---- other rules -----------------------------------------------------------------------------------------------------
+
+
+def test_worse_than_the_yardstick_is_said_as_plainly(tmp_path):
+    ours = {seed: value - 0.1 - seed / 1000 for seed, value in NOISY.items()}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
+    assert found.distinguishable
+    assert "below DPO" in found.text
+
+
+def test_one_seed_alone_claims_nothing(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": {0: 0.1}}, "mine": {"full": {0: 0.9}}}))
+    assert not found.distinguishable
+    assert found.text.startswith("No claim can be made")
+    assert (found.difference, found.standard_error) == (pytest.approx(0.8), None)
+
+
+def test_the_fresh_seeds_of_the_final_decide_alone(tmp_path):
+    lucky = {0: 9.0, 1: 9.1, 2: 8.9}
+    fresh = {100: 0.5, 101: 0.6}
+    path = tiny(
+        tmp_path,
+        {"dpo": {"full": {0: 0.5, 1: 0.5, 2: 0.4, **fresh}}, "mine": {"full": {**lucky, 100: 0.51, 101: 0.58}}},
+        final={"rung": "full", "seeds": [100, 101]},
+    )
+    found = said(path)
+    assert found.difference == pytest.approx(-0.005)
+    assert "2 fresh seeds" in found.text
+
+
+@pytest.mark.parametrize("payload", [{}, [], {"rung": None, "seeds": 3}, {"rung": "full", "seeds": []}])
+def test_a_final_that_names_nothing_usable_is_passed_over(payload, tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": NOISY}}, final=payload))
+    assert found.seeds == 4
+    assert "shared seeds" in found.text
+
+
+@pytest.mark.parametrize("seed", [None, -1, 10**50])
+def test_a_final_with_a_seed_that_is_none_is_refused(seed, tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}}, final={"rung": "full", "seeds": [100, seed]})
+    with pytest.raises(CorruptArchive, match="a seed of the final should be"):
+        said(path)
+
+
+def test_nothing_is_claimed_of_a_loss_that_was_only_seen_where_it_did_not_diverge(tmp_path):
+    ours = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}, final=FINAL))
+    assert not found.distinguishable
+    assert found.text.startswith("No claim can be made: every finalist failed on a seed.")
+    assert found.text.endswith("mine failed on 1 of 4 seeds.")
+
+
+def test_a_finalist_that_failed_stays_in_the_family_and_behind_those_that_did_not(tmp_path):
+    good = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
+    better = {seed: value + 0.2 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "good": {"full": good}, "frail": {"full": better}}, final=FINAL)
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["good", "frail"]
+    assert [c.distinguishable for c in decision.finalists] == [True, False]
+    found = said(path)
+    assert found.text.startswith("A discovery: good scores") and "corrected for 2 finalists" in found.text
+    assert found.text.endswith("frail failed on 1 of 4 seeds.")
+
+
+def test_a_loss_past_the_noise_is_named_before_a_better_one_within_it(tmp_path):
+    sure = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
+    wild = {seed: value + 0.1 + 0.3 * (-1) ** seed for seed, value in NOISY.items()}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "wild": {"full": wild}, "sure": {"full": sure}}, final=FINAL))
+    assert found.text.startswith("A discovery: sure scores 0.0515")
+
+
+def test_a_yardstick_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
+    hard = {seed: value - 0.3 * (seed == 3) for seed, value in NOISY.items()}
+    other = {seed: value - 0.02 for seed, value in hard.items()} | {3: None}
+    ours = {seed: value - 0.01 - seed / 10000 for seed, value in hard.items()}
+    found = said(tiny(tmp_path, {"dpo": {"full": hard, ("full", 0.05): other}, "mine": {"full": ours}}, final=FINAL))
+    assert found.difference == pytest.approx(-0.01015)
+    assert found.seeds == 4
+
+
+def test_below_the_best_of_several_betas_is_claimed_only_if_below_the_tasks_own_too(tmp_path):
+    best = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
+    scores = {"dpo": {"full": NOISY, ("full", 0.05): best}, "mine": {"full": {**NOISY, 0: NOISY[0] + 0.001}}}
+    found = said(tiny(tmp_path, scores, final=FINAL))
+    assert found.difference == pytest.approx(-0.0512, abs=1e-3)
+    assert not found.distinguishable
+    (tmp_path / "lower").mkdir()
+    lower = {seed: value - 0.04 - seed / 1000 for seed, value in NOISY.items()}
+    found = said(tiny(tmp_path / "lower", scores | {"mine": {"full": lower}}, final=FINAL))
+    assert found.distinguishable
+    assert "below DPO at beta 0.05 (paired" in found.text
+
+
+def test_differences_that_are_equal_up_to_float32_are_no_certainty(tmp_path):
+    counts = {0: 600, 1: 603, 2: 606, 3: 610}
+    theirs, ours = (
+        {s: struct.unpack("f", struct.pack("f", (k + one) / 718))[0] for s, k in counts.items()} for one in (0, 1)
+    )
+    assert len({ours[s] - theirs[s] for s in counts}) > 1
+    found = said(tiny(tmp_path, {"dpo": {"full": theirs}, "mine": {"full": ours}}))
+    assert found.text.startswith("No claim can be made") and found.standard_error is None
+
+
+def test_the_highest_rung_that_both_reached_decides(tmp_path):
+    scores = {"dpo": {"short": NOISY, "full": NOISY, "held_out": NOISY}, "mine": {"short": NOISY, "full": NOISY}}
+    assert said(tiny(tmp_path, scores)).rung == "full"
+
+
+def test_only_shared_seeds_are_compared(tmp_path):
+    found = said(tiny(tmp_path, {"dpo": {"full": {0: 0.5, 1: 0.6}}, "mine": {"full": {1: 0.7, 2: 99.0}}}))
+    assert found.seeds == 1
+    assert found.difference == pytest.approx(0.1)
+
+
+def test_many_finalists_must_pay_for_their_number(tmp_path):
+    ours = {seed: value + 0.02 + 0.03 * (seed % 2) for seed, value in NOISY.items()}
+    noise = {f"other{i}": {"full": {s: v - 0.2 * ((s + i) % 3) for s, v in NOISY.items()}} for i in range(12)}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "many").mkdir()
+    alone = said(tiny(tmp_path / "one", {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
+    crowd = said(tiny(tmp_path / "many", {"dpo": {"full": NOISY}, "mine": {"full": ours}, **noise}))
+    assert crowd.p_value == pytest.approx(13 * alone.p_value)
+    assert (alone.distinguishable, crowd.distinguishable) == (True, False)
+
+
+def test_the_other_seed_losses_are_compared_but_are_no_finalists(tmp_path):
+    path = tiny(tmp_path, {"dpo": {"f": NOISY}, "ipo": {"f": NOISY}, "mine": {"f": NOISY}}, seeds=("dpo", "ipo"))
+    with Reader.open(path) as reader:
+        decision = decide(Snapshot.of(reader))
+    assert [c.arm.candidate for c in decision.comparisons] == [2, 3]
+    assert [c.arm.candidate for c in decision.finalists] == [3]
+
+
+def test_a_baseline_of_another_contract_is_named(tmp_path):
+    scores = {"cross_entropy": {"full": NOISY}, "focal": {"full": NOISY}, "mine": {"full": NOISY}}
+    path = tiny(tmp_path, scores, seeds=("cross_entropy", "focal"), contract="classification")
+    assert "cross_entropy" in said(path).text
+
+
+def test_nothing_scored_yet_is_said_in_words(tmp_path):
+    for index, (scores, expected) in enumerate(
+        [({}, "no seed loss"), ({"dpo": {}}, "DPO has no score"), ({"dpo": {"full": NOISY}}, "no proposed loss")]
+    ):
+        (tmp_path / str(index)).mkdir()
+        assert expected in said(tiny(tmp_path / str(index), scores)).text
+
+
+def test_a_hostile_name_stays_one_printable_line(tmp_path):
+    name = "\x1b]0;owned\x07 [red]x[/red]\n\u202egnp \x00 \ud800"
+    text = said(tiny(tmp_path, {"dpo": {"full": NOISY}, name: {"full": NOISY}})).text
+    assert text.isprintable()
+
+
+def test_a_whole_campaign_has_a_headline(tmp_path):
+    assert "DPO" in said(make_archive(tmp_path)).text
+    (tmp_path / "lifted").mkdir()
+    lifted = said(make_archive(tmp_path / "lifted", 12, lift=0.3))
+    assert lifted.distinguishable
+    assert lifted.difference > 0.1
+
+
+# ---- the noise of the test set ---------------------------------------------------------------------------------------
+
+
+def judged_items(tmp_path, prompts, same):
+    """A run whose finalist is better by .2 on average, over so many prompts, which every seed judges alike where `same`."""
+    rng = random.Random(0)
+    path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
+    with Archive.open(path) as archive:
+        lucky = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
+        for seed in FINAL["seeds"]:
+            groups = tuple(f"{prompt}" if same else f"{seed}.{prompt}" for prompt in range(prompts))
+            gains = [lucky[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
+            for candidate, values in ((1, [0.5] * prompts), (2, [0.5 + gain for gain in gains])):
+                evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
+                archive.score_evaluation(evaluation, sum(values) / prompts, items=Items(tuple(values), groups))
+    return path
+
+
+def test_seeds_that_agree_on_a_small_test_set_make_no_claim(tmp_path):
+    found = said(judged_items(tmp_path, 6, same=True))
+    assert not found.distinguishable
+    assert "4 fresh seeds and 6 groups of test items" in found.text
+
+
+def test_a_large_test_set_lets_the_claim_through(tmp_path):
+    assert said(judged_items(tmp_path, 200, same=True)).discovery

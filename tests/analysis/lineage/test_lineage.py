@@ -1,0 +1,82 @@
+"""The lineage graph says what the archive says."""
+
+import networkx as nx
+import pytest
+from make_archive import logistic, verdict
+
+from analysis.lineage.graph import lineage
+from analysis.snapshot import Snapshot
+from analysis.wording import full_name
+from archive.query import Reader
+from archive.records import RunRow, VerdictStatus
+from archive.store import Archive
+
+
+def test_it_is_the_archives_parents_and_has_no_cycle(reader, snapshot):
+    graph = lineage(snapshot)
+    assert nx.is_directed_acyclic_graph(graph)
+    assert set(graph) == {row.id for row in reader.candidates()}
+    assert set(graph.edges) == {(edge.parent, edge.child) for edge in reader.lineage()}
+    for edge in reader.lineage():
+        assert graph.edges[edge.parent, edge.child]["role"] == edge.role.value
+
+
+def test_seeds_are_of_generation_zero_and_children_one_above_their_youngest_parent(snapshot):
+    graph = lineage(snapshot)
+    for node, data in graph.nodes(data=True):
+        above = [graph.nodes[parent]["generation"] for parent in graph.predecessors(node)]
+        assert data["generation"] == (1 + max(above) if above else 0)
+    assert graph.nodes[1]["generation"] == 0
+
+
+def test_the_fitness_is_that_of_the_highest_rung_reached(snapshot, reader):
+    graph = lineage(snapshot)
+    assert graph.nodes[1]["rung"] == "held_out"
+    standings = {(s.candidate_id, s.rung): s for s in reader.standings()}
+    for node, data in graph.nodes(data=True):
+        if "fitness" in data:
+            standing = standings[node, data["rung"]]
+            assert (data["fitness"], data["seeds"]) == (standing.mean, standing.n)
+            assert data.get("standard_error") == pytest.approx(standing.standard_error)
+            assert data["fitness.short"] == standings[node, "short"].mean
+
+
+def test_every_fate_has_its_status(snapshot):
+    graph = lineage(snapshot)
+    assert {"scored", "refused", "duplicate", "failed"} <= {data["status"] for _, data in graph.nodes(data=True)}
+    for node, data in graph.nodes(data=True):
+        refused = snapshot.verdicts[node].status is VerdictStatus.REFUSED
+        assert (data["status"] == "refused") == refused
+        assert ("duplicate_of" in data) == (data["status"] == "duplicate")
+
+
+def test_infinite_descriptors_are_absent_and_proposals_carry_their_operator_step_and_island(snapshot):
+    graph = lineage(snapshot)
+    values = [data.get("descriptor.saturation_point") for _, data in graph.nodes(data=True)]
+    assert "inf" not in values
+    assert {40.0, 100.0, None} >= set(values)
+    last = graph.nodes[max(graph)]
+    assert last["operator"] in ("explore", "refine", "combine", "repair")
+    assert last["island"] == last["step"] % 2
+
+
+def test_a_finalist_says_which_published_loss_it_is(snapshot):
+    graph = lineage(snapshot)
+    told = {id: data["known_as"] for id, data in graph.nodes(data=True) if "known_as" in data}
+    assert list(told.values()) == ["the published dpo at 1.7 × beta"]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("scale_key", "dpo times a factor"), ("beta_key", "dpo at another beta")])
+def test_a_proposal_with_a_seed_losss_key_is_called_so_before_any_final(kind, words, tmp_path):
+    own = {"scale_key": "a", "beta_key": "b"}
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
+        seed = archive.add_candidate("seed", "dpo", "", "", "preference")
+        proposal = archive.request_proposal(1, 1, "explore", "b", None, None, "t", {}, 0)
+        archive.receive_proposal(proposal, "r")
+        child = archive.add_candidate("proposal", "mine", "", "", "preference", proposal)
+        for id, keys in ((seed, own), (child, {"scale_key": "c", "beta_key": "d", kind: own[kind]})):
+            archive.record_verdict(id, verdict(logistic()) | {"fingerprint": keys | {"key": "k", "vector": []}})
+    with Reader.open(tmp_path / "archive.db") as reader:
+        snapshot = Snapshot.of(reader)
+    assert (snapshot.known_as(child), snapshot.known_as(seed)) == (words, "")
+    assert full_name(snapshot, child) == f"mine ({words})"

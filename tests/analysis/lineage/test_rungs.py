@@ -1,0 +1,123 @@
+"""Rank correlations against scipy, the gain of shared seeds on known noise, and the winner's curse on a real archive."""
+
+import random
+
+import pytest
+
+from analysis.claims.comparison import decide
+from analysis.lineage.rungs import (
+    Rank,
+    agreement,
+    agreements,
+    describe,
+    luck,
+    pairing,
+    pairings,
+    spearman,
+    spearman_interval,
+)
+from analysis.snapshot import Snapshot
+from archive.query import Reader
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_spearman_is_that_of_scipy_with_ties(seed):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rng = random.Random(seed)
+    xs = [rng.randrange(6) for _ in range(25)]
+    ys = [x + rng.randrange(8) for x in xs]
+    assert spearman(xs, ys) == pytest.approx(scipy_stats.spearmanr(xs, ys).statistic)
+
+
+def test_spearman_sees_order_and_not_size():
+    assert spearman([1, 2, 3, 4], [1, 10, 100, 1e9]) == 1.0
+    assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == -1.0
+
+
+@pytest.mark.parametrize("xs, ys", [([1], [2]), ([1, 1, 1], [1, 2, 3])])
+def test_spearman_without_variation_is_unknown(xs, ys):
+    assert spearman(xs, ys) is None
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = random.Random(0)
+    covered = 0
+    for _ in range(300):
+        xs = [rng.gauss(0, 1) for _ in range(30)]
+        ys = [0.6 * x + 0.8 * rng.gauss(0, 1) for x in xs]
+        found = Rank.of(list(zip(xs, ys, strict=True)))
+        covered += found.interval.low <= 0.5823 <= found.interval.high  # Spearman of normals with correlation 0.6
+    assert covered >= 0.9 * 300
+
+
+def test_few_losses_have_no_interval():
+    assert spearman_interval(0.5, 3) is None
+
+
+@pytest.mark.parametrize("n, low", [(4, -1.0), (7, 0.3), (30, 0.98)])
+def test_a_perfect_order_of_few_losses_is_no_certainty(n, low):
+    found = spearman_interval(1.0, n)
+    assert low < found.low < 1.0 == found.high
+    mirrored = spearman_interval(-1.0, n)
+    assert (mirrored.low, mirrored.high) == (-1.0, pytest.approx(-found.low))
+
+
+def test_the_better_half_is_that_of_the_higher_rung():
+    pairs = [(1.0, 0.1), (2.0, 0.2), (9.0, 0.8), (7.0, 0.9)]
+    found = agreement("short", "full", pairs)
+    assert (found.all.n, found.better_half.n) == (4, 2)
+    assert found.better_half.spearman == -1.0
+
+
+def losses(shared, own, seed=0, count=8, seeds=200):
+    rng = random.Random(seed)
+    common = [rng.gauss(0, shared) for _ in range(seeds)]
+    return [{s: 0.1 * n + common[s] + rng.gauss(0, own) for s in range(seeds)} for n in range(count)]
+
+
+def test_pairing_is_worth_what_the_seeds_share():
+    # Var a + Var b over Var(a - b) = (shared + own) / own, in variances
+    assert pairing("full", losses(3.0, 1.0)).factor == pytest.approx(10.0, rel=0.25)
+    assert pairing("full", losses(0.0, 1.0)).factor == pytest.approx(1.0, rel=0.1)
+
+
+def test_pairing_needs_two_shared_seeds_and_some_variation():
+    assert pairing("full", [{1: 0.5}, {1: 0.6}]) is None
+    assert pairing("full", [{1: 0.5, 2: 0.5}, {1: 0.6, 2: 0.6}]) is None
+
+
+def test_a_real_archive_has_all_of_it(snapshot):
+    assert next((a.lower, a.higher) for a in agreements(snapshot)) == ("short", "full")
+    assert all(p.factor > 0 and p.pairs > 0 for p in pairings(snapshot))
+    assert any("Spearman" in line for line in describe(snapshot))
+
+
+def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
+    decision = decide(snapshot)
+    found = luck(snapshot, decision)
+    assert sum("on the seeds that chose it" in line for line in describe(snapshot, decision)) == len(found)
+    assert decision.fresh == bool(found)
+    for row in found:
+        assert not set(row.searched.seeds) & set(row.fresh.seeds)
+        assert row.arm.candidate in {c.arm.candidate for c in decision.finalists}
+
+
+def test_the_winners_curse_is_taken_over_the_arm_that_the_search_knew(tmp_path):
+    from test_headline import tiny
+
+    search, fresh = {0: 0.5, 1: 0.6, 2: 0.55}, {10: 0.52, 11: 0.61, 12: 0.5}
+    ours = {seed: value + 0.1 + seed / 1e4 for seed, value in (search | fresh).items()}
+    tuned = {seed: value + 0.09 for seed, value in fresh.items()}
+    path = tiny(
+        tmp_path,
+        {"dpo": {"full": search | fresh, ("full", 0.05): tuned}, "mine": {"full": ours}},
+        final={"rung": "full", "seeds": list(fresh)},
+    )
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    decision = decide(snapshot)
+    assert decision.best.paired.difference == pytest.approx(0.01, abs=2e-3)
+    [row] = luck(snapshot, decision)
+    assert row.searched.difference == pytest.approx(0.1, abs=2e-3)
+    assert row.fresh.difference == pytest.approx(0.1, abs=2e-3)
+    assert any(line.endswith("both over DPO as it was in the search.") for line in describe(snapshot, decision))

@@ -1,0 +1,76 @@
+"""Curves against the formulas."""
+
+import math
+import sys
+
+import pytest
+from make_archive import hinge, ipo, logistic, steep
+
+from analysis.output.errors import MissingExtra
+from analysis.plots.landscape import REACH, curve
+from sandbox import known
+from sandbox.graph.loss_graph import LossGraph, make_node
+
+
+def at(found, margin):
+    index = min(range(len(found.margins)), key=lambda i: abs(found.margins[i] - margin))
+    return found.margins[index], found.values[index], found.slopes[index]
+
+
+@pytest.mark.parametrize("margin", [-60, -10, 0, 10, 60])
+def test_the_logistic_loss_and_its_slope(margin):
+    rho, value, slope = at(curve(logistic(), beta=0.1), margin)
+    assert value == pytest.approx(math.log1p(math.exp(-0.1 * rho)))
+    assert slope == pytest.approx(-0.1 / (1 + math.exp(0.1 * rho)))
+
+
+def test_the_hinge_has_its_corner_and_ipo_its_minimum():
+    found = curve(hinge(), beta=0.1)
+    assert at(found, 30)[1:] == (0, 0)
+    assert at(found, -20)[2] == pytest.approx(-0.1)
+    squared = curve(ipo(), beta=0.1)
+    lowest = min(zip(squared.values, squared.margins, strict=True))[1]
+    assert lowest == pytest.approx(5, abs=0.5)
+
+
+def test_it_covers_the_reach_symmetrically():
+    found = curve(logistic(), beta=0.5)
+    assert (found.margins[0], found.margins[-1]) == (-REACH / 0.5, REACH / 0.5)
+    assert not found.coupled
+
+
+def test_a_loss_that_looks_across_the_batch_is_said_to():
+    found = curve(known.graph("dbaql"))
+    assert found.coupled
+    assert all(map(math.isfinite, found.values))
+
+
+@pytest.mark.parametrize("factor", [1e307, -1e200, 1e40])
+def test_what_float32_cannot_hold_is_a_gap(factor):
+    found = curve(steep(factor), beta=0.1)
+    assert all(math.isnan(slope) for slope in found.slopes)
+    assert not [value for value in found.values if abs(value) > 3.5e38]
+
+
+def test_values_that_are_not_finite_are_gaps():
+    names = ("policy_chosen_logps", "policy_rejected_logps")
+    nodes = [
+        *(make_node("input", (), {"name": name}) for name in names),
+        make_node("sub", (0, 1)),
+        make_node("log", (2,)),
+    ]
+    found = curve(LossGraph.from_nodes("preference", nodes, 3))
+    assert math.isnan(at(found, -10)[1])
+    assert at(found, 10)[1] == pytest.approx(math.log(at(found, 10)[0]))
+
+
+def test_classification_losses_are_drawn_over_the_labels_lead():
+    found = curve(known.graph("cross_entropy"))
+    lead, value, _ = at(found, 2)
+    assert value == pytest.approx(math.log(1 + 9 * math.exp(-lead)))
+
+
+def test_without_torch_the_message_is_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'evopo\[train\]'"):
+        curve(logistic())

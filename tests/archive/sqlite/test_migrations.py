@@ -1,0 +1,139 @@
+"""Upgrading: from every earlier version, whole or not at all, and never by changing what was released."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database, Migrations
+
+from archive.query import Reader
+from archive.records import (
+    EvaluationState,
+    Operator,
+    Origin,
+    ProposalState,
+    Role,
+    VerdictStatus,
+)
+from archive.sqlite.migrations import (
+    MIGRATIONS,
+    identify,
+    m001_first_release,
+    m002_baseline_prompts_items_curves,
+    migrate,
+)
+from archive.sqlite.schema import APPLICATION_ID
+from archive.store import Archive
+
+TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves"]
+DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
+
+
+def schema(path: Path) -> list[tuple[str, str, str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return sorted(
+            (kind, name, " ".join((sql or "").split()))
+            for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master")
+        )
+
+
+@pytest.fixture
+def later() -> Migrations:
+    """Today's migrations and one more."""
+    migrations = Migrations(MIGRATIONS.name)
+    migrations()(m001_first_release)
+    migrations()(m002_baseline_prompts_items_curves)
+
+    @migrations()
+    def m003_notes(db: Database) -> None:
+        db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
+        db.execute("DROP VIEW refusals")
+        db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
+        db.execute("PRAGMA user_version = 3")
+
+    return migrations
+
+
+@pytest.fixture
+def connection(path, archive) -> Iterator[sqlite3.Connection]:
+    archive.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+def test_there_is_an_example_of_every_released_version():
+    with closing(sqlite3.connect(":memory:")) as empty:
+        migrate(empty)
+        version = empty.execute("PRAGMA user_version").fetchone()[0]
+    assert [dump.stem for dump in DUMPS] == [f"version_{n}" for n in range(1, version + 1)]
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
+def test_every_released_version_is_upgraded_with_its_rows(dump, path, run, tmp_path):
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(dump.read_text())
+    with Archive.open(path) as archive, Reader.open(path) as reader:
+        assert reader.problems() == []
+        assert reader.run().name == "example"
+        assert reader.run().baseline == "dpo"
+        assert [row.name for row in reader.candidates()] == ["dpo", "child"]
+        assert reader.evaluations(state=EvaluationState.SCORED)[0].fitness == 0.5
+        assert reader.proposals()[0].reply == "the reply"
+        assert len(reader.findings()) == 1
+        archive.add_candidate("seed", "new", "", "source", "preference")
+    Archive.create(tmp_path / "fresh.db", run).close()
+    assert schema(path) == schema(tmp_path / "fresh.db")
+
+
+def test_an_empty_file_becomes_an_archive(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as connection:
+        assert migrate(connection) == TODAY
+        assert migrate(connection) == []
+        assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+
+
+def test_a_further_version_can_follow(connection, path, later):
+    assert identify(connection, path, later) == ["m003_notes"]
+    assert migrate(connection, later) == ["m003_notes"]
+    assert identify(connection, path, later) == []
+    connection.execute("SELECT note FROM candidate")
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
+    names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
+    assert names == [*TODAY, "m003_notes"]
+
+
+def test_a_migration_that_breaks_off_leaves_the_version_before(connection, path, later):
+    before = schema(path)
+
+    @later()
+    def m004_breaks(db: Database) -> None:
+        db.execute("DROP VIEW leaderboard")
+        db.execute("ALTER TABLE event ADD COLUMN extra TEXT")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        migrate(connection, later)
+    assert identify(connection, path, later) == ["m004_breaks"], "the one before it stays"
+    assert "extra" not in str(schema(path)) and "leaderboard" in str(schema(path))
+    assert schema(path) != before
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "kinds"),
+    [
+        ("candidate", "origin", Origin),
+        ("parent", "role", Role),
+        ("proposal", "operator", Operator),
+        ("proposal", "state", ProposalState),
+        ("verdict", "status", VerdictStatus),
+        ("evaluation", "state", EvaluationState),
+    ],
+)
+def test_the_tables_allow_what_the_enums_name(connection, table, column, kinds):
+    sql = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+    allowed = ", ".join(f"'{kind}'" for kind in kinds)
+    assert f"{column} IN ({allowed})" in sql or sorted(allowed.split(", ")) == sorted(
+        sql.split(f"{column} IN (")[1].split(")")[0].split(", ")
+    )

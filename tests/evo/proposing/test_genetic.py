@@ -1,0 +1,220 @@
+"""The built-in proposer: all that it gives verifies, repeats from its seed, and mostly trains."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evo.proposing.genetic import GeneticOperator, Parent, combine, explore, propose, refine, repair
+from evo.proposing.genetic.builder import Builder
+from evo.proposing.genetic.grammars.preference import margin
+from evo.proposing.genetic.proposal import MAX_NAME
+from evo.proposing.genetic.refine import LARGE
+from evo.proposing.genetic.structure import Anatomy
+from sandbox import known
+from sandbox.execute.interpreter import compile_loss
+from sandbox.graph.loss_graph import LossGraph, verify
+from sandbox.numeric import run as probe
+from sandbox.verdicts.verdict import Severity
+
+torch.set_num_threads(1)
+
+CONTRACTS = ("preference", "classification")
+SEEDS = st.integers(0, 2**32)
+
+
+def dpo() -> Parent:
+    builder = Builder("preference")
+    return Parent(builder.finish((-margin(builder)).softplus()), "dpo")
+
+
+def hinge() -> Parent:
+    builder = Builder("preference")
+    return Parent(builder.finish((1.0 - margin(builder)).relu()), "hinge")
+
+
+def trains(graph: LossGraph, seed: int = 0) -> bool:
+    """Whether loss and gradients are finite on typical inputs, and something pulls."""
+    generator = torch.Generator().manual_seed(seed)
+    if graph.contract == "preference":
+        logps = [-60 + 8 * torch.randn(12, generator=generator) for _ in range(4)]
+        learning = [t.requires_grad_() for t in logps[:2]]
+        losses = compile_loss(graph)(*logps, 0.1)
+    else:
+        learning = [torch.randn(12, 5, generator=generator).requires_grad_()]
+        losses = compile_loss(graph)(learning[0], torch.randint(0, 5, (12,), generator=generator))
+    if losses.shape != (12,) or not losses.requires_grad:
+        return False
+    pulls = torch.autograd.grad(losses.sum(), learning, allow_unused=True)
+    found = [p for p in pulls if p is not None]
+    return bool(losses.isfinite().all() and all(p.isfinite().all() for p in found) and any(p.any() for p in found))
+
+
+def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[GeneticOperator, LossGraph]]:
+    """Proposals by every operator, each bred from earlier ones."""
+    rng = Random(seed)
+    pool = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
+    made = []
+    for _ in range(length):
+        operator = rng.choice(list(GeneticOperator))
+        proposal = propose(rng, contract, operator, rng.sample(pool, 2), ["SBX304"])
+        pool.append(Parent(proposal.graph, proposal.name))
+        made.append((operator, proposal.graph))
+    return made
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.sampled_from(CONTRACTS))
+def test_whatever_is_bred_verifies_and_stays_of_a_readable_size(seed: int, contract: str) -> None:
+    for _, graph in lineage(contract, seed):
+        verify(graph)
+        assert LossGraph.from_json(graph.to_json()) == graph
+        assert graph.operations < 2 * LARGE
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.sampled_from(CONTRACTS), st.sampled_from(list(GeneticOperator)))
+def test_the_same_seed_gives_the_same_proposal(seed: int, contract: str, operator: GeneticOperator) -> None:
+    def draw() -> object:
+        rng = Random(seed)
+        parents = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
+        return propose(rng, contract, operator, parents, ["SBX304"])
+
+    assert draw() == draw()
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.sampled_from(CONTRACTS))
+def test_names_are_short_identifiers_and_thoughts_plain_sentences(seed: int, contract: str) -> None:
+    rng = Random(seed)
+    parents = [Parent(explore(rng, contract).graph, name) for name in ("Une Perte!", "x" * 90)]
+    for operator in GeneticOperator:
+        proposal = propose(rng, contract, operator, parents)
+        assert proposal.name.isidentifier() and proposal.name.isascii() and len(proposal.name) <= MAX_NAME
+        assert proposal.thought.endswith(".") and "\n" not in proposal.thought
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_nearly_all_losses_have_finite_gradients_on_typical_inputs(contract: str) -> None:
+    graphs = [graph for seed in range(12) for _, graph in lineage(contract, seed)]
+    assert sum(map(trains, graphs)) >= 0.95 * len(graphs)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_exploring_rarely_gives_the_same_loss_twice(contract: str) -> None:
+    rng = Random(5)
+    drawn = [explore(rng, contract).graph.to_json() for _ in range(200)]
+    assert len(set(drawn)) >= 180
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_refining_changes_the_loss_and_keeps_both_completions_in_it(seed: int) -> None:
+    for parent in (dpo(), hinge()):
+        child = refine(Random(seed), parent)
+        assert child.graph.nodes != parent.graph.nodes
+        assert Anatomy(child.graph).pulled >= {"policy_chosen_logps", "policy_rejected_logps"}
+        assert child.name.startswith(parent.name)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_combining_uses_both_parents_and_says_which(seed: int) -> None:
+    child = combine(Random(seed), [dpo(), hinge()])
+    assert "dpo" in child.thought and "hinge" in child.thought
+    assert child.graph.nodes not in (dpo().graph.nodes, hinge().graph.nodes)
+
+
+@pytest.mark.parametrize("name", known.names())
+def test_every_published_loss_can_be_bred_from(name: str) -> None:
+    parent = Parent(known.graph(name), name)
+    for seed in range(6):
+        for operator in ("refine", "combine", "repair"):
+            child = propose(Random(seed), parent.graph.contract, operator, [parent], ["SBX305"])
+            assert child.graph.nodes != parent.graph.nodes
+            assert name.split("_")[0] in child.thought
+
+
+def test_one_parent_is_combined_with_a_grown_loss() -> None:
+    assert "dpo" in combine(Random(0), [dpo()]).thought
+
+
+def test_combining_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one parent"):
+        combine(Random(0), [])
+
+
+def test_an_operator_without_parents_explores() -> None:
+    assert propose(Random(0), "preference", "refine").operator is GeneticOperator.EXPLORE
+
+
+def test_a_contract_without_a_grammar_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="preference, classification"):
+        explore(Random(0), "regression")
+
+
+def test_margins_are_found_with_their_direction() -> None:
+    builder = Builder("preference")
+    x = margin(builder)
+    graph = builder.finish((-x).softplus() + x.square())
+    found = Anatomy(graph).margins
+    assert sorted(found.values()) == [-1, 1]
+
+
+def test_repairing_an_overflow_makes_the_loss_finite_far_out() -> None:
+    builder = Builder("preference")
+    raw = builder.input("policy_rejected_logps") - builder.input("policy_chosen_logps")
+    refused = builder.finish(raw.apply("exp"))
+    far = [torch.full((4,), v, requires_grad=True) for v in (-900.0, -100.0, -400.0, -400.0)]
+    assert not compile_loss(refused)(*far, 0.1).isfinite().all()
+    mended = repair(Random(1), Parent(refused), ["SBX304"])
+    losses = compile_loss(mended.graph)(*far, 0.1)
+    losses.sum().backward()
+    assert losses.isfinite().all() and far[0].grad is not None and (far[0].grad < 0).all()
+
+
+def broken(rule: str) -> LossGraph:
+    """A loss that the sandbox refuses for one reason."""
+    builder = Builder("preference")
+    x = margin(builder)
+    slope = 4.0 * x
+    losses = {
+        "SBX301": lambda: (-x).softplus() + 0.01 * builder.op("floordiv", x, 2.0),
+        "SBX304": lambda: -(x.apply("log")),
+        "SBX305": lambda: builder.op("where", x.apply("gt", 0.0), x.apply("sqrt"), -x),
+        "SBX306": lambda: (-x).softplus().detach(),
+        "SBX307": lambda: (-x).softplus() - (-x).softplus() + x.apply("sign"),
+        "SBX308": lambda: x * 0.0 + 1.0,
+        "SBX309": lambda: slope.square(),
+        "SBX310": lambda: slope.softplus(),
+        "SBX311": lambda: (-x + 0.5 * x.apply("roll", shift=1, dim=0)).softplus(),
+        "SBX312": lambda: 1e-10 * (-x).softplus(),
+        "SBX313": lambda: (-x).softplus() - x / (x.apply("abs") + 1e-10),
+        "SBX329": lambda: (-x).relu(),
+    }
+    return builder.finish(losses[rule]())
+
+
+MENDED = ("301", "304", "305", "306", "307", "308", "309", "310", "311", "312", "313", "329")
+
+
+@pytest.mark.parametrize("rule", [f"SBX{number}" for number in MENDED])
+def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
+    refused = broken(rule)
+    found = {f.rule for f in probe.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
+    assert rule in found
+    for seed in range(5):
+        mended = repair(Random(seed), Parent(refused, "broken"), found)
+        report = probe.run(mended.graph, seed=seed)
+        assert report.passed, (mended.thought, report.findings)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_most_of_what_is_bred_is_accepted(contract: str) -> None:
+    graphs = [graph for seed in range(5) for _, graph in lineage(contract, seed)]
+    accepted = [probe.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
+    assert sum(accepted) >= 0.9 * len(accepted)

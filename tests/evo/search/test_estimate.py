@@ -1,0 +1,88 @@
+"""How long a run will take: what is left, at the speed that was measured."""
+
+import pytest
+
+from evo.config.schema import BudgetConfig
+from evo.search.budget import Spent
+from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
+from fitness.schedule.ladder import Settings
+from fitness.schedule.planned import plan
+from fitness.task.protocol import Rung, TaskInfo
+
+RUNGS = {
+    "short": Rung("short", 10, 2.0),
+    "full": Rung("full", 30, 6.0),
+    "held_out": Rung("held_out", 30, 8.0, held_out=True),
+}
+INFO = TaskInfo("toy", "preference", "fitness", RUNGS, beta=0.1)
+LADDER = Settings()
+
+
+def _pace(**measured):
+    pace = Pace()
+    for rung, times in measured.items():
+        for time in times:
+            pace.trained(rung, time)
+    return pace
+
+
+def test_before_anything_is_measured_a_run_takes_what_its_plan_says():
+    planned = plan(INFO, LADDER, 4, 24)
+    work = whole(INFO, LADDER, 4, 24)
+    assert work.trainings == sum(part.trainings for part in planned)
+    assert seconds(work, Pace(), INFO, workers=1) == pytest.approx(sum(part.seconds for part in planned))
+
+
+def test_measured_trainings_replace_the_task_s_estimate():
+    assert seconds(Work({"short": 10}, {}), _pace(short=[1.0, 1.0]), INFO, workers=2) == pytest.approx(5.0)
+
+
+def test_a_rung_that_was_not_measured_is_as_much_slower_as_those_that_were():
+    pace = _pace(short=[6.0, 6.0], full=[18.0])
+    assert pace.training("held_out", INFO) == pytest.approx(24.0)
+    assert seconds(Work({}, {"held_out": 4}), pace, INFO, workers=2) == pytest.approx(48.0)
+
+
+def test_one_slow_first_training_does_not_make_the_speed():
+    assert _pace(short=[30.0, 2.0, 2.0, 2.0]).training("short", INFO) == 2.0
+
+
+def test_the_speed_is_that_of_the_last_trainings():
+    assert _pace(short=[2.0] * 50 + [9.0] * 20).training("short", INFO) == 9.0
+
+
+def test_the_final_waits_for_its_slowest_round():
+    pace = _pace(held_out=[10.0])
+    assert seconds(Work({}, {"held_out": 5}), pace, INFO, workers=4) == pytest.approx(20.0)
+
+
+def test_slow_replies_make_a_run_longer_than_its_trainings():
+    pace = _pace(short=[1.0])
+    pace.proposals.extend([59.0])
+    assert seconds(Work({"short": 10}, {}, proposals=10), pace, INFO, workers=1, at_once=2) == pytest.approx(300.0)
+
+
+def test_before_a_reply_came_the_oldest_request_tells_how_long_one_takes_at_least():
+    work, pace = Work({"short": 1}, {}, proposals=10), _pace(short=[1.0])
+    assert seconds(work, pace, INFO, 1, oldest=20.0) == pytest.approx(210.0)
+
+
+def test_refused_proposals_are_not_expected_to_train():
+    few = to_come(INFO, LADDER, 4, accepted=2, answered=40, left=40)
+    many = to_come(INFO, LADDER, 4, accepted=40, answered=40, left=40)
+    assert few.search["short"] < many.search["short"] / 5
+    assert many.search["short"] == pytest.approx(40)
+
+
+def test_with_no_proposal_to_come_only_the_final_is_left():
+    work = to_come(INFO, LADDER, 4, accepted=10, answered=24, left=0)
+    assert sum(work.search.values()) == 0 and work.final["held_out"] == LADDER.finalist_seeds * (4 + 3 + 2)
+
+
+def test_a_budget_of_tokens_or_money_ends_at_what_a_proposal_has_cost():
+    used = Spent(proposals=10, tokens=1000, usd=0.5)
+    assert proposals_left(BudgetConfig(proposals=None, tokens=3000), used) == pytest.approx(20)
+    assert proposals_left(BudgetConfig(proposals=None, tokens=3000, usd=0.6), used) == pytest.approx(2)
+    assert proposals_left(BudgetConfig(proposals=14), used) == 4
+    assert proposals_left(BudgetConfig(proposals=None, seconds=5.0), used) is None
+    assert proposals_left(BudgetConfig(proposals=4), used) == 0

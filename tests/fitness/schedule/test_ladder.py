@@ -1,0 +1,219 @@
+"""The ladder: who is trained next, what the race costs and saves, and what it never looks at."""
+
+import random
+from itertools import pairwise
+from statistics import median
+
+import pytest
+from ladder_entries import INFO, SEEDS, entry
+
+from fitness.schedule.ladder import Entry, Job, Settings, screening, stages
+from fitness.schedule.planned import plan, plan_of_claims
+from fitness.schedule.race import run_race, run_unraced
+
+
+def due(entries, **settings):
+    return screening(entries, INFO, Settings(**{"keep": 0.5} | settings), SEEDS)
+
+
+# ---- stages ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_way_up_is_every_rung_then_doubling_seeds():
+    way = stages(INFO, Settings(contender_seeds=6), SEEDS)
+    assert [(s.rung, len(s.seeds)) for s in way] == [("short", 1), ("full", 1), ("full", 2), ("full", 4), ("full", 6)]
+
+
+def test_fewer_climb_at_each_stage_but_never_fewer_than_the_finalists():
+    way = stages(INFO, Settings(contenders=8, contender_seeds=8, finalists=3), SEEDS)
+    assert [s.places for s in way] == [None, 8, 4, 3, None]
+
+
+def test_without_contenders_the_race_ends_at_the_dearest_rung():
+    assert [(s.rung, len(s.seeds)) for s in stages(INFO, Settings(contenders=0), SEEDS)] == [("short", 1), ("full", 1)]
+
+
+def test_a_stage_holds_the_seeds_of_the_stage_before():
+    way = stages(INFO, Settings(contender_seeds=4), SEEDS)
+    assert all(set(a.seeds) <= set(b.seeds) for a, b in pairwise(way[1:]))
+
+
+# ---- screening -------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_loss_is_first_trained_at_the_cheapest_rung():
+    assert due([entry(1)]) == (Job(1, "short", 10),)
+
+
+def test_the_upper_part_climbs():
+    entries = [entry(n, fitness) for n, fitness in enumerate((0.1, 0.4, 0.3, 0.2))]
+    assert due(entries) == (Job(1, "full", 10), Job(2, "full", 10))
+
+
+def test_higher_stages_are_more_urgent_than_new_losses():
+    jobs = due([entry(1, 0.5), entry(2, 0.4), entry(3)])
+    assert jobs == (Job(1, "full", 10), Job(3, "short", 10))
+
+
+def test_leaders_earn_further_seeds():
+    entries = [entry(n, 0.5, fitness) for n, fitness in enumerate((0.1, 0.4, 0.3, 0.2))]
+    jobs = due(entries, keep=1.0, contenders=2, finalists=1, contender_seeds=2)
+    assert jobs == (Job(1, "full", 11), Job(2, "full", 11))
+
+
+def test_half_at_most_earn_further_seeds():
+    jobs = due([entry(n, 0.5, 0.1 * n) for n in range(3)], contenders=9, finalists=1, contender_seeds=2)
+    assert jobs == (Job(2, "full", 11),)
+
+
+def test_a_loss_that_climbed_early_keeps_its_place_at_the_stage_it_reached():
+    """It was in the upper half once; what counts from then on is how it did there."""
+    entries = [entry(1, 0.1, 0.9), entry(2, 0.5, 0.2), entry(3, 0.6, 0.3)]
+    jobs = due(entries, contenders=1, finalists=1, contender_seeds=2)
+    assert jobs == (Job(1, "full", 11),)
+
+
+def test_the_first_loss_of_all_has_nobody_to_be_above():
+    assert due([entry(1, 0.5)]) == ()
+
+
+# ---- hope ------------------------------------------------------------------------------------------------------------
+
+
+def foretelling(slope, *, noise=0.0):
+    """Ten losses that completed short and full, where full is `slope` times short give or take `noise`, and two others."""
+    measured = [entry(n, 0.1 * n, slope * 0.1 * n + (noise if n % 2 else -noise)) for n in range(10)]
+    return [*measured, entry(20, 0.5), entry(21, 0.95)]
+
+
+def climbers(entries, **settings):
+    return [j.candidate_id for j in due(entries, **{"contenders": 0, "keep": 1.0} | settings)]
+
+
+def test_where_the_cheap_rung_foretells_the_dear_one_only_hopefuls_climb():
+    assert climbers(foretelling(1.0, noise=0.01)) == [21]
+
+
+def test_where_it_does_not_the_upper_part_climbs():
+    assert climbers(foretelling(0.0, noise=0.3)) == [21, 20]
+
+
+def test_more_optimism_lets_more_climb():
+    assert climbers(foretelling(1.0, noise=0.01), optimism=100.0) == [21, 20]
+
+
+def test_a_rung_that_foretells_the_opposite_is_not_turned_round():
+    assert 21 in climbers(foretelling(-1.0))
+
+
+def test_few_losses_foretell_nothing():
+    assert climbers([*foretelling(1.0)[5:10], entry(20, 0.0)]) == [20]
+
+
+def test_a_failed_training_ends_the_race_for_a_loss():
+    assert due([entry(1, None, baseline=False), entry(2, 0.5, None)]) == (Job(1, "short", 10),)
+    diverged = Entry(1, False, {("short", 10): None})
+    assert due([diverged]) == ()
+
+
+def test_baselines_run_every_stage_however_bad_they_are():
+    bad = entry(1, -9.0, baseline=True)
+    entries = [bad, *(entry(n, 0.5) for n in range(2, 8))]
+    assert {j for j in due(entries) if j.candidate_id == 1} == {Job(1, "full", s) for s in (10, 11, 12, 13)}
+
+
+def test_a_failed_baseline_is_still_measured_elsewhere():
+    jobs = due([Entry(1, True, {("short", 10): None})])
+    assert Job(1, "full", 10) in jobs and Job(1, "short", 10) not in jobs
+
+
+def test_the_bar_counts_baselines_at_rungs_but_not_among_contenders():
+    entries = [entry(1, 0.9, 0.9, 0.9, baseline=True), entry(2, 0.8, 0.8), entry(3, 0.7), entry(4, 0.6, 0.7)]
+    jobs = due(entries, contenders=1, finalists=1, contender_seeds=2)
+    assert jobs == (Job(2, "full", 11),)
+
+
+def test_nothing_is_asked_for_twice():
+    entries = [entry(n, 0.1 * n) for n in range(6)]
+    first = due(entries)
+    assert len(set(first)) == len(first)
+    for job in first:
+        entries[job.candidate_id].results[job.rung, job.seed] = 0.5
+    assert not set(first) & set(due(entries))
+
+
+def test_the_same_results_give_the_same_jobs():
+    """Replay: a recorded run is chosen again from what it had seen."""
+    rng = random.Random(0)
+    entries = [entry(n, rng.random(), *(rng.random() for _ in range(rng.randrange(4)))) for n in range(40)]
+    shuffled = [Entry(e.candidate_id, e.baseline, dict(reversed(e.results.items()))) for e in entries]
+    assert due(entries) == due(shuffled)
+
+
+# ---- what it costs ---------------------------------------------------------------------------------------------------
+
+
+def test_the_plan_names_every_part_and_its_cost():
+    parts = plan(INFO, Settings(keep=0.5, contenders=4, contender_seeds=2, finalists=2, finalist_seeds=3), 2, 18)
+    assert [(p.part, p.rung, p.trainings, p.seconds_each) for p in parts] == [
+        ("search", "short", 20, 1.0),
+        ("search", "full", 2 + 10, 4.0),
+        ("search, 2 seeds", "full", 2 + 4, 4.0),
+        ("final", "held_out", 3 * (2 + 2 + 2), 4.0),
+    ]
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(keep=1.0, contenders=50, contender_seeds=5)])
+def test_a_quiet_race_costs_no_more_than_planned(settings):
+    """Best first, nobody climbs who is kept down later."""
+    race = run_race(range(20), lambda job: (1.0 - 0.01 * job.candidate_id, 1.0), INFO, settings, SEEDS)
+    planned = sum(p.trainings for p in plan(INFO, settings, 0, 20) if p.part != "final")
+    assert len(race.steps) <= planned
+
+
+def test_what_claims_may_cost_is_planned():
+    part = plan_of_claims(INFO, Settings(finalists=2, finalist_seeds=3), 4)
+    assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
+
+
+# ---- the race against no race ----------------------------------------------------------------------------------------
+
+
+def noisy_world(seed, losses=40):
+    """True fitnesses spread by 0.1, a cheap rung that agrees with the dear one by about 0.8, and 0.03 of noise by seed."""
+    rng = random.Random(seed)
+    true = {n: rng.gauss(0.5, 0.1) for n in range(losses)}
+    cheap = {n: value + rng.gauss(0.0, 0.07) for n, value in true.items()}
+
+    def measure(job):
+        noise = random.Random(f"{seed} {job}").gauss(0.0, 0.03)
+        if job.rung == "short":
+            return cheap[job.candidate_id] + noise, 1.0
+        return true[job.candidate_id] + noise, 4.0
+
+    best = max(true.values())
+    return measure, {n for n, value in true.items() if value >= best - 0.03}
+
+
+def test_racing_finds_a_loss_as_good_as_the_best_with_a_third_of_the_training():
+    settings = Settings(contender_seeds=4)
+    ratios, missed, costs = [], 0, []
+    for world in range(20):
+        measure, good = noisy_world(world)
+        raced = run_race(range(40), measure, INFO, settings, SEEDS)
+        unraced = run_unraced(range(40), measure, INFO, settings, SEEDS)
+        missed += raced.found(good) is None
+        costs.append(unraced.seconds / raced.seconds)
+        if (mine := raced.found(good)) and (theirs := unraced.found(good)):
+            ratios.append(theirs / mine)
+    assert median(ratios) >= 3
+    assert median(costs) >= 4
+    assert missed <= 2
+
+
+def test_diverging_losses_cost_one_cheap_training():
+    def measure(job):
+        return (None, 0.1) if job.candidate_id % 2 else (0.5, 1.0)
+
+    race = run_race(range(20), measure, INFO, Settings(), SEEDS)
+    assert all(step.job.rung == "short" for step in race.steps if step.job.candidate_id % 2)

@@ -1,0 +1,31 @@
+"""A worker believes no variable of a launch that it is not part of."""
+
+import pytest
+
+from fitness.workers.outer_launch import note_on_dropped, without_outer_launch
+
+KEPT = {"PATH": "/bin", "SLURM_PROCID": "3", "NCCL_DEBUG": "INFO", "OMP_NUM_THREADS": "4", "FRANK": "x", "RANKS": "y"}
+TORCHRUN = {
+    "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "ROLE_RANK": "1",
+    "ROLE_NAME": "default", "TORCHELASTIC_RUN_ID": "none",
+}  # fmt: skip
+MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+MPI = {"PMI_RANK": "0", "PMI_SIZE": "4", "PMIX_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4", "MV2_COMM_WORLD_RANK": "0"}
+
+
+@pytest.mark.parametrize("left", [TORCHRUN, MPI, {"MPI_LOCALRANKID": "0"}], ids=["torchrun", "mpi", "intel"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_nobody_is_told_to_be_a_process_of_another_launch(left, grouped):
+    variables, dropped = without_outer_launch(KEPT | left, grouped=grouped)
+    assert variables == KEPT and set(dropped) == set(left)
+
+
+def test_only_a_launcher_is_told_how_to_launch():
+    assert without_outer_launch(KEPT | MEETING, grouped=False)[0] == KEPT
+    assert without_outer_launch(KEPT | MEETING, grouped=True) == (KEPT | MEETING, ())
+
+
+def test_the_note_names_what_was_dropped():
+    assert note_on_dropped(()) == ""
+    assert "RANK, WORLD_SIZE:" in note_on_dropped(("RANK", "WORLD_SIZE"))
+    assert "a, b, c, d and 2 more:" in note_on_dropped(tuple("abcdef"))

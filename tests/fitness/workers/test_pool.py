@@ -1,0 +1,399 @@
+"""A pool outlives its workers, whatever becomes of them, and leaves nobody behind."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fitness.task.protocol import EvaluationFailed, FailureReason, ItemScores, SeedResult, TaskError
+from fitness.workers.pool import WorkerPool, score_all
+from sandbox.graph.loss_graph import LossGraph
+
+
+def ask(pranks, losses, rung, *, seed=0, **options):
+    """One request to a pool of one worker."""
+
+    async def run():
+        async with WorkerPool("pranks", pranks, **options) as pool:
+            return await pool.score(losses["logistic"], rung, seed)
+
+    return asyncio.run(run())
+
+
+def gone(pid: int, seconds: float = 10.0) -> bool:
+    """Whether the process ends (a zombie has) before the patience does."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_results_come_back_to_whoever_asked(pranks, losses):
+    results = score_all("pranks", [(losses["logistic"], "score", seed) for seed in range(20)], pranks, workers=2)
+    assert [result.fitness for result in results] == [float(seed) for seed in range(20)]
+    assert len({result.metrics["pid"] for result in results}) == 2
+
+
+def test_what_a_worker_warns_of_reaches_the_user(pranks, losses, caplog):
+    ask(pranks, losses, "warn")
+    assert [record.getMessage() for record in caplog.records] == ["asked 4 at once from now on"]
+
+
+def test_a_training_that_is_cancelled_twice_leaves_no_process_to_be_reaped_later(pranks, losses):
+    async def run():
+        async with WorkerPool("pranks", pranks) as pool:
+            await pool.ready()
+            training = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
+            await asyncio.sleep(0.2)
+            (pid,) = pool.pids
+            training.cancel()  # as by a gather that is cancelled,
+            while pool.pids:
+                await asyncio.sleep(0)
+            training.cancel()  # and by the clearing up after it, while the process is being ended
+        return psutil.pid_exists(pid)
+
+    assert not asyncio.run(run())
+
+
+def test_items_come_back_with_the_fitness(pranks, losses):
+    result = ask(pranks, losses, "by_item")
+    assert result.items == ItemScores((1.0, 0.0, 0.5), ("first prompt", "first prompt", "second prompt"))
+    assert result.fitness == 0.5
+
+
+WORKER_THAT_REPLIES = """
+import json, sys
+print(json.dumps({"state": "ready", "task": "pranks", "pid": 1, "versions": {}, "seconds": 0}), flush=True)
+for line in sys.stdin:
+    scored = {"id": 1, "state": "scored", "fitness": 0.5, "metrics": {}, "seconds": 1, "tokens": 1, "steps": 1, "seed": 0}
+    print(json.dumps(scored | {"items": json.load(open(sys.argv[1]))}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ({"values": [1.0, 0.0], "groups": ["a"]}, "a group each"),
+        ({"values": [], "groups": []}, "a group each"),
+        ({"values": [1.0, float("nan")], "groups": ["a", "b"]}, "finite"),
+        ({"values": [1.0, None], "groups": ["a", "b"]}, "a number and a name"),
+        ({"values": [1.0, 0.0], "groups": ["a", 7]}, "a number and a name"),
+        ({"values": [1.0, 0.0], "groups": ["a", "b" * 300]}, "at most 200 characters"),
+        ({"values": [1.0, 1.0], "groups": ["a", "b"]}, "expected the fitness, 0.5"),
+        ({"values": "10", "groups": "ab"}, "no object with the lists"),
+        ([1.0, 0.0], "no object with the lists"),
+    ],
+)
+def test_items_of_a_worker_are_checked(items, words, pranks, losses, tmp_path):
+    """A real process that speaks a worker's words, and lies."""
+    script, reply = tmp_path / "worker.py", tmp_path / "items.json"
+    script.write_text(WORKER_THAT_REPLIES)
+    reply.write_text(json.dumps(items))
+    with pytest.raises(EvaluationFailed, match=words) as caught:
+        ask(pranks, losses, "score", launcher=[sys.executable, str(script), str(reply)])
+    assert caught.value.reason is FailureReason.WORKER_DIED
+
+
+def test_beta_reaches_the_task(pranks, losses):
+    async def run() -> SeedResult:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.score(losses["logistic"].to_json(), "score", 3, beta=0.25)
+
+    assert asyncio.run(run()).metrics["beta"] == 0.25
+
+
+def test_a_worker_that_dies_once_costs_one_retry(pranks, losses):
+    assert ask(pranks, losses, "die_once", seed=7).fitness == 7.0
+
+
+def test_a_worker_that_hangs_once_costs_one_retry(pranks, losses):
+    assert ask(pranks, losses, "hang_once", seed=7, timeout=2.0).fitness == 7.0
+
+
+def test_a_request_that_kills_twice_fails_with_the_signal(pranks, losses):
+    with pytest.raises(EvaluationFailed, match="killed by SIGKILL") as caught:
+        ask(pranks, losses, "kill_self")
+    assert caught.value.reason is FailureReason.WORKER_DIED
+
+
+def test_a_request_that_hangs_twice_fails_as_timeout(pranks, losses):
+    with pytest.raises(EvaluationFailed, match=r"no answer within 0\.5 s") as caught:
+        ask(pranks, losses, "hang", timeout=0.5)
+    assert caught.value.reason is FailureReason.TIMEOUT
+
+
+@pytest.mark.parametrize("rung", ["fill_memory", "fill_host_memory"])
+def test_memory_that_runs_out_is_told_apart(pranks, losses, rung):
+    with pytest.raises(EvaluationFailed) as caught:
+        ask(pranks, losses, rung)
+    assert caught.value.reason is FailureReason.OUT_OF_MEMORY
+
+
+def test_an_exit_tells_the_end_of_stderr_and_takes_children_along(pranks, losses):
+    with pytest.raises(EvaluationFailed, match=r"exit status 1(?s:.*)gone, with a child left"):
+        ask(pranks, losses, "leave_a_child")
+    assert gone(int(Path(pranks["folder"], "child").read_text()))
+
+
+def test_a_failed_evaluation_is_not_tried_again(pranks, losses):
+    with pytest.raises(EvaluationFailed, match="diverged: as asked"):
+        ask(pranks, losses, "diverge")
+    assert Path(pranks["folder"], "diverged").read_text() == "x"
+
+
+def test_what_a_judge_was_paid_comes_with_the_result_and_the_start_of_a_worker_with_its_first_one(pranks, losses):
+    results = score_all("pranks", [(losses["logistic"], "judge", seed) for seed in range(2)], pranks)
+    assert sorted(result.paid.tokens for result in results) == [22, 22 + 6]
+
+
+def test_what_a_judge_was_paid_comes_with_a_failure_too(pranks, losses):
+    with pytest.raises(EvaluationFailed) as caught:
+        ask(pranks, losses, "judge_in_vain")
+    assert caught.value.paid.tokens == 33 + 6
+
+
+def test_a_try_that_brought_no_answer_counts_with_the_most_that_its_judge_can_have_cost(pranks, losses):
+    assert ask(pranks, losses, "die_once").paid.tokens == 1100 + 2 * 6
+    with pytest.raises(EvaluationFailed) as caught:
+        ask(pranks, losses, "kill_self")
+    assert caught.value.paid.tokens == 2 * (1100 + 6)
+
+
+def test_prints_do_not_garble_the_replies(pranks, losses):
+    assert ask(pranks, losses, "print_a_lot", seed=5).fitness == 5.0
+
+
+def test_a_task_that_cannot_be_prepared_says_why(pranks, losses):
+    with pytest.raises(EvaluationFailed, match="bad_data: there is no such data set"):
+        ask(pranks | {"broken": True}, losses, "score")
+
+
+def readiness(pranks, **options) -> str:
+    """What a pool of two says is wrong with its task, before anything is asked of it."""
+
+    async def run():
+        async with WorkerPool("pranks", pranks, 2, **options) as pool:
+            await pool.ready()
+
+    with pytest.raises(EvaluationFailed) as caught:
+        asyncio.run(run())
+    assert caught.value.reason is FailureReason.BAD_DATA
+    return caught.value.detail
+
+
+def test_what_makes_the_task_unusable_is_known_before_anything_is_asked(pranks):
+    assert readiness(pranks | {"broken": True}) == "there is no such data set"
+
+
+def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
+    async def run() -> tuple[str, ...]:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.ready()
+
+    assert asyncio.run(run()) == ("Two pranks were left out.",)
+
+
+def test_a_worker_in_the_shell_of_another_launch_is_no_part_of_it_and_the_pool_says_so(pranks, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "PMI_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+    async def run() -> tuple[str, ...]:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.ready()
+
+    assert asyncio.run(run())[0].startswith(
+        "Workers do not get MASTER_ADDR, PMI_SIZE, RANK, WORLD_SIZE: these variables"
+    )
+
+
+def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
+    async def run() -> list[int | None]:
+        async with WorkerPool("pranks", pranks) as pool:
+            before = pool.judged
+            await pool.ready()
+            return [before, pool.judged]
+
+    assert asyncio.run(run()) == [None, 6]
+
+
+def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):
+    said = "the task cannot be prepared: KeyError: 'a column that nobody thought of'"
+    assert readiness(pranks | {"crash": "raise"}) == said
+    with pytest.raises(EvaluationFailed, match=said):
+        ask(pranks | {"crash": "raise"}, losses, "score")
+
+
+def test_memory_that_runs_out_in_preparing_is_told_as_such(pranks):
+    assert readiness(pranks | {"crash": "memory"}).startswith(
+        "the task cannot be prepared: memory ran out (MemoryError): free memory"
+    )
+
+
+def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses):
+    assert readiness(pranks | {"crash": "exit"}).startswith("a worker ended before it was ready: exit status 7")
+    with pytest.raises(EvaluationFailed, match="ended before it was ready") as caught:
+        ask(pranks | {"crash": "exit"}, losses, "score")
+    assert caught.value.reason is FailureReason.BAD_DATA
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (
+            "Traceback (most recent call last):\n  raise X\ntorch.OutOfRange.SomeError: no (3)\n",
+            "torch.OutOfRange.SomeError: no (3);",
+        ),
+        (
+            "[rank1]: ValueError: of a rank\nsubprocess.CalledProcessError: Command '...' failed\n",
+            "ValueError: of a rank;",
+        ),
+        ("some/file.py:3: FutureWarning: no Error\n", None),
+    ],
+)
+def test_how_a_process_died_begins_with_what_it_raised(stderr, told, pranks):
+    """Where the rest is cut off, the beginning is what people see."""
+    code = f"import sys; sys.stderr.write({stderr!r}); sys.exit(4)"
+    said = readiness(pranks, launcher=[sys.executable, "-c", code])
+    how = "a worker ended before it was ready: exit status 4"
+    assert said.startswith(f"{how}: {told}" if told else f"{how}; the end of its stderr:")
+
+
+def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_for_it(pranks, monkeypatch, tmp_path):
+    (tmp_path / "queue.py").write_text("x = 1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert f"{tmp_path / 'queue.py'} comes first through PYTHONPATH" in readiness(pranks)
+
+
+def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
+    with pytest.raises(TaskError, match="the launcher 'accelerat' is no command on PATH or in"):
+        WorkerPool("pranks", pranks, launcher=("accelerat", "launch"))
+
+
+def test_a_launcher_beside_the_interpreter_needs_no_path(pranks, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    WorkerPool("pranks", pranks, launcher=(Path(sys.executable).name, "-P"))
+
+
+def test_a_rank_without_memory_ends_its_group_and_the_next_request_is_served(pranks, losses):
+    launcher = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d", "--rdzv_endpoint",
+        "localhost:0",
+    ]  # fmt: skip
+
+    async def run():
+        async with WorkerPool("pranks", pranks, launcher=launcher, timeout=100.0) as pool:
+            began = time.monotonic()
+            with pytest.raises(EvaluationFailed, match="rank 1 has no room") as caught:
+                await pool.score(losses["logistic"], "memory_of_the_second_rank", 0)
+            assert caught.value.reason is FailureReason.WORKER_DIED
+            assert time.monotonic() - began < 90  # it did not wait for the limit
+            return await pool.score(losses["logistic"], "score", 5)
+
+    assert asyncio.run(run()).fitness == 5.0
+
+
+def test_a_pool_goes_on_after_deaths_hangs_and_cancellation(pranks, losses):
+    async def run() -> tuple[list[object], list[int], list[int]]:
+        async with WorkerPool("pranks", pranks, workers=2, timeout=3.0) as pool:
+            forgotten = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
+            await asyncio.sleep(1.0)
+            forgotten.cancel()
+            rungs = ["kill_self", "score", "hang", "score", "die_once", "fill_memory", "score"]
+            asked = (pool.score(losses["logistic"], rung, seed) for seed, rung in enumerate(rungs))
+            replies = await asyncio.gather(*asked, return_exceptions=True)
+            pids = pool.pids
+        return replies, pids, pool.pids
+
+    replies, pids, after = asyncio.run(run())
+    outcome = [reply.fitness if isinstance(reply, SeedResult) else str(reply.reason) for reply in replies]
+    assert outcome == ["worker_died", 1.0, "timeout", 3.0, 4.0, "out_of_memory", 6.0]
+    assert after == []
+    assert all(gone(pid) for pid in pids)
+
+
+def test_closing_ends_what_is_under_way(pranks, losses):
+    async def run() -> tuple[object, list[int], float]:
+        pool = WorkerPool("pranks", pranks)
+        async with pool:
+            await pool.score(losses["logistic"], "score", 0)
+            hanging = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
+            waiting = asyncio.create_task(pool.score(losses["logistic"], "score", 1))
+            await asyncio.sleep(0.3)
+            pids = pool.pids
+        replies = await asyncio.gather(hanging, waiting, return_exceptions=True)
+        return replies, pids, len(pool.pids)
+
+    replies, pids, left = asyncio.run(run())
+    assert [str(reply) for reply in replies] == ["worker_died: the pool was closed"] * 2
+    assert left == 0
+    assert all(gone(pid) for pid in pids)
+
+
+def test_workers_die_with_a_killed_parent(pranks, losses, tmp_path):
+    program = f"""
+        import asyncio
+        from fitness.workers.pool import WorkerPool
+        async def main():
+            async with WorkerPool("pranks", {pranks!r}, workers=2) as pool:
+                await asyncio.gather(*(pool.score({losses["logistic"].to_json()!r}, "score", s) for s in range(2)))
+                print(*pool.pids, flush=True)
+                await pool.score({losses["logistic"].to_json()!r}, "hang", 0)
+        asyncio.run(main())
+    """
+    root = Path(__file__).resolve().parents[3]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ["PYTHONPATH"]])}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    with parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.send_signal(signal.SIGKILL)
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+
+
+def test_a_launcher_that_stands_between_is_closed_too(pranks, losses, tmp_path):
+    launcher = tmp_path / "launcher.py"
+    launcher.write_text("import subprocess, sys; sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)")
+
+    async def run() -> tuple[int, list[int]]:
+        async with WorkerPool("pranks", pranks, launcher=(sys.executable, str(launcher))) as pool:
+            result = await pool.score(losses["logistic"], "score", 0)
+            return int(result.metrics["pid"]), pool.pids
+
+    worker, launchers = asyncio.run(run())
+    assert worker not in launchers
+    assert gone(worker) and gone(launchers[0])
+
+
+def test_wrong_use_is_told_before_any_process_starts(pranks, losses):
+    with pytest.raises(TaskError, match=r"did you mean fitness\.folder\?"):
+        WorkerPool("pranks", pranks | {"fodler": "x"})
+    with pytest.raises(TaskError, match="has no rung 'long'"):
+        ask(pranks, losses, "long")
+    with pytest.raises(RuntimeError, match="async with"):
+        asyncio.run(WorkerPool("pranks", pranks).score(losses["logistic"], "score", 0))
+    with pytest.raises(ValueError, match="at least one worker"):
+        WorkerPool("pranks", pranks, workers=0)
+
+
+def test_graphs_are_verified_again_by_the_worker(pranks, losses):
+    async def run() -> SeedResult:
+        async with WorkerPool("pranks", pranks) as pool:
+            return await pool.score('{"schema": 1, "nodes": []}', "score", 0)
+
+    with pytest.raises(EvaluationFailed) as caught:
+        asyncio.run(run())
+    assert caught.value.reason is FailureReason.UNSUPPORTED_LOSS
+    assert isinstance(losses["logistic"], LossGraph)

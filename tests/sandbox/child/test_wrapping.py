@@ -1,0 +1,224 @@
+"""What is taken off a source, and what of it is told: names, --arguments, branches on beta, the parser's words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from hostile_more import candidate
+
+from sandbox.child.allowlist.layers import LAYERS
+from sandbox.child.protocol import MAX_TEXT, Answer, Complaint, encoded
+from sandbox.child.trace.tracer import trace
+from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
+from sandbox.contracts.naming import check_arguments, meaning
+from sandbox.execute.interpreter import compile_loss
+from sandbox.verdicts.verdict import Severity
+from sandbox.vetting.cli.commands import main
+from sandbox.vetting.pool import VetPool
+from sandbox.vetting.vet import Vetter, vet
+
+LETTERS = "def dpo(a, b, c, d, t=0.1):\n    return F.softplus(-t * ((a - b) - (c - d)))\n"
+DPO = "return -F.logsigmoid(beta * x)"
+
+
+def codes(source: str) -> list[str]:
+    return [f.rule for f in vet(source, numeric=False).findings]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("policy_chosen_logps", "policy_chosen_logps"),
+        ("chosen_logps", "policy_chosen_logps"),
+        ("pi_theta_chosen", "policy_chosen_logps"),
+        ("reference_rejected_log_probs", "reference_rejected_logps"),
+        ("logp_ref_l", "reference_rejected_logps"),
+        ("ref_model_winner_lp", "reference_chosen_logps"),
+        ("pi_logratios", None),
+        ("ref_logratios", None),
+        ("avg_chosen_logps", None),
+        ("mean_rejected_logps", None),
+        ("chosen_rejected", None),
+        ("policy_ref_chosen", None),
+        ("chosen_rewards", None),
+        ("labels", None),
+        ("beta", None),
+    ],
+)
+def test_meaning_of_a_name(name: str, meant: str | None) -> None:
+    assert meaning(name, PREFERENCE) == meant
+
+
+def test_other_contracts_have_no_synonyms() -> None:
+    assert meaning("chosen_logps", CLASSIFICATION) is None
+    assert meaning("logits", CLASSIFICATION) == "logits"
+
+
+def test_arguments_can_be_told() -> None:
+    assert codes(LETTERS) == ["SBX110"]
+    given = vet(LETTERS, numeric=False, arguments=["a", "b", "c", "d", "t"])
+    assert given.graph is not None and [f.rule for f in given.findings] == ["SBX253"]
+    assert "a, b, c, d stand for policy_chosen_logps, " in given.findings[0].message
+    turned = vet(LETTERS, numeric=False, arguments=["b", "a", "d", "c", "t"])
+    assert turned.graph is not None and turned.graph != given.graph
+    with VetPool(1, numeric=False, arguments=["a", "b", "c", "d", "t"]) as pool:
+        assert pool.vet(LETTERS).graph == given.graph
+
+
+def test_arguments_win_over_the_meaning_of_names() -> None:
+    source = LETTERS.replace("a, b, c, d, t=0.1", "chosen, rejected, ref_chosen, ref_rejected, beta")
+    source = source.replace("-t * ((a - b) - (c - d))", "-beta * ((chosen - rejected) - (ref_chosen - ref_rejected))")
+    plain = vet(source, numeric=False)
+    told = vet(source, numeric=False, arguments=["ref_chosen", "ref_rejected", "chosen", "rejected"])
+    assert plain.graph is not None and told.graph is not None
+    beta, values = 0.3, [torch.randn(4, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+    a, b = compile_loss(plain.graph)(*values, beta), compile_loss(told.graph)(*values[2:], *values[:2], beta)
+    torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["a", "b", "c"], ["a"] * 4, ["a", "b", "c", "d e"], ["a", "b", "c", "\u03b2"]]
+)
+def test_arguments_that_cannot_be_names_are_wrong_use(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="expected 2, 4 or 5 names"):
+        check_arguments(PREFERENCE, names)
+    with pytest.raises(ValueError, match="expected 2, 4 or 5 names"):
+        vet(LETTERS, arguments=names)
+
+
+def _told(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), obj=Vetter())
+
+
+def test_command_line_takes_arguments_and_shows_notes(tmp_path: Path) -> None:
+    file = tmp_path / "loss.py"
+    file.write_text(LETTERS)
+    run = _told("check", "--no-numeric", "--arguments", "a,b,c,d,t", str(file))
+    assert run.exit_code == 0 and "SBX253 note: " in run.output and "stand for policy_chosen_logps" in run.output
+    (found,) = json.loads(_told("check", "--no-numeric", "--json", "--arguments", "a, b, c, d, t", str(file)).output)
+    assert [(f["rule"], f["severity"], f["line"]) for f in found["findings"]] == [("SBX253", "note", 1)]
+    run = _told("show", "--arguments", "a,b,c,d,t", str(file))
+    assert run.exit_code == 0 and "policy_chosen_logps" in run.output
+    assert _told("diff", "--arguments", "a,b,c,d,t", str(file), str(file)).exit_code == 0
+    assert _told("check", "--arguments", "a,b", "--contract", "classification", str(file)).exit_code == 1
+    for command in ("check", "show"):
+        run = _told(command, "--arguments", "a,b,c", str(file))
+        assert run.exit_code == 2 and "--arguments: expected 2, 4 or 5 names" in run.output
+
+
+def test_notes_do_not_refuse() -> None:
+    verdict = vet(candidate("losses = -F.logsigmoid(beta * x)", "return losses.mean()"))
+    assert verdict.accepted and not verdict.refusals
+    assert ("SBX251", Severity.NOTE) in [(f.rule, f.severity) for f in verdict.findings]
+
+
+def test_branches_on_beta_cost_one_graph_with_shared_parts() -> None:
+    body = [
+        "y = torch.tanh(x) * torch.sigmoid(x)",
+        "k = 2.0 if beta > 0.5 else 1.0",
+        "return F.softplus(-beta * x) + k * y * 0",
+    ]
+    graph = vet(candidate(*body), numeric=False).graph
+    assert graph is not None
+    assert sum(n.op == "tanh" for n in graph.nodes) == 1
+    assert sum(n.op == "where" for n in graph.nodes) == 1
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.1, 0.3, 0.5, 0.7])
+def test_the_way_is_chosen_when_beta_is_known(beta: float) -> None:
+    body = ["if beta >= 0.5:", "    return x * 3.0", "elif beta == 0.1:", "    return x * 2.0", "return x * 1.0"]
+    graph = vet(candidate(*body), numeric=False).graph
+    assert graph is not None
+    wanted = 3.0 if beta >= 0.5 else 2.0 if beta == 0.1 else 1.0
+    x = torch.tensor([1.0, -2.0])
+    zero = torch.zeros(2)
+    torch.testing.assert_close(compile_loss(graph)(x, zero, zero, zero, beta), x * wanted)
+
+
+def test_runs_of_a_branch_do_not_see_each_other() -> None:
+    body = ["parts = []", "if beta > 0.5:", "    parts.append(x)", "parts.append(x)", "return sum(parts)"]
+    graph = vet(candidate(*body), numeric=False).graph
+    assert graph is not None
+    x, zero = torch.tensor([1.0, 2.0]), torch.zeros(2)
+    for beta, times in ((0.7, 2), (0.3, 1)):
+        torch.testing.assert_close(compile_loss(graph)(x, zero, zero, zero, beta), x * times)
+
+
+def test_tracing_a_class_is_deterministic() -> None:
+    source = (
+        "class L(nn.Module):\n    def __init__(self, beta=0.1):\n        super().__init__()\n        self.beta = beta\n"
+        "    def forward(self, policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):\n"
+        "        return F.softplus(-self.beta * (policy_chosen_logps - policy_rejected_logps))\n"
+    )
+    assert trace(source, PREFERENCE) == trace(source, PREFERENCE)
+    assert vet(source, numeric=False).entry == "L"
+
+
+def test_layers_are_exposed_functions() -> None:
+    from sandbox.child.allowlist.calls import BY_PATH
+
+    assert set(LAYERS.values()) <= BY_PATH.keys()
+    assert all(hasattr(torch.nn, path.rpartition(".")[2]) for path in LAYERS)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def loss(:\n    pass\n", "invalid syntax"),
+        (candidate("y = (1", DPO), "was never closed"),
+        ("def loss():\nreturn 1\n", "expected an indented block"),
+        (candidate("y = 1 +", DPO), "invalid syntax"),
+    ],
+)
+def test_the_parsers_own_message_is_told(source: str, said: str) -> None:
+    (found,) = vet(source, numeric=False).findings
+    assert found.rule == "SBX106" and said in found.message
+
+
+def test_text_of_the_child_is_bounded_ascii() -> None:
+    assert encoded("a\x1b[2J\u202e\nb") == "a?[2J??b"
+    assert len(encoded("x" * 1000)) == MAX_TEXT
+    answer = Answer((Complaint("SBX106", None, (), None, "was never closed"),))
+    assert Answer.decode(answer.encode()) == answer
+    for text in ("\x1b[2J", "\u202e", "x" * (MAX_TEXT + 1), 7, None):
+        forged = json.dumps(
+            {"complaints": [["SBX106", None, [], None, text]], "graph": None, "at": None, "entry": None, "notes": []}
+        )
+        with pytest.raises(ValueError, match="text"):
+            Answer.decode(forged.encode())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "w = torch.arange(0, x.shape[0], 2)",
+        "w = torch.linspace(0.5, 1.5, x.shape[0])",
+        "w = x[: x.shape[0] // 2]",
+        "w = x[::2]",
+    ],
+)
+def test_position_in_the_batch_is_named(line: str) -> None:
+    (found,) = vet(candidate(line, DPO), numeric=False).findings
+    assert found.rule == "SBX249" and "position in the batch" in found.message
+
+
+def test_weights_by_position_are_named_as_such() -> None:
+    verdict = vet(candidate("w = torch.arange(1, x.shape[0] + 1) / x.shape[0]", "return -w * F.logsigmoid(beta * x)"))
+    (found,) = verdict.refusals
+    assert found.rule == "SBX311" and "depends on" in found.message and "position in the batch" in found.message
+
+
+def test_missing_values_are_named_with_a_line() -> None:
+    source = f"def loss({PREFERENCE.signature}, gamma):\n"
+    (found,) = vet(source + "    return policy_chosen_logps * gamma\n", numeric=False).findings
+    assert (found.rule, found.excerpt) == ("SBX141", "gamma") and "`gamma=0.0`" in found.remedy
+    method = source.replace("beta, gamma", "*, k=1.0").replace("(policy", "(self, policy")
+    (found,) = vet(method + "    return self.loss_type\n", numeric=False).findings
+    assert found.rule == "SBX129" and "`loss_type=0.0`" in found.remedy

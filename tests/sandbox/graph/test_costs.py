@@ -1,0 +1,99 @@
+"""What testing a loss costs is bounded before anything is computed, and published losses are far from the bound."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from costly import SHAPES, dearest, repeated
+
+from sandbox import known
+from sandbox.execute.at_once import quantile
+from sandbox.execute.evaluate import Evaluator, Points
+from sandbox.graph.costs import cost
+from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS, GraphError, verify
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.shapes import ShapeError
+
+torch.set_num_threads(1)
+COMPUTING = [name for name, operation in OPERATIONS.items() if operation.arity[1]]
+
+
+def test_published_losses_have_twenty_times_more_room_than_they_need():
+    assert max(known.graph(name).cost for name in known.names()) * 20 < MAX_COST
+
+
+def test_as_many_quantiles_as_operations_are_refused_and_the_message_names_them():
+    with pytest.raises(
+        GraphError, match=r"at most 2,500 are allowed; \d+% of them are for quantile, which occurs 70"
+    ) as error:
+        verify(repeated("quantile", "B", 70))
+    assert error.value.code == "SBX217"
+
+
+@pytest.mark.parametrize("name", ["quantile", "stack", "logcumsumexp", "binary_cross_entropy_with_logits", "matmul"])
+def test_no_operation_can_be_repeated_beyond_the_bound(name):
+    for shape in SHAPES:
+        for chained in (False, True):
+            graph = dearest(name, shape, chained=chained)
+            if graph is None:
+                continue
+            assert 0 < graph.cost <= MAX_COST and graph.operations <= MAX_OPERATIONS
+            more = repeated(name, shape, graph.operations + 1, chained=chained)
+            with pytest.raises(GraphError):
+                verify(more)
+
+
+def test_simple_operations_may_be_as_many_as_a_loss_may_have():
+    graph = dearest("add", "B", chained=True)
+    assert graph is not None and graph.operations == MAX_OPERATIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "few", "many"), [("stack", "B,B", "B"), ("sort", "B", "B,64"), ("matmul", "B", "B,B")]
+)
+def test_what_reads_more_costs_more(name, few, many):
+    costs = [repeated(name, shape, 11).cost - repeated(name, shape, 1).cost for shape in (few, many)]
+    assert costs[0] < costs[1]
+
+
+def test_inputs_sizes_and_constants_cost_nothing_and_every_operation_something():
+    for name, operation in OPERATIONS.items():
+        graph = known.graph("dpo")
+        assert (cost(operation, [graph.types[0]] * 2, graph.types[0]) == 0) == (name in ("input", "size", "const"))
+
+
+@pytest.mark.parametrize("name", COMPUTING)
+def test_every_operation_is_computed_for_all_batches_at_once(name, monkeypatch):
+    """What torch.vmap does batch by batch costs ten times as much as the table says."""
+    monkeypatch.setattr("sandbox.execute.batched.warnings.simplefilter", lambda *a, **k: None)
+    rng = np.random.default_rng(1)
+    points = Points(tuple(-np.exp(rng.normal(3, 1, (4, 24)))), np.full((1, 24), 0.1), (8, 8, 8))
+    tensors = [torch.from_numpy(t.reshape(3, 8)) for t in points.tensors]
+    for shape in ("B", "B,B", "B,64"):
+        try:
+            graph = repeated(name, shape, 1)
+            evaluator = Evaluator(graph)
+        except (GraphError, ShapeError):
+            continue
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*performance drop.*")
+            (value,) = evaluator._stacked((graph.output,), tensors, [[0.1] * 3])
+        assert value.shape == (3, 8)
+
+
+@pytest.mark.parametrize("how", ["linear", "lower", "higher", "nearest", "midpoint"])
+def test_a_quantile_is_torchs_own_bit_for_bit(how):
+    rng = torch.Generator().manual_seed(4)
+    for dtype, q in itertools.product((torch.float32, torch.float64), (0.0, 0.1, 1 / 3, 0.5, 1.0)):
+        for dim, keepdim in ((None, False), (None, True), (0, False), (-1, True)):
+            x = torch.randn((5, 7), generator=rng, dtype=dtype)
+            if q == 0.1:
+                x[2, 3] = float("nan")
+            x.requires_grad_()
+            ours = quantile(x, q=q, dim=dim, keepdim=keepdim, interpolation=how)
+            theirs = torch.quantile(x, q, dim=dim, keepdim=keepdim, interpolation=how)
+            assert ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0, atol=0, equal_nan=True)
+            gradients = [torch.autograd.grad(v.sum(), x)[0] for v in (ours, theirs)]
+            assert torch.allclose(*gradients, equal_nan=True)

@@ -1,0 +1,34 @@
+"""Where a loss changes abruptly with beta is found from its arithmetic on beta."""
+
+import pytest
+from written import written
+
+from sandbox import known
+from sandbox.numeric.edges.beta_edges import MOST, beta_edges
+
+EDGES = {
+    "a bump": (0.3, "F.softplus(-(1 - 2 * math.exp(-1e4 * (beta - 0.3) ** 2)) * x)"),
+    "a narrower bump": (0.37, "F.softplus(-x) * (1 - 4 / (1 + 1e10 * (beta - 0.37) ** 2))"),
+    "a kink": (0.3, "s = 100 * abs(beta - 0.3)\nF.softplus(-x) + s * rho"),
+    "one value": (0.25, "F.softplus(-x if beta != 0.25 else x)"),
+    "a condition": (1.2, "F.softplus(-x * (1 if beta < 1.2 else -1))"),
+    "a condition on a tensor": (1.2, "F.softplus(-x * torch.where(torch.full_like(x, beta) > 1.2, -1.0, 1.0))"),
+    "a bound": (0.05, "F.softplus(-max(beta, 0.05) * rho)"),
+    "a steep step": (0.4, "F.softplus(-x * torch.sigmoid(torch.full_like(x, 1e5 * (beta - 0.4))))"),
+    "rounding": (0.5, "F.softplus(-x * (2 - 3 * math.floor(2 * beta)))"),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_is_found(name: str) -> None:
+    beta, expression = EDGES[name]
+    assert beta in beta_edges(written(expression))
+
+
+@pytest.mark.parametrize("name", known.names("preference"))
+def test_published_losses_have_none(name: str) -> None:
+    assert beta_edges(known.graph(name)) == ()
+
+
+def test_a_wave_in_beta_costs_no_more_than_a_few() -> None:
+    assert len(beta_edges(written("F.softplus(-x * math.cos(400 * beta))"))) == MOST

@@ -1,0 +1,188 @@
+"""Same text, same meaning: what is traced is what Python computes, and where Python fails the source is refused."""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from generated_programs import program
+from hostile_more import candidate
+from torch import Tensor, nn
+
+from sandbox.child.trace.tracer import trace
+from sandbox.contracts.contract import PREFERENCE
+from sandbox.execute.interpreter import compile_loss
+from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.identity.canonical import canonical_hash
+
+torch.set_num_threads(1)
+BETAS = (0.05, 0.3, 1.7)
+DPO = "return -F.logsigmoid(beta * x)"
+_GENERATOR = torch.Generator().manual_seed(1)
+TENSORS = [torch.randn(5, generator=_GENERATOR) for _ in range(4)]
+LIMITS = {"SBX248", "SBX227", "SBX226", "SBX228", "SBX220"}
+"""Why a program may be refused that Python runs: too many branches on beta, or an error on the way of another beta."""
+
+
+def _traced(source: str) -> LossGraph | str:
+    answer = trace(source, PREFERENCE)
+    if answer.graph is None:
+        return answer.complaints[0].code
+    try:
+        return LossGraph.from_json(answer.graph)
+    except GraphError as error:
+        return error.code
+
+
+def _executed(source: str) -> list[Tensor] | None:
+    """The losses at each beta, by Python and torch; None where the program fails. The texts are ours."""
+    scope: dict[str, Any] = {"torch": torch, "F": F, "math": math, "nn": nn}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(source, scope)
+            if "Loss" in scope:
+                return [scope["Loss"](beta=b)(*[t.clone() for t in TENSORS]) for b in BETAS]
+            return [scope["loss"](*[t.clone() for t in TENSORS], b) for b in BETAS]
+    except Exception:
+        return None
+
+
+def _check(source: str) -> bool:
+    """Whether the source was accepted. Fails where trace and Python differ."""
+    found, wanted = _traced(source), _executed(source)
+    if isinstance(found, str):
+        assert wanted is None or found in LIMITS, (found, source)
+        return False
+    assert wanted is not None, f"fails in Python, but is accepted:\n{source}"
+    for beta, losses in zip(BETAS, wanted, strict=True):
+        torch.testing.assert_close(compile_loss(found)(*TENSORS, beta), losses, rtol=1e-4, atol=1e-5, msg=source)
+    return True
+
+
+@pytest.mark.parametrize("start", range(0, 300, 100))
+def test_random_programs_mean_what_python_means(start: int) -> None:
+    accepted = sum(_check(program(random.Random(seed))) for seed in range(start, start + 100))
+    assert accepted > 60
+
+
+@pytest.mark.soak
+def test_random_programs_mean_what_python_means_for_long() -> None:
+    for seed in range(1000, 41_000):
+        _check(program(random.Random(seed)))
+
+
+SAME = {
+    "dict_items_keyword": ("d = dict(items=2.0, self=1.0, function=3.0)", "return x * d['items'] + d['self'] - d['function']"),
+    "dict_of_a_dict": ("d = dict({'a': 2.0}, b=3.0)", "return x * d['a'] + d['b']"),
+    "map_is_used_up": ("m = map(abs, (1.0, -2.0))", "return x * sum(m) + sum(m)"),
+    "zip_is_used_up": ("m = zip((1, 2), (3, 4))", "return x * len(list(m)) + len(list(m))"),
+    "enumerate_is_used_up": ("m = enumerate((4, 5))", "return x + sum(i for i, v in m) + len(list(m))"),
+    "reversed_is_used_up": ("m = reversed([1, 2])", "return x + sum(m) * 2 + sum(m)"),
+    "filter_is_lazy": ("s = []", "f = filter(lambda v: s.append(v) or v, (1, 2))", "return x + len(s) + sum(f) + len(s)"),
+    "map_that_nobody_runs": ("seen = []", "map(seen.append, (1, 2))", "return x * (1 + len(seen))"),
+    "list_repeated_in_place": ("a = [1, 2]", "b = a", "b *= 2", "return x * sum(a)"),
+    "list_replaced": ("a = [1, 2]", "b = a", "b = b * 2", "return x * sum(a)"),
+    "list_grown_by_its_own_iterator": ("a = [1, 2]", "a.extend(v + sum(a) for v in (1, 2))", "return x + sum(a)"),
+    "closures_bind_late": ("fs = [lambda v: v * k for k in (1, 2, 3)]", "return x + sum(f(1.0) for f in fs)"),
+    "comprehension_has_its_own_scope": ("k = 5.0", "s = sum([k for k in (1, 2)])", "return x * k + s"),
+    "loop_variable_stays": ("for k in (1, 2):", "    pass", "return x * k"),
+    "for_else": ("for k in (1, 2):", "    if k > 1:", "        break", "else:", "    k = 9", "return x * k"),
+    "chain_stops_early": ("return x * (2.0 if 1 < 0 < 1 / 0 else 3.0)",),
+    "chain_asks_the_middle_once": ("seen = []", "c = 0 < (seen.append(1) or 2) < 3", "return x * len(seen) + c"),
+    "beta_condition_is_true": ("return x * (2.0 if (beta > 0.2) is True else 3.0)",),
+    "beta_chain": ("return x * (2.0 if 0.1 < beta < 1 else 3.0)",),
+    "rounds_half_to_even": ("return x * round(0.5) + round(1.5) + round(2.5) + round(-0.5) + round(2.675, 2)",),
+    "integers": ("return x * (-7 // 2) + -7 % 3 + int(-0.5) + int(-1.9) + (True + True) + 2 ** -1",),
+    "shape_is_no_list": ("return x * (2.0 if x.shape == [len(x)] else 3.0)",),
+    "shape_is_a_tuple": ("return x * (2.0 if isinstance(x.shape, tuple) and x.shape == (len(x),) else 3.0)",),
+    "empty_shape_is_false": ("return x * (2.0 if x.mean().shape else 3.0)",),
+    "dict_views": ("d = {'a': 1.0, 'b': 2.0}", "return x * sum(d.values()) + ('a' in d.keys()) + len(d.items())"),
+    "keyword_of_round": ("return x * round(number=2.55, ndigits=1) + sum((1, 2), start=3) + pow(base=2, exp=3)",),
+    "and_or_give_operands": ("return x * (0 or 2.0) + (3 and 4) + (0.0 and 1) + (None or 5)",),
+    "import_binds_in_its_function": ("def f():", "    import math as m", "    return m.sqrt(4)", "return x * f()"),
+    "starred_rest_that_nobody_reads": ("def f(a, *rest, k=2.0, **more):", "    return a * k", "return f(x, 1, 2, z=3)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_is_accepted_with_the_meaning_that_it_has_in_python(name: str) -> None:
+    assert _check(candidate(*SAME[name]))
+
+
+REFUSED = {
+    "typing_name_for_F": (candidate(DPO, before="from typing import cast as F\n"), "SBX124"),
+    "typing_module_for_F": (candidate(DPO, before="import typing as F\n"), "SBX124"),
+    "future_for_torch": (candidate(DPO, before="from __future__ import annotations as torch\n"), "SBX124"),
+    "abc_for_math": (candidate(DPO, before="from collections.abc import Sized as math\n"), "SBX124"),
+    "typing_name_for_a_builtin": (candidate(DPO, before="from typing import cast as max\n"), "SBX124"),
+    "everything_of_typing": (candidate(DPO, before="from typing import *\n"), "SBX123"),
+    "math_as_torch": (candidate(DPO, before="import math as torch\n"), "SBX124"),
+    "nn_as_F": (candidate(DPO, before="from torch import nn as F\n"), "SBX124"),
+    "numpy_as_math": (candidate(DPO, before="import numpy as math\n"), "SBX124"),
+    "two_meanings": (candidate(DPO, before="from math import exp\nfrom torch import exp\n"), "SBX124"),
+    "typing_name_over_a_helper": (
+        "def h(v):\n    return F.softplus(-v)\n" + candidate("return h(x)") + "from typing import cast as h\n", "SBX135"),
+    "typing_name_within_the_loss": (
+        candidate("from typing import cast as h", "return h(x)", before="def h(v):\n    return -v\n"), "SBX135"),
+    "import_of_another_function": (
+        candidate("return x * m.sqrt(2)", before="def h():\n    import math as m\n    return m.pi\n"), "SBX227"),
+    "import_after_its_use": (candidate("y = m.sqrt(2)", "import math as m", "return x * y"), "SBX227"),
+    "import_at_the_end": (candidate("y = 1.0", "return x * K", before="K = m.pi\n") + "import math as m\n", "SBX227"),
+    "class_named_F": (candidate(DPO, before="class F:\n    def f(self):\n        return 1\n"), "SBX135"),
+    "function_named_torch": (candidate(DPO, before="def torch(v):\n    return v\n"), "SBX135"),
+    "argument_named_math": (candidate("return (lambda math: math)(x)"), "SBX135"),
+    "loop_variable_named_sum": (candidate("for sum in (1, 2):", "    pass", "return x"), "SBX135"),
+    "annotation_makes_local": (candidate("k: float", "return x * k", before="k = 2.0\n"), "SBX227"),
+    "zip_has_no_length": (candidate("return x * len(zip((1, 2), (3, 4)))"), "SBX206"),
+    "map_has_no_items": (candidate("return x * map(abs, (1, 2))[0]"), "SBX226"),
+    "values_have_no_items": (candidate("return x * {'a': 1.0}.values()[0]"), "SBX226"),
+    "reversed_generator": (candidate("return x * sum(reversed(v for v in (1, 2)))"), "SBX206"),
+    "append_by_keyword": (candidate("a = [1]", "a.append(item=2)", "return x * len(a)"), "SBX206"),
+    "sum_by_keyword": (candidate("return x * sum(items=(1, 2))"), "SBX206"),
+    "layer_with_too_much": (candidate("return nn.ReLU()(x, False)"), "SBX206"),
+    "layer_with_the_functions_options": (candidate("return nn.Softplus()(x, beta=2)"), "SBX206"),
+    "layer_with_an_unknown_option": (candidate("f = nn.Softplus(alpha=2)", "return F.softplus(x)"), "SBX206"),
+    "tensor_class_of_the_cpu": (candidate("return x * isinstance(x, torch.FloatTensor)"), "SBX206"),
+    "list_kept_between_calls": (candidate("SEEN.append(1)", "return x * len(SEEN)", before="SEEN = []\n"), "SBX118"),
+    "list_kept_under_another_name": (candidate("y = SEEN", "y *= 2", "return x * len(y)", before="SEEN = [1]\n"), "SBX118"),
+    "list_kept_in_a_dict": (candidate("D['a'].append(1)", "return x * len(D['a'])", before="D = {'a': [1]}\n"), "SBX118"),
+    "list_kept_by_a_method": (candidate("ADD(1)", DPO, before="ADD = [].append\n"), "SBX118"),
+    "list_kept_in_a_closure": (
+        candidate("return f(x)", before="def make():\n    c = []\n    def f(v):\n        c.append(1)\n        return v * len(c)\n"
+                  "    return f\nf = make()\n"), "SBX118"),
+    "iterator_kept_between_calls": (candidate("return x * sum(IT)", before="IT = (v for v in (1, 2))\n"), "SBX118"),
+    "zip_kept_between_calls": (candidate("return x * len(list(IT))", before="IT = zip((1, 2), (3, 4))\n"), "SBX118"),
+    "tensor_kept_between_calls": (candidate("y = K", "y += 1.0", "return x * y", before="K = torch.tensor(1.0)\n"), "SBX235"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_change_its_meaning_is_refused(name: str) -> None:
+    source, code = REFUSED[name]
+    assert _traced(source) == code
+
+
+def test_a_list_that_is_only_read_may_outlive_the_call() -> None:
+    assert _check(candidate("return x * (sum(K) + len(K + [1]))", before="K = [1.0, 2.0]\n"))
+
+
+def test_no_guard_has_a_name_that_source_can_write() -> None:
+    from sandbox.child.static.syntax import is_guarded_name
+    from sandbox.child.trace.guards.guards import Guards
+    from sandbox.child.trace.symbols import Recorder
+
+    assert all(map(is_guarded_name, Guards(Recorder(PREFERENCE)).namespace()))
+
+
+@pytest.mark.parametrize("name", ["_tmp0", "_print", "_x", "_", "_1"])
+def test_private_names_are_ordinary_names(name: str) -> None:
+    graph = _traced(candidate(f"{name} = beta * x", f"return F.softplus(-{name})"))
+    assert isinstance(graph, LossGraph)
+    plain = _traced(candidate("return F.softplus(-beta * x)"))
+    assert isinstance(plain, LossGraph) and canonical_hash(graph) == canonical_hash(plain)

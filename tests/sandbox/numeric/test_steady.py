@@ -1,0 +1,65 @@
+"""The same loss gets the same verdict, whatever the seed: status, rules and descriptors."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+
+import pytest
+import torch
+from generated_losses import sources
+from random_graphs import random_graph
+
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.numeric import run as probe
+from sandbox.numeric.run import ProbeReport
+from sandbox.vetting.vet import Vetter
+
+torch.set_num_threads(1)
+
+
+def _traced(seed: int, count: int) -> Iterator[LossGraph]:
+    with Vetter() as vetter:
+        for source in sources(seed, count):
+            graph = vetter.vet(source, numeric=False).graph
+            if graph is not None:
+                yield graph
+
+
+def _random(count: int) -> Iterator[LossGraph]:
+    for i in range(count):
+        contract = "classification" if i % 4 == 0 else "preference"
+        yield random_graph(random.Random(i), contract, operations=6 if i % 2 else 10)
+
+
+def _same_for_all(graphs: Iterable[LossGraph], seeds: tuple[int, ...]) -> int:
+    """How many were accepted; fails where two seeds give two verdicts."""
+    accepted = 0
+    for graph in graphs:
+        first, *others = (probe.run(graph, seed=seed) for seed in seeds)
+        accepted += first.passed
+        for other in others:
+            assert _verdict(other) == _verdict(first), (graph.to_json(), first.findings, other.findings)
+    return accepted
+
+
+def _verdict(report: ProbeReport) -> tuple[bool, set[str], dict[str, object]]:
+    return report.passed, {f.rule for f in report.findings}, dict(report.descriptors)
+
+
+def test_a_hundred_losses_have_one_verdict_each() -> None:
+    assert _same_for_all(_traced(1, 100), (11, 12)) > 70
+
+
+def test_random_graphs_have_one_verdict_each() -> None:
+    assert _same_for_all(_random(100), (11, 12)) > 2
+
+
+@pytest.mark.soak
+def test_two_thousand_losses_have_one_verdict_each() -> None:
+    assert _same_for_all(_traced(2, 2000), (11, 12, 13)) > 1400
+
+
+@pytest.mark.soak
+def test_thousands_of_random_graphs_have_one_verdict_each() -> None:
+    assert _same_for_all(_random(4000), (11, 12, 13)) > 100

@@ -1,0 +1,73 @@
+"""The catalogue: codes, words, and that every example does what it is an example of."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from sandbox.verdicts.rules import RULES, Rule
+from sandbox.verdicts.verdict import Severity
+from sandbox.vetting.vet import vet
+
+OF_SOURCE = [r for r in RULES.values() if r.code < "SBX300"]
+TAKEN = [r for r in OF_SOURCE if r.code.startswith(("SBX25", "SBX26"))]
+
+
+@pytest.mark.parametrize("rule", [r for r in OF_SOURCE if r.bad], ids=lambda r: r.code)
+def test_examples_do_what_they_are_examples_of(rule: Rule) -> None:
+    bad, good = vet(rule.bad, numeric=False), vet(rule.good, numeric=False)
+    assert rule.code in {f.rule for f in bad.findings}
+    assert not good.findings
+
+
+def test_codes_are_sorted_and_well_formed() -> None:
+    assert list(RULES) == sorted(RULES)
+    assert all(re.fullmatch(r"SBX[123]\d\d", code) and rule.code == code for code, rule in RULES.items())
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.code)
+def test_rules_speak_plainly(rule: Rule) -> None:
+    assert rule.title and rule.explanation.endswith(".") and rule.remedy.rstrip(")").endswith(".")
+    assert rule.title[0].islower() or rule.title.split()[0].isupper() or not rule.title[0].isalpha()
+    assert "{text}" not in rule.title + rule.remedy + rule.explanation
+    assert set(re.findall(r"\{(\w+)\}", rule.message)) <= {"text", "0", "1"}
+
+
+def test_every_code_that_the_sandbox_speaks_of_is_in_the_catalogue() -> None:
+    from pathlib import Path
+
+    import sandbox
+
+    root = Path(sandbox.__file__).parent
+    spoken = {code for file in root.rglob("*.py") for code in re.findall(r"SBX\d{3}", file.read_text())}
+    assert spoken - set(RULES) == set()
+    unspoken = {
+        code for code in RULES if not any(code in f.read_text() for f in root.rglob("*.py") if f.parent.name != "rules")
+    }
+    assert unspoken == set(), "rules that nothing finds"
+
+
+def test_rules_on_source_refuse_but_for_those_on_what_was_taken() -> None:
+    assert all((r.severity is Severity.NOTE) == (r in TAKEN) for r in OF_SOURCE)
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES.values() if r.line], ids=lambda r: r.code)
+def test_the_line_of_a_remedy_is_python_and_reaches_the_finding(rule: Rule) -> None:
+    body = rule.line + (" pass" if rule.line.partition("#")[0].rstrip().endswith(":") else "")
+    ast.parse(f"def f():\n    {body}\n")
+    assert rule.advice.endswith(f"`{rule.line}`")
+
+
+_WITHOUT_A_LINE = {
+    "SBX101", "SBX103", "SBX104", "SBX106", "SBX110", "SBX120", "SBX128", "SBX138", "SBX141", "SBX210", "SBX211", "SBX214",
+    "SBX215",
+    "SBX324", "SBX325", "SBX326", "SBX327", "SBX331", "SBX332",
+}  # fmt: skip
+"""Rules whose remedy is to remove something, whose line is made for the case at hand, or that ask for nothing."""
+
+
+def test_a_remedy_shows_the_line_that_would_pass() -> None:
+    without = {r.code for r in RULES.values() if not r.line and r not in TAKEN and not "SBX240" <= r.code <= "SBX247"}
+    assert without == _WITHOUT_A_LINE
