@@ -71,8 +71,8 @@ class WorkerPool:
         self._timeout = timeout
         start = self.info.preparation_seconds
         # For each worker one that waits for its reply, one that ends it, one that closes it. They live as long as this pool.
-        threads = ThreadPoolExecutor(3 * workers, "worker")
-        self._workers = [TaskWorker(command, variables | _only(gpus), start, threads) for gpus in shares]
+        waiting = ThreadPoolExecutor(3 * workers, "worker")
+        self._workers = [TaskWorker(command, variables | _only(gpus), start, waiting) for gpus in shares]
         self._idle: asyncio.Queue[TaskWorker] = asyncio.Queue()
         self._open = False
 
