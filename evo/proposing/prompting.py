@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evo.proposing.bare_source import bare
-from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
+from fitness.chat.request import Message
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.contracts.contract import Argument, Contract

@@ -18,7 +18,6 @@ from archive.records import FindingRow, Operator
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import (
     Briefing,
     ChatTurn,
@@ -33,6 +32,7 @@ from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.request import Message
 from fitness.costs import Prices
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.graph.loss_graph import GraphError, LossGraph

@@ -16,26 +16,29 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from evo.proposing.llm.wire import (
-    CONCEDED,
-    Concession,
-    Concessions,
-    Message,
-    concession_for,
-    format_after,
-    request_arguments,
-    without_system,
-)
+from evo.proposing.llm.wire import RESPONSE_FORMAT, format_after
 from evo.proposing.reply.reply import ReplyFormat
 from fitness.chat.answer import Answer, read_answer
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.gate import Gate, Passage
+from fitness.chat.request import (
+    CONCEDED,
+    Concession,
+    Concessions,
+    Message,
+    as_taken,
+    concession_for,
+    request_arguments,
+)
 from fitness.chat.text import printable
 from fitness.costs import Usage
 
 logger = logging.getLogger(__name__)
+
+_NEEDLESS: Concessions = frozenset(Concession) - {Concession.MAX_COMPLETION_TOKENS}
+"""What a proposal can do without: not the bound on its length, which budgets count on."""
 
 Prompt = Sequence[Message] | Callable[[ReplyFormat], Sequence[Message]]
 """Messages, or what renders them once it is known how the endpoint can be asked to reply."""
@@ -131,6 +134,7 @@ class LLMClient:
         shown that it can do with fewer requests at once only, this one waits for its turn, and its time runs from then on.
         """
         conceded = self._conceded
+        needless = _NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED}
         failures, attempt = 0, first_attempt
         while True:
             await self._quiet()
@@ -138,14 +142,13 @@ class LLMClient:
                 async with self._gate.passage() as passage:
                     await self._quiet()
                     conceded |= self._conceded
-                    messages = _messages(prompt, format_after(conceded))
-                    messages = without_system(messages) if Concession.SYSTEM in conceded else messages
+                    messages = as_taken(_messages(prompt, format_after(conceded)), conceded)
                     if observer:
                         observer.started(attempt, self.endpoint.model, messages)
                     reply = await self._attempt(messages, conceded, temperature, seed)
             except LLMError as error:
                 wait: float | None
-                if concession := concession_for(error, conceded, seed):
+                if concession := concession_for(error, conceded, needless):
                     conceded, wait = conceded | {concession}, 0.0
                 elif (wait := self._crowded(error, passage, failures + 1, observer)) is not None:
                     failures = 0
@@ -168,7 +171,9 @@ class LLMClient:
     ) -> Reply:
         endpoint, where = self.endpoint, self.endpoint.where
         began = time.monotonic()
-        request = request_arguments(endpoint, messages, conceded, temperature, seed)
+        request = request_arguments(
+            endpoint, messages, conceded, temperature=temperature, seed=seed, response_format=RESPONSE_FORMAT
+        )
         content, content_type = await ask_async(self._sdk, endpoint, request)
         answer = read_answer(where, content, content_type, endpoint.prices)
         return Reply(

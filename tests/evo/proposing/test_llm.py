@@ -17,11 +17,11 @@ import pytest
 from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed_port, proposal, valid_loss
 
 from evo.proposing.llm.client import LLMClient, Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import FailureKind, ParsedReply, ParseFailure, ReplyFormat, parse_reply
 from fitness.chat.answer import MAX_RESPONSE
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.chat.request import Message
 from fitness.costs import Prices
 
 KEY = "sk-loopback-0123456789abcdef"

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import (
     MAX_CHAT,
     PROMPTS,
@@ -25,6 +24,7 @@ from evo.proposing.prompting import (
     template_hash,
 )
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat, parse_reply
+from fitness.chat.request import Message
 from sandbox.child.allowlist.calls import BY_PATH
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 

@@ -10,10 +10,10 @@ import pytest
 
 from archive.records import Operator, ProposalRow, ProposalState
 from evo.proposing.llm.client import Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.replay import ReplayClient, Transcript, read_transcript, transcript_of, write_transcript
 from evo.proposing.reply.reply import ReplyFormat
 from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.chat.request import Message
 
 ASK = [Message("user", "Write one.")]
 REPLY = Reply("text \u2028 é\n", "m", 10, 20, None, 1.5, "stop", ReplyFormat.FENCED)
