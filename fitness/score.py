@@ -53,6 +53,13 @@ class EvaluationFailed(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Torch has a class for the accelerator's memory, and a plain RuntimeError for the host's."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
+    )
+
+
 def bad_data(problem: str, remedy: str) -> EvaluationFailed:
     """The failure for what is wrong with model, data or surroundings, and what to do about it."""
     return EvaluationFailed("bad_data", f"{problem}: {remedy}")
@@ -139,7 +146,6 @@ class Score:
     mean: float
     standard_error: float | None  # None: one seed, and no baselines to borrow a deviation from
     seeds: tuple[int, ...]
-    per_seed: tuple[float, ...]
     pooled: bool = False  # the standard error is the baselines', not this candidate's
     metrics: Mapping[str, float] = field(default_factory=dict)  # means over the seeds that have the metric
 
@@ -165,7 +171,6 @@ class Score:
             mean=mean,
             standard_error=pooled_sd if len(values) == 1 else _deviation(values) / math.sqrt(len(values)),
             seeds=seeds,
-            per_seed=values,
             pooled=pooled,
             metrics=_mean_metrics([row.metrics for row in rows]),
         )

@@ -31,7 +31,6 @@ class Robustness:
     """How fitness depends on beta."""
 
     best_beta: float
-    best: float
     mean_regret: float | None
     """Best minus the mean over the grid, in units of fitness: 0 is indifference to beta. None where any beta failed."""
     octaves: float
@@ -78,7 +77,7 @@ def robustness(fitness: Mapping[float, float | None], margin: float) -> Robustne
     failed = len(scored) < len(fitness)
     regret = None if failed else best - math.fsum(scored.values()) / len(scored)
     low, high = _around(best_beta, sorted(fitness), lambda beta: scored.get(beta, -math.inf) >= best - margin)
-    return Robustness(best_beta, best, regret, math.log2(high / low))
+    return Robustness(best_beta, regret, math.log2(high / low))
 
 
 def _around(start: float, grid: Sequence[float], good: Callable[[float], bool]) -> tuple[float, float]:

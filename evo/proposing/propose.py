@@ -146,7 +146,7 @@ class BuiltinProposer:
         rng = stream(request.seed, "breed", request.step)
         made = genetic.propose(rng, request.contract, request.operator, parents, rules)
         text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
-        return Reply(text, "", 0, 0, 0.0, 0.0, None)
+        return Reply(text, "", 0, 0, 0.0, 0.0)
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,7 +176,6 @@ class ModelProposer:
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         return await self._client.complete(
             lambda form: messages(request, form),
-            step=request.step,
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
             observer=observer,
@@ -240,7 +239,7 @@ def _turn(turn: Turn) -> ChatTurn:
 
 
 def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
-    parsed = parse_reply(reply, contract=contract)
+    parsed = parse_reply(reply, contract)
     if isinstance(parsed, ParseFailure):
         return Unusable(f"{parsed.message}; {parsed.remedy}")
     return Suggestion(parsed.name, parsed.thought, parsed.code)

@@ -36,8 +36,6 @@ class Parent:
     graph: LossGraph | None
     score: tuple[str, Score] | None
     """Rung and score at the dearest search rung that it reached."""
-    advantage: tuple[float, int] | None
-    """Mean difference to the yardstick over common seeds, and how many seeds."""
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
@@ -138,7 +136,6 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         source=row.source,
         graph=graph_of(verdict) if verdict and verdict.graph else None,
         score=population.score(individual),
-        advantage=population.advantage(individual),
         descriptors=individual.descriptors,
         findings=tuple(past.findings(id)),
         failures=tuple(e for e in past.evaluations(id) if e.reason),

@@ -134,11 +134,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What is known of an arm: mean and standard deviation of its reward in [0, 1], and the outcomes behind them."""
+    """What is known of an arm: mean and standard deviation of its reward in [0, 1]."""
 
     mean: float
     deviation: float
-    outcomes: float
 
 
 def arm_name(operator: str, temperature: float) -> str:
@@ -381,7 +380,7 @@ def _worth(
         a = settings.evidence * typical + math.fsum(weight[i] * gained[i] for i in own)
         total = settings.evidence + n
         mean = a / total
-        found[arm] = Worth(mean, math.sqrt(mean * (1 - mean) / (total + 1)), n)
+        found[arm] = Worth(mean, math.sqrt(mean * (1 - mean) / (total + 1)))
     return found
 
 

@@ -85,7 +85,7 @@ def _first_request(config: Config, population: Population) -> Request:
     """A request as the first step would make it, before anything has a score."""
     name = population.seed_losses[0]
     loss = known.load(name)
-    parent = Parent(1, "refined", name, loss.title, loss.source, known.graph(name), None, None, {}, (), ())
+    parent = Parent(1, "refined", name, loss.title, loss.source, known.graph(name), None, {}, (), ())
     return Request(
         step=1, seed=config.seed, task=config.task, contract=population.info.contract, metric=population.info.metric, noise=None,
         operator="refine", template="refine", island=0, temperature=config.llm.temperatures[0], parents=(parent,), landmarks=(),

@@ -4,7 +4,7 @@
 
 It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
 
-    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...],
+    first reply  {"state": "ready", "task", "pid", "seconds", "notes": [...],
                   "judged": number of groups of items that finals are judged on, or null}
                  or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
@@ -36,10 +36,10 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from fitness.costs import Usage
+from fitness.score import is_out_of_memory
 from fitness.task.protocol import EvaluationFailed, FailureReason, Task, TaskError, make_task
 from fitness.training.curves import to_json
 from sandbox.vetting import serving
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 EXIT_NOT_PREPARED = 3
 EXIT_OUT_OF_MEMORY = 4
 PR_SET_PDEATHSIG = 1
-REPORTED_PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft")
 LONGEST_DETAIL = 2000  # characters
 
 
@@ -89,7 +88,6 @@ def main() -> None:
                 "state": "ready",
                 "task": task.name,
                 "pid": os.getpid(),
-                "versions": _versions(),
                 "seconds": seconds,
                 "notes": list(getattr(task, "notes", ())),
                 "judged": getattr(task, "judged", None),
@@ -140,7 +138,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     except EvaluationFailed as failure:
         return {"id": request["id"], **_failed(failure)}
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
@@ -177,16 +175,9 @@ def _paid(usage: Usage | None) -> dict[str, Any]:
     return {} if usage is None else {"paid": [usage.tokens_in, usage.tokens_out, usage.usd]}
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has a class for the accelerator's memory, and a plain RuntimeError for the host's."""
-    return isinstance(error, MemoryError) or any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
-    )
-
-
 def _unforeseen(error: Exception) -> str:
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"memory ran out ({said}): free memory, or set fewer workers" if _is_out_of_memory(error) else said
+    return f"memory ran out ({said}): free memory, or set fewer workers" if is_out_of_memory(error) else said
 
 
 def _release_memory() -> None:
@@ -223,16 +214,6 @@ def _shared(requests: "queue.SimpleQueue[str] | None") -> Callable[[], str]:
         return line[0]
 
     return next_request
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for package in REPORTED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _arguments() -> argparse.Namespace:

@@ -16,7 +16,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.contracts.contract import Contract, contract_named
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.costs import cost, work
 from sandbox.graph.operations import OPERATIONS, Attr, Operation
 from sandbox.graph.scalars import constant
@@ -200,7 +200,7 @@ def verify(graph: LossGraph) -> None:
     Raises GraphError. Linear in the number of nodes.
     """
     try:
-        contract = contract_named(graph.contract)
+        contract_named(graph.contract)
     except ValueError as error:
         raise GraphError("SBX210", str(error)[:200]) from None
     if not 0 <= graph.output < len(graph.nodes):
@@ -225,7 +225,7 @@ def verify(graph: LossGraph) -> None:
     result = graph.types[graph.output]
     batch = (Dim.of("B"),)
     if result.shape != batch:
-        raise GraphError("SBX223", _wrong_result(result, contract), graph.output)
+        raise GraphError("SBX223", _wrong_result(result), graph.output)
     if result.dtype != "float":
         raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", graph.output)
 
@@ -243,7 +243,7 @@ def _too_dear(graph: LossGraph) -> str:
     )
 
 
-def _wrong_result(result: Type, contract: Contract) -> str:
+def _wrong_result(result: Type) -> str:
     hint = ""
     if result.shape == ():
         hint = "; was it summed over the batch?"

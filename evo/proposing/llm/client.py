@@ -57,7 +57,6 @@ class Reply:
     tokens_out: int | None
     usd: float | None
     seconds: float
-    finish_reason: str | None
     reply_format: ReplyFormat = ReplyFormat.JSON
     attempt: int = 1
 
@@ -121,7 +120,6 @@ class LLMClient:
         self,
         prompt: Prompt,
         *,
-        step: int,
         temperature: float,
         seed: int | None = None,
         observer: AttemptObserver | None = None,
@@ -129,9 +127,9 @@ class LLMClient:
     ) -> Reply:
         """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
 
-        `step` names the request. Attempts count from `first_attempt`, so that a resumed step goes on
-        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid. Where the endpoint has
-        shown that it can do with fewer requests at once only, this one waits for its turn, and its time runs from then on.
+        Attempts count from `first_attempt`, so that a resumed step goes on counting. A cancelled call leaves its attempt
+        started and never failed: it was possibly paid. Where the endpoint has shown that it can do with fewer requests at once
+        only, this one waits for its turn, and its time runs from then on.
         """
         conceded = self._conceded
         needless = _NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED}
@@ -183,7 +181,6 @@ class LLMClient:
             tokens_out=answer.tokens_out,
             usd=_usd(endpoint, messages, answer),
             seconds=time.monotonic() - began,
-            finish_reason=answer.finish_reason,
             reply_format=format_after(conceded),
         )
 

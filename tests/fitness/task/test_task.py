@@ -81,7 +81,6 @@ def test_identity_follows_every_option():
 def test_score_over_seeds():
     score = Score.of(reversed(results(0.1, 0.2, 0.6)))
     assert score.seeds == (0, 1, 2)
-    assert score.per_seed == (0.1, 0.2, 0.6)
     assert score.mean == pytest.approx(0.3)
     assert score.standard_error == pytest.approx(math.sqrt(0.07) / math.sqrt(3))
     assert score.metrics == {"reward": pytest.approx(0.6)}
