@@ -217,7 +217,9 @@ def _shared(requests: "queue.SimpleQueue[str] | None") -> Callable[[], str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fitness.workers.worker", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m fitness.workers.worker", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--task", required=True, help="name of the task")
     parser.add_argument("--options", default="{}", help="options of the task, a JSON object (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (%(default)s)")

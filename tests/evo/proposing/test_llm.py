@@ -203,7 +203,7 @@ def test_a_completion_without_choices_still_reports_what_it_cost():
     [
         (Fault.PROSE, FailureKind.PROSE_ONLY),
         (Fault.CUT_OFF, FailureKind.CUT_OFF),
-        (Fault.NULL_CONTENT, FailureKind.CUT_OFF),
+        (Fault.NULL_CONTENT, FailureKind.EMPTY),
     ],
 )
 def test_a_paid_reply_without_a_candidate_is_a_reply_and_fails_in_parsing(fault: Fault, kind: FailureKind):
