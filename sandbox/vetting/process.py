@@ -151,7 +151,7 @@ class WorkerProcess:
                 return attend()
         except TimeoutError:
             timed_out = True
-        except (EOFError, OSError, ValueError):
+        except (EOFError, OSError, ValueError, RecursionError):  # no more, or no JSON
             pass
         except BaseException:  # its reply may still come, to whoever asks next
             self._lose(running, 0.0)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluator, Points, joined
-from sandbox.graph.dataflow import touched
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
+from sandbox.numeric.checks.gradients import check_gradients
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
 from sandbox.numeric.measure import input_sets as probe_sets
 from sandbox.numeric.measure import inputs as probes
@@ -62,17 +62,8 @@ def _sixty_four() -> Points:
 
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
-    graph, exact = evaluator.graph, measured.exact
-    if not exact.evaluation.connected:
-        reads = touched(graph)[graph.output]
-        how = "what is read of them is detached, compared or rounded" if reads else "the loss does not read them"
-        return [numeric_finding("SBX306", f"no gradient reaches the logits: {how}")]
-    if measured.zero:
-        losses = exact.evaluation.loss
-        if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
-            return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
-        return [numeric_finding("SBX307", "the gradient to the logits is zero at every probe", {"probes": losses.size})]
-    return _blind(exact) or _direction(exact, RIGHT_WAY)
+    exact = measured.exact
+    return check_gradients(evaluator, measured, "the logits", "them") or _blind(exact) or _direction(exact, RIGHT_WAY)
 
 
 def _on_drawn(drawn: Measurements) -> list[Finding]:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import CannotCompute, Evaluation, Evaluator, Points, joined
-from sandbox.graph.dataflow import touched
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.betas import check_betas, check_drawn_betas, check_numbers, direction_at
 from sandbox.numeric.checks.derivatives import check_derivatives
+from sandbox.numeric.checks.gradients import check_gradients
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large
 from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
 from sandbox.numeric.edges.beta_edges import beta_edges
@@ -99,17 +99,9 @@ def _refused(findings: Sequence[Finding]) -> bool:
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     """Whether the policy gets a gradient at all, and on which sides."""
-    graph, exact = evaluator.graph, measured.exact
-    if not exact.evaluation.connected:
-        reads = touched(graph)[graph.output]
-        how = "what is read of it is detached, compared or rounded" if reads else "the loss does not read it"
-        return [numeric_finding("SBX306", f"no gradient reaches the policy: {how}")]
-    if measured.zero:
-        losses = exact.evaluation.loss
-        if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
-            return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
-        return [numeric_finding("SBX307", "the gradient to the policy is zero at every probe", {"probes": losses.size})]
-    found = []
+    if found := check_gradients(evaluator, measured, "the policy", "it"):
+        return found
+    exact = measured.exact
     size = np.abs(exact.gradients).max(axis=1)
     idle = int(size.argmin())
     if size[idle] <= 1e-9 * size.max():
