@@ -77,11 +77,6 @@ class Choice:
     """Candidate ids, the one that matters most first; none while there is nobody to breed from."""
     temperature: float
 
-    @property
-    def arm(self) -> str:
-        """The bandit's arm: see `Member.arm`."""
-        return arm_name(self.operator, self.temperature)
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
