@@ -14,8 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
+from fitness.task import TaskError, task_names, task_options
 from fitness.task.faults import did_you_mean, faults
-from fitness.task.protocol import OPTIONS, task_names, task_options
+from fitness.task.from_file import TaskFile
+from fitness.task.protocol import OPTIONS
+from fitness.task.registry import directory_name, is_task
 from sandbox.verdicts.rules import RULES
 from sandbox.verdicts.verdict import Severity
 
@@ -162,7 +165,11 @@ class Config(_Frozen):
         description="names the run directory; for another task than sentiment the task's name, unless set",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="every random choice of the search derives from it")
-    task: str = Field("sentiment", description="what a candidate is scored on: sentiment, preference, classification")
+    task: str = Field(
+        "sentiment",
+        description="what a candidate is scored on: sentiment, preference, classification, the task of an installed package "
+        "(`evopo tasks` lists them), or one in a file, path/to/my_task.py:MyTask",
+    )
     fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
     seeds: tuple[str, ...] | None = Field(
         None, description="known losses that start the population; null: the task's usual ones"
@@ -206,13 +213,11 @@ class Config(_Frozen):
     @classmethod
     def _named(cls, data: Any) -> Any:
         """A run of another task does not get in the way of the embedded one."""
-        if (
-            isinstance(data, Mapping)
-            and (task := data.get("task", "sentiment")) != "sentiment"
-            and task in task_names()
-        ):
-            return {"name": task, **data}
-        return data
+        task = data.get("task", "sentiment") if isinstance(data, Mapping) else None
+        if task == "sentiment" or not isinstance(task, str):
+            return data
+        name = directory_name(task)
+        return {"name": name, **data} if name else data
 
     @field_validator("name")
     @classmethod
@@ -224,9 +229,10 @@ class Config(_Frozen):
     @field_validator("task")
     @classmethod
     def _known_task(cls, value: str) -> str:
-        if value not in task_names():
+        if not is_task(value):
             raise ValueError(
-                f"unknown task, expected one of {', '.join(task_names())}, got {value!r}{did_you_mean(value, task_names())}"
+                f"unknown task, expected one of {', '.join(task_names())}, or a file, path/to/my_task.py:MyTask, got {value!r}"
+                f"{did_you_mean(value, task_names())}"
             )
         return value
 
@@ -246,16 +252,26 @@ class Config(_Frozen):
 def load_config(path: Path | None, overrides: Iterable[str] = (), *, seed: int | None = None) -> Config:
     """The configuration of a YAML file, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
 
+    A task in a file is found from the folder of the YAML file that names it, one in an override from the current directory.
     Raises ConfigError with one line per fault.
     """
     data: dict[str, Any] = {}
     if path is not None:
         data = _read(path)
+        _place_task(data, path.parent)
     for override in overrides:
         _override(data, override)
     if seed is not None:
         data["seed"] = seed
+    _place_task(data, Path())
     return parse_config(data)
+
+
+def _place_task(data: dict[str, Any], folder: Path) -> None:
+    """Make the path of a task in a file absolute, from `folder`, so that workers and a resumed run find it."""
+    task = data.get("task")
+    if isinstance(task, str) and (file := TaskFile.of(task)):
+        data["task"] = str(file.within(folder))
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
@@ -264,8 +280,17 @@ def parse_config(data: Mapping[str, Any]) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         task = data.get("task", Config.model_fields["task"].default) if isinstance(data, Mapping) else None
-        others = {OPTIONS: task_options(task)} if task in task_names() else {}
-        raise ConfigError("\n".join(faults(error, Config, others=others))) from None
+        raise ConfigError("\n".join(faults(error, Config, others=_options_of(task)))) from None
+
+
+def _options_of(task: object) -> dict[str, type[BaseModel]]:
+    """The options that a misplaced key may belong to. No file is run for that: an archive may hold this configuration."""
+    if not isinstance(task, str) or TaskFile.of(task):
+        return {}
+    try:
+        return {OPTIONS: task_options(task)}
+    except TaskError:
+        return {}
 
 
 def _read(path: Path) -> dict[str, Any]:

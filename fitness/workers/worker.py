@@ -40,7 +40,9 @@ from typing import TYPE_CHECKING, Any
 
 from fitness.costs import Usage
 from fitness.score import is_out_of_memory
-from fitness.task.protocol import EvaluationFailed, FailureReason, Task, TaskError, make_task
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, Task, TaskError
+from fitness.task.record import TaskRecord
+from fitness.task.registry import task_record
 from fitness.training.curves import to_json
 from sandbox.vetting import serving
 from sandbox.vetting.path import in_the_way
@@ -65,14 +67,15 @@ def main() -> None:
     requests = serving.requests() if talks else None
 
     started = time.perf_counter()
-    task = make_task(arguments.task, json.loads(arguments.options))
+    record = task_record(arguments.task)
+    task = record.make(json.loads(arguments.options))
     try:
         task.prepare()
     except Exception as error:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
             why = in_the_way(traceback.format_exc())
-            told = f"the task cannot be prepared: {_unforeseen(error)}" + f"; {why}" * bool(why)
+            told = f"the task cannot be prepared: {_cause(record, error)}" + f"; {why}" * bool(why)
             error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
             serving.send(replies, _failed(error) | warnings.taken())
@@ -86,7 +89,7 @@ def main() -> None:
             replies,
             {
                 "state": "ready",
-                "task": task.name,
+                "task": arguments.task,
                 "pid": os.getpid(),
                 "seconds": seconds,
                 "notes": list(getattr(task, "notes", ())),
@@ -98,7 +101,12 @@ def main() -> None:
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
     next_request = _shared(requests) if grouped or requests is None else requests.get
     while True:
-        reply = answer(task, json.loads(next_request()))
+        try:
+            reply = answer(task, json.loads(next_request()))
+        except Exception as error:
+            if broken := record.broken("score_seed", error):
+                raise broken from None
+            raise
         _return_memory()
         if talks:
             serving.send(replies, reply | warnings.taken())
@@ -142,6 +150,8 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
             raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
+    if not isinstance(result, SeedResult):
+        raise TypeError(f"expected a fitness.task.SeedResult, got {type(result).__name__}")
     return {
         "id": request["id"],
         "state": "scored",
@@ -173,6 +183,11 @@ def _failed(failure: EvaluationFailed) -> dict[str, Any]:
 
 def _paid(usage: Usage | None) -> dict[str, Any]:
     return {} if usage is None else {"paid": [usage.tokens_in, usage.tokens_out, usage.usd]}
+
+
+def _cause(record: TaskRecord, error: Exception) -> str:
+    broken = None if is_out_of_memory(error) else record.broken("prepare", error)
+    return str(broken) if broken else _unforeseen(error)
 
 
 def _unforeseen(error: Exception) -> str:

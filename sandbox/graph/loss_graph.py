@@ -16,9 +16,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.contracts.contract import contract_named
+from sandbox.contracts.contract import CONTRACTS, contract_named
 from sandbox.graph.costs import cost, work
-from sandbox.graph.operations import OPERATIONS, Attr, Operation
+from sandbox.graph.operations import OPERATIONS, SOURCES, Operation
+from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 from sandbox.graph.scalars import constant
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Type
@@ -32,15 +33,10 @@ MAX_WORK = 2**19
 """Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
 A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
 MAX_COST = 2_500
-"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process
-computes of it. The 400
-operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
-MAX_INTEGER = 2**53
+"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process computes of it. The
+400 operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_CONSTANTS = 64
 """Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
-
-_SOURCES = frozenset({"input", "size", "const"})
-_NON_FINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 class GraphError(Exception):
@@ -79,7 +75,10 @@ def make_node(op: str, args: Iterable[int] = (), attrs: Mapping[str, Any] | None
         value = given.get(name, spec.default)
         if value is ...:
             raise GraphError("SBX212", f"{op} needs the attribute {name}")
-        full[name] = value if name not in given and value is None else _checked(op, name, spec, value)
+        try:
+            full[name] = value if name not in given and value is None else spec.normal(value)
+        except ValueError:
+            raise GraphError("SBX212", f"{value!r:.60} is not a valid {name} of {op}") from None
     return Node(op, tuple(args), MappingProxyType(full))
 
 
@@ -154,7 +153,7 @@ class LossGraph:
     @cached_property
     def operations(self) -> int:
         """How many nodes compute something: inputs, sizes and constants are free."""
-        return sum(n.op not in _SOURCES for n in self.nodes)
+        return sum(n.op not in SOURCES for n in self.nodes)
 
     @cached_property
     def work(self) -> int:
@@ -199,10 +198,11 @@ def verify(graph: LossGraph) -> None:
 
     Raises GraphError. Linear in the number of nodes.
     """
-    try:
-        contract_named(graph.contract)
-    except ValueError as error:
-        raise GraphError("SBX210", str(error)[:200]) from None
+    contract = CONTRACTS.get(graph.contract)  # a graph may be a stranger's: it loads no package
+    if contract is None:
+        raise GraphError(
+            "SBX210", f"unknown contract {graph.contract[:40]!r}: expected one of {', '.join(CONTRACTS)}"[:200]
+        )
     if not 0 <= graph.output < len(graph.nodes):
         raise GraphError("SBX214", f"output {graph.output} is not a node")
     if len(graph.nodes) > MAX_NODES or graph.operations > MAX_OPERATIONS:
@@ -350,47 +350,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"
     return value
-
-
-def _checked(op: str, name: str, spec: Attr, value: Any) -> Any:
-    """The attribute's value in its normal form. Raises GraphError."""
-    whole = type(value) is int and abs(value) <= MAX_INTEGER
-    real = whole or (type(value) is float and math.isfinite(value))
-    match spec.kind:
-        case "number" if real and _within(spec, value):
-            return float(value)
-        case "int" if whole and abs(value) <= 4096 and _within(spec, value):
-            return value
-        case "axis" if (whole and abs(value) <= 64) or (value is None and spec.default is None):
-            return value
-        case "axes" if whole and abs(value) <= 64:
-            return value
-        case "axes" if value is None and spec.default is None:
-            return None
-        case "axes" if (
-            isinstance(value, tuple) and 1 <= len(value) <= 4 and all(type(v) is int and abs(v) <= 64 for v in value)
-        ):
-            return value
-        case "bool" if type(value) is bool:
-            return value
-        case "shape" if isinstance(value, tuple) and len(value) <= 4 and all(_is_size(v) for v in value):
-            return value
-        case "symbol" if isinstance(value, str) and value in ("B", "C"):
-            return value
-        case "choice" if isinstance(value, str) and value in spec.choices:
-            return value
-        case "name" if isinstance(value, str) and value.isidentifier() and len(value) <= 64:
-            return value
-        case "value" if real or type(value) is bool or (type(value) is float and math.isinf(value)):
-            return value
-        case "value" if isinstance(value, str) and value in _NON_FINITE:
-            return _NON_FINITE[value]
-    raise GraphError("SBX212", f"{value!r:.60} is not a valid {name} of {op}")
-
-
-def _within(spec: Attr, value: float) -> bool:
-    return (spec.low is None or value >= spec.low) and (spec.high is None or value <= spec.high)
-
-
-def _is_size(value: Any) -> bool:
-    return (type(value) is int and -1 <= value <= 4096) or value in ("B", "C")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import itemgetter
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
-from evo.proposing.genetic.explore import grammar_of
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.grammars.grammar import grammar_of
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
 from sandbox.graph.loss_graph import GraphError, LossGraph
-from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations import OPERATIONS, relatives
 
 Change = tuple[LossGraph, str, str]
 """The changed graph, what was done in words with its numbers, and a tag for the name."""
@@ -22,56 +22,23 @@ Mutation = Callable[[Random, LossGraph], Change | None]
 LARGE = 90
 """Operations above which a loss is first made simpler; the published ones have 5 to 35."""
 
-_TUNABLE = {
-    ("softplus", "beta"): (0.2, 8.0),
-    ("leaky_relu", "negative_slope"): (0.005, 0.6),
-    ("elu", "alpha"): (0.2, 3.0),
-    ("celu", "alpha"): (0.2, 3.0),
-    ("huber_loss", "delta"): (0.05, 5.0),
-    ("smooth_l1_loss", "beta"): (0.05, 5.0),
-    ("cross_entropy", "label_smoothing"): (0.005, 0.4),
-}
+_TUNABLE = {(o.name, attr): span for o in OPERATIONS.values() for attr, span in o.genetic.tunable.items()}
 """Attributes that are numbers of the loss, and the range a refinement keeps them in."""
 
-_RELATIVES: dict[str, tuple[str, ...]] = {
-    "softplus": ("relu", "elu", "silu", "mish", "gelu"),
-    "relu": ("softplus", "leaky_relu", "elu", "silu"),
-    "leaky_relu": ("softplus", "relu", "elu"),
-    "elu": ("softplus", "leaky_relu", "celu"),
-    "silu": ("softplus", "relu", "gelu"),
-    "gelu": ("softplus", "relu", "silu"),
-    "mish": ("softplus", "relu", "silu"),
-    "sigmoid": ("hardsigmoid",),
-    "hardsigmoid": ("sigmoid",),
-    "tanh": ("softsign", "atan", "erf"),
-    "softsign": ("tanh", "atan", "asinh"),
-    "atan": ("tanh", "softsign", "asinh"),
-    "asinh": ("atan", "softsign"),
-    "erf": ("tanh", "softsign"),
-    "abs": ("square",),
-    "maximum": ("logaddexp",),
-    "logaddexp": ("maximum",),
-    "huber_loss": ("smooth_l1_loss", "mse_loss"),
-    "smooth_l1_loss": ("huber_loss", "mse_loss"),
-    "mse_loss": ("huber_loss", "smooth_l1_loss"),
-    "median": ("mean",),
-    "amax": ("mean",),
-    "amin": ("mean",),
-}
+_RELATIVES = relatives(OPERATIONS)
 """Operations of one kind, any of which can stand where another did."""
 
 
-def refine(rng: Random, parent: Parent) -> GeneticProposal:
-    """`parent` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
+def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
+    """The first of `parents` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
     weight per item, or where its gradient stops."""
+    parent = parents[0]
     first = [_simplify] if parent.graph.operations > LARGE else []
     for mutation in first + _order(rng):
         change = _attempt(mutation, rng, parent.graph)
         if change is not None:
             graph, words, tag = change
-            return GeneticProposal(
-                graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.", GeneticOperator.REFINE
-            )
+            return GeneticProposal(graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.")
     raise AssertionError("a term can be added to every verified graph below the size limit")
 
 
@@ -205,6 +172,8 @@ def _temperature(rng: Random, graph: LossGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None:
         grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+        if grammar.tempered_inputs is None:
+            return None
         output = with_inputs(builder, graph, grammar.tempered_inputs(builder, factor))
         return builder.finish(output), f"multiplied {grammar.margin_words.split(' ')[0]} by {factor:g}", "warm"
     words = f"multiplied {_where(graph, found[0])} by {factor:g}"
@@ -257,13 +226,17 @@ def _centre(rng: Random, graph: LossGraph) -> Change | None:
 
 
 def _smooth(rng: Random, graph: LossGraph) -> Change | None:
-    builder = Builder(graph.contract)
-    value, words = grammar_of(graph.contract).smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.smoothed is None:
+        return None
+    value, words = grammar.smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
     return builder.finish(value), words, "smooth"
 
 
 def _term(rng: Random, graph: LossGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.terms:
+        return None
     term = grammar.draw(rng, grammar.terms, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(loss + term.value), f"added {term.words}", term.tag
@@ -271,6 +244,8 @@ def _term(rng: Random, graph: LossGraph) -> Change | None:
 
 def _weight(rng: Random, graph: LossGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.weights:
+        return None
     weight = grammar.draw(rng, grammar.weights, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag

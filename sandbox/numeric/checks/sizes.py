@@ -10,8 +10,9 @@ import torch
 
 from sandbox.execute.evaluate import Evaluator, Points, joined
 from sandbox.graph.equivariance import is_equivariant
+from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure import inputs as probes
-from sandbox.numeric.measure.counterexamples import example
+from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
@@ -42,7 +43,7 @@ def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
 
 def _by_size(evaluator: Evaluator) -> list[Finding]:
     """The direction at many sizes, of a loss that may compute with the size of its batch: sizes are few, so they are tried."""
-    if not any(node.op in _COUNTS for node in evaluator.graph.nodes):
+    if not any(OPERATIONS[node.op].counts for node in evaluator.graph.nodes):
         return []
     for size in _SIZES:
         gradients = np.stack(finite(evaluator, _batches(size), torch.float32).gradients)
@@ -52,8 +53,6 @@ def _by_size(evaluator: Evaluator) -> list[Finding]:
     return []
 
 
-_COUNTS: Final = frozenset({"size", "arange", "eye", "sum", "cumsum", "norm", "prod"})
-"""Operations that may tell how many items there are."""
 _SIZES: Final = (
     *(
         4,
@@ -144,7 +143,9 @@ def _places(evaluator: Evaluator) -> list[Finding]:
             f"the loss depends on a pair's position in the batch: in a batch of {size} its gradient changes by "
             f"{shown(gap[item])}"
         )
-        return [numeric_finding("SBX311", message, {"change": gap[item], **example(moved, item)})]
+        return [
+            numeric_finding("SBX311", message, {"change": gap[item], **inputs_of("preference").example(moved, item)})
+        ]
     message = f"nothing shows that a pair's place is of no account, although batches of up to {size} can be reordered"
     return [numeric_finding("SBX330", message, {"batch": size})]
 
