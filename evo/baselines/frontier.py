@@ -46,15 +46,15 @@ def frontier(points: Iterable[Point]) -> tuple[Point, ...]:
     return tuple(kept)
 
 
-def area(points: Iterable[Point], kl_limit: float, reward_at_zero: float = 0.0) -> float:
+def area(points: Iterable[Point], kl_limit: float) -> float:
     """Mean, over KL from 0 to `kl_limit`, of the reward that is reached at that KL or below it.
 
-    `reward_at_zero` is what the reference itself earns. Steps, not lines, between the points: a reward in between was not
-    shown. Raises ValueError for a limit that is not positive.
+    The reference itself earns 0. Steps, not lines, between the points: a reward in between was not shown. Raises ValueError for
+    a limit that is not positive.
     """
     if not kl_limit > 0:
         raise ValueError(f"kl_limit must be positive, got {kl_limit}")
-    total, at, level = 0.0, 0.0, reward_at_zero
+    total, at, level = 0.0, 0.0, 0.0
     for point in frontier(points):
         kl = min(max(point.kl, 0.0), kl_limit)
         total += level * (kl - at)

@@ -28,10 +28,9 @@ def test_area_is_the_mean_reward_reached_within_the_limit():
 
 
 def test_area_starts_from_what_the_reference_earns():
-    assert area((), 4.0, reward_at_zero=0.1) == pytest.approx(0.1)
-    assert area(POINTS, 1.0, reward_at_zero=0.1) == pytest.approx(0.1)
+    assert area((), 4.0) == area(POINTS, 1.0) == 0.0
     # A policy that got worse than its reference adds nothing: nobody has to use it.
-    assert area([Point(1.0, -0.5, 1.0)], 4.0, reward_at_zero=0.1) == pytest.approx(0.1)
+    assert area([Point(1.0, -0.5, 1.0)], 4.0) == 0.0
 
 
 def test_points_beyond_the_limit_do_not_count():
