@@ -98,7 +98,7 @@ class Command:
         return Result(process.returncode, out, err)
 
     def _variables(self) -> dict[str, str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "CUDA_VISIBLE"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI")}
         return {**clean, **self.environment}
 
 
