@@ -48,7 +48,7 @@ from fitness.schedule.final import baseline_grid, final, final_rung
 from fitness.schedule.ladder import Entry, Job, Seeds, Settings, leaders
 from fitness.schedule.race import run_race
 from fitness.score import SeedResult
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import score_all
 from sandbox import known
 from sandbox.contracts.contract import contract_named

@@ -34,7 +34,7 @@ from evo.session.extras import require_training
 from evo.session.preflight import preflight
 from evo.session.session import worker_pool, workers_for
 from fitness.schedule.ladder import Job
-from fitness.task.protocol import EvaluationFailed, TaskError, TaskInfo, task_info
+from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.vetting.pool import VetPool

@@ -21,8 +21,8 @@ from evo.proposing.request import Request, request_for
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.chat.request import Message
+from fitness.task import TaskError, TaskInfo, task_info
 from fitness.task.from_file import TaskFile
-from fitness.task.protocol import TaskError, TaskInfo, task_info
 from sandbox.contracts.contract import contract_named
 
 SHOWN = 10

@@ -83,7 +83,7 @@ def run(
     """
     from evo.session.earlier import FinishedRun
     from evo.session.session import CampaignStopped, run_session
-    from fitness.task.protocol import reads_data
+    from fitness.task import reads_data
 
     settings = load_config(config, overrides, seed=seed)
     if offline and not dry_run:
@@ -285,7 +285,7 @@ def baselines(
     from evo.baselines.design import design
     from evo.baselines.measure import run_baselines
     from evo.baselines.picture import check_picture, write_picture
-    from fitness.task.protocol import task_info
+    from fitness.task import task_info
     from fitness.task.registry import directory_name
 
     given = [*([f"task={task}"] if task else []), *([f"workers={workers}"] if workers else []), *overrides]

@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
+from fitness.task import TaskError, task_names, task_options
 from fitness.task.faults import did_you_mean, faults
 from fitness.task.from_file import TaskFile
-from fitness.task.protocol import OPTIONS, TaskError, task_names, task_options
+from fitness.task.protocol import OPTIONS
 from fitness.task.registry import directory_name, is_task
 from sandbox.verdicts.rules import RULES
 from sandbox.verdicts.verdict import Severity

@@ -23,7 +23,7 @@ from fitness.chat.errors import LLMError
 from fitness.costs import Service, Usage
 from fitness.preference.caches import why_not_writable
 from fitness.schedule.planned import plan, plan_of_claims
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vetting.vet import vet
 

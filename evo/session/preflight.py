@@ -16,7 +16,7 @@ from evo.session.ping import Pinged, ping
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.costs import Usage
-from fitness.task.protocol import TaskError, TaskInfo, check_task, check_task_online
+from fitness.task import TaskError, TaskInfo, check_task, check_task_online
 from sandbox.contracts.contract import contract_named
 
 LLM = "llm"

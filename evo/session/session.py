@@ -34,7 +34,7 @@ from evo.session.earlier import changed_task, changes, finished, in_words, last_
 from evo.session.extras import require_training, without_pictures
 from evo.session.outlook import what_can_be_seen, what_items_allow
 from evo.session.preflight import preflight
-from fitness.task.protocol import EvaluationFailed, TaskInfo, task_info
+from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
 from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
 from sandbox.verdicts.visible import visible

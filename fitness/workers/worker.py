@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitness.costs import Usage
 from fitness.score import is_out_of_memory
-from fitness.task.protocol import EvaluationFailed, FailureReason, SeedResult, Task, TaskError
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, Task, TaskError
 from fitness.task.record import TaskRecord
 from fitness.task.registry import task_record
 from fitness.training.curves import to_json

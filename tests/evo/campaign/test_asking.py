@@ -29,7 +29,7 @@ from evo.search.population import Population
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
 from fitness.schedule.ladder import screening
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.vetting.pool import VetPool

@@ -25,7 +25,7 @@ from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import Identities
 from evo.search.population import Population
 from evo.search.select import Settings, repairable
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.verdicts.verdict import Severity
 from sandbox.vetting.pool import VetPool

@@ -16,7 +16,7 @@ from evo.config.schema import parse_config
 from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import Identities
 from evo.search.population import Population
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.identity.sameness import Sameness

@@ -18,7 +18,7 @@ from evo.session.dry_run import rehearse
 from evo.session.preflight import Cleared, PreflightFailed, preflight
 from evo.session.session import run_session
 from fitness.costs import Usage
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 
 def cleared(settings: Mapping[str, Any], **how: Any) -> Cleared:

@@ -31,7 +31,7 @@ from transformers import (
 from evo.config.schema import load_config
 from fitness.preference.runner import Lab, _memory_errors
 from fitness.score import EvaluationFailed, FailureReason
-from fitness.task.protocol import TaskError, make_task, task_info
+from fitness.task import TaskError, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from fitness.workers.pool import score_all
 from sandbox.known import graph

@@ -24,7 +24,7 @@ from fitness.preference.options import JudgeEvaluation, Options, PairEvaluation
 from fitness.preference.pairs.digests import path_digest
 from fitness.preference.runner import Lab, _newest_whole
 from fitness.score import EvaluationFailed, FailureReason
-from fitness.task.protocol import TaskError, check_task, make_task, task_info
+from fitness.task import TaskError, check_task, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from sandbox.known import graph
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from sandbox.contracts.contract import contract_named
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "null_experiment.py"

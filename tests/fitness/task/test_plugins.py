@@ -10,17 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fitness.task import EvaluationFailed, SeedResult, TaskError, TaskInfo, check_task, make_task, task_info, task_names
 from fitness.task.from_file import TaskFile
-from fitness.task.protocol import (
-    EvaluationFailed,
-    SeedResult,
-    TaskError,
-    TaskInfo,
-    check_task,
-    make_task,
-    task_info,
-    task_names,
-)
 from fitness.task.registry import BUILT_IN, directory_name, is_task, listed_tasks, task_record
 from fitness.workers.pool import score_all
 

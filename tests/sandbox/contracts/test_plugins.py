@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fitness.task.protocol import TaskError, task_info
+from fitness.task import TaskError, task_info
 from sandbox.contracts import contract as contracts
 from sandbox.contracts.contract import ContractError, contract_named, contract_names, listed_contracts
 from sandbox.vetting.cli.commands import main
