@@ -272,7 +272,7 @@ def _numbered(code: str) -> str:
 # --- Figures and words -----------------------------------------------------------------------------------------------
 
 
-def _figure(value: object) -> str:
+def _figure(value: object, digits: int = 4) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -281,7 +281,7 @@ def _figure(value: object) -> str:
         return _line(str(value), 80)
     if math.isnan(value):
         return "not a number"
-    return f"{value:.4g}" if math.isfinite(value) else f"{'-' if value < 0 else ''}infinity"
+    return f"{value:.{digits}g}" if math.isfinite(value) else f"{'-' if value < 0 else ''}infinity"
 
 
 def _figures(values: Mapping[str, Any]) -> str:
