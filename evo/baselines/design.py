@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from analysis.recorded import refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
@@ -22,6 +23,7 @@ from evo.search.rng import derive
 from fitness.schedule.ladder import Seeds
 from fitness.task.protocol import TaskError, TaskInfo
 from sandbox.graph.loss_graph import LossGraph
+from sandbox.verdicts.verdict import VerdictStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,6 @@ def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: De
 def refusal(reader: Reader, candidate: CandidateRow) -> str:
     """The rules that refused a loss, in words; empty where it is accepted or was not vetted yet."""
     verdict = reader.verdict(candidate.id)
-    if verdict is None or verdict.status == "accepted":
+    if verdict is None or verdict.status == VerdictStatus.ACCEPTED:
         return ""
-    return "refused: " + ", ".join(f.rule for f in reader.findings(candidate.id) if f.severity == "refuse")
+    return "refused: " + ", ".join(f.rule for f in refusing(reader.findings(candidate.id)))

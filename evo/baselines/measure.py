@@ -13,18 +13,16 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.final import seeds_of
-from analysis.recorded import SESSION_STARTED, graph_of
+from analysis.recorded import graph_of
 from analysis.wording import count, duration
 from archive.query import Reader
-from archive.records import CandidateRow, EvaluationState, Origin
+from archive.records import CandidateRow, EvaluationState, EventKind, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.baselines.contestants import Contestant
 from evo.baselines.design import Design, Row, refusal, row_of, rows
 from evo.baselines.table import table
 from evo.campaign.doubts import nothing_trained
-from evo.campaign.finalists import FINAL
-from evo.campaign.loop import FINISHED
 from evo.campaign.training import TaskUnusable, record_failure, recorded, train
 from evo.config.rundir import open_run
 from evo.config.schema import Config
@@ -39,9 +37,6 @@ from fitness.workers.pool import WorkerPool
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.vetting.pool import VetPool
 
-BASELINES = "baselines"
-"""Kind of the event that records the design of a session: rung, betas, seeds."""
-
 
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
     """Train what the archive in `path` lacks of the design, print the table and return its rows.
@@ -53,12 +48,14 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     require_training()
     workers = worker_pool(config)
     cleared = preflight(config, info, proposes=False)
-    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)
+    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind="baselines")
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
             wanted = _with_recorded_seeds(wanted, reader)
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        archive.event(
+            EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+        )
         for note in filter(None, (*cleared.notes, changed_task(reader, info))):
             say(note)
         for to, paid in cleared.paid.items():
@@ -69,10 +66,12 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
             f"{duration(seconds / workers_for(config))} on {count(workers_for(config), 'worker')}; what is done already "
             f"costs nothing. All is kept in {path}; the same command continues."
         )
-        archive.event(BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds})
-        archive.event(FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
+        archive.event(
+            EventKind.BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds}
+        )
+        archive.event(EventKind.FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
         asyncio.run(_measure(config, info, wanted, archive, reader, workers, say))
-        archive.event(FINISHED, {"reason": "all baselines are measured"})
+        archive.event(EventKind.FINISHED, {"reason": "all baselines are measured"})
         done = rows(reader, wanted)
         say("")
         say(table(done, info, wanted))
@@ -81,7 +80,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
 
 def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
     """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
-    recorded = [seed for event in reader.events(kind=FINAL) for seed in seeds_of(event.payload)]
+    recorded = [seed for event in reader.events(kind=EventKind.FINAL) for seed in seeds_of(event.payload)]
     return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
 
 
@@ -105,7 +104,7 @@ async def _measure(
         purse = _Purse(config, info, wanted.rung, reader)
 
         held: list[tuple[int, EvaluationFailed]] = []
-        judged = asyncio.Event()  # the yardstick's first trainings are done, and something could be trained
+        judged = asyncio.Event()  # the baseline's first trainings are done, and something could be trained
 
         def hold(evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
             if judged.is_set():

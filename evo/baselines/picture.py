@@ -33,11 +33,11 @@ def check_picture(path: Path, info: TaskInfo, wanted: Design) -> None:
 
 
 def write_picture(path: Path, rows: Sequence[Row], wanted: Design) -> None:
-    """Draw the yardstick, the user's own losses and then those with the largest area. Raises AnalysisError."""
+    """Draw the baseline, the user's own losses and then those with the largest area. Raises AnalysisError."""
     own = {loss.name for loss in wanted.losses if loss.own}
     found = sorted(_sweeps(rows), key=lambda pair: (pair[1].name not in own, -pair[0]))
-    yardstick = wanted.baseline or ""
-    first = next((sweep for _, sweep in found if sweep.name == yardstick), Sweep(yardstick, ()))
+    baseline = wanted.baseline or ""
+    first = next((sweep for _, sweep in found if sweep.name == baseline), Sweep(baseline, ()))
     figure = draw_frontier(first, [sweep for _, sweep in found if sweep is not first], KL_LIMIT)
     write_whole(path, png(figure) if path.suffix == ".png" else svg(figure, "frontier", DESCRIPTION))
 

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import pytest
 from campaigns import QUICK, Command
+from hostile_texts import STEERING
 from in_process import STEERS, told
-from mutations import STEERING, mutated, tables_of, with_everything, without_constraints
+from mutations import mutated, tables_of, with_everything, without_constraints
 
 from analysis.recorded import graph_of
 from analysis.snapshot import Snapshot
@@ -54,6 +55,7 @@ READING = {
         ["baselines", "--loss", "DIR/loss.py", "--task", "sentiment"],
     ],
     "data": [["data"], ["data", "DIR/config.yaml"], ["data", "--set", f"name={STEERING.replace(chr(0), '')}"]],
+    "tasks": [["tasks"]],
     "env": [["env"]],
 }  # fmt: skip
 """What is called of each command of `evopo`, with DIR for the hostile directory."""

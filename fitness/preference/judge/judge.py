@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fitness.chat.answer import CUT_OFF, Answer, read_answer
+from fitness.chat.answer import CUT_OFF, Completion, read_answer
 from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError
@@ -20,7 +20,7 @@ from fitness.chat.gate import Gate, Passage
 from fitness.chat.request import Concession, Concessions, Message, as_taken, concession_for, request_arguments
 from fitness.costs import Usage
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
-from fitness.preference.judge.verdicts import INSTRUCTIONS, Verdict, read_verdict
+from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
 from fitness.preference.options import JudgeEvaluation
 from fitness.score import EvaluationFailed, bad_data
 
@@ -122,7 +122,7 @@ class Judge:
         ]
         gone: list[LLMError] = []  # once one question has failed for good, the others are not asked
 
-        def verdict(question: Question) -> Verdict | None:
+        def verdict(question: Question) -> Judgement | None:
             try:
                 return self._ask(question, meter, patience=PATIENCE, gone=gone)[0]
             except LLMError as error:
@@ -159,7 +159,7 @@ class Judge:
 
     def _ask(
         self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
-    ) -> tuple[Verdict | None, Answer]:
+    ) -> tuple[Judgement | None, Completion]:
         """The judge's word, or None where its reply holds none, and the reply. Raises LLMError, one that is in `gone` at once.
 
         An outage is waited out for `patience` seconds; a request that only waited for others does not count as one.
@@ -193,7 +193,7 @@ class Judge:
             )  # fmt: skip
         return passage.together > 1
 
-    def _attempt(self, question: Question, meter: _Meter) -> Answer:
+    def _attempt(self, question: Question, meter: _Meter) -> Completion:
         endpoint, client = self._open()
         conceded = self._conceded
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
@@ -212,7 +212,7 @@ class Judge:
         meter.add(self._charged(answer, at_most))
         return answer
 
-    def _answer(self, endpoint: Endpoint, client: Any, asked: str, conceded: Concessions) -> Answer:
+    def _answer(self, endpoint: Endpoint, client: Any, asked: str, conceded: Concessions) -> Completion:
         """What the endpoint replies. Raises LLMError."""
         messages = as_taken([Message("system", INSTRUCTIONS), Message("user", asked)], conceded)
         request = request_arguments(endpoint, messages, conceded, temperature=TEMPERATURE, seed=SEED)
@@ -238,7 +238,7 @@ class Judge:
     def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
         return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
 
-    def _charged(self, told: Answer | LLMError, at_most: Usage) -> Usage:
+    def _charged(self, told: Completion | LLMError, at_most: Usage) -> Usage:
         """What was told, and the most that it may have been of what was not."""
         tokens_in = at_most.tokens_in if told.tokens_in is None else told.tokens_in
         tokens_out = at_most.tokens_out if told.tokens_out is None else told.tokens_out

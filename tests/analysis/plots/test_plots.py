@@ -5,7 +5,8 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from make_archive import HOSTILE, hinge, logistic, make_archive
+from hostile_texts import HOSTILE_NAMES
+from make_archive import hinge, logistic, make_archive
 
 from analysis.claims.comparison import decide
 from analysis.output.errors import MissingExtra, NothingToDraw
@@ -98,8 +99,8 @@ def test_candidates_in_the_lineage_link_to_their_lines_and_say_who_they_are(figu
 
 
 def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(snapshot):
-    yardstick = snapshot.arms(1, "full").values()
-    (theirs,) = yardstick
+    baseline = snapshot.arms(1, "full").values()
+    (theirs,) = baseline
     found = levels(snapshot, "full")
     for id, level in found.items():
         (own,) = snapshot.arms(id, "full").values()
@@ -113,9 +114,9 @@ def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(
 def hostile(tmp_path_factory):
     """A run whose proposals have every hostile name there is, also its rung."""
     path = tmp_path_factory.mktemp("hostile") / "archive.db"
-    rung = "".join(HOSTILE).encode("utf-8", "backslashreplace").decode("utf-8")
+    rung = "".join(HOSTILE_NAMES).encode("utf-8", "backslashreplace").decode("utf-8")
     with Archive.create(path, RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
-        for step, name in enumerate(["dpo", *HOSTILE]):
+        for step, name in enumerate(["dpo", *HOSTILE_NAMES]):
             proposal = archive.request_proposal(step, 1, "refine", "b", None, None, "t", {}, 0) if step else None
             if proposal:
                 archive.receive_proposal(proposal, "r")

@@ -53,7 +53,7 @@ def test_every_known_loss_gets_the_same_grid_and_seeds():
     assert wanted.trainings() == 8 * len(wanted.losses) + 2 * 6 * len(tuned)
 
 
-def test_the_yardstick_comes_first():
+def test_the_baseline_comes_first():
     assert contestants("preference")[0].name == "dpo"
     assert contestants("preference", ["slic", "dpo"])[0].name == "dpo"
     assert ALL[0].name == "cross_entropy"
@@ -103,9 +103,9 @@ def mine(tmp_path):
     return file
 
 
-def test_a_loss_in_a_file_meets_the_yardstick_alone(mine):
-    yardstick, own = contestants("classification", [str(mine)])
-    assert (yardstick.name, yardstick.own) == ("cross_entropy", False)
+def test_a_loss_in_a_file_meets_the_baseline_alone(mine):
+    baseline, own = contestants("classification", [str(mine)])
+    assert (baseline.name, baseline.own) == ("cross_entropy", False)
     assert (own.name, own.own, own.source) == ("mine", True, MINE)
     assert own.graph.contract == "classification"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from campaigns import own_handlers
+from hostile_texts import SHORT
 from instant import install
 
-from analysis.recorded import SESSION_STARTED
 from analysis.snapshot import Snapshot
 from archive.query import Reader
-from archive.records import ProposalState
+from archive.records import EventKind, ProposalState
 from archive.store import Archive
 from evo.campaign.loop import CampaignStopped
 from evo.config.schema import Config, ConfigError, parse_config
@@ -79,7 +79,9 @@ def test_a_run_is_made_goes_on_with_what_was_cut_off_and_what_was_changed_and_is
         (1, 1, ProposalState.RECEIVED), (2, 1, ProposalState.LOST), (2, 2, ProposalState.RECEIVED), (3, 1, ProposalState.RECEIVED),
     ]  # fmt: skip
     kinds = kinds_of(held)
-    assert kinds.count(SESSION_STARTED) == 2 and kinds.count("settings_changed") == 1 and kinds[-1] == "finished"
+    assert (
+        kinds.count(EventKind.SESSION_STARTED) == 2 and kinds.count("settings_changed") == 1 and kinds[-1] == "finished"
+    )
     finished = session(held, budget={"proposals": 3}, search={"in_flight": 1, "islands": 5})
     assert (
         "is finished: the budget of 3 proposals is reached. To go on" in finished[0]
@@ -120,7 +122,7 @@ def test_what_is_wrong_is_told_before_a_directory_is_made(
 def test_what_a_model_wrote_steers_nobody_who_reads_the_log(tmp_path: Path) -> None:
     with own_handlers():
         _log_to(tmp_path / "run.log")
-        logging.getLogger("evo").info("a name: %s", "\x1b]0;title\x07\u202e\r\nand a second line")
+        logging.getLogger("evo").info("a name: %s", f"{SHORT}\r\nand a second line")
     lines = (tmp_path / "run.log").read_text("utf-8").split("\n")
     assert len(lines) == 3 and all(line.isprintable() for line in lines)
 
