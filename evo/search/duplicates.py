@@ -11,7 +11,7 @@ from archive.query import Reader
 from sandbox.graph.loss_graph import GraphError, LossGraph
 from sandbox.identity.closeness import find_duplicates, readable
 from sandbox.identity.sameness import Sameness
-from sandbox.verdicts.verdict import Fingerprint, Verdict
+from sandbox.verdicts.verdict import Fingerprint, Verdict, VerdictStatus
 
 SameLoss = Callable[[LossGraph, LossGraph], Sameness]
 """Compares two losses on fresh probes."""
@@ -42,7 +42,7 @@ class Identities:
         """Those that an archive holds."""
         known = cls(same_loss)
         for row in reader.verdicts():
-            if row.status != "accepted" or not row.is_new or not row.hash or not row.graph:
+            if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
                 continue
             known.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):

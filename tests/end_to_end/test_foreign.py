@@ -55,6 +55,7 @@ READING = {
         ["baselines", "--loss", "DIR/loss.py", "--task", "sentiment"],
     ],
     "data": [["data"], ["data", "DIR/config.yaml"], ["data", "--set", f"name={STEERING.replace(chr(0), '')}"]],
+    "tasks": [["tasks"]],
     "env": [["env"]],
     "tasks": [["tasks"]],
 }  # fmt: skip
