@@ -10,7 +10,8 @@ from typing import Any
 
 from archive.errors import CorruptArchive
 from archive.records import EventRow, ProposalRow, VerdictRow
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 
 SESSION_STARTED = "session_started"
 """Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
@@ -29,14 +30,14 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def graph_of(verdict: VerdictRow) -> LossGraph:
+def graph_of(verdict: VerdictRow) -> VerifiedGraph:
     """The graph of an accepted candidate, verified again. Raises CorruptArchive."""
     if verdict.graph is None:
         raise CorruptArchive(
             f"candidate {verdict.candidate_id} is {verdict.status}, but the archive holds no graph of it; get a fresh copy"
         )
     try:
-        return LossGraph.from_json(verdict.graph)
+        return VerifiedGraph.from_json(verdict.graph)
     except GraphError as error:
         raise CorruptArchive(
             f"the graph of candidate {verdict.candidate_id} cannot be used ({error}); get a fresh copy of the archive"

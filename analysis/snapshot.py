@@ -30,7 +30,7 @@ from archive.records import (
     VerdictStatus,
 )
 from archive.sqlite.values import is_finite
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Fingerprint
@@ -309,7 +309,7 @@ class Snapshot:
         """The scores of a candidate at a rung, by arm."""
         return self._by_rung.get((candidate, rung), {})
 
-    def graph(self, candidate: int) -> LossGraph | None:
+    def graph(self, candidate: int) -> VerifiedGraph | None:
         """The candidate's graph, verified again; None where it has none, or one that may not be used."""
         verdict = self.verdicts.get(candidate)
         if verdict is None or verdict.graph is None:

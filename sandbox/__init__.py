@@ -34,7 +34,8 @@ how each claim is tested.
 import sandbox.vetting.path  # noqa: F401  (first: it keeps modules of the current directory out of the imports below)
 
 # isort: split
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.verdicts.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus
 from sandbox.vetting.pool import PoolClosed, VetPool, WorkerFailed
@@ -50,6 +51,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "VerdictStatus",
+    "VerifiedGraph",
     "VetPool",
     "Vetter",
     "WorkerFailed",

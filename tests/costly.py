@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.graph.loss_graph import MAX_OPERATIONS, GraphError, LossGraph, Node, make_node, verify
+from sandbox.graph.loss_graph import MAX_OPERATIONS, LossGraph, verify
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from analysis.output.errors import missing_extra
 from sandbox.graph.dataflow import is_pointwise
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +61,7 @@ class Curve:
         return max(inner, default=0.0) or 1.0
 
 
-def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
+def curve(graph: VerifiedGraph, beta: float = BETA, points: int = 161) -> Curve:
     """The loss of `graph` along the margin, in float64. Raises MissingExtra without torch."""
     try:
         import torch

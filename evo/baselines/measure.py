@@ -39,7 +39,7 @@ from evo.session.session import worker_pool, workers_for
 from fitness.schedule.ladder import Job, Seeds
 from fitness.task.protocol import EvaluationFailed, TaskError, TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
 
 BASELINES = "baselines"
@@ -64,7 +64,7 @@ class Design:
         """The loss that all others are compared with."""
         return self.losses[0].name if self.losses else None
 
-    def arms(self, graph: LossGraph) -> tuple[float | None, ...]:
+    def arms(self, graph: VerifiedGraph) -> tuple[float | None, ...]:
         """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
         return self.betas if self.betas and "beta" in graph.inputs else (None,)
 
@@ -229,7 +229,7 @@ async def _measure(
             held.append((evaluation, failure))
             return True
 
-        async def trained(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
+        async def trained(candidate: CandidateRow, graph: VerifiedGraph, seed: int, beta: float | None) -> None:
             async with turn:
                 job = Job(candidate.id, wanted.rung, seed, beta)
                 with purse.paying(job):

@@ -11,7 +11,7 @@ from archive.spending import counted_steps
 from archive.store import Archive
 from evo.proposing.propose import Unusable, read_reply
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ def open_steps(reader: Reader) -> Iterator[int]:
     return itertools.chain(sorted(begun - ended), itertools.count(1 + max(begun, default=0)))
 
 
-def own_graph(reader: Reader, candidate: CandidateRow) -> LossGraph | None:
+def own_graph(reader: Reader, candidate: CandidateRow) -> VerifiedGraph | None:
     """The graph of a loss that our own code made: a known loss, or a proposal of the built-in proposer."""
     if candidate.origin is Origin.SEED:
         return known.graph(candidate.name)

@@ -35,7 +35,8 @@ from evo.search.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
 from sandbox.contracts.contract import Contract, contract_named
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.printers import to_python
 
 BUILTIN, OPENAI = "builtin", "openai"
@@ -49,7 +50,7 @@ class Suggestion:
     name: str
     thought: str
     source: str
-    graph: LossGraph | None = None
+    graph: VerifiedGraph | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
 def _read_graph(reply: str) -> Suggestion | Unusable:
     try:
         data: Any = json.loads(reply)
-        graph = LossGraph.from_json(data["graph"])
+        graph = VerifiedGraph.from_json(data["graph"])
         return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"), graph)
     except (ValueError, KeyError, TypeError, RecursionError, GraphError) as error:
         return Unusable(f"the built-in proposer's reply cannot be read: {error}")

@@ -14,7 +14,7 @@ from evo.search.population import Individual, Population
 from evo.search.rng import stream
 from evo.search.select import Choice, Settings, choose, gap
 from fitness.score import Score
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 ROLES: Mapping[str, Role] = {
     "explore": Role.EXPLORED_FROM,
@@ -33,7 +33,7 @@ class Parent:
     name: str
     thought: str
     source: str
-    graph: LossGraph | None
+    graph: VerifiedGraph | None
     score: tuple[str, Score] | None
     """Rung and score at the dearest search rung that it reached."""
     advantage: tuple[float, int] | None

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from archive.query import Reader
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.identity.closeness import find_duplicates, readable
 from sandbox.identity.sameness import Sameness
 from sandbox.verdicts.verdict import Fingerprint, Verdict
 
-SameLoss = Callable[[LossGraph, LossGraph], Sameness]
+SameLoss = Callable[[VerifiedGraph, VerifiedGraph], Sameness]
 """Compares two losses on fresh probes."""
 
 
@@ -35,7 +36,7 @@ class Identities:
 
     same_loss: SameLoss
     by_hash: dict[str, int] = field(default_factory=dict)
-    seen: list[tuple[int, Fingerprint, LossGraph]] = field(default_factory=list)
+    seen: list[tuple[int, Fingerprint, VerifiedGraph]] = field(default_factory=list)
 
     @classmethod
     def of(cls, reader: Reader, same_loss: SameLoss) -> Self:
@@ -47,7 +48,7 @@ class Identities:
             known.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):
                 with suppress(GraphError):  # an older evopo's, which would be refused now
-                    known.seen.append((row.candidate_id, fingerprint, LossGraph.from_json(row.graph)))
+                    known.seen.append((row.candidate_id, fingerprint, VerifiedGraph.from_json(row.graph)))
         return known
 
     def twin(self, verdict: Verdict) -> Twin | None:

@@ -30,7 +30,7 @@ from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskInfo
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
     "preference": ("dpo", "slic", "ipo", "kto_pair"),
@@ -141,7 +141,7 @@ class Population:
         self._ledger = Ledger(config, info)
         self._unusable = 0
         self._last: datetime | None = None
-        self._graphs: dict[int, LossGraph] = {}
+        self._graphs: dict[int, VerifiedGraph] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Take in the events up to `upto`, by default all. Returns itself."""
@@ -257,7 +257,7 @@ class Population:
         """What has been spent, given the seconds over all sessions."""
         return self._ledger.spent(seconds)
 
-    def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
+    def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
         """The verified graph of an accepted candidate."""
         if candidate_id not in self._graphs:
             self._graphs[candidate_id] = graph_of(_verdict(candidate_id, reader))

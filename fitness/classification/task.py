@@ -20,7 +20,7 @@ from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError,
 
 if TYPE_CHECKING:
     from fitness.classification.runner import Lab
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "classification"
 CONTRACT = "classification"
@@ -112,7 +112,7 @@ class ClassificationTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

@@ -28,7 +28,7 @@ from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, Se
 from fitness.task.faults import did_you_mean, faults
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 __all__ = [
     "EvaluationFailed",
@@ -155,7 +155,7 @@ class Task(Protocol):
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

@@ -13,7 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from sandbox.contracts.contract import CONTRACTS
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ def load(name: str) -> KnownLoss:
 
 
 @cache
-def graph(name: str) -> LossGraph:
+def graph(name: str) -> VerifiedGraph:
     """The verified graph of the known loss called `name`. Raises KeyError that lists the known ones."""
-    return LossGraph.from_json(_file(name, "json").read_text("utf-8"))
+    return VerifiedGraph.from_json(_file(name, "json").read_text("utf-8"))
 
 
 @cache

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from archive.records import RunRow
 from archive.store import Archive
-from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import make_node
 from sandbox.identity.relation import Kind, Part, Relation
 
 HOSTILE = [

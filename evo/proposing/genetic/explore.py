@@ -12,7 +12,7 @@ from evo.proposing.genetic.grammars.grammar import Grammar
 from evo.proposing.genetic.grammars.preference import PREFERENCE_GRAMMAR
 from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 GRAMMARS = {g.contract: g for g in (PREFERENCE_GRAMMAR, CLASSIFICATION_GRAMMAR)}
 """Grammars by contract."""
@@ -99,6 +99,6 @@ def _shape(rng: Random, x: Value) -> Piece:
     return blend(rng, x, shape(rng, x), other(rng, x))
 
 
-def _operations(graph: LossGraph) -> frozenset[str]:
+def _operations(graph: VerifiedGraph) -> frozenset[str]:
     """Which operations and inputs a loss is made of: a coarse likeness that constants do not change."""
     return frozenset(n.op for n in graph.nodes) | graph.inputs

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 MAX_NAME = 48
 """Characters of a proposal's name."""
@@ -25,7 +25,7 @@ class GeneticOperator(StrEnum):
 class Parent:
     """A loss that a proposal starts from, and the name it is known by."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
     name: str = "loss"
 
 
@@ -33,7 +33,7 @@ class Parent:
 class GeneticProposal:
     """A new loss. `name` is a Python identifier, `thought` one plain sentence with the numbers of what was done."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
     name: str
     thought: str
     operator: GeneticOperator

@@ -1,4 +1,4 @@
-"""LossGraph -> LaTeX. No torch.
+"""VerifiedGraph -> LaTeX. No torch.
 
 Only symbols from fixed tables and numbers are printed. Shared terms get a name of their own, so the text stays linear.
 """
@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.printers.names import SOURCES, known_names, uses
 
@@ -67,7 +68,7 @@ class _Text:
         return self.text if self.level >= level else rf"\left({self.text}\right)"
 
 
-def to_latex(graph: LossGraph) -> str:
+def to_latex(graph: VerifiedGraph) -> str:
     r"""The loss as an `aligned` block, for display mathematics: the terms it is made of, then \mathcal{L}.
 
     h are the log-ratios of policy and reference of the chosen (w) and the rejected (l) completion, rho their difference,

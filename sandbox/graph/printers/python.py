@@ -1,4 +1,4 @@
-"""LossGraph -> Python source that people read, models learn from, and vetting turns back into the same graph. No torch.
+"""VerifiedGraph -> Python source that people read, models learn from, and vetting turns back into the same graph. No torch.
 
 Nothing but the graph is printed: operation names, numbers, and names from fixed tables, so nothing that a model wrote can
 come back as code.
@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, computes_in_floats
 from sandbox.graph.printers.names import SOURCES, function_name, known_names, uses
 
@@ -50,7 +51,7 @@ class _Text:
         return self.text if self.level >= level else f"({self.text})"
 
 
-def to_python(graph: LossGraph, name: str = "loss") -> str:
+def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
     """The loss as a Python function with its imports. `name` may be any text: it becomes a plain identifier.
 
     Linear in the size of the graph. Vetting the result gives a graph with the same canonical hash.
@@ -69,7 +70,7 @@ _MATH, _TORCH, _F = "import math", "import torch", "import torch.nn.functional a
 
 
 class _Printer:
-    def __init__(self, graph: LossGraph) -> None:
+    def __init__(self, graph: VerifiedGraph) -> None:
         self.graph = graph
         self.types = graph.types
         self.names = known_names(graph)

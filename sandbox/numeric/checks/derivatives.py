@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.verdicts.verdict import Finding
 
@@ -21,7 +22,7 @@ _UNTRACKED: Final[Mapping[str, tuple[int, ...]]] = {"detach": (0,), "full_like":
 """Operands that a floating result does not depend on for autograd."""
 
 
-def check_derivatives(graph: LossGraph) -> list[Finding]:
+def check_derivatives(graph: VerifiedGraph) -> list[Finding]:
     """A refusal where torch would raise as it differentiates the printed loss."""
     tracked = _tracked(graph)
     wanted = {graph.output}
@@ -36,7 +37,7 @@ def check_derivatives(graph: LossGraph) -> list[Finding]:
     return []
 
 
-def _tracked(graph: LossGraph) -> list[bool]:
+def _tracked(graph: VerifiedGraph) -> list[bool]:
     """For each node, whether autograd would follow it back to an argument that learns."""
     contract = contract_named(graph.contract)
     out: list[bool] = []

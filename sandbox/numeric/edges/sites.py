@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Final
 
 from sandbox.contracts.contract import BATCH
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.types import Dim
 
@@ -62,7 +63,7 @@ class Site:
     """How many times steeper the operation is than its kind says."""
 
 
-def sites(graph: LossGraph) -> tuple[Site, ...]:
+def sites(graph: VerifiedGraph) -> tuple[Site, ...]:
     """All sites of a graph. Comparisons of the batch's items with each other are none."""
     found: dict[Site, None] = {}
     polynomials = degrees(graph, [True] * len(graph.nodes))
@@ -74,7 +75,7 @@ def sites(graph: LossGraph) -> tuple[Site, ...]:
     return tuple(found)
 
 
-def ranked_among_values(graph: LossGraph) -> list[int]:
+def ranked_among_values(graph: VerifiedGraph) -> list[int]:
     """The nodes that put the batch's items in order together with other values."""
     return [
         i
@@ -83,7 +84,7 @@ def ranked_among_values(graph: LossGraph) -> list[int]:
     ]
 
 
-def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
+def degrees(graph: VerifiedGraph, counted: Sequence[bool]) -> list[int]:
     """For each node a bound on its degree as a polynomial of the inputs that count, through nodes that count; what is no
     polynomial counts as one."""
     found: list[int] = []
@@ -97,7 +98,7 @@ _STEEP_DEGREE: Final = 16
 _HIGHEST_DEGREE: Final = 1_000
 
 
-def _degree(graph: LossGraph, node: Node, own: Sequence[int]) -> int:
+def _degree(graph: VerifiedGraph, node: Node, own: Sequence[int]) -> int:
     if node.op == "input":
         return int(node.attrs["name"] != "beta")
     if node.op in ("mul", "outer", "dot", "matmul", "lerp"):
@@ -112,7 +113,7 @@ def _degree(graph: LossGraph, node: Node, own: Sequence[int]) -> int:
     return max(own, default=0) if node.op in _SMOOTH else min(max(own, default=0), 1)
 
 
-def _of(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _of(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     if node.op in _SMOOTH:
         return []
     if node.op in _ALONG:
@@ -120,7 +121,7 @@ def _of(graph: LossGraph, i: int, node: Node) -> list[Site]:
     return _SITES[node.op](graph, i, node)
 
 
-_Rule = Callable[[LossGraph, int, Node], list[Site]]
+_Rule = Callable[[VerifiedGraph, int, Node], list[Site]]
 
 
 def _operand(kind: Kind, *offsets: float) -> _Rule:
@@ -135,7 +136,7 @@ def _difference(kind: Kind) -> _Rule:
 def _bounded(*names: str, sign: bool = False) -> _Rule:
     """Kinks of the first operand, or of the difference of two, at attributes; with `sign` at their negatives too."""
 
-    def rule(graph: LossGraph, i: int, node: Node) -> list[Site]:
+    def rule(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
         bounds = [node.attrs[n] for n in names]
         right = node.args[1] if len(node.args) > 1 else None
         return [Site(i, Kind.KINK, node.args[0], right, b) for v in bounds for b in ((v, -v) if sign else (v,))]
@@ -148,18 +149,18 @@ def _each(kind: Kind) -> _Rule:
     return lambda graph, i, node: [Site(i, kind, a) for a in node.args if graph.types[a].dtype == "float"]
 
 
-def _truth(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _truth(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     """A number in place of a condition: it is zero or not."""
     return [Site(i, Kind.EQUALITY, a) for a in node.args[:1] if graph.types[a].dtype == "float"]
 
 
-def _cast(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _cast(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     if graph.types[node.args[0]].dtype != "float" or node.attrs["to"] == "float":
         return []
     return [Site(i, Kind.EQUALITY if node.attrs["to"] == "bool" else Kind.ROUNDING, node.args[0])]
 
 
-def _power(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _power(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     base, exponent = (graph.nodes[a] for a in node.args)
     found = []
     if exponent.op != "const":
@@ -173,14 +174,14 @@ def _power(graph: LossGraph, i: int, node: Node) -> list[Site]:
     return found
 
 
-def _logit(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _logit(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     """Poles at zero and one, and kinks where it is clamped."""
     eps = node.attrs["eps"]
     kinks = [Site(i, Kind.KINK, node.args[0], None, o) for o in (eps, 1.0 - eps)]
     return [*(Site(i, Kind.POLE, node.args[0], None, o) for o in (0.0, 1.0)), *kinks]
 
 
-def _softplus(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _softplus(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     """A step about 1 / beta wide, and a jump where torch goes over to the identity, seen where that is early."""
     at, beta = node.attrs["threshold"], node.attrs["beta"]
     steep = Site(i, Kind.STEEP, node.args[0], scale=beta)
@@ -190,20 +191,20 @@ def _softplus(graph: LossGraph, i: int, node: Node) -> list[Site]:
 _LATE_ENOUGH: Final = 10.0
 
 
-def _itself(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _itself(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     """A root of a sum of squares: bent where it is zero."""
     return [Site(i, Kind.POLE, i)]
 
 
-def _entropy(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _entropy(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     return [Site(i, Kind.POLE, node.args[0], None, o) for o in (0.0, 1.0)]
 
 
-def _divergence(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _divergence(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     return [Site(i, Kind.STEEP if node.attrs["log_target"] else Kind.POLE, node.args[1])]
 
 
-def _along(graph: LossGraph, i: int, node: Node) -> list[Site]:
+def _along(graph: VerifiedGraph, i: int, node: Node) -> list[Site]:
     """What compares entries along axes. Along the batch these are items with each other, and nothing is singled out."""
     kind = _ALONG[node.op]
     operand = graph.types[node.args[0]]
@@ -222,7 +223,7 @@ _MOST_ENTRIES: Final = 16
 _B: Final = Dim.of(BATCH)
 
 
-def _axes(graph: LossGraph, node: Node) -> list[int]:
+def _axes(graph: VerifiedGraph, node: Node) -> list[int]:
     rank = len(graph.types[node.args[0]].dims)
     if not rank:  # torch lets a single number have an axis 0
         return []
@@ -230,7 +231,7 @@ def _axes(graph: LossGraph, node: Node) -> list[int]:
     return list(range(rank)) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple) else (dim,))]
 
 
-def _lengths(graph: LossGraph, node: Node) -> list[Dim]:
+def _lengths(graph: VerifiedGraph, node: Node) -> list[Dim]:
     dims = graph.types[node.args[0]].dims
     return [dims[axis] for axis in _axes(graph, node)]
 

@@ -12,7 +12,8 @@ from sandbox import known
 from sandbox.execute.at_once import quantile
 from sandbox.execute.evaluate import Evaluator, Points
 from sandbox.graph.costs import cost
-from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS, GraphError, verify
+from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS, verify
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError
 

@@ -6,7 +6,8 @@ import pytest
 from written import written
 
 from sandbox import known
-from sandbox.graph.loss_graph import GraphError, LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError, make_node
 from sandbox.identity.canonical import canonical_hash
 
 REWRITES = {
