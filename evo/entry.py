@@ -53,9 +53,9 @@ def _run(command: Callable[[], None]) -> None:
 
 
 def _in_the_way(error: BaseException) -> str:
-    """What `sandbox.vetting.path` says of a failure. It is read by path, and by little else: what cannot be imported may be its package,
-    or a module that `runpy` and `traceback` build on (typing, tokenize)."""
-    place = os.path.join(HOME, "sandbox", "path.py")
+    """What `sandbox.vetting.path` says of a failure. It is read by path, and by little else:
+    what cannot be imported may be its package, or a module that `runpy` and `traceback` build on (typing, tokenize)."""
+    place = os.path.join(HOME, "sandbox", "vetting", "path.py")
     names: dict[str, object] = {"__file__": place, "__name__": "path"}
     with open(place, encoding="utf-8") as source:
         exec(compile(source.read(), place, "exec"), names)

@@ -11,17 +11,18 @@ hostile code, or follows an instruction hidden in a prompt. The author knows thi
 What each layer guarantees, and what the next one does if it fails:
 
 1. *Trusted process*: looks at size, UTF-8 and NUL bytes, nothing more. It does not parse the source.
-2. *Static layer*, in the jailed child: syntax, names and attributes are on an allow-list (`policy`, `exposed`), imports are
+2. *Static layer*, in the jailed child: syntax, names and attributes are on an allow-list (`child/allowlist`), imports are
    resolved to facades, and RestrictedPython compiles the rest with a guard around every operator, call, attribute, subscript
    and loop. Guarantees the vocabulary.
 3. *Tracer*, in the same child: the function runs once on symbols; facades hold nothing but names, every step is counted, every
    size bounded. Guarantees bounded cost, and that what comes out is a list of allowed operations.
-4. *Jail* (`jail`): the child has no files, network, processes or signals, two seconds and 256 MB. Guarantees that a hole in 2 or
+4. *Jail* (`child/jail`): the child has no files, network, processes or signals, two seconds and 256 MB. Guarantees
+   that a hole in 2 or
    3 gains nothing but that child, which holds no secret: it descends from a fresh interpreter with an empty environment, and has
    one descriptor, to answer on.
 5. *Verifier*, in the trusted process again: the answer is not believed. A graph is checked for schema, size, types and symbolic
    shapes before anything is computed; a refusal is a rule code with a place and bounded numbers, and all words are ours.
-6. *Numeric tests* on the graph, with probes drawn afresh: the verdict does not depend on the honesty of the child.
+6. *Numeric tests* on the graph, at inputs drawn afresh: the verdict does not depend on the honesty of the child.
 7. *Interpreter* (`execute`): training runs the verified graph from a table. Candidate Python is never executed outside the jail.
 
 Fails closed: each guarantee of the jail can come from several layers, and where none supplies one, source is not read.

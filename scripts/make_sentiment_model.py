@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fitness.sentiment.reviews import BOS, EOS, PAD, UNKNOWN, vocabulary, write_reviews
 
-OUT = Path(__file__).resolve().parent.parent / "fitness" / "data" / "sentiment"
+OUT = Path(__file__).resolve().parent.parent / "fitness" / "sentiment" / "data"
 STEPS = 200
 BATCH = 64  # reviews
 LEARNING_RATE = 4e-3

@@ -6,7 +6,8 @@ and learning rates and as every proposal. With `--known` the run starts from its
 of these at half, once or twice its beta (or learning rate, where the task has no beta), and times a factor. Duplicate
 detection is off, and each entry has training seeds of its own. So all differences are luck, or differences between known
 losses. The race, the final with all that it adds for claims, and the comparison are the real ones (`fitness.schedule.ladder`,
-`analysis.claims.comparison.decide`); a run that calls a finalist a discovery has made a false one, which may happen in at most 5 % of
+`analysis.claims.comparison.decide`); a run that calls a finalist a discovery has made a false one, which may happen
+in at most 5 % of
 runs.
 
 The comparison by function would see through most of these proposals. So the stated rate is that of the tests alone: a

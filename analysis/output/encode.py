@@ -5,7 +5,8 @@ bidirectional overrides, quotes, markup, formulas, backslashes. Covered: the syn
 1.0, DOT, CSV as spreadsheets read it, matplotlib's labels, and one line of plain text. HTML is jinja2's autoescape, in
 `report`. Not covered: a reader of the JSON or Parquet exports, which hold names exactly, must encode them again.
 
-`sandbox.verdicts.visible` is the common ground: what cannot be seen is written as its escape, so that two names that look alike are alike.
+`sandbox.verdicts.visible` is the common ground: what cannot be seen is written as its escape, so that two names that
+look alike are alike.
 """
 
 import json

@@ -108,7 +108,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("analysis", "."),
+        loader=PackageLoader("analysis.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,7 +1,8 @@
 """The embedded task: preference training of a tiny language model towards positive movie reviews.
 
 The IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024 in small, with nothing to download. A 90,000-parameter Llama
-that writes template reviews (`fitness.sentiment.reviews`) is trained on pairs of its own samples, ranked by a word list, with 10 % of
+that writes template reviews (`fitness.sentiment.reviews`) is trained on pairs of its own samples, ranked by a word
+list, with 10 % of
 the labels flipped. Then it writes reviews for prompts that it was not trained on:
 
     fitness = reward - kl_weight * KL(policy || reference), in nats per sequence
@@ -32,7 +33,7 @@ NAME = "sentiment"
 CONTRACT = "preference"
 METRIC = "reward - kl_weight * KL, in reward units; KL in nats per sequence"
 SHOWN = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
-DATA = Path(__file__).parent / "data" / "sentiment"
+DATA = Path(__file__).parent / "data"
 
 # On one core of a server of 2024, without the worker's start (6 to 10 s) and the first use of a seed (1.5 s).
 SECONDS_PER_STEP = 0.03

@@ -55,9 +55,9 @@ OPTIONS = "fitness"
 """The section of a configuration that a task's options stand in, so the beginning of each one's full key."""
 
 BUILT_IN: Mapping[str, str] = {
-    "sentiment": "fitness.sentiment",
-    "preference": "fitness.preference",
-    "classification": "fitness.classification",
+    "sentiment": "fitness.sentiment.task",
+    "preference": "fitness.preference.task",
+    "classification": "fitness.classification.task",
 }
 
 

@@ -205,7 +205,7 @@ def _program(name: str) -> str:
 
 def _environment(inherited: Mapping[str, str], threads: int, offline: bool) -> dict[str, str]:
     """The parent's variables, with one thread each for every library that would take all cores."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     variables = dict(inherited)
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
     variables["PYTHONSAFEPATH"] = "1"  # as -P, for every Python that a launcher starts

@@ -36,7 +36,8 @@ MAX_WORK = 2**19
 """Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
 A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
 MAX_COST = 2_500
-"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process computes of it. The 400
+"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process
+computes of it. The 400
 operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_CONSTANTS = 64
 """Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""

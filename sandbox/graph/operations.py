@@ -1,6 +1,7 @@
 """The operations a loss graph may contain, as data: operands, attributes, and how type and shape follow.
 
-What source code may *say* is in `policy`; what a graph may *do* is here. The verifier, the interpreter, the printers and
+What source code may *say* is in `sandbox.child.allowlist`; what a graph may *do* is here. The verifier, the
+interpreter, the printers and
 the genetic operators all read this one table. No torch.
 """
 

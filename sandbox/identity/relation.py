@@ -13,7 +13,8 @@ from typing import Any
 
 SAME_WITHIN = 1e-3
 """Mean relative gap between two losses' policy gradients, where training goes, below which nothing new is claimed of one beside
-the other. Wider than the tolerance of `sandbox.identity.sameness`, which holds at every pair: a duplicate of a published loss is always
+the other. Wider than the tolerance of `sandbox.identity.sameness`, which holds at every pair: a duplicate of a
+published loss is always
 called by its name."""
 NEAR_WITHIN = 0.05
 """The same, below which a loss is a variation of a published one."""

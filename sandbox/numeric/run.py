@@ -1,7 +1,7 @@
 """The numeric unit tests: refuse what cannot train, describe the rest. All on the graph, never on candidate code (torch).
 
 Covered: everything a gradient step sees of the loss at fixed probes and at others drawn from a seed that the author cannot
-know, in float32 as training computes it, over the range of `probes`, at the start, where log-probabilities are equal, at
+know, in float32 as training computes it, over the range of `measure.inputs`, at the start, where log-probabilities are equal, at
 round betas and drawn ones from 0.005 to 2.5, on both sides of every comparison and clamp; at batches of 1 to 64 items, of a
 loss that looks across the batch up to 512. That a loss looks at one item at a time, and that an item's place is of no
 account, is proved from the graph (`dataflow`, `equivariance`), or noted as not shown. Not covered: what a loss does at inputs

@@ -1,6 +1,7 @@
 """Text that says what it holds: whatever cannot be seen is written as its escape, so that it can steer nothing that shows it.
 
-Every sink of this project starts from here: the terminal (`sandbox.verdicts.terminal`), findings, and the exports and pages of `analysis`.
+Every sink of this project starts from here: the terminal (`sandbox.verdicts.terminal`), findings, and the exports and
+pages of `analysis`.
 """
 
 import unicodedata

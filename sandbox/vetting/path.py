@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 
-HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 """The folder that this package is in."""
 
 

@@ -27,8 +27,9 @@ from sandbox.contracts.contract import CONTRACTS, Contract
 from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.vetting.path import in_the_way
 
-PROGRAM = Path(__file__).resolve().parent
-"""The package that the zygote runs: this one."""
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of the package `sandbox`, which the zygote enters."""
+PROGRAM = PACKAGE / "child" / "jail" / "zygote_main.py"
 _START_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
 """Beyond the zygote's own deadline, until it is itself taken to hang."""
@@ -179,9 +180,9 @@ def _start(without: tuple[str, ...]) -> subprocess.Popen[bytes]:
             or "RestrictedPython is not installed; install it with: pip install 'RestrictedPython>=9.0'"
         )
     environment = {k: os.environ[k] for k in ("LD_LIBRARY_PATH",) if k in os.environ}  # where libpython may be
-    program = [sys.executable, "-I", "-S", str(PROGRAM / "zygote_main.py")]
+    program = [sys.executable, "-I", "-S", str(PROGRAM)]
     return subprocess.Popen(
-        [*program, str(PROGRAM), restricted.submodule_search_locations[0], *without],
+        [*program, str(PACKAGE), restricted.submodule_search_locations[0], *without],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

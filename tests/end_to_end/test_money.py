@@ -100,7 +100,7 @@ def test_offline_goes_with_a_dry_run(evo: Command) -> None:
 @pytest.fixture
 def judged(evo: Command) -> tuple[str, ...]:
     """A search on a tiny model that a judge scores, all but its address."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "fitness"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "fitness" / "preference"))
     from test_preference import pairs, save_model, save_pairs
 
     save_model(evo.folder / "model")

@@ -1,6 +1,7 @@
 """Preference pairs from the hub or from disk, checked and parted before anything long starts.
 
-Accepted are TRL's preference formats and what can be told to mean the same (see `fitness.preference.pairs.reading`): `chosen` and `rejected`,
+Accepted are TRL's preference formats and what can be told to mean the same (see `fitness.preference.pairs.reading`):
+`chosen` and `rejected`,
 with a `prompt` column or the prompt as their common beginning; plain strings, or conversations as lists of turns.
 """
 

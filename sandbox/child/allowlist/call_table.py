@@ -1,4 +1,4 @@
-"""The table of exposed calls: recipe, names, parameters. How to read it is told in `exposed`."""
+"""The table of exposed calls: what they become, names, parameters. How to read it is told in `calls`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ A line of the table says under which names a recipe is exposed and with which pa
     (recipe, "where where ...", "name: kind = default, ...")
 
 A recipe is the name of an operation of `operations.OPERATIONS` (then parameters of the kinds `tensor` and `value` become its
-operands, the others its attributes) or of a function in `recipes`. Names and defaults are torch's. No torch here.
+operands, the others its attributes) or of a function in `trace.lowering`. Names and defaults are torch's. No torch here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What source may say, as data: syntax, names, attributes, limits. What it may *call* is in `exposed`.
+"""What source may say, as data: syntax, names, attributes, limits. What it may *call* is in `calls`.
 
 Everything here is an allow-list. The few tables of refused things only choose a better explanation: what they leave out is
 refused as well, by the general rule. No torch, no execution.

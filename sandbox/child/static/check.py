@@ -1,7 +1,8 @@
 """The static layer: source -> checked syntax tree and byte code, or complaints. Runs in the jailed child, without torch.
 
 Guarantees the vocabulary: the code that comes out consists of allowed syntax, allowed names and allowed attributes, and every
-operator, call, loop, attribute and subscript in it goes through a guard of `guards`. It guarantees nothing about cost; that is
+operator, call, loop, attribute and subscript in it goes through a guard of `trace.guards`. It guarantees nothing
+about cost; that is
 the tracer's and the jail's part.
 """
 

@@ -30,7 +30,8 @@ class Imports:
 
 
 def resolve(nodes: Iterable[ast.AST]) -> Imports:
-    """What each imported name stands for: a module of `policy.MODULES` or a call of `exposed`, by full name. Raises Refusal."""
+    """What each imported name stands for: a module of `allowlist.limits.MODULES` or a call of `allowlist.calls`, by
+    full name. Raises Refusal."""
     names = dict(policy.PRELUDE)
     annotations: set[str] = set()
     for node in nodes:

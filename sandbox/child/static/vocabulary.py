@@ -1,4 +1,4 @@
-"""The walk over a candidate's syntax tree: each node, name and attribute against the allow-lists of `policy`."""
+"""The walk over a candidate's syntax tree: each node, name and attribute against the allow-lists of `allowlist`."""
 
 from __future__ import annotations
 

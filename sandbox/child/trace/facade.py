@@ -1,6 +1,6 @@
 """The frozen stand-ins for torch, F, math, self and Tensor methods that a candidate sees, and the binding of its arguments.
 
-A facade is a path into the table of `exposed`, nothing more: it holds no module, no function of Python's and no state.
+A facade is a path into the table of `allowlist.calls`, nothing more: it holds no module, no function of Python's and no state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The numeric tests of preference losses (torch). See `probe` for what they cover."""
+"""The numeric tests of preference losses (torch). See `numeric.run` for what they cover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probe inputs: where training goes, where it could go, and the corners. Drawn from a seed; `probe_sets` says which.
+"""Inputs of the numeric tests: where training goes, where it could go, and the corners. Drawn from a seed; `input_sets` says which.
 
 All values are exact in float32, so that a difference between float32 and float64 is the loss's doing, not that of rounded
 inputs.

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback_llm import LoopbackLLM, closed_port
 
 from fitness.chat.client import async_client, sdk_error, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import Consequence, ErrorKind, LLMError
 from fitness.chat.proxies import proxy_for
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from loopback_llm import LoopbackLLM, closed_port
 
 HOSTED, PLAIN = "https://llm.invalid/v1", "http://llm.invalid/v1"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")

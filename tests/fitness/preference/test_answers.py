@@ -16,8 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, GenerationConfig
 from transformers.integrations import deepspeed
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 from test_preference import (
     CHAT_TEMPLATE,

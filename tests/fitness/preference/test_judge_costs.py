@@ -2,13 +2,12 @@
 
 import json
 import socket
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 
 from fitness.costs import Prices, Usage, is_paid, on_this_machine
 from fitness.preference.judge import judge
@@ -16,9 +15,6 @@ from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation
 from fitness.score import EvaluationFailed
 from fitness.task.protocol import task_info
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 
 FIRST = '{"better": "first"}'
 COUNTED = Answer(FIRST, usage={"prompt_tokens": 100, "completion_tokens": 10})

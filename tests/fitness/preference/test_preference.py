@@ -17,6 +17,7 @@ import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from datasets import Dataset, DatasetDict, load_from_disk
+from loopback_llm import Fault, LoopbackLLM
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -34,9 +35,6 @@ from fitness.task.protocol import TaskError, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from fitness.workers.pool import score_all
 from sandbox.known import graph
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from loopback_llm import Fault, LoopbackLLM
 
 torch.set_num_threads(1)
 gc.freeze()  # every training ends with a collection, which takes 0.3 s over the imported modules

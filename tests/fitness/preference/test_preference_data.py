@@ -28,7 +28,7 @@ from fitness.training.trainer import GraphDPOTrainer
 from fitness.workers.pool import score_all
 from sandbox.known import graph
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 from test_preference import (
     CHAT_TEMPLATE,
     DDP,

@@ -407,12 +407,12 @@ except EvaluationFailed as failure:
 
 def test_every_rank_learns_of_weights_that_end_infinite_on_one(tmp_path, tokenizer):
     """Of a sharded model each sees a part; the ranks that saw nothing wrong would wait for those that raised."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "preference"))
     from test_preference import FSDP, ROOT, fsdp_variables
 
     tokenizer.save_pretrained(tmp_path / "model")
     tiny_model().save_pretrained(tmp_path / "model")
-    code = ONE_BAD_SHARD.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))
+    code = ONE_BAD_SHARD.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
     (tmp_path / "one_bad_shard.py").write_text(code)
     paths = os.pathsep.join([str(ROOT), str(tmp_path)])
     environment = os.environ | fsdp_variables() | {"PYTHONPATH": paths}

@@ -68,9 +68,9 @@ def pierced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Zygote]
     """A zygote whose static layer and tracer have a hole, so that only the jail and the parent stand."""
     program = tmp_path / "sandbox"
     shutil.copytree(ROOT / "sandbox", program, ignore=shutil.ignore_patterns("__pycache__", "known"))
-    with open(program / "trace.py", "a") as stream:
+    with open(program / "child" / "trace" / "tracer.py", "a") as stream:
         stream.write(HOLE.replace("_answer", "_find()") + FIND)
-    monkeypatch.setattr(zygote_module, "PROGRAM", program)
+    monkeypatch.setattr(zygote_module, "PACKAGE", program)
     z = Zygote()
     z.trace(GOOD, PREFERENCE)
     yield z

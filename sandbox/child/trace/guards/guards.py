@@ -1,6 +1,6 @@
 """What a candidate's byte code calls for every operator, comparison, call, attribute, subscript and loop.
 
-`restricted` turns `a + b` into `_binary_("Add", a, b)`, and so on, so nothing that a candidate writes reaches Python's own
+`static.restricted` turns `a + b` into `_binary_("Add", a, b)`, and so on, so nothing that a candidate writes reaches Python's own
 operators on values that could grow. Every guard counts a step; what is constant is computed here with bounded cost, what is
 symbolic is recorded.
 """
@@ -70,7 +70,7 @@ class Guards:
         self._kept: dict[int, Any] = {}
 
     def namespace(self) -> dict[str, Any]:
-        """The names that `restricted` calls guards by."""
+        """The names that `static.restricted` calls guards by."""
         return {
             "_binary_": self.binary,
             "_unary_": self.unary,

@@ -2,7 +2,7 @@
 
 Each recipe does what torch's function does, expressed in `operations.OPERATIONS`, so that values and gradients stay those of
 eager torch. Recipes take the recorder and the call's parameters by name. They raise Refusal; `SBX206` means that the arguments
-do not fit, and `facade` adds which call it was.
+do not fit, and `trace.facade` adds which call it was.
 """
 
 from sandbox.child.trace.lowering import arithmetic, creation, losses, numbers, reductions, shaping, values

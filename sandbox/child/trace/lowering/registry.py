@@ -26,7 +26,7 @@ def recipe(*names: str) -> Callable[[Recipe], Recipe]:
 
 
 def misfit() -> Refusal:
-    """The arguments do not fit; `facade` adds which call it was."""
+    """The arguments do not fit; `trace.facade` adds which call it was."""
     return Refusal("SBX206")
 
 

@@ -9,7 +9,8 @@ pairs apart changes when policy and reference move together, by one shift of the
 completion. Along such shifts the policy's gradient may change, as it does in losses without a reference, but only as
 slowly as a formula of the margin does: not back and forth within a nat, not often, not at many places.
 
-Covered: every operation of the table by which a value can be singled out (`sandbox.numeric.edges.sites`: rounding, equality, choice,
+Covered: every operation of the table by which a value can be singled out (`sandbox.numeric.edges.sites`: rounding,
+equality, choice,
 waves, edges, steep functions, poles). What each of them decides by is followed through the graph as linear forms (`forms`),
 so neither gates nor the order of the batch hide it; straight edges are compared in the plane of both shifts, wherever they
 lie and at every beta tried (`edges`); curves are followed along lines, with every value on the way and the gradient
