@@ -12,7 +12,7 @@ from sandbox import known
 from sandbox.execute.at_once import quantile
 from sandbox.execute.evaluate import Evaluator, Points
 from sandbox.graph.costs import cost
-from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS, verify
+from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError
@@ -29,7 +29,7 @@ def test_as_many_quantiles_as_operations_are_refused_and_the_message_names_them(
     with pytest.raises(
         GraphError, match=r"at most 2,500 are allowed; \d+% of them are for quantile, which occurs 70"
     ) as error:
-        verify(repeated("quantile", "B", 70))
+        repeated("quantile", "B", 70)
     assert error.value.code == "SBX217"
 
 
@@ -41,9 +41,8 @@ def test_no_operation_can_be_repeated_beyond_the_bound(name):
             if graph is None:
                 continue
             assert 0 < graph.cost <= MAX_COST and graph.operations <= MAX_OPERATIONS
-            more = repeated(name, shape, graph.operations + 1, chained=chained)
             with pytest.raises(GraphError):
-                verify(more)
+                repeated(name, shape, graph.operations + 1, chained=chained)
 
 
 def test_simple_operations_may_be_as_many_as_a_loss_may_have():
