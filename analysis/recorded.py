@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from archive.errors import CorruptArchive
+from archive.query import Reader
 from archive.records import EventRow, ProposalRow, VerdictRow
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError
@@ -30,8 +31,16 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def verdict_on(candidate_id: int, reader: Reader) -> VerdictRow:
+    """What the sandbox said of a candidate that was vetted. Raises CorruptArchive."""
+    verdict = reader.verdict(candidate_id)
+    if verdict is None:
+        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
+    return verdict
+
+
 def graph_of(verdict: VerdictRow) -> VerifiedGraph:
-    """The graph of an accepted candidate, verified again. Raises CorruptArchive."""
+    """The graph of an accepted candidate, verified. Raises CorruptArchive."""
     if verdict.graph is None:
         raise CorruptArchive(
             f"candidate {verdict.candidate_id} is {verdict.status}, but the archive holds no graph of it; get a fresh copy"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from analysis.recorded import graph_of
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Role
 from evo.proposing.reply.reply import ParsedReply
@@ -15,6 +15,7 @@ from evo.search.rng import stream
 from evo.search.select import Choice, Settings, choose, gap
 from fitness.score import Score
 from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.printers import to_python
 
 ROLES: Mapping[str, Role] = {
     "explore": Role.EXPLORED_FROM,
@@ -24,7 +25,7 @@ ROLES: Mapping[str, Role] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parent:
     """A loss that a proposal starts from. `graph` is None for a refused one that never had a valid graph."""
 
@@ -41,6 +42,11 @@ class Parent:
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
+
+    @cached_property
+    def code(self) -> str:
+        """Its code for prompts: printed from the graph, so that nothing else is in it; as it came where there is no graph."""
+        return self.source if self.graph is None else to_python(self.graph, name="loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         name=row.name,
         thought=row.thought,
         source=row.source,
-        graph=graph_of(verdict) if verdict and verdict.graph else None,
+        graph=population.graph(id, past) if verdict and verdict.graph else None,
         score=population.score(individual),
         advantage=population.advantage(individual),
         descriptors=individual.descriptors,

@@ -13,11 +13,11 @@ from statistics import fmean
 from typing import Any, Self
 
 from analysis.final import FINAL, seeds_of
-from analysis.recorded import SESSION_STARTED, graph_of, island_of
+from analysis.recorded import SESSION_STARTED, graph_of, island_of, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, VerdictRow, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, VerdictStatus
 from archive.spending import ends_step
 from evo.config.schema import Config, ConfigError
 from evo.search.budget import Spent
@@ -258,10 +258,17 @@ class Population:
         return self._ledger.spent(seconds)
 
     def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
-        """The verified graph of an accepted candidate."""
+        """The graph of a candidate: as vetting gave it, else as the archive has it, verified when it is first asked for.
+
+        Raises CorruptArchive.
+        """
         if candidate_id not in self._graphs:
-            self._graphs[candidate_id] = graph_of(_verdict(candidate_id, reader))
+            self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
+        """Take a graph as vetting gave it, so that the archive's need not be verified."""
+        self._graphs[candidate_id] = graph
 
     # ---- taking in events ----------------------------------------------------------------------------------------
 
@@ -295,7 +302,7 @@ class Population:
 
     def _vetted(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
-        verdict = _verdict(event.candidate_id, reader)
+        verdict = verdict_on(event.candidate_id, reader)
         individual = self._individual(event.candidate_id)
         individual.status = verdict.status
         individual.duplicate_of = verdict.duplicate_of
@@ -367,13 +374,6 @@ class Population:
             uses=uses,
             arm=individual.arm,
         )
-
-
-def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
-    verdict = reader.verdict(candidate_id)
-    if verdict is None:
-        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
-    return verdict
 
 
 def _differences(individual: Individual, other: Individual, rung: str) -> list[float]:
