@@ -12,6 +12,7 @@ from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompt
 from fitness.sentiment.runner import Lab, _next_word, _refuse_collapsed
 from fitness.sentiment.task import DATA, SentimentTask
 from fitness.task.protocol import EvaluationFailed, FailureReason, make_task
+from sandbox import known
 
 torch.set_num_threads(1)
 SMALL = {"pairs": 64, "epochs": 3, "short_steps": 1, "samples": 64}
