@@ -106,6 +106,10 @@ class VerifiedGraph(LossGraph):
     """The type of every node."""
     constants: Mapping[int, Any] = field(init=False, repr=False, compare=False)
     """The numbers that are made of constants alone, by node."""
+    work: int = field(init=False, repr=False, compare=False)
+    """How many numbers the loss reads or writes for 64 items of 10 classes."""
+    cost: int = field(init=False, repr=False, compare=False)
+    """What testing the loss costs, in units of `sandbox.graph.costs`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(_checked(i, node) for i, node in enumerate(self.nodes)))
@@ -116,6 +120,9 @@ class VerifiedGraph(LossGraph):
         self._check_size()
         object.__setattr__(self, "types", infer_types(contract, self.nodes))
         object.__setattr__(self, "constants", _constants(self.nodes, self.types))
+        steps = list(self._steps())
+        object.__setattr__(self, "work", sum(work(*step) for step in steps))
+        object.__setattr__(self, "cost", sum(cost(*step) for step in steps))
         self._check_price()
         self._check_result(contract)
 
@@ -125,16 +132,6 @@ class VerifiedGraph(LossGraph):
     def pruned(self) -> VerifiedGraph:
         """The graph without the nodes that the output does not depend on; itself where there are none."""
         return verify(prune(self))
-
-    @cached_property
-    def work(self) -> int:
-        """How many numbers the loss reads or writes for 64 items of 10 classes."""
-        return sum(work(*step) for step in self._steps())
-
-    @cached_property
-    def cost(self) -> int:
-        """What testing the loss costs, in units of `sandbox.graph.costs`."""
-        return sum(cost(*step) for step in self._steps())
 
     @cached_property
     def inputs(self) -> frozenset[str]:
