@@ -3,7 +3,8 @@
     python scripts/make_sentiment_model.py [--steps 200] [--out fitness/sentiment/data]
 
 Writes config.json, model.safetensors and the tokenizer's files, less than 1 MB together. Deterministic on one machine:
-one thread, one seed, data from templates. Other machines differ in the last bits of float32; tests/fitness/test_sentiment.py
+one thread, one seed, data from templates. Other machines differ in the last bits of float32;
+tests/fitness/sentiment/test_sentiment.py
 says what counts as the same model.
 """
 

@@ -30,7 +30,7 @@ by `scripts/write_loss_docs.py`.
 
 The sources are data. They are never imported: vetting one traces it in the jail as it would any candidate, and a test holds
 the graph beside each source to what tracing gives. To add a loss, write `sandbox/known/CONTRACT/NAME.py` with the same
-header, run `python scripts/make_known_graphs.py` and this page's script, and give `tests/sandbox/test_known.py` its formula.
+header, run `python scripts/make_known_graphs.py` and this page's script, and give `tests/sandbox/known/test_known.py` its formula.
 
 Notation: rho is the margin of the policy's log-ratio over the reference's, in nats; x = beta rho; h_w and h_l are the
 log-ratios of policy and reference for the chosen and the rejected completion, so rho = h_w - h_l; softplus(z) = log(1 + e^z).

@@ -36,7 +36,7 @@ DEFAULT_LAUNCHER = (sys.executable, "-P")
 class WorkerPool:
     """`workers` launch groups of one task; an async context manager. `score` may be awaited by many tasks at once.
 
-    `launcher` is the command that runs a Python module, `-m fitness.worker ...` is appended: for example
+    `launcher` is the command that runs a Python module, `-m fitness.workers.worker ...` is appended: for example
     ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). GPUs are shared out among the workers.
     Variables that describe another launch (RANK, WORLD_SIZE ...) do not reach the workers; those in `environment` do.
     `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.

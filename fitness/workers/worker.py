@@ -1,6 +1,6 @@
 """A long-lived process that holds a task's model and data, and scores one graph after the other.
 
-    python -m fitness.worker --task sentiment --options '{"beta": 0.1}' --threads 1
+    python -m fitness.workers.worker --task sentiment --options '{"beta": 0.1}' --threads 1
 
 It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
 
@@ -263,7 +263,7 @@ def _versions() -> dict[str, str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fitness.worker", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m fitness.workers.worker", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--task", required=True, help="name of the task")
     parser.add_argument("--options", default="{}", help="options of the task, a JSON object (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (%(default)s)")
@@ -274,4 +274,4 @@ if __name__ == "__main__":
     try:
         main()
     except TaskError as error:
-        sys.exit(f"fitness.worker: {error}")
+        sys.exit(f"fitness.workers.worker: {error}")

@@ -1,6 +1,6 @@
 """Runs a module as `python -m` does, with accelerate made to shard on the CPU, where it would only use DDP.
 
-    torchrun --nproc_per_node 2 sharded_on_cpu.py -m fitness.worker ...
+    torchrun --nproc_per_node 2 sharded_on_cpu.py -m fitness.workers.worker ...
 
 FSDP itself works over gloo; only accelerate asks for a GPU before it turns it on.
 """
