@@ -23,8 +23,6 @@ from sandbox.graph.types import ONE, Type, elements
 Axes = frozenset[int]
 
 _NONE: Final[Axes] = frozenset()
-_ORDERED: Final = frozenset({"cumsum", "logcumsumexp", "flip", "roll", "argsort"})
-"""Operations along an axis that depend on the order there."""
 
 
 class _Unproven(Exception):
@@ -86,7 +84,7 @@ def _reduce(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: 
     rank = len(operands[0].dims)
     dim = node.attrs["dim"]
     gone = {d % rank for d in (range(rank) if dim is None else dim if isinstance(dim, tuple) else (dim,))}
-    if node.op in ("argmax", "argmin") and gone & axes[0]:
+    if OPERATIONS[node.op].order == "place" and gone & axes[0]:
         raise _Unproven
     kept = axes[0] - gone
     return kept if node.attrs["keepdim"] else frozenset(a - sum(d < a for d in gone) for a in kept)
@@ -96,9 +94,10 @@ def _along(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: T
     at = node.attrs["dim"] % len(operands[0].dims)
     if at not in axes[0]:
         return axes[0]
-    if node.op in _ORDERED:
+    order = OPERATIONS[node.op].order
+    if order == "place":
         raise _Unproven
-    return axes[0] - {at} if node.op == "sort" else axes[0]
+    return axes[0] - {at} if order == "sorted" else axes[0]
 
 
 def _untouched(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:

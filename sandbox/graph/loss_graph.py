@@ -21,8 +21,9 @@ from typing import Any, final
 
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.graph.costs import cost, work
-from sandbox.graph.nodes import MAX_INTEGER, GraphError, Node, make_node, node_from_json, node_to_json
-from sandbox.graph.operations import OPERATIONS, Operation
+from sandbox.graph.nodes import GraphError, Node, make_node, node_from_json, node_to_json
+from sandbox.graph.operations import OPERATIONS, SOURCES, Operation
+from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 from sandbox.graph.scalars import constant
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Type
@@ -36,13 +37,10 @@ MAX_WORK = 2**19
 """Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
 A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
 MAX_COST = 2_500
-"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process
-computes of it. The 400
-operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
+"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process computes of it. The
+400 operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_CONSTANTS = 64
 """Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
-
-_SOURCES = frozenset({"input", "size", "const"})
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class LossGraph:
     @cached_property
     def operations(self) -> int:
         """How many nodes compute something: inputs, sizes and constants are free."""
-        return sum(n.op not in _SOURCES for n in self.nodes)
+        return sum(n.op not in SOURCES for n in self.nodes)
 
 
 @final

@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.graph.operations import OPERATIONS, Attr
-
-MAX_INTEGER = 2**53
-
-_NON_FINITE = {"inf": math.inf, "-inf": -math.inf}
+from sandbox.graph.operations import OPERATIONS
 
 
 class GraphError(Exception):
@@ -51,7 +47,10 @@ def make_node(op: str, args: Iterable[int] = (), attrs: Mapping[str, Any] | None
         value = given.get(name, spec.default)
         if value is ...:
             raise GraphError("SBX212", f"{op} needs the attribute {name}")
-        full[name] = value if name not in given and value is None else _checked(op, name, spec, value)
+        try:
+            full[name] = value if name not in given and value is None else spec.normal(value)
+        except ValueError:
+            raise GraphError("SBX212", f"{value!r:.60} is not a valid {name} of {op}") from None
     return Node(op, tuple(args), MappingProxyType(full))
 
 
@@ -86,47 +85,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"
     return value
-
-
-def _checked(op: str, name: str, spec: Attr, value: Any) -> Any:
-    """The attribute's value in its normal form. Raises GraphError."""
-    whole = type(value) is int and abs(value) <= MAX_INTEGER
-    real = whole or (type(value) is float and math.isfinite(value))
-    match spec.kind:
-        case "number" if real and _within(spec, value):
-            return float(value)
-        case "int" if whole and abs(value) <= 4096 and _within(spec, value):
-            return value
-        case "axis" if (whole and abs(value) <= 64) or (value is None and spec.default is None):
-            return value
-        case "axes" if whole and abs(value) <= 64:
-            return value
-        case "axes" if value is None and spec.default is None:
-            return None
-        case "axes" if (
-            isinstance(value, tuple) and 1 <= len(value) <= 4 and all(type(v) is int and abs(v) <= 64 for v in value)
-        ):
-            return value
-        case "bool" if type(value) is bool:
-            return value
-        case "shape" if isinstance(value, tuple) and len(value) <= 4 and all(_is_size(v) for v in value):
-            return value
-        case "symbol" if isinstance(value, str) and value in ("B", "C"):
-            return value
-        case "choice" if isinstance(value, str) and value in spec.choices:
-            return value
-        case "name" if isinstance(value, str) and value.isidentifier() and len(value) <= 64:
-            return value
-        case "value" if real or type(value) is bool or (type(value) is float and math.isinf(value)):
-            return value
-        case "value" if isinstance(value, str) and value in _NON_FINITE:
-            return _NON_FINITE[value]
-    raise GraphError("SBX212", f"{value!r:.60} is not a valid {name} of {op}")
-
-
-def _within(spec: Attr, value: float) -> bool:
-    return (spec.low is None or value >= spec.low) and (spec.high is None or value <= spec.high)
-
-
-def _is_size(value: Any) -> bool:
-    return (type(value) is int and -1 <= value <= 4096) or value in ("B", "C")

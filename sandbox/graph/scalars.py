@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from sandbox.graph.operations import OPERATIONS
+
 NUMBER_OPERATIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {
-        "add": operator.add,
-        "sub": operator.sub,
-        "mul": operator.mul,
-        "div": operator.truediv,
-        "pow": operator.pow,
-        "floordiv": operator.floordiv,
-        "remainder": operator.mod,
-        "maximum": max,
-        "minimum": min,
-        "neg": operator.neg,
-        "abs": abs,
-        "floor": math.floor,
-        "ceil": math.ceil,
-        "trunc": math.trunc,
-        "exp": math.exp,
-        "expm1": math.expm1,
-        "log": math.log,
-        "log1p": math.log1p,
-        "log2": math.log2,
-        "log10": math.log10,
-        "exp2": math.exp2,
-        "sqrt": math.sqrt,
-        "sin": math.sin,
-        "cos": math.cos,
-        "tan": math.tan,
-        "tanh": math.tanh,
-        "sinh": math.sinh,
-        "cosh": math.cosh,
-        "asinh": math.asinh,
-        "atan": math.atan,
-        "erf": math.erf,
-        "erfc": math.erfc,
-    }
+    {name: o.on_numbers.compute for name, o in OPERATIONS.items() if o.on_numbers is not None}
 )
-
-
+"""The operations that are defined on Python numbers."""
 _EXACT = 2**53
 
 

@@ -7,7 +7,7 @@ they occur, and a graph of thirty squarings takes thirty steps.
 Used are only rules that keep the function and its gradients: order of commutative operands, -(-x), a - b = a + (-b),
 multiplication by constants, x * 1, x + 0, a/c = (1/c) a, logsigmoid(x) = -softplus(-x), x * x = x^2, even and odd
 functions, a > b = b < a, filled tensors for the numbers in them, detach of what does not learn. Sums and products are
-regrouped only where no partial result can leave the range in which float32 keeps its digits (`bounds`). Not used, since
+regrouped only where no partial result can leave the range in which float32 keeps its digits (the records' bounds). Not used, since
 they change values at the ends of the range: x - x = 0, x * 0 = 0, log(exp(x)) = x, 1 - sigmoid(x) = sigmoid(-x). The
 fingerprint knows those.
 """
@@ -24,9 +24,9 @@ from sandbox.graph.dataflow import touched
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, computes_in_floats
+from sandbox.graph.operations.parts.bounds import LARGEST_SCALAR
 from sandbox.graph.shapes import ShapeError, broadcast
 from sandbox.graph.types import Type
-from sandbox.identity.bounds import LARGEST_SCALAR, bound_of
 
 VERSION = "g1"
 REGROUP = 1e7
@@ -36,8 +36,6 @@ REGROUP_PRODUCT = 1e30
 MAX_TERMS = 16
 """A sum or product of more parts is taken as it stands, which keeps the whole linear in the size of the graph."""
 
-_EVEN = frozenset({"abs", "square", "cos", "cosh"})
-_ODD = frozenset({"tanh", "sinh", "asinh", "atan", "erf", "sin", "tan", "sign", "softsign", "tanhshrink", "softshrink"})
 _NO_OPS = frozenset({"cast", "reshape", "expand", "slice"})
 """Operations that do nothing when the type stays the same."""
 _MIRRORED = {"gt": "lt", "ge": "le"}
@@ -118,7 +116,7 @@ class _Canonical:
 
     def _arithmetic(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
         """The linear form of sums, products and what reduces to them; None for all else."""
-        if node.op not in _ARITHMETIC:
+        if node.op not in _ARITHMETIC and OPERATIONS[node.op].parity is None:
             return None
         parts = [self._as_float(v).linear for v in operands]
         match node.op:
@@ -147,11 +145,13 @@ class _Canonical:
                 inner = self._number(self._scaled(parts[0], -1.0))
                 softplus = self._applied("softplus", _SOFTPLUS, (inner,), (self._scaled(parts[0], -1.0),))
                 return self._scaled(softplus, -1.0)
-            case op if op in _EVEN:
-                return self._even(op, parts[0])
-            case op if op in _ODD:
+        match OPERATIONS[node.op].parity:
+            case "even":
+                return self._even(node.op, parts[0])
+            case "odd":
                 sign, inside = self._signed(parts[0])
-                return self._scaled(self._applied(op, _attrs(node.attrs), (self._number(inside),), (inside,)), sign)
+                applied = self._applied(node.op, _attrs(node.attrs), (self._number(inside),), (inside,))
+                return self._scaled(applied, sign)
         return None
 
     def _other(self, index: int, node: Node, operands: Sequence[_Value], type_: Type) -> _Value:
@@ -267,7 +267,8 @@ class _Canonical:
     # --- names ---
 
     def _applied(self, op: str, attrs: str, names: Sequence[str], operands: Sequence[_Linear]) -> _Linear:
-        return _Linear(0.0, ((_hash(op, attrs, *names), 1.0),), bound_of(op, [o.bound for o in operands]))
+        bound = OPERATIONS[op].bound([o.bound for o in operands]) if op in OPERATIONS else math.inf
+        return _Linear(0.0, ((_hash(op, attrs, *names), 1.0),), bound)
 
     def _number(self, a: _Linear) -> str:
         """The digest of a linear form."""
@@ -302,7 +303,7 @@ class _Canonical:
 
 
 _ARITHMETIC = frozenset(
-    {"neg", "add", "sub", "mul", "div", "reciprocal", "pow", "logsigmoid", "mse_loss", "l1_loss", *_EVEN, *_ODD}
+    {"neg", "add", "sub", "mul", "div", "reciprocal", "square", "pow", "logsigmoid", "mse_loss", "l1_loss"}
 )
 
 

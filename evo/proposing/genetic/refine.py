@@ -14,7 +14,7 @@ from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.graph.nodes import GraphError
-from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations import OPERATIONS, relatives
 
 Change = tuple[VerifiedGraph, str, str]
 """The changed graph, what was done in words with its numbers, and a tag for the name."""
@@ -23,42 +23,10 @@ Mutation = Callable[[Random, VerifiedGraph], Change | None]
 LARGE = 90
 """Operations above which a loss is first made simpler; the published ones have 5 to 35."""
 
-_TUNABLE = {
-    ("softplus", "beta"): (0.2, 8.0),
-    ("leaky_relu", "negative_slope"): (0.005, 0.6),
-    ("elu", "alpha"): (0.2, 3.0),
-    ("celu", "alpha"): (0.2, 3.0),
-    ("huber_loss", "delta"): (0.05, 5.0),
-    ("smooth_l1_loss", "beta"): (0.05, 5.0),
-    ("cross_entropy", "label_smoothing"): (0.005, 0.4),
-}
+_TUNABLE = {(o.name, attr): span for o in OPERATIONS.values() for attr, span in o.genetic.tunable.items()}
 """Attributes that are numbers of the loss, and the range a refinement keeps them in."""
 
-_RELATIVES: dict[str, tuple[str, ...]] = {
-    "softplus": ("relu", "elu", "silu", "mish", "gelu"),
-    "relu": ("softplus", "leaky_relu", "elu", "silu"),
-    "leaky_relu": ("softplus", "relu", "elu"),
-    "elu": ("softplus", "leaky_relu", "celu"),
-    "silu": ("softplus", "relu", "gelu"),
-    "gelu": ("softplus", "relu", "silu"),
-    "mish": ("softplus", "relu", "silu"),
-    "sigmoid": ("hardsigmoid",),
-    "hardsigmoid": ("sigmoid",),
-    "tanh": ("softsign", "atan", "erf"),
-    "softsign": ("tanh", "atan", "asinh"),
-    "atan": ("tanh", "softsign", "asinh"),
-    "asinh": ("atan", "softsign"),
-    "erf": ("tanh", "softsign"),
-    "abs": ("square",),
-    "maximum": ("logaddexp",),
-    "logaddexp": ("maximum",),
-    "huber_loss": ("smooth_l1_loss", "mse_loss"),
-    "smooth_l1_loss": ("huber_loss", "mse_loss"),
-    "mse_loss": ("huber_loss", "smooth_l1_loss"),
-    "median": ("mean",),
-    "amax": ("mean",),
-    "amin": ("mean",),
-}
+_RELATIVES = relatives(OPERATIONS)
 """Operations of one kind, any of which can stand where another did."""
 
 

@@ -1,55 +1,20 @@
 """The calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters, as data.
 
-A line of the table says under which names a recipe is exposed and with which parameters:
-
-    (recipe, "where where ...", "name: kind = default, ...")
-
-A recipe is the name of an operation of `operations.OPERATIONS` (then parameters of the kinds `tensor` and `value` become its
-operands, the others its attributes) or of a function in `trace.lowering`. Names and defaults are torch's. No torch here.
+They are those of the operations' records, and those in `composed`. A call's recipe is the name of an operation (then parameters of
+the kinds `tensor` and `value` become its operands, the others its attributes) or of a function in `trace.lowering`. Names and
+defaults are torch's. No torch here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from sandbox.child.allowlist.call_table import TABLE
-
-REQUIRED: Final = object()
-"""Default of a parameter that must be given."""
-
-KINDS: Final = frozenset(
-    {
-        "tensor",  # a tensor, and nothing else: where torch refuses a Python number
-        "value",  # a tensor or a number
-        "scalar",  # a number, constant or made from beta and sizes
-        "number",  # a constant number
-        "int",
-        "flag",
-        "text",
-        "axis",  # a constant int or None
-        "axes",  # a constant int, several of them, or None
-        "shape",  # sizes: constant ints or sizes of the batch, as one tuple or one by one (*shape)
-        "tensors",  # a list or tuple of tensors
-        "dtype",
-        "fixed",  # accepted with its default only
-        "ignored",  # accepted and of no effect: device, memory format
-        "any",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter: its name, what it may be, its default; `variadic` takes all further positional arguments."""
-
-    name: str
-    kind: str
-    default: Any = REQUIRED
-    variadic: bool = False
-    keyword_only: bool = False
+from sandbox.child.allowlist.composed import COMPOSED
+from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations.parts.calls import REQUIRED, Parameter, Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,38 +86,15 @@ TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor
 """Classes that annotations and isinstance may name."""
 
 
-def _parameters(text: str) -> Iterator[Parameter]:
-    keyword_only = False
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        if part == "*":
-            keyword_only = True
-            continue
-        name, _, rest = part.partition(":")
-        kind, equals, default = (s.strip() for s in rest.partition("="))
-        variadic = name.startswith("*")
-        assert kind in KINDS, part
-        yield Parameter(name.lstrip("*"), kind, _literal(default) if equals else REQUIRED, variadic, keyword_only)
-        keyword_only = keyword_only or variadic
-
-
-def _literal(text: str) -> Any:
-    if text in ("None", "True", "False"):
-        return {"None": None, "True": True, "False": False}[text]
-    if text.startswith("'"):
-        return text[1:-1]
-    return float(text) if any(c in text for c in ".e") else int(text)
-
-
-def _calls() -> Iterator[Call]:
-    number = 0
-    for recipe, where, text in TABLE:
-        parameters = tuple(_parameters(text))
-        for path in where.split():
-            yield Call(path, recipe, parameters, number)
-            number += 1
-
-
-CALLS: Final[tuple[Call, ...]] = tuple(_calls())
+SPELLINGS: Final[tuple[Spelling, ...]] = (
+    *(replace(s, by=s.by or o.name) for o in OPERATIONS.values() for s in o.calls),
+    *COMPOSED,
+)
+"""All ways to write what is exposed, with the recipe of each."""
+CALLS: Final[tuple[Call, ...]] = tuple(
+    Call(path, spelling.by, spelling.parameters, number)
+    for number, (path, spelling) in enumerate((p, s) for s in SPELLINGS for p in s.paths)
+)
 BY_PATH: Final[Mapping[str, Call]] = MappingProxyType({c.path: c for c in CALLS})
 """Every exposed call by its full name; methods are under `Tensor.`."""
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from sandbox.child.allowlist import calls as exposed
 from sandbox.child.allowlist import limits as policy
-from sandbox.child.allowlist.calls import REQUIRED, Call, Parameter
+from sandbox.child.allowlist.calls import Call
 from sandbox.child.allowlist.layers import LAYERS, Layer, LayerClass
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering import RECIPES
+from sandbox.child.trace.lowering import RECIPES, record_plain
 from sandbox.child.trace.lowering.registry import axes, sizes_of
 from sandbox.child.trace.lowering.shaping import matrix_transpose
 from sandbox.child.trace.symbols import (
@@ -30,7 +30,7 @@ from sandbox.child.trace.symbols import (
     checked_number,
     is_number,
 )
-from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations.parts.calls import REQUIRED, Parameter
 
 _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 """numpy's names for parameters, which torch understands too."""
@@ -128,7 +128,7 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
     try:
         bound = _bind(call, args, kwargs)
         recipe = RECIPES.get(call.recipe)
-        return recipe(r, bound) if recipe is not None else _plain(r, call, bound)
+        return recipe(r, bound) if recipe is not None else record_plain(r, call, bound)
     except Refusal as refusal:
         complaint = refusal.complaint
         if complaint.code in _ABOUT_THE_CALL:
@@ -160,25 +160,7 @@ def _operands(call: Call) -> list[str]:
     return [p.name for p in call.parameters if p.kind == "tensor" and p.default is REQUIRED]
 
 
-_FLOATING_ONLY = frozenset(c.recipe for c in exposed.CALLS if c.path.startswith("torch.nn.functional.")) - {
-    "relu",
-    "tanh",
-    "sigmoid",
-}
-"""What torch defines on floating tensors only, or on integers in another way."""
-
 _ABOUT_THE_CALL = frozenset({"SBX206", "SBX207", "SBX212"})
-
-
-def _plain(r: Recorder, call: Call, bound: dict[str, Any]) -> Any:
-    """The call is the operation: tensors and values are its operands, the rest its attributes."""
-    operands = [bound[p.name] for p in call.parameters if p.kind in ("tensor", "value")]
-    if call.recipe in _FLOATING_ONLY and operands[0].type.dtype != "float":
-        raise Refusal("SBX206")
-    if call.recipe in ("cat", "stack"):
-        operands = list(bound["tensors"])
-    known = OPERATIONS[call.recipe].attrs
-    return r.add(call.recipe, operands, {k: v for k, v in bound.items() if k in known})
 
 
 def _bind(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

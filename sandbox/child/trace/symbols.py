@@ -17,13 +17,9 @@ from sandbox.child.protocol import Complaint, Refusal, Spot
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError, Node, make_node
-from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations import OPERATIONS, SOURCES
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Shape, Type
-
-_SOURCES = frozenset({"input", "size", "const"})
-_VIEWS = frozenset({"reshape", "expand", "transpose", "slice", "select", "unsqueeze", "squeeze", "diagonal", "detach"})
-"""Operations whose result shares memory with their operand in torch."""
 
 
 class Broken(BaseException):
@@ -160,7 +156,7 @@ class Recorder:
         result = self.types[index]
         if result.is_number:
             return SymNumber(index, result)
-        shared = op in _VIEWS
+        shared = OPERATIONS[op].shares_memory
         if shared and isinstance(operands[0], SymTensor):
             operands[0].shared = True
         return SymTensor(index, result, shared)
@@ -170,12 +166,12 @@ class Recorder:
             node = make_node(op, args, attrs)
         except GraphError as error:
             raise Refusal(error.code) from None
-        quiet = not self.keeps_gradients and op not in _SOURCES
+        quiet = not self.keeps_gradients and op not in SOURCES
         if self._made is not None:
             made = self._made.get(self._key(node, quiet))
             if made is not None:
                 return made
-        if op not in _SOURCES:
+        if op not in SOURCES:
             self.operations += 1
             if self.operations > MAX_OPERATIONS:
                 raise Refusal("SBX213", (self.operations, MAX_OPERATIONS))

@@ -15,8 +15,6 @@ from typing import Final
 
 from sandbox.graph.loss_graph import VerifiedGraph
 
-SOURCES: Final = frozenset({"input", "const", "size"})
-
 _PC, _PR, _RC, _RR = (f"{m}_{s}_logps" for m in ("policy", "reference") for s in ("chosen", "rejected"))
 _MARGINS: Final[Mapping[frozenset[tuple[str, float]], str]] = MappingProxyType(
     {

@@ -6,20 +6,12 @@ Rounding, signs and comparisons are not among them: torch gives the former the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
+from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.verdicts.verdict import Finding
-
-UNDEFINED: Final[Mapping[str, tuple[int, ...]]] = {"floordiv": (0, 1), "soft_margin_loss": (1,)}
-"""For each such operation the operands in which torch has no derivative of it."""
-_CALLED: Final = {"floordiv": "//", "soft_margin_loss": "the target of soft_margin_loss"}
-_UNTRACKED: Final[Mapping[str, tuple[int, ...]]] = {"detach": (0,), "full_like": (0,)}
-"""Operands that a floating result does not depend on for autograd."""
 
 
 def check_derivatives(graph: VerifiedGraph) -> list[Finding]:
@@ -30,8 +22,9 @@ def check_derivatives(graph: VerifiedGraph) -> list[Finding]:
         node = graph.nodes[i]
         if i not in wanted or not tracked[i]:
             continue
-        if any(tracked[node.args[k]] for k in UNDEFINED.get(node.op, ())):
-            message = f"torch has no derivative of {_CALLED[node.op]}, and values of the policy pass through it"
+        gradient = OPERATIONS[node.op].gradient
+        if any(tracked[node.args[k]] for k in gradient.undefined):
+            message = f"torch has no derivative of {gradient.undefined_name}, and values of the policy pass through it"
             return [numeric_finding("SBX301", message)]
         wanted |= set(_followed(node))
     return []
@@ -48,5 +41,5 @@ def _tracked(graph: VerifiedGraph) -> list[bool]:
 
 
 def _followed(node: Node) -> list[int]:
-    left_out = _UNTRACKED.get(node.op, ())
+    left_out = OPERATIONS[node.op].gradient.untracked
     return [a for k, a in enumerate(node.args) if k not in left_out]

@@ -10,6 +10,7 @@ import torch
 
 from sandbox.execute.evaluate import Evaluator, Points, joined
 from sandbox.graph.equivariance import is_equivariant
+from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure import inputs as probes
 from sandbox.numeric.measure.counterexamples import example
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
@@ -42,7 +43,7 @@ def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
 
 def _by_size(evaluator: Evaluator) -> list[Finding]:
     """The direction at many sizes, of a loss that may compute with the size of its batch: sizes are few, so they are tried."""
-    if not any(node.op in _COUNTS for node in evaluator.graph.nodes):
+    if not any(OPERATIONS[node.op].counts for node in evaluator.graph.nodes):
         return []
     for size in _SIZES:
         gradients = np.stack(finite(evaluator, _batches(size), torch.float32).gradients)
@@ -52,8 +53,6 @@ def _by_size(evaluator: Evaluator) -> list[Finding]:
     return []
 
 
-_COUNTS: Final = frozenset({"size", "arange", "eye", "sum", "cumsum", "norm", "prod"})
-"""Operations that may tell how many items there are."""
 _SIZES: Final = (
     *(
         4,

@@ -18,6 +18,7 @@ from evo.proposing.genetic.structure import Anatomy
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
 from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric import run as probe
 from sandbox.verdicts.verdict import Severity
 
@@ -73,6 +74,7 @@ def test_whatever_is_bred_verifies_and_stays_of_a_readable_size(seed: int, contr
     for _, graph in lineage(contract, seed):
         assert VerifiedGraph.from_json(graph.to_json()) == graph
         assert graph.operations < 2 * LARGE
+        assert all(OPERATIONS[node.op].genetic.allowed for node in graph.nodes)
 
 
 @settings(max_examples=30, deadline=None)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from differential import eager, inputs, interpreted, same
 
-from sandbox.child.allowlist.calls import CALLS, CONSTANTS, DTYPES, METHODS, REQUIRED, Call, Parameter
+from sandbox.child.allowlist.calls import CALLS, CONSTANTS, DTYPES, METHODS, Call
 from sandbox.child.trace.lowering import RECIPES
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations.parts.calls import REQUIRED, Parameter
 
 TENSORS = ("x", "p", "M", "m", "k", "s", "S")
 OTHERS = ("y", "0.5", "beta", "q", "m", "k", "s", "M", "2", "len(x)")

@@ -9,8 +9,8 @@ import torch
 from costly import SHAPES, dearest, repeated
 
 from sandbox import known
-from sandbox.execute.at_once import quantile
 from sandbox.execute.evaluate import Evaluator, Points
+from sandbox.execute.interpreter import Context, tensor_kernel
 from sandbox.graph.costs import cost
 from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError
@@ -86,13 +86,14 @@ def test_every_operation_is_computed_for_all_batches_at_once(name, monkeypatch):
 @pytest.mark.parametrize("how", ["linear", "lower", "higher", "nearest", "midpoint"])
 def test_a_quantile_is_torchs_own_bit_for_bit(how):
     rng = torch.Generator().manual_seed(4)
+    context, kernel = Context(torch.float32, torch.device("cpu"), {}), tensor_kernel("quantile")
     for dtype, q in itertools.product((torch.float32, torch.float64), (0.0, 0.1, 1 / 3, 0.5, 1.0)):
         for dim, keepdim in ((None, False), (None, True), (0, False), (-1, True)):
             x = torch.randn((5, 7), generator=rng, dtype=dtype)
             if q == 0.1:
                 x[2, 3] = float("nan")
             x.requires_grad_()
-            ours = quantile(x, q=q, dim=dim, keepdim=keepdim, interpolation=how)
+            ours = kernel(context, {"q": q, "dim": dim, "keepdim": keepdim, "interpolation": how}, x)
             theirs = torch.quantile(x, q, dim=dim, keepdim=keepdim, interpolation=how)
             assert ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0, atol=0, equal_nan=True)
             gradients = [torch.autograd.grad(v.sum(), x)[0] for v in (ours, theirs)]

@@ -6,6 +6,11 @@ do not fit, and `trace.facade` adds which call it was.
 """
 
 from sandbox.child.trace.lowering import arithmetic, creation, losses, numbers, reductions, shaping, values
+from sandbox.child.trace.lowering.plain import check_calls, record_plain
 from sandbox.child.trace.lowering.registry import RECIPES, Recipe
 
-__all__ = ["RECIPES", "Recipe", "arithmetic", "creation", "losses", "numbers", "reductions", "shaping", "values"]
+__all__ = [
+    "RECIPES", "Recipe", "arithmetic", "creation", "losses", "numbers", "record_plain", "reductions", "shaping", "values",
+]  # fmt: skip
+
+check_calls()

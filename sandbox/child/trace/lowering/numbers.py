@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from sandbox.child.allowlist.calls import SPELLINGS
 from sandbox.child.trace.lowering.registry import RECIPES, recipe
 from sandbox.child.trace.symbols import Recorder, SymNumber, checked_number
+from sandbox.graph.operations import OPERATIONS
 
-_ON_SYMBOLS: Mapping[str, str] = {
-    **{
-        n: n
-        for n in [
-            "exp",
-            "expm1",
-            "log1p",
-            "log2",
-            "log10",
-            "sqrt",
-            "sin",
-            "cos",
-            "tan",
-            "tanh",
-            "sinh",
-            "cosh",
-            "asinh",
-            "atan",
-            "erf",
-            "erfc",
-            "floor",
-            "ceil",
-            "trunc",
-            "exp2",
-        ]
-    },
-    "fabs": "abs",
+_ON_SYMBOLS: Final[Mapping[str, str]] = {
+    path.removeprefix("math."): operation.name
+    for operation in OPERATIONS.values()
+    for spelling in operation.calls
+    for path in spelling.paths
+    if path.startswith("math.")
 }
+"""The functions of math that are an operation where beta or a size is in them."""
 
 
 def _math(name: str) -> None:
@@ -49,30 +31,6 @@ def _math(name: str) -> None:
         return checked_number(function(*values))
 
     RECIPES[f"math_{name}"] = made
-
-
-for _name in (
-    *_ON_SYMBOLS,
-    *[
-        "acos",
-        "asin",
-        "acosh",
-        "atanh",
-        "gamma",
-        "lgamma",
-        "degrees",
-        "radians",
-        "isfinite",
-        "isinf",
-        "isnan",
-        "cbrt",
-        "atan2",
-        "copysign",
-        "fmod",
-        "factorial",
-    ],
-):
-    _math(_name)
 
 
 @recipe("math_log")
@@ -93,3 +51,9 @@ def _math_pow(r: Recorder, a: dict[str, Any]) -> Any:
     if isinstance(x, SymNumber) or isinstance(y, SymNumber):
         return r.add("pow", (x, y if isinstance(y, SymNumber) else float(y)))
     return math.pow(x, y)
+
+
+for _spelling in SPELLINGS:
+    for _path in _spelling.paths:
+        if _path.startswith("math.") and _spelling.by not in RECIPES:
+            _math(_path.removeprefix("math."))

@@ -1,0 +1,109 @@
+"""How operations are written in LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sandbox.graph.operations.parts.written import ATOM, COMPARISON, POWER, SUM, TERM, UNARY, Form, Text, Written
+
+
+def at(text: Text, level: int) -> str:
+    """The text as an operand of something that binds at `level`."""
+    return text.text if text.level >= level else rf"\left({text.text}\right)"
+
+
+def named(function: str = "") -> Form:
+    r"""A function of its operands: `\log(x)`; without a symbol of its own, the operation's name."""
+
+    def form(w: Written) -> Text:
+        symbol = function or rf"\operatorname{{{escaped(w.op)}}}"
+        given = ", ".join(f"{escaped(k)}={_value(v)}" for k, v in w.attrs.items() if _matters(w, k, v))
+        subscript = rf"_{{\text{{{given}}}}}" if given else ""
+        return Text(rf"{symbol}{subscript}\left({', '.join(w.texts)}\right)")
+
+    return form
+
+
+NAMED: Final[Form] = named()
+
+
+def wrapped(before: str, after: str, level: int = ATOM) -> Form:
+    """The operand between two texts."""
+    return lambda w: Text(f"{before}{w.operands[0].text}{after}", level)
+
+
+def infix(symbol: str) -> Form:
+    """A sum or difference."""
+    return lambda w: Text(f"{at(w.operands[0], SUM)} {symbol} {at(w.operands[1], TERM)}", SUM)
+
+
+def relation(symbol: str) -> Form:
+    """A comparison."""
+    return lambda w: Text(f"{at(w.operands[0], SUM)} {symbol} {at(w.operands[1], SUM)}", COMPARISON)
+
+
+def product(w: Written) -> Text:
+    """Two factors side by side."""
+    return Text(rf"{at(w.operands[0], TERM)} \, {at(w.operands[1], UNARY + 1)}", TERM)
+
+
+def fraction(w: Written) -> Text:
+    """One above the other."""
+    return Text(rf"\frac{{{w.operands[0].text}}}{{{w.operands[1].text}}}", POWER)
+
+
+def minus(w: Written) -> Text:
+    """A sign before the operand."""
+    return Text(f"-{at(w.operands[0], UNARY)}", UNARY)
+
+
+def power(w: Written) -> Text:
+    """The second operand above the first."""
+    return Text(f"{at(w.operands[0], ATOM)}^{{{w.operands[1].text}}}", POWER)
+
+
+def square(w: Written) -> Text:
+    """The operand to the power of two."""
+    return Text(f"{at(w.operands[0], ATOM)}^{{2}}", POWER)
+
+
+def cases(w: Written) -> Text:
+    """One value where the condition holds, another where not."""
+    condition, yes, no = w.texts
+    return Text(rf"\begin{{cases}} {yes} & {condition} \\ {no} & \text{{otherwise}} \end{{cases}}", SUM)
+
+
+def cast(w: Written) -> Text:
+    """Iverson's brackets where a condition becomes a number."""
+    return Text(rf"\left[{w.operands[0].text}\right]") if w.attrs["to"] == "float" else NAMED(w)
+
+
+def _matters(w: Written, key: str, value: Any) -> bool:
+    return bool(value != w.specifications[key].default) and value is not None
+
+
+def escaped(name: str) -> str:
+    """A name in which LaTeX sees no subscripts."""
+    return name.replace("_", r"\_")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_value(v) for v in value) + ")"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return escaped(str(value))
+
+
+INPUTS: Final[Mapping[str, str]] = {
+    "policy_chosen_logps": r"\ell^{\pi}_{w}",
+    "policy_rejected_logps": r"\ell^{\pi}_{l}",
+    "reference_chosen_logps": r"\ell^{\mathrm{ref}}_{w}",
+    "reference_rejected_logps": r"\ell^{\mathrm{ref}}_{l}",
+    "beta": r"\beta",
+    "logits": "z",
+    "targets": "y",
+}
+"""The contracts' arguments."""
+SIZES: Final[Mapping[str, str]] = {"B": "n", "C": "c"}
