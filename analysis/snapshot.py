@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -30,6 +31,7 @@ from archive.records import (
     VerdictStatus,
 )
 from archive.sqlite.values import is_finite
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
@@ -91,6 +93,8 @@ class Snapshot:
         """Read it all. Raises ArchiveError."""
         with reader.consistent():
             run = reader.run()
+            with suppress(ValueError):  # without the package that brings the contract, graphs are left out
+                contract_named(run.contract)
             parents: dict[int, list[ParentRow]] = {}
             for edge in reader.lineage():
                 parents.setdefault(edge.child, []).append(edge)

@@ -19,7 +19,6 @@ from archive.records import (
     EventRow,
     FindingRow,
     Items,
-    Operator,
     Origin,
     ParentRow,
     ProposalRow,
@@ -29,6 +28,7 @@ from archive.records import (
     Usage,
     VerdictRow,
     VerdictStatus,
+    is_operator,
 )
 from archive.sqlite.cells import Cells
 from archive.sqlite.values import LARGEST, is_finite, load_json, number
@@ -156,6 +156,13 @@ def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
     )
 
 
+def _operator(cells: Cells) -> str:
+    name = cells.text("operator")
+    if not is_operator(name):
+        raise cells.wrong("operator", "a name of lower-case letters, digits and underscores")
+    return name
+
+
 def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
     """A row of proposal, in the state that its newest event (`kind`) put it in."""
     cells = Cells(row, "proposal", path)
@@ -167,7 +174,7 @@ def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
         id=cells.integer("id"),
         step=cells.natural("step"),
         attempt=cells.natural("attempt"),
-        operator=cells.one_of("operator", Operator),
+        operator=_operator(cells),
         proposer=cells.text("proposer"),
         model=cells.text_or_none("model"),
         temperature=cells.real_or_none("temperature"),

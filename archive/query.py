@@ -53,7 +53,7 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS, spending_of
-from archive.sqlite.opening import open_for_reading
+from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.values import decompress
 
 T = TypeVar("T")
@@ -106,10 +106,11 @@ class Reader:
         return cls(place, connection, threading.RLock(), NOW, owner=True)
 
     def close(self) -> None:
-        """Closes the file; a view made by `as_of` leaves that to the reader it came from."""
+        """Closes the file and clears up beside it; a view made by `as_of` leaves that to the reader it came from."""
         if self._owner:
             with self._turn:
                 self._connection.close()
+            tidy(self.path)
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """The rows of an archive as frozen, typed records, and the states that they go through."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,12 +15,20 @@ class Origin(StrEnum):
 
 
 class Operator(StrEnum):
-    """What a proposal was asked to do with its references."""
+    """What a proposal is asked to do with its parents: the operators that evopo brings. An archive may name others."""
 
     EXPLORE = "explore"
     REFINE = "refine"
     COMBINE = "combine"
     REPAIR = "repair"
+
+
+_OPERATOR = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def is_operator(name: object) -> bool:
+    """Whether an operator may be called so: a lower-case letter, then up to 39 such letters, digits and underscores."""
+    return isinstance(name, str) and _OPERATOR.fullmatch(name) is not None
 
 
 class Role(StrEnum):
@@ -127,7 +136,8 @@ class ProposalRow:
     id: int
     step: int
     attempt: int
-    operator: Operator
+    operator: str
+    """One of `Operator`, or the name of one that was added to the search which made the archive."""
     proposer: str
     model: str | None
     temperature: float | None

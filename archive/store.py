@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,13 +27,13 @@ from archive.records import (
     EvaluationState,
     EventKind,
     Items,
-    Operator,
     Origin,
     ProposalState,
     Recovery,
     Role,
     RunRow,
     Usage,
+    is_operator,
 )
 from archive.spending import asked_at_most, failed_call
 from archive.sqlite.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
@@ -42,6 +42,10 @@ from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_n
 
 NOT_FINITE = "not_finite"
 """Reason of an evaluation whose fitness was NaN or infinite."""
+
+
+FOLD_MILLISECONDS = 2000
+"""How long closing waits for a reader in the middle of a query."""
 
 
 class Archive:
@@ -113,11 +117,15 @@ class Archive:
         return self._lock.replaced
 
     def close(self) -> None:
-        """Folds the log into the file and gives up the lock. Closing twice does nothing; nor does a forked child."""
+        """Folds the log into the file, though somebody reads it, and gives up the lock.
+
+        Closing twice does nothing; nor does a forked child.
+        """
         with self._turn:
             if self._closed or os.getpid() != self._lock.holder.pid:
                 return
             self._closed = True
+            _fold(self._connection)
             self._connection.close()
             self._lock.release()
 
@@ -135,7 +143,7 @@ class Archive:
         self,
         step: int,
         attempt: int,
-        operator: Operator | str,
+        operator: str,
         proposer: str,
         model: str | None,
         temperature: float | None,
@@ -147,11 +155,15 @@ class Archive:
     ) -> int:
         """Records, before the call leaves, that a loss is asked for; returns the proposal's id.
 
-        `template` is the hash of the prompt template, `references` (JSON) what it was filled with, `seen_event` the last
-        event that the step could see, `prompt` the (role, text) of each message that is sent; texts are stored once. `most` is
-        what the attempt may cost at most, where that is known.
-        WrongState if this attempt of this step was recorded already.
+        `operator` is one of `Operator`, or another name of its form. `template` is the hash of the prompt template, `references`
+        (JSON) what it was filled with, `seen_event` the last event that the step could see, `prompt` the (role, text) of each
+        message that is sent; texts are stored once. `most` is what the attempt may cost at most, where that is known.
+        WrongState if this attempt of this step was recorded already, ValueError for what cannot be an operator's name.
         """
+        if not is_operator(operator):
+            raise ValueError(
+                f"expected an operator's name of lower-case letters, digits and underscores, got {operator!r}"
+            )
         with self._transaction() as write:
             proposal = write.next_id("proposal")
             event = write.event(EventKind.PROPOSAL_REQUESTED, asked_at_most(most), proposal_id=proposal)
@@ -160,7 +172,7 @@ class Archive:
                 id=proposal,
                 step=step,
                 attempt=attempt,
-                operator=Operator(operator),
+                operator=str(operator),
                 proposer=proposer,
                 model=model,
                 temperature=finite_or_null(temperature),
@@ -487,6 +499,13 @@ def _opened(place: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+
+
+def _fold(connection: sqlite3.Connection) -> None:
+    """Move the log's content into the file: closing alone would leave it in the log while anybody reads."""
+    connection.execute(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
+    with suppress(sqlite3.Error):  # as on a full disk: then it stays in the log, which is as safe
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def _lose(write: Write, id: int) -> None:

@@ -111,7 +111,9 @@ class SeedResult:
     seed: int = 0
     items: ItemScores | None = None  # None: the fitness is no mean of items
     paid: Usage | None = None  # what a judge was paid for it; None where none was asked
-    curves: Mapping[str, Points] = field(default_factory=dict)  # what was watched in training; see fitness.training.curves
+    curves: Mapping[str, Points] = field(
+        default_factory=dict
+    )  # what was watched in training; see fitness.training.curves
 
     def __post_init__(self) -> None:
         if self.items is None:

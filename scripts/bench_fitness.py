@@ -35,7 +35,7 @@ from fitness_survey import survey
 from survey_figures import race, rungs
 
 from evo.proposing import genetic
-from fitness.task.protocol import EvaluationFailed, FailureReason, task_info
+from fitness.task import EvaluationFailed, FailureReason, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.graph.loss_graph import VerifiedGraph

@@ -33,7 +33,7 @@ from evo.config.schema import parse_config
 from evo.proposing import genetic
 from evo.search.rng import derive
 from fitness.schedule.ladder import Job
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.graph.loss_graph import VerifiedGraph

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from fitness.preference.policies import has_bfloat16
 from fitness.sentiment.task import DATA as EMBEDDED_MODEL
-from fitness.task.protocol import EvaluationFailed
+from fitness.task.protocol import EvaluationFailed, FailureReason
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
@@ -49,18 +51,20 @@ async def preference_in_bf16() -> str:
     """The preference task trains the embedded model on the GPU in bf16 and gives a finite fitness; in float32 on older GPUs."""
     precision = "bfloat16" if has_bfloat16() else "float32"
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "pairs.jsonl"
-        rows = [
-            {"prompt": f"review {i} : the film", "chosen": " was good .", "rejected": " was bad ."} for i in range(64)
-        ]
-        data.write_text("\n".join(json.dumps(row) for row in rows))
-        options = {
-            "model": str(EMBEDDED_MODEL), "data": str(data), "pairs": 32, "batch_size": 8, "max_length": 32,
-            "device": "gpu", "precision": precision, "cache": folder,
-        }  # fmt: skip
-        async with WorkerPool("preference", options, 1) as pool:
+        async with WorkerPool("preference", _preference_options(Path(folder)), 1) as pool:
             result = await pool.score(known.graph("dpo"), "full", 0)
     return f"fitness {result.fitness:.3f} in {result.seconds:.1f} s, {precision}"
+
+
+def _preference_options(folder: Path) -> dict[str, Any]:
+    data = folder / "pairs.jsonl"
+    rows = [{"prompt": f"review {i} : the film", "chosen": " was good .", "rejected": " was bad ."} for i in range(64)]
+    data.write_text("\n".join(json.dumps(row) for row in rows))
+    return {
+        "model": str(EMBEDDED_MODEL), "data": str(data), "pairs": 32, "batch_size": 8, "max_length": 32,
+        "learning_rate": 1e-3, "device": "gpu", "precision": "bfloat16" if has_bfloat16() else "float32",
+        "cache": str(folder),
+    }  # fmt: skip
 
 
 async def one_worker_per_gpu() -> str:
@@ -72,19 +76,53 @@ async def one_worker_per_gpu() -> str:
     return f"fitness {scores[0].fitness:.3f} and {scores[1].fitness:.3f}"
 
 
+async def adapter_in_bf16() -> str:
+    """The same with a LoRA adapter and gradient checkpointing, twice: the second training starts from the same base model."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = _preference_options(Path(folder)) | {"lora": {}, "gradient_checkpointing": True}
+        async with WorkerPool("preference", options, 1) as pool:
+            first, again = [await pool.score(known.graph("dpo"), "full", 0) for _ in range(2)]
+    assert abs(first.metrics["margin"] - again.metrics["margin"]) < 1e-2, (first.metrics, again.metrics)
+    return f"margins {first.metrics['margin']:.4f} and {again.metrics['margin']:.4f} nats"
+
+
 async def out_of_memory_is_survived() -> str:
-    """A batch that cannot fit fails that evaluation with its reason, and the worker scores the next one."""
-    async with WorkerPool("classification", {"train_items": 200, "epochs": 1, "hidden": 2**31}, 1) as pool:
+    """An evaluation that finds no memory left fails with its reason; with memory free again, the worker scores as before.
+
+    The network is wide, so that its weights do not fit into what a worker keeps between evaluations.
+    """
+    options = {"train_items": 200, "epochs": 1, "hidden": 2**15}
+    async with WorkerPool("classification", options, 1) as pool:
+        before = await pool.score(known.graph("cross_entropy"), "full", 0)
+        taken = _all_free_memory()
         try:
             await pool.score(known.graph("cross_entropy"), "full", 0)
         except EvaluationFailed as failure:
-            return f"failed as {failure.reason}"
-    raise AssertionError("a network of terabytes fitted")
+            assert failure.reason == FailureReason.OUT_OF_MEMORY, failure
+        else:
+            raise AssertionError(f"a training fitted beside {sum(block.numel() for block in taken)} bytes of others")
+        finally:
+            taken.clear()
+            torch.cuda.empty_cache()
+        after = await pool.score(known.graph("cross_entropy"), "full", 0)
+    assert abs(before.fitness - after.fitness) < 0.02, (before.fitness, after.fitness)
+    return f"failed as {FailureReason.OUT_OF_MEMORY}; fitness {before.fitness:.3f} before, {after.fitness:.3f} after"
+
+
+def _all_free_memory() -> list[torch.Tensor]:
+    """Blocks, large ones first, until not even one of 2 MiB fits."""
+    taken: list[torch.Tensor] = []
+    for exponent in range(33, 20, -2):
+        with contextlib.suppress(torch.cuda.OutOfMemoryError):
+            while True:
+                taken.append(torch.empty(2**exponent, dtype=torch.uint8, device="cuda"))
+    return taken
 
 
 CHECKS: dict[str, Check] = {
     "graph interpreter": interpreter_on_cuda,
     "preference, bf16": preference_in_bf16,
+    "adapter, bf16": adapter_in_bf16,
     "two workers": one_worker_per_gpu,
     "out of memory": out_of_memory_is_survived,
 }
@@ -104,15 +142,15 @@ def main() -> int:
             rows[name] = (True, asyncio.run(check()))
         except Exception as error:
             rows[name] = (False, f"{type(error).__name__}: {error}")
+        if not arguments.json:
+            held, note = rows[name]
+            print(f"{'held' if held else 'FAILED':7} {name:20} {note}", flush=True)
     if arguments.json:
         figures = {
             n: {"value": ok, "unit": "held", "reach": True, "reached": ok, "note": note}
             for n, (ok, note) in rows.items()
         }
         print(json.dumps({"machine": torch.cuda.get_device_name(), "figures": figures}))
-    else:
-        for name, (ok, note) in rows.items():
-            print(f"{'held' if ok else 'FAILED':7} {name:20} {note}")
     return 0 if all(ok for ok, _ in rows.values()) else 1
 
 

@@ -44,14 +44,14 @@ from analysis.snapshot import Snapshot
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventRow, Origin, RunRow, Spending
 from evo.campaign.finalists import FINAL, final_event
 from evo.proposing.genetic.builder import Builder
-from evo.search.population import BASELINES, SEED_LOSSES
 from fitness.schedule.final import baseline_grid, final, final_rung
 from fitness.schedule.ladder import Entry, Job, Seeds, Settings, leaders
 from fitness.schedule.race import run_race
 from fitness.score import SeedResult
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import score_all
 from sandbox import known
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.nearest import nearest_known
 from sandbox.identity.relation import Kind, Part, Relation
@@ -178,8 +178,8 @@ def _cast(arguments: argparse.Namespace, info: TaskInfo) -> tuple[list[Cast], li
     """The seed losses of a run, its baseline first, and what proposals are drawn from."""
     if not arguments.known:
         return [Cast(arguments.loss)], [Cast(arguments.loss, relation=Relation(Kind.SAME, (Part(arguments.loss),)))]
-    first = BASELINES[info.contract]
-    names = [first, *(name for name in SEED_LOSSES[info.contract] if name != first)]
+    contract = contract_named(info.contract)
+    names = list(dict.fromkeys(filter(None, (contract.baseline, *contract.seeds))))
     factors = FACTORS if info.beta is not None else (1.0,)
     drawn = [
         Cast(name, factor, nearest_known(_variant(name, factor, scale), info.beta))
@@ -278,7 +278,7 @@ def _snapshot(
 def _pool(arguments: argparse.Namespace, info: TaskInfo, options: Mapping[str, Any]) -> Pool:
     """Fitness of each known loss at every multiple and rung that is asked for; from the file where it is there already."""
     rungs = [*(r.name for r in info.search_rungs), final_rung(info)]
-    losses = SEED_LOSSES[info.contract] if arguments.known else (arguments.loss,)
+    losses = contract_named(info.contract).seeds if arguments.known else (arguments.loss,)
     # A task without beta has proposals at its own settings alone; other learning rates are the baseline's in the final.
     wanted = [
         (loss, factor, rung)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import torch  # noqa: E402
+from link_glossary import linked  # noqa: E402
 
 from sandbox import known  # noqa: E402
 from sandbox.numeric import run as probe  # noqa: E402
@@ -19,63 +20,65 @@ PAGE = ROOT / "docs" / "losses.md"
 HEAD = """\
 # The known losses
 
-Published losses come with `sandbox`: as source with title, paper and equation, and as graphs. They are the baselines of
-every task, the first parents of a search, and the test of the sandbox: each of them must be accepted. This page is written
-by `scripts/write_loss_docs.py`.
+Published losses are part of `sandbox`: as source with title, paper and equation, and as graphs. Every task uses them as
+baselines and as the first parents of a search. They also test the sandbox: each of them must be accepted. This page is
+written by `scripts/write_loss_docs.py`.
 
     from sandbox import known
     known.names("preference")            # ('aot', 'aot_unpaired', ...)
     known.load("lrml").equation          # title, paper, equation, source, contract, and TRL's name where it has one
     known.graph("lrml")                  # the verified graph, ready for sandbox.execute.compile_loss
 
-The sources are data. They are never imported: vetting one traces it in the jail as it would any candidate, and a test holds
-the graph beside each source to what tracing gives. To add a loss, write `sandbox/known/CONTRACT/NAME.py` with the same
-header, run `python scripts/make_known_graphs.py` and this page's script, and give `tests/sandbox/known/test_known.py` its formula.
+The sources are data. They are never imported: vetting one traces it in the jail like any candidate, and a test compares
+the graph beside each source with the result of tracing. To add a loss, write `sandbox/known/CONTRACT/NAME.py` with the same
+header, run `python scripts/make_known_graphs.py` and this page's script, and add its formula to
+`tests/sandbox/known/test_known.py`.
 
 Notation: rho is the margin of the policy's log-ratio over the reference's, in nats; x = beta rho; h_w and h_l are the
 log-ratios of policy and reference for the chosen and the rejected completion, so rho = h_w - h_l; softplus(z) = log(1 + e^z).
-In classification z are the scores, y is the label and p = softmax(z).
+In classification, z are the logits, y is the label and p = softmax(z).
 
-Notes are what the numeric tests say of an accepted loss; `evopo-sandbox explain SBX326` explains one. Tails: how the loss
+Notes are remarks of the numeric tests on an accepted loss; `evopo-sandbox explain SBX326` explains one. Tails: how the loss
 grows towards x = -30 and x = 30.
 """
 SHAPE = """\
-## Words for the shape of a loss
+## Descriptors: the shape of a loss
 
-Measured for every accepted loss along its margin; the axes of the quality-diversity grid are taken from them.
+Measured for every accepted loss along its margin. Some of them are the axes of the quality-diversity grid.
 
 key | meaning
 --- | ---
 """
 IDENTITY = """\
-## When two losses are one
+## When two losses are the same
 
-What counts is what training sees: the gradient to the policy. A constant, or a function of the reference, added to a loss
+What counts is what training sees: the gradient of the policy. Adding a constant, or a function of the reference, to a loss
 changes nothing.
 
-- The **hash** (`g1:...`) is equal for graphs that rewriting rules turn into each other: order of terms, `-logsigmoid(x)` for
-  `softplus(-x)`, a constant moved out of a product. Rules that would change values at the ends of the range are not among
-  them.
-- The **fingerprint** holds gradients in float64 at fixed probes. Two fingerprints propose that two losses are one where the
-  gradients in them nearly agree. Its `key` is equal for equal functions however they are written, up to rounding;
-  `scale_key` also for positive multiples of a loss, `beta_key` also where only beta is rescaled: tables, `show` and exports
-  say so beside the name of such a loss, and it is no discovery. Fingerprints of two formats (`f1:`) are never compared.
-- `sandbox.identity.same_loss(a, b)` confirms on probes that are drawn afresh, and says where two losses part.
+- The **canonical hash** (`g1:...`) is equal for graphs that simplification rules turn into each other: order of terms,
+  `-logsigmoid(x)` for `softplus(-x)`, a constant moved out of a product. Rules that would change values at the ends of the
+  range are not used.
+- The **fingerprint** contains gradients in float64 at fixed test inputs. Two losses whose fingerprints nearly agree are candidates
+  for being the same. Its `key` is equal for equal functions however they are written, up to rounding;
+  `scale_key` also for positive multiples of a loss, and `beta_key` also if only beta is rescaled: tables, `show` and exports
+  say so beside the name of such a loss, and it is not a discovery. Fingerprints of different formats (`f1:`) are never compared.
+- `sandbox.identity.compare.same_loss(a, b)` confirms this on newly drawn inputs, and says where two losses differ.
   `evopo-sandbox diff A B` prints it.
 
-Two losses are **one** where their policy gradients g and h agree at every fresh probe: |g - h| <= 1e-4 max(|g|, |h|, t), with t
-the mean size of the gradients of ordinary pairs, |beta rho| <= 3, in the same batch. A training step sums over a batch, so it
-cannot notice what is that small beside t. `(rho + 1e-5 - 1/(2 beta))^2` is IPO; DPO with 0.5 % label smoothing, or with 1.02
-times the margin, is not DPO. Where the loss or a gradient is not finite for one and a number for the other, they are two. The
-probes are: batches in which policy and reference are equal, as where training starts; ties of every pattern among the four
-log-probabilities; betas from 0.005 to 5, those that the two losses themselves name among them; margins up to |beta rho| = 100;
-log-probabilities near 0 and near -2000; batches of up to 512 items where a loss may look at its batch (of 256 for the most
+Two losses are **the same** if their policy gradients g and h agree at every newly drawn input:
+|g - h| <= 1e-4 max(|g|, |h|, t), where t is the mean size of the gradients of ordinary pairs, |beta rho| <= 3, in the
+same batch. A training step sums over a batch, so a difference that is small compared with t has no effect.
+`(rho + 1e-5 - 1/(2 beta))^2` is IPO; DPO with 0.5 % label smoothing, or with 1.02
+times the margin, is not DPO. If the loss or a gradient is not finite for one and finite for the other, they are different. The
+inputs are: batches in which policy and reference are equal, as at the start of training; ties of every pattern among the four
+log-probabilities; betas from 0.005 to 5, including those in the two losses themselves; margins up to |beta rho| = 100;
+log-probabilities near 0 and near -2000; batches of up to 512 items if a loss may depend on its batch (256 for the most
 costly losses); both sides of the edges in either loss, and its constants as values of each log-probability, log-ratio and margin.
 
-A kink or a jump may lie 0.001 nats elsewhere, or 0.0001 in beta rho where that is more: `relu(1 - x)` and
-`clamp(1 - x, min=0)` are one loss.
-`relu(-x)` and `clamp(-x, min=0)` are two: at rho = 0, where training starts, torch gives the first the slope 0 and the second the
-slope -1. The first never leaves the start and is refused (SBX329).
+A kink or a jump may differ in position by 0.001 nats, or by 0.0001 in beta rho if that is more: `relu(1 - x)` and
+`clamp(1 - x, min=0)` are the same loss.
+`relu(-x)` and `clamp(-x, min=0)` are different: at rho = 0, where training starts, torch gives the first the slope 0 and
+the second the slope -1. The first never leaves the start and is refused (SBX329).
 """
 
 
@@ -87,7 +90,7 @@ def page() -> str:
         parts.append(f"## {title}\n\n{_table(contract)}")
     parts.append(SHAPE + "".join(f"`{k}` | {_escaped(v)}\n" for k, v in DESCRIPTORS.items()))
     parts.append(IDENTITY)
-    return "\n".join(parts)
+    return linked("\n".join(parts), "docs/losses.md", "glossary.md")
 
 
 def _table(contract: str) -> str:

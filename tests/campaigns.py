@@ -1,20 +1,27 @@
-"""Runs the real command in a process of its own, as a user would; shared by the end-to-end tests."""
+"""Runs the real command as a user would, in this process or in one of its own; shared by the end-to-end tests."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
+from in_process import in_time
+from loopback_llm import Answer, proposal
 
 from archive.query import Reader
+from evo.cli.commands import main
 
 QUICK = (
     "--set", "task=classification", "--set", "workers=1", "--set", "fitness.train_items=200", "--set", "fitness.epochs=3",
@@ -25,12 +32,23 @@ QUICK = (
 """A campaign whose trainings take tenths of a second."""
 
 TINY_SENTIMENT = (
-    "--set", "workers=2", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
+    "--set", "workers=1", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
     "--set", "fitness.samples=32", "--set", "ladder.finalists=1", "--set", "ladder.finalist_seeds=2",
     "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.yardstick_betas=[0.5]",
     "--set", "ladder.yardstick_widenings=0",
 )  # fmt: skip
 """The embedded campaign, too short to mean anything, with every part real."""
+
+
+CLASSIFICATION_LOSS = (
+    "def loss(logits, targets):\n    return F.cross_entropy(logits * {scale}, targets, reduction='none')\n"
+)
+
+
+def classification_losses(body: Mapping[str, Any], number: int) -> Answer:
+    """What a server of `loopback_llm` answers to a search on that task: a valid loss, another one for each number."""
+    code = CLASSIFICATION_LOSS.format(scale=1 + 0.01 * number)
+    return Answer(proposal(code, f"thought {number}", f"loss_{number}"))
 
 
 @dataclass(frozen=True)
@@ -44,25 +62,32 @@ class Result:
 
 @dataclass
 class Command:
-    """`python -m evo` in a folder of its own, without an endpoint unless one is given."""
+    """`evopo` in a folder of its own, without an endpoint unless one is given."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    def run(self, *arguments: str) -> Result:
+        """In this process, to the end: what it imports is loaded once. Workers and the sandbox are processes all the same."""
+        with replaced_environment(self._variables()), contextlib.chdir(self.folder), own_handlers(), in_time(240):
+            done = CliRunner().invoke(main, arguments)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise AssertionError(f"evo {' '.join(arguments)} ended in a traceback") from done.exception
+        return Result(done.exit_code, done.stdout, done.stderr)
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin; the process leads a session of its own, so that a test can find all of its descendants."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "CUDA_VISIBLE"))}
+        """Begin in a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "evo", *arguments],
             cwd=self.folder,
-            env={**clean, **self.environment},
+            env=self._variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *arguments: str, timeout: float = 240.0) -> Result:
-        """Run to the end."""
+    def alone(self, *arguments: str, timeout: float = 240.0) -> Result:
+        """In a process of its own, to the end."""
         process = self.start(*arguments)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -71,6 +96,38 @@ class Command:
             out, err = process.communicate()
             pytest.fail(f"evo {' '.join(arguments)} did not end within {timeout} s\n{out}\n{err}")
         return Result(process.returncode, out, err)
+
+    def _variables(self) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI")}
+        return {**clean, **self.environment}
+
+
+@contextlib.contextmanager
+def replaced_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """The environment of this process, for a while."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def own_handlers() -> Iterator[None]:
+    """A session adds its log to the root logger, for as long as its process lives: it is taken off again."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(before):
+            root.removeHandler(handler)
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream.close()
+        root.setLevel(level)
 
 
 def commands(folder: Path) -> Iterator[Command]:
@@ -86,7 +143,7 @@ def leftovers(folder: Path, patience: float = 10.0) -> list[psutil.Process]:
     """Processes that were started in `folder`, by whomever, and do not end within `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
-        left = [p for p in psutil.process_iter() if _runs_in(p, folder)]
+        left = [p for p in psutil.process_iter() if p.pid != os.getpid() and _runs_in(p, folder)]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.1)

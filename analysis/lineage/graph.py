@@ -53,7 +53,7 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
         "name": row.name,
         "origin": row.origin.value,
         "status": snapshot.status(candidate).value,
-        "operator": proposal.operator.value if proposal else None,
+        "operator": proposal.operator if proposal else None,
         "model": proposal.model if proposal else None,
         "step": snapshot.step(candidate),
         "island": _plain(references.get("island")),

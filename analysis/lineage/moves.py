@@ -33,6 +33,9 @@ KEPT = 0.5
 TAKEN = 0.15
 """Share that each of several parents must have given, beyond the others, for it to count as a combination."""
 
+_MEASURABLE = frozenset({Operator.EXPLORE, Operator.REFINE, Operator.COMBINE})
+"""Operators whose moves are told from each other by what a child has of its parents. A repair keeps of the refused parent
+whatever was sound, and what an added operator does is not known here."""
 
 _PLUMBING = frozenset({"add", "sub", "mul", "div", "neg"})
 """Operations that only lead the inputs together: rho and beta * rho are in every loss and tell nothing of its idea."""
@@ -65,7 +68,8 @@ class Move:
 
     proposal: int
     step: int
-    declared: Operator
+    declared: str
+    """The operator that was asked for: one of `Operator`, or an added one."""
     outcome: Outcome
     model: str | None = None
     candidate: int | None = None
@@ -115,7 +119,7 @@ class Phase:
 
     first: int
     last: int
-    operator: Operator
+    operator: str
     share: float
     """Of the proposals in the stretch that were of this operator."""
     focus: int | None
@@ -130,13 +134,19 @@ def moves(snapshot: Snapshot) -> list[Move]:
 
 
 def summaries(moves: Sequence[Move], *, by_model: bool = False) -> list[OperatorSummary]:
-    """Success rates per operator, or per operator and model, in the order of `Operator`."""
+    """Success rates per operator, or per operator and model, in the order of `Operator`; added ones follow, by name."""
     groups: dict[tuple[int, str], list[Move]] = {}
-    order = list(Operator)
+    order = in_order(move.declared for move in moves)
     for move in moves:
-        label = f"{move.declared.value} · {move.model or 'built in'}" if by_model else move.declared.value
+        label = f"{move.declared} · {move.model or 'built in'}" if by_model else move.declared
         groups.setdefault((order.index(move.declared), label), []).append(move)
     return [_summary(label, groups[key, label]) for key, label in sorted(groups)]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Operators, each once, in the order of `Operator`; those that it does not have follow, by name."""
+    known = list[str](Operator)
+    return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def phases(moves: Sequence[Move], window: int | None = None) -> list[Phase]:
@@ -332,8 +342,7 @@ def _least(distances: Iterable[float | None]) -> float | None:
 
 def _summary(label: str, moves: Sequence[Move]) -> OperatorSummary:
     compared = [move for move in moves if move.gain is not None]
-    # A repair has no move of its own to be measured: it keeps of the refused parent whatever was sound.
-    measured = [m for m in moves if m.measured is not None and m.declared is not Operator.REPAIR]
+    measured = [m for m in moves if m.measured is not None and m.declared in _MEASURABLE]
     return OperatorSummary(
         label=label,
         outcomes=Counter(move.outcome for move in moves),
@@ -342,7 +351,7 @@ def _summary(label: str, moves: Sequence[Move]) -> OperatorSummary:
         improved=sum(move.gain is not None and move.gain > 0 for move in compared),
         past_noise=sum(move.past_noise for move in compared),
         compared=len(compared),
-        as_declared=sum(move.measured is move.declared for move in measured),
+        as_declared=sum(move.measured == move.declared for move in measured),
         measured=len(measured),
         behaviour=_median(move.behaviour for move in moves),
         edit_size=_median(move.edit_size for move in moves),
@@ -354,18 +363,18 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(present) if present else None
 
 
-def _leader(moves: Sequence[Move]) -> Operator:
+def _leader(moves: Sequence[Move]) -> str:
     counts = Counter(move.declared for move in moves)
-    return max(Operator, key=lambda operator: counts[operator])
+    return max(in_order(counts), key=lambda operator: counts[operator])
 
 
-def _phase(moves: Sequence[Move], leader: Operator) -> Phase:
+def _phase(moves: Sequence[Move], leader: str) -> Phase:
     starts = Counter(move.parents[0] for move in moves if move.parents)
     parent, count = starts.most_common(1)[0] if starts else (None, 0)
     return Phase(
         first=moves[0].step,
         last=moves[-1].step,
         operator=leader,
-        share=sum(move.declared is leader for move in moves) / len(moves),
+        share=sum(move.declared == leader for move in moves) / len(moves),
         focus=parent if count > len(moves) / 2 else None,
     )

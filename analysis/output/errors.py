@@ -14,7 +14,7 @@ class ExportRefused(AnalysisError):
 
 
 class NothingToDraw(AnalysisError):
-    """The archive holds no candidate or no score yet that the picture would show."""
+    """The archive holds no candidate or no score yet that the picture would show, or its losses cannot be drawn."""
 
 
 def missing_extra(purpose: str, package: str, extra: str) -> MissingExtra:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 INK, MUTED, FAINT, PAPER = "#1d2530", "#6a7483", "#dfe3e8", "#fdfdfc"
 EXPLORE, REFINE, COMBINE, REPAIR = "#0072b2", "#009e73", "#d55e00", "#a5559c"
 """Colours that stay apart in the common forms of colour blindness (after Okabe and Ito 2008)."""
+FURTHER = ("#e69f00", "#56b4e9", "#8c564b", "#117733")
+"""For operators that a search was given besides those that evopo brings."""
 GOLD = "#b8860b"
 
 VARIABLES: Mapping[str, str] = {

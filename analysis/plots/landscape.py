@@ -1,8 +1,7 @@
 """The shape of a loss: its value and slope along the margin, computed from its graph, for pictures.
 
-Preference losses are drawn over the log-ratio margin rho in nats, reached symmetrically: the chosen completion's
-log-probability rises by rho / 2 above the reference's, the rejected one's falls by as much. Classification losses are drawn
-over the lead of the labelled class's logit over the others, which are equal. A loss that couples the items of a batch has no
+What the margin is, the contract's record says (`line`): the log-ratio margin rho in nats of a preference loss, the lead of the
+labelled class's logit of a classification loss. A loss that couples the items of a batch has no
 curve of its own; it is drawn for one item among a fixed background of typical ones (`coupled`).
 """
 
@@ -13,27 +12,22 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from analysis.output.errors import missing_extra
+from analysis.output.errors import NothingToDraw, missing_extra
+from sandbox.contracts.contract import contract_named
+from sandbox.contracts.references import resolve
 from sandbox.graph.dataflow import is_pointwise
 from sandbox.graph.loss_graph import VerifiedGraph
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sandbox.numeric.measure.lines import Line
+
 BETA = 0.1
 """Strength at which preference losses are drawn where the run's task has none of its own: DPO's default."""
 
-REACH = 6.0
-"""beta * rho is drawn from -REACH to REACH, where the logistic loss is all but straight."""
-
 LARGEST = 3.4e38
 """Float32's largest number."""
-
-LOGIT_REACH = 8.0
-CLASSES = 10
-
-_REFERENCE = -60.0
-"""Log-probability of both completions under the reference, in nats; low enough for all drawn ones to be negative."""
 
 BACKGROUND_REACH = 60.0
 _BACKGROUND = tuple(10.0 * NormalDist().inv_cdf((i + 0.5) / 15) for i in range(15))
@@ -61,8 +55,22 @@ class Curve:
         return max(inner, default=0.0) or 1.0
 
 
+def line_of(contract: str) -> Line:
+    """What losses of this contract are drawn over. Loads torch. Raises NothingToDraw where its record has no `line`."""
+    record = contract_named(contract)
+    if record.line is None:
+        raise NothingToDraw(
+            f"losses of the contract {contract} are not drawn: its record has no line (docs/contracts.md)"
+        )
+    line: Line = resolve(record.line, f"contract {contract!r}: line")()
+    return line
+
+
 def curve(graph: VerifiedGraph, beta: float = BETA, points: int = 161) -> Curve:
-    """The loss of `graph` along the margin, in float64. Raises MissingExtra without torch."""
+    """The loss of `graph` along the margin, in float64.
+
+    Raises MissingExtra without torch, and NothingToDraw where the contract's record has no `line`.
+    """
     try:
         import torch
 
@@ -70,18 +78,13 @@ def curve(graph: VerifiedGraph, beta: float = BETA, points: int = 161) -> Curve:
     except ImportError:
         raise missing_extra("drawing the shape of a loss", "torch", "train") from None
     loss = compile_loss(graph)
-    preference = graph.contract == "preference"
-    reach = REACH / beta if preference else LOGIT_REACH
+    line = line_of(graph.contract)
+    reach = line.reach(beta)
     margins = torch.linspace(-reach, reach, points, dtype=torch.float64)
 
     def total_and_own(rho: Tensor) -> tuple[Tensor, Tensor]:
         """Losses of a batch of margins: summed, for the gradient, and of each item."""
-        if preference:
-            reference = torch.full_like(rho, _REFERENCE)
-            losses = loss(reference + rho / 2, reference - rho / 2, reference, reference, beta)
-        else:
-            others = torch.zeros(len(rho), CLASSES - 1, dtype=rho.dtype)
-            losses = loss(torch.cat([rho[:, None], others], 1), torch.zeros(len(rho), dtype=torch.int64))
+        losses = loss(*line.arguments(rho, beta))
         return losses.sum(), losses
 
     def along(rho: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,8 +100,7 @@ def curve(graph: VerifiedGraph, beta: float = BETA, points: int = 161) -> Curve:
         values, slopes = torch.stack([v[0] for v, _ in pairs]), torch.stack([s[0] for _, s in pairs])
     else:
         values, slopes = along(margins)
-    axis = "margin ρ (nats)" if preference else "lead of the label's logit"
-    return Curve(_floats(margins), _floats(values), _floats(slopes), coupled, axis)
+    return Curve(_floats(margins), _floats(values), _floats(slopes), coupled, line.axis)
 
 
 def _floats(tensor: Tensor) -> tuple[float, ...]:

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 from analysis.lineage.moves import Move, Outcome, moves
 from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
-from analysis.plots.canvas import COMBINE, EXPLORE, GOLD, INK, MUTED, PAPER, REFINE, REPAIR, blank, drawing, quiet
-from analysis.plots.parts import OPERATOR_COLOURS, WIDTH, colour_of, common_rung, levels, operator_legend, robust_floor
+from analysis.plots.canvas import GOLD, INK, MUTED, PAPER, blank, drawing, quiet
+from analysis.plots.parts import (
+    WIDTH,
+    colour_of,
+    colour_of_operator,
+    common_rung,
+    levels,
+    operator_legend,
+    robust_floor,
+)
 from analysis.snapshot import Snapshot
 from analysis.wording import display_name
-from archive.records import Origin, Role
+from archive.records import Origin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROLE_COLOURS: Mapping[Role, str] = {
-    Role.EXPLORED_FROM: EXPLORE,
-    Role.REFINED: REFINE,
-    Role.COMBINED: COMBINE,
-    Role.REPAIRED: REPAIR,
-}
 _STRIP: Mapping[str, frozenset[Outcome]] = {
     "duplicate": frozenset({Outcome.DUPLICATE}),
     "refused": frozenset({Outcome.REFUSED}),
@@ -36,7 +38,7 @@ _STRIP: Mapping[str, frozenset[Outcome]] = {
 
 
 def draw_lineage(snapshot: Snapshot, best: int | None = None) -> Figure:
-    """Every candidate at (step, fitness), its edges coloured by role, the line of `best` in bold; the rest in a strip below."""
+    """Every candidate at (step, fitness), its edges coloured by operator, the line of `best` in bold; the rest in a strip below."""
     rung = common_rung(snapshot)
     fitness = {} if rung is None else {id: level.value for id, level in levels(snapshot, rung).items()}
     if not fitness:
@@ -86,7 +88,7 @@ def _edges(axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, flo
                 bend = 0.5 * (x1 - x0)
                 points = [(x0, y0), (x0 + bend, y0), (x1 - bend, y1), (x1, y1)]
                 paths.append(Path(points, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]))
-                colours.append(ROLE_COLOURS[edge.role])
+                colours.append(colour_of(snapshot, snapshot.candidates[child]))
         collection = PathCollection(paths, facecolors="none", edgecolors=colours, zorder=2.5 if bold else 2)
         collection.set_linewidth(2.0 if bold else 0.5 + 0.5 * crowd)
         collection.set_alpha(0.95 if bold else 0.12 + 0.33 * crowd)
@@ -165,7 +167,7 @@ def _strip(axes: Axes, found: Sequence[Move], rows: Sequence[str]) -> None:
         shown = [move for move in found if height == 0 or move.outcome in _STRIP[row]]
         ticks = axes.scatter(
             [move.step for move in shown], [height] * len(shown), marker="|", s=46, linewidths=1.5,
-            c=[OPERATOR_COLOURS[move.declared] for move in shown],
+            c=[colour_of_operator(move.declared) for move in shown],
         )  # fmt: skip
         ticks.set_urls([f"#c{move.candidate}" if move.candidate else "" for move in shown])
     last = max((move.step for move in found), default=0)

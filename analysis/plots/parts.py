@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from analysis import stats
 from analysis.claims.comparison import at_rung, best_arm
-from analysis.lineage.moves import Move
-from analysis.plots.canvas import COMBINE, EXPLORE, MUTED, REFINE, REPAIR
+from analysis.lineage.moves import Move, in_order
+from analysis.plots.canvas import COMBINE, EXPLORE, FURTHER, MUTED, REFINE, REPAIR
 from analysis.snapshot import Snapshot
 from archive.records import CandidateRow, Operator, Origin
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 WIDTH = 10.0
 """Inches; pages scale it to their own width."""
 
-OPERATOR_COLOURS: Mapping[Operator, str] = {
+OPERATOR_COLOURS: Mapping[str, str] = {
     Operator.EXPLORE: EXPLORE,
     Operator.REFINE: REFINE,
     Operator.COMBINE: COMBINE,
     Operator.REPAIR: REPAIR,
 }
+"""An operator that is not among them is drawn in one of `FURTHER`, always the same one."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ def is_proposal(snapshot: Snapshot, candidate: int) -> bool:
 
 def colour_of(snapshot: Snapshot, row: CandidateRow) -> str:
     proposal = snapshot.proposals.get(row.proposal_id or 0)
-    return MUTED if proposal is None else OPERATOR_COLOURS[proposal.operator]
+    return MUTED if proposal is None else colour_of_operator(proposal.operator)
+
+
+def colour_of_operator(name: str) -> str:
+    """The colour in which everything that an operator proposed is drawn."""
+    return OPERATOR_COLOURS.get(name) or FURTHER[sum(name.encode()) % len(FURTHER)]
 
 
 def robust_floor(values: Sequence[float]) -> float:
@@ -87,14 +93,12 @@ def robust_floor(values: Sequence[float]) -> float:
 def operator_legend(axes: Axes, found: Sequence[Move], *, line: bool) -> None:
     from matplotlib.lines import Line2D
 
-    declared = {move.declared for move in found}
     handles = (
         [Line2D([], [], color=MUTED, marker="s", linestyle="none", markersize=5, label="seed loss")] if line else []
     )
     handles += [
-        Line2D([], [], color=colour, marker="o", markersize=4.5, linewidth=1.4 * line, label=operator.value)
-        for operator, colour in OPERATOR_COLOURS.items()
-        if operator in declared
+        Line2D([], [], color=colour_of_operator(name), marker="o", markersize=4.5, linewidth=1.4 * line, label=name)
+        for name in in_order(move.declared for move in found)
     ]
     axes.legend(
         handles=handles, ncols=len(handles), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2,

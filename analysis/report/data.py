@@ -140,7 +140,7 @@ def phase_sentences(snapshot: Snapshot) -> list[str]:
     for phase in phases(moves(snapshot)):
         steps = f"step {phase.first}" if phase.first == phase.last else f"steps {phase.first} to {phase.last}"
         focus = f", mostly from {display_name(snapshot.candidates[phase.focus])}" if phase.focus is not None else ""
-        sentences.append(f"{steps}: {phase.operator.value} leads ({phase.share:.0%} of proposals){focus}")
+        sentences.append(f"{steps}: {phase.operator} leads ({phase.share:.0%} of proposals){focus}")
     return sentences
 
 
@@ -294,7 +294,7 @@ def _someone(snapshot: Snapshot, id: int) -> Someone:
 
 def _made_by(snapshot: Snapshot, id: int) -> str:
     proposal = snapshot.proposals.get(snapshot.candidates[id].proposal_id or 0)
-    return "seed" if proposal is None else f"{proposal.operator.value}, step {proposal.step}"
+    return "seed" if proposal is None else f"{proposal.operator}, step {proposal.step}"
 
 
 def _compact(value: Any) -> str:

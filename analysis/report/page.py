@@ -101,6 +101,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             failures=failures(snapshot),
             everyone=everyone(snapshot),
             pictures=drawn,
+            along=_along(snapshot) if drawn.get("shapes") else None,
             without_pictures=not pictures,
         )
     )
@@ -180,6 +181,13 @@ def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
     curves = {id: curve(graph, snapshot.beta or BETA) for id, graph in graphs.items()}
     reference = curves.get(snapshot.yardstick.id) if snapshot.yardstick else None
     return draw_shapes([(snapshot.candidates[id], drawn) for id, drawn in curves.items()], reference)
+
+
+def _along(snapshot: Snapshot) -> Any:
+    """What the shapes are drawn over, in words."""
+    from analysis.plots.landscape import line_of
+
+    return line_of(snapshot.run.contract)
 
 
 def _title(snapshot: Snapshot, candidate: int) -> str:

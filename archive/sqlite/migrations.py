@@ -1,6 +1,6 @@
 """From an empty file, or any earlier version, to the schema of today: recorded, and each in one transaction.
 
-To change the schema, append a function `m003_...` decorated with `@MIGRATIONS()`, ending in `_stamp(db, 3)`, and leave
+To change the schema, append a function `m004_...` decorated with `@MIGRATIONS()`, ending in `_stamp(db, 4)`, and leave
 the functions before it alone. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, within the
 transaction that applies it, so that a crash leaves either version whole.
 """
@@ -13,7 +13,16 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from archive.errors import NewerArchive, NotAnArchive
-from archive.sqlite.schema import APPLICATION_ID, CHANGES_2, INDEXES_1, LATER_TABLES, TABLES, TABLES_1, VIEWS_1
+from archive.sqlite.schema import (
+    APPLICATION_ID,
+    CHANGES_2,
+    CHANGES_3,
+    INDEXES_1,
+    LATER_TABLES,
+    TABLES,
+    TABLES_1,
+    VIEWS_1,
+)
 
 MIGRATIONS = Migrations("evopo.archive")
 
@@ -39,12 +48,25 @@ def m002_baseline_prompts_items_curves(db: Database) -> None:
     _stamp(db, 2)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m003_operators_by_name(db: Database) -> None:
+    """A proposal's operator may be one that was added to the search; before, four were allowed."""
+    for statement in CHANGES_3:
+        db.execute(statement)
+    _stamp(db, 3)
+
+
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:
     """Applies what is pending, each migration in a transaction of its own, and returns the names."""
     db = _database(connection)
     pending = [migration.name for migration in migrations.pending(db)]
     if pending:
-        migrations.apply(db)
+        enforced = connection.execute("PRAGMA foreign_keys").fetchone()[0]
+        connection.execute("PRAGMA foreign_keys = OFF")  # else a table could not be replaced by another of its name
+        try:
+            migrations.apply(db)
+        finally:
+            connection.execute(f"PRAGMA foreign_keys = {enforced}")
     return pending
 
 

@@ -52,10 +52,32 @@ def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
         return place, connection
     # sqlite3 raises UnicodeDecodeError where damage has got into the text of an error message.
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        tidy(place)
         raise _explained(place, error) from error
+    except ArchiveError:
+        tidy(place)
+        raise
+
+
+def tidy(place: Path) -> None:
+    """Remove the empty -wal and the -shm file that reading left beside the archive at `place`, unless somebody has it open.
+
+    For whoever has closed a connection to it. A connection that only reads makes these files and may not remove them. One that
+    writes does so as it is closed, if it is the last of all processes' connections: SQLite's own locks decide, and a reader or
+    writer that has the archive open keeps them. A log that is not empty is a crashed writer's, and stays as evidence.
+    """
+    log = place.with_name(place.name + "-wal")
+    with contextlib.suppress(sqlite3.Error, OSError, UnicodeDecodeError, ArchiveError):
+        if os.lstat(log).st_size == 0:
+            require_database(place, writing=False)
+            with contextlib.closing(_open(f"{place.as_uri()}?mode=rw")) as connection:
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _connect(place: Path) -> sqlite3.Connection:
+    if _leaves_files(place):
+        return _private_copy(place)
     connection = _open(f"{place.as_uri()}?mode=ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -67,6 +89,14 @@ def _connect(place: Path) -> sqlite3.Connection:
         if os.access(place.parent, os.W_OK):
             raise
         return _private_copy(place)
+
+
+def _leaves_files(place: Path) -> bool:
+    """Whether reading would make files beside the archive that `tidy` could not remove: a closed one that is not ours to write to,
+    in a folder that is."""
+    closed = not there(place.with_name(place.name + "-wal"))
+    theirs = not os.access(place, os.W_OK) and os.access(place.parent, os.W_OK)
+    return closed and theirs and os.lstat(place).st_size <= LARGEST_COPY
 
 
 def _private_copy(place: Path) -> sqlite3.Connection:

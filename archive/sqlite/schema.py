@@ -234,3 +234,41 @@ CREATE TABLE text (
     "ALTER TABLE evaluation ADD COLUMN tokens_out INTEGER",
     "ALTER TABLE evaluation ADD COLUMN usd REAL",
 )
+
+CHANGES_3 = (
+    # SQLite changes no CHECK of a table that is there, so the table is made anew; views that read it must be away meanwhile.
+    "DROP VIEW leaderboard",
+    "DROP VIEW lineage",
+    "DROP VIEW refusals",
+    """
+CREATE TABLE proposal_3 (
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    operator TEXT NOT NULL,      -- of the search: explore, refine, combine, repair, or one that was added
+    proposer TEXT NOT NULL,
+    model TEXT,
+    temperature REAL,
+    template TEXT NOT NULL,      -- hash of the prompt template
+    "references" TEXT NOT NULL,  -- JSON: what the template was filled with
+    seen_event INTEGER NOT NULL, -- the last event the step could see; 0: none
+    state TEXT NOT NULL CHECK (state IN ('requested', 'received', 'failed', 'lost')),
+    reply BLOB,                  -- zlib
+    tokens_in INTEGER,
+    tokens_out INTEGER,
+    usd REAL,
+    seconds REAL,
+    error TEXT,
+    requested_event INTEGER NOT NULL REFERENCES event(id),
+    received_event INTEGER REFERENCES event(id),
+    prompt TEXT,                 -- JSON: [[role, hash of text], ...]; NULL: no words were sent
+    UNIQUE (step, attempt),
+    CHECK ((state = 'requested') = (received_event IS NULL)),
+    CHECK (state <> 'received' OR reply IS NOT NULL)
+)""",
+    "INSERT INTO proposal_3 SELECT * FROM proposal",
+    "DROP TABLE proposal",
+    "ALTER TABLE proposal_3 RENAME TO proposal",
+    "CREATE INDEX proposal_state ON proposal (state)",
+    *VIEWS_1,
+)

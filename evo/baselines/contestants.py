@@ -12,10 +12,10 @@ from analysis.wording import display_name
 from archive.disk.files import read_bounded
 from archive.query import Reader
 from evo.config.rundir import existing_run
-from evo.search.population import BASELINES
 from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskError
 from sandbox import known
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.vet import vet
@@ -57,7 +57,7 @@ def contestants(
             f"{did_you_mean(unknown[0], everything)}"
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
-    baseline = baseline or _baseline_of_runs(candidates, everything) or BASELINES.get(contract)
+    baseline = baseline or _baseline_of_runs(candidates, everything) or contract_named(contract).baseline
     if baseline is not None and baseline not in everything:
         raise TaskError(
             f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}"

@@ -33,11 +33,12 @@ from evo.config.rundir import open_run
 from evo.config.schema import Config
 from evo.search.budget import Cost, Spent, lacking
 from evo.search.rng import derive
+from evo.session.earlier import changed_task
 from evo.session.extras import require_training
 from evo.session.preflight import preflight
 from evo.session.session import worker_pool, workers_for
 from fitness.schedule.ladder import Job, Seeds
-from fitness.task.protocol import EvaluationFailed, TaskError, TaskInfo, task_info
+from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
@@ -131,7 +132,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
             archive.recover()
             wanted = _with_recorded_seeds(wanted, reader)
         archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
-        for note in cleared.notes:
+        for note in filter(None, (*cleared.notes, changed_task(reader, info))):
             say(note)
         for to, paid in cleared.paid.items():
             archive.charge(to, recorded(paid))
@@ -233,7 +234,7 @@ async def _measure(
             async with turn:
                 job = Job(candidate.id, wanted.rung, seed, beta)
                 with purse.paying(job):
-                    await train(archive, reader, pool, config.task, job, graph, hold)
+                    await train(archive, reader, pool, info.name, job, graph, hold)
 
         async def trained_all(loss: Contestant, jobs: Iterable[tuple[int, float | None]]) -> None:
             """Failures are not held against the losses before something has been scored; where nothing is, the cause is another."""

@@ -229,7 +229,9 @@ class Campaign:
     async def _train(self, job: Job) -> None:
         graph = self.population.graph(job.candidate_id, self.reader)
         try:
-            await train(self.archive, self.reader, self.workers, self.config.task, job, graph, self.doubts.hold)
+            await train(
+                self.archive, self.reader, self.workers, self.population.info.name, job, graph, self.doubts.hold
+            )
         except TaskUnusable as error:
             self.broken = str(error)
         under_way = [other for other, task in self.trainings.items() if other != job and not task.done()]

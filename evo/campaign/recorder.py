@@ -60,7 +60,7 @@ class Recorder(AttemptObserver):
             raise NoRoom(full)
         self.proposal = self.archive.request_proposal(
             request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
-            self.proposer.template(request.template), request.references, request.seen_event,
+            self.proposer.template(request), request.references, request.seen_event,
             [(message.role, message.content) for message in messages] or None,
             recorded(most_for(endpoint, messages)) if endpoint is not None else None,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.output.encode import one_line
 from analysis.recorded import SESSION_STARTED, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
@@ -20,7 +21,9 @@ from evo.proposing.propose import BUILTIN, BuiltinProposer
 from evo.proposing.request import Request, request_for
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
-from fitness.task.protocol import task_info
+from fitness.task import TaskError, TaskInfo, task_info
+from fitness.task.from_file import TaskFile
+from sandbox.contracts.contract import contract_named
 
 SHOWN = 10
 """Differences that are listed."""
@@ -34,15 +37,18 @@ class Outcome:
     text: str
 
 
-def replay_run(rundir: RunDir) -> Outcome:
-    """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError."""
+def replay_run(rundir: RunDir, task: str | None = None) -> Outcome:
+    """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError.
+
+    `task` is the file of the run's task, where it is one in a file.
+    """
     with Reader.open(rundir.archive) as reader:
         configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=SESSION_STARTED))]
         proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
         if not proposals:
             return Outcome(True, "Nothing to replay: the run has no proposals yet.")
         first = _config_at(configs, proposals[0].requested_event)
-        population = Population(first, task_info(first.task, first.fitness), 1)
+        population = Population(first, _info(first, task, reader.run().task), 1)
         differences: list[str] = []
         for proposal in proposals:
             population.config = _config_at(configs, proposal.requested_event)
@@ -52,6 +58,19 @@ def replay_run(rundir: RunDir) -> Outcome:
     if differences:
         return Outcome(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
     return Outcome(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
+
+
+def _info(config: Config, task: str | None, recorded: str) -> TaskInfo:
+    """Of the run's task. The archive may be a stranger's, so a file that it names is not run unless the user names it."""
+    if task is None and TaskFile.of(config.task):
+        raise TaskError(
+            f"the run's task is in a file, {one_line(recorded, 80)}, and none is run because an archive names it; "
+            f"give yours: --task path/to/{one_line(recorded, 80)}"
+        )
+    info = task_info(task or config.task, config.fitness)
+    if info.name != recorded:
+        raise TaskError(f"--task: expected the run's task, {one_line(recorded, 80)}, got {info.name}")
+    return info
 
 
 def _config(event: int, settings: Mapping[str, Any]) -> Config:
@@ -78,7 +97,7 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
     step = f"step {proposal.step}, attempt {proposal.attempt}"
     if request.operator != proposal.operator or request.references != proposal.references:
         found.append(
-            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator.value} {proposal.references}"
+            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator} {proposal.references}"
         )
     elif proposal.proposer == BUILTIN:
         if (
@@ -86,7 +105,7 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
             and asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text != proposal.reply
         ):
             found.append(f"{step}: the built-in proposer makes another loss")
-    elif template_hash(request.template) != proposal.template:
+    elif template_hash(request.template, contract_named(request.contract)) != proposal.template:
         found.append(f"{step}: the prompt templates have changed since")
     return found
 

@@ -83,7 +83,7 @@ def run(
     """
     from evo.session.earlier import FinishedRun
     from evo.session.session import CampaignStopped, run_session
-    from fitness.task.protocol import reads_data
+    from fitness.task import reads_data
 
     settings = load_config(config, overrides, seed=seed)
     if offline and not dry_run:
@@ -220,12 +220,17 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
 
 @main.command()
 @_DIRECTORY
+@click.option(
+    "--task",
+    metavar="FILE.py:NAME",
+    help="The file of the run's task, where it is one in a file: none is run because an archive names it.",
+)
 @_reported
-def replay(directory: Path) -> None:
+def replay(directory: Path, task: str | None) -> None:
     """Choose every recorded step again from what it had seen, and say whether the run replays exactly."""
     from evo.campaign.rerun import replay_run
 
-    outcome = replay_run(existing_run(directory))
+    outcome = replay_run(existing_run(directory), task)
     click.echo(outcome.text)
     sys.exit(0 if outcome.same else FAILURE)
 
@@ -279,11 +284,12 @@ def baselines(
     from evo.baselines.contestants import contestants
     from evo.baselines.measure import design, run_baselines
     from evo.baselines.picture import check_picture, write_picture
-    from fitness.task.protocol import task_info
+    from fitness.task import task_info
+    from fitness.task.registry import directory_name
 
     given = [*([f"task={task}"] if task else []), *([f"workers={workers}"] if workers else []), *overrides]
     settings = load_config(None, given, seed=seed)
-    settings = settings.model_copy(update={"name": f"baselines-{settings.task}"})
+    settings = settings.model_copy(update={"name": f"baselines-{directory_name(settings.task) or 'task'}"})
     info = task_info(settings.task, settings.fitness)
     wanted = design(
         settings, info, contestants(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
@@ -299,6 +305,14 @@ def baselines(
     except KeyboardInterrupt:
         click.echo("Interrupted. Everything recorded is kept; the same command continues.", err=True)
         sys.exit(INTERRUPTED)
+
+
+@main.command()
+def tasks() -> None:
+    """List tasks and contracts: those of evopo, and those of installed packages with where each comes from."""
+    from evo.display.tasks import tasks_text
+
+    click.echo(tasks_text())
 
 
 @main.command()

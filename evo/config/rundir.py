@@ -95,7 +95,7 @@ def default_directory(config: Config) -> Path:
 
 def identity(config: Config, info: TaskInfo, kind: str | None = None) -> dict[str, Any]:
     """What may not change while a run lives. `kind` is None for a search, and set for anything else in a directory."""
-    own = {"task": config.task, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
+    own = {"task": info.name, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
     return own | ({"kind": kind} if kind else {})
 
 
@@ -143,7 +143,7 @@ def open_run(
         row = RunRow(
             config.name,
             config.seed,
-            config.task,
+            info.name,
             info.contract,
             own,
             resolved,

@@ -14,8 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
+from fitness.task import TaskError, task_names, task_options
 from fitness.task.faults import did_you_mean, faults
-from fitness.task.protocol import OPTIONS, task_names, task_options
+from fitness.task.from_file import TaskFile
+from fitness.task.protocol import OPTIONS
+from fitness.task.registry import directory_name, is_task
 from sandbox.verdicts.rules import RULES
 from sandbox.verdicts.verdict import Severity
 
@@ -42,9 +45,9 @@ class LLMConfig(_Frozen):
         "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
     )
     temperatures: tuple[float, ...] = Field(
-        (0.7, 1.0), min_length=1, description="sampling temperatures the bandit chooses from"
+        (0.7, 1.0), min_length=1, description="sampling temperatures that a bandit chooses from"
     )
-    max_tokens: int = Field(4096, ge=64, description="most tokens of one reply")
+    max_tokens: int = Field(4096, ge=64, description="largest number of tokens in one reply")
     timeout_seconds: float = Field(120.0, gt=0, description="longest wait for one reply, seconds")
     attempts: int = Field(4, ge=1, le=20, description="tries per request on 429, 5xx, timeouts and broken connections")
     usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
@@ -71,20 +74,22 @@ def _whole(value: Any) -> Any:
 class BudgetConfig(_Frozen):
     """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
 
-    proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever came of it")
+    proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever the answer")
     evaluations: int | None = Field(
-        None, ge=0, description="training runs, each one candidate at one rung with one seed"
+        None, ge=0, description="trainings, each of one candidate at one rung with one seed"
     )
-    seconds: float | None = Field(None, gt=0, description="time that the campaign has run, over all resumes, seconds")
+    seconds: float | None = Field(
+        None, gt=0, description="running time of the campaign, summed over all resumes, seconds"
+    )
     tokens: Annotated[int | Unlimited | None, BeforeValidator(_whole)] = Field(
         None,
-        description="prompt and reply tokens of proposer and judges, calls in flight at their worst case; a paid endpoint needs "
-        "this or usd; unlimited: no limit, said on purpose",
+        description="prompt and reply tokens of proposer and judges; calls in progress count with their maximum; a paid endpoint "
+        "needs this or usd; unlimited: explicitly no limit",
     )
     usd: Annotated[float | Unlimited | None, BeforeValidator(_amount)] = Field(
         None,
-        description="money for proposer and judges, USD, calls in flight at their worst case; needs their prices; unlimited: no "
-        "limit, said on purpose",
+        description="cost of proposer and judges, USD; calls in progress count with their maximum; needs their prices; unlimited: "
+        "explicitly no limit",
     )
 
     @property
@@ -103,15 +108,15 @@ class SearchConfig(_Frozen):
 
     mode: Literal["population", "chat"] = Field(
         "population",
-        description="population: islands and a quality-diversity grid; chat: DiscoPOP's one growing conversation",
+        description="population: islands with a quality-diversity grid; chat: one growing conversation, as in DiscoPOP",
     )
-    islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve apart")
-    migration_every: int = Field(12, ge=1, description="proposals between two migrations of the islands' best")
+    islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve separately")
+    migration_every: int = Field(12, ge=1, description="proposals between two migrations of the best candidates")
     in_flight: int | None = Field(
         None,
         ge=1,
-        description="proposals under way at once, and so requests; null: one more than the workers; 1 for a server that answers "
-        "one request at a time",
+        description="proposals in progress at once, and so requests; null: the number of workers plus one; 1 for a server that "
+        "answers one request at a time",
     )
 
 
@@ -159,26 +164,30 @@ class Config(_Frozen):
 
     name: str = Field(
         "embedded",
-        description="names the run directory; for another task than sentiment the task's name, unless set",
+        description="part of the name of the run directory; if not set, for tasks other than sentiment: the task's name",
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="every random choice of the search derives from it")
-    task: str = Field("sentiment", description="what a candidate is scored on: sentiment, preference, classification")
+    seed: int = Field(0, ge=0, lt=2**31, description="determines every random choice of the search")
+    task: str = Field(
+        "sentiment",
+        description="what a candidate is scored on: sentiment, preference, classification, a task of an installed package "
+        "(`evopo tasks` lists them), or one in a file, path/to/my_task.py:MyTask",
+    )
     fitness: Mapping[str, Any] = Field(default_factory=dict, description="the task's own options")
     seeds: tuple[str, ...] | None = Field(
         None, description="known losses that start the population; null: the task's usual ones"
     )
     baseline: str | None = Field(
         None,
-        description="the seed loss that claims are made against and that the final tunes; null: dpo or cross_entropy where "
-        "seeds has it, else the first; fixed once a run has begun",
+        description="the seed loss that claims are made against and that the final tunes; null: dpo or cross_entropy if seeds "
+        "has it, else the first; cannot change once a run has begun",
     )
     proposer: Literal["auto", "builtin", "openai"] = Field(
-        "auto", description="auto: openai where llm.base_url or llm.model is set, else builtin"
+        "auto", description="auto: openai if llm.base_url or llm.model is set, else builtin"
     )
     refuse_notes: tuple[str, ...] = Field(
         (),
-        description="notes of the sandbox, by their codes, for which this run refuses a proposal, e.g. [SBX327]; losses in seeds "
-        "are exempt; [] takes all that the sandbox accepts",
+        description="codes of notes of the sandbox for which this run refuses a proposal, e.g. [SBX327]; seed losses are exempt; "
+        "[] accepts all that the sandbox accepts",
     )
     llm: LLMConfig = LLMConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -188,14 +197,12 @@ class Config(_Frozen):
         None, ge=1, description="training processes; null: one per GPU, else one per core up to four"
     )
     threads: int = Field(
-        1, ge=1, description="CPU threads per training process; more than one pays for real models only"
+        1, ge=1, description="CPU threads per training process; more than one helps only for real models"
     )
     launcher: tuple[str, ...] = Field(
         (), description="command that runs a worker, e.g. [accelerate, launch, --num_processes, '4']"
     )
-    pictures: bool = Field(
-        True, description="whether the report at the end of a run has pictures, which take a few seconds"
-    )
+    pictures: bool = Field(True, description="whether the report at the end of a run has pictures (a few seconds)")
     timeout_seconds: float | None = Field(
         None,
         gt=0,
@@ -206,13 +213,11 @@ class Config(_Frozen):
     @classmethod
     def _named(cls, data: Any) -> Any:
         """A run of another task does not get in the way of the embedded one."""
-        if (
-            isinstance(data, Mapping)
-            and (task := data.get("task", "sentiment")) != "sentiment"
-            and task in task_names()
-        ):
-            return {"name": task, **data}
-        return data
+        task = data.get("task", "sentiment") if isinstance(data, Mapping) else None
+        if task == "sentiment" or not isinstance(task, str):
+            return data
+        name = directory_name(task)
+        return {"name": name, **data} if name else data
 
     @field_validator("name")
     @classmethod
@@ -224,9 +229,10 @@ class Config(_Frozen):
     @field_validator("task")
     @classmethod
     def _known_task(cls, value: str) -> str:
-        if value not in task_names():
+        if not is_task(value):
             raise ValueError(
-                f"unknown task, expected one of {', '.join(task_names())}, got {value!r}{did_you_mean(value, task_names())}"
+                f"unknown task, expected one of {', '.join(task_names())}, or a file, path/to/my_task.py:MyTask, got {value!r}"
+                f"{did_you_mean(value, task_names())}"
             )
         return value
 
@@ -246,16 +252,26 @@ class Config(_Frozen):
 def load_config(path: Path | None, overrides: Iterable[str] = (), *, seed: int | None = None) -> Config:
     """The configuration of a YAML file, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
 
+    A task in a file is found from the folder of the YAML file that names it, one in an override from the current directory.
     Raises ConfigError with one line per fault.
     """
     data: dict[str, Any] = {}
     if path is not None:
         data = _read(path)
+        _place_task(data, path.parent)
     for override in overrides:
         _override(data, override)
     if seed is not None:
         data["seed"] = seed
+    _place_task(data, Path())
     return parse_config(data)
+
+
+def _place_task(data: dict[str, Any], folder: Path) -> None:
+    """Make the path of a task in a file absolute, from `folder`, so that workers and a resumed run find it."""
+    task = data.get("task")
+    if isinstance(task, str) and (file := TaskFile.of(task)):
+        data["task"] = str(file.within(folder))
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
@@ -264,8 +280,17 @@ def parse_config(data: Mapping[str, Any]) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         task = data.get("task", Config.model_fields["task"].default) if isinstance(data, Mapping) else None
-        others = {OPTIONS: task_options(task)} if task in task_names() else {}
-        raise ConfigError("\n".join(faults(error, Config, others=others))) from None
+        raise ConfigError("\n".join(faults(error, Config, others=_options_of(task)))) from None
+
+
+def _options_of(task: object) -> dict[str, type[BaseModel]]:
+    """The options that a misplaced key may belong to. No file is run for that: an archive may hold this configuration."""
+    if not isinstance(task, str) or TaskFile.of(task):
+        return {}
+    try:
+        return {OPTIONS: task_options(task)}
+    except TaskError:
+        return {}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def refused(reader: Reader, candidate: int, width: int = WIDTH) -> str:
 def _requested(event: EventRow, reader: Reader) -> str:
     row = _proposal(event, reader)
     model = f" of {one_line(row.model)}" if row.model else ""
-    return f"step {row.step}: {row.operator.value} asked for{model}, attempt {row.attempt}"
+    return f"step {row.step}: {row.operator} asked for{model}, attempt {row.attempt}"
 
 
 def _received(event: EventRow, reader: Reader) -> str:
@@ -99,7 +99,7 @@ def _candidate(candidate: int, reader: Reader) -> str:
     if proposal is None:
         return f"{_name(candidate, reader)} (seed loss)"
     row = reader.proposal(proposal)
-    return f"{_name(candidate, reader)} (step {row.step}, {row.operator.value})"
+    return f"{_name(candidate, reader)} (step {row.step}, {row.operator})"
 
 
 def _where(row: EvaluationRow) -> str:

@@ -20,6 +20,7 @@ from archive.records import CandidateRow, Curves, EvaluationRow, ProposalRow, Pr
 from evo.config.rundir import NotInRun, RunDir
 from evo.proposing.propose import BUILTIN
 from fitness.training.curves import thinned
+from sandbox.contracts.contract import CONTRACTS, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_latex, to_python, to_trl
 
@@ -33,12 +34,6 @@ _PRINTERS: Mapping[str, Callable[[VerifiedGraph, str], str]] = {
     "latex": lambda graph, _: to_latex(graph),
     "trl": to_trl,
     "json": lambda graph, _: graph.to_json(),
-}
-
-_MEANINGS = {
-    "preference": "margin: mean log-ratio margin of the batch, without beta, in nats; kl_estimate: mean of log reference - log "
-    "policy over its completions, in nats per sequence",
-    "classification": "margin: mean of the label's logit less the highest other one",
 }
 
 
@@ -199,7 +194,7 @@ def _printed(rundir: RunDir, snapshot: Snapshot, row: CandidateRow, form: str) -
             f"candidate {row.id} has no graph to print as {form}, it is {snapshot.status(row.id)}; its source: evopo show "
             f"{rundir.path} {row.id}"
         )
-    if form == "trl" and graph.contract != "preference":
+    if form == "trl" and not contract_named(graph.contract).trl:
         raise NotInRun(
             f"TRL's DPOTrainer takes preference losses, and candidate {row.id} is a {graph.contract} loss; use --as python"
         )
@@ -271,12 +266,16 @@ def _curves(reader: Reader, snapshot: Snapshot, row: CandidateRow) -> Iterable[s
     if not kept:
         yield "No curves were kept of its trainings: an older evopo made them, or they ended before their first step."
         return
-    yield f"Values before an optimiser step's update; {_MEANINGS.get(row.contract, 'see the task')}."
+    yield f"Values before an optimiser step's update; {_meanings(row.contract)}."
     for e in trainings:
         result = f"fitness {e.fitness:.4f}" if e.fitness is not None else str(e.reason)
         at = [f"{name} {value:g}" for name, value in (("beta", e.beta), ("learning rate", e.learning_rate)) if value]
         yield f"\n{', '.join([f'rung {one_line(e.rung)}', f'seed {e.seed}', *at, result])}:"
         yield from _table(kept[e.id]) if e.id in kept else ["no curves were kept"]
+
+
+def _meanings(contract: str) -> str:
+    return CONTRACTS[contract].curves if contract in CONTRACTS and CONTRACTS[contract].curves else "see the task"
 
 
 def _table(curves: Curves) -> list[str]:

@@ -14,7 +14,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -23,9 +22,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evo.proposing.bare_source import bare
 from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
+from evo.search.operators import CHAT, OPERATORS
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
-from sandbox.contracts.contract import Argument, Contract
+from sandbox.contracts.contract import BATCH, Argument, Contract
+from sandbox.contracts.references import located
 
 if TYPE_CHECKING:
     import jinja2
@@ -42,14 +43,12 @@ def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
-class Mode(StrEnum):
-    """What a prompt asks for: the four operators, and the next turn of the paper's growing chat."""
+PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
+"""What a prompt may ask for."""
 
-    EXPLORE = "explore"
-    REFINE = "refine"
-    COMBINE = "combine"
-    REPAIR = "repair"
-    CHAT = "chat"
+for _operator in OPERATORS:
+    if not (PROMPTS / f"{_operator.prompt}.j2").is_file():
+        raise ValueError(f"operator {_operator.name}: prompt: there is no template {_operator.prompt}.j2 in {PROMPTS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,27 +137,35 @@ class _Scored(Protocol):
     pooled: bool
 
 
-def render(operator: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFormat.JSON) -> list[Message]:
-    """The messages that ask for one loss. Raises ValueError for an unknown operator, and where parents are missing."""
-    mode = Mode(operator)
+def render(prompt: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFormat.JSON) -> list[Message]:
+    """The messages that ask for one loss. Raises ValueError for what is not in `PROMPTED`, and where parents are missing."""
+    _require_known(prompt)
     if not briefing.parents:
-        raise ValueError(f"{mode} needs at least one parent, got none")
+        raise ValueError(f"{prompt} needs at least one parent, got none")
     system = Message("system", _fill("system", briefing, reply_format))
-    if mode is not Mode.CHAT:
-        return [system, Message("user", _fill(mode.value, briefing, reply_format))]
+    if prompt != CHAT:
+        return [system, Message("user", _fill(prompt, briefing, reply_format))]
     return [system, Message("user", _fill("chat_start", briefing, reply_format)), *_chat(briefing, reply_format)]
 
 
-def template_hash(operator: str) -> str:
-    """SHA-256 of the sources of every template that a prompt for `operator` may be rendered from."""
-    mode = Mode(operator)
-    others = {m.value for m in Mode} - {mode.value}
+def template_hash(prompt: str, contract: Contract) -> str:
+    """SHA-256 of the sources of every template that a prompt may be rendered from, and of the texts that a package's contract
+    brings. Raises ValueError as `render` does."""
+    _require_known(prompt)
+    others = {*PROMPTED} - {prompt}
     used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
+    brought = (located(text, contract.name) for text in (contract.rules, contract.facts) if text)
+    used += [path for path in brought if path.parent != PROMPTS]
     digest = hashlib.sha256()
     for path in used:
         source = path.read_bytes()
         digest.update(f"{path.name} {len(source)}\n".encode() + source)
     return digest.hexdigest()
+
+
+def _require_known(prompt: str) -> None:
+    if prompt not in PROMPTED:
+        raise ValueError(f"no prompt {prompt!r}: expected one of {', '.join(PROMPTED)}")
 
 
 def _chat(briefing: Briefing, reply_format: ReplyFormat) -> list[Message]:
@@ -190,6 +197,8 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
         .get_template(f"{template}.j2")
         .render(
             contract=briefing.contract,
+            rules=_text_of(briefing.contract, "rules"),
+            facts=_text_of(briefing.contract, "facts"),
             task=briefing.task,
             parents=briefing.parents,
             landmarks=briefing.landmarks,
@@ -199,6 +208,12 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _text_of(contract: Contract, part: str) -> str:
+    """A text that a contract's record brings for the prompt; empty where it brings none."""
+    reference = getattr(contract, part)
+    return located(reference, f"contract {contract.name!r}: {part}").read_text("utf-8").strip() if reference else ""
 
 
 @cache
@@ -314,13 +329,10 @@ def _finding_line(finding: FindingView) -> str:
     return f"{said}. {_line(finding.remedy)}" if finding.remedy else said
 
 
-_SIZES = {"B": "batch", "C": "classes"}
-
-
-def _kind_of_argument(argument: Argument) -> str:
+def _kind_of_argument(argument: Argument, contract: Contract) -> str:
     if argument.shape is None:
         return "a Python number, the same for all items; it may change between runs, so do not rely on its value"
-    sizes = [_SIZES.get(symbol, symbol) for symbol in argument.shape]
+    sizes = ["batch" if symbol == BATCH else contract.columns for symbol in argument.shape]
     shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
     kind = {"float": "float32", "int": "int64", "bool": "bool"}[argument.dtype]
     learning = (

@@ -2,7 +2,7 @@
 
 The two halves are apart because the archive stands between them: a reply is committed before anything is done with it, so
 an interrupted run reads the same reply again and never asks for it twice. `BuiltinProposer` is genetic programming on
-graphs, `ModelProposer` a language model; both speak of the same four operators.
+graphs, `ModelProposer` a language model; both speak of the same operators.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from archive.records import FindingRow, Operator
+from archive.records import FindingRow
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
@@ -31,6 +31,7 @@ from evo.proposing.prompting import (
 )
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Parent, Request, Turn
+from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
@@ -68,7 +69,7 @@ class Proposer(Protocol):
     def endpoint(self) -> Endpoint | None:
         """Where the model is; None for a proposer that asks nobody."""
 
-    def template(self, operator: str) -> str:
+    def template(self, request: Request) -> str:
         """Version of what turns a request into a reply: a hash of the prompt templates, or of the grammar."""
 
     def worst_case(self, request: Request) -> tuple[int, float]:
@@ -89,9 +90,11 @@ def asks_a_model(config: Config) -> bool:
     return config.proposer == OPENAI or (config.proposer == "auto" and bool(config.llm.base_url or config.llm.model))
 
 
-def templates(config: Config) -> dict[str, str]:
+def templates(config: Config, contract: str) -> dict[str, str]:
     """By operator, the version of what will turn a request into a reply (`Proposer.template`)."""
-    return {op.value: template_hash(op.value) if asks_a_model(config) else GRAMMAR for op in Operator}
+    if not asks_a_model(config):
+        return {operator.name: GRAMMAR for operator in OPERATORS}
+    return {operator.name: template_hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
 
 
 def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
@@ -142,7 +145,7 @@ class BuiltinProposer:
     name = BUILTIN
     endpoint: Endpoint | None = None
 
-    def template(self, operator: str) -> str:
+    def template(self, request: Request) -> str:
         return GRAMMAR
 
     def worst_case(self, request: Request) -> tuple[int, float]:
@@ -175,8 +178,8 @@ class ModelProposer:
         self.endpoint: Endpoint | None = endpoint
         self._client = LLMClient(endpoint, retry)
 
-    def template(self, operator: str) -> str:
-        return template_hash(operator)
+    def template(self, request: Request) -> str:
+        return template_hash(request.template, contract_named(request.contract))
 
     def worst_case(self, request: Request) -> tuple[int, float]:
         tokens, usd = self._client.worst_case(lambda form: messages(request, form))

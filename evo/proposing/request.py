@@ -8,21 +8,15 @@ from functools import cached_property
 from typing import Any
 
 from archive.query import Reader
-from archive.records import EvaluationRow, FindingRow, Role
+from archive.records import EvaluationRow, FindingRow, Operator, Role
 from evo.proposing.reply.reply import ParsedReply
+from evo.search.operators import BY_NAME, CHAT
 from evo.search.population import Individual, Population
 from evo.search.rng import stream
 from evo.search.select import Choice, Settings, choose, gap
 from fitness.score import Score
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
-
-ROLES: Mapping[str, Role] = {
-    "explore": Role.EXPLORED_FROM,
-    "refine": Role.REFINED,
-    "combine": Role.COMBINED,
-    "repair": Role.REPAIRED,
-}
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class Request:
     """Standard deviation of one loss's fitness from seed to seed, where it is known."""
     operator: str
     template: str
-    """The operator, or `chat` in the paper's mode."""
+    """The operator's prompt, or `chat` in the paper's mode."""
     island: int
     temperature: float
     parents: tuple[Parent, ...]
@@ -102,8 +96,8 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
     )
     members = population.members()
     choice = _next_turn(population) if chat else choose(members, stream(config.seed, "select", step), step, settings)
-    aimed = choice.operator == "explore" and not chat
-    role = ROLES[choice.operator]
+    operator = BY_NAME[choice.operator]
+    role, aimed = operator.role, not operator.needs_parents and not chat
     return Request(
         step=step,
         seed=config.seed,
@@ -112,7 +106,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
         metric=population.info.metric,
         noise=population.noise,
         operator=choice.operator,
-        template="chat" if chat else choice.operator,
+        template=CHAT if chat else operator.prompt,
         island=choice.island,
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
@@ -127,7 +121,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
 
 def _next_turn(population: Population) -> Choice:
     """The paper's loop: no population; every proposal follows from the whole conversation, which begins with the seeds."""
-    return Choice("explore", 0, _baselines(population), population.config.llm.temperatures[0])
+    return Choice(Operator.EXPLORE, 0, _baselines(population), population.config.llm.temperatures[0])
 
 
 def _baselines(population: Population) -> tuple[int, ...]:

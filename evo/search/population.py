@@ -17,29 +17,22 @@ from analysis.recorded import SESSION_STARTED, graph_of, island_of, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, Role, VerdictStatus
 from archive.spending import ends_step
 from evo.config.schema import Config, ConfigError
 from evo.search.budget import Spent
 from evo.search.ledger import Ledger
+from evo.search.operators import role_of
 from evo.search.rng import derive
-from evo.search.select import Member, Status, arm_name
+from evo.search.select import SEED, Member, Status, arm_name
 from fitness.schedule.ladder import Entry, Seeds, Tuned
 from fitness.schedule.ladder import Settings as LadderSettings
 from fitness.score import Score, SeedResult, pooled_deviation
 from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskInfo
 from sandbox import known
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
-
-SEED_LOSSES: Mapping[str, tuple[str, ...]] = {
-    "preference": ("dpo", "slic", "ipo", "kto_pair"),
-    "classification": ("cross_entropy", "label_smoothing", "focal", "mse"),
-}
-"""Losses that start a population, by contract."""
-
-BASELINES: Mapping[str, str] = {"preference": "dpo", "classification": "cross_entropy"}
-"""The loss that claims are made against, by contract, where it is among the seed losses."""
 
 SEARCH_SEEDS = 64
 
@@ -92,7 +85,24 @@ class Tally:
 
 def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
     """The known losses that a run starts from."""
-    return config.seeds if config.seeds is not None else SEED_LOSSES[info.contract]
+    return config.seeds if config.seeds is not None else contract_named(info.contract).seeds
+
+
+def require_seed_losses(config: Config, info: TaskInfo) -> None:
+    """Raises ConfigError where a new run would have no loss to start from.
+
+    Nothing could be compared in it either: fitness counts as a difference to a seed loss.
+    """
+    if not seed_losses(config, info):
+        usual = contract_named(info.contract).seeds
+        remedy = f"leave seeds out for the usual ones ({', '.join(usual)})"
+        if not usual:
+            known_ones = ", ".join(known.names(info.contract)) or f"none yet: give the contract {info.contract} some"
+            remedy = f"name some of the known ones ({known_ones})"
+        raise ConfigError(
+            "seeds: expected at least one known loss, got []: a search starts from them, and claims are made against one; "
+            + remedy
+        )
 
 
 def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
@@ -107,7 +117,7 @@ def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
             f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
             f"add it to seeds{did_you_mean(config.baseline, names)}"
         )
-    usual = BASELINES.get(info.contract)
+    usual = contract_named(info.contract).baseline
     return config.baseline or (usual if usual in names else next(iter(names), None))
 
 
@@ -191,7 +201,7 @@ class Population:
         """The search's view of everyone, in order of birth. Fitness is the difference to the yardstick (see `advantage`)."""
         uses: dict[int, int] = {}
         for individual in self.individuals.values():
-            for parent in individual.parents if individual.operator != "explore" else ():
+            for parent in individual.parents if role_of(individual.operator) is not Role.EXPLORED_FROM else ():
                 uses[parent] = uses.get(parent, 0) + 1
         deviation = self._deviation_of_differences()
         return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
@@ -292,10 +302,10 @@ class Population:
     def _added(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
         row = reader.candidate(event.candidate_id)
-        operator, island, arm = "seed", len(self.individuals) % self.config.search.islands, ""
+        operator, island, arm = SEED, len(self.individuals) % self.config.search.islands, ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
-            operator, island = proposal.operator.value, island_of(proposal)
+            operator, island = proposal.operator, island_of(proposal)
             arm = arm_name(operator, proposal.temperature or 0.0)
         parents = tuple(p.parent for p in reader.parents(row.id))
         self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)

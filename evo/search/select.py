@@ -26,6 +26,9 @@ from statistics import NormalDist, fmean, median, pvariance
 from types import MappingProxyType
 from typing import Any
 
+from archive.records import Operator, Role
+from evo.search.operators import BY_NAME, OPERATORS, SearchOperator, role_of
+
 SEED = "seed"
 """Operator of the members that a population starts with."""
 
@@ -94,9 +97,9 @@ class Settings:
     temperatures: tuple[float, ...] = (1.0,)
     """Sampling temperatures to choose from."""
     priors: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({"explore": 1.0, "refine": 1.6, "combine": 1.2, "repair": 2.4})
+        default_factory=lambda: MappingProxyType({operator.name: operator.prior for operator in OPERATORS})
     )
-    """Weight of each operator before anything has been learned. Repair counts only where there is something to mend."""
+    """Weight of each operator before anything has been learned; one that is left out is never chosen."""
     evidence: float = 2.0
     """How many outcomes an operator's first estimate is worth."""
     memory: float = 0.97
@@ -117,8 +120,6 @@ class Settings:
     """How often a parent is drawn from the elites of all islands."""
     elites: int = 5
     """Size of the elite list."""
-    inspirations: int = 3
-    """How many losses explore is shown, to be unlike them."""
     repair_window: int = 12
     """How many births a refused member stays worth repairing."""
     axes: tuple[str, ...] = ("convex", "left_tail", "right_tail", "coupled", "margin_only")
@@ -152,17 +153,15 @@ def choose(members: Sequence[Member], rng: Random, step: int, settings: Settings
     pool = Pool(residents(members, island, settings), members, settings)
     broken = repairable(members, island, settings)
     operator = _operator(rng, members, pool, broken, settings)
-    temperature = _temperature(rng, members, operator, settings)
-    match operator:
-        case "repair":
-            parents: tuple[int, ...] = (broken[0].candidate_id,)
-        case "refine":
-            parents = pool.draw(rng, 1)
-        case "combine":
-            parents = pool.draw(rng, 2)
+    temperature = _temperature(rng, members, operator.name, settings)
+    match operator.role:
+        case Role.EXPLORED_FROM:
+            parents = pool.spread(rng, operator.parents)
+        case Role.REPAIRED:
+            parents = tuple(m.candidate_id for m in broken[: operator.parents])
         case _:
-            parents = pool.spread(rng, settings.inspirations)
-    return Choice(operator, island, parents, temperature)
+            parents = pool.draw(rng, operator.parents)
+    return Choice(operator.name, island, parents, temperature)
 
 
 def residents(members: Sequence[Member], island: int, settings: Settings) -> tuple[Member, ...]:
@@ -182,14 +181,14 @@ def residents(members: Sequence[Member], island: int, settings: Settings) -> tup
 def repairable(members: Sequence[Member], island: int, settings: Settings) -> tuple[Member, ...]:
     """Refused members of an island, latest first, whose findings nobody has tried to mend; none after `repair_window`
     births. A refused repair is not repaired again: what one attempt did not mend seldom mends at the second."""
-    tried = {p for m in members if m.operator == "repair" for p in m.parents}
+    tried = {p for m in members if role_of(m.operator) is Role.REPAIRED for p in m.parents}
     recent = members[-settings.repair_window :]
     return tuple(
         m
         for m in reversed(recent)
         if m.status is Status.REFUSED
         and m.rules
-        and m.operator != "repair"
+        and role_of(m.operator) is not Role.REPAIRED
         and m.island % settings.islands == island
         and m.candidate_id not in tried
     )
@@ -344,7 +343,7 @@ def rewards(members: Sequence[Member], settings: Settings) -> dict[int, float]:
             found[m.candidate_id] = 0.0
         elif _measured(m):
             parents = [by_id[p] for p in m.parents if p in by_id and _measured(by_id[p])]
-            if m.operator in ("explore", "repair") or not parents:
+            if role_of(m.operator) in (Role.EXPLORED_FROM, Role.REPAIRED) or not parents:
                 bar, error = middle, 0.0
             else:
                 best = max(parents, key=_fitness)
@@ -385,13 +384,16 @@ def _worth(
     return found
 
 
-def _operator(rng: Random, members: Sequence[Member], pool: Pool, broken: Sequence[Member], settings: Settings) -> str:
-    possible = {"explore": True, "refine": bool(pool.able), "combine": len(pool.able) >= 2, "repair": bool(broken)}
+def _operator(
+    rng: Random, members: Sequence[Member], pool: Pool, broken: Sequence[Member], settings: Settings
+) -> SearchOperator:
+    there = {Role.REFINED: len(pool.able), Role.COMBINED: len(pool.able), Role.REPAIRED: len(broken)}
     worth = worth_of_operators(members, settings)
-    names = [name for name in settings.priors if possible.get(name)]
-    if not names:
-        return "explore"
-    return rng.choices(names, [settings.priors[n] * _optimistic(worth[n], settings) for n in names])[0]
+    known = [BY_NAME[name] for name in settings.priors]
+    possible = [o for o in known if not o.needs_parents or there[o.role] >= o.parents]
+    if not possible:
+        return BY_NAME[Operator.EXPLORE]
+    return rng.choices(possible, [settings.priors[o.name] * _optimistic(worth[o.name], settings) for o in possible])[0]
 
 
 def _temperature(rng: Random, members: Sequence[Member], operator: str, settings: Settings) -> float:

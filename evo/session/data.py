@@ -9,7 +9,7 @@ from evo.campaign.training import TaskUnusable
 from evo.config.schema import Config
 from evo.session.extras import require_training
 from evo.session.preflight import PreflightFailed, task_faults
-from fitness.task.protocol import EvaluationFailed, reads_data, show_data, task_info
+from fitness.task import EvaluationFailed, reads_data, show_data, task_info
 
 
 def data_shown(config: Config, say: Callable[[str], None], shown: int, *, whole: bool) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.wording import count, duration
 from evo.config.rundir import RunDirError
 from evo.config.schema import Config
+from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN
 from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
-from evo.proposing.request import Parent, Request
-from evo.search.population import Population
+from evo.proposing.request import Parent, Request, Turn
+from evo.search.population import Population, require_seed_losses
 from evo.search.reserved import what_the_budget_buys
 from evo.session.earlier import finished
 from evo.session.outlook import what_can_be_seen, what_items_allow
@@ -21,9 +23,11 @@ from fitness.chat.errors import LLMError
 from fitness.costs import Service, Usage
 from fitness.preference.caches import why_not_writable
 from fitness.schedule.planned import plan, plan_of_claims
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vetting.vet import vet
+
+CHAT = "chat"
 
 
 def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
@@ -37,6 +41,7 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
         return
     if why := why_not_writable(path):
         raise RunDirError(f"nothing can be written in {path} ({why}); choose another with --dir")
+    require_seed_losses(config, info)
     population = Population(config, info, workers_for(config))
     failure: PreflightFailed | None = None
     try:
@@ -61,7 +66,7 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
 def _described(config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str) -> str:
     request = _first_request(config, population)
     lines = [
-        f"Run {config.name} with seed {config.seed}: task {config.task}, contract {info.contract}.",
+        f"Run {config.name} with seed {config.seed}: task {info.name}, contract {info.contract}.",
         which,
         "",
         "Seed losses:",
@@ -82,15 +87,29 @@ def _vetted(name: str) -> str:
 
 
 def _first_request(config: Config, population: Population) -> Request:
-    """A request as the first step would make it, before anything has a score."""
-    name = population.seed_losses[0]
-    loss = known.load(name)
-    parent = Parent(1, "refined", name, loss.title, loss.source, known.graph(name), None, None, {}, (), ())
+    """A request as the first step would make it, before anything has a score: in the chat from all seed losses, else from one."""
+    chat = config.search.mode == CHAT
+    operator, role = ("explore", "explored_from") if chat else ("refine", "refined")
+    names = population.seed_losses if chat else population.seed_losses[:1]
+    info = population.info
     return Request(
-        step=1, seed=config.seed, task=config.task, contract=population.info.contract, metric=population.info.metric, noise=None,
-        operator="refine", template="refine", island=0, temperature=config.llm.temperatures[0], parents=(parent,), landmarks=(),
-        turns=(), wanted={}, seen_event=0,
+        step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator,
+        template=CHAT if chat else operator, island=0, temperature=config.llm.temperatures[0],
+        parents=tuple(_parent(i, name, role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={}, seen_event=0,
     )  # fmt: skip
+
+
+def _parent(id: int, name: str, role: str) -> Parent:
+    loss = known.load(name)
+    return Parent(id, role, name, loss.title, loss.source, known.graph(name), None, None, {}, (), ())
+
+
+def _longest(request: Request, proposals: int | None) -> Request:
+    """The request whose prompt costs most: a chat's grows with every reply, up to a limit."""
+    if request.template != CHAT:
+        return request
+    earlier = min(MAX_CHAT // MAX_CODE_SHOWN + 1, max((proposals or MAX_CHAT) - 1, 0))
+    return replace(request, turns=(Turn("x" * MAX_CODE_SHOWN, None, ""),) * earlier)
 
 
 def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
@@ -99,7 +118,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     proposals, baselines = budget.proposals, len(population.seed_losses)
     limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
     lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
-    tokens, usd = proposer.worst_case(request)
+    tokens, usd = proposer.worst_case(_longest(request, proposals))
     each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
     if proposals is None:
         lines.append(f"Without a budget of proposals the number of trainings is open. Replies: {each}.")

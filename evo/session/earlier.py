@@ -115,6 +115,20 @@ def last_settings(reader: Reader) -> Mapping[str, Any]:
     return sessions[-1][1] if sessions else reader.run().config
 
 
+def changed_task(reader: Reader, info: TaskInfo) -> str | None:
+    """One line where a plugin's task is not what it was when the run began: its file's content, or its package's version."""
+    sessions = reader.events(kind=SESSION_STARTED)
+    payload = sessions[0].payload if sessions else None
+    before = section(payload, "fitness").get("version") if isinstance(payload, Mapping) else None
+    if not info.version or not isinstance(before, str) or before == info.version:
+        return None
+    then, now = (one_line(version, 20) for version in (before, info.version))
+    return (
+        f"The task {info.name} changed since the run began ({then} then, {now} now): if that changed its fitness, results from "
+        "before and after are not comparable, and another --dir starts anew."
+    )
+
+
 def changes(before: Mapping[str, Any], config: Config) -> list[Change]:
     """The keys that differ, in the order of the configuration. One that an older version did not record had its default."""
     defaults = _flat(Config().model_dump(mode="json"))

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from archive.spending import TO_JUDGE, TO_PROPOSER
 from evo.config.schema import Config
-from evo.proposing.propose import BuiltinProposer, Proposer, make_proposer
+from evo.proposing.propose import BuiltinProposer, Proposer, asks_a_model, make_proposer
 from evo.session.ping import Pinged, ping
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.costs import Usage
-from fitness.task.protocol import TaskError, TaskInfo, check_task, check_task_online
+from fitness.task import TaskError, TaskInfo, check_task, check_task_online
+from sandbox.contracts.contract import contract_named
 
 LLM = "llm"
 """Section of the configuration that names the proposer's endpoint."""
@@ -69,6 +70,7 @@ def preflight(
     proposer, which, endpoints, faults = _endpoints(config, info, proposes)
     faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)
     may_cost = may_cost and not faults
+    faults += contract_faults(config, info, proposes=proposes)
     faults += task_faults(config, online=online)
     notes: list[str] = []
     paid: dict[str, Usage] = {}
@@ -83,6 +85,24 @@ def preflight(
     if faults:
         raise PreflightFailed(faults)
     return Cleared(proposer, which, tuple(notes), {to: usage for to, usage in paid.items() if usage})
+
+
+def contract_faults(config: Config, info: TaskInfo, *, proposes: bool) -> list[Fault]:
+    """What the contract of the task's losses lacks. Nothing of it is imported."""
+    try:
+        contract = contract_named(info.contract)
+        contract.require_parts()
+    except ValueError as error:
+        return [Fault("task", str(error))]
+    if proposes and not asks_a_model(config) and contract.grammar is None:
+        return [
+            Fault(
+                "proposer",
+                f"the built-in proposer needs a grammar, and the contract {contract.name!r} has none; give its record one "
+                "(docs/contracts.md), or let a language model propose (llm.model)",
+            )
+        ]
+    return []
 
 
 def task_faults(config: Config, *, online: bool = True) -> list[Fault]:

@@ -29,13 +29,13 @@ from evo.display.console import Console
 from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
 from evo.search.duplicates import Identities
-from evo.search.population import Population
+from evo.search.population import Population, require_seed_losses
 from evo.search.reserved import what_the_budget_buys
-from evo.session.earlier import changes, finished, in_words, last_settings
+from evo.session.earlier import changed_task, changes, finished, in_words, last_settings
 from evo.session.extras import require_training, without_pictures
 from evo.session.outlook import what_can_be_seen, what_items_allow
 from evo.session.preflight import preflight
-from fitness.task.protocol import EvaluationFailed, TaskInfo, task_info
+from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
 from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
 from sandbox.verdicts.visible import visible
@@ -65,10 +65,12 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     require_training()
     if config.pictures and (note := without_pictures()):
         say(note)
+    if not there(RunDir(path).archive):
+        require_seed_losses(config, info)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
-    rundir, archive, resumed = open_run(path, config, info, templates(config), population.baseline)
+    rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)
@@ -83,6 +85,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             archive.charge(to, recorded(paid))
         if resumed:
             _resume(archive, reader, config, before, say)
+            if told := changed_task(reader, info):
+                say(told)
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
         say(what_can_be_seen(info, population.ladder))
         for line in what_the_budget_buys(config, population.advance(reader)):

@@ -43,9 +43,7 @@ class Options(TaskOptions):
         "digits", description="digits: shipped with scikit-learn; cifar10: torchvision's"
     )
     data_dir: str = Field("data", description="folder of torchvision's CIFAR-10 files; nothing is downloaded")
-    label_noise: float = Field(
-        0.2, ge=0, lt=1, description="fraction of training labels drawn anew from the other classes"
-    )
+    label_noise: float = Field(0.2, ge=0, lt=1, description="fraction of training labels replaced by another class")
     train_items: int = Field(600, ge=2, description="items trained on per seed")
     batch_size: int = Field(32, ge=2, description="items per optimiser step")
     epochs: int = Field(20, ge=1, le=1000, description="passes over the items at the rungs full and held_out")

@@ -54,7 +54,7 @@ class Sampling(_Section):
 
     prompts: int = Field(64, ge=2, description="test prompts per seed that are answered, or all when there are fewer")
     max_new_tokens: int = Field(256, ge=1, description="longest answer, tokens")
-    temperature: float = Field(0.7, gt=0, description="of sampling")
+    temperature: float = Field(0.7, gt=0, description="sampling temperature")
     batch: int = Field(16, ge=1, description="prompts answered at a time, per device")
 
 
@@ -67,11 +67,13 @@ class RewardModelEvaluation(Sampling):
     label: int | None = Field(
         None, ge=0, description="class whose log-probability is the reward; null: the model's one output is the reward"
     )
-    kl_weight: float = Field(0.0, ge=0, description="reward paid per nat of KL(policy || reference) per sequence")
+    kl_weight: float = Field(
+        0.0, ge=0, description="price of KL: reward subtracted per nat of KL(policy || reference) per sequence"
+    )
     max_length: int = Field(
         2048,
         ge=8,
-        description="longest text given to the reward model, tokens; cut on the left; not set: less where the model takes less",
+        description="longest text given to the reward model, tokens, cut on the left; if not set: at most the model's positions",
     )
 
 
@@ -85,12 +87,12 @@ class JudgeEvaluation(Sampling):
         "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
     )
     opponent: Literal["reference", "chosen"] = Field(
-        "reference", description="whose answers are to be beaten: the untrained model's, or the data's chosen ones"
+        "reference", description="answers to compare with: the untrained model's, or the data's chosen ones"
     )
-    concurrency: int = Field(8, ge=1, le=256, description="requests in flight")
+    concurrency: int = Field(8, ge=1, le=256, description="requests in progress at once")
     timeout_seconds: float = Field(60.0, gt=0, description="longest wait for one judgement, seconds")
     max_tokens: int = Field(
-        1024, ge=1, description="most tokens of one judgement, the judge's reasoning included where it has one"
+        1024, ge=1, description="largest number of tokens in one judgement, including the judge's reasoning"
     )
     usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
     usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
@@ -117,16 +119,18 @@ class Options(TaskOptions):
     data_revision: str | None = Field(None, description="branch, tag or commit of a data set on the hub")
     columns: dict[str, str | None] | None = Field(
         None,
-        description="the data's names of columns where they are others, e.g. {prompt: question, system: system}; "
-        "null: not read",
+        description="the data's column names if they differ, e.g. {prompt: question, system: system}; a name that is null is "
+        "not read",
     )
     train_split: str = Field("train", description="split to train on")
     test_split: str | None = Field(None, description="split to test on; null: `test_fraction` of the training split")
     test_fraction: float = Field(
-        0.1, gt=0, lt=1, description="part of the training split kept for tests, without a test split"
+        0.1, gt=0, lt=1, description="fraction of the training split kept for tests if there is no test split"
     )
-    train_pool: int | None = Field(None, ge=2, description="training pairs that seeds draw from; null: all there are")
-    test_pool: int | None = Field(None, ge=4, description="test pairs, halved between search and held out; null: all")
+    train_pool: int | None = Field(None, ge=2, description="training pairs that seeds draw from; null: all")
+    test_pool: int | None = Field(
+        None, ge=4, description="test pairs, half for the search and half for the rung held_out; null: all"
+    )
 
     pairs: int = Field(2048, ge=2, description="training pairs per seed, drawn from the training split")
     epochs: int = Field(1, ge=1, description="passes over the pairs at the rungs full and held_out")
@@ -144,31 +148,37 @@ class Options(TaskOptions):
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     beta: float = Field(0.1, gt=0, description="beta of the preference loss, per nat")
-    max_length: int = Field(1024, ge=8, description="longest prompt and completion together, tokens; the end is cut")
-    max_prompt_length: int | None = Field(None, ge=1, description="longest prompt, tokens; its beginning is cut")
+    max_length: int = Field(1024, ge=8, description="longest prompt plus completion, tokens; the end is cut")
+    max_prompt_length: int | None = Field(None, ge=1, description="longest prompt, tokens; the beginning is cut")
 
-    lora: Lora | None = Field(None, description="train an adapter; null: all weights")
+    lora: Lora | None = Field(None, description="train an adapter; null: train all weights")
     quantization: Literal["4bit", "8bit"] | None = Field(
-        None, description="of the frozen weights (QLoRA); needs lora, a GPU"
+        None, description="quantisation of the frozen weights (QLoRA); needs lora and a GPU"
     )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_weights"] = Field(
         "auto",
-        description="bfloat16: computing in it, trained weights in float32; bfloat16_weights: these too; "
+        description="bfloat16: computation in bfloat16, trained weights in float32; bfloat16_weights: both in bfloat16; "
         "auto: bfloat16 on a GPU that has it (compute capability 8.0 or higher), else float32",
     )
-    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, about a third slower")
     attention: str | None = Field(None, description="attention kernel as transformers names it, e.g. flash_attention_2")
-    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu: refuse to run without one")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu: refuse to run without a GPU")
 
     evaluation: Evaluation = Field(default=PairEvaluation(), description="how a trained policy is scored")
-    held_out_evaluation: Evaluation | None = Field(None, description="at the rung held_out; null: as in the search")
+    held_out_evaluation: Evaluation | None = Field(
+        None, description="evaluation at the rung held_out; null: the same as in the search"
+    )
 
     checkpoint_steps: int | None = Field(
-        None, ge=1, description="optimiser steps between checkpoints, from which a killed training goes on; null: none"
+        None,
+        ge=1,
+        description="optimiser steps between checkpoints, from which a killed training continues; null: no checkpoints",
     )
     cache: LocalPath | None = Field(None, description="folder of caches and checkpoints; null: ~/.cache/evopo")
-    seconds_per_step: float = Field(2.0, gt=0, description="estimate, for budgets and time limits; measure yours")
-    evaluation_seconds: float = Field(30.0, ge=0, description="estimate for measuring one trained policy")
+    seconds_per_step: float = Field(
+        2.0, gt=0, description="estimated time of a step, for budgets and time limits; measure yours"
+    )
+    evaluation_seconds: float = Field(30.0, ge=0, description="estimated time to measure one trained policy")
 
     @field_validator("evaluation", "held_out_evaluation", mode="before")
     @classmethod

@@ -3,6 +3,36 @@
 Knows no task but by its name: a task's module is imported when the task is used.
 """
 
-from fitness.task.protocol import TaskError, TaskInfo, make_task, task_info
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
+from fitness.task.protocol import Rung, Task, TaskError, TaskInfo, TaskOptions
+from fitness.task.registry import (
+    check_task,
+    check_task_online,
+    make_task,
+    reads_data,
+    show_data,
+    task_info,
+    task_names,
+    task_options,
+)
 
-__all__ = ["TaskError", "TaskInfo", "make_task", "task_info"]
+__all__ = [
+    "EvaluationFailed",
+    "FailureReason",
+    "ItemScores",
+    "Rung",
+    "Score",
+    "SeedResult",
+    "Task",
+    "TaskError",
+    "TaskInfo",
+    "TaskOptions",
+    "check_task",
+    "check_task_online",
+    "make_task",
+    "reads_data",
+    "show_data",
+    "task_info",
+    "task_names",
+    "task_options",
+]

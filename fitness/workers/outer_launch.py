@@ -20,6 +20,9 @@ _LAUNCH = re.compile(
 )
 """How processes are started, meet and divide the work: a launcher may be told by these, a lone process has no use for them."""
 
+_SETTING = re.compile(r"(OMPI|PMIX)_MCA_.*")
+"""Open MPI's own settings. Container images carry them where nothing was launched, so they are left out without a note."""
+
 SHOWN = 4
 """Names in the note."""
 
@@ -35,11 +38,12 @@ def without_outer_launch(variables: Mapping[str, str], *, grouped: bool) -> tupl
 
 
 def note_on_dropped(dropped: tuple[str, ...]) -> str:
-    """What was left out and why, in a sentence; "" for nothing."""
-    if not dropped:
+    """What was left out and why, in a sentence; "" where nothing of it tells of a launch."""
+    telling = [name for name in dropped if not _SETTING.fullmatch(name)]
+    if not telling:
         return ""
-    more = f" and {len(dropped) - SHOWN} more" if len(dropped) > SHOWN else ""
+    more = f" and {len(telling) - SHOWN} more" if len(telling) > SHOWN else ""
     return (
-        f"Workers do not get {', '.join(dropped[:SHOWN])}{more}: these variables describe another launch, which the workers are no "
+        f"Workers do not get {', '.join(telling[:SHOWN])}{more}: these variables describe another launch, which the workers are no "
         "part of."
     )

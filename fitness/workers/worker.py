@@ -42,7 +42,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Any
 
 from fitness.costs import Usage
-from fitness.task.protocol import EvaluationFailed, FailureReason, Task, TaskError, make_task
+from fitness.task import EvaluationFailed, FailureReason, SeedResult, Task, TaskError
+from fitness.task.record import TaskRecord
+from fitness.task.registry import task_record
 from fitness.training.curves import to_json
 from sandbox.vetting.path import in_the_way
 
@@ -72,14 +74,15 @@ def main() -> None:
         threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
 
     started = time.perf_counter()
-    task = make_task(arguments.task, json.loads(arguments.options))
+    record = task_record(arguments.task)
+    task = record.make(json.loads(arguments.options))
     try:
         task.prepare()
     except Exception as error:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
             why = in_the_way(traceback.format_exc())
-            told = f"the task cannot be prepared: {_unforeseen(error)}" + f"; {why}" * bool(why)
+            told = f"the task cannot be prepared: {_cause(record, error)}" + f"; {why}" * bool(why)
             error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
             _send(replies, _failed(error) | warnings.taken())
@@ -93,7 +96,7 @@ def main() -> None:
             replies,
             {
                 "state": "ready",
-                "task": task.name,
+                "task": arguments.task,
                 "pid": os.getpid(),
                 "versions": _versions(),
                 "seconds": seconds,
@@ -106,7 +109,12 @@ def main() -> None:
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
     next_request = _shared(requests, talks) if grouped else requests.get
     while True:
-        reply = answer(task, json.loads(next_request()))
+        try:
+            reply = answer(task, json.loads(next_request()))
+        except Exception as error:
+            if broken := record.broken("score_seed", error):
+                raise broken from None
+            raise
         _return_memory()
         if talks:
             _send(replies, reply | warnings.taken())
@@ -150,6 +158,8 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
             raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
+    if not isinstance(result, SeedResult):
+        raise TypeError(f"expected a fitness.task.SeedResult, got {type(result).__name__}")
     return {
         "id": request["id"],
         "state": "scored",
@@ -189,6 +199,11 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(
         words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
     )
+
+
+def _cause(record: TaskRecord, error: Exception) -> str:
+    broken = None if _is_out_of_memory(error) else record.broken("prepare", error)
+    return str(broken) if broken else _unforeseen(error)
 
 
 def _unforeseen(error: Exception) -> str:
@@ -263,7 +278,9 @@ def _versions() -> dict[str, str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fitness.workers.worker", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m fitness.workers.worker", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--task", required=True, help="name of the task")
     parser.add_argument("--options", default="{}", help="options of the task, a JSON object (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (%(default)s)")

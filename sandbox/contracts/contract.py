@@ -1,15 +1,20 @@
-"""What a task's loss looks like: argument names, shapes, types, and which of them learn.
+"""What a task's loss looks like, and all that is known of such losses: one record per contract.
 
-A contract is data. Source, tracer, verifier, numeric tests and prompts all read the same object, so a new kind of loss is
-one more `Contract` in `CONTRACTS` (see docs/contracts.md).
+A contract is plain data, so that source, tracer, verifier, numeric tests, printers and prompts read the same object, in the jail
+too, where nothing can be imported. What is code or a file is named by a reference and looked for when it is needed. A new kind of
+loss is one more record (see docs/contracts.md).
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+from sandbox.contracts.references import located, require_module
 
 DType = Literal["float", "int", "bool"]
 
@@ -17,7 +22,17 @@ BATCH = "B"
 """Symbol of the number of items in the batch, in shapes and in `size` nodes."""
 
 CLASSES = "C"
-"""Symbol of the number of classes, in shapes and in `size` nodes."""
+"""Symbol of the other size that shapes may have: the number of classes, or of what `Contract.columns` names."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+PLUGINS = "evopo.contracts"
+"""Group of the entry points by which other packages name their contracts."""
+
+
+class ContractError(ValueError):
+    """A contract that cannot be used. The message names it and the part that is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +47,109 @@ class Argument:
     """True where a gradient must flow: the policy's log-probabilities, the network's logits."""
     positive: bool = False
     """True for a number above zero: a source may ask whether it is, and gets yes for an answer."""
+    symbol: str = ""
+    """How formulas write it, in LaTeX; its name where that is empty."""
+
+    @property
+    def latex(self) -> str:
+        """Its symbol, or its name as LaTeX."""
+        return self.symbol or rf"\mathrm{{{self.name.replace('_', chr(92) + '_')}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The interface a candidate loss must have.
+    """The interface a candidate loss must have, and what vetting, search and report know of such losses.
 
     The result is one loss per item, shape (batch,), float32. Candidates are plain functions of `arguments`, or methods
     (`self` first) that read the scalar arguments and the `constants` as attributes of `self`.
+
+    Code is named as "package.module:attribute", files and folders as "package:path". Raises ContractError.
     """
 
     name: str
     description: str
+    """Opens the prompt: what such a loss is over, in units and with what varies from step to step."""
     arguments: tuple[Argument, ...]
     constants: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     swap: tuple[tuple[str, str], ...] = ()
     """Pairs of arguments that exchange places when the preference is turned round."""
+
+    columns: str = field(default="classes", kw_only=True)
+    """What CLASSES counts, in a word."""
+    inputs: str = field(kw_only=True)
+    """Subclass of `sandbox.numeric.measure.contract_inputs.Inputs`: where the arguments lie, and how a point is told."""
+    checks: str = field(default="sandbox.numeric.checks.general:run", kw_only=True)
+    """The numeric tests: (evaluator, seed) -> (findings, descriptors). The general ones draw from `inputs`."""
+    comparison: str = field(default="sandbox.identity.comparison:Comparison", kw_only=True)
+    """Class that says where two losses are compared; the general one draws from `inputs`."""
+    line: str | None = field(default=None, kw_only=True)
+    """Subclass of `sandbox.numeric.measure.lines.Line`, to draw a loss over its margin; without it no shapes are drawn."""
+    losses: str | None = field(default=None, kw_only=True)
+    """Folder with the known losses: NAME.py, and NAME.json with the graph that it has."""
+    seeds: tuple[str, ...] = field(default=(), kw_only=True)
+    """Known losses that a population starts from, unless the configuration names others."""
+    baseline: str | None = field(default=None, kw_only=True)
+    """The known loss that claims are made against, where it is among the seeds."""
+    grammar: str | None = field(default=None, kw_only=True)
+    """`Grammar` of the built-in proposer. Without it only a language model can propose such losses."""
+    rules: str | None = field(default=None, kw_only=True)
+    """Text for the prompt: what is refused of such losses in particular."""
+    facts: str | None = field(default=None, kw_only=True)
+    """Text for the prompt: what is worth knowing about such losses."""
+    curves: str = field(default="", kw_only=True)
+    """What the curves mean that are kept of a training, in words."""
+    trl: bool = field(default=False, kw_only=True)
+    """Whether TRL's DPOTrainer takes such losses, so that one can be printed for it."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ContractError(f"contract {self.name!r}: name: expected lower-case letters, digits and underscores")
+        names = [a.name for a in self.arguments]
+        if unusable := [n for n in names if not (n.isidentifier() and n.isascii())]:
+            raise ContractError(f"contract {self.name!r}: arguments: {unusable[0]!r} is no name of Python")
+        if len(set(names)) < len(names):
+            raise ContractError(f"contract {self.name!r}: arguments: two of one name among {', '.join(names)}")
+        if wrong := [a.name for a in self.tensors if not a.shape or a.shape[0] != BATCH]:
+            raise ContractError(
+                f"contract {self.name!r}: arguments: the shape of {wrong[0]} does not begin with BATCH; a loss gives one number "
+                "per item of the batch"
+            )
+        if further := [s for s in self.symbols if s not in (BATCH, CLASSES)]:
+            raise ContractError(
+                f"contract {self.name!r}: arguments: there is no size {further[0]!r}; shapes are of BATCH and, where they have a "
+                "second size, CLASSES"
+            )
+        if not any(a.learns and a.dtype == "float" for a in self.tensors):
+            raise ContractError(
+                f"contract {self.name!r}: arguments: no tensor of floats learns, so nothing can be trained"
+            )
+        if self.baseline is not None and self.baseline not in self.seeds:
+            raise ContractError(f"contract {self.name!r}: baseline: {self.baseline!r} is not among the seeds")
+        if self.seeds and self.losses is None:
+            raise ContractError(
+                f"contract {self.name!r}: losses: missing, and the seeds {', '.join(self.seeds)} are known losses"
+            )
+
+    def part(self, name: str) -> str:
+        """The reference or text of a part, where there is one. Raises ContractError that says what is missing."""
+        value = getattr(self, name)
+        if not value:
+            raise ContractError(f"contract {self.name!r} has no {name}; give its record one (docs/contracts.md)")
+        return str(value)
+
+    def require_parts(self) -> None:
+        """Raises ContractError where a reference leads nowhere. Imports nothing, so that torch is not loaded."""
+        for name, check in _REFERENCES.items():
+            if (reference := getattr(self, name)) is not None:
+                try:
+                    check(reference, f"contract {self.name!r}: {name}")
+                except ValueError as error:
+                    raise ContractError(str(error)) from None
+
+    def to_json(self) -> str:
+        """The record as JSON, for another process; `adopt` reads it there."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        return json.dumps(data | {"constants": dict(self.constants), "arguments": [asdict(a) for a in self.arguments]})
 
     @property
     def tensors(self) -> tuple[Argument, ...]:
@@ -89,28 +191,33 @@ PREFERENCE = Contract(
             "log-probability of the chosen completion under the policy, nats",
             (BATCH,),
             learns=True,
+            symbol=r"\ell^{\pi}_{w}",
         ),
         Argument(
             "policy_rejected_logps",
             "log-probability of the rejected completion under the policy, nats",
             (BATCH,),
             learns=True,
+            symbol=r"\ell^{\pi}_{l}",
         ),
         Argument(
             "reference_chosen_logps",
             "log-probability of the chosen completion under the frozen reference, nats",
             (BATCH,),
+            symbol=r"\ell^{\mathrm{ref}}_{w}",
         ),
         Argument(
             "reference_rejected_logps",
             "log-probability of the rejected completion under the frozen reference, nats",
             (BATCH,),
+            symbol=r"\ell^{\mathrm{ref}}_{l}",
         ),
         Argument(
             "beta",
             "strength of the tie to the reference, a positive Python float, typically 0.01 to 1",
             None,
             positive=True,
+            symbol=r"\beta",
         ),
     ),
     constants=MappingProxyType({"label_smoothing": 0.0}),
@@ -118,23 +225,141 @@ PREFERENCE = Contract(
         ("policy_chosen_logps", "policy_rejected_logps"),
         ("reference_chosen_logps", "reference_rejected_logps"),
     ),
+    inputs="sandbox.numeric.measure.pairs:Pairs",
+    checks="sandbox.numeric.checks.preference:run",
+    comparison="sandbox.identity.pairs:PairComparison",
+    line="sandbox.numeric.measure.lines:PairLine",
+    losses="sandbox.known:preference",
+    seeds=("dpo", "slic", "ipo", "kto_pair"),
+    baseline="dpo",
+    grammar="evo.proposing.genetic.grammars.preference:PREFERENCE_GRAMMAR",
+    rules="evo.proposing:prompts/rules_preference.j2",
+    facts="evo.proposing:prompts/facts_preference.j2",
+    curves=(
+        "margin: mean log-ratio margin of the batch, without beta, in nats; kl_estimate: mean of log reference - log policy over "
+        "its completions, in nats per sequence"
+    ),
+    trl=True,
 )
 
 CLASSIFICATION = Contract(
     name="classification",
     description="A classification loss over unnormalised scores. Labels may be noisy. The batch size varies from step to step.",
     arguments=(
-        Argument("logits", "unnormalised scores of the classes", (BATCH, CLASSES), learns=True),
-        Argument("targets", "index of the labelled class, int64 in [0, classes)", (BATCH,), dtype="int"),
+        Argument("logits", "unnormalised scores of the classes", (BATCH, CLASSES), learns=True, symbol="z"),
+        Argument("targets", "index of the labelled class, int64 in [0, classes)", (BATCH,), dtype="int", symbol="y"),
     ),
+    inputs="sandbox.numeric.measure.scores:Scores",
+    checks="sandbox.numeric.checks.classification:run",
+    comparison="sandbox.identity.scores:ScoreComparison",
+    line="sandbox.numeric.measure.lines:ScoreLine",
+    losses="sandbox.known:classification",
+    seeds=("cross_entropy", "label_smoothing", "focal", "mse"),
+    baseline="cross_entropy",
+    grammar="evo.proposing.genetic.grammars.classification:CLASSIFICATION_GRAMMAR",
+    rules="evo.proposing:prompts/rules_classification.j2",
+    facts="evo.proposing:prompts/facts_classification.j2",
+    curves="margin: mean of the label's logit less the highest other one",
 )
 
-CONTRACTS: Mapping[str, Contract] = MappingProxyType({c.name: c for c in (PREFERENCE, CLASSIFICATION)})
+_REFERENCES = {
+    **dict.fromkeys(("inputs", "checks", "comparison", "line", "grammar"), require_module),
+    **dict.fromkeys(("losses", "rules", "facts"), located),
+}
+"""How the references of a record are looked for without importing anything."""
+
+BUILT_IN: tuple[Contract, ...] = (PREFERENCE, CLASSIFICATION)
+
+_REGISTERED: dict[str, Contract] = {contract.name: contract for contract in BUILT_IN}
+
+CONTRACTS: Mapping[str, Contract] = MappingProxyType(_REGISTERED)
+"""The contracts that this process knows so far, by name. Verifying a graph looks here and nowhere else."""
+
+
+def register(contract: Contract) -> Contract:
+    """Make a contract known in this process; the same record again changes nothing. Gives it back.
+
+    Raises ContractError where its references lead nowhere, or another contract has its name.
+    """
+    known = _REGISTERED.get(contract.name)
+    if known is not None and known != contract:
+        raise ContractError(f"contract {contract.name!r}: name: another contract is called so; choose another name")
+    contract.require_parts()
+    return _REGISTERED.setdefault(contract.name, contract)
+
+
+def adopt(text: str) -> Contract:
+    """The contract that another of our processes sent as `Contract.to_json`, known here from now on. Imports nothing."""
+    data: dict[str, Any] = json.loads(text)
+    data |= {
+        "arguments": tuple(
+            Argument(**a | {"shape": None if a["shape"] is None else tuple(a["shape"])}) for a in data["arguments"]
+        ),
+        "constants": MappingProxyType(data["constants"]),
+        "swap": tuple((a, b) for a, b in data["swap"]),
+        "seeds": tuple(data["seeds"]),
+    }
+    contract = _REGISTERED[data["name"]] = Contract(**data)
+    return contract
 
 
 def contract_named(name: str) -> Contract:
-    """The contract called `name`. Raises ValueError that lists the known ones."""
+    """The contract called `name`, from an installed package where it is not known yet.
+
+    Raises ValueError that lists the known ones, ContractError for a package's contract that cannot be used.
+    """
+    if name not in _REGISTERED:
+        _register_plugin(name)
     try:
-        return CONTRACTS[name]
+        return _REGISTERED[name]
     except KeyError:
-        raise ValueError(f"unknown contract {name!r}: expected one of {', '.join(CONTRACTS)}") from None
+        raise ValueError(f"unknown contract {name!r}: expected one of {', '.join(contract_names())}") from None
+
+
+def contract_names() -> tuple[str, ...]:
+    """The names of all contracts: those known here, and those of installed packages, which are not imported for that."""
+    from sandbox.contracts.entry_points import plugins
+
+    return tuple(dict.fromkeys((*_REGISTERED, *(plugin.name for plugin in plugins(PLUGINS)))))
+
+
+def listed_contracts() -> list[tuple[str, str, str]]:
+    """Every contract with where it comes from, and what it is, or why it cannot be used. Loads those of installed packages."""
+    from sandbox.contracts.entry_points import plugins
+
+    rows = [(contract.name, "built in", contract.description.partition(". ")[0].rstrip(".")) for contract in BUILT_IN]
+    ours = {contract.name for contract in BUILT_IN}
+    for plugin in plugins(PLUGINS):
+        try:
+            if plugin.name in ours:
+                raise ContractError(
+                    "has the name of a built-in contract, which is used in its place: rename its entry point"
+                )
+            what = contract_named(plugin.name).description.partition(". ")[0].rstrip(".")
+        except ValueError as error:
+            what = f"cannot be used: {error}"
+        rows.append((plugin.name, plugin.package, what))
+    return rows
+
+
+def _register_plugin(name: str) -> None:
+    """Register the contract of an installed package, where one has it. Raises ContractError that names the package."""
+    from sandbox.contracts.entry_points import (
+        PluginError,
+        plugin_named,
+    )  # never in the jail, where every contract is known
+
+    try:
+        plugin = plugin_named(PLUGINS, name)
+        offered = plugin.load() if plugin else None
+    except PluginError as error:
+        raise ContractError(str(error)) from error
+    if plugin is None:
+        return
+    if not isinstance(offered, Contract) or offered.name != name:
+        came = f"one named {offered.name!r}" if isinstance(offered, Contract) else type(offered).__name__
+        raise ContractError(f"{plugin}: expected a Contract named {name!r}, got {came}")
+    try:
+        register(offered)
+    except ContractError as error:
+        raise ContractError(f"{plugin}: {error}") from None

@@ -19,7 +19,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, final
 
-from sandbox.contracts.contract import Contract, contract_named
+from sandbox.contracts.contract import CONTRACTS, Contract
 from sandbox.graph.costs import cost, work
 from sandbox.graph.nodes import GraphError, Node, make_node, node_from_json, node_to_json
 from sandbox.graph.operations import OPERATIONS, SOURCES, Operation
@@ -111,10 +111,11 @@ class VerifiedGraph(LossGraph):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(_checked(i, node) for i, node in enumerate(self.nodes)))
-        try:
-            contract = contract_named(self.contract)
-        except ValueError as error:
-            raise GraphError("SBX210", str(error)[:200]) from None
+        contract = CONTRACTS.get(self.contract)  # a graph may be a stranger's: it loads no package
+        if contract is None:
+            raise GraphError(
+                "SBX210", f"unknown contract {self.contract[:40]!r}: expected one of {', '.join(CONTRACTS)}"[:200]
+            )
         self._check_size()
         object.__setattr__(self, "types", infer_types(contract, self.nodes))
         object.__setattr__(self, "constants", _constants(self.nodes, self.types))

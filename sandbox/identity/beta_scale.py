@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
+from sandbox.identity.comparison import comparison_of
 
 _RHO = np.array([1.0, 2.3, 5.1, 9.7, 17.3, 29.9, 51.1, 88.7])
 _RHO = np.concatenate([_RHO, -_RHO])
@@ -27,7 +28,7 @@ _TOLERANCE = 1e-10
 
 def natural_beta(evaluator: Evaluator) -> float | None:
     """The natural beta, to about 1e-9, or None where the loss has none: no beta, or none that changes the balance."""
-    if "beta" not in evaluator.graph.inputs:
+    if not comparison_of(evaluator.graph.contract).pairs or "beta" not in evaluator.graph.inputs:
         return None
     try:
         return _search(evaluator)

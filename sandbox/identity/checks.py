@@ -10,11 +10,10 @@ import warnings
 
 import numpy as np
 
-from sandbox.contracts.contract import contract_named
-from sandbox.execute.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points
+from sandbox.execute.evaluate import CannotCompute, Evaluation, Evaluator, Points
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.fingerprints import fingerprint_of, fingerprint_points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.verdicts.verdict import Finding, Fingerprint
 
@@ -40,28 +39,16 @@ def identified(graph: VerifiedGraph) -> Fingerprint | Finding:
 
 def _not_finite(contract: str, points: Points, evaluation: Evaluation) -> Finding | None:
     """A gradient that training could not use, at the least far-fetched of the points that have one."""
-    terms = contract_named(contract)
-    names = [a.name for a in terms.tensors if a.learns]
+    inputs = inputs_of(contract)
+    names = [a.name for a in inputs.contract.tensors if a.learns]
     gradients = [g.reshape(len(points), -1) for g in evaluation.gradients]
     bad = np.stack([(~(np.abs(g) <= LARGEST)).any(axis=1) for g in gradients])  # NaN is not at most anything
     if not bad.any():
         return None
-    item = int(np.where(bad.any(axis=0), _reach(points), np.inf).argmin())
+    item = inputs.mildest(points, bad.any(axis=0))
     side = next(side for side, found in enumerate(bad) if found[item])
     value = next(float(v) for v in gradients[side][item] if not abs(v) <= LARGEST)
     said = f"{shown(value)}, which float32 cannot hold," if np.isfinite(value) else shown(value)
-    example = {a.name: t[item].tolist() for a, t in zip(terms.tensors, points.tensors, strict=True)}
-    if len(points.scalars):
-        example |= {"rho": float(probes.margins(points)[item]), "beta": float(points.scalars[0, item])}
-        where = f"rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
-    else:
-        where = f"logits = [{', '.join(map(shown, example['logits']))}], target = {example['targets']}"
-    message = f"the gradient of {names[side]} is {said} at {where}"
-    return numeric_finding("SBX305", message, {"gradient": value, "of": names[side], **example})
-
-
-def _reach(points: Points) -> Array:
-    """How far from the start each item is: |beta rho|, or its largest score."""
-    if len(points.scalars):
-        return np.asarray(np.abs(probes.margins(points) * points.scalars[0]))
-    return np.asarray(np.abs(points.tensors[0]).max(axis=1))
+    one = inputs.example(points, item)
+    message = f"the gradient of {names[side]} is {said} {inputs.where(one)}"
+    return numeric_finding("SBX305", message, {"gradient": value, "of": names[side], **one})

@@ -23,11 +23,11 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
 from sandbox.identity.canonical import canonical_hash
 from sandbox.identity.closeness import find_duplicate, find_duplicates, gaps, mean_size
+from sandbox.identity.comparison import Comparison, Region, comparison_of
 from sandbox.identity.fingerprints import fingerprint
-from sandbox.identity.fresh_points import Region, affordable, ordinary, regions
+from sandbox.identity.fresh_points import affordable
 from sandbox.identity.sameness import TOLERANCE, Sameness
-from sandbox.numeric.measure import inputs as probes
-from sandbox.numeric.measure.counterexamples import example as describe_pair
+from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import shown
 
 __all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_duplicates", "fingerprint", "same_loss"]
@@ -53,7 +53,7 @@ def same_loss(a: VerifiedGraph, b: VerifiedGraph, *, seed: int | None = None) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of torch, about batches that are too small for a variance
-            found = regions(first, second, seed)
+            found = comparison_of(a.contract).regions(first, second, seed)
             difference, parting = _parted(_Side(first), _Side(second), found)
             if not parting:
                 return Sameness(True, "exact", difference=difference)
@@ -78,6 +78,11 @@ class _Side:
     factor: float = 1.0
     stretch: float = 1.0
 
+    @property
+    def comparison(self) -> Comparison:
+        """What is known of its contract."""
+        return comparison_of(self.evaluator.graph.contract)
+
     def __call__(self, points: Points, dtype: torch.dtype = torch.float64) -> tuple[Array, Array]:
         """Losses (items,) and gradients (items, columns), the arguments side by side; classes beyond a problem's own are zero."""
         if self.stretch != 1.0:
@@ -86,8 +91,8 @@ class _Side:
         for part in self._portions(points):
             seen = self.evaluator(part, dtype)
             flat = np.concatenate([g.reshape(len(part), -1) for g in seen.gradients], axis=1)
-            if len(points.tensors) == 2:
-                flat = np.pad(flat, ((0, 0), (0, max(probes.CLASS_COUNTS) - flat.shape[1])))
+            if flat.shape[1] < self.comparison.columns:
+                flat = np.pad(flat, ((0, 0), (0, self.comparison.columns - flat.shape[1])))
             losses.append(seen.loss)
             rows.append(flat)
         with np.errstate(all="ignore"):
@@ -111,6 +116,7 @@ class _Seen:
     """Both losses at some points: losses (2, items), gradients (2, items, columns), typical sizes (items,), gaps (items,
     columns)."""
 
+    contract: str
     points: Points
     losses: Array
     gradients: Array
@@ -138,19 +144,18 @@ def _parted(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float
 def _seen(first: _Side, second: _Side, points: Points) -> _Seen:
     both = [side(points) for side in (first, second)]
     losses, gradients = (np.stack([b[i] for b in both]) for i in (0, 1))
-    typical = _typical(gradients, points)
+    comparison = first.comparison
+    typical = _typical(gradients, points, comparison.ordinary(points))
     gap = gaps(gradients[0], gradients[1], typical[:, None])
     finite = np.isfinite(losses)
     gap[finite[0] != finite[1]] = np.inf
-    return _Seen(points, losses, gradients, typical, gap)
+    return _Seen(first.evaluator.graph.contract, points, losses, gradients, typical, gap)
 
 
-def _typical(gradients: Array, points: Points) -> Array:
-    """The typical size at each item: the mean over the ordinary items of its batch, of the loss for which it is larger; no less
+def _typical(gradients: Array, points: Points, ordinary: Array) -> Array:
+    """The typical size at each item: the mean over the `ordinary` items of its batch, of the loss for which it is larger; no less
     than a thousandth of that of another batch at this beta, since a gradient may be zero throughout a batch of ties."""
-    near, whole = (
-        _batch_means(gradients, points, which) for which in (ordinary(points), np.ones(len(points), dtype=bool))
-    )
+    near, whole = (_batch_means(gradients, points, which) for which in (ordinary, np.ones(len(points), dtype=bool)))
     sizes = np.where(near > 1e-9 * whole, near, whole)
     if len(points.scalars):
         _, beta = np.unique(points.rows[0], return_inverse=True)
@@ -179,7 +184,8 @@ def _not_finite_in_training(first: _Side, second: _Side, points: Points) -> dict
     apart |= (np.isfinite(losses[0]) != np.isfinite(losses[1]))[:, None]
     if not apart.any():
         return {}
-    seen = _Seen(points, losses, gradients, np.ones(len(points)), apart.astype(float))
+    contract = first.evaluator.graph.contract
+    seen = _Seen(contract, points, losses, gradients, np.ones(len(points)), apart.astype(float))
     return _parting(seen, int(apart.any(axis=1).argmax()), " in float32")
 
 
@@ -199,7 +205,7 @@ def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array
     pointwise = first.evaluator.pointwise and second.evaluator.pointwise
     affords = 1 + affordable(first.evaluator, second.evaluator) // len(_STEPS)
     most = _MOST_DOUBTFUL if pointwise else min(_MOST_DOUBTFUL // 16, affords)
-    if len(points.tensors) != 4 or len(doubtful) > most:
+    if not first.comparison.pairs or len(doubtful) > most:
         return excused
     finite = np.isfinite(seen.gradients[:, doubtful]).all(axis=(0, 2)) & np.isfinite(seen.losses[:, doubtful]).all(
         axis=0
@@ -269,7 +275,7 @@ def _up_to(first: Evaluator, second: Evaluator, found: Sequence[Region]) -> _UpT
 
 def _factor(first: _Side, second: _Side, points: Points) -> float | None:
     """The positive number by which the second must be multiplied to give the first, if there is one."""
-    mine, theirs = (side(points)[1][ordinary(points)] for side in (first, second))
+    mine, theirs = (side(points)[1][side.comparison.ordinary(points)] for side in (first, second))
     usable = np.isfinite(mine) & np.isfinite(theirs) & (np.abs(theirs) > 1e-3 * mean_size(theirs))
     if not usable.any():
         return None
@@ -282,20 +288,15 @@ def _factor(first: _Side, second: _Side, points: Points) -> float | None:
 
 def _parting(seen: _Seen, item: int, precision: str = "") -> dict[str, Any]:
     """Where the two differ, in words and as a counterexample."""
-    points, column = seen.points, int(seen.gaps[item].argmax())
-    if len(points.tensors) == 4:
-        example = describe_pair(points, item)
-        of = ("policy_chosen_logps", "policy_rejected_logps")[column]
-        place = f"rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
-    else:
-        logits, targets = points.tensors
-        example = {"logits": [float(v) for v in logits[item]], "target": int(targets[item])}
-        of, place = f"logits[{column}]", f"target = {example['target']}"
+    inputs, column = inputs_of(seen.contract), int(seen.gaps[item].argmax())
+    example, of = inputs.example(seen.points, item), inputs.columns(seen.points)[column]
     values = [float(g[item, column]) for g in seen.gradients]
     what = f"the gradient of {of}"
     if bool(np.isfinite(seen.losses[0, item])) != bool(np.isfinite(seen.losses[1, item])):
         values, what, of = [float(v[item]) for v in seen.losses], "the loss", "loss"
-    message = f"{what} is {shown(values[0])} for one and {shown(values[1])} for the other at {place}{precision}"
+    message = (
+        f"{what} is {shown(values[0])} for one and {shown(values[1])} for the other {inputs.where(example)}{precision}"
+    )
     plain = {name: v if np.isfinite(v) else shown(v) for name, v in zip("ab", values, strict=True)}
     return {"message": message, "counterexample": {"of": of, **plain, **example}}
 

@@ -21,6 +21,7 @@ import numpy as np
 from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points, joined
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
+from sandbox.identity.comparison import comparison_of
 from sandbox.numeric.measure import inputs as probes
 from sandbox.verdicts.verdict import Fingerprint
 
@@ -43,9 +44,9 @@ def fingerprint_of(evaluator: Evaluator, seen: Sequence[Evaluation] = ()) -> Fin
     Raises CannotCompute.
     """
     contract = evaluator.graph.contract
-    points = fingerprint_points(contract)
+    comparison, points = comparison_of(contract), fingerprint_points(contract)
     gradients = _vector(seen or [evaluator(p) for p in points])
-    size = _size(gradients, np.concatenate([_distance(p) for p in points]))
+    size = _size(gradients, np.concatenate([comparison.distances(p) for p in points]))
     shape = _buckets(_relative(gradients, size), STEP)
     return Fingerprint(
         key=_digest(contract, "k", [_bucket(math.log(size), STEP), *shape]),
@@ -61,37 +62,14 @@ def gradient_vector(evaluator: Evaluator, points: Sequence[Points]) -> Array:
 
 
 def _vector(seen: Sequence[Evaluation]) -> Array:
-    parts = [np.stack(evaluation.gradients).ravel() for evaluation in seen]
+    parts = [gradient.ravel() for evaluation in seen for gradient in evaluation.gradients]
     return np.asarray(np.clip(np.nan_to_num(np.concatenate(parts), nan=0.0), -_LARGEST, _LARGEST))
 
 
 @cache
 def fingerprint_points(contract: str) -> tuple[Points, ...]:
     """The fixed probes of a contract; each entry can be evaluated in one call."""
-    rng = np.random.default_rng(20240612)
-    if contract == "preference":
-        batches = [(0.1, 8), (0.02, 8), (0.5, 8), (1.0, 8), (0.05, 17), (0.1, 2)]
-        return (joined([start_points(), *(_pairs(rng, beta, items) for beta, items in batches)]),)
-    return tuple(_scores(rng, classes) for classes in probes.CLASS_COUNTS)
-
-
-def start_points() -> Points:
-    """Pairs whose policy equals the reference, in numbers that are exact whatever the order of the arithmetic."""
-    chosen, rejected = -(2.0 ** np.arange(1, 9)), -(2.0 ** np.array([3, 6, 2, 5, 8, 1, 4, 7]))
-    return Points((chosen, rejected, chosen, rejected), np.full((1, 8), 0.125), (8,))
-
-
-def _pairs(rng: np.random.Generator, beta: float, items: int) -> Points:
-    x = np.where(rng.random(items) < 0.5, rng.normal(0, 1.5, items), 28 * np.sinh(4 * rng.uniform(-1, 1, items)) / 27.3)
-    chosen, rejected = probes.split(x / beta, rng.normal(0.5, 0.7, items), beta)
-    return probes.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, items))), beta)
-
-
-def _scores(rng: np.random.Generator, classes: int) -> Points:
-    items = 24
-    logits = rng.normal(0, 1, (items, classes)) * np.repeat([0.5, 2.0, 8.0], items // 3)[:, None]
-    sizes = (2, 3, 7, 12)
-    return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), sizes)
+    return comparison_of(contract).fingerprinted()
 
 
 def _beta_key(evaluator: Evaluator, shape: list[int]) -> str:
@@ -103,7 +81,7 @@ def _beta_key(evaluator: Evaluator, shape: list[int]) -> str:
     points = _natural_points().at(beta * np.array([[0.2, 1.0, 5.0]]))
     gradients = gradient_vector(evaluator, [points])
     # Distances in units of the natural beta, at which DPO's |beta rho| is 1.5 for the widest margins.
-    distance = _distance(points) / beta * 0.02
+    distance = comparison_of(contract).distances(points) / beta * 0.02
     return _digest(contract, "b", _buckets(_relative(gradients, _size(gradients, distance)), BETA_STEP))
 
 
@@ -119,19 +97,13 @@ def _natural_points() -> Points:
     return joined(parts)
 
 
-def _distance(points: Points) -> Array:
-    """How far from the start each gradient was taken: |beta rho|, or the largest score."""
-    if len(points.scalars):
-        return np.asarray(np.tile(np.abs(probes.margins(points) * points.scalars[0]), 2))
-    return np.repeat(np.abs(points.tensors[0]).max(axis=1), points.tensors[0].shape[1])
-
-
 def _size(gradients: Array, distance: Array) -> float:
     """Typical size of the gradient near the start, further out where the loss is flat there.
 
     A mean over fixed probes: a median of what is not zero would move with rounding in the tails.
     """
-    sizes = [float(np.abs(gradients[distance <= reach]).mean()) for reach in (3.0, 8.0, np.inf)]
+    near = (gradients[distance <= reach] for reach in (3.0, 8.0, np.inf))
+    sizes = [float(np.abs(part).mean()) if part.size else 0.0 for part in near]
     if sizes[0] > 1e-9 * sizes[1]:
         return sizes[0]
     return sizes[1] or sizes[2] or 1.0

@@ -1,4 +1,4 @@
-"""The fresh points at which two losses are compared before they are merged (torch).
+"""The fresh points at which two preference losses are compared before they are merged (torch).
 
 Every batch begins with eight ordinary pairs, |beta rho| <= 3, which say how large a gradient is there. Beside them lie the
 regions where a loss can differ from one that it otherwise is: exact ties of every pattern, betas on and beside the grid,
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points, joined
 from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.identity.fingerprints import start_points
+from sandbox.identity.comparison import Region
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import edge_points
 from sandbox.numeric.measure import inputs as probes
@@ -39,22 +38,10 @@ _BESIDE_BETA = (1.0, 1.0001, 0.9999, 1.001, 0.999, 1.02, 0.98)
 _BESIDE = np.array([0.0, 1e-4, -1e-4, 1e-2, -1e-2])
 
 
-@dataclass(frozen=True, eq=False)
-class Region:
-    """Some batches to compare at. `exact`: the points themselves count, and not only what lies beside them, since training
-    starts there. `trained`: within the range in which an accepted loss is finite in float32."""
-
-    points: Points
-    exact: bool = False
-    trained: bool = True
-
-
-def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
-    """All regions for two losses of one contract, drawn from the seed."""
+def pair_regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
+    """All regions for two preference losses, drawn from the seed."""
     rng = np.random.default_rng([seed, 5])
     graphs = (first.graph, second.graph)
-    if first.graph.contract != "preference":
-        return _classification(rng, seed)
     pointwise = first.pointwise and second.pointwise
     numbers = _numbers(graphs)
     found = [
@@ -85,13 +72,6 @@ def regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
 def affordable(first: Evaluator, second: Evaluator) -> int:
     """How many batches of 64 items two losses may be computed on in one go, where they are not computed item by item."""
     return 1 + _NUMBERS_AT_ONCE // max(first.graph.work, second.graph.work)
-
-
-def ordinary(points: Points) -> Array:
-    """Which items say how large a gradient is in their batch: those with |beta rho| <= 3, or the smaller scores."""
-    if len(points.scalars):
-        return np.asarray(np.abs(probes.margins(points) * points.scalars[0]) <= NEAR)
-    return np.asarray(np.abs(points.tensors[0]).max(axis=1) <= 8.0)
 
 
 # ---- batches ---------------------------------------------------------------------------------------------------------
@@ -174,7 +154,7 @@ _BINARY_BETAS = (0.125, 1.0, 0.03125)
 
 
 def _starts() -> Iterator[Points]:
-    points = start_points()
+    points = probes.start_points()
     for beta in _BINARY_BETAS:
         yield Points(points.tensors, np.full_like(points.scalars, beta), points.sizes)
         yield Points((points.tensors[0],) * 4, np.full_like(points.scalars, beta), points.sizes)
@@ -274,24 +254,3 @@ def _edges(rng: np.random.Generator, evaluator: Evaluator, numbers: Sequence[flo
             yield edge_points(evaluator, beta, _batch(rng, beta, _crowded(rng, 24)))
         except CannotCompute:
             continue
-
-
-# ---- classification --------------------------------------------------------------------------------------------------
-
-
-def _classification(rng: np.random.Generator, seed: int) -> list[Region]:
-    found = []
-    for classes in probes.CLASS_COUNTS:
-        groups = probes.classification_probes(seed, classes).groups
-        found.append(Region(joined([groups[g] for g in ("near", "wide", "odd", "pair")])))
-        found.append(Region(joined([groups["start"], groups["equal"]]), exact=True))
-        scattered = [_scores(rng, size, classes) for size in (16, 33, 64, 100, 128, 200, 512)]
-        found.append(Region(joined(scattered)))
-    return found
-
-
-def _scores(rng: np.random.Generator, items: int, classes: int) -> Points:
-    spread = rng.choice([0.5, 2.0, 6.0], (items, 1))
-    return Points(
-        (rng.normal(0, 1, (items, classes)) * spread, rng.integers(0, classes, items)), np.zeros((0, items)), (items,)
-    )

@@ -16,9 +16,9 @@ from itertools import combinations
 import numpy as np
 
 from sandbox import known
-from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points, joined
+from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
 from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.identity.fingerprints import start_points
+from sandbox.identity.comparison import comparison_of
 from sandbox.identity.relation import NEAR_WITHIN, SAME_WITHIN, Kind, Part, Relation
 from sandbox.numeric.measure import inputs as probes
 
@@ -161,7 +161,7 @@ def _factor(ours: Array, theirs: Array, typical: float) -> float | None:
 
 
 def _gradients(evaluator: Evaluator, points: Sequence[Points]) -> Array:
-    return np.concatenate([np.stack(evaluator(p).gradients).ravel() for p in points])
+    return np.concatenate([gradient.ravel() for p in points for gradient in evaluator(p).gradients])
 
 
 def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Array) -> Array:
@@ -173,17 +173,17 @@ def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Arr
         tensors = tuple(np.tile(t, (count, *(1,) * (t.ndim - 1))) for t in p.tensors)
         scalars = np.concatenate([p.scalars * m for m in multiples], axis=1)
         found = evaluator(Points(tensors, scalars, p.sizes * count)).gradients
-        parts.append(np.stack([g.reshape(count, -1) for g in found], axis=1).reshape(count, -1))
+        parts.append(np.concatenate([g.reshape(count, -1) for g in found], axis=1))
     return np.concatenate(parts, axis=1)
 
 
 @lru_cache(maxsize=4)
 def _published(contract: str, beta: float) -> tuple[_Published, ...]:
     """All published losses of a contract on the fixed pairs: one table for all losses of a run."""
-    found = []
+    found, stretched = [], comparison_of(contract).pairs
     for name in known.names(contract):
         evaluator = Evaluator(known.graph(name))
-        multiples = _MULTIPLES if "beta" in evaluator.graph.inputs else np.ones(1)
+        multiples = _MULTIPLES if stretched and "beta" in evaluator.graph.inputs else np.ones(1)
         found.append(
             _Published(name, evaluator, multiples, _at_multiples(evaluator, _points(contract, beta), multiples))
         )
@@ -192,22 +192,8 @@ def _published(contract: str, beta: float) -> tuple[_Published, ...]:
 
 @lru_cache(maxsize=4)
 def _points(contract: str, beta: float) -> tuple[Points, ...]:
-    """Fixed pairs where training goes; each entry can be evaluated in one call."""
-    rng = np.random.default_rng(20261126)
-    if contract != "preference":
-        return tuple(_scores(rng, classes) for classes in probes.CLASS_COUNTS)
-    start = start_points()
-    parts = [Points(start.tensors, np.full_like(start.scalars, beta), start.sizes)]
-    for items in (64, 16, 5):
-        x = np.concatenate([rng.normal(0, 1.5, items - items // 4), rng.uniform(-6, 6, items // 4)])
-        chosen, rejected = probes.split(x / beta, rng.normal(0.5, 0.7, items), beta)
-        parts.append(probes.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, items))), beta))
-    return (joined(parts),)
-
-
-def _scores(rng: np.random.Generator, classes: int) -> Points:
-    logits = rng.normal(0, 1, (24, classes)) * np.repeat([0.5, 1.5, 4.0], 8)[:, None]
-    return Points((logits, rng.integers(0, classes, 24)), np.zeros((0, 24)), (8, 8, 8))
+    """Fixed points where training goes; each entry can be evaluated in one call."""
+    return comparison_of(contract).published(beta)
 
 
 def _tidy(value: float) -> float:

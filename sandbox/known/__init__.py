@@ -1,18 +1,18 @@
 """The published losses: source, paper and equation of each, and its graph. Torch-free.
 
-`CONTRACT/NAME.py` is data, never imported or executed as Python: it is read as text and vetted like any candidate.
-`CONTRACT/NAME.json` is the graph that tracing gives for it, so that a known loss can be used where nothing is traced;
-`scripts/make_known_graphs.py` writes it, and a test holds the two together.
+A contract's record names a folder (`losses`). `NAME.py` in it is data, never imported or executed as Python: it is read as text
+and vetted like any candidate. `NAME.json` is the graph that tracing gives for it, so that a known loss can be used where nothing
+is traced; `scripts/make_known_graphs.py` writes those of this package, and a test holds the two together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
-from sandbox.contracts.contract import CONTRACTS
+from sandbox.contracts.contract import CONTRACTS, ContractError, contract_named
+from sandbox.contracts.references import located
 from sandbox.graph.loss_graph import VerifiedGraph
 
 
@@ -32,17 +32,24 @@ class KnownLoss:
 
 
 def names(contract: str | None = None) -> tuple[str, ...]:
-    """The known losses, sorted, of one contract or of all. Raises ValueError for a contract that has none."""
-    if contract is not None and contract not in CONTRACTS:
-        raise ValueError(f"unknown contract {contract!r}: expected one of {', '.join(CONTRACTS)}")
+    """The known losses, sorted, of one contract or of all. Raises ValueError for an unknown contract."""
+    if contract is not None:
+        contract_named(contract)
     return tuple(sorted(name for name, of in _index().items() if contract in (None, of)))
 
 
 @cache
 def load(name: str) -> KnownLoss:
-    """The known loss called `name`. Raises KeyError that lists the known ones."""
+    """The known loss called `name`. Raises KeyError that lists the known ones, ContractError for one without its header."""
     source = _file(name, "py").read_text("utf-8")
-    return KnownLoss(name=name, source=source, contract=_index()[name], **_header(source))
+    contract, header = _index()[name], _header(source)
+    try:
+        return KnownLoss(name=name, source=source, contract=contract, **header)
+    except TypeError:
+        raise ContractError(
+            f"contract {contract!r}: losses: {name}.py should begin with the lines `# title: ...`, `# paper: ...` and "
+            f"`# equation: ...`, but begins with {', '.join(header) or 'none of these'}"
+        ) from None
 
 
 @cache
@@ -51,21 +58,36 @@ def graph(name: str) -> VerifiedGraph:
     return VerifiedGraph.from_json(_file(name, "json").read_text("utf-8"))
 
 
-@cache
 def _index() -> dict[str, str]:
-    return {
-        entry.name.removesuffix(".py"): contract
-        for contract in CONTRACTS
-        for entry in files(__name__).joinpath(contract).iterdir()
-        if entry.name.endswith(".py")
-    }
+    """The contract of each known loss. Raises ContractError where two losses are called alike: they are asked for by name."""
+    found: dict[str, str] = {}
+    for contract in CONTRACTS:
+        for name in _in_folder(contract):
+            if name in found:
+                raise ContractError(
+                    f"contract {contract!r}: losses: {name!r} is also a {found[name]} loss; give it another name"
+                )
+            found[name] = contract
+    return found
 
 
-def _file(name: str, suffix: str) -> Traversable:
+@cache
+def _in_folder(contract: str) -> tuple[str, ...]:
+    folder = _folder(contract)
+    return tuple(sorted(entry.stem for entry in folder.glob("*.py"))) if folder else ()
+
+
+def _folder(contract: str) -> Path | None:
+    losses = contract_named(contract).losses
+    return located(losses, f"contract {contract!r}: losses") if losses else None
+
+
+def _file(name: str, suffix: str) -> Path:
     contract = _index().get(name)
-    if contract is None:
+    folder = _folder(contract) if contract else None
+    if folder is None:
         raise KeyError(f"no known loss {name!r}: expected one of {', '.join(names())}")
-    return files(__name__).joinpath(contract, f"{name}.{suffix}")
+    return folder / f"{name}.{suffix}"
 
 
 def _header(source: str) -> dict[str, str]:

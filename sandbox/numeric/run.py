@@ -17,15 +17,16 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from sandbox.contracts.contract import contract_named
+from sandbox.contracts.references import resolve
 from sandbox.execute.evaluate import CannotCompute, Evaluator
 from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.numeric.checks import classification as classification_checks
-from sandbox.numeric.checks import preference as preference_checks
 from sandbox.numeric.measure.descriptors import finite_or_null
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.numeric.measure.finite import NotFinite
@@ -46,9 +47,14 @@ class ProbeReport:
         return all(f.severity is not Severity.REFUSE for f in self.findings)
 
 
-_TESTS: Mapping[str, Callable[[Evaluator, int], tuple[list[Finding], dict[str, Any]]]] = MappingProxyType(
-    {"preference": preference_checks.run, "classification": classification_checks.run}
-)
+Checks = Callable[[Evaluator, int], tuple[list[Finding], dict[str, Any]]]
+"""The numeric tests of a contract: findings and descriptors of a graph, with probes drawn from a seed."""
+
+
+@cache
+def _checks_of(contract: str) -> Checks:
+    checks: Checks = resolve(contract_named(contract).checks, f"contract {contract!r}: checks")
+    return checks
 
 
 class _Seeds:
@@ -84,7 +90,7 @@ def run(graph: VerifiedGraph, *, seed: int | None = None) -> ProbeReport:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
-            findings, descriptors = _TESTS[graph.contract](evaluator, seed)
+            findings, descriptors = _checks_of(graph.contract)(evaluator, seed)
     except NotFinite as error:
         return ProbeReport((error.finding,), seed)
     except CannotCompute as error:

@@ -20,8 +20,9 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sandbox.contracts.contract import contract_named
+from sandbox.contracts.contract import ContractError, adopt, contract_named
 from sandbox.contracts.naming import check_arguments
+from sandbox.contracts.references import BrokenReference
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.identity.relation import Relation
 from sandbox.identity.sameness import Sameness
@@ -64,9 +65,11 @@ class VetPool:
         accept_missing: Iterable[str] = (),
         arguments: Sequence[str] = (),
     ) -> None:
-        check_arguments(contract_named(contract), arguments)
+        terms = contract_named(contract)
+        check_arguments(terms, arguments)
         if workers < 1:
             raise ValueError(f"a pool needs at least one worker, got {workers}")
+        self._terms = terms.to_json()
         self._options = {
             "contract": contract,
             "numeric": numeric,
@@ -153,6 +156,7 @@ class VetPool:
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply of a free worker. A worker that dies is replaced and the request tried once more."""
         self._check_open()
+        request = {"terms": self._terms, **request}
         worker = self._idle.get()
         try:
             self._check_open()
@@ -258,12 +262,13 @@ def serve(*, numeric: bool) -> None:
             request = _receive(0, None)
             try:
                 reply = _answered(vetter, request)
-            except SandboxUnavailable as error:
+            except (SandboxUnavailable, ContractError, BrokenReference) as error:
                 reply = {"error": str(error)}
             _send(replies, reply)
 
 
 def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
+    adopt(request["terms"])  # the contract may be of a package, or of the caller
     if "same" in request:
         from sandbox.identity.compare import same_loss
 

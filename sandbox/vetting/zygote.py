@@ -23,7 +23,7 @@ from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
 from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, decode_layers
 from sandbox.child.jail.zygote_main import EXITED, KILLED, OUT_OF_MEMORY, READY, REPLY, REQUEST, TIMED_OUT
 from sandbox.child.protocol import MAX_ANSWER_BYTES
-from sandbox.contracts.contract import CONTRACTS, Contract
+from sandbox.contracts.contract import Contract
 from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.vetting.path import in_the_way
 
@@ -83,12 +83,13 @@ class Zygote:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
         accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
         names = " ".join(arguments).encode("ascii")
-        head = REQUEST.pack(len(source), list(CONTRACTS).index(contract.name), accepted, len(names))
+        described = contract.to_json().encode()
+        head = REQUEST.pack(len(source), len(described), accepted, len(names))
         with self._lock:
             for attempt in range(2):
                 process = self._running()
                 try:
-                    return self._ask(process, head + source + names)
+                    return self._ask(process, head + source + described + names)
                 except (OSError, EOFError, TimeoutError) as error:
                     self.stop()
                     if isinstance(error, TimeoutError):

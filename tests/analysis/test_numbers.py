@@ -24,7 +24,7 @@ from evo.proposing.propose import messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import request_for
 from evo.search.population import Population
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 VECTORS = (
     [1e300, -1e300] * 6,  # what stood for infinite gradients

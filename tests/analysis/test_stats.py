@@ -31,7 +31,9 @@ def test_no_degrees_of_freedom_are_refused():
 
 
 def test_scipy_is_not_loaded_before_a_statistic_is_needed():
-    code = "import sys, analysis.report.page, analysis.claims.headline, evo.cli.commands; sys.exit('scipy' in sys.modules)"
+    code = (
+        "import sys, analysis.report.page, analysis.claims.headline, evo.cli.commands; sys.exit('scipy' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -4,6 +4,7 @@ import math
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from archive.errors import (
     ArchiveClosed,
     ArchiveExists,
     ArchiveNotFound,
+    CorruptArchive,
     MissingRow,
     NewerArchive,
     NotAnArchive,
@@ -364,3 +366,16 @@ def test_items_need_a_group_each(archive, write):
     evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
     with pytest.raises(ValueError, match="2 items and 1 groups"):
         archive.score_evaluation(evaluation, 0.5, items=Items((0.25, 0.75), ("p1",)))
+
+
+@pytest.mark.parametrize("name", ["", "Refine", "a b", "9th", "x" * 41, "a\n", "<b>"])
+def test_what_cannot_be_an_operator_s_name_is_neither_written_nor_read(archive, write, name):
+    with pytest.raises(ValueError, match="lower-case letters"):
+        write.request(0, operator=name)
+    write.request(1)
+    archive.close()
+    with closing(sqlite3.connect(archive.path)) as connection:
+        connection.execute("UPDATE proposal SET operator = ?", (name,))
+        connection.commit()
+    with Reader.open(archive.path) as reader, pytest.raises(CorruptArchive, match=r"proposal\.operator should be a name"):
+        reader.proposals()

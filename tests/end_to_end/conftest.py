@@ -11,13 +11,13 @@ from campaigns import QUICK, Command, commands
 
 @pytest.fixture
 def evo(tmp_path: Path) -> Iterator[Command]:
-    """`python -m evo` in a folder of its own; processes that it leaves fail the test."""
+    """`evopo` in a folder of its own; processes that it leaves fail the test."""
     yield from commands(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a small run that has ended."""
+    """The directory of a small run that has ended; nobody changes it."""
     folder = tmp_path_factory.mktemp("finished")
     result = Command(folder).run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=8")
     assert result.code == 0, result.err

@@ -99,13 +99,10 @@ def test_a_directory_without_write_permission(evo: Command) -> None:
     assert result.code == 2 and "not writable" in result.err
 
 
-def test_a_directory_of_another_task(evo: Command) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
-    log = (evo.folder / "run" / "run.log").read_text("utf-8")
-    assert "Run classification" in log and "Search ended" in log
-    result = evo.run("run", "--dir", "run")
+def test_a_directory_of_another_task(evo: Command, finished: Path) -> None:
+    result = evo.run("run", "--dir", str(finished))
     assert result.code == 2 and "holds another run: task would change" in result.err
-    result = evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.epochs=2")
+    result = evo.run("run", "--dir", str(finished), *QUICK, "--set", "fitness.epochs=2")
     assert result.code == 2 and "fitness.options.epochs would change" in result.err
 
 
@@ -114,12 +111,12 @@ def test_a_configuration_that_was_never_trained_with_may_be_corrected_in_place(e
     assert wrong.code == 1 and "train_items" in wrong.err and "Traceback" not in wrong.err
     right = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0")
     assert right.code == 0 and "Search ended" in right.out
+    assert "Search ended" in (evo.folder / "run" / "run.log").read_text("utf-8")
 
 
-def test_baselines_and_searches_keep_to_their_own_directories(evo: Command) -> None:
+def test_baselines_and_searches_keep_to_their_own_directories(evo: Command, finished: Path) -> None:
     quick = QUICK[: QUICK.index("ladder.finalists=2") - 1]
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
-    taken = evo.run("baselines", "--dir", "run", *quick, "--loss", "mse", "--seeds", "1")
+    taken = evo.run("baselines", "--dir", str(finished), *quick, "--loss", "mse", "--seeds", "1")
     assert taken.code == 2 and "run holds a search; choose another directory" in taken.err
     assert evo.run("baselines", "--dir", "base", *quick, "--loss", "mse", "--seeds", "1").code == 0
     taken = evo.run("run", "--dir", "base", *QUICK)

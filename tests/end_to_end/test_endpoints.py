@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from campaigns import QUICK, Command, assert_sound
-from loopback_llm import Answer, Fault, LoopbackLLM, closed_port, proposal
+from campaigns import QUICK, Command, assert_sound, classification_losses
+from loopback_llm import Fault, LoopbackLLM, closed_port, proposal
 
 from archive.query import Reader
-
-LOSS = "def loss(logits, targets):\n    return F.cross_entropy(logits * {scale}, targets, reduction='none')\n"
-
-
-def _losses(body: dict[str, object], number: int) -> Answer:
-    return Answer(proposal(LOSS.format(scale=1 + 0.01 * number), f"thought {number}", f"loss_{number}"))
 
 
 def _arguments(url: str, proposals: int = 3, *more: str) -> tuple[str, ...]:
@@ -47,7 +41,7 @@ def test_a_language_model_s_losses_are_vetted_trained_and_kept_with_their_cost(e
         "--set",
         "budget.usd=unlimited",
     )
-    with LoopbackLLM(fallback=_losses) as server:
+    with LoopbackLLM(fallback=classification_losses) as server:
         result = evo.run(*_arguments(server.base_url, 4, *prices))
         assert result.code == 0, result.err
         prompt = "\n".join(m["content"] for body in server.bodies for m in body["messages"])
@@ -70,19 +64,15 @@ def test_a_language_model_s_losses_are_vetted_trained_and_kept_with_their_cost(e
     ("fault", "words"),
     [
         (Fault.UNAUTHORIZED, ("OPENAI_API_KEY",)),
-        (Fault.NOT_FOUND, ("llm.model",)),
-        (Fault.RATE_LIMIT, ("the same command",)),
-        (Fault.SERVER_ERROR, ("the same command",)),
-        (Fault.HANG, ("did not answer within 3 s", "search.in_flight")),
-        (Fault.WRONG_CONTENT_TYPE, ("answered with a web page", "llm.base_url", "the same command")),
+        (Fault.HANG, ("did not answer within 1 s", "search.in_flight", "the same command")),
     ],
     ids=lambda v: v.value if isinstance(v, Fault) else None,
 )
 def test_an_endpoint_that_fails_for_good_ends_the_session_and_says_why(
     evo: Command, fault: Fault, words: tuple[str, ...]
 ) -> None:
-    with LoopbackLLM([fault] * 40, fallback=_losses) as server:
-        result = evo.run(*_arguments(server.base_url))
+    with LoopbackLLM([fault] * 40, fallback=classification_losses) as server:
+        result = evo.run(*_arguments(server.base_url, 3, "--set", "llm.timeout_seconds=1"))
     assert result.code == 1 and "Traceback" not in result.err
     for word in words:
         assert word in result.err
@@ -94,30 +84,15 @@ def test_an_endpoint_that_is_not_there(evo: Command) -> None:
         result = evo.run(*_arguments(url))
     assert result.code == 1 and "llm.base_url: http://127.0.0.1" in result.err and "Traceback" not in result.err
     assert not (evo.folder / "run").exists(), "it is found out before anything is made"
-    with LoopbackLLM(fallback=_losses) as server:
-        resumed = evo.run(*_arguments(server.base_url))
-    assert resumed.code == 0, resumed.err
-    with Reader.open(evo.folder / "run/archive.db") as reader:
-        assert len([p for p in reader.proposals() if p.reply]) == 3
-
-
-def test_replies_without_a_loss_cost_one_proposal_each(evo: Command) -> None:
-    bad = [Fault.BROKEN_JSON, Fault.PROSE, Fault.EMPTY_CHOICES, Fault.CUT_OFF, Fault.NULL_CONTENT]
-    with LoopbackLLM(fallback=_losses, faults=dict(enumerate(bad, 2))) as server:
-        result = evo.run(*_arguments(server.base_url, 8))
-    assert result.code == 0, result.err
-    assert_sound(evo.folder / "run/archive.db")
-    with Reader.open(evo.folder / "run/archive.db") as reader:
-        failed = [p for p in reader.proposals() if p.state == "failed"]
-        assert len(failed) == len(bad) and all(p.error for p in failed)
-        assert len([c for c in reader.candidates() if c.origin == "proposal"]) >= 3
 
 
 def test_hostile_code_from_a_model_is_refused_and_repaired_or_left(evo: Command) -> None:
     attack = (
         "import os\ndef loss(logits, targets):\n    os.system('touch /tmp/evopo-was-here')\n    return logits.sum(1)\n"
     )
-    with LoopbackLLM([proposal(attack, "trust me", "\x1b[31m<script>alert(1)</script>")], fallback=_losses) as server:
+    with LoopbackLLM(
+        [proposal(attack, "trust me", "\x1b[31m<script>alert(1)</script>")], fallback=classification_losses
+    ) as server:
         result = evo.run(*_arguments(server.base_url, 3))
     assert result.code == 0, result.err
     assert "\x1b" not in result.out
@@ -129,29 +104,13 @@ def test_hostile_code_from_a_model_is_refused_and_repaired_or_left(evo: Command)
     assert "<script>alert" not in (evo.folder / "run/report.html").read_text("utf-8")
 
 
-def test_a_budget_of_tokens_counts_calls_in_flight(evo: Command) -> None:
-    with LoopbackLLM(fallback=_losses, latency=0.3) as server:
-        result = evo.run(
-            *_arguments(server.base_url, 100, "--set", "budget.tokens=30000", "--set", "llm.max_tokens=2000")
-        )
-    assert result.code == 0 and "tokens is reached" in result.out
-    with Reader.open(evo.folder / "run/archive.db") as reader:
-        spending = reader.spending()
-    assert 0 < spending.tokens_in + spending.tokens_out <= 30_000
-
-
 def test_the_paper_s_chat_mode_grows_one_conversation(evo: Command) -> None:
-    with LoopbackLLM(fallback=_losses) as server:
+    with LoopbackLLM(fallback=classification_losses) as server:
         result = evo.run(*_arguments(server.base_url, 4, "--set", "search.mode=chat"))
         assert result.code == 0, result.err
         lengths = [len(body["messages"]) for body in server.bodies]
     assert lengths == sorted(lengths) and lengths[-1] == lengths[0] + 6
     assert evo.run("replay", "run").code == 0
-
-
-def test_without_an_endpoint_the_run_says_that_it_uses_the_built_in_proposer(evo: Command) -> None:
-    result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=1")
-    assert result.code == 0 and "No endpoint is configured" in result.out
 
 
 def test_without_a_key_the_openai_proposer_says_what_to_set(evo: Command) -> None:

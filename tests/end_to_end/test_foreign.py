@@ -116,10 +116,12 @@ def readable(archive: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def sound(finished: Path) -> Path:
+def sound(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive of a run with everything in it."""
-    with_everything(finished / "archive.db")
-    return finished / "archive.db"
+    run = tmp_path_factory.mktemp("sound") / "run"
+    shutil.copytree(finished, run)
+    with_everything(run / "archive.db")
+    return run / "archive.db"
 
 
 @pytest.fixture(scope="module")

@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from campaigns import TINY_SENTIMENT, Command, assert_sound, leftovers, wait_for
+from campaigns import QUICK, Command, assert_sound, classification_losses, leftovers, wait_for
 from loopback_llm import LoopbackLLM
 from psutil import process_iter
 
 from archive.query import Reader
 from archive.records import ProposalState
 
-KILLS = int(os.environ.get("EVOPO_KILLS", "4"))
+KILLS = int(os.environ.get("EVOPO_KILLS", "3"))
 PROPOSALS = 8
 
 
 def _arguments(server: LoopbackLLM) -> tuple[str, ...]:
     return (
-        "run", "--dir", "run", *TINY_SENTIMENT, "--set", f"llm.base_url={server.base_url}", "--set", "llm.model=scripted-1",
-        "--set", f"budget.proposals={PROPOSALS}",
+        "run", "--dir", "run", *QUICK, "--set", "workers=2", "--set", f"llm.base_url={server.base_url}",
+        "--set", "llm.model=scripted-1", "--set", f"budget.proposals={PROPOSALS}",
     )  # fmt: skip
 
 
@@ -37,16 +38,32 @@ def _scores(archive: Path) -> dict[int, float | None]:
         return {e.id: e.fitness for e in reader.evaluations(state="scored")}
 
 
+def _wait_for_events(process: subprocess.Popen[str], archive: Path, more: int) -> None:
+    """Until `more` events are recorded in the archive than there were, or the run has ended."""
+    first = _last_event(archive)
+    while process.poll() is None and _last_event(archive) < first + more:
+        time.sleep(0.02)
+
+
+def _last_event(archive: Path) -> int:
+    if not archive.exists():
+        return 0
+    with Reader.open(archive) as reader:
+        return reader.last_event()
+
+
 def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     archive = evo.folder / "run/archive.db"
-    with LoopbackLLM(latency=0.2) as server:
+    with LoopbackLLM(latency=0.2, fallback=classification_losses) as server:
         arguments = _arguments(server)
-        for _ in range(kills):
+        for number in range(kills):
             process = evo.start(*arguments)
-            deadline = time.monotonic() + rng.uniform(1.0, 9.0)
-            while time.monotonic() < deadline and process.poll() is None:
-                time.sleep(0.02)
+            more = (
+                rng.randint(1, 40) if number else 0
+            )  # events until it is killed: the first time before there is an archive
+            _wait_for_events(process, archive, more)
+            time.sleep(rng.uniform(0.0, 0.1 if number else 1.0))
             process.send_signal(signal.SIGKILL)
             process.communicate()
             assert not leftovers(evo.folder), "workers outlived a killed run"
@@ -86,7 +103,7 @@ def test_a_hundred_kills(evo: Command) -> None:
 
 def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
-    with LoopbackLLM(latency=30.0) as server:
+    with LoopbackLLM(latency=30.0, fallback=classification_losses) as server:
         process = evo.start(*_arguments(server))
         wait_for(process, archive, lambda reader: bool(reader.proposals(ProposalState.REQUESTED)))
         process.send_signal(signal.SIGKILL)
@@ -104,7 +121,7 @@ def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> N
 
 def test_a_worker_that_is_killed_costs_one_retry_of_one_candidate(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
-    process = evo.start("run", "--dir", "run", *TINY_SENTIMENT, "--set", "budget.proposals=4")
+    process = evo.start("run", "--dir", "run", *QUICK, "--set", "workers=2", "--set", "budget.proposals=4")
     wait_for(process, archive, lambda reader: bool(reader.evaluations(state="scored")))
     workers = [
         p for p in process_iter() if p.ppid() == process.pid and "fitness.workers.worker" in " ".join(p.cmdline())

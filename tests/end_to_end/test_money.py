@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from campaigns import QUICK, Command, assert_sound
-from loopback_llm import Answer, LoopbackLLM, closed_port, proposal
+from campaigns import QUICK, Command, assert_sound, classification_losses
+from loopback_llm import Answer, LoopbackLLM, closed_port
 
 from archive.query import Reader
-
-LOSS = "def loss(logits, targets):\n    return F.cross_entropy(logits * {scale}, targets, reduction='none')\n"
-
-
-def _losses(body: dict[str, object], number: int) -> Answer:
-    return Answer(proposal(LOSS.format(scale=1 + 0.01 * number), f"thought {number}", f"loss_{number}"))
 
 
 def _model(url: str, *more: str) -> tuple[str, ...]:
@@ -24,7 +19,7 @@ def _model(url: str, *more: str) -> tuple[str, ...]:
 
 
 def test_every_reply_is_trained_where_a_budget_of_trainings_is_small(evo: Command) -> None:
-    with LoopbackLLM(fallback=_losses) as server:
+    with LoopbackLLM(fallback=classification_losses) as server:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=6"))
         replies = server.requests
     assert result.code == 0, result.err
@@ -59,7 +54,7 @@ def test_a_budget_of_trainings_ends_with_a_whole_final(evo: Command) -> None:
 
 
 def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
-    with LoopbackLLM(fallback=_losses) as server:
+    with LoopbackLLM(fallback=classification_losses) as server:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=4"))
         assert server.requests == 0
     assert result.code == 0, result.err
@@ -67,7 +62,7 @@ def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
 
 
 def test_a_key_in_the_environment_makes_nobody_pay(evo: Command) -> None:
-    with LoopbackLLM(fallback=_losses) as server:
+    with LoopbackLLM(fallback=classification_losses) as server:
         evo.environment |= {"OPENAI_API_KEY": "sk-a-key-of-some-length", "OPENAI_BASE_URL": server.base_url}
         result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=1")
         assert server.requests == 0
@@ -75,12 +70,12 @@ def test_a_key_in_the_environment_makes_nobody_pay(evo: Command) -> None:
     assert "OPENAI_API_KEY and OPENAI_BASE_URL are set and not used" in result.out
 
 
-def test_a_dead_address_is_told_before_a_resumed_run_goes_on(evo: Command) -> None:
-    assert evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0").code == 0
+def test_a_dead_address_is_told_before_a_resumed_run_goes_on(evo: Command, finished: Path) -> None:
+    shutil.copytree(finished, evo.folder / "run")
     with Reader.open(evo.folder / "run/archive.db") as reader:
         before = reader.last_event()
     with closed_port() as dead:
-        result = evo.run(*_model(dead, "--set", "budget.proposals=2"))
+        result = evo.run(*_model(dead, "--set", "budget.proposals=9"))
     assert result.code == 1 and "llm.base_url: " in result.err and "Traceback" not in result.err
     with Reader.open(evo.folder / "run/archive.db") as reader:
         assert reader.last_event() == before

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaigns import QUICK, Command, Result
+from campaigns import CLASSIFICATION_LOSS, QUICK, Command, Result
 from click.testing import CliRunner
 from loopback_llm import Answer, Fault, LoopbackLLM, proposal
 
@@ -22,12 +22,11 @@ from evo.cli.commands import main
 
 HOSTILE = "I \x1b[31mwill\x1b]0;title\x07 not\rwrite \u202ecode.\r\nNo."
 SHOWN = "I \\x1b[31mwill\\x1b]0;title\\x07 not\\x0dwrite \\u202ecode.\nNo.\n"
-LOSS = "def loss(logits, targets):\n    return F.cross_entropy(logits * {scale}, targets, reduction='none')\n"
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def _losses(body: Mapping[str, Any], number: int) -> Answer:
-    return Answer(proposal(LOSS.format(scale=1 + 0.01 * number), f"thought {number}", "twin"))
+    return Answer(proposal(CLASSIFICATION_LOSS.format(scale=1 + 0.01 * number), f"thought {number}", "twin"))
 
 
 @pytest.fixture(scope="module")

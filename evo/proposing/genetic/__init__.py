@@ -1,22 +1,23 @@
 """The built-in proposer: typed genetic programming on loss graphs, the prompt-less twin of the language model.
 
-Four operators, pure functions of a `random.Random`: the same generator state and parents give the same proposal, on every
+Its operators are pure functions of a `random.Random`: the same generator state and parents give the same proposal, on every
 machine. All that they give verifies; whether it trains, the sandbox's numeric tests say. No torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
-from evo.proposing.genetic.combine import combine
-from evo.proposing.genetic.explore import GRAMMARS, explore
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent
-from evo.proposing.genetic.refine import refine
-from evo.proposing.genetic.repair import repair
+from archive.records import Operator
+from evo.proposing.genetic.proposal import Genetic, GeneticProposal, Parent
+from evo.search.operators import BY_NAME, OPERATORS
+from sandbox.contracts.references import resolve
 
 VERSION = 1
 """Raised whenever the same generator state gives other proposals than before."""
+
+_GENETIC: Mapping[str, Genetic] = {o.name: resolve(o.genetic, f"operator {o.name}: genetic") for o in OPERATORS}
 
 
 def propose(
@@ -26,25 +27,9 @@ def propose(
 
     An operator that lacks its parents explores instead. Raises ValueError for an unknown operator or contract.
     """
-    wanted = GeneticOperator(operator)
-    if wanted is GeneticOperator.EXPLORE or not parents:
-        return explore(rng, contract, parents)
-    if wanted is GeneticOperator.REFINE:
-        return refine(rng, parents[0])
-    if wanted is GeneticOperator.COMBINE:
-        return combine(rng, parents)
-    return repair(rng, parents[0], rules)
+    if operator not in BY_NAME:
+        raise ValueError(f"no operator {operator!r}: expected one of {', '.join(BY_NAME)}")
+    return _GENETIC[operator if parents else Operator.EXPLORE](rng, contract, parents, rules)
 
 
-__all__ = [
-    "GRAMMARS",
-    "VERSION",
-    "GeneticOperator",
-    "GeneticProposal",
-    "Parent",
-    "combine",
-    "explore",
-    "propose",
-    "refine",
-    "repair",
-]
+__all__ = ["VERSION", "GeneticProposal", "Parent", "propose"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
-from evo.proposing.genetic.explore import explore, grammar_of
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.explore import explore
+from evo.proposing.genetic.grammars.grammar import grammar_of
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.refine import LARGE, simplified
 from evo.proposing.genetic.shapes import batch_statistic
 from evo.proposing.genetic.structure import Anatomy
@@ -19,7 +20,7 @@ Crossing = Callable[[Random, VerifiedGraph, VerifiedGraph], tuple[VerifiedGraph,
 """From two graphs to one, what was done in words with its numbers (of {a} and {b}), and a tag for the name."""
 
 
-def combine(rng: Random, parents: Sequence[Parent]) -> GeneticProposal:
+def combine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
     """A loss made of two of `parents`, or, where all are the same, of one and a grown one.
 
     They are mixed by a constant or a gate, or the larger or smaller of both is taken, or one on either side of a margin,
@@ -38,7 +39,7 @@ def combine(rng: Random, parents: Sequence[Parent]) -> GeneticProposal:
         if graph.nodes in (first.graph.nodes, second.graph.nodes) or not Anatomy(graph).pulled:
             continue
         name = named(_joint_stem(first.name, second.name), tag)
-        return GeneticProposal(graph, name, f"{words.format(a=first.name, b=second.name)}.", GeneticOperator.COMBINE)
+        return GeneticProposal(graph, name, f"{words.format(a=first.name, b=second.name)}.")
     raise ValueError("the parents cannot be combined: together they exceed the largest graph that is allowed")
 
 

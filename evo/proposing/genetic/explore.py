@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value
-from evo.proposing.genetic.grammars.classification import CLASSIFICATION_GRAMMAR
-from evo.proposing.genetic.grammars.grammar import Grammar
-from evo.proposing.genetic.grammars.preference import PREFERENCE_GRAMMAR
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named
+from evo.proposing.genetic.grammars.grammar import Grammar, grammar_of
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
 from sandbox.graph.loss_graph import VerifiedGraph
-
-GRAMMARS = {g.contract: g for g in (PREFERENCE_GRAMMAR, CLASSIFICATION_GRAMMAR)}
-"""Grammars by contract."""
 
 _TRIES = 8
 _WHOLE = 0.15
@@ -25,17 +20,7 @@ _TERM = 0.25
 """How often a grown loss is not a function of x alone, mixes two shapes, weighs its items, has an extra term."""
 
 
-def grammar_of(contract: str) -> Grammar:
-    """The grammar of a contract. Raises ValueError that lists the known ones."""
-    try:
-        return GRAMMARS[contract]
-    except KeyError:
-        raise ValueError(
-            f"no built-in proposer for the contract {contract!r}: expected one of {', '.join(GRAMMARS)}"
-        ) from None
-
-
-def explore(rng: Random, contract: str, parents: Sequence[Parent] = ()) -> GeneticProposal:
+def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()) -> GeneticProposal:
     """A loss grown from the grammar of `contract`, of other operations than any of `parents` where that can be had.
 
     Raises ValueError for a contract without a grammar.
@@ -65,26 +50,26 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
         graph=builder.finish(piece.value),
         name=named(piece.tag),
         thought=f"Grew {piece.words}{meaning}.",
-        operator=GeneticOperator.EXPLORE,
     )
 
 
 def grow(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
     """A loss of one value per item, written into `builder`."""
     piece = _core(rng, builder, grammar)
-    if rng.random() < _WEIGHT:
+    if rng.random() < _WEIGHT and grammar.weights:
         weight = grammar.draw(rng, grammar.weights, builder)
         piece = Piece(weight.value * piece.value, f"({weight.words}) times {piece.words}", f"{weight.tag}_{piece.tag}")
-    if rng.random() < _TERM:
+    if rng.random() < _TERM and grammar.terms:
         term = grammar.draw(rng, grammar.terms, builder)
         piece = Piece(piece.value + term.value, f"{piece.words}, plus {term.words}", f"{piece.tag}_{term.tag}")
     return piece
 
 
 def _core(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
-    if rng.random() < _WHOLE:
+    if rng.random() < _WHOLE and grammar.whole:
         return grammar.draw(rng, grammar.whole, builder)
-    margin = grammar.draw(rng, grammar.margins, builder)
+    margins = grammar.margins
+    margin = grammar.draw(rng, margins, builder) if margins else Piece(grammar.margin(builder), "", "")
     piece = _shape(rng, margin.value)
     if margin.words:
         return Piece(piece.value, f"{piece.words}, {margin.words}", f"{margin.tag}_{piece.tag}")

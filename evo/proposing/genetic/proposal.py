@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from random import Random
+from typing import Protocol
 
 from sandbox.graph.loss_graph import VerifiedGraph
 
 MAX_NAME = 48
 """Characters of a proposal's name."""
-
-
-class GeneticOperator(StrEnum):
-    """How a proposal came about."""
-
-    EXPLORE = "explore"
-    REFINE = "refine"
-    COMBINE = "combine"
-    REPAIR = "repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +29,17 @@ class GeneticProposal:
     graph: VerifiedGraph
     name: str
     thought: str
-    operator: GeneticOperator
+
+
+class Genetic(Protocol):
+    """What the built-in proposer does for an operator: a pure function of the generator's state and its arguments.
+
+    `parents` has at least one, but for operators that need none. `rules` are the codes of the findings that refused the parents.
+    """
+
+    def __call__(
+        self, rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str]
+    ) -> GeneticProposal: ...
 
 
 def stem(name: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import itemgetter
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
-from evo.proposing.genetic.explore import grammar_of
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.grammars.grammar import grammar_of
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
@@ -30,17 +30,16 @@ _RELATIVES = relatives(OPERATIONS)
 """Operations of one kind, any of which can stand where another did."""
 
 
-def refine(rng: Random, parent: Parent) -> GeneticProposal:
-    """`parent` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
+def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
+    """The first of `parents` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
     weight per item, or where its gradient stops."""
+    parent = parents[0]
     first = [_simplify] if parent.graph.operations > LARGE else []
     for mutation in first + _order(rng):
         change = _attempt(mutation, rng, parent.graph)
         if change is not None:
             graph, words, tag = change
-            return GeneticProposal(
-                graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.", GeneticOperator.REFINE
-            )
+            return GeneticProposal(graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.")
     raise AssertionError("a term can be added to every verified graph below the size limit")
 
 
@@ -174,6 +173,8 @@ def _temperature(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None:
         grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+        if grammar.tempered_inputs is None:
+            return None
         output = with_inputs(builder, graph, grammar.tempered_inputs(builder, factor))
         return builder.finish(output), f"multiplied {grammar.margin_words.split(' ')[0]} by {factor:g}", "warm"
     words = f"multiplied {_where(graph, found[0])} by {factor:g}"
@@ -226,13 +227,17 @@ def _centre(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 
 def _smooth(rng: Random, graph: VerifiedGraph) -> Change | None:
-    builder = Builder(graph.contract)
-    value, words = grammar_of(graph.contract).smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
+    grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.smoothed is None:
+        return None
+    value, words = grammar.smoothed(rng, builder, lambda inputs: with_inputs(builder, graph, inputs))
     return builder.finish(value), words, "smooth"
 
 
 def _term(rng: Random, graph: VerifiedGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.terms:
+        return None
     term = grammar.draw(rng, grammar.terms, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(loss + term.value), f"added {term.words}", term.tag
@@ -240,6 +245,8 @@ def _term(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def _weight(rng: Random, graph: VerifiedGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if not grammar.weights:
+        return None
     weight = grammar.draw(rng, grammar.weights, builder)
     loss = builder.graft(graph)[graph.output]
     return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
-from evo.proposing.genetic.explore import grammar_of
-from evo.proposing.genetic.proposal import GeneticOperator, GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.grammars.grammar import grammar_of
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, edited, with_inputs
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -25,12 +25,13 @@ _LARGE = 8.0
 """exp of this is about 3000: beyond it an exponential goes on as its tangent."""
 
 
-def repair(rng: Random, refused: Parent, rules: Collection[str] = ()) -> GeneticProposal:
-    """`refused` with a cure for each of `rules`, the codes of the findings that refused it.
+def repair(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
+    """The first of `parents` with a cure for each of `rules`, the codes of the findings that refused it.
 
     What no cure fits gets a share of a loss that is known to train.
     """
-    graph, done = refused.graph, []
+    refused, done = parents[0], []
+    graph = refused.graph
     for rule in sorted(set(rules)):
         for cure in _CURES.get(rule, ()):
             mended = _attempt(cure, rng, graph)
@@ -45,7 +46,6 @@ def repair(rng: Random, refused: Parent, rules: Collection[str] = ()) -> Genetic
         graph,
         named(stem(refused.name), "mended"),
         f"Mended {refused.name}: {' and '.join(dict.fromkeys(done))}.",
-        GeneticOperator.REPAIR,
     )
 
 
@@ -205,6 +205,8 @@ def _attached(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | 
 def _turned(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """The loss of the opposite preference."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
+    if grammar.reversed_inputs is None:
+        return None
     output = with_inputs(builder, graph, grammar.reversed_inputs(builder))
     return builder.finish(output), "turned it round, since it pushed the wrong way"
 

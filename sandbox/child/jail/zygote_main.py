@@ -20,8 +20,9 @@ import time
 import types
 import warnings
 
-REQUEST = struct.Struct(">IBBH")
-"""Length of the source, number of the contract, guarantees accepted as missing (a bit each), length of the argument names."""
+REQUEST = struct.Struct(">IIBH")
+"""Length of the source, length of the contract as JSON, guarantees accepted as missing (a bit each), length of the argument
+names. The texts follow in this order."""
 REPLY = struct.Struct(">BBBI")
 """Outcome, its number, layers in force (a bit each), length of the answer."""
 ANSWERED, TIMED_OUT, KILLED, EXITED = range(4)
@@ -43,31 +44,39 @@ def main() -> None:
     from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, Jail, encode_layers, missing
     from sandbox.child.protocol import MAX_ANSWER_BYTES, Answer, Complaint
     from sandbox.child.trace.tracer import trace
-    from sandbox.contracts.contract import CONTRACTS
+    from sandbox.contracts.contract import CONTRACTS, Contract, adopt
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")  # a jailed child has nowhere to write them
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    contracts = tuple(CONTRACTS.values())
     jail = Jail(frozenset(sys.argv[3:]))
-    for contract in contracts:
-        trace(_warm_up(contract), contract)
-        trace("é = f'{'", contract)
+    contracts: dict[bytes, Contract] = {}
+
+    def known(text: bytes) -> Contract:
+        """The contract that our parent, which is trusted, sent; made ready here, since a jailed child can load nothing."""
+        if text not in contracts:
+            contract = contracts[text] = adopt(text.decode())
+            trace(_warm_up(contract), contract)
+            trace("é = f'{'", contract)
+        return contracts[text]
+
+    for contract in list(CONTRACTS.values()):
+        known(contract.to_json().encode())
     zygote = os.getpid()
 
-    def child(answer: int, source: bytes, contract: int, accepted: int, names: bytes) -> None:
+    def child(answer: int, source: bytes, contract: Contract, accepted: int, names: bytes) -> None:
         layers = jail.enter(answer, zygote)
         os.write(answer, bytes([encode_layers(layers)]))
         lacking = missing(layers, [g for i, g in enumerate(GUARANTEES) if accepted >> i & 1])
         if lacking:
             reply = Answer(tuple(Complaint("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
         else:
-            reply = trace(source.decode("utf-8"), contracts[contract], names.decode("ascii").split())
+            reply = trace(source.decode("utf-8"), contract, names.decode("ascii").split())
         raw = reply.encode()
         while raw:
             raw = raw[os.write(answer, raw) :]
 
-    def attend(source: bytes, contract: int, accepted: int, names: bytes) -> bytes:
+    def attend(source: bytes, contract: Contract, accepted: int, names: bytes) -> bytes:
         answer_end, child_end = os.pipe()
         jail.prepare(child_end)
         pid = os.fork()
@@ -93,8 +102,9 @@ def main() -> None:
     os.write(1, READY)
     while True:
         head = _read(REQUEST.size)
-        length, contract, accepted, further = REQUEST.unpack(head)
-        _write(attend(_read(length), contract, accepted, _read(further)))
+        length, described, accepted, further = REQUEST.unpack(head)
+        source, contract = _read(length), known(_read(described))
+        _write(attend(source, contract, accepted, _read(further)))
 
 
 def _framed(raw: bytes, in_time: bool, status: int) -> bytes:

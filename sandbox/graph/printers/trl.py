@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers.names import function_name
 from sandbox.graph.printers.python import to_python
@@ -44,9 +45,9 @@ class {camel}Trainer(DPOTrainer):
 def to_trl(graph: VerifiedGraph, name: str = "loss") -> str:
     """A whole file: the loss as a function, and a DPOTrainer that trains with it. `name` may be any text.
 
-    Raises ValueError for a loss that is not a preference loss.
+    Raises ValueError for a loss of a contract that DPOTrainer does not take.
     """
-    if graph.contract != "preference":
+    if not contract_named(graph.contract).trl:
         raise ValueError(f"TRL's DPOTrainer takes preference losses, this is a {graph.contract} loss")
     name = function_name(name)
     source = to_python(graph, name)

@@ -51,7 +51,7 @@ def check_batches(graph: VerifiedGraph, points: Points, *, proven: bool) -> list
                 numeric_finding("SBX301", f"the gradient cannot be computed on {size} items: {reason}", {"batch": size})
             ]
         seen = Evaluation(value.detach().numpy(), gradients, value.requires_grad)
-        require_finite(points.take(slice(-size, None)), seen, torch.float32)
+        require_finite(graph.contract, points.take(slice(-size, None)), seen, torch.float32)
     return _alone(loss, _arguments(graph, points, 1))
 
 

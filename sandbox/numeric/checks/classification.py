@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluator, Points, joined
-from sandbox.graph.dataflow import touched
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
+from sandbox.numeric.checks.general import coupled, placed, without_gradient
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
 from sandbox.numeric.measure import input_sets as probe_sets
 from sandbox.numeric.measure import inputs as probes
-from sandbox.numeric.measure.counterexamples import example, mildest, where
-from sandbox.numeric.measure.descriptors import LineShape, describe_line
+from sandbox.numeric.measure.contract_inputs import inputs_of
+from sandbox.numeric.measure.descriptors import LineShape, describe_line, moving_item
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
@@ -24,6 +24,7 @@ from sandbox.verdicts.verdict import Finding, Severity
 
 FIXED_GROUPS = Wanted(("start", "near", "wide", "permuted", "mixed", "relabelled"), probes.CLASSIFICATION_RANGE)
 DRAWN_GROUPS = Wanted(("near", "wide", "relabelled"), probes.CLASSIFICATION_RANGE)
+_SCORES = inputs_of("classification")
 
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
@@ -38,7 +39,8 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         at_fixed, at_drawn = measure(evaluator, probe_sets.scores(seed, classes), FIXED_GROUPS, DRAWN_GROUPS)
         measured = at_fixed.checked()
         taken.append(measured)
-        new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured) or _batch(measured)
+        new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured)
+        new = new or placed(measured, "an item") or coupled(measured, "an item")
         if not any(f.severity is Severity.REFUSE for f in new):
             new = [*new, *_on_drawn(at_drawn.checked())]
         seen = {f.rule for f in findings}
@@ -62,17 +64,8 @@ def _sixty_four() -> Points:
 
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
-    graph, exact = evaluator.graph, measured.exact
-    if not exact.evaluation.connected:
-        reads = touched(graph)[graph.output]
-        how = "what is read of them is detached, compared or rounded" if reads else "the loss does not read them"
-        return [numeric_finding("SBX306", f"no gradient reaches the logits: {how}")]
-    if measured.zero:
-        losses = exact.evaluation.loss
-        if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
-            return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
-        return [numeric_finding("SBX307", "the gradient to the logits is zero at every probe", {"probes": losses.size})]
-    return _blind(exact) or _direction(exact, RIGHT_WAY)
+    found = without_gradient(evaluator, measured, "the logits")
+    return found or _blind(measured.exact) or _direction(measured.exact, RIGHT_WAY)
 
 
 def _on_drawn(drawn: Measurements) -> list[Finding]:
@@ -98,9 +91,9 @@ def _at_the_start(measured: Measurements) -> list[Finding]:
     size = float(np.abs(measured.exact.gradient("start")).max())
     if size > max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale):
         return []
-    one = example(measured.exact.probes.groups["start"], 0)
+    one = _SCORES.example(measured.exact.probes.groups["start"], 0)
     how = "zero" if size == 0 else f"at most {shown(size)}"
-    message = f"the gradient is {how} {where(one)}, where all scores are equal"
+    message = f"the gradient is {how} {_SCORES.where(one)}, where all scores are equal"
     return [numeric_finding("SBX329", message, {"gradient": size, **one})]
 
 
@@ -114,8 +107,8 @@ def _direction(exact: Measured, least: float) -> list[Finding]:
     if right >= least:
         return []
     points = joined([exact.probes.groups[g] for g in groups])
-    one = example(points, mildest(points, counts & (push < 0)))
-    message = f"the loss raises the label's score at only {right:.0%} of the probes; it lowers it {where(one)}"
+    one = _SCORES.example(points, _SCORES.mildest(points, counts & (push < 0)))
+    message = f"the loss raises the label's score at only {right:.0%} of the probes; it lowers it {_SCORES.where(one)}"
     return [numeric_finding("SBX310", message, {"share": right, **one})]
 
 
@@ -127,31 +120,28 @@ def _on_label(exact: Measured, group: str) -> Array:
     return np.asarray(others - own)
 
 
-def _batch(measured: Measurements) -> list[Finding]:
-    exact = measured.exact
-    if "permuted" in exact.probes.items:
-        expected, found = exact.gradient("near")[:, exact.probes.order], exact.gradient("permuted")
-        if not same(expected, found):
-            change = float(np.abs(expected - found).max())
-            message = (
-                f"the loss depends on an item's position in the batch: its gradient changes by {shown(change)} with it"
-            )
-            return [numeric_finding("SBX311", message, {"change": change})]
-    if measured.proven:
-        return []
-    size = len(exact.probes.groups["near"])
-    message = f"an item's gradient {measured.coupling}"
-    return [numeric_finding("SBX326", message, {"batch": size})]
-
-
 def _line(evaluator: Evaluator) -> LineShape:
     """The shape along the margin between the label's score and the other of two classes."""
     margin = probes.bent(201) * probes.MAX_SCALED_MARGIN
     logits = np.stack([margin / 2, -margin / 2], axis=1)
     points = Points((logits, np.zeros(len(margin), np.int64)), np.zeros((0, len(margin))), (len(margin),))
     seen = finite(evaluator, points)
-    gradient = seen.gradients[0]
-    return LineShape(margin, (gradient[:, 0] - gradient[:, 1]) / 2, seen.loss if evaluator.pointwise else None)
+    slope = _slope(np.stack(seen.gradients))
+    if evaluator.pointwise:
+        return LineShape(margin, slope, seen.loss)
+    return LineShape(margin, slope, ends=moving_item(evaluator, _moving(), _slope))
+
+
+def _slope(gradients: Array) -> Array:
+    """dL/dx of each item of two classes, the first its label, from the gradients, shape (1, items, 2)."""
+    return np.asarray((gradients[0, :, 0] - gradients[0, :, 1]) / 2)
+
+
+def _moving() -> Points:
+    margins = probes.moving_margins()
+    x = margins.ravel()
+    logits = np.stack([x / 2, -x / 2], axis=1)
+    return Points((logits, np.zeros(x.size, np.int64)), np.zeros((0, x.size)), (margins.shape[1],) * len(margins))
 
 
 def _describe(taken: list[Measurements], shape: LineShape) -> dict[str, Any]:

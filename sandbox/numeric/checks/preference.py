@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import CannotCompute, Evaluation, Evaluator, Points, joined
-from sandbox.graph.dataflow import touched
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.betas import check_betas, check_drawn_betas, check_numbers, direction_at
 from sandbox.numeric.checks.derivatives import check_derivatives
+from sandbox.numeric.checks.general import without_gradient
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large
 from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
 from sandbox.numeric.edges.beta_edges import beta_edges
@@ -20,7 +20,7 @@ from sandbox.numeric.edges.checks import check_edges
 from sandbox.numeric.edges.lookup.search import find_lookups
 from sandbox.numeric.measure import input_sets as probe_sets
 from sandbox.numeric.measure import inputs as probes
-from sandbox.numeric.measure.counterexamples import distance, example, mildest, where
+from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.descriptors import LineShape, describe_preference, line_shape
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, turned
 from sandbox.numeric.measure.findings import numeric_finding, shown
@@ -37,6 +37,7 @@ FIXED_GROUPS = Wanted(
 DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*probes.RANGE, "betas"))
 SPREAD = ("near", "wide", "far", "sharp")
 """Groups that say what is common, and so which sides of an edge are rare."""
+_PAIRS = inputs_of("preference")
 _SIDES = ("policy_chosen_logps", "policy_rejected_logps")
 _LOST_SHARE = 0.05
 """Share of clearly lost pairs that may be pushed further down without a note."""
@@ -64,8 +65,8 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         lambda: direction_at(evaluator, edges, seed),
         lambda: check_sizes(evaluator, measured),
         lambda: _batch(measured),
-        lambda: find_lookups(evaluator, seed, example, edges),
-        lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, example),
+        lambda: find_lookups(evaluator, seed, _PAIRS.example, edges),
+        lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, _PAIRS.example),
         lambda: _on_drawn(evaluator, at_drawn.checked(), seed),
     )
     for check in checks:
@@ -73,7 +74,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         findings += [f for f in check() if f.rule not in known]
         if _refused(findings):
             return findings, {}
-    shape = line_shape(measured)
+    shape = line_shape(evaluator, measured)
     findings += [*_lost_pairs(measured), *_shape(shape), *_precision(measured), *_beyond(evaluator)]
     return findings, describe_preference(measured, shape)
 
@@ -99,16 +100,9 @@ def _refused(findings: Sequence[Finding]) -> bool:
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     """Whether the policy gets a gradient at all, and on which sides."""
-    graph, exact = evaluator.graph, measured.exact
-    if not exact.evaluation.connected:
-        reads = touched(graph)[graph.output]
-        how = "what is read of it is detached, compared or rounded" if reads else "the loss does not read it"
-        return [numeric_finding("SBX306", f"no gradient reaches the policy: {how}")]
-    if measured.zero:
-        losses = exact.evaluation.loss
-        if np.ptp(losses) <= 1e-12 * (1 + np.abs(losses).max()):
-            return [numeric_finding("SBX308", f"the loss is {shown(losses[0])} at every probe", {"loss": losses[0]})]
-        return [numeric_finding("SBX307", "the gradient to the policy is zero at every probe", {"probes": losses.size})]
+    exact = measured.exact
+    if missing := without_gradient(evaluator, measured, "the policy"):
+        return missing
     found = []
     size = np.abs(exact.gradients).max(axis=1)
     idle = int(size.argmin())
@@ -126,7 +120,7 @@ def _blind(exact: Measured, tolerance: float) -> list[Finding]:
     ):
         return []
     points = exact.probes.groups["near"]
-    one = example(points, int(distance(points).argmax()))
+    one = _PAIRS.example(points, int(_PAIRS.distance(points).argmax()))
     message = "the loss trains the same when chosen and rejected change places"
     return [numeric_finding("SBX309", message, {"rho": one["rho"], "and": -one["rho"], "beta": one["beta"]})]
 
@@ -140,8 +134,8 @@ def _direction(measured: Measurements) -> list[Finding]:
     if share is not None and share < RIGHT_WAY:
         points = joined([exact.probes.groups[g] for g in groups])
         push = gradients[1] - gradients[0]
-        one = example(points, mildest(points, push < -rounding(gradients)))
-        message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {where(one)}"
+        one = _PAIRS.example(points, _PAIRS.mildest(points, push < -rounding(gradients)))
+        message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {_PAIRS.where(one)}"
         return [numeric_finding("SBX310", message, {"share": share, **one})]
     if share is None:
         return turned(gradients, "at every probe", {})
@@ -167,9 +161,9 @@ def _at_the_start(measured: Measurements) -> list[Finding]:
 
 
 def _no_start(points: Points, item: int, size: float) -> Finding:
-    one = example(points, item)
+    one = _PAIRS.example(points, item)
     how = "zero" if size == 0 else f"at most {shown(size)}"
-    message = f"the gradient is {how} {where(one)}, where the policy still equals its reference"
+    message = f"the gradient is {how} {_PAIRS.where(one)}, where the policy still equals its reference"
     return numeric_finding("SBX329", message, {"gradient": size, "rho": 0.0, "beta": one["beta"]})
 
 
@@ -180,9 +174,11 @@ def _batch(measured: Measurements) -> list[Finding]:
     ):
         gap = np.abs(exact.gradient("near")[:, exact.probes.order] - exact.gradient("permuted"))
         i = int(gap.max(axis=0).argmax())
-        one = example(exact.probes.groups["permuted"], i)
+        one = _PAIRS.example(exact.probes.groups["permuted"], i)
         most = shown(gap[:, i].max())
-        message = f"the loss depends on a pair's position in the batch: the gradient {where(one)} changes by {most}"
+        message = (
+            f"the loss depends on a pair's position in the batch: the gradient {_PAIRS.where(one)} changes by {most}"
+        )
         return [numeric_finding("SBX311", message, {"change": gap[:, i].max(), **one})]
     if measured.proven:
         return []
@@ -200,10 +196,9 @@ def _lost_pairs(measured: Measurements) -> list[Finding]:
     share = float(wrong.sum() / max(lost.sum(), 1))
     if share <= _LOST_SHARE:
         return []
-    one = example(points, mildest(points, wrong))
-    message = (
-        f"the loss lowers the margin of {share:.0%} of the pairs whose margin is negative already, such as {where(one)}"
-    )
+    one = _PAIRS.example(points, _PAIRS.mildest(points, wrong))
+    such = f"such as {_PAIRS.where(one)}"
+    message = f"the loss lowers the margin of {share:.0%} of the pairs whose margin is negative already, {such}"
     return [numeric_finding("SBX331", message, {"share": share, **one})]
 
 
@@ -223,15 +218,15 @@ def _precision(measured: Measurements) -> list[Finding]:
         typical = np.median(np.abs(exact), axis=1, keepdims=True)
         off = (np.abs(single - exact) > 0.05 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
         far_off = (np.abs(single - exact) > 3 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
-        inside = distance(points) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
+        inside = _PAIRS.distance(points) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
         off, far_off = off & inside, far_off & inside
         if off.mean() > 0.05 or far_off.mean() > 0.02:
-            i = mildest(points, off)
-            one = example(points, i)
+            i = _PAIRS.mildest(points, off)
+            one = _PAIRS.example(points, i)
             side = int(np.abs(single[:, i] - exact[:, i]).argmax())
             message = (
                 f"the gradient of {_SIDES[side]} is {shown(single[side, i])} in float32 and {shown(exact[side, i])} in "
-                f"float64 {where(one)}"
+                f"float64 {_PAIRS.where(one)}"
             )
             numbers = {"float32": single[side, i], "float64": exact[side, i]}
             return [numeric_finding("SBX328", message, {"of": _SIDES[side], **numbers, **one})]
@@ -258,6 +253,6 @@ def _overflow(points: Points, seen: Evaluation, item: int, x: float) -> Finding:
         for name, v in (("loss", seen.loss), ("gradient", seen.gradients[0]), ("gradient", seen.gradients[1]))
         if not np.isfinite(v[item])
     )
-    one = example(points, item)
-    message = f"the {what} is {shown(value)} {where(one)}, in a batch that reaches |beta rho| = {shown(x)}"
+    one = _PAIRS.example(points, item)
+    message = f"the {what} is {shown(value)} {_PAIRS.where(one)}, in a batch that reaches |beta rho| = {shown(x)}"
     return numeric_finding("SBX323", message, {what: value, **one})

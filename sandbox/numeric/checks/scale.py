@@ -9,7 +9,7 @@ import numpy as np
 
 from sandbox.execute.evaluate import Array
 from sandbox.numeric.measure import inputs as probes
-from sandbox.numeric.measure.counterexamples import example, where
+from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.measure import Measured, Measurements
 from sandbox.verdicts.verdict import Finding
@@ -61,8 +61,11 @@ def too_large(measured: Measured, largest: float = LARGEST_GRADIENT) -> list[Fin
     item = int(size.argmax())
     if size[item] <= largest:
         return []
-    one = example(measured.probes.groups["near"], item)
-    message = f"the gradient is {shown(size[item])} {where(one)}: its square overflows, so no optimiser can use it"
+    inputs = inputs_of(measured.contract)
+    one = inputs.example(measured.probes.groups["near"], item)
+    message = (
+        f"the gradient is {shown(size[item])} {inputs.where(one)}: its square overflows, so no optimiser can use it"
+    )
     return [numeric_finding("SBX305", message, {"gradient": size[item], **one})]
 
 
@@ -76,9 +79,10 @@ def _spike_at_the_start(measured: Measurements) -> list[Finding]:
     item, usual = int(size.argmax()), measured.scale
     if size[item] <= LARGEST_AT_START * usual:
         return []
-    one = example(measured.single.probes.groups["start"], item)
+    inputs = inputs_of(measured.single.contract)
+    one = inputs.example(measured.single.probes.groups["start"], item)
     message = (
-        f"the gradient is {shown(size[item])} {where(one)}, where the policy still equals its reference, and about "
+        f"the gradient is {shown(size[item])} {inputs.where(one)}, where the policy still equals its reference, and about "
         f"{shown(usual)} at usual pairs"
     )
     return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": usual, **one})]
@@ -92,9 +96,10 @@ def _spike_at_ties(measured: Measurements) -> list[Finding]:
     item = int((size / beside).argmax())
     if size[item] <= LARGEST_SPIKE * beside[item]:
         return []
-    one = example(single.probes.groups["ties"], item)
+    inputs = inputs_of(single.contract)
+    one = inputs.example(single.probes.groups["ties"], item)
     message = (
-        f"the gradient is {shown(size[item])} {where(one)}, where log-probabilities are equal or nearly so, and at most "
+        f"the gradient is {shown(size[item])} {inputs.where(one)}, where log-probabilities are equal or nearly so, and at most "
         f"{shown(beside[item])} beside it"
     )
     return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": beside[item], **one})]

@@ -12,7 +12,7 @@ from sandbox.execute.evaluate import Evaluator, Points, joined
 from sandbox.graph.equivariance import is_equivariant
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure import inputs as probes
-from sandbox.numeric.measure.counterexamples import example
+from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
@@ -143,7 +143,9 @@ def _places(evaluator: Evaluator) -> list[Finding]:
             f"the loss depends on a pair's position in the batch: in a batch of {size} its gradient changes by "
             f"{shown(gap[item])}"
         )
-        return [numeric_finding("SBX311", message, {"change": gap[item], **example(moved, item)})]
+        return [
+            numeric_finding("SBX311", message, {"change": gap[item], **inputs_of("preference").example(moved, item)})
+        ]
     message = f"nothing shows that a pair's place is of no account, although batches of up to {size} can be reordered"
     return [numeric_finding("SBX330", message, {"batch": size})]
 

@@ -2,13 +2,15 @@
 
 Measured, not proved. Shapes are taken along the margin: `x` is beta rho for preference losses, at beta = 0.1, with half of
 the margin in each log-ratio; for classification it is the score of the label minus that of the other of two classes. The
-slope is dL/dx. A loss that looks across the batch is measured in a batch made of the line itself. What is not finite is null.
+slope is dL/dx. A loss that looks across the batch is measured in a batch made of the line itself, and its tails on one item that
+moves while the rest of a batch stays: in the line's own batch every slope contains what all the other items add to it, which has
+no end where the item's own loss has long levelled off. What is not finite is null.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -16,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from sandbox.execute.evaluate import Array
+from sandbox.execute.evaluate import Array, Evaluator, Points
 from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.measure import Measurements, same
 
 DESCRIPTORS: Mapping[str, str] = MappingProxyType(
@@ -54,6 +57,8 @@ class LineShape:
     x: Array
     slope: Array
     loss: Array | None = None
+    ends: LineShape | None = None
+    """Where the tails are read, if not here: the batch's loss as one of its items moves."""
 
     @cached_property
     def scale(self) -> float:
@@ -144,6 +149,8 @@ class LineShape:
 
     def tail(self, side: int) -> str:
         """Growth of the loss towards x = 30 (side 1) or -30 (side -1)."""
+        if self.ends is not None:
+            return self.ends.tail(side)
         near, far = (abs(float(np.interp(side * x, self.x, self.slope))) for x in (15.0, 30.0))
         if far <= 1e-3 * self.scale or far < _FLAT * near:
             return "flat"
@@ -164,12 +171,29 @@ class LineShape:
         return float(self.x[a] + share * (self.x[b] - self.x[a]))
 
 
-def line_shape(measured: Measurements) -> LineShape:
+def line_shape(evaluator: Evaluator, measured: Measurements) -> LineShape:
     """The shape of a preference loss along its margin."""
     exact = measured.exact
     x = probes.margins(exact.probes.groups["line"]) * probes.LINE_BETA
-    slope = np.subtract(*exact.gradient("line")) / 2 / probes.LINE_BETA
-    return LineShape(x, slope, None if measured.coupled else exact.loss("line"))
+    slope = _slope(exact.gradient("line"))
+    if not measured.coupled:
+        return LineShape(x, slope, exact.loss("line"))
+    return LineShape(x, slope, ends=moving_item(evaluator, probes.moving_points(), _slope))
+
+
+def _slope(gradients: Array) -> Array:
+    """dL/dx of each pair, from its gradients at LINE_BETA, shape (2, items): chosen and rejected."""
+    return np.asarray(np.subtract(*gradients) / 2 / probes.LINE_BETA)
+
+
+def moving_item(evaluator: Evaluator, points: Points, slope: Callable[[Array], Array]) -> LineShape:
+    """The shape of a batch's loss as its first item moves, in batches as `probes.moving_margins` gives them.
+
+    `slope` gives dL/dx of each item from the gradients of all. Raises CannotCompute and NotFinite.
+    """
+    margins = probes.moving_margins()
+    gradients = np.stack(finite(evaluator, points).gradients, dtype=float)
+    return LineShape(margins[:, 0], slope(gradients).reshape(margins.shape)[:, 0])
 
 
 def describe_preference(measured: Measurements, shape: LineShape) -> dict[str, Any]:

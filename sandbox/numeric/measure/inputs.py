@@ -121,6 +121,12 @@ def preference_probes(seed: int) -> ProbeSet:
     return ProbeSet.of(groups, order)
 
 
+def start_points() -> Points:
+    """Pairs whose policy equals the reference, in numbers that are exact whatever the order of the arithmetic."""
+    chosen, rejected = -(2.0 ** np.arange(1, 9)), -(2.0 ** np.array([3, 6, 2, 5, 8, 1, 4, 7]))
+    return Points((chosen, rejected, chosen, rejected), np.full((1, 8), 0.125), (8,))
+
+
 def reordering(rng: np.random.Generator, items: int) -> Array:
     """A random order in which no item keeps its place."""
     while True:
@@ -135,6 +141,27 @@ def line_points(beta: float, steps: int = 201) -> Points:
     base = np.full(steps, -MAX_SCALED_MARGIN / beta)
     tensors = (base + rho / 2, base - rho / 2, base, base)
     return Points(tensors, np.full((1, steps), beta), (steps,))
+
+
+BESIDE = (-2.0, -1.0, -0.5, 0.25, 0.5, 1.0, 2.0)
+"""Margins, in beta rho or scores, of the items that stay where they are in the batches of `moving_margins`."""
+
+
+@cache
+def moving_margins() -> Array:
+    """Batches in which one item, the first, moves from -30 to 30 and the others stay: margins, shape (batches, items)."""
+    first = np.linspace(-MAX_SCALED_MARGIN, MAX_SCALED_MARGIN, 41)
+    return np.column_stack([first, np.tile(BESIDE, (len(first), 1))])
+
+
+@cache
+def moving_points() -> Points:
+    """The pairs of `moving_margins`, half of each margin in either log-ratio, at LINE_BETA."""
+    margins = moving_margins()
+    rho = exact(margins.ravel() / LINE_BETA)
+    base = np.full(rho.size, -MAX_SCALED_MARGIN / LINE_BETA)
+    tensors = (base + rho / 2, base - rho / 2, base, base)
+    return Points(tensors, np.full((1, rho.size), LINE_BETA), (margins.shape[1],) * len(margins))
 
 
 @cache
@@ -212,9 +239,9 @@ def _ties(rng: np.random.Generator) -> Points:
     return Points(tensors, np.full((1, len(inputs)), LINE_BETA), (SIZE,) * (len(inputs) // SIZE))
 
 
-def scattered(rng: np.random.Generator, items: int) -> Points:
-    """A batch of pairs as training meets them, at LINE_BETA."""
-    return _scattered(rng, items, LINE_BETA, 1.5)
+def scattered(rng: np.random.Generator, items: int, spread: float = 1.5) -> Points:
+    """A batch of pairs as training meets them, at LINE_BETA; `spread` is the deviation of beta rho."""
+    return _scattered(rng, items, LINE_BETA, spread)
 
 
 def _in_64ths(values: Array | float) -> Array:
@@ -276,15 +303,15 @@ def classification_probes(seed: int, classes: int) -> ProbeSet:
     """The probes of a classification loss with this many classes. Groups as in `preference_probes`: `start` (all scores
     equal), `near`, `wide` (scores up to 50), `pair`, `odd`, `equal`, and `permuted`, `mixed`, `relabelled`."""
     rng = np.random.default_rng([seed, 2, classes])
-    near = _scored(rng, 24, classes, 1.5)
+    near = scored(rng, 24, classes, 1.5)
     order = reordering(rng, 24)
-    other = _scored(rng, 24, classes, 3.0)
+    other = scored(rng, 24, classes, 3.0)
     groups = {
         "start": Points((np.zeros((4, classes)), np.arange(4) % classes), np.zeros((0, 4)), (4,)),
         "near": near,
         "wide": _extreme(rng, 48, classes),
-        "pair": _scored(rng, 2, classes, 2.0),
-        "odd": _scored(rng, 7, classes, 2.0),
+        "pair": scored(rng, 2, classes, 2.0),
+        "odd": scored(rng, 7, classes, 2.0),
         "equal": Points((np.full((3, classes), 0.5), np.zeros(3, np.int64)), np.zeros((0, 3)), (3,)),
         "permuted": near.take(order),
         "mixed": joined([near.take(slice(12)), other.take(slice(12, None))]).take(slice(None)),
@@ -296,7 +323,7 @@ def classification_probes(seed: int, classes: int) -> ProbeSet:
 CLASSIFICATION_RANGE = ("start", "near", "wide", "pair", "odd", "equal")
 
 
-def _scored(rng: np.random.Generator, items: int, classes: int, spread: float) -> Points:
+def scored(rng: np.random.Generator, items: int, classes: int, spread: float) -> Points:
     logits = exact(np.clip(rng.normal(0, spread, (items, classes)), -MAX_LOGIT, MAX_LOGIT))
     return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), (items,))
 

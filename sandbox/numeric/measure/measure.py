@@ -18,6 +18,7 @@ from sandbox.numeric.measure.inputs import ProbeSet
 class Measured:
     """An evaluation over a probe set, group by group."""
 
+    contract: str
     probes: ProbeSet
     evaluation: Evaluation
 
@@ -26,13 +27,17 @@ class Measured:
         return self.evaluation.loss[self.probes.items[group]]
 
     def gradient(self, group: str) -> Array:
-        """The gradients of a group's items, one row per learning argument: (arguments, items, ...)."""
+        """The gradients of a group's items, (arguments, items, ...): one row per learning argument, or one row with all numbers
+        of an item where the arguments' shapes differ."""
         return self.gradients[:, self.probes.items[group]]
 
     @cached_property
     def gradients(self) -> Array:
-        """The gradients of all items, one row per learning argument, in float64 whatever they were computed in."""
-        return np.stack(self.evaluation.gradients, dtype=float)
+        """The gradients of all items, in rows as of `gradient`, in float64 whatever they were computed in."""
+        found = self.evaluation.gradients
+        if len({g.shape for g in found}) > 1:
+            found = (np.concatenate([g.reshape(len(g), -1) for g in found], axis=1),)
+        return np.stack(found, dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +87,7 @@ class Wanted:
 class Unchecked:
     """What was seen in float64 and in float32, finite or not; an error where it could not be computed."""
 
+    contract: str
     exact: Evaluation | CannotCompute
     single: Evaluation | CannotCompute
     probes: tuple[ProbeSet, ProbeSet]
@@ -92,11 +98,13 @@ class Unchecked:
         exact, single = self.exact, self.single
         if isinstance(single, CannotCompute):
             raise single
-        require_finite(self.probes[1].points, single, torch.float32)
+        require_finite(self.contract, self.probes[1].points, single, torch.float32)
         if isinstance(exact, CannotCompute):
             raise exact
-        require_finite(self.probes[0].points, exact, torch.float64)
-        doubles, floats = Measured(self.probes[0], exact), Measured(self.probes[1], single)
+        require_finite(self.contract, self.probes[0].points, exact, torch.float64)
+        doubles, floats = (
+            Measured(self.contract, chosen, seen) for chosen, seen in zip(self.probes, (exact, single), strict=True)
+        )
         return Measurements(doubles, floats, not self.proven and _coupled(doubles), self.proven)
 
 
@@ -115,7 +123,11 @@ def measure(evaluator: Evaluator, sets: Sets, fixed: Wanted, drawn: Wanted) -> t
         (chosen.only(in_double), chosen.only(in_single))
         for chosen, (in_double, in_single) in zip((sets.fixed, sets.drawn), names, strict=True)
     )
-    return Unchecked(doubles[0], floats[0], at_fixed, proven), Unchecked(doubles[1], floats[1], at_drawn, proven)
+    contract = evaluator.graph.contract
+    return (
+        Unchecked(contract, doubles[0], floats[0], at_fixed, proven),
+        Unchecked(contract, doubles[1], floats[1], at_drawn, proven),
+    )
 
 
 Seen = Evaluation | CannotCompute

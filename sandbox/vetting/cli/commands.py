@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from sandbox.child.jail.isolate import GUARANTEES
-from sandbox.contracts.contract import CONTRACTS, contract_named
+from sandbox.contracts.contract import contract_named
 from sandbox.contracts.naming import check_arguments
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.render import printable
@@ -28,11 +28,21 @@ if TYPE_CHECKING:
 
 _CONTRACT = click.option(
     "--contract",
-    type=click.Choice(list(CONTRACTS)),
+    metavar="NAME",
+    callback=lambda context, option, name: _known_contract(name),
     default="preference",
     show_default=True,
-    help="What the loss must fit.",
+    help="What the loss must fit: preference, classification, or one of an installed package.",
 )
+
+
+def _known_contract(name: str) -> str:
+    try:
+        return contract_named(name).name
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 _MISSING = click.option(
     "--accept-missing",
     multiple=True,
@@ -219,7 +229,7 @@ def show(
     _check_names(contract, arguments)
     with vetter:
         graph = _graph_of(file, vetter, contract, accept_missing, arguments)
-    if form == "trl" and graph.contract != "preference":
+    if form == "trl" and not contract_named(graph.contract).trl:
         raise click.UsageError(f"TRL's DPOTrainer takes preference losses, this is a {graph.contract} loss")
     click.echo(_printers()[form](graph))
 

@@ -1,5 +1,7 @@
 """Declared and measured moves, and what came of them."""
 
+from dataclasses import replace
+
 import pytest
 from make_archive import blend, hinge, ipo, logistic, lrml
 
@@ -103,10 +105,7 @@ def test_a_gain_is_taken_over_shared_seeds_from_the_best_parent(snapshot):
 
 
 def proposals(*operators):
-    return [
-        Move(i, i, Operator(name), Outcome.SCORED, parents=(parent,))
-        for i, (name, parent) in enumerate(operators, start=1)
-    ]
+    return [Move(i, i, name, Outcome.SCORED, parents=(parent,)) for i, (name, parent) in enumerate(operators, start=1)]
 
 
 def test_phases_follow_the_leading_operator_and_name_what_they_worked_on():
@@ -126,3 +125,11 @@ def test_a_stray_proposal_makes_no_phase():
 
 def test_no_proposals_no_phases():
     assert moves.phases([]) == []
+
+
+def test_an_added_operator_follows_the_known_ones_and_is_not_said_to_do_otherwise_than_asked():
+    made = [replace(move, measured=Operator.REFINE) for move in proposals(*[("robustify", 1)] * 9, ("refine", 2))]
+    rows = {row.label: row for row in moves.summaries(made)}
+    assert list(rows) == ["refine", "robustify"]
+    assert (rows["refine"].measured, rows["robustify"].measured) == (1, 0)
+    assert [phase.operator for phase in moves.phases(made)] == ["robustify"]

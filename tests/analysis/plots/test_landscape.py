@@ -7,7 +7,7 @@ import pytest
 from make_archive import hinge, ipo, logistic, steep
 
 from analysis.output.errors import MissingExtra
-from analysis.plots.landscape import REACH, curve
+from analysis.plots.landscape import curve, line_of
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.nodes import make_node
@@ -36,7 +36,10 @@ def test_the_hinge_has_its_corner_and_ipo_its_minimum():
 
 def test_it_covers_the_reach_symmetrically():
     found = curve(logistic(), beta=0.5)
-    assert (found.margins[0], found.margins[-1]) == (-REACH / 0.5, REACH / 0.5)
+    assert (found.margins[0], found.margins[-1]) == (
+        -line_of("preference").reach(0.5),
+        line_of("preference").reach(0.5),
+    )
     assert not found.coupled
 
 

@@ -11,7 +11,6 @@ from sqlite_utils import Database, Migrations
 from archive.query import Reader
 from archive.records import (
     EvaluationState,
-    Operator,
     Origin,
     ProposalState,
     Role,
@@ -22,12 +21,13 @@ from archive.sqlite.migrations import (
     identify,
     m001_first_release,
     m002_baseline_prompts_items_curves,
+    m003_operators_by_name,
     migrate,
 )
 from archive.sqlite.schema import APPLICATION_ID
 from archive.store import Archive
 
-TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves"]
+TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name"]
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
 
 
@@ -45,13 +45,14 @@ def later() -> Migrations:
     migrations = Migrations(MIGRATIONS.name)
     migrations()(m001_first_release)
     migrations()(m002_baseline_prompts_items_curves)
+    migrations()(m003_operators_by_name)
 
     @migrations()
-    def m003_notes(db: Database) -> None:
+    def m004_notes(db: Database) -> None:
         db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
         db.execute("DROP VIEW refusals")
         db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
 
     return migrations
 
@@ -82,6 +83,8 @@ def test_every_released_version_is_upgraded_with_its_rows(dump, path, run, tmp_p
         assert reader.evaluations(state=EvaluationState.SCORED)[0].fitness == 0.5
         assert reader.proposals()[0].reply == "the reply"
         assert len(reader.findings()) == 1
+        asked = archive.request_proposal(7, 1, "simplify", "builtin", None, None, "", {}, 0)
+        assert reader.proposal(asked).operator == "simplify", "an operator that no version had"
         archive.add_candidate("seed", "new", "", "source", "preference")
     Archive.create(tmp_path / "fresh.db", run).close()
     assert schema(path) == schema(tmp_path / "fresh.db")
@@ -95,27 +98,27 @@ def test_an_empty_file_becomes_an_archive(tmp_path):
 
 
 def test_a_further_version_can_follow(connection, path, later):
-    assert identify(connection, path, later) == ["m003_notes"]
-    assert migrate(connection, later) == ["m003_notes"]
+    assert identify(connection, path, later) == ["m004_notes"]
+    assert migrate(connection, later) == ["m004_notes"]
     assert identify(connection, path, later) == []
     connection.execute("SELECT note FROM candidate")
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 4
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [*TODAY, "m003_notes"]
+    assert names == [*TODAY, "m004_notes"]
 
 
 def test_a_migration_that_breaks_off_leaves_the_version_before(connection, path, later):
     before = schema(path)
 
     @later()
-    def m004_breaks(db: Database) -> None:
+    def m005_breaks(db: Database) -> None:
         db.execute("DROP VIEW leaderboard")
         db.execute("ALTER TABLE event ADD COLUMN extra TEXT")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         migrate(connection, later)
-    assert identify(connection, path, later) == ["m004_breaks"], "the one before it stays"
+    assert identify(connection, path, later) == ["m005_breaks"], "the one before it stays"
     assert "extra" not in str(schema(path)) and "leaderboard" in str(schema(path))
     assert schema(path) != before
 
@@ -125,7 +128,6 @@ def test_a_migration_that_breaks_off_leaves_the_version_before(connection, path,
     [
         ("candidate", "origin", Origin),
         ("parent", "role", Role),
-        ("proposal", "operator", Operator),
         ("proposal", "state", ProposalState),
         ("verdict", "status", VerdictStatus),
         ("evaluation", "state", EvaluationState),

@@ -405,6 +405,77 @@ def test_a_crashed_archive_on_a_read_only_disk(filled, shared, leftovers):
     assert without_rights(lambda: names_in(shared / "archive.db")) == "last words"
 
 
+def beside(path: Path) -> list[str]:
+    return sorted(p.name.removeprefix(path.name) for p in path.parent.iterdir() if p.name.startswith(path.name))
+
+
+def test_reading_a_finished_archive_leaves_nothing_behind_and_does_not_touch_it(filled):
+    before, state = beside(filled), (filled.read_bytes(), filled.stat().st_mtime_ns)
+    names_in(filled)
+    assert (beside(filled), (filled.read_bytes(), filled.stat().st_mtime_ns)) == (before, state)
+
+
+def test_reading_an_older_archive_leaves_nothing_behind(path):
+    first_version(path)
+    tampered(path, "PRAGMA journal_mode = WAL")
+    names_in(path)
+    assert beside(path) == [""]
+
+
+def test_the_last_of_two_readers_clears_up(filled):
+    before = beside(filled)
+    with Reader.open(filled) as last:
+        names_in(filled)
+        assert len(last.candidates()) == 21
+        assert "-wal" in beside(filled)
+    assert beside(filled) == before
+
+
+OUTSIDE = """
+import sys
+from archive.query import Reader
+with Reader.open(sys.argv[1]) as reader:
+    print(len(reader.candidates()))
+"""
+
+
+def test_a_reader_that_closes_beside_a_writer_takes_nothing_from_it(archive, write, path):
+    archive._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.with_name(path.name + "-wal").stat().st_size == 0
+    names_in(path)
+    subprocess.run([sys.executable, "-c", OUTSIDE, str(path)], cwd=ROOT, check=True, capture_output=True)
+    write.seed()
+    with Reader.open(path) as reader:
+        assert [row.name for row in reader.candidates()] == ["dpo"]
+
+
+def test_an_archive_closed_while_it_is_read_is_whole_without_its_log(archive, write, path, tmp_path):
+    with Reader.open(path) as reader:
+        write.seed()
+        archive.close()
+        copy = Path(shutil.copy(path, tmp_path / "copy.db"))
+        assert [row.name for row in reader.candidates()] == ["dpo"]
+    assert "-wal" not in beside(path)
+    assert names_in(copy) == "dpo"
+
+
+def test_the_log_of_a_crashed_writer_stays_as_it_is(filled):
+    assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
+    log = filled.with_name(filled.name + "-wal")
+    before = filled.read_bytes(), log.read_bytes()
+    names_in(filled)
+    assert (filled.read_bytes(), log.read_bytes()) == before
+
+
+@needs_fork
+def test_reading_somebody_elses_archive_in_a_shared_folder_leaves_nothing_behind(filled, shared):
+    copy = Path(shutil.copy(filled, shared))
+    copy.chmod(0o444)
+    shared.chmod(0o777)
+    assert without_rights(lambda: names_in(copy)) == "loss19"
+    assert beside(copy) == [""]
+
+
 def test_a_crashed_archive_in_place(filled):
     assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
     assert names_in(filled) == "last words"

@@ -18,7 +18,7 @@ from evo.baselines.picture import check_picture, write_picture
 from evo.baselines.table import table
 from evo.campaign.training import TaskUnusable
 from evo.config.schema import parse_config
-from fitness.task.protocol import TaskError, task_info
+from fitness.task import TaskError, task_info
 from sandbox import known
 
 pytest.importorskip("torch")

@@ -29,7 +29,7 @@ from evo.search.population import Population
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
 from fitness.schedule.ladder import screening
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.vetting.pool import VetPool
@@ -136,6 +136,39 @@ def test_answers_of_no_use_count_and_a_few_in_a_row_end_the_session(search: Sear
     assert search.used.proposals == search.snapshot().spending.steps == server.requests
     assert search.next_step() == server.requests + 1, "what was answered is not asked for again"
     assert len(search.shown) == 1 and words in search.shown[0] and "\n" not in search.shown[0]
+
+
+STOPS: Sequence[tuple[Action, str]] = (
+    (Fault.UNAUTHORIZED, "OPENAI_API_KEY"),
+    (Fault.NOT_FOUND, "llm.model"),
+)
+
+
+@pytest.mark.parametrize(("action", "words"), STOPS, ids=lambda v: str(v))
+def test_an_answer_that_no_patience_mends_ends_the_session_at_once(search: Search, action: Action, words: str) -> None:
+    with LoopbackLLM([action] * 50) as server, pytest.raises(CampaignStopped) as stopped:
+        search.session(server, budget={"proposals": 20}, search={"in_flight": 1})
+    assert words in str(stopped.value) and server.requests == 1
+
+
+def test_replies_without_a_loss_cost_one_proposal_each_and_the_search_goes_on(search: Search) -> None:
+    bad = [Fault.BROKEN_JSON, Fault.PROSE, Fault.EMPTY_CHOICES, Fault.CUT_OFF, Fault.NULL_CONTENT]
+    faults = dict(zip((2, 3, 5, 7, 8), bad, strict=True))
+    with LoopbackLLM([REFUSED] * 50, faults=faults) as server:
+        ended = search.session(server, budget={"proposals": 9}, llm={"attempts": 1})
+    assert "9 proposals is reached" in ended and server.requests == 9
+    proposals = search.snapshot().proposals.values()
+    failed = [p for p in proposals if p.state is ProposalState.FAILED]
+    assert len(failed) == len(bad) and all(p.error for p in failed)
+    assert len(search.snapshot().candidates) == 1 + 9 - len(bad)
+
+
+def test_a_budget_of_tokens_counts_calls_that_are_under_way(search: Search) -> None:
+    budget, llm = {"proposals": None, "tokens": 30_000}, {"max_tokens": 2000}
+    with LoopbackLLM([REFUSED] * 90, latency=0.1) as server:
+        assert "tokens is reached" in search.session(server, budget=budget, llm=llm, search={"in_flight": 5})
+    spending = search.snapshot().spending
+    assert 0 < spending.tokens_in + spending.tokens_out <= 30_000
 
 
 def test_answers_of_no_use_reach_the_budget_of_proposals(search: Search) -> None:

@@ -19,7 +19,7 @@ from evo.display.listing import runs_text
 from evo.display.show import Parts, candidate_text
 from evo.display.views import status_text
 from evo.search.population import Population
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from sandbox import known
 from sandbox.identity.relation import Kind, Relation
 

@@ -18,7 +18,7 @@ from evo.config.schema import parse_config
 from evo.search.population import Population
 from fitness.costs import Usage
 from fitness.schedule.ladder import Job
-from fitness.task.protocol import EvaluationFailed, task_info
+from fitness.task import EvaluationFailed, task_info
 from sandbox import known
 
 KNOWN = ("cross_entropy", "focal", "mse")

@@ -17,7 +17,7 @@ from evo.config.schema import parse_config
 from evo.search.population import Population
 from evo.search.rng import derive
 from fitness.schedule.ladder import Seeds
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 CONFIG = parse_config({"seed": 5})
 INFO = task_info("sentiment")

@@ -1,6 +1,7 @@
 """The configuration: what is filled in where a user said nothing, and what is no configuration."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,27 @@ def test_hostile_yaml_is_one_line_of_error(tmp_path):
 def test_a_hostile_value_on_the_command_line_is_an_error_that_names_the_key(text):
     with pytest.raises(ConfigError, match="seed: "):
         load_config(None, [f"seed={text}"])
+
+
+def test_a_task_in_a_file_is_found_from_the_configuration_or_from_the_current_directory(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "mine.yaml").write_text("task: tasks/my_task.py:MyTask\n", "utf-8")
+    (tmp_path / "project" / "home.yaml").write_text("task: ~/my_task.py:MyTask\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    config = load_config(Path("project/mine.yaml"))
+    assert config.task == f"{tmp_path}/project/tasks/my_task.py:MyTask"
+    assert load_config(Path("project/mine.yaml"), ["task=my_task.py"]).task == f"{tmp_path}/my_task.py"
+    assert load_config(Path("project/home.yaml")).task == f"{tmp_path}/home/my_task.py:MyTask"
+    assert str(default_directory(config)) == "runs/MyTask-s0"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "config.yaml").write_text(f"task: {config.task}\n", "utf-8")
+    assert load_config(Path("elsewhere/config.yaml")).task == config.task
+
+
+def test_no_configuration_runs_the_file_that_it_names(tmp_path):
+    file = tmp_path / "evil.py"
+    file.write_text("raise SystemExit('was run')", "utf-8")
+    with pytest.raises(ConfigError, match="unknown key"):
+        parse_config({"task": f"{file}:Evil", "no such key": 1})
+    assert parse_config({"task": f"{file}:Evil"}).task == f"{file}:Evil"

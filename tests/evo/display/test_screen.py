@@ -19,7 +19,7 @@ from evo.display.watch import Watch
 from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import Identities
 from evo.search.population import Population
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.vetting.pool import VetPool

@@ -9,11 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.proposing.genetic import GeneticOperator, Parent, combine, explore, propose, refine, repair
+from archive.records import Operator
+from evo.proposing.genetic import Parent, propose
 from evo.proposing.genetic.builder import Builder
+from evo.proposing.genetic.combine import combine
+from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.preference import margin
 from evo.proposing.genetic.proposal import MAX_NAME
-from evo.proposing.genetic.refine import LARGE
+from evo.proposing.genetic.refine import LARGE, refine
+from evo.proposing.genetic.repair import repair
 from evo.proposing.genetic.structure import Anatomy
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
@@ -55,13 +59,13 @@ def trains(graph: VerifiedGraph, seed: int = 0) -> bool:
     return bool(losses.isfinite().all() and all(p.isfinite().all() for p in found) and any(p.any() for p in found))
 
 
-def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[GeneticOperator, VerifiedGraph]]:
+def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[Operator, VerifiedGraph]]:
     """Proposals by every operator, each bred from earlier ones."""
     rng = Random(seed)
     pool = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
     made = []
     for _ in range(length):
-        operator = rng.choice(list(GeneticOperator))
+        operator = rng.choice(list(Operator))
         proposal = propose(rng, contract, operator, rng.sample(pool, 2), ["SBX304"])
         pool.append(Parent(proposal.graph, proposal.name))
         made.append((operator, proposal.graph))
@@ -78,8 +82,8 @@ def test_whatever_is_bred_verifies_and_stays_of_a_readable_size(seed: int, contr
 
 
 @settings(max_examples=30, deadline=None)
-@given(SEEDS, st.sampled_from(CONTRACTS), st.sampled_from(list(GeneticOperator)))
-def test_the_same_seed_gives_the_same_proposal(seed: int, contract: str, operator: GeneticOperator) -> None:
+@given(SEEDS, st.sampled_from(CONTRACTS), st.sampled_from(list(Operator)))
+def test_the_same_seed_gives_the_same_proposal(seed: int, contract: str, operator: Operator) -> None:
     def draw() -> object:
         rng = Random(seed)
         parents = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
@@ -93,7 +97,7 @@ def test_the_same_seed_gives_the_same_proposal(seed: int, contract: str, operato
 def test_names_are_short_identifiers_and_thoughts_plain_sentences(seed: int, contract: str) -> None:
     rng = Random(seed)
     parents = [Parent(explore(rng, contract).graph, name) for name in ("Une Perte!", "x" * 90)]
-    for operator in GeneticOperator:
+    for operator in Operator:
         proposal = propose(rng, contract, operator, parents)
         assert proposal.name.isidentifier() and proposal.name.isascii() and len(proposal.name) <= MAX_NAME
         assert proposal.thought.endswith(".") and "\n" not in proposal.thought
@@ -116,7 +120,7 @@ def test_exploring_rarely_gives_the_same_loss_twice(contract: str) -> None:
 @given(SEEDS)
 def test_refining_changes_the_loss_and_keeps_both_completions_in_it(seed: int) -> None:
     for parent in (dpo(), hinge()):
-        child = refine(Random(seed), parent)
+        child = refine(Random(seed), "preference", [parent])
         assert child.graph.nodes != parent.graph.nodes
         assert Anatomy(child.graph).pulled >= {"policy_chosen_logps", "policy_rejected_logps"}
         assert child.name.startswith(parent.name)
@@ -125,7 +129,7 @@ def test_refining_changes_the_loss_and_keeps_both_completions_in_it(seed: int) -
 @settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_combining_uses_both_parents_and_says_which(seed: int) -> None:
-    child = combine(Random(seed), [dpo(), hinge()])
+    child = combine(Random(seed), "preference", [dpo(), hinge()])
     assert "dpo" in child.thought and "hinge" in child.thought
     assert child.graph.nodes not in (dpo().graph.nodes, hinge().graph.nodes)
 
@@ -141,16 +145,16 @@ def test_every_published_loss_can_be_bred_from(name: str) -> None:
 
 
 def test_one_parent_is_combined_with_a_grown_loss() -> None:
-    assert "dpo" in combine(Random(0), [dpo()]).thought
+    assert "dpo" in combine(Random(0), "preference", [dpo()]).thought
 
 
 def test_combining_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one parent"):
-        combine(Random(0), [])
+        combine(Random(0), "preference", [])
 
 
 def test_an_operator_without_parents_explores() -> None:
-    assert propose(Random(0), "preference", "refine").operator is GeneticOperator.EXPLORE
+    assert propose(Random(0), "preference", "refine") == explore(Random(0), "preference")
 
 
 def test_a_contract_without_a_grammar_is_an_error_that_names_the_known_ones() -> None:
@@ -172,7 +176,7 @@ def test_repairing_an_overflow_makes_the_loss_finite_far_out() -> None:
     refused = builder.finish(raw.apply("exp"))
     far = [torch.full((4,), v, requires_grad=True) for v in (-900.0, -100.0, -400.0, -400.0)]
     assert not compile_loss(refused)(*far, 0.1).isfinite().all()
-    mended = repair(Random(1), Parent(refused), ["SBX304"])
+    mended = repair(Random(1), "preference", [Parent(refused)], ["SBX304"])
     losses = compile_loss(mended.graph)(*far, 0.1)
     losses.sum().backward()
     assert losses.isfinite().all() and far[0].grad is not None and (far[0].grad < 0).all()
@@ -209,7 +213,7 @@ def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
     found = {f.rule for f in probe.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
     assert rule in found
     for seed in range(5):
-        mended = repair(Random(seed), Parent(refused, "broken"), found)
+        mended = repair(Random(seed), "preference", [Parent(refused, "broken")], found)
         report = probe.run(mended.graph, seed=seed)
         assert report.passed, (mended.thought, report.findings)
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import (
     MAX_CHAT,
+    PROMPTED,
     PROMPTS,
     Briefing,
     ChatTurn,
     FindingView,
     LandmarkView,
-    Mode,
     ParentView,
     TaskView,
     render,
@@ -51,7 +51,7 @@ BRIEFING = Briefing(
     parents=(PARENT,),
     landmarks=(LandmarkView("dpo", 0.77, 0.02, 4), LandmarkView("ipo", 0.6, 0.035, 1, pooled=True)),
 )
-OPERATORS = [m.value for m in Mode]
+OPERATORS = list(PROMPTED)
 
 
 def whole(operator: str, briefing: Briefing = BRIEFING, reply_format: ReplyFormat = ReplyFormat.JSON) -> str:
@@ -270,16 +270,16 @@ def outside_fences(text: str) -> tuple[str, int]:
 def test_the_hash_is_of_all_templates_that_an_operator_uses_and_of_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path):
     for path in PROMPTS.glob("*.j2"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    before = {operator: template_hash(operator) for operator in OPERATORS}
+    before = {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
     monkeypatch.setattr("evo.proposing.prompting.PROMPTS", tmp_path)
-    assert before == {operator: template_hash(operator) for operator in OPERATORS}
+    assert before == {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
     assert len(set(before.values())) == len(OPERATORS)
     (tmp_path / "refine.j2").write_text("changed")
-    assert [o for o in OPERATORS if template_hash(o) != before[o]] == ["refine"]
+    assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine"]
     (tmp_path / "chat_outcome.j2").write_text("changed")
-    assert [o for o in OPERATORS if template_hash(o) != before[o]] == ["refine", "chat"]
+    assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine", "chat"]
     (tmp_path / "parents.j2").write_text("changed")
-    assert all(template_hash(o) != before[o] for o in OPERATORS)
+    assert all(template_hash(o, PREFERENCE) != before[o] for o in OPERATORS)
 
 
 def test_rendering_is_repeatable():

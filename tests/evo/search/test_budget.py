@@ -17,7 +17,7 @@ from evo.search.population import Population
 from evo.search.reserved import what_the_budget_buys
 from fitness.costs import Usage as Paid
 from fitness.schedule.ladder import Job
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 
 @pytest.mark.parametrize(

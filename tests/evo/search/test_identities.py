@@ -16,9 +16,10 @@ from evo.config.schema import parse_config
 from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import Identities
 from evo.search.population import Population
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
+from sandbox.identity.sameness import Sameness
 from sandbox.vetting.pool import VetPool
 
 NEAR = "(rho + 1e-5 - 1 / (2 * beta)) ** 2"
@@ -84,3 +85,59 @@ def test_an_archive_whose_fingerprint_cannot_be_read_still_tells_equal_graphs(tm
     with Reader.open(path) as reader:
         twin = Identities.of(reader, pool.same_loss).twin(verdict)
     assert twin is not None and (twin.candidate_id, twin.kind) == (id, "hash")
+
+
+def test_a_loss_is_the_duplicate_of_the_first_of_its_kind_before_and_after_a_restart(tmp_path, pool):
+    with _campaign(tmp_path, pool) as campaign:
+        first, _ = _recorded(campaign, "dpo", known.graph("dpo"), "seed")
+        again, new = _recorded(campaign, "again", known.graph("dpo"))
+        assert not new and campaign.reader.verdict(again).duplicate_of == first
+        campaign.identities = Identities.of(campaign.reader, pool.same_loss)
+        third, new = _recorded(campaign, "third", known.graph("dpo"))
+        assert not new and campaign.reader.verdict(third).duplicate_of == first
+
+
+def test_a_session_that_begins_knows_the_losses_that_the_one_before_knew(tmp_path, pool):
+    with _campaign(tmp_path, pool) as campaign:
+        for name in ("dpo", "ipo"):
+            _recorded(campaign, name, known.graph(name), "seed")
+        _recorded(campaign, "near", written(NEAR))
+        _recorded(campaign, "mine", written("F.softplus(1 - x)"))
+        live, read = campaign.identities, Identities.of(campaign.reader, pool.same_loss)
+    assert read.by_hash == live.by_hash
+    assert [(id, graph.to_json()) for id, _, graph in read.seen] == [(id, g.to_json()) for id, _, g in live.seen]
+    assert [id for id, *_ in read.seen] == [1, 2, 4]
+
+
+def test_what_was_refused_is_no_earlier_loss(tmp_path, pool):
+    refused = pool.vet_graph(known.graph("dpo")).to_json() | {"status": "refused", "accepted": False}
+    with _campaign(tmp_path, pool) as campaign:
+        id = campaign.archive.add_candidate("seed", "dpo", "", "def loss(): ...", "preference")
+        campaign.archive.record_verdict(id, refused)
+        read = Identities.of(campaign.reader, pool.same_loss)
+    assert read.by_hash == {} and read.seen == []
+
+
+def test_an_earlier_loss_whose_graph_cannot_be_used_any_more_is_known_by_its_hash(tmp_path, pool):
+    verdict = pool.vet_graph(known.graph("dpo"))
+    old = verdict.to_json() | {"graph": verdict.graph.to_json().replace("logsigmoid", "an_operation_of_old")}
+    assert old["graph"] != verdict.graph.to_json()
+    with _campaign(tmp_path, pool) as campaign:
+        id = campaign.archive.add_candidate("seed", "dpo", "", "def loss(): ...", "preference")
+        campaign.archive.record_verdict(id, old)
+        read = Identities.of(campaign.reader, pool.same_loss)
+    assert read.seen == [] and read.twin(verdict).candidate_id == id
+
+
+def test_what_the_fingerprints_propose_is_new_where_fresh_probes_tell_the_two_apart(pool):
+    seed, near = pool.vet_graph(known.graph("ipo")), pool.vet_graph(written(NEAR))
+    compared = []
+
+    def different(one, other):
+        compared.append((one, other))
+        return Sameness(False, None)
+
+    identities = Identities(different)
+    identities.add(1, seed)
+    assert identities.twin(near) is None
+    assert compared == [(seed.graph, near.graph)]

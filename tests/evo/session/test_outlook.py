@@ -7,7 +7,7 @@ import pytest
 from analysis.stats import smallest_detectable
 from evo.session.outlook import what_can_be_seen, what_items_allow
 from fitness.schedule.ladder import Settings
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 
 INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 
 from evo.config.schema import Config, ConfigError, parse_config
+from evo.proposing.prompting import MAX_CODE_SHOWN
 from evo.session import ping
 from evo.session.dry_run import rehearse
 from evo.session.preflight import Cleared, PreflightFailed, preflight
+from evo.session.session import run_session
 from fitness.costs import Usage
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 
 def cleared(settings: Mapping[str, Any], **how: Any) -> Cleared:
@@ -55,6 +58,11 @@ def test_a_variable_of_the_environment_alone_chooses_nobody_and_is_said(monkeypa
     assert ready.proposer.name == "builtin"
     assert f"{variable} is set and not used" in ready.which
     assert "--set llm.model=" in ready.which
+
+
+def test_without_an_endpoint_it_is_said_that_the_built_in_proposer_proposes():
+    said = cleared({}).which
+    assert said == "Proposer: built-in genetic programming. No endpoint is configured (llm.base_url or llm.model)."
 
 
 PAID = "https://llm.example.com/v1"
@@ -132,6 +140,37 @@ def test_a_dry_run_of_what_may_not_be_paid_shows_the_cost_first(tmp_path):
     with pytest.raises(PreflightFailed, match="may cost money"):
         rehearse(parse_config({"llm": model(PAID)}), tmp_path, said.append, online=False)
     assert "Replies: at most about" in said[0]
+
+
+def rehearsed(folder: Path, settings: Mapping[str, Any]) -> str:
+    said: list[str] = []
+    rehearse(parse_config(settings), folder, said.append, online=False)
+    return said[0]
+
+
+def test_a_dry_run_of_a_chat_shows_the_chat_s_first_prompt_and_counts_how_it_grows(tmp_path):
+    llm = model("http://127.0.0.1:1/v1")
+    chat = rehearsed(tmp_path, {"llm": llm, "search": {"mode": "chat"}, "seeds": ["dpo", "slic"]})
+    assert "Here are the losses that are known so far" in chat and "Please generate the next one." in chat
+    assert all(f'"{name}"' in chat for name in ("dpo", "slic"))
+    refine = rehearsed(tmp_path, {"llm": llm, "seeds": ["dpo", "slic"]})
+    assert "Please generate the next one." not in refine and '"slic"' not in refine
+
+    def tokens(said: str) -> int:
+        return int(next(line for line in said.splitlines() if line.startswith("Replies: ")).split()[4])
+
+    assert tokens(chat) > tokens(refine) + 24 * MAX_CODE_SHOWN
+
+
+@pytest.mark.parametrize("settings", [{}, {"search": {"mode": "chat"}}, {"llm": {"base_url": "http://127.0.0.1:1/v1"}}])
+def test_a_run_without_seed_losses_is_a_fault_of_the_configuration(tmp_path, settings):
+    config = parse_config({**settings, "seeds": []})
+    for start in (partial(rehearse, online=False), run_session):
+        with pytest.raises(
+            ConfigError, match=r"seeds: expected at least one known loss, got \[\].*dpo, slic, ipo, kto_pair"
+        ):
+            start(config, tmp_path / "run", print)
+    assert not (tmp_path / "run").exists()
 
 
 # ---- whether everything is there ---------------------------------------------------------------------------------------

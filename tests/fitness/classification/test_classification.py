@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from fitness.classification.task import ClassificationTask, Options, make
-from fitness.task.protocol import EvaluationFailed, FailureReason, TaskError, make_task, task_info
+from fitness.task import EvaluationFailed, FailureReason, TaskError, make_task, task_info
 from fitness.training.curves import Watch
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph

@@ -20,9 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 from test_preference import (
     CHAT_TEMPLATE,
-    FSDP,
     VOCABULARY,
-    fsdp_variables,
     judge_options,
     options,
     pairs,
@@ -42,7 +40,6 @@ from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation, RewardModelEvaluation, Sampling
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.training import trainer
-from fitness.workers.pool import score_all
 from sandbox.known import graph
 
 __all__ = ["options", "reward_model", "shared"]  # fixtures
@@ -169,15 +166,6 @@ def test_a_models_own_generation_settings_change_no_answer(options, tmp_path):
         answers.append(looked(options(model=str(folder)), lambda t: reference_answers(t, Sampling(max_new_tokens=16))))
     assert answers[0] == answers[1]
     assert any(answer[-1] == 7 for answer in answers[0])  # the further end tokens are the model's own
-
-
-def test_ranks_may_have_unequally_many_answers_to_write(options, reward_model):
-    """Three prompts and two, in batches of two: a rank that waited for the others' weights would wait for ever."""
-    evaluation = {"by": "reward_model", "model": reward_model, "prompts": 5, "batch": 2, "max_new_tokens": 6}
-    given = options(evaluation=evaluation, lora={})
-    requests = [(graph("dpo"), "short", 0)]
-    (sharded,) = score_all("preference", requests, given, launcher=FSDP, timeout=60.0, environment=fsdp_variables())
-    assert not isinstance(sharded, EvaluationFailed), sharded
 
 
 # --- reward model ---

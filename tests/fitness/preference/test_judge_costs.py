@@ -14,7 +14,7 @@ from fitness.preference.judge import judge
 from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation
 from fitness.score import EvaluationFailed
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 FIRST = '{"better": "first"}'
 COUNTED = Answer(FIRST, usage={"prompt_tokens": 100, "completion_tokens": 10})

@@ -31,7 +31,7 @@ from transformers import (
 from evo.config.schema import load_config
 from fitness.preference.runner import Lab, _memory_errors
 from fitness.score import EvaluationFailed, FailureReason
-from fitness.task.protocol import TaskError, make_task, task_info
+from fitness.task import TaskError, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from fitness.workers.pool import score_all
 from sandbox.known import graph
@@ -667,12 +667,15 @@ def deepspeed() -> list[str]:
 )
 @pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
 def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options, reward_model):
-    """FSDP and ZeRO-3 against DDP, two processes each: the answers are sampled, so a wrong weight anywhere would show."""
+    """FSDP and ZeRO-3 against DDP, two processes each: the answers are sampled, so a wrong weight anywhere would show.
+
+    They write three answers and two, in batches of two: a rank that waited for the others' weights would wait for ever.
+    """
     launcher, variables = (FSDP, fsdp_variables()) if kind == "fsdp" else (deepspeed(), {"DS_ACCELERATOR": "cpu"})
     by_reward = {
         "by": "reward_model",
         "model": reward_model,
-        "prompts": 7,
+        "prompts": 5,
         "batch": 2,
         "max_new_tokens": 6,
         "max_length": 64,

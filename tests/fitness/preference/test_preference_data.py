@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,15 +24,13 @@ from fitness.preference.options import JudgeEvaluation, Options, PairEvaluation
 from fitness.preference.pairs.digests import path_digest
 from fitness.preference.runner import Lab, _newest_whole
 from fitness.score import EvaluationFailed, FailureReason
-from fitness.task.protocol import TaskError, check_task, make_task, task_info
+from fitness.task import TaskError, check_task, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
-from fitness.workers.pool import score_all
 from sandbox.known import graph
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_preference import (
     CHAT_TEMPLATE,
-    DDP,
     ROOT,
     Fault,
     LoopbackLLM,
@@ -249,7 +248,7 @@ def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(opti
 
 
 def test_a_lock_goes_with_the_process_that_is_killed(options, tmp_path, gone_on_from):
-    given = options(cache=str(tmp_path), epochs=200, checkpoint_steps=20)
+    given = options(cache=str(tmp_path), epochs=40, checkpoint_steps=10)
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r});"
         "from fitness.task import make_task; from sandbox.known import graph;"
@@ -258,12 +257,12 @@ def test_a_lock_goes_with_the_process_that_is_killed(options, tmp_path, gone_on_
     process = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    while not list(tmp_path.glob("training/*/checkpoint-60/trainer_state.json")):
+    while not list(tmp_path.glob("training/*/checkpoint-30/trainer_state.json")):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert prepared(given).score_seed(graph("dpo"), "full", 0).steps == 800
+    assert prepared(given).score_seed(graph("dpo"), "full", 0).steps == 160
     (checkpoint,) = gone_on_from
     assert checkpoint is not None
 
@@ -311,11 +310,25 @@ def test_micro_batches_of_unequal_size_are_refused(options):
     make_task("preference", options(pairs=30))
 
 
-def test_pairs_that_processes_cannot_share_evenly_are_refused(options):
-    (failure,) = score_all("preference", [(graph("dpo"), "short", 0)], options(pairs=30), launcher=DDP, timeout=120.0)
-    assert isinstance(failure, EvaluationFailed)
-    assert failure.reason is FailureReason.BAD_DATA
-    assert "make it a multiple of 8" in failure.detail
+@pytest.mark.parametrize(
+    ("ranks", "changes", "words"),
+    [
+        (2, {"pairs": 30}, "fitness.pairs 30 cannot be shared evenly by 2 processes .* make it a multiple of 8"),
+        (3, {}, "fitness.batch_size 8 cannot be shared by 3 processes.* make it a multiple"),
+        (
+            2,
+            {"batch_size": 12, "micro_batch": 4, "pairs": 24},
+            "is 6 each, no multiple of fitness.micro_batch 4.* choose a divisor",
+        ),
+    ],
+)
+def test_what_processes_cannot_share_evenly_is_refused(ranks, changes, words, options):
+    lab = Lab.__new__(Lab)
+    lab.options = Options(**options(**changes))
+    lab.state = SimpleNamespace(num_processes=ranks)
+    with pytest.raises(EvaluationFailed, match=words) as caught:
+        lab._batches()
+    assert caught.value.reason is FailureReason.BAD_DATA
 
 
 # --- data ---

@@ -11,7 +11,7 @@ import pytest
 
 from fitness.preference.checks import faults, faults_online
 from fitness.preference.options import Options
-from fitness.task.protocol import TaskError, check_task
+from fitness.task import TaskError, check_task
 
 ROOT = Path(__file__).parents[3]
 HEADER = {"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}

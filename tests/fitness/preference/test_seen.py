@@ -35,7 +35,7 @@ from fitness.preference.pairs.sources import load_pairs
 from fitness.preference.pairs.tokens import Tokens, pair_tokens
 from fitness.preference.policies import load_tokenizer
 from fitness.score import EvaluationFailed
-from fitness.task.protocol import make_task
+from fitness.task import make_task
 from fitness.training.batches import TOKEN_COLUMNS, PreferenceCollator
 from sandbox.known import graph
 

@@ -11,7 +11,7 @@ import torch
 from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompts, vocabulary, write_reviews
 from fitness.sentiment.runner import Lab, _next_word, _refuse_collapsed
 from fitness.sentiment.task import DATA, SentimentTask
-from fitness.task.protocol import EvaluationFailed, FailureReason, make_task
+from fitness.task import EvaluationFailed, FailureReason, make_task
 from sandbox import known
 
 torch.set_num_threads(1)

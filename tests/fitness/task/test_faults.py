@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evo.config.schema import ConfigError, load_config
+from fitness.task import TaskError, task_info
 from fitness.task.faults import did_you_mean, faults
-from fitness.task.protocol import TaskError, task_info
 
 
 @pytest.mark.parametrize(

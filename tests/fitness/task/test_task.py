@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fitness.score import EvaluationFailed, FailureReason, Score, SeedResult, pooled_deviation
-from fitness.task.protocol import TaskError, make_task, task_info, task_names
+from fitness.task import TaskError, make_task, task_info, task_names
 
 ROOT = Path(__file__).resolve().parents[3]
 

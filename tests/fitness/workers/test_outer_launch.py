@@ -29,3 +29,10 @@ def test_the_note_names_what_was_dropped():
     assert note_on_dropped(()) == ""
     assert "RANK, WORLD_SIZE:" in note_on_dropped(("RANK", "WORLD_SIZE"))
     assert "a, b, c, d and 2 more:" in note_on_dropped(tuple("abcdef"))
+
+
+def test_settings_of_open_mpi_that_a_container_image_carries_are_no_launch():
+    settings = {"OMPI_MCA_plm": "isolated", "PMIX_MCA_gds": "hash"}
+    variables, dropped = without_outer_launch(KEPT | settings, grouped=False)
+    assert variables == KEPT and note_on_dropped(dropped) == ""
+    assert "get PMI_SIZE:" in note_on_dropped((*dropped, "PMI_SIZE"))

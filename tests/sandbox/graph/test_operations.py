@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import sandbox
+from recipes import copied, examples, python
 from sandbox.graph.operations import OPERATIONS, IncompleteRecord, relatives
 from sandbox.graph.operations.parts.calls import P, X, call
 from sandbox.graph.operations.record import MISSING, PARTS, Genetic, Operation
 from sandbox.graph.operations.table import table_of
 
-ROOT = Path(__file__).resolve().parents[3]
 LOSS = """
 import torch
 import torch.nn.functional as F
@@ -29,14 +24,14 @@ def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, ref
     return F.softplus(-x) - 0.25 * torch.special.ndtr(x)
 """
 USE = """
-import sys, torch
-from sandbox import LossGraph, vet
+import torch
+from sandbox import vet
 from sandbox.execute.interpreter import compile_loss
 from sandbox.graph.operations import OPERATIONS, relatives
 from sandbox.graph.printers import to_latex, to_python
 from sandbox.identity.canonical import canonical_hash
 
-source = sys.stdin.read()
+source = open("probit.py").read()
 graph = vet(source, numeric=False).graph
 printed = to_python(graph)
 assert "torch.special.ndtr(" in printed and "ndtr" in to_latex(graph)
@@ -52,51 +47,32 @@ assert relatives(OPERATIONS)["sigmoid"][-1] == "ndtr"
 """
 
 
-def _the_record() -> str:
-    """The record that CONTRIBUTING.md shows."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    section = text[text.index("## Allow another operation") :]
-    found = re.search(r"```python\n(.*?)```", section, re.S)
-    assert found is not None
-    return found[1]
+FAMILY = "sandbox/graph/operations/records/functions.py"
 
 
-def _python(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def _package_with(folder: Path, record: str) -> None:
-    """A copy of the package with one more record, added as CONTRIBUTING.md says."""
-    shutil.copytree(Path(sandbox.__file__).parent, folder / "sandbox")
-    family = folder / "sandbox" / "graph" / "operations" / "records" / "functions.py"
-    text = family.read_text()
+def _with_the_record_of_the_page(folder: Path, without: str = "\0") -> Path:
+    """The packages with the record that CONTRIBUTING.md shows, added as it says, but for the lines with `without` in them."""
+    record = examples("CONTRIBUTING.md", "## Allow another operation")[FAMILY]
+    text = (copied(folder) / FAMILY).read_text()
     assert text.endswith("\n)\n")
-    family.write_text(text[: -len(")\n")] + f"{record.rstrip()},\n)\n")
+    kept = "".join(line for line in record.splitlines(keepends=True) if without not in line)
+    (folder / FAMILY).write_text(text.removesuffix(")\n") + kept.rstrip() + ",\n)\n")
+    return folder
 
 
 def test_the_record_that_contributing_shows_is_all_that_a_new_operation_needs(tmp_path: Path) -> None:
-    _package_with(tmp_path, _the_record())
+    _with_the_record_of_the_page(tmp_path)
     (tmp_path / "probit.py").write_text(LOSS)
-    checked = _python(tmp_path, "-m", "sandbox", "check", "--json", "probit.py")
+    checked = python(tmp_path, "-m", "sandbox", "check", "--json", "probit.py")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     (verdict,) = json.loads(checked.stdout)
     assert verdict["status"] == "accepted"
-    used = _python(tmp_path, "-c", USE, given=LOSS)
+    used = python(tmp_path, "-c", USE)
     assert used.returncode == 0, used.stderr
 
 
 def test_a_record_without_its_edges_fails_at_import_and_names_them(tmp_path: Path) -> None:
-    record = "".join(line for line in _the_record().splitlines(keepends=True) if "edges=" not in line)
-    _package_with(tmp_path, record)
-    failed = _python(tmp_path, "-m", "sandbox", "rules")
+    failed = python(_with_the_record_of_the_page(tmp_path, without="edges="), "-m", "sandbox", "rules")
     assert failed.returncode != 0
     assert "the operation 'ndtr' lacks the part 'edges': where it can change a loss abruptly" in failed.stderr
 

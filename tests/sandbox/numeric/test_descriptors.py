@@ -43,12 +43,31 @@ TAILS = {
     "-x": ("linear", "linear"),
     "(1 - x) ** 4": ("quadratic", "quadratic"),
 }
+LOOKING_ACROSS_THE_BATCH = {
+    "kto_pair": ("flat", "flat"),
+    "aot": ("linear", "flat"),
+    "aot_unpaired": ("linear", "flat"),
+    "aql": ("linear", "flat"),
+    "aqfl": ("linear", "flat"),
+    "dbaql": ("linear", "flat"),
+    "torch.sigmoid(-x) + F.softplus(x.mean()) / 10": ("flat", "linear"),
+    "F.softplus(x.mean().detach() - 2 * x)": ("linear", "flat"),
+    "(x - x.mean()) ** 2 - x": ("quadratic", "quadratic"),
+}
+"""By the formula, as one pair of a batch moves away: what the other pairs add to every slope is no growth of its loss."""
 
 
 @pytest.mark.parametrize("loss", TAILS)
 def test_tails(loss):
     found = described(loss)
     assert (found["left_tail"], found["right_tail"]) == TAILS[loss]
+
+
+@pytest.mark.parametrize("loss", LOOKING_ACROSS_THE_BATCH)
+def test_tails_of_a_loss_that_looks_across_the_batch_are_those_of_its_formula(loss):
+    found = described(loss)
+    assert found["coupled"]
+    assert (found["left_tail"], found["right_tail"]) == LOOKING_ACROSS_THE_BATCH[loss]
 
 
 CONVEX = {
@@ -156,3 +175,10 @@ def test_classification_losses_are_described_along_their_margin():
     assert mae["left_tail"] == "flat"
     assert entropy["slope_at_zero"] == pytest.approx(-0.5)
     assert entropy["gradient_balance"] == pytest.approx(0.5)
+
+
+def test_tails_of_a_classification_loss_that_looks_across_the_batch():
+    bounded = "m = z.gather(1, y[:, None])[:, 0] - z.mean(dim=1)\ntorch.sigmoid(-m) + F.softplus(-m.mean()) / 10"
+    found = probe.run(written(bounded, "classification"), seed=4).descriptors
+    assert found["coupled"]
+    assert (found["left_tail"], found["right_tail"]) == ("linear", "flat")

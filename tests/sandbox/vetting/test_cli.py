@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from hostile_more import candidate
+from in_process import in_time
 
 from sandbox.verdicts.rules import RULES
 from sandbox.verdicts.verdict import Verdict
@@ -25,21 +27,24 @@ GOOD = candidate("return -F.logsigmoid(beta * x)")
 SAME = candidate("return F.softplus(-beta * x)")
 OTHER = candidate("return F.relu(1 - beta * x)")
 BAD = candidate("return torch.lgamma(x)")
-PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sandbox.__main__ import main; main()"
 NASTY = candidate("y = 1", 'return x.foo + "\x9b31m</script><b>&amp;"')
 
 
-def run(*arguments: str, cwd: Path = ROOT, input: str | bytes = b"") -> subprocess.CompletedProcess[str]:
-    raw = input.encode() if isinstance(input, str) else input
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        input=raw,
-        capture_output=True,
-        cwd=cwd,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+def run(*arguments: str, cwd: Path = ROOT, input: str = "") -> subprocess.CompletedProcess[str]:
+    """The command in this process."""
+    with contextlib.chdir(cwd), in_time(120):
+        done = CliRunner().invoke(main, arguments, input=input.encode(), obj=Vetter())
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+    return subprocess.CompletedProcess(
+        arguments, done.exit_code, done.stdout_bytes.decode(), done.stderr_bytes.decode()
     )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def alone(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "sandbox", *arguments]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, env=variables)
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def test_exit_codes(files: Path) -> None:
     assert run("check", "--no-numeric", "good.py", cwd=files).returncode == 0
     assert run("check", "--no-numeric", "bad.py", cwd=files).returncode == 1
     assert run("check", "--no-numeric", "good.py", "bad.py", cwd=files).returncode == 1
-    assert run("check", "--no-numeric", "none.py", "bad.py", cwd=files).returncode == 2
+    assert alone("check", "--no-numeric", "none.py", "bad.py", cwd=files).returncode == 2
     assert run("check", cwd=files).returncode == 2
     assert run("check", "--what", "good.py", cwd=files).returncode == 2
     assert run("unknown").returncode == 2
@@ -69,7 +74,7 @@ def test_text_names_place_rule_and_remedy(files: Path) -> None:
 
 
 def test_numeric_check_accepts(files: Path) -> None:
-    done = run("check", "good.py", cwd=files)
+    done = alone("check", "good.py", cwd=files)
     assert done.returncode == 0 and "good.py: accepted, hash g1:" in done.stdout
 
 

@@ -96,14 +96,4 @@ def _value(value: Any) -> str:
     return escaped(str(value))
 
 
-INPUTS: Final[Mapping[str, str]] = {
-    "policy_chosen_logps": r"\ell^{\pi}_{w}",
-    "policy_rejected_logps": r"\ell^{\pi}_{l}",
-    "reference_chosen_logps": r"\ell^{\mathrm{ref}}_{w}",
-    "reference_rejected_logps": r"\ell^{\mathrm{ref}}_{l}",
-    "beta": r"\beta",
-    "logits": "z",
-    "targets": "y",
-}
-"""The contracts' arguments."""
 SIZES: Final[Mapping[str, str]] = {"B": "n", "C": "c"}

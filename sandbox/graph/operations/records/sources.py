@@ -47,7 +47,7 @@ RECORDS: Final = (
         edges=edges.smooth(edges.of_input),
         gradient=FLOWS,
         python=NO_FORM,
-        latex=lambda w: Text(latex.INPUTS[w.attrs["name"]]),
+        latex=lambda w: Text(w.contract.argument(w.attrs["name"]).latex),
         cost=FREE,
         genetic=PROPOSED,
     ),

@@ -1,0 +1,22 @@
+"""`evopo tasks`: tasks and contracts, where each comes from, and why one cannot be used."""
+
+from __future__ import annotations
+
+from analysis.output.encode import one_line
+from analysis.wording import columns
+from fitness.task.registry import listed_tasks
+from sandbox.contracts.contract import listed_contracts
+
+NAME, ORIGIN, SUMMARY = 40, 60, 400
+"""Most characters of each part: other packages say what they like."""
+
+
+def tasks_text() -> str:
+    """Two tables, and how to name a task that they cannot list."""
+    tasks, contracts = _table("task", listed_tasks()), _table("contract", listed_contracts())
+    return "\n".join([*tasks, "", "A task in a file: --set task=path/to/my_task.py:MyTask", "", *contracts])
+
+
+def _table(title: str, listed: list[tuple[str, str, str]]) -> list[str]:
+    rows = [(one_line(name, NAME), one_line(origin, ORIGIN), one_line(what, SUMMARY)) for name, origin, what in listed]
+    return columns([(title, "from", "what it is"), *rows])

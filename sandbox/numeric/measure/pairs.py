@@ -1,0 +1,42 @@
+"""The inputs of preference losses: pairs of completions, told by their margin rho and by beta."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sandbox.execute.evaluate import Array, Points
+from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure.contract_inputs import Inputs, batch_of
+from sandbox.numeric.measure.findings import shown
+
+
+class Pairs(Inputs):
+    """See the module's docstring."""
+
+    usual = 3.0
+
+    def draw(self, rng: np.random.Generator, items: int, spread: float) -> Mapping[str, Array | float]:
+        points = probes.scattered(rng, items, 1.5 * spread)
+        return dict(zip((a.name for a in self.contract.tensors), points.tensors, strict=True)) | {
+            "beta": probes.LINE_BETA
+        }
+
+    def distance(self, points: Points) -> Array:
+        """|beta rho| of each pair."""
+        return np.asarray(np.abs(probes.margins(points) * points.scalars[0]))
+
+    def example(self, points: Points, item: int) -> dict[str, Any]:
+        """One pair in numbers: its margin, beta, its inputs, and the size of its batch."""
+        return {
+            "rho": float(probes.margins(points)[item]),
+            "beta": float(points.scalars[0, item]),
+            **{a.name: float(t[item]) for a, t in zip(self.contract.tensors, points.tensors, strict=True)},
+            "batch": batch_of(points, item),
+        }
+
+    def where(self, example: Mapping[str, Any]) -> str:
+        """The place of an example, as in "at rho = 3, beta = 0.1"."""
+        return f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"

@@ -1,0 +1,88 @@
+"""Runs that evopo 0.1.0 recorded: today's version resumes, replays and reports them.
+
+`data/interrupted_0_1` was killed in the search of its second session, with a reply that nobody had read, a candidate without a
+verdict and a training under way. `data/finished_0_1` has its final. Archives are kept as SQL, as `sqlite3 archive.db .dump`
+writes it. Their configurations name the baseline's settings as that version did (`ladder.yardstick_*`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from campaigns import Command, assert_sound
+
+from archive.query import Reader
+from archive.records import EvaluationState
+from evo.campaign.backlog import unread_replies, unvetted
+
+DATA = Path(__file__).parent / "data"
+SAME_COMMAND = (
+    "--seed", "13", "--set", "task=classification", "--set", "workers=1", "--set", "fitness.train_items=200",
+    "--set", "fitness.epochs=2", "--set", "fitness.short_epochs=1", "--set", "ladder.finalists=1",
+    "--set", "ladder.finalist_seeds=2", "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=2",
+    "--set", "ladder.yardstick_learning_rates=[0.5]", "--set", "ladder.yardstick_betas=[0.5, 2.0]",
+    "--set", "ladder.yardstick_widenings=0", "--set", "pictures=false", "--set", "proposer=builtin",
+    "--set", "budget.proposals=12", "--set", "seeds=[cross_entropy, mse]", "--set", "name=earlier",
+    "--set", "refuse_notes=[SBX326]",
+)  # fmt: skip
+
+
+def restored(name: str, run: Path) -> Path:
+    """The directory of a recorded run, made anew at `run`. Returns its archive."""
+    shutil.copytree(DATA / name, run, ignore=shutil.ignore_patterns("archive.sql"))
+    with closing(sqlite3.connect(run / "archive.db")) as database:
+        database.executescript((DATA / name / "archive.sql").read_text("utf-8"))
+    return run / "archive.db"
+
+
+def known_of(archive: Path) -> tuple[dict[int, str | None], dict[int, float | None]]:
+    """Replies by proposal and fitness by evaluation, as far as they are recorded."""
+    with Reader.open(archive) as reader:
+        replies = {p.id: p.reply for p in reader.proposals() if p.reply is not None}
+        return replies, {e.id: e.fitness for e in reader.evaluations(state=EvaluationState.SCORED)}
+
+
+def test_an_interrupted_run_goes_on_to_its_end_by_the_same_command_and_replays(evo: Command) -> None:
+    archive = restored("interrupted_0_1", evo.folder / "run")
+    replies, scores = known_of(archive)
+    with Reader.open(archive) as reader:
+        begun = reader.evaluations(state=EvaluationState.RUNNING)
+        assert unread_replies(reader) and unvetted(reader) and begun, "there is something of each kind to take up"
+    resumed = evo.run("run", "--dir", "run", *SAME_COMMAND)
+    assert resumed.code == 0, resumed.err
+    assert "resumed" in resumed.out and "Settings changed" not in resumed.out, "what was renamed has not changed"
+    assert_sound(archive)
+    later = known_of(archive)
+    assert replies.items() <= later[0].items() and scores.items() <= later[1].items()
+    with Reader.open(archive) as reader:
+        assert not unread_replies(reader) and not unvetted(reader)
+        assert {p.step for p in reader.proposals() if p.reply is not None} == set(range(1, 13))
+        assert {e.id for e in begun} <= later[1].keys()
+        tuned = {e.learning_rate for e in reader.evaluations() if e.rung == "held_out"}
+        assert tuned == {None, 0.0025}, "the baseline is tuned as the configuration of that version says"
+    assert "All 12 proposals replay" in evo.run("replay", "run").out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("run", "run/config.yaml", "--seed", "19", "--dir", "run"), "run is finished: the budget of 12 proposals"),
+        (("status", "run"), "Not distinguishable from cross_entropy"),
+        (("show", "run", "11"), "best_logistic"),
+        (("replay", "run"), "All 12 proposals replay"),
+        (("report", "run", "--no-pictures"), "report.html"),
+        (("export", "run", "--format", "csv"), "exports"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_finished_run_is_read_by_every_command(evo: Command, command: tuple[str, ...], words: str) -> None:
+    archive = restored("finished_0_1", evo.folder / "run")
+    known = known_of(archive)
+    read = evo.run(*command)
+    assert read.code == 0, read.err
+    assert words in read.out
+    assert known_of(archive) == known
