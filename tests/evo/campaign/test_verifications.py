@@ -42,7 +42,7 @@ def test_the_vetting_process_verifies_a_loss_once_and_writes_it_once(as_source: 
 
 
 def test_the_training_process_verifies_a_loss_once_and_does_not_write_it() -> None:
-    from fitness.task.protocol import make_task
+    from fitness.task import make_task
     from fitness.workers.worker import answer
 
     task = make_task("classification", {"train_items": 200, "epochs": 1, "short_epochs": 1})
