@@ -21,7 +21,7 @@ OTHER_SENSES = {
 }
 """Terms that a page uses in another sense than the glossary's."""
 NOT_PROSE = re.compile(
-    r"^```.*?^```|<!--.*?end of options -->|<!--.*?-->"  # fenced code, generated tables, comments
+    r"^ *```.*?^ *```|<!--.*?end of options -->|<!--.*?-->"  # fenced code, generated tables, comments
     r"|(?<=\n\n)(?: {4}[^\n]*\n+)+|^#[^\n]*"  # indented code, headings
     r"|!?\[[^\]]*\]\([^)]*\)|`[^`\n]*`|\*\*.*?\*\*",  # links, code, bold words
     re.MULTILINE | re.DOTALL,

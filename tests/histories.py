@@ -13,7 +13,7 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.schema import Config, parse_config
 from evo.search.population import Population
-from fitness.task.protocol import TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
 

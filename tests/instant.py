@@ -25,7 +25,7 @@ from evo.proposing.request import Request
 from evo.search.duplicates import Identities
 from evo.search.population import Population
 from fitness.chat.endpoint import Endpoint
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.vetting.pool import VetPool
 
@@ -33,23 +33,25 @@ TASK = '''
 """Fitness is told by the loss, the rung and the seed alone. Trainings wait while there is a file `hold` in the folder."""
 import time, zlib
 from pathlib import Path
-from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
+from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
 class Options(TaskOptions):
     folder: str
+    contract: str = "preference"
 
 def info(options):
     rungs = {"short": Rung("short", 1, 0.01), "full": Rung("full", 2, 0.02), "held_out": Rung("held_out", 2, 0.02, held_out=True)}
-    return TaskInfo("instant", "preference", "a number", rungs, lambda: {"task": "instant"}, beta=0.1)
+    beta = 0.1 if options.contract == "preference" else None
+    return TaskInfo("instant", options.contract, "a number", rungs, lambda: {"task": "instant"}, beta=beta)
 
 def make(options):
     return Instant(options)
 
 class Instant:
-    name, contract, metric, notes, judged, paid = "instant", "preference", "a number", (), None, None
+    name, metric, notes, judged, paid = "instant", "a number", (), None, None
 
     def __init__(self, options):
-        self.folder, self.rungs = Path(options.folder), info(options).rungs
+        self.folder, self.contract, self.rungs = Path(options.folder), options.contract, info(options).rungs
 
     def prepare(self):
         if (self.folder / "broken").exists():

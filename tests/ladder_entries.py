@@ -1,7 +1,7 @@
 """A toy task with three rungs, and losses in its race, for the tests of ladder and final."""
 
 from fitness.schedule.ladder import Entry, Seeds
-from fitness.task.protocol import Rung, TaskInfo
+from fitness.task import Rung, TaskInfo
 
 SEEDS = Seeds(search=tuple(range(10, 20)), final=tuple(range(90, 99)))
 INFO = TaskInfo(

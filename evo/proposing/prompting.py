@@ -154,8 +154,8 @@ def template_hash(prompt: str, contract: Contract) -> str:
     _require_known(prompt)
     others = {*PROMPTED} - {prompt}
     used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
-    brought = (located(text, contract.name) for text in (contract.rules, contract.facts) if text)
-    used += [path for path in brought if path.parent != PROMPTS]
+    texts = [text for text in (contract.rules, contract.facts) if text and not text.startswith(f"{__package__}:")]
+    used += [located(text, contract.name) for text in texts]
     digest = hashlib.sha256()
     for path in used:
         source = path.read_bytes()

@@ -190,7 +190,9 @@ def _load(options: "Options", device: torch.device) -> tuple[Items, Items]:
 
 def _digits(device: torch.device) -> tuple[Items, Items]:
     table = _digits_table()  # a row for each item: its 64 pixels from 0 to 16, then its class
-    items = Items(torch.tensor(table[:, :-1] / 16.0, dtype=torch.float32), torch.tensor(table[:, -1], dtype=torch.int64))
+    items = Items(
+        torch.tensor(table[:, :-1] / 16.0, dtype=torch.float32), torch.tensor(table[:, -1], dtype=torch.int64)
+    )
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
     held_out = int(TEST_FRACTION * len(items))
     parts = items.take(order[held_out:]), items.take(order[:held_out])

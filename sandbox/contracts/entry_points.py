@@ -1,7 +1,8 @@
 """What other packages add to evopo: found by entry point, imported when its name is asked for, and named in every error.
 
 Nothing is scanned before somebody asks for a name that is not built in, or for a list. A plugin runs with all rights of the
-process that asks for it: whoever installs a package, or names a file, runs its code. No archive can name either.
+process that asks for it: whoever installs a package, or names a file, runs its code. An archive can name what is installed, and
+nothing else.
 """
 
 from __future__ import annotations

@@ -377,5 +377,8 @@ def test_what_cannot_be_an_operator_s_name_is_neither_written_nor_read(archive, 
     with closing(sqlite3.connect(archive.path)) as connection:
         connection.execute("UPDATE proposal SET operator = ?", (name,))
         connection.commit()
-    with Reader.open(archive.path) as reader, pytest.raises(CorruptArchive, match=r"proposal\.operator should be a name"):
+    with (
+        Reader.open(archive.path) as reader,
+        pytest.raises(CorruptArchive, match=r"proposal\.operator should be a name"),
+    ):
         reader.proposals()

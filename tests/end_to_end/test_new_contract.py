@@ -13,7 +13,7 @@ from recipes import copied, examples, insert, put, python
 TASK = '''
 """Scores of eight items, linear in four features of each, learn which of them are good."""
 
-from fitness.task.protocol import Rung, SeedResult, TaskInfo, TaskOptions
+from fitness.task import Rung, SeedResult, TaskInfo, TaskOptions
 
 
 class Options(TaskOptions):

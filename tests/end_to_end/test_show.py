@@ -175,7 +175,7 @@ def test_a_place_that_cannot_be_written_is_one_line(evo: Here, command: tuple[st
 ON_A_READ_ONLY_DISK = """
 import subprocess
 from click.testing import CliRunner
-from evo.cli import main
+from evo.cli.commands import main
 subprocess.run("mount --bind run run && mount -o remount,bind,ro run run", shell=True, check=True)
 for arguments in (
     ["report", "run", "--no-pictures"], ["export", "run", "--format", "graphml"], ["export", "run", "--format", "csv"],

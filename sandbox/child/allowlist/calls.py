@@ -8,7 +8,7 @@ defaults are torch's. No torch here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -87,7 +87,7 @@ TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor
 
 
 SPELLINGS: Final[tuple[Spelling, ...]] = (
-    *(replace(s, by=s.by or o.name) for o in OPERATIONS.values() for s in o.calls),
+    *(s._replace(by=s.by or o.name) for o in OPERATIONS.values() for s in o.calls),
     *COMPOSED,
 )
 """All ways to write what is exposed, with the recipe of each."""

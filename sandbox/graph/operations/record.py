@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
-from sandbox.graph.operations.parts.attributes import Attr
+from sandbox.graph.operations.parts.attributes import NORMAL, Attr
 from sandbox.graph.operations.parts.bounds import Bound
-from sandbox.graph.operations.parts.calls import Spelling
+from sandbox.graph.operations.parts.calls import PARAMETER_KINDS, Spelling
 from sandbox.graph.operations.parts.edges import Edges
 from sandbox.graph.operations.parts.kernels import KernelMaker
 from sandbox.graph.operations.parts.shapes import ABOUT_AXES, RULES
@@ -25,8 +25,7 @@ MISSING: Final[Any] = object()
 """Stands where a record does not say anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gradient:
+class Gradient(NamedTuple):
     """How torch differentiates an operation. `flows` says whether anything flows back through it at all."""
 
     flows: bool = True
@@ -42,8 +41,7 @@ FLOWS: Final = Gradient()
 STOPS: Final = Gradient(flows=False)
 
 
-@dataclass(frozen=True, slots=True)
-class OnNumbers:
+class OnNumbers(NamedTuple):
     """The operation on Python numbers: on beta, sizes and constants. `written` is the function that Python source calls for it;
     empty where the operation is written alike for numbers and tensors."""
 
@@ -51,8 +49,7 @@ class OnNumbers:
     written: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What an operation costs to test, in units of about 0.1 ms (`scripts/bench_costs.py` measures them)."""
 
     calls: int = 3
@@ -68,8 +65,7 @@ CHEAP: Final = Cost()
 FREE: Final = Cost(0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Genetic:
+class Genetic(NamedTuple):
     """Whether the genetic proposer may write the operation into a loss, and how.
 
     `replaced_by` are the operations that may stand in its place, `replaces` those in whose place it may stand; `tunable` are
@@ -79,7 +75,7 @@ class Genetic:
     allowed: bool = True
     replaced_by: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
-    tunable: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    tunable: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 PROPOSED: Final = Genetic()
@@ -88,6 +84,7 @@ NOT_PROPOSED: Final = Genetic(allowed=False)
 Result = Literal["float", "bool", "int", "promote", "same", "rounded", "sum", "where", "cast", "const", "input"]
 """The kind of number that comes out: `promote` the widest operand's, `same` the first operand's, `rounded` the same but whole where
 the operand is a Python number, `sum` the same but whole for booleans; the others are those of the operation of that name."""
+_RESULTS: Final = get_args(Result)
 Booleans = Literal["any", "not all", "none"]
 """Which operands may be boolean."""
 Parity = Literal["even", "odd"]
@@ -115,7 +112,7 @@ PARTS: Final[Mapping[str, str]] = {
 """What every record must say, and how."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Operation:
     """One operation. What has no default must be said by every record; IncompleteRecord tells what was left out."""
 
@@ -168,55 +165,56 @@ class Operation:
         """Whether a gradient can flow back through it."""
         return self.gradient.flows
 
-    def _faults(self) -> list[tuple[str, str]]:
+    def _faults(self) -> Iterator[tuple[str, str]]:
         """Parts that do not fit, each with what is wrong."""
         least, most = self.arity
-        faults = [
-            ("arity", f"expected (least, most), got {self.arity}", not 0 <= least <= most),
-            ("rule", f"{self.rule!r} is none of {', '.join(RULES)}", self.rule not in RULES),
-            (
-                "result",
-                f"{self.result!r} is none of {', '.join(get_args(Result))}",
-                self.result not in get_args(Result),
-            ),
-            ("order", "an operation along axes says what reordering does", self.rule in ABOUT_AXES and not self.order),
-            ("order", "only operations along axes have one", self.rule not in ABOUT_AXES and self.order is not None),
-            ("counts", "an operation along axes says whether", self.rule in ABOUT_AXES and self.counts is None),
-            (
-                "gradient",
-                "it speaks of an operand that there is none of",
-                any(k >= most for k in self._named_operands()),
-            ),
-            ("genetic", "a tunable attribute is no number", any(not self._is_number(a) for a in self.genetic.tunable)),
-            ("genetic", "it is not allowed, but says how", not self.genetic.allowed and self.genetic != NOT_PROPOSED),
-        ]
-        faults += [
-            ("calls", fault, True) for spelling in self.calls if not spelling.by for fault in self._misfits(spelling)
-        ]
-        callables = [(p, f"expected a function, got {v!r}", not callable(v)) for p, v in self._functions().items()]
-        return [(part, fault) for part, fault, wrong in faults + callables if wrong]
+        if not 0 <= least <= most:
+            yield "arity", f"expected (least, most), got {self.arity}"
+        for name, attr in self.attrs.items():
+            if attr.kind not in NORMAL:
+                yield "attrs", f"{name} is of the unknown kind {attr.kind!r}, expected one of {', '.join(NORMAL)}"
+        for p in (p for spelling in self.calls for p in spelling.parameters):
+            if p.kind not in PARAMETER_KINDS:
+                yield "calls", f"the parameter {p.name} is of the unknown kind {p.kind!r}"
+        if self.rule not in RULES:
+            yield "rule", f"{self.rule!r} is none of {', '.join(RULES)}"
+        if self.result not in _RESULTS:
+            yield "result", f"{self.result!r} is none of {', '.join(_RESULTS)}"
+        if self.rule in ABOUT_AXES:
+            if self.order is None:
+                yield "order", "an operation along axes says what reordering does"
+            if self.counts is None:
+                yield "counts", "an operation along axes says whether"
+        elif self.order is not None:
+            yield "order", "only operations along axes have one"
+        for part in ("kernel", "bound", "python", "latex"):
+            value: Any = getattr(self, part)
+            if not callable(value):
+                yield part, f"expected a function, got {value!r}"
+        if any(k >= most for k in (*self.gradient.undefined, *self.gradient.untracked)):
+            yield "gradient", "it speaks of an operand that there is none of"
+        if not all(a in self.attrs and self.attrs[a].kind == "number" for a in self.genetic.tunable):
+            yield "genetic", "a tunable attribute is no number"
+        if not self.genetic.allowed and self.genetic != NOT_PROPOSED:
+            yield "genetic", "it is not allowed, but says how"
+        for spelling in self.calls:
+            if not spelling.by:
+                yield from (("calls", fault) for fault in self._misfits(spelling))
 
-    def _misfits(self, call: Spelling) -> list[str]:
+    def _misfits(self, call: Spelling) -> Iterator[str]:
         """What does not fit in a call that is the operation as it stands."""
         path, (least, most) = call.paths[0], self.arity
-        operands = [p for p in call.parameters if p.kind in ("tensor", "value")]
-        several = any(p.kind == "tensors" for p in call.parameters)
-        others = {p.name for p in call.parameters if p.kind not in ("tensor", "value", "tensors", "fixed", "ignored")}
-        needed = {name for name, attr in self.attrs.items() if attr.default is ...}
-        faults = [
-            f"the parameter {name!r} of {path} is no attribute of it" for name in sorted(others - self.attrs.keys())
-        ]
-        faults += [f"{path} has no parameter for its attribute {name!r}" for name in sorted(needed - others)]
-        if not several and not least <= len(operands) <= most:
-            faults.append(f"{path} has {len(operands)} operands, expected {least} to {most}")
-        return faults
-
-    def _functions(self) -> dict[str, Any]:
-        parts = ("kernel", "bound", "python", "latex")
-        return {p: getattr(self, p) for p in parts}
-
-    def _named_operands(self) -> tuple[int, ...]:
-        return (*self.gradient.undefined, *self.gradient.untracked)
-
-    def _is_number(self, attr: str) -> bool:
-        return attr in self.attrs and self.attrs[attr].kind == "number"
+        operands, several = 0, False
+        others: set[str] = set()
+        for p in call.parameters:
+            operands += p.kind in ("tensor", "value")
+            several = several or p.kind == "tensors"
+            if p.kind not in ("tensor", "value", "tensors", "fixed", "ignored"):
+                others.add(p.name)
+        if not several and not least <= operands <= most:
+            yield f"{path} has {operands} operands, expected {least} to {most}"
+        for name in others - self.attrs.keys():
+            yield f"the parameter {name!r} of {path} is no attribute of it"
+        for name, attr in self.attrs.items():
+            if attr.default is ... and name not in others:
+                yield f"{path} has no parameter for its attribute {name!r}"

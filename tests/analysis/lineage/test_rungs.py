@@ -103,7 +103,7 @@ def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
 
 
 def test_the_winners_curse_is_taken_over_the_arm_that_the_search_knew(tmp_path):
-    from test_headline import tiny
+    from claims.test_headline import tiny
 
     search, fresh = {0: 0.5, 1: 0.6, 2: 0.55}, {10: 0.52, 11: 0.61, 12: 0.5}
     ours = {seed: value + 0.1 + seed / 1e4 for seed, value in (search | fresh).items()}

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from instant import install
 
 from analysis.snapshot import CAUTION
 from archive.query import Reader
@@ -154,14 +155,11 @@ def test_a_candidate_that_cannot_take_part_is_named(done, contract, number, told
         contestants(contract, candidates=[(done[0], number)])
 
 
-def test_scores_of_another_loss_are_not_taken_for_those_of_a_namesake(mine, tmp_path):
-    run_baselines(
-        CONFIG, design(CONFIG, INFO, contestants("classification", [str(mine)]), seeds=1), tmp_path / "run", print
-    )
+def test_scores_of_another_loss_are_not_taken_for_those_of_a_namesake(mine, instant, tmp_path):
+    run_baselines(instant, instantly(instant, [str(mine)], seeds=1), tmp_path / "run", print)
     mine.write_text(MINE.replace("1.3", "1.4"), "utf-8")
-    changed = design(CONFIG, INFO, contestants("classification", [str(mine)]), seeds=1)
     with pytest.raises(TaskError, match="scores of another loss called 'mine'"):
-        run_baselines(CONFIG, changed, tmp_path / "run", print)
+        run_baselines(instant, instantly(instant, [str(mine)], seeds=1), tmp_path / "run", print)
 
 
 # ---- the choice of beta ----------------------------------------------------------------------------------------------
@@ -185,10 +183,25 @@ def test_no_beta_is_chosen_where_all_failed():
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def instant(tmp_path_factory):
+    """A configuration of the task that trains nothing, for losses of classification."""
+    folder = tmp_path_factory.mktemp("instant")
+    with pytest.MonkeyPatch.context() as patch:
+        install(folder / "site", patch)
+        fitness = {"folder": str(folder), "contract": "classification"}
+        yield parse_config({"task": "instant", "workers": 1, "fitness": fitness})
+
+
+def instantly(config, losses, seeds):
+    """The design of such a run."""
+    return design(config, task_info(config.task, config.fitness), contestants("classification", losses), seeds=seeds)
+
+
+@pytest.fixture(scope="module")
+def done(instant, tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("baselines") / "run", []
-    wanted = design(CONFIG, INFO, contestants("classification", ["cross_entropy", "mse", "focal"]), seeds=3)
-    run_baselines(CONFIG, wanted, folder, said.append)
+    wanted = instantly(instant, ["cross_entropy", "mse", "focal"], seeds=3)
+    run_baselines(instant, wanted, folder, said.append)
     return folder, wanted, "\n".join(said)
 
 
@@ -212,33 +225,33 @@ def test_the_table_names_means_errors_and_differences(done):
     assert "sees differences to cross_entropy from" in said
 
 
-def test_a_baseline_that_always_fails_ends_the_command_and_is_trained_again_by_the_same(tmp_path):
-    wanted = design(CONFIG, INFO, contestants("classification", ["mse"]), seeds=2)
-    too_short = CONFIG.model_copy(update={"timeout_seconds": 0.01})
+def test_a_baseline_that_always_fails_ends_the_command_and_is_trained_again_by_the_same(instant, tmp_path):
+    wanted = instantly(instant, ["mse"], seeds=2)
+    too_short = instant.model_copy(update={"timeout_seconds": 1e-9})
     with pytest.raises(
         TaskUnusable, match=r"every training of cross_entropy failed at rung full \(timeout\).*raise timeout"
     ):
         run_baselines(too_short, wanted, tmp_path, lambda _: None)
     with Reader.open(tmp_path / "archive.db") as reader:
         assert not reader.evaluations(state=EvaluationState.FAILED)
-    assert [len(row.measured) for row in run_baselines(CONFIG, wanted, tmp_path, lambda _: None)] == [2, 2]
+    assert [len(row.measured) for row in run_baselines(instant, wanted, tmp_path, lambda _: None)] == [2, 2]
 
 
-def test_the_same_command_again_trains_nothing(done):
+def test_the_same_command_again_trains_nothing(done, instant):
     folder, wanted, _ = done
     with Reader.open(folder / "archive.db") as reader:
         before = [(e.id, e.attempts, e.finished_event) for e in reader.evaluations()]
     said = []
-    run_baselines(CONFIG, wanted, folder, said.append)
+    run_baselines(instant, wanted, folder, said.append)
     with Reader.open(folder / "archive.db") as reader:
         assert [(e.id, e.attempts, e.finished_event) for e in reader.evaluations()] == before
     assert said[-1].startswith("Rung full")
 
 
-def test_more_seeds_train_only_the_new_ones(done):
+def test_more_seeds_train_only_the_new_ones(done, instant):
     folder, wanted, _ = done
     more = dataclasses.replace(wanted, seeds=design(CONFIG, INFO, ALL, seeds=4).seeds)
-    found = run_baselines(CONFIG, more, folder, lambda _: None)
+    found = run_baselines(instant, more, folder, lambda _: None)
     with Reader.open(folder / "archive.db") as reader:
         assert len(reader.evaluations()) == 12
         recorded = [event.payload["seeds"] for event in reader.events(kind="final")]

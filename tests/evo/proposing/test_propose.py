@@ -94,7 +94,9 @@ def test_a_model_is_asked_where_the_configuration_names_one(settings: dict[str, 
     proposer, line = make_proposer(config, {"OPENAI_API_KEY": "k"})
     assert proposer.name == (OPENAI if a_model else BUILTIN)
     assert ("built-in" in line) is not a_model
-    assert len(set(templates(config).values())) == (4 if a_model else 1), "each prompt has a version of its own"
+    assert len(set(templates(config, "preference").values())) == (4 if a_model else 1), (
+        "each prompt has a version of its own"
+    )
 
 
 def test_a_model_without_a_key_is_an_error_that_names_the_variable() -> None:

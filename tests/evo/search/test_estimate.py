@@ -7,7 +7,7 @@ from evo.search.budget import Spent
 from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
 from fitness.schedule.ladder import Settings
 from fitness.schedule.planned import plan
-from fitness.task.protocol import Rung, TaskInfo
+from fitness.task import Rung, TaskInfo
 
 RUNGS = {
     "short": Rung("short", 10, 2.0),

@@ -17,6 +17,11 @@ PARTS: dict[str, Any] = {
     "name": "soften", "role": Role.REFINED, "parents": 1, "prior": 1.0, "prompt": "refine", "genetic": "a.b:c"
 }  # fmt: skip
 RECORD = "evo/search/operators.py"
+ASKED = """
+from evo.proposing.prompting import Briefing, ParentView, TaskView, render
+from sandbox.contracts.contract import PREFERENCE
+print(render("robustify", Briefing(PREFERENCE, TaskView("t", "m"), [ParentView("the code", "dpo")]))[-1].content)
+"""
 
 
 def added(folder: Path, *, without: str = "") -> Path:
@@ -40,6 +45,8 @@ def test_the_operator_that_contributing_shows_is_chosen_proposes_and_is_reported
         made = {c.proposal_id: c for c in reader.candidates()}
         assert asked and all("asinh" in made[p.id].source for p in asked)
         assert all(edge.role is Role.REFINED for p in asked for edge in reader.parents(made[p.id].id))
+    asked_for = python(tmp_path, "-c", ASKED)
+    assert "the code" in asked_for.stdout and "items with a large loss pull less" in asked_for.stdout, asked_for.stderr
     drawn = python(tmp_path, "-m", "evo", "report", "run")
     assert drawn.returncode == 0, drawn.stderr
     report = (tmp_path / "run" / "report.html").read_text("utf-8")

@@ -16,7 +16,7 @@ from evo.config.schema import ConfigError, parse_config
 from evo.search.population import Population, chosen_baseline
 from evo.search.select import Settings as SelectSettings
 from evo.search.select import Status, residents, rewards
-from fitness.task.protocol import task_info
+from fitness.task import task_info
 
 INFO = task_info("classification")
 

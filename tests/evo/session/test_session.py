@@ -22,7 +22,7 @@ from evo.campaign.loop import CampaignStopped
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.session.preflight import PreflightFailed
 from evo.session.session import _interruptible, _log_to, run_session, workers_for
-from fitness.task.protocol import TaskError
+from fitness.task import TaskError
 
 pytest.importorskip("torch")
 

@@ -6,7 +6,7 @@ from ladder_entries import INFO, SEEDS, entry
 
 from fitness.schedule.final import final, yardstick_grid
 from fitness.schedule.ladder import Entry, Job, Settings, leaders
-from fitness.task.protocol import TaskInfo
+from fitness.task import TaskInfo
 
 
 def finalists(entries, **settings):

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fitness.task.protocol import EvaluationFailed, FailureReason, ItemScores, SeedResult, TaskError
+from fitness.task import EvaluationFailed, FailureReason, ItemScores, SeedResult, TaskError
 from fitness.workers.pool import WorkerPool, score_all
 from sandbox.graph.loss_graph import LossGraph
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recipes import copied, examples, python
-from sandbox.graph.operations import OPERATIONS, IncompleteRecord, relatives
+from sandbox.graph.operations import OPERATIONS, Attr, IncompleteRecord, relatives
 from sandbox.graph.operations.parts.calls import P, X, call
 from sandbox.graph.operations.record import MISSING, PARTS, Genetic, Operation
 from sandbox.graph.operations.table import table_of
@@ -90,6 +90,7 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
     [
         ("tanh", {"rule": "elementwize"}, "'rule': 'elementwize' is none of input"),
         ("tanh", {"result": "double"}, "'result': 'double' is none of float"),
+        ("elu", {"attrs": {"alpha": Attr("numbre", 1.0)}}, "'attrs': alpha is of the unknown kind 'numbre'"),
         ("tanh", {"kernel": "torch.tanh"}, "'kernel': expected a function, got 'torch.tanh'"),
         (
             "tanh",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple
 
 AttrKind = Literal["number", "int", "bool", "axis", "axes", "shape", "name", "symbol", "value", "choice"]
 """Kinds of attributes: `axis` an int, `axes` None, an int or a list of ints, `shape` a list of ints and symbols (-1 for one
@@ -21,8 +20,7 @@ NON_FINITE: Final = {"inf": math.inf, "-inf": -math.inf}
 """Constants that JSON has no number for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attr:
+class Attr(NamedTuple):
     """An attribute of an operation: what it may be, its default (`...` where it must be given), its range or choices."""
 
     kind: AttrKind
@@ -31,17 +29,11 @@ class Attr:
     high: float | None = None
     choices: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(AttrKind):
-            raise ValueError(
-                f"unknown kind of attribute {self.kind!r}: expected one of {', '.join(get_args(AttrKind))}"
-            )
-
     def normal(self, value: Any) -> Any:
         """The value in its normal form. Raises ValueError for one that the attribute may not have."""
         if value is None and self.default is None and self.kind in ("axis", "axes"):
             return None
-        return _NORMAL[self.kind](self, value)
+        return NORMAL[self.kind](self, value)
 
     def _within(self, value: float) -> bool:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
@@ -89,7 +81,7 @@ def _value(attr: Attr, value: Any) -> Any:
     return value
 
 
-_NORMAL: Final[Mapping[str, Callable[[Attr, Any], Any]]] = {
+NORMAL: Final[Mapping[str, Callable[[Attr, Any], Any]]] = {
     "number": _number,
     "int": _kept(lambda attr, v: _is_whole(v, MAX_SIZE) and attr._within(v)),
     "axis": _kept(lambda attr, v: _is_whole(v, MAX_AXIS)),

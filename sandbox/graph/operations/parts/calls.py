@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 REQUIRED: Final = object()
 """Default of a parameter that must be given."""
@@ -26,10 +25,10 @@ ParameterKind = Literal[
     "ignored",  # accepted and of no effect: device, memory format
     "any",
 ]
+PARAMETER_KINDS: Final = frozenset(get_args(ParameterKind))
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter: its name, what it may be, its default; `variadic` takes all further positional arguments."""
 
     name: str
@@ -38,13 +37,8 @@ class Parameter:
     variadic: bool = False
     keyword_only: bool = False
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(ParameterKind):
-            raise ValueError(f"the parameter {self.name!r} is of the unknown kind {self.kind!r}")
 
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """Full names that stand for one thing, with their parameters: torch.nn.functional.softplus, Tensor.exp, math.exp.
 
     `by` names the function that turns the call into operations (`lowering`). Where it is empty, the call is the operation of the
@@ -90,7 +84,7 @@ def _marked(parameters: tuple[Parameter | _Keywords, ...]) -> Iterator[Parameter
         if isinstance(p, _Keywords):
             keyword_only = True
             continue
-        yield replace(p, keyword_only=keyword_only)
+        yield Parameter(p.name, p.kind, p.default, p.variadic, keyword_only=True) if keyword_only else p
         keyword_only = keyword_only or p.variadic
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sandbox.graph.types import Dim, Type
 
@@ -53,8 +53,7 @@ class Site:
     """How many times steeper the operation is than its kind says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """One node of a graph: its index, the indices and types of its operands, which of these are constants, its attributes."""
 
     node: int
@@ -86,8 +85,7 @@ Degree = Callable[[Use, Sequence[int]], int]
 """From the operands' degrees as polynomials of the inputs to a bound on that of the result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(NamedTuple):
     """The sites of an operation, its degree as a polynomial, and whether it orders the entries along its axes."""
 
     sites: SitesOf

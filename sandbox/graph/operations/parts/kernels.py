@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.graph.types import ONE, Type
 
@@ -23,8 +22,7 @@ Torch = Any
 KernelMaker = Callable[[Torch], "Kernel | ByTypes"]
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What an evaluation knows beside its operands."""
 
     dtype: torch.dtype
@@ -36,8 +34,7 @@ class Context:
         return tuple(self.sizes[s] if isinstance(s, str) else s for s in shape)
 
 
-@dataclass(frozen=True, slots=True)
-class ByTypes:
+class ByTypes(NamedTuple):
     """A kernel that depends on the types of result and operands."""
 
     of: Callable[[Type, Sequence[Type]], Kernel]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import Attr
@@ -14,16 +13,14 @@ COMPARISON, SUM, TERM, UNARY, POWER, ATOM = range(6)
 """How tightly a piece of text binds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A piece of text and how tightly it binds."""
 
     text: str
     level: int = ATOM
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """One node: its operation with the specifications of its attributes, their values, its operands' texts and types."""
 
     op: str
