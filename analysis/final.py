@@ -1,4 +1,8 @@
-"""What the engine recorded of a run's final: where it was measured, on which fresh seeds, and what the finalists are."""
+"""What the engine recorded of a run's final: where it was measured, on which fresh seeds, and what the finalists are.
+
+The event that begins it holds {"rung": name, "seeds": [seed, ...], "beta": number or null, "learning_rate": number or null,
+"grid": [[beta, learning rate], ...] with null for the task's own, "relations": {candidate: relation or null}}.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from archive.errors import CorruptArchive
-from archive.records import EventRow
+from archive.records import EventKind, EventRow
 from sandbox.identity.relation import Relation
-
-FINAL = "final"
-"""Kind of the event, recorded before the final's first training: payload {"rung": name, "seeds": [seed, ...],
-"beta": number or null, "learning_rate": number or null, "grid": [[beta, learning rate], ...] with null for the task's own,
-"relations": {candidate: relation or null}}."""
 
 SEEDS = 2**31
 """Every seed of a final is below this."""
@@ -39,7 +38,7 @@ def final_of(events: Iterable[EventRow]) -> Final | None:
 
     Raises CorruptArchive as `seeds_of` does.
     """
-    payloads = [e.payload for e in events if e.kind == FINAL and isinstance(e.payload, Mapping)]
+    payloads = [e.payload for e in events if e.kind == EventKind.FINAL and isinstance(e.payload, Mapping)]
     if not payloads:
         return None
     relations: dict[int, Relation] = {}

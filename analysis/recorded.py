@@ -6,23 +6,36 @@ The archive checks that these are JSON objects, or text; what must be in them is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventRow, ProposalRow, VerdictRow
+from archive.records import EventKind, EventRow, FindingRow, Origin, ProposalRow, VerdictRow
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError
-
-SESSION_STARTED = "session_started"
-"""Kind of the event that begins each session; its payload has the configuration and what fitness is made of."""
+from sandbox.verdicts.verdict import Severity
 
 MOST_ISLANDS = 10_000
 
 
 def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
     """The event that began each session, and the configuration that it had. Raises CorruptArchive where there is none."""
-    return [(event.id, _settings(event)) for event in events if event.kind == SESSION_STARTED]
+    return [(event.id, _settings(event)) for event in events if event.kind == EventKind.SESSION_STARTED]
+
+
+class _Loss(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def origin(self) -> Origin: ...
+
+
+L = TypeVar("L", bound=_Loss)
+
+
+def baseline_among(losses: Iterable[L], name: str | None) -> L | None:
+    """The loss that claims are made against: the seed loss of the name in the run's row; None in a run without seed losses."""
+    return next((loss for loss in losses if loss.origin is Origin.SEED and loss.name == name), None)
 
 
 def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -53,6 +66,11 @@ def graph_of(verdict: VerdictRow) -> VerifiedGraph:
         ) from None
 
 
+def refusing(findings: Iterable[FindingRow]) -> list[FindingRow]:
+    """The findings that refused their candidate."""
+    return [finding for finding in findings if finding.severity == Severity.REFUSE]
+
+
 def island_of(proposal: ProposalRow) -> int:
     """The island that a proposal was made for. Raises CorruptArchive."""
     island = proposal.references.get("island")
@@ -61,7 +79,7 @@ def island_of(proposal: ProposalRow) -> int:
     return island
 
 
-def told_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
+def recorded_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
     """The parents that a proposal was told of, each as (candidate, role). Raises CorruptArchive."""
     parents = proposal.references.get("parents")
     try:

@@ -12,13 +12,14 @@ from typing import Any
 
 from analysis.final import Final, final_of
 from analysis.output.encode import one_line
-from analysis.recorded import SESSION_STARTED, graph_of, section, sessions_of
+from analysis.recorded import baseline_among, graph_of, section, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import (
     CandidateRow,
     EvaluationRow,
     EvaluationState,
+    EventKind,
     EventRow,
     FindingRow,
     Items,
@@ -28,14 +29,13 @@ from archive.records import (
     RunRow,
     Spending,
     VerdictRow,
-    VerdictStatus,
 )
 from archive.sqlite.values import is_finite
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
-from sandbox.verdicts.verdict import Fingerprint
+from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
 
 SINGLES_OUT = "SBX327"
 """The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""
@@ -44,18 +44,18 @@ CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
 """Why nothing is claimed of such a loss, in words: it may have been written for the very pairs that it was measured on."""
 
 
-class Status(StrEnum):
+class CandidateStatus(StrEnum):
     """How far a candidate has come; the first one that holds, in this order."""
 
-    REFUSED = "refused"
+    REFUSED = VerdictStatus.REFUSED
     """The sandbox refused it."""
     DUPLICATE = "duplicate"
     """It is the same loss as an earlier candidate, and was not trained."""
-    SCORED = "scored"
+    SCORED = EvaluationState.SCORED
     """At least one training gave a score."""
-    FAILED = "failed"
+    FAILED = EvaluationState.FAILED
     """Every training that ended gave none."""
-    ACCEPTED = "accepted"
+    ACCEPTED = VerdictStatus.ACCEPTED
     """It passed the sandbox; no training has ended yet."""
     UNVETTED = "unvetted"
     """The sandbox has not said anything yet."""
@@ -189,7 +189,9 @@ class Snapshot:
 
     @cached_property
     def _fitness(self) -> Mapping[str, Any]:
-        payloads = [e.payload for e in self.events if e.kind == SESSION_STARTED and isinstance(e.payload, Mapping)]
+        payloads = [
+            e.payload for e in self.events if e.kind == EventKind.SESSION_STARTED and isinstance(e.payload, Mapping)
+        ]
         recorded = [p["fitness"] for p in payloads if isinstance(p.get("fitness"), Mapping)]
         return recorded[-1] if recorded else {}
 
@@ -230,9 +232,9 @@ class Snapshot:
         return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
 
     @cached_property
-    def yardstick(self) -> CandidateRow | None:
+    def baseline(self) -> CandidateRow | None:
         """The seed loss that claims are made against, as the run's row names it; None in a run without seed losses."""
-        return next((row for row in self.seeds if row.name == self.run.baseline), None)
+        return baseline_among(self.candidates.values(), self.run.baseline)
 
     @cached_property
     def final(self) -> Final | None:
@@ -290,19 +292,19 @@ class Snapshot:
         value = verdict.fingerprint.get(kind) if verdict and isinstance(verdict.fingerprint, Mapping) else None
         return value if isinstance(value, str) else None
 
-    def status(self, candidate: int) -> Status:
+    def status(self, candidate: int) -> CandidateStatus:
         """How far a candidate has come."""
         verdict = self.verdicts.get(candidate)
         if verdict is None:
-            return Status.UNVETTED
-        if verdict.status is VerdictStatus.REFUSED:
-            return Status.REFUSED
+            return CandidateStatus.UNVETTED
+        if verdict.status == VerdictStatus.REFUSED:
+            return CandidateStatus.REFUSED
         if verdict.duplicate_of is not None:
-            return Status.DUPLICATE
+            return CandidateStatus.DUPLICATE
         states = self._states.get(candidate, frozenset())
         if EvaluationState.SCORED in states:
-            return Status.SCORED
-        return Status.FAILED if states == {EvaluationState.FAILED} else Status.ACCEPTED
+            return CandidateStatus.SCORED
+        return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
 
     def step(self, candidate: int) -> int:
         """The step that proposed a candidate; 0 for the losses the run started from."""

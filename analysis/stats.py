@@ -1,4 +1,4 @@
-"""The statistics behind every claim: means with errors, paired differences, Student's t, Holm, and what could have been seen.
+"""The statistics behind every claim: means with errors, paired differences, Student's t, Holm, minimum detectable differences.
 
 Distributions are scipy's, imported where one is needed: reading an archive or `--help` does not wait for it. Nothing here
 knows of candidates.
@@ -47,11 +47,15 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Pool:
+class PooledDeviation:
     """A standard deviation pooled over several groups, with its degrees of freedom."""
 
     deviation: float
     freedom: int
+
+    def error(self, values: int) -> float:
+        """Standard error of a mean over so many values of this deviation."""
+        return self.deviation / math.sqrt(values)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -75,14 +79,14 @@ def standard_error(values: Sequence[float]) -> float | None:
     return None if spread is None else spread / math.sqrt(len(values))
 
 
-def pool(groups: Iterable[Sequence[float]]) -> Pool | None:
-    """The deviation that groups of equal variance share; None without any group of two or more, or without any spread."""
+def pool(groups: Iterable[Sequence[float]]) -> PooledDeviation | None:
+    """The deviation that groups of equal variance share; None without any group of two or more."""
     repeated = [group for group in groups if len(group) >= 2]
     freedom = sum(len(group) - 1 for group in repeated)
     if not freedom:
         return None
     squares = math.fsum((len(group) - 1) * (deviation(group) or 0.0) ** 2 for group in repeated)
-    return Pool(math.sqrt(squares / freedom), freedom) if squares > 0 else None
+    return PooledDeviation(math.sqrt(squares / freedom), freedom)
 
 
 def interval(values: Sequence[float], confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
@@ -94,7 +98,9 @@ def interval(values: Sequence[float], confidence: float = 1 - SIGNIFICANCE) -> I
     return Interval(mean(values) - reach, mean(values) + reach)
 
 
-def paired(ours: Mapping[int, float], theirs: Mapping[int, float], fallback: Pool | None = None) -> Paired | None:
+def paired(
+    ours: Mapping[int, float], theirs: Mapping[int, float], fallback: PooledDeviation | None = None
+) -> Paired | None:
     """Ours minus theirs over shared seeds (common random numbers); None where no seed is shared.
 
     `fallback` stands in for a deviation that the differences themselves do not give.

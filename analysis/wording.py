@@ -12,7 +12,7 @@ from archive.records import CandidateRow, Origin
 
 
 def display_name(candidate: CandidateRow, width: int = 48) -> str:
-    """A candidate's name as one visible line; the yardstick in capitals, as its paper writes it."""
+    """A candidate's name as one visible line; the baseline in capitals, as its paper writes it."""
     is_dpo = candidate.origin is Origin.SEED and candidate.name == "dpo"
     return "DPO" if is_dpo else one_line(candidate.name, width)
 

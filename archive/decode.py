@@ -27,11 +27,13 @@ from archive.records import (
     RunRow,
     Usage,
     VerdictRow,
-    VerdictStatus,
     is_operator,
 )
 from archive.sqlite.cells import Cells
+from archive.sqlite.schema import allowed
 from archive.sqlite.values import LARGEST, is_finite, load_json, number
+
+VERDICT_STATUSES = allowed("verdict", "status")
 
 _EVALUATION_STATE_AFTER: dict[str, EvaluationState] = {
     EventKind.EVALUATION_QUEUED: EvaluationState.QUEUED,
@@ -63,17 +65,17 @@ class Brief(NamedTuple):
     id: int
     name: str
     origin: Origin
-    status: VerdictStatus | None
+    status: str | None
 
 
 def brief(row: sqlite3.Row, path: Path) -> Brief:
     """A candidate's id, name, origin, and its verdict's status if it has one."""
     cells = Cells(row, "candidate", path)
-    status = None if cells.raw("status") is None else cells.one_of("status", VerdictStatus)
+    status = None if cells.raw("status") is None else cells.word("status", VERDICT_STATUSES)
     return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
 
 
-class Result(NamedTuple):
+class FinishedEvaluation(NamedTuple):
     """What a finished evaluation adds to a standing; `fitness` is None if it failed."""
 
     candidate_id: int
@@ -86,10 +88,10 @@ class Result(NamedTuple):
     seconds: float | None
 
 
-def result_row(row: sqlite3.Row, path: Path) -> Result:
+def result_row(row: sqlite3.Row, path: Path) -> FinishedEvaluation:
     """The part of a finished evaluation's row that standings are made of."""
     cells = Cells(row, "evaluation", path)
-    return Result(
+    return FinishedEvaluation(
         candidate_id=cells.integer("candidate_id"),
         task=cells.text("task"),
         rung=cells.text("rung"),
@@ -198,7 +200,7 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
     cells = Cells(row, "verdict", path)
     return VerdictRow(
         candidate_id=cells.integer("candidate_id"),
-        status=cells.one_of("status", VerdictStatus),
+        status=cells.word("status", VERDICT_STATUSES),
         duplicate_of=cells.integer_or_none("duplicate_of"),
         duplicate_kind=cells.text_or_none("duplicate_kind"),
         graph=cells.text_or_none("graph"),
@@ -224,7 +226,7 @@ def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -
     verdict = verdict_row(row, path)
     return {
         **cells.json_object("details"),
-        "status": str(verdict.status),
+        "status": verdict.status,
         "findings": [
             {
                 "rule": finding.rule,

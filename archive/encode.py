@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from archive.records import Curves, Items, RunRow, Usage, VerdictStatus
+from archive.records import Curves, Items, RunRow, Usage
 from archive.sqlite.connection import now
+from archive.sqlite.schema import allowed
 from archive.sqlite.values import compress, dump_json, finite_or_null
 
 _TEXT = ("hash", "entry")
@@ -45,8 +46,11 @@ def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of verdict that its JSON form gives; what has no column of its own goes into `details`.
 
     A graph may be given as an object or as its JSON text, and is stored as JSON either way. ValueError if the status is
-    not one that we know.
+    not one that the schema allows.
     """
+    status = str(verdict["status"])
+    if status not in allowed("verdict", "status"):
+        raise ValueError(f"expected a status of {', '.join(allowed('verdict', 'status'))}, got {status!r}")
     columns = {name: _json_or_null(verdict.get(name)) for name in _JSON}
     if isinstance(verdict.get("graph"), str):
         columns["graph"] = verdict["graph"]
@@ -54,7 +58,7 @@ def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **columns,
         **{name: verdict.get(name) for name in _TEXT},
-        "status": VerdictStatus(str(verdict["status"])),
+        "status": status,
         "milliseconds": finite_or_null(verdict.get("milliseconds")),
         "details": dump_json(rest),
     }

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 
 from archive.decode import (
     Brief,
-    Result,
+    FinishedEvaluation,
     brief,
     candidate_row,
     curves_of,
@@ -266,7 +266,7 @@ class Reader:
                 "WHERE finished_event <= :at AND :task IN ('', task) AND :rung IN ('', rung) ORDER BY id"
             )
             rows = self._rows(sql, at=self._at(as_of), task=task or "", rung=rung or "")
-        groups: dict[tuple[int, str, str, float | None, float | None], list[Result]] = {}
+        groups: dict[tuple[int, str, str, float | None, float | None], list[FinishedEvaluation]] = {}
         for result in (result_row(row, self.path) for row in rows):
             key = (result.candidate_id, result.task, result.rung, result.beta, result.learning_rate)
             groups.setdefault(key, []).append(result)
@@ -338,7 +338,7 @@ class Reader:
                 ) from error
 
 
-def _standing(candidate: Brief, results: Sequence[Result]) -> Standing:
+def _standing(candidate: Brief, results: Sequence[FinishedEvaluation]) -> Standing:
     """Of finished evaluations that differ in their seeds only; there is at least one."""
     scored = [(result.seed, result.fitness) for result in results if result.fitness is not None]
     fitnesses = tuple(fitness for _, fitness in scored)

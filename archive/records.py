@@ -52,14 +52,6 @@ class ProposalState(StrEnum):
     LOST = "lost"
 
 
-class VerdictStatus(StrEnum):
-    """What the sandbox said; `partial`: nothing was refused, but not every test was asked for."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    PARTIAL = "partial"
-
-
 class EvaluationState(StrEnum):
     """queued -> running -> scored | failed; recovery after a crash takes running back to queued."""
 
@@ -70,7 +62,10 @@ class EvaluationState(StrEnum):
 
 
 class EventKind(StrEnum):
-    """The events that the archive itself appends; an engine adds kinds of its own."""
+    """All kinds of events. The archive appends those of its rows itself; the engine appends those of a run's course.
+
+    An archive of another version may hold further kinds, which is why a row of event has its kind as text.
+    """
 
     RUN_CREATED = "run_created"
     PROPOSAL_REQUESTED = "proposal_requested"
@@ -85,6 +80,18 @@ class EventKind(StrEnum):
     EVALUATION_FAILED = "evaluation_failed"
     EVALUATION_REQUEUED = "evaluation_requeued"
     CHARGED = "charged"
+    """Something was paid to a proposer or a judge that has no row of its own."""
+
+    SESSION_STARTED = "session_started"
+    """Begins each session: its configuration and what fitness is made of."""
+    SETTINGS_CHANGED = "settings_changed"
+    """A run was resumed with other settings: the sections that changed."""
+    FINAL = "final"
+    """Before the final's first training: its rung, fresh seeds, grid and relations (see `analysis.final`)."""
+    BASELINES = "baselines"
+    """Before the first training of `evo baselines`: rung, betas and seeds."""
+    FINISHED = "finished"
+    """The search is over and the final measured: the reason."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,8 @@ class VerdictRow:
     """What the sandbox said of a candidate; `graph` is JSON text, to be verified again before it is used."""
 
     candidate_id: int
-    status: VerdictStatus
+    status: str
+    """`accepted`, `refused` or `partial`, as the sandbox said it (`sandbox.verdicts.verdict.VerdictStatus`)."""
     duplicate_of: int | None
     duplicate_kind: str | None
     graph: str | None
@@ -201,6 +209,7 @@ class FindingRow:
     position: int
     rule: str
     severity: str
+    """`refuse` or `note`, as the sandbox said it (`sandbox.verdicts.verdict.Severity`)."""
     message: str
     line: int | None
     column_number: int | None
@@ -287,7 +296,8 @@ class Standing:
     candidate_id: int
     name: str
     origin: Origin
-    status: VerdictStatus | None
+    status: str | None
+    """That of its verdict; None before it has been vetted."""
     task: str
     rung: str
     beta: float | None

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
+from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
 """Whom a charge was paid to that belongs to no proposal and no finished evaluation."""
@@ -51,7 +52,7 @@ def spending_of(
 
 
 @dataclass(frozen=True)
-class Call:
+class CallCost:
     """What a request cost. `at_most`: it did not tell, and this is the most that it may have cost."""
 
     usage: Usage
@@ -86,17 +87,17 @@ def counted_steps(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) 
     return {row.step for row in proposals if row.reply is not None or row.id in ended}
 
 
-def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> Call:
+def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> CallCost:
     """What a request cost, as its row tells; where it tells too little, the most that it may have cost."""
     answered = row.reply is not None
     if most is None or None not in (row.tokens_in, row.tokens_out) or not (answered or possibly_paid):
-        return Call(Usage(row.tokens_in or 0, row.tokens_out or 0, row.usd), answered, False)
+        return CallCost(Usage(row.tokens_in or 0, row.tokens_out or 0, row.usd), answered, False)
     tokens_in = most.tokens_in if row.tokens_in is None else row.tokens_in
     tokens_out = most.tokens_out if row.tokens_out is None else row.tokens_out
-    return Call(Usage(tokens_in, tokens_out, most.usd if row.usd is None else row.usd), answered, True)
+    return CallCost(Usage(tokens_in, tokens_out, most.usd if row.usd is None else row.usd), answered, True)
 
 
-def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[Call]:
+def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[CallCost]:
     most = {event.proposal_id: most_of(event) for event in events if event.kind == EventKind.PROPOSAL_REQUESTED}
     unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and _possibly_paid(e)}
     unseen |= {row.id for row in proposals if row.state == ProposalState.LOST}
@@ -118,6 +119,12 @@ def _cut_off(
     cut_off = Counter(event.evaluation_id for event in events if event.kind == EventKind.EVALUATION_REQUEUED)
     known = Counter(charge.get("evaluation") for charge in charges if isinstance(charge.get("evaluation"), int))
     return sum(max(0, cut_off[row.id] - known[row.id]) for row in evaluations if row.rung in judged)
+
+
+def charged(to: str, paid: Usage, evaluation: int | None) -> dict[str, Any]:
+    """What the event of a charge says: whom it was paid to, and for which training where it is for one."""
+    payload = {"to": to, **asdict(paid), "usd": finite_or_null(paid.usd)}
+    return payload if evaluation is None else payload | {"evaluation": evaluation}
 
 
 def usage_of(charge: Mapping[str, Any]) -> Usage:

@@ -1,27 +1,17 @@
 """The one writer of an archive: every method is one transaction, which also appends an event.
 
-What a crash leaves: everything that a method had returned from. The database is in WAL mode with `synchronous=FULL`.
-`NORMAL` would be enough for a killed process, whose pages the kernel still holds; FULL also survives a power cut, for one
-fsync of the log per write (0.8 ms against 0.04 ms on the ext4 disk that we measured on), which is nothing beside an LLM
-call or a training.
-
+What a crash leaves: everything that a method had returned from (`archive.sqlite.writing`).
 Opening changes no row: `Archive.recover` does, and says what it did. All methods may be called from several threads.
 """
 
-import os
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from archive.disk.files import remove
-from archive.disk.filesystem import refuse_network
-from archive.disk.lock import Holder, WriterLock
+from archive.disk.lock import Holder
 from archive.encode import extra_columns, finding_columns, run_columns, verdict_columns
-from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound, MissingRow
+from archive.errors import MissingRow
 from archive.records import (
     Curves,
     EvaluationState,
@@ -35,28 +25,21 @@ from archive.records import (
     Usage,
     is_operator,
 )
-from archive.spending import asked_at_most, failed_call
-from archive.sqlite.connection import COMPANIONS, Write, connect, now, prepare, reported, resolve, transaction
-from archive.sqlite.migrations import identify, migrate, require_no_triggers
+from archive.recovery import lose_proposal, recover
+from archive.spending import asked_at_most, charged, failed_call
+from archive.sqlite.connection import Write, now
 from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, is_finite
+from archive.sqlite.writing import WritableFile
 
 NOT_FINITE = "not_finite"
 """Reason of an evaluation whose fitness was NaN or infinite."""
 
 
-FOLD_MILLISECONDS = 2000
-"""How long closing waits for a reader in the middle of a query."""
-
-
 class Archive:
     """An archive open for writing; make one with `create` or `open`, and close it (it is a context manager)."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock) -> None:
-        self.path = path
-        self._connection = connection
-        self._lock = lock
-        self._turn = threading.RLock()
-        self._closed = False
+    def __init__(self, file: WritableFile) -> None:
+        self._file = file
 
     @classmethod
     def create(cls, path: str | Path, run: RunRow, *, allow_network: bool = False) -> Self:
@@ -64,32 +47,12 @@ class Archive:
 
         Raises ArchiveExists, ArchiveLocked, UnsafeFile, and NetworkFilesystem (unless `allow_network`).
         """
-        place = resolve(path)
-        if not allow_network:
-            refuse_network(place)
-        lock = WriterLock.acquire(place)
-        try:
-            if os.path.exists(place):
-                raise ArchiveExists(
-                    f"{place} exists already; open it to resume its run, or choose another name or seed"
-                )
-            draft = place.with_name(place.name + ".creating")
-            # An orphaned -wal of an earlier archive of this name would be replayed into the new one.
-            for stem in (draft, place):
-                for suffix in ("", *COMPANIONS):
-                    remove(stem.with_name(stem.name + suffix))
-            with reported(place):
-                with closing(connect(draft)) as connection:
-                    prepare(connection, draft)
-                    migrate(connection)
-                    with transaction(connection) as write:
-                        write.insert("run", id=1, **run_columns(run))
-                        write.event(EventKind.RUN_CREATED, {"version": run.version})
-                draft.rename(place)
-                return cls(place, _opened(place), lock)
-        except BaseException:
-            lock.release()
-            raise
+
+        def first_rows(write: Write) -> None:
+            write.insert("run", id=1, **run_columns(run))
+            write.event(EventKind.RUN_CREATED, {"version": run.version})
+
+        return cls(WritableFile.create(path, first_rows, allow_network=allow_network))
 
     @classmethod
     def open(cls, path: str | Path, *, allow_network: bool = False) -> Self:
@@ -98,36 +61,24 @@ class Archive:
         Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, UnsafeFile, and NetworkFilesystem (unless
         `allow_network`).
         """
-        place = resolve(path)
-        if not os.path.exists(place):
-            raise ArchiveNotFound(f"there is no archive at {place}; start a run first, or check the path")
-        if not allow_network:
-            refuse_network(place)
-        lock = WriterLock.acquire(place)
-        try:
-            with reported(place):
-                return cls(place, _opened(place), lock)
-        except BaseException:
-            lock.release()
-            raise
+        return cls(WritableFile.open(path, allow_network=allow_network))
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._file.path
 
     @property
     def replaced(self) -> Holder | None:
         """The writer that died without closing the archive, if its stale lock had to be taken over."""
-        return self._lock.replaced
+        return self._file.replaced
 
     def close(self) -> None:
         """Folds the log into the file, though somebody reads it, and gives up the lock.
 
         Closing twice does nothing; nor does a forked child.
         """
-        with self._turn:
-            if self._closed or os.getpid() != self._lock.holder.pid:
-                return
-            self._closed = True
-            _fold(self._connection)
-            self._connection.close()
-            self._lock.release()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +115,7 @@ class Archive:
             raise ValueError(
                 f"expected an operator's name of lower-case letters, digits and underscores, got {operator!r}"
             )
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             proposal = write.next_id("proposal")
             event = write.event(EventKind.PROPOSAL_REQUESTED, asked_at_most(most), proposal_id=proposal)
             write.insert(
@@ -195,7 +146,7 @@ class Archive:
         seconds: float | None = None,
     ) -> None:
         """Records the reply and its cost (None: unknown), before anything is done with it."""
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             write.require("proposal", id, ProposalState.REQUESTED)
             event = write.event(EventKind.PROPOSAL_RECEIVED, proposal_id=id)
             write.update(
@@ -227,7 +178,7 @@ class Archive:
         it may have been charged for where they are not known. `ends_step` says that its step is over: it counts as a
         proposal, and is not asked for again.
         """
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             state = write.require("proposal", id, ProposalState.REQUESTED, ProposalState.RECEIVED)
             event = write.event(EventKind.PROPOSAL_FAILED, failed_call(ends_step, possibly_paid), proposal_id=id)
             changes: dict[str, Any] = {"state": ProposalState.FAILED, "error": error}
@@ -238,8 +189,8 @@ class Archive:
 
     def lose_proposal(self, id: int) -> None:
         """Records that the reply will not come and may have been paid for (a call cut off, a crash)."""
-        with self._transaction() as write:
-            _lose(write, id)
+        with self._file.transaction() as write:
+            lose_proposal(write, id)
 
     # ---- candidates ----------------------------------------------------------------------------------------------
 
@@ -254,7 +205,7 @@ class Archive:
         parents: Sequence[tuple[int, Role | str]] = (),
     ) -> int:
         """Records a loss and its parents (id and role, in order); returns its id. A proposal gives one candidate."""
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             if proposal_id is not None:
                 write.require("proposal", proposal_id, ProposalState.RECEIVED)
             candidate = write.next_id("candidate")
@@ -292,7 +243,7 @@ class Archive:
         """
         columns = verdict_columns(verdict)
         findings: Sequence[Mapping[str, Any]] = verdict.get("findings") or ()
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             payload = {"status": columns["status"], "rules": [str(finding["rule"]) for finding in findings]}
             event = write.event(EventKind.VERDICT_RECORDED, payload, candidate_id=candidate_id)
             write.insert(
@@ -321,7 +272,7 @@ class Archive:
         for name, value in (("beta", beta), ("learning_rate", learning_rate)):
             if value is not None and not (is_finite(value) and value > 0):
                 raise ValueError(f"expected a positive, finite {name} or None for the task's own, got {value}")
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             there = write.value(
                 "SELECT id FROM evaluation WHERE candidate_id = ? AND task = ? AND rung = ? AND seed = ? "
                 "AND beta IS ? AND learning_rate IS ?",
@@ -349,7 +300,7 @@ class Archive:
 
     def start_evaluation(self, id: int) -> None:
         """Records that a worker has begun with it."""
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             write.require("evaluation", id, EvaluationState.QUEUED)
             write.event(EventKind.EVALUATION_STARTED, candidate_id=write.candidate_of(id), evaluation_id=id)
             attempts = write.value("SELECT attempts FROM evaluation WHERE id = ?", (id,))
@@ -407,7 +358,7 @@ class Archive:
     ) -> None:
         state = EvaluationState.SCORED if reason is None else EvaluationState.FAILED
         kind = EventKind.EVALUATION_SCORED if reason is None else EventKind.EVALUATION_FAILED
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             write.require("evaluation", id, EvaluationState.QUEUED, EvaluationState.RUNNING)
             payload = {} if reason is None else {"reason": reason}
             event = write.event(kind, payload, candidate_id=write.candidate_of(id), evaluation_id=id)
@@ -430,24 +381,18 @@ class Archive:
 
         `evaluation` is the training that stays open, where there is one.
         """
-        payload = {
-            "to": to,
-            "tokens_in": paid.tokens_in,
-            "tokens_out": paid.tokens_out,
-            "usd": finite_or_null(paid.usd),
-        }
-        self.event(EventKind.CHARGED, payload if evaluation is None else payload | {"evaluation": evaluation})
+        self.event(EventKind.CHARGED, charged(to, paid, evaluation))
 
     # ---- events and recovery -------------------------------------------------------------------------------------
 
-    def event(self, kind: str, payload: Any = None) -> int:
-        """Appends an event of the engine's own (a changed setting, a budget reached); returns its id."""
-        with self._transaction() as write:
+    def event(self, kind: EventKind, payload: Any = None) -> int:
+        """Appends an event of a run's course (a session begun, a setting changed); returns its id."""
+        with self._file.transaction() as write:
             return write.event(kind, {} if payload is None else payload)
 
     def last_event(self) -> int:
         """The id of the newest event: what a step that starts now can see."""
-        with self._transaction() as write:
+        with self._file.transaction() as write:
             return int(write.value("SELECT max(id) FROM event") or 0)
 
     def recover(self) -> Recovery:
@@ -455,60 +400,5 @@ class Archive:
 
         Call it once after `open`, before anything is started: it takes everything in flight for dead.
         """
-        with self._transaction() as write:
-            running = write.ids("SELECT id FROM evaluation WHERE state = ? ORDER BY id", (EvaluationState.RUNNING,))
-            for id in running:
-                write.event(
-                    EventKind.EVALUATION_REQUEUED,
-                    {"reason": "recovered"},
-                    candidate_id=write.candidate_of(id),
-                    evaluation_id=id,
-                )
-                write.update("evaluation", id, state=EvaluationState.QUEUED)
-            lost = write.ids("SELECT id FROM proposal WHERE state = ? ORDER BY id", (ProposalState.REQUESTED,))
-            for id in lost:
-                _lose(write, id)
-            unread = write.ids(
-                "SELECT id FROM proposal WHERE state = ? AND id NOT IN "
-                "(SELECT proposal_id FROM candidate WHERE proposal_id IS NOT NULL) ORDER BY id",
-                (ProposalState.RECEIVED,),
-            )
-            unvetted = write.ids(
-                "SELECT id FROM candidate WHERE id NOT IN (SELECT candidate_id FROM verdict) ORDER BY id"
-            )
-            return Recovery(running, lost, unread, unvetted)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Write]:
-        with self._turn:
-            if self._closed or os.getpid() != self._lock.holder.pid:
-                raise ArchiveClosed(f"{self.path} is closed here; open it again (a forked child may not write to it)")
-            with reported(self.path), transaction(self._connection) as write:
-                yield write
-
-
-def _opened(place: Path) -> sqlite3.Connection:
-    connection = connect(place)
-    try:
-        pending = identify(connection, place)
-        require_no_triggers(connection, place)
-        prepare(connection, place)
-        if pending:
-            migrate(connection)
-        return connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _fold(connection: sqlite3.Connection) -> None:
-    """Move the log's content into the file: closing alone would leave it in the log while anybody reads."""
-    connection.execute(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
-    with suppress(sqlite3.Error):  # as on a full disk: then it stays in the log, which is as safe
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-
-def _lose(write: Write, id: int) -> None:
-    write.require("proposal", id, ProposalState.REQUESTED)
-    event = write.event(EventKind.PROPOSAL_LOST, proposal_id=id)
-    write.update("proposal", id, state=ProposalState.LOST, received_event=event)
+        with self._file.transaction() as write:
+            return recover(write)

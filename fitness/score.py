@@ -1,4 +1,4 @@
-"""What an evaluation gives back: one seed's result, the score over several seeds, or the reason why there is none.
+"""What an evaluation gives back: one seed's result, or the reason why there is none.
 
 Policy for numbers: a fitness and every metric that is present is finite. What could not be measured is left out, and a
 training run that yields no finite fitness is an `EvaluationFailed`, never a low score.
@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from fitness.costs import Usage
 
@@ -123,77 +122,7 @@ class SeedResult:
             raise ValueError(f"the items' mean is {self.items.mean}, expected the fitness, {self.fitness}")
 
 
-class Measured(Protocol):
-    """What `Score.of` reads; a `SeedResult` or a scored row of an archive."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def fitness(self) -> float | None: ...
-    @property
-    def metrics(self) -> Mapping[str, float]: ...
-
-
-@dataclass(frozen=True)
-class Score:
-    """Mean fitness over seeds with its standard error."""
-
-    mean: float
-    standard_error: float | None  # None: one seed, and no baselines to borrow a deviation from
-    seeds: tuple[int, ...]
-    per_seed: tuple[float, ...]
-    pooled: bool = False  # the standard error is the baselines', not this candidate's
-    metrics: Mapping[str, float] = field(default_factory=dict)  # means over the seeds that have the metric
-
-    @classmethod
-    def of(cls, results: Iterable[Measured], pooled_sd: float | None = None) -> "Score":
-        """Summarise results of one rung, each seed once.
-
-        `pooled_sd` is the standard deviation over seeds of the baselines; it stands in for a lone seed's own.
-        Raises ValueError when there is no result, a seed comes twice, or a fitness is missing or not finite.
-        """
-        rows = sorted(results, key=lambda row: row.seed)
-        seeds = tuple(row.seed for row in rows)
-        if not rows:
-            raise ValueError("a score needs at least one seed's result, got none")
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"a score needs each seed once, got {seeds}")
-        values = tuple(float("nan") if row.fitness is None else float(row.fitness) for row in rows)
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"a score needs finite fitness values, got {values}")
-        mean = math.fsum(values) / len(values)
-        pooled = len(values) == 1 and pooled_sd is not None
-        return cls(
-            mean=mean,
-            standard_error=pooled_sd if len(values) == 1 else _deviation(values) / math.sqrt(len(values)),
-            seeds=seeds,
-            per_seed=values,
-            pooled=pooled,
-            metrics=_mean_metrics([row.metrics for row in rows]),
-        )
-
-
-def pooled_deviation(groups: Iterable[Sequence[float]]) -> float | None:
-    """Standard deviation over seeds pooled over several losses' per-seed values; None without any repeated seed."""
-    repeated = [group for group in groups if len(group) >= 2]
-    freedom = sum(len(group) - 1 for group in repeated)
-    if freedom == 0:
-        return None
-    return math.sqrt(math.fsum((len(group) - 1) * _deviation(group) ** 2 for group in repeated) / freedom)
-
-
-def _deviation(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"got {type(value).__name__} as the name of a group")
     return value
-
-
-def _mean_metrics(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    present = {name: [row[name] for row in rows if name in row] for name in names}
-    return {name: math.fsum(values) / len(values) for name, values in present.items()}

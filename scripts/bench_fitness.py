@@ -60,12 +60,12 @@ def step_times(rounds: int, steps: int) -> dict[str, Figure]:
 
     CPU time, since nothing here waits: on a machine with other work the wall clock measures that work.
     """
-    lab = _lab()
-    pairs = lab._training_pairs(0)
+    runner = _lab()
+    pairs = runner._training_pairs(0)
     paths: dict[str, Callable[[], float]] = {
-        "trl": lambda: _trl_step(lab, pairs, steps, ours=True),
-        "bare": lambda: _bare_step(lab, pairs, steps),
-        "stock": lambda: _trl_step(lab, pairs, steps, ours=False),
+        "trl": lambda: _trl_step(runner, pairs, steps, ours=True),
+        "bare": lambda: _bare_step(runner, pairs, steps),
+        "stock": lambda: _trl_step(runner, pairs, steps, ours=False),
     }
     for path in paths.values():
         path()
@@ -91,16 +91,16 @@ def _lab() -> Any:
     import torch
     from transformers.utils import logging
 
-    from fitness.sentiment.runner import Lab
+    from fitness.sentiment.runner import SentimentRunner
     from fitness.sentiment.task import DATA, Options
 
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     warnings.simplefilter("ignore")
-    lab = Lab(Options(), DATA)
+    runner = SentimentRunner(Options(), DATA)
     gc.collect()
     gc.freeze()  # as a worker does
-    return lab
+    return runner
 
 
 def _clock() -> Any:
@@ -119,7 +119,7 @@ def _clock() -> Any:
     return Clock()
 
 
-def _trl_step(lab: Any, pairs: Any, steps: int, *, ours: bool) -> float:
+def _trl_step(runner: Any, pairs: Any, steps: int, *, ours: bool) -> float:
     """Seconds per step within a trainer: ours, or TRL's own with its own loss on the same cached columns."""
     from transformers import PrinterCallback
     from trl import DPOTrainer
@@ -136,13 +136,13 @@ def _trl_step(lab: Any, pairs: Any, steps: int, *, ours: bool) -> float:
             return dataset
 
     clock = _clock()
-    arguments = lab._arguments(steps, 0, lab.options.beta, lab.options.learning_rate)
-    arguments.logging_steps = max(1, lab.options.full_steps // 8)  # as in a whole training
+    arguments = runner._arguments(steps, 0, runner.options.beta, runner.options.learning_rate)
+    arguments.logging_steps = max(1, runner.options.full_steps // 8)  # as in a whole training
     common = {
-        "model": copy.deepcopy(lab.reference).requires_grad_(True),
+        "model": copy.deepcopy(runner.reference).requires_grad_(True),
         "args": arguments,
         "train_dataset": pairs,
-        "processing_class": lab.tokenizer,
+        "processing_class": runner.tokenizer,
         "callbacks": [clock],
     }
     trainer = GraphDPOTrainer(loss_graph=known.graph("dpo"), **common) if ours else Stock(**common)
@@ -151,7 +151,7 @@ def _trl_step(lab: Any, pairs: Any, steps: int, *, ours: bool) -> float:
     return float(clock.ended - clock.begun) / steps
 
 
-def _bare_step(lab: Any, pairs: Any, steps: int) -> float:
+def _bare_step(runner: Any, pairs: Any, steps: int) -> float:
     """Seconds per step of the same maths without a trainer: batches, forward, loss, backward, clipping, AdamW, schedule."""
     import torch
     from transformers import get_cosine_schedule_with_warmup
@@ -160,13 +160,13 @@ def _bare_step(lab: Any, pairs: Any, steps: int) -> float:
     from sandbox.execute.interpreter import compile_loss
 
     loss = compile_loss(known.graph("dpo"))
-    model = copy.deepcopy(lab.reference).requires_grad_(True).train()
-    arguments = lab._arguments(steps, 0, lab.options.beta, lab.options.learning_rate)
+    model = copy.deepcopy(runner.reference).requires_grad_(True).train()
+    arguments = runner._arguments(steps, 0, runner.options.beta, runner.options.learning_rate)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
     )
     schedule = get_cosine_schedule_with_warmup(optimiser, arguments.warmup_steps, steps)
-    collate = PreferenceCollator(pad_token_id=lab.pad)
+    collate = PreferenceCollator(pad_token_id=runner.pad)
     size = arguments.per_device_train_batch_size
     batches = [collate([pairs[i] for i in range(at, at + size)]) for at in range(0, len(pairs) - size + 1, size)]
     began = time.process_time()
@@ -204,10 +204,10 @@ def overhead(rounds: int, rung: str) -> dict[str, Figure]:
 
     task = make(SentimentOptions())
     task.prepare()
-    lab = task._lab
-    assert lab is not None
+    runner = task._lab
+    assert runner is not None
     evaluation = [0.0]
-    measure = lab._measure
+    measure = runner._measure
 
     def timed_measure(*arguments: Any) -> Any:
         began = time.process_time()
@@ -216,7 +216,7 @@ def overhead(rounds: int, rung: str) -> dict[str, Figure]:
         finally:
             evaluation.append(time.process_time() - began)
 
-    lab._measure = timed_measure  # type: ignore[method-assign]
+    runner._measure = timed_measure  # type: ignore[method-assign]
     original, sentiment_lab.GraphDPOTrainer = sentiment_lab.GraphDPOTrainer, Timed  # type: ignore[misc]
     names = [name for name in ("dpo", "slic", "ipo", "exponential", "cell", "padll", "sppo_hard") for _ in range(2)]
     shares = []

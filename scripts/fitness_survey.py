@@ -55,7 +55,7 @@ class Survey:
     truth_seeds: tuple[int, ...]
 
     def truth(self) -> dict[int, float]:
-        """Mean fitness at the dearest search rung on the seeds that nobody searches on; losses that failed are left out."""
+        """Mean fitness at the highest search rung on the seeds that nobody searches on; losses that failed are left out."""
         return self.means(self.info.search_rungs[-1].name, self.truth_seeds)
 
     def means(self, rung: str, seeds: tuple[int, ...]) -> dict[int, float]:
@@ -163,7 +163,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="training processes (%(default)s)")
     parser.add_argument("--proposals", type=int, default=30, help="of the built-in proposer (%(default)s)")
     parser.add_argument("--search-seeds", type=int, default=5, help="seeds at every search rung (%(default)s)")
-    parser.add_argument("--truth-seeds", type=int, default=4, help="further seeds at the dearest (%(default)s)")
+    parser.add_argument(
+        "--truth-seeds", type=int, default=4, help="further seeds at the rung of highest fidelity (%(default)s)"
+    )
     arguments = parser.parse_args()
     options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
     found = survey(

@@ -41,12 +41,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from analysis import stats
 from analysis.claims.comparison import decide
 from analysis.snapshot import Snapshot
-from archive.records import CandidateRow, EvaluationRow, EvaluationState, EventRow, Origin, RunRow, Spending
-from evo.campaign.finalists import FINAL, final_event
+from archive.records import (
+    CandidateRow,
+    EvaluationRow,
+    EvaluationState,
+    EventKind,
+    EventRow,
+    Origin,
+    RunRow,
+    Spending,
+)
+from evo.campaign.finalists import final_event
 from evo.proposing.genetic.builder import Builder
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Entry, Job, Seeds, Settings, leaders
+from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders
 from fitness.schedule.race import run_race
+from fitness.schedule.settings import LadderSettings
 from fitness.score import SeedResult
 from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import score_all
@@ -97,7 +107,7 @@ def main() -> int:
     arguments = _arguments()
     options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
     info = task_info(arguments.task, options)
-    settings = Settings(
+    settings = LadderSettings(
         contender_seeds=arguments.contender_seeds,
         finalists=arguments.finalists,
         finalist_seeds=arguments.finalist_seeds,
@@ -133,7 +143,7 @@ def main() -> int:
 
 
 def one_run(
-    rng: random.Random, pool: Pool, info: TaskInfo, settings: Settings, cast: Sequence[Cast], baselines: int
+    rng: random.Random, pool: Pool, info: TaskInfo, settings: LadderSettings, cast: Sequence[Cast], baselines: int
 ) -> Outcome:
     """Race and final of one run. The first `baselines` entries are its seed losses, the first of all is its baseline."""
     seeds = Seeds(tuple(range(SEARCH_SEEDS)), tuple(range(1000, 1000 + settings.finalist_seeds)))
@@ -146,7 +156,7 @@ def one_run(
         place = drawn.setdefault(arm, rng.randrange(len(values)))
         return values[place], info.rung(job.rung).estimated_seconds
 
-    race = run_race(range(len(cast)), measure, info, settings, seeds, baselines=range(baselines))
+    race = run_race(range(len(cast)), measure, info, settings, seeds, seed_losses=range(baselines))
     chosen = leaders(race.entries, info, settings, seeds)[: settings.finalists]
     also = [arm for entry in chosen if (arm := _near_arm(cast, entry.candidate_id, baselines, info)) is not None]
     by_id = {entry.candidate_id: entry for entry in race.entries}
@@ -228,7 +238,7 @@ def _as_variation(part: Cast) -> Relation:
     return Relation(Kind.NEAR, (Part(part.loss, 1.0, part.factor),), 0.01)
 
 
-def _note(entry: Entry, job: Job, value: float) -> None:
+def _note(entry: RaceEntry, job: Job, value: float) -> None:
     results, tuned = entry.results, entry.tuned
     assert isinstance(results, dict) and isinstance(tuned, dict)
     if job.beta is None and job.learning_rate is None:
@@ -237,14 +247,14 @@ def _note(entry: Entry, job: Job, value: float) -> None:
         tuned[job.rung, job.seed, job.beta, job.learning_rate] = value
 
 
-def _searched(entry: Entry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
+def _searched(entry: RaceEntry, info: TaskInfo, seeds: Seeds) -> dict[int, float]:
     """Fitness by seed at the highest search rung."""
     rung = info.search_rungs[-1].name
     return {seed: value for seed in seeds.search if (value := entry.results.get((rung, seed))) is not None}
 
 
 def _snapshot(
-    entries: Sequence[Entry], info: TaskInfo, settings: Settings, fresh: Sequence[int], names: Mapping[int, str],
+    entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, fresh: Sequence[int], names: Mapping[int, str],
     relations: Mapping[int, Relation | None],
 ) -> Snapshot:  # fmt: skip
     """What an archive of this run would hold, as far as comparisons read it."""
@@ -270,7 +280,7 @@ def _snapshot(
             for number in (e.candidate_id for e in entries)
         },
         parents={}, verdicts={}, findings={}, proposals={}, evaluations=tuple(rows),
-        events=(EventRow(1, "", FINAL, None, None, None, payload),),
+        events=(EventRow(1, "", EventKind.FINAL, None, None, None, payload),),
         spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0),
     )  # fmt: skip
 
@@ -343,9 +353,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--proposals", type=int, default=24, help="entries of a run beside its seed losses (%(default)s)"
     )
-    parser.add_argument("--contender-seeds", type=int, default=Settings().contender_seeds, help="(%(default)s)")
-    parser.add_argument("--finalists", type=int, default=Settings().finalists, help="(%(default)s)")
-    parser.add_argument("--finalist-seeds", type=int, default=Settings().finalist_seeds, help="(%(default)s)")
+    parser.add_argument("--contender-seeds", type=int, default=LadderSettings().contender_seeds, help="(%(default)s)")
+    parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
+    parser.add_argument("--finalist-seeds", type=int, default=LadderSettings().finalist_seeds, help="(%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="training processes for the pool (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

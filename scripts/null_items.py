@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from analysis import stats
 from analysis.claims.crossed import paired_crossed
 from archive.records import Items
-from fitness.schedule.ladder import Settings
+from fitness.schedule.settings import LadderSettings
 
 HARDNESS = 1.0
 """Standard deviation over items of what makes all losses right or wrong, on the scale of a unit normal threshold."""
@@ -110,7 +110,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         "--items", type=int, nargs="+", default=[6, 20, 200], help="items of the test set (%(default)s)"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 24], help="fresh seeds of the final (%(default)s)")
-    parser.add_argument("--finalists", type=int, default=Settings().finalists, help="(%(default)s)")
+    parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
     parser.add_argument(
         "--taste", type=float, default=1.0, help="deviation of what one loss finds easier on every seed (%(default)s)"
     )

@@ -10,12 +10,13 @@ from bench_table import Figure, at_least
 from fitness_survey import Survey
 
 from analysis.lineage.rungs import Rank, agreement, pairing
-from fitness.schedule.ladder import Job, Seeds, Settings
+from fitness.schedule.ladder import Job, Seeds
 from fitness.schedule.race import run_race, run_unraced
+from fitness.schedule.settings import LadderSettings
 
 
 def rungs(found: Survey) -> dict[str, Figure]:
-    """Spearman's correlation of the cheapest rung on one seed with the dearest on many, and what shared seeds bring."""
+    """Spearman's correlation of the cheapest rung on one seed with the highest one on many, and what shared seeds bring."""
     cheap, dear = found.info.search_rungs[0].name, found.info.search_rungs[-1].name
     everything = (*found.search_seeds, *found.truth_seeds)
     truth = found.means(dear, everything)
@@ -56,7 +57,7 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
     truth = found.truth()
     best = max(truth.values())
     good = {c for c, value in truth.items() if value >= best - margin}
-    settings = Settings()
+    settings = LadderSettings()
 
     def measure(job: Job) -> tuple[float | None, float]:
         return found.results[job.candidate_id, job.rung, job.seed]

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined  # noqa: E402
 from evo.config import schema as config  # noqa: E402
 from fitness.classification import task as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
+from fitness.schedule.settings import LadderSettings  # noqa: E402
 from fitness.sentiment import task as sentiment  # noqa: E402
 
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
@@ -31,7 +32,7 @@ PAGES: dict[str, Sections] = {
         "llm": config.LLMConfig,
         "budget": config.BudgetConfig,
         "search": config.SearchConfig,
-        "ladder": config.LadderConfig,
+        "ladder": LadderSettings,
         "fitness, where task is sentiment": sentiment.Options,
         "fitness, where task is classification": classification.Options,
     },

@@ -26,16 +26,16 @@ from evo.cli.commands import main
 QUICK = (
     "--set", "task=classification", "--set", "workers=1", "--set", "fitness.train_items=200", "--set", "fitness.epochs=3",
     "--set", "fitness.short_epochs=1", "--set", "ladder.finalists=2", "--set", "ladder.finalist_seeds=2",
-    "--set", "ladder.contenders=2", "--set", "ladder.contender_seeds=2", "--set", "ladder.yardstick_learning_rates=[0.5]",
-    "--set", "ladder.yardstick_widenings=0", "--set", "pictures=false",
+    "--set", "ladder.contenders=2", "--set", "ladder.contender_seeds=2", "--set", "ladder.baseline_learning_rates=[0.5]",
+    "--set", "ladder.baseline_widenings=0", "--set", "pictures=false",
 )  # fmt: skip
 """A campaign whose trainings take tenths of a second."""
 
 TINY_SENTIMENT = (
     "--set", "workers=1", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
     "--set", "fitness.samples=32", "--set", "ladder.finalists=1", "--set", "ladder.finalist_seeds=2",
-    "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.yardstick_betas=[0.5]",
-    "--set", "ladder.yardstick_widenings=0",
+    "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.baseline_betas=[0.5]",
+    "--set", "ladder.baseline_widenings=0",
 )  # fmt: skip
 """The embedded campaign, too short to mean anything, with every part real."""
 

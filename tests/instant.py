@@ -14,9 +14,8 @@ from typing import Any, Self
 
 import pytest
 
-from analysis.recorded import SESSION_STARTED
 from archive.query import Reader
-from archive.records import RunRow
+from archive.records import EventKind, RunRow
 from archive.store import Archive
 from evo.campaign.loop import Campaign
 from evo.config.schema import Config, parse_config
@@ -154,7 +153,9 @@ class InstantRun:
             Reader.open(self.archive) as reader,
         ):
             archive.recover()
-            archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+            archive.event(
+                EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+            )
             identities, population = Identities.of(reader, self.vetter.same_loss), Population(config, info, 1)
             campaign = Campaign(config, archive, reader, population, identities, proposer, self.vetter, self.workers)
             begun(campaign)

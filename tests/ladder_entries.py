@@ -1,6 +1,6 @@
 """A toy task with three rungs, and losses in its race, for the tests of ladder and final."""
 
-from fitness.schedule.ladder import Entry, Seeds
+from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task import Rung, TaskInfo
 
 SEEDS = Seeds(search=tuple(range(10, 20)), final=tuple(range(90, 99)))
@@ -13,8 +13,8 @@ INFO = TaskInfo(
 )
 
 
-def entry(number, short=None, *full, baseline=False, **options):
+def entry(number, short=None, *full, seed_loss=False, **options):
     """A loss with a fitness at the rung short, and further ones at full by seed."""
     results = {} if short is None else {("short", 10): short}
     results |= {("full", 10 + i): value for i, value in enumerate(full)}
-    return Entry(number, baseline, results, **options)
+    return RaceEntry(number, seed_loss, results, **options)

@@ -2,8 +2,8 @@
 
 Candidates share their seeds (common random numbers), so differences are taken seed by seed. The final's fresh seeds chose
 nobody; where the archive names them, they alone decide. The rung is the highest one at which the baseline and a proposal
-both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline stands with the best
-of those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
+both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline is represented by its best
+arm among those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
 high by luck too, so that a loss is below the baseline is claimed only if it is below the task's own arm as well.
 
 Seeds of training are one kind of noise, a small test set is another: where the archive keeps fitness item by item, errors cover
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from analysis import stats
 from analysis.claims.crossed import paired_crossed
 from analysis.claims.obstacles import KnownLosses, Obstacle, edge, obstacle
-from analysis.snapshot import Arm, Snapshot, Status
+from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import display_name
 from archive.records import Items, Origin
 from sandbox.identity.relation import Relation
@@ -81,7 +81,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Measured:
+class BaselineArm:
     """An arm of the baseline, on the seeds that decide."""
 
     arm: Arm
@@ -97,10 +97,10 @@ class Decision:
     rung: str
     fresh: bool
     """Whether the seeds are those of the final, which selected nobody."""
-    yardstick: Arm
+    baseline: Arm
     """The baseline's best arm."""
-    yardstick_scores: Mapping[int, float]
-    baseline_arms: tuple[Measured, ...]
+    baseline_scores: Mapping[int, float]
+    baseline_arms: tuple[BaselineArm, ...]
     """All arms that the baseline was trained with, by beta and learning rate."""
     comparisons: tuple[Comparison, ...]
     finalists: tuple[Comparison, ...]
@@ -115,7 +115,7 @@ class Decision:
     @property
     def variance_reduction(self) -> float | None:
         """The fraction of variance that shared seeds took off the best finalist's difference."""
-        return stats.variance_reduction(self.best.scores, self.yardstick_scores) if self.best else None
+        return stats.variance_reduction(self.best.scores, self.baseline_scores) if self.best else None
 
     @property
     def best(self) -> Comparison | None:
@@ -169,7 +169,7 @@ class _Stage:
             if arm.rung == rung
         }
         scored = {arm: scores for arm, scores in arms.items() if scores}
-        baseline = snapshot.yardstick.id if snapshot.yardstick else None
+        baseline = snapshot.baseline.id if snapshot.baseline else None
         own = {arm: scores for arm, scores in scored.items() if arm.candidate == baseline}
         # Means over different seeds do not compare: an arm that failed on a hard seed would look better than it is.
         most = max(map(len, own.values()), default=0)
@@ -200,7 +200,7 @@ class _Stage:
             sorted(found, key=lambda c: (c.caution != "", c.failed > 0, -c.paired.difference, c.arm.candidate))
         )
 
-    def pair(self, ours: Arm, theirs: Arm, pool: stats.Pool | None = None) -> stats.Paired | None:
+    def pair(self, ours: Arm, theirs: Arm, pool: stats.PooledDeviation | None = None) -> stats.Paired | None:
         """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""
         pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
         own, other = self._items(ours), self._items(theirs)
@@ -217,12 +217,12 @@ class _Stage:
     def _items(self, arm: Arm) -> Mapping[int, Items]:
         return self.snapshot.items.get(arm, {})
 
-    def baseline_arms(self) -> tuple[Measured, ...]:
+    def baseline_arms(self) -> tuple[BaselineArm, ...]:
         """All arms of the baseline, also those that only failed."""
         assert self.reference is not None
         arms = {arm for arm in (*self.arms, *self.failed) if arm.candidate == self.reference.candidate}
         ordered = sorted(arms, key=lambda arm: (arm.beta or self.snapshot.beta or 0.0, arm.learning_rate or 0.0))
-        return tuple(Measured(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
+        return tuple(BaselineArm(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
 
     def rival(self, ours: Arm) -> tuple[float, Versus | None]:
         """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without any."""
@@ -253,7 +253,8 @@ class _Stage:
         missing = [
             row
             for row in self.snapshot.seeds
-            if self.snapshot.status(row.id) not in (Status.REFUSED, Status.DUPLICATE) and row.id not in there
+            if self.snapshot.status(row.id) not in (CandidateStatus.REFUSED, CandidateStatus.DUPLICATE)
+            and row.id not in there
         ]
         return KnownLosses([*compared, *hopeless], missing, self._untuned())
 
@@ -291,7 +292,7 @@ class _Stage:
         found = best_arm({arm: scores for arm, scores in self.arms.items() if arm.candidate == best})
         return edge(self.snapshot, found, tried) if found is not None and len(tried) > 1 else ""
 
-    def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.Pool | None) -> float | None:
+    def _p_value(self, arm: Arm, pair: stats.Paired, pool: stats.PooledDeviation | None) -> float | None:
         assert self.reference is not None
         plain = Arm(self.reference.candidate, self.rung)
         if pair.p_value is None or pair.difference >= 0 or plain not in self.arms:

@@ -70,10 +70,10 @@ def headline_of(snapshot: Snapshot) -> Headline:
 
 
 def _nothing_yet(snapshot: Snapshot) -> str:
-    if snapshot.yardstick is None:
+    if snapshot.baseline is None:
         return "Nothing to compare yet: the run holds no seed loss."
-    name = display_name(snapshot.yardstick)
-    if not any(arm.candidate == snapshot.yardstick.id for arm in snapshot.scores):
+    name = display_name(snapshot.baseline)
+    if not any(arm.candidate == snapshot.baseline.id for arm in snapshot.scores):
         return f"Nothing to compare yet: {name} has no score."
     return f"Nothing to compare yet: no proposed loss was scored on a seed that {name} was scored on."
 
@@ -86,8 +86,8 @@ def _none_sound(snapshot: Snapshot, decision: Decision) -> str:
 
 
 def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
-    assert snapshot.yardstick is not None
-    baseline = arm_name(snapshot.yardstick, decision.yardstick)
+    assert snapshot.baseline is not None
+    baseline = arm_name(snapshot.baseline, decision.baseline)
     name = full_name(snapshot, best.arm.candidate)
     pair = best.paired
     kind = "fresh seed" if decision.fresh else "shared seed"
@@ -129,7 +129,7 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     if best.distinguishable:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
     unseen = (
-        "with so few seeds or test items no difference could have been seen"
+        "with so few seeds or test items no difference could be detected"
         if decision.smallest_detectable is None
         else f"a true difference below {figure(decision.smallest_detectable)} would probably have gone unseen"
     )
@@ -138,14 +138,14 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
 
 def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: str) -> str:
     """The claim in its weaker form first: by how much it is above the known loss that it is least clearly above."""
-    assert snapshot.yardstick is not None and best.rival is not None and best.new is not None
+    assert snapshot.baseline is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
     beside = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
     too = ""
-    if rival.arm != decision.yardstick:
+    if rival.arm != decision.baseline:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
-        too = f", and {own} above {arm_name(snapshot.yardstick, decision.yardstick)}"
+        too = f", and {own} above {arm_name(snapshot.baseline, decision.baseline)}"
     among = f", corrected for {len(decision.finalists)} finalists" if len(decision.finalists) > 1 else ""
     return (
         f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
@@ -185,4 +185,4 @@ def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
 
 
 CONDITIONS = f"two-sided, level {stats.SIGNIFICANCE:g}, power {stats.POWER:g}"
-"""What "could have been seen" means, for footnotes."""
+"""What the minimum detectable difference means, for footnotes."""

@@ -47,7 +47,7 @@ def widening(snapshot: Snapshot) -> str:
     """How to go on where a grid ended at its best arm."""
     final = snapshot.final
     rates = final is not None and len({beta for beta, _ in final.grid}) < 2 and len(final.grid) > 1
-    return f"widen ladder.yardstick_{'learning_rates' if rates else 'betas'}, or raise ladder.yardstick_widenings"
+    return f"widen ladder.baseline_{'learning_rates' if rates else 'betas'}, or raise ladder.baseline_widenings"
 
 
 class ObstacleKind(StrEnum):

@@ -64,14 +64,14 @@ def final_lines(snapshot: Snapshot, decision: Decision, most: int) -> list[str]:
     rows = final_rows(snapshot, decision)
     first = len(decision.finalists) + len(decision.baseline_arms)
     shown = [*rows[:first], *rows[first:][:most]]
-    assert snapshot.yardstick is not None
+    assert snapshot.baseline is not None
     titles = snapshot.shown_metrics
     head = [
         "id",
         "loss",
         "fitness",
         *titles.values(),
-        f"minus {arm_name(snapshot.yardstick, decision.yardstick)}",
+        f"minus {arm_name(snapshot.baseline, decision.baseline)}",
         "seeds",
         "",
     ]
@@ -129,7 +129,7 @@ def _row(
 
 
 def _standing(decision: Decision, arm: Arm) -> str:
-    return "the baseline" if arm == decision.yardstick else "another arm of the baseline"
+    return "the baseline" if arm == decision.baseline else "another arm of the baseline"
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -68,7 +68,7 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
 
 
 def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
-    """The arm that a candidate stands with: its best at the highest rung where it has a score, or None."""
+    """The arm that represents a candidate: its best at the highest rung where it has a score, or None."""
     for rung in reversed(snapshot.rungs):
         if (arm := best_arm(snapshot.arms(candidate, rung))) is not None:
             return arm

@@ -22,7 +22,7 @@ from typing import Any
 
 from analysis import stats
 from analysis.claims.comparison import best_arm
-from analysis.snapshot import Snapshot, Status
+from analysis.snapshot import CandidateStatus, Snapshot
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
@@ -41,12 +41,12 @@ _PLUMBING = frozenset({"add", "sub", "mul", "div", "neg"})
 """Operations that only lead the inputs together: rho and beta * rho are in every loss and tell nothing of its idea."""
 
 
-class Outcome(StrEnum):
+class MoveOutcome(StrEnum):
     """What came of a proposal."""
 
-    SCORED = "scored"
-    DUPLICATE = "duplicate"
-    REFUSED = "refused"
+    SCORED = CandidateStatus.SCORED
+    DUPLICATE = CandidateStatus.DUPLICATE
+    REFUSED = CandidateStatus.REFUSED
     TRAINING_FAILED = "training failed"
     UNUSABLE = "no loss in the reply"
     CALL_FAILED = "call failed"
@@ -55,10 +55,10 @@ class Outcome(StrEnum):
 
 
 _OF_STATUS = {
-    Status.SCORED: Outcome.SCORED,
-    Status.DUPLICATE: Outcome.DUPLICATE,
-    Status.REFUSED: Outcome.REFUSED,
-    Status.FAILED: Outcome.TRAINING_FAILED,
+    CandidateStatus.SCORED: MoveOutcome.SCORED,
+    CandidateStatus.DUPLICATE: MoveOutcome.DUPLICATE,
+    CandidateStatus.REFUSED: MoveOutcome.REFUSED,
+    CandidateStatus.FAILED: MoveOutcome.TRAINING_FAILED,
 }
 
 
@@ -70,7 +70,7 @@ class Move:
     step: int
     declared: str
     """The operator that was asked for: one of `Operator`, or an added one."""
-    outcome: Outcome
+    outcome: MoveOutcome
     model: str | None = None
     candidate: int | None = None
     accepted: bool = False
@@ -93,7 +93,7 @@ class OperatorSummary:
     """What one operator (of one model, where split) has given."""
 
     label: str
-    outcomes: Mapping[Outcome, int]
+    outcomes: Mapping[MoveOutcome, int]
     proposals: int
     accepted: int
     improved: int
@@ -114,7 +114,7 @@ class OperatorSummary:
 
 
 @dataclass(frozen=True)
-class Phase:
+class OperatorPhase:
     """A stretch of steps in which one operator leads."""
 
     first: int
@@ -149,7 +149,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def phases(moves: Sequence[Move], window: int | None = None) -> list[Phase]:
+def phases(moves: Sequence[Move], window: int | None = None) -> list[OperatorPhase]:
     """Stretches of steps by the operator that leads in a window around each proposal; short stretches join the last one.
 
     `window` counts proposals; by default a tenth of them, and seven at least. Seen in the field's first searches: they
@@ -234,10 +234,10 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
         proposal=proposal.id,
         step=proposal.step,
         declared=proposal.operator,
-        outcome=_OF_STATUS.get(status, Outcome.OPEN),
+        outcome=_OF_STATUS.get(status, MoveOutcome.OPEN),
         model=proposal.model,
         candidate=candidate.id,
-        accepted=status in (Status.SCORED, Status.FAILED, Status.ACCEPTED),
+        accepted=status in (CandidateStatus.SCORED, CandidateStatus.FAILED, CandidateStatus.ACCEPTED),
         parents=parents,
         gain=gain.difference if gain else None,
         past_noise=_is_past_noise(gain) and not snapshot.caution(candidate.id),
@@ -245,10 +245,10 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
     )
 
 
-def _without_candidate(proposal: ProposalRow) -> Outcome:
+def _without_candidate(proposal: ProposalRow) -> MoveOutcome:
     if proposal.state is ProposalState.FAILED:
-        return Outcome.UNUSABLE if proposal.reply is not None else Outcome.CALL_FAILED
-    return Outcome.LOST if proposal.state is ProposalState.LOST else Outcome.OPEN
+        return MoveOutcome.UNUSABLE if proposal.reply is not None else MoveOutcome.CALL_FAILED
+    return MoveOutcome.LOST if proposal.state is ProposalState.LOST else MoveOutcome.OPEN
 
 
 def _distances(snapshot: Snapshot, child: int, parents: Sequence[int]) -> dict[str, Any]:
@@ -368,10 +368,10 @@ def _leader(moves: Sequence[Move]) -> str:
     return max(in_order(counts), key=lambda operator: counts[operator])
 
 
-def _phase(moves: Sequence[Move], leader: str) -> Phase:
+def _phase(moves: Sequence[Move], leader: str) -> OperatorPhase:
     starts = Counter(move.parents[0] for move in moves if move.parents)
     parent, count = starts.most_common(1)[0] if starts else (None, 0)
-    return Phase(
+    return OperatorPhase(
         first=moves[0].step,
         last=moves[-1].step,
         operator=leader,

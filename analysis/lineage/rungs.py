@@ -1,5 +1,5 @@
-"""What a ladder and shared seeds were worth in a run: does a cheap rung foretell the dear one, does pairing pay, and how much
-of a winner's lead was luck.
+"""What a ladder and shared seeds gained in a run: does a cheap rung predict the next one, does pairing pay, and how much
+of a winner's lead was winners_curse.
 
 Everything is computed from recorded evaluations; nothing here decides anything.
 """
@@ -62,9 +62,9 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Luck:
-    """A finalist's lead over the yardstick on the seeds that chose it, and on fresh ones: the difference is the winner's curse
-    (and, where the final is at another rung, the change of rung). The search knows the yardstick at the task's own beta
+class WinnersCurse:
+    """A finalist's lead over the baseline on the seeds that chose it, and on fresh ones: the difference is the winner's curse
+    (and, where the final is at another rung, the change of rung). The search knows the baseline at the task's own beta
     alone, so both leads are over that arm, whichever one stands in the final."""
 
     arm: Arm
@@ -143,12 +143,12 @@ def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
     return tuple(p for p in found if p is not None)
 
 
-def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
+def winners_curse(snapshot: Snapshot, decision: Decision) -> tuple[WinnersCurse, ...]:
     """The lead before and in the final of each finalist of which something may be claimed; empty unless fresh seeds decided."""
     if not decision.fresh:
         return ()
-    plain = Arm(decision.yardstick.candidate, decision.rung)
-    final = set(decision.yardstick_scores)
+    plain = Arm(decision.baseline.candidate, decision.rung)
+    final = set(decision.baseline_scores)
     theirs = {seed: fitness for seed, fitness in snapshot.scores.get(plain, {}).items() if seed in final}
     found = []
     for finalist in (c for c in decision.finalists if not c.caution):
@@ -159,7 +159,7 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
                 _without(snapshot, replace(plain, rung=rung), final),
             )
             if searched is not None and fresh is not None:
-                found.append(Luck(finalist.arm, searched, rung, fresh, decision.rung))
+                found.append(WinnersCurse(finalist.arm, searched, rung, fresh, decision.rung))
                 break
     return tuple(found)
 
@@ -167,7 +167,7 @@ def luck(snapshot: Snapshot, decision: Decision) -> tuple[Luck, ...]:
 def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
     """Plain lines for a terminal: rank correlations, what pairing brought, and the finalists before and in the final."""
     lines = [
-        f"Rung {one_line(a.lower)} foretells {one_line(a.higher)}: Spearman {_rank(a.all)}, in the better half "
+        f"Rung {one_line(a.lower)} predicts {one_line(a.higher)}: Spearman {_rank(a.all)}, in the better half "
         f"{_rank(a.better_half)}."
         for a in agreements(snapshot)
     ]
@@ -176,11 +176,11 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         f"({count(p.pairs, 'pair')} of losses)."
         for p in pairings(snapshot)
     ]
-    for row in luck(snapshot, decision) if decision else ():
+    for row in winners_curse(snapshot, decision) if decision else ():
         assert decision is not None
-        yardstick = decision.yardstick
-        tuned = yardstick != Arm(yardstick.candidate, decision.rung)
-        over = f", both over {display_name(snapshot.candidates[yardstick.candidate])} as it was in the search" * tuned
+        baseline = decision.baseline
+        tuned = baseline != Arm(baseline.candidate, decision.rung)
+        over = f", both over {display_name(snapshot.candidates[baseline.candidate])} as it was in the search" * tuned
         lines.append(
             f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that chose it (rung "
             f"{one_line(row.searched_rung)}), {_lead(row.fresh)} on fresh ones (rung {one_line(row.fresh_rung)}){over}."

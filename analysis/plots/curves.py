@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def draw_progress(snapshot: Snapshot) -> Figure:
-    """Fitness over steps, a panel per rung (their scales differ): scores with standard errors, best so far, the yardstick."""
+    """Fitness over steps, a panel per rung (their scales differ): scores with standard errors, best so far, the baseline."""
     rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in levels(snapshot, rung))]
     if not rungs:
         raise NothingToDraw("no proposed loss was scored yet, so there is no progress to draw")
@@ -67,12 +67,12 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
             f"best {best[-1]:#.3g}", (last, line[-1]), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8,
             annotation_clip=False,
         )  # fmt: skip
-    yardstick = snapshot.yardstick
-    if yardstick is not None and yardstick.id in found:
-        level = found[yardstick.id].value
+    baseline = snapshot.baseline
+    if baseline is not None and baseline.id in found:
+        level = found[baseline.id].value
         axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
-            label_text(display_name(yardstick), 14), (0, level), xycoords=("axes fraction", "data"), xytext=(3, 2),
+            label_text(display_name(baseline), 14), (0, level), xycoords=("axes fraction", "data"), xytext=(3, 2),
             textcoords="offset points", fontsize=8, color=MUTED,
         )  # fmt: skip
     counts = sorted({len(s) for id in proposals for s in snapshot.arms(id, rung).values()})
@@ -87,7 +87,7 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
 def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
     """The finalists and every arm of the known losses: fitness of every seed with mean and error, and paired differences."""
     rows = _comparison_rows(decision)
-    yardstick = arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
+    baseline = arm_name(snapshot.candidates[decision.baseline.candidate], decision.baseline)
     with drawing():
         figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.15, 1]})
@@ -107,7 +107,7 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
         left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.set_title(f"fitness at rung {label_text(decision.rung)}")
-        right.set_title(f"difference to {yardstick}, paired by seed")
+        right.set_title(f"difference to {baseline}, paired by seed")
         for axes in (left, right):
             axes.grid(True, axis="x")
             axes.grid(False, axis="y")
@@ -147,7 +147,7 @@ def _comparison_rows(decision: Decision) -> list[tuple[Arm, Mapping[int, float],
 
 
 def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve | None = None) -> Figure:
-    """Small multiples: each loss over the margin (above) and its slope (below), the yardstick's slope in grey."""
+    """Small multiples: each loss over the margin (above) and its slope (below), the baseline's slope in grey."""
     if not curves:
         raise NothingToDraw("no loss with a graph to draw")
     columns = min(4, len(curves))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = (EXPLORE, COMBINE, REFINE, REPAIR)
-"""Of the losses that stand out after the yardstick; there are no more of them."""
+"""Of the losses that stand out after the baseline; there are no more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +39,32 @@ class Sweep:
     marks: Sequence[Mark]
 
 
-def draw_frontier(yardstick: Sweep, others: Sequence[Sweep], limit: float) -> Figure:
-    """All sweeps as lines; the yardstick and the first few of `others` stand out, the rest is grey.
+def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Figure:
+    """All sweeps as lines; the baseline and the first few of `others` stand out, the rest is grey.
 
     `limit` is the KL up to which the area was taken; the picture ends at three times that at most.
 
     Raises NothingToDraw, MissingExtra.
     """
-    if not any(sweep.marks for sweep in (yardstick, *others)):
+    if not any(sweep.marks for sweep in (baseline, *others)):
         raise NothingToDraw("no loss was scored over a grid of beta, so there is no frontier to draw")
     with drawing():
         figure = blank(WIDTH, 4.2)
         axes = figure.subplots()
-        furthest = max(mark.kl for sweep in (yardstick, *others) for mark in sweep.marks)
+        furthest = max(mark.kl for sweep in (baseline, *others) for mark in sweep.marks)
         right = min(3 * limit, 1.08 * max(furthest, limit))
         for sweep in others[len(COLOURS) :]:
             axes.plot(*_line(sweep), color=FAINT, linewidth=0.9, marker="o", markersize=2, zorder=1)
         for sweep, colour in zip(others, COLOURS, strict=False):
             _sweep(axes, sweep, colour, "o")
-        if yardstick.marks:
-            _sweep(axes, yardstick, INK, "s")
+        if baseline.marks:
+            _sweep(axes, baseline, INK, "s")
         axes.axvline(limit, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
         axes.set_xlim(0, right)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("KL(policy || reference), nats per sequence")
         axes.set_ylabel("reward")
-        beyond = sum(mark.kl > right for sweep in (yardstick, *others) for mark in sweep.marks)
+        beyond = sum(mark.kl > right for sweep in (baseline, *others) for mark in sweep.marks)
         said = "small numbers are beta; the area is that left of the dashed line"
         axes.set_title(said + (f"; {beyond} points lie further right" if beyond else ""))
         if axes.get_legend_handles_labels()[0]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.lineage.moves import Move, Outcome, moves
+from analysis.lineage.moves import Move, MoveOutcome, moves
 from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
 from analysis.plots.canvas import GOLD, INK, MUTED, PAPER, blank, drawing, quiet
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STRIP: Mapping[str, frozenset[Outcome]] = {
-    "duplicate": frozenset({Outcome.DUPLICATE}),
-    "refused": frozenset({Outcome.REFUSED}),
-    "failed": frozenset({Outcome.TRAINING_FAILED}),
-    "no loss": frozenset({Outcome.UNUSABLE, Outcome.CALL_FAILED, Outcome.LOST}),
-    "under way": frozenset({Outcome.OPEN}),
+_STRIP: Mapping[str, frozenset[MoveOutcome]] = {
+    "duplicate": frozenset({MoveOutcome.DUPLICATE}),
+    "refused": frozenset({MoveOutcome.REFUSED}),
+    "failed": frozenset({MoveOutcome.TRAINING_FAILED}),
+    "no loss": frozenset({MoveOutcome.UNUSABLE, MoveOutcome.CALL_FAILED, MoveOutcome.LOST}),
+    "under way": frozenset({MoveOutcome.OPEN}),
 }
 """Rows below the lineage: what became of proposals that have no fitness."""
 
@@ -58,7 +58,7 @@ def draw_lineage(snapshot: Snapshot, best: int | None = None) -> Figure:
         _names(top, snapshot, places, best, line)
         last = max([step for step, _ in places.values()] + [move.step for move in found])
         top.set_xlim(-0.11 * last, last * 1.02 + 0.3)
-        _yardstick_line(top, snapshot, fitness)
+        _baseline_line(top, snapshot, fitness)
         top.set_title(f"fitness at rung {label_text(str(rung))}")
         top.tick_params(labelbottom=False, bottom=False)
         operator_legend(top, found, line=True)
@@ -149,11 +149,11 @@ def _names(
         )  # fmt: skip
 
 
-def _yardstick_line(axes: Axes, snapshot: Snapshot, fitness: Mapping[int, float]) -> None:
-    yardstick = snapshot.yardstick
-    if yardstick is not None and yardstick.id in fitness:
+def _baseline_line(axes: Axes, snapshot: Snapshot, fitness: Mapping[int, float]) -> None:
+    baseline = snapshot.baseline
+    if baseline is not None and baseline.id in fitness:
         right = axes.get_xlim()[1]
-        axes.hlines(fitness[yardstick.id], 0, right, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.hlines(fitness[baseline.id], 0, right, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
 
 
 def _strip(axes: Axes, found: Sequence[Move], rows: Sequence[str]) -> None:

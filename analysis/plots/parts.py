@@ -35,18 +35,18 @@ class Level:
 
     value: float
     error: float | None = None
-    """Standard error of the difference to the yardstick; None below two shared seeds."""
+    """Standard error of the difference to the baseline; None below two shared seeds."""
 
 
 def levels(snapshot: Snapshot, rung: str) -> dict[int, Level]:
     """Candidates' fitness at a rung, comparable between candidates that were given different seeds.
 
-    It is the yardstick's mean plus the difference over the seeds shared with it, which is the plain mean where all have
-    the same seeds. Only where the yardstick has no score are plain means given.
+    It is the baseline's mean plus the difference over the seeds shared with it, which is the plain mean where all have
+    the same seeds. Only where the baseline has no score are plain means given.
     """
     found: dict[int, Level] = {}
-    yardstick = snapshot.yardstick
-    own = best_arm(snapshot.arms(yardstick.id, rung)) if yardstick else None
+    baseline = snapshot.baseline
+    own = best_arm(snapshot.arms(baseline.id, rung)) if baseline else None
     if own is None:
         for id in snapshot.candidates:
             if (arm := best_arm(snapshot.arms(id, rung))) is not None:

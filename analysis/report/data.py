@@ -14,12 +14,14 @@ from analysis.claims.comparison import Comparison, Decision, at_rung, best_arm
 from analysis.claims.table import Cell
 from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
-from analysis.snapshot import Snapshot, Status
+from analysis.recorded import refusing
+from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration, figure, full_name
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
-from archive.records import EvaluationState, ProposalState, VerdictStatus
+from archive.records import EvaluationState, EventKind, FindingRow, ProposalState
 from archive.sqlite.values import load_json
+from sandbox.verdicts.verdict import VerdictStatus
 
 BOARD = 20
 """Rows of the leaderboard, the seeds included."""
@@ -27,16 +29,10 @@ BOARD = 20
 LEADERS = 5
 """Proposed losses whose code is printed."""
 
-FINISHED = "finished"
-"""Kind of the engine's event that says that a run is over."""
-
-CHANGED = "settings_changed"
-"""Kind of the engine's event that says that a run was resumed with other settings."""
-
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A line of the leaderboard; `cells` by rung, `comparison` at the highest rung that the yardstick shares."""
+    """A line of the leaderboard; `cells` by rung, `comparison` at the highest rung that the baseline shares."""
 
     place: int
     id: int
@@ -65,16 +61,13 @@ class Leader:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A rule of the sandbox, how often it refused a candidate, and the last message."""
+class RuleCount:
+    """How many candidates a rule of the sandbox refused, and the last of its findings."""
 
-    rule: str
     count: int
     share: float
     """Of the most frequent rule's count."""
-    message: str
-    remedy: str
-    candidate: int
+    last: FindingRow
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Someone:
+class CandidateSummary:
     """One candidate in the list of all."""
 
     id: int
@@ -101,7 +94,7 @@ class Someone:
 
 
 def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]:
-    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the yardstick; last,
+    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the baseline; last,
     losses of which nothing may be claimed."""
     compared = {rung: {c.arm: c for c in at_rung(snapshot, rung)} for rung in snapshot.rungs}
     if decision is not None:
@@ -144,15 +137,15 @@ def phase_sentences(snapshot: Snapshot) -> list[str]:
     return sentences
 
 
-def refusals(snapshot: Snapshot) -> list[Refusal]:
+def refusals(snapshot: Snapshot) -> list[RuleCount]:
     """The rules that refused candidates, most frequent first; each candidate counts once per rule."""
-    refused = [id for id, verdict in snapshot.verdicts.items() if verdict.status is VerdictStatus.REFUSED]
-    hits = [(f.rule, id, f) for id in refused for f in snapshot.findings.get(id, ()) if f.severity == "refuse"]
-    counts = Counter(rule for rule, _ in {(rule, id) for rule, id, _ in hits})
-    last = {rule: (id, finding) for rule, id, finding in hits}
+    refused = [id for id, verdict in snapshot.verdicts.items() if verdict.status == VerdictStatus.REFUSED]
+    hits = [finding for id in refused for finding in refusing(snapshot.findings.get(id, ()))]
+    counts = Counter(rule for rule, _ in {(finding.rule, finding.candidate_id) for finding in hits})
+    last = {finding.rule: finding for finding in hits}
     most = max(counts.values(), default=1)
     return [
-        Refusal(rule, number, number / most, last[rule][1].message, last[rule][1].remedy or "", last[rule][0])
+        RuleCount(number, number / most, last[rule])
         for rule, number in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
 
@@ -165,16 +158,16 @@ def failures(snapshot: Snapshot) -> list[Failure]:
     return [Failure(r, n, last[r].detail or "", last[r].candidate_id) for r, n in counts.most_common()]
 
 
-def everyone(snapshot: Snapshot) -> list[Someone]:
+def everyone(snapshot: Snapshot) -> list[CandidateSummary]:
     """All candidates, in order of time."""
-    return [_someone(snapshot, id) for id in snapshot.candidates]
+    return [_summary(snapshot, id) for id in snapshot.candidates]
 
 
 def warnings(snapshot: Snapshot) -> list[str]:
     """What a reader must know before believing or paying anything."""
     found = []
     spending = snapshot.spending
-    if not any(event.kind == FINISHED for event in snapshot.events):
+    if not any(event.kind == EventKind.FINISHED for event in snapshot.events):
         found.append("This run is not finished: all figures are as of its last recorded event.")
     under_way = sum(row.state is ProposalState.REQUESTED for row in snapshot.proposals.values())
     if spending.possibly_paid:
@@ -210,18 +203,28 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     limits = {name: value for name, value in budget.items() if value is not None} if isinstance(budget, Mapping) else {}
     judged = spending.judge_tokens_in + spending.judge_tokens_out
     at_most = "at most " if spending.at_most else ""
-    ended = [e.payload.get("reason") for e in snapshot.events if e.kind == FINISHED and isinstance(e.payload, Mapping)]
+    ended = [
+        e.payload.get("reason")
+        for e in snapshot.events
+        if e.kind == EventKind.FINISHED and isinstance(e.payload, Mapping)
+    ]
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
         ("task", f"{run.task} ({run.contract} losses)"),
         ("baseline", run.baseline or ""),
         ("started", run.created_at),
         ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
-        ("settings changed", "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == CHANGED)),
+        (
+            "settings changed",
+            "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == EventKind.SETTINGS_CHANGED),
+        ),
         ("ended", "; ".join(str(reason) for reason in ended if reason)),
         ("proposers", ", ".join(proposers)),
         ("budget", ", ".join(f"{value} {name}" for name, value in limits.items())),
-        ("candidates", ", ".join(f"{statuses[status]} {status.value}" for status in Status if statuses[status])),
+        (
+            "candidates",
+            ", ".join(f"{statuses[status]} {status.value}" for status in CandidateStatus if statuses[status]),
+        ),
         ("proposals answered", f"{spending.steps} ({count(spending.proposals, 'request')})"),
         ("tokens in, out", f"{at_most}{spending.tokens_in:,}, {spending.tokens_out:,}"),
         ("USD", f"{at_most if spending.usd else ''}{spending.usd:.4f}"),
@@ -275,21 +278,21 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
     )
 
 
-def _someone(snapshot: Snapshot, id: int) -> Someone:
+def _summary(snapshot: Snapshot, id: int) -> CandidateSummary:
     row, verdict, status = snapshot.candidates[id], snapshot.verdicts.get(id), snapshot.status(id)
     arm = standing(snapshot, id)
     remark = ""
-    if status is Status.REFUSED:
-        remark = next((f"{f.rule}: {f.message}" for f in snapshot.findings.get(id, ()) if f.severity == "refuse"), "")
-    elif status is Status.DUPLICATE and verdict is not None:
+    if status is CandidateStatus.REFUSED:
+        remark = next((f"{f.rule}: {f.message}" for f in refusing(snapshot.findings.get(id, ()))), "")
+    elif status is CandidateStatus.DUPLICATE and verdict is not None:
         remark = f"same as {verdict.duplicate_of}, shown by {verdict.shown_by}"
-    elif status is Status.FAILED:
+    elif status is CandidateStatus.FAILED:
         remark = next((e.reason or "" for e in snapshot.evaluations if e.candidate_id == id and e.reason), "")
     else:
         remark = "; ".join(filter(None, (snapshot.known_as(id), snapshot.caution(id))))
     score = "" if arm is None else f"{stats.mean(list(snapshot.scores[arm].values())):#.3g} at {arm.rung}"
     parents = list(dict.fromkeys(edge.parent for edge in snapshot.parents.get(id, ())))
-    return Someone(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)
+    return CandidateSummary(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)
 
 
 def _made_by(snapshot: Snapshot, id: int) -> str:

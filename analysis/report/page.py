@@ -79,8 +79,8 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             headline=headline_of(snapshot),
             conditions=CONDITIONS,
             decision=decision,
-            yardstick=display_name(snapshot.yardstick) if snapshot.yardstick else "the first seed",
-            deciding_arm=arm_name(snapshot.candidates[decision.yardstick.candidate], decision.yardstick)
+            baseline=display_name(snapshot.baseline) if snapshot.baseline else "the first seed",
+            deciding_arm=arm_name(snapshot.candidates[decision.baseline.candidate], decision.baseline)
             if decision
             else "",
             names={id: display_name(row) for id, row in snapshot.candidates.items()},
@@ -143,7 +143,7 @@ def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader
     drafts: dict[str, tuple[Callable[[], Any], str]] = {
         "comparison": (
             lambda: plots.draw_comparison(snapshot, _present(decision)),
-            "Fitness of the finalists and the seed losses, and their differences to the yardstick.",
+            "Fitness of the finalists and the seed losses, and their differences to the baseline.",
         ),
         "progress": (lambda: plots.draw_progress(snapshot), "Fitness of each proposed loss over steps, per rung."),
         "lineage": (
@@ -167,7 +167,7 @@ def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader
 
 def _present(decision: Decision | None) -> Decision:
     if decision is None:
-        raise NothingToDraw("nothing was scored beside the yardstick yet")
+        raise NothingToDraw("nothing was scored beside the baseline yet")
     return decision
 
 
@@ -179,7 +179,7 @@ def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
     ids = [leader.id for leader in chosen][: SHAPES - len(seeds)]
     graphs = {id: graph for id in (*ids, *seeds) if (graph := snapshot.graph(id)) is not None}
     curves = {id: curve(graph, snapshot.beta or BETA) for id, graph in graphs.items()}
-    reference = curves.get(snapshot.yardstick.id) if snapshot.yardstick else None
+    reference = curves.get(snapshot.baseline.id) if snapshot.baseline else None
     return draw_shapes([(snapshot.candidates[id], drawn) for id, drawn in curves.items()], reference)
 
 

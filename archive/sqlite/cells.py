@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -91,6 +92,12 @@ class Cells:
             return kind(self.raw(column))
         except ValueError:
             raise self.wrong(column, f"one of {', '.join(kind)}") from None
+
+    def word(self, column: str, allowed: Sequence[str]) -> str:
+        value = self.raw(column)
+        if value not in allowed:
+            raise self.wrong(column, f"one of {', '.join(allowed)}")
+        return str(value)
 
     def json(self, column: str) -> Any:
         return load_json(self.text_or_none(column), self.where(column))

@@ -5,6 +5,8 @@ archive promises, and since `.schema` in the sqlite3 shell shows the comments. S
 a change is a new migration.
 """
 
+import re
+
 APPLICATION_ID = 0x45564F50
 """`PRAGMA application_id` of an archive: "EVOP" in ASCII."""
 
@@ -139,6 +141,13 @@ CREATE TABLE evaluation (
     CHECK ((state IN ('scored', 'failed')) = (finished_event IS NOT NULL))
 )""",
 )
+
+
+def allowed(table: str, column: str) -> tuple[str, ...]:
+    """The words that the CHECK of a column allows, for columns whose words another package defines."""
+    statement = next(sql for sql in TABLES_1 if sql.lstrip().startswith(f"CREATE TABLE {table} ("))
+    return tuple(re.findall("'(.*?)'", statement.split(f"CHECK ({column} IN (")[1].split("))")[0]))
+
 
 INDEXES_1 = (
     # NULLs are distinct to UNIQUE, and two evaluations at the task's own settings are not.

@@ -12,12 +12,12 @@ from analysis.wording import display_name
 from archive.disk.files import read_bounded
 from archive.query import Reader
 from evo.config.rundir import existing_run
+from evo.search.seed_losses import choose_baseline
 from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskError
 from sandbox import known
-from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.verdicts.verdict import Verdict
+from sandbox.verdicts.verdict import Verdict, VerdictStatus
 from sandbox.vetting.vet import vet
 
 LONGEST = 2**20
@@ -57,7 +57,7 @@ def contestants(
             f"{did_you_mean(unknown[0], everything)}"
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
-    baseline = baseline or _baseline_of_runs(candidates, everything) or contract_named(contract).baseline
+    baseline = choose_baseline(everything, contract, baseline or _baseline_of_runs(candidates, everything))
     if baseline is not None and baseline not in everything:
         raise TaskError(
             f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}"
@@ -110,7 +110,7 @@ def _in_run(directory: Path, number: int, contract: str) -> Contestant:
                 f"candidate {number} of {directory} is a {row.contract} loss; this task trains {contract} losses"
             )
         verdict = reader.verdict(number)
-        if verdict is None or verdict.status != "accepted" or verdict.graph is None:
+        if verdict is None or verdict.status != VerdictStatus.ACCEPTED or verdict.graph is None:
             raise TaskError(
                 f"candidate {number} of {directory} was not accepted by the sandbox, so it cannot be trained"
             )

@@ -1,117 +1,41 @@
 """`evo baselines`: the published losses of a task's contract, and a user's own, tuned alike and measured on fresh seeds.
 
-Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
-there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
-arm, which needs no tuning. Everything is in the archive of a run directory of its own, so an interrupted command continues and a
-finished one only prints.
+Everything is in the archive of a run directory of its own, so an interrupted command continues and a finished one only prints.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 from analysis.final import seeds_of
-from analysis.recorded import SESSION_STARTED, graph_of
-from analysis.snapshot import CAUTION, SINGLES_OUT
+from analysis.recorded import graph_of
 from analysis.wording import count, duration
 from archive.query import Reader
-from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
+from archive.records import CandidateRow, EvaluationState, EventKind, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.baselines.contestants import Contestant
-from evo.baselines.frontier import PAPER_BETAS
+from evo.baselines.design import Design, Row, refusal, row_of, rows
+from evo.baselines.table import table
 from evo.campaign.doubts import nothing_trained
-from evo.campaign.finalists import FINAL, fresh
-from evo.campaign.loop import FINISHED
 from evo.campaign.training import TaskUnusable, record_failure, recorded, train
 from evo.config.rundir import open_run
 from evo.config.schema import Config
 from evo.search.budget import Cost, Spent, lacking
-from evo.search.rng import derive
 from evo.session.earlier import changed_task
 from evo.session.extras import require_training
 from evo.session.preflight import preflight
 from evo.session.session import worker_pool, workers_for
-from fitness.schedule.ladder import Job, Seeds
+from fitness.schedule.ladder import Job
 from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
-
-BASELINES = "baselines"
-"""Kind of the event that records the design of a session: rung, betas, seeds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """What is trained."""
-
-    losses: tuple[Contestant, ...]
-    """The baseline first."""
-    rung: str
-    betas: tuple[float, ...]
-    """The grid; empty for a task without beta."""
-    tuning_seeds: tuple[int, ...]
-    seeds: tuple[int, ...]
-    """Fresh ones, for the figures of the table: of the operating system, so that no loss can be written for them."""
-
-    @property
-    def baseline(self) -> str | None:
-        """The loss that all others are compared with."""
-        return self.losses[0].name if self.losses else None
-
-    def arms(self, graph: VerifiedGraph) -> tuple[float | None, ...]:
-        """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
-        return self.betas if self.betas and "beta" in graph.inputs else (None,)
-
-    def trainings(self) -> int:
-        """How many trainings the whole design takes."""
-        total = 0
-        for loss in self.losses:
-            arms = len(self.arms(loss.graph))
-            total += len(self.seeds) + (arms * len(self.tuning_seeds) if arms > 1 else 0)
-        return total
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One loss of the table. Scored evaluations only; `failed` says what became of it where there are none."""
-
-    candidate: CandidateRow
-    beta: float | None
-    tuning: Mapping[float | None, Sequence[EvaluationRow]]
-    """By beta, what the tuning seeds gave."""
-    measured: Sequence[EvaluationRow]
-    """On the fresh seeds, with the beta that the tuning chose."""
-    failed: str = ""
-    caution: str = ""
-    """Why no claim is made of it, in words; empty for the published losses."""
-
-
-def design(
-    config: Config, info: TaskInfo, losses: Sequence[Contestant], *, rung: str | None = None, betas: Sequence[float] = (),
-    tuning_seeds: int = 2, seeds: int = 8,
-) -> Design:  # fmt: skip
-    """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run. Where the
-    directory has fresh seeds already, these are used in their place.
-
-    Raises TaskError for an unknown rung, or a grid for a task without beta.
-    """
-    if betas and info.beta is None:
-        raise TaskError(f"task {info.name} has no beta, so there is no grid of it: leave out --betas")
-    tuning = tuple(derive(config.seed, "baselines, tuning", i) for i in range(tuning_seeds))
-    return Design(
-        losses=tuple(losses),
-        rung=info.rung(rung or info.search_rungs[-1].name).name,
-        betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
-        tuning_seeds=tuning,
-        seeds=fresh(Seeds(search=tuning, final=()), seeds).final,
-    )
 
 
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
@@ -120,18 +44,18 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
     Raises TaskError where the archive holds another loss under a name of the design, TaskUnusable where model or data cannot
     be used; RunDirError, ArchiveError.
     """
-    from evo.baselines.table import table
-
     info = task_info(config.task, config.fitness)
     require_training()
     workers = worker_pool(config)
     cleared = preflight(config, info, proposes=False)
-    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind=BASELINES)
+    rundir, archive, resumed = open_run(path, config, info, {}, wanted.baseline, kind="baselines")
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
             wanted = _with_recorded_seeds(wanted, reader)
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        archive.event(
+            EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+        )
         for note in filter(None, (*cleared.notes, changed_task(reader, info))):
             say(note)
         for to, paid in cleared.paid.items():
@@ -142,10 +66,12 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
             f"{duration(seconds / workers_for(config))} on {count(workers_for(config), 'worker')}; what is done already "
             f"costs nothing. All is kept in {path}; the same command continues."
         )
-        archive.event(BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds})
-        archive.event(FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
+        archive.event(
+            EventKind.BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds}
+        )
+        archive.event(EventKind.FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
         asyncio.run(_measure(config, info, wanted, archive, reader, workers, say))
-        archive.event(FINISHED, {"reason": "all baselines are measured"})
+        archive.event(EventKind.FINISHED, {"reason": "all baselines are measured"})
         done = rows(reader, wanted)
         say("")
         say(table(done, info, wanted))
@@ -154,52 +80,8 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
 
 def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
     """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
-    recorded = [seed for event in reader.events(kind=FINAL) for seed in seeds_of(event.payload)]
+    recorded = [seed for event in reader.events(kind=EventKind.FINAL) for seed in seeds_of(event.payload)]
     return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
-
-
-def rows(reader: Reader, wanted: Design) -> list[Row]:
-    """The table's rows in the order of the design, from what is recorded."""
-    by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
-    return [_row(reader, by_name[loss.name], loss, wanted) for loss in wanted.losses if loss.name in by_name]
-
-
-def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple[bool, float | None]:
-    """The beta with the best mean over the tuning seeds, of those where every training was scored; (False, None): none."""
-    means = {
-        beta: fmean(row.fitness for row in done if row.fitness is not None)
-        for beta, done in tuning.items()
-        if done and all(row.fitness is not None for row in done)
-    }
-    if not means:
-        return False, None
-    return True, max(means, key=lambda beta: means[beta])
-
-
-def _row(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: Design) -> Row:
-    done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
-    arms = wanted.arms(loss.graph)
-    tuning: dict[float | None, list[EvaluationRow]] = {
-        beta: [e for e in done if e.beta == beta and e.seed in wanted.tuning_seeds] for beta in arms
-    }
-    trainable, beta = chosen_beta(tuning) if len(arms) > 1 else (True, arms[0])
-    measured = [e for e in done if e.seed in wanted.seeds and e.beta == beta] if trainable else []
-    failures = [e for e in (measured if trainable else done) if e.fitness is None]
-    refusal = _refusal(reader, candidate)
-    failed = refusal or (
-        f"{failures[0].reason} on {len(failures)} of {len(measured or done)} seeds" if failures else ""
-    )
-    noted = loss.own and any(f.rule == SINGLES_OUT for f in reader.findings(candidate.id))
-    return Row(
-        candidate, beta, tuning, [e for e in measured if e.fitness is not None], failed, CAUTION if noted else ""
-    )
-
-
-def _refusal(reader: Reader, candidate: CandidateRow) -> str:
-    verdict = reader.verdict(candidate.id)
-    if verdict is None or verdict.status == "accepted":
-        return ""
-    return "refused: " + ", ".join(f.rule for f in reader.findings(candidate.id) if f.severity == "refuse")
 
 
 async def _measure(
@@ -222,7 +104,7 @@ async def _measure(
         purse = _Purse(config, info, wanted.rung, reader)
 
         held: list[tuple[int, EvaluationFailed]] = []
-        judged = asyncio.Event()  # the yardstick's first trainings are done, and something could be trained
+        judged = asyncio.Event()  # the baseline's first trainings are done, and something could be trained
 
         def hold(evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
             if judged.is_set():
@@ -258,20 +140,20 @@ async def _measure(
             if reader.verdict(candidate.id) is None:
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
                 archive.record_verdict(candidate.id, verdict.to_json())
-            if _refusal(reader, candidate):
+            if refusal(reader, candidate):
                 if loss is wanted.losses[0]:
                     judged.set()
-                say(f"{name}: {_refusal(reader, candidate)}")
+                say(f"{name}: {refusal(reader, candidate)}")
                 return
             arms = wanted.arms(graph)
             if len(arms) > 1:
                 await trained_all(loss, ((s, b) for b in arms for s in wanted.tuning_seeds))
-            row = _row(reader, candidate, loss, wanted)
+            row = row_of(reader, candidate, loss, wanted)
             if row.failed and len(arms) > 1 and row.beta is None:
                 say(f"{name}: no beta of the grid can be trained with ({row.failed})")
                 return
             await trained_all(loss, ((s, row.beta) for s in wanted.seeds))
-            row = _row(reader, candidate, loss, wanted)
+            row = row_of(reader, candidate, loss, wanted)
             values = [e.fitness for e in row.measured if e.fitness is not None]
             at = "" if row.beta is None else f" at beta {row.beta:g}"
             say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else row.failed))

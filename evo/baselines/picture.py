@@ -9,8 +9,8 @@ from analysis import stats
 from analysis.output.files import is_special, refuse, write_whole
 from analysis.plots.canvas import png, svg
 from analysis.plots.frontier import Mark, Sweep, draw_frontier
+from evo.baselines.design import Design, Row
 from evo.baselines.frontier import area
-from evo.baselines.measure import Design, Row
 from evo.baselines.table import KL_LIMIT, has_frontier, point, scored_betas
 from fitness.preference.caches import why_not_writable
 from fitness.task.protocol import TaskError, TaskInfo
@@ -33,11 +33,11 @@ def check_picture(path: Path, info: TaskInfo, wanted: Design) -> None:
 
 
 def write_picture(path: Path, rows: Sequence[Row], wanted: Design) -> None:
-    """Draw the yardstick, the user's own losses and then those with the largest area. Raises AnalysisError."""
+    """Draw the baseline, the user's own losses and then those with the largest area. Raises AnalysisError."""
     own = {loss.name for loss in wanted.losses if loss.own}
     found = sorted(_sweeps(rows), key=lambda pair: (pair[1].name not in own, -pair[0]))
-    yardstick = wanted.baseline or ""
-    first = next((sweep for _, sweep in found if sweep.name == yardstick), Sweep(yardstick, ()))
+    baseline = wanted.baseline or ""
+    first = next((sweep for _, sweep in found if sweep.name == baseline), Sweep(baseline, ()))
     figure = draw_frontier(first, [sweep for _, sweep in found if sweep is not first], KL_LIMIT)
     write_whole(path, png(figure) if path.suffix == ".png" else svg(figure, "frontier", DESCRIPTION))
 

@@ -1,4 +1,4 @@
-"""The table of `evo baselines`: fitness, reward and KL with errors, against the yardstick, and what beta does."""
+"""The table of `evo baselines`: fitness, reward and KL with errors, against the baseline, and what beta does."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from statistics import fmean, median
 from analysis import stats
 from analysis.wording import columns, mean_error
 from archive.records import EvaluationRow
+from evo.baselines.design import Design, Row
 from evo.baselines.frontier import Point, area, robustness
-from evo.baselines.measure import Design, Row
 from fitness.task.protocol import TaskInfo
 
 METRICS: Mapping[str, str] = {
@@ -29,8 +29,8 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     scored = sorted((row for row in rows if row.measured), key=lambda row: -fmean(_fitness(row).values()))
     metrics = [name for name in METRICS if any(name in e.metrics for row in scored for e in row.measured)]
     graded = len(wanted.betas) > 1 and all(has_frontier(row.measured) for row in scored)
-    yardstick = wanted.baseline or ""
-    differences = _differences(scored, yardstick)
+    baseline = wanted.baseline or ""
+    differences = _differences(scored, baseline)
     # Medians: a loss that hardly trains varies ten times as much as the ones that are worth telling apart.
     spread = _median(d.deviation for d, _ in differences.values() if d.standard_error is not None)
     within = (_median(stats.deviation(list(_fitness(row).values())) for row in scored) or 0.0) / max(
@@ -38,7 +38,7 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     ) ** 0.5
 
     tuned = ["beta"] if wanted.betas else []
-    head = ["loss", *tuned, "fitness", f"minus {yardstick}", *(METRICS[name] for name in metrics), "seeds"]
+    head = ["loss", *tuned, "fitness", f"minus {baseline}", *(METRICS[name] for name in metrics), "seeds"]
     lines = [head + (["frontier", "regret", "octaves"] if graded else [])]
     for row in scored:
         beta = ["" if row.beta is None else f"{row.beta:g}"] if tuned else []
@@ -53,7 +53,7 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
         error = spread / len(wanted.seeds) ** 0.5
         seen = stats.smallest_detectable(error, len(wanted.seeds) - 1, comparisons=len(differences))
         caption.append(
-            f"A typical comparison sees differences to {yardstick} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
+            f"A typical comparison sees differences to {baseline} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
         )
     faults = [f"{row.candidate.name}: {row.failed}" for row in rows if row.failed]
     return "\n".join([*caption, "", *columns(lines), *faults])
@@ -81,14 +81,14 @@ def _fitness(row: Row) -> dict[int, float]:
     return {e.seed: e.fitness for e in row.measured if e.fitness is not None}
 
 
-def _differences(scored: Sequence[Row], yardstick: str) -> dict[int, tuple[stats.Paired, bool]]:
-    """By candidate, the paired difference to the yardstick and whether it may be claimed: it is past the noise, and nothing is
+def _differences(scored: Sequence[Row], baseline: str) -> dict[int, tuple[stats.Paired, bool]]:
+    """By candidate, the paired difference to the baseline and whether it may be claimed: it is past the noise, and nothing is
     against the loss."""
-    theirs = next((_fitness(row) for row in scored if row.candidate.name == yardstick), {})
+    theirs = next((_fitness(row) for row in scored if row.candidate.name == baseline), {})
     found = {
         row.candidate.id: pair
         for row in scored
-        if row.candidate.name != yardstick and (pair := stats.paired(_fitness(row), theirs))
+        if row.candidate.name != baseline and (pair := stats.paired(_fitness(row), theirs))
     }
     adjusted = stats.holm([1.0 if pair.p_value is None else pair.p_value for pair in found.values()])
     sound = {row.candidate.id for row in scored if not row.caution}

@@ -2,7 +2,7 @@
 
 A published loss that cannot be trained is rare, a wrong learning rate, a worker without memory or a measurement that cannot work
 is not. So such a failure is not recorded before something is scored at its rung. Where all known losses fail, the session ends
-and leaves their trainings begun: the same command trains them again once the cause is mended.
+and leaves their trainings begun: the same command trains them again once the cause is fixed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from archive.records import Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.training import record_failure, recorded
-from evo.search.population import Individual, Population
+from evo.search.individuals import Individual
+from evo.search.population import Population
 from fitness.schedule.ladder import Job
 from fitness.task.protocol import EvaluationFailed, FailureReason
 
@@ -29,7 +30,7 @@ _REMEDIES = {
     FailureReason.COLLAPSED: f"lower the learning rate of the task or raise its beta ({_OTHER})",
     FailureReason.UNSUPPORTED_LOSS: "choose seeds that this task can train",
     FailureReason.OUT_OF_MEMORY: f"free memory or set fewer workers, and {_AGAIN}; or take a smaller batch ({_OTHER})",
-    FailureReason.WORKER_DIED: f"mend what ended the worker (launcher, drivers, memory), and {_AGAIN}",
+    FailureReason.WORKER_DIED: f"fix what ended the worker (launcher, drivers, memory), and {_AGAIN}",
     FailureReason.TIMEOUT: f"raise timeout_seconds or set fewer workers, and {_AGAIN}",
 }
 
@@ -104,5 +105,5 @@ def nothing_trained(what: str, rung: str, failures: list[EvaluationFailed]) -> s
     reasons = ", ".join(sorted({f.reason.value for f in failures}))
     return (
         f"{what} failed at rung {rung} ({reasons}), so nothing could be compared: {one_line(last.detail, DETAIL)}. To go on: "
-        + _REMEDIES.get(last.reason, f"mend the cause, and {_AGAIN}")
+        + _REMEDIES.get(last.reason, f"fix the cause, and {_AGAIN}")
     )

@@ -15,13 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.final import FINAL, SEEDS
+from analysis.final import SEEDS
 from evo.search.population import Population
 from fitness.schedule.ladder import OWN, Seeds, Tuning
 from fitness.task.protocol import TaskInfo
 from sandbox.identity.relation import Kind, Relation
-
-__all__ = ["FINAL", "final_event", "fresh", "near_arms"]
 
 
 def fresh(seeds: Seeds, wanted: int) -> Seeds:
@@ -51,7 +49,7 @@ def final_event(
 
 def near_arms(relations: Mapping[int, Relation | None], population: Population) -> list[tuple[int, Tuning]]:
     """The seed losses, each at the beta at which a finalist is a variation of it, that the final trains as well."""
-    seeds = {i.name: i.id for i in population.individuals.values() if population.is_baseline(i) and i.trainable}
+    seeds = {i.name: i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable}
     arms = []
     for relation in relations.values():
         if relation is None or relation.kind is not Kind.NEAR:

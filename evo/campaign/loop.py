@@ -15,15 +15,15 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from analysis.recorded import told_parents
+from analysis.recorded import recorded_parents
 from archive.query import Reader
-from archive.records import CandidateRow, Origin, ProposalRow
+from archive.records import CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
 from evo.campaign.doubts import Doubts
-from evo.campaign.finalists import FINAL, final_event, fresh, near_arms
+from evo.campaign.finalists import final_event, fresh, near_arms
 from evo.campaign.patience import Patience
-from evo.campaign.recorder import Asking, NoRoom, Recorder
+from evo.campaign.recorder import Asking, AttemptRecorder, NoRoom
 from evo.campaign.training import TaskUnusable, train
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
@@ -34,18 +34,15 @@ from evo.search.population import Population
 from evo.search.reserved import kept_for_final
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Entry, Job, Seeds, leaders, screening
+from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
 from fitness.workers.pool import WorkerPool
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.pool import VetPool
 
-FINISHED = "finished"
-"""Kind of the event that says that the search is over and the final measured."""
-
 
 class CampaignStopped(Exception):
-    """The session cannot go on; the same command continues the run once the cause is mended."""
+    """The session cannot go on; the same command continues the run once the cause is fixed."""
 
 
 class Phase(StrEnum):
@@ -77,7 +74,7 @@ class Campaign:
     """How the requests under way stand, by step."""
     awaited: int = 0
     """Losses under way that have not come to their first training: each has one reserved."""
-    dearest: Cost = field(default_factory=lambda: Cost(proposals=1))
+    largest_call: Cost = field(default_factory=lambda: Cost(proposals=1))
     """The most that a call of this session could have cost."""
     began: float = field(default_factory=time.monotonic)
     kept: Cost = NOTHING
@@ -115,7 +112,7 @@ class Campaign:
         self.phase = Phase.FINAL
         await self._final()
         self._require_sound()
-        self.archive.event(FINISHED, {"reason": reason})
+        self.archive.event(EventKind.FINISHED, {"reason": reason})
         return reason
 
     async def candidate(self, step: int) -> None:
@@ -150,9 +147,9 @@ class Campaign:
         """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
         attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
         room = partial(self._room, request.step)
-        recorder = Recorder(self.archive, self.proposer, request, room, self.patience.tell_once)
+        recorder = AttemptRecorder(self.archive, self.proposer, request, room, self.patience.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
-        self.dearest = max(self.dearest, cost, key=lambda c: (c.tokens, c.usd))
+        self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
         if self._lacking(cost, self.kept):
             return None
         self.calls[request.step] = cost
@@ -186,7 +183,7 @@ class Campaign:
             self.patience.found_nothing(proposal.step, suggestion.message)
             return None
         self.patience.found()
-        parents = told_parents(proposal)
+        parents = recorded_parents(proposal)
         return self.reader.candidate(
             self.archive.add_candidate(
                 "proposal", suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
@@ -271,11 +268,11 @@ class Campaign:
         if self._due(rule, seeds):
             grid = baseline_grid(entries, info, population.ladder)
             deciding = seeds.final[: population.ladder.finalist_seeds]
-            self.archive.event(FINAL, final_event(final_rung(info), deciding, relations, info, grid))
+            self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
         while jobs := self._due(rule):
             await asyncio.gather(*(self.evaluate(job) for job in jobs))
 
-    async def _relations(self, finalists: Sequence[Entry]) -> dict[int, Relation | None]:
+    async def _relations(self, finalists: Sequence[RaceEntry]) -> dict[int, Relation | None]:
         """How each finalist relates to the published losses, at the beta that it is trained with."""
         beta = self.population.info.beta
         graphs = {entry.candidate_id: self.population.graph(entry.candidate_id, self.reader) for entry in finalists}
@@ -316,7 +313,7 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be asked for, or None. What cannot be trained is not paid for."""
-        return self._lacking(self.dearest + self._first_cost, self.kept)
+        return self._lacking(self.largest_call + self._first_cost, self.kept)
 
     def _held(self) -> Cost:
         """What is kept for the first trainings of proposals that may still be begun."""
@@ -344,7 +341,7 @@ class Campaign:
 
     def _seeds_without_result(self) -> list[Job]:
         """First trainings of seed losses that an earlier session began: nothing is asked for before they have ended."""
-        seeds = [i for i in self.population.individuals.values() if self.population.is_baseline(i) and i.trainable]
+        seeds = [i for i in self.population.individuals.values() if i.is_seed_loss and i.trainable]
         jobs = {self._first_training(i.id): i for i in seeds}
         return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
 

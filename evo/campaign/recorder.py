@@ -34,7 +34,7 @@ class NoRoom(Exception):
     """The budget has no room for a further attempt of a request. The message names the limit."""
 
 
-class Recorder(AttemptObserver):
+class AttemptRecorder(AttemptObserver):
     """Commits each attempt of a request, with its words, before it leaves, and its failure."""
 
     def __init__(

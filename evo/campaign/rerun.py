@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.output.encode import one_line
-from analysis.recorded import SESSION_STARTED, sessions_of
+from analysis.recorded import sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import ProposalRow
+from archive.records import EventKind, ProposalRow
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
@@ -30,23 +30,23 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Replayed:
     """Whether the run replays, and what to print."""
 
     same: bool
     text: str
 
 
-def replay_run(rundir: RunDir, task: str | None = None) -> Outcome:
+def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
     """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError.
 
     `task` is the file of the run's task, where it is one in a file.
     """
     with Reader.open(rundir.archive) as reader:
-        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=SESSION_STARTED))]
+        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=EventKind.SESSION_STARTED))]
         proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
         if not proposals:
-            return Outcome(True, "Nothing to replay: the run has no proposals yet.")
+            return Replayed(True, "Nothing to replay: the run has no proposals yet.")
         first = _config_at(configs, proposals[0].requested_event)
         population = Population(first, _info(first, task, reader.run().task), 1)
         differences: list[str] = []
@@ -56,8 +56,8 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Outcome:
             differences += _differences(proposal, request)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
-        return Outcome(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
-    return Outcome(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
+        return Replayed(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
+    return Replayed(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
 
 
 def _info(config: Config, task: str | None, recorded: str) -> TaskInfo:

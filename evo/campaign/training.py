@@ -39,7 +39,7 @@ async def train(
     """Train and score once and record what came of it; where the archive knows the result, nothing is trained.
 
     Returns the fitness, None where the training failed. Raises TaskUnusable, and then leaves the training begun, so that a
-    later session, with the cause mended, takes it up again.
+    later session, with the cause fixed, takes it up again.
     """
     evaluation = archive.queue_evaluation(job.candidate_id, task, job.rung, job.seed, job.beta, job.learning_rate)
     if reader.evaluation(evaluation).state not in _ENDED:

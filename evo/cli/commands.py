@@ -109,7 +109,7 @@ def run(
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
         click.echo(
-            f"Everything recorded is kept in {path}; once the cause is mended, the same command continues.", err=True
+            f"Everything recorded is kept in {path}; once the cause is fixed, the same command continues.", err=True
         )
         sys.exit(FAILURE)
     except KeyboardInterrupt:
@@ -251,7 +251,7 @@ def replay(directory: Path, task: str | None) -> None:
     help="Seeds that choose each loss's beta.",
 )
 @click.option("--betas", help="Grid of beta, e.g. 0.05,0.1,0.5; the same for all.  [default: the paper's]")
-@click.option("--rung", help="Rung to train at.  [default: the dearest of the search]")
+@click.option("--rung", help="Rung to train at.  [default: the search's rung of highest fidelity]")
 @click.option(
     "--loss",
     "losses",
@@ -282,7 +282,8 @@ def baselines(
     The same command on the same directory continues where it was interrupted, and only prints what is there already.
     """
     from evo.baselines.contestants import contestants
-    from evo.baselines.measure import design, run_baselines
+    from evo.baselines.design import design
+    from evo.baselines.measure import run_baselines
     from evo.baselines.picture import check_picture, write_picture
     from fitness.task import task_info
     from fitness.task.registry import directory_name

@@ -13,7 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
+from evo.config.old_keys import key_of_today, with_keys_of_today
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
+from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskError, task_names, task_options
 from fitness.task.faults import did_you_mean, faults
 from fitness.task.from_file import TaskFile
@@ -120,45 +122,6 @@ class SearchConfig(_Frozen):
     )
 
 
-class LadderConfig(_Frozen):
-    """Who earns more training. Rungs and their cost belong to the task."""
-
-    keep: float = Field(0.33, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
-    optimism: float = Field(
-        2.0, ge=0, description="deviations by which a candidate may be foreseen to stay behind the best and still climb"
-    )
-    finalists: int = Field(
-        3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the known losses"
-    )
-    finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement, from the operating system")
-    contenders: int = Field(
-        6, ge=0, description="leaders that earn a second seed; half of them earn further ones, and so on"
-    )
-    contender_seeds: int = Field(4, ge=1, le=64, description="seeds that a contender may earn")
-    yardstick_betas: tuple[float, ...] = Field(
-        (0.5, 2.0), description="multiples of the task's beta with which the final trains the baseline too"
-    )
-    yardstick_learning_rates: tuple[float, ...] | None = Field(
-        None,
-        description="likewise multiples of its learning rate, at every pair of the two; null: 0.5 and 2 where the task has no "
-        "beta, else none",
-    )
-
-    yardstick_widenings: int = Field(
-        2,
-        ge=0,
-        le=8,
-        description="how often the final widens a grid whose best arm lies at its edge, if a claim depends on it",
-    )
-
-    @field_validator("yardstick_betas", "yardstick_learning_rates")
-    @classmethod
-    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if not all(factor > 0 for factor in value or ()):
-            raise ValueError("expected positive multiples")
-        return value
-
-
 class Config(_Frozen):
     """A whole campaign. `task`, `fitness` and `seed` identify it and may not change when it is resumed."""
 
@@ -192,7 +155,7 @@ class Config(_Frozen):
     llm: LLMConfig = LLMConfig()
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
-    ladder: LadderConfig = LadderConfig()
+    ladder: LadderSettings = LadderSettings()
     workers: int | None = Field(
         None, ge=1, description="training processes; null: one per GPU, else one per core up to four"
     )
@@ -275,9 +238,12 @@ def _place_task(data: dict[str, Any], folder: Path) -> None:
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
-    """Validate. Raises ConfigError that names each key, what came and what was expected."""
+    """Validate. Keys may have the names of earlier versions.
+
+    Raises ConfigError that names each key, what came and what was expected.
+    """
     try:
-        return Config.model_validate(data)
+        return Config.model_validate(with_keys_of_today(data) if isinstance(data, Mapping) else data)
     except ValidationError as error:
         task = data.get("task", Config.model_fields["task"].default) if isinstance(data, Mapping) else None
         raise ConfigError("\n".join(faults(error, Config, others=_options_of(task)))) from None
@@ -309,7 +275,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path} must hold keys and values, got a {type(loaded).__name__}")
-    return loaded
+    return with_keys_of_today(loaded)
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -320,7 +286,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         value = load_yaml(text)
     except YAMLFault:
         value = text
-    *path, last = key.strip().split(".")
+    *path, last = key_of_today(key.strip()).split(".")
     place = data
     for part in path:
         inner = place.setdefault(part, {})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from analysis.output.encode import one_line
+from analysis.recorded import refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow
+from sandbox.verdicts.verdict import VerdictStatus
 
 WIDTH = 200
 """Characters of a name or message in a line."""
@@ -20,7 +22,7 @@ def line(event: EventRow, reader: Reader) -> str | None:
 
 def refused(reader: Reader, candidate: int, width: int = WIDTH) -> str:
     """`refused, SBX103: message`, by the first rule that refuses the candidate."""
-    findings = [f for f in reader.findings(candidate) if f.severity == "refuse"]
+    findings = refusing(reader.findings(candidate))
     more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
     return f"refused, {findings[0].rule}: {one_line(findings[0].message, width)}{more}" if findings else "refused"
 
@@ -54,12 +56,12 @@ def _vetted(event: EventRow, reader: Reader) -> str:
     assert event.candidate_id is not None
     verdict = reader.verdict(event.candidate_id)
     assert verdict is not None
-    if verdict.status == "refused":
+    if verdict.status == VerdictStatus.REFUSED:
         came = refused(reader, event.candidate_id)
     elif verdict.duplicate_of is not None:
         came = f"the same loss as {_name(verdict.duplicate_of, reader)}, by {verdict.shown_by}; not trained"
     else:
-        came = verdict.status.value
+        came = verdict.status
     return f"{_candidate(event.candidate_id, reader)}: {came}"
 
 

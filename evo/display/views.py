@@ -12,13 +12,11 @@ from analysis.claims.headline import display_name, headline_of
 from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
-from analysis.recorded import SESSION_STARTED
-from analysis.snapshot import Arm, Snapshot, Status
+from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
-from archive.records import EvaluationState, ProposalState, Spending
-from evo.campaign.loop import FINISHED
+from archive.records import EvaluationState, EventKind, ProposalState, Spending
 from evo.config.rundir import RunDir, environment
 
 LEADERS = 8
@@ -26,7 +24,7 @@ LEADERS = 8
 
 
 def leaderboard_text(rundir: RunDir) -> str:
-    """The headline, then the leaders beside the yardstick, with errors and numbers of seeds."""
+    """The headline, then the leaders beside the baseline, with errors and numbers of seeds."""
     with Reader.open(rundir.archive) as reader:
         return _leaderboard(Snapshot.of(reader))
 
@@ -36,7 +34,7 @@ def _leaderboard(snapshot: Snapshot) -> str:
     lines = [headline_of(snapshot).text]
     if decision is None:
         return lines[0]
-    assert snapshot.yardstick is not None
+    assert snapshot.baseline is not None
     seeds = "fresh seeds" if decision.fresh else "search seeds"
     lines += [
         "",
@@ -73,7 +71,7 @@ def status_text(rundir: RunDir) -> str:
         f"State: {state(snapshot, rundir)}",
         f"Baseline: {one_line(run.baseline or 'none')}",
         *_under_way(snapshot, rundir),
-        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in Status if counts[s]),
+        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
         *_judges(spending),
@@ -162,8 +160,8 @@ def state(snapshot: Snapshot, rundir: RunDir) -> str:
     holder = living_writer(rundir.archive)
     if holder is not None:
         return f"running ({holder})"
-    marks = [e.kind for e in snapshot.events if e.kind in (SESSION_STARTED, FINISHED)]
-    if marks[-1:] == [FINISHED]:
+    marks = [e.kind for e in snapshot.events if e.kind in (EventKind.SESSION_STARTED, EventKind.FINISHED)]
+    if marks[-1:] == [EventKind.FINISHED]:
         return "finished"
     return "interrupted; the command that began it continues it"
 

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from analysis.output.encode import one_line
-from archive.records import EventKind, EventRow, Origin, VerdictStatus
+from archive.records import EventKind, EventRow, Origin
 from evo.campaign.loop import Campaign, Phase
 from evo.campaign.recorder import Asking
 from evo.display.journal import refused
 from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
-from evo.search.population import Individual
+from evo.search.individuals import Individual
 from fitness.schedule.ladder import Job
+from sandbox.verdicts.verdict import VerdictStatus
 
 LAST = 12
 """Candidates that are remembered for the view."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LastOutcome:
     """What became of a candidate, or of a reply without one."""
 
     who: str
@@ -35,7 +36,7 @@ class Watch:
     campaign: Campaign
     pace: Pace = field(default_factory=Pace)
     _seen: int = 0
-    _last: deque[int | Outcome] = field(default_factory=lambda: deque(maxlen=LAST))
+    _last: deque[int | LastOutcome] = field(default_factory=lambda: deque(maxlen=LAST))
     """Candidates, and what became of replies without a loss."""
     _asked: dict[int, datetime] = field(default_factory=dict)
     """When a step's request left."""
@@ -73,7 +74,7 @@ class Watch:
                 if proposal.reply is not None:
                     self._answered(proposal.step, event)
                     error = one_line(proposal.error or "", 120)
-                    self._last.append(Outcome(f"step {proposal.step}", f"no loss in the reply: {error}"))
+                    self._last.append(LastOutcome(f"step {proposal.step}", f"no loss in the reply: {error}"))
             case EventKind.VERDICT_RECORDED if event.candidate_id is not None:
                 self._last.append(event.candidate_id)
                 row_id = reader.candidate(event.candidate_id).proposal_id
@@ -92,14 +93,14 @@ class Watch:
         """Trainings under way or waiting for a worker."""
         return [job for job, task in self.campaign.trainings.items() if not task.done()]
 
-    def outcomes(self, number: int) -> list[Outcome]:
+    def outcomes(self, number: int) -> list[LastOutcome]:
         """What became of the last candidates, the newest first."""
         newest = list(self._last)[: -number - 1 : -1]
-        return [last if isinstance(last, Outcome) else self._outcome(last) for last in newest]
+        return [last if isinstance(last, LastOutcome) else self._outcome(last) for last in newest]
 
-    def _outcome(self, candidate: int) -> Outcome:
+    def _outcome(self, candidate: int) -> LastOutcome:
         individual = self.campaign.population.individuals[candidate]
-        return Outcome(f"{candidate} {one_line(individual.name, 40)}", self._became(individual))
+        return LastOutcome(f"{candidate} {one_line(individual.name, 40)}", self._became(individual))
 
     def _became(self, individual: Individual) -> str:
         population, reader = self.campaign.population, self.campaign.reader
@@ -148,11 +149,11 @@ class Watch:
         left = proposals_left(campaign.config.budget, used)
         if left is None:
             return None
-        info, ladder, baselines = population.info, population.ladder, len(population.seed_losses)
-        work = to_come(info, ladder, baselines, population.tally().accepted, used.proposals, left)
+        info, ladder, seed_losses = population.info, population.ladder, len(population.seed_losses)
+        work = to_come(info, ladder, seed_losses, population.tally().accepted, used.proposals, left)
         search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
-        if campaign.phase is not Phase.SEARCH:  # the baselines' trainings are not all asked for yet
-            for rung, n in whole(info, ladder, baselines, 0).search.items():
+        if campaign.phase is not Phase.SEARCH:  # the seed losses' trainings are not all asked for yet
+            for rung, n in whole(info, ladder, seed_losses, 0).search.items():
                 done = sum(
                     len(i.searched.get(rung, ())) for i in population.individuals.values() if i.origin is Origin.SEED
                 )

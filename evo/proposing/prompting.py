@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from archive.records import FindingRow
 from evo.proposing.bare_source import bare
 from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
@@ -52,18 +53,6 @@ for _operator in OPERATORS:
 
 
 @dataclass(frozen=True, slots=True)
-class FindingView:
-    """One finding of the sandbox, as a template sees it."""
-
-    rule: str
-    message: str
-    remedy: str = ""
-    line: int | None = None
-    excerpt: str = ""
-    counterexample: Mapping[str, Any] = field(default_factory=_nothing)
-
-
-@dataclass(frozen=True, slots=True)
 class LandmarkView:
     """Another loss by its score alone: a known one, or a leader. `pooled`: the error is that of other losses' seeds."""
 
@@ -90,7 +79,7 @@ class ParentView:
     pooled: bool = False
     metrics: Mapping[str, float] = field(default_factory=_nothing)
     descriptors: Mapping[str, Any] = field(default_factory=_nothing)
-    findings: Sequence[FindingView] = ()
+    findings: Sequence[FindingRow] = ()
     failure: str = ""
     role: str = ""
 
@@ -319,12 +308,12 @@ def _words(descriptors: Mapping[str, Any]) -> str:
     return "; ".join(parts[:24])
 
 
-def _finding_line(finding: FindingView) -> str:
+def _finding_line(finding: FindingRow) -> str:
     place = f" (line {finding.line})" if finding.line is not None else ""
     said = f"{_line(finding.rule, 20)}{place}: {_line(finding.message)}"
-    if excerpt := bare(finding.excerpt, begins=False):
+    if excerpt := bare(finding.excerpt or "", begins=False):
         said += f"; at {_quoted(excerpt, 120)}"
-    if finding.counterexample:
+    if finding.counterexample and isinstance(finding.counterexample, Mapping):
         said += f"; for example {_figures(finding.counterexample)}"
     return f"{said}. {_line(finding.remedy)}" if finding.remedy else said
 

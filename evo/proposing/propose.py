@@ -14,21 +14,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from archive.records import FindingRow
+from analysis.recorded import refusing
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
 from evo.proposing.llm.wire import Message
-from evo.proposing.prompting import (
-    Briefing,
-    ChatTurn,
-    FindingView,
-    LandmarkView,
-    ParentView,
-    TaskView,
-    render,
-    template_hash,
-)
+from evo.proposing.prompting import Briefing, ChatTurn, LandmarkView, ParentView, TaskView, render, template_hash
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.operators import OPERATORS
@@ -154,7 +145,7 @@ class BuiltinProposer:
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         observer.started(first_attempt, "", ())
         parents = [genetic.Parent(p.graph, p.name) for p in request.parents if p.graph is not None]
-        rules = [f.rule for p in request.parents for f in p.findings if f.severity == "refuse"]
+        rules = [f.rule for p in request.parents for f in refusing(p.findings)]
         rng = stream(request.seed, "breed", request.step)
         made = genetic.propose(rng, request.contract, request.operator, parents, rules)
         text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
@@ -225,12 +216,11 @@ def _view(parent: Parent) -> ParentView:
         thought=parent.thought,
         fitness=score.mean if score else None,
         standard_error=score.standard_error if score else None,
-        seeds=len(score.seeds) if score else 0,
+        seeds=score.seeds if score else 0,
         pooled=score.pooled if score else False,
-        metrics=score.metrics if score else {},
         descriptors=parent.descriptors,
         # What stands at a line speaks of the source; where the code is printed from the graph, that line is another one.
-        findings=[_finding(f) for f in parent.findings if parent.graph is None or f.line is None],
+        findings=[f for f in parent.findings if parent.graph is None or f.line is None],
         failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
         role=parent.role,
     )
@@ -240,11 +230,7 @@ def _landmark(parent: Parent) -> LandmarkView:
     score = parent.score[1] if parent.score else None
     if score is None:
         return LandmarkView(parent.name, None)
-    return LandmarkView(parent.name, score.mean, score.standard_error, len(score.seeds), score.pooled)
-
-
-def _finding(row: FindingRow) -> FindingView:
-    return FindingView(row.rule, row.message, row.remedy or "", row.line, row.excerpt or "", row.counterexample or {})
+    return LandmarkView(parent.name, score.mean, score.standard_error, score.seeds, score.pooled)
 
 
 def _turn(turn: Turn) -> ChatTurn:

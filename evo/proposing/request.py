@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from analysis.recorded import refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
 from evo.proposing.reply.reply import ParsedReply
+from evo.search.individuals import Individual, Score
 from evo.search.operators import BY_NAME, CHAT
-from evo.search.population import Individual, Population
+from evo.search.population import Population
 from evo.search.rng import stream
-from evo.search.select import Choice, Settings, choose, gap
-from fitness.score import Score
+from evo.search.selection.grid import gap
+from evo.search.selection.members import SelectionSettings
+from evo.search.selection.select import Choice, choose
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
 
@@ -30,9 +33,9 @@ class Parent:
     source: str
     graph: VerifiedGraph | None
     score: tuple[str, Score] | None
-    """Rung and score at the dearest search rung that it reached."""
+    """Rung and score at the search rung of highest fidelity that it reached."""
     advantage: tuple[float, int] | None
-    """Mean difference to the yardstick over common seeds, and how many seeds."""
+    """Mean difference to the baseline over common seeds, and how many seeds."""
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
@@ -89,7 +92,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
     """Operator and parents of a step, chosen from what the population has seen: the same again, whenever it is asked."""
     config, past = population.config, reader.as_of(population.seen)
     chat = config.search.mode == "chat"
-    settings = Settings(
+    settings = SelectionSettings(
         islands=config.search.islands,
         migration_every=config.search.migration_every,
         temperatures=config.llm.temperatures,
@@ -111,7 +114,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
         landmarks=tuple(
-            _parent(population, id, role, past) for id in _baselines(population) if id not in choice.parents
+            _parent(population, id, role, past) for id in _seed_losses(population) if id not in choice.parents
         ),
         turns=tuple(_turns(population, past)) if chat else (),
         wanted=gap(members, stream(config.seed, "gap", step), settings) if aimed else {},
@@ -121,11 +124,11 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
 
 def _next_turn(population: Population) -> Choice:
     """The paper's loop: no population; every proposal follows from the whole conversation, which begins with the seeds."""
-    return Choice(Operator.EXPLORE, 0, _baselines(population), population.config.llm.temperatures[0])
+    return Choice(Operator.EXPLORE, 0, _seed_losses(population), population.config.llm.temperatures[0])
 
 
-def _baselines(population: Population) -> tuple[int, ...]:
-    return tuple(i.id for i in population.individuals.values() if population.is_baseline(i) and i.trainable)
+def _seed_losses(population: Population) -> tuple[int, ...]:
+    return tuple(i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable)
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
@@ -161,6 +164,6 @@ def _turns(population: Population, past: Reader) -> Iterator[Turn]:
 def _failure(population: Population, individual: Individual, past: Reader) -> str:
     if individual.duplicate_of is not None:
         return f"this is the same loss as {population.individuals[individual.duplicate_of].name}"
-    refusals = [f.message for f in past.findings(individual.id) if f.severity == "refuse"]
+    refusals = [f.message for f in refusing(past.findings(individual.id))]
     failures = [f"{e.reason}: {e.detail}" for e in past.evaluations(individual.id) if e.reason]
     return "; ".join([*refusals, *failures])

@@ -13,7 +13,7 @@ from archive.query import Reader
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import find_duplicates, readable
 from sandbox.identity.sameness import Sameness
-from sandbox.verdicts.verdict import Fingerprint, Verdict
+from sandbox.verdicts.verdict import Fingerprint, Verdict, VerdictStatus
 
 SameLoss = Callable[[VerifiedGraph, VerifiedGraph], Sameness]
 """Compares two losses on fresh probes."""
@@ -48,7 +48,7 @@ class Identities:
         """Those that an archive holds. `graph` gives their graphs; by default the archive does."""
         known = cls(same_loss, graph or (lambda candidate_id: graph_of(verdict_on(candidate_id, reader))))
         for row in reader.verdicts():
-            if row.status != "accepted" or not row.is_new or not row.hash or not row.graph:
+            if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
                 continue
             known.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):

@@ -14,8 +14,8 @@ from statistics import fmean, median
 
 from evo.config.schema import BudgetConfig
 from evo.search.budget import Spent
-from fitness.schedule.ladder import Settings
 from fitness.schedule.planned import plan
+from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 RECENT = 20
@@ -64,20 +64,22 @@ class Work:
         return sum(self.search.values()) + sum(self.final.values())
 
 
-def whole(info: TaskInfo, ladder: Settings, baselines: int, proposals: int) -> Work:
+def whole(info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int) -> Work:
     """A run from its beginning, every proposal accepted and new."""
-    search, final = _planned(info, ladder, baselines, proposals)
+    search, final = _planned(info, ladder, seed_losses, proposals)
     return Work(search, final, proposals)
 
 
-def to_come(info: TaskInfo, ladder: Settings, baselines: int, accepted: int, answered: int, left: float) -> Work:
+def to_come(
+    info: TaskInfo, ladder: LadderSettings, seed_losses: int, accepted: int, answered: int, left: float
+) -> Work:
     """What `left` further proposals will ask for, and the final, after `answered` ones of which `accepted` were trained.
 
     As many of them will be trained as of those before; at first, all.
     """
     expected = left * (accepted + 2) / (answered + 2)
-    search, final = _planned(info, ladder, baselines, round(accepted + expected))
-    without, _ = _planned(info, ladder, baselines, 0)
+    search, final = _planned(info, ladder, seed_losses, round(accepted + expected))
+    without, _ = _planned(info, ladder, seed_losses, 0)
     part = expected / (accepted + expected) if expected else 0.0
     return Work({rung: part * (n - without.get(rung, 0.0)) for rung, n in search.items()}, final, left)
 
@@ -107,12 +109,12 @@ def seconds(work: Work, pace: Pace, info: TaskInfo, workers: int, at_once: int =
 
 
 def _planned(
-    info: TaskInfo, ladder: Settings, baselines: int, proposals: int
+    info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Trainings by rung of the search and of the final."""
     search: dict[str, float] = {}
     final: dict[str, float] = {}
-    for part in plan(info, ladder, baselines, proposals):
+    for part in plan(info, ladder, seed_losses, proposals):
         of = final if part.part == "final" else search
         of[part.rung] = of.get(part.rung, 0.0) + part.trainings
     return search, final

@@ -7,69 +7,35 @@ choose what that step chose.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean
-from typing import Any, Self
+from typing import Self
 
-from analysis.final import FINAL, seeds_of
-from analysis.recorded import SESSION_STARTED, graph_of, island_of, verdict_on
+from analysis import stats
+from analysis.final import seeds_of
+from analysis.recorded import baseline_among, graph_of, island_of, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, Role, VerdictStatus
+from archive.records import EventKind, EventRow, Origin, Role
 from archive.spending import ends_step
-from evo.config.schema import Config, ConfigError
+from evo.config.schema import Config
 from evo.search.budget import Spent
+from evo.search.individuals import Individual, Score, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
 from evo.search.rng import derive
-from evo.search.select import SEED, Member, Status, arm_name
-from fitness.schedule.ladder import Entry, Seeds, Tuned
-from fitness.schedule.ladder import Settings as LadderSettings
-from fitness.score import Score, SeedResult, pooled_deviation
-from fitness.task.faults import did_you_mean
+from evo.search.seed_losses import baseline_of_new_run, seed_losses
+from evo.search.selection.bandit import arm_name
+from evo.search.selection.members import SEED, Member
+from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
-from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
-
-
-@dataclass
-class Individual:
-    """One candidate as the search sees it. `results` holds fitness by (rung, seed), None where the training failed."""
-
-    id: int
-    name: str
-    origin: Origin
-    operator: str
-    island: int
-    arm: str
-    parents: tuple[int, ...]
-    status: VerdictStatus | None = None
-    duplicate_of: int | None = None
-    descriptors: Mapping[str, Any] = field(default_factory=dict)
-    rules: tuple[str, ...] = ()
-    """Codes of the findings that refused it."""
-    singles_out: bool = False
-    """Whether the sandbox noted that it knows single pairs, so that nothing may be claimed of it."""
-    results: dict[tuple[str, int], float | None] = field(default_factory=dict)
-    searched: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
-    tuned: dict[Tuned, float | None] = field(default_factory=dict)
-    """Fitness with another beta or learning rate than the task's, None where it failed. Selection does not look at it."""
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the sandbox accepted it and no earlier one is the same loss."""
-        return self.status is VerdictStatus.ACCEPTED and self.duplicate_of is None
-
-    @property
-    def failed(self) -> bool:
-        """Whether a training of it failed."""
-        return None in self.results.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +47,6 @@ class Tally:
     duplicate: int
     failed: int
     unusable: int
-
-
-def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
-    """The known losses that a run starts from."""
-    return config.seeds if config.seeds is not None else contract_named(info.contract).seeds
-
-
-def require_seed_losses(config: Config, info: TaskInfo) -> None:
-    """Raises ConfigError where a new run would have no loss to start from.
-
-    Nothing could be compared in it either: fitness counts as a difference to a seed loss.
-    """
-    if not seed_losses(config, info):
-        usual = contract_named(info.contract).seeds
-        remedy = f"leave seeds out for the usual ones ({', '.join(usual)})"
-        if not usual:
-            known_ones = ", ".join(known.names(info.contract)) or f"none yet: give the contract {info.contract} some"
-            remedy = f"name some of the known ones ({known_ones})"
-        raise ConfigError(
-            "seeds: expected at least one known loss, got []: a search starts from them, and claims are made against one; "
-            + remedy
-        )
-
-
-def chosen_baseline(config: Config, info: TaskInfo) -> str | None:
-    """The seed loss that a new run makes its claims against; it is written into the run's row and read there afterwards.
-
-    As configured, else the contract's usual one where it is among the seed losses, else the first of these; None without
-    seed losses. Raises ConfigError where the configured one is no seed loss.
-    """
-    names = seed_losses(config, info)
-    if config.baseline is not None and config.baseline not in names:
-        raise ConfigError(
-            f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
-            f"add it to seeds{did_you_mean(config.baseline, names)}"
-        )
-    usual = contract_named(info.contract).baseline
-    return config.baseline or (usual if usual in names else next(iter(names), None))
 
 
 class Population:
@@ -133,17 +61,11 @@ class Population:
         self.workers = workers
         self.rungs = tuple(r.name for r in info.search_rungs)
         self.seed_losses = seed_losses(config, info)
-        unknown = [name for name in self.seed_losses if name not in known.names(info.contract)]
-        if unknown:
-            raise ConfigError(
-                f"seeds: no known loss {unknown[0]!r}; known: {', '.join(known.names(info.contract))}"
-                f"{did_you_mean(unknown[0], known.names(info.contract))}"
-            )
-        self.baseline = chosen_baseline(config, info)
+        self.baseline_name = baseline_of_new_run(config, info)
         self.seeds = Seeds(search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)), final=())
         """Those of the final are as its events recorded them: none before it began."""
         self._search_seeds = frozenset(self.seeds.search)
-        self.ladder = LadderSettings(**config.ladder.model_dump())
+        self.ladder = config.ladder
         self.individuals: dict[int, Individual] = {}
         self.seen = 0
         self.recorded_seconds = 0.0
@@ -156,7 +78,7 @@ class Population:
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Take in the events up to `upto`, by default all. Returns itself."""
         if not self.seen:
-            self.baseline = reader.run().baseline
+            self.baseline_name = reader.run().baseline
         last = reader.last_event() if upto is None else upto
         if last > self.seen:
             for event in reader.events(after=self.seen):
@@ -169,9 +91,9 @@ class Population:
     # ---- questions -----------------------------------------------------------------------------------------------
 
     @property
-    def yardstick(self) -> Individual | None:
+    def baseline(self) -> Individual | None:
         """The seed loss that claims are made against, as the run's row names it."""
-        return next((i for i in self.individuals.values() if self.is_baseline(i) and i.name == self.baseline), None)
+        return baseline_among(self.individuals.values(), self.baseline_name)
 
     @property
     def begun_seed_losses(self) -> int:
@@ -179,7 +101,7 @@ class Population:
         return sum(
             bool(i.results) or (i.status is not None and not i.trainable)
             for i in self.individuals.values()
-            if self.is_baseline(i)
+            if i.is_seed_loss
         )
 
     @property
@@ -188,52 +110,49 @@ class Population:
         final = frozenset(self.seeds.final)
         return sum(key[1] in final for i in self.individuals.values() for key in (*i.results, *i.tuned))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RaceEntry]:
         """The race, for the ladder."""
-        yardstick = self.yardstick
+        baseline = self.baseline
         return [
-            Entry(i.id, self.is_baseline(i), dict(i.results), i is yardstick, dict(i.tuned), self._reads_beta(i))
+            RaceEntry(i.id, i.is_seed_loss, dict(i.results), i is baseline, dict(i.tuned), self._reads_beta(i))
             for i in self.individuals.values()
             if i.trainable
         ]
 
     def members(self) -> tuple[Member, ...]:
-        """The search's view of everyone, in order of birth. Fitness is the difference to the yardstick (see `advantage`)."""
+        """The search's view of everyone, in order of birth. Fitness is the difference to the baseline (see `advantage`)."""
         uses: dict[int, int] = {}
         for individual in self.individuals.values():
             for parent in individual.parents if role_of(individual.operator) is not Role.EXPLORED_FROM else ():
                 uses[parent] = uses.get(parent, 0) + 1
-        deviation = self._deviation_of_differences()
-        return tuple(self._member(i, uses.get(i.id, 0), deviation) for i in self.individuals.values() if i.status)
+        noise = self._noise_of_differences()
+        return tuple(self._member(i, uses.get(i.id, 0), noise) for i in self.individuals.values() if i.status)
 
     def advantage(self, individual: Individual) -> tuple[float, int] | None:
-        """Mean fitness minus the yardstick's at the dearest rung where both have search seeds in common, and how many.
+        """Mean fitness minus the baseline's at the rung of highest fidelity where both have search seeds in common, and how many.
 
         The same seed gives both the same data, so the difference is less noisy than the value, and it lets losses that
         reached different rungs be compared.
         """
-        yardstick = self.yardstick
-        if yardstick is None:
+        baseline = self.baseline
+        if baseline is None:
             return None
         for rung in reversed(self.rungs):
-            differences = _differences(individual, yardstick, rung)
-            if differences:
-                return fmean(differences), len(differences)
+            if found := differences(individual, baseline, rung):
+                return fmean(found), len(found)
         return None
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
-        """The score at the dearest search rung that it has reached, with the rung's name."""
+        """The score at the search rung of highest fidelity that it has reached, with the rung's name."""
         for rung in reversed(self.rungs):
             scored = individual.searched.get(rung)
             if scored:
-                return rung, Score.of([SeedResult(f, seed=seed) for seed, f in scored.items()], self._pooled(rung))
+                return rung, Score.of(scored, self._pooled(rung))
         return None
 
     def best(self) -> Individual | None:
-        """The proposal with the largest advantage at the dearest rung that any has reached; none that knows single pairs."""
-        proposals = [
-            i for i in self.individuals.values() if i.trainable and not self.is_baseline(i) and not i.singles_out
-        ]
+        """The proposal with the largest advantage at the highest rung that any has reached; none that knows single pairs."""
+        proposals = [i for i in self.individuals.values() if i.trainable and not i.is_seed_loss and not i.singles_out]
         for rung in reversed(self.rungs):
             there = [i for i in proposals if rung in i.searched]
             rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
@@ -242,15 +161,15 @@ class Population:
         return None
 
     def best_so_far(self) -> str:
-        """The best proposal in one phrase, with its difference to the yardstick and the error of that."""
-        best, yardstick = self.best(), self.yardstick
+        """The best proposal in one phrase, with its difference to the baseline and the error of that."""
+        best, baseline = self.best(), self.baseline
         advantage = self.advantage(best) if best else None
-        if best is None or yardstick is None or advantage is None:
+        if best is None or baseline is None or advantage is None:
             return "none yet"
         difference, seeds = advantage
-        deviation = self._deviation_of_differences()
-        error = f" ± {deviation / seeds**0.5:.3f}" if deviation is not None else ", error unknown"
-        return f"{best.name} ({difference:+.3f}{error} to {yardstick.name}, {seeds} seed{'s' * (seeds > 1)})"
+        noise = self._noise_of_differences()
+        error = f" ± {noise.error(seeds):.3f}" if noise is not None else ", error unknown"
+        return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
     def tally(self) -> Tally:
         """What became of the proposals so far."""
@@ -291,7 +210,7 @@ class Population:
 
     def _clock(self, event: EventRow) -> None:
         at = datetime.fromisoformat(event.at)
-        if self._last is not None and event.kind != SESSION_STARTED:
+        if self._last is not None and event.kind != EventKind.SESSION_STARTED:
             self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
         self._last = at
 
@@ -314,11 +233,11 @@ class Population:
         assert event.candidate_id is not None
         verdict = verdict_on(event.candidate_id, reader)
         individual = self._individual(event.candidate_id)
-        individual.status = verdict.status
+        individual.status = VerdictStatus(verdict.status)
         individual.duplicate_of = verdict.duplicate_of
         individual.descriptors = verdict.descriptors or {}
         findings = reader.findings(event.candidate_id)
-        individual.rules = tuple(f.rule for f in findings if f.severity == "refuse")
+        individual.rules = tuple(f.rule for f in refusing(findings))
         individual.singles_out = any(f.rule == SINGLES_OUT for f in findings)
 
     def _measured(self, event: EventRow, reader: Reader) -> None:
@@ -345,59 +264,42 @@ class Population:
             )
         return self.individuals[candidate_id]
 
-    def is_baseline(self, individual: Individual) -> bool:
-        """Whether it is one of the seed losses."""
-        return individual.origin is Origin.SEED
-
     @property
     def noise(self) -> float | None:
-        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the dearest search rung."""
+        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the search rung of highest fidelity."""
         return self._pooled(self.rungs[-1])
 
     def _pooled(self, rung: str) -> float | None:
-        return pooled_deviation([[*i.searched.get(rung, {}).values()] for i in self.individuals.values()])
+        pooled = stats.pool([*i.searched.get(rung, {}).values()] for i in self.individuals.values())
+        return None if pooled is None else pooled.deviation
 
-    def _deviation_of_differences(self) -> float | None:
-        """Standard deviation over seeds of the difference to the yardstick, pooled over everyone with several seeds."""
-        yardstick = self.yardstick
-        if yardstick is None:
+    def _noise_of_differences(self) -> stats.PooledDeviation | None:
+        """Standard deviation over seeds of the difference to the baseline, pooled over everyone with several seeds."""
+        baseline = self.baseline
+        if baseline is None:
             return None
-        others = [i for i in self.individuals.values() if i is not yardstick]
-        return pooled_deviation([_differences(i, yardstick, rung) for i in others for rung in self.rungs])
+        others = [i for i in self.individuals.values() if i is not baseline]
+        return stats.pool(differences(i, baseline, rung) for i in others for rung in self.rungs)
 
     def _reads_beta(self, individual: Individual) -> bool:
-        published = self.is_baseline(individual) and individual.name in known.names(self.info.contract)
+        published = individual.is_seed_loss and individual.name in known.names(self.info.contract)
         return not published or "beta" in known.graph(individual.name).inputs
 
-    def _member(self, individual: Individual, uses: int, deviation: float | None) -> Member:
+    def _member(self, individual: Individual, uses: int, noise: stats.PooledDeviation | None) -> Member:
         advantage = None if individual.failed else self.advantage(individual)
         return Member(
             candidate_id=individual.id,
             island=individual.island,
             operator=individual.operator,
             parents=individual.parents,
-            status=_standing(individual),
+            usable=individual.trainable and not individual.failed,
             fitness=advantage[0] if advantage else None,
-            standard_error=deviation / advantage[1] ** 0.5 if advantage and deviation is not None else None,
+            standard_error=noise.error(advantage[1]) if advantage and noise is not None else None,
             descriptors=individual.descriptors,
             rules=individual.rules,
             uses=uses,
             arm=individual.arm,
         )
-
-
-def _differences(individual: Individual, other: Individual, rung: str) -> list[float]:
-    """Fitness minus the other's, over the search seeds that both were scored on at a rung."""
-    theirs = other.searched.get(rung, {})
-    return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]
-
-
-def _standing(individual: Individual) -> Status:
-    if individual.duplicate_of is not None:
-        return Status.DUPLICATE
-    if individual.status is not VerdictStatus.ACCEPTED:
-        return Status.REFUSED
-    return Status.FAILED if individual.failed else Status.ACCEPTED
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
@@ -406,5 +308,5 @@ _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
     EventKind.VERDICT_RECORDED: Population._vetted,
     EventKind.EVALUATION_SCORED: Population._measured,
     EventKind.EVALUATION_FAILED: Population._measured,
-    FINAL: Population._final_begun,
+    EventKind.FINAL: Population._final_begun,
 }

@@ -8,11 +8,8 @@ from evo.search.budget import Cost, lacking
 from evo.search.population import Population
 from fitness.schedule.planned import plan, plan_of_claims
 
-FINAL = "final"
-"""Name of the final among the parts of a plan."""
 
-
-def what_the_budget_buys(config: Config, population: Population) -> list[str]:
+def budget_forecast(config: Config, population: Population) -> list[str]:
     """Lines on what the seed losses and the final take of a budget of trainings, and what is left for proposals.
 
     Empty without a limit that could come into the way. `population` is as it is before the session.
@@ -26,10 +23,10 @@ def what_the_budget_buys(config: Config, population: Population) -> list[str]:
     training = Cost(evaluations=1, tokens=judging.tokens, usd=judging.usd or 0.0)
     lines = []
     if budget.evaluations is not None:
-        baselines = len(population.seed_losses)
-        parts = plan(info, population.ladder, baselines, 0)
-        theirs = sum(part.trainings for part in parts if part.part != FINAL)
-        claims = plan_of_claims(info, population.ladder, baselines).trainings
+        seed_losses = len(population.seed_losses)
+        *search, _ = plan(info, population.ladder, seed_losses, 0)
+        theirs = sum(part.trainings for part in search)
+        claims = plan_of_claims(info, population.ladder, seed_losses).trainings
         lines.append(
             f"Trainings: {_left(config, population)} of the budget of {budget.evaluations} are left. The seed losses take up to "
             f"{theirs}, {waiting} of them before the first proposal. The final takes {_final(config, population)}, "
@@ -69,5 +66,5 @@ def _waiting(population: Population) -> int:
 def _final(config: Config, population: Population) -> int:
     proposals = config.budget.proposals
     most = _left(config, population) if proposals is None else proposals
-    parts = plan(population.info, population.ladder, len(population.seed_losses), most)
-    return sum(part.trainings for part in parts if part.part == FINAL)
+    *_, final = plan(population.info, population.ladder, len(population.seed_losses), most)
+    return final.trainings

@@ -13,10 +13,11 @@ from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN
 from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Parent, Request, Turn
-from evo.search.population import Population, require_seed_losses
-from evo.search.reserved import what_the_budget_buys
+from evo.search.population import Population
+from evo.search.reserved import budget_forecast
+from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier import finished
-from evo.session.outlook import what_can_be_seen, what_items_allow
+from evo.session.outlook import items_warning, minimum_detectable_effect
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
 from fitness.chat.errors import LLMError
@@ -115,9 +116,9 @@ def _longest(request: Request, proposals: int | None) -> Request:
 def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
     """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
     budget = config.budget
-    proposals, baselines = budget.proposals, len(population.seed_losses)
+    proposals, seed_losses = budget.proposals, len(population.seed_losses)
     limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
-    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *what_the_budget_buys(config, population)]
+    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *budget_forecast(config, population)]
     tokens, usd = proposer.worst_case(_longest(request, proposals))
     each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
     if proposals is None:
@@ -126,7 +127,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
             *lines,
             *(f"{_judge(s)}: at most about {_usage(s.worst_case)} for each training." for s in info.services),
         ]
-    parts = plan(info, population.ladder, baselines, proposals)
+    parts = plan(info, population.ladder, seed_losses, proposals)
     for part in parts:
         lines.append(
             f"  {part.part}, rung {part.rung}: {part.trainings} trainings of about {part.seconds_each:g} s each"
@@ -137,13 +138,13 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
         "by the task's estimate for a slow core."
     )
-    claims = plan_of_claims(info, population.ladder, baselines)
+    claims = plan_of_claims(info, population.ladder, seed_losses)
     if claims.trainings:
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
-    lines.append(what_can_be_seen(info, population.ladder))
-    if few := what_items_allow(info.judged, population.ladder):
+    lines.append(minimum_detectable_effect(info, population.ladder))
+    if few := items_warning(info.judged, population.ladder):
         lines.append(few)
     total = f", {each}" if tokens else ""
     lines.append(

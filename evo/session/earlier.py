@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.output.encode import one_line
-from analysis.recorded import SESSION_STARTED, section, sessions_of
+from analysis.recorded import section, sessions_of
 from archive.disk.files import there
 from archive.query import Reader
-from evo.campaign.loop import FINISHED
+from archive.records import EventKind
+from evo.config.old_keys import with_keys_of_today
 from evo.config.rundir import RunDir, RunDirError, differences, identity
 from evo.config.schema import Config
 from evo.proposing.propose import BUILTIN, OPENAI
@@ -76,10 +77,13 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     if not there(archive):
         return None
     with Reader.open(archive) as reader:
-        run, marks = reader.run(), [e for e in reader.events() if e.kind in (SESSION_STARTED, FINISHED)]
+        run, marks = (
+            reader.run(),
+            [e for e in reader.events() if e.kind in (EventKind.SESSION_STARTED, EventKind.FINISHED)],
+        )
         if differences(run.identity, identity(config, info)) or config.baseline not in (None, run.baseline):
             return None
-        if not marks or marks[-1].kind != FINISHED:
+        if not marks or marks[-1].kind != EventKind.FINISHED:
             return None
         population = Population(config, info, workers=1).advance(reader)
         used, before = population.spent(population.recorded_seconds), last_settings(reader)
@@ -110,14 +114,14 @@ def _raised(before: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
 
 
 def last_settings(reader: Reader) -> Mapping[str, Any]:
-    """The configuration of the last session, or that with which the run was made."""
-    sessions = sessions_of(reader.events(kind=SESSION_STARTED))
-    return sessions[-1][1] if sessions else reader.run().config
+    """The configuration of the last session, or that with which the run was made; keys have the names of today."""
+    sessions = sessions_of(reader.events(kind=EventKind.SESSION_STARTED))
+    return with_keys_of_today(sessions[-1][1] if sessions else reader.run().config)
 
 
 def changed_task(reader: Reader, info: TaskInfo) -> str | None:
     """One line where a plugin's task is not what it was when the run began: its file's content, or its package's version."""
-    sessions = reader.events(kind=SESSION_STARTED)
+    sessions = reader.events(kind=EventKind.SESSION_STARTED)
     payload = sessions[0].payload if sessions else None
     before = section(payload, "fitness").get("version") if isinstance(payload, Mapping) else None
     if not info.version or not isinstance(before, str) or before == info.version:

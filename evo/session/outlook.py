@@ -5,14 +5,14 @@ from __future__ import annotations
 from analysis.claims.crossed import least_groups
 from analysis.stats import POWER, SIGNIFICANCE, smallest_detectable
 from analysis.wording import count
-from fitness.schedule.ladder import Settings
+from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 WISE_GROUPS = 20
 """Groups of items below which errors over groups are rough: Cameron and Miller 2015, section VI, call fewer than 20 few."""
 
 
-def what_items_allow(judged: int | None, settings: Settings) -> str | None:
+def items_warning(judged: int | None, settings: LadderSettings) -> str | None:
     """One line where the final's test set is too small for a claim, or small; None where it is large enough, or not known.
 
     `judged`: the groups of items, prompts say, that the final is judged on.
@@ -30,7 +30,7 @@ def what_items_allow(judged: int | None, settings: Settings) -> str | None:
     return f"{head}: only a large difference will be told from luck. Take {WISE_GROUPS} or more."
 
 
-def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
+def minimum_detectable_effect(info: TaskInfo, settings: LadderSettings) -> str:
     """One line: the smallest true difference to the baseline that the final would show, in units of fitness."""
     design = f"{count(settings.finalists, 'finalist')} on {count(settings.finalist_seeds, 'fresh seed')}"
     if settings.finalists == 0 or settings.finalist_seeds < 2:
@@ -46,7 +46,7 @@ def what_can_be_seen(info: TaskInfo, settings: Settings) -> str:
     )
 
 
-def _smallest(deviation: float, items_error: float, settings: Settings) -> float:
+def _smallest(deviation: float, items_error: float, settings: LadderSettings) -> float:
     """The smallest detectable difference over seeds and the test items that they share, as the comparison will test it."""
     seeds = settings.finalist_seeds
     over_seeds = deviation**2 / seeds

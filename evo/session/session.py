@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
-from analysis.recorded import SESSION_STARTED
 from archive.disk.files import open_regular, there
 from archive.query import Reader
+from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.loop import Campaign, CampaignStopped
@@ -29,11 +29,12 @@ from evo.display.console import Console
 from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
 from evo.search.duplicates import Identities
-from evo.search.population import Population, require_seed_losses
-from evo.search.reserved import what_the_budget_buys
+from evo.search.population import Population
+from evo.search.reserved import budget_forecast
+from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier import changed_task, changes, finished, in_words, last_settings
 from evo.session.extras import require_training, without_pictures
-from evo.session.outlook import what_can_be_seen, what_items_allow
+from evo.session.outlook import items_warning, minimum_detectable_effect
 from evo.session.preflight import preflight
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
@@ -70,7 +71,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
-    rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline)
+    rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline_name)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
         say = _logged(say)
@@ -80,7 +81,9 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
         for line in filter(None, (cleared.which, *cleared.notes)):
             say(line)
-        archive.event(SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        archive.event(
+            EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+        )
         for to, paid in cleared.paid.items():
             archive.charge(to, recorded(paid))
         if resumed:
@@ -88,8 +91,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             if told := changed_task(reader, info):
                 say(told)
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
-        say(what_can_be_seen(info, population.ladder))
-        for line in what_the_budget_buys(config, population.advance(reader)):
+        say(minimum_detectable_effect(info, population.ladder))
+        for line in budget_forecast(config, population.advance(reader)):
             say(line)
         try:
             reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
@@ -144,7 +147,7 @@ async def _campaign(
         try:  # before a proposal is paid for
             for note in await workers.ready():
                 tell(note)
-            if few := what_items_allow(workers.judged, population.ladder):
+            if few := items_warning(workers.judged, population.ladder):
                 tell(few)
         except EvaluationFailed as failure:
             if failure.paid:
@@ -180,12 +183,10 @@ def _resume(
     if recovery.lost:
         steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
         say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
-    now = config.model_dump(mode="json")
-    defaults = Config().model_dump(mode="json")  # of keys that an older version did not know
-    changed = {key: now[key] for key in now if before.get(key, defaults[key]) != now[key]}
-    if changed:
-        archive.event("settings_changed", changed)
-        say(f"Settings changed since the last session: {in_words(changes(before, config)) or ', '.join(changed)}.")
+    if changed := changes(before, config):
+        sections = {change.key.partition(".")[0] for change in changed}
+        archive.event(EventKind.SETTINGS_CHANGED, config.model_dump(mode="json", include=sections))
+        say(f"Settings changed since the last session: {in_words(changed)}.")
 
 
 def _rungs(info: TaskInfo) -> str:

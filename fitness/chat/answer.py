@@ -38,7 +38,7 @@ _NO_TEXT = re.compile(r"think|reason|refusal|tool|summary")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Completion:
     """What a model replied. A count is None where its endpoint does not tell it."""
 
     text: str
@@ -49,7 +49,7 @@ class Answer:
     tokens_out: int | None
 
 
-def read_answer(where: Where, content: bytes, content_type: str, prices: Prices) -> Answer:
+def read_answer(where: Where, content: bytes, content_type: str, prices: Prices) -> Completion:
     """The answer in a response. Raises LLMError: what an error object says, FILTERED, or MALFORMED where there is none.
 
     The error has the tokens and their price where the response tells them.
@@ -63,7 +63,7 @@ def read_answer(where: Where, content: bytes, content_type: str, prices: Prices)
     if error:
         error.tokens_in, error.tokens_out, error.usd = tokens_in, tokens_out, prices.usd(tokens_in, tokens_out)
         raise error
-    return Answer(texts[first], _word(body.get("model")), _finish(choices[first]), tokens_in, tokens_out)
+    return Completion(texts[first], _word(body.get("model")), _finish(choices[first]), tokens_in, tokens_out)
 
 
 def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str) -> LLMError | None:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
-from fitness.task.protocol import Rung
-from fitness.training.curves import Watch, thinned
+from fitness.task import Rung
+from fitness.training.curves import CurveRecorder, thinned
 from sandbox.execute.interpreter import compile_loss
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ TEST_FRACTION = 0.4
 
 
 @dataclass(frozen=True)
-class Items:
+class Examples:
     """Inputs, shape (items, ...), and their classes, shape (items,)."""
 
     inputs: Tensor
@@ -37,12 +37,12 @@ class Items:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def take(self, index: Tensor) -> "Items":
+    def take(self, index: Tensor) -> "Examples":
         """The items at these places."""
-        return Items(self.inputs[index], self.classes[index])
+        return Examples(self.inputs[index], self.classes[index])
 
 
-class Lab:
+class ClassificationRunner:
     """Holds the items; every training starts from a fresh network."""
 
     def __init__(self, options: "Options") -> None:
@@ -68,7 +68,7 @@ class Lab:
         if rung.held_out:
             judged, numbers = self.test_items, torch.arange(len(self.test_items))
         labels = self._flip(train.classes, generator)
-        network, watch = self._network(rung, generator), Watch()
+        network, watch = self._network(rung, generator), CurveRecorder()
         loss = compile_loss(graph)
         with watch.kept_on_failure():
             last = self._train(network, loss, train.inputs, labels, rung.steps, learning_rate, generator, watch)
@@ -86,7 +86,7 @@ class Lab:
 
     def _train(
         self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
-        learning_rate: float, generator: torch.Generator, watch: Watch,
+        learning_rate: float, generator: torch.Generator, watch: CurveRecorder,
     ) -> float:  # fmt: skip
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -124,7 +124,7 @@ class Lab:
 
     @torch.no_grad()
     def _judge(
-        self, network: nn.Module, judged: Items, train: Items, labels: Tensor
+        self, network: nn.Module, judged: Examples, train: Examples, labels: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Whether each item's class was found, 1.0 or 0.0, and the metrics."""
         network.eval()
@@ -183,20 +183,20 @@ def _resnet(name: str, classes: int) -> nn.Module:
     return network
 
 
-def _load(options: "Options", device: torch.device) -> tuple[Items, Items]:
-    """Items for the search, and those for the held-out rung alone."""
+def _load(options: "Options", device: torch.device) -> tuple[Examples, Examples]:
+    """Examples for the search, and those for the held-out rung alone."""
     return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
 
 
-def _digits(device: torch.device) -> tuple[Items, Items]:
+def _digits(device: torch.device) -> tuple[Examples, Examples]:
     table = _digits_table()  # a row for each item: its 64 pixels from 0 to 16, then its class
-    items = Items(
+    items = Examples(
         torch.tensor(table[:, :-1] / 16.0, dtype=torch.float32), torch.tensor(table[:, -1], dtype=torch.int64)
     )
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
     held_out = int(TEST_FRACTION * len(items))
     parts = items.take(order[held_out:]), items.take(order[:held_out])
-    return Items(parts[0].inputs.to(device), parts[0].classes.to(device)), Items(
+    return Examples(parts[0].inputs.to(device), parts[0].classes.to(device)), Examples(
         parts[1].inputs.to(device), parts[1].classes.to(device)
     )
 
@@ -209,7 +209,7 @@ def _digits_table() -> "NDArray[np.float64]":
     return np.loadtxt(Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), delimiter=",")
 
 
-def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
+def _cifar10(folder: Path, device: torch.device) -> tuple[Examples, Examples]:
     try:
         import torchvision
     except ImportError:
@@ -225,7 +225,7 @@ def _cifar10(folder: Path, device: torch.device) -> tuple[Items, Items]:
         ) from None
     mean, deviation = 0.473, 0.251  # of all pixels of the training pictures
     search, test = (
-        Items(
+        Examples(
             ((torch.tensor(p.data, dtype=torch.float32).permute(0, 3, 1, 2) / 255.0 - mean) / deviation).to(device),
             torch.tensor(p.targets, dtype=torch.int64).to(device),
         )

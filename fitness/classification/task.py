@@ -19,7 +19,7 @@ from pydantic import Field
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
-    from fitness.classification.runner import Lab
+    from fitness.classification.runner import ClassificationRunner
     from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "classification"
@@ -99,14 +99,14 @@ class ClassificationTask:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.rungs: Mapping[str, Rung] = _rungs(options)
-        self._lab: Lab | None = None
+        self._runner: ClassificationRunner | None = None
 
     def prepare(self) -> None:
         """Import torch and load the items. Raises EvaluationFailed('bad_data', ...) with what is missing."""
-        from fitness.classification.runner import Lab
+        from fitness.classification.runner import ClassificationRunner
 
-        if self._lab is None:
-            self._lab = Lab(self.options)
+        if self._runner is None:
+            self._runner = ClassificationRunner(self.options)
 
     def score_seed(
         self,
@@ -127,8 +127,8 @@ class ClassificationTask:
         if beta is not None:
             raise EvaluationFailed("unsupported_loss", f"a classification loss has no beta, got {beta}")
         self.prepare()
-        assert self._lab is not None
-        return self._lab.score(graph, chosen, seed, learning_rate or self.options.learning_rate)
+        assert self._runner is not None
+        return self._runner.score(graph, chosen, seed, learning_rate or self.options.learning_rate)
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

@@ -238,7 +238,7 @@ def _parsed(content: bytes, where: str) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _Fault(f"{where} is not valid JSON ({str(error)[:120]}); mend it, or get a fresh copy") from None
+        raise _Fault(f"{where} is not valid JSON ({str(error)[:120]}); fix it, or get a fresh copy") from None
 
 
 # ---- the hub ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from fitness.preference.options import Options
 from fitness.preference.pairs.limits import positions
 from fitness.preference.pairs.sources import loading
 from fitness.score import bad_data
-from fitness.training.trainer import unwrap_forward
+from fitness.training.trl_patches import unwrap_forward
 
 BFLOAT16_SINCE = 8
 """The first major compute capability of NVIDIA's GPUs (Ampere) that has bfloat16."""

@@ -26,7 +26,7 @@ from trl import DPOConfig
 from fitness.costs import Usage
 from fitness.preference.caches import cache_faults
 from fitness.preference.evaluation.answers import Trained
-from fitness.preference.evaluation.exams import make_exam, pair_scores
+from fitness.preference.evaluation.evaluators import make_evaluator, pair_scores
 from fitness.preference.options import Options, essential
 from fitness.preference.pairs.seen import PROMPT_COLUMN, notes_on
 from fitness.preference.pairs.sources import Faults, Pairs, drawn, load_pairs
@@ -43,7 +43,7 @@ from fitness.preference.reference_cache import any_loss, cached_pairs, reference
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
 from fitness.task.protocol import Rung
 from fitness.training.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
-from fitness.training.curves import Watch
+from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ OF_THE_LOSS = (FailureReason.DIVERGED, FailureReason.COLLAPSED, FailureReason.UN
 """Failures that would come again. A judge that is gone and want of memory may pass, and a long training is not lost."""
 
 
-class Lab:
+class PreferenceRunner:
     """Holds model, data and evaluators; scores one loss after the other. Every rank of a launch group has one."""
 
     def __init__(self, options: Options) -> None:
@@ -71,24 +71,26 @@ class Lab:
         if fault := "\n".join(cache_faults(options)):
             raise EvaluationFailed(FailureReason.BAD_DATA, fault)
         self.state = PartialState(cpu=on_cpu(options))
-        self.exams = {"search": make_exam(options.evaluation)}
+        self.evaluators = {"search": make_evaluator(options.evaluation)}
         final = options.held_out_evaluation
-        self.exams["held_out"] = make_exam(final, "fitness.held_out_evaluation") if final else self.exams["search"]
+        self.evaluators["held_out"] = (
+            make_evaluator(final, "fitness.held_out_evaluation") if final else self.evaluators["search"]
+        )
         self.paid: Usage | None = None
         self.micro_batch, self.accumulation, pairs, self.tokenizer = self._opened()
         self.policies = Policies(options)
         self._rehearse()
-        for exam in set(self.exams.values()):
-            exam.prepare(self.state)
+        for evaluator in set(self.evaluators.values()):
+            evaluator.prepare(self.state)
         with _memory_errors():
-            for name, exam in self.exams.items():
-                exam.rehearse(pairs.parts[name]["prompt"])
+            for name, evaluator in self.evaluators.items():
+                evaluator.rehearse(pairs.parts[name]["prompt"])
             arguments = self._arguments(None, 1, 0, options.beta, options.learning_rate)
             self.reference_key = reference_key(options, pairs, self.policies, self.tokenizer, arguments)
             seen = cached_pairs(self.reference_key, options, pairs, self.policies, self.tokenizer, arguments)
         self.data = seen.parts
-        exam_notes = dict.fromkeys(note for exam in self.exams.values() for note in exam.notes)
-        self.notes = (*notes_on_precision(options), *notes_on(pairs, seen, options), *exam_notes)
+        evaluation_notes = dict.fromkeys(note for evaluator in self.evaluators.values() for note in evaluator.notes)
+        self.notes = (*notes_on_precision(options), *notes_on(pairs, seen, options), *evaluation_notes)
 
     @property
     def judged(self) -> int:
@@ -99,11 +101,11 @@ class Lab:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()
         part = "held_out" if rung.held_out else "search"
-        exam = self.exams[part]
+        evaluator = self.evaluators[part]
         pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
-        test = drawn(self.data[part], exam.size, f"test {seed}")
+        test = drawn(self.data[part], evaluator.size, f"test {seed}")
         trainer: GraphDPOTrainer | None = None
-        watch = Watch()
+        watch = CurveRecorder()
         try:
             with (
                 watch.kept_on_failure(),
@@ -116,7 +118,7 @@ class Lab:
                 metrics = {"train_loss": _last_loss(trainer)}
                 scores, measured = pair_scores(trainer.log_probs(test), test, beta)
                 trained = Trained(trainer, self.policies, self.tokenizer, test, seed)
-                values, more, paid = exam.measure(trained, scores)
+                values, more, paid = evaluator.measure(trained, scores)
                 metrics |= measured | more
                 tokens = int(trainer.state.num_input_tokens_seen)
         finally:
@@ -142,9 +144,9 @@ class Lab:
         faults = Faults()
         with faults:
             micro_batch, accumulation = self._batches()
-        for exam in dict.fromkeys(self.exams.values()):
+        for evaluator in dict.fromkeys(self.evaluators.values()):
             with faults:
-                if paid := exam.check(self.state):
+                if paid := evaluator.check(self.state):
                     self.paid = (self.paid or Usage()) + paid
         conversational = False
         with faults:
@@ -177,7 +179,11 @@ class Lab:
         self._release()
 
     def _trainer(
-        self, graph: "VerifiedGraph | PreferenceLoss", pairs: Dataset, arguments: DPOConfig, watch: Watch | None = None
+        self,
+        graph: "VerifiedGraph | PreferenceLoss",
+        pairs: Dataset,
+        arguments: DPOConfig,
+        watch: CurveRecorder | None = None,
     ) -> GraphDPOTrainer:
         trainer = GraphDPOTrainer(
             self.policies.fresh(),

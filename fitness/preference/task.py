@@ -40,7 +40,7 @@ from fitness.preference.pairs.reading.folders import is_saved
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
-    from fitness.preference.runner import Lab
+    from fitness.preference.runner import PreferenceRunner
     from sandbox.graph.loss_graph import VerifiedGraph
 
 PREPARATION_SECONDS = 6 * 3600.0
@@ -136,22 +136,22 @@ class PreferenceTask:
         self.options = options
         self.metric = _metric(options.evaluation)
         self.rungs: Mapping[str, Rung] = _rungs(options)
-        self._lab: Lab | None = None
+        self._runner: PreferenceRunner | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out of the data, what of them is not read, and what the rules found in what a model sees of them."""
-        return self._lab.notes if self._lab else ()
+        return self._runner.notes if self._runner else ()
 
     @property
     def paid(self) -> Usage | None:
         """What judges were paid for showing that they are there."""
-        return self._lab.paid if self._lab else None
+        return self._runner.paid if self._runner else None
 
     @property
     def judged(self) -> int | None:
         """How many prompts finals are judged on; None before `prepare`."""
-        return self._lab.judged if self._lab else None
+        return self._runner.judged if self._runner else None
 
     def prepare(self) -> None:
         """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
@@ -159,12 +159,12 @@ class PreferenceTask:
         Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" from the reference pass.
         """
         from fitness.preference.caches import no_room
-        from fitness.preference.runner import Lab
+        from fitness.preference.runner import PreferenceRunner
 
-        if self._lab is not None:
+        if self._runner is not None:
             return
         try:
-            self._lab = Lab(self.options)
+            self._runner = PreferenceRunner(self.options)
         except Exception as error:
             if full := no_room(error, self.options):
                 raise EvaluationFailed("bad_data", full) from error
@@ -190,9 +190,9 @@ class PreferenceTask:
         if graph.contract != CONTRACT:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
-        assert self._lab is not None
+        assert self._runner is not None
         own = self.options
-        return self._lab.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+        return self._runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
 
 def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> str:

@@ -1,8 +1,8 @@
 """What is trained in a run's final, once the search is over: claims rest on it alone.
 
-Leaders and baselines are measured on fresh seeds, which chose nobody, at the held-out rung where the task has one. There the
-yardstick is trained with other betas, and on request other learning rates, so that no loss wins by its scale alone. Only where
-a leader is clearly ahead of all of them does a claim depend on more: then the best of the other baselines is trained over the
+Leaders and seed losses are measured on fresh seeds, which chose nobody, at the held-out rung where the task has one. There the
+baseline is trained with other betas, and on request other learning rates, so that no loss wins by its scale alone. Only where
+a leader is clearly ahead of all of them does a claim depend on more: then the best of the other seed losses is trained over the
 same grid, and a grid whose best arm lies at its edge is widened a few times.
 """
 
@@ -13,55 +13,65 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from statistics import fmean, stdev
 
-from fitness.schedule.ladder import OWN, Entry, Job, Seeds, Settings, Tuning, leaders, open_jobs
+from fitness.schedule.ladder import OWN, Job, RaceEntry, Seeds, Tuning, leaders, open_jobs
+from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 LEAST_ERRORS = 1.9
 """Standard errors by which a leader must be ahead for anything more to be trained: no t-test at level 0.05 asks for fewer."""
 
 DEFAULT_RATES = (0.5, 2.0)
-"""Multiples of the learning rate at which a yardstick without beta is trained in the final."""
+"""Multiples of the learning rate at which a baseline without beta is trained in the final."""
 
 
 def final(
-    entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds, also: Sequence[tuple[int, Tuning]] = ()
+    entries: Sequence[RaceEntry],
+    info: TaskInfo,
+    settings: LadderSettings,
+    seeds: Seeds,
+    also: Sequence[tuple[int, Tuning]] = (),
 ) -> tuple[Job, ...]:
     """Trainings due once the search is over, on fresh seeds. Asked again after they are done, it names those that follow.
 
-    First the leaders, the baselines, the yardstick's grid, and `also` (baselines as (candidate, tuning) that a leader is a
-    variation of). Then, where a leader is clearly ahead of every baseline: the best other baseline over the grid, and the next
+    First the leaders, the seed losses, the baseline's grid, and `also` (seed losses as (candidate, tuning) that a leader is a
+    variation of). Then, where a leader is clearly ahead of every seed loss: the best other seed loss over the grid, and the next
     arm of a grid whose best one lies at its edge.
     """
     chosen = leaders(entries, info, settings, seeds)[: settings.finalists]
-    baselines = [e for e in entries if e.baseline]
-    arms = [(e.candidate_id, OWN) for e in (*baselines, *chosen)]
-    arms += [(e.candidate_id, tuning) for e in baselines if e.yardstick for tuning in tunings(e, info, settings)]
+    seed_losses = [e for e in entries if e.seed_loss]
+    arms = [(e.candidate_id, OWN) for e in (*seed_losses, *chosen)]
+    arms += [(e.candidate_id, tuning) for e in seed_losses if e.baseline for tuning in tunings(e, info, settings)]
     fresh, rung = seeds.final[: settings.finalist_seeds], final_rung(info)
 
     def due(wanted: Sequence[tuple[int, Tuning]]) -> tuple[Job, ...]:
         return open_jobs([Job(candidate, rung, s, *tuning) for s in fresh for candidate, tuning in wanted], entries)
 
-    return due([*arms, *also]) or due(_what_a_claim_needs(baselines, chosen, info, settings, rung, fresh))
+    return due([*arms, *also]) or due(_what_a_claim_needs(seed_losses, chosen, info, settings, rung, fresh))
 
 
 def _what_a_claim_needs(
-    baselines: Sequence[Entry], chosen: Sequence[Entry], info: TaskInfo, settings: Settings, rung: str, fresh: Sequence[int]
-) -> list[tuple[int, Tuning]]:  # fmt: skip
-    measured = {e.candidate_id: arms for e in baselines if (arms := e.arms(rung, fresh))}
+    seed_losses: Sequence[RaceEntry],
+    chosen: Sequence[RaceEntry],
+    info: TaskInfo,
+    settings: LadderSettings,
+    rung: str,
+    fresh: Sequence[int],
+) -> list[tuple[int, Tuning]]:
+    measured = {e.candidate_id: arms for e in seed_losses if (arms := e.arms(rung, fresh))}
     best_arms = [max(arms.values(), key=fmean) for arms in measured.values()]
     leading = [ours for e in chosen if (ours := e.arms(rung, fresh).get(OWN))]
     if not any(all(_may_be_above(ours, theirs) for theirs in best_arms) for ours in leading):
         return []
-    rivals = [e for e in baselines if e.candidate_id in measured]
-    others = [e for e in rivals if not e.yardstick and OWN in measured[e.candidate_id]]
+    rivals = [e for e in seed_losses if e.candidate_id in measured]
+    others = [e for e in rivals if not e.baseline and OWN in measured[e.candidate_id]]
     best = max(others, key=lambda e: fmean(measured[e.candidate_id][OWN]), default=None)
     wanted: list[tuple[int, Tuning]] = []
     for entry in rivals:
-        if entry.yardstick or entry is best:
+        if entry.baseline or entry is best:
             grid, tried = tunings(entry, info, settings), _tried(entry, rung, fresh)
             further = [tuning for tuning in grid if tuning not in tried]
             means = {tuning: fmean(scores) for tuning, scores in measured[entry.candidate_id].items()}
-            further = further or widened(means, [OWN, *grid], tried, info, settings.yardstick_widenings)
+            further = further or widened(means, [OWN, *grid], tried, info, settings.baseline_widenings)
             wanted += [(entry.candidate_id, tuning) for tuning in further]
     return wanted
 
@@ -75,20 +85,20 @@ def _may_be_above(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     return middle >= LEAST_ERRORS * stdev(differences) / math.sqrt(len(differences))
 
 
-def tunings(entry: Entry, info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:
-    """The grid that a baseline is tuned over, without the task's own settings: of learning rates where it reads no beta."""
+def tunings(entry: RaceEntry, info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
+    """The grid that a seed loss is tuned over, without the task's own settings: of learning rates where it reads no beta."""
     if entry.reads_beta:
-        return yardstick_grid(info, settings)
-    rates = settings.yardstick_learning_rates
+        return tuning_grid(info, settings)
+    rates = settings.baseline_learning_rates
     return tuple((None, rate) for rate in _multiples(info.learning_rate, DEFAULT_RATES if rates is None else rates)[1:])
 
 
-def baseline_grid(entries: Sequence[Entry], info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:
-    """All arms that the final gives the yardstick before any widening; none without a yardstick."""
-    return next(((OWN, *tunings(e, info, settings)) for e in entries if e.yardstick), ())
+def baseline_grid(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
+    """All arms that the final gives the baseline before any widening; none without a baseline."""
+    return next(((OWN, *tunings(e, info, settings)) for e in entries if e.baseline), ())
 
 
-def _tried(entry: Entry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
+def _tried(entry: RaceEntry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
     """Tunings that were trained on all these seeds, whatever came of it."""
     found = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}
     return {OWN} | {tuning for tuning in found if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}
@@ -141,18 +151,18 @@ def _value(tuning: Tuning, axis: int, own: tuple[float | None, float | None]) ->
 
 
 def final_rung(info: TaskInfo) -> str:
-    """Where the final is measured: the held-out rung, or without one the dearest."""
+    """Where the final is measured: the held-out rung, or without one the rung of highest fidelity."""
     held_out = [rung.name for rung in info.rungs.values() if rung.held_out]
     return held_out[-1] if held_out else info.search_rungs[-1].name
 
 
-def yardstick_grid(info: TaskInfo, settings: Settings) -> tuple[Tuning, ...]:
-    """Betas and learning rates beside the task's own with which the final trains the yardstick; None is the task's own."""
-    rates = settings.yardstick_learning_rates
+def tuning_grid(info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
+    """Betas and learning rates beside the task's own with which the final trains the baseline; None is the task's own."""
+    rates = settings.baseline_learning_rates
     if rates is None:
         rates = () if info.beta is not None else DEFAULT_RATES
     grid = product(
-        _multiples(info.beta, settings.yardstick_betas),
+        _multiples(info.beta, settings.baseline_betas),
         _multiples(info.learning_rate, rates),
     )
     return tuple(pair for pair in grid if pair != OWN)

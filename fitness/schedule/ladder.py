@@ -1,17 +1,16 @@
-"""Who earns how much training: a pure function from the results so far to the trainings that are due.
+"""Multi-fidelity promotion: asynchronous successive halving (Li et al. 2020) with seeds as the last resource.
 
-The sandbox's numeric tests are the ground floor: what cannot train never gets here. Then a loss climbs *stages*, each of
-which costs more than the one before: every search rung with one seed, cheapest first, and the dearest with more and more
-seeds. To climb on, a loss must pass two tests at a stage. It must be in the upper part of those that have completed it
-(asynchronous successive halving, Li et al. 2020, with seeds as the last resource). And it must have a hope of being the
-best: what the next stage said of losses that have completed both is extrapolated to it by a straight line, with some
-residual deviations to its favour. So a stage that foretells the next one well lets few climb, and one that does not lets
-the upper part. All that complete a stage were measured on the same seeds, so what is compared is paired. A loss whose
-training failed at any stage is out. Nothing waits for others: the rule is asked after every result, and an early loss may
-climb that a later one would have kept down.
+A pure function from the results so far to the trainings that are due. What the sandbox's numeric tests refuse never gets here.
+A loss climbs *stages*, each more expensive than the one before: every search rung with one seed, cheapest first, then the rung
+of highest fidelity with more and more seeds. Two tests decide at each stage. The loss must be in the upper part of those that
+have completed the stage. And it must not be predicted to trail the best proposal of the next stage by more than `optimism`
+residual standard deviations: the prediction is a straight line through the losses that have completed both stages. So where a
+stage predicts the next one well, few climb; where it does not, the upper part does. All losses of a stage are measured on the
+same seeds, so comparisons are paired. A loss whose training failed at any stage is out. Nothing waits: the rule is asked after
+every result, so an early loss may climb that a later one would have kept down.
 
-Baselines are measured at every stage, whatever their fitness. The race decides who is looked at again; it infers nothing.
-Claims rest on the final alone (`fitness.schedule.final`).
+Seed losses are measured at every stage, whatever their fitness. The ladder decides what is trained further and infers nothing:
+claims rest on the final alone (`fitness.schedule.final`).
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, linear_regression
 
+from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 Results = Mapping[tuple[str, int], float | None]
@@ -34,20 +34,20 @@ Tuning = tuple[float | None, float | None]
 
 OWN: Tuning = (None, None)
 
-FORESEEN_FROM = 6
-"""Losses that must have completed a stage and the one before it, before the one is used to foresee the other."""
+LEAST_FOR_PREDICTION = 6
+"""Losses that must have completed a stage and the one before it, before the one is used to predict the other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One loss in the race. Baselines run every stage and the final, whatever their fitness."""
+class RaceEntry:
+    """One loss in the race. Seed losses run every stage and the final, whatever their fitness."""
 
     candidate_id: int
-    baseline: bool
+    seed_loss: bool
     results: Results = field(default_factory=dict)
     """With the task's own beta."""
-    yardstick: bool = False
-    """The baseline that claims are made against."""
+    baseline: bool = False
+    """Whether it is the seed loss that claims are made against."""
     tuned: Mapping[Tuned, float | None] = field(default_factory=dict)
     """Fitness with another beta or learning rate; None for a training that failed. The race does not look at it."""
     reads_beta: bool = True
@@ -81,31 +81,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How generous the race is."""
-
-    keep: float = 0.33
-    """Fraction of those measured at a rung that climbs to the next."""
-    optimism: float = 2.0
-    """Residual deviations by which a loss may be foreseen to stay behind the best of the next stage and still climb."""
-    contenders: int = 6
-    """Leaders of the dearest search rung that earn a second seed; half of them earn further ones, and so on."""
-    contender_seeds: int = 4
-    """Seeds that a contender may earn."""
-    finalists: int = 3
-    """Leaders measured in the final, beside the baselines."""
-    finalist_seeds: int = 4
-    """Fresh seeds of the final."""
-    yardstick_betas: tuple[float, ...] = (0.5, 2.0)
-    """Multiples of the task's beta at which the final trains the yardstick too; the best of its arms stands."""
-    yardstick_learning_rates: tuple[float, ...] | None = None
-    """Likewise of the task's learning rate; the yardstick is trained at every pair of the two. None: DEFAULT_RATES where the
-    task has no beta, else none, since beta too sets how far a training goes."""
-    yardstick_widenings: int = 2
-    """How often a grid may be widened whose best arm lies at its edge."""
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """One training that is due: a candidate, at a rung, with a seed. None is the task's own beta or learning rate."""
 
@@ -134,7 +109,7 @@ class Stage:
     """How many of those that completed it may climb on at most, and at most half; None: the settings' fraction."""
 
 
-def stages(info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Stage, ...]:
+def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stage, ...]:
     """The way up, cheapest first. Seeds double from stage to stage, as far as a contender may earn them."""
     rungs = [Stage(rung.name, seeds.search[:1], None) for rung in info.search_rungs]
     places, earned = settings.contenders, 1
@@ -146,21 +121,21 @@ def stages(info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Stage, ...
     return tuple(rungs)
 
 
-def screening(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> tuple[Job, ...]:
+def screening(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Job, ...]:
     """Trainings due while the search goes on, those of the highest stage first; what has a result is left out."""
     alive = [e for e in entries if not e.failed]
-    baselines = [e for e in entries if e.baseline]
+    seed_losses = [e for e in entries if e.seed_loss]
     way = stages(info, settings, seeds)
     due, climbing = [], alive
     for stage, following in zip(way, [*way[1:], None], strict=True):
-        due.append([Job(e.candidate_id, stage.rung, s) for e in (*baselines, *climbing) for s in stage.seeds])
+        due.append([Job(e.candidate_id, stage.rung, s) for e in (*seed_losses, *climbing) for s in stage.seeds])
         climbing = _upper_part(alive, stage, settings)
         if following is not None:
-            climbing = _hopeful(climbing, alive, stage, following, settings.optimism)
+            climbing = _promising(climbing, alive, stage, following, settings.optimism)
     return open_jobs([job for jobs in reversed(due) for job in jobs], entries)
 
 
-def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds: Seeds) -> list[Entry]:
+def leaders(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> list[RaceEntry]:
     """All proposals that completed a stage, best first: by the stage that they reached, then by their mean there.
 
     Not by the mean alone: with one lucky seed a loss is above those whose luck has evened out.
@@ -171,34 +146,34 @@ def leaders(entries: Sequence[Entry], info: TaskInfo, settings: Settings, seeds:
         reached = next((number for number, mean in reversed(list(enumerate(means))) if mean is not None), None)
         # A failure in the final makes no room for another finalist: who is in it was decided before.
         failed = any(entry.results.get((stage.rung, seed), 0.0) is None for stage in way for seed in stage.seeds)
-        if not entry.baseline and not failed and reached is not None:
+        if not entry.seed_loss and not failed and reached is not None:
             ranked.append((-reached, -(means[reached] or 0.0), entry.candidate_id, entry))
     return [entry for *_, entry in sorted(ranked, key=lambda row: row[:3])]
 
 
-def _upper_part(entries: Sequence[Entry], stage: Stage, settings: Settings) -> list[Entry]:
+def _upper_part(entries: Sequence[RaceEntry], stage: Stage, settings: LadderSettings) -> list[RaceEntry]:
     """Those of a stage who are good enough to climb on, best first.
 
-    From rung to rung baselines count as the bar to pass; the places of contenders are the proposals' alone.
+    From rung to rung seed losses count as the bar to pass; the places of contenders are the proposals' alone.
     """
     rated = [(mean, e) for e in entries if (mean := e.mean(stage)) is not None]
     if stage.places is not None:
-        rated = [(mean, e) for mean, e in rated if not e.baseline]
+        rated = [(mean, e) for mean, e in rated if not e.seed_loss]
     rated.sort(key=lambda pair: (-pair[0], pair[1].candidate_id))
     return [e for _, e in rated[: places(stage, len(rated), settings)]]
 
 
-def _hopeful(
-    climbing: Sequence[Entry], measured: Sequence[Entry], stage: Stage, following: Stage, optimism: float
-) -> list[Entry]:
-    """Those whose foreseen mean at the following stage, with `optimism` deviations more, reaches the best proposal there."""
+def _promising(
+    climbing: Sequence[RaceEntry], measured: Sequence[RaceEntry], stage: Stage, following: Stage, optimism: float
+) -> list[RaceEntry]:
+    """Those whose predicted mean at the following stage, with `optimism` residual deviations more, reaches its best proposal."""
     both = [
         (e, here, there)
         for e in measured
         if (here := e.mean(stage)) is not None and (there := e.mean(following)) is not None
     ]
-    proposals = [there for e, _, there in both if not e.baseline]
-    if len(both) < FORESEEN_FROM or not proposals or len({here for _, here, _ in both}) < 2:
+    proposals = [there for e, _, there in both if not e.seed_loss]
+    if len(both) < LEAST_FOR_PREDICTION or not proposals or len({here for _, here, _ in both}) < 2:
         return list(climbing)
     slope, _ = linear_regression([here for _, here, _ in both], [there for *_, there in both])
     slope = max(0.0, slope)
@@ -208,13 +183,13 @@ def _hopeful(
     return [e for e in climbing if slope * (e.mean(stage) or 0.0) >= bar]
 
 
-def places(stage: Stage, measured: int, settings: Settings) -> int:
+def places(stage: Stage, measured: int, settings: LadderSettings) -> int:
     """How many of those measured at a stage may climb on."""
     # A half from seeds to more seeds: the noise is large, the stage short, and whoever climbs alone has no rival there.
     return math.floor(settings.keep * measured) if stage.places is None else min(measured // 2, stage.places)
 
 
-def open_jobs(jobs: Sequence[Job], entries: Sequence[Entry]) -> tuple[Job, ...]:
+def open_jobs(jobs: Sequence[Job], entries: Sequence[RaceEntry]) -> tuple[Job, ...]:
     """Those that have no result yet, each once."""
     done = {Job(e.candidate_id, rung, seed) for e in entries for rung, seed in e.results}
     done |= {Job(e.candidate_id, *tuned) for e in entries for tuned in e.tuned}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fitness.schedule.final import final_rung, yardstick_grid
-from fitness.schedule.ladder import Seeds, Settings, Stage, places, stages
+from fitness.schedule.final import final_rung, tuning_grid
+from fitness.schedule.ladder import Seeds, Stage, places, stages
+from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 
@@ -24,7 +25,7 @@ class Planned:
         return self.trainings * self.seconds_each
 
 
-def plan(info: TaskInfo, settings: Settings, baselines: int, proposals: int) -> tuple[Planned, ...]:
+def plan(info: TaskInfo, settings: LadderSettings, seed_losses: int, proposals: int) -> tuple[Planned, ...]:
     """What a run with so many losses costs if every proposal is new and trains: each stage, then the final.
 
     About, since an early loss may climb that a later one would have kept down.
@@ -35,24 +36,24 @@ def plan(info: TaskInfo, settings: Settings, baselines: int, proposals: int) -> 
         further = len(stage.seeds) - (len(before.seeds) if before.rung == stage.rung else 0)
         part = "search" if further == len(stage.seeds) else f"search, {len(stage.seeds)} seeds"
         seconds = info.rung(stage.rung).estimated_seconds
-        planned.append(Planned(part, stage.rung, further * (baselines + climbing), seconds))
-        bar = baselines if stage.places is None else 0
+        planned.append(Planned(part, stage.rung, further * (seed_losses + climbing), seconds))
+        bar = seed_losses if stage.places is None else 0
         climbing = min(climbing, places(stage, bar + climbing, settings))
         before = stage
-    arms = baselines + min(settings.finalists, proposals) + len(yardstick_grid(info, settings))
+    arms = seed_losses + min(settings.finalists, proposals) + len(tuning_grid(info, settings))
     rung = info.rung(final_rung(info))
     planned.append(Planned("final", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds))
     return tuple(planned)
 
 
-def plan_of_claims(info: TaskInfo, settings: Settings, baselines: int) -> Planned:
-    """What the final costs further, at most, where a leader is ahead of all baselines and a claim depends on it.
+def plan_of_claims(info: TaskInfo, settings: LadderSettings, seed_losses: int) -> Planned:
+    """What the final costs further, at most, where a leader is ahead of all seed losses and a claim depends on it.
 
-    The best other baseline over the grid, both grids widened to the limit, and an arm for each finalist that is nearly a
-    baseline at another beta.
+    The best other seed loss over the grid, both grids widened to the limit, and an arm for each finalist that is nearly a
+    seed loss at another beta.
     """
-    grid = len(yardstick_grid(info, settings))
-    rivals = min(2, baselines) if grid else 0
-    arms = grid * (rivals == 2) + settings.yardstick_widenings * rivals + settings.finalists * (info.beta is not None)
+    grid = len(tuning_grid(info, settings))
+    rivals = min(2, seed_losses) if grid else 0
+    arms = grid * (rivals == 2) + settings.baseline_widenings * rivals + settings.finalists * (info.beta is not None)
     rung = info.rung(final_rung(info))
     return Planned("final, if a claim depends on it", rung.name, settings.finalist_seeds * arms, rung.estimated_seconds)

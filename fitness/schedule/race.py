@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fitness.schedule.ladder import Entry, Job, Seeds, Settings, leaders, screening
+from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
+from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 Measure = Callable[[Job], tuple[float | None, float]]
@@ -30,7 +31,7 @@ class Step:
 class Race:
     """A race that was run to its end."""
 
-    entries: list[Entry]
+    entries: list[RaceEntry]
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -50,14 +51,14 @@ class Race:
 
 
 def run_race(
-    arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: Settings, seeds: Seeds,
-    baselines: Sequence[int] = (),
+    arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: LadderSettings, seeds: Seeds,
+    seed_losses: Sequence[int] = (),
 ) -> Race:  # fmt: skip
-    """Let losses arrive one by one, each as soon as no training is due, with one worker. The first baseline is the yardstick."""
+    """Let losses arrive one by one, each as soon as no training is due, with one worker. The first seed loss is the baseline."""
     results: dict[int, dict[tuple[str, int], float | None]] = {}
     race = Race([])
     waiting = iter(arrivals)
-    while (job := _next(race.entries, info, settings, seeds, waiting, results, baselines)) is not None:
+    while (job := _next(race.entries, info, settings, seeds, waiting, results, seed_losses)) is not None:
         fitness, seconds = measure(job)
         results[job.candidate_id][job.rung, job.seed] = fitness
         leading = leaders(race.entries, info, settings, seeds)
@@ -65,8 +66,10 @@ def run_race(
     return race
 
 
-def run_unraced(arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: Settings, seeds: Seeds) -> Race:
-    """The same without a race: every loss is trained at the dearest rung with all the seeds that a contender may earn."""
+def run_unraced(
+    arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: LadderSettings, seeds: Seeds
+) -> Race:
+    """The same without a race: every loss is trained at the highest rung with all the seeds that a contender may earn."""
     rung = info.search_rungs[-1].name
     race = Race([])
     best: tuple[float, int] | None = None
@@ -84,8 +87,8 @@ def run_unraced(arrivals: Sequence[int], measure: Measure, info: TaskInfo, setti
 
 
 def _next(
-    entries: list[Entry], info: TaskInfo, settings: Settings, seeds: Seeds, waiting: Iterator[int],
-    results: dict[int, dict[tuple[str, int], float | None]], baselines: Sequence[int],
+    entries: list[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds, waiting: Iterator[int],
+    results: dict[int, dict[tuple[str, int], float | None]], seed_losses: Sequence[int],
 ) -> Job | None:  # fmt: skip
     """The most urgent training that is due, after letting in as many losses as it takes; None at the end."""
     while not (due := screening(entries, info, settings, seeds)):
@@ -93,5 +96,5 @@ def _next(
         if arrival is None:
             return None
         results[arrival] = {}
-        entries.append(Entry(arrival, arrival in baselines, results[arrival], arrival in baselines[:1]))
+        entries.append(RaceEntry(arrival, arrival in seed_losses, results[arrival], arrival in seed_losses[:1]))
     return due[0]

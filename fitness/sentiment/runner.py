@@ -26,7 +26,7 @@ from trl import DPOConfig
 
 from fitness.sentiment.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
 from fitness.task.protocol import EvaluationFailed, ItemScores, Rung, SeedResult
-from fitness.training.curves import Watch
+from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ Judge = Callable[[str], float]
 LONGEST_BODY = 27  # tokens of the longest review after its prompt, the end included
 DRAWS_PER_PAIR = 1.25  # about one draw of two in eight has no winner
 TEST_PAIRS = 128
-KEPT_SEEDS = 32  # of training pairs and of exams, about 1 MB each
+KEPT_SEEDS = 32  # of training pairs and of evaluation sets, about 1 MB each
 SEQUENCES_PER_PASS = 512
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvaluationSet:
     """What a trained policy is measured on for one seed and judge, the same for all candidates."""
 
     prompt_ids: Tensor  # (samples, prompt tokens)
@@ -53,7 +53,7 @@ class Exam:
     judge: Judge
 
 
-class Lab:
+class SentimentRunner:
     """Loads the model once; scores one loss after the other."""
 
     def __init__(self, options: "Options", folder: Path) -> None:
@@ -68,18 +68,18 @@ class Lab:
         self.words: list[str] = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
         self.pad, self.end = self.tokenizer.convert_tokens_to_ids([PAD, EOS])
         self._training: OrderedDict[int, Dataset] = OrderedDict()
-        self._exams: OrderedDict[tuple[int, bool], Exam] = OrderedDict()
+        self._evaluation_sets: OrderedDict[tuple[int, bool], EvaluationSet] = OrderedDict()
 
     def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and measure; raises EvaluationFailed."""
         started = time.perf_counter()
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
-        exam = _kept(self._exams, (seed, rung.held_out), lambda: self._exam(seed, rung.held_out))
+        test = _kept(self._evaluation_sets, (seed, rung.held_out), lambda: self._evaluation_set(seed, rung.held_out))
         policy = copy.deepcopy(self.reference).requires_grad_(True)
-        arguments, watch = self._arguments(rung.steps, seed, beta, learning_rate), Watch()
+        arguments, watch = self._arguments(rung.steps, seed, beta, learning_rate), CurveRecorder()
         with watch.kept_on_failure():
             tokens, metrics = self._train(policy, graph, pairs, arguments, watch)
-            values, measured = self._measure(policy.eval(), exam)
+            values, measured = self._measure(policy.eval(), test)
             metrics |= measured
             _refuse_collapsed(metrics, self.options)
         return SeedResult(
@@ -89,12 +89,17 @@ class Lab:
             tokens=tokens,
             steps=rung.steps,
             seed=seed,
-            items=ItemScores.of(values, self._texts(exam.prompt_ids)),
+            items=ItemScores.of(values, self._texts(test.prompt_ids)),
             curves=watch.curves,
         )
 
     def _train(
-        self, policy: LlamaForCausalLM, graph: "VerifiedGraph", pairs: Dataset, arguments: DPOConfig, watch: Watch
+        self,
+        policy: LlamaForCausalLM,
+        graph: "VerifiedGraph",
+        pairs: Dataset,
+        arguments: DPOConfig,
+        watch: CurveRecorder,
     ) -> tuple[int, dict[str, float]]:
         trainer = GraphDPOTrainer(
             model=policy,
@@ -154,13 +159,13 @@ class Lab:
             }
         )
 
-    def _exam(self, seed: int, held_out: bool) -> Exam:
+    def _evaluation_set(self, seed: int, held_out: bool) -> EvaluationSet:
         judge = self._held_out_judge if held_out else lexicon_reward
         split: Split = "held_out" if held_out else "search"
         triple = self._ranked_pairs(f"test pairs {split} {seed}", split, TEST_PAIRS, judge)
         pair_ids = _joined(*triple)
         prompt_ids = self._draw_prompts(f"prompts {split} {seed}", split, self.options.samples)
-        return Exam(
+        return EvaluationSet(
             prompt_ids=prompt_ids,
             noise_seed=random.Random(f"samples {split} {seed}").getrandbits(63),
             pair_ids=pair_ids,
@@ -217,14 +222,14 @@ class Lab:
         return written
 
     @torch.inference_mode()
-    def _measure(self, policy: LlamaForCausalLM, exam: Exam) -> tuple[list[float], dict[str, float]]:
+    def _measure(self, policy: LlamaForCausalLM, test: EvaluationSet) -> tuple[list[float], dict[str, float]]:
         """The fitness of each sample, its reward less its price, and the metrics."""
-        prompt = exam.prompt_ids.size(1)
-        completions = self._sample(policy, exam.prompt_ids, exam.noise_seed)
-        rewards = [exam.judge(text) for text in self._texts(completions)]
+        prompt = test.prompt_ids.size(1)
+        completions = self._sample(policy, test.prompt_ids, test.noise_seed)
+        rewards = [test.judge(text) for text in self._texts(completions)]
         lengths = (completions != self.pad).sum(dim=1)
-        divergence = self._divergence(policy, torch.cat([exam.prompt_ids, completions], dim=1), prompt)
-        log_ratios = self._sequence_log_probs(policy, prompt, exam.pair_ids) - exam.pair_reference
+        divergence = self._divergence(policy, torch.cat([test.prompt_ids, completions], dim=1), prompt)
+        log_ratios = self._sequence_log_probs(policy, prompt, test.pair_ids) - test.pair_reference
         margins = log_ratios[:TEST_PAIRS] - log_ratios[TEST_PAIRS:]
         metrics = {
             "reward": sum(rewards) / len(rewards),

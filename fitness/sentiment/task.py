@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
-    from fitness.sentiment.runner import Lab
+    from fitness.sentiment.runner import SentimentRunner
     from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "sentiment"
@@ -107,14 +107,14 @@ class SentimentTask:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.rungs: Mapping[str, Rung] = _rungs(options)
-        self._lab: Lab | None = None
+        self._runner: SentimentRunner | None = None
 
     def prepare(self) -> None:
         """Import the training stack and load the model; about 8 s of CPU time, nearly all of it imports."""
-        from fitness.sentiment.runner import Lab
+        from fitness.sentiment.runner import SentimentRunner
 
-        if self._lab is None:
-            self._lab = Lab(self.options, DATA)
+        if self._runner is None:
+            self._runner = SentimentRunner(self.options, DATA)
 
     def score_seed(
         self,
@@ -135,9 +135,9 @@ class SentimentTask:
         if graph.contract != CONTRACT:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
-        assert self._lab is not None
+        assert self._runner is not None
         own = self.options
-        return self._lab.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+        return self._runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

@@ -3,7 +3,7 @@
 Knows no task but by its name: a task's module is imported when the task is used.
 """
 
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
 from fitness.task.protocol import Rung, Task, TaskError, TaskInfo, TaskOptions
 from fitness.task.registry import (
     check_task,
@@ -21,7 +21,6 @@ __all__ = [
     "FailureReason",
     "ItemScores",
     "Rung",
-    "Score",
     "SeedResult",
     "Task",
     "TaskError",

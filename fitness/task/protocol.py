@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from fitness.costs import Service, Usage
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, Score, SeedResult
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
 from fitness.task.faults import did_you_mean
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = [
     "FailureReason",
     "ItemScores",
     "Rung",
-    "Score",
     "SeedResult",
     "Task",
     "TaskError",
@@ -74,7 +73,7 @@ class TaskInfo:
     name: str  # the name that users give; whatever the task says, evopo puts it there
     contract: str  # name of the sandbox contract that its losses follow
     metric: str  # how the fitness is made, in words
-    rungs: Mapping[str, Rung]  # from cheapest to dearest, held-out ones last
+    rungs: Mapping[str, Rung]  # in order of cost, held-out ones last
     identified: Callable[[], Mapping[str, Any]] = dict  # gives `identity`; reads local models and data
     preparation_seconds: float = 600.0  # the longest that loading model and data may take, downloads included
     offline: bool = True  # nothing is downloaded, so workers may be denied the hub

@@ -27,7 +27,7 @@ LONGEST_NAME = 40
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-class Watch:
+class CurveRecorder:
     """Collects the curves of one training."""
 
     def __init__(self) -> None:

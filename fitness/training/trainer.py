@@ -11,8 +11,8 @@ checked here, and a failure is an `EvaluationFailed` with its reason.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from trl import DPOConfig, DPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer import dpo_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head, use_adapter
+from trl.trainer.utils import FusedCausalLMOutput, use_adapter
 
 from fitness.score import EvaluationFailed
 from fitness.training.batches import (
@@ -37,7 +36,8 @@ from fitness.training.batches import (
     losses_per_pair,
     refuse_unsupported,
 )
-from fitness.training.curves import Watch, preference_values
+from fitness.training.curves import CurveRecorder, preference_values
+from fitness.training.trl_patches import lm_head_at, unhashed, unwrap_forward
 
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import LossGraph
@@ -76,12 +76,12 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         train_dataset: Any,
         min_batch: int | None = None,
         coupled: bool | None = None,
-        watch: Watch | None = None,
+        watch: CurveRecorder | None = None,
         peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
         args = copy.copy(args) if args is not None else DPOConfig("evopo-dpo")
-        self.watch = watch or Watch()
+        self.watch = watch or CurveRecorder()
         self.loss_fn, needs = as_function(loss_graph, args.beta)
         self.needs = BatchNeeds(
             needs.min_batch if min_batch is None else min_batch, needs.coupled if coupled is None else coupled
@@ -95,7 +95,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             if in_memory and ref_model is None and peft_config is None:
                 # TRL would ask the hub for a model named ''. The untrained policy is the reference.
                 args.precompute_ref_log_probs = True
-        with _unhashed() if has_columns(train_dataset, REFERENCE_COLUMNS) else nullcontext():
+        with unhashed() if has_columns(train_dataset, REFERENCE_COLUMNS) else nullcontext():
             super().__init__(
                 model, ref_model=ref_model, args=args, train_dataset=train_dataset, peft_config=peft_config, **kwargs
             )
@@ -255,7 +255,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
                 model_inputs["output_router_logits"] = True
             labels = ids.masked_fill(~is_completion, -100)
             base = self.accelerator.unwrap_model(model)
-            with _lm_head_at(temperature, base) if temperature != 1.0 else nullcontext():
+            with lm_head_at(temperature, base) if temperature != 1.0 else nullcontext():
                 outputs = model(**model_inputs, labels=labels, use_cache=False, fused_lm_head=True)
             width = ids.size(1) - 1  # prompt-learning adapters put virtual tokens in front
             return FusedCausalLMOutput(
@@ -351,38 +351,6 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             if count:
                 raise EvaluationFailed("diverged", f"weights of {name} are not finite after training")
         return result
-
-
-@contextmanager
-def _unhashed() -> Iterator[None]:
-    """Spare TRL hashing all weights, the key of a cache of reference log-probabilities that is not needed here."""
-    hash_module = dpo_trainer.hash_module
-    dpo_trainer.hash_module = lambda module: ""
-    try:
-        yield
-    finally:
-        dpo_trainer.hash_module = hash_module
-
-
-def unwrap_forward(model: Any) -> None:
-    """Undo what an earlier trainer left on this model: TRL adds its fused LM head anew, and accelerate its autocast."""
-    state = (model.get_base_model() if is_peft_model(model) else model).__dict__
-    before = state.setdefault("_forward_before_trainer", state.get("forward"))
-    state.pop("forward", None)
-    if before is not None:
-        state["forward"] = before
-
-
-@contextmanager
-def _lm_head_at(temperature: float, model: Any) -> Iterator[None]:
-    """TRL's fused LM head divides the logits by `temperature` in here; it takes none per call, so another head is put on."""
-    base = model.get_base_model() if is_peft_model(model) else model
-    forward = base.forward
-    add_fused_lm_head(base, temperature)
-    try:
-        yield
-    finally:
-        base.forward = forward
 
 
 def _local(weight: Tensor) -> Tensor:

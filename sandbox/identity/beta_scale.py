@@ -1,4 +1,4 @@
-"""The natural beta of a loss: a yardstick that moves along when somebody rescales beta.
+"""The natural beta of a loss: a reference scale that moves along when somebody rescales beta.
 
 If b(beta) = a(c beta), the natural beta of b is that of a, divided by c. So two losses are compared up to beta at equal
 multiples of their natural betas. It is the smallest beta at which the loss clearly begins to treat pairs unequally: where

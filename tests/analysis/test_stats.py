@@ -2,13 +2,19 @@
 
 import math
 import random
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 import scipy.stats as scipy_stats
 
 from analysis import stats
+from archive.query import Reader
+from archive.records import RunRow
+from archive.store import Archive
+from evo.search.individuals import Score
 
 
 @pytest.mark.parametrize("freedom", [1, 2.4, 7, 400])
@@ -62,7 +68,7 @@ def test_no_shared_seed_is_no_comparison():
 def test_one_seed_has_no_error_of_its_own():
     alone = stats.paired({1: 0.9}, {1: 0.5})
     assert (alone.standard_error, alone.p_value) == (None, None)
-    borrowed = stats.paired({1: 0.9}, {1: 0.5}, stats.Pool(0.1, 6))
+    borrowed = stats.paired({1: 0.9}, {1: 0.5}, stats.PooledDeviation(0.1, 6))
     assert borrowed.borrowed
     assert borrowed.standard_error == 0.1
     assert borrowed.p_value == pytest.approx(2 * scipy_stats.t.sf(4.0, 6), rel=1e-9)
@@ -85,7 +91,7 @@ def test_a_pooled_deviation_weighs_groups_by_their_freedom():
     assert pooled.freedom == 3
     assert pooled.deviation == pytest.approx(math.sqrt((2 + 6) / 3))
     assert stats.pool([[1.0], [2.0]]) is None
-    assert stats.pool([[1.0, 1.0]]) is None
+    assert stats.pool([[1.0, 1.0]]) == stats.PooledDeviation(0.0, 1)
 
 
 @pytest.mark.parametrize("freedom", [1, 3, 4.7, 23, 400])
@@ -134,3 +140,23 @@ def test_wilsons_interval_is_scipys(successes, trials):
     assert stats.wilson(successes, trials).low == pytest.approx(expected.low, abs=1e-9)
     assert stats.wilson(successes, trials).high == pytest.approx(expected.high, abs=1e-9)
     assert stats.wilson(0, 0) is None
+
+
+def test_the_archive_its_view_and_the_analysis_give_one_standard_error(tmp_path):
+    dice = random.Random(11)
+    scores = [[dice.gauss(0, 10.0**size) for _ in range(seeds)] for size, seeds in ((-6, 2), (0, 5), (6, 9))]
+    scores.append([0.25] * 3)
+    with Archive.create(tmp_path / "a.db", RunRow("a", 0, "toy", "preference")) as archive:
+        for values in scores:
+            candidate = archive.add_candidate("seed", "loss", "", "source", "preference")
+            for seed, value in enumerate(values):
+                archive.score_evaluation(archive.queue_evaluation(candidate, "toy", "full", seed), value)
+    with Reader.open(tmp_path / "a.db") as reader:
+        standings = {standing.candidate_id: standing for standing in reader.standings()}
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        view = dict(connection.execute("SELECT candidate, standard_error FROM leaderboard"))
+    for candidate, values in enumerate(scores, start=1):
+        expected = pytest.approx(stats.standard_error(values), rel=1e-9)
+        assert standings[candidate].standard_error == expected
+        assert view[candidate] == expected
+        assert Score.of(dict(enumerate(values)), None).standard_error == expected

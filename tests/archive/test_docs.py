@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from archive.records import EvaluationState, ProposalState, Role, VerdictStatus
+from archive.records import EvaluationState, ProposalState, Role
 from archive.sqlite.schema import TABLES
+from sandbox.verdicts.verdict import VerdictStatus
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "archive.md").read_text("utf-8")
 

@@ -9,7 +9,8 @@ import pytest
 
 from archive.errors import ArchiveClosed, MissingRow
 from archive.query import Reader
-from archive.records import EvaluationState, Origin, ProposalState, Role, VerdictStatus
+from archive.records import EvaluationState, Origin, ProposalState, Role
+from sandbox.verdicts.verdict import VerdictStatus
 
 
 def view(path, name):

@@ -296,7 +296,7 @@ def test_a_forked_child_can_neither_write_nor_release(archive):
 
 
 def test_commits_are_synced_and_logged(archive):
-    connection = archive._connection
+    connection = archive._file._connection
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert connection.execute("PRAGMA foreign_keys").fetchone()[0] == 1
@@ -314,18 +314,18 @@ def test_a_missing_folder_is_named(tmp_path: Path, run: RunRow):
 
 
 def test_a_full_disk_keeps_nothing_of_a_write_and_the_next_one_works(archive, reader):
-    pages = archive._connection.execute("PRAGMA page_count").fetchone()[0]
-    archive._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = archive._file._connection.execute("PRAGMA page_count").fetchone()[0]
+    archive._file._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(WriteFailed, match=r"disk is full.*nothing of this was kept"):
         archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
-    archive._connection.execute("PRAGMA max_page_count = 1000000")
+    archive._file._connection.execute("PRAGMA max_page_count = 1000000")
     assert reader.candidates() == [] and reader.last_event() == 1
     archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
     assert len(reader.candidates()) == 1
 
 
 def test_somebody_elses_open_transaction_is_reported(archive, path):
-    archive._connection.execute("PRAGMA busy_timeout = 20")
+    archive._file._connection.execute("PRAGMA busy_timeout = 20")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(WriteFailed, match="locked"):

@@ -262,7 +262,7 @@ def test_a_budget_of_evaluations_is_never_exceeded(small: Path) -> None:
         assert 4 <= len(reader.evaluations()) <= 9
 
 
-def test_the_final_trains_the_yardstick_at_other_learning_rates_on_request(finished: Path) -> None:
+def test_the_final_trains_the_baseline_at_other_learning_rates_on_request(finished: Path) -> None:
     with Reader.open(finished / "archive.db") as reader:
         tuned = [e for e in reader.evaluations(state="scored") if e.learning_rate is not None]
         assert {e.rung for e in tuned} == {"held_out"}

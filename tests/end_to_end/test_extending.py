@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 TINY = (
     "--set", "budget.proposals=1", "--set", "workers=1", "--set", "ladder.finalists=1", "--set", "ladder.finalist_seeds=2",
-    "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.yardstick_betas=[]",
-    "--set", "ladder.yardstick_widenings=0", "--set", "pictures=false",
+    "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.baseline_betas=[]",
+    "--set", "ladder.baseline_widenings=0", "--set", "pictures=false",
 )  # fmt: skip
 SEEDS = ("--set", "seeds=[dpo, slic]")
 

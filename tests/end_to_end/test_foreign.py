@@ -54,6 +54,7 @@ READING = {
         ["baselines", "--loss", "DIR/loss.py", "--task", "sentiment"],
     ],
     "data": [["data"], ["data", "DIR/config.yaml"], ["data", "--set", f"name={STEERING.replace(chr(0), '')}"]],
+    "tasks": [["tasks"]],
     "env": [["env"]],
 }  # fmt: skip
 """What is called of each command of `evopo`, with DIR for the hostile directory."""

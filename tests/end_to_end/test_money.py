@@ -38,7 +38,7 @@ def test_a_budget_of_trainings_ends_with_a_whole_final(evo: Command) -> None:
         "--set",
         "seeds=[cross_entropy]",
         "--set",
-        "ladder.yardstick_learning_rates=[]",
+        "ladder.baseline_learning_rates=[]",
         "--set",
         "budget.evaluations=12",
     )

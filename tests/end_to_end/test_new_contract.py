@@ -57,7 +57,7 @@ class Task:
 '''
 RECORD = "sandbox/contracts/contract.py"
 LISTED = ("--set", "task=listed", "--set", "budget.proposals=3", *QUICK[2:4])
-LADDER = QUICK[QUICK.index("ladder.finalists=2") - 1 : QUICK.index("ladder.yardstick_learning_rates=[0.5]") - 1]
+LADDER = QUICK[QUICK.index("ladder.finalists=2") - 1 : QUICK.index("ladder.baseline_learning_rates=[0.5]") - 1]
 
 
 def added(folder: Path, *, without: str = "") -> Path:

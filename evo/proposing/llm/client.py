@@ -27,7 +27,7 @@ from evo.proposing.llm.wire import (
     without_system,
 )
 from evo.proposing.reply.reply import ReplyFormat
-from fitness.chat.answer import Answer, read_answer
+from fitness.chat.answer import Completion, read_answer
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
@@ -271,7 +271,7 @@ def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
     return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
 
 
-def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Answer) -> float | None:
+def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Completion) -> float | None:
     """What an answer cost; where it tells one of its two counts alone, the other one counts at its most."""
     if answer.tokens_in is None and answer.tokens_out is None:
         return None

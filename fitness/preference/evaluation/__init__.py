@@ -1,1 +1,1 @@
-"""How a trained policy is scored: its answers, and the exams on them."""
+"""How a trained policy is scored: its answers, and the evaluators on them."""

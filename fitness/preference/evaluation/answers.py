@@ -23,7 +23,7 @@ Answers = list[list[int]]  # token ids, the end token included where it was writ
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained policy and what it is to be examined on."""
+    """A trained policy and what it is to be scored on."""
 
     trainer: GraphDPOTrainer
     policies: Policies

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fitness.chat.answer import CUT_OFF, Answer, read_answer
+from fitness.chat.answer import CUT_OFF, Completion, read_answer
 from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError
@@ -21,7 +21,7 @@ from fitness.chat.refusals import refuses_system
 from fitness.chat.slots import Slot, Slots
 from fitness.costs import Usage
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
-from fitness.preference.judge.verdicts import INSTRUCTIONS, Verdict, read_verdict
+from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
 from fitness.preference.options import JudgeEvaluation
 from fitness.score import EvaluationFailed, bad_data
 
@@ -124,7 +124,7 @@ class Judge:
         ]
         gone: list[LLMError] = []  # once one question has failed for good, the others are not asked
 
-        def verdict(question: Question) -> Verdict | None:
+        def verdict(question: Question) -> Judgement | None:
             try:
                 return self._ask(question, meter, patience=PATIENCE, gone=gone)[0]
             except LLMError as error:
@@ -161,7 +161,7 @@ class Judge:
 
     def _ask(
         self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
-    ) -> tuple[Verdict | None, Answer]:
+    ) -> tuple[Judgement | None, Completion]:
         """The judge's word, or None where its reply holds none, and the reply. Raises LLMError, one that is in `gone` at once.
 
         An outage is waited out for `patience` seconds; a request that only waited for others does not count as one.
@@ -196,7 +196,7 @@ class Judge:
             )  # fmt: skip
         return again
 
-    def _attempt(self, question: Question, meter: _Meter) -> Answer:
+    def _attempt(self, question: Question, meter: _Meter) -> Completion:
         endpoint, client = self._open()
         settings, system = self._settings, self._takes_system
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
@@ -216,7 +216,9 @@ class Judge:
         meter.add(self._charged(answer, at_most))
         return answer
 
-    def _answer(self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float], system: bool) -> Answer:
+    def _answer(
+        self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float], system: bool
+    ) -> Completion:
         """What the endpoint replies. Raises LLMError."""
         messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{asked}"}]
         if system:
@@ -243,7 +245,7 @@ class Judge:
     def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
         return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
 
-    def _charged(self, told: Answer | LLMError, at_most: Usage) -> Usage:
+    def _charged(self, told: Completion | LLMError, at_most: Usage) -> Usage:
         """What was told, and the most that it may have been of what was not."""
         tokens_in = at_most.tokens_in if told.tokens_in is None else told.tokens_in
         tokens_out = at_most.tokens_out if told.tokens_out is None else told.tokens_out

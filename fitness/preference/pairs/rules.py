@@ -32,7 +32,7 @@ LEAST_REPEATED = 20
 """Characters of a prompt from which on a single completion that begins with it repeats it."""
 
 
-class Outcome(StrEnum):
+class Consequence(StrEnum):
     """What comes of a rule that holds."""
 
     REFUSED = "refused"  # the run cannot be right
@@ -41,10 +41,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class PairRule:
     """Something that can be wrong with a pair."""
 
-    outcome: Outcome
+    outcome: Consequence
     words: str
     remedy: str
     above: float = 0.0
@@ -52,136 +52,136 @@ class Rule:
 
 
 RULES = {
-    "too long": Rule(
-        Outcome.LEFT_OUT,
+    "too long": PairRule(
+        Consequence.LEFT_OUT,
         "too long a prompt",
         "raise fitness.max_length or set fitness.max_prompt_length to cut prompts",
     ),
-    "blank": Rule(Outcome.LEFT_OUT, "an empty completion", "give pairs whose completions say something"),
-    "hidden": Rule(
-        Outcome.LEFT_OUT,
+    "blank": PairRule(Consequence.LEFT_OUT, "an empty completion", "give pairs whose completions say something"),
+    "hidden": PairRule(
+        Consequence.LEFT_OUT,
         "a completion of which the chat template shows nothing",
         "set fitness.chat_template to a Jinja file that shows what turns say and call",
     ),
-    "equal": Rule(
-        Outcome.LEFT_OUT,
+    "equal": PairRule(
+        Consequence.LEFT_OUT,
         "completions that are equal once rendered and tokenised",
         "give pairs that differ in what the model sees",
     ),
-    "equal unknown": Rule(
-        Outcome.LEFT_OUT,
+    "equal unknown": PairRule(
+        Consequence.LEFT_OUT,
         "completions of unknown words, which are equal to the tokenizer",
         "take a model and tokenizer for this language and alphabet",
     ),
-    "equal when cut": Rule(
-        Outcome.LEFT_OUT, "completions that differ only beyond fitness.max_length", "raise fitness.max_length"
+    "equal when cut": PairRule(
+        Consequence.LEFT_OUT, "completions that differ only beyond fitness.max_length", "raise fitness.max_length"
     ),
-    "in two parts": Rule(
-        Outcome.LEFT_OUT,
+    "in two parts": PairRule(
+        Consequence.LEFT_OUT,
         "the prompt of a pair in another part, once rendered and tokenised",
         "write a prompt in the same way in all of its pairs",
     ),
-    "not rendered": Rule(
-        Outcome.REFUSED,
+    "not rendered": PairRule(
+        Consequence.REFUSED,
         "the chat template cannot render these conversations",
         "set fitness.chat_template to a Jinja file that can, or leave out of the data what it has no place for",
     ),
-    "parts as text": Rule(
-        Outcome.REFUSED,
+    "parts as text": PairRule(
+        Consequence.REFUSED,
         "the chat template expects text and writes a list of parts in Python's notation",
         "join the parts' text into one string, or set fitness.chat_template to a Jinja file that shows parts",
     ),
-    "beyond the embedding": Rule(
-        Outcome.REFUSED,
+    "beyond the embedding": PairRule(
+        Consequence.REFUSED,
         "tokens that the model has no embedding for",
         "take the tokenizer that the model was trained with, or resize the model's embedding to it and save both",
     ),
-    "prompt repeated": Rule(
-        Outcome.REFUSED,
+    "prompt repeated": PairRule(
+        Consequence.REFUSED,
         "both completions begin with the prompt once more",
         "take it off them, or leave the column prompt out, then what the two have in common is the prompt",
         above=0.5,
     ),
-    "prompt in one": Rule(
-        Outcome.REFUSED,
+    "prompt in one": PairRule(
+        Consequence.REFUSED,
         "one of the completions begins with the prompt once more",
         "take it off",
         above=0.5,
     ),
-    "unknown": Rule(
-        Outcome.REFUSED,
+    "unknown": PairRule(
+        Consequence.REFUSED,
         "more than half of the completions' tokens are unknown to the tokenizer",
         "take a model and tokenizer for this language and alphabet",
         above=0.5,
     ),
-    "other prompt": Rule(
-        Outcome.REFUSED,
+    "other prompt": PairRule(
+        Consequence.REFUSED,
         "the chat template writes the prompt in another way once a completion follows, so its end became part of the completions",
         "set fitness.chat_template to a Jinja file that writes a prompt always alike",
         above=0.5,
     ),
-    "other generation prompt": Rule(
-        Outcome.NOTED,
+    "other generation prompt": PairRule(
+        Consequence.NOTED,
         "the chat template asks for an answer in other words than those before the answers trained on",
         "these words are left out in training; set fitness.chat_template if that is not meant",
     ),
-    "merged": Rule(
-        Outcome.NOTED,
+    "merged": PairRule(
+        Consequence.NOTED,
         "the prompt's last tokens merge with the completions' first ones and count as part of these",
         "put the blank between them at the completions' beginning",
     ),
-    "header": Rule(
-        Outcome.NOTED,
+    "header": PairRule(
+        Consequence.NOTED,
         "the chat template writes something between prompt and answer, and it is trained on as part of the answers",
         "a template that writes it when asked for a generation prompt keeps it out",
     ),
-    "turn not shown": Rule(
-        Outcome.NOTED,
+    "turn not shown": PairRule(
+        Consequence.NOTED,
         "the chat template does not show all turns of the prompt as they are",
         "set fitness.chat_template to a Jinja file that does",
     ),
-    "answer not shown": Rule(
-        Outcome.NOTED,
+    "answer not shown": PairRule(
+        Consequence.NOTED,
         "the chat template does not show all of the answer",
         "set fitness.chat_template to a Jinja file that does",
     ),
-    "calls not shown": Rule(
-        Outcome.NOTED,
+    "calls not shown": PairRule(
+        Consequence.NOTED,
         "the chat template does not show the calls of tools",
         "set fitness.chat_template to a Jinja file that does",
     ),
-    "tools not shown": Rule(
-        Outcome.NOTED,
+    "tools not shown": PairRule(
+        Consequence.NOTED,
         "the chat template does not show the tools",
         "set fitness.chat_template to a Jinja file that does",
     ),
-    "cut": Rule(
-        Outcome.NOTED,
+    "cut": PairRule(
+        Consequence.NOTED,
         "a completion goes on beyond fitness.max_length and is cut there",
         "raise fitness.max_length if its end matters",
     ),
-    "two beginnings": Rule(
-        Outcome.NOTED,
+    "two beginnings": PairRule(
+        Consequence.NOTED,
         "the beginning token comes twice",
         "leave it out of the data's text or of the template: the tokenizer adds one",
     ),
-    "no end": Rule(
-        Outcome.NOTED,
+    "no end": PairRule(
+        Consequence.NOTED,
         "no end token follows a completion, so a policy is not taught to stop",
         "set fitness.chat_template to a Jinja file that ends answers with the end token",
     ),
-    "two ends": Rule(
-        Outcome.NOTED,
+    "two ends": PairRule(
+        Consequence.NOTED,
         "the same end token follows a completion twice",
         "leave it out of the data's text or of the template",
     ),
-    "does not stop": Rule(
-        Outcome.NOTED,
+    "does not stop": PairRule(
+        Consequence.NOTED,
         "answers end with a token at which the model does not stop when it writes",
         "set eos_token in its tokenizer_config.json, or eos_token_id in its generation_config.json",
     ),
-    "special text": Rule(
-        Outcome.NOTED,
+    "special text": PairRule(
+        Consequence.NOTED,
         "special tokens are written out within the data's text and are read as such",
         "leave them out of the data where no turn begins or ends",
     ),

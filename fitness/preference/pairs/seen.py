@@ -12,7 +12,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from fitness.preference.options import LEAST_PART, Options, Sampling, evaluations
 from fitness.preference.pairs.limits import vocabulary
-from fitness.preference.pairs.rules import RULES, Outcome, PairCheck
+from fitness.preference.pairs.rules import RULES, Consequence, PairCheck
 from fitness.preference.pairs.sources import Pairs
 from fitness.preference.pairs.tokens import Row
 from fitness.score import EvaluationFailed, bad_data
@@ -29,7 +29,7 @@ LONGEST_EXAMPLE = 80  # characters
 
 
 @dataclass(frozen=True)
-class Finding:
+class PairFinding:
     """A rule that holds of some pairs."""
 
     rule: str
@@ -42,7 +42,7 @@ class Finding:
     def refused(self) -> bool:
         """Whether the run cannot be right."""
         rule = RULES[self.rule]
-        return rule.outcome is Outcome.REFUSED and self.count > rule.above * self.total
+        return rule.outcome is Consequence.REFUSED and self.count > rule.above * self.total
 
     def __str__(self) -> str:
         return f"{self._which} (first {self.example}, prompt {self.prompt}): {RULES[self.rule].remedy}"
@@ -58,7 +58,7 @@ class Seen:
 
     parts: Mapping[str, Dataset]  # columns of tokens and PROMPT_COLUMN, without the pairs that are left out
     left_out: Mapping[str, int]  # pairs by the rule
-    findings: tuple[Finding, ...]
+    findings: tuple[PairFinding, ...]
 
     def told(self) -> str:
         """Left out and findings as JSON, to be kept beside the parts."""
@@ -68,7 +68,7 @@ class Seen:
     def kept(cls, parts: Mapping[str, Dataset], told: str) -> "Seen":
         """As `told` was, with its parts."""
         read = json.loads(told)
-        return cls(parts, read["left_out"], tuple(Finding(**finding) for finding in read["findings"]))
+        return cls(parts, read["left_out"], tuple(PairFinding(**finding) for finding in read["findings"]))
 
     def check(self, options: Options) -> None:
         """Raises EvaluationFailed("bad_data") where the run cannot be right, or too few pairs are left for it."""
@@ -133,7 +133,7 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
         kept, asked = [], list(looked[QUESTION])
         for number, (text, prompt) in enumerate(zip(looked[FOUND], looked[PROMPT_COLUMN], strict=True)):
             rules: dict[str, str] = json.loads(text)
-            out = next((rule for rule in rules if RULES[rule].outcome is Outcome.LEFT_OUT), None)
+            out = next((rule for rule in rules if RULES[rule].outcome is Consequence.LEFT_OUT), None)
             if out is None and asked[number] in asked_elsewhere:
                 out = "in two parts"
             if out:
@@ -147,7 +147,8 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
         parts[name] = looked if len(kept) == len(looked) else looked.select(kept)
     total = sum(map(len, parts.values()))
     findings = (
-        Finding(rule, len(cases), total, quoted(cases[0][0]), shortened(cases[0][1])) for rule, cases in found.items()
+        PairFinding(rule, len(cases), total, quoted(cases[0][0]), shortened(cases[0][1]))
+        for rule, cases in found.items()
     )
     order = list(RULES)
     return Seen(

@@ -103,7 +103,7 @@ def loading(what: str, name: str) -> Iterator[None]:
         elif isinstance(error, ImportError):
             remedy = "install the package that it names"
         elif isinstance(error, DatasetGenerationError):
-            remedy = "mend the file: one preference pair per line or row, all rows with the same columns and types"
+            remedy = "fix the file: one preference pair per line or row, all rows with the same columns and types"
         raise bad_data(f"cannot load the {what} {name!r} ({type(cause).__name__}: {text[:300]})", remedy) from error
 
 

@@ -11,7 +11,7 @@ from sandbox.contracts.contract import BATCH
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.edges import HIGHEST_DEGREE, STEEP_DEGREE, Kind, Site, Use
-from sandbox.graph.types import Dim, Type
+from sandbox.graph.types import Dim
 
 __all__ = ["AT_ONCE", "EDGES", "Kind", "Site", "degrees", "ranked_among_values", "sites"]
 
@@ -35,11 +35,12 @@ def sites(graph: VerifiedGraph) -> tuple[Site, ...]:
 
 def ranked_among_values(graph: VerifiedGraph) -> list[int]:
     """The nodes that put the batch's items in order together with other values."""
+    uses = _uses(graph)
     return [
         i
         for i, node in enumerate(graph.nodes)
         if OPERATIONS[node.op].edges.orders
-        and any(d.constant is None and d.divide(_B) is None for d in _use(graph, graph.types, i).lengths())
+        and any(d.constant is None and d.divide(_B) is None for d in uses[i].lengths())
     ]
 
 
@@ -61,12 +62,5 @@ _B: Final = Dim.of(BATCH)
 
 
 def _uses(graph: VerifiedGraph) -> list[Use]:
-    types = graph.types
-    return [_use(graph, types, i) for i in range(len(types))]
-
-
-def _use(graph: VerifiedGraph, types: Sequence[Type], i: int) -> Use:
-    node = graph.nodes[i]
-    operands = [graph.nodes[a] for a in node.args]
-    constants = [n.attrs["value"] if n.op == "const" else None for n in operands]
-    return Use(i, node.args, [types[a] for a in node.args], constants, node.attrs)
+    types, nodes = graph.types, graph.nodes
+    return [Use(i, node.args, node.attrs, types, nodes) for i, node in enumerate(nodes)]

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sandbox.verdicts.rules.graph import GRAPH_RULES, TRACE_RULES
+from sandbox.verdicts.rules.graph import GRAPH_RULES
 from sandbox.verdicts.rules.numeric import RULES_NUMERIC
 from sandbox.verdicts.rules.rule import Rule
 from sandbox.verdicts.rules.source import SOURCE_RULES
 from sandbox.verdicts.rules.taken import TAKEN_RULES
+from sandbox.verdicts.rules.trace import TRACE_RULES
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {

@@ -2,32 +2,7 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
-
-from sandbox.verdicts.rules.rule import Rule
-from sandbox.verdicts.verdict import Severity
-
-_ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta"
-_HEAD = f"def loss({_ARGUMENTS}):"
-_MARGIN = (
-    "    rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
-)
-GOOD = f"{_HEAD}\n{_MARGIN}\n    return -F.logsigmoid(beta * rho)\n"
-"""DPO: the good example wherever nothing more fitting is at hand."""
-
-
-def example(body: str, before: str = "") -> str:
-    """A whole source around the lines of a body that may use `rho`, `beta` and the arguments."""
-    lines = "".join(f"    {line}\n" if line else "\n" for line in dedent(body).strip("\n").split("\n"))
-    return f"{dedent(before)}{_HEAD}\n{_MARGIN}\n{lines}"
-
-
-def refuse(
-    code: str, title: str, explanation: str, remedy: str, bad: str, good: str = GOOD, message: str = "", line: str = ""
-) -> Rule:
-    """A rule that refuses the candidate."""
-    return Rule(code, title, Severity.REFUSE, explanation, remedy, bad, good, message, line)
-
+from sandbox.verdicts.rules.examples import GOOD, HEAD, example, refuse
 
 SOURCE_RULES = (
     refuse(
@@ -105,7 +80,7 @@ SOURCE_RULES = (
         "Define one function with the contract's arguments that returns one loss per item of the batch.",
         "beta = 0.1\n",
         message="the source defines no function",
-        line=_HEAD,
+        line=HEAD,
     ),
     refuse(
         "SBX110",
@@ -362,7 +337,7 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta, state=[])", 1),
         GOOD.replace("beta)", "beta, tau=0.05)", 1),
         message="the default {text} is not a constant",
-        line=_HEAD.replace("beta)", "beta, tau=0.05)"),
+        line=HEAD.replace("beta)", "beta, tau=0.05)"),
     ),
     refuse(
         "SBX137",
@@ -389,7 +364,7 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta: exec('1'))", 1),
         GOOD.replace("beta)", "beta: float)", 1),
         message="the annotation {text} is more than a type",
-        line=_HEAD.replace("beta)", "beta: float)"),
+        line=HEAD.replace("beta)", "beta: float)"),
     ),
     refuse(
         "SBX140",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sandbox.verdicts.rules.examples import GOOD, example
 from sandbox.verdicts.rules.rule import Rule
-from sandbox.verdicts.rules.source import GOOD, example
 from sandbox.verdicts.verdict import Severity
 
 _DPO = "return -F.logsigmoid(beta * rho)"

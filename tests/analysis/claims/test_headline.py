@@ -318,7 +318,7 @@ def test_a_baseline_at_the_edge_of_its_grid_forbids_the_claim_and_says_why(tmp_p
     assert not found.distinguishable and not found.discovery
     assert found.text.startswith("No claim can be made: the best proposed loss, mine, differs from DPO at beta 0.05 by")
     assert "the best beta of DPO, 0.05, is the smallest that was tried" in found.text
-    assert "ladder.yardstick_widenings" in found.text
+    assert "ladder.baseline_widenings" in found.text
 
 
 def test_an_arm_beside_the_best_one_hides_no_edge(tmp_path):
@@ -359,7 +359,7 @@ def test_an_arm_that_failed_bounds_the_grid(tmp_path):
 # ---- other rules -----------------------------------------------------------------------------------------------------
 
 
-def test_worse_than_the_yardstick_is_said_as_plainly(tmp_path):
+def test_worse_than_the_baseline_is_said_as_plainly(tmp_path):
     ours = {seed: value - 0.1 - seed / 1000 for seed, value in NOISY.items()}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
     assert found.distinguishable
@@ -429,7 +429,7 @@ def test_a_loss_past_the_noise_is_named_before_a_better_one_within_it(tmp_path):
     assert found.text.startswith("A discovery: sure scores 0.0515")
 
 
-def test_a_yardstick_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
+def test_a_baseline_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
     hard = {seed: value - 0.3 * (seed == 3) for seed, value in NOISY.items()}
     other = {seed: value - 0.02 for seed, value in hard.items()} | {3: None}
     ours = {seed: value - 0.01 - seed / 10000 for seed, value in hard.items()}

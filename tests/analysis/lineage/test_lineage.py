@@ -8,8 +8,9 @@ from analysis.lineage.graph import lineage
 from analysis.snapshot import Snapshot
 from analysis.wording import full_name
 from archive.query import Reader
-from archive.records import RunRow, VerdictStatus
+from archive.records import RunRow
 from archive.store import Archive
+from sandbox.verdicts.verdict import VerdictStatus
 
 
 def test_it_is_the_archives_parents_and_has_no_cycle(reader, snapshot):
@@ -45,7 +46,7 @@ def test_every_fate_has_its_status(snapshot):
     graph = lineage(snapshot)
     assert {"scored", "refused", "duplicate", "failed"} <= {data["status"] for _, data in graph.nodes(data=True)}
     for node, data in graph.nodes(data=True):
-        refused = snapshot.verdicts[node].status is VerdictStatus.REFUSED
+        refused = snapshot.verdicts[node].status == VerdictStatus.REFUSED
         assert (data["status"] == "refused") == refused
         assert ("duplicate_of" in data) == (data["status"] == "duplicate")
 

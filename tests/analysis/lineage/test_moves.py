@@ -6,7 +6,7 @@ import pytest
 from make_archive import blend, hinge, ipo, logistic, lrml
 
 from analysis.lineage import moves
-from analysis.lineage.moves import Move, Outcome
+from analysis.lineage.moves import Move, MoveOutcome
 from archive.records import Operator
 
 
@@ -79,7 +79,7 @@ def test_gradients_that_stand_for_infinite_ones_have_a_direction():
 def test_every_proposal_is_a_move_and_outcomes_add_up(snapshot):
     found = moves.moves(snapshot)
     assert len(found) == len(snapshot.proposals)
-    assert {Outcome.SCORED, Outcome.DUPLICATE, Outcome.REFUSED, Outcome.LOST, Outcome.UNUSABLE} <= {
+    assert {MoveOutcome.SCORED, MoveOutcome.DUPLICATE, MoveOutcome.REFUSED, MoveOutcome.LOST, MoveOutcome.UNUSABLE} <= {
         m.outcome for m in found
     }
     for summary in moves.summaries(found):
@@ -105,7 +105,9 @@ def test_a_gain_is_taken_over_shared_seeds_from_the_best_parent(snapshot):
 
 
 def proposals(*operators):
-    return [Move(i, i, name, Outcome.SCORED, parents=(parent,)) for i, (name, parent) in enumerate(operators, start=1)]
+    return [
+        Move(i, i, name, MoveOutcome.SCORED, parents=(parent,)) for i, (name, parent) in enumerate(operators, start=1)
+    ]
 
 
 def test_phases_follow_the_leading_operator_and_name_what_they_worked_on():

@@ -10,11 +10,11 @@ from analysis.lineage.rungs import (
     agreement,
     agreements,
     describe,
-    luck,
     pairing,
     pairings,
     spearman,
     spearman_interval,
+    winners_curse,
 )
 from analysis.snapshot import Snapshot
 from archive.query import Reader
@@ -94,7 +94,7 @@ def test_a_real_archive_has_all_of_it(snapshot):
 
 def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
     decision = decide(snapshot)
-    found = luck(snapshot, decision)
+    found = winners_curse(snapshot, decision)
     assert sum("on the seeds that chose it" in line for line in describe(snapshot, decision)) == len(found)
     assert decision.fresh == bool(found)
     for row in found:
@@ -117,7 +117,7 @@ def test_the_winners_curse_is_taken_over_the_arm_that_the_search_knew(tmp_path):
         snapshot = Snapshot.of(reader)
     decision = decide(snapshot)
     assert decision.best.paired.difference == pytest.approx(0.01, abs=2e-3)
-    [row] = luck(snapshot, decision)
+    [row] = winners_curse(snapshot, decision)
     assert row.searched.difference == pytest.approx(0.1, abs=2e-3)
     assert row.fresh.difference == pytest.approx(0.1, abs=2e-3)
     assert any(line.endswith("both over DPO as it was in the search.") for line in describe(snapshot, decision))

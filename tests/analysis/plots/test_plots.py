@@ -98,8 +98,8 @@ def test_candidates_in_the_lineage_link_to_their_lines_and_say_who_they_are(figu
 
 
 def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(snapshot):
-    yardstick = snapshot.arms(1, "full").values()
-    (theirs,) = yardstick
+    baseline = snapshot.arms(1, "full").values()
+    (theirs,) = baseline
     found = levels(snapshot, "full")
     for id, level in found.items():
         (own,) = snapshot.arms(id, "full").values()

@@ -14,7 +14,6 @@ from archive.records import (
     Origin,
     ProposalState,
     Role,
-    VerdictStatus,
 )
 from archive.sqlite.migrations import (
     MIGRATIONS,
@@ -26,6 +25,7 @@ from archive.sqlite.migrations import (
 )
 from archive.sqlite.schema import APPLICATION_ID
 from archive.store import Archive
+from sandbox.verdicts.verdict import VerdictStatus
 
 TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name"]
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))

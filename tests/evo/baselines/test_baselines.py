@@ -14,7 +14,8 @@ from analysis.snapshot import CAUTION
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
 from evo.baselines.contestants import contestants
-from evo.baselines.measure import Design, Row, chosen_beta, design, run_baselines
+from evo.baselines.design import Design, Row, chosen_beta, design
+from evo.baselines.measure import run_baselines
 from evo.baselines.picture import check_picture, write_picture
 from evo.baselines.table import table
 from evo.campaign.training import TaskUnusable
@@ -52,7 +53,7 @@ def test_every_known_loss_gets_the_same_grid_and_seeds():
     assert wanted.trainings() == 8 * len(wanted.losses) + 2 * 6 * len(tuned)
 
 
-def test_the_yardstick_comes_first():
+def test_the_baseline_comes_first():
     assert contestants("preference")[0].name == "dpo"
     assert contestants("preference", ["slic", "dpo"])[0].name == "dpo"
     assert ALL[0].name == "cross_entropy"
@@ -102,9 +103,9 @@ def mine(tmp_path):
     return file
 
 
-def test_a_loss_in_a_file_meets_the_yardstick_alone(mine):
-    yardstick, own = contestants("classification", [str(mine)])
-    assert (yardstick.name, yardstick.own) == ("cross_entropy", False)
+def test_a_loss_in_a_file_meets_the_baseline_alone(mine):
+    baseline, own = contestants("classification", [str(mine)])
+    assert (baseline.name, baseline.own) == ("cross_entropy", False)
     assert (own.name, own.own, own.source) == ("mine", True, MINE)
     assert own.graph.contract == "classification"
 

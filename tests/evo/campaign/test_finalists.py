@@ -10,9 +10,9 @@ import pytest
 
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import RunRow
+from archive.records import EventKind, RunRow
 from archive.store import Archive
-from evo.campaign.finalists import FINAL, fresh
+from evo.campaign.finalists import fresh
 from evo.config.schema import parse_config
 from evo.search.population import Population
 from evo.search.rng import derive
@@ -29,7 +29,7 @@ def recorded(folder: Path, *finals: Sequence[object]) -> Iterator[Population]:
     row = RunRow("r", CONFIG.seed, "sentiment", "preference", baseline="dpo")
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
         for seeds in finals:
-            archive.event(FINAL, {"rung": "held_out", "seeds": list(seeds)})
+            archive.event(EventKind.FINAL, {"rung": "held_out", "seeds": list(seeds)})
         yield Population(CONFIG, INFO, 1).advance(reader)
 
 

@@ -24,7 +24,8 @@ from evo.config.schema import parse_config
 from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import Identities
 from evo.search.population import Population
-from evo.search.select import Settings, repairable
+from evo.search.selection.members import SelectionSettings
+from evo.search.selection.select import repairable
 from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox.verdicts.verdict import Severity
@@ -87,7 +88,7 @@ def test_a_note_that_the_run_refuses_refuses_and_can_be_repaired(tmp_path: Path,
         (refusal,) = [f for f in findings if f.severity == Severity.REFUSE]
         assert refusal.rule == "SBX325" and refusal.remedy
         members = running.population.advance(running.reader).members()
-        assert [m.candidate_id for m in repairable(members, 0, Settings(islands=1))] == [candidate.id]
+        assert [m.candidate_id for m in repairable(members, 0, SelectionSettings(islands=1))] == [candidate.id]
 
 
 def test_by_default_a_note_is_a_note(tmp_path: Path, vetter: VetPool) -> None:

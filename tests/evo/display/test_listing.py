@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.snapshot import SESSION_STARTED
-from archive.records import RunRow
+from archive.records import EventKind, RunRow
 from archive.store import Archive
-from evo.campaign.loop import FINISHED
 from evo.config.rundir import RunDirError
 from evo.config.schema import parse_config
 from evo.display.listing import runs_text
@@ -26,10 +24,10 @@ def _run(folder, *events, name="embedded", identity=None):
 
 
 def test_finished_interrupted_and_running_runs_are_told_apart(tmp_path):
-    _run(tmp_path / "ended", SESSION_STARTED, FINISHED).close()
-    _run(tmp_path / "stopped", SESSION_STARTED).close()
-    _run(tmp_path / "table", SESSION_STARTED, FINISHED, identity={"kind": "baselines"}).close()
-    with _run(tmp_path / "going", SESSION_STARTED):
+    _run(tmp_path / "ended", EventKind.SESSION_STARTED, EventKind.FINISHED).close()
+    _run(tmp_path / "stopped", EventKind.SESSION_STARTED).close()
+    _run(tmp_path / "table", EventKind.SESSION_STARTED, EventKind.FINISHED, identity={"kind": "baselines"}).close()
+    with _run(tmp_path / "going", EventKind.SESSION_STARTED):
         lines = {text.split()[0]: text for text in runs_text(tmp_path).splitlines()}
     assert "sentiment  finished" in lines["ended"] and "0 of 12" in lines["ended"]
     assert "interrupted" in lines["stopped"] and "running" in lines["going"]
@@ -37,12 +35,12 @@ def test_finished_interrupted_and_running_runs_are_told_apart(tmp_path):
 
 
 def test_a_run_that_was_continued_is_no_longer_finished(tmp_path):
-    _run(tmp_path / "again", SESSION_STARTED, FINISHED, SESSION_STARTED).close()
+    _run(tmp_path / "again", EventKind.SESSION_STARTED, EventKind.FINISHED, EventKind.SESSION_STARTED).close()
     assert "interrupted" in runs_text(tmp_path)
 
 
 def test_broken_and_foreign_archives_are_named_and_hide_neither_others_nor_older_ones(tmp_path):
-    _run(tmp_path / "good", SESSION_STARTED).close()
+    _run(tmp_path / "good", EventKind.SESSION_STARTED).close()
     for name in ("broken", "foreign", "older", "empty", "no-run"):
         (tmp_path / name).mkdir()
     (tmp_path / "broken" / "archive.db").write_bytes(b"not a database, but long enough to be one" * 200)
@@ -60,24 +58,24 @@ def test_broken_and_foreign_archives_are_named_and_hide_neither_others_nor_older
 
 def test_an_archive_whose_settings_are_nonsense_hides_nobody(tmp_path):
     with _run(tmp_path / "odd") as archive:
-        archive.event(SESSION_STARTED, {"config": "nothing"})
-    _run(tmp_path / "good", SESSION_STARTED).close()
+        archive.event(EventKind.SESSION_STARTED, {"config": "nothing"})
+    _run(tmp_path / "good", EventKind.SESSION_STARTED).close()
     assert "odd" in runs_text(tmp_path) and "good" in runs_text(tmp_path)
 
 
 def test_names_are_one_visible_line_each(tmp_path):
-    _run(tmp_path / "evil\x1b[31m\nname", SESSION_STARTED).close()
+    _run(tmp_path / "evil\x1b[31m\nname", EventKind.SESSION_STARTED).close()
     text = runs_text(tmp_path)
     assert "\x1b" not in text and len(text.splitlines()) == 2
 
 
 def test_a_narrow_terminal_gets_a_paragraph_for_each_run(tmp_path):
-    _run(tmp_path / "stopped", SESSION_STARTED).close()
+    _run(tmp_path / "stopped", EventKind.SESSION_STARTED).close()
     assert all(len(text) <= 40 for text in runs_text(tmp_path, 40).splitlines())
 
 
 def test_one_run_can_be_named_itself_and_an_empty_directory_says_so(tmp_path):
-    _run(tmp_path / "only", SESSION_STARTED).close()
+    _run(tmp_path / "only", EventKind.SESSION_STARTED).close()
     assert "only" in runs_text(tmp_path / "only")
     (tmp_path / "none").mkdir()
     assert "No runs in" in runs_text(tmp_path / "none")

@@ -14,7 +14,7 @@ from evo.config.schema import BudgetConfig, parse_config
 from evo.search.budget import NOTHING, Cost, Spent, lacking
 from evo.search.ledger import LONGEST_PROMPT, Ledger
 from evo.search.population import Population
-from evo.search.reserved import what_the_budget_buys
+from evo.search.reserved import budget_forecast
 from fitness.costs import Usage as Paid
 from fitness.schedule.ladder import Job
 from fitness.task import task_info
@@ -161,7 +161,7 @@ def test_the_table_of_baselines_stops_its_judge_at_the_budget_and_repeats_nothin
 
 def bought(**settings: object) -> str:
     config = parse_config({"task": "classification", **settings})
-    return "\n".join(what_the_budget_buys(config, Population(config, task_info(config.task, config.fitness), 1)))
+    return "\n".join(budget_forecast(config, Population(config, task_info(config.task, config.fitness), 1)))
 
 
 def test_what_a_budget_of_trainings_buys_is_said_beforehand():
@@ -187,4 +187,4 @@ def test_a_judge_that_leaves_nothing_for_a_proposal_is_said():
     config = parse_config({**JUDGED, "budget": {"tokens": 1000}})
     population = Population(config, task_info(config.task, config.fitness), 1)
     assert population.info.judging("short") != Paid()
-    assert "No proposal is asked for" in "\n".join(what_the_budget_buys(config, population))
+    assert "No proposal is asked for" in "\n".join(budget_forecast(config, population))

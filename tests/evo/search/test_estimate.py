@@ -5,8 +5,8 @@ import pytest
 from evo.config.schema import BudgetConfig
 from evo.search.budget import Spent
 from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
-from fitness.schedule.ladder import Settings
 from fitness.schedule.planned import plan
+from fitness.schedule.settings import LadderSettings
 from fitness.task import Rung, TaskInfo
 
 RUNGS = {
@@ -15,7 +15,7 @@ RUNGS = {
     "held_out": Rung("held_out", 30, 8.0, held_out=True),
 }
 INFO = TaskInfo("toy", "preference", "fitness", RUNGS, beta=0.1)
-LADDER = Settings()
+LADDER = LadderSettings()
 
 
 def _pace(**measured):

@@ -13,9 +13,11 @@ from histories import History, history
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from evo.config.schema import ConfigError, parse_config
-from evo.search.population import Population, chosen_baseline
-from evo.search.select import Settings as SelectSettings
-from evo.search.select import Status, residents, rewards
+from evo.search.population import Population
+from evo.search.seed_losses import baseline_of_new_run
+from evo.search.selection.bandit import rewards
+from evo.search.selection.members import SelectionSettings
+from evo.search.selection.select import residents
 from fitness.task import task_info
 
 INFO = task_info("classification")
@@ -25,10 +27,6 @@ INFO = task_info("classification")
 def run(tmp_path: Path) -> Iterator[History]:
     with history(tmp_path) as run:
         yield run
-
-
-def statuses(population: Population) -> dict[int, Status]:
-    return {m.candidate_id: m.status for m in population.members()}
 
 
 def of_every_kind(run: History) -> None:
@@ -77,8 +75,8 @@ def test_taking_in_the_same_events_again_changes_nothing(run: History) -> None:
 
 def test_the_baseline_is_that_of_the_run_whatever_the_configuration_says_by_now(run: History) -> None:
     run.config = parse_config({"task": "classification", "seeds": ["mse"]})
-    assert Population(run.config, run.info, 1).baseline == "mse"
-    assert run.population().baseline == "cross_entropy"
+    assert Population(run.config, run.info, 1).baseline_name == "mse"
+    assert run.population().baseline_name == "cross_entropy"
 
 
 def test_a_verdict_on_a_candidate_that_was_never_added_is_a_damaged_archive(run: History, tmp_path: Path) -> None:
@@ -110,11 +108,11 @@ def test_the_time_between_two_sessions_counts_for_nobody(run: History, tmp_path:
 # ---- what became of a candidate ---------------------------------------------------------------------------------------
 
 
-def test_each_fate_of_a_candidate_is_one_status_and_one_that_is_not_vetted_has_none(run: History) -> None:
+def test_what_was_refused_failed_or_is_a_duplicate_is_no_parent_and_what_is_not_vetted_no_member(run: History) -> None:
     of_every_kind(run)
-    assert statuses(run.population()) == {
-        1: Status.ACCEPTED, 2: Status.ACCEPTED, 3: Status.ACCEPTED, 4: Status.REFUSED, 5: Status.DUPLICATE, 6: Status.FAILED,
-    }  # fmt: skip
+    members = run.population().members()
+    assert {m.candidate_id: m.usable for m in members} == {1: True, 2: True, 3: True, 4: False, 5: False, 6: False}
+    assert [m.candidate_id for m in members if m.rules] == [4], "what may be repaired"
 
 
 def test_only_what_may_be_trained_is_in_the_race(run: History) -> None:
@@ -151,7 +149,7 @@ def test_one_failed_training_fails_a_loss_for_good_whatever_it_scored_elsewhere(
     run.failed(child, "full")
     population = run.population()
     member = population.members()[-1]
-    assert (member.status, member.fitness) == (Status.FAILED, None)
+    assert (member.usable, member.fitness) == (False, None)
     assert population.best() is None
 
 
@@ -230,7 +228,7 @@ def test_seed_losses_are_spread_over_the_islands_and_a_proposal_lives_where_it_w
         run.accepted(run.bred(step, island=1))
     members = run.population().members()
     assert [m.island for m in members] == [0, 1, 1, 1, 1]
-    apart = SelectSettings(islands=2, migration_every=100)
+    apart = SelectionSettings(islands=2, migration_every=100)
     assert [m.candidate_id for m in residents(members, 0, apart)] == [1, 2], "seed losses live on all of them"
 
 
@@ -239,7 +237,7 @@ def test_what_the_operators_were_worth_is_the_same_after_a_restart(run: History)
     live = Population(run.config, run.info, 1)
     for event in run.reader.events():
         live.advance(run.reader, event.id)
-    settings = SelectSettings()
+    settings = SelectionSettings()
     assert rewards(live.members(), settings) == rewards(run.population().members(), settings)
     arms = {m.candidate_id: m.arm for m in run.population().members()}
     assert arms[3] == "refine/0.7" and arms[1] == ""
@@ -277,10 +275,10 @@ def test_a_seed_loss_that_nobody_knows_is_named_with_the_nearest_one() -> None:
 def test_the_baseline_is_the_configured_one_or_the_usual_one_or_the_first(
     settings: dict[str, object], baseline: str | None
 ) -> None:
-    assert chosen_baseline(parse_config({"task": "classification", **settings}), INFO) == baseline
+    assert baseline_of_new_run(parse_config({"task": "classification", **settings}), INFO) == baseline
 
 
 def test_a_baseline_that_is_no_seed_loss_is_refused() -> None:
     config = parse_config({"task": "classification", "seeds": ["mse"], "baseline": "focal"})
     with pytest.raises(ConfigError, match="'focal' is no seed loss of this run, expected one of mse; add it to seeds"):
-        chosen_baseline(config, INFO)
+        baseline_of_new_run(config, INFO)

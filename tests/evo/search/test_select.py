@@ -11,28 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.search.select import (
-    Choice,
-    Member,
-    Settings,
-    Status,
-    arm_name,
-    choose,
-    gap,
-    grid,
-    ranked,
-    repairable,
-    residents,
-    rewards,
-    shrunk,
-    worth_of_operators,
-)
+from evo.search.selection.bandit import arm_name, operator_rewards, rewards
+from evo.search.selection.beliefs import ranked, shrunk
+from evo.search.selection.grid import gap, grid
+from evo.search.selection.members import Member, SelectionSettings
+from evo.search.selection.select import Choice, choose, repairable, residents
 
-SETTINGS = Settings()
+SETTINGS = SelectionSettings()
 
 
 def member(candidate_id: int, fitness: float | None = None, **given: Any) -> Member:
-    defaults: dict[str, Any] = {"island": 0, "operator": "refine", "parents": (), "status": Status.ACCEPTED}
+    defaults: dict[str, Any] = {"island": 0, "operator": "refine", "parents": (), "usable": True}
     return Member(candidate_id=candidate_id, fitness=fitness, **{**defaults, **given})
 
 
@@ -40,20 +29,20 @@ def member(candidate_id: int, fitness: float | None = None, **given: Any) -> Mem
 def populations(draw: st.DrawFn) -> tuple[Member, ...]:
     found: list[Member] = []
     for i in range(draw(st.integers(0, 30))):
-        status = draw(st.sampled_from(list(Status)))
+        usable = draw(st.booleans())
         operator = "seed" if i < 3 else draw(st.sampled_from(["explore", "refine", "combine", "repair"]))
         older = [m.candidate_id for m in found]
         found.append(
             member(
                 i + 1,
-                draw(st.none() | st.floats(-5, 5)) if status is Status.ACCEPTED else None,
+                draw(st.none() | st.floats(-5, 5)) if usable else None,
                 island=draw(st.integers(0, 3)),
                 operator=operator,
                 parents=tuple(draw(st.lists(st.sampled_from(older), max_size=2, unique=True)) if older else ()),
-                status=status,
+                usable=usable,
                 standard_error=draw(st.none() | st.floats(0, 2)),
                 descriptors={"convex": draw(st.booleans()), "left_tail": draw(st.sampled_from(["linear", "flat"]))},
-                rules=("SBX304",) if status is Status.REFUSED and draw(st.booleans()) else (),
+                rules=("SBX304",) if not usable and draw(st.booleans()) else (),
                 uses=draw(st.integers(0, 9)),
                 arm=arm_name(operator, 1.0),
             )
@@ -70,8 +59,7 @@ def test_choices_repeat_and_their_parents_are_able(
     again = choose(tuple(members), Random(seed), step, replace(SETTINGS, islands=islands, temperatures=(0.5, 1.0)))
     assert chosen == again
     by_id = {m.candidate_id: m for m in members}
-    wanted = Status.REFUSED if chosen.operator == "repair" else Status.ACCEPTED
-    assert all(by_id[p].status is wanted for p in chosen.parents)
+    assert all(by_id[p].usable is (chosen.operator != "repair") for p in chosen.parents)
     assert len(set(chosen.parents)) == len(chosen.parents)
     assert {"repair": 1, "refine": 1, "combine": 2}.get(chosen.operator, len(chosen.parents)) == len(chosen.parents)
     assert chosen.island == step % islands
@@ -81,13 +69,13 @@ def test_the_first_step_explores_without_parents() -> None:
     assert choose((), Random(0), 0, SETTINGS) == Choice("explore", 0, (), 1.0)
 
 
-def drawn(members: list[Member], given: Settings = SETTINGS, times: int = 600) -> Counter[int]:
+def drawn(members: list[Member], given: SelectionSettings = SETTINGS, times: int = 600) -> Counter[int]:
     """How often each member became a parent."""
     return Counter(p for step in range(times) for p in choose(members, Random(step), step, given).parents)
 
 
-def only(operator: str, **given: Any) -> Settings:
-    return Settings(islands=1, priors={operator: 1.0}, **given)
+def only(operator: str, **given: Any) -> SelectionSettings:
+    return SelectionSettings(islands=1, priors={operator: 1.0}, **given)
 
 
 def test_fitter_parents_are_drawn_more_often() -> None:
@@ -128,7 +116,7 @@ def test_each_cell_of_the_grid_keeps_its_best() -> None:
 
 
 def test_a_gap_is_a_pair_of_descriptors_that_nobody_has_together() -> None:
-    given = Settings(axes=("convex", "left_tail"))
+    given = SelectionSettings(axes=("convex", "left_tail"))
     members = [
         member(1, 0.1, descriptors={"convex": True, "left_tail": "linear"}),
         member(2, 0.1, descriptors={"convex": False, "left_tail": "linear"}),
@@ -156,17 +144,17 @@ def test_combine_prefers_parents_of_different_cells() -> None:
 def test_islands_keep_their_own_until_migration() -> None:
     seeds = [member(1, 0.1, operator="seed"), member(2, 0.2, operator="seed", island=1)]
     bred = [member(i, 0.1 * i, island=i % 2) for i in range(3, 9)]
-    apart = Settings(islands=2, migration_every=100)
+    apart = SelectionSettings(islands=2, migration_every=100)
     assert [m.candidate_id for m in residents([*seeds, *bred], 0, apart)] == [1, 2, 4, 6, 8]
-    joined = Settings(islands=2, migration_every=8)
+    joined = SelectionSettings(islands=2, migration_every=8)
     assert [m.candidate_id for m in residents([*seeds, *bred], 0, joined)] == [1, 2, 4, 6, 7, 8]
 
 
 def test_refused_members_are_repaired_once_while_they_are_recent() -> None:
     healthy = [member(i, 0.1, operator="seed") for i in (1, 2)]
-    refused = member(3, status=Status.REFUSED, rules=("SBX304",))
-    mute = member(4, status=Status.REFUSED)
-    one = Settings(islands=1)
+    refused = member(3, usable=False, rules=("SBX304",))
+    mute = member(4, usable=False)
+    one = SelectionSettings(islands=1)
     assert repairable([*healthy, refused, mute], 0, one) == (refused,)
     assert "repair" in {choose([*healthy, refused], Random(i), i, one).operator for i in range(20)}
     tried = member(5, operator="repair", parents=(3,))
@@ -187,20 +175,22 @@ def history(good: str, bad: str) -> list[Member]:
         if i % 2:
             bred.append(member(i, 1.0, operator=good, parents=(1,), standard_error=0.1))
         else:
-            bred.append(member(i, operator=bad, parents=(1,), status=Status.REFUSED))
+            bred.append(member(i, operator=bad, parents=(1,), usable=False))
     return [*seeds, *bred]
 
 
 def test_the_bandit_learns_which_operator_pays() -> None:
     for good, bad in (("refine", "combine"), ("combine", "refine")):
-        counts = Counter(choose(history(good, bad), Random(i), 0, Settings(islands=1)).operator for i in range(400))
+        counts = Counter(
+            choose(history(good, bad), Random(i), 0, SelectionSettings(islands=1)).operator for i in range(400)
+        )
         assert counts[good] > 5 * counts[bad] > 0
 
 
 def test_the_bandit_learns_which_temperature_pays() -> None:
     hot, cold = arm_name("refine", 1.2), arm_name("refine", 0.4)
     members = [
-        replace(m, operator="refine", arm=hot if m.status is Status.ACCEPTED else cold) if m.operator != "seed" else m
+        replace(m, operator="refine", arm=hot if m.usable else cold) if m.operator != "seed" else m
         for m in history("refine", "combine")
     ]
     given = only("refine", temperatures=(0.4, 1.2))
@@ -211,16 +201,16 @@ def test_the_bandit_learns_which_temperature_pays() -> None:
 def test_old_outcomes_are_forgotten() -> None:
     old = history("refine", "combine")
     recent = [replace(m, candidate_id=m.candidate_id + 100) for m in history("combine", "refine")[2:]]
-    worth = worth_of_operators([*old, *recent], SETTINGS)
+    worth = operator_rewards([*old, *recent], SETTINGS)
     assert worth["combine"].mean > worth["refine"].mean
 
 
 def test_rewards_are_zero_for_what_cannot_be_used_and_grow_with_the_improvement() -> None:
     parent = member(1, 0.0, operator="seed", standard_error=0.1)
     outcomes = [
-        member(2, status=Status.REFUSED, parents=(1,)),
-        member(3, status=Status.DUPLICATE, parents=(1,)),
-        member(4, status=Status.FAILED, parents=(1,)),
+        member(2, usable=False, parents=(1,)),
+        member(3, usable=False, parents=(1,)),
+        member(4, usable=False, parents=(1,)),
         member(5, -0.5, parents=(1,), standard_error=0.1),
         member(6, 0.0, parents=(1,), standard_error=0.1),
         member(7, 0.5, parents=(1,), standard_error=0.1),
@@ -234,4 +224,4 @@ def test_rewards_are_zero_for_what_cannot_be_used_and_grow_with_the_improvement(
 
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one island"):
-        Settings(islands=0)
+        SelectionSettings(islands=0)

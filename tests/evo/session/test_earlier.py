@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.snapshot import SESSION_STARTED
-from archive.records import RunRow
+from archive.records import EventKind, RunRow
 from archive.store import Archive
-from evo.campaign.loop import FINISHED
 from evo.cli.suggestions import Given, ways_on
 from evo.config.rundir import identity
 from evo.config.schema import parse_config
@@ -18,7 +16,7 @@ from fitness.task import task_info
 CLASSIFICATION = {"task": "classification", "budget": {"proposals": 0}}
 
 
-def _archive(folder, settings=CLASSIFICATION, events=(SESSION_STARTED, FINISHED), before=None):
+def _archive(folder, settings=CLASSIFICATION, events=(EventKind.SESSION_STARTED, EventKind.FINISHED), before=None):
     config = parse_config(settings)
     info = task_info(config.task, config.fitness)
     recorded = config.model_dump(mode="json") | (before or {})
@@ -37,7 +35,9 @@ def test_a_run_whose_final_was_measured_and_whose_budget_is_reached_is_finished(
 
 
 @pytest.mark.parametrize(
-    "events", [(), (SESSION_STARTED,), (SESSION_STARTED, FINISHED, SESSION_STARTED)], ids=["nothing", "begun", "again"]
+    "events",
+    [(), (EventKind.SESSION_STARTED,), (EventKind.SESSION_STARTED, EventKind.FINISHED, EventKind.SESSION_STARTED)],
+    ids=["nothing", "begun", "again"],
 )
 def test_a_run_that_was_killed_is_not_finished_whatever_the_settings(tmp_path, events):
     _, info = _archive(tmp_path, events=events)

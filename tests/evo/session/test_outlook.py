@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from analysis.stats import smallest_detectable
-from evo.session.outlook import what_can_be_seen, what_items_allow
-from fitness.schedule.ladder import Settings
+from evo.session.outlook import items_warning, minimum_detectable_effect
+from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskInfo, task_info
 
 INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
@@ -14,23 +14,25 @@ INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
 
 def test_the_smallest_difference_is_that_of_the_final():
     seen = smallest_detectable(0.04 / 8**0.5, 7, comparisons=2)
-    assert f"about {seen:.2g} or more" in what_can_be_seen(INFO, Settings(finalists=2, finalist_seeds=8))
+    assert f"about {seen:.2g} or more" in minimum_detectable_effect(INFO, LadderSettings(finalists=2, finalist_seeds=8))
 
 
 def test_more_seeds_see_smaller_differences():
     def seen(seeds):
-        return float(what_can_be_seen(INFO, Settings(finalist_seeds=seeds)).split("about ")[1].split()[0])
+        return float(
+            minimum_detectable_effect(INFO, LadderSettings(finalist_seeds=seeds)).split("about ")[1].split()[0]
+        )
 
     assert seen(4) > seen(8) > seen(24)
 
 
-@pytest.mark.parametrize("settings", [Settings(finalists=0), Settings(finalist_seeds=1)])
+@pytest.mark.parametrize("settings", [LadderSettings(finalists=0), LadderSettings(finalist_seeds=1)])
 def test_a_final_without_finalists_or_repeats_shows_nothing(settings):
-    assert "can show no difference" in what_can_be_seen(INFO, settings)
+    assert "can show no difference" in minimum_detectable_effect(INFO, settings)
 
 
 def test_a_task_of_unknown_noise_promises_nothing():
-    assert "not known" in what_can_be_seen(TaskInfo("toy", "preference", "fitness", {}), Settings())
+    assert "not known" in minimum_detectable_effect(TaskInfo("toy", "preference", "fitness", {}), LadderSettings())
 
 
 @pytest.mark.parametrize("task, other", [("sentiment", {"kl_weight": 0.5}), ("classification", {"label_noise": 0.0})])
@@ -41,22 +43,22 @@ def test_a_measured_deviation_holds_for_the_options_it_was_measured_with(task, o
 
 @pytest.mark.parametrize(("finalists", "least"), [(1, 6), (3, 7), (10, 9)])
 def test_a_test_set_too_small_for_any_claim_is_named_with_the_number_needed(finalists, least):
-    settings = Settings(finalists=finalists)
-    line = what_items_allow(least - 1, settings)
+    settings = LadderSettings(finalists=finalists)
+    line = items_warning(least - 1, settings)
     assert f"at least {least};" in line and "none will be claimed" in line
-    assert "none will be claimed" not in what_items_allow(least, settings)
+    assert "none will be claimed" not in items_warning(least, settings)
 
 
 def test_a_small_test_set_is_named_and_a_large_or_unknown_one_is_not():
-    assert "12 prompts" in what_items_allow(12, Settings())
-    assert what_items_allow(20, Settings()) is None
-    assert what_items_allow(None, Settings()) is None
-    assert what_items_allow(3, Settings(finalists=0)) is None
+    assert "12 prompts" in items_warning(12, LadderSettings())
+    assert items_warning(20, LadderSettings()) is None
+    assert items_warning(None, LadderSettings()) is None
+    assert items_warning(3, LadderSettings(finalists=0)) is None
 
 
 def test_test_items_that_all_seeds_share_limit_what_more_seeds_can_show():
     def seen(seeds, **changes):
-        line = what_can_be_seen(replace(INFO, **changes), Settings(finalist_seeds=seeds))
+        line = minimum_detectable_effect(replace(INFO, **changes), LadderSettings(finalist_seeds=seeds))
         return float(line.split("about ")[1].split()[0])
 
     assert seen(4, items_error=0.001) == seen(4)
@@ -67,7 +69,7 @@ def test_test_items_that_all_seeds_share_limit_what_more_seeds_can_show():
 @pytest.mark.parametrize("items_error", [0.0, 0.005, 0.02, 0.2])
 def test_items_never_make_the_outlook_brighter(items_error):
     def seen(seeds, error):
-        line = what_can_be_seen(replace(INFO, items_error=error), Settings(finalist_seeds=seeds))
+        line = minimum_detectable_effect(replace(INFO, items_error=error), LadderSettings(finalist_seeds=seeds))
         return float(line.split("about ")[1].split()[0])
 
     for seeds in (2, 4, 24):

@@ -13,10 +13,9 @@ import pytest
 from campaigns import own_handlers
 from instant import install
 
-from analysis.recorded import SESSION_STARTED
 from analysis.snapshot import Snapshot
 from archive.query import Reader
-from archive.records import ProposalState
+from archive.records import EventKind, ProposalState
 from archive.store import Archive
 from evo.campaign.loop import CampaignStopped
 from evo.config.schema import Config, ConfigError, parse_config
@@ -79,7 +78,9 @@ def test_a_run_is_made_goes_on_with_what_was_cut_off_and_what_was_changed_and_is
         (1, 1, ProposalState.RECEIVED), (2, 1, ProposalState.LOST), (2, 2, ProposalState.RECEIVED), (3, 1, ProposalState.RECEIVED),
     ]  # fmt: skip
     kinds = kinds_of(held)
-    assert kinds.count(SESSION_STARTED) == 2 and kinds.count("settings_changed") == 1 and kinds[-1] == "finished"
+    assert (
+        kinds.count(EventKind.SESSION_STARTED) == 2 and kinds.count("settings_changed") == 1 and kinds[-1] == "finished"
+    )
     finished = session(held, budget={"proposals": 3}, search={"in_flight": 1, "islands": 5})
     assert (
         "is finished: the budget of 3 proposals is reached. To go on" in finished[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fitness.chat.answer import Answer, read_answer
+from fitness.chat.answer import Completion, read_answer
 from fitness.chat.errors import Consequence, ErrorKind, LLMError, Where
 from fitness.costs import Prices
 
@@ -17,7 +17,7 @@ REPLY = '{"better": "second"}'
 THOUGHTS = 'Perhaps {"better": "first"}?'
 
 
-def read(body: Any, content_type: str = "application/json", where: Where = HOSTED) -> Answer:
+def read(body: Any, content_type: str = "application/json", where: Where = HOSTED) -> Completion:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return read_answer(where, content, content_type, Prices(1.0, 2.0))
 

@@ -6,7 +6,7 @@ import pytest
 
 from fitness.classification.task import ClassificationTask, Options, make
 from fitness.task import EvaluationFailed, FailureReason, TaskError, make_task, task_info
-from fitness.training.curves import Watch
+from fitness.training.curves import CurveRecorder
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.nodes import make_node
@@ -81,7 +81,7 @@ def test_the_held_out_rung_trains_another_network_on_other_items(task):
 def test_every_picture_is_an_item_and_keeps_its_name_over_seeds(task):
     first, second = (task.score_seed(known.graph("mse"), "held_out", seed) for seed in (0, 1))
     assert first.items.groups == second.items.groups
-    assert len(set(first.items.groups)) == len(task._lab.test_items)
+    assert len(set(first.items.groups)) == len(task._runner.test_items)
     assert first.items.mean == pytest.approx(first.fitness, abs=1e-12)
     assert set(first.items.values) == {0.0, 1.0}
     searched = [task.score_seed(known.graph("mse"), "short", seed).items for seed in (0, 1)]
@@ -90,7 +90,7 @@ def test_every_picture_is_an_item_and_keeps_its_name_over_seeds(task):
 
 def test_the_held_out_items_are_never_searched_on(task):
     searched, kept = (
-        {tuple(row) for row in part.inputs.tolist()} for part in (task._lab.search_items, task._lab.test_items)
+        {tuple(row) for row in part.inputs.tolist()} for part in (task._runner.search_items, task._runner.test_items)
     )
     assert not searched & kept
 
@@ -139,10 +139,17 @@ def test_a_last_batch_of_one_item_is_never_formed():
         seen.append(len(targets))
         return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
-    items = task._lab.search_items
+    items = task._runner.search_items
     network = torch.nn.Linear(64, 10)
-    task._lab._train(
-        network, loss, items.inputs[:65], items.classes[:65], 3, 0.005, torch.Generator().manual_seed(0), Watch()
+    task._runner._train(
+        network,
+        loss,
+        items.inputs[:65],
+        items.classes[:65],
+        3,
+        0.005,
+        torch.Generator().manual_seed(0),
+        CurveRecorder(),
     )
     assert seen == [64, 64, 64]
 

@@ -34,7 +34,7 @@ from test_preference import (
 )
 
 from fitness.preference.evaluation.answers import Trained, divergence, policy_answers, reference_answers
-from fitness.preference.evaluation.exams import Metrics, PairScores, RewardExam
+from fitness.preference.evaluation.evaluators import Metrics, PairScores, RewardEvaluator
 from fitness.preference.judge import judge
 from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation, RewardModelEvaluation, Sampling
@@ -48,7 +48,7 @@ LEARN = {"epochs": 8, "learning_rate": 2e-2}  # far enough from the reference fo
 
 
 class Look:
-    """An exam that hands the trained policy to `see`."""
+    """An evaluator that hands the trained policy to `see`."""
 
     size = 24
 
@@ -63,7 +63,7 @@ class Look:
 def looked(options: dict[str, Any], see: Callable[[Trained], Any]) -> Any:
     """What `see` makes of a policy that was trained with `options`."""
     task, look = prepared(options), Look(see)
-    task._lab.exams["search"] = look
+    task._runner.evaluators["search"] = look
     task.score_seed(graph("dpo"), "full", 0)
     return look.seen
 
@@ -180,10 +180,10 @@ def test_a_chat_reward_model_reads_one_beginning_token(shared, reward_model, tmp
     for template, expected in ((None, ["<unk>", "w1", "good"]), ("<unk> " + CHAT_TEMPLATE, None)):
         tokenizer.chat_template = template
         tokenizer.save_pretrained(folder)
-        exam = RewardExam(RewardModelEvaluation(by="reward_model", model=str(folder)))
-        exam.prepare(PartialState(cpu=True))
+        evaluator = RewardEvaluator(RewardModelEvaluation(by="reward_model", model=str(folder)))
+        evaluator.prepare(PartialState(cpu=True))
         read = []
-        exam.model.register_forward_pre_hook(
+        evaluator.model.register_forward_pre_hook(
             lambda module, args, kwargs, read=read: read.append(kwargs["input_ids"]), with_kwargs=True
         )
         accelerator = type("Alone", (), {"process_index": 0, "num_processes": 1})
@@ -191,7 +191,7 @@ def test_a_chat_reward_model_reads_one_beginning_token(shared, reward_model, tmp
             "test": {"prompt_json": ['"w1"']}, "texts": lambda self, answers: ["good"],
             "trainer": type("Trainer", (), {"accelerator": accelerator}),
         })()  # fmt: skip
-        exam._rewards(trained, [[0]])
+        evaluator._rewards(trained, [[0]])
         if expected is None:
             turns = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "good"}]
             expected = tokenizer.convert_ids_to_tokens(tokenizer.apply_chat_template(turns)["input_ids"])
@@ -359,7 +359,7 @@ def test_gradient_checkpointing_leaves_no_hooks_on_the_base_model(options):
     counts = []
     for seed in range(3):
         task.score_seed(graph("dpo"), "short", seed)
-        counts.append(hooks(task._lab.policies.pristine))
+        counts.append(hooks(task._runner.policies.pristine))
     assert counts == [0, 0, 0]
 
 
@@ -370,7 +370,7 @@ def test_the_reference_is_loaded_whole_under_zero_3(options):
         def is_zero3(self) -> bool:
             return True
 
-    policies = prepared(options())._lab.policies
+    policies = prepared(options())._runner.policies
     policies.pristine = None  # as in a launch group
     configuration = Configuration()
     deepspeed.set_hf_deepspeed_config(configuration)

@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from evo.config.schema import load_config
-from fitness.preference.runner import Lab, _memory_errors
+from fitness.preference.runner import PreferenceRunner, _memory_errors
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.task import TaskError, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
@@ -91,7 +91,7 @@ def shared(tmp_path_factory) -> Path:
     return folder
 
 
-Make = Callable[..., Lab]
+Make = Callable[..., PreferenceRunner]
 
 
 def options_in(folder: Path) -> Callable[..., dict[str, Any]]:
@@ -153,7 +153,7 @@ def test_adapters_train_and_leave_the_base_model_as_it_was(options, shared):
     again = task.score_seed(graph("dpo"), "full", 0)
     assert first.metrics == again.metrics
     assert first.metrics["margin"] > 0.05
-    base = task._lab.policies.pristine.state_dict()
+    base = task._runner.policies.pristine.state_dict()
     untouched = AutoModelForCausalLM.from_pretrained(shared / "model").state_dict()
     assert base.keys() == untouched.keys()
     assert all(torch.equal(base[name], untouched[name]) for name in base)
@@ -200,7 +200,7 @@ def test_nothing_of_a_training_is_left_in_memory(options):
 
 def test_held_out_pairs_are_other_pairs(options):
     task = prepared(options())
-    data = task._lab.data
+    data = task._runner.data
     prompts = {name: set(map(str, data[name]["prompt_ids"])) for name in ("train", "search", "held_out")}
     assert not prompts["train"] & prompts["search"]
     assert not prompts["search"] & prompts["held_out"]
@@ -236,7 +236,7 @@ def test_reads_every_format_of_preference_data(form, options, shared, tmp_path):
     chat = {"chat_template": str(template)} if "turns" in form else {}
     task = prepared(options(data=str(data), **chat))
     assert task.score_seed(graph("dpo"), "short", 0).metrics["margin"] > 0
-    row = task._lab.data["train"][0]
+    row = task._runner.data["train"][0]
     text = [VOCABULARY[i] for i in row["prompt_ids"] + row["chosen_ids"]]
     assert "good" in [VOCABULARY[i] for i in row["chosen_ids"]]
     assert text[-1] == "<eos>"
@@ -259,7 +259,7 @@ def test_reads_every_kind_of_storage(form, options, tmp_path):
         more = {"test_split": "exam"}
     task = prepared(options(data=str(path), **more))
     assert task.score_seed(graph("dpo"), "short", 0).metrics["margin"] > 0
-    assert len(task._lab.data["search"]) == (10 if more else 12)
+    assert len(task._runner.data["search"]) == (10 if more else 12)
 
 
 def test_a_tokenizer_without_padding_token_is_padded_with_its_end_token(options, tmp_path):
@@ -272,7 +272,7 @@ def test_a_tokenizer_without_padding_token_is_padded_with_its_end_token(options,
 
 
 def test_the_cache_holds_the_models_own_log_probabilities(options, shared):
-    data = prepared(options())._lab.data["train"]
+    data = prepared(options())._runner.data["train"]
     model = AutoModelForCausalLM.from_pretrained(shared / "model").eval()
     for row in data.select(range(5)):
         ids = torch.tensor([row["prompt_ids"] + row["rejected_ids"]])
@@ -542,7 +542,7 @@ def test_more_pairs_than_there_are_names_the_number_to_set(options):
 
 
 def test_pools_bound_what_the_reference_pass_costs(options):
-    data = prepared(options(train_pool=33, test_pool=10))._lab.data
+    data = prepared(options(train_pool=33, test_pool=10))._runner.data
     assert {name: len(part) for name, part in data.items()} == {"train": 33, "search": 5, "held_out": 5}
 
 

@@ -22,13 +22,13 @@ from evo.config.schema import load_config
 from fitness.preference import runner as preference_lab
 from fitness.preference.options import JudgeEvaluation, Options, PairEvaluation
 from fitness.preference.pairs.digests import path_digest
-from fitness.preference.runner import Lab, _newest_whole
+from fitness.preference.runner import PreferenceRunner, _newest_whole
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.task import TaskError, check_task, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from sandbox.known import graph
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_preference import (
     CHAT_TEMPLATE,
     ROOT,
@@ -141,7 +141,7 @@ def test_prompts_that_finals_are_judged_on_are_counted_once_loaded(options, tmp_
     task = make_task("preference", given)
     assert task.judged is None
     task.prepare()
-    held_out = task._lab.data["held_out"]
+    held_out = task._runner.data["held_out"]
     assert task.judged == len(held_out) / 3
     assert task.judged < task_info("preference", given).judged
 
@@ -165,13 +165,13 @@ def killed_before_its_measurement() -> Iterator[None]:
 def gone_on_from(monkeypatch) -> list[str | None]:
     """The checkpoints that trainings of this test went on from."""
     found: list[str | None] = []
-    search = Lab._last_checkpoint
+    search = PreferenceRunner._last_checkpoint
 
-    def spy(self: Lab, folder: Path | None) -> str | None:
+    def spy(self: PreferenceRunner, folder: Path | None) -> str | None:
         found.append(search(self, folder))
         return found[-1]
 
-    monkeypatch.setattr(Lab, "_last_checkpoint", spy)
+    monkeypatch.setattr(PreferenceRunner, "_last_checkpoint", spy)
     return found
 
 
@@ -323,7 +323,7 @@ def test_micro_batches_of_unequal_size_are_refused(options):
     ],
 )
 def test_what_processes_cannot_share_evenly_is_refused(ranks, changes, words, options):
-    lab = Lab.__new__(Lab)
+    lab = PreferenceRunner.__new__(PreferenceRunner)
     lab.options = Options(**options(**changes))
     lab.state = SimpleNamespace(num_processes=ranks)
     with pytest.raises(EvaluationFailed, match=words) as caught:
@@ -363,7 +363,7 @@ def test_pairs_with_a_null_completion_are_left_out(form, options, tmp_path):
     rows = pairs() if form == "with prompts" else [implicit(row) for row in pairs()]
     rows[7]["rejected"] = None
     data = save_pairs(tmp_path / "data.jsonl", rows)
-    assert sum(map(len, prepared(options(data=str(data)))._lab.data.values())) == 59
+    assert sum(map(len, prepared(options(data=str(data)))._runner.data.values())) == 59
 
 
 def test_a_malformed_file_is_refused_with_what_is_wrong(options, tmp_path):
@@ -371,7 +371,7 @@ def test_a_malformed_file_is_refused_with_what_is_wrong(options, tmp_path):
     data.write_text(data.read_text() + '{"prompt": "w1", \n')
     detail = refused(options(data=str(data)))
     assert "JSON" in detail
-    assert "mend the file" in detail
+    assert "fix the file" in detail
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,9 @@ def save_splits(folder: Path, train: list[dict[str, Any]], test: list[dict[str, 
 
 
 def test_no_training_pair_has_the_prompt_of_a_test_pair(options, tmp_path):
-    data = prepared(options(data=save_splits(tmp_path / "splits", pairs(), pairs()[:20]), test_split="test"))._lab.data
+    data = prepared(
+        options(data=save_splits(tmp_path / "splits", pairs(), pairs()[:20]), test_split="test")
+    )._runner.data
     prompts = {name: set(map(str, part["prompt_ids"])) for name, part in data.items()}
     assert {name: len(part) for name, part in data.items()} == {"train": 40, "search": 10, "held_out": 10}
     assert not prompts["train"] & (prompts["search"] | prompts["held_out"])
@@ -482,7 +484,7 @@ def test_tool_calls_are_rendered_as_they_were_written(options, tmp_path):
         "{% for k, v in c.function.arguments.items() %}{{ k }} {{ v }} {% endfor %}{% endfor %}{% endfor %}"
     )
     given = options(data=str(tmp_path / "data.parquet"), chat_template=str(tmp_path / "chat.jinja"))
-    lab = prepared(given | {"cache": str(tmp_path / "cache")})._lab
+    lab = prepared(given | {"cache": str(tmp_path / "cache")})._runner
     texts = {lab.tokenizer.decode(ids) for ids in lab.data["train"]["chosen_ids"]}
     assert all(re.fullmatch(r"assistant: (w1 w2|w3 w4) w\d+", text) for text in texts), texts
 

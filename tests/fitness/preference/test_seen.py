@@ -489,7 +489,7 @@ def test_counts_and_notes_are_the_same_when_the_tokens_come_from_the_cache(polic
     )  # fmt: skip
     assert "special tokens" in first.notes[3]
     assert first.notes == again.notes
-    assert sum(map(len, again._lab.data.values())) == 36
+    assert sum(map(len, again._runner.data.values())) == 36
 
 
 def test_what_is_refused_is_never_cached(policy, tmp_path):
@@ -608,7 +608,7 @@ def test_the_reward_itself_has_no_label(policy, reward_model, tmp_path):
 
 def test_an_answer_to_nothing_is_written_as_any_other(policy, reward_model, tmp_path):
     task = prepared(rewarded(policy, tmp_path, reward_model(), batch=1))
-    lab = task._lab
+    lab = task._runner
     lab.data["search"] = lab.data["search"].map(
         lambda row, i: {"prompt_ids": [] if i % 2 else row["prompt_ids"]}, with_indices=True
     )

@@ -4,24 +4,25 @@ from dataclasses import replace
 
 from ladder_entries import INFO, SEEDS, entry
 
-from fitness.schedule.final import final, yardstick_grid
-from fitness.schedule.ladder import Entry, Job, Settings, leaders
+from fitness.schedule.final import final, tuning_grid
+from fitness.schedule.ladder import Job, RaceEntry, leaders
+from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskInfo
 
 
 def finalists(entries, **settings):
-    return final(entries, INFO, Settings(**settings), SEEDS)
+    return final(entries, INFO, LadderSettings(**settings), SEEDS)
 
 
 def test_the_final_uses_fresh_seeds_and_the_held_out_rung():
-    jobs = finalists([entry(1, 0.5, 0.5, baseline=True), entry(2, 0.6, 0.6)], finalist_seeds=2)
+    jobs = finalists([entry(1, 0.5, 0.5, seed_loss=True), entry(2, 0.6, 0.6)], finalist_seeds=2)
     assert set(jobs) == {Job(n, "held_out", s) for n in (1, 2) for s in (90, 91)}
     assert not {j.seed for j in jobs} & set(SEEDS.search)
 
 
 def test_one_lucky_seed_does_not_beat_what_held_up_over_several():
     steady, lucky = entry(1, 0.5, 0.7, 0.7, 0.7), entry(2, 0.5, 0.95)
-    assert [e.candidate_id for e in leaders([lucky, steady], INFO, Settings(), SEEDS)] == [1, 2]
+    assert [e.candidate_id for e in leaders([lucky, steady], INFO, LadderSettings(), SEEDS)] == [1, 2]
     assert {j.candidate_id for j in finalists([lucky, steady], finalists=1)} == {1}
 
 
@@ -29,15 +30,19 @@ def test_a_loss_that_failed_once_is_no_finalist():
     assert finalists([entry(1, 0.5, 0.9, None)]) == ()
 
 
-def test_the_yardstick_is_tuned_over_beta_and_nobody_else_is():
-    entries = [entry(1, 0.5, 0.5, baseline=True, yardstick=True), entry(2, 0.5, 0.5, baseline=True), entry(3, 0.6, 0.6)]
-    jobs = finalists(entries, finalist_seeds=1, yardstick_betas=(0.5, 1.0, 4.0))
+def test_the_baseline_is_tuned_over_beta_and_nobody_else_is():
+    entries = [
+        entry(1, 0.5, 0.5, seed_loss=True, baseline=True),
+        entry(2, 0.5, 0.5, seed_loss=True),
+        entry(3, 0.6, 0.6),
+    ]
+    jobs = finalists(entries, finalist_seeds=1, baseline_betas=(0.5, 1.0, 4.0))
     assert {j.beta for j in jobs if j.candidate_id == 1} == {None, 0.05, 0.4}
     assert {j.beta for j in jobs if j.candidate_id != 1} == {None}
 
 
 def test_tuned_arms_that_are_done_are_not_asked_for_again():
-    done = entry(1, 0.5, 0.5, baseline=True, yardstick=True, tuned={("held_out", 90, 0.05, None): 0.5})
+    done = entry(1, 0.5, 0.5, seed_loss=True, baseline=True, tuned={("held_out", 90, 0.05, None): 0.5})
     jobs = finalists([done], finalist_seeds=1)
     assert set(jobs) == {Job(1, "held_out", 90), Job(1, "held_out", 90, 0.2)}
 
@@ -54,11 +59,11 @@ def measured(id, arms, *, ahead=None, **flags):
 
 
 def further(*entries, also=(), **settings):
-    jobs = final(entries, INFO, Settings(finalist_seeds=1, finalists=1, **settings), SEEDS, also)
+    jobs = final(entries, INFO, LadderSettings(finalist_seeds=1, finalists=1, **settings), SEEDS, also)
     return {(job.candidate_id, job.beta) for job in jobs}
 
 
-DPO = {"baseline": True, "yardstick": True}
+DPO = {"seed_loss": True, "baseline": True}
 
 
 def test_a_grid_whose_best_arm_lies_at_its_edge_is_widened_beyond_it():
@@ -73,7 +78,7 @@ def test_it_is_widened_no_more_often_than_allowed():
     finalist = measured(3, {None: 0.9}, ahead=0.9)
     assert further(measured(1, arms, **DPO), finalist) == {(1, 0.8)}
     assert further(measured(1, arms | {0.8: 0.8}, **DPO), finalist) == set()
-    assert further(measured(1, arms, **DPO), finalist, yardstick_widenings=1) == set()
+    assert further(measured(1, arms, **DPO), finalist, baseline_widenings=1) == set()
 
 
 def test_a_grid_whose_best_arm_lies_inside_is_left_alone():
@@ -91,28 +96,28 @@ def test_an_arm_that_failed_ends_the_widening():
 
 def test_the_best_other_baseline_is_tuned_too_and_no_further_one():
     dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
-    slic, ipo = measured(2, {None: 0.6}, baseline=True), measured(4, {None: 0.3}, baseline=True)
+    slic, ipo = measured(2, {None: 0.6}, seed_loss=True), measured(4, {None: 0.3}, seed_loss=True)
     assert further(dpo, slic, ipo, measured(3, {None: 0.9}, ahead=0.9)) == {(2, 0.05), (2, 0.2)}
 
 
 def test_a_baseline_that_reads_no_beta_is_not_trained_at_others():
     dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
     assert (
-        further(dpo, measured(2, {None: 0.6}, baseline=True, reads_beta=False), measured(3, {None: 0.9}, ahead=0.9))
+        further(dpo, measured(2, {None: 0.6}, seed_loss=True, reads_beta=False), measured(3, {None: 0.9}, ahead=0.9))
         == set()
     )
 
 
 def test_a_baseline_that_a_leader_varies_is_trained_where_it_varies_it():
     dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
-    slic = measured(2, {None: 0.3}, baseline=True)
+    slic = measured(2, {None: 0.3}, seed_loss=True)
     leader = measured(3, {None: 0.2}, ahead=0.9)
     assert further(dpo, slic, leader, also=[(2, (0.17, None))]) == {(2, 0.17)}
 
 
 def test_a_finalist_that_fails_in_the_final_makes_no_room_for_another():
     failed = measured(3, {None: None}, ahead=0.9)
-    jobs = final([failed, entry(4, 0.5, 0.8)], INFO, Settings(finalist_seeds=2, finalists=1), SEEDS)
+    jobs = final([failed, entry(4, 0.5, 0.8)], INFO, LadderSettings(finalist_seeds=2, finalists=1), SEEDS)
     assert jobs == (Job(3, "held_out", 91),), "its other seeds are trained, and nobody else"
 
 
@@ -125,20 +130,20 @@ def test_arms_between_those_of_the_grid_neither_bound_it_nor_set_the_step():
 
 def test_a_baseline_that_reads_no_beta_is_tuned_over_the_learning_rate():
     info = replace(INFO, learning_rate=0.01)
-    sft = entry(1, 0.5, 0.5, baseline=True, yardstick=True, reads_beta=False)
-    jobs = final([sft], info, Settings(finalist_seeds=1), SEEDS)
+    sft = entry(1, 0.5, 0.5, seed_loss=True, baseline=True, reads_beta=False)
+    jobs = final([sft], info, LadderSettings(finalist_seeds=1), SEEDS)
     assert {(job.beta, job.learning_rate) for job in jobs} == {(None, None), (None, 0.005), (None, 0.02)}
 
 
 def test_a_lead_within_the_noise_needs_nothing_more():
     def two_seeds(id, first, second, **flags):
-        return Entry(id, flags.pop("baseline", False), {("full", 10): 0.9, ("short", 10): 0.5, ("held_out", 90): first,
+        return RaceEntry(id, flags.pop("seed_loss", False), {("full", 10): 0.9, ("short", 10): 0.5, ("held_out", 90): first,
                      ("held_out", 91): second}, **flags)  # fmt: skip
 
-    dpo = two_seeds(1, 0.5, 0.6, baseline=True, yardstick=True)
-    grid = {"yardstick_betas": (), "finalist_seeds": 2, "finalists": 1}
-    slic = two_seeds(2, 0.5, 0.59, baseline=True)
-    tuned = Settings(**grid | {"yardstick_betas": (2.0,)})
+    dpo = two_seeds(1, 0.5, 0.6, seed_loss=True, baseline=True)
+    grid = {"baseline_betas": (), "finalist_seeds": 2, "finalists": 1}
+    slic = two_seeds(2, 0.5, 0.59, seed_loss=True)
+    tuned = LadderSettings(**grid | {"baseline_betas": (2.0,)})
     for seed in (90, 91):
         dpo.tuned["held_out", seed, 0.2, None] = 0.4
     assert final([dpo, slic, two_seeds(3, 0.9, 0.61)], INFO, tuned, SEEDS) == ()
@@ -147,18 +152,18 @@ def test_a_lead_within_the_noise_needs_nothing_more():
 
 def test_a_contract_without_beta_has_no_arms():
     info = TaskInfo("toy", "classification", "accuracy", INFO.rungs)
-    assert yardstick_grid(info, Settings()) == ()
+    assert tuning_grid(info, LadderSettings()) == ()
 
 
-def test_the_yardstick_is_tuned_over_the_learning_rate_on_request():
+def test_the_baseline_is_tuned_over_the_learning_rate_on_request():
     info = replace(INFO, learning_rate=0.01)
-    grid = yardstick_grid(info, Settings(yardstick_betas=(2.0,), yardstick_learning_rates=(0.5, 1.0)))
+    grid = tuning_grid(info, LadderSettings(baseline_betas=(2.0,), baseline_learning_rates=(0.5, 1.0)))
     assert set(grid) == {(None, 0.005), (0.2, None), (0.2, 0.005)}
-    assert yardstick_grid(INFO, Settings(yardstick_betas=(), yardstick_learning_rates=(0.5,))) == ()
+    assert tuning_grid(INFO, LadderSettings(baseline_betas=(), baseline_learning_rates=(0.5,))) == ()
 
 
-def test_a_yardstick_without_beta_is_tuned_over_the_learning_rate_unless_told_otherwise():
+def test_a_baseline_without_beta_is_tuned_over_the_learning_rate_unless_told_otherwise():
     info = replace(INFO, beta=None, learning_rate=0.01)
-    assert yardstick_grid(info, Settings()) == ((None, 0.005), (None, 0.02))
-    assert yardstick_grid(info, Settings(yardstick_learning_rates=())) == ()
-    assert all(rate is None for _, rate in yardstick_grid(replace(info, beta=0.5), Settings()))
+    assert tuning_grid(info, LadderSettings()) == ((None, 0.005), (None, 0.02))
+    assert tuning_grid(info, LadderSettings(baseline_learning_rates=())) == ()
+    assert all(rate is None for _, rate in tuning_grid(replace(info, beta=0.5), LadderSettings()))

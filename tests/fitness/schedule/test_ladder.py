@@ -7,34 +7,38 @@ from statistics import median
 import pytest
 from ladder_entries import INFO, SEEDS, entry
 
-from fitness.schedule.ladder import Entry, Job, Settings, screening, stages
+from fitness.schedule.ladder import Job, RaceEntry, screening, stages
 from fitness.schedule.planned import plan, plan_of_claims
 from fitness.schedule.race import run_race, run_unraced
+from fitness.schedule.settings import LadderSettings
 
 
 def due(entries, **settings):
-    return screening(entries, INFO, Settings(**{"keep": 0.5} | settings), SEEDS)
+    return screening(entries, INFO, LadderSettings(**{"keep": 0.5} | settings), SEEDS)
 
 
 # ---- stages ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_way_up_is_every_rung_then_doubling_seeds():
-    way = stages(INFO, Settings(contender_seeds=6), SEEDS)
+    way = stages(INFO, LadderSettings(contender_seeds=6), SEEDS)
     assert [(s.rung, len(s.seeds)) for s in way] == [("short", 1), ("full", 1), ("full", 2), ("full", 4), ("full", 6)]
 
 
 def test_fewer_climb_at_each_stage_but_never_fewer_than_the_finalists():
-    way = stages(INFO, Settings(contenders=8, contender_seeds=8, finalists=3), SEEDS)
+    way = stages(INFO, LadderSettings(contenders=8, contender_seeds=8, finalists=3), SEEDS)
     assert [s.places for s in way] == [None, 8, 4, 3, None]
 
 
-def test_without_contenders_the_race_ends_at_the_dearest_rung():
-    assert [(s.rung, len(s.seeds)) for s in stages(INFO, Settings(contenders=0), SEEDS)] == [("short", 1), ("full", 1)]
+def test_without_contenders_the_race_ends_at_the_rung_of_highest_fidelity():
+    assert [(s.rung, len(s.seeds)) for s in stages(INFO, LadderSettings(contenders=0), SEEDS)] == [
+        ("short", 1),
+        ("full", 1),
+    ]
 
 
 def test_a_stage_holds_the_seeds_of_the_stage_before():
-    way = stages(INFO, Settings(contender_seeds=4), SEEDS)
+    way = stages(INFO, LadderSettings(contender_seeds=4), SEEDS)
     assert all(set(a.seeds) <= set(b.seeds) for a, b in pairwise(way[1:]))
 
 
@@ -90,7 +94,7 @@ def climbers(entries, **settings):
     return [j.candidate_id for j in due(entries, **{"contenders": 0, "keep": 1.0} | settings)]
 
 
-def test_where_the_cheap_rung_foretells_the_dear_one_only_hopefuls_climb():
+def test_where_the_cheap_rung_predicts_the_next_only_promising_losses_climb():
     assert climbers(foretelling(1.0, noise=0.01)) == [21]
 
 
@@ -112,23 +116,23 @@ def test_few_losses_foretell_nothing():
 
 def test_a_failed_training_ends_the_race_for_a_loss():
     assert due([entry(1, None, baseline=False), entry(2, 0.5, None)]) == (Job(1, "short", 10),)
-    diverged = Entry(1, False, {("short", 10): None})
+    diverged = RaceEntry(1, False, {("short", 10): None})
     assert due([diverged]) == ()
 
 
 def test_baselines_run_every_stage_however_bad_they_are():
-    bad = entry(1, -9.0, baseline=True)
+    bad = entry(1, -9.0, seed_loss=True)
     entries = [bad, *(entry(n, 0.5) for n in range(2, 8))]
     assert {j for j in due(entries) if j.candidate_id == 1} == {Job(1, "full", s) for s in (10, 11, 12, 13)}
 
 
 def test_a_failed_baseline_is_still_measured_elsewhere():
-    jobs = due([Entry(1, True, {("short", 10): None})])
+    jobs = due([RaceEntry(1, True, {("short", 10): None})])
     assert Job(1, "full", 10) in jobs and Job(1, "short", 10) not in jobs
 
 
 def test_the_bar_counts_baselines_at_rungs_but_not_among_contenders():
-    entries = [entry(1, 0.9, 0.9, 0.9, baseline=True), entry(2, 0.8, 0.8), entry(3, 0.7), entry(4, 0.6, 0.7)]
+    entries = [entry(1, 0.9, 0.9, 0.9, seed_loss=True), entry(2, 0.8, 0.8), entry(3, 0.7), entry(4, 0.6, 0.7)]
     jobs = due(entries, contenders=1, finalists=1, contender_seeds=2)
     assert jobs == (Job(2, "full", 11),)
 
@@ -146,7 +150,7 @@ def test_the_same_results_give_the_same_jobs():
     """Replay: a recorded run is chosen again from what it had seen."""
     rng = random.Random(0)
     entries = [entry(n, rng.random(), *(rng.random() for _ in range(rng.randrange(4)))) for n in range(40)]
-    shuffled = [Entry(e.candidate_id, e.baseline, dict(reversed(e.results.items()))) for e in entries]
+    shuffled = [RaceEntry(e.candidate_id, e.seed_loss, dict(reversed(e.results.items()))) for e in entries]
     assert due(entries) == due(shuffled)
 
 
@@ -154,7 +158,7 @@ def test_the_same_results_give_the_same_jobs():
 
 
 def test_the_plan_names_every_part_and_its_cost():
-    parts = plan(INFO, Settings(keep=0.5, contenders=4, contender_seeds=2, finalists=2, finalist_seeds=3), 2, 18)
+    parts = plan(INFO, LadderSettings(keep=0.5, contenders=4, contender_seeds=2, finalists=2, finalist_seeds=3), 2, 18)
     assert [(p.part, p.rung, p.trainings, p.seconds_each) for p in parts] == [
         ("search", "short", 20, 1.0),
         ("search", "full", 2 + 10, 4.0),
@@ -163,7 +167,7 @@ def test_the_plan_names_every_part_and_its_cost():
     ]
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(keep=1.0, contenders=50, contender_seeds=5)])
+@pytest.mark.parametrize("settings", [LadderSettings(), LadderSettings(keep=1.0, contenders=50, contender_seeds=5)])
 def test_a_quiet_race_costs_no_more_than_planned(settings):
     """Best first, nobody climbs who is kept down later."""
     race = run_race(range(20), lambda job: (1.0 - 0.01 * job.candidate_id, 1.0), INFO, settings, SEEDS)
@@ -172,7 +176,7 @@ def test_a_quiet_race_costs_no_more_than_planned(settings):
 
 
 def test_what_claims_may_cost_is_planned():
-    part = plan_of_claims(INFO, Settings(finalists=2, finalist_seeds=3), 4)
+    part = plan_of_claims(INFO, LadderSettings(finalists=2, finalist_seeds=3), 4)
     assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
 
 
@@ -196,7 +200,7 @@ def noisy_world(seed, losses=40):
 
 
 def test_racing_finds_a_loss_as_good_as_the_best_with_a_third_of_the_training():
-    settings = Settings(contender_seeds=4)
+    settings = LadderSettings(contender_seeds=4)
     ratios, missed, costs = [], 0, []
     for world in range(20):
         measure, good = noisy_world(world)
@@ -215,5 +219,5 @@ def test_diverging_losses_cost_one_cheap_training():
     def measure(job):
         return (None, 0.1) if job.candidate_id % 2 else (0.5, 1.0)
 
-    race = run_race(range(20), measure, INFO, Settings(), SEEDS)
+    race = run_race(range(20), measure, INFO, LadderSettings(), SEEDS)
     assert all(step.job.rung == "short" for step in race.steps if step.job.candidate_id % 2)

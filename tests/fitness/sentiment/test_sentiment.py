@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompts, vocabulary, write_reviews
-from fitness.sentiment.runner import Lab, _next_word, _refuse_collapsed
+from fitness.sentiment.runner import SentimentRunner, _next_word, _refuse_collapsed
 from fitness.sentiment.task import DATA, SentimentTask
 from fitness.task import EvaluationFailed, FailureReason, make_task
 from sandbox import known
@@ -82,9 +82,9 @@ def test_the_held_out_judge_agrees_with_hidden_polarity_it_has_not_seen():
 
 
 def test_pairs_are_ranked_but_for_the_flipped_tenth(task):
-    pairs = task._lab._training_pairs(0)
-    words = task._lab.words
-    end = task._lab.end
+    pairs = task._runner._training_pairs(0)
+    words = task._runner.words
+    end = task._runner.end
 
     def reward(ids: list[int]) -> float:
         return lexicon_reward(" ".join(words[i] for i in ids if i != end))
@@ -94,14 +94,14 @@ def test_pairs_are_ranked_but_for_the_flipped_tenth(task):
 
 
 def test_pairs_are_redrawn_by_the_seed_alone(small):
-    first = small._lab._training_pairs(0)["chosen_ids"]
-    assert first == small._lab._training_pairs(0)["chosen_ids"]
-    assert first != small._lab._training_pairs(1)["chosen_ids"]
+    first = small._runner._training_pairs(0)["chosen_ids"]
+    assert first == small._runner._training_pairs(0)["chosen_ids"]
+    assert first != small._runner._training_pairs(1)["chosen_ids"]
 
 
 def test_what_a_seed_draws_tells_nothing_of_another_seed(small):
     """A loss may look up reference values, and was then written for known seeds: those of a final must give others."""
-    one, other = (small._lab._training_pairs(seed) for seed in (0, 1))
+    one, other = (small._runner._training_pairs(seed) for seed in (0, 1))
     written = [{tuple(ids) for side in ("chosen_ids", "rejected_ids") for ids in pairs[side]} for pairs in (one, other)]
     assert not written[0] & written[1]
     values = [{v for side in ("ref_chosen_logps", "ref_rejected_logps") for v in pairs[side]} for pairs in (one, other)]
@@ -110,7 +110,7 @@ def test_what_a_seed_draws_tells_nothing_of_another_seed(small):
 
 
 def _flipped(task: SentimentTask, pairs) -> list[int]:
-    words, end = task._lab.words, task._lab.end
+    words, end = task._runner.words, task._runner.end
     rewards = [
         [lexicon_reward(" ".join(words[i] for i in row[side] if i != end)) for side in ("chosen_ids", "rejected_ids")]
         for row in pairs
@@ -182,7 +182,7 @@ def test_beta_overrides_the_option(small, losses):
 
 
 def test_the_held_out_rung_has_its_own_prompts_and_judge(small, losses):
-    search, held_out = small._lab._exam(0, False), small._lab._exam(0, True)
+    search, held_out = small._runner._evaluation_set(0, False), small._runner._evaluation_set(0, True)
     shared = {tuple(row) for row in search.prompt_ids.tolist()} & {tuple(row) for row in held_out.prompt_ids.tolist()}
     assert not shared
     assert search.judge is not held_out.judge
@@ -211,9 +211,9 @@ def test_a_policy_that_leaves_its_language_has_collapsed(losses):
 
 
 def test_a_policy_that_repeats_itself_has_collapsed(small):
-    policy = copy.deepcopy(small._lab.reference)
+    policy = copy.deepcopy(small._runner.reference)
     policy.model.norm.weight.mul_(100.0)  # as good as no sampling noise: one review for every prompt
-    _, metrics = small._lab._measure(policy, small._lab._exam(0, False))
+    _, metrics = small._runner._measure(policy, small._runner._evaluation_set(0, False))
     with pytest.raises(EvaluationFailed, match=r"of the samples are distinct, below 10\.0%") as caught:
         _refuse_collapsed(metrics, small.options)
     assert caught.value.reason is FailureReason.COLLAPSED
@@ -228,7 +228,7 @@ def test_a_loss_of_another_contract_is_unsupported(small):
 
 def test_a_missing_model_is_bad_data(small, tmp_path):
     with pytest.raises(EvaluationFailed) as caught:
-        Lab(small.options, tmp_path)
+        SentimentRunner(small.options, tmp_path)
     assert caught.value.reason is FailureReason.BAD_DATA
 
 
@@ -236,7 +236,7 @@ def test_pairs_of_a_task_without_winners_are_bad_data():
     cold = make_task("sentiment", SMALL | {"temperature": 1e-6})
     cold.prepare()
     with pytest.raises(EvaluationFailed, match="pairs with a winner, expected 64") as caught:
-        cold._lab._training_pairs(0)
+        cold._runner._training_pairs(0)
     assert caught.value.reason is FailureReason.BAD_DATA
 
 
@@ -244,7 +244,7 @@ def test_pairs_of_a_task_without_winners_are_bad_data():
 
 
 def test_divergence_agrees_with_the_samples_own_log_ratio(small):
-    lab = small._lab
+    lab = small._runner
     policy = type(lab.reference)(lab.reference.config).eval()
     policy.load_state_dict(lab.reference.state_dict())
     with torch.no_grad():
@@ -262,7 +262,7 @@ def test_divergence_agrees_with_the_samples_own_log_ratio(small):
 
 
 def test_sampling_follows_the_model(small):
-    lab = small._lab
+    lab = small._runner
     prompt_ids = lab._draw_prompts("one", "search", 1).repeat(2048, 1)
     first = lab._sample(lab.reference, prompt_ids, 1)[:, 0]
     with torch.inference_mode():
@@ -272,7 +272,7 @@ def test_sampling_follows_the_model(small):
 
 
 def test_completions_end_once_and_fit(small):
-    lab = small._lab
+    lab = small._runner
     completions = lab._sample(lab.reference, lab._draw_prompts("end", "train", 256), 3)
     ended = (completions == lab.end).sum(dim=1)
     assert ended.max() == 1
@@ -293,7 +293,7 @@ def test_the_script_makes_the_shipped_model_again(small):
     spec = importlib.util.spec_from_file_location("make_sentiment_model", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    lab = small._lab
+    lab = small._runner
     model, tokenizer = script.train(script.STEPS)
     assert tokenizer.get_vocab() == lab.tokenizer.get_vocab()
     shipped = script.held_out_nll(lab.reference, lab.tokenizer)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.score import EvaluationFailed, FailureReason, Score, SeedResult, pooled_deviation
+from fitness.score import EvaluationFailed, FailureReason, SeedResult
 from fitness.task import TaskError, make_task, task_info, task_names
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,38 +76,6 @@ def test_identity_follows_every_option():
     plain = task_info("sentiment").identity
     assert plain == task_info("sentiment", {"beta": plain["options"]["beta"]}).identity
     assert plain != task_info("sentiment", {"temperature": 0.9}).identity
-
-
-def test_score_over_seeds():
-    score = Score.of(reversed(results(0.1, 0.2, 0.6)))
-    assert score.seeds == (0, 1, 2)
-    assert score.per_seed == (0.1, 0.2, 0.6)
-    assert score.mean == pytest.approx(0.3)
-    assert score.standard_error == pytest.approx(math.sqrt(0.07) / math.sqrt(3))
-    assert score.metrics == {"reward": pytest.approx(0.6)}
-    assert not score.pooled
-
-
-def test_one_seed_borrows_the_baselines_deviation_and_says_so():
-    borrowed = Score.of(results(0.5), pooled_sd=0.04)
-    assert (borrowed.standard_error, borrowed.pooled) == (0.04, True)
-    alone = Score.of(results(0.5))
-    assert (alone.standard_error, alone.pooled) == (None, False)
-    assert not Score.of(results(0.5, 0.7), pooled_sd=0.04).pooled
-
-
-def test_a_score_refuses_what_would_mislead():
-    with pytest.raises(ValueError, match="at least one seed"):
-        Score.of([])
-    with pytest.raises(ValueError, match="each seed once"):
-        Score.of([*results(0.1), *results(0.2)])
-    with pytest.raises(ValueError, match="finite"):
-        Score.of(results(math.nan))
-
-
-def test_pooled_deviation_weighs_groups_by_their_freedom():
-    assert pooled_deviation([[1.0, 3.0], [10.0, 10.0, 10.0], [5.0]]) == pytest.approx(math.sqrt(2 / 3))
-    assert pooled_deviation([[1.0], []]) is None
 
 
 def test_failures_cross_processes_and_read_well():

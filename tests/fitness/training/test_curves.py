@@ -7,7 +7,7 @@ import pytest
 
 from fitness.score import EvaluationFailed
 from fitness.training import curves
-from fitness.training.curves import MOST_POINTS, Watch, from_json, thinned, to_json
+from fitness.training.curves import MOST_POINTS, CurveRecorder, from_json, thinned, to_json
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 49, 50, 51, 99, 1000, 12_345])
@@ -19,14 +19,14 @@ def test_a_curve_of_any_length_keeps_its_ends_and_at_most_fifty_points_in_order(
 
 
 def test_micro_batches_of_a_step_are_averaged():
-    watch = Watch()
+    watch = CurveRecorder()
     for step, value in [(1, 1.0), (1, 2.0), (1, 6.0), (2, 5.0), (2, math.inf), (2, 1.0)]:
         watch.add(step, {"loss": value})
     assert watch.curves == {"loss": ((1, 3.0), (2, math.inf))}
 
 
 def test_a_failure_takes_the_curves_along():
-    watch = Watch()
+    watch = CurveRecorder()
     with pytest.raises(EvaluationFailed) as caught, watch.kept_on_failure():
         watch.add(1, {"loss": 0.5})
         raise EvaluationFailed("diverged")

@@ -144,7 +144,7 @@ def _no_json(path: Path, content: bytes, line: int, error: Exception) -> Evaluat
             f"line {line} of {path} holds NUL bytes",
             "it is text of another encoding, or was cut off while it was written; write it anew in UTF-8",
         )
-    return bad_data(f"line {line} of {path} is not valid JSON ({str(error)[:120]})", f"mend the file; {EXPECTED}")
+    return bad_data(f"line {line} of {path} is not valid JSON ({str(error)[:120]})", f"fix the file; {EXPECTED}")
 
 
 def _without_doubles(items: list[tuple[str, Any]]) -> dict[str, Any]:

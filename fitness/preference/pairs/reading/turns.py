@@ -83,7 +83,7 @@ def _checked(text: str) -> str:
             text.encode()
         except UnicodeEncodeError:
             raise Misfit(
-                "half of a surrogate pair, which is no character", "mend the text; its emoji were cut"
+                "half of a surrogate pair, which is no character", "fix the text; its emoji were cut"
             ) from None
     return text
 

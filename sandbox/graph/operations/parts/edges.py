@@ -54,14 +54,24 @@ class Site:
 
 
 class Use(NamedTuple):
-    """One node of a graph: its index, the indices and types of its operands, which of these are constants, its attributes."""
+    """One node of a graph: its index, the indices of its operands, its attributes, and the types and nodes of the graph."""
 
     node: int
     args: Sequence[int]
-    types: Sequence[Type]
-    constants: Sequence[Any]
-    """The value of each operand that is a constant of the graph, None for the others."""
     attrs: Mapping[str, Any]
+    graph_types: Sequence[Type]
+    graph_nodes: Sequence[Any]
+
+    @property
+    def types(self) -> list[Type]:
+        """The operands' types."""
+        return [self.graph_types[a] for a in self.args]
+
+    @property
+    def constants(self) -> list[Any]:
+        """The value of each operand that is a constant of the graph, None for the others."""
+        operands = [self.graph_nodes[a] for a in self.args]
+        return [n.attrs["value"] if n.op == "const" else None for n in operands]
 
     def site(self, kind: Kind, place: int = 0, offset: float = 0.0, scale: float = 1.0) -> Site:
         """A site of one operand."""

@@ -39,7 +39,7 @@ AN_ANSWER = "An answer. "  # of one token at least
 KEPT_SEEDS = 64  # of the reference's answers, a few kB each
 
 
-class Exam(Protocol):
+class Evaluator(Protocol):
     """Scores trained policies."""
 
     @property
@@ -71,17 +71,17 @@ class Exam(Protocol):
         """
 
 
-def make_exam(
+def make_evaluator(
     evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation, section: str = "fitness.evaluation"
-) -> Exam:
-    """The exam that the options describe; `section` is where the configuration has them."""
+) -> Evaluator:
+    """The evaluator that the options describe; `section` is where the configuration has them."""
     match evaluation:
         case PairEvaluation():
-            return PairExam(evaluation)
+            return PairEvaluator(evaluation)
         case RewardModelEvaluation():
-            return RewardExam(evaluation)
+            return RewardEvaluator(evaluation)
         case JudgeEvaluation():
-            return JudgeExam(evaluation, section)
+            return JudgeEvaluator(evaluation, section)
 
 
 def pair_scores(log_probs: Tensor, test: Dataset, beta: float) -> tuple[PairScores, Metrics]:
@@ -105,7 +105,7 @@ def pair_scores(log_probs: Tensor, test: Dataset, beta: float) -> tuple[PairScor
     }
 
 
-class PairExam:
+class PairEvaluator:
     """The test pairs are the score."""
 
     def __init__(self, options: PairEvaluation) -> None:
@@ -149,7 +149,7 @@ class _ReferenceAnswers:
         return self._kept[key]
 
 
-class RewardExam:
+class RewardEvaluator:
     """Mean reward of sampled answers, less the price of their distance to the reference."""
 
     def __init__(self, options: RewardModelEvaluation) -> None:
@@ -303,7 +303,7 @@ class RewardExam:
         return f"{shown(prompt)} {answer}"
 
 
-class JudgeExam:
+class JudgeEvaluator:
     """Win rate of sampled answers over an opponent's."""
 
     def __init__(self, options: JudgeEvaluation, section: str) -> None:

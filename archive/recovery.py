@@ -1,0 +1,34 @@
+"""What is set right after a crash: trainings that were running, requests that were never answered."""
+
+from archive.records import EvaluationState, EventKind, ProposalState, Recovery
+from archive.sqlite.connection import Write
+
+
+def recover(write: Write) -> Recovery:
+    """Queues running evaluations again and marks requested proposals as lost. Says what it did, and what is left to take up."""
+    running = write.ids("SELECT id FROM evaluation WHERE state = ? ORDER BY id", (EvaluationState.RUNNING,))
+    for id in running:
+        write.event(
+            EventKind.EVALUATION_REQUEUED,
+            {"reason": "recovered"},
+            candidate_id=write.candidate_of(id),
+            evaluation_id=id,
+        )
+        write.update("evaluation", id, state=EvaluationState.QUEUED)
+    lost = write.ids("SELECT id FROM proposal WHERE state = ? ORDER BY id", (ProposalState.REQUESTED,))
+    for id in lost:
+        lose_proposal(write, id)
+    unread = write.ids(
+        "SELECT id FROM proposal WHERE state = ? AND id NOT IN "
+        "(SELECT proposal_id FROM candidate WHERE proposal_id IS NOT NULL) ORDER BY id",
+        (ProposalState.RECEIVED,),
+    )
+    unvetted = write.ids("SELECT id FROM candidate WHERE id NOT IN (SELECT candidate_id FROM verdict) ORDER BY id")
+    return Recovery(running, lost, unread, unvetted)
+
+
+def lose_proposal(write: Write, id: int) -> None:
+    """Records that the reply will not come and may have been paid for."""
+    write.require("proposal", id, ProposalState.REQUESTED)
+    event = write.event(EventKind.PROPOSAL_LOST, proposal_id=id)
+    write.update("proposal", id, state=ProposalState.LOST, received_event=event)

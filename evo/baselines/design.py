@@ -1,0 +1,138 @@
+"""The design of `evo baselines`: which losses, betas and seeds, and what an archive holds of it.
+
+Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
+there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
+arm, which needs no tuning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from analysis.recorded import refusing
+from analysis.snapshot import CAUTION, SINGLES_OUT
+from archive.query import Reader
+from archive.records import CandidateRow, EvaluationRow, Origin
+from evo.baselines.contestants import Contestant
+from evo.baselines.frontier import PAPER_BETAS
+from evo.campaign.finalists import fresh
+from evo.config.schema import Config
+from evo.search.rng import derive
+from fitness.schedule.ladder import Seeds
+from fitness.task.protocol import TaskError, TaskInfo
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.verdicts.verdict import VerdictStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is trained."""
+
+    losses: tuple[Contestant, ...]
+    """The baseline first."""
+    rung: str
+    betas: tuple[float, ...]
+    """The grid; empty for a task without beta."""
+    tuning_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    """Fresh ones, for the figures of the table: of the operating system, so that no loss can be written for them."""
+
+    @property
+    def baseline(self) -> str | None:
+        """The loss that all others are compared with."""
+        return self.losses[0].name if self.losses else None
+
+    def arms(self, graph: VerifiedGraph) -> tuple[float | None, ...]:
+        """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
+        return self.betas if self.betas and "beta" in graph.inputs else (None,)
+
+    def trainings(self) -> int:
+        """How many trainings the whole design takes."""
+        total = 0
+        for loss in self.losses:
+            arms = len(self.arms(loss.graph))
+            total += len(self.seeds) + (arms * len(self.tuning_seeds) if arms > 1 else 0)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One loss of the table. Scored evaluations only; `failed` says what became of it where there are none."""
+
+    candidate: CandidateRow
+    beta: float | None
+    tuning: Mapping[float | None, Sequence[EvaluationRow]]
+    """By beta, what the tuning seeds gave."""
+    measured: Sequence[EvaluationRow]
+    """On the fresh seeds, with the beta that the tuning chose."""
+    failed: str = ""
+    caution: str = ""
+    """Why no claim is made of it, in words; empty for the published losses."""
+
+
+def design(
+    config: Config, info: TaskInfo, losses: Sequence[Contestant], *, rung: str | None = None, betas: Sequence[float] = (),
+    tuning_seeds: int = 2, seeds: int = 8,
+) -> Design:  # fmt: skip
+    """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run. Where the
+    directory has fresh seeds already, these are used in their place.
+
+    Raises TaskError for an unknown rung, or a grid for a task without beta.
+    """
+    if betas and info.beta is None:
+        raise TaskError(f"task {info.name} has no beta, so there is no grid of it: leave out --betas")
+    tuning = tuple(derive(config.seed, "baselines, tuning", i) for i in range(tuning_seeds))
+    return Design(
+        losses=tuple(losses),
+        rung=info.rung(rung or info.search_rungs[-1].name).name,
+        betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
+        tuning_seeds=tuning,
+        seeds=fresh(Seeds(search=tuning, final=()), seeds).final,
+    )
+
+
+def rows(reader: Reader, wanted: Design) -> list[Row]:
+    """The table's rows in the order of the design, from what is recorded."""
+    by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
+    return [row_of(reader, by_name[loss.name], loss, wanted) for loss in wanted.losses if loss.name in by_name]
+
+
+def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple[bool, float | None]:
+    """The beta with the best mean over the tuning seeds, of those where every training was scored; (False, None): none."""
+    means = {
+        beta: fmean(row.fitness for row in done if row.fitness is not None)
+        for beta, done in tuning.items()
+        if done and all(row.fitness is not None for row in done)
+    }
+    if not means:
+        return False, None
+    return True, max(means, key=lambda beta: means[beta])
+
+
+def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: Design) -> Row:
+    """One loss of the table, from what is recorded."""
+    done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
+    arms = wanted.arms(loss.graph)
+    tuning: dict[float | None, list[EvaluationRow]] = {
+        beta: [e for e in done if e.beta == beta and e.seed in wanted.tuning_seeds] for beta in arms
+    }
+    trainable, beta = chosen_beta(tuning) if len(arms) > 1 else (True, arms[0])
+    measured = [e for e in done if e.seed in wanted.seeds and e.beta == beta] if trainable else []
+    failures = [e for e in (measured if trainable else done) if e.fitness is None]
+    failed = refusal(reader, candidate) or (
+        f"{failures[0].reason} on {len(failures)} of {len(measured or done)} seeds" if failures else ""
+    )
+    noted = loss.own and any(f.rule == SINGLES_OUT for f in reader.findings(candidate.id))
+    return Row(
+        candidate, beta, tuning, [e for e in measured if e.fitness is not None], failed, CAUTION if noted else ""
+    )
+
+
+def refusal(reader: Reader, candidate: CandidateRow) -> str:
+    """The rules that refused a loss, in words; empty where it is accepted or was not vetted yet."""
+    verdict = reader.verdict(candidate.id)
+    if verdict is None or verdict.status == VerdictStatus.ACCEPTED:
+        return ""
+    return "refused: " + ", ".join(f.rule for f in refusing(reader.findings(candidate.id)))

@@ -1,0 +1,1 @@
+"""Selection of operator, island, parents and temperature: pure functions of a snapshot of the population."""

@@ -1,0 +1,114 @@
+"""The bandit over operators and sampling temperatures: what their children have earned so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from statistics import NormalDist, median, pvariance
+
+from archive.records import Operator, Role
+from evo.search.operators import BY_NAME, SearchOperator, role_of
+from evo.search.selection.members import SEED, Member, SelectionSettings, fitness_of, measured
+
+
+@dataclass(frozen=True, slots=True)
+class RewardEstimate:
+    """What is known of an arm: mean and standard deviation of its reward in [0, 1], and the outcomes behind them."""
+
+    mean: float
+    deviation: float
+    outcomes: float
+
+
+def arm_name(operator: str, temperature: float) -> str:
+    """The bandit's name for an operator at a temperature."""
+    return f"{operator}/{temperature}"
+
+
+def rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[int, float]:
+    """Reward in [0, 1] of each proposed member whose outcome is known, by candidate id.
+
+    Nothing for a refused, duplicate or failed one; for the others `acceptance`, and the rest times the chance that it is
+    truly better than its best parent (than the median of all, where no parent was measured or it was not made from
+    them).
+    """
+    by_id = {m.candidate_id: m for m in members}
+    typical = [fitness_of(m) for m in members if measured(m)]
+    middle, spread = (median(typical), math.sqrt(pvariance(typical))) if typical else (0.0, 0.0)
+    found = {}
+    for m in members:
+        if m.operator == SEED:
+            continue
+        if not m.usable:
+            found[m.candidate_id] = 0.0
+        elif measured(m):
+            parents = [by_id[p] for p in m.parents if p in by_id and measured(by_id[p])]
+            if role_of(m.operator) in (Role.EXPLORED_FROM, Role.REPAIRED) or not parents:
+                bar, error = middle, 0.0
+            else:
+                best = max(parents, key=fitness_of)
+                bar, error = fitness_of(best), best.standard_error or 0.0
+            noise = math.hypot(m.standard_error if m.standard_error is not None else spread, error)
+            better = NormalDist().cdf((fitness_of(m) - bar) / noise) if noise else float(fitness_of(m) > bar)
+            found[m.candidate_id] = settings.acceptance + (1 - settings.acceptance) * better
+    return found
+
+
+def operator_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
+    """What each operator's children have earned so far."""
+    return _estimates(members, settings, {m.candidate_id: m.operator for m in members}, settings.priors)
+
+
+def arm_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
+    """What each operator's children at each temperature have earned so far."""
+    arms = [arm_name(o, t) for o in settings.priors for t in settings.temperatures]
+    return _estimates(members, settings, {m.candidate_id: m.arm for m in members}, arms)
+
+
+def _estimates(
+    members: Sequence[Member], settings: SelectionSettings, arm_of: Mapping[int, str], arms: Iterable[str]
+) -> dict[str, RewardEstimate]:
+    gained = rewards(members, settings)
+    weight = {m.candidate_id: settings.discount ** (len(members) - 1 - k) for k, m in enumerate(members)}
+    mass = math.fsum(weight[i] for i in gained)
+    # A new arm is taken to be like all of them together; half of everything while nothing is known.
+    typical = (math.fsum(weight[i] * r for i, r in gained.items()) + 0.5) / (mass + 1.0)
+    found = {}
+    for arm in arms:
+        own = [i for i in gained if arm_of[i] == arm]
+        n = math.fsum(weight[i] for i in own)
+        a = settings.prior_strength * typical + math.fsum(weight[i] * gained[i] for i in own)
+        total = settings.prior_strength + n
+        mean = a / total
+        found[arm] = RewardEstimate(mean, math.sqrt(mean * (1 - mean) / (total + 1)), n)
+    return found
+
+
+def draw_operator(
+    rng: Random, members: Sequence[Member], parents: Mapping[Role, int], settings: SelectionSettings
+) -> SearchOperator:
+    """An operator for which there are enough parents; `parents` counts them by role."""
+    estimates = operator_rewards(members, settings)
+    known = [BY_NAME[name] for name in settings.priors]
+    possible = [o for o in known if not o.needs_parents or parents[o.role] >= o.parents]
+    if not possible:
+        return BY_NAME[Operator.EXPLORE]
+    return rng.choices(
+        possible, [settings.priors[o.name] * _optimistic(estimates[o.name], settings) for o in possible]
+    )[0]
+
+
+def draw_temperature(rng: Random, members: Sequence[Member], operator: str, settings: SelectionSettings) -> float:
+    """A sampling temperature for an operator."""
+    if len(settings.temperatures) == 1 or operator not in settings.priors:
+        return settings.temperatures[0]
+    estimates = arm_rewards(members, settings)
+    weights = [_optimistic(estimates[arm_name(operator, t)], settings) for t in settings.temperatures]
+    return rng.choices(settings.temperatures, weights)[0]
+
+
+def _optimistic(estimate: RewardEstimate, settings: SelectionSettings) -> float:
+    """Never 0, so that nothing is given up for good."""
+    return math.pow(max(estimate.mean + settings.exploration * estimate.deviation, 0.01), settings.exponent)
