@@ -13,15 +13,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from hostile_texts import STEERING
+
 from archive.query import Reader
 from archive.records import Items, Usage
 from archive.store import Archive
-
-STEERING = (
-    "\x1b]0;title\x07 \x1b]52;c;Y2xpcGJvYXJk\x07 \x1b[2J\x1b[31mred \x9b31m \x9d0;t\x9c \x85 \x7f \x00 \x08\r\v\f\t"
-    " \u202ebidi\u2066 \u200b \u2028\u2029 \ufeff"
-)
-"""Text with one of each kind of character that steers a terminal or hides."""
 
 WHOLE = (0, -1, 1, 7, 2**31, 2**53 + 1, 2**63 - 1, -(2**63))
 REAL = (0.5, -1e-320, 1e16, 1e140, 1e200, 1.7e308, -1.7e308, float("inf"))

@@ -1,6 +1,6 @@
 """A real archive of a campaign that never ran: about 40 candidates of every fate, written through archive.store.
 
-`python tests/analysis/make_archive.py DIR [CANDIDATES]` makes one to look at.
+`PYTHONPATH=tests python tests/analysis/make_archive.py DIR [CANDIDATES]` makes one to look at.
 """
 
 import math
@@ -9,26 +9,13 @@ import sys
 import zlib
 from pathlib import Path
 
+from hostile_texts import HOSTILE_NAMES
+
 from archive.records import RunRow
 from archive.store import Archive
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.nodes import make_node
 from sandbox.identity.relation import Kind, Part, Relation
-
-HOSTILE = [
-    "=cmd|' /C calc'!A0",
-    "</script><script>alert(1)</script>",
-    'quote " backslash \\ brace } \\N',
-    "bidi \u202egnp.exe\u202c",
-    "bell \x07 escape \x1b[31m nul \x00 end",
-    "lone \ud800 surrogate",
-    "<img src=x onerror=alert(1)>",
-    "$\\frac{1}{0}$ {{ 7*7 }} {% raw %}",
-    "line\none\r\ntwo\tthree",
-    "]]> -- --> &amp; '",
-    "+1+1",
-    "𝔏𝔬𝔰𝔰 损失 🙂",
-]
 
 QUICK, FULL, HELD_OUT = "short", "full", "held_out"
 """The rungs of the embedded task."""
@@ -279,8 +266,8 @@ class _Campaign:
             self.archive.fail_proposal(proposal, "the reply holds no code")
             return
         plain = f"{operator}d_{self.rng.choice(['hinge', 'blend', 'tail', 'gate'])}_{step}"
-        name = HOSTILE[step % len(HOSTILE)] if step % 3 == 0 else plain
-        thought = f"Idea {step}: sharpen the slope near zero. {HOSTILE[(step * 5) % len(HOSTILE)]}"
+        name = HOSTILE_NAMES[step % len(HOSTILE_NAMES)] if step % 3 == 0 else plain
+        thought = f"Idea {step}: sharpen the slope near zero. {HOSTILE_NAMES[(step * 5) % len(HOSTILE_NAMES)]}"
         id = self.archive.add_candidate(
             "proposal",
             name,

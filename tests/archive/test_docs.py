@@ -1,5 +1,6 @@
 """docs/archive.md names what there is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,24 @@ def test_tables_and_views_are_described(name):
     assert f"| `{name}` |" in PAGE
 
 
-@pytest.mark.parametrize("state", [*ProposalState, *VerdictStatus, *EvaluationState, *Role])
-def test_states_and_roles_are_named(state):
-    assert str(state) in PAGE
+def diagram() -> dict[str, set[str]]:
+    """The words of each line of the page's diagram of states, by what goes through them."""
+    found: dict[str, set[str]] = {}
+    subject = ""
+    for line in PAGE.splitlines():
+        match = re.match(r" {4}(proposal|verdict|evaluation| {8,}) *([a-z]+(?: (?:->|\|) [a-z]+)+)", line)
+        if match:
+            subject = match[1].strip() or subject
+            found.setdefault(subject, set()).update(re.findall("[a-z]+", match[2]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("subject", "states"), [("proposal", ProposalState), ("verdict", VerdictStatus), ("evaluation", EvaluationState)]
+)
+def test_the_diagram_of_states_has_those_of_the_code(subject, states):
+    assert diagram()[subject] == {str(state) for state in states}
+
+
+def test_roles_are_named():
+    assert all(f"`{role}`" in PAGE for role in Role)

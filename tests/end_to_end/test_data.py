@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from campaigns import Command
+from hostile_texts import SHORT
 from in_process import told
 
 from evo.cli.commands import main
 
 pytest.importorskip("trl")
-STEERING = "\x1b]0;title\x07\x9b31m\u202e"
 Show = Callable[..., tuple[int, str]]
 
 
@@ -63,7 +63,7 @@ def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_ter
     for row in given[2:4]:
         row["chosen"], row["rejected"] = ("the same " * 9 + end for end in ("good", "bad"))
     for row in given[4:]:
-        row["chosen"] = f" good {STEERING}"
+        row["chosen"] = f" good {SHORT}"
     code, written = told(main, arguments(given, "--show", "3"))
     assert code == 0
     assert "Left out of the data: 1 with an empty completion." in written

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import pytest
 from campaigns import QUICK, Command
+from hostile_texts import STEERING
 from in_process import STEERS, told
-from mutations import STEERING, mutated, tables_of, with_everything, without_constraints
+from mutations import mutated, tables_of, with_everything, without_constraints
 
 from analysis.recorded import graph_of
 from analysis.snapshot import Snapshot

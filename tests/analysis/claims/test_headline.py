@@ -4,6 +4,7 @@ import random
 import struct
 
 import pytest
+from hostile_texts import STEERING
 from make_archive import finding, logistic, make_archive, verdict
 
 from analysis.claims.comparison import decide
@@ -506,7 +507,7 @@ def test_nothing_scored_yet_is_said_in_words(tmp_path):
 
 
 def test_a_hostile_name_stays_one_printable_line(tmp_path):
-    name = "\x1b]0;owned\x07 [red]x[/red]\n\u202egnp \x00 \ud800"
+    name = f"{STEERING} [red]x[/red]\n \ud800"
     text = said(tiny(tmp_path, {"dpo": {"full": NOISY}, name: {"full": NOISY}})).text
     assert text.isprintable()
 

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
-from make_archive import HOSTILE, make_archive
+from hostile_texts import HOSTILE_NAMES
+from make_archive import make_archive
 
 from analysis.lineage import export
 from analysis.lineage.export import Format
@@ -110,7 +111,7 @@ def test_csv_is_read_back_and_no_cell_is_a_formula(reader, snapshot, expected, t
         assert not row["name"].lstrip().startswith(("=", "+", "-", "@"))
         fitness = expected.nodes[int(row["id"])].get("fitness")
         assert row["fitness"] == ("" if fitness is None else repr(fitness))
-    assert "'" + HOSTILE[0] in {row["name"] for row in rows}
+    assert "'" + HOSTILE_NAMES[0] in {row["name"] for row in rows}
     assert {(int(r["source"]), int(r["target"])) for r in csv.DictReader(links.open(encoding="utf-8"))} == edges(
         expected
     )

@@ -5,7 +5,8 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from make_archive import HOSTILE, hinge, logistic, make_archive
+from hostile_texts import HOSTILE_NAMES
+from make_archive import hinge, logistic, make_archive
 
 from analysis.claims.comparison import decide
 from analysis.output.errors import MissingExtra, NothingToDraw
@@ -113,9 +114,9 @@ def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(
 def hostile(tmp_path_factory):
     """A run whose proposals have every hostile name there is, also its rung."""
     path = tmp_path_factory.mktemp("hostile") / "archive.db"
-    rung = "".join(HOSTILE).encode("utf-8", "backslashreplace").decode("utf-8")
+    rung = "".join(HOSTILE_NAMES).encode("utf-8", "backslashreplace").decode("utf-8")
     with Archive.create(path, RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
-        for step, name in enumerate(["dpo", *HOSTILE]):
+        for step, name in enumerate(["dpo", *HOSTILE_NAMES]):
             proposal = archive.request_proposal(step, 1, "refine", "b", None, None, "t", {}, 0) if step else None
             if proposal:
                 archive.receive_proposal(proposal, "r")

@@ -6,7 +6,8 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from make_archive import HOSTILE, finding, logistic, make_archive, verdict
+from hostile_texts import HOSTILE_NAMES
+from make_archive import finding, logistic, make_archive, verdict
 
 from analysis.claims.comparison import decide
 from analysis.claims.headline import headline
@@ -192,7 +193,11 @@ def test_an_unfinished_run_says_so(tmp_path):
 def test_refusals_are_counted_once_per_candidate_and_rule(tmp_path):
     with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
         twice = [finding("SBX304", "first"), finding("SBX304", "second"), finding("SBX900", "a note", severity="note")]
-        for findings in (twice, [finding("SBX304", HOSTILE[1])], [finding("SBX101", "other", remedy="write less")]):
+        for findings in (
+            twice,
+            [finding("SBX304", HOSTILE_NAMES[1])],
+            [finding("SBX101", "other", remedy="write less")],
+        ):
             id = archive.add_candidate("seed", "x", "", "", "preference")
             archive.record_verdict(id, verdict(findings=findings))
         accepted = archive.add_candidate("seed", "y", "", "", "preference")

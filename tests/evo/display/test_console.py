@@ -7,7 +7,7 @@ import re
 import sys
 
 import pytest
-from mutations import STEERING
+from hostile_texts import STEERING
 from rich.live import Live
 from rich.text import Text
 

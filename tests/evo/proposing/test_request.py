@@ -49,6 +49,8 @@ def test_what_was_recorded_since_changes_nothing_in_the_request_of_a_step(run: H
     seen = run.archive.last_event()
     asked = request(run, step)
     run.scored(1, 0.9, number=1)
+    run.failed(1, "full")
+    run.failed(2, "full")
     run.refused(run.bred(2, "combine", [1, 2]))
     run.scored(run.accepted(run.bred(3, "refine", [3])), 0.99)
     assert request(run, step, seen) == asked
@@ -155,4 +157,5 @@ def test_a_turn_of_the_chat_stays_as_it_was_seen(chat: History) -> None:
     seen = chat.archive.last_event()
     before = request(chat, 2).turns
     chat.scored(2, 0.6)
+    chat.refused(chat.bred(2))
     assert request(chat, 2, seen).turns == before and before[0].fitness is None

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from campaigns import own_handlers
+from hostile_texts import SHORT
 from instant import install
 
 from analysis.snapshot import Snapshot
@@ -121,7 +122,7 @@ def test_what_is_wrong_is_told_before_a_directory_is_made(
 def test_what_a_model_wrote_steers_nobody_who_reads_the_log(tmp_path: Path) -> None:
     with own_handlers():
         _log_to(tmp_path / "run.log")
-        logging.getLogger("evo").info("a name: %s", "\x1b]0;title\x07\u202e\r\nand a second line")
+        logging.getLogger("evo").info("a name: %s", f"{SHORT}\r\nand a second line")
     lines = (tmp_path / "run.log").read_text("utf-8").split("\n")
     assert len(lines) == 3 and all(line.isprintable() for line in lines)
 
