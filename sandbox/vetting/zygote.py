@@ -58,6 +58,7 @@ class Zygote:
         self._without = tuple(without)
         self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._described: tuple[Contract, bytes] | None = None  # the last contract, as its JSON
         self._lock = threading.Lock()
         self._owner = os.getpid()
         _ALIVE.add(self)
@@ -83,7 +84,9 @@ class Zygote:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
         accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
         names = " ".join(arguments).encode("ascii")
-        described = contract.to_json().encode()
+        if self._described is None or self._described[0] is not contract:
+            self._described = contract, contract.to_json().encode()
+        described = self._described[1]
         head = REQUEST.pack(len(source), len(described), accepted, len(names))
         with self._lock:
             for attempt in range(2):
