@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import GraphError, LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS, Attr
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Type

@@ -24,7 +24,7 @@ from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CandidateStatus, Snapshot
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
 
 KEPT = 0.5
@@ -194,13 +194,13 @@ def shape_distance(ours: Any, theirs: Any) -> float | None:
     return stats.mean([_apart(ours[name], theirs[name]) for name in shared]) if shared else None
 
 
-def edit_size(ours: LossGraph, theirs: LossGraph) -> int:
+def edit_size(ours: VerifiedGraph, theirs: VerifiedGraph) -> int:
     """Operations (with their constants) that must be removed from or added to one graph to have those of the other."""
     a, b = _labels(ours), _labels(theirs)
     return (a - b).total() + (b - a).total()
 
 
-def expressions(graph: LossGraph) -> frozenset[int]:
+def expressions(graph: VerifiedGraph) -> frozenset[int]:
     """The distinct expressions of a graph as hashes, equal for equal structure whatever the constants in them.
 
     Sums, products and quotients of the inputs alone are left out. Comparable within one process.
@@ -292,7 +292,7 @@ def _is_past_noise(gain: stats.Paired | None) -> bool:
     return gain is not None and gain.difference > 0 and gain.p_value is not None and gain.p_value < stats.SIGNIFICANCE
 
 
-def _labels(graph: LossGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
+def _labels(graph: VerifiedGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
     return Counter((node.op, _frozen(node.attrs)) for node in graph.nodes)
 
 

@@ -27,7 +27,8 @@ from evo.search.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
 from sandbox.contracts.contract import Contract, contract_named
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.printers import to_python
 
 BUILTIN, OPENAI = "builtin", "openai"
@@ -36,12 +37,11 @@ GRAMMAR = f"genetic-{genetic.VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A loss that a proposer suggests: source for people and the jail, and the graph where the proposer made one."""
+    """A loss that a proposer suggests, as source for people and the jail."""
 
     name: str
     thought: str
     source: str
-    graph: LossGraph | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,15 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
 def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusable:
     """The loss in a recorded reply of the proposer of that name, for the contract of that name."""
     return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
+
+
+def proposed_graph(proposer: str, reply: str) -> str | None:
+    """The graph in a recorded reply of the built-in proposer, as JSON that nobody has verified; None for any other reply."""
+    try:
+        graph = json.loads(reply)["graph"] if proposer == BUILTIN else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return graph if isinstance(graph, str) else None
 
 
 class BuiltinProposer:
@@ -202,7 +211,7 @@ def messages(request: Request, form: ReplyFormat) -> list[Message]:
 def _view(parent: Parent) -> ParentView:
     score = parent.score[1] if parent.score else None
     return ParentView(
-        code=parent.source if parent.graph is None else to_python(parent.graph, name="loss"),
+        code=parent.code,
         name=parent.name,
         thought=parent.thought,
         fitness=score.mean if score else None,
@@ -238,7 +247,7 @@ def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
 def _read_graph(reply: str) -> Suggestion | Unusable:
     try:
         data: Any = json.loads(reply)
-        graph = LossGraph.from_json(data["graph"])
-        return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"), graph)
+        graph = VerifiedGraph.from_json(data["graph"])
+        return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"))
     except (ValueError, KeyError, TypeError, RecursionError, GraphError) as error:
         return Unusable(f"the built-in proposer's reply cannot be read: {error}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fitness.classification.task import Options
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 TEST_FRACTION = 0.4
 """Of the items of digits, kept for the held-out rung; CIFAR-10 brings its own test items."""
@@ -57,7 +57,7 @@ class ClassificationRunner:
                 f"{options.train_items}",
             )
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
         """Train once and judge. Raises EvaluationFailed."""
         began = time.monotonic()
         generator = torch.Generator().manual_seed(seed)

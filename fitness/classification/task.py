@@ -20,7 +20,7 @@ from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError,
 
 if TYPE_CHECKING:
     from fitness.classification.runner import ClassificationRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "classification"
 CONTRACT = "classification"
@@ -110,7 +110,7 @@ class ClassificationTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

@@ -47,7 +47,7 @@ from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 OUT_OF_MEMORY_REMEDY = (
@@ -97,7 +97,7 @@ class PreferenceRunner:
         """Prompts that finals are judged on."""
         return len(set(self.data["held_out"][PROMPT_COLUMN]))
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()
         part = "held_out" if rung.held_out else "search"
@@ -180,7 +180,7 @@ class PreferenceRunner:
 
     def _trainer(
         self,
-        graph: "LossGraph | PreferenceLoss",
+        graph: "VerifiedGraph | PreferenceLoss",
         pairs: Dataset,
         arguments: DPOConfig,
         watch: CurveRecorder | None = None,
@@ -254,7 +254,7 @@ class PreferenceRunner:
 
     @contextmanager
     def _checkpoints(
-        self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+        self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float
     ) -> Iterator[Path | None]:
         """The folder of a training's checkpoints, the same for the same training until it has ended.
 

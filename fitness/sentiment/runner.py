@@ -31,7 +31,7 @@ from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
     from fitness.sentiment.task import Options
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 Judge = Callable[[str], float]
 
@@ -70,7 +70,7 @@ class SentimentRunner:
         self._training: OrderedDict[int, Dataset] = OrderedDict()
         self._evaluation_sets: OrderedDict[tuple[int, bool], EvaluationSet] = OrderedDict()
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and measure; raises EvaluationFailed."""
         started = time.perf_counter()
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
@@ -94,7 +94,12 @@ class SentimentRunner:
         )
 
     def _train(
-        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig, watch: CurveRecorder
+        self,
+        policy: LlamaForCausalLM,
+        graph: "VerifiedGraph",
+        pairs: Dataset,
+        arguments: DPOConfig,
+        watch: CurveRecorder,
     ) -> tuple[int, dict[str, float]]:
         trainer = GraphDPOTrainer(
             model=policy,

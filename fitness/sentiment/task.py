@@ -27,7 +27,7 @@ from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, 
 
 if TYPE_CHECKING:
     from fitness.sentiment.runner import SentimentRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "sentiment"
 CONTRACT = "preference"
@@ -118,7 +118,7 @@ class SentimentTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

@@ -49,7 +49,7 @@ from fitness.training.curves import to_json
 from sandbox.vetting.path import in_the_way
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 EXIT_NOT_PREPARED = 3
 EXIT_OUT_OF_MEMORY = 4
@@ -175,11 +175,12 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _verified(text: str) -> "LossGraph":
-    from sandbox.graph.loss_graph import GraphError, LossGraph
+def _verified(text: str) -> "VerifiedGraph":
+    from sandbox.graph.loss_graph import VerifiedGraph
+    from sandbox.graph.nodes import GraphError
 
     try:
-        return LossGraph.from_json(text)
+        return VerifiedGraph.from_json(text)
     except GraphError as error:
         raise EvaluationFailed(FailureReason.UNSUPPORTED_LOSS, f"{error.code}: {error.message}") from error
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.dataflow import touched
-from sandbox.graph.loss_graph import LossGraph, Node, make_node, prune
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node, make_node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.scalars import constant
 from sandbox.graph.shapes import broadcast, infer
@@ -35,16 +36,16 @@ exponent it does not: torch rounds 0.1 / x and x ** 3.0 differently."""
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "neg"})
 
 
-def simplify(graph: LossGraph) -> LossGraph:
-    """The simplified graph. Linear time. Raises GraphError for a graph that does not verify."""
-    before = prune(graph)
+def simplify(graph: VerifiedGraph) -> VerifiedGraph:
+    """The simplified graph. Linear time."""
+    before = graph.pruned()
     builder = _Builder(before)
     output = builder.output()
-    return LossGraph.from_nodes(before.contract, builder.nodes, output)
+    return VerifiedGraph.from_nodes(before.contract, builder.nodes, output)
 
 
 class _Builder:
-    def __init__(self, graph: LossGraph) -> None:
+    def __init__(self, graph: VerifiedGraph) -> None:
         self.graph = graph
         self.contract = contract_named(graph.contract)
         self.nodes: list[Node] = []

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.contracts.contract import ContractError, adopt, contract_named
 from sandbox.contracts.naming import check_arguments
 from sandbox.contracts.references import BrokenReference
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.identity.relation import Relation
 from sandbox.identity.sameness import Sameness
 from sandbox.verdicts.render import plain
@@ -117,7 +117,7 @@ class VetPool:
         text = graph if isinstance(graph, str) else graph.decode("utf-8", "replace")
         return self._judge({"graph": text, "numeric": self._options["numeric"]})
 
-    def same_loss(self, a: LossGraph, b: LossGraph) -> Sameness:
+    def same_loss(self, a: VerifiedGraph, b: VerifiedGraph) -> Sameness:
         """Whether training can tell two losses apart, tried on fresh probes; not the same where that cannot be tried.
 
         Of the result only `same`, `difference` and `message` are filled in. Raises PoolClosed, WorkerFailed.
@@ -130,7 +130,7 @@ class VetPool:
         same = bool(reply["same"])
         return Sameness(same, "exact" if same else None, message=str(reply["message"]), difference=difference)
 
-    def nearest_known(self, graph: LossGraph, beta: float | None = None) -> Relation | None:
+    def nearest_known(self, graph: VerifiedGraph, beta: float | None = None) -> Relation | None:
         """How a loss relates to the published ones at a beta; see `sandbox.identity.nearest`. None where that cannot be tried.
 
         Raises PoolClosed, WorkerFailed.
@@ -272,13 +272,13 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
     if "same" in request:
         from sandbox.identity.compare import same_loss
 
-        found = same_loss(*map(LossGraph.from_json, request["same"]))
+        found = same_loss(*map(VerifiedGraph.from_json, request["same"]))
         difference = found.difference if math.isfinite(found.difference) else None
         return {"same": found.same, "difference": difference, "message": found.message}
     if "nearest" in request:
         from sandbox.identity.nearest import nearest_known
 
-        relation = nearest_known(LossGraph.from_json(request["nearest"]), request["beta"])
+        relation = nearest_known(VerifiedGraph.from_json(request["nearest"]), request["beta"])
         return relation.to_json() if relation else {}
     if "graph" in request:
         return vetter.vet_graph(request["graph"], numeric=request["numeric"]).to_json()

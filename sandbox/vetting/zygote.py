@@ -1,7 +1,7 @@
 """The parent's side of the zygote: starts it, asks it to trace candidates, outlives its death.
 
 What comes back is not believed: it is the answer of a process that has run hostile code. It is bounded here and checked in
-`refusal.Answer.decode`, and its graph in `graph.LossGraph.from_json`.
+`refusal.Answer.decode`, and its graph in `graph.VerifiedGraph.from_json`.
 """
 
 from __future__ import annotations
