@@ -149,15 +149,15 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def phases(moves: Sequence[Move], window: int | None = None) -> list[OperatorPhase]:
+def phases(moves: Sequence[Move]) -> list[OperatorPhase]:
     """Stretches of steps by the operator that leads in a window around each proposal; short stretches join the last one.
 
-    `window` counts proposals; by default a tenth of them, and seven at least. Seen in the field's first searches: they
+    The window is a tenth of the proposals, and seven at least. Seen in the field's first searches: they
     explore several ideas, then refine one, then combine two good ones.
     """
     if not moves:
         return []
-    window = window or max(7, len(moves) // 10)
+    window = max(7, len(moves) // 10)
     leaders = [_leader(moves[max(0, i - window // 2) : i + window // 2 + 1]) for i in range(len(moves))]
     stretches: list[list[int]] = []
     for index, leader in enumerate(leaders):

@@ -18,13 +18,13 @@ from analysis.recorded import refusing
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import Briefing, ChatTurn, LandmarkView, ParentView, TaskView, render, template_hash
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.request import Message
 from fitness.costs import Prices
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -149,7 +149,7 @@ class BuiltinProposer:
         rng = stream(request.seed, "breed", request.step)
         made = genetic.propose(rng, request.contract, request.operator, parents, rules)
         text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
-        return Reply(text, "", 0, 0, 0.0, 0.0, None)
+        return Reply(text, "", 0, 0, 0.0, 0.0)
 
     async def __aenter__(self) -> Self:
         return self
@@ -179,7 +179,6 @@ class ModelProposer:
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         return await self._client.complete(
             lambda form: messages(request, form),
-            step=request.step,
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
             observer=observer,
@@ -238,7 +237,7 @@ def _turn(turn: Turn) -> ChatTurn:
 
 
 def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
-    parsed = parse_reply(reply, contract=contract)
+    parsed = parse_reply(reply, contract)
     if isinstance(parsed, ParseFailure):
         return Unusable(f"{parsed.message}; {parsed.remedy}")
     return Suggestion(parsed.name, parsed.thought, parsed.code)

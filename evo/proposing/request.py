@@ -34,8 +34,6 @@ class Parent:
     graph: VerifiedGraph | None
     score: tuple[str, Score] | None
     """Rung and score at the search rung of highest fidelity that it reached."""
-    advantage: tuple[float, int] | None
-    """Mean difference to the baseline over common seeds, and how many seeds."""
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
@@ -141,7 +139,6 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         source=row.source,
         graph=population.graph(id, past) if verdict and verdict.graph else None,
         score=population.score(individual),
-        advantage=population.advantage(individual),
         descriptors=individual.descriptors,
         findings=tuple(past.findings(id)),
         failures=tuple(e for e in past.evaluations(id) if e.reason),

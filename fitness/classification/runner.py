@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fitness.classification.options import Options
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
 from fitness.training.curves import CurveRecorder, thinned
@@ -20,7 +21,6 @@ from sandbox.execute.interpreter import compile_loss
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fitness.classification.task import Options
     from sandbox.graph.loss_graph import VerifiedGraph
 
 TEST_FRACTION = 0.4
@@ -45,7 +45,7 @@ class Examples:
 class ClassificationRunner:
     """Holds the items; every training starts from a fresh network."""
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.search_items, self.test_items = _load(options, self.device)
@@ -183,7 +183,7 @@ def _resnet(name: str, classes: int) -> nn.Module:
     return network
 
 
-def _load(options: "Options", device: torch.device) -> tuple[Examples, Examples]:
+def _load(options: Options, device: torch.device) -> tuple[Examples, Examples]:
     """Examples for the search, and those for the held-out rung alone."""
     return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
 

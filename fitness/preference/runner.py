@@ -40,7 +40,7 @@ from fitness.preference.policies import (
     precision,
 )
 from fitness.preference.reference_cache import any_loss, cached_pairs, reference_key
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data, is_out_of_memory
 from fitness.task.protocol import Rung
 from fitness.training.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.training.curves import CurveRecorder
@@ -49,7 +49,6 @@ from fitness.training.trainer import GraphDPOTrainer
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import VerifiedGraph
 
-OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 OUT_OF_MEMORY_REMEDY = (
     "lower fitness.micro_batch, fitness.max_length or fitness.evaluation.batch, set fitness.gradient_checkpointing or "
     "fitness.lora, or use more devices"
@@ -325,7 +324,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(w in str(error).lower() for w in OUT_OF_MEMORY_WORDS):
+        if not is_out_of_memory(error):
             raise
         first_line = str(error).splitlines()[0] if str(error) else "no memory left"
         raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error

@@ -148,10 +148,10 @@ class Evaluator:
         gradients = _gradients(loss, [tensors[i] for i in self._learns])
         return Evaluation(loss.detach().numpy(), gradients, loss.requires_grad)
 
-    def values(self, points: Points, nodes: Sequence[int], dtype: torch.dtype = torch.float64) -> tuple[Array, ...]:
+    def values(self, points: Points, nodes: Sequence[int]) -> tuple[Array, ...]:
         """The values of some nodes at `points`, one per item, no gradients. Raises CannotCompute."""
         with torch.no_grad():
-            values = self._values(nodes, points, self._tensors(points, dtype))
+            values = self._values(nodes, points, self._tensors(points, torch.float64))
         return tuple(_per_item(v, len(points)) for v in values)
 
     def inside(

@@ -167,7 +167,7 @@ class VerifiedGraph(LossGraph):
     def _check_result(self, contract: Contract) -> None:
         result = self.types[self.output]
         if result.shape != (Dim.of("B"),):
-            raise GraphError("SBX223", _wrong_result(result, contract), self.output)
+            raise GraphError("SBX223", _wrong_result(result), self.output)
         if result.dtype != "float":
             raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", self.output)
 
@@ -236,7 +236,7 @@ def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any
     return MappingProxyType(found)
 
 
-def _wrong_result(result: Type, contract: Contract) -> str:
+def _wrong_result(result: Type) -> str:
     hint = ""
     if result.shape == ():
         hint = "; was it summed over the batch?"

@@ -22,7 +22,7 @@ from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
 from sandbox.identity.canonical import canonical_hash
-from sandbox.identity.closeness import find_duplicate, find_duplicates, gaps, mean_size
+from sandbox.identity.closeness import find_duplicates, gaps, mean_size
 from sandbox.identity.comparison import Comparison, Region, comparison_of
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.fresh_points import affordable
@@ -30,7 +30,7 @@ from sandbox.identity.sameness import TOLERANCE, Sameness
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import shown
 
-__all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_duplicates", "fingerprint", "same_loss"]
+__all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicates", "fingerprint", "same_loss"]
 
 BESIDE = 1e-3
 """How far apart the kinks of two losses may lie, nats; where that is more, so far that beta times it is a tenth of this number."""

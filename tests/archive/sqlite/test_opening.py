@@ -43,8 +43,6 @@ NOBODY = 65534
 def everything(reader: Reader) -> None:
     reader.run(), reader.candidates(), reader.lineage(), reader.verdicts(), reader.findings(), reader.proposals()
     reader.evaluations(), reader.events(), reader.standings(), reader.spending(), reader.problems()
-    for candidate in reader.candidates():
-        reader.verdict_json(candidate.id)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from loopback_llm import LoopbackLLM
 
 from evo.config.schema import parse_config
 from evo.proposing.llm.client import Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.propose import (
     BUILTIN,
     OPENAI,
@@ -33,6 +32,7 @@ from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Request, request_for
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.request import Message
 from fitness.costs import Prices
 from sandbox import known
 from sandbox.graph.printers import to_python

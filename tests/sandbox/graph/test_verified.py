@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from sandbox.graph.simplify import simplify
 
 from sandbox import known
 from sandbox.execute.batched import compile_stacked
@@ -21,7 +22,6 @@ from sandbox.graph import GraphError, LossGraph, VerifiedGraph, verify
 from sandbox.graph.dataflow import is_pointwise
 from sandbox.graph.nodes import Node, make_node
 from sandbox.graph.printers import to_python, to_trl
-from sandbox.graph.simplify import simplify
 from sandbox.identity.compare import canonical_hash, fingerprint, same_loss
 from sandbox.numeric import run
 
