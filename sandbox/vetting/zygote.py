@@ -54,6 +54,7 @@ class Zygote:
     def __init__(self, without: Iterable[str] = ()) -> None:
         self._without = tuple(without)
         self._process: WorkerProcess | None = None
+        self._described: tuple[Contract, bytes] | None = None  # the last contract, as its JSON
         self._lock = threading.Lock()
         _ALIVE.add(self)
 
@@ -78,7 +79,9 @@ class Zygote:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
         accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
         names = " ".join(arguments).encode("ascii")
-        described = contract.to_json().encode()
+        if self._described is None or self._described[0] is not contract:
+            self._described = contract, contract.to_json().encode()
+        described = self._described[1]
         head = REQUEST.pack(len(source), len(described), accepted, len(names))
         with self._lock:
             process = self._own()
