@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from sandbox.graph.simplify import simplify
 
 from sandbox import known
 from sandbox.execute.batched import compile_stacked
@@ -81,7 +80,7 @@ def test_what_is_verified_is_not_verified_again() -> None:
     "use",
     [
         lambda g: compile_values(g, [g.output]), compile_stacked, Evaluator, run.run, canonical_hash, fingerprint,
-        lambda g: same_loss(g, g), to_python, to_trl, simplify, is_pointwise,
+        lambda g: same_loss(g, g), to_python, to_trl, is_pointwise,
     ],
 )  # fmt: skip
 def test_nothing_that_computes_prints_or_compares_takes_an_unverified_graph(use: Callable[[Any], object]) -> None:
