@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
-from fitness.chat.refusals import refuses_system
+from fitness.chat.replies.refusals import refuses_system
 
 
 @dataclass(frozen=True, slots=True)

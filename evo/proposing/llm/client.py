@@ -18,11 +18,11 @@ from typing import Protocol
 
 from evo.proposing.llm.wire import RESPONSE_FORMAT, format_after
 from evo.proposing.reply.reply import ReplyFormat
-from fitness.chat.answer import Completion, read_answer
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.gate import Gate, Passage
+from fitness.chat.replies.answer import Completion, read_answer
 from fitness.chat.request import (
     CONCEDED,
     Concession,

@@ -20,7 +20,7 @@ from evo.proposing.reply.fences import Document
 from evo.proposing.reply.lenient_json import START, read_object
 from evo.proposing.reply.line_breaks import restored
 from evo.proposing.reply.signatures import fit
-from fitness.chat.reasoning import without_reasoning
+from fitness.chat.replies.reasoning import without_reasoning
 from fitness.chat.text import printable, unquoted
 from sandbox.contracts.contract import CONTRACTS, Contract
 
