@@ -20,8 +20,8 @@ Layers, what each guarantees, and what limits the damage if it fails:
    that an exploit of layer 2 or 3 controls this one child and nothing else. The child holds no secret: it is forked from a fresh
    interpreter with an empty environment, and has one descriptor, for its answer.
 5. *Verifier*, in the trusted process again: the child's answer is untrusted. A graph is checked for schema, size, types and
-   symbolic shapes before anything is computed. A refusal is a rule code with a source location and bounded numbers; the message
-   is composed in the trusted process.
+   symbolic shapes before anything is computed (only this check creates a `VerifiedGraph`). A refusal is a rule code with a source
+   location and bounded numbers; the message is composed in the trusted process.
 6. *Numeric tests* on the graph, at newly drawn inputs: the verdict does not depend on the honesty of the child.
 7. *Interpreter* (`execute`): training runs the verified graph from a table. Candidate Python is never executed outside the jail.
 
@@ -35,7 +35,8 @@ docs/sandbox.md describes how each claim is tested.
 import sandbox.vetting.path  # noqa: F401  (first, so that the imports below cannot load modules of the current directory)
 
 # isort: split
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.verdicts.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus
 from sandbox.vetting.pool import PoolClosed, VetPool, WorkerFailed
@@ -51,6 +52,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "VerdictStatus",
+    "VerifiedGraph",
     "VetPool",
     "Vetter",
     "WorkerFailed",

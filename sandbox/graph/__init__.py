@@ -3,6 +3,7 @@
 No torch here: computation on tensors is in `sandbox.execute`. No source of a candidate is read.
 """
 
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
+from sandbox.graph.nodes import GraphError
 
-__all__ = ["GraphError", "LossGraph"]
+__all__ = ["GraphError", "LossGraph", "VerifiedGraph", "verify"]

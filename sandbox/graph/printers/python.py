@@ -1,4 +1,4 @@
-"""LossGraph -> Python source, for readers and prompts. Vetting turns it back into the same graph. No torch.
+"""VerifiedGraph -> Python source, for readers and prompts. Vetting turns it back into the same graph. No torch.
 
 Prints only operation names, numbers, and names from fixed tables, so no text that a model wrote can become code.
 """
@@ -6,7 +6,8 @@ Prints only operation names, numbers, and names from fixed tables, so no text th
 from __future__ import annotations
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, SOURCES, computes_in_floats
 from sandbox.graph.operations.parts.python import number, size
 from sandbox.graph.operations.parts.written import Text, Written
@@ -16,7 +17,7 @@ _LONG = 64
 """Length in characters above which an expression gets a name."""
 
 
-def to_python(graph: LossGraph, name: str = "loss") -> str:
+def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
     """The loss as a Python function with its imports. `name` may be any text and is converted to an identifier.
 
     Linear in the size of the graph. Vetting the result gives a graph with the same canonical hash.
@@ -35,7 +36,7 @@ _MATH, _TORCH, _F = "import math", "import torch", "import torch.nn.functional a
 
 
 class _Printer:
-    def __init__(self, graph: LossGraph) -> None:
+    def __init__(self, graph: VerifiedGraph) -> None:
         self.graph = graph
         self.contract = contract_named(graph.contract)
         self.types = graph.types
