@@ -21,7 +21,7 @@ import numpy as np
 from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points, joined
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.identity.beta_scale import natural_beta
-from sandbox.identity.comparison import comparison_of
+from sandbox.identity.points.comparison import comparison_of
 from sandbox.numeric.measure import inputs as probes
 from sandbox.verdicts.verdict import Fingerprint
 

@@ -18,7 +18,7 @@ import numpy as np
 from sandbox import known
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.comparison import comparison_of
+from sandbox.identity.points.comparison import comparison_of
 from sandbox.identity.relation import NEAR_WITHIN, SAME_WITHIN, Kind, Part, Relation
 from sandbox.numeric.measure import inputs as probes
 
