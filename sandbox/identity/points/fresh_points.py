@@ -242,8 +242,8 @@ def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
     for share in (1.0, 0.0, 0.5):  # the chosen's log-ratio, the rejected's, the margin alone
         base = -np.abs(signed) - 5.0
         rows.append(np.stack([base + share * signed, base - (1 - share) * signed, base, base]))
-    inputs = np.concatenate(rows, axis=1)
-    return Points(tuple(inputs), np.full((1, inputs.shape[1]), beta), (inputs.shape[1],))
+    columns = np.concatenate(rows, axis=1)
+    return Points(tuple(columns), np.full((1, columns.shape[1]), beta), (columns.shape[1],))
 
 
 def _edges(rng: np.random.Generator, evaluator: Evaluator, numbers: Sequence[float]) -> Iterator[Points]:
