@@ -18,8 +18,7 @@ from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import check_edges
 from sandbox.numeric.edges.lookup.search import find_lookups
-from sandbox.numeric.measure import input_sets as probe_sets
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import input_sets, inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.descriptors import LineShape, describe_preference, line_shape
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, turned
@@ -32,9 +31,9 @@ FIXED_GROUPS = Wanted(
         *("start", "starts", "near", "wide", "ties", "line", "swapped", "elsewhere", "resplit"),
         *("permuted", "mixed", "tight", "tight_mixed"),
     ),
-    (*probes.RANGE, "betas", "beside_ties"),
+    (*inputs.RANGE, "betas", "beside_ties"),
 )
-DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*probes.RANGE, "betas"))
+DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*inputs.RANGE, "betas"))
 SPREAD = ("near", "wide", "far", "sharp")
 """Groups that say what is common, and so which sides of an edge are rare."""
 _PAIRS = inputs_of("preference")
@@ -45,7 +44,7 @@ _LOST_SHARE = 0.05
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
     """Findings and descriptors of a preference loss. Raises CannotCompute and NotFinite."""
-    sets, graph = probe_sets.pairs(seed), evaluator.graph
+    sets, graph = input_sets.pairs(seed), evaluator.graph
     findings = (
         check_derivatives(graph)
         or check_numbers(graph, seed)
@@ -154,9 +153,9 @@ def _at_the_start(measured: Measurements) -> list[Finding]:
                 return [_no_start(points, batch.start, float(gradients[batch].max()))]
     push = -np.subtract(*exact.gradient("start"))
     if push.max() < -1e-9 * measured.scale:
-        slope = -float(push.min()) / probes.LINE_BETA / 2
+        slope = -float(push.min()) / inputs.LINE_BETA / 2
         message = f"the loss rises with the margin at rho = 0: its slope there is {shown(slope)} in beta rho"
-        return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": probes.LINE_BETA, "slope": slope})]
+        return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": inputs.LINE_BETA, "slope": slope})]
     return []
 
 
@@ -191,7 +190,7 @@ def _lost_pairs(measured: Measurements) -> list[Finding]:
     """Pairs that the policy gets wrong, and that the loss pushes further down."""
     points = joined([measured.exact.probes.groups[g] for g in ("near", "wide")])
     push = np.concatenate([-np.subtract(*measured.exact.gradient(g)) for g in ("near", "wide")])
-    lost = probes.margins(points) * points.scalars[0] < -0.2
+    lost = inputs.margins(points) * points.scalars[0] < -0.2
     wrong = lost & (push < -1e-9 * measured.scale)
     share = float(wrong.sum() / max(lost.sum(), 1))
     if share <= _LOST_SHARE:
@@ -207,7 +206,7 @@ def _shape(shape: LineShape) -> list[Finding]:
         return []
     at = shape.concave_at
     message = f"the slope along the margin falls around beta rho = {shown(at)}: the loss is not convex there"
-    return [numeric_finding("SBX325", message, {"rho": at / probes.LINE_BETA, "beta": probes.LINE_BETA})]
+    return [numeric_finding("SBX325", message, {"rho": at / inputs.LINE_BETA, "beta": inputs.LINE_BETA})]
 
 
 def _precision(measured: Measurements) -> list[Finding]:
@@ -218,7 +217,7 @@ def _precision(measured: Measurements) -> list[Finding]:
         typical = np.median(np.abs(exact), axis=1, keepdims=True)
         off = (np.abs(single - exact) > 0.05 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
         far_off = (np.abs(single - exact) > 3 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
-        inside = _PAIRS.distance(points) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
+        inside = _PAIRS.distance(points) < 0.999 * inputs.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
         off, far_off = off & inside, far_off & inside
         if off.mean() > 0.05 or far_off.mean() > 0.02:
             i = _PAIRS.mildest(points, off)
@@ -235,13 +234,13 @@ def _precision(measured: Measurements) -> list[Finding]:
 
 def _beyond(evaluator: Evaluator) -> list[Finding]:
     """The nearest margin beyond the range at which loss or gradient overflow in float32."""
-    points = probes.beyond_points()
+    points = inputs.beyond_points()
     try:
         seen = evaluator(points, torch.float32)
     except CannotCompute:
         return []
     bad = ~np.isfinite(np.stack([seen.loss, *seen.gradients])).all(axis=0)
-    for x, batch in zip(probes.BEYOND, points.spans, strict=True):
+    for x, batch in zip(inputs.BEYOND, points.spans, strict=True):
         if bad[batch].any():
             return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), x)]
     return []

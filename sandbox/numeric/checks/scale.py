@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from sandbox.execute.evaluate import Array
-from sandbox.numeric.measure import inputs as probes
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.inputs import LINE_BETA
 from sandbox.numeric.measure.measure import Measured, Measurements
 from sandbox.verdicts.verdict import Finding
 
@@ -36,8 +36,8 @@ than a preference training has."""
 def check_scale(measured: Measurements) -> list[Finding]:
     """A refusal where gradients are too small to count, too large to be squared, or where ties make a spike."""
     near = measured.single.gradient("near")
-    usual = {"beta": probes.LINE_BETA, **({} if measured.proven else {"batch": near.shape[1]})}
-    place = f"at beta = {shown(probes.LINE_BETA)}" + ("" if measured.proven else f" in batches of {near.shape[1]}")
+    usual = {"beta": LINE_BETA, **({} if measured.proven else {"batch": near.shape[1]})}
+    place = f"at beta = {shown(LINE_BETA)}" + ("" if measured.proven else f" in batches of {near.shape[1]}")
     return too_small(near, place, usual) or too_large(measured.single, LARGEST_GRADIENT) or _spike(measured)
 
 

@@ -11,7 +11,7 @@ import torch
 from sandbox.execute.evaluate import Evaluator, Points, joined
 from sandbox.graph.equivariance import is_equivariant
 from sandbox.graph.operations import OPERATIONS
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
 from sandbox.numeric.measure.findings import numeric_finding, shown
@@ -93,7 +93,7 @@ _LEAST_PAIRS: Final = 64
 def _batches(size: int) -> Points:
     """Enough batches of this size for the direction to be told."""
     rng = np.random.default_rng([FIXED, 8, size])
-    return joined([probes.scattered(rng, size) for _ in range(-(-_LEAST_PAIRS // size))])
+    return joined([inputs.scattered(rng, size) for _ in range(-(-_LEAST_PAIRS // size))])
 
 
 def check_drawn_sizes(evaluator: Evaluator, seed: int) -> list[Finding]:
@@ -118,14 +118,14 @@ def _turned_in(evaluator: Evaluator, points: Points, least: float) -> list[Findi
 @cache
 def _large() -> Points:
     rng = np.random.default_rng([FIXED, 7])
-    return joined([probes.scattered(rng, size) for size in _FIXED_SIZES])
+    return joined([inputs.scattered(rng, size) for size in _FIXED_SIZES])
 
 
 @lru_cache(maxsize=16)
 def _drawn(seed: int) -> Points:
     rng = np.random.default_rng([seed, 7])
     first, (low, high) = _DRAWN_SIZES
-    return joined([probes.scattered(rng, size) for size in (first, int(rng.integers(low, high)))])
+    return joined([inputs.scattered(rng, size) for size in (first, int(rng.integers(low, high)))])
 
 
 def _places(evaluator: Evaluator) -> list[Finding]:
@@ -154,5 +154,5 @@ def _places(evaluator: Evaluator) -> list[Finding]:
 def _reordered() -> tuple[Points, Points, np.ndarray]:
     """The largest batch, the same in another order, and that order."""
     largest = _large().take(slice(-LARGEST, None))
-    order = probes.reordering(np.random.default_rng([FIXED, 8]), len(largest))
+    order = inputs.reordering(np.random.default_rng([FIXED, 8]), len(largest))
     return largest, largest.take(order), order

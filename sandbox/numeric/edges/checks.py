@@ -19,8 +19,8 @@ from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.numeric.edges.inside import Inside
 from sandbox.numeric.edges.sites import Kind, Site, sites
-from sandbox.numeric.measure import inputs as probes
 from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.inputs import HIGHEST_LOGP, LINE_BETA, LOWEST_LOGP, MAX_SCALED_MARGIN, margins
 from sandbox.verdicts.verdict import Finding
 
 _RARE = 0.02
@@ -85,7 +85,7 @@ def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> lis
         inputs = inputs[:_MOST]  # each takes a call of its own
     if not inputs:
         return []
-    probed = _as_points(inputs, probes.LINE_BETA)
+    probed = _as_points(inputs, LINE_BETA)
     rounded = Points(tuple(t.astype(np.float32).astype(float) for t in probed.tensors), probed.scalars, probed.sizes)
     return _judged(evaluator(rounded, torch.float32), rounded, describe)
 
@@ -108,7 +108,7 @@ def _edges(evaluator: Evaluator, points: Points, *, everything: bool = False) ->
     if not search.sites:
         return []
     spreads = search.spreads(points)
-    meeting = _meeting(spreads, np.asarray(probes.margins(points) * points.scalars[0]))
+    meeting = _meeting(spreads, np.asarray(margins(points) * points.scalars[0]))
     worth = [p for p, v in spreads.items() if everything or p in meeting or _worth_a_search(p, v)]
     worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[: 4 * _MOST if everything else _MOST]
     return [_Edge(*found) for found in search.edges(worth)]
@@ -167,7 +167,7 @@ class Search:
     def quantities(self, places: Sequence[Place], inputs: Array) -> list[Array]:
         """The same at inputs of shape (items, 4), in one batch, at the beta of the lines."""
         needed = list(dict.fromkeys(p.site for p in places))
-        columns = dict(zip(needed, self._inside.quantities(needed, inputs, probes.LINE_BETA), strict=True))
+        columns = dict(zip(needed, self._inside.quantities(needed, inputs, LINE_BETA), strict=True))
         return [columns[p.site][:, min(p.entry, columns[p.site].shape[1] - 1)] for p in places]
 
     def edges(self, wanted: Sequence[Place]) -> list[tuple[Place, Array, Array]]:
@@ -238,8 +238,8 @@ def _ends(direction: Array) -> tuple[float, float]:
     """How far one can go from the start, both ways, without leaving the range."""
     pc, pr, rc, rr = _START
     moved = _START[direction > 0]
-    down, up = probes.LOWEST_LOGP - moved.min(), probes.HIGHEST_LOGP - moved.max()
-    limit = probes.MAX_SCALED_MARGIN / probes.LINE_BETA
+    down, up = LOWEST_LOGP - moved.min(), HIGHEST_LOGP - moved.max()
+    limit = MAX_SCALED_MARGIN / LINE_BETA
     for ratio, change in (
         (pc - rc, direction[0] - direction[2]),
         (pr - rr, direction[1] - direction[3]),
@@ -266,11 +266,9 @@ def _ladders(edge: _Edge, edges: Sequence[_Edge]) -> Iterator[Array]:
 
 def _inside(inputs: Array) -> Array:
     pc, pr, rc, rr = inputs.T
-    limit = probes.MAX_SCALED_MARGIN / probes.LINE_BETA
+    limit = MAX_SCALED_MARGIN / LINE_BETA
     ratios = np.abs(np.stack([pc - rc, pr - rr, pc - rc - pr + rr])).max(axis=0)
-    return np.asarray(
-        (ratios <= limit) & (inputs.min(axis=1) >= probes.LOWEST_LOGP) & (inputs.max(axis=1) <= probes.HIGHEST_LOGP)
-    )
+    return np.asarray((ratios <= limit) & (inputs.min(axis=1) >= LOWEST_LOGP) & (inputs.max(axis=1) <= HIGHEST_LOGP))
 
 
 def _as_points(ladders: Sequence[Array], beta: float) -> Points:

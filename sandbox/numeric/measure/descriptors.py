@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluator, Points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.measure import Measurements, same
 
@@ -174,24 +174,24 @@ class LineShape:
 def line_shape(evaluator: Evaluator, measured: Measurements) -> LineShape:
     """The shape of a preference loss along its margin."""
     exact = measured.exact
-    x = probes.margins(exact.probes.groups["line"]) * probes.LINE_BETA
+    x = inputs.margins(exact.probes.groups["line"]) * inputs.LINE_BETA
     slope = _slope(exact.gradient("line"))
     if not measured.coupled:
         return LineShape(x, slope, exact.loss("line"))
-    return LineShape(x, slope, ends=moving_item(evaluator, probes.moving_points(), _slope))
+    return LineShape(x, slope, ends=moving_item(evaluator, inputs.moving_points(), _slope))
 
 
 def _slope(gradients: Array) -> Array:
     """dL/dx of each pair, from its gradients at LINE_BETA, shape (2, items): chosen and rejected."""
-    return np.asarray(np.subtract(*gradients) / 2 / probes.LINE_BETA)
+    return np.asarray(np.subtract(*gradients) / 2 / inputs.LINE_BETA)
 
 
 def moving_item(evaluator: Evaluator, points: Points, slope: Callable[[Array], Array]) -> LineShape:
-    """The shape of a batch's loss as its first item moves, in batches as `probes.moving_margins` gives them.
+    """The shape of a batch's loss as its first item moves, in batches as `inputs.moving_margins` gives them.
 
     `slope` gives dL/dx of each item from the gradients of all. Raises CannotCompute and NotFinite.
     """
-    margins = probes.moving_margins()
+    margins = inputs.moving_margins()
     gradients = np.stack(finite(evaluator, points).gradients, dtype=float)
     return LineShape(margins[:, 0], slope(gradients).reshape(margins.shape)[:, 0])
 

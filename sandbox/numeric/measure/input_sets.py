@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from sandbox.execute.evaluate import Points, joined
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.inputs import HIGHEST_LOGP, SIZE, ProbeSet, exact, levels, margin_points, split
 
 FIXED = 20241126
@@ -52,14 +52,14 @@ class Sets:
 def pairs(seed: int) -> Sets:
     """The groups of `preference_probes`, and `betas`: batches at BETAS, or at drawn betas. Of the fixed ones also `starts`: a
     batch at the start for each of START_BETAS; and `beside_ties`: the pairs of `ties` twice, a nat or so away."""
-    drawn = probes.preference_probes(seed)
+    drawn = inputs.preference_probes(seed)
     groups = {**drawn.groups, "betas": at_betas(drawn_betas(seed), seed)}
     return Sets(_fixed_pairs(), ProbeSet.of(groups, drawn.order))
 
 
 @cache
 def _fixed_pairs() -> ProbeSet:
-    fixed = probes.preference_probes(FIXED)
+    fixed = inputs.preference_probes(FIXED)
     more = {"starts": _starts(), "beside_ties": _beside(fixed.groups["ties"]), "betas": at_betas(BETAS, FIXED)}
     return ProbeSet.of({**fixed.groups, **more}, fixed.order)
 
@@ -67,7 +67,7 @@ def _fixed_pairs() -> ProbeSet:
 @lru_cache(maxsize=48)
 def scores(seed: int, classes: int) -> Sets:
     """The groups of `classification_probes`."""
-    return Sets(probes.classification_probes(FIXED, classes), probes.classification_probes(seed, classes))
+    return Sets(inputs.classification_probes(FIXED, classes), inputs.classification_probes(seed, classes))
 
 
 def drawn_betas(seed: int) -> tuple[float, ...]:

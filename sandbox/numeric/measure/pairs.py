@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import Inputs, batch_of
 from sandbox.numeric.measure.findings import shown
 
@@ -19,19 +19,19 @@ class Pairs(Inputs):
     usual = 3.0
 
     def draw(self, rng: np.random.Generator, items: int, spread: float) -> Mapping[str, Array | float]:
-        points = probes.scattered(rng, items, 1.5 * spread)
+        points = inputs.scattered(rng, items, 1.5 * spread)
         return dict(zip((a.name for a in self.contract.tensors), points.tensors, strict=True)) | {
-            "beta": probes.LINE_BETA
+            "beta": inputs.LINE_BETA
         }
 
     def distance(self, points: Points) -> Array:
         """|beta rho| of each pair."""
-        return np.asarray(np.abs(probes.margins(points) * points.scalars[0]))
+        return np.asarray(np.abs(inputs.margins(points) * points.scalars[0]))
 
     def example(self, points: Points, item: int) -> dict[str, Any]:
         """One pair in numbers: its margin, beta, its inputs, and the size of its batch."""
         return {
-            "rho": float(probes.margins(points)[item]),
+            "rho": float(inputs.margins(points)[item]),
             "beta": float(points.scalars[0, item]),
             **{a.name: float(t[item]) for a, t in zip(self.contract.tensors, points.tensors, strict=True)},
             "batch": batch_of(points, item),

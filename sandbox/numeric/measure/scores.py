@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import Inputs, batch_of
 from sandbox.numeric.measure.findings import shown
 
@@ -19,7 +19,7 @@ class Scores(Inputs):
     usual = 8.0
 
     def draw(self, rng: np.random.Generator, items: int, spread: float) -> Mapping[str, Array | float]:
-        points = probes.scored(rng, items, probes.CLASS_COUNTS[1], 1.5 * spread)
+        points = inputs.scored(rng, items, inputs.CLASS_COUNTS[1], 1.5 * spread)
         return dict(zip(("logits", "targets"), points.tensors, strict=True))
 
     def example(self, points: Points, item: int) -> dict[str, Any]:

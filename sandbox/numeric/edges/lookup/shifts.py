@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from sandbox.execute.evaluate import Array
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 
-LOWEST, HIGHEST = probes.LOWEST_LOGP + 10.0, -0.5
+LOWEST, HIGHEST = inputs.LOWEST_LOGP + 10.0, -0.5
 """The log-probabilities that pairs are shifted through, nats."""
 SHIFTS: Final = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
 """Policy and reference together: of the chosen completion, of the rejected one. Log-ratios stay."""
