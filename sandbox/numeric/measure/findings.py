@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sandbox.verdicts.rules.numeric import RULES_NUMERIC
+from sandbox.verdicts.rules.numeric import NUMERIC_RULES
 from sandbox.verdicts.rules.rule import Rule
 from sandbox.verdicts.verdict import Finding
 
 
 @cache
 def _rules() -> Mapping[str, Rule]:
-    return {rule.code: rule for rule in RULES_NUMERIC}
+    return {rule.code: rule for rule in NUMERIC_RULES}
 
 
 def numeric_finding(code: str, message: str, counterexample: Mapping[str, Any] | None = None) -> Finding:

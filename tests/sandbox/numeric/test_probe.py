@@ -8,7 +8,7 @@ import torch
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph, Node, make_node
 from sandbox.numeric import run
-from sandbox.verdicts.rules.numeric import RULES_NUMERIC
+from sandbox.verdicts.rules.numeric import NUMERIC_RULES
 from sandbox.verdicts.verdict import Severity
 
 torch.set_num_threads(1)
@@ -265,5 +265,5 @@ def test_classification_losses_are_refused_likewise(code, build):
 
 
 def test_codes_are_unique_and_in_order():
-    codes = [rule.code for rule in RULES_NUMERIC]
+    codes = [rule.code for rule in NUMERIC_RULES]
     assert codes == sorted(set(codes))
