@@ -68,9 +68,9 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
 
 
 def _on_drawn(drawn: Measurements) -> list[Finding]:
-    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     if not drawn.exact.gradient("near").any():
-        return []  # a loss that pulls on few items may pull on none of these
+        return []  # a loss with a gradient at few items may have none at these
     return _blind(drawn.exact) or _direction(drawn.exact, CLEARLY_WRONG) or too_large(drawn.single, LARGEST_DRAWN)
 
 
@@ -86,7 +86,7 @@ def _scale(measured: Measurements) -> list[Finding]:
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:
-    """Whether the network leaves equal scores, where it starts if its last layer is zero."""
+    """A refusal if there is no gradient at equal scores, where a network with a last layer of zeros starts."""
     size = float(np.abs(measured.exact.gradient("start")).max())
     if size > max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale):
         return []
@@ -112,7 +112,7 @@ def _direction(exact: Measured, least: float) -> list[Finding]:
 
 
 def _on_label(exact: Measured, group: str) -> Array:
-    """How hard the label's score is pushed up, relative to the mean of the others."""
+    """How much a gradient step raises the label's score relative to the mean of the other scores, shape (items,)."""
     gradient, targets = exact.gradient(group)[0], exact.probes.groups[group].tensors[1]
     own = np.take_along_axis(gradient, targets[:, None], axis=1)[:, 0]
     others = (gradient.sum(axis=1) - own) / (gradient.shape[1] - 1)
@@ -120,7 +120,7 @@ def _on_label(exact: Measured, group: str) -> Array:
 
 
 def _line(evaluator: Evaluator) -> LineShape:
-    """The shape along the margin between the label's score and the other of two classes."""
+    """The shape of the loss along the margin: the label's score minus that of the other of two classes."""
     margin = inputs.bent(201) * inputs.MAX_SCALED_MARGIN
     logits = np.stack([margin / 2, -margin / 2], axis=1)
     points = Points((logits, np.zeros(len(margin), np.int64)), np.zeros((0, len(margin))), (len(margin),))

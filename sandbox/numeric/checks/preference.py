@@ -35,11 +35,11 @@ FIXED_GROUPS = Wanted(
 )
 DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*inputs.RANGE, "betas"))
 SPREAD = ("near", "wide", "far", "sharp")
-"""Groups that say what is common, and so which sides of an edge are rare."""
+"""Groups that represent usual pairs. They decide which sides of an edge are rare."""
 _PAIRS = inputs_of("preference")
 _SIDES = ("policy_chosen_logps", "policy_rejected_logps")
 _LOST_SHARE = 0.05
-"""Share of clearly lost pairs that may be pushed further down without a note."""
+"""Share of the pairs with a clearly negative margin whose margin the loss may lower without a note."""
 
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
@@ -79,9 +79,9 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
 
 
 def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
-    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     single = np.concatenate([drawn.single.gradient(g) for g in ("near", "wide")], axis=1)
-    if single.any():  # a loss that pulls on few pairs may pull on none of these
+    if single.any():  # a loss with a gradient at few pairs may have none at these
         found = turned(single, "that were drawn, in float32", {"precision": "float32"}, CLEARLY_WRONG)
         if found:
             return found
@@ -98,7 +98,7 @@ def _refused(findings: Sequence[Finding]) -> bool:
 
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
-    """Whether the policy gets a gradient at all, and on which sides."""
+    """A refusal if the policy gets no gradient, and a note if only one completion gets one."""
     exact = measured.exact
     if missing := without_gradient(evaluator, measured, "the policy"):
         return missing
@@ -107,11 +107,11 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     idle = int(size.argmin())
     if size[idle] <= 1e-9 * size.max():
         found.append(numeric_finding("SBX321", f"no gradient reaches {_SIDES[idle]}", {"of": _SIDES[idle]}))
-    return found + _blind(exact, 1e-3)  # a preference of a thousandth of the gradient teaches none
+    return found + _blind(exact, 1e-3)  # a difference of a thousandth of the gradient is no usable preference
 
 
 def _blind(exact: Measured, tolerance: float) -> list[Finding]:
-    """Whether the gradients of chosen and rejected change places with them: then neither is preferred."""
+    """A refusal if exchanging chosen and rejected only exchanges their gradients: then neither is preferred."""
     near, wide, swapped = (exact.gradient(group) for group in ("near", "wide", "swapped"))
     items = near.shape[1]
     if not near.any() or not (
@@ -120,12 +120,12 @@ def _blind(exact: Measured, tolerance: float) -> list[Finding]:
         return []
     points = exact.probes.groups["near"]
     one = _PAIRS.example(points, int(_PAIRS.distance(points).argmax()))
-    message = "the loss trains the same when chosen and rejected change places"
+    message = "the loss has the same gradients when chosen and rejected are exchanged"
     return [numeric_finding("SBX309", message, {"rho": one["rho"], "and": -one["rho"], "beta": one["beta"]})]
 
 
 def _direction(measured: Measurements) -> list[Finding]:
-    """Which way the margin is pushed, over the line and the scattered pairs, and again in float32, which is what trains."""
+    """A refusal if the gradient lowers the margin nearly everywhere: on the line and the scattered pairs, also in float32."""
     exact = measured.exact
     groups = ("near", "wide", "line")
     gradients = np.concatenate([exact.gradient(g) for g in groups], axis=1)
@@ -143,7 +143,7 @@ def _direction(measured: Measurements) -> list[Finding]:
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:
-    """Whether the policy leaves its reference, where it starts, and which way: a batch of such pairs at each beta."""
+    """A refusal if there is no gradient where the policy equals its reference, at any tested beta; a note on a wrong sign."""
     exact = measured.exact
     none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
     for group in ("start", "starts"):
@@ -187,7 +187,7 @@ def _batch(measured: Measurements) -> list[Finding]:
 
 
 def _lost_pairs(measured: Measurements) -> list[Finding]:
-    """Pairs that the policy gets wrong, and that the loss pushes further down."""
+    """A note if the loss lowers the margin of many pairs whose margin is clearly negative."""
     points = joined([measured.exact.probes.groups[g] for g in ("near", "wide")])
     push = np.concatenate([-np.subtract(*measured.exact.gradient(g)) for g in ("near", "wide")])
     lost = inputs.margins(points) * points.scalars[0] < -0.2
@@ -210,14 +210,14 @@ def _shape(shape: LineShape) -> list[Finding]:
 
 
 def _precision(measured: Measurements) -> list[Finding]:
-    """Float32 against float64 at the same inputs. A few pairs on a kink are no finding."""
+    """A note if float32 and float64 gradients differ at the same inputs. A few pairs at a kink are no finding."""
     for group in ("near", "wide"):
         points = measured.exact.probes.groups[group]
         exact, single = measured.exact.gradient(group), measured.single.gradient(group)
         typical = np.median(np.abs(exact), axis=1, keepdims=True)
         off = (np.abs(single - exact) > 0.05 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
         far_off = (np.abs(single - exact) > 3 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
-        inside = _PAIRS.distance(points) < 0.999 * inputs.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
+        inside = _PAIRS.distance(points) < 0.999 * inputs.MAX_SCALED_MARGIN  # many losses are clamped at 30
         off, far_off = off & inside, far_off & inside
         if off.mean() > 0.05 or far_off.mean() > 0.02:
             i = _PAIRS.mildest(points, off)
@@ -233,7 +233,7 @@ def _precision(measured: Measurements) -> list[Finding]:
 
 
 def _beyond(evaluator: Evaluator) -> list[Finding]:
-    """The nearest margin beyond the range at which loss or gradient overflow in float32."""
+    """A note on the smallest margin beyond the range at which the loss or its gradient overflows in float32."""
     points = inputs.beyond_points()
     try:
         seen = evaluator(points, torch.float32)

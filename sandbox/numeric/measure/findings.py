@@ -1,4 +1,4 @@
-"""Findings of the numeric tests, rendered from numbers."""
+"""Findings of the numeric tests, made from a rule's code, a message and a counterexample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs of preference losses: pairs of completions, told by their margin rho and by beta."""
+"""The inputs of preference losses: pairs of completions, described by their margin rho and by beta."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.numeric.measure.findings import shown
 
 
 class Pairs(Inputs):
-    """See the module's docstring."""
+    """Inputs of the contract `preference`."""
 
     usual = 3.0
 
@@ -29,7 +29,7 @@ class Pairs(Inputs):
         return np.asarray(np.abs(inputs.margins(points) * points.scalars[0]))
 
     def example(self, points: Points, item: int) -> dict[str, Any]:
-        """One pair in numbers: its margin, beta, its inputs, and the size of its batch."""
+        """One pair as numbers by name: its margin, beta, its inputs, and the size of its batch."""
         return {
             "rho": float(inputs.margins(points)[item]),
             "beta": float(points.scalars[0, item]),
@@ -38,5 +38,5 @@ class Pairs(Inputs):
         }
 
     def where(self, example: Mapping[str, Any]) -> str:
-        """The place of an example, as in "at rho = 3, beta = 0.1"."""
+        """An example in words, such as "at rho = 3, beta = 0.1"."""
         return f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
