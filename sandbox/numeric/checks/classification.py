@@ -77,7 +77,7 @@ def _on_drawn(drawn: Measurements) -> list[Finding]:
 def _blind(exact: Measured) -> list[Finding]:
     if not same(exact.gradient("near"), exact.gradient("relabelled")):
         return []
-    return [numeric_finding("SBX309", "the loss trains the same whatever the labels are")]
+    return [numeric_finding("SBX309", "the loss has the same gradients whatever the labels are")]
 
 
 def _scale(measured: Measurements) -> list[Finding]:

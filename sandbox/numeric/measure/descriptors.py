@@ -187,7 +187,7 @@ def _slope(gradients: Array) -> Array:
 
 
 def moving_item(evaluator: Evaluator, points: Points, slope: Callable[[Array], Array]) -> LineShape:
-    """The shape of a batch's loss as its first item moves, in batches as `inputs.moving_margins` gives them.
+    """The shape of a batch's loss as its first item moves, in the batches of `inputs.moving_margins`.
 
     `slope` gives dL/dx of each item from the gradients of all. Raises CannotCompute and NotFinite.
     """

@@ -96,7 +96,7 @@ def preference_probes(seed: int) -> ProbeSet:
 
     Groups in the range where a loss must be finite: `start` (policy equals reference), `near`, `wide`, `far`, `sharp`,
     `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`, `ties` (some of the four log-probabilities
-    equal or nearly so). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
+    equal or nearly equal). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
     `near` replaced), `tight` and `tight_mixed` (the same where margins hardly differ), `elsewhere` (another reference),
     `resplit` (same margins, other log-ratios). `line`: the margin
     alone, from -30 to 30 over beta.
