@@ -26,14 +26,14 @@ from sandbox.graph import loss_graph as graph_module
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.identity.compare import fingerprint
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.verdicts.verdict import Severity
 
 
 def measured(graph: VerifiedGraph) -> tuple[float, str]:
     """CPU seconds, and the rules that refuse the loss."""
     started = time.process_time()
-    report = probe.run(graph, seed=7)
+    report = run.run(graph, seed=7)
     refusals = ",".join(f.rule for f in report.findings if f.severity is Severity.REFUSE)
     if not refusals:
         fingerprint(graph)

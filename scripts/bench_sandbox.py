@@ -41,7 +41,7 @@ from sandbox.execute import evaluate
 from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.compare import canonical_hash, fingerprint
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.vetting.vet import Vetter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ def executed(code: str) -> Callable[..., Any]:
 def floor(code: str, graph: VerifiedGraph) -> None:
     """What a careless user would do, with our checks: execute, test, identify."""
     evaluate._latest = CodeEvaluator(graph, executed(code))
-    report = probe.run(graph)
+    report = run.run(graph)
     canonical_hash(graph)
     if report.passed:
         fingerprint(graph)

@@ -13,7 +13,7 @@ import torch  # noqa: E402
 from link_glossary import linked  # noqa: E402
 
 from sandbox import known  # noqa: E402
-from sandbox.numeric import run as probe  # noqa: E402
+from sandbox.numeric import run  # noqa: E402
 from sandbox.numeric.measure.descriptors import DESCRIPTORS  # noqa: E402
 
 PAGE = ROOT / "docs" / "losses.md"
@@ -96,7 +96,7 @@ def page() -> str:
 def _table(contract: str) -> str:
     rows = ["name | loss | equation | tails, convex | notes", "--- | --- | --- | --- | ---"]
     for name in known.names(contract):
-        loss, report = known.load(name), probe.run(known.graph(name), seed=0)
+        loss, report = known.load(name), run.run(known.graph(name), seed=0)
         trl = f", `{loss.trl}` in TRL" if loss.trl else ""
         what = f"{loss.title}{trl}. {loss.paper}"
         notes = ", ".join(f.rule for f in report.findings) or "none"
