@@ -32,7 +32,7 @@ from archive.records import (
 )
 from archive.sqlite.values import is_finite
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
@@ -315,15 +315,15 @@ class Snapshot:
         """The scores of a candidate at a rung, by arm."""
         return self._by_rung.get((candidate, rung), {})
 
-    def graph(self, candidate: int) -> LossGraph | None:
-        """The candidate's graph, verified again; None where it has none, or one that may not be used."""
-        verdict = self.verdicts.get(candidate)
-        if verdict is None or verdict.graph is None:
-            return None
-        try:
-            return graph_of(verdict)
-        except CorruptArchive:
-            return None
+    def graph(self, candidate: int) -> VerifiedGraph | None:
+        """The candidate's graph, verified when it is first asked for; None where it has none, or one that may not be used."""
+        if candidate not in self._graphs:
+            self._graphs[candidate] = _usable(self.verdicts.get(candidate))
+        return self._graphs[candidate]
+
+    @cached_property
+    def _graphs(self) -> dict[int, VerifiedGraph | None]:
+        return {}
 
     @cached_property
     def _states(self) -> Mapping[int, frozenset[EvaluationState]]:
@@ -338,3 +338,10 @@ class Snapshot:
         for arm, scores in self.scores.items():
             found.setdefault((arm.candidate, arm.rung), {})[arm] = scores
         return found
+
+
+def _usable(verdict: VerdictRow | None) -> VerifiedGraph | None:
+    try:
+        return graph_of(verdict) if verdict is not None and verdict.graph is not None else None
+    except CorruptArchive:
+        return None

@@ -54,6 +54,13 @@ class EvaluationFailed(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Torch has a class for the accelerator's memory, and a plain RuntimeError for the host's."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
+    )
+
+
 def bad_data(problem: str, remedy: str) -> EvaluationFailed:
     """The EvaluationFailed for a problem with model, data or environment, with its remedy."""
     return EvaluationFailed("bad_data", f"{problem}: {remedy}")

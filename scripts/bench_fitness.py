@@ -38,7 +38,7 @@ from evo.proposing import genetic
 from fitness.task import EvaluationFailed, FailureReason, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
 
 PARTS = ("steps", "overhead", "workers", "memory", "rungs")
@@ -275,7 +275,7 @@ async def memory(candidates: int) -> dict[str, Figure]:
     }
 
 
-def _different_losses(count: int) -> list[LossGraph]:
+def _different_losses(count: int) -> list[VerifiedGraph]:
     """Known losses and proposals of the built-in proposer that the sandbox accepts, no two alike."""
     rng, names = Random("memory"), known.names("preference")
     parents = [genetic.Parent(known.graph(name), name) for name in names]

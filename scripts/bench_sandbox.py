@@ -39,7 +39,7 @@ from bench_table import Figure, at_least, at_most, show
 from sandbox import VetPool
 from sandbox.execute import evaluate
 from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.compare import canonical_hash, fingerprint
 from sandbox.numeric import run as probe
 from sandbox.vetting.vet import Vetter
@@ -72,7 +72,7 @@ assert out.shape == (10,) and torch.isfinite(out).all()
 class CodeEvaluator(Evaluator):
     """Evaluates the executed code in place of its graph, batch by batch; the graph only says where conditions are."""
 
-    def __init__(self, graph: LossGraph, function: Callable[..., Any]) -> None:
+    def __init__(self, graph: VerifiedGraph, function: Callable[..., Any]) -> None:
         super().__init__(graph)
         self._function = function
 
@@ -99,7 +99,7 @@ def executed(code: str) -> Callable[..., Any]:
     return lambda *a: function(*a)
 
 
-def floor(code: str, graph: LossGraph) -> None:
+def floor(code: str, graph: VerifiedGraph) -> None:
     """What a careless user would do, with our checks: execute, test, identify."""
     evaluate._latest = CodeEvaluator(graph, executed(code))
     report = probe.run(graph)

@@ -24,7 +24,7 @@ from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CandidateStatus, Snapshot
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
 
 KEPT = 0.5
@@ -149,15 +149,15 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def phases(moves: Sequence[Move], window: int | None = None) -> list[OperatorPhase]:
+def phases(moves: Sequence[Move]) -> list[OperatorPhase]:
     """Stretches of steps by the operator that leads in a window around each proposal; short stretches join the last one.
 
-    `window` counts proposals; by default a tenth of them, and seven at least. Seen in the field's first searches: they
+    The window is a tenth of the proposals, and seven at least. Seen in the field's first searches: they
     explore several ideas, then refine one, then combine two good ones.
     """
     if not moves:
         return []
-    window = window or max(7, len(moves) // 10)
+    window = max(7, len(moves) // 10)
     leaders = [_leader(moves[max(0, i - window // 2) : i + window // 2 + 1]) for i in range(len(moves))]
     stretches: list[list[int]] = []
     for index, leader in enumerate(leaders):
@@ -194,13 +194,13 @@ def shape_distance(ours: Any, theirs: Any) -> float | None:
     return stats.mean([_apart(ours[name], theirs[name]) for name in shared]) if shared else None
 
 
-def edit_size(ours: LossGraph, theirs: LossGraph) -> int:
+def edit_size(ours: VerifiedGraph, theirs: VerifiedGraph) -> int:
     """Operations (with their constants) that must be removed from or added to one graph to have those of the other."""
     a, b = _labels(ours), _labels(theirs)
     return (a - b).total() + (b - a).total()
 
 
-def expressions(graph: LossGraph) -> frozenset[int]:
+def expressions(graph: VerifiedGraph) -> frozenset[int]:
     """The distinct expressions of a graph as hashes, equal for equal structure whatever the constants in them.
 
     Sums, products and quotients of the inputs alone are left out. Comparable within one process.
@@ -292,7 +292,7 @@ def _is_past_noise(gain: stats.Paired | None) -> bool:
     return gain is not None and gain.difference > 0 and gain.p_value is not None and gain.p_value < stats.SIGNIFICANCE
 
 
-def _labels(graph: LossGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
+def _labels(graph: VerifiedGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
     return Counter((node.op, _frozen(node.attrs)) for node in graph.nodes)
 
 

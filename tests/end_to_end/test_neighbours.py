@@ -84,8 +84,8 @@ def test_a_bug_keeps_its_traceback_although_there_are_neighbours(elsewhere: Path
     stray(elsewhere, "yaml_of_another_name")
     stray(elsewhere, "colorsys")
     code = (
-        "import sys, evo.cli, evo.entry\n"
-        "evo.cli.main = lambda: {}['colors']\n"
+        "import sys, evo.cli.commands, evo.entry\n"
+        "evo.cli.commands.main = lambda: {}['colors']\n"
         "evo.entry.main()"
     )  # fmt: skip
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(elsewhere), str(ROOT)))}
