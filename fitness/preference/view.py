@@ -8,7 +8,8 @@ import transformers
 from datasets import Dataset
 
 from fitness.preference.options import Options
-from fitness.preference.pairs.rules import RULES, PairCheck
+from fitness.preference.pairs.check import PairCheck
+from fitness.preference.pairs.rules import RULES
 from fitness.preference.pairs.seen import Seen, look, matters, notes_on, pair_check, quoted
 from fitness.preference.pairs.sources import Faults, Pairs, load_pairs
 from fitness.preference.pairs.tokens import Row

@@ -426,7 +426,7 @@ def test_texts_without_any_prompt_are_trained_on_whole_and_that_is_said(options,
 def test_too_few_test_prompts_for_two_halves_are_refused(options, tmp_path):
     tests = [row | {"prompt": "w1"} for row in pairs(8)] + pairs()[-1:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
-    assert "test prompts that come often leave" in detail
+    assert "frequent test prompts leave" in detail
     assert "at least 2 are needed" in detail
 
 
@@ -434,7 +434,10 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
     """Three of eleven fit into max_length, so one half has one of them at most."""
     tests = [row | {"prompt": f"{row['prompt']} {'w2 ' * 40}"} for row in pairs(8)] + pairs()[-3:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
-    assert "1 test pairs for held_out remain after parting and the pairs left out (8 with too long a prompt)" in detail
+    assert (
+        "1 test pairs for held_out remain after the split into parts and the pairs left out (8 with a prompt that is too long)"
+        in detail
+    )
     assert "raise fitness.max_length" in detail
 
 
@@ -460,7 +463,7 @@ def test_what_is_left_out_is_said(options, tmp_path):
     assert set(prepared(given).notes) == {
         "Left out of the data: 1 with a null completion.",
         "Left out of the data: 1 with equal completions.",
-        "Left out of the data: 4 with too long a prompt.",
+        "Left out of the data: 4 with a prompt that is too long.",
     }
 
 
