@@ -313,12 +313,12 @@ def test_micro_batches_of_unequal_size_are_refused(options):
 @pytest.mark.parametrize(
     ("ranks", "changes", "words"),
     [
-        (2, {"pairs": 30}, "fitness.pairs 30 cannot be shared evenly by 2 processes .* make it a multiple of 8"),
-        (3, {}, "fitness.batch_size 8 cannot be shared by 3 processes.* make it a multiple"),
+        (2, {"pairs": 30}, "fitness.pairs 30 cannot be divided evenly among 2 processes .* make it a multiple of 8"),
+        (3, {}, "fitness.batch_size 8 cannot be divided among 3 processes.* make it a multiple"),
         (
             2,
             {"batch_size": 12, "micro_batch": 4, "pairs": 24},
-            "is 6 each, no multiple of fitness.micro_batch 4.* choose a divisor",
+            "is 6 each, not a multiple of fitness.micro_batch 4.* choose a divisor",
         ),
     ],
 )

@@ -575,7 +575,7 @@ def test_a_longest_text_that_was_set_beyond_the_reward_model_is_refused_before_a
 
 def test_a_tokenizer_that_is_meant_for_shorter_texts_is_noted(policy, reward_model, tmp_path):
     notes = prepared(rewarded(policy, tmp_path, reward_model(model_max_length=32), max_length=60)).notes
-    assert any("is meant for 32 tokens, and texts are cut to 60" in note for note in notes)
+    assert any("is made for 32 tokens, and texts are cut to 60" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -600,10 +600,11 @@ def test_the_reward_itself_has_no_label(policy, reward_model, tmp_path):
     given = rewarded(policy, tmp_path, reward_model(), label=0)
     (told,) = faults(Options.model_validate(given))
     assert (
-        told == "fitness.evaluation.model: the reward model has one output, which is the reward itself; leave label out"
+        told
+        == "fitness.evaluation.model: the reward model has one output, which is the reward itself; do not set label"
     )
     with pytest.raises(
-        EvaluationFailed, match="has one output, which is the reward itself, and label is 0: leave label out"
+        EvaluationFailed, match="has one output, which is the reward itself, and label is 0: do not set label"
     ):
         prepared(given)
 
