@@ -167,8 +167,8 @@ class RewardEvaluator:
         told = []
         if self._max_length < self.options.max_length:
             told.append(
-                f"Texts for the reward model are cut on the left to its context of {self._max_length} tokens. The default max_length of "
-                f"the evaluation, {self.options.max_length}, is longer."
+                f"Texts for the reward model are cut on the left to its context of {self._max_length} tokens. The default "
+                f"max_length of the evaluation, {self.options.max_length}, is longer."
             )
         if self.tokenizer.model_max_length < self._max_length:
             told.append(

@@ -28,7 +28,7 @@ from fitness.task import TaskError, check_task, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from sandbox.known import graph
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 from test_preference import (
     CHAT_TEMPLATE,
     ROOT,
