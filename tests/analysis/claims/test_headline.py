@@ -112,14 +112,14 @@ def test_a_loss_that_knows_single_pairs_makes_no_headline_however_good(tmp_path)
     assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["mine", "table"]
     assert not decision.finalists[1].distinguishable
     (row,) = [line for line in final_lines(snapshot, decision, 9) if "table" in line]
-    assert "table (singles out pairs by reference values: SBX327)" in row and "no claim is made of it" in row
+    assert "table (singles out pairs by reference values: SBX327)" in row and "no claim is made for it" in row
 
 
 def test_a_run_whose_finalists_all_know_single_pairs_says_so(tmp_path):
     found = said(looked_up(tmp_path, "table", "window", table=LOOKED_UP, window=BETTER))
     assert (found.distinguishable, found.discovery, found.candidate) == (False, False, None)
     assert found.text == (
-        "No claim can be made: nothing counts of any finalist. table singles out pairs by reference values: SBX327; "
+        "No claim can be made for any finalist. table singles out pairs by reference values: SBX327; "
         "window singles out pairs by reference values: SBX327."
     )
 

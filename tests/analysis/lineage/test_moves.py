@@ -84,7 +84,7 @@ def test_every_proposal_is_a_move_and_outcomes_add_up(snapshot):
     }
     for summary in moves.summaries(found):
         assert sum(summary.outcomes.values()) == summary.proposals
-        assert summary.past_noise <= summary.improved <= summary.compared <= summary.accepted <= summary.proposals
+        assert summary.significant <= summary.improved <= summary.compared <= summary.accepted <= summary.proposals
     assert sum(s.proposals for s in moves.summaries(found)) == len(found)
     assert sum(s.proposals for s in moves.summaries(found, by_model=True)) == len(found)
 

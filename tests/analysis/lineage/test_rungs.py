@@ -95,7 +95,7 @@ def test_a_real_archive_has_all_of_it(snapshot):
 def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
     decision = decide(snapshot)
     found = winners_curse(snapshot, decision)
-    assert sum("on the seeds that chose it" in line for line in describe(snapshot, decision)) == len(found)
+    assert sum("on the seeds that selected it" in line for line in describe(snapshot, decision)) == len(found)
     assert decision.fresh == bool(found)
     for row in found:
         assert not set(row.searched.seeds) & set(row.fresh.seeds)

@@ -105,7 +105,7 @@ def test_every_candidate_has_its_line(page, snapshot):
 def test_it_opens_with_the_headline_and_says_what_could_have_been_seen(page, reader):
     found = headline(reader)
     assert found.text in page.text
-    assert "the smallest true difference to the baseline that would probably have been seen" in page.text
+    assert "the minimum detectable difference to the baseline is" in page.text
 
 
 def test_all_four_pictures_are_in_it(html):
@@ -113,13 +113,13 @@ def test_all_four_pictures_are_in_it(html):
 
 
 def test_the_baseline_and_all_seeds_stand_in_the_comparison(page):
-    table = page.text[page.text.index("The finalists against what is known") : page.text.rindex("Leaderboard")]
+    table = page.text[page.text.index("The finalists and the known losses") : page.text.rindex("Leaderboard")]
     for name in ("DPO", "slic", "ipo", "kto_pair"):
         assert name in table
 
 
 def test_what_fitness_is_made_of_stands_beside_it_and_in_the_headlines_note(page, snapshot):
-    table = page.text[page.text.index("The finalists against what is known") : page.text.rindex("Leaderboard")]
+    table = page.text[page.text.index("The finalists and the known losses") : page.text.rindex("Leaderboard")]
     assert "KL (nats)" in table
     note = note_on_fitness(snapshot, decide(snapshot))
     assert note.startswith("Fitness is reward - 0.02 * KL. ") and "DPO: " in note and "KL (nats) " in note
@@ -156,7 +156,7 @@ def test_code_is_printed_from_the_graphs_and_not_from_the_replies(page, snapshot
 def test_calls_that_may_have_been_paid_for_are_told(page, snapshot):
     assert snapshot.spending.possibly_paid > 1
     assert (
-        f"{snapshot.spending.possibly_paid} calls to the proposer never brought a reply and may have been paid for"
+        f"{snapshot.spending.possibly_paid} calls to the proposer never received a reply and may have been paid for"
         in page.text
     )
 
