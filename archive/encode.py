@@ -6,7 +6,7 @@ from typing import Any
 from archive.records import Curves, Items, RunRow, Usage
 from archive.sqlite.connection import now
 from archive.sqlite.schema import allowed
-from archive.sqlite.values import compress, dump_json, finite_or_null
+from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null
 
 _TEXT = ("hash", "entry")
 _JSON = ("graph", "fingerprint", "descriptors", "guarantees")
@@ -28,12 +28,22 @@ def run_columns(run: RunRow) -> dict[str, Any]:
     }
 
 
-def extra_columns(items: Items | None, curves: Curves | None, judged: Usage | None) -> dict[str, Any]:
-    """The columns of `evaluation` that not every task fills. ValueError unless there is one group per item."""
+def result_columns(
+    metrics: Mapping[str, float | None] | None,
+    seconds: float | None,
+    tokens: int | None,
+    items: Items | None,
+    curves: Curves | None,
+    judged: Usage | None,
+) -> dict[str, Any]:
+    """The columns of `evaluation` with what a training measured. ValueError unless there is one group per item."""
     if items is not None and len(items.values) != len(items.groups):
         raise ValueError(f"expected a group per item, got {len(items.values)} items and {len(items.groups)} groups")
     parts = None if items is None else {"values": items.values, "groups": items.groups}
     return {
+        "metrics": dump_metrics(metrics or {}),
+        "seconds": finite_or_null(seconds),
+        "tokens": tokens,
         "items": None if parts is None else compress(dump_json(parts)),
         "curves": compress(dump_json(curves)) if curves else None,
         "tokens_in": judged.tokens_in if judged else None,

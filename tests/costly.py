@@ -36,7 +36,7 @@ class Builder:
         return self.add("const", value=value)
 
 
-def dearest(name: str, shape: str, *, chained: bool = False) -> LossGraph | None:
+def most_costly(name: str, shape: str, *, chained: bool = False) -> LossGraph | None:
     """The accepted loss with the most repetitions of the operation on operands of this shape; None where one is too many."""
     low, high = 0, MAX_OPERATIONS
     while low < high:

@@ -316,7 +316,7 @@ def test_a_missing_folder_is_named(tmp_path: Path, run: RunRow):
 def test_a_full_disk_keeps_nothing_of_a_write_and_the_next_one_works(archive, reader):
     pages = archive._file._connection.execute("PRAGMA page_count").fetchone()[0]
     archive._file._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(WriteFailed, match=r"disk is full.*nothing of this was kept"):
+    with pytest.raises(WriteFailed, match=r"disk is full.*the transaction was rolled back"):
         archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
     archive._file._connection.execute("PRAGMA max_page_count = 1000000")
     assert reader.candidates() == [] and reader.last_event() == 1

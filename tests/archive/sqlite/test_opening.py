@@ -171,7 +171,7 @@ def test_odd_names(filled, name):
         ("UPDATE event SET at = '2026-13-01T10:00:00+00:00'", "event.at should be a time"),
         (
             "UPDATE event SET candidate_id = NULL WHERE kind = 'verdict_recorded'",
-            "event.candidate_id should be the id of what verdict_recorded is about",
+            "event.candidate_id should be the id of the row that verdict_recorded is about",
         ),
         ("UPDATE verdict SET fingerprint = '[]'", "verdict.fingerprint should be a JSON object"),
         ("UPDATE proposal SET \"references\" = '[]'", "proposal.references should be a JSON object"),
@@ -184,7 +184,7 @@ def test_odd_names(filled, name):
             "UPDATE evaluation SET metrics = '[' || replace(hex(zeroblob(200)), '0', '[')",
             "evaluation.metrics should hold JSON",
         ),
-        ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is no JSON"),
+        ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is not JSON"),
         ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a number, since it is scored"),
         (
             "UPDATE evaluation SET fitness = 1e200",
@@ -230,7 +230,7 @@ def test_a_table_must_be_a_true_table(filled, disguise):
 
 def test_a_column_that_is_computed_is_refused(filled):
     tampered(filled, "ALTER TABLE finding ADD COLUMN more AS (hex(zeroblob(1000000))) VIRTUAL")
-    with pytest.raises(NotAnArchive, match=r"computes the column finding\.more"):
+    with pytest.raises(NotAnArchive, match=r"has a generated column finding\.more"):
         Reader.open(filled)
 
 
@@ -440,7 +440,7 @@ with Reader.open(sys.argv[1]) as reader:
 
 
 def test_a_reader_that_closes_beside_a_writer_takes_nothing_from_it(archive, write, path):
-    archive._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    archive._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.with_name(path.name + "-wal").stat().st_size == 0
     names_in(path)
     subprocess.run([sys.executable, "-c", OUTSIDE, str(path)], cwd=ROOT, check=True, capture_output=True)
