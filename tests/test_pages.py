@@ -23,7 +23,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=of_page)
-def test_every_link_within_the_repository_leads_somewhere(page):
+def test_every_link_within_the_repository_has_a_target(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
         if target.startswith(("http://", "https://")):
             continue
@@ -34,7 +34,7 @@ def test_every_link_within_the_repository_leads_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=of_page)
-def test_every_path_of_ours_that_a_page_names_exists(page):
+def test_every_repository_path_in_a_page_exists(page):
     named = re.findall(
         r"`((?:evo|sandbox|archive|fitness|analysis|scripts|tests|docs|recipes)/[\w./-]*)`", page.read_text("utf-8")
     )

@@ -104,7 +104,7 @@ def _trees() -> Mapping[Path, ast.Module]:
     return {p.relative_to(ROOT): ast.parse(p.read_text("utf-8")) for p in paths if p.parent.parent.name != "known"}
 
 
-def test_the_words_of_statuses_findings_and_events_are_defined_once():
+def test_the_values_of_statuses_findings_and_events_are_defined_once():
     found: dict[str, list[str]] = {name: [] for name in LISTS}
     for path, tree in _trees().items():
         for line, name in definitions(tree):
@@ -115,7 +115,7 @@ def test_the_words_of_statuses_findings_and_events_are_defined_once():
         assert len(places) == 1 and not elsewhere, f"words of {name} are defined at {', '.join(places)}"
 
 
-def test_no_two_of_these_lists_hold_the_same_words():
+def test_no_two_of_these_lists_have_the_same_values():
     for words in WORDS:
         assert not [other for other in WORDS if other is not words and set(words) <= set(other)], words
 
@@ -165,6 +165,6 @@ def test_an_event_kind_as_text_is_found(source):
 
 
 @pytest.mark.parametrize("source", ['say("finished")', 'part = part_of("final")', 'x = {"reason": "scored"}'])
-def test_the_same_words_elsewhere_are_not(source):
+def test_the_same_words_in_another_context_are_allowed(source):
     tree = ast.parse(source)
     assert not list(event_kinds_as_text(tree)) and not list(definitions(tree))

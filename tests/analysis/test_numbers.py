@@ -72,7 +72,7 @@ def _strict():
         yield
 
 
-def test_a_report_is_written_with_its_pictures(extreme: Path, tmp_path: Path) -> None:
+def test_a_report_is_written_with_pictures(extreme: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = write_report(extreme, tmp_path / "report.html").read_text("utf-8")
     assert page.count("<svg") == 4
@@ -99,14 +99,14 @@ def test_every_candidate_is_shown_and_the_run_is_listed(extreme: Path) -> None:
         assert candidate_text(rundir, name, Parts()).startswith(f"Candidate {name}: ")
 
 
-def test_the_search_goes_on_and_words_its_prompts(extreme: Path) -> None:
+def test_the_search_continues_and_makes_prompts(extreme: Path) -> None:
     with Reader.open(extreme / "archive.db") as reader:
         population = Population(parse_config({}), task_info("sentiment"), 1).advance(reader)
         for step in range(40):
             assert messages(request_for(population, step, reader), ReplyFormat.JSON)
 
 
-def test_a_metric_that_is_not_finite_is_absent_beside_those_that_are(extreme: Path) -> None:
+def test_a_metric_that_is_not_finite_is_left_out(extreme: Path) -> None:
     with Reader.open(extreme / "archive.db") as reader:
         found = [metrics for seeds in Snapshot.of(reader).metrics.values() for metrics in seeds.values()]
     assert found and all("reward" not in metrics and "kl_per_sequence" in metrics for metrics in found)

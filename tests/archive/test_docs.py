@@ -32,7 +32,7 @@ def diagram() -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("subject", "states"), [("proposal", ProposalState), ("verdict", VerdictStatus), ("evaluation", EvaluationState)]
 )
-def test_the_diagram_of_states_has_those_of_the_code(subject, states):
+def test_the_diagram_has_the_states_of_the_code(subject, states):
     assert diagram()[subject] == {str(state) for state in states}
 
 

@@ -55,7 +55,7 @@ def rows(count: int = 40) -> list[dict[str, Any]]:
     return [{"prompt": f"Question {i}", "chosen": f" good {i}", "rejected": f" bad {i}"} for i in range(count)]
 
 
-def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_terminal(
+def test_left_out_rows_and_decoded_pairs_are_shown_without_terminal_escapes(
     arguments: Callable[..., list[str]],
 ) -> None:
     given = rows()
@@ -74,7 +74,7 @@ def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_ter
     assert sum(int(pairs) for _, pairs, *_ in parts) == 37
 
 
-def test_cut_texts_say_so_and_long_ones_are_shortened(arguments: Callable[..., list[str]]) -> None:
+def test_cut_texts_are_marked_and_long_ones_shortened(arguments: Callable[..., list[str]]) -> None:
     given = [row | {"chosen": f" {row['chosen']} {'more ' * 90}"} for row in rows()]
     short, whole = (told(main, arguments(given, *how, max_length=500))[1] for how in ((), ("--whole",)))
     assert "characters ...]" in short
@@ -84,7 +84,7 @@ def test_cut_texts_say_so_and_long_ones_are_shortened(arguments: Callable[..., l
     assert "50%" in cut
 
 
-def test_what_a_run_would_refuse_is_refused_with_the_same_words_after_the_pairs_were_shown(
+def test_data_that_a_run_refuses_is_refused_with_the_same_message_after_the_pairs(
     evo: Command, arguments: Callable[..., list[str]]
 ) -> None:
     again = [row | {side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in rows()[:-1]]

@@ -23,7 +23,7 @@ sys.exit("the driver is gone")
 """A launcher whose workers get ready, and die of the first training."""
 
 
-def test_a_worker_that_dies_of_every_training_ends_the_run_and_the_same_command_goes_on_once_it_is_mended(
+def test_a_worker_that_dies_in_every_training_ends_the_run_and_the_same_command_continues_after_repair(
     evo: Command,
 ) -> None:
     (evo.folder / "launch.py").write_text(DIES)

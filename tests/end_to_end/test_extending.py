@@ -161,7 +161,7 @@ def test_a_contract_in_a_package_is_vetted_by_and_a_task_scores_its_losses(fresh
     assert "squared_error" in printed["evopo baselines"] or "Squared error" in printed["evopo baselines"]
 
 
-def test_the_recipe_for_a_task_of_evopo_s_own_makes_one(tmp_path):
+def test_the_recipe_for_a_built_in_task_works(tmp_path):
     """In a copy of the packages, since it changes one."""
     recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Add a task\n")[2].partition("\n## ")[0]
     copied(tmp_path)

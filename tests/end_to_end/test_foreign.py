@@ -150,18 +150,18 @@ def hostile(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     return Hostile(folder, checked)
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_covered() -> None:
     assert set(READING) == set(cli.main.commands)
     assert set(VETTING) == set(commands.main.commands)
 
 
 @pytest.mark.parametrize("name", READING)
-def test_no_text_of_a_stranger_steers_the_terminal(name: str, hostile: Hostile) -> None:
+def test_no_text_of_an_archive_steers_the_terminal(name: str, hostile: Hostile) -> None:
     for arguments in READING[name]:
         told(cli.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
 
 
-def test_what_is_written_steers_nothing_either(hostile: Hostile) -> None:
+def test_no_text_in_written_files_steers_the_terminal(hostile: Hostile) -> None:
     for arguments in (*READING["report"], *(e for e in READING["export"] if "parquet" not in e)):
         told(cli.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
     files = [hostile.folder / "report.html", *(hostile.folder / "exports").iterdir()]
@@ -172,12 +172,14 @@ def test_what_is_written_steers_nothing_either(hostile: Hostile) -> None:
 
 
 @pytest.mark.parametrize("name", VETTING)
-def test_no_source_of_a_stranger_steers_the_terminal(name: str, hostile: Hostile) -> None:
+def test_no_source_text_steers_the_terminal(name: str, hostile: Hostile) -> None:
     for arguments in VETTING[name]:
         told(commands.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
 
 
-def test_what_a_column_may_not_hold_is_told_without_steering(hostile: Hostile, sound: Path, tmp_path: Path) -> None:
+def test_invalid_values_of_a_column_are_reported_without_steering(
+    hostile: Hostile, sound: Path, tmp_path: Path
+) -> None:
     checked = {(table, column) for table, column, _ in hostile.checked}
     assert {("event", "at"), ("run", "created_at"), ("candidate", "created_at")} <= checked
     assert not {("candidate", "name"), ("finding", "rule"), ("evaluation", "rung"), ("proposal", "reply")} & checked
@@ -236,7 +238,7 @@ def victim(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_trap_in_a_run_that_has_ended_is_neither_followed_nor_waited_for(
+def test_a_trap_in_a_finished_run_is_neither_followed_nor_waited_for(
     kind: str, sound: Path, tmp_path: Path, victim: Path
 ) -> None:
     run = tmp_path / "run"
@@ -263,7 +265,7 @@ def test_a_trap_in_a_run_that_has_ended_is_neither_followed_nor_waited_for(
         *product(["folder"], ["config.yaml", "manifest.json", "archive.db.creating"]),
     ],
 )
-def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
+def test_a_run_does_not_start_if_its_files_are_links_to_others(
     kind: str, name: str, tmp_path: Path, victim: Path
 ) -> None:
     run = tmp_path / "run"
@@ -277,7 +279,7 @@ def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
 
 
 @pytest.mark.parametrize("name", DATABASE)
-def test_another_runs_database_is_not_written_to_over_a_second_name(name: str, sound: Path, tmp_path: Path) -> None:
+def test_another_runs_database_is_not_written_to_through_a_hard_link(name: str, sound: Path, tmp_path: Path) -> None:
     run, victims, live = tmp_path / "run", tmp_path / "victims", tmp_path / "live.db"
     shutil.copytree(sound.parent, run)
     victims.mkdir()
@@ -298,7 +300,7 @@ def test_another_runs_database_is_not_written_to_over_a_second_name(name: str, s
     assert {path.name: path.read_bytes() for path in victims.iterdir()} == before
 
 
-def test_what_a_run_replaces_is_replaced_and_not_written_through(evo: Command, victim: Path) -> None:
+def test_a_run_replaces_links_and_does_not_write_through_them(evo: Command, victim: Path) -> None:
     run = evo.folder / "run"
     run.mkdir()
     for name in (
@@ -315,7 +317,7 @@ def test_what_a_run_replaces_is_replaced_and_not_written_through(evo: Command, v
     assert not [path for path in run.iterdir() if path.name.endswith(".part")]
 
 
-def test_a_listing_does_not_leave_its_directory(sound: Path, tmp_path: Path) -> None:
+def test_a_listing_does_not_follow_links_out_of_its_directory(sound: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").symlink_to(sound.parent)
     code, written = told(cli.main, ["ls", str(tmp_path)])
     assert code == 0 and "elsewhere: cannot be read: it is a symbolic link, which is not followed" in written
@@ -376,7 +378,7 @@ def test_no_mutation_ends_a_command_in_a_traceback(bases: Bases, tmp_path: Path)
 
 
 @pytest.mark.soak
-def test_no_mutation_ends_a_command_in_a_traceback_at_length(bases: Bases, tmp_path: Path) -> None:
+def test_no_mutation_ends_a_command_in_a_traceback_long(bases: Bases, tmp_path: Path) -> None:
     for seed in range(1000, 2000):
         _survives(bases, tmp_path / "run", seed, (*COMMANDS, ["report"], DRY))
 

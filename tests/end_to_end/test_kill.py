@@ -92,7 +92,7 @@ def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
         assert evo.run("replay", "run").code == 0
 
 
-def test_kill_9_at_random_moments_loses_and_repeats_nothing(evo: Command) -> None:
+def test_kill_9_at_random_times_loses_and_repeats_nothing(evo: Command) -> None:
     _kill_and_resume(evo, KILLS, seed=1)
 
 
@@ -101,7 +101,7 @@ def test_a_hundred_kills(evo: Command) -> None:
     _kill_and_resume(evo, 100, seed=2)
 
 
-def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> None:
+def test_an_interrupted_call_is_reported_as_possibly_paid(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
     with LoopbackLLM(latency=30.0, fallback=classification_losses) as server:
         process = evo.start(*_arguments(server))
@@ -119,7 +119,7 @@ def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> N
         assert {p.step for p in reader.proposals() if p.reply} == set(range(1, PROPOSALS + 1))
 
 
-def test_a_worker_that_is_killed_costs_one_retry_of_one_candidate(evo: Command) -> None:
+def test_a_killed_worker_costs_one_retry_of_one_candidate(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
     process = evo.start("run", "--dir", "run", *QUICK, "--set", "workers=2", "--set", "budget.proposals=4")
     wait_for(process, archive, lambda reader: bool(reader.evaluations(state="scored")))

@@ -39,7 +39,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("program", ["main", "sandbox"])
-def test_packages_of_our_names_on_pythonpath_are_passed_over_and_named(
+def test_packages_with_our_names_on_pythonpath_are_ignored_and_named(
     program: str, elsewhere: Path, tmp_path: Path
 ) -> None:
     files = [stray(elsewhere, name) for name in OWN]
@@ -48,7 +48,7 @@ def test_packages_of_our_names_on_pythonpath_are_passed_over_and_named(
     assert code == 0 and all(f"note: {str(file)!r} has the name of a package of evopo" in told for file in files), told
 
 
-def test_packages_of_our_names_in_the_current_directory_are_passed_over(elsewhere: Path) -> None:
+def test_packages_with_our_names_in_the_current_directory_are_ignored(elsewhere: Path) -> None:
     (elsewhere / "analysis").mkdir()
     (elsewhere / "analysis" / "__init__.py").touch()
     for name in ("archive", "dataclasses", "yaml"):
@@ -62,7 +62,7 @@ def test_packages_of_our_names_in_the_current_directory_are_passed_over(elsewher
 
 @pytest.mark.parametrize("program", ["main", "sandbox"])
 @pytest.mark.parametrize("name", ["click", "dataclasses", "typing", "tokenize", "RestrictedPython"])
-def test_a_file_in_the_place_of_a_module_is_named(program: str, name: str, elsewhere: Path, tmp_path: Path) -> None:
+def test_a_file_that_shadows_a_module_is_named(program: str, name: str, elsewhere: Path, tmp_path: Path) -> None:
     file = stray(elsewhere, name)
     arguments = ("ls", ".") if program == "main" else ("check", "--no-numeric", str(LOSS))
     code, told = command(*arguments, program=program, path=elsewhere, cwd=tmp_path)
@@ -73,14 +73,14 @@ def test_a_file_in_the_place_of_a_module_is_named(program: str, name: str, elsew
     assert f"{file} comes first through PYTHONPATH, in the place of the installed module {name}" in told
 
 
-def test_a_file_in_the_place_of_torch_is_named_when_numbers_are_wanted(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_file_that_shadows_torch_is_named_by_numeric_tests(elsewhere: Path, tmp_path: Path) -> None:
     file = stray(elsewhere, "torch")
     for arguments in (("check", str(LOSS)), ("check", "--workers", "2", str(LOSS))):
         code, told = command(*arguments, program="sandbox", path=elsewhere, cwd=tmp_path)
         assert code == 2 and f"{file} comes first" in told and "Traceback" not in told
 
 
-def test_a_bug_keeps_its_traceback_although_there_are_neighbours(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_bug_keeps_its_traceback_with_shadowing_files(elsewhere: Path, tmp_path: Path) -> None:
     stray(elsewhere, "yaml_of_another_name")
     stray(elsewhere, "colorsys")
     code = (

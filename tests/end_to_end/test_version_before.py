@@ -46,7 +46,7 @@ def known_of(archive: Path) -> tuple[dict[int, str | None], dict[int, float | No
         return replies, {e.id: e.fitness for e in reader.evaluations(state=EvaluationState.SCORED)}
 
 
-def test_an_interrupted_run_goes_on_to_its_end_by_the_same_command_and_replays(evo: Command) -> None:
+def test_an_interrupted_run_continues_to_its_end_and_replays(evo: Command) -> None:
     archive = restored("interrupted_0_1", evo.folder / "run")
     replies, scores = known_of(archive)
     with Reader.open(archive) as reader:
