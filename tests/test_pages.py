@@ -1,4 +1,4 @@
-"""The pages: their links lead somewhere, and the paths that they name exist."""
+"""The pages: their links have targets, and the paths that they name exist."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ def of_page(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives to the headings."""
+    """The anchors that GitHub gives to the headings."""
     code = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", code.sub("", page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -44,5 +44,5 @@ def test_every_repository_path_in_a_page_exists(page):
 
 
 def test_the_first_use_of_each_term_is_linked_to_the_glossary():
-    """After a change: python scripts/link_glossary.py."""
+    """If this fails, run python scripts/link_glossary.py."""
     subprocess.run([sys.executable, "scripts/link_glossary.py", "--check"], cwd=ROOT, check=True)

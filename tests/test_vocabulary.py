@@ -1,4 +1,4 @@
-"""The words that engine, archive, analysis and display share are each defined in one place.
+"""Each shared list of values (statuses, operators, event kinds, ...) is defined in one place.
 
 The source of every package is read as a syntax tree. A second definition is an enum with two words of one of these lists, or a
 Literal or a collection of constants whose words all belong to it. The kind of an event may be written as text nowhere at all.
@@ -40,11 +40,11 @@ LISTS: Mapping[str, frozenset[str]] = {words.__name__: frozenset(words) for word
 OWN: Mapping[str, frozenset[str]] = LISTS | {
     "CandidateStatus": LISTS["CandidateStatus"] - {*VerdictStatus, *EvaluationState}
 }
-"""A candidate's status takes words of its verdict and of its trainings over by name."""
+"""CandidateStatus refers to values of verdict and evaluation states by name."""
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and list of every enum that has two words of a list, and of every Literal and collection of such words alone."""
+    """(line, name of the list) of every enum with two values of a list, and of every Literal or collection of such values only."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             values = [statement.value for statement in node.body if isinstance(statement, ast.Assign)]
@@ -71,7 +71,7 @@ def _words(node: ast.AST) -> frozenset[str]:
 
 
 def event_kinds_as_text(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and word of every event kind that is written as text where a kind stands: compared, asked for, recorded, matched."""
+    """(line, text) of every event kind written as text in place of `EventKind`: compared, queried, recorded or matched."""
     constants = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
     for node in (*constants, *ast.walk(tree)):
         match node:

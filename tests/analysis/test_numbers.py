@@ -1,4 +1,4 @@
-"""The one policy for numbers (docs/notes/numbers.md), on an archive as an earlier evopo may have left it: full of extremes."""
+"""The policy for numbers (docs/notes/numbers.md), on an archive with extreme values as an earlier version may have written it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ DESCRIPTORS = (
 )  # fmt: skip
 REWARDS = ("inf", "-inf", "nan", 1.7e308, -1.7e308)
 FACTORS = (-1e307, -1e200, 1e300, -1e38)
-"""Of losses whose values and slopes leave float32, or float64."""
+"""Graphs of losses whose values and slopes overflow float32 or float64."""
 
 
 @pytest.fixture(scope="module")
 def extreme(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a run with such numbers in every verdict and training."""
+    """Directory of a run with extreme numbers in every verdict and training."""
     directory = tmp_path_factory.mktemp("extreme")
     path = make_archive(directory)
     with sqlite3.connect(path) as database:
@@ -66,7 +66,7 @@ def extreme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _strict():
-    """A warning of numpy or matplotlib is a number that was not looked at."""
+    """Turns warnings of numpy and matplotlib into errors: they mean that a number was not handled."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield

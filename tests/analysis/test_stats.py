@@ -1,4 +1,4 @@
-"""Our statistics against scipy's, and the properties that the report's claims rest on."""
+"""The statistics compared with scipy's, and the properties that claims depend on."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""What readers see: rows, standings, views, and the past."""
+"""Reader: rows, standings, views, and past states."""
 
 import math
 import random
@@ -208,7 +208,7 @@ def test_spending_adds_up(write, archive, reader):
 
 
 def past(reader: Reader) -> dict[str, object]:
-    """All that a reader can tell."""
+    """Results of all methods of a reader."""
     return {
         "run": reader.run(),
         "candidates": reader.candidates(),
@@ -226,7 +226,7 @@ def past(reader: Reader) -> dict[str, object]:
 
 @pytest.mark.parametrize("luck", range(4))
 def test_the_past_is_reconstructed_exactly(write, archive, reader, luck):
-    """A random history is photographed after each write, and `as_of` must develop the same pictures later."""
+    """After each write of a random history, all results are recorded; `as_of` must give the same results later."""
     dice = random.Random(luck)
     write.seed()
     pictures = {archive.last_event(): past(reader)}

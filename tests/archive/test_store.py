@@ -1,4 +1,4 @@
-"""What the writer records, in which states, and what it refuses."""
+"""Writer: what it records, the states of rows, and what it refuses."""
 
 import math
 import os

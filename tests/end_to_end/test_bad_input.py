@@ -1,4 +1,4 @@
-"""Wrong use of the command line: one clear message, the documented exit code, nothing written over."""
+"""Wrong use of the command line: one clear message, the documented exit code, nothing overwritten."""
 
 from __future__ import annotations
 

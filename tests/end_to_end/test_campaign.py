@@ -1,4 +1,4 @@
-"""A whole campaign through the command line: run, look, run again, resume with more budget, replay, export."""
+"""A complete campaign through the command line: run, show, run again, resume with a larger budget, replay, export."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_final_is_measured_on_unpredictable_seeds_that_it_recorded_first(finis
 
 
 def final_seeds(archive: Path) -> set[int]:
-    """The seeds of the finals that an archive has recorded."""
+    """All seeds of recorded finals in an archive."""
     with Reader.open(archive) as reader:
         return {seed for event in reader.events(kind="final") for seed in event.payload["seeds"]}
 
@@ -249,7 +249,7 @@ def test_a_budget_of_seconds_stops_a_run_without_other_limits(evo: Command) -> N
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which a run with a budget of nine trainings was made, without saying where."""
+    """The folder of a run with a budget of nine trainings, made in the default directory."""
     folder = tmp_path_factory.mktemp("small")
     budget = ("--set", "budget.proposals=null", "--set", "budget.evaluations=9")
     result = Command(folder).run("run", *QUICK, "--set", "name=mine", "--seed", "7", *budget)

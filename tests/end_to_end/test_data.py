@@ -1,4 +1,4 @@
-"""`evopo data`: what a model would see of the data, without a training, and what keeps a run from starting."""
+"""`evopo data`: the data as the model would see it, without a training, and errors that would prevent a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Show = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tokenizer, a configuration and weights that nothing can load."""
+    """A folder with a tokenizer, a configuration and invalid weights."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, PreTrainedTokenizerFast
 
@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def arguments(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """The command on such rows."""
+    """The arguments of the command for given rows."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # the command sets both, for its own process
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
 

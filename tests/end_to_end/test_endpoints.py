@@ -1,4 +1,4 @@
-"""Endpoints that misbehave: one clear message with the remedy, the documented exit code, nothing recorded is lost."""
+"""Faulty endpoints: one clear message with the remedy, the documented exit code, nothing recorded is lost."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Runs and losses that somebody else made: every command tells of them without steering the terminal, and touches nothing else.
+"""Untrusted runs and losses: every command shows them without terminal escapes, and touches no other file.
 
-A damaged archive gives one clear error, never a traceback, never without an end.
-
-All commands run in this process: what they import is loaded once.
+A damaged archive gives one clear error, never a traceback or an endless loop. All commands run in this process, so that imports are
+loaded once.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ READING = {
     "tasks": [["tasks"]],
     "env": [["env"]],
 }  # fmt: skip
-"""What is called of each command of `evopo`, with DIR for the hostile directory."""
+"""Calls of each command of `evopo`; DIR is the hostile directory."""
 
 VETTING = {
     "check": [
@@ -72,7 +71,7 @@ VETTING = {
     "rules": [["rules"], ["rules", "--json"], ["rules", "--syntax"], ["rules", "--operations"]],
     "doctor": [["doctor", "--without", STEERING.replace("\0", "")]],
 }  # fmt: skip
-"""The same of `evopo-sandbox`."""
+"""Calls of each command of `evopo-sandbox`."""
 
 
 class Hostile(NamedTuple):
@@ -83,7 +82,7 @@ class Hostile(NamedTuple):
 
 
 def poison(archive: Path, table: str, column: str, kind: str) -> None:
-    """Puts text that steers into each row of a column; `kind` is the column's type."""
+    """Writes hostile text into each row of a column; `kind` is the column's type."""
     with closing(sqlite3.connect(archive)) as connection:
         value = "?1 || rowid" if kind == "TEXT" else "?1"
         given = STEERING if kind == "TEXT" else compress(STEERING)
@@ -92,7 +91,7 @@ def poison(archive: Path, table: str, column: str, kind: str) -> None:
 
 
 def text_columns(archive: Path) -> list[tuple[str, str, str]]:
-    """Every column of the schema that holds text, as such or compressed: (table, column, type)."""
+    """Every column with plain or compressed text: (table, column, type)."""
     with closing(sqlite3.connect(archive)) as connection:
         return [
             (table, row[1], row[2])
@@ -119,7 +118,7 @@ def readable(archive: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def sound(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive of a run with everything in it."""
+    """The archive of a run with all kinds of rows."""
     run = tmp_path_factory.mktemp("sound") / "run"
     shutil.copytree(finished, run)
     with_everything(run / "archive.db")
@@ -128,7 +127,7 @@ def sound(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Hostile:
-    """A directory of a hostile name, whose archive is hostile in each column that takes any text."""
+    """A directory with a hostile name, whose archive has hostile text in each column that allows it."""
     folder = tmp_path_factory.mktemp("hostile") / STEERING.replace("\0", "").replace("/", "")[:80]
     folder.mkdir()
     archive = Path(shutil.copy(sound, folder / "archive.db"))
@@ -198,7 +197,7 @@ LOOKING = (
     ["status"], ["ls"], ["show"], ["report", "--no-pictures"], ["export", "--format", "csv"], ["replay"],
     ["run", *QUICK, "--set", "budget.proposals=8"],
 )  # fmt: skip
-"""What is called with a directory whose run has ended."""
+"""Calls with the directory of a finished run."""
 
 DATABASE = ("archive.db", "archive.db-wal", "archive.db-shm", "archive.db-journal")
 BESIDE = ("archive.db.lock", "manifest.json", "config.yaml", "run.log", "report.html", "exports")
@@ -229,7 +228,7 @@ KINDS = ("link", "link to nowhere", "link to /dev/zero", "pipe", "folder", "endl
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Iterator[Path]:
-    """A file that no command may read aloud, write to, or put another beside."""
+    """A file that no command may print or write to; no file may be created next to it."""
     folder = tmp_path / "victims"
     folder.mkdir()
     (folder / "victim").write_text("precious")
@@ -265,7 +264,7 @@ def test_a_trap_in_a_finished_run_is_neither_followed_nor_waited_for(
         *product(["folder"], ["config.yaml", "manifest.json", "archive.db.creating"]),
     ],
 )
-def test_a_run_does_not_start_if_its_files_are_links_to_others(
+def test_a_run_does_not_start_with_unsafe_files_in_its_directory(
     kind: str, name: str, tmp_path: Path, victim: Path
 ) -> None:
     run = tmp_path / "run"
@@ -325,7 +324,7 @@ def test_a_listing_does_not_follow_links_out_of_its_directory(sound: Path, tmp_p
     assert code == 0 and "finished" in written, "who names a link has chosen it"
 
 
-# ---- archives with something wrong ---------------------------------------------------------------------------------
+# ---- invalid archives ----------------------------------------------------------------------------------------------
 
 COMMANDS = (
     ["status"], ["ls"], ["show"], ["show", "1"], ["show", "7", "--prompt", "--reply", "--curves"], ["show", "5", "--as", "json"],
@@ -337,7 +336,7 @@ DRY = ["run", *QUICK, "--set", "budget.proposals=8", "--dry-run", "--offline"]
 
 
 class Bases(NamedTuple):
-    """A sound archive, and the same without constraints, into whose cells any value fits."""
+    """A valid archive, and the same without constraints, so that cells allow any value."""
 
     sound: Path
     loose: Path
@@ -378,7 +377,7 @@ def test_no_mutation_ends_a_command_in_a_traceback(bases: Bases, tmp_path: Path)
 
 
 @pytest.mark.soak
-def test_no_mutation_ends_a_command_in_a_traceback_long(bases: Bases, tmp_path: Path) -> None:
+def test_no_mutation_ends_a_command_in_a_traceback_long_form(bases: Bases, tmp_path: Path) -> None:
     for seed in range(1000, 2000):
         _survives(bases, tmp_path / "run", seed, (*COMMANDS, ["report"], DRY))
 

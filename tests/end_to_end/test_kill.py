@@ -1,4 +1,4 @@
-"""kill -9 at moments that nobody chose, then the same command: nothing recorded is lost, nothing is done or paid for twice."""
+"""kill -9 at random times, then the same command: nothing recorded is lost, nothing is done or paid for twice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _scores(archive: Path) -> dict[int, float | None]:
 
 
 def _wait_for_events(process: subprocess.Popen[str], archive: Path, more: int) -> None:
-    """Until `more` events are recorded in the archive than there were, or the run has ended."""
+    """Waits until `more` further events are recorded, or the run has ended."""
     first = _last_event(archive)
     while process.poll() is None and _last_event(archive) < first + more:
         time.sleep(0.02)

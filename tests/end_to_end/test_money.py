@@ -1,4 +1,4 @@
-"""What a campaign spends: trainings are kept for proposals that are paid for, judges count, nobody is paid unasked."""
+"""Cost of a campaign: trainings are reserved for paid proposals, judges are counted, nothing is paid without a request."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_offline_needs_a_dry_run(evo: Command) -> None:
 
 @pytest.fixture
 def judged(evo: Command) -> tuple[str, ...]:
-    """A search on a tiny model that a judge scores, all but its address."""
+    """Arguments of a search on a tiny model with a judge, without the judge's address."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "fitness" / "preference"))
     from test_preference import pairs, save_model, save_pairs
 

@@ -1,4 +1,4 @@
-"""Files with the names of packages, in the current directory or on PYTHONPATH, do no harm or are named."""
+"""Files that shadow packages, in the current directory or on PYTHONPATH, are ignored or named in an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OWN = ("archive", "analysis", "sandbox", "fitness")
 
 
 def command(*arguments: str, program: str = "main", path: Path | None = None, cwd: Path) -> tuple[int, str]:
-    """What a console script does: exit code, and all that it prints."""
+    """Runs a console script; returns its exit code and output."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path and str(path), str(ROOT))))}
     code = f"import sys; from evo.entry import {program}; sys.exit({program}())"
     done = subprocess.run(
@@ -25,7 +25,7 @@ def command(*arguments: str, program: str = "main", path: Path | None = None, cw
 
 
 def stray(folder: Path, name: str) -> Path:
-    """A module of that name which holds nothing that anyone looks for."""
+    """Creates an unrelated module with that name."""
     file = folder / f"{name}.py"
     file.write_text("x = 1\n")
     return file
@@ -99,7 +99,7 @@ def test_a_bug_keeps_its_traceback_with_shadowing_files(elsewhere: Path, tmp_pat
 def test_a_temporary_folder_that_is_missing_is_named_with_its_variable(
     arguments: tuple[str, ...], elsewhere: Path, tmp_path: Path
 ) -> None:
-    """As in a container whose root is read-only. Not a stray: tempfile itself, which finds nothing."""
+    """As in a container with a read-only root. No shadowing file: tempfile itself finds no folder."""
     import tempfile
 
     text = Path(tempfile.__file__).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""A kind of loss that is added as docs/contracts.md says is vetted, searched by the built-in proposer, and reported."""
+"""A contract added as docs/contracts.md says: its losses are vetted, searched by the built-in proposer, and reported."""
 
 from __future__ import annotations
 

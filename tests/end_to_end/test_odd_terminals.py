@@ -1,4 +1,4 @@
-"""No encoding, and no output that is closed or full, ends a command with a traceback. Terminals that draw: tests/evo."""
+"""No encoding and no closed or full output causes a traceback. Tests of the live view are in tests/evo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENCODINGS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a run whose names have all kinds of characters."""
+    """A folder with a run whose names contain many kinds of characters."""
     place = tmp_path_factory.mktemp("odd")
     (place / "run").mkdir()
     row = RunRow("größe ± 漢字", 0, "sentiment", "preference", {}, {}, "1", baseline=None)
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def command(folder: Path, shell: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """The shell's command line, in which EVO and SANDBOX are the commands."""
+    """Runs a shell command line in which EVO and SANDBOX stand for the commands."""
     python = f"'{sys.executable}' -P -m"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     line = shell.replace("EVO", f"{python} evo").replace("SANDBOX", f"{python} sandbox")

@@ -1,4 +1,4 @@
-"""What can be read of a run afterwards: prompts, replies, curves, the loss in other forms; and places that cannot be written."""
+"""`evopo show`, `export` and `report` on a run: prompts, replies, curves, the loss in other forms; paths that cannot be written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _losses(body: Mapping[str, Any], number: int) -> Answer:
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """A run whose model took no JSON format, then was busy, wrote prose, broke off, and wrote losses; and what it was asked."""
+    """A run whose model refused the JSON format, was busy, wrote prose, broke off, and then wrote losses; and its requests."""
     folder = tmp_path_factory.mktemp("asked")
     one_by_one = ("--set", "search.in_flight=1", "--set", "ladder.contenders=0", "--set", "ladder.finalists=0")
     with LoopbackLLM(
@@ -47,12 +47,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 
 @dataclass(frozen=True)
 class Here:
-    """The command without a process of its own, beside that run."""
+    """The command, run in this process in the folder of that run."""
 
     folder: Path
 
     def run(self, *arguments: str) -> Result:
-        """Run to the end."""
+        """Runs the command to its end."""
         done = CliRunner().invoke(main, arguments)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Result(done.exit_code, done.stdout, done.stderr)
@@ -60,7 +60,7 @@ class Here:
 
 @pytest.fixture
 def evo(asked: tuple[Path, list[Any]], monkeypatch: pytest.MonkeyPatch) -> Here:
-    """The command, beside that run; whatever is no message of ours fails the test."""
+    """The command in the folder of that run; the test fails for an unexpected exception."""
     monkeypatch.chdir(asked[0].parent)
     return Here(asked[0].parent)
 

@@ -1,4 +1,4 @@
-"""The live view in a real terminal: it ticks, leaves nothing behind, and gives way to lines where there is no terminal for it."""
+"""The live view in a real terminal: it updates, restores the terminal, and is replaced by lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGUMENTS = ("run", "--dir", "run", *QUICK, "--set", "proposer=builtin", "--set"
 
 
 def _interrupted_in_a_terminal(evo: Command, word: str, end: signal.Signals, **variables: str) -> tuple[int, str]:
-    """What a terminal of 40 columns got of a run that is ended by a signal once `word` was shown."""
+    """Exit code and output in a terminal of 40 columns, of a run that gets a signal when `word` is shown."""
     master, slave = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI") and k not in ("NO_COLOR", "TERM")}
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Differences over seeds and items: on made-up noise of both kinds, claims keep the level that the t-test over seeds breaks."""
+"""Comparison over seeds and items: on simulated noise it keeps the level, and the t-test over seeds does not."""
 
 import math
 
@@ -13,7 +13,7 @@ LEVEL = 0.05
 
 
 def played(cells, sizes=None, redrawn=False):
-    """Ours and theirs by seed, whose differences are `cells` (seeds, groups); a group has as many items as `sizes` says."""
+    """Ours and theirs by seed, with differences `cells` (seeds, groups); group g has `sizes[g]` items."""
     sizes = sizes or [1] * cells.shape[1]
     ours, theirs = {}, {}
     for seed, row in enumerate(cells):
@@ -34,7 +34,7 @@ def made_up(rng, seeds, groups, of_seeds, of_groups, of_both):
 
 
 def false_alarms(seeds, groups, effects, runs=800, sizes=None, redrawn=False):
-    """How many of `runs` comparisons of equal losses are significant: over seeds and items, and over seeds alone."""
+    """Number of `runs` comparisons of equal losses that are significant: over seeds and items, and over seeds only."""
     rng = np.random.default_rng(42)
     crossed = alone = 0
     for _ in range(runs):
@@ -153,7 +153,7 @@ def test_too_few_groups_give_no_claim_whatever_the_difference(comparisons, least
 
 
 def test_six_pairs_are_too_few_for_a_discovery_among_three_finalists():
-    """Seen: 6 held-out pairs, all of them won by one loss on nearly every seed, were announced as one."""
+    """Regression: 6 held-out pairs, all won by one loss on nearly every seed, were once called a discovery."""
     wins = np.ones((4, 6))
     wins[0, 0] = 0
     ours, theirs = played(wins)
@@ -162,7 +162,7 @@ def test_six_pairs_are_too_few_for_a_discovery_among_three_finalists():
 
 
 def test_seeds_that_agree_on_every_item_still_have_the_error_of_the_items():
-    """Six pairs, five of them won on every seed: seeds alone would give an error of zero."""
+    """Six pairs, five of them won on every seed: over seeds only, the error would be zero."""
     found = paired_crossed(*played(np.tile([1.0, 1, 1, 1, 1, 0], (4, 1))))
     assert over_seeds(*played(np.tile([1.0, 1, 1, 1, 1, 0], (4, 1)))).p_value is None
     assert found.standard_error == pytest.approx(stats.standard_error([1.0, 1, 1, 1, 1, 0]))

@@ -1,4 +1,4 @@
-"""What a run may claim, and what it may not."""
+"""Headlines: which claims are made, and which are not."""
 
 import random
 import struct
@@ -90,13 +90,13 @@ def test_the_seeds_that_selected_a_loss_give_no_discovery(tmp_path):
     assert found.distinguishable and not found.discovery
 
 
-# ---- losses that know single pairs ---------------------------------------------------------------------------------
+# ---- losses that recognise single pairs ----------------------------------------------------------------------------
 
 LOOKED_UP = {seed: value + 0.3 + seed / 1000 for seed, value in NOISY.items()}
 
 
 def looked_up(tmp_path, *names, **scores):
-    """A run whose proposals of these names carry the note on single pairs."""
+    """A run whose proposals of these names have the note on single pairs."""
     measured = {"dpo": {"full": NOISY}} | {name: {"full": fitness} for name, fitness in scores.items()}
     return tiny(tmp_path, measured, final=FINAL, notes=dict.fromkeys(names, "SBX327"))
 
@@ -136,14 +136,14 @@ def test_a_known_loss_with_a_note_is_compared(tmp_path):
     assert found.text.startswith("As good as slic, which is published")
 
 
-# ---- better than everything known ------------------------------------------------------------------------------------
+# ---- better than every known loss ------------------------------------------------------------------------------------
 
 
 def judged(tmp_path, known, ours=BETTER, relation=None, **more):
     """The headline of a run with DPO, slic as `known` (fitness by rung) and one finalist."""
     scores = {"dpo": {"full": NOISY}, "slic": known, "mine": {"full": ours}}
-    kin = {"relations": {"mine": relation}} if relation is not None else {}
-    return said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, **kin, **more))
+    relations = {"relations": {"mine": relation}} if relation is not None else {}
+    return said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, **relations, **more))
 
 
 def test_a_loss_as_good_as_a_published_one_is_no_discovery(tmp_path):
@@ -309,7 +309,7 @@ def test_the_baseline_is_the_recorded_one(tmp_path):
 
 
 def tuned(tmp_path, **lifts):
-    """The headline where DPO has an arm per beta (b005=...), each that much above its arm at the task's 0.1."""
+    """The headline where DPO has an arm per beta (b005=... for 0.05), each above its arm at the task's 0.1 by the given value."""
     arms = {("full", float(f"0.{name[2:]}")): {s: v + lift for s, v in NOISY.items()} for name, lift in lifts.items()}
     return said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL))
 
@@ -323,7 +323,7 @@ def test_a_baseline_at_the_edge_of_its_grid_prevents_the_claim(tmp_path):
 
 
 def test_an_arm_close_to_the_best_one_does_not_hide_the_edge(tmp_path):
-    """A finalist that varies the baseline has it trained at a beta of its own, between those of the grid."""
+    """If a finalist is near the baseline at another beta, the final trains the baseline there too, between values of the grid."""
     arms = {0.05: 0.0199, 0.052: 0.02, 0.2: -0.02}
     scores = {("full", beta): {s: v + lift for s, v in NOISY.items()} for beta, lift in arms.items()}
     final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
@@ -524,7 +524,7 @@ def test_a_whole_campaign_has_a_headline(tmp_path):
 
 
 def judged_items(tmp_path, prompts, same):
-    """A run whose finalist is better by .2 on average, over so many prompts, which every seed judges alike where `same`."""
+    """A run whose finalist is better by 0.2 on average, over `prompts` prompts. With `same`, all seeds have the same prompts."""
     rng = random.Random(0)
     path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
     with Archive.open(path) as archive:

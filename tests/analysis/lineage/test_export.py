@@ -1,4 +1,4 @@
-"""Every export read back by what it was made for, with names that try to break out of each format."""
+"""Every export is read back by the programs it is made for, with hostile names."""
 
 import csv
 import json

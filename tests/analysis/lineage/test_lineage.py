@@ -1,4 +1,4 @@
-"""The lineage graph says what the archive says."""
+"""The lineage graph has the content of the archive."""
 
 import networkx as nx
 import pytest

@@ -1,4 +1,4 @@
-"""Declared and measured moves, and what came of them."""
+"""Moves: declared operator, measured operator, outcome and gain of each proposal."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Each encoder holds its sink together, whatever the text."""
+"""Each encoder keeps the syntax of its format intact, whatever the text."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Where a file is written that somebody named with --out: in the place of another file, or into what is open already."""
+"""Writing to the path of --out: replacing a file, or writing to a pipe, a device or an open file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves against the formulas."""
+"""Curves compared with the formulas of the losses."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, that it follows the page's colours, and that no name gets out of its place."""
+"""Pictures: content, CSS colours, and names as text only."""
 
 import re
 import sys
@@ -112,7 +112,7 @@ def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A run whose proposals have every hostile name there is, also its rung."""
+    """A run whose proposals have all hostile names, and whose rung has a hostile name too."""
     path = tmp_path_factory.mktemp("hostile") / "archive.db"
     rung = "".join(HOSTILE_NAMES).encode("utf-8", "backslashreplace").decode("utf-8")
     with Archive.create(path, RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:

@@ -1,4 +1,4 @@
-"""The report: one file, nothing from outside, nothing that runs, and every figure where it belongs."""
+"""The report: one file without scripts or external addresses, and its content."""
 
 import json
 import re

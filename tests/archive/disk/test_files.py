@@ -1,4 +1,4 @@
-"""Files of a directory that may be somebody else's: nothing outside of it is read, written or waited for."""
+"""Files of an untrusted directory: nothing outside of it is read or written, and no command waits for a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file systems are taken for networked ones."""
+"""Detection of network file systems."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One writer at a time, whoever dies."""
+"""Writer lock: one writer at a time, also when processes are killed."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def lock_file(path: Path) -> Path:
 
 
 def named(path: Path, **changes: object) -> None:
-    """Writes a lock file as a holder would, with changes."""
+    """Writes a lock file like that of this process, with changes."""
     me = psutil.Process()
     holder = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), **changes}
     lock_file(path).write_text(json.dumps(holder))
@@ -157,7 +157,7 @@ def test_a_holder_that_lost_its_kernel_lock_still_holds(path, archive):
     archive.close()
     with other_process(HOLD, path) as first:
         assert first.stdout is not None and first.stdout.readline() == "open\n"
-        # What is left when the holder itself copied its run directory, lock file included: a name without a kernel lock.
+        # If the holder copies its run directory, lock file included, the kernel lock is released and only the file remains.
         text = lock_file(path).read_text()
         lock_file(path).unlink()
         lock_file(path).write_text(text)

@@ -1,4 +1,4 @@
-"""Upgrading: from every earlier version, whole or not at all, and never by changing what was released."""
+"""Migrations: from every earlier version, complete or not at all; released ones never change."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def schema(path: Path) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def later() -> Migrations:
-    """Today's migrations and one more."""
+    """The current migrations and one more."""
     migrations = Migrations(MIGRATIONS.name)
     migrations()(m001_first_release)
     migrations()(m002_baseline_prompts_items_curves)

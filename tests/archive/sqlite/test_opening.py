@@ -1,4 +1,4 @@
-"""Files in all conditions: foreign, damaged, hostile, on a read-only disk, left by a crash."""
+"""Opening of files: other databases, damaged and hostile files, read-only disks, archives after a crash."""
 
 import errno
 import os
@@ -258,7 +258,7 @@ MAGIC, SECTOR, PAGE = bytes.fromhex("d9d505f920a163d7"), 512, 4096
 
 
 def hot_journal(archive: Path, names: Path) -> bytes:
-    """What SQLite rolls an archive back by, as a crash leaves it; it is part of a transaction whose super-journal is `names`."""
+    """A rollback journal as a crash leaves it, of a transaction with the super-journal `names`."""
     name = os.fsencode(names)
     header = MAGIC + struct.pack(">5I", 0, 0, archive.stat().st_size // PAGE, SECTOR, PAGE)
     end = struct.pack(">I", 2**30 // PAGE + 1) + name + struct.pack(">2I", len(name), sum(name)) + MAGIC
@@ -325,7 +325,7 @@ def test_overlong_values_are_refused(filled):
 
 
 def test_damaged_files_raise_only_archive_errors(filled, tmp_path):
-    """Bytes flipped, zeroed and cut off anywhere: the reader answers, or raises an ArchiveError."""
+    """With bytes flipped, zeroed or cut off anywhere, the reader works or raises an ArchiveError."""
     dice = random.Random(1)
     sound = filled.read_bytes()
     errors = 0
@@ -358,7 +358,7 @@ def shared() -> Iterator[Path]:
 
 
 def without_rights(question: Callable[[], str]) -> str:
-    """The answer of a child that may not write where root might: root itself ignores permissions."""
+    """The result of a child process without root's rights, because root ignores permissions."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
