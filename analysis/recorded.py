@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from archive.errors import CorruptArchive
+from archive.query import Reader
 from archive.records import EventKind, EventRow, FindingRow, Origin, ProposalRow, VerdictRow
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.verdict import Severity
 
 MOST_ISLANDS = 10_000
@@ -43,14 +45,22 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def graph_of(verdict: VerdictRow) -> LossGraph:
-    """The graph of an accepted candidate, verified. Raises CorruptArchive for a missing or invalid graph."""
+def verdict_on(candidate_id: int, reader: Reader) -> VerdictRow:
+    """What the sandbox said of a candidate that was vetted. Raises CorruptArchive."""
+    verdict = reader.verdict(candidate_id)
+    if verdict is None:
+        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
+    return verdict
+
+
+def graph_of(verdict: VerdictRow) -> VerifiedGraph:
+    """The verified graph of an accepted candidate. Raises CorruptArchive for a missing or invalid graph."""
     if verdict.graph is None:
         raise CorruptArchive(
             f"candidate {verdict.candidate_id} is {verdict.status}, but the archive holds no graph of it; get a fresh copy"
         )
     try:
-        return LossGraph.from_json(verdict.graph)
+        return VerifiedGraph.from_json(verdict.graph)
     except GraphError as error:
         raise CorruptArchive(
             f"the graph of candidate {verdict.candidate_id} cannot be used ({error}); get a fresh copy of the archive"

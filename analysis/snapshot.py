@@ -32,7 +32,7 @@ from archive.records import (
 )
 from archive.sqlite.values import is_finite
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
@@ -319,15 +319,15 @@ class Snapshot:
         """Fitness by seed of each arm of a candidate at a rung."""
         return self._by_rung.get((candidate, rung), {})
 
-    def graph(self, candidate: int) -> LossGraph | None:
-        """The candidate's graph, verified; None where it is missing or invalid."""
-        verdict = self.verdicts.get(candidate)
-        if verdict is None or verdict.graph is None:
-            return None
-        try:
-            return graph_of(verdict)
-        except CorruptArchive:
-            return None
+    def graph(self, candidate: int) -> VerifiedGraph | None:
+        """The candidate's graph, verified on first use; None if it is missing or invalid."""
+        if candidate not in self._graphs:
+            self._graphs[candidate] = _usable(self.verdicts.get(candidate))
+        return self._graphs[candidate]
+
+    @cached_property
+    def _graphs(self) -> dict[int, VerifiedGraph | None]:
+        return {}
 
     @cached_property
     def _states(self) -> Mapping[int, frozenset[EvaluationState]]:
@@ -342,3 +342,10 @@ class Snapshot:
         for arm, scores in self.scores.items():
             found.setdefault((arm.candidate, arm.rung), {})[arm] = scores
         return found
+
+
+def _usable(verdict: VerdictRow | None) -> VerifiedGraph | None:
+    try:
+        return graph_of(verdict) if verdict is not None and verdict.graph is not None else None
+    except CorruptArchive:
+        return None

@@ -6,7 +6,6 @@ untrusted. An invalid value raises CorruptArchive.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -219,36 +218,6 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
 def _share(value: Any) -> float | None:
     usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     return float(value) if usable else None
-
-
-def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -> dict[str, Any]:
-    """A row of `verdict` and its findings, in the form that `Archive.record_verdict` takes."""
-    cells = Cells(row, "verdict", path)
-    verdict = verdict_row(row, path)
-    return {
-        **cells.json_object("details"),
-        "status": verdict.status,
-        "findings": [
-            {
-                "rule": finding.rule,
-                "severity": finding.severity,
-                "message": finding.message,
-                "line": finding.line,
-                "column": finding.column_number,
-                "excerpt": finding.excerpt,
-                "remedy": finding.remedy,
-                "counterexample": finding.counterexample,
-            }
-            for finding in findings
-        ],
-        "graph": verdict.graph,
-        "hash": verdict.hash,
-        "fingerprint": verdict.fingerprint,
-        "descriptors": verdict.descriptors,
-        "entry": verdict.entry,
-        "guarantees": verdict.guarantees,
-        "milliseconds": verdict.milliseconds,
-    }
 
 
 def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:

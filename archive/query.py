@@ -32,7 +32,6 @@ from archive.decode import (
     proposal_row,
     result_row,
     run_row,
-    verdict_json,
     verdict_row,
 )
 from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
@@ -179,13 +178,6 @@ class Reader:
         rows = self._rows(sql, id=candidate_id, at=self._upto)
         return verdict_row(rows[0], self.path) if rows else None
 
-    def verdict_json(self, candidate_id: int) -> dict[str, Any] | None:
-        """The verdict in the form of `Archive.record_verdict` and `Verdict.from_json`; None before vetting."""
-        with self.consistent():
-            sql = "SELECT * FROM verdict WHERE candidate_id = :id AND event_id <= :at"
-            rows = self._rows(sql, id=candidate_id, at=self._upto)
-            return verdict_json(rows[0], self.findings(candidate_id), self.path) if rows else None
-
     def findings(self, candidate_id: int | None = None, as_of: int | None = None) -> list[FindingRow]:
         """The findings of one candidate or of all, in order of candidate and position."""
         sql = "SELECT f.* FROM finding AS f JOIN verdict AS v USING (candidate_id) WHERE v.event_id <= :at"
@@ -286,12 +278,6 @@ class Reader:
                 s.learning_rate or 0.0,
             ),
         )
-
-    def same_hash(self, hash: str, as_of: int | None = None) -> int | None:
-        """The earliest candidate whose graph has this canonical hash; None if there is none."""
-        sql = "SELECT min(candidate_id) AS id FROM verdict WHERE hash = :hash AND event_id <= :at"
-        found = self._rows(sql, hash=hash, at=self._at(as_of))[0]["id"]
-        return None if found is None else int(found)
 
     def spending(self) -> Spending:
         """Cost of proposals, trainings and judges so far."""

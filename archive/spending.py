@@ -99,12 +99,13 @@ def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> Cal
 
 def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[CallCost]:
     most = {event.proposal_id: most_of(event) for event in events if event.kind == EventKind.PROPOSAL_REQUESTED}
-    unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and _possibly_paid(e)}
+    unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and possibly_paid(e)}
     unseen |= {row.id for row in proposals if row.state == ProposalState.LOST}
     return [cost_of(row, most.get(row.id), possibly_paid=row.id in unseen) for row in proposals]
 
 
-def _possibly_paid(failure: EventRow) -> bool:
+def possibly_paid(failure: EventRow) -> bool:
+    """Whether a failed request may have been paid for all the same, by its event."""
     return isinstance(failure.payload, Mapping) and failure.payload.get(_POSSIBLY_PAID) is True
 
 

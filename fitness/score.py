@@ -52,6 +52,15 @@ class EvaluationFailed(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Torch has a class for the accelerator's memory, and plain RuntimeErrors for
+    the host's and for the libraries that find none on the accelerator."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower()
+        for words in ("out of memory", "can't allocate memory", "cannot allocate memory", "cublas_status_alloc_failed")
+    )
+
+
 def bad_data(problem: str, remedy: str) -> EvaluationFailed:
     """The failure for what is wrong with model, data or surroundings, and what to do about it."""
     return EvaluationFailed("bad_data", f"{problem}: {remedy}")

@@ -23,14 +23,14 @@ import torch
 from costly import SHAPES, most_costly
 
 from sandbox.graph import loss_graph as graph_module
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.identity.compare import fingerprint
 from sandbox.numeric import run
 from sandbox.verdicts.verdict import Severity
 
 
-def measured(graph: LossGraph) -> tuple[float, str]:
+def measured(graph: VerifiedGraph) -> tuple[float, str]:
     """CPU seconds, and the rules that refuse the loss, joined by commas."""
     started = time.process_time()
     report = run.run(graph, seed=7)

@@ -38,7 +38,7 @@ from evo.proposing import genetic
 from fitness.task import EvaluationFailed, FailureReason, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
 
 PARTS = ("steps", "overhead", "workers", "memory", "rungs")
@@ -264,7 +264,7 @@ async def memory(candidates: int) -> dict[str, Figure]:
         for number, graph in enumerate(graphs):
             try:
                 await pool.score(graph, "full", number % 8)
-            except EvaluationFailed as failure:  # a loss that collapses was trained too
+                except EvaluationFailed as failure:  # a loss that collapses was trained too
                 failed += failure.reason not in (FailureReason.DIVERGED, FailureReason.COLLAPSED)
             sizes.append(psutil.Process(pool.pids[0]).memory_info().rss / 2**20)
     tenth = candidates // 10
@@ -275,7 +275,7 @@ async def memory(candidates: int) -> dict[str, Figure]:
     }
 
 
-def _different_losses(count: int) -> list[LossGraph]:
+def _different_losses(count: int) -> list[VerifiedGraph]:
     """Distinct losses: known ones, and proposals of the built-in proposer that the sandbox accepts."""
     rng, names = Random("memory"), known.names("preference")
     parents = [genetic.Parent(known.graph(name), name) for name in names]

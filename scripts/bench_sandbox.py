@@ -39,7 +39,7 @@ from bench_table import Figure, at_least, at_most, show
 from sandbox import VetPool
 from sandbox.execute import evaluate
 from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.compare import canonical_hash, fingerprint
 from sandbox.numeric import run
 from sandbox.vetting.vet import Vetter
@@ -72,7 +72,7 @@ assert out.shape == (10,) and torch.isfinite(out).all()
 class CodeEvaluator(Evaluator):
     """Evaluates the executed code instead of its graph, batch by batch. The graph only locates conditions."""
 
-    def __init__(self, graph: LossGraph, function: Callable[..., Any]) -> None:
+    def __init__(self, graph: VerifiedGraph, function: Callable[..., Any]) -> None:
         super().__init__(graph)
         self._function = function
 
@@ -99,7 +99,7 @@ def executed(code: str) -> Callable[..., Any]:
     return lambda *a: function(*a)
 
 
-def floor(code: str, graph: LossGraph) -> None:
+def floor(code: str, graph: VerifiedGraph) -> None:
     """Vetting without safety: executes the code, then runs the numeric tests and computes hash and fingerprint."""
     evaluate._latest = CodeEvaluator(graph, executed(code))
     report = run.run(graph)

@@ -36,7 +36,7 @@ from fitness.schedule.ladder import Job
 from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.pool import VetPool
@@ -104,7 +104,7 @@ def survey(
 
 
 async def _train_all(
-    archive: Archive, reader: Reader, jobs: list[Job], graphs: Mapping[int, LossGraph], task: str,
+    archive: Archive, reader: Reader, jobs: list[Job], graphs: Mapping[int, VerifiedGraph], task: str,
     options: Mapping[str, Any], workers: int,
 ) -> None:  # fmt: skip
     async with WorkerPool(task, options, workers) as pool:
@@ -147,9 +147,11 @@ def _add(archive: Archive, reader: Reader, name: str, source: str, contract: str
         archive.record_verdict(candidate, verdict.to_json())
 
 
-def _trainable(reader: Reader) -> dict[int, LossGraph]:
+def _trainable(reader: Reader) -> dict[int, VerifiedGraph]:
     return {
-        v.candidate_id: LossGraph.from_json(v.graph) for v in reader.verdicts() if v.status == "accepted" and v.graph
+        v.candidate_id: VerifiedGraph.from_json(v.graph)
+        for v in reader.verdicts()
+        if v.status == "accepted" and v.graph
     }
 
 

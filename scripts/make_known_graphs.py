@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sandbox import known
 from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 def main() -> None:
@@ -19,9 +19,9 @@ def main() -> None:
         answer = trace(loss.source, contract_named(loss.contract))
         if answer.graph is None:
             raise SystemExit(f"{name}: {', '.join(c.code for c in answer.complaints)}")
-        text = LossGraph.from_json(answer.graph).to_json()
+        text = VerifiedGraph.from_json(answer.graph).to_json()
         (folder / loss.contract / f"{name}.json").write_text(text + "\n", "utf-8")
-        print(f"{name}: {len(LossGraph.from_json(text).nodes)} nodes")
+        print(f"{name}: {len(VerifiedGraph.from_json(text).nodes)} nodes")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import score_all
 from sandbox import known
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.nearest import nearest_known
 from sandbox.identity.relation import Kind, Part, Relation
 
@@ -199,7 +199,7 @@ def _entries(arguments: argparse.Namespace, info: TaskInfo) -> tuple[list[Entry]
     return [Entry(name) for name in names], drawn
 
 
-def _variant(name: str, factor: float, scale: float) -> LossGraph:
+def _variant(name: str, factor: float, scale: float) -> VerifiedGraph:
     """The graph of a known loss at a multiple of beta and times a factor."""
     loss = known.graph(name)
     builder = Builder(loss.contract)

@@ -1,6 +1,6 @@
 """Moves of the search: for each proposal the declared operator, the measured move and the outcome; phases of a run.
 
-A language model that is asked to refine may invent something new. So the move is measured by three distances to the parents:
+A language model that is asked to refine may invent something new instead. So the move is measured by three distances to the parents:
 
     behaviour     of the fingerprints (gradients at fixed test inputs): 0 same function up to scale, 1 unrelated, 2 opposed
     shape         of the descriptors (convexity, tails, slope, ...): mean over shared descriptors, 0 to 1 (Gower 1971)
@@ -24,7 +24,7 @@ from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CandidateStatus, Snapshot
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
 
 KEPT = 0.5
@@ -149,14 +149,14 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def phases(moves: Sequence[Move], window: int | None = None) -> list[OperatorPhase]:
+def phases(moves: Sequence[Move]) -> list[OperatorPhase]:
     """Phases of a run: ranges of steps with the same most frequent operator in a window around each proposal.
 
-    A short range is added to the one before. `window` is a number of proposals: by default a tenth of them, at least seven.
+    The window is a tenth of the proposals, at least seven. A short range is added to the one before.
     """
     if not moves:
         return []
-    window = window or max(7, len(moves) // 10)
+    window = max(7, len(moves) // 10)
     leaders = [_leader(moves[max(0, i - window // 2) : i + window // 2 + 1]) for i in range(len(moves))]
     stretches: list[list[int]] = []
     for index, leader in enumerate(leaders):
@@ -193,13 +193,13 @@ def shape_distance(ours: Any, theirs: Any) -> float | None:
     return stats.mean([_relative_difference(ours[name], theirs[name]) for name in shared]) if shared else None
 
 
-def edit_size(ours: LossGraph, theirs: LossGraph) -> int:
+def edit_size(ours: VerifiedGraph, theirs: VerifiedGraph) -> int:
     """Number of operations (with attributes) to remove from and add to one graph to get those of the other."""
     a, b = _labels(ours), _labels(theirs)
     return (a - b).total() + (b - a).total()
 
 
-def expressions(graph: LossGraph) -> frozenset[int]:
+def expressions(graph: VerifiedGraph) -> frozenset[int]:
     """Hashes of the distinct expressions of a graph. Equal structure gives equal hashes, whatever the constants.
 
     Sums, products and quotients of inputs only are left out. Hashes are comparable within one process only.
@@ -291,7 +291,7 @@ def _is_significant(gain: stats.Paired | None) -> bool:
     return gain is not None and gain.difference > 0 and gain.p_value is not None and gain.p_value < stats.SIGNIFICANCE
 
 
-def _labels(graph: LossGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
+def _labels(graph: VerifiedGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
     return Counter((node.op, _frozen(node.attrs)) for node in graph.nodes)
 
 

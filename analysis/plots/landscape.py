@@ -16,7 +16,7 @@ from analysis.output.errors import NothingToDraw, missing_extra
 from sandbox.contracts.contract import contract_named
 from sandbox.contracts.references import resolve
 from sandbox.graph.dataflow import is_pointwise
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +66,7 @@ def line_of(contract: str) -> Line:
     return line
 
 
-def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
+def curve(graph: VerifiedGraph, beta: float = BETA, points: int = 161) -> Curve:
     """The loss of `graph` over the margin at `points` margins, computed in float64.
 
     Raises MissingExtra without torch, and NothingToDraw if the contract's record has no `line`.

@@ -58,7 +58,7 @@ def draw_lineage(snapshot: Snapshot, best: int | None = None) -> Figure:
         line = _ancestry(snapshot, best) if best in places else set()
         _edges(top, snapshot, places, line)
         _nodes(top, snapshot, places, fitness, floor)
-        _names(top, snapshot, places, best, line)
+        _names(top, snapshot, places, best)
         last = max([step for step, _ in places.values()] + [move.step for move in found])
         top.set_xlim(-0.11 * last, last * 1.02 + 0.3)
         _baseline_line(top, snapshot, fitness)
@@ -128,9 +128,7 @@ def _nodes(
         )  # fmt: skip
 
 
-def _names(
-    axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, float]], best: int | None, line: set[int]
-) -> None:
+def _names(axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, float]], best: int | None) -> None:
     span = max(y for _, y in places.values()) - min(y for _, y in places.values()) or 1.0
     seeds = sorted(((places[row.id][1], row) for row in snapshot.seeds if row.id in places), key=lambda pair: pair[0])
     lowest = -math.inf

@@ -208,8 +208,9 @@ class Campaign:
             self.archive.record_verdict(candidate.id, verdict.to_json() | seen, twin.candidate_id, twin.kind)
         else:
             self.archive.record_verdict(candidate.id, verdict.to_json())
-            if verdict.accepted:
+            if verdict.accepted and verdict.graph is not None:
                 self.identities.add(candidate.id, verdict)
+                self.population.keep_graph(candidate.id, verdict.graph)
         return verdict.accepted and twin is None
 
     async def evaluate(self, job: Job | None) -> None:

@@ -14,11 +14,11 @@ from typing import Self
 
 from analysis import stats
 from analysis.final import seeds_of
-from analysis.recorded import baseline_among, graph_of, island_of, refusing
+from analysis.recorded import baseline_among, graph_of, island_of, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, Role, VerdictRow
+from archive.records import EventKind, EventRow, Origin, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -32,7 +32,7 @@ from evo.search.selection.members import SEED, Member
 from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
@@ -73,7 +73,7 @@ class Population:
         self._ledger = Ledger(config, info)
         self._unusable = 0
         self._last: datetime | None = None
-        self._graphs: dict[int, LossGraph] = {}
+        self._graphs: dict[int, VerifiedGraph] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Take in the events up to `upto`, by default all. Returns itself."""
@@ -186,11 +186,18 @@ class Population:
         """What has been spent, given the seconds over all sessions."""
         return self._ledger.spent(seconds)
 
-    def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
-        """The verified graph of an accepted candidate."""
+    def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
+        """The graph of a candidate: as vetting gave it, else as the archive has it, verified when it is first asked for.
+
+        Raises CorruptArchive.
+        """
         if candidate_id not in self._graphs:
-            self._graphs[candidate_id] = graph_of(_verdict(candidate_id, reader))
+            self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
+        """Take a graph as vetting gave it, so that the archive's need not be verified."""
+        self._graphs[candidate_id] = graph
 
     # ---- taking in events ----------------------------------------------------------------------------------------
 
@@ -224,7 +231,7 @@ class Population:
 
     def _vetted(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
-        verdict = _verdict(event.candidate_id, reader)
+        verdict = verdict_on(event.candidate_id, reader)
         individual = self._individual(event.candidate_id)
         individual.status = VerdictStatus(verdict.status)
         individual.duplicate_of = verdict.duplicate_of
@@ -293,13 +300,6 @@ class Population:
             uses=uses,
             arm=individual.arm,
         )
-
-
-def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
-    verdict = reader.verdict(candidate_id)
-    if verdict is None:
-        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
-    return verdict
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {

@@ -11,11 +11,11 @@ from socket import gaierror
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fitness.chat.answer import MAX_RESPONSE
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError, Where
 from fitness.chat.proxies import certificates, check_proxy, proxy_for
-from fitness.chat.refusals import proxy_error, status_error
+from fitness.chat.replies.answer import MAX_RESPONSE
+from fitness.chat.replies.refusals import proxy_error, status_error
 
 if TYPE_CHECKING:
     import openai

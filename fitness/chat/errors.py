@@ -42,7 +42,6 @@ class ErrorKind(StrEnum):
     TIMEOUT = "timeout"
     DISCONNECTED = "disconnected"
     MALFORMED = "malformed"
-    NOT_RECORDED = "not_recorded"
 
     @property
     def consequence(self) -> Consequence:
@@ -171,17 +170,8 @@ class LLMError(Exception):
 
     @property
     def record(self) -> str:
-        """The failure as one line for the archive, from which `from_record` makes it again."""
+        """The failure as one line for the archive."""
         return f"{self.kind.value}: {self.message} | {self.remedy}"
-
-    @classmethod
-    def from_record(cls, text: str) -> LLMError:
-        """The failure that `record` described; of kind MALFORMED where the text names none."""
-        kind, _, rest = text.partition(": ")
-        if kind not in set(ErrorKind):
-            return cls(ErrorKind.MALFORMED, text, "")
-        message, _, remedy = rest.rpartition(" | ")
-        return cls(ErrorKind(kind), message, remedy)
 
     @classmethod
     def at(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fitness.classification.options import Options
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
 from fitness.training.curves import CurveRecorder, thinned
@@ -20,8 +21,7 @@ from sandbox.execute.interpreter import compile_loss
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fitness.classification.task import Options
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 TEST_FRACTION = 0.4
 """Of the items of digits, kept for the held-out rung; CIFAR-10 brings its own test items."""
@@ -45,7 +45,7 @@ class Examples:
 class ClassificationRunner:
     """Holds the items; every training starts from a fresh network."""
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.search_items, self.test_items = _load(options, self.device)
@@ -57,7 +57,7 @@ class ClassificationRunner:
                 f"{options.train_items}",
             )
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
         """Train once and judge. Raises EvaluationFailed."""
         began = time.monotonic()
         generator = torch.Generator().manual_seed(seed)
@@ -183,7 +183,7 @@ def _resnet(name: str, classes: int) -> nn.Module:
     return network
 
 
-def _load(options: "Options", device: torch.device) -> tuple[Examples, Examples]:
+def _load(options: Options, device: torch.device) -> tuple[Examples, Examples]:
     """Examples for the search, and those for the held-out rung alone."""
     return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
 

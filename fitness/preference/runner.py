@@ -40,16 +40,15 @@ from fitness.preference.policies import (
     precision,
 )
 from fitness.preference.reference_cache import any_loss, cached_pairs, reference_key
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data, is_out_of_memory
 from fitness.task.protocol import Rung
 from fitness.training.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
-OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 OUT_OF_MEMORY_REMEDY = (
     "lower fitness.micro_batch, fitness.max_length or fitness.evaluation.batch, set fitness.gradient_checkpointing or "
     "fitness.lora, or use more devices"
@@ -97,7 +96,7 @@ class PreferenceRunner:
         """Prompts that finals are judged on."""
         return len(set(self.data["held_out"][PROMPT_COLUMN]))
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and evaluate; raises EvaluationFailed."""
         started = time.perf_counter()
         part = "held_out" if rung.held_out else "search"
@@ -180,7 +179,7 @@ class PreferenceRunner:
 
     def _trainer(
         self,
-        graph: "LossGraph | PreferenceLoss",
+        graph: "VerifiedGraph | PreferenceLoss",
         pairs: Dataset,
         arguments: DPOConfig,
         watch: CurveRecorder | None = None,
@@ -254,7 +253,7 @@ class PreferenceRunner:
 
     @contextmanager
     def _checkpoints(
-        self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+        self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float
     ) -> Iterator[Path | None]:
         """The folder of a training's checkpoints, the same for the same training until it has ended.
 
@@ -325,7 +324,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(w in str(error).lower() for w in OUT_OF_MEMORY_WORDS):
+        if not is_out_of_memory(error):
             raise
         first_line = str(error).splitlines()[0] if str(error) else "no memory left"
         raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error

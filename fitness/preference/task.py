@@ -41,7 +41,7 @@ from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError,
 
 if TYPE_CHECKING:
     from fitness.preference.runner import PreferenceRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 PREPARATION_SECONDS = 6 * 3600.0
 """A model of tens of gigabytes may be downloaded, and its reference pass over all pairs made."""
@@ -172,7 +172,7 @@ class PreferenceTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

@@ -48,7 +48,6 @@ BLAME = ("please avoid it", "a waste of time", "it is a disaster", "not worth a 
 REMARKS = ("it has two parts", "my friends came too", "it is about a war", "there is a dog")
 FUNCTION_WORDS = ("the", "was", "and", "but", "not", "it", "is", "a", ".")
 
-PROMPT_WORDS = 7
 
 # Valences in the style of VADER, about -4 to 4. Words that are not listed count nothing.
 VALENCE = {

@@ -24,14 +24,14 @@ from transformers.cache_utils import DynamicCache
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
+from fitness.sentiment.options import Options
 from fitness.sentiment.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
 from fitness.task.protocol import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
-    from fitness.sentiment.task import Options
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 Judge = Callable[[str], float]
 
@@ -56,7 +56,7 @@ class EvaluationSet:
 class SentimentRunner:
     """Loads the model once; scores one loss after the other."""
 
-    def __init__(self, options: "Options", folder: Path) -> None:
+    def __init__(self, options: Options, folder: Path) -> None:
         self.options = options
         transformers_logging.disable_progress_bar()  # it would be all that a worker says on stderr
         try:
@@ -70,7 +70,7 @@ class SentimentRunner:
         self._training: OrderedDict[int, Dataset] = OrderedDict()
         self._evaluation_sets: OrderedDict[tuple[int, bool], EvaluationSet] = OrderedDict()
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
         """Train and measure; raises EvaluationFailed."""
         started = time.perf_counter()
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
@@ -94,7 +94,12 @@ class SentimentRunner:
         )
 
     def _train(
-        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig, watch: CurveRecorder
+        self,
+        policy: LlamaForCausalLM,
+        graph: "VerifiedGraph",
+        pairs: Dataset,
+        arguments: DPOConfig,
+        watch: CurveRecorder,
     ) -> tuple[int, dict[str, float]]:
         trainer = GraphDPOTrainer(
             model=policy,
@@ -296,7 +301,7 @@ def _finite(value: float) -> bool:
     return value - value == 0.0
 
 
-def _refuse_collapsed(metrics: dict[str, float], options: "Options") -> None:
+def _refuse_collapsed(metrics: dict[str, float], options: Options) -> None:
     faults: Sequence[str] = [
         fault
         for fault, present in (

@@ -2,8 +2,7 @@
 
 The IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024 in small, with nothing to download. A 90,000-parameter Llama
 that writes template reviews (`fitness.sentiment.reviews`) is trained on pairs of its own samples, ranked by a word
-list, with 10 % of
-the labels flipped. Then it writes reviews for prompts that it was not trained on:
+list, with 10 % of the labels flipped. Then it writes reviews for prompts that it was not trained on:
 
     fitness = reward - kl_weight * KL(policy || reference), in nats per sequence
 
@@ -21,13 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
-
+from fitness.sentiment.options import Options
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
     from fitness.sentiment.runner import SentimentRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "sentiment"
 CONTRACT = "preference"
@@ -41,38 +39,6 @@ SECONDS_BESIDE = 1.0
 
 DEVIATION = 0.045
 """Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 21 pairs, 8 seeds."""
-
-
-class Options(TaskOptions):
-    """Options of the embedded task. All of them change the fitness and so are part of a run's identity."""
-
-    beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
-    learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")
-    kl_weight: float = Field(0.02, ge=0, description="price of KL: reward subtracted per nat of KL per sequence")
-    pairs: int = Field(512, ge=2, le=8192, description="preference pairs per seed")
-    batch_size: int = Field(16, ge=1, description="pairs per optimiser step")
-    epochs: int = Field(4, ge=1, le=64, description="passes over the pairs at the rungs full and held_out")
-    short_steps: int = Field(40, ge=1, description="optimiser steps at the rung short, if full has more")
-    label_noise: float = Field(0.1, ge=0, lt=0.5, description="fraction of pairs whose labels are flipped")
-    temperature: float = Field(1.0, gt=0, description="sampling temperature")
-    samples: int = Field(512, ge=16, le=8192, description="reviews written by the trained policy to measure it")
-    kl_limit: float = Field(50.0, gt=0, description="KL in nats per sequence above which a run counts as collapsed")
-    least_distinct: float = Field(
-        0.1, ge=0, le=1, description="fraction of distinct reviews below which a run counts as collapsed"
-    )
-
-    @model_validator(mode="after")
-    def _batch_fits(self) -> "Options":
-        if self.batch_size > self.pairs:
-            raise ValueError(
-                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
-            )
-        return self
-
-    @property
-    def full_steps(self) -> int:
-        """Optimiser steps of the whole training."""
-        return self.epochs * -(-self.pairs // self.batch_size)
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -118,7 +84,7 @@ class SentimentTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

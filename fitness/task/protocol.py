@@ -26,7 +26,7 @@ from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResul
 from fitness.task.faults import did_you_mean
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 __all__ = [
     "EvaluationFailed",
@@ -136,7 +136,7 @@ class Task(Protocol):
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,

@@ -49,9 +49,11 @@ def as_function(loss: "LossGraph | PreferenceLoss", beta: float) -> tuple[Prefer
         return loss, batch_needs(loss, beta)
     from sandbox.execute.interpreter import compile_loss
     from sandbox.graph.dataflow import is_pointwise
+    from sandbox.graph.loss_graph import verify
 
-    function = compile_loss(loss)
-    if is_pointwise(loss):
+    graph = verify(loss)
+    function = compile_loss(graph)
+    if is_pointwise(graph):
         return function, BatchNeeds(min_batch=1, coupled=False)
     # What is not proved to look at one pair at a time counts as coupled: never wrong, at worst slower.
     return function, BatchNeeds(batch_needs(function, beta).min_batch, coupled=True)

@@ -51,7 +51,7 @@ STEP_GRADIENT, STEP_LOSS = "step_gradient", "step_loss"
 
 
 class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
-    """A DPOTrainer whose loss is `loss_graph`: a verified graph, or any function of the preference contract.
+    """A DPOTrainer whose loss is `loss_graph`: a graph, or any function of the preference contract.
 
     `loss_type` and `label_smoothing` of the arguments are not read; `beta` is. A data set that has the columns
     `prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps` is neither tokenised nor passed through

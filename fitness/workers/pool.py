@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from fitness.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 from fitness.workers.devices import share_gpus, visible_gpus
 from fitness.workers.outer_launch import note_on_dropped, without_outer_launch
-from fitness.workers.process import WorkerLost, WorkerProcess, together
+from fitness.workers.process import TaskWorker, WorkerLost, together
 
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import LossGraph
@@ -69,15 +70,17 @@ class WorkerPool:
         shares = share_gpus(visible_gpus(variables), workers, grouped=grouped)
         self._timeout = timeout
         start = self.info.preparation_seconds
-        self._workers = [WorkerProcess(command, variables | _only(gpus), start) for gpus in shares]
-        self._idle: asyncio.Queue[WorkerProcess] = asyncio.Queue()
+        # For each worker one that waits for its reply, one that ends it, one that closes it. They live as long as this pool.
+        waiting = ThreadPoolExecutor(3 * workers, "worker")
+        self._workers = [TaskWorker(command, variables | _only(gpus), start, waiting) for gpus in shares]
+        self._idle: asyncio.Queue[TaskWorker] = asyncio.Queue()
         self._open = False
 
     async def __aenter__(self) -> Self:
         """Start the workers; they prepare while this returns, and the first requests wait for them."""
         try:
             for worker in self._workers:
-                await worker.start()
+                worker.start()
                 self._idle.put_nowait(worker)
         except BaseException:
             await self.close()
@@ -122,11 +125,6 @@ class WorkerPool:
     def pids(self) -> list[int]:
         """Process ids of the workers that run now."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Versions of the libraries that the workers run, once one has been ready."""
-        return next((worker.versions for worker in self._workers if worker.versions), {})
 
     @property
     def judged(self) -> int | None:

@@ -19,7 +19,7 @@ from hashlib import blake2b
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points, joined
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
 from sandbox.identity.comparison import comparison_of
 from sandbox.numeric.measure import inputs as probes
@@ -33,7 +33,7 @@ _DIRECTIONS = 8
 _LARGEST = 1e300
 
 
-def fingerprint(graph: LossGraph) -> Fingerprint:
+def fingerprint(graph: VerifiedGraph) -> Fingerprint:
     """The fingerprint of a verified graph. Raises GraphError, and CannotCompute where an operation fails."""
     return fingerprint_of(Evaluator.of(graph))
 

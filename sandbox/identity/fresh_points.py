@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points, joined
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.comparison import Region
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import edge_points
@@ -202,7 +202,7 @@ def _short(points: Points) -> Iterator[Points]:
 # ---- what the graphs themselves say ------------------------------------------------------------------------------------
 
 
-def _numbers(graphs: Sequence[LossGraph]) -> list[float]:
+def _numbers(graphs: Sequence[VerifiedGraph]) -> list[float]:
     """The constants of the graphs, attributes too, each size once."""
     found: dict[float, None] = {}
     for graph in graphs:
@@ -214,7 +214,7 @@ def _numbers(graphs: Sequence[LossGraph]) -> list[float]:
 
 
 def _betas(
-    rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Sequence[float], pointwise: bool
+    rng: np.random.Generator, graphs: Sequence[VerifiedGraph], numbers: Sequence[float], pointwise: bool
 ) -> list[float]:
     """The usual betas, one at random from each of some hundred equal intervals of its logarithm, and what the graphs name:
     where their arithmetic on beta turns round, and their constants."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from sandbox import known
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.comparison import comparison_of
 from sandbox.identity.relation import NEAR_WITHIN, SAME_WITHIN, Kind, Part, Relation
 from sandbox.numeric.measure import inputs as probes
@@ -50,11 +50,10 @@ class _Published:
     gradients: Array
 
 
-def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation | None:
-    """Compare a verified graph with every published loss of its contract, at the task's `beta` (None: 0.1).
+def nearest_known(graph: VerifiedGraph, beta: float | None = None) -> Relation | None:
+    """Compare a loss with every published loss of its contract, at the task's `beta` (None: 0.1).
 
     None where nothing can be compared: the loss cannot be computed there, or has no gradient, or no published loss comes near.
-    Raises GraphError for a graph that does not verify.
     """
     points = _points(graph.contract, beta or probes.LINE_BETA)
     try:

@@ -26,7 +26,7 @@ import numpy as np
 from sandbox.contracts.contract import contract_named
 from sandbox.contracts.references import resolve
 from sandbox.execute.evaluate import CannotCompute, Evaluator
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.measure.descriptors import finite_or_null
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.numeric.measure.finite import NotFinite
@@ -80,10 +80,10 @@ class _Seeds:
 _SEEDS = _Seeds(16)
 
 
-def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
+def run(graph: VerifiedGraph, *, seed: int | None = None) -> ProbeReport:
     """Test and describe `graph`. Without a seed one is drawn from the operating system; the report names it.
 
-    Raises GraphError for a graph that does not verify. Descriptors are empty where the loss is refused.
+    Descriptors are empty where the loss is refused.
     """
     seed = _SEEDS.draw() if seed is None else seed
     evaluator = Evaluator.of(graph)

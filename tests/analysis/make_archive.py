@@ -13,7 +13,8 @@ from hostile_texts import HOSTILE_NAMES
 
 from archive.records import RunRow
 from archive.store import Archive
-from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import make_node
 from sandbox.identity.relation import Kind, Part, Relation
 
 QUICK, FULL, HELD_OUT = "short", "full", "held_out"

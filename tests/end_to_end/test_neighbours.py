@@ -84,8 +84,8 @@ def test_a_bug_keeps_its_traceback_with_shadowing_files(elsewhere: Path, tmp_pat
     stray(elsewhere, "yaml_of_another_name")
     stray(elsewhere, "colorsys")
     code = (
-        "import sys, evo.cli, evo.entry\n"
-        "evo.cli.main = lambda: {}['colors']\n"
+        "import sys, evo.cli.commands, evo.entry\n"
+        "evo.cli.commands.main = lambda: {}['colors']\n"
         "evo.entry.main()"
     )  # fmt: skip
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(elsewhere), str(ROOT)))}

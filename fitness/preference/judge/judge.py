@@ -6,19 +6,18 @@ is read. A judge prefers what it reads first more often than chance would: hence
 
 import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fitness.chat.answer import CUT_OFF, Completion, read_answer
 from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError
-from fitness.chat.refusals import refuses_system
-from fitness.chat.slots import Slot, Slots
+from fitness.chat.gate import Gate, Passage
+from fitness.chat.replies.answer import CUT_OFF, Completion, read_answer
+from fitness.chat.request import Concession, Concessions, Message, as_taken, concession_for, request_arguments
 from fitness.costs import Usage
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
 from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
@@ -33,11 +32,11 @@ EASY: Question = ("What is 2 + 2?", "4", "Bananas.")
 MOST_UNREADABLE = 0.2  # fraction of the replies
 PATIENCE = 180.0  # seconds that an outage after a training is waited out
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled from one to the next
-REPEATABLE: dict[str, float] = {"temperature": 0.0, "seed": 0}  # so that the same question gets the same judgement
-LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
+TEMPERATURE, SEED = 0.0, 0  # so that the same question gets the same judgement
 
 _OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
 """What may pass: a page of HTML or broken JSON among it, as a network or a server that starts gives them."""
+_NEEDLESS: Concessions = frozenset(Concession) - {Concession.RESPONSE_FORMAT}
 _REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
 """It will not have this one question, for being too long, say."""
 
@@ -64,9 +63,8 @@ class Judge:
     def __init__(self, options: JudgeEvaluation, section: str = "fitness.evaluation") -> None:
         self.options = options
         self.section = section
-        self._settings: dict[str, float] = REPEATABLE | {LIMIT: options.max_tokens}
-        self._takes_system = True
-        self._slots = Slots(options.concurrency)
+        self._conceded: Concessions = frozenset()
+        self._gate = Gate(options.concurrency)
         self._opening = threading.Lock()
         self._opened: tuple[Endpoint, Any] | None = None
 
@@ -169,14 +167,14 @@ class Judge:
         since: float | None = None  # the first failure: to wait for a slot is no outage
         pause = FIRST_PAUSE
         while True:
-            with self._slots.taken() as slot:
+            with self._gate.passage_of_thread() as passage:
                 if gone:
                     raise gone[0]
                 try:
                     answer = self._attempt(question, meter)
                     return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
                 except LLMError as error:
-                    if error.kind is ErrorKind.TIMEOUT and self._asks_less(slot):
+                    if error.kind is ErrorKind.TIMEOUT and self._asks_less(passage):
                         since = None
                         continue
                     since = time.monotonic() if since is None else since
@@ -186,44 +184,39 @@ class Judge:
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _asks_less(self, slot: Slot) -> bool:
-        """Whether a request that timed out is to be made again among fewer."""
-        again, fewer = self._slots.timed_out(slot)
-        if fewer is not None:
+    def _asks_less(self, passage: Passage) -> bool:
+        """Whether a request that timed out is to be made again among fewer: it may have waited only for others."""
+        if self._gate.narrow(passage):
             logger.warning(
                 "the judge at %s does not answer %d requests at once in time: from now on at most %d (%s)",
-                self._endpoint.where.place, slot.at_once, fewer, self._endpoint.where.parallel,
+                self._endpoint.where.place, passage.together, self._gate.limit, self._endpoint.where.parallel,
             )  # fmt: skip
-        return again
+        return passage.together > 1
 
     def _attempt(self, question: Question, meter: _Meter) -> Completion:
         endpoint, client = self._open()
-        settings, system = self._settings, self._takes_system
+        conceded = self._conceded
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
         asked = json.dumps(texts)
         at_most = self._usage((len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16, self.options.max_tokens)
         try:
-            answer = self._answer(endpoint, client, asked, settings, system)
+            answer = self._answer(endpoint, client, asked, conceded)
         except LLMError as error:
             if error.possibly_paid or error.tokens_in or error.tokens_out:
                 meter.add(self._charged(error, at_most))
-            taken = _without(settings, error)
-            without_system = system and refuses_system(error)
-            if taken == settings and not without_system:
+            concession = concession_for(error, conceded, _NEEDLESS)
+            if concession is None:
                 raise
-            self._settings, self._takes_system = taken, self._takes_system and not without_system
+            self._conceded |= {concession}
             return self._attempt(question, meter)
         meter.add(self._charged(answer, at_most))
         return answer
 
-    def _answer(
-        self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float], system: bool
-    ) -> Completion:
+    def _answer(self, endpoint: Endpoint, client: Any, asked: str, conceded: Concessions) -> Completion:
         """What the endpoint replies. Raises LLMError."""
-        messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{asked}"}]
-        if system:
-            messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": asked}]
-        content, kind = ask(client, endpoint, {"model": endpoint.model, "messages": messages, **settings})
+        messages = as_taken([Message("system", INSTRUCTIONS), Message("user", asked)], conceded)
+        request = request_arguments(endpoint, messages, conceded, temperature=TEMPERATURE, seed=SEED)
+        content, kind = ask(client, endpoint, request)
         return read_answer(endpoint.where, content, kind, endpoint.prices)
 
     @property
@@ -250,13 +243,3 @@ class Judge:
         tokens_in = at_most.tokens_in if told.tokens_in is None else told.tokens_in
         tokens_out = at_most.tokens_out if told.tokens_out is None else told.tokens_out
         return self._usage(tokens_in, tokens_out)
-
-
-def _without(settings: dict[str, float], refusal: LLMError) -> dict[str, float]:
-    """The settings less those that a refusal names; one that is about the question's length names none."""
-    if refusal.kind is not ErrorKind.BAD_REQUEST:
-        return settings
-    taken = {name: value for name, value in settings.items() if not re.search(rf"\b{name}\b", refusal.said)}
-    if LIMIT in settings and LIMIT not in taken:
-        taken[NEWER_LIMIT] = settings[LIMIT]
-    return taken

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from fitness.chat.reasoning import without_reasoning
+from fitness.chat.replies.reasoning import without_reasoning
 from fitness.chat.text import unquoted
 
 Judgement = Literal["first", "second", "tie"]

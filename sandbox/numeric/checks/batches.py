@@ -11,7 +11,7 @@ import torch
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.evaluate import FAILURES, Array, Evaluation, Points
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import require_finite
 from sandbox.verdicts.verdict import Finding
@@ -20,7 +20,7 @@ BATCHES = (2, 3, 7, 64)
 """The sizes at which shape and type must be right: the smallest, odd ones, a large one."""
 
 
-def check_batches(graph: LossGraph, points: Points, *, proven: bool) -> list[Finding]:
+def check_batches(graph: VerifiedGraph, points: Points, *, proven: bool) -> list[Finding]:
     """Shape, type and finite values at every size of BATCHES, and what becomes of a single item. `points`: 64 items or more.
 
     Of a loss that is not `proven` to look at one item at a time the gradients are looked at too: elsewhere batches are computed
@@ -64,7 +64,7 @@ def _gradients(value: torch.Tensor, arguments: Sequence[torch.Tensor | float]) -
     return tuple(g.numpy() for g in found)
 
 
-def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor | float]:
+def _arguments(graph: VerifiedGraph, points: Points, size: int) -> list[torch.Tensor | float]:
     vectors, numbers = iter(points.tensors), iter(points.scalars)
     out: list[torch.Tensor | float] = []
     for argument in contract_named(graph.contract).arguments:

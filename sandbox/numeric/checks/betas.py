@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import Array, Evaluator
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.scalars import compute
 from sandbox.numeric.checks.scale import SMALLEST_GRADIENT, too_small
 from sandbox.numeric.measure.direction import RIGHT_WAY, turned
@@ -82,7 +82,7 @@ def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: f
     return []
 
 
-def check_numbers(graph: LossGraph, seed: int) -> list[Finding]:
+def check_numbers(graph: VerifiedGraph, seed: int) -> list[Finding]:
     """A refusal of arithmetic on beta and sizes that Python refuses: a division by zero, the root of a negative number."""
     places = [i for i, kind in enumerate(graph.types) if kind.is_number]
     if not any(graph.nodes[i].args for i in places):

@@ -7,13 +7,14 @@ Rounding, signs and comparisons are not among them: torch gives the former the s
 from __future__ import annotations
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.verdicts.verdict import Finding
 
 
-def check_derivatives(graph: LossGraph) -> list[Finding]:
+def check_derivatives(graph: VerifiedGraph) -> list[Finding]:
     """A refusal where torch would raise as it differentiates the printed loss."""
     tracked = _tracked(graph)
     wanted = {graph.output}
@@ -29,7 +30,7 @@ def check_derivatives(graph: LossGraph) -> list[Finding]:
     return []
 
 
-def _tracked(graph: LossGraph) -> list[bool]:
+def _tracked(graph: VerifiedGraph) -> list[bool]:
     """For each node, whether autograd would follow it back to an argument that learns."""
     contract = contract_named(graph.contract)
     out: list[bool] = []

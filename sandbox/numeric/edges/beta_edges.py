@@ -19,7 +19,8 @@ from torch import Tensor
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.evaluate import FAILURES, Array
 from sandbox.execute.interpreter import Context, tensor_kernel
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.edges.lookup.forms import Forms, forms_of
 from sandbox.numeric.edges.sites import Site, sites
@@ -36,7 +37,7 @@ _CARRY: Final = frozenset(
 """Operations that give the number itself, in another shape."""
 
 
-def beta_edges(graph: LossGraph) -> tuple[float, ...]:
+def beta_edges(graph: VerifiedGraph) -> tuple[float, ...]:
     """Betas from LOWEST to HIGHEST at which something that is computed of beta alone changes sign or turns round, about MOST of
     them at most. Empty for a loss that only multiplies by beta."""
     alone = _alone(graph)
@@ -53,7 +54,7 @@ def beta_edges(graph: LossGraph) -> tuple[float, ...]:
     return tuple(dict.fromkeys([*distinct, *between]))
 
 
-def _spread_out(graph: LossGraph, alone: Sequence[bool]) -> list[float]:
+def _spread_out(graph: VerifiedGraph, alone: Sequence[bool]) -> list[float]:
     """Betas at which conditions turn that are put on beta as a value of each item, such as `beta + 0 * x`."""
     if not any(n.op in ("full", "full_like", "expand") for n in graph.nodes) and not any(
         n.op == "const" and n.attrs["value"] == 0 for n in graph.nodes
@@ -99,7 +100,7 @@ _Watch = tuple[int, int | None, float]
 """A difference of two nodes and an offset: what is followed over the betas."""
 
 
-def _alone(graph: LossGraph) -> list[bool]:
+def _alone(graph: VerifiedGraph) -> list[bool]:
     """For each node, whether it depends on scalar arguments alone."""
     scalars = {a.name for a in contract_named(graph.contract).scalars}
     alone: list[bool] = []
@@ -114,7 +115,7 @@ def _alone(graph: LossGraph) -> list[bool]:
     return alone
 
 
-def _watched(graph: LossGraph, alone: list[bool]) -> list[_Watch]:
+def _watched(graph: VerifiedGraph, alone: list[bool]) -> list[_Watch]:
     """What is computed of beta beyond a multiple of it and used elsewhere, and what the operations on beta decide by."""
     used = {a for i, n in enumerate(graph.nodes) if not alone[i] for a in n.args if alone[a]}
     ends: list[_Watch] = [(i, None, 0.0) for i in sorted(used) if graph.nodes[i].op not in ("input", "tensor")]
@@ -125,7 +126,9 @@ def _watched(graph: LossGraph, alone: list[bool]) -> list[_Watch]:
     return ends
 
 
-def _curves(graph: LossGraph, alone: list[bool], watched: list[_Watch], betas: Array) -> Iterator[tuple[_Watch, Array]]:
+def _curves(
+    graph: VerifiedGraph, alone: list[bool], watched: list[_Watch], betas: Array
+) -> Iterator[tuple[_Watch, Array]]:
     values = _values(graph, alone, betas)
     for watch in watched:
         left, right, offset = watch
@@ -134,7 +137,7 @@ def _curves(graph: LossGraph, alone: list[bool], watched: list[_Watch], betas: A
                 yield watch, np.asarray(values[left] - (values[right] if right is not None else 0.0) - offset)
 
 
-def _values(graph: LossGraph, alone: list[bool], betas: Array) -> Mapping[int, Array]:
+def _values(graph: VerifiedGraph, alone: list[bool], betas: Array) -> Mapping[int, Array]:
     """The values at all betas of the nodes that depend on beta alone, and of constants."""
     context = Context(torch.float64, torch.device("cpu"), {})
     found: dict[int, Tensor] = {}
@@ -176,7 +179,7 @@ def _turns(grid: Array, value: Array) -> list[tuple[float, float]]:
     return [(float(grid[a]), float(grid[b])) for a, b in stretches][:MOST]
 
 
-def _zoomed(graph: LossGraph, alone: list[bool], watch: _Watch, low: float, high: float) -> float:
+def _zoomed(graph: VerifiedGraph, alone: list[bool], watch: _Watch, low: float, high: float) -> float:
     """The beta of the change of sign or of the turn."""
     for _ in range(_ROUNDS):
         grid = np.linspace(low, high, 33)

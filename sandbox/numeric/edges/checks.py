@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.edges.inside import Inside
 from sandbox.numeric.edges.sites import Kind, Site, sites
 from sandbox.numeric.measure import inputs as probes
@@ -90,7 +90,7 @@ def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> lis
     return _judged(evaluator(rounded, torch.float32), rounded, describe)
 
 
-def _gentle(graph: LossGraph) -> bool:
+def _gentle(graph: VerifiedGraph) -> bool:
     """Whether there are smooth steps only, and no numbers that would make them so steep that random probes miss them."""
     size = math.prod(max(abs(float(n.attrs["value"])), 1.0) for n in graph.nodes if n.op == "const")
     return size < _STEEP_TAIL and all(s.kind is Kind.STEEP for s in sites(graph) if s.kind in _KINDS)

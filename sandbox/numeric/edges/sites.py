@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sandbox.contracts.contract import BATCH
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.edges import HIGHEST_DEGREE, STEEP_DEGREE, Kind, Site, Use
 from sandbox.graph.types import Dim
@@ -20,7 +20,7 @@ AT_ONCE: Final = frozenset({Kind.ROUNDING, Kind.EQUALITY, Kind.CHOICE, Kind.WAVE
 """Kinds that single values out wherever their quantity goes."""
 
 
-def sites(graph: LossGraph) -> tuple[Site, ...]:
+def sites(graph: VerifiedGraph) -> tuple[Site, ...]:
     """All sites of a graph. Comparisons of the batch's items with each other are none."""
     found: dict[Site, None] = {}
     uses = _uses(graph)
@@ -33,7 +33,7 @@ def sites(graph: LossGraph) -> tuple[Site, ...]:
     return tuple(found)
 
 
-def ranked_among_values(graph: LossGraph) -> list[int]:
+def ranked_among_values(graph: VerifiedGraph) -> list[int]:
     """The nodes that put the batch's items in order together with other values."""
     uses = _uses(graph)
     return [
@@ -44,13 +44,13 @@ def ranked_among_values(graph: LossGraph) -> list[int]:
     ]
 
 
-def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
+def degrees(graph: VerifiedGraph, counted: Sequence[bool]) -> list[int]:
     """For each node a bound on its degree as a polynomial of the inputs that count, through nodes that count; what is no
     polynomial counts as one."""
     return _degrees(graph, _uses(graph), counted)
 
 
-def _degrees(graph: LossGraph, uses: Sequence[Use], counted: Sequence[bool]) -> list[int]:
+def _degrees(graph: VerifiedGraph, uses: Sequence[Use], counted: Sequence[bool]) -> list[int]:
     found: list[int] = []
     for i, node in enumerate(graph.nodes):
         degree = OPERATIONS[node.op].edges.degree(uses[i], [found[a] for a in node.args]) if counted[i] else 0
@@ -61,6 +61,6 @@ def _degrees(graph: LossGraph, uses: Sequence[Use], counted: Sequence[bool]) -> 
 _B: Final = Dim.of(BATCH)
 
 
-def _uses(graph: LossGraph) -> list[Use]:
+def _uses(graph: VerifiedGraph) -> list[Use]:
     types, nodes = graph.types, graph.nodes
     return [Use(i, node.args, node.attrs, types, nodes) for i, node in enumerate(nodes)]

@@ -135,12 +135,16 @@ def reordering(rng: np.random.Generator, items: int) -> Array:
             return order
 
 
-def line_points(beta: float, steps: int = 201) -> Points:
+LINE_STEPS = 201
+"""Pairs along the margin."""
+
+
+def line_points(beta: float) -> Points:
     """Pairs along the margin: the policy moves away from a reference that stays where it is, half on either side."""
-    rho = exact(bent(steps) * MAX_SCALED_MARGIN / beta)
-    base = np.full(steps, -MAX_SCALED_MARGIN / beta)
+    rho = exact(bent(LINE_STEPS) * MAX_SCALED_MARGIN / beta)
+    base = np.full(LINE_STEPS, -MAX_SCALED_MARGIN / beta)
     tensors = (base + rho / 2, base - rho / 2, base, base)
-    return Points(tensors, np.full((1, steps), beta), (steps,))
+    return Points(tensors, np.full((1, LINE_STEPS), beta), (LINE_STEPS,))
 
 
 BESIDE = (-2.0, -1.0, -0.5, 0.25, 0.5, 1.0, 2.0)

@@ -9,7 +9,8 @@ from make_archive import hinge, ipo, logistic, steep
 from analysis.output.errors import MissingExtra
 from analysis.plots.landscape import curve, line_of
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import make_node
 
 
 def at(found, margin):

@@ -73,7 +73,7 @@ def test_items_come_back_with_the_fitness(pranks, losses):
 
 WORKER_THAT_REPLIES = """
 import json, sys
-print(json.dumps({"state": "ready", "task": "pranks", "pid": 1, "versions": {}, "seconds": 0}), flush=True)
+print(json.dumps({"state": "ready", "task": "pranks", "pid": 1, "seconds": 0}), flush=True)
 for line in sys.stdin:
     scored = {"id": 1, "state": "scored", "fitness": 0.5, "metrics": {}, "seconds": 1, "tokens": 1, "steps": 1, "seed": 0}
     print(json.dumps(scored | {"items": json.load(open(sys.argv[1]))}), flush=True)

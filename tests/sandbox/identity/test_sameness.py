@@ -11,7 +11,7 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator, joined
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.closeness import find_duplicate, find_duplicates
+from sandbox.identity.closeness import find_duplicates
 from sandbox.identity.compare import same_loss
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.nearest import nearest_known
@@ -51,7 +51,7 @@ SAME = [
 @pytest.mark.parametrize(("a", "b"), SAME)
 def test_what_training_cannot_notice_is_proposed_and_confirmed(a, b):
     first, second = _loss(a), _loss(b)
-    assert find_duplicate(fingerprint(first), [fingerprint(second)]) == 0
+    assert find_duplicates(fingerprint(first), [fingerprint(second)]) == [0]
     found = same_loss(first, second, seed=5)
     assert found and found.up_to == "exact"
     assert 0 <= found.difference <= TOLERANCE
@@ -75,7 +75,7 @@ MILD = [
 @pytest.mark.parametrize("a", MILD)
 def test_a_small_difference_that_training_can_notice_is_one(a):
     first, second = _loss(a), _loss("dpo")
-    assert find_duplicate(fingerprint(first), [fingerprint(second)]) is None
+    assert find_duplicates(fingerprint(first), [fingerprint(second)]) == []
     assert not same_loss(first, second, seed=5)
 
 

@@ -13,7 +13,8 @@ from written import written
 
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import GraphError, LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.printers.python import to_python
 from sandbox.graph.shapes import ShapeError, infer

@@ -5,7 +5,7 @@ import torch
 from written import written
 
 from sandbox import known
-from sandbox.graph.loss_graph import GraphError
+from sandbox.graph.nodes import GraphError
 from sandbox.numeric import run as probe
 
 torch.set_num_threads(1)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import Node, make_node
 from sandbox.numeric import run as probe
 from sandbox.verdicts.rules.numeric import RULES_NUMERIC
 from sandbox.verdicts.verdict import Severity

@@ -17,7 +17,8 @@ from itertools import combinations, product
 from typing import Final
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.scalars import NUMBER_OPERATIONS, compute
 from sandbox.numeric.edges.sites import Site
@@ -91,7 +92,7 @@ class Forms:
     """The values of all nodes of a graph. `curved`: nodes whose value is keyed and not linear; `follows`: those whose value may
     change along shifts at all, such as a mask."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
     values: Sequence[Value]
     curved: Sequence[bool]
     follows: Sequence[bool]
@@ -113,7 +114,7 @@ class Forms:
         return _distinct(a.plus(b.times(-1.0)).plus(_number(-site.offset)) for a, b in product(left, right))
 
 
-def forms_of(graph: LossGraph, beta: float) -> Forms:
+def forms_of(graph: VerifiedGraph, beta: float) -> Forms:
     """The forms of all values of a preference loss at this beta."""
     names = [a.name for a in contract_named(graph.contract).tensors]
     made = _Maker(graph, names, beta)
@@ -133,7 +134,7 @@ def _distinct(values: Iterable[Linear]) -> Value:
 
 
 class _Maker:
-    def __init__(self, graph: LossGraph, names: Sequence[str], beta: float) -> None:
+    def __init__(self, graph: VerifiedGraph, names: Sequence[str], beta: float) -> None:
         self.graph, self.names, self.beta = graph, names, beta
         self.values: list[Value] = []
         self.curved: list[bool] = []

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fitness.chat.errors import ErrorKind, LLMError, Where
-from fitness.chat.usage import count
+from fitness.chat.replies.usage import count
 
 _WORDS = ("message", "msg", "status_msg", "detail", "error", "errors", "error_message", "base_resp", "title")
 """Keys that hold an error's words, or an object that does."""

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fitness.chat import stream, usage
 from fitness.chat.errors import ErrorKind, LLMError, Where
-from fitness.chat.refusals import error_within, title_of
+from fitness.chat.replies import stream, usage
+from fitness.chat.replies.refusals import error_within, title_of
 from fitness.chat.text import printable
 from fitness.costs import Prices
 
