@@ -264,7 +264,7 @@ async def memory(candidates: int) -> dict[str, Figure]:
         for number, graph in enumerate(graphs):
             try:
                 await pool.score(graph, "full", number % 8)
-                except EvaluationFailed as failure:  # a loss that collapses was trained too
+            except EvaluationFailed as failure:  # a loss that collapses was trained too
                 failed += failure.reason not in (FailureReason.DIVERGED, FailureReason.COLLAPSED)
             sizes.append(psutil.Process(pool.pids[0]).memory_info().rss / 2**20)
     tenth = candidates // 10

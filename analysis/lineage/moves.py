@@ -1,6 +1,6 @@
 """Moves of the search: for each proposal the declared operator, the measured move and the outcome; phases of a run.
 
-A language model that is asked to refine may invent something new instead. So the move is measured by three distances to the parents:
+A language model that is asked to refine may invent something new. So the move is measured by three distances to the parents:
 
     behaviour     of the fingerprints (gradients at fixed test inputs): 0 same function up to scale, 1 unrelated, 2 opposed
     shape         of the descriptors (convexity, tails, slope, ...): mean over shared descriptors, 0 to 1 (Gower 1971)
