@@ -24,7 +24,7 @@ def main() -> None:
     if pid == 0:
         try:
             jail.enter(end, parent)
-            exec(code, {})  # an action of the tests
+            exec(code, {})  # trusted: an action of the tests
         except BaseException as error:
             os.write(end, type(error).__name__.encode())
         else:

@@ -187,7 +187,7 @@ def _schema(connection: sqlite3.Connection, dice: random.Random) -> str:
             "UPDATE _sqlite_migrations SET name = 'm999'",
         ]
     )
-    connection.execute(change)  # fails where an index is over the column
+    connection.execute(change)  # fails if an index uses the column
     return change
 
 

@@ -109,7 +109,7 @@ def any_graph(rng: random.Random, contract: str = "preference", operations: int 
             _grow_anyhow(rng, contract, nodes, types)
         try:
             finished = _finished(contract, nodes, types)
-        except GraphError:  # a number without a value, such as log(0)
+        except GraphError:  # an undefined number, such as log(0)
             continue
         if finished is not None:
             return finished

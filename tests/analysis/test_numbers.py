@@ -27,7 +27,7 @@ from evo.search.population import Population
 from fitness.task import task_info
 
 VECTORS = (
-    [1e300, -1e300] * 6,  # what stood for infinite gradients
+    [1e300, -1e300] * 6,  # these stood for infinite gradients
     [-1e300, 1e300, 1.7e308] * 4,
     ["inf", "-inf", "nan"] * 4,
     [5e-324] * 12,

@@ -83,7 +83,7 @@ def test_an_endpoint_that_does_not_exist_is_reported(evo: Command) -> None:
     with closed_port() as url:
         result = evo.run(*_arguments(url))
     assert result.code == 1 and "llm.base_url: http://127.0.0.1" in result.err and "Traceback" not in result.err
-    assert not (evo.folder / "run").exists(), "it is found out before anything is made"
+    assert not (evo.folder / "run").exists(), "the error is reported before anything is created"
 
 
 def test_hostile_code_from_a_model_is_refused(evo: Command) -> None:

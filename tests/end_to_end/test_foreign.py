@@ -249,7 +249,7 @@ def test_a_trap_in_a_finished_run_is_neither_followed_nor_waited_for(
             directory = ["--dir", str(run)] if command[0] == "run" else [str(run)]
             code, written = told(cli.main, [command[0], *directory, *command[1:]])
             assert "precious" not in written
-            if command == ["status"] and names is not BESIDE and kind != "endless":  # SQLite passes over a log of zeros
+            if command == ["status"] and names is not BESIDE and kind != "endless":  # SQLite ignores a log of zeros
                 assert code == 1
                 assert f"{names[0]} should be a regular file" in written or "not a file" in written
         shutil.rmtree(run)
@@ -353,7 +353,7 @@ def test_the_archive_without_constraints_is_read_as_the_sound_one_is(bases: Base
     shutil.copyfile(bases.loose, tmp_path / "archive.db")
     for command in COMMANDS:
         code, written = told(cli.main, [command[0], str(tmp_path), *command[1:]])
-        assert code == 0 or command == ["replay"], written  # what was added to the run was not chosen by it
+        assert code == 0 or command == ["replay"], written  # the search did not choose the rows that were added
 
 
 def _survives(bases: Bases, folder: Path, seed: int, commands: tuple[list[str], ...]) -> None:

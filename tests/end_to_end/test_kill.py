@@ -61,7 +61,7 @@ def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
             process = evo.start(*arguments)
             more = (
                 rng.randint(1, 40) if number else 0
-            )  # events until it is killed: the first time before there is an archive
+            )  # number of events before each kill; the first kill is before the archive exists
             _wait_for_events(process, archive, more)
             time.sleep(rng.uniform(0.0, 0.1 if number else 1.0))
             process.send_signal(signal.SIGKILL)
@@ -84,7 +84,7 @@ def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
             proposals = reader.proposals()
             received = [p for p in proposals if p.reply is not None]
             assert len({p.step for p in received}) == len(received) == PROPOSALS, "a received reply was asked for again"
-            # Every request that left was committed before: none reached the server that the archive does not know.
+            # Each request was recorded before it was sent, so the archive has every request that reached the server.
             assert server.requests <= len(proposals)
             lost = [p for p in proposals if p.state is ProposalState.LOST]
             assert server.requests >= len(received)

@@ -67,7 +67,7 @@ def test_a_file_that_shadows_a_module_is_named(program: str, name: str, elsewher
     arguments = ("ls", ".") if program == "main" else ("check", "--no-numeric", str(LOSS))
     code, told = command(*arguments, program=program, path=elsewhere, cwd=tmp_path)
     if (program, name) in {("main", "RestrictedPython"), ("sandbox", "tokenize")}:
-        assert code == 0  # which these commands have no use for
+        assert code == 0  # these commands do not import it
         return
     assert code == 2 and "Traceback" not in told
     assert f"{file} comes first through PYTHONPATH, in the place of the installed module {name}" in told

@@ -46,7 +46,7 @@ def make_folder(place: Path, victim: Path) -> None:
 
 def make_socket(place: Path, victim: Path) -> None:
     here = os.getcwd()
-    os.chdir(place.parent)  # the name of a socket is short
+    os.chdir(place.parent)  # the path of a socket must be short
     try:
         socket.socket(socket.AF_UNIX).bind(place.name)
     finally:
