@@ -1,4 +1,4 @@
-"""The static layer on its own: what it says of a source, where, and that it executes nothing."""
+"""The static layer alone: its violations, their locations, and that it executes nothing."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_contracts_differ() -> None:
     assert codes(source) == ["SBX110"]
 
 
-def test_all_complaints_are_told_at_once_up_to_a_bound() -> None:
+def test_all_violations_are_reported_at_once_up_to_a_bound() -> None:
     assert codes(candidate("print(x)", "eval('1')", "x.item()", DPO)) == ["SBX128", "SBX127", "SBX133"]
     assert len(codes(candidate(*["print(x)"] * 50, DPO))) == limits.MAX_FINDINGS
 
 
 @pytest.mark.parametrize("node", [n for n in vars(ast).values() if isinstance(n, type) and issubclass(n, ast.AST)])
-def test_every_kind_of_syntax_is_decided(node: type[ast.AST]) -> None:
-    """Nothing is allowed that is not on the list, whatever Python version brings it."""
+def test_every_syntax_node_is_allowed_or_refused(node: type[ast.AST]) -> None:
+    """Only listed nodes are allowed, in every Python version."""
     dangerous = (
         "Global",
         "Nonlocal",
@@ -86,7 +86,7 @@ def test_only_known_modules_may_be_imported(module: str, form: str) -> None:
         "from numpy import pi",
     ],
 )
-def test_usual_imports_are_tolerated(line: str) -> None:
+def test_usual_imports_are_accepted(line: str) -> None:
     assert codes(line + "\n" + candidate(DPO)) == []
 
 
@@ -153,14 +153,14 @@ def test_nothing_is_parsed_beyond_the_bounds(monkeypatch: pytest.MonkeyPatch) ->
         assert len(codes(source)) == 1
 
 
-def test_places_count_bytes_and_lines_as_the_parser_does() -> None:
+def test_source_ranges_count_bytes_and_lines_as_the_parser_does() -> None:
     span = span_at("a\r\nβ = 1\rc", 3, 4)
     assert (span.line, span.column, span.end_column) == (2, 0, 2)
     assert span_at("a\r\nb\rc", 5, 6).line == 3
 
 
 @pytest.mark.parametrize("source", ["# ✅️ done\n", '"""β ρ λ — “quoted”"""\n', "# 日本語\n"])
-def test_comments_and_docstrings_are_free(source: str) -> None:
+def test_comments_and_docstrings_may_hold_any_characters(source: str) -> None:
     assert codes(source + candidate(DPO)) == []
 
 

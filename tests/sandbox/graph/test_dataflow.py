@@ -1,4 +1,4 @@
-"""What is proved of a graph without computing holds when it is computed."""
+"""Properties that static analysis proves of a graph hold when the graph is computed."""
 
 import random
 
@@ -13,13 +13,13 @@ from sandbox.execute.evaluate import CannotCompute, Evaluator
 from sandbox.execute.interpreter import compile_loss
 from sandbox.graph.dataflow import depends_on_trainable, is_pointwise, learning, lift_scalars
 from sandbox.graph.printers import to_python
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 
 torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("name", known.names("preference"))
-def test_the_losses_that_look_across_the_batch_are_known(name):
+def test_the_known_losses_that_are_not_pointwise(name):
     coupled = name in {"aot", "aot_unpaired", "aql", "aqfl", "dbaql", "kto_pair"}
     assert is_pointwise(known.graph(name)) is not coupled
 
@@ -45,7 +45,7 @@ def test_pointwise(expression, pointwise):
 
 def test_pointwise_graphs_do_not_mix_items():
     rng = random.Random(11)
-    points = probes.preference_probes(3).groups["odd"]
+    points = inputs.preference_probes(3).groups["odd"]
     order = np.random.default_rng(0).permutation(len(points))
     proven = 0
     for _ in range(300):
@@ -63,9 +63,9 @@ def test_pointwise_graphs_do_not_mix_items():
     assert proven > 50
 
 
-def test_a_beta_for_each_item_gives_what_one_beta_gives():
+def test_a_beta_per_item_gives_the_same_as_one_beta():
     rng = random.Random(12)
-    points = probes.preference_probes(5).only(("near", "sharp", "odd")).points
+    points = inputs.preference_probes(5).only(("near", "sharp", "odd")).points
     lifted = 0
     for _ in range(300):
         graph = random_graph(rng, operations=8)
@@ -85,7 +85,7 @@ def test_a_beta_for_each_item_gives_what_one_beta_gives():
     assert lifted > 50
 
 
-def test_learning_and_touched():
+def test_learning_and_depends_on_trainable():
     graph = written("x.detach() * (rc - rr) + F.softplus(-x) * (x > 0)")
     learns, depends = learning(graph), depends_on_trainable(graph)
     for node, learnt, dependent in zip(graph.nodes, learns, depends, strict=True):
