@@ -231,7 +231,7 @@ def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any
             found[i] = constant(node.op, types[i].dtype, [found[a] for a in node.args])
             if found[i] is None:
                 shown = ", ".join(f"{found[a]!r}" for a in node.args)
-                raise GraphError("SBX215", f"{node.op}({shown}) is no {types[i].dtype} number", i)
+                raise GraphError("SBX215", f"{node.op}({shown}) has no value of type {types[i].dtype}", i)
     return MappingProxyType(found)
 
 

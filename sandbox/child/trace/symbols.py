@@ -22,7 +22,7 @@ from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Shape, Type
 
 
-class Broken(BaseException):
+class OperandMismatch(BaseException):
     """An operation rejects its operands. It is the last recorded node, and the parent determines the reason."""
 
 
@@ -118,7 +118,7 @@ Number = int | float | SymNumber
 
 
 class Recorder:
-    """Records operations as graph nodes. Raises Refusal at the limits, Broken if operands do not fit."""
+    """Records operations as graph nodes. Raises Refusal at the limits, OperandMismatch if operands do not fit."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -130,16 +130,16 @@ class Recorder:
         """False inside `with torch.no_grad():`."""
         self._sources: dict[Any, int] = {}
         self._made: dict[Any, int] | None = None
-        self._quiet: set[int] = set()
+        self._without_gradient: set[int] = set()
         self._detached: dict[int, int] = {}
 
     def repeat(self) -> None:
         """Start another run of the candidate: from now on an operation that the graph already holds is reused."""
-        self._made = {self._key(node, i in self._quiet): i for i, node in enumerate(self.nodes)}
+        self._made = {self._key(node, i in self._without_gradient): i for i, node in enumerate(self.nodes)}
 
     @staticmethod
-    def _key(node: Node, quiet: bool) -> Any:
-        return node.op, node.args, repr(tuple(node.attrs.items())), quiet
+    def _key(node: Node, without_gradient: bool) -> Any:
+        return node.op, node.args, repr(tuple(node.attrs.items())), without_gradient
 
     def note(self, code: str, span: SourceSpan | None = None) -> None:
         """Record a note at `span`, or else at the candidate's current location. Only the first note of each code is kept."""
@@ -166,9 +166,9 @@ class Recorder:
             node = make_node(op, args, attrs)
         except GraphError as error:
             raise Refusal(error.code) from None
-        quiet = not self.keeps_gradients and op not in SOURCES
+        without_gradient = not self.keeps_gradients and op not in SOURCES
         if self._made is not None:
-            made = self._made.get(self._key(node, quiet))
+            made = self._made.get(self._key(node, without_gradient))
             if made is not None:
                 return made
         if op not in SOURCES:
@@ -179,13 +179,13 @@ class Recorder:
         try:
             result = infer(OPERATIONS[op], [self.types[a] for a in args], node.attrs, self.contract)
         except ShapeError:
-            raise Broken from None
+            raise OperandMismatch from None
         self.types.append(result)
         index = len(self.nodes) - 1
-        if quiet and not result.is_number and result.dtype == "float":
-            self._quiet.add(index)
+        if without_gradient and not result.is_number and result.dtype == "float":
+            self._without_gradient.add(index)
         if self._made is not None:
-            self._made[self._key(node, quiet)] = index
+            self._made[self._key(node, without_gradient)] = index
         return index
 
     def index(self, value: Any) -> int:
@@ -203,15 +203,15 @@ class Recorder:
 
     def kept(self, index: int) -> int:
         """The node to use for this value here: a value computed under no_grad is detached if gradients are now kept."""
-        if not self.keeps_gradients or index not in self._quiet:
+        if not self.keeps_gradients or index not in self._without_gradient:
             return index
         if index not in self._detached:
             self._detached[index] = self._add("detach", (index,))
         return self._detached[index]
 
-    def is_quiet(self, value: SymTensor) -> bool:
+    def lacks_gradient(self, value: SymTensor) -> bool:
         """Whether a tensor was computed under no_grad."""
-        return value.index in self._quiet
+        return value.index in self._without_gradient
 
     def _source(self, op: str, attrs: dict[str, Any], key: Any) -> int:
         if key not in self._sources:

@@ -1,8 +1,8 @@
 """Tracing: runs a checked candidate on symbolic values and returns its operations as a graph. In the jailed child, without torch.
 
 Python loops, helpers, lambdas and comprehensions over constants are unrolled; beta and sizes stay symbolic. A branch on beta is
-traced both ways; a branch on any other symbolic value is refused. The result is an `Answer`: a graph as JSON, with notes, or rule
-codes with source locations.
+traced with both outcomes; a branch on any other symbolic value is refused. The result is an `Answer`: a graph as JSON, with notes,
+or rule codes with source locations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.child.trace.guards.builtin_calls import Builtin
 from sandbox.child.trace.guards.guards import Guards
 from sandbox.child.trace.guards.instances import Method
 from sandbox.child.trace.outcome import loss_of
-from sandbox.child.trace.symbols import Broken, Recorder, SymTensor
+from sandbox.child.trace.symbols import OperandMismatch, Recorder, SymTensor
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import LossGraph, prune
 
@@ -43,8 +43,8 @@ def trace(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Ans
         span = violation.span or place_of(refusal.__traceback__) or at
         located = Violation(violation.code, span, violation.numbers, violation.call, violation.text)
         return Answer((located,), entry=at)
-    except Broken as broken:
-        span = place_of(broken.__traceback__) or at
+    except OperandMismatch as mismatch:
+        span = place_of(mismatch.__traceback__) or at
         return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=span, entry=at)
     except (Exception, RecursionError, MemoryError) as error:
         span = place_of(error.__traceback__) or at
@@ -66,9 +66,9 @@ def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTens
     def once() -> SymTensor:
         return loss_of(recorder, _run(checked, contract, guards), checked.entry.span)
 
-    result = guards.ways.explore(recorder, once)
-    if guards.ways.joined:
-        recorder.note("SBX259", guards.ways.joined)
+    result = guards.paths.explore(recorder, once)
+    if guards.paths.joined:
+        recorder.note("SBX259", guards.paths.joined)
     return result
 
 

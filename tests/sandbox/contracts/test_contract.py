@@ -101,7 +101,7 @@ def test_registering_again_changes_nothing_and_a_name_belongs_to_one_contract(la
 
 
 @pytest.mark.parametrize(
-    ("part", "value", "told"),
+    ("part", "value", "message"),
     [
         ("name", "La bels", "name: expected lower-case letters"),
         ("arguments", (Argument("x", "", ("N",), learns=True),), "arguments: the shape of x does not begin with BATCH"),
@@ -112,13 +112,13 @@ def test_registering_again_changes_nothing_and_a_name_belongs_to_one_contract(la
         ("seeds", ("focal",), "losses: missing, but the seeds focal are known losses"),
     ],
 )
-def test_an_invalid_record_is_an_error_that_names_the_part(part: str, value: object, told: str) -> None:
-    with pytest.raises(ContractError, match=told):
+def test_an_invalid_record_is_an_error_that_names_the_part(part: str, value: object, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
         replace(LABELS, **{part: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("part", "reference", "told"),
+    ("part", "reference", "message"),
     [
         ("inputs", "sandbox.nowhere:Inputs", "no module 'sandbox.nowhere'"),
         ("grammar", "nowhere", "expected 'package.module:attribute', got 'nowhere'"),
@@ -126,8 +126,8 @@ def test_an_invalid_record_is_an_error_that_names_the_part(part: str, value: obj
         ("facts", "sandbox:../README.md", "expected 'package:path'"),
     ],
 )
-def test_a_reference_that_does_not_resolve_is_reported_at_registration(part: str, reference: str, told: str) -> None:
-    with pytest.raises(ContractError, match=f"contract 'labels': {part}: {told}"):
+def test_a_reference_that_does_not_resolve_is_reported_at_registration(part: str, reference: str, message: str) -> None:
+    with pytest.raises(ContractError, match=f"contract 'labels': {part}: {message}"):
         register(replace(LABELS, **{part: reference}))  # type: ignore[arg-type]
     assert "labels" not in CONTRACTS
 

@@ -77,14 +77,14 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_contract_is_named_with_its_package_and_does_not_affect_others(install, case):
-    code, points, told = BROKEN[case]
+    code, points, message = BROKEN[case]
     install("evopo-bad", code, points)
     with pytest.raises(ContractError) as caught:
         contract_named("bad")
     said = str(caught.value)
     assert (
         said.startswith("contract 'bad' of the package evopo-bad 1.0 (entry point evopo.contracts: bad = ")
-        and told in said
+        and message in said
     )
     assert contract_named("preference").name == "preference"
     assert any(name == "bad" and "cannot be used" in what for name, _, what in listed_contracts())

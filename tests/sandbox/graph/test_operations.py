@@ -86,7 +86,7 @@ def test_a_record_without_a_required_part_is_refused_and_the_part_named(part: st
 
 
 @pytest.mark.parametrize(
-    ("name", "parts", "told"),
+    ("name", "parts", "message"),
     [
         ("tanh", {"rule": "elementwize"}, "'rule': 'elementwize' is none of input"),
         ("tanh", {"result": "double"}, "'result': 'double' is none of float"),
@@ -112,8 +112,8 @@ def test_a_record_without_a_required_part_is_refused_and_the_part_named(part: st
         ),
     ],
 )
-def test_an_invalid_part_is_refused(name: str, parts: dict[str, object], told: str) -> None:
-    with pytest.raises(IncompleteRecord, match=f"the operation '{name}' has a wrong part {told}"):
+def test_an_invalid_part_is_refused(name: str, parts: dict[str, object], message: str) -> None:
+    with pytest.raises(IncompleteRecord, match=f"the operation '{name}' has a wrong part {message}"):
         _changed(name, **parts)
 
 

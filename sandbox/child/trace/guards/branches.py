@@ -16,7 +16,7 @@ from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim, Type
 
-MAX_WAYS: Final = 8
+MAX_BRANCH_PATHS: Final = 8
 """Maximum number of paths through a candidate's branches on beta: three successive branches, or an if-elif chain of seven cases."""
 
 
@@ -25,13 +25,13 @@ class Condition:
     """A comparison that involves beta, for use in branches only. `index` is its node, a boolean tensor without axes."""
 
     index: int
-    ways: Ways
+    paths: BranchPaths
 
     def __bool__(self) -> bool:
-        return self.ways.decide(self.index)
+        return self.paths.decide(self.index)
 
 
-class Ways:
+class BranchPaths:
     """Depth-first search over the paths through one candidate's branches on beta."""
 
     def __init__(self) -> None:
@@ -42,26 +42,26 @@ class Ways:
         """The location of the first branch on beta, or None."""
 
     def decide(self, index: int) -> bool:
-        """The outcome of a condition in this run; a repeated condition has the same outcome. Raises Refusal beyond MAX_WAYS."""
+        """The outcome of a condition in this run, equal at each evaluation. Raises Refusal beyond MAX_BRANCH_PATHS."""
         for known, outcome in self._decisions[: self._passed]:
             if known == index:
                 return outcome
         if self._passed == len(self._decisions):
-            if len(self._decisions) >= MAX_WAYS:
-                raise Refusal("SBX248", (MAX_WAYS,))
+            if len(self._decisions) >= MAX_BRANCH_PATHS:
+                raise Refusal("SBX248", (MAX_BRANCH_PATHS,))
             self._decisions.append((index, True))
             self.joined = self.joined or here()
         self._passed += 1
         return self._decisions[self._passed - 1][1]
 
     def explore(self, recorder: Recorder, run: Callable[[], SymTensor]) -> SymTensor:
-        """The results of `run` on all paths, joined. Raises Refusal beyond MAX_WAYS."""
+        """The results of `run` on all paths, joined. Raises Refusal beyond MAX_BRANCH_PATHS."""
         leaves: list[_Leaf] = []
         while True:
             self._passed = 0
             self._runs += 1
-            if self._runs > MAX_WAYS:
-                raise Refusal("SBX248", (MAX_WAYS,))
+            if self._runs > MAX_BRANCH_PATHS:
+                raise Refusal("SBX248", (MAX_BRANCH_PATHS,))
             if self._runs == 2:
                 recorder.repeat()
             result = run()
@@ -94,7 +94,7 @@ def _joined(recorder: Recorder, leaves: list[_Leaf], depth: int) -> SymTensor:
     return joined
 
 
-def compared(recorder: Recorder, ways: Ways, op: str, a: Any, b: Any) -> bool | Condition:
+def compared(recorder: Recorder, paths: BranchPaths, op: str, a: Any, b: Any) -> bool | Condition:
     """a op b for numbers of which at least one is symbolic. Raises Refusal if it depends on the batch size."""
     known = _by_contract(recorder, op, a, b)
     if known is not None:
@@ -104,7 +104,7 @@ def compared(recorder: Recorder, ways: Ways, op: str, a: Any, b: Any) -> bool | 
         if isinstance(value, SymNumber) and _reads_a_size(recorder, value.index):
             raise Refusal("SBX201")
     tensors = [recorder.add("tensor", (v,)) if isinstance(v, SymNumber) else v for v in (a, b)]
-    return Condition(recorder.add(op, tensors).index, ways)
+    return Condition(recorder.add(op, tensors).index, paths)
 
 
 _TURNED: Final = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}

@@ -17,7 +17,7 @@ from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import Function, apply, attribute, invoke, layer_of, named
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
-from sandbox.child.trace.guards.branches import Condition, Ways, compared
+from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.child.trace.guards.indexing import take
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of
@@ -64,7 +64,7 @@ class Guards:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.ways = Ways()
+        self.paths = BranchPaths()
         self._steps = 0
         self._depth = 0
         self._kept: dict[int, Any] = {}
@@ -180,7 +180,7 @@ class Guards:
                 raise Refusal("SBX201")
             if op in ("eq", "ne") and isinstance(a, SymNumber) and isinstance(b, SymNumber) and a.index == b.index:
                 return op == "eq"
-            return compared(self.recorder, self.ways, op, a, b)
+            return compared(self.recorder, self.paths, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
             return compare_sizes(op, a, b)
         if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
@@ -193,7 +193,11 @@ class Guards:
         """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
             result = self.binary(_IN_PLACE[name], a, b)
-            if a.shared or result.type != a.type or not (self.recorder.keeps_gradients or self.recorder.is_quiet(a)):
+            if (
+                a.shared
+                or result.type != a.type
+                or not (self.recorder.keeps_gradients or self.recorder.lacks_gradient(a))
+            ):
                 raise Refusal("SBX235")
             a.index = result.index
             return a

@@ -12,7 +12,7 @@ from sandbox.graph.types import Dim
 
 
 def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
-    """x[key]. Raises Refusal, Broken."""
+    """x[key]. Raises Refusal, OperandMismatch."""
     keys = key if isinstance(key, tuple) else (key,)
     if any(isinstance(k, SymTensor) for k in keys):
         return _by_tensor(r, x, keys)
