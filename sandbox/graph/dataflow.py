@@ -53,18 +53,6 @@ def lift_scalars(graph: VerifiedGraph) -> Lifted | None:
     return Lifted(contract, lifted) if _item_axes(graph, lifted, contract)[graph.output] == 0 else None
 
 
-def learning(graph: VerifiedGraph) -> tuple[bool, ...]:
-    """For each node, whether a gradient can flow from it to an argument that learns."""
-    contract = contract_named(graph.contract)
-    reaches: list[bool] = []
-    for node in graph.nodes:
-        if node.op == "input":
-            reaches.append(contract.argument(node.attrs["name"]).learns)
-        else:
-            reaches.append(OPERATIONS[node.op].differentiable and any(reaches[a] for a in node.args))
-    return tuple(reaches)
-
-
 def depends_on_trainable(graph: VerifiedGraph) -> tuple[bool, ...]:
     """For each node, whether its value depends on an argument that learns, even if only through a detached term."""
     contract = contract_named(graph.contract)

@@ -125,16 +125,6 @@ def extreme(name: str) -> KernelMaker:
     return made
 
 
-def with_attributes(name: str, *attrs: str) -> KernelMaker:
-    """torch.NAME of one tensor, with these attributes as keyword arguments."""
-
-    def made(torch: Torch) -> Kernel:
-        function = _named(torch, name)
-        return lambda c, a, x: function(x, **{n: a[n] for n in attrs})
-
-    return made
-
-
 def elementwise_loss(function: Callable[[Torch], Callable[..., Any]], *attrs: str) -> KernelMaker:
     """A loss of torch.nn.functional without reduction. Expands the operands to one shape, since torch only warns if they differ."""
 
