@@ -58,7 +58,7 @@ def test_an_operation_that_reads_more_costs_more(name, few, many):
 
 
 def _dearest_of(name, shape):
-    """The most that one operation of this name costs on operands of this shape."""
+    """The largest cost of one operation of this name on operands of this shape."""
     graph = repeated(name, shape, 1)
     operands = [[graph.types[a] for a in node.args] for node in graph.nodes]
     steps = zip(graph.nodes, operands, graph.types, strict=True)
