@@ -187,17 +187,17 @@ def test_honest_answer_is_read() -> None:
         b"[]",
         b"{}",
         b"[" * 100_000,
-        b'{"complaints":[],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":"SBX101","graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",[1,2,3],[],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,["text"],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,[1e999],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,[99999999999999],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,[true],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["<script>",null,[],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[],"graph":{},"at":null,"entry":null}',
-        b'{"complaints":[],"graph":"x","at":[-1,0,0,0],"entry":null}',
-        b'{"complaints":[],"graph":"x","at":null,"entry":null,"accepted":true}',
+        b'{"violations":[],"graph":null,"at":null,"entry":null}',
+        b'{"violations":"SBX101","graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",[1,2,3],[],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,["text"],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,[1e999],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,[99999999999999],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,[true],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["<script>",null,[],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[],"graph":{},"at":null,"entry":null}',
+        b'{"violations":[],"graph":"x","at":[-1,0,0,0],"entry":null}',
+        b'{"violations":[],"graph":"x","at":null,"entry":null,"accepted":true}',
         Answer((Complaint("SBX999"),)).encode(),
         Answer((Complaint("SBX304"),)).encode(),
         Answer((Complaint("SBX324"),)).encode(),
@@ -234,7 +234,7 @@ _JSON = st.recursive(
 )
 
 
-@given(st.fixed_dictionaries({"complaints": _JSON, "graph": _JSON, "at": _JSON, "entry": _JSON}))
+@given(st.fixed_dictionaries({"violations": _JSON, "graph": _JSON, "at": _JSON, "entry": _JSON}))
 @settings(max_examples=200, deadline=None)
 def test_any_json_is_read_without_harm(data: dict[str, Any]) -> None:
     rules, graph = _read(json.dumps(data).encode())
