@@ -70,7 +70,7 @@ def test_a_file_in_the_place_of_a_module_is_named(program: str, name: str, elsew
         assert code == 0  # which these commands have no use for
         return
     assert code == 2 and "Traceback" not in told
-    assert f"{file} comes first through PYTHONPATH, in the place of the installed module {name}" in told
+    assert f"{file} is imported through PYTHONPATH instead of the installed module {name}" in told
 
 
 def test_a_file_in_the_place_of_torch_is_named_when_numbers_are_wanted(elsewhere: Path, tmp_path: Path) -> None:
