@@ -45,7 +45,7 @@ WIDE = {
 
 
 @pytest.mark.parametrize("name", WIDE)
-def test_wide_conditions_are_no_window(name):
+def test_wide_conditions_are_not_noted(name):
     for seed in (0, 1, 2):
         assert "SBX327" not in {f.rule for f in run.run(written(WIDE[name]), seed=seed).findings}
 

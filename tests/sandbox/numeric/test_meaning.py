@@ -112,7 +112,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_is_accepted_with_the_meaning_that_it_has_in_python(name: str) -> None:
+def test_accepted_programs_compute_what_python_computes(name: str) -> None:
     assert _check(candidate(*SAME[name]))
 
 
@@ -164,7 +164,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_would_change_its_meaning_is_refused(name: str) -> None:
+def test_programs_whose_meaning_tracing_would_change_are_refused(name: str) -> None:
     source, code = REFUSED[name]
     assert _traced(source) == code
 

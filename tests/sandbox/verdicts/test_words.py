@@ -82,7 +82,7 @@ def _stretches(points: Points) -> Iterator[slice]:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0])
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_refusal_names_what_was_seen(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_refusal_states_the_observed_value(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = known.graph(name)
     healthy, asked = _run(graph, None, monkeypatch)
     assert healthy.passed
@@ -111,7 +111,7 @@ def _well_told(report: ProbeReport, healthy: ProbeReport, fault: Fault) -> None:
         assert number == shown(fault.value) and shown(fault.value) in finding.message.split(), (str(fault), finding)
 
 
-def test_what_is_not_finite_is_noticed_wherever_a_test_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_not_finite_is_found_in_every_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = known.graph("kto_pair")
     _, asked = _run(graph, None, monkeypatch)
     for call, points in enumerate(asked):

@@ -82,7 +82,7 @@ def _children(zygote: Zygote) -> list[psutil.Process]:
     return psutil.Process(zygote.pid).children(recursive=True)
 
 
-def test_traces_in_a_child_that_is_gone_afterwards(zygote: Zygote) -> None:
+def test_traces_in_a_child_that_has_ended_afterwards(zygote: Zygote) -> None:
     reply = zygote.trace(GOOD, PREFERENCE)
     assert Answer.decode(reply.answer).graph is not None
     assert not reply.timed_out and not reply.signal and not reply.failed
@@ -180,7 +180,7 @@ def _during_a_spin(zygote: Zygote, act: object) -> list[object]:
     return replies
 
 
-def test_killed_child_is_told_by_its_signal(pierced: Zygote) -> None:
+def test_signal_of_a_killed_child_is_reported(pierced: Zygote) -> None:
     (reply,) = _during_a_spin(pierced, lambda: [c.kill() for c in _children(pierced)])
     assert reply.signal == signal.SIGKILL and reply.answer == b""  # type: ignore[attr-defined]
     assert Answer.decode(pierced.trace(GOOD, PREFERENCE).answer).graph
