@@ -1,4 +1,4 @@
-"""Writes docs/losses.md from the known losses, their measured shapes and the rules; --check only compares."""
+"""Writes docs/losses.md from the known losses, their descriptors and notes. With --check, only compares."""
 
 import argparse
 import sys
@@ -114,9 +114,9 @@ def _escaped(text: str) -> str:
 
 
 def main() -> int:
-    """Exit status: 1 when --check finds a difference."""
+    """Writes or compares the page. Returns the exit status: 1 if --check finds a difference."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is out of date")
     check = parser.parse_args().check
     wanted = page()
     if check and (not PAGE.exists() or PAGE.read_text("utf-8") != wanted):
