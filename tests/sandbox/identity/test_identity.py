@@ -1,4 +1,4 @@
-"""Identity of losses: the fingerprint joins what trains the same and parts what does not; merges are confirmed afresh."""
+"""Identity of losses: fingerprints are equal for losses that train identically, and comparisons at fresh points confirm it."""
 
 import json
 import random
@@ -107,7 +107,7 @@ def test_a_rescaled_beta_keeps_the_beta_key(a, b, stretch):
 
 
 def test_kinks_at_the_start_make_a_difference():
-    """relu and clamp differ at the kink only, which is where training starts when it lies at rho = 0."""
+    """relu and clamp differ only at the kink; with the kink at rho = 0, training starts there."""
     assert same_loss(written("torch.relu(1 - x)"), written("(1 - x).clamp(min=0)"), seed=0).same
     assert not same_loss(written("torch.relu(-x)"), written("(-x).clamp(min=0)"), seed=0).same
     assert fingerprint(written("torch.relu(-x)")).key != fingerprint(written("(-x).clamp(min=0)")).key

@@ -1,4 +1,4 @@
-"""A loss whose gradient is not finite where its identity is taken is refused with the point, and never stored as a number."""
+"""A loss with a gradient that is not finite at a fingerprint's point is refused with that point, and gets no fingerprint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, ref
     w = (pc - pr + 1e-6) ** 2 + (rc - rr) ** 2
     return F.softplus(-x) + 1e-9 * torch.exp(1 / (w * 1e6 + 1e-3))
 """
-"""Infinite where chosen and rejected tie in policy and reference, which drawn probes never meet exactly."""
+"""Infinite if chosen and rejected are equal in both policy and reference, which never happens exactly in drawn probes."""
 
 SPIKE = "F.softplus(-x) + {factor} / (1e6 * (pc + 2.0 + {shift}) ** 2 + {width})"
 """Far from zero only within a millionth of a nat of a fixed probe: policy_chosen_logps = -2."""

@@ -1,4 +1,4 @@
-"""Rediscoveries are recognised: published losses as they are, rescaled, at another beta, blended, and nearly so."""
+"""Rediscovered losses are recognised: published losses unchanged, scaled, at another beta, blended, or slightly varied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training cannot notice is one loss, and what it can is not: pairs of either kind, and random pairs."""
+"""Two losses are the same exactly if they train identically: pairs of both kinds, and random pairs."""
 
 import random
 
@@ -137,7 +137,7 @@ def test_a_loss_that_differs_from_dpo_in_one_place_is_not_dpo(a):
 
 
 def test_a_duplicate_is_found_across_a_bucket_edge_and_the_nearest_comes_first():
-    """Keys are buckets: shifted a little, a loss falls into another one."""
+    """Keys are buckets: a slightly changed loss can fall into the next one."""
     prints = [fingerprint(_loss(f"(rho + {shift} - 1 / (2 * beta)) ** 2")) for shift in (2e-5, 1e-5, 3e-6, 0.1)]
     ipo = fingerprint(_loss("ipo"))
     assert len({p.key for p in (ipo, *prints)}) > 2

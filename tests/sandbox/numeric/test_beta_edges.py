@@ -1,4 +1,4 @@
-"""Where a loss changes abruptly with beta is found from its arithmetic on beta."""
+"""Betas at which a loss changes abruptly are found in its arithmetic on beta."""
 
 import pytest
 from written import written

@@ -1,4 +1,4 @@
-"""What torch cannot differentiate is refused, and nothing else is: each operation, printed, with policy values in each place."""
+"""A loss is refused exactly if torch cannot differentiate it: every operation, printed, with policy values in every operand."""
 
 from __future__ import annotations
 

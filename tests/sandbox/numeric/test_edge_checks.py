@@ -1,4 +1,4 @@
-"""Poles inside the range are found, however unlikely a random probe is to meet them, and wide conditions are not noted."""
+"""Poles inside the range are found even if random probes almost never meet them; wide conditions are not noted."""
 
 import pytest
 import torch

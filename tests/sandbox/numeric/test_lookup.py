@@ -1,4 +1,4 @@
-"""Losses that treat single pairs as their author wishes, by the values of the reference, are noted or refused; others are not."""
+"""Losses that single out pairs by the reference's values are noted or refused; other losses are not."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Same text, same meaning: what is traced is what Python computes, and where Python fails the source is refused."""
+"""Tracing keeps the meaning of a source: the graph computes what Python computes, and a source that fails in Python is refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _traced(source: str) -> LossGraph | str:
 
 
 def _executed(source: str) -> list[Tensor] | None:
-    """The losses at each beta, by Python and torch; None where the program fails. The texts are ours."""
+    """The losses at each beta, executed by Python and torch; None if the program fails. The sources come from this test."""
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math, "nn": nn}
     try:
         with warnings.catch_warnings():

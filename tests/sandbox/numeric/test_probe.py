@@ -1,4 +1,4 @@
-"""The numeric tests: every published loss passes, every way of not training is refused with a counterexample."""
+"""The numeric tests: every published loss passes; losses that cannot train are refused with a counterexample."""
 
 import math
 
@@ -153,7 +153,7 @@ REFUSED = {
 
 
 def reversed_around(s, beta, width):
-    """DPO, turned round within `width` of a beta."""
+    """DPO with the opposite sign within `width` of a beta."""
     near = ((s.beta - beta) * (1 / width)) * ((s.beta - beta) * (1 / width))
     return (-s.x * (s.op("const", value=1.0) - (-near).exp() * 2.0)).softplus()
 
@@ -205,7 +205,7 @@ HARMLESS = {
 
 
 def distance_of_sides(s, least):
-    """How far apart policy and reference have the two completions, never quite zero."""
+    """Distance of the two completions' log-probabilities under policy and reference, never exactly zero."""
     return ((s.pc - s.pr).square() + (s.rc - s.rr).square() + least).sqrt()
 
 

@@ -1,4 +1,4 @@
-"""Both corpora, each entry a test of its own: benign losses keep their values and gradients, hostile ones get nowhere."""
+"""Both corpora, one test per entry: benign losses keep their values and gradients, hostile candidates are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: codes, words, and that every example does what it is an example of."""
+"""The catalogue of rules: codes, texts, and examples that have the outcome of their rule."""
 
 from __future__ import annotations
 

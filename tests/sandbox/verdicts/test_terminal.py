@@ -1,4 +1,4 @@
-"""The one encoder before standard output and error."""
+"""The encoder of standard output and error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: forms of input and output, exit codes, bad input, and sinks that nothing can break out of."""
+"""The command line: input and output formats, exit codes, bad input, and escaping in every output."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_a_loss_with_infinite_numbers_does_not_stop_a_batch(tmp_path: Path) -> N
 
 
 class Faulty(Vetter):
-    """A vetter with a fault of its own on some candidates."""
+    """A vetter that has an internal error on some candidates."""
 
     def vet(self, source: str | bytes, *arguments: Any, **options: Any) -> Verdict:
         if b"fault" in (source if isinstance(source, bytes) else source.encode()):

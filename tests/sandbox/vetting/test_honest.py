@@ -1,4 +1,4 @@
-"""What honest authors write and lost for nothing: each way is accepted, as the same loss that the plain way is."""
+"""Harmless forms that honest authors use are accepted, and give the same loss as the plain form."""
 
 from __future__ import annotations
 
@@ -386,7 +386,7 @@ def test_no_suggestion_without_a_similar_name(asked: str) -> None:
 
 
 def test_no_other_function_of_torch_counts_as_a_typing_error() -> None:
-    """Every name of torch's that losses may not call: it is in the table, is spelled the same but elsewhere, or stands alone."""
+    """Every torch name that losses may not call is in the table, has the letters of an available name, or gets no suggestion."""
     modules = {
         "torch": torch,
         "F": F,

@@ -1,4 +1,4 @@
-"""VetPool: processes of its own, from any thread, replaced when they die, gone when the pool is."""
+"""VetPool: worker processes serve any thread, are replaced when they die, and end with the pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vet and vet_graph: statuses, guarantees, dishonest children, threads."""
+"""vet and vet_graph: statuses, guarantees, forged answers, threads."""
 
 from __future__ import annotations
 
