@@ -54,10 +54,10 @@ def same_loss(a: VerifiedGraph, b: VerifiedGraph, *, seed: int | None = None) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of batches that are too small for a variance
             found = comparison_of(a.contract).regions(first, second, seed)
-            difference, parting = _parted(_Side(first), _Side(second), found)
-            if not parting:
+            difference, description = _largest_difference(_Side(first), _Side(second), found)
+            if not description:
                 return Sameness(True, "exact", difference=difference)
-            return Sameness(False, *_up_to(first, second, found), **parting, difference=difference)
+            return Sameness(False, *_up_to(first, second, found), **description, difference=difference)
     except CannotCompute as error:
         return Sameness(False, None, message=f"one of them cannot be computed: {error}", difference=math.inf)
 
@@ -124,7 +124,7 @@ class _Seen:
     gaps: Array
 
 
-def _parted(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float, dict[str, Any]]:
+def _largest_difference(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float, dict[str, Any]]:
     """The largest difference, and its message and counterexample if it exceeds the tolerance. Stops at the first such region."""
     difference = 0.0
     for region in found:
@@ -135,9 +135,9 @@ def _parted(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float
             worst[doubtful[_excused(first, second, seen, doubtful)]] = 0.0
         difference = max(difference, float(worst.max()))
         if difference > TOLERANCE:
-            return difference, _parting(seen, int(worst.argmax()))
-        if region.trained and (parting := _not_finite_in_training(first, second, region.points)):
-            return math.inf, parting
+            return difference, _description(seen, int(worst.argmax()))
+        if region.trained and (description := _not_finite_in_training(first, second, region.points)):
+            return math.inf, description
     return difference, {}
 
 
@@ -186,7 +186,7 @@ def _not_finite_in_training(first: _Side, second: _Side, points: Points) -> dict
         return {}
     contract = first.evaluator.graph.contract
     seen = _Seen(contract, points, losses, gradients, np.ones(len(points)), apart.astype(float))
-    return _parting(seen, int(apart.any(axis=1).argmax()), " in float32")
+    return _description(seen, int(apart.any(axis=1).argmax()), " in float32")
 
 
 # ---- kinks that lie a little elsewhere -------------------------------------------------------------------------------
@@ -261,14 +261,14 @@ def _up_to(first: Evaluator, second: Evaluator, found: Sequence[Region]) -> _UpT
     """The transformation under which both are the same ("scale", "beta" or None), and its factors of loss and beta."""
     usual = found[1].points
     factor = _factor(_Side(first), _Side(second), usual)
-    if factor is not None and not _parted(_Side(first), _Side(second, factor), found)[1]:
+    if factor is not None and not _largest_difference(_Side(first), _Side(second, factor), found)[1]:
         return "scale", factor, 1.0
     betas = (natural_beta(first), natural_beta(second))
     if betas[0] is None or betas[1] is None:
         return None, 1.0, 1.0
     stretch = betas[1] / betas[0]
     factor = _factor(_Side(first), _Side(second, stretch=stretch), usual)
-    if factor is not None and not _parted(_Side(first), _Side(second, factor, stretch), found)[1]:
+    if factor is not None and not _largest_difference(_Side(first), _Side(second, factor, stretch), found)[1]:
         return "beta", _tidy(factor), _tidy(stretch)
     return None, 1.0, 1.0
 
@@ -286,7 +286,7 @@ def _factor(first: _Side, second: _Side, points: Points) -> float | None:
 # ---- messages --------------------------------------------------------------------------------------------------------
 
 
-def _parting(seen: _Seen, item: int, precision: str = "") -> dict[str, Any]:
+def _description(seen: _Seen, item: int, precision: str = "") -> dict[str, Any]:
     """The point at which the two differ, as a message and a counterexample."""
     inputs, column = inputs_of(seen.contract), int(seen.gaps[item].argmax())
     example, of = inputs.example(seen.points, item), inputs.columns(seen.points)[column]

@@ -18,16 +18,16 @@ def leave_current_directory() -> None:
     sys.path[:] = [p for p in sys.path if real(p) != here or here == HOME]
 
 
-def in_the_way(told: str) -> str:
-    """A remedy for a failure that the environment may have caused, from its traceback `told`; "" if there is none.
+def in_the_way(failure: str) -> str:
+    """A remedy for a failure that the environment may have caused, from its traceback `failure`; "" if there is none.
 
     The causes are a file on PYTHONPATH that was imported instead of an installed module or one of Python's own, and a missing
     temporary folder, without which torch cannot be imported.
     """
-    if "No usable temporary directory found" in told:
+    if "No usable temporary directory found" in failure:
         return "set TMPDIR to a folder that can be written to, such as /dev/shm"
     for name, file in _strangers():
-        if file in told or f"'{name}'" in told or f"'{name}." in told:
+        if file in failure or f"'{name}'" in failure or f"'{name}." in failure:
             return (
                 f"{file} is imported through PYTHONPATH instead of the installed module {name}: if that is not intended, "
                 "rename it or remove its folder from PYTHONPATH"

@@ -177,10 +177,10 @@ def _result(item: Item, vet: Callable[[Item], Verdict]) -> Result:
     except SandboxUnavailable:  # the other items would fail too
         raise
     except Exception as error:
-        told = f"internal error, please report it with this candidate: {type(error).__name__}: {error}"
+        message = f"internal error, please report it with this candidate: {type(error).__name__}: {error}"
         if why := in_the_way(traceback.format_exc()):
-            told = f"{type(error).__name__}: {error}; {why}"
-        return Result(replace(item, error=told), None)
+            message = f"{type(error).__name__}: {error}; {why}"
+        return Result(replace(item, error=message), None)
 
 
 def _verdict(item: Item, vetter: Vetter, contract: str, options: dict[str, Any]) -> Verdict:

@@ -166,7 +166,7 @@ def test_hole_in_the_tracer_gains_nothing(name: str, pierced: Zygote, tmp_path: 
 
 
 def _during_a_spin(zygote: Zygote, act: object) -> list[object]:
-    """The zygote's reply to SPIN if `action` happens during it."""
+    """The zygote's reply to SPIN if `act` is called during it."""
     zygote.trace(GOOD, PREFERENCE)
     replies: list[object] = []
     thread = threading.Thread(target=lambda: replies.append(zygote.trace(SPIN, PREFERENCE)))
