@@ -272,7 +272,7 @@ def test_how_a_process_died_begins_with_what_it_raised(stderr, told, pranks):
 def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_for_it(pranks, monkeypatch, tmp_path):
     (tmp_path / "queue.py").write_text("x = 1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert f"{tmp_path / 'queue.py'} comes first through PYTHONPATH" in readiness(pranks)
+    assert f"{tmp_path / 'queue.py'} is imported through PYTHONPATH" in readiness(pranks)
 
 
 def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
