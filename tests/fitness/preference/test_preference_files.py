@@ -187,7 +187,7 @@ def test_parquet_is_looked_into(model, tmp_path):
     write_table(pyarrow.table({"chosen": ["a"] * 20}), path)
     assert "no column 'rejected'" in only(found(model, path))
     path.write_bytes(b"PAR1 and nothing else")
-    assert "is no parquet file" in only(found(model, path))
+    assert "is not a valid parquet file" in only(found(model, path))
 
 
 def test_a_name_on_the_hub_is_asked_for_where_the_network_may_be_used(monkeypatch):
