@@ -55,9 +55,11 @@ class EvaluationFailed(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. Torch has a class for the accelerator's memory, and a plain RuntimeError for the host's."""
+    """Whether memory ran out. Torch has a class for the accelerator's memory, and plain RuntimeErrors for
+    the host's and for the libraries that find none on the accelerator."""
     return isinstance(error, MemoryError) or any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
+        words in str(error).lower()
+        for words in ("out of memory", "can't allocate memory", "cannot allocate memory", "cublas_status_alloc_failed")
     )
 
 

@@ -1,4 +1,4 @@
-"""Write the graph beside each known loss: `python scripts/make_known_graphs.py`. Run it after changing a source."""
+"""Writes the graph of each known loss next to its source: `python scripts/make_known_graphs.py`. Run it after changing a source."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from sandbox.graph.loss_graph import VerifiedGraph
 
 
 def main() -> None:
-    """Trace every source of `sandbox/known` (ours, so without the jail) and write its graph as JSON."""
+    """Traces every source of `sandbox/known` (trusted, so without the jail) and writes its graph as JSON."""
     folder = Path(known.__file__).parent
     for name in known.names():
         loss = known.load(name)

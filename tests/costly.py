@@ -1,4 +1,4 @@
-"""Losses that repeat one operation as often as the verifier allows: for the bound on cost, and for measuring what it bounds."""
+"""Losses that repeat one operation as often as the verifier allows: for tests of the limit on cost, and for benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError
 
 SHAPES = ("B", "B,B", "B,64", "64,B", "1", "number")
-"""What the operation is given: one value per pair, all pairs of pairs, 64 values per pair, 64 rows, one value, a number."""
+"""Shapes of operands: one value per pair, all pairs of pairs, 64 values per pair, 64 rows, one value, a number."""
 
 _ATTRS: Mapping[str, Any] = MappingProxyType(
     {
@@ -37,8 +37,8 @@ class Builder:
         return self.add("const", value=value)
 
 
-def dearest(name: str, shape: str, *, chained: bool = False) -> VerifiedGraph | None:
-    """The accepted loss with the most repetitions of the operation on operands of this shape; None where one is too many."""
+def most_costly(name: str, shape: str, *, chained: bool = False) -> VerifiedGraph | None:
+    """The accepted loss with the most repetitions of an operation on operands of this shape; None if even one is refused."""
     low, high = 0, MAX_OPERATIONS
     while low < high:
         middle = (low + high + 1) // 2
@@ -58,8 +58,8 @@ def _accepted(name: str, shape: str, count: int, chained: bool) -> bool:
 
 
 def repeated(name: str, shape: str, count: int, *, chained: bool = False) -> VerifiedGraph:
-    """DPO plus a little of `count` results of one operation on operands between 0 and 1: each added up by itself,
-    or each the operand of the next one. Raises GraphError."""
+    """DPO plus a small multiple of `count` results of one operation on operands between 0 and 1: side by side, or with `chained`
+    each the operand of the next one. Raises GraphError."""
     build = Builder()
     x = build.add("sub", build.add("sub", 0, 1), build.add("sub", 2, 3))
     # Sorted, so that an operation along the batch does not make the loss depend on a pair's place.

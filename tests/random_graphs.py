@@ -13,7 +13,7 @@ from sandbox.graph.types import Dim, Type
 NUMBERS = (0.0, 0.5, 1.0, -1.0, 2.0, 0.1, 3.0)
 SAFE_ON_NUMBERS = ("add", "mul", "neg", "exp", "tensor", "full")
 ONLY_FLOATS = ("min", "max", "median", "cross_entropy", "nll_loss")
-"""Operations that source may not apply to masks and indices, though the table lets graphs do so."""
+"""Operations that source must not apply to masks and indices, although graphs may."""
 
 
 def random_graph(rng: random.Random, contract: str = "preference", operations: int = 12) -> LossGraph:
@@ -36,7 +36,7 @@ def _sources(contract: str) -> tuple[list[Node], list[Type]]:
 
 
 def _grow(rng: random.Random, contract: str, nodes: list[Node], types: list[Type]) -> None:
-    """Append one operation that type-checks; gives up after some misses."""
+    """Appends one operation that type-checks, or nothing after several failed attempts."""
     names = [o for o in OPERATIONS if o not in ("input", "const", "size")]
     for _ in range(60):
         op = OPERATIONS[rng.choice(names)]
@@ -98,7 +98,7 @@ BOUNDS = (0.3, 1e-6, 1e6, -1e6, 1e-3, -3.25, 20.0, 2.0, 1.0, 0.0)
 
 
 def any_graph(rng: random.Random, contract: str = "preference", operations: int = 12) -> LossGraph:
-    """A graph of whatever verifies: arithmetic on constants of all sorts, masks and indices as operands, odd attributes."""
+    """A verified graph with unusual parts: arithmetic on all kinds of constants, masks and indices as operands, odd attributes."""
     while True:
         terms = contract_named(contract)
         nodes = [make_node("input", (), {"name": a.name}) for a in terms.arguments]
@@ -109,7 +109,7 @@ def any_graph(rng: random.Random, contract: str = "preference", operations: int 
             _grow_anyhow(rng, contract, nodes, types)
         try:
             finished = _finished(contract, nodes, types)
-        except GraphError:  # a number without a value, such as log(0)
+        except GraphError:  # an undefined number, such as log(0)
             continue
         if finished is not None:
             return finished

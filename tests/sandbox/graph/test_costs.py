@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from costly import SHAPES, dearest, repeated
+from costly import SHAPES, most_costly, repeated
 
 from sandbox import known
 from sandbox.execute.evaluate import Evaluator, Points
@@ -37,7 +37,7 @@ def test_as_many_quantiles_as_operations_are_refused_and_the_message_names_them(
 def test_no_operation_can_be_repeated_beyond_the_bound(name):
     for shape in SHAPES:
         for chained in (False, True):
-            graph = dearest(name, shape, chained=chained)
+            graph = most_costly(name, shape, chained=chained)
             if graph is None:
                 continue
             assert 0 < graph.cost <= MAX_COST and graph.operations <= MAX_OPERATIONS
@@ -46,7 +46,7 @@ def test_no_operation_can_be_repeated_beyond_the_bound(name):
 
 
 def test_simple_operations_may_be_as_many_as_a_loss_may_have():
-    graph = dearest("add", "B", chained=True)
+    graph = most_costly("add", "B", chained=True)
     assert graph is not None and graph.operations == MAX_OPERATIONS
 
 
