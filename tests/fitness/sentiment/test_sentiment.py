@@ -1,4 +1,4 @@
-"""The embedded task tells good losses from bad ones, repeats itself exactly, and ships a model that can be made again."""
+"""The embedded task separates good losses from bad ones, is deterministic, and its shipped model can be reproduced."""
 
 import copy
 import importlib.util
@@ -81,7 +81,7 @@ def test_the_held_out_judge_agrees_with_hidden_polarity_it_has_not_seen():
 # --- training pairs ---
 
 
-def test_pairs_are_ranked_but_for_the_flipped_tenth(task):
+def test_pairs_are_ranked_except_for_the_flipped_tenth(task):
     pairs = task._runner._training_pairs(0)
     words = task._runner.words
     end = task._runner.end
@@ -99,8 +99,8 @@ def test_pairs_are_redrawn_by_the_seed_alone(small):
     assert first != small._runner._training_pairs(1)["chosen_ids"]
 
 
-def test_what_a_seed_draws_tells_nothing_of_another_seed(small):
-    """A loss may look up reference values, and was then written for known seeds: those of a final must give others."""
+def test_draws_of_different_seeds_are_independent(small):
+    """A loss could recognise reference values of known seeds: the fresh seeds of a final must give other values."""
     one, other = (small._runner._training_pairs(seed) for seed in (0, 1))
     written = [{tuple(ids) for side in ("chosen_ids", "rejected_ids") for ids in pairs[side]} for pairs in (one, other)]
     assert not written[0] & written[1]
@@ -127,7 +127,7 @@ def test_reference_log_probabilities_are_those_of_training(small, losses):
 # --- scores ---
 
 
-def test_good_and_bad_losses_are_told_apart(task, losses):
+def test_good_losses_score_above_bad_ones(task, losses):
     result = {name: task.score_seed(losses[name], "short", 0) for name in ("logistic", "constant", "inverted")}
     fitness = {name: r.fitness for name, r in result.items()}
     assert fitness["logistic"] > fitness["constant"] + 0.15 > fitness["constant"] > fitness["inverted"] + 0.1
@@ -137,7 +137,7 @@ def test_good_and_bad_losses_are_told_apart(task, losses):
     assert result["logistic"].tokens > 40 * 16 * 2 * 8
 
 
-def test_fitness_is_reward_less_priced_divergence(small, losses):
+def test_fitness_is_reward_minus_weighted_divergence(small, losses):
     result = small.score_seed(losses["logistic"], "full", 0)
     expected = result.metrics["reward"] - 0.02 * result.metrics["kl_per_sequence"]
     assert result.fitness == pytest.approx(expected)
@@ -194,7 +194,7 @@ def test_the_held_out_rung_has_its_own_prompts_and_judge(small, losses):
 # --- failures ---
 
 
-def test_nan_is_a_failure_and_no_low_score(small, losses):
+def test_nan_is_a_failure_and_not_a_low_score(small, losses):
     with pytest.raises(EvaluationFailed) as caught:
         small.score_seed(losses["nan"], "full", 0)
     assert caught.value.reason is FailureReason.DIVERGED
@@ -202,7 +202,7 @@ def test_nan_is_a_failure_and_no_low_score(small, losses):
     assert step == 1 and math.isnan(loss), "the value that ended it is kept"
 
 
-def test_a_policy_that_leaves_its_language_has_collapsed(losses):
+def test_a_policy_with_a_large_kl_has_collapsed(losses):
     strict = make_task("sentiment", SMALL | {"learning_rate": 2e-2, "kl_limit": 20.0})
     with pytest.raises(EvaluationFailed, match="nats per sequence, above 20") as caught:
         strict.score_seed(losses["unbounded"], "full", 0)
@@ -288,7 +288,7 @@ def test_the_shipped_model_is_small():
     assert sum(path.stat().st_size for path in DATA.iterdir()) < 1_000_000
 
 
-def test_the_script_makes_the_shipped_model_again(small):
+def test_the_script_reproduces_the_shipped_model(small):
     path = Path(__file__).resolve().parents[3] / "scripts" / "make_sentiment_model.py"
     spec = importlib.util.spec_from_file_location("make_sentiment_model", path)
     script = importlib.util.module_from_spec(spec)
