@@ -323,11 +323,11 @@ def test_micro_batches_of_unequal_size_are_refused(options):
     ],
 )
 def test_batches_that_processes_cannot_divide_evenly_are_refused(ranks, changes, words, options):
-    lab = PreferenceRunner.__new__(PreferenceRunner)
-    lab.options = Options(**options(**changes))
-    lab.state = SimpleNamespace(num_processes=ranks)
+    runner = PreferenceRunner.__new__(PreferenceRunner)
+    runner.options = Options(**options(**changes))
+    runner.state = SimpleNamespace(num_processes=ranks)
     with pytest.raises(EvaluationFailed, match=words) as caught:
-        lab._batches()
+        runner._batches()
     assert caught.value.reason is FailureReason.BAD_DATA
 
 
@@ -487,8 +487,8 @@ def test_tool_calls_are_rendered_as_they_were_written(options, tmp_path):
         "{% for k, v in c.function.arguments.items() %}{{ k }} {{ v }} {% endfor %}{% endfor %}{% endfor %}"
     )
     given = options(data=str(tmp_path / "data.parquet"), chat_template=str(tmp_path / "chat.jinja"))
-    lab = prepared(given | {"cache": str(tmp_path / "cache")})._runner
-    texts = {lab.tokenizer.decode(ids) for ids in lab.data["train"]["chosen_ids"]}
+    runner = prepared(given | {"cache": str(tmp_path / "cache")})._runner
+    texts = {runner.tokenizer.decode(ids) for ids in runner.data["train"]["chosen_ids"]}
     assert all(re.fullmatch(r"assistant: (w1 w2|w3 w4) w\d+", text) for text in texts), texts
 
 

@@ -613,8 +613,8 @@ def test_the_reward_itself_has_no_label(policy, reward_model, tmp_path):
 
 def test_an_empty_prompt_can_be_answered(policy, reward_model, tmp_path):
     task = prepared(rewarded(policy, tmp_path, reward_model(), batch=1))
-    lab = task._runner
-    lab.data["search"] = lab.data["search"].map(
+    runner = task._runner
+    runner.data["search"] = runner.data["search"].map(
         lambda row, i: {"prompt_ids": [] if i % 2 else row["prompt_ids"]}, with_indices=True
     )
     assert task.score_seed(graph("dpo"), "short", 0).metrics["length"] >= 1

@@ -244,41 +244,41 @@ def test_pairs_of_a_task_without_winners_are_bad_data():
 
 
 def test_divergence_agrees_with_the_samples_own_log_ratio(small):
-    lab = small._runner
-    policy = type(lab.reference)(lab.reference.config).eval()
-    policy.load_state_dict(lab.reference.state_dict())
+    runner = small._runner
+    policy = type(runner.reference)(runner.reference.config).eval()
+    policy.load_state_dict(runner.reference.state_dict())
     with torch.no_grad():
         for weight in policy.parameters():
             weight.mul_(1.0 + 0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
-    prompt_ids = lab._draw_prompts("kl", "search", 1024)
-    completions = lab._sample(policy, prompt_ids, 7)
+    prompt_ids = runner._draw_prompts("kl", "search", 1024)
+    completions = runner._sample(policy, prompt_ids, 7)
     ids = torch.cat([prompt_ids, completions], dim=1)
     with torch.inference_mode():
-        exact = lab._divergence(policy, ids, 8)
-        ratio = lab._sequence_log_probs(policy, 8, ids) - lab._sequence_log_probs(lab.reference, 8, ids)
+        exact = runner._divergence(policy, ids, 8)
+        ratio = runner._sequence_log_probs(policy, 8, ids) - runner._sequence_log_probs(runner.reference, 8, ids)
     noise = ratio.std().item() / math.sqrt(len(ratio))
     assert exact.mean().item() == pytest.approx(ratio.mean().item(), abs=4 * noise)
     assert exact.mean().item() > 10 * noise
 
 
 def test_sampling_follows_the_model(small):
-    lab = small._runner
-    prompt_ids = lab._draw_prompts("one", "search", 1).repeat(2048, 1)
-    first = lab._sample(lab.reference, prompt_ids, 1)[:, 0]
+    runner = small._runner
+    prompt_ids = runner._draw_prompts("one", "search", 1).repeat(2048, 1)
+    first = runner._sample(runner.reference, prompt_ids, 1)[:, 0]
     with torch.inference_mode():
-        expected = _next_word(lab.reference, torch.cat([prompt_ids[:1], first[:1, None]], dim=1), 8)[0, 0].exp()
-    observed = torch.bincount(first, minlength=len(lab.words)) / len(first)
+        expected = _next_word(runner.reference, torch.cat([prompt_ids[:1], first[:1, None]], dim=1), 8)[0, 0].exp()
+    observed = torch.bincount(first, minlength=len(runner.words)) / len(first)
     assert (observed - expected).abs().max().item() < 0.04
 
 
 def test_completions_end_once_and_fit(small):
-    lab = small._runner
-    completions = lab._sample(lab.reference, lab._draw_prompts("end", "train", 256), 3)
-    ended = (completions == lab.end).sum(dim=1)
+    runner = small._runner
+    completions = runner._sample(runner.reference, runner._draw_prompts("end", "train", 256), 3)
+    ended = (completions == runner.end).sum(dim=1)
     assert ended.max() == 1
     assert ended.double().mean() > 0.95
     for row in completions[ended == 1].tolist():
-        assert set(row[row.index(lab.end) + 1 :]) <= {lab.pad}
+        assert set(row[row.index(runner.end) + 1 :]) <= {runner.pad}
 
 
 # --- the shipped model ---
@@ -293,14 +293,16 @@ def test_the_script_reproduces_the_shipped_model(small):
     spec = importlib.util.spec_from_file_location("make_sentiment_model", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    lab = small._runner
+    runner = small._runner
     model, tokenizer = script.train(script.STEPS)
-    assert tokenizer.get_vocab() == lab.tokenizer.get_vocab()
-    shipped = script.held_out_nll(lab.reference, lab.tokenizer)
+    assert tokenizer.get_vocab() == runner.tokenizer.get_vocab()
+    shipped = script.held_out_nll(runner.reference, runner.tokenizer)
     assert script.held_out_nll(model, tokenizer) == pytest.approx(shipped, abs=0.01)
-    prompt_ids = lab._draw_prompts("same", "held_out", 512)
+    prompt_ids = runner._draw_prompts("same", "held_out", 512)
     rewards = [
-        torch.tensor([lexicon_reward(text) for text in lab._texts(lab._sample(each, prompt_ids, 5))]).mean().item()
-        for each in (model, lab.reference)
+        torch.tensor([lexicon_reward(text) for text in runner._texts(runner._sample(each, prompt_ids, 5))])
+        .mean()
+        .item()
+        for each in (model, runner.reference)
     ]
     assert rewards[0] == pytest.approx(rewards[1], abs=0.1)
