@@ -86,12 +86,12 @@ for line in sys.stdin:
         ({"values": [1.0, 0.0], "groups": ["a"]}, "a group each"),
         ({"values": [], "groups": []}, "a group each"),
         ({"values": [1.0, float("nan")], "groups": ["a", "b"]}, "finite"),
-        ({"values": [1.0, None], "groups": ["a", "b"]}, "a number and a name"),
-        ({"values": [1.0, 0.0], "groups": ["a", 7]}, "a number and a name"),
+        ({"values": [1.0, None], "groups": ["a", "b"]}, "a number and a group name"),
+        ({"values": [1.0, 0.0], "groups": ["a", 7]}, "a number and a group name"),
         ({"values": [1.0, 0.0], "groups": ["a", "b" * 300]}, "at most 200 characters"),
         ({"values": [1.0, 1.0], "groups": ["a", "b"]}, "expected the fitness, 0.5"),
-        ({"values": "10", "groups": "ab"}, "no object with the lists"),
-        ([1.0, 0.0], "no object with the lists"),
+        ({"values": "10", "groups": "ab"}, "not an object with the lists"),
+        ([1.0, 0.0], "not an object with the lists"),
     ],
 )
 def test_items_of_a_worker_are_checked(items, words, pranks, losses, tmp_path):
