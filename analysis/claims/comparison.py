@@ -111,7 +111,7 @@ class Decision:
     """Number of known losses (baseline included) that the finalists were compared with."""
     failing: tuple[tuple[Arm, int, int], ...]
     """Arms of known losses at the task's own settings with failed trainings: (arm, number failed, number scored)."""
-    smallest_detectable: float | None
+    minimum_detectable_difference: float | None
     """Minimum detectable difference between the best finalist and the baseline (power 0.8)."""
 
     @property
@@ -324,7 +324,7 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     detectable = None
     # Below one degree of freedom the test finds no difference of any useful size.
     if pair.standard_error is not None and pair.freedom is not None and pair.freedom >= 1:
-        detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
+        detectable = stats.minimum_detectable_difference(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
         stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
         tuple(judged.get(c.arm, c) for c in comparisons), finalists, stage.compared(), stage.failing(), detectable,

@@ -12,8 +12,6 @@ from analysis.snapshot import Snapshot
 from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
 from archive.query import Reader
 
-__all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
-
 
 @dataclass(frozen=True)
 class Headline:
@@ -31,7 +29,7 @@ class Headline:
     difference: float | None = None
     standard_error: float | None = None
     seeds: int = 0
-    smallest_detectable: float | None = None
+    minimum_detectable_difference: float | None = None
     candidate: int | None = None
     rung: str | None = None
     p_value: float | None = None
@@ -61,7 +59,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
         difference=pair.difference,
         standard_error=pair.standard_error,
         seeds=len(pair.seeds),
-        smallest_detectable=decision.smallest_detectable,
+        minimum_detectable_difference=decision.minimum_detectable_difference,
         candidate=best.arm.candidate,
         rung=decision.rung,
         p_value=best.adjusted if best.p_value is not None else None,
@@ -130,8 +128,8 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
     detectable = (
         "with so few seeds or test items no difference can be detected"
-        if decision.smallest_detectable is None
-        else f"the minimum detectable difference is {figure(decision.smallest_detectable)}"
+        if decision.minimum_detectable_difference is None
+        else f"the minimum detectable difference is {figure(decision.minimum_detectable_difference)}"
     )
     return f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; {detectable}."
 

@@ -71,7 +71,7 @@ def test_a_small_difference_is_not_distinguishable_and_the_minimum_detectable_di
     assert found.text.startswith(
         "Not distinguishable from DPO: the best proposed loss, mine, differs by +0.0050 ± 0.0087"
     )
-    assert found.smallest_detectable > 3 * found.standard_error
+    assert found.minimum_detectable_difference > 3 * found.standard_error
     assert found.seeds == 4
 
 
