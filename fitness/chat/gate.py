@@ -1,6 +1,7 @@
-"""How many requests an endpoint is sent at once: all that come, or so many, and fewer once it shows that these are too many for it.
+"""Limit on concurrent requests to an endpoint, lowered when the endpoint turns out to be overloaded.
 
-A server with few slots lets the others wait, and those run into their time limit though each alone would be in time.
+A server that processes few requests at a time queues the others. The queued ones then time out, although each alone would be
+answered in time.
 """
 
 from __future__ import annotations
@@ -14,16 +15,13 @@ from dataclasses import dataclass
 
 @dataclass(eq=False)
 class Passage:
-    """One request on its way. `together` is the most that were under way with it at one time, itself among them."""
+    """One request in flight. `together` is the largest number of requests in flight at once during it, itself included."""
 
     together: int = 1
 
 
 class Gate:
-    """Requests pass through it one after another, from threads or in an event loop. What it has learnt holds while it lives.
-
-    `limit` is how many may be under way at once; None before the endpoint has shown a limit.
-    """
+    """Admits requests from threads or from an event loop, up to `limit` in flight at once; None: no limit is known yet."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
@@ -33,7 +31,7 @@ class Gate:
 
     @contextmanager
     def passage_of_thread(self) -> Iterator[Passage]:
-        """Keep this thread waiting for a turn, and be under way while the block runs."""
+        """Block this thread until the request is admitted; it counts as in flight while the block runs."""
         turn = threading.Event()
         while (mine := self._entered(turn.set)) is None:
             turn.wait()
@@ -45,7 +43,7 @@ class Gate:
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[Passage]:
-        """The same in an event loop, which goes on meanwhile."""
+        """The same for an event loop, without blocking it."""
         turn, loop = asyncio.Event(), asyncio.get_running_loop()
         while (mine := self._entered(lambda: loop.call_soon_threadsafe(turn.set))) is None:
             await turn.wait()
@@ -56,7 +54,7 @@ class Gate:
             self._leave(mine)
 
     def narrow(self, passage: Passage) -> bool:
-        """Let half as many through as were too many, one at least. False where so few are let through already."""
+        """Lower the limit to half of the requests that were too many, at least 1. False if the limit is that low already."""
         with self._lock:
             half = max(1, passage.together // 2)
             if passage.together == 1 or (self.limit is not None and self.limit <= half):
@@ -65,7 +63,7 @@ class Gate:
             return True
 
     def _entered(self, wake: Callable[[], object]) -> Passage | None:
-        """A passage, or None where there is no room: then `wake` is called once there may be."""
+        """A passage, or None if the limit is reached; then `wake` is called when a request leaves."""
         with self._lock:
             if self.limit is not None and len(self._under_way) >= self.limit:
                 self._waiting.append(wake)

@@ -1,7 +1,7 @@
-"""A chat as the keyword arguments of OpenAI's chat completions.
+"""Requests for chat completions: keyword arguments of OpenAI's SDK, without the parameters that an endpoint does not accept.
 
-Endpoints agree on the outline of this protocol and on little else. What one of them does not take is a `Concession`,
-read off its refusal.
+Endpoints agree on the outline of this protocol and on little else. A parameter that an endpoint does not accept is recognised
+from its error message and recorded as a `Concession`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Message:
 
 
 class Concession(StrEnum):
-    """What an endpoint turned out not to take, by the name of the request's parameter or part."""
+    """A parameter or part of a request that an endpoint does not accept."""
 
     RESPONSE_FORMAT = "response_format"
     MAX_TOKENS = "max_tokens"
@@ -46,7 +46,7 @@ CONCEDED = {
     Concession.SEED: "sending no seed",
     Concession.SYSTEM: "beginning the user's first message with its words",
 }
-"""What is done instead, for the log."""
+"""The replacement for each concession, for the log."""
 
 _NAMED = {
     Concession.MAX_TOKENS: re.compile(r"\bmax_(?:completion_)?tokens\b"),
@@ -66,7 +66,7 @@ def request_arguments(
     seed: int | None,
     response_format: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The keyword arguments of `chat.completions.create`, without what the endpoint does not take."""
+    """The keyword arguments of `chat.completions.create`, without those in `conceded`."""
     request: dict[str, Any] = {
         "model": endpoint.model,
         "messages": [{"role": m.role, "content": m.content} for m in messages],
@@ -85,7 +85,7 @@ def request_arguments(
 
 
 def as_taken(messages: Sequence[Message], conceded: Concessions) -> Sequence[Message]:
-    """`messages`; where no system message is taken, with its words at the beginning of the user's first one."""
+    """`messages`; if system messages are not accepted, the system text is put before the first user message."""
     if (
         Concession.SYSTEM not in conceded
         or len(messages) < 2
@@ -96,9 +96,9 @@ def as_taken(messages: Sequence[Message], conceded: Concessions) -> Sequence[Mes
 
 
 def concession_for(error: LLMError, conceded: Concessions, possible: Concessions) -> Concession | None:
-    """What to do without, of what is possible, so that a refused request may pass; None where the refusal is about something else.
+    """The part of a refused request to leave out in the next try, out of `possible`; None if the refusal has another cause.
 
-    A refusal that names nothing is taken to mean `response_format`, the parameter that endpoints most often lack.
+    A refusal that names no parameter is taken to mean `response_format`, the parameter that endpoints most often lack.
     """
     left = possible - conceded
     if Concession.SYSTEM in left and refuses_system(error):

@@ -1,4 +1,4 @@
-"""The options of the classification task."""
+"""Options of the classification task."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from fitness.task.protocol import TaskOptions
 
 
 class Options(TaskOptions):
-    """Options of the classification task. All of them change the fitness and so are part of a run's identity."""
+    """Options of the classification task. All of them affect the fitness, so all are part of a run's identity."""
 
     dataset: Literal["digits", "cifar10"] = Field(
         "digits", description="digits: shipped with scikit-learn; cifar10: torchvision's"

@@ -1,13 +1,13 @@
-"""The paper's first case study: losses f(logits, targets) for classification with noisy labels.
+"""The classification task: losses f(logits, targets) for classification with noisy labels.
 
-Lu et al. 2024, section 3: a discovered loss is trained on CIFAR-10 and then transferred to other networks. The embedded
-form is scikit-learn's digits with flipped labels and a small multilayer perceptron, half a CPU-second a training; with
-torchvision and its CIFAR-10 files at hand, `dataset: cifar10` trains a residual network instead.
+After the first case study of Lu et al. 2024 (section 3): a discovered loss is trained on CIFAR-10 and then transferred to other
+networks. By default the data are scikit-learn's digits with flipped labels, and the network is a small multilayer perceptron:
+half a second of CPU time per training. With torchvision and its CIFAR-10 files, `dataset: cifar10` trains a residual network.
 
     fitness = accuracy on clean labels of items that were not trained on
 
-A seed redraws which items are trained on, which of their labels are flipped, the initial weights and the order. The rung
-`held_out` trains a second network (the transfer of the paper) and judges on items that the search never saw.
+A seed draws the training items, the flipped labels, the initial weights and the order. The rung `held_out` trains a different
+network (the paper's transfer) and measures on items that the search never used.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ NAME = "classification"
 CONTRACT = "classification"
 METRIC = "accuracy on clean labels, fraction of the items judged"
 
-# Estimates for one core of 2020 (digits) and one data-centre GPU (cifar10), seconds per optimiser step and beside.
+# Estimated seconds per optimiser step and per training besides, on one CPU core of 2020 (digits) or one data-centre GPU (cifar10).
 SECONDS = {"digits": (0.0012, 0.1), "cifar10": (0.03, 5.0)}
 
 DEVIATION = 0.011
-"""Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 28 pairs, 16 seeds."""
+"""Standard deviation over seeds of the difference of two good losses at held_out, default options; median of 28 pairs, 16 seeds."""
 
 ITEMS_ERROR = 0.0015
-"""Standard error of such a difference from the 718 test items that all seeds share; median of 10 pairs, 7 seeds."""
+"""Standard error of that difference from the 718 test items that all seeds share; median of 10 pairs, 7 seeds."""
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -52,7 +52,7 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError where a package that the data come with is not installed."""
+    """Raises TaskError if the package that provides the data is not installed."""
     assert isinstance(options, Options)
     if options.dataset == "digits" and find_spec("sklearn") is None:
         raise TaskError("the digits come with scikit-learn, not installed here; run: pip install 'evopo[train]'")
@@ -67,7 +67,7 @@ def make(options: TaskOptions) -> "ClassificationTask":
 
 
 class ClassificationTask:
-    """See the module's docstring."""
+    """The classification task; see the module's docstring."""
 
     name = NAME
     contract = CONTRACT
@@ -79,7 +79,7 @@ class ClassificationTask:
         self._runner: ClassificationRunner | None = None
 
     def prepare(self) -> None:
-        """Import torch and load the items. Raises EvaluationFailed('bad_data', ...) with what is missing."""
+        """Import torch and load the items. Raises EvaluationFailed('bad_data', ...) that names what is missing."""
         from fitness.classification.runner import ClassificationRunner
 
         if self._runner is None:
@@ -94,7 +94,7 @@ class ClassificationTask:
         beta: float | None = None,
         learning_rate: float | None = None,
     ) -> SeedResult:
-        """Train a fresh network with `graph` and judge it. The contract has no beta, so it must be None.
+        """Train a fresh network with `graph` and measure it. The contract has no beta, so `beta` must be None.
 
         Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
         """

@@ -1,4 +1,4 @@
-"""The options of the embedded task."""
+"""Options of the embedded task."""
 
 from pydantic import Field, model_validator
 
@@ -6,7 +6,7 @@ from fitness.task.protocol import TaskOptions
 
 
 class Options(TaskOptions):
-    """Options of the embedded task. All of them change the fitness and so are part of a run's identity."""
+    """Options of the embedded task. All of them affect the fitness, so all are part of a run's identity."""
 
     beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
     learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")

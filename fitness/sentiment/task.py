@@ -1,17 +1,17 @@
 """The embedded task: preference training of a tiny language model towards positive movie reviews.
 
-The IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024 in small, with nothing to download. A 90,000-parameter Llama
-that writes template reviews (`fitness.sentiment.reviews`) is trained on pairs of its own samples, ranked by a word
-list, with 10 % of the labels flipped. Then it writes reviews for prompts that it was not trained on:
+A small version of the IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024, with nothing to download. The policy is a Llama
+of 90,000 parameters that writes template reviews (`fitness.sentiment.reviews`). It is trained on pairs of its own samples,
+ranked by a word list, with 10 % of the labels flipped. Then it writes reviews for prompts that it was not trained on:
 
     fitness = reward - kl_weight * KL(policy || reference), in nats per sequence
 
-with both means over the samples. The reward alone would pay for any distance from the reference; the KL prices it.
+Both terms are means over the samples. The KL term penalises the distance from the reference, which the reward alone ignores.
 
-A seed redraws pairs, label noise, order of training and sampling noise. For one seed all candidates get the same ones, so
-their differences are less noisy than their values. Pairs, their tokens and reference log-probabilities are made once per
-seed and kept for the next candidates. The rung `held_out` trains like `full` and judges on prompts and by a classifier that
-neither training nor search has seen.
+A seed draws the pairs, the label noise, the order of training and the sampling noise. All candidates share them for one seed, so
+their differences are less noisy than their values. Pairs, tokens and reference log-probabilities are computed once per seed
+and kept for the next candidates. The rung `held_out` trains like `full`, and measures on prompts and with a classifier that
+neither training nor search uses.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ METRIC = "reward - kl_weight * KL, in reward units; KL in nats per sequence"
 SHOWN = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
 DATA = Path(__file__).parent / "data"
 
-# On one core of a server of 2024, without the worker's start (6 to 10 s) and the first use of a seed (1.5 s).
+# Measured on one core of a server of 2024, without the start of the worker (6 to 10 s) and the first use of a seed (1.5 s).
 SECONDS_PER_STEP = 0.03
 SECONDS_BESIDE = 1.0
 
 DEVIATION = 0.045
-"""Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 21 pairs, 8 seeds."""
+"""Standard deviation over seeds of the difference of two good losses at held_out, default options; median of 21 pairs, 8 seeds."""
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -64,7 +64,7 @@ def make(options: TaskOptions) -> "SentimentTask":
 
 
 class SentimentTask:
-    """See the module's docstring."""
+    """The embedded task; see the module's docstring."""
 
     name = NAME
     contract = CONTRACT
@@ -91,7 +91,7 @@ class SentimentTask:
         beta: float | None = None,
         learning_rate: float | None = None,
     ) -> SeedResult:
-        """Train a fresh copy of the model with `graph` and measure what it writes.
+        """Train a fresh copy of the model with `graph` and measure the reviews it writes.
 
         Metrics: reward, kl_per_sequence and kl_per_token (nats), preference_accuracy and margin (nats, of fresh pairs),
         distinct (fraction of samples), length (tokens per sample), train_loss.
@@ -123,7 +123,7 @@ def _seconds(steps: int) -> float:
 
 @cache
 def _data_version() -> str:
-    """Digest of the shipped model, since a fitness is one of that model."""
+    """Digest of the shipped model: a fitness holds for this model only."""
     digest: Any = hashlib.sha256()
     for path in sorted(DATA.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -1,4 +1,4 @@
-"""One worker process as the pool of a task sees it: what it answers, as a score or a failure, and what is known of its death."""
+"""One worker process of a task's pool: its replies as scores or failures, and reports on lost processes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ from sandbox.vetting.process import CLOSE_SECONDS, Lost, WorkerProcess, ended
 
 logger = logging.getLogger(__name__)
 
-TAIL_CHARACTERS = 4000  # of stderr, for the report of a death
+TAIL_CHARACTERS = 4000  # of stderr, for the report on a lost process
 Result = TypeVar("Result")
 
 _LAST_WORDS = re.compile(
     r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$",
     re.MULTILINE,
 )
-"""What a traceback ends with, but for those of launchers, which tell only that a process failed."""
+"""The last line of a traceback. Launchers' own exceptions are excluded: they say only that a process failed."""
 
 
 class WorkerLost(EvaluationFailed):
-    """The process ended or had to be ended, which need not be the candidate's fault; before it was ready it cannot be, and the
-    reason is bad_data."""
+    """The process ended or was killed, which may not be the candidate's fault.
+
+    Before the process was ready the candidate cannot be at fault, and the reason is bad_data.
+    """
 
 
 class TaskWorker:
-    """One launch group of a task; serves one request at a time. `threads` wait for it, so that the event loop does not."""
+    """One launch group of a task; serves one request at a time. Blocking waits run in `threads`, not in the event loop."""
 
     def __init__(
         self, command: Sequence[str], variables: Mapping[str, str], start_seconds: float, threads: Executor
@@ -50,7 +52,7 @@ class TaskWorker:
         self._threads = threads
         self._greeted: object = None
         self._requests = 0
-        self._owed = Usage()  # what a judge was paid for showing that it is there; charged to the first training
+        self._owed = Usage()  # a judge's usage for the availability check; charged to the first training
         self._closed = False
 
     @property
@@ -58,18 +60,20 @@ class TaskWorker:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the process; the handshake is left to the first request."""
+        """Start the process. The first request waits until it is ready."""
         self._process.start()
 
     async def ready(self) -> None:
-        """Start the process where there is none, and wait until it has said that it is ready. Raises EvaluationFailed."""
+        """Start the process if it does not run, and wait for its first reply. Raises EvaluationFailed."""
         reply: Mapping[str, Any] = await self._lived_through(self._process.ready, self._start_seconds)
         if reply is self._greeted:
             return
         self._greeted = reply
         _warn(reply)
         if reply["state"] == "failed":
-            await self._in_thread(self._process.end)  # the task cannot be prepared; it has ended or is about to
+            await self._in_thread(
+                self._process.end
+            )  # the task cannot be prepared; the process has ended or is about to
         _checked(reply)
         self._owed += _paid(reply) or Usage()
         self.notes = tuple(reply.get("notes", ()))
@@ -77,7 +81,7 @@ class TaskWorker:
         self.judged = judged if isinstance(judged, int) else None
 
     async def score(self, request: Mapping[str, Any], limit: float) -> SeedResult:
-        """Raises EvaluationFailed; WorkerLost, with the process gone, when it gave no answer within `limit` seconds."""
+        """The result of one request. Raises EvaluationFailed; WorkerLost, with the process gone, after `limit` seconds."""
         await self.ready()
         owed, self._owed = self._owed, Usage()
         try:
@@ -107,23 +111,23 @@ class TaskWorker:
             )
         except ValueError as error:
             await self._in_thread(self._process.end)
-            raise WorkerLost(FailureReason.WORKER_DIED, f"the worker's answer is not as agreed: {error}") from None
+            raise WorkerLost(FailureReason.WORKER_DIED, f"the worker's answer is invalid: {error}") from None
 
     async def close(self) -> None:
-        """End the process for good: at the end of stdin it goes by itself, also in the middle of a training."""
+        """End the process for good. It exits when its stdin ends, even in the middle of a training."""
         self._closed = True
         await self._in_thread(self._process.close, CLOSE_SECONDS)
 
     async def _lived_through(self, wait: Callable[[], Result], limit: float) -> Result:
-        """What `wait` returns, in at most `limit` seconds. Raises WorkerLost, with the process gone."""
+        """The value of `wait()`, which takes at most `limit` seconds. Raises WorkerLost, with the process gone."""
         kills = _out_of_memory_kills()
         try:
             return await self._in_thread(wait)
         except Lost as lost:
             raise self._report(lost, limit, kills) from None
         except asyncio.CancelledError:
-            # It works on a request that nobody waits for any more. Shielded, since a task that is cancelled twice would leave this
-            # half done; whoever closes the worker waits for it.
+            # The process works on a request whose result is not needed any more, so it is killed. Shielded: a second cancellation
+            # must not interrupt this. `close` waits for it.
             await asyncio.shield(self._in_thread(self._process.end))
             raise
 
@@ -148,7 +152,7 @@ class TaskWorker:
         raised = _LAST_WORDS.findall(stderr)
         how += f": {raised[-1]}" if raised else ""
         if lost.status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
-            reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for want of memory"
+            reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for lack of memory"
         if not lost.ready:
             reason, how = FailureReason.BAD_DATA, f"a worker ended before it was ready: {how}"
         return WorkerLost(reason, f"{how}{said}")
@@ -165,11 +169,11 @@ def _checked(reply: Mapping[str, Any]) -> None:
 
 
 def _items(found: Any) -> ItemScores | None:
-    """Raises ValueError for anything but null, or an object with values and groups."""
+    """The items of a reply. Raises ValueError unless they are null or an object with the lists values and groups."""
     if found is None:
         return None
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("values", "groups")):
-        raise ValueError("its items are no object with the lists values and groups")
+        raise ValueError("its items are not an object with the lists values and groups")
     return ItemScores.of(found["values"], found["groups"])
 
 
@@ -178,12 +182,12 @@ def _paid(reply: Mapping[str, Any]) -> Usage | None:
 
 
 def together(usage: Usage | None, more: Usage) -> Usage | None:
-    """What a judge was paid, and more of it; None where nobody was asked."""
+    """The sum of a judge's usages; None if no judge was called."""
     return (usage or Usage()) + more if more else usage
 
 
 def _out_of_memory_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    """Number of processes that the kernel killed for lack of memory since it started; 0 if it does not report this."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")

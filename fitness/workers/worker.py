@@ -1,26 +1,27 @@
-"""A long-lived process that holds a task's model and data, and scores one graph after the other.
+"""Worker process: holds a task's model and data, and scores one graph after another.
 
     python -m fitness.workers.worker --task sentiment --options '{"beta": 0.1}' --threads 1
 
-It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
+The protocol is JSON, one object per line: requests on stdin, replies on the stdout that the process was started with.
 
     first reply  {"state": "ready", "task", "pid", "seconds", "notes": [...],
-                  "judged": number of groups of items that finals are judged on, or null}
-                 or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
+                  "judged": number of item groups in the final's evaluation, or null}
+                 or {"state": "failed", "reason", "detail"} if the task cannot be prepared; then it exits with status 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
                   "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
                  or {"id", "state": "failed", "reason", "detail", "curves": if any}
 
-Where a judge was asked, each of these has "paid" too, what it was paid: [prompt tokens, reply tokens, USD or null]. Any of them may
-have "warnings", sentences for the user.
+If a judge was called, each reply also has "paid", its usage: [prompt tokens, reply tokens, USD or null]. Any reply may have
+"warnings", sentences for the user.
 
-The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
-replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
-unknown state. The worker ends when its stdin ends or, on Linux, when its parent does; SIGINT is for its parent, not for it.
+The worker is a trust boundary: it verifies every graph it receives. Anything that is printed goes to stderr, so no library can
+corrupt the replies. An unexpected exception ends the process with its traceback on stderr: a fresh worker is safer than one in
+an unknown state. The worker ends when its stdin ends or, on Linux, when its parent does. It ignores SIGINT, which is for its
+parent.
 
-Started once per rank by a launcher (`accelerate launch`, `torchrun`), the group acts as one worker: the first rank talks, and
-passes each request on to the others.
+A launcher (`accelerate launch`, `torchrun`) starts one process per rank, and the group acts as one worker: the first rank reads
+requests, sends replies, and passes each request on to the other ranks.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def main() -> None:
         if talks:
             serving.send(replies, _failed(error) | warnings.taken())
         sys.exit(EXIT_NOT_PREPARED)
-    # What is there now stays for good: the collector need not walk it at the end of every training (0.3 s).
+    # Everything loaded so far stays until the end, so the garbage collector can skip it after every training (0.3 s).
     gc.collect()
     gc.freeze()
     if talks:
@@ -111,13 +112,13 @@ def main() -> None:
         if talks:
             serving.send(replies, reply | warnings.taken())
         if grouped and reply.get("reason") == FailureReason.OUT_OF_MEMORY:
-            # The other ranks may wait for this one in the middle of a step; the launcher ends them with it.
+            # The other ranks may wait for this one in the middle of a step. The launcher ends them when this process ends.
             print(reply["detail"], file=sys.stderr, flush=True)
             os._exit(EXIT_OUT_OF_MEMORY)
 
 
 class _Warnings(logging.Handler):
-    """Collects what is logged here, so that the next reply takes it to the process that talks to the user."""
+    """Collects warnings that are logged in this process, to send them with the next reply."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -128,13 +129,13 @@ class _Warnings(logging.Handler):
         self._lines.append(record.getMessage())
 
     def taken(self) -> dict[str, Any]:
-        """What was logged since, as part of a reply."""
+        """The warnings since the last call, as part of a reply."""
         lines, self._lines = self._lines, []
         return {"warnings": lines} if lines else {}
 
 
 def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The reply to one request. An unforeseen exception passes through."""
+    """The reply to one request. Unexpected exceptions propagate."""
     try:
         result = task.score_seed(
             _verified(request["graph"]),
@@ -204,7 +205,7 @@ def _release_memory() -> None:
 
 
 def _return_memory() -> None:
-    """Give freed memory back to the system: fragments alone add 180 MB within 240 evaluations of the embedded task."""
+    """Return freed memory to the system: fragmentation alone adds 180 MB in 240 evaluations of the embedded task."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
         trim(0)
@@ -216,12 +217,12 @@ def _die_with_parent() -> None:
 
 
 def _shared(requests: "queue.SimpleQueue[str] | None") -> Callable[[], str]:
-    """Takes the next request on every rank of the launch group."""
+    """A function that returns the next request on every rank of the launch group."""
     from accelerate import PartialState
     from torch import distributed
 
     PartialState()  # joins the process group, if the task has not
-    # A group of its own: waiting for a request is no hang, however long the search thinks.
+    # A separate process group with a long timeout: a long wait for the next request is not a hang.
     group = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
 
     def next_request() -> str:

@@ -23,9 +23,9 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
 from sandbox.identity.canonical import canonical_hash
 from sandbox.identity.closeness import find_duplicates, gaps, mean_size
-from sandbox.identity.comparison import Comparison, Region, comparison_of
 from sandbox.identity.fingerprints import fingerprint
-from sandbox.identity.fresh_points import affordable
+from sandbox.identity.points.comparison import Comparison, Region, comparison_of
+from sandbox.identity.points.fresh_points import affordable
 from sandbox.identity.sameness import TOLERANCE, Sameness
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import shown

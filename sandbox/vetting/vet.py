@@ -225,13 +225,13 @@ def _judged(
     try:
         from sandbox.identity.checks import identified
         from sandbox.identity.compare import canonical_hash
-        from sandbox.numeric import run as probe
+        from sandbox.numeric import run
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise SandboxUnavailable(NO_TORCH) from None
         raise
 
-    report = probe.run(graph)
+    report = run.run(graph)
     findings, identity = [*found, *report.findings], identified(graph) if report.passed else None
     if isinstance(identity, Finding):
         findings, identity = [*findings, identity], None

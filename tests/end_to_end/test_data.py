@@ -91,7 +91,7 @@ def test_data_that_a_run_refuses_is_refused_with_the_same_message_after_the_pair
     given = [*again, rows()[-1]]
     done = evo.run(*arguments(given, "--show", "1"))
     assert done.code == 1
-    assert done.err.startswith("error: 39 of 40 pairs: both completions begin with the prompt once more")
+    assert done.err.startswith("error: 39 of 40 pairs: both completions begin with a copy of the prompt")
     assert "Traceback" not in done.err
     assert 'chosen (18 tokens): "Question 2 good 2</s>"' in done.out
 

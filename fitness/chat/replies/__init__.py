@@ -1,4 +1,4 @@
-"""What an endpoint sent back, read in every dialect: answers, streams, usage, reasoning and refusals.
+"""Parsing of endpoints' responses in all their dialects: answers, streams, usage, reasoning and errors.
 
-Nothing is sent here: that is `fitness.chat.client`.
+Requests are sent elsewhere (`fitness.chat.client`).
 """

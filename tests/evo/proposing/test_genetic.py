@@ -23,7 +23,7 @@ from sandbox import known
 from sandbox.execute.interpreter import compile_loss
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.verdicts.verdict import Severity
 
 torch.set_num_threads(1)
@@ -210,16 +210,16 @@ MENDED = ("301", "304", "305", "306", "307", "308", "309", "310", "311", "312", 
 @pytest.mark.parametrize("rule", [f"SBX{number}" for number in MENDED])
 def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
     refused = broken(rule)
-    found = {f.rule for f in probe.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
+    found = {f.rule for f in run.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
     assert rule in found
     for seed in range(5):
         mended = repair(Random(seed), "preference", [Parent(refused, "broken")], found)
-        report = probe.run(mended.graph, seed=seed)
+        report = run.run(mended.graph, seed=seed)
         assert report.passed, (mended.thought, report.findings)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_most_of_what_is_bred_is_accepted(contract: str) -> None:
     graphs = [graph for seed in range(5) for _, graph in lineage(contract, seed)]
-    accepted = [probe.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
+    accepted = [run.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
     assert sum(accepted) >= 0.9 * len(accepted)

@@ -521,8 +521,8 @@ def test_credentials_in_the_base_url_stay_out_of_messages():
         ("m", "http://localhost:99999/v1", "", "not an http or https address"),
         ("m", "http://localhost:8000/v1/chat/completions", "", "one service"),
         ("  ", "http://localhost:8000/v1", "", "no model"),
-        ("m", None, "sk-“quoted”-key", "characters that no key has"),
-        ("m", None, "sk-two\nlines", "characters that no key has"),
+        ("m", None, "sk-“quoted”-key", "not valid in a key"),
+        ("m", None, "sk-two\nlines", "not valid in a key"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused_before_any_request(

@@ -276,7 +276,7 @@ def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_fo
 
 
 def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
-    with pytest.raises(TaskError, match="the launcher 'accelerat' is no command on PATH or in"):
+    with pytest.raises(TaskError, match="the launcher 'accelerat' is not a command on PATH or in"):
         WorkerPool("pranks", pranks, launcher=("accelerat", "launch"))
 
 

@@ -25,7 +25,7 @@ from sandbox.execute.evaluate import Evaluator
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.nodes import GraphError
 from sandbox.identity.compare import same_loss
-from sandbox.identity.comparison import Comparison
+from sandbox.identity.points.comparison import Comparison
 from sandbox.numeric.checks import general
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.verdicts.verdict import Severity

@@ -16,7 +16,7 @@ from sandbox.identity.compare import same_loss
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.nearest import nearest_known
 from sandbox.identity.sameness import TOLERANCE
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.verdicts.verdict import Fingerprint
 
 torch.set_num_threads(1)
@@ -151,7 +151,7 @@ def test_fingerprints_of_another_format_are_never_compared():
 
 
 def _dense(graph: LossGraph, seed: int) -> np.ndarray:
-    points = joined([probes.preference_probes(seed).groups[name] for name in ("near", "wide", "sharp", "odd", "start")])
+    points = joined([inputs.preference_probes(seed).groups[name] for name in ("near", "wide", "sharp", "odd", "start")])
     return np.stack(Evaluator(graph)(points).gradients)
 
 
