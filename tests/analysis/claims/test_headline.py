@@ -375,11 +375,11 @@ def test_one_seed_gives_no_claim(tmp_path):
 
 
 def test_only_the_fresh_seeds_of_the_final_decide(tmp_path):
-    lucky = {0: 9.0, 1: 9.1, 2: 8.9}
+    searched = {0: 9.0, 1: 9.1, 2: 8.9}
     fresh = {100: 0.5, 101: 0.6}
     path = tiny(
         tmp_path,
-        {"dpo": {"full": {0: 0.5, 1: 0.5, 2: 0.4, **fresh}}, "mine": {"full": {**lucky, 100: 0.51, 101: 0.58}}},
+        {"dpo": {"full": {0: 0.5, 1: 0.5, 2: 0.4, **fresh}}, "mine": {"full": {**searched, 100: 0.51, 101: 0.58}}},
         final={"rung": "full", "seeds": [100, 101]},
     )
     found = said(path)
@@ -528,10 +528,10 @@ def judged_items(tmp_path, prompts, same):
     rng = random.Random(0)
     path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
     with Archive.open(path) as archive:
-        lucky = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
+        effects = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
         for seed in FINAL["seeds"]:
             groups = tuple(f"{prompt}" if same else f"{seed}.{prompt}" for prompt in range(prompts))
-            gains = [lucky[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
+            gains = [effects[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
             for candidate, values in ((1, [0.5] * prompts), (2, [0.5 + gain for gain in gains])):
                 evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
                 archive.score_evaluation(evaluation, sum(values) / prompts, items=Items(tuple(values), groups))
