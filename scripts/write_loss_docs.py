@@ -38,8 +38,8 @@ Notation: rho is the margin of the policy's log-ratio over the reference's, in n
 log-ratios of policy and reference for the chosen and the rejected completion, so rho = h_w - h_l; softplus(z) = log(1 + e^z).
 In classification, z are the logits, y is the label and p = softmax(z).
 
-Notes are findings of the numeric tests that do not refuse the loss; `evopo-sandbox explain SBX326` explains one. Tails: how the loss
-grows towards x = -30 and x = 30.
+Notes are findings of the numeric tests that do not refuse the loss; `evopo-sandbox explain SBX326` explains one. Tails: how the
+loss grows towards x = -30 and x = 30.
 """
 SHAPE = """\
 ## Descriptors: the shape of a loss

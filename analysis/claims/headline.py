@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision, decide
-from analysis.claims.obstacles import ObstacleKind, widening
+from analysis.claims.obstacles import ObstacleKind, WithheldKind, widening
 from analysis.output.encode import one_line
 from analysis.snapshot import Snapshot
 from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
@@ -103,10 +103,11 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
             f"{baseline} by {by}."
         )
     if best.withheld and best.adjusted is not None and best.adjusted < stats.SIGNIFICANCE and pair.difference > 0:
-        remedy = _beaten(snapshot, best) or (f": {widening(snapshot)}" if best.withheld.endswith("beyond it") else "")
+        at_edge = best.withheld.kind is WithheldKind.EDGE
+        remedy = _beaten(snapshot, best) or (f": {widening(snapshot)}" if at_edge else "")
         return (
             f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by {by}, but "
-            f"{best.withheld}{remedy}."
+            f"{best.withheld.words}{remedy}."
         )
     if best.discovery:
         return _discovery(snapshot, decision, best, where)

@@ -50,6 +50,23 @@ def widening(snapshot: Snapshot) -> str:
     return f"widen ladder.baseline_{'learning_rates' if rates else 'betas'}, or raise ladder.baseline_widenings"
 
 
+class WithheldKind(StrEnum):
+    """Why no loss may be called above the baseline."""
+
+    FAILED = "failed"
+    """The baseline failed on a deciding seed."""
+    EDGE = "edge"
+    """The baseline's best arm is at the edge of its grid."""
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Why no loss may be called above the baseline, with the reason in words."""
+
+    kind: WithheldKind
+    words: str
+
+
 class ObstacleKind(StrEnum):
     """Why a loss above the baseline is not a discovery: the first in this order that holds."""
 

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision
+from analysis.claims.obstacles import WithheldKind
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import arm_name, columns, count, figure, full_name, plus_minus
+
+_WITHHELD = {
+    WithheldKind.FAILED: "the baseline failed on a deciding seed",
+    WithheldKind.EDGE: "the baseline is at the edge of its grid",
+}
 
 
 @dataclass(frozen=True)
@@ -144,10 +150,9 @@ def _verdict(comparison: Comparison) -> str:
         return f"above the baseline, but {comparison.obstacle.words}" if comparison.obstacle else "above the baseline"
     if comparison.distinguishable:
         return "below the baseline"
-    past = comparison.adjusted < stats.SIGNIFICANCE
-    return (
-        "no claim: the baseline is at the edge of its grid" if past and comparison.withheld else "not distinguishable"
-    )
+    if comparison.withheld is None or comparison.adjusted >= stats.SIGNIFICANCE:
+        return "not distinguishable"
+    return f"no claim: {_WITHHELD[comparison.withheld.kind]}"
 
 
 def _text(cell: Cell) -> str:

@@ -228,8 +228,13 @@ def test_a_known_loss_with_too_few_scores_is_not_compared(tmp_path):
 
 
 def test_no_claim_is_made_if_the_baseline_failed_on_a_deciding_seed(tmp_path):
-    found = said(tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL))
+    path = tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL)
+    found = said(path)
     assert not found.distinguishable
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    (row,) = [line for line in final_lines(snapshot, decide(snapshot), 9) if "mine" in line]
+    assert "no claim: the baseline failed on a deciding seed" in row and "grid" not in row
     assert "DPO itself failed on 2 of these seeds" in found.text and found.text.endswith("DPO failed on 2 of 4 seeds.")
 
 
