@@ -140,7 +140,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     assert snapshot.baseline is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
-    beside = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
+    closest = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
     too = ""
     if rival.arm != decision.baseline:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
@@ -148,7 +148,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     among = f", corrected for {len(decision.finalists)} finalists" if len(decision.finalists) > 1 else ""
     return (
         f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
-        f"{known}{beside}{too} (paired over {where}; p = {best.new:.2g}{among})."
+        f"{known}{closest}{too} (paired over {where}; p = {best.new:.2g}{among})."
     )
 
 
@@ -176,10 +176,12 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
 
 def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
     """A sentence for each finalist and known loss with failed trainings."""
-    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution]
+    failed_finalists = [
+        (c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution
+    ]
     return [
         f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
-        for arm, failed, scored in (*told, *decision.failing)
+        for arm, failed, scored in (*failed_finalists, *decision.failing)
     ]
 
 

@@ -28,13 +28,13 @@ def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
     for axis, name in enumerate(("beta", "learning rate")):
         values = sorted({v for tuning in grid if (v := _value(tuning, axis, own)) is not None})
         line = [_tuning(arm) for arm in tried if _tuning(arm)[1 - axis] == _tuning(best)[1 - axis]]
-        beside = [v for tuning in line if (v := _value(tuning, axis, own)) is not None]
+        tried_values = [v for tuning in line if (v := _value(tuning, axis, own)) is not None]
         at = _value(_tuning(best), axis, own)
         if at is None or len(values) < 2:
             continue
         low, high = (values[1] / values[0]) ** 0.5, (values[-1] / values[-2]) ** 0.5
-        side = "" if any(v * low <= at * (1 + 1e-9) for v in beside) else "smallest"
-        side = side if any(v * (1 + 1e-9) >= at * high for v in beside) else "largest"
+        side = "" if any(v * low <= at * (1 + 1e-9) for v in tried_values) else "smallest"
+        side = side if any(v * (1 + 1e-9) >= at * high for v in tried_values) else "largest"
         if side:
             return (
                 f"the best {name} of {display_name(snapshot.candidates[best.candidate])}, {figure(at)}, is the {side} that was "

@@ -100,18 +100,18 @@ def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
         return ""
     wanted = [best.arm, *(m.arm for m in decision.baseline_arms)]
     rows = {row.arm: row for row in final_rows(snapshot, decision)}
-    told = []
+    described = []
     for arm in wanted:
         parts = [
             f"{title} {figure(rows[arm].metrics[n].mean)}" for n, title in titles.items() if n in rows[arm].metrics
         ]
         fitness = rows[arm].fitness
         if fitness is not None and parts:
-            told.append(f"{rows[arm].name}: {figure(fitness.mean)} ({', '.join(parts)})")
-    if not told:
+            described.append(f"{rows[arm].name}: {figure(fitness.mean)} ({', '.join(parts)})")
+    if not described:
         return ""
     metric = snapshot.metric(decision.rung)
-    return f"Fitness{f' is {one_line(metric)}' if metric else ''}. {'; '.join(told)}."
+    return f"Fitness{f' is {one_line(metric)}' if metric else ''}. {'; '.join(described)}."
 
 
 def _compared(snapshot: Snapshot, comparison: Comparison) -> FinalRow:
