@@ -20,7 +20,7 @@ from sandbox.identity.relation import Kind, Relation
 def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
     """The reason if the best arm of a known loss is at the edge of its grid, so that an arm beyond may be better; else empty.
 
-    The grid is the one that the final recorded, otherwise all arms tried. The best arm is inside if an arm was tried on either
+    The grid is the one that the final recorded, otherwise all arms tried. The best arm is inside if an arm was tried on each
     side of it, at least half a step of the grid away, failed or not. A grid of one value has no edge.
     """
     final, own = snapshot.final, (snapshot.beta, snapshot.learning_rate)
