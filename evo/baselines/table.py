@@ -51,7 +51,7 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     caption = _caption(info, wanted, graded, within)
     if spread and len(wanted.seeds) > 1:
         error = spread / len(wanted.seeds) ** 0.5
-        seen = stats.smallest_detectable(error, len(wanted.seeds) - 1, comparisons=len(differences))
+        seen = stats.minimum_detectable_difference(error, len(wanted.seeds) - 1, comparisons=len(differences))
         caption.append(
             f"A typical comparison sees differences to {baseline} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
         )

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.claims.comparison import Decision, decide
-from analysis.claims.headline import display_name, headline_of
+from analysis.claims.headline import headline_of
 from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
-from analysis.wording import count, duration
+from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
 from archive.records import EvaluationState, EventKind, ProposalState, Spending

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.claims.crossed import least_groups
-from analysis.stats import POWER, SIGNIFICANCE, smallest_detectable
+from analysis.stats import POWER, SIGNIFICANCE, minimum_detectable_difference
 from analysis.wording import count
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
@@ -54,4 +54,4 @@ def _smallest(deviation: float, items_error: float, settings: LadderSettings) ->
     # Satterthwaite's, the items being many.
     freedom = (seeds - 1) * (both / over_seeds) ** 2
     tests = ((over_seeds, seeds - 1), (both, freedom))
-    return max(smallest_detectable(v**0.5, df, comparisons=settings.finalists) for v, df in tests)
+    return max(minimum_detectable_difference(v**0.5, df, comparisons=settings.finalists) for v, df in tests)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.stats import smallest_detectable
+from analysis.stats import minimum_detectable_difference
 from evo.session.outlook import items_warning, minimum_detectable_effect
 from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskInfo, task_info
@@ -13,7 +13,7 @@ INFO = TaskInfo("toy", "preference", "fitness", {}, deviation=0.04)
 
 
 def test_the_smallest_difference_is_that_of_the_final():
-    seen = smallest_detectable(0.04 / 8**0.5, 7, comparisons=2)
+    seen = minimum_detectable_difference(0.04 / 8**0.5, 7, comparisons=2)
     assert f"about {seen:.2g} or more" in minimum_detectable_effect(INFO, LadderSettings(finalists=2, finalist_seeds=8))
 
 
@@ -63,7 +63,9 @@ def test_test_items_that_all_seeds_share_limit_what_more_seeds_can_show():
 
     assert seen(4, items_error=0.001) == seen(4)
     assert seen(1000, items_error=0.01) > 2 * seen(1000)
-    assert seen(1000, items_error=0.01) == pytest.approx(smallest_detectable(0.01, 1e6, comparisons=3), rel=0.1)
+    assert seen(1000, items_error=0.01) == pytest.approx(
+        minimum_detectable_difference(0.01, 1e6, comparisons=3), rel=0.1
+    )
 
 
 @pytest.mark.parametrize("items_error", [0.0, 0.005, 0.02, 0.2])
