@@ -281,7 +281,7 @@ def baselines(
 
     The same command on the same directory continues where it was interrupted, and only prints what is there already.
     """
-    from evo.baselines.contestants import contestants
+    from evo.baselines.contestants import compared_losses
     from evo.baselines.design import design
     from evo.baselines.measure import run_baselines
     from evo.baselines.picture import check_picture, write_picture
@@ -293,7 +293,7 @@ def baselines(
     settings = settings.model_copy(update={"name": f"baselines-{directory_name(settings.task) or 'task'}"})
     info = task_info(settings.task, settings.fitness)
     wanted = design(
-        settings, info, contestants(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
+        settings, info, compared_losses(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
         tuning_seeds=tuning_seeds, seeds=seeds,
     )  # fmt: skip
     if picture is not None:

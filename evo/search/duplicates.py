@@ -1,4 +1,4 @@
-"""Which losses a run has seen already: a duplicate is refused before it costs training time."""
+"""Duplicate detection: is a loss the same as an earlier candidate of the run? Duplicates are not trained."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sandbox.identity.sameness import Sameness
 from sandbox.verdicts.verdict import Fingerprint, Verdict, VerdictStatus
 
 SameLoss = Callable[[LossGraph, LossGraph], Sameness]
-"""Compares two losses on fresh probes."""
+"""Compares two losses on fresh test inputs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """An earlier candidate that is the same loss, and what showed it: `hash` (same graph) or `fingerprint` (same function).
+class DuplicateMatch:
+    """An earlier candidate that is the same loss. `kind`: `hash` (same canonical hash) or `fingerprint` (same gradients).
 
-    `difference`: the largest one seen between their gradients on fresh probes, as a share of their size; None for a hash.
+    `difference`: the largest relative difference of their gradients on fresh test inputs; None for a hash.
     """
 
     candidate_id: int
@@ -30,39 +30,42 @@ class Twin:
 
 
 @dataclass
-class Identities:
-    """The accepted losses of a run, by canonical hash and by what training sees of them."""
+class DuplicateIndex:
+    """Index of the accepted losses of a run by canonical hash and by fingerprint."""
 
     same_loss: SameLoss
     by_hash: dict[str, int] = field(default_factory=dict)
-    seen: list[tuple[int, Fingerprint, LossGraph]] = field(default_factory=list)
+    by_fingerprint: list[tuple[int, Fingerprint, LossGraph]] = field(default_factory=list)
 
     @classmethod
     def of(cls, reader: Reader, same_loss: SameLoss) -> Self:
-        """Those that an archive holds."""
-        known = cls(same_loss)
+        """Index of the accepted losses in an archive."""
+        index = cls(same_loss)
         for row in reader.verdicts():
             if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
                 continue
-            known.by_hash.setdefault(row.hash, row.candidate_id)
+            index.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):
-                with suppress(GraphError):  # an older evopo's, which would be refused now
-                    known.seen.append((row.candidate_id, fingerprint, LossGraph.from_json(row.graph)))
-        return known
+                with suppress(GraphError):  # accepted by an older version, and refused by this one
+                    index.by_fingerprint.append((row.candidate_id, fingerprint, LossGraph.from_json(row.graph)))
+        return index
 
-    def twin(self, verdict: Verdict) -> Twin | None:
-        """The earlier candidate that an accepted verdict's loss repeats. What the fingerprints propose, fresh probes confirm."""
+    def find(self, verdict: Verdict) -> DuplicateMatch | None:
+        """The earlier candidate that is the same loss as that of an accepted verdict; None if there is none.
+
+        A match of fingerprints counts only if the losses also agree on fresh test inputs.
+        """
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         if verdict.hash in self.by_hash:
-            return Twin(self.by_hash[verdict.hash], "hash")
-        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint, _ in self.seen]):
-            candidate_id, _, graph = self.seen[index]
+            return DuplicateMatch(self.by_hash[verdict.hash], "hash")
+        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint, _ in self.by_fingerprint]):
+            candidate_id, _, graph = self.by_fingerprint[index]
             if found := self.same_loss(graph, verdict.graph):
-                return Twin(candidate_id, "fingerprint", found.difference)
+                return DuplicateMatch(candidate_id, "fingerprint", found.difference)
         return None
 
     def add(self, candidate_id: int, verdict: Verdict) -> None:
-        """Remember an accepted loss that has no twin."""
+        """Add an accepted loss that is no duplicate."""
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         self.by_hash.setdefault(verdict.hash, candidate_id)
-        self.seen.append((candidate_id, verdict.fingerprint, verdict.graph))
+        self.by_fingerprint.append((candidate_id, verdict.fingerprint, verdict.graph))

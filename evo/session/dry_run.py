@@ -17,7 +17,7 @@ from evo.search.population import Population
 from evo.search.reserved import budget_forecast
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier import finished
-from evo.session.outlook import items_warning, minimum_detectable_effect
+from evo.session.outlook import items_warning, minimum_detectable_difference
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
 from fitness.chat.errors import LLMError
@@ -143,7 +143,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
-    lines.append(minimum_detectable_effect(info, population.ladder))
+    lines.append(minimum_detectable_difference(info, population.ladder))
     if few := items_warning(info.judged, population.ladder):
         lines.append(few)
     total = f", {each}" if tokens else ""

@@ -17,7 +17,7 @@ def require_training() -> None:
         raise ConfigError(f"training needs {', '.join(missing)}, not installed here; run: pip install 'evopo[train]'")
 
 
-def without_pictures() -> str | None:
+def missing_pictures_note() -> str | None:
     """What to say before a run whose report will have no pictures, with the command that changes it; None otherwise."""
     if find_spec("matplotlib") is None:
         return "The report will have no pictures: matplotlib is not installed; run: pip install 'evopo[plots]'"

@@ -30,7 +30,7 @@ def items_warning(judged: int | None, settings: LadderSettings) -> str | None:
     return f"{head}: only a large difference will be told from luck. Take {WISE_GROUPS} or more."
 
 
-def minimum_detectable_effect(info: TaskInfo, settings: LadderSettings) -> str:
+def minimum_detectable_difference(info: TaskInfo, settings: LadderSettings) -> str:
     """One line: the smallest true difference to the baseline that the final would show, in units of fitness."""
     design = f"{count(settings.finalists, 'finalist')} on {count(settings.finalist_seeds, 'fresh seed')}"
     if settings.finalists == 0 or settings.finalist_seeds < 2:

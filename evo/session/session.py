@@ -20,20 +20,20 @@ from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.loop import Campaign, CampaignStopped
-from evo.campaign.patience import Patience
+from evo.campaign.patience import EndpointMonitor
 from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, RunDirError, open_run
 from evo.config.schema import Config
 from evo.display.console import Console
 from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
-from evo.search.duplicates import Identities
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.reserved import budget_forecast
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier import changed_task, changes, finished, in_words, last_settings
-from evo.session.extras import require_training, without_pictures
-from evo.session.outlook import items_warning, minimum_detectable_effect
+from evo.session.extras import missing_pictures_note, require_training
+from evo.session.outlook import items_warning, minimum_detectable_difference
 from evo.session.preflight import preflight
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
@@ -63,7 +63,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         _closing(config, RunDir(path), say)
         return
     require_training()
-    if config.pictures and (note := without_pictures()):
+    if config.pictures and (note := missing_pictures_note()):
         say(note)
     if not there(RunDir(path).archive):
         require_seed_losses(config, info)
@@ -90,7 +90,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             if told := changed_task(reader, info):
                 say(told)
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
-        say(minimum_detectable_effect(info, population.ladder))
+        say(minimum_detectable_difference(info, population.ladder))
         for line in budget_forecast(config, population.advance(reader)):
             say(line)
         try:
@@ -130,7 +130,7 @@ async def _campaign(
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
         await stack.enter_async_context(proposer)
-        identities = Identities.of(reader, vetter.same_loss)
+        duplicates = DuplicateIndex.of(reader, vetter.same_loss)
         console = Console()
 
         def tell(text: str) -> None:
@@ -138,10 +138,8 @@ async def _campaign(
             _LOG.info("%s", text)
             console.print(Text(text), soft_wrap=True)
 
-        patience = Patience(tell)
-        campaign = Campaign(
-            config, archive, reader, population, identities, proposer, vetter, workers, patience=patience
-        )
+        monitor = EndpointMonitor(tell)
+        campaign = Campaign(config, archive, reader, population, duplicates, proposer, vetter, workers, monitor=monitor)
         await stack.enter_async_context(watching(campaign, console))
         try:  # before a proposal is paid for
             for note in await workers.ready():

@@ -57,7 +57,6 @@ READING = {
     "data": [["data"], ["data", "DIR/config.yaml"], ["data", "--set", f"name={STEERING.replace(chr(0), '')}"]],
     "tasks": [["tasks"]],
     "env": [["env"]],
-    "tasks": [["tasks"]],
 }  # fmt: skip
 """What is called of each command of `evopo`, with DIR for the hostile directory."""
 

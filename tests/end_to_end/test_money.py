@@ -44,7 +44,7 @@ def test_a_budget_of_trainings_ends_with_a_whole_final(evo: Command) -> None:
     )
     result = evo.run("run", "--dir", "run", *QUICK, *settings)
     assert result.code == 0, result.err
-    assert "which are kept for it" in result.out
+    assert "which are reserved" in result.out
     with Reader.open(evo.folder / "run/archive.db") as reader:
         done = [e for e in reader.evaluations() if e.finished_event]
     assert len([e for e in done if e.rung == "held_out"]) == 2 * 3, (
@@ -58,7 +58,7 @@ def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=4"))
         assert server.requests == 0
     assert result.code == 0, result.err
-    assert "No proposal is asked for" in result.out
+    assert "No proposal will be requested" in result.out
 
 
 def test_a_key_in_the_environment_makes_nobody_pay(evo: Command) -> None:

@@ -280,5 +280,7 @@ def test_the_baseline_is_the_configured_one_or_the_usual_one_or_the_first(
 
 def test_a_baseline_that_is_no_seed_loss_is_refused() -> None:
     config = parse_config({"task": "classification", "seeds": ["mse"], "baseline": "focal"})
-    with pytest.raises(ConfigError, match="'focal' is no seed loss of this run, expected one of mse; add it to seeds"):
+    with pytest.raises(
+        ConfigError, match="'focal' is not a seed loss of this run, expected one of mse; add it to seeds"
+    ):
         baseline_of_new_run(config, INFO)
