@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evo.campaign.monitor import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from loopback_llm import Action, Answer, Fault, LoopbackLLM, Status
 
 from analysis.snapshot import Snapshot
@@ -21,6 +20,7 @@ from archive.records import ProposalState, RunRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses, open_steps
 from evo.campaign.loop import Campaign, CampaignStopped
+from evo.campaign.patience import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from evo.config.schema import Config, parse_config
 from evo.proposing.propose import ModelProposer
 from evo.search.budget import Spent
