@@ -1,6 +1,6 @@
-"""What the engine recorded of a run's final: where it was measured, on which fresh seeds, and what the finalists are.
+"""The final of a run as the engine recorded it: its rung, its fresh seeds, the baseline's grid and the finalists' relations.
 
-The event that begins it holds {"rung": name, "seeds": [seed, ...], "beta": number or null, "learning_rate": number or null,
+The payload of an event `final` is {"rung": name, "seeds": [seed, ...], "beta": number or null, "learning_rate": number or null,
 "grid": [[beta, learning rate], ...] with null for the task's own, "relations": {candidate: relation or null}}.
 """
 
@@ -16,27 +16,27 @@ from archive.records import EventKind, EventRow
 from sandbox.identity.relation import Relation
 
 SEEDS = 2**31
-"""Every seed of a final is below this."""
+"""Exclusive upper bound of the final's seeds."""
 
 
 @dataclass(frozen=True)
 class Final:
-    """The final of a run. `beta` and `learning_rate` are the task's own, None where it has none."""
+    """The final of a run. `beta` and `learning_rate` are the task's own values; None where the task has none."""
 
     rung: str
     seeds: frozenset[int]
     beta: float | None = None
     learning_rate: float | None = None
     grid: tuple[tuple[float | None, float | None], ...] = ()
-    """Beta and learning rate of each arm that the baseline was to have, None for the task's own; empty where unknown."""
+    """Beta and learning rate of each planned arm of the baseline, None for the task's own value. Empty where unknown."""
     relations: Mapping[int, Relation] = field(default_factory=dict)
-    """How finalists relate to the published losses; one is absent where the comparison failed or was not made."""
+    """Relation of each finalist to the published losses. A finalist is absent where the comparison failed or was not made."""
 
 
 def final_of(events: Iterable[EventRow]) -> Final | None:
-    """The last final; a run that was extended keeps the relations of earlier finalists. Unreadable parts are left out.
+    """The last final, None before there is one. Relations from the earlier finals of an extended run are included.
 
-    Raises CorruptArchive as `seeds_of` does.
+    Invalid parts of a payload are left out, except seeds: CorruptArchive is raised as in `seeds_of`.
     """
     payloads = [e.payload for e in events if e.kind == EventKind.FINAL and isinstance(e.payload, Mapping)]
     if not payloads:
@@ -54,7 +54,7 @@ def final_of(events: Iterable[EventRow]) -> Final | None:
 
 
 def seeds_of(payload: object) -> tuple[int, ...]:
-    """The seeds that an event of this kind names, in their order. Raises CorruptArchive where one is no seed."""
+    """The seeds in the payload of an event `final`, in order. Raises CorruptArchive for an invalid seed."""
     seeds = payload.get("seeds") if isinstance(payload, Mapping) else None
     if not isinstance(seeds, list):
         return ()

@@ -1,6 +1,7 @@
-"""What an engine wrote into the free parts of an archive, read back in one form: settings of sessions, graphs, islands.
+"""Checked reading of the engine's own records in an archive: session settings, graphs, islands, parents.
 
-The archive checks that these are JSON objects, or text; what must be in them is checked here, since the file may be a stranger's.
+`archive.decode` checks only that such a value is a JSON object or text. Its content is checked here, because an archive may come
+from another person.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from archive.errors import CorruptArchive
+from archive.query import Reader
 from archive.records import EventKind, EventRow, FindingRow, Origin, ProposalRow, VerdictRow
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.verdict import Severity
 
 MOST_ISLANDS = 10_000
 
 
 def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
-    """The event that began each session, and the configuration that it had. Raises CorruptArchive where there is none."""
+    """Event id and configuration of each session, in order. Raises CorruptArchive for an event without a configuration."""
     return [(event.id, _settings(event)) for event in events if event.kind == EventKind.SESSION_STARTED]
 
 
@@ -32,24 +35,32 @@ L = TypeVar("L", bound=_Loss)
 
 
 def baseline_among(losses: Iterable[L], name: str | None) -> L | None:
-    """The loss that claims are made against: the seed loss of the name in the run's row; None in a run without seed losses."""
+    """The baseline: the seed loss called `name` (recorded in the table `run`). None in a run without seed losses."""
     return next((loss for loss in losses if loss.origin is Origin.SEED and loss.name == name), None)
 
 
 def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A section of a recorded configuration; empty where it has none."""
+    """A section of a recorded configuration; an empty mapping where it is missing."""
     value = settings.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
-def graph_of(verdict: VerdictRow) -> LossGraph:
-    """The graph of an accepted candidate, verified again. Raises CorruptArchive."""
+def verdict_on(candidate_id: int, reader: Reader) -> VerdictRow:
+    """What the sandbox said of a candidate that was vetted. Raises CorruptArchive."""
+    verdict = reader.verdict(candidate_id)
+    if verdict is None:
+        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
+    return verdict
+
+
+def graph_of(verdict: VerdictRow) -> VerifiedGraph:
+    """The verified graph of an accepted candidate. Raises CorruptArchive for a missing or invalid graph."""
     if verdict.graph is None:
         raise CorruptArchive(
             f"candidate {verdict.candidate_id} is {verdict.status}, but the archive holds no graph of it; get a fresh copy"
         )
     try:
-        return LossGraph.from_json(verdict.graph)
+        return VerifiedGraph.from_json(verdict.graph)
     except GraphError as error:
         raise CorruptArchive(
             f"the graph of candidate {verdict.candidate_id} cannot be used ({error}); get a fresh copy of the archive"
@@ -57,25 +68,25 @@ def graph_of(verdict: VerdictRow) -> LossGraph:
 
 
 def refusing(findings: Iterable[FindingRow]) -> list[FindingRow]:
-    """The findings that refused their candidate."""
+    """The findings of severity `refuse`."""
     return [finding for finding in findings if finding.severity == Severity.REFUSE]
 
 
 def island_of(proposal: ProposalRow) -> int:
-    """The island that a proposal was made for. Raises CorruptArchive."""
+    """The island that a proposal was made for. Raises CorruptArchive for an invalid number."""
     island = proposal.references.get("island")
     if isinstance(island, bool) or not isinstance(island, int) or not 0 <= island < MOST_ISLANDS:
-        raise _missing(f"proposal {proposal.id} should tell its island, a number from 0 on", island)
+        raise _missing(f"proposal {proposal.id} should hold its island, a whole number from 0", island)
     return island
 
 
 def recorded_parents(proposal: ProposalRow) -> list[tuple[int, str]]:
-    """The parents that a proposal was told of, each as (candidate, role). Raises CorruptArchive."""
+    """The parents recorded with a proposal, each as (candidate, role). Raises CorruptArchive for an invalid record."""
     parents = proposal.references.get("parents")
     try:
         return [(int(parent["id"]), str(parent["role"])) for parent in parents or ()]
     except (TypeError, KeyError, ValueError, OverflowError):
-        raise _missing(f"proposal {proposal.id} should tell its parents, each with id and role", parents) from None
+        raise _missing(f"proposal {proposal.id} should hold its parents, each with id and role", parents) from None
 
 
 def _settings(event: EventRow) -> Mapping[str, Any]:

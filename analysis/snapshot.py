@@ -1,4 +1,4 @@
-"""Everything that an analysis reads of an archive, read once and from one moment, with the questions all of them ask."""
+"""Snapshot of an archive: all rows, read once in one transaction, and the values that several analyses derive from them."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ from archive.records import (
 )
 from archive.sqlite.values import is_finite
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
 
 SINGLES_OUT = "SBX327"
-"""The sandbox's note on a loss that is another one for single pairs, told by the values that their reference gives them."""
+"""Rule of the note on a loss that behaves differently for single pairs, which it recognises by their reference values."""
 
 CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
-"""Why nothing is claimed of such a loss, in words: it may have been written for the very pairs that it was measured on."""
+"""Why no claim is made for such a loss: it may have been written for exactly the pairs that it was measured on."""
 
 
 class CandidateStatus(StrEnum):
-    """How far a candidate has come; the first one that holds, in this order."""
+    """Status of a candidate: the first in this order that holds."""
 
     REFUSED = VerdictStatus.REFUSED
     """The sandbox refused it."""
     DUPLICATE = "duplicate"
-    """It is the same loss as an earlier candidate, and was not trained."""
+    """It is a duplicate of an earlier candidate, and was not trained."""
     SCORED = EvaluationState.SCORED
     """At least one training gave a score."""
     FAILED = EvaluationState.FAILED
-    """Every training that ended gave none."""
+    """Every finished training failed."""
     ACCEPTED = VerdictStatus.ACCEPTED
-    """It passed the sandbox; no training has ended yet."""
+    """The sandbox accepted it; no training has finished yet."""
     UNVETTED = "unvetted"
-    """The sandbox has not said anything yet."""
+    """It has no verdict yet."""
 
 
 @dataclass(frozen=True, order=True)
 class Arm:
-    """One loss trained in one way: what the seeds of a comparison are repeats of. None is the task's own beta or
-    learning rate."""
+    """One loss with one beta and one learning rate at one rung. The seeds of a comparison are repetitions of an arm. None means
+    the task's own beta or learning rate."""
 
     candidate: int
     rung: str
@@ -74,26 +74,28 @@ class Arm:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The rows of an archive, by id where they have one."""
+    """The rows of an archive. Mappings are keyed by candidate id, `proposals` by proposal id."""
 
     run: RunRow
     candidates: Mapping[int, CandidateRow]
     parents: Mapping[int, tuple[ParentRow, ...]]
-    """By child, in order of position; children without parents are left out."""
+    """By child, in order of position. Candidates without parents are left out."""
     verdicts: Mapping[int, VerdictRow]
     findings: Mapping[int, tuple[FindingRow, ...]]
     proposals: Mapping[int, ProposalRow]
     evaluations: tuple[EvaluationRow, ...]
-    """Of the run's own task, in order of their ids."""
+    """Those of the run's own task, in order of ids."""
     events: tuple[EventRow, ...]
     spending: Spending
 
     @classmethod
     def of(cls, reader: Reader) -> Snapshot:
-        """Read it all. Raises ArchiveError."""
+        """All rows, read in one transaction. Raises ArchiveError."""
         with reader.consistent():
             run = reader.run()
-            with suppress(ValueError):  # without the package that brings the contract, graphs are left out
+            with suppress(
+                ValueError
+            ):  # if the package that provides the contract is not installed, graphs are left out
                 contract_named(run.contract)
             parents: dict[int, list[ParentRow]] = {}
             for edge in reader.lineage():
@@ -116,7 +118,7 @@ class Snapshot:
         return snapshot
 
     def _check_references(self, path: Path) -> None:
-        """Whether all rows that are referred to are there: SQLite has checked it for its writer, not for its readers."""
+        """Raises CorruptArchive for a reference to a missing row. SQLite checks foreign keys on writing, not on reading."""
         named = [("evaluation", row.candidate_id) for row in self.evaluations]
         named += [("finding", candidate) for candidate in self.findings]
         named += [("parent", id) for child, edges in self.parents.items() for id in (child, *(e.parent for e in edges))]
@@ -138,7 +140,7 @@ class Snapshot:
 
     @cached_property
     def scores(self) -> Mapping[Arm, Mapping[int, float]]:
-        """Fitness by seed of every arm that was scored, in order of its first evaluation."""
+        """Fitness by seed of every scored arm, in order of the arm's first evaluation."""
         arms: dict[Arm, dict[int, float]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
@@ -149,7 +151,7 @@ class Snapshot:
 
     @cached_property
     def metrics(self) -> Mapping[Arm, Mapping[int, Mapping[str, float]]]:
-        """What else was measured, by arm and seed; what is not finite is left out, so that every mean is."""
+        """Metrics by arm and seed. Values that are not finite are left out, so that every mean is finite."""
         arms: dict[Arm, dict[int, Mapping[str, float]]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
@@ -159,7 +161,7 @@ class Snapshot:
 
     @cached_property
     def items(self) -> Mapping[Arm, Mapping[int, Items]]:
-        """Fitness by item, by seed, of every arm for which the archive holds it: those of the rung that decides."""
+        """Fitness per test item, by arm and seed, where the archive holds it."""
         arms: dict[Arm, dict[int, Items]] = {}
         for row in self.evaluations:
             if row.fitness is not None and row.items is not None:
@@ -168,7 +170,7 @@ class Snapshot:
 
     @cached_property
     def failures(self) -> Mapping[Arm, frozenset[int]]:
-        """Seeds on which the training of an arm gave no score."""
+        """Seeds of the failed trainings, by arm."""
         arms: dict[Arm, frozenset[int]] = {}
         for row in self.evaluations:
             if row.state is EvaluationState.FAILED:
@@ -178,12 +180,12 @@ class Snapshot:
 
     @cached_property
     def shown_metrics(self) -> Mapping[str, str]:
-        """Metrics that the task shows beside its fitness, and their headings; empty where the run did not record them."""
+        """Headings of the metrics that the task shows with its fitness, by metric. Empty where the run did not record them."""
         found = self._fitness.get("shown")
         return {str(k): one_line(str(v)) for k, v in found.items()} if isinstance(found, Mapping) else {}
 
     def metric(self, rung: str) -> str:
-        """How fitness is made at a rung, in words; empty where the run did not record it."""
+        """What fitness is at a rung, in words. Empty where the run did not record it."""
         found = self._fitness.get("metric")
         return str(found.get(rung, "")) if isinstance(found, Mapping) else ""
 
@@ -197,17 +199,17 @@ class Snapshot:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The configuration of the last session, or that with which the run was made. Raises CorruptArchive."""
+        """The configuration of the last session; without a session, that of the run. Raises CorruptArchive."""
         return next((settings for _, settings in reversed(sessions_of(self.events))), self.run.config)
 
     @property
     def budget(self) -> Mapping[str, Any]:
-        """The limits in these settings."""
+        """The section `budget` of `settings`."""
         return section(self.settings, "budget")
 
     @cached_property
     def beta(self) -> float | None:
-        """The task's own beta, None where it has none."""
+        """The task's own beta; None where the task has none."""
         if self.final is not None and self.final.beta is not None:
             return self.final.beta
         fitness = self.run.identity.get("fitness", {})
@@ -217,37 +219,39 @@ class Snapshot:
 
     @property
     def learning_rate(self) -> float | None:
-        """The task's own learning rate, where the final recorded one."""
+        """The task's own learning rate; None where the final did not record one."""
         return self.final.learning_rate if self.final else None
 
     @cached_property
     def rungs(self) -> tuple[str, ...]:
-        """The rungs of fidelity, cheapest first: a candidate climbs, so a rung's first evaluation is queued after the last
-        rung's."""
+        """The rungs, lowest fidelity first. Order of first evaluations: a candidate reaches a rung only after the one below."""
         return tuple(dict.fromkeys(row.rung for row in sorted(self.evaluations, key=lambda row: row.queued_event)))
 
     @cached_property
     def seeds(self) -> tuple[CandidateRow, ...]:
-        """The losses that the run started from."""
+        """The seed losses."""
         return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
 
     @cached_property
     def baseline(self) -> CandidateRow | None:
-        """The seed loss that claims are made against, as the run's row names it; None in a run without seed losses."""
+        """The baseline, as recorded in the table `run`. None in a run without seed losses."""
         return baseline_among(self.candidates.values(), self.run.baseline)
 
     @cached_property
     def final(self) -> Final | None:
-        """What the engine recorded of the final; None before there is one."""
+        """The recorded final; None before there is one."""
         return final_of(self.events)
 
     def relation(self, candidate: int) -> Relation | None:
-        """How a finalist relates to the published losses; None for others, and where that is not known."""
+        """Relation of a finalist to the published losses. None for other candidates, and where it is not known."""
         return self.final.relations.get(candidate) if self.final else None
 
     def known_as(self, candidate: int) -> str:
-        """Which known loss a proposal is, in words: as the final compared it, else by its fingerprint, which tells a seed loss
-        times a factor or at another beta. Empty where it is none of these."""
+        """Which known loss a proposal is, in words; empty where it is none.
+
+        For a finalist, the relation that the final recorded. For others, whether the fingerprint is that of a seed loss times a
+        factor or at another beta.
+        """
         relation = self.relation(candidate)
         if relation is not None:
             return one_line(relation.words)
@@ -259,8 +263,8 @@ class Snapshot:
         return "" if name is None else f"{one_line(name, 48)} at another beta"
 
     def _multiple_of(self, candidate: int) -> str | None:
-        """The seed loss that a candidate is a multiple of: by the keys of their fingerprints, else by the gradients in them, which
-        also tell a loss that lies beside a key's edge."""
+        """The seed loss of which a candidate is a multiple. Compares the keys of the fingerprints, then their gradients: rounding
+        can give equal losses different keys."""
         by_key = self._seed_keys.get(("scale_key", self._key(candidate, "scale_key")))
         verdict = self.verdicts.get(candidate)
         own = readable(verdict.fingerprint) if verdict else None
@@ -275,7 +279,7 @@ class Snapshot:
         return [(name, own) for name, own in prints if own is not None]
 
     def caution(self, candidate: int) -> str:
-        """Why nothing may be claimed of a proposal, in words; empty where nothing is against it."""
+        """Why no claim may be made for a proposal, in words; empty where claims are allowed."""
         row, found = self.candidates[candidate], self.findings.get(candidate, ())
         noted = row.origin is Origin.PROPOSAL and any(f.rule == SINGLES_OUT for f in found)
         return CAUTION if noted else ""
@@ -293,7 +297,7 @@ class Snapshot:
         return value if isinstance(value, str) else None
 
     def status(self, candidate: int) -> CandidateStatus:
-        """How far a candidate has come."""
+        """Status of a candidate."""
         verdict = self.verdicts.get(candidate)
         if verdict is None:
             return CandidateStatus.UNVETTED
@@ -307,23 +311,23 @@ class Snapshot:
         return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
 
     def step(self, candidate: int) -> int:
-        """The step that proposed a candidate; 0 for the losses the run started from."""
+        """The step that proposed a candidate; 0 for seed losses."""
         proposal = self.proposals.get(self.candidates[candidate].proposal_id or 0)
         return proposal.step if proposal else 0
 
     def arms(self, candidate: int, rung: str) -> Mapping[Arm, Mapping[int, float]]:
-        """The scores of a candidate at a rung, by arm."""
+        """Fitness by seed of each arm of a candidate at a rung."""
         return self._by_rung.get((candidate, rung), {})
 
-    def graph(self, candidate: int) -> LossGraph | None:
-        """The candidate's graph, verified again; None where it has none, or one that may not be used."""
-        verdict = self.verdicts.get(candidate)
-        if verdict is None or verdict.graph is None:
-            return None
-        try:
-            return graph_of(verdict)
-        except CorruptArchive:
-            return None
+    def graph(self, candidate: int) -> VerifiedGraph | None:
+        """The candidate's graph, verified on first use; None if it is missing or invalid."""
+        if candidate not in self._graphs:
+            self._graphs[candidate] = _usable(self.verdicts.get(candidate))
+        return self._graphs[candidate]
+
+    @cached_property
+    def _graphs(self) -> dict[int, VerifiedGraph | None]:
+        return {}
 
     @cached_property
     def _states(self) -> Mapping[int, frozenset[EvaluationState]]:
@@ -338,3 +342,10 @@ class Snapshot:
         for arm, scores in self.scores.items():
             found.setdefault((arm.candidate, arm.rung), {})[arm] = scores
         return found
+
+
+def _usable(verdict: VerdictRow | None) -> VerifiedGraph | None:
+    try:
+        return graph_of(verdict) if verdict is not None and verdict.graph is not None else None
+    except CorruptArchive:
+        return None

@@ -1,7 +1,7 @@
-"""The statistics behind every claim: means with errors, paired differences, Student's t, Holm, minimum detectable differences.
+"""Statistics of all claims: means, standard errors, paired differences, Student's t, Holm, minimum detectable differences.
 
-Distributions are scipy's, imported where one is needed: reading an archive or `--help` does not wait for it. Nothing here
-knows of candidates.
+Distributions are scipy's, imported in the functions that need them, so that reading an archive and `--help` do not load scipy.
+This module works on numbers only, not on candidates.
 """
 
 import math
@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 SIGNIFICANCE = 0.05
-"""Chance of a false alarm, over all comparisons of a family together."""
+"""Family-wise error rate: probability of at least one false claim among all comparisons of a family."""
 ROUNDING = 1e-6
-"""Relative size below which a difference between scores is rounding."""
+"""Relative size below which a difference between scores counts as rounding error."""
 
 POWER = 0.8
-"""Chance that a difference of the smallest detectable size is seen."""
+"""Probability with which a difference of the minimum detectable size is found."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`, in the units of the values."""
+    """An interval from `low` to `high`, in the units of the values."""
 
     low: float
     high: float
@@ -27,10 +27,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """The mean of a - b over the seeds that both have, with its error.
+    """Paired difference: the mean of a - b over the shared seeds, with its standard error.
 
-    `standard_error`, `freedom` and `p_value` (two-sided) are None where no deviation could be had: one seed, or all
-    differences equal, and nothing to borrow from. `borrowed`: the deviation is that of other comparisons.
+    `freedom` is the degrees of freedom, `p_value` is two-sided. Both and `standard_error` are None without a deviation: with one
+    seed or equal differences, and no deviation of other comparisons. `borrowed`: the deviation is that of other comparisons.
     """
 
     seeds: tuple[int, ...]
@@ -43,7 +43,7 @@ class Paired:
     p_value: float | None
     borrowed: bool = False
     groups: int = 0
-    """Groups of test items that the error covers beside the seeds; 0: the seeds alone."""
+    """Number of groups of test items that the error covers in addition to the seeds; 0 if it covers seeds only."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class PooledDeviation:
     freedom: int
 
     def error(self, values: int) -> float:
-        """Standard error of a mean over so many values of this deviation."""
+        """Standard error of the mean of `values` values that have this deviation."""
         return self.deviation / math.sqrt(values)
 
 
 def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean. Raises ValueError for no values."""
+    """Arithmetic mean. Raises ValueError for an empty sequence."""
     if not values:
         raise ValueError("a mean needs at least one value, got none")
     return math.fsum(values) / len(values)
@@ -80,7 +80,7 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 
 def pool(groups: Iterable[Sequence[float]]) -> PooledDeviation | None:
-    """The deviation that groups of equal variance share; None without any group of two or more."""
+    """Pooled standard deviation of groups with equal variance; None without a group of at least two values."""
     repeated = [group for group in groups if len(group) >= 2]
     freedom = sum(len(group) - 1 for group in repeated)
     if not freedom:
@@ -90,7 +90,7 @@ def pool(groups: Iterable[Sequence[float]]) -> PooledDeviation | None:
 
 
 def interval(values: Sequence[float], confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
-    """Student's interval for the mean; None below two values."""
+    """Student's confidence interval of the mean; None below two values."""
     error = standard_error(values)
     if error is None:
         return None
@@ -101,9 +101,9 @@ def interval(values: Sequence[float], confidence: float = 1 - SIGNIFICANCE) -> I
 def paired(
     ours: Mapping[int, float], theirs: Mapping[int, float], fallback: PooledDeviation | None = None
 ) -> Paired | None:
-    """Ours minus theirs over shared seeds (common random numbers); None where no seed is shared.
+    """Ours minus theirs over shared seeds (common random numbers); None without a shared seed.
 
-    `fallback` stands in for a deviation that the differences themselves do not give.
+    `fallback` is the deviation to use where the differences themselves give none.
     """
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     if not seeds:
@@ -113,8 +113,8 @@ def paired(
     spread = deviation(differences)
     borrowed = False
     freedom = len(seeds) - 1
-    # Equal differences are a coarse metric or chance, not certainty: their own error of zero would prove anything. Scores may
-    # have been rounded to float32, so equal means equal up to that.
+    # Equal differences come from a coarse metric or by chance. An error of zero would make any difference significant. Scores
+    # may have been rounded to float32, so differences count as equal up to that rounding.
     rounding = ROUNDING * max(max(abs(ours[seed]), abs(theirs[seed])) for seed in seeds)
     if spread is None or spread <= rounding:
         if fallback is None or fallback.deviation <= rounding:
@@ -126,7 +126,7 @@ def paired(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment: reject where the result is below the significance of the whole family.
+    """Holm's step-down adjusted p-values, in the order of `p_values`. Reject where one is below SIGNIFICANCE.
 
     Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
@@ -147,11 +147,11 @@ def smallest_detectable(
     power: float = POWER,
     alpha: float = SIGNIFICANCE,
 ) -> float:
-    """The true difference that a two-sided t-test sees with probability `power`, in the units of `standard_error`.
+    """Minimum detectable difference: the true difference that a two-sided t-test finds with probability `power`.
 
-    Exact: the non-centrality of t with which |t| passes the critical value of level alpha / comparisons that often.
-    `comparisons` pays for the first step of Holm's procedure; `freedom` may be a fraction (Satterthwaite's). Raises ValueError
-    for a power that the test has without any difference, and for degrees of freedom that are not positive.
+    In the units of `standard_error`. Exact: solves for the non-centrality with which |t| exceeds the critical value of the level
+    alpha / comparisons with that probability. The division is the first step of Holm's procedure. `freedom` (degrees of freedom)
+    may be a fraction (Satterthwaite's). Raises ValueError for a power outside of (level, 1) and for `freedom` not above 0.
     """
     level = alpha / comparisons
     if not level < power < 1:
@@ -162,7 +162,7 @@ def smallest_detectable(
     critical = student_quantile(1 - level / 2, freedom)
 
     def excess(noncentrality: float) -> float:
-        # The square of a non-central t is a non-central F with one degree of freedom above: both tails at once.
+        # The square of a non-central t has a non-central F distribution with 1 numerator degree of freedom: both tails at once.
         return 1 - float(ncfdtr(1, freedom, noncentrality**2, critical**2)) - power
 
     high = critical
@@ -172,9 +172,9 @@ def smallest_detectable(
 
 
 def variance_reduction(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
-    """The fraction of variance that pairing by seed took off the difference; negative where pairing hurt.
+    """Fraction by which pairing by seed reduced the variance of the difference; negative where pairing increased it.
 
-    1 - Var(a - b) / (Var a + Var b); None below two shared seeds or without any variance.
+    1 - Var(a - b) / (Var a + Var b). None below two shared seeds or without any variance.
     """
     seeds = sorted(ours.keys() & theirs.keys())
     spreads = [deviation([values[seed] for seed in seeds]) for values in (ours, theirs)]
@@ -184,7 +184,7 @@ def variance_reduction(ours: Mapping[int, float], theirs: Mapping[int, float]) -
 
 
 def wilson(successes: int, trials: int, confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
-    """Wilson's interval for a rate; None without trials. Holds for few trials, and at 0 and 1."""
+    """Wilson's interval of a rate; None without trials. Valid for few trials and at rates of 0 and 1."""
     if not trials:
         return None
     z = normal_quantile((1 + confidence) / 2)
@@ -202,14 +202,14 @@ def normal_quantile(probability: float) -> float:
 
 
 def student_cdf(t: float, freedom: float) -> float:
-    """Probability that Student's t with `freedom` degrees of freedom, a fraction too, is at most `t`."""
+    """Probability that Student's t is at most `t`. `freedom`, the degrees of freedom, may be a fraction."""
     from scipy.special import stdtr
 
     return float(stdtr(_positive(freedom), t))
 
 
 def student_quantile(probability: float, freedom: float) -> float:
-    """The t that Student's distribution stays below with this probability. Raises ValueError for one outside of (0, 1)."""
+    """Quantile of Student's t distribution. Raises ValueError for a probability outside of (0, 1)."""
     from scipy.special import stdtrit
 
     return float(stdtrit(_positive(freedom), _inside(probability)))

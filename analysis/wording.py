@@ -1,4 +1,4 @@
-"""Numbers and names as people read them."""
+"""Text forms of numbers, names, durations and tables for people."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from archive.records import CandidateRow, Origin
 
 
 def display_name(candidate: CandidateRow, width: int = 48) -> str:
-    """A candidate's name as one visible line; the baseline in capitals, as its paper writes it."""
+    """A candidate's name as one visible line. The seed loss `dpo` is written DPO, as in its paper."""
     is_dpo = candidate.origin is Origin.SEED and candidate.name == "dpo"
     return "DPO" if is_dpo else one_line(candidate.name, width)
 
 
 def full_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
-    """A candidate's name, and beside it the known loss that it is, if it is one, and why nothing may be claimed of it."""
+    """A candidate's name, followed in brackets by the known loss that it is and by its caution, where it has these."""
     words = "; ".join(filter(None, (snapshot.known_as(candidate), snapshot.caution(candidate))))
     return display_name(snapshot.candidates[candidate], width) + (f" ({words})" if words else "")
 
 
 def arm_name(candidate: CandidateRow, arm: Arm) -> str:
-    """A candidate's name with the beta and learning rate that it was trained with, where these are not the task's own."""
+    """A candidate's name with the arm's beta and learning rate, where these are not the task's own."""
     beta = "" if arm.beta is None else f" at beta {arm.beta:g}"
     rate = "" if arm.learning_rate is None else f" at learning rate {arm.learning_rate:g}"
     return f"{display_name(candidate)}{beta}{rate}"
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:
-    """A number to three significant digits; a dash where there is none."""
+    """A number to three significant digits; a dash for None."""
     if value is None:
         return "–"
     return _minus(f"{value:+.3g}" if signed else f"{value:.3g}")
 
 
 def plus_minus(value: float, error: float | None, *, signed: bool = False) -> str:
-    """`value ± error`, both to the error's second significant digit; the value alone where there is no error."""
+    """`value ± error`, both to the error's second significant digit; the value alone without an error."""
     if not error or not math.isfinite(error):
         return figure(value, signed=signed)
     places = max(0, 1 - math.floor(math.log10(error)))
@@ -48,7 +48,7 @@ def plus_minus(value: float, error: float | None, *, signed: bool = False) -> st
 
 
 def mean_error(values: Iterable[float], places: int) -> str:
-    """`mean ± standard error`, the mean alone of one value, nothing of none."""
+    """`mean ± standard error`; the mean alone for one value, empty for no values."""
     numbers = list(values)
     if not numbers:
         return ""
@@ -57,7 +57,7 @@ def mean_error(values: Iterable[float], places: int) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, every column as wide as its widest cell."""
+    """Lines of a table. Each column is as wide as its widest cell."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 

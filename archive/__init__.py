@@ -1,4 +1,4 @@
-"""The record of a run: every proposal, candidate, verdict, evaluation and event, in one SQLite file.
+"""The archive of a run: every proposal, candidate, verdict, evaluation and event, in one SQLite file.
 
-`Archive` (archive.store) is its one writer, `Reader` (archive.query) reads it at any time.
+`Archive` (archive.store) writes it, one process at a time. `Reader` (archive.query) reads it at any time.
 """

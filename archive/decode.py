@@ -1,11 +1,11 @@
-"""Rows of SQLite as records. Every value is checked, since the file may be a stranger's; CorruptArchive if one is wrong.
+"""Decoding of SQLite rows into records. Every value is checked, because the file may be another person's.
 
-This is the one boundary: what has come through here has the type, the range and the form that its record says, so that nothing
-behind it needs to ask again. What is free by nature (sources, thoughts, JSON that an engine adds) stays what a stranger wrote.
+This module is the trust boundary of an archive: every field of a record has the type, range and form that its definition states,
+so code that uses records does not check them again. Free text and the engine's own JSON (sources, thoughts, payloads) stay
+untrusted. An invalid value raises CorruptArchive.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,11 +56,11 @@ _SUBJECT: dict[str, str] = {
     EventKind.EVALUATION_SCORED: _EVALUATION,
     EventKind.EVALUATION_FAILED: _EVALUATION,
 }
-"""The column that names what an event is about."""
+"""Column with the id of the row that an event is about, by kind of event."""
 
 
 class Brief(NamedTuple):
-    """What a standing says of its candidate."""
+    """The fields of a candidate that a standing shows."""
 
     id: int
     name: str
@@ -69,14 +69,14 @@ class Brief(NamedTuple):
 
 
 def brief(row: sqlite3.Row, path: Path) -> Brief:
-    """A candidate's id, name, origin, and its verdict's status if it has one."""
+    """A candidate's id, name, origin, and the status of its verdict (None without a verdict)."""
     cells = Cells(row, "candidate", path)
     status = None if cells.raw("status") is None else cells.word("status", VERDICT_STATUSES)
     return Brief(cells.integer("id"), cells.text("name"), cells.one_of("origin", Origin), status)
 
 
 class FinishedEvaluation(NamedTuple):
-    """What a finished evaluation adds to a standing; `fitness` is None if it failed."""
+    """The fields of a finished evaluation that a standing is computed from. `fitness` is None if it failed."""
 
     candidate_id: int
     task: str
@@ -89,7 +89,7 @@ class FinishedEvaluation(NamedTuple):
 
 
 def result_row(row: sqlite3.Row, path: Path) -> FinishedEvaluation:
-    """The part of a finished evaluation's row that standings are made of."""
+    """A finished evaluation, for standings."""
     cells = Cells(row, "evaluation", path)
     return FinishedEvaluation(
         candidate_id=cells.integer("candidate_id"),
@@ -113,7 +113,7 @@ def _fitness(cells: Cells, state: EvaluationState) -> float | None:
 
 
 def run_row(row: sqlite3.Row, path: Path) -> RunRow:
-    """A row of run."""
+    """A row of `run`."""
     cells = Cells(row, "run", path)
     return RunRow(
         name=cells.text("name"),
@@ -129,7 +129,7 @@ def run_row(row: sqlite3.Row, path: Path) -> RunRow:
 
 
 def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
-    """A row of candidate."""
+    """A row of `candidate`."""
     cells = Cells(row, "candidate", path)
     return CandidateRow(
         id=cells.integer("id"),
@@ -145,7 +145,7 @@ def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
 
 
 def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
-    """A row of parent."""
+    """A row of `parent`."""
     cells = Cells(row, "parent", path)
     child, parent = cells.integer("child"), cells.integer("parent")
     if parent >= child:  # a lineage has no cycles
@@ -166,7 +166,7 @@ def _operator(cells: Cells) -> str:
 
 
 def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
-    """A row of proposal, in the state that its newest event (`kind`) put it in."""
+    """A row of `proposal`. Its state follows from its newest event (column `kind`)."""
     cells = Cells(row, "proposal", path)
     state = _PROPOSAL_STATE_AFTER.get(cells.raw("kind"))
     if state is None:
@@ -196,7 +196,7 @@ def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
 
 
 def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
-    """A row of verdict."""
+    """A row of `verdict`."""
     cells = Cells(row, "verdict", path)
     return VerdictRow(
         candidate_id=cells.integer("candidate_id"),
@@ -220,38 +220,8 @@ def _share(value: Any) -> float | None:
     return float(value) if usable else None
 
 
-def verdict_json(row: sqlite3.Row, findings: Sequence[FindingRow], path: Path) -> dict[str, Any]:
-    """A row of verdict and its findings in the form that `Archive.record_verdict` was given."""
-    cells = Cells(row, "verdict", path)
-    verdict = verdict_row(row, path)
-    return {
-        **cells.json_object("details"),
-        "status": verdict.status,
-        "findings": [
-            {
-                "rule": finding.rule,
-                "severity": finding.severity,
-                "message": finding.message,
-                "line": finding.line,
-                "column": finding.column_number,
-                "excerpt": finding.excerpt,
-                "remedy": finding.remedy,
-                "counterexample": finding.counterexample,
-            }
-            for finding in findings
-        ],
-        "graph": verdict.graph,
-        "hash": verdict.hash,
-        "fingerprint": verdict.fingerprint,
-        "descriptors": verdict.descriptors,
-        "entry": verdict.entry,
-        "guarantees": verdict.guarantees,
-        "milliseconds": verdict.milliseconds,
-    }
-
-
 def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:
-    """A row of finding."""
+    """A row of `finding`."""
     cells = Cells(row, "finding", path)
     return FindingRow(
         id=cells.integer("id"),
@@ -269,7 +239,7 @@ def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:
 
 
 def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
-    """A row of evaluation; `state` is its state or, of one not finished then, the kind of its newest event."""
+    """A row of `evaluation`. The column `state` is its state, or the kind of its newest event if it was not finished then."""
     cells = Cells(row, "evaluation", path)
     kind = cells.text("state")
     state = _EVALUATION_STATE_AFTER.get(kind) or cells.one_of("state", EvaluationState)
@@ -298,7 +268,7 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
 
 
 def curves_of(row: sqlite3.Row, path: Path) -> Curves:
-    """The training curves in a row of evaluation; empty where none were kept."""
+    """The training curves in a row of `evaluation`; empty where none were recorded."""
     cells = Cells(row, "evaluation", path)
     value = load_json(cells.compressed("curves"), cells.where("curves"))
     try:
@@ -314,7 +284,7 @@ def curves_of(row: sqlite3.Row, path: Path) -> Curves:
 
 
 def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, str]] | None:
-    """Role and hash of each message in a row of proposal; None where no words were sent."""
+    """Role and text hash of each message in a row of `proposal`; None if there was no prompt."""
     cells = Cells(row, "proposal", path)
     value = cells.json("prompt")
     if value is None:
@@ -336,7 +306,7 @@ def _items(cells: Cells) -> Items | None:
         raise CorruptArchive(f"{cells.where('items')} should hold values and groups") from None
     if len(values) != len(groups) or not all(map(is_finite, values)):
         raise CorruptArchive(
-            f"{cells.where('items')} should hold a group for each value, of at most {LARGEST:g} in size"
+            f"{cells.where('items')} should hold one group per value, and values of at most {LARGEST:g} in size"
         )
     return Items(values, groups)
 
@@ -349,11 +319,11 @@ def _judged(cells: Cells) -> Usage | None:
 
 
 def event_row(row: sqlite3.Row, path: Path) -> EventRow:
-    """A row of event, which names what it is about."""
+    """A row of `event`. CorruptArchive if it lacks the id of the row that it is about."""
     cells = Cells(row, "event", path)
     kind = cells.text("kind")
     if (subject := _SUBJECT.get(kind)) is not None and cells.integer_or_none(subject) is None:
-        raise cells.wrong(subject, f"the id of what {kind} is about")
+        raise cells.wrong(subject, f"the id of the row that {kind} is about")
     return EventRow(
         id=cells.integer("id"),
         at=cells.time("at"),

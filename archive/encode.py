@@ -1,4 +1,4 @@
-"""What is handed to the writer as columns; the other direction is archive.decode."""
+"""Encoding of records into columns for the writer. `archive.decode` is the inverse."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from archive.records import Curves, Items, RunRow, Usage
 from archive.sqlite.connection import now
 from archive.sqlite.schema import allowed
-from archive.sqlite.values import compress, dump_json, finite_or_null
+from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null
 
 _TEXT = ("hash", "entry")
 _JSON = ("graph", "fingerprint", "descriptors", "guarantees")
@@ -14,7 +14,7 @@ _OTHER = ("status", "milliseconds", "findings")
 
 
 def run_columns(run: RunRow) -> dict[str, Any]:
-    """The columns of run, but its id."""
+    """The columns of `run`, without its id."""
     return {
         "name": run.name,
         "seed": run.seed,
@@ -28,12 +28,22 @@ def run_columns(run: RunRow) -> dict[str, Any]:
     }
 
 
-def extra_columns(items: Items | None, curves: Curves | None, judged: Usage | None) -> dict[str, Any]:
-    """The columns of evaluation that hold what not every task gives. ValueError where items and groups do not match."""
+def result_columns(
+    metrics: Mapping[str, float | None] | None,
+    seconds: float | None,
+    tokens: int | None,
+    items: Items | None,
+    curves: Curves | None,
+    judged: Usage | None,
+) -> dict[str, Any]:
+    """The columns of `evaluation` with what a training measured. ValueError unless there is one group per item."""
     if items is not None and len(items.values) != len(items.groups):
         raise ValueError(f"expected a group per item, got {len(items.values)} items and {len(items.groups)} groups")
     parts = None if items is None else {"values": items.values, "groups": items.groups}
     return {
+        "metrics": dump_metrics(metrics or {}),
+        "seconds": finite_or_null(seconds),
+        "tokens": tokens,
         "items": None if parts is None else compress(dump_json(parts)),
         "curves": compress(dump_json(curves)) if curves else None,
         "tokens_in": judged.tokens_in if judged else None,
@@ -43,10 +53,9 @@ def extra_columns(items: Items | None, curves: Curves | None, judged: Usage | No
 
 
 def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of verdict that its JSON form gives; what has no column of its own goes into `details`.
+    """The columns of `verdict` from its JSON form. Keys without a column go into `details`.
 
-    A graph may be given as an object or as its JSON text, and is stored as JSON either way. ValueError if the status is
-    not one that the schema allows.
+    A graph may be an object or JSON text, and is stored as JSON. ValueError for a status that the schema does not allow.
     """
     status = str(verdict["status"])
     if status not in allowed("verdict", "status"):
@@ -65,7 +74,7 @@ def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def finding_columns(finding: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of finding that its JSON form gives."""
+    """The columns of `finding` from its JSON form."""
     return {
         "rule": str(finding["rule"]),
         "severity": str(finding["severity"]),

@@ -1,4 +1,4 @@
-"""What can go wrong with an archive; every message says what was expected, what was found and what to do."""
+"""Error classes of the archive. A message says what was expected, what was found, and the remedy."""
 
 
 class ArchiveError(Exception):
@@ -14,44 +14,44 @@ class ArchiveExists(ArchiveError):
 
 
 class NotAnArchive(ArchiveError):
-    """The file is something else: no SQLite database, or somebody else's."""
+    """The file is not an SQLite database, or a database that evopo did not write."""
 
 
 class CorruptArchive(ArchiveError):
-    """The file was an archive, but SQLite or a value in it says that it is damaged or was tampered with."""
+    """The archive is damaged or was tampered with: SQLite cannot read it, or a value in it is invalid."""
 
 
 class NewerArchive(ArchiveError):
-    """A newer evopo wrote this archive; this one would misread it."""
+    """A newer version of evopo wrote this archive, with a schema that this version does not know."""
 
 
 class ArchiveLocked(ArchiveError):
-    """Another writer has this archive open; the message names its host, process and start time."""
+    """Another writer has this archive open. The message has its host, process id and start time."""
 
 
 class ArchiveClosed(ArchiveError):
-    """The archive was closed, or is used in a forked child of the process that opened it."""
+    """The archive was closed, or is used in a forked child process of the one that opened it."""
 
 
 class NetworkFilesystem(ArchiveError):
-    """SQLite's write-ahead log needs shared memory and locks that network file systems do not give."""
+    """The archive is on a network file system, which lacks the shared memory and locks that SQLite's write-ahead log needs."""
 
 
 class UnreadableArchive(ArchiveError):
-    """The operating system did not let us read the archive."""
+    """The operating system does not allow reading the archive."""
 
 
 class WriteFailed(ArchiveError):
-    """SQLite could not store a row (disk full, input/output error, ...); nothing of the write was kept."""
+    """SQLite could not store a row (disk full, input/output error, ...). The transaction was rolled back."""
 
 
 class MissingRow(ArchiveError):
-    """An id was given that the archive does not hold."""
+    """The archive has no row with the given id."""
 
 
 class WrongState(ArchiveError):
-    """A row is not in a state that allows this change, or was recorded already."""
+    """The state of a row does not allow this change, or the row was recorded already."""
 
 
 class UnsafeFile(ArchiveError):
-    """A file of a run directory is a link, a pipe, a device, a second name, too large, or not evopo's; nothing was done to it."""
+    """A file of a run directory is a link, pipe or device, has a second name, is too large, or is not evopo's. It was not used."""

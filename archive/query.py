@@ -1,12 +1,12 @@
-"""The reader of archives, ours or a stranger's: reads only, at any time, while the writer is at work too.
+"""Reader of an archive: read-only, safe for archives of other people, and usable while the writer is running.
 
 Threat model. Covered: a hostile file can neither write nor run functions with side effects (`mode=ro`, `query_only`,
-`trusted_schema=OFF`, true tables only, no extension or plugin), its values are checked as they are read, and over-long
-ones are refused. Not covered: bugs of SQLite itself, and what a caller does with the text and graphs in it (they are
-untrusted: verify graphs and escape text again).
+`trusted_schema=OFF`, real tables only, no extension or plugin). Its values are checked as they are read, and too long
+values are refused. Not covered: bugs of SQLite itself, and what a caller does with text and graphs (they are untrusted: verify
+graphs and escape text).
 
-`Reader.as_of(event)` sees the archive as it was when that event was the newest: rows recorded later do not exist, and
-evaluations and proposals are in the state that they were in then.
+`Reader.as_of(event)` shows the archive as it was when that event was the newest: later rows do not exist, and evaluations and
+proposals have the state that they had then.
 """
 
 import math
@@ -32,7 +32,6 @@ from archive.decode import (
     proposal_row,
     result_row,
     run_row,
-    verdict_json,
     verdict_row,
 )
 from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
@@ -59,9 +58,10 @@ from archive.sqlite.values import decompress
 T = TypeVar("T")
 
 MOST_UNPACKED = 2**30
-"""Bytes of replies, or of scores item by item, that are unpacked at once; a foreign archive may hold many small bombs."""
+"""Most bytes of replies, or of fitness per item, that one query decompresses. An archive of another person may hold many small
+values that decompress to large ones."""
 NOW = 2**63 - 1
-"""The event bound of a reader that sees everything."""
+"""Event bound of a reader without a limit."""
 
 _EVALUATIONS = f"""
 SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.fitness, e.metrics,
@@ -85,7 +85,7 @@ FROM proposal AS p WHERE p.requested_event <= :at"""
 
 
 class Reader:
-    """An archive open for reading; make one with `open`, and close it (it is a context manager). Safe in threads."""
+    """An archive open for reading. Create it with `open` and close it (it is a context manager). Thread-safe."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, turn: threading.RLock, upto: int, owner: bool
@@ -98,7 +98,7 @@ class Reader:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Opens an archive, be it live, finished, on a read-only disk, or left by a crash.
+        """Opens an archive: during a run, finished, on a read-only disk, or after a crash.
 
         Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive, UnreadableArchive and UnsafeFile.
         """
@@ -106,7 +106,7 @@ class Reader:
         return cls(place, connection, threading.RLock(), NOW, owner=True)
 
     def close(self) -> None:
-        """Closes the file and clears up beside it; a view made by `as_of` leaves that to the reader it came from."""
+        """Closes the file and removes the files that reading created. Does nothing for a view made by `as_of`."""
         if self._owner:
             with self._turn:
                 self._connection.close()
@@ -121,12 +121,12 @@ class Reader:
         self.close()
 
     def as_of(self, event: int) -> "Reader":
-        """A view of what was recorded up to and including `event`, on this reader's connection."""
+        """A view of the archive up to and including `event`, on this reader's connection."""
         return Reader(self.path, self._connection, self._turn, min(event, self._upto), owner=False)
 
     @contextmanager
     def consistent(self) -> Iterator[Self]:
-        """Within the block, all questions are answered from one moment, whatever the writer does meanwhile."""
+        """Within the block, all queries see the same state of the archive, whatever the writer does meanwhile."""
         with self._turn:
             if self._connection.in_transaction:
                 yield self
@@ -140,28 +140,28 @@ class Reader:
     # ---- rows ----------------------------------------------------------------------------------------------------
 
     def run(self) -> RunRow:
-        """What the archive is of."""
+        """The run of this archive. CorruptArchive unless there is exactly one."""
         rows = self._rows("SELECT * FROM run")
         if len(rows) != 1:
             raise CorruptArchive(f"{self.path} should hold one run, but holds {len(rows)}; get a fresh copy of it")
         return run_row(rows[0], self.path)
 
     def candidates(self, as_of: int | None = None) -> list[CandidateRow]:
-        """All candidates, in order of their ids, which is that of time."""
+        """All candidates, in order of ids (oldest first)."""
         rows = self._rows("SELECT * FROM candidate WHERE event_id <= :at ORDER BY id", at=self._at(as_of))
         return [candidate_row(row, self.path) for row in rows]
 
     def candidate(self, id: int) -> CandidateRow:
-        """One candidate; MissingRow if there is none of that id."""
+        """One candidate. MissingRow if there is none with that id."""
         rows = self._rows("SELECT * FROM candidate WHERE id = :id AND event_id <= :at", id=id, at=self._upto)
         return candidate_row(self._one(rows, f"candidate {id}"), self.path)
 
     def parents(self, id: int) -> list[ParentRow]:
-        """The edges to a candidate's parents, in order of position."""
+        """The edges from a candidate's parents, in order of position."""
         return self.lineage(child=id)
 
     def lineage(self, as_of: int | None = None, child: int | None = None) -> list[ParentRow]:
-        """All edges of the lineage (of one child, if given), in order of child and position."""
+        """All edges of the lineage, or those of one child, in order of child and position."""
         sql = "SELECT p.* FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at"
         where = "" if child is None else " WHERE p.child = :child"
         rows = self._rows(f"{sql}{where} ORDER BY p.child, p.position", at=self._at(as_of), child=child)
@@ -173,40 +173,33 @@ class Reader:
         return [verdict_row(row, self.path) for row in rows]
 
     def verdict(self, candidate_id: int) -> VerdictRow | None:
-        """What the sandbox said of a candidate, None if it has not been vetted yet."""
+        """The verdict of a candidate; None if it has not been vetted yet."""
         sql = "SELECT * FROM verdict WHERE candidate_id = :id AND event_id <= :at"
         rows = self._rows(sql, id=candidate_id, at=self._upto)
         return verdict_row(rows[0], self.path) if rows else None
 
-    def verdict_json(self, candidate_id: int) -> dict[str, Any] | None:
-        """The verdict as it was given to `Archive.record_verdict` (the argument of `Verdict.from_json`)."""
-        with self.consistent():
-            sql = "SELECT * FROM verdict WHERE candidate_id = :id AND event_id <= :at"
-            rows = self._rows(sql, id=candidate_id, at=self._upto)
-            return verdict_json(rows[0], self.findings(candidate_id), self.path) if rows else None
-
     def findings(self, candidate_id: int | None = None, as_of: int | None = None) -> list[FindingRow]:
-        """What the sandbox remarked on one candidate or on all, in order of candidate and position."""
+        """The findings of one candidate or of all, in order of candidate and position."""
         sql = "SELECT f.* FROM finding AS f JOIN verdict AS v USING (candidate_id) WHERE v.event_id <= :at"
         where = "" if candidate_id is None else " AND f.candidate_id = :id"
         rows = self._rows(f"{sql}{where} ORDER BY f.candidate_id, f.position", at=self._at(as_of), id=candidate_id)
         return [finding_row(row, self.path) for row in rows]
 
     def proposals(self, state: ProposalState | None = None, as_of: int | None = None) -> list[ProposalRow]:
-        """All proposals, or those in one state, in order of their ids."""
+        """All proposals, or those in one state, in order of ids."""
         rows = self._rows(f"{_PROPOSALS} ORDER BY p.id", at=self._at(as_of))
         found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
         return [row for row in found if state is None or row.state == state]
 
     def proposal(self, id: int) -> ProposalRow:
-        """One proposal; MissingRow if there is none of that id."""
+        """One proposal. MissingRow if there is none with that id."""
         rows = self._rows(f"{_PROPOSALS} AND p.id = :id", at=self._upto, id=id)
         return proposal_row(self._one(rows, f"proposal {id}"), self.path)
 
     def evaluations(
         self, candidate_id: int | None = None, state: EvaluationState | None = None, as_of: int | None = None
     ) -> list[EvaluationRow]:
-        """All evaluations, or those of one candidate, or in one state, in order of their ids."""
+        """All evaluations, or those of one candidate or in one state, in order of ids."""
         where = "" if candidate_id is None else " AND e.candidate_id = :id"
         rows = self._rows(f"{_EVALUATIONS}{where} ORDER BY e.id", at=self._at(as_of), id=candidate_id)
         found = self._bounded(
@@ -215,19 +208,19 @@ class Reader:
         return [row for row in found if state is None or row.state == state]
 
     def evaluation(self, id: int) -> EvaluationRow:
-        """One evaluation; MissingRow if there is none of that id."""
+        """One evaluation. MissingRow if there is none with that id."""
         rows = self._rows(f"{_EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
         return evaluation_row(self._one(rows, f"evaluation {id}"), self.path)
 
     def curves(self, evaluation_id: int) -> Curves:
-        """What was watched while a loss was trained; empty where nothing was kept."""
+        """Training curves of a finished evaluation; empty where none were recorded."""
         rows = self._rows(
             "SELECT curves FROM evaluation WHERE id = :id AND finished_event <= :at", at=self._upto, id=evaluation_id
         )
         return curves_of(self._one(rows, f"finished evaluation {evaluation_id}"), self.path)
 
     def prompt(self, proposal_id: int) -> list[tuple[str, str]] | None:
-        """The messages that were sent for a proposal, as (role, text); None where no words were sent or none were kept."""
+        """The prompt of a proposal as (role, text) per message; None if there was no prompt or it was not recorded."""
         rows = self._rows(
             "SELECT prompt FROM proposal WHERE id = :id AND requested_event <= :at", at=self._upto, id=proposal_id
         )
@@ -242,19 +235,19 @@ class Reader:
         return text
 
     def events(self, after: int = 0, kind: str | None = None) -> list[EventRow]:
-        """Events newer than `after`, of one kind if given, oldest first."""
+        """Events with an id above `after`, or those of one kind, oldest first."""
         where = "" if kind is None else " AND kind = :kind"
         sql = f"SELECT * FROM event WHERE id > :after AND id <= :at{where} ORDER BY id"
         return [event_row(row, self.path) for row in self._rows(sql, after=after, at=self._upto, kind=kind)]
 
     def last_event(self) -> int:
-        """The id of the newest event, 0 if there is none."""
+        """The id of the newest event; 0 if there is none."""
         return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM event WHERE id <= :at", at=self._upto)[0]["id"])
 
     # ---- derived -------------------------------------------------------------------------------------------------
 
     def standings(self, task: str | None = None, rung: str | None = None, as_of: int | None = None) -> list[Standing]:
-        """Where each candidate stands per (task, rung, beta), highest mean first, those without a score last."""
+        """Scores of each candidate per task, rung, beta and learning rate. Highest mean first, those without a score last."""
         with self.consistent():
             sql = (
                 "SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v "
@@ -286,20 +279,14 @@ class Reader:
             ),
         )
 
-    def same_hash(self, hash: str, as_of: int | None = None) -> int | None:
-        """The earliest candidate whose graph has this canonical hash, if there is one."""
-        sql = "SELECT min(candidate_id) AS id FROM verdict WHERE hash = :hash AND event_id <= :at"
-        found = self._rows(sql, hash=hash, at=self._at(as_of))[0]["id"]
-        return None if found is None else int(found)
-
     def spending(self) -> Spending:
-        """What proposals, trainings and judges have cost so far."""
+        """Cost of proposals, trainings and judges so far."""
         with self.consistent():
             events = [event for kind in COSTS for event in self.events(kind=kind)]
             return spending_of(self.proposals(), self.evaluations(), events)
 
     def problems(self) -> list[str]:
-        """What SQLite's own checks find wrong with the file and its references; empty if all is well. Reads all of it."""
+        """Problems that SQLite's checks find in the file and its foreign keys; empty without any. Reads the whole file."""
         damage = [str(row[0]) for row in self._rows("PRAGMA integrity_check") if row[0] != "ok"]
         dangling = [
             f"row {row['rowid']} of {row['table']} refers to a row of {row['parent']} that is not there"
@@ -308,7 +295,7 @@ class Reader:
         return damage + dangling
 
     def _bounded(self, rows: Iterable[T], size: Callable[[T], int]) -> list[T]:
-        """The rows, unless what was unpacked for them is more than a run can have: a little of it may stand for a lot."""
+        """The rows as a list. CorruptArchive if they decompress to more than MOST_UNPACKED bytes in total (`size` of each row)."""
         found, total = [], 0
         for row in rows:
             total += size(row)
@@ -339,7 +326,7 @@ class Reader:
 
 
 def _standing(candidate: Brief, results: Sequence[FinishedEvaluation]) -> Standing:
-    """Of finished evaluations that differ in their seeds only; there is at least one."""
+    """The standing of a candidate from its finished evaluations, which differ in seed only. There is at least one."""
     scored = [(result.seed, result.fitness) for result in results if result.fitness is not None]
     fitnesses = tuple(fitness for _, fitness in scored)
     n = len(scored)

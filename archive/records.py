@@ -1,4 +1,4 @@
-"""The rows of an archive as frozen, typed records, and the states that they go through."""
+"""Records: the rows of an archive as frozen dataclasses, with their states and the kinds of events."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class Origin(StrEnum):
 
 
 class Operator(StrEnum):
-    """What a proposal is asked to do with its parents: the operators that evopo brings. An archive may name others."""
+    """The built-in operators: what a proposal is asked to do with its parents. An archive may contain others."""
 
     EXPLORE = "explore"
     REFINE = "refine"
@@ -27,12 +27,12 @@ _OPERATOR = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def is_operator(name: object) -> bool:
-    """Whether an operator may be called so: a lower-case letter, then up to 39 such letters, digits and underscores."""
+    """Whether `name` is a valid operator name: a lower-case letter, then up to 39 lower-case letters, digits and underscores."""
     return isinstance(name, str) and _OPERATOR.fullmatch(name) is not None
 
 
 class Role(StrEnum):
-    """What a parent was to its child."""
+    """How a child was made from a parent."""
 
     EXPLORED_FROM = "explored_from"
     REFINED = "refined"
@@ -41,9 +41,9 @@ class Role(StrEnum):
 
 
 class ProposalState(StrEnum):
-    """requested -> received | failed | lost, and received -> failed where the reply turned out to be unusable.
+    """State of a proposal: requested -> received | failed | lost, and received -> failed if the reply is unusable.
 
-    `lost`: requested, and then the process died before a reply was recorded, so it may have been paid for.
+    `lost`: the process ended before a reply was recorded, so the call may have been paid for.
     """
 
     REQUESTED = "requested"
@@ -53,7 +53,7 @@ class ProposalState(StrEnum):
 
 
 class EvaluationState(StrEnum):
-    """queued -> running -> scored | failed; recovery after a crash takes running back to queued."""
+    """State of an evaluation: queued -> running -> scored | failed. Recovery after a crash sets running back to queued."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -62,9 +62,9 @@ class EvaluationState(StrEnum):
 
 
 class EventKind(StrEnum):
-    """All kinds of events. The archive appends those of its rows itself; the engine appends those of a run's course.
+    """Kinds of events. The archive appends events about its rows; the engine appends the others.
 
-    An archive of another version may hold further kinds, which is why a row of event has its kind as text.
+    An archive of another version may contain further kinds, so `EventRow.kind` is text.
     """
 
     RUN_CREATED = "run_created"
@@ -80,23 +80,23 @@ class EventKind(StrEnum):
     EVALUATION_FAILED = "evaluation_failed"
     EVALUATION_REQUEUED = "evaluation_requeued"
     CHARGED = "charged"
-    """Something was paid to a proposer or a judge that has no row of its own."""
+    """A payment to a proposer or judge that belongs to no proposal and no finished evaluation."""
 
     SESSION_STARTED = "session_started"
-    """Begins each session: its configuration and what fitness is made of."""
+    """Start of a session: its configuration and the definition of fitness."""
     SETTINGS_CHANGED = "settings_changed"
-    """A run was resumed with other settings: the sections that changed."""
+    """The run was resumed with other settings: the changed sections."""
     FINAL = "final"
     """Before the final's first training: its rung, fresh seeds, grid and relations (see `analysis.final`)."""
     BASELINES = "baselines"
     """Before the first training of `evo baselines`: rung, betas and seeds."""
     FINISHED = "finished"
-    """The search is over and the final measured: the reason."""
+    """The search and the final have ended: the reason."""
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """The one run that an archive holds. `identity` is what may not change when the run is resumed."""
+    """The run of an archive. `identity` has the settings that must not change when the run is resumed."""
 
     name: str
     seed: int
@@ -106,14 +106,14 @@ class RunRow:
     config: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     created_at: str = ""
-    """ISO 8601, UTC; filled in by `Archive.create`."""
+    """ISO 8601, UTC; set by `Archive.create`."""
     baseline: str | None = None
-    """Name of the seed loss that every claim is made against; None for a run without seed losses."""
+    """Name of the baseline, a seed loss; None for a run without seed losses."""
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One proposed or given loss, as source text."""
+    """A candidate: a seed loss or a proposed loss, as source text."""
 
     id: int
     proposal_id: int | None
@@ -128,7 +128,7 @@ class CandidateRow:
 
 @dataclass(frozen=True)
 class ParentRow:
-    """An edge of the lineage: `child` came from `parent`, the `position`-th of its parents."""
+    """An edge of the lineage: `parent` is the `position`-th parent (from 0) of `child`."""
 
     child: int
     parent: int
@@ -138,20 +138,20 @@ class ParentRow:
 
 @dataclass(frozen=True)
 class ProposalRow:
-    """One request for a loss, with what it was told, what it answered and what it cost."""
+    """One request for a loss, with its prompt data, reply and cost."""
 
     id: int
     step: int
     attempt: int
     operator: str
-    """One of `Operator`, or the name of one that was added to the search which made the archive."""
+    """One of `Operator`, or the name of an added operator."""
     proposer: str
     model: str | None
     temperature: float | None
     template: str
     references: Mapping[str, Any]
     seen_event: int
-    """The last event that the step could see when it chose its references."""
+    """The newest event when the step chose its parents."""
     state: ProposalState
     reply: str | None
     tokens_in: int | None
@@ -161,16 +161,16 @@ class ProposalRow:
     error: str | None
     requested_event: int
     received_event: int | None
-    """The event that recorded the reply, the failure or the loss."""
+    """The event that recorded the reply, the failure or the lost call."""
 
 
 @dataclass(frozen=True)
 class VerdictRow:
-    """What the sandbox said of a candidate; `graph` is JSON text, to be verified again before it is used."""
+    """The verdict of a candidate. `graph` is JSON text; verify it before use."""
 
     candidate_id: int
     status: str
-    """`accepted`, `refused` or `partial`, as the sandbox said it (`sandbox.verdicts.verdict.VerdictStatus`)."""
+    """`accepted`, `refused` or `partial` (`sandbox.verdicts.verdict.VerdictStatus`)."""
     duplicate_of: int | None
     duplicate_kind: str | None
     graph: str | None
@@ -182,17 +182,17 @@ class VerdictRow:
     milliseconds: float | None
     event_id: int
     largest_difference: float | None = None
-    """Of a duplicate that its fingerprint showed: the largest difference between the two losses' gradients on fresh probes, as a
-    share of their size. None where it was not recorded."""
+    """For a duplicate found by fingerprint: the largest difference of the two losses' gradients on fresh test inputs, relative to
+    their size. None where it was not recorded."""
 
     @property
     def is_new(self) -> bool:
-        """Whether no earlier candidate is the same loss."""
+        """Whether it is not a duplicate of an earlier candidate."""
         return self.duplicate_of is None
 
     @property
     def shown_by(self) -> str:
-        """What showed that a duplicate is one, in words."""
+        """How the duplicate was found, in words."""
         seen = self.largest_difference
         within = (
             "" if seen is None else f": the policy's gradients differ by at most {max(seen, 1e-15):.1g} of their size"
@@ -202,14 +202,14 @@ class VerdictRow:
 
 @dataclass(frozen=True)
 class FindingRow:
-    """One remark of the sandbox on a candidate; the `position`-th of its verdict."""
+    """One finding of the sandbox: the `position`-th (from 0) of a candidate's verdict."""
 
     id: int
     candidate_id: int
     position: int
     rule: str
     severity: str
-    """`refuse` or `note`, as the sandbox said it (`sandbox.verdicts.verdict.Severity`)."""
+    """`refuse` or `note` (`sandbox.verdicts.verdict.Severity`)."""
     message: str
     line: int | None
     column_number: int | None
@@ -220,10 +220,10 @@ class FindingRow:
 
 @dataclass(frozen=True)
 class Items:
-    """The fitness of one training item by item, in units of the fitness; their mean is the fitness.
+    """Fitness of one training per test item; the mean of `values` is the fitness.
 
-    `groups` names the prompt (or the like) that each item belongs to: items of one group are not independent. Two
-    trainings that judged the same test item gave it the same group, whatever their seeds.
+    `groups` has a name per item, for example of its prompt: items of one group are not independent. A test item has the same
+    group in all trainings that measure it.
     """
 
     values: tuple[float, ...]
@@ -231,12 +231,12 @@ class Items:
 
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
-"""What was watched while a loss was trained, by name (loss, margin, kl): (optimiser step, value), at most 50 points each."""
+"""Training curves by name (loss, margin, kl): (optimiser step, value), at most 50 points each."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a judge behind an endpoint was paid for one evaluation; `usd` is None where its price is unknown."""
+    """Tokens and USD of one call or evaluation; `usd` is None if the price is unknown."""
 
     tokens_in: int
     tokens_out: int
@@ -245,9 +245,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One training with one seed; None for `beta` or `learning_rate` means the task's own.
+    """One training with one seed. None for `beta` or `learning_rate` means the task's own value.
 
-    `fitness` is finite if and only if it is scored.
+    `fitness` is a finite number if the state is `scored`, otherwise None.
     """
 
     id: int
@@ -263,7 +263,7 @@ class EvaluationRow:
     seconds: float | None
     tokens: int | None
     attempts: int
-    """How often it was started."""
+    """Number of times it was started."""
     reason: str | None
     detail: str | None
     queued_event: int
@@ -274,7 +274,7 @@ class EvaluationRow:
 
 @dataclass(frozen=True)
 class EventRow:
-    """Something that was recorded; ids grow by time, and a row is never changed or removed."""
+    """An event. Ids increase with time, and a row is never changed or removed."""
 
     id: int
     at: str
@@ -287,17 +287,17 @@ class EventRow:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a candidate stands at a rung of a task (with a beta and learning rate): derived from its evaluations, never stored.
+    """Scores of a candidate at one task, rung, beta and learning rate, computed from its evaluations.
 
-    `mean` is over the seeds that were scored, None where there are none; `standard_error` (of the mean, from the sample
-    standard deviation) is None below two seeds. Units are those of the task's metric.
+    `mean` is over the scored seeds, None without any. `standard_error` (of the mean, from the sample standard deviation) is None
+    below two seeds. Both are in units of fitness.
     """
 
     candidate_id: int
     name: str
     origin: Origin
     status: str | None
-    """That of its verdict; None before it has been vetted."""
+    """Status of its verdict; None before vetting."""
     task: str
     rung: str
     beta: float | None
@@ -307,22 +307,22 @@ class Standing:
     standard_error: float | None
     fitnesses: tuple[float, ...]
     seeds: tuple[int, ...]
-    """The seeds that were scored, in the order of `fitnesses`."""
+    """The scored seeds, in the order of `fitnesses`."""
     failed: int
-    """How many seeds failed."""
+    """Number of failed seeds."""
     seconds: float
-    """Training time of all its finished seeds."""
+    """Training seconds of all finished seeds."""
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What a run cost so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
+    """Cost of a run so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
 
-    Tokens and USD are what was told, and for `at_most` of the requests the most that they may have cost.
+    Tokens and USD are those that endpoints reported. For `at_most` of the requests they are the maximum cost instead.
     """
 
     proposals: int
-    """Requests, of which a step may need several."""
+    """Number of requests; a step may need several."""
     tokens_in: int
     tokens_out: int
     usd: float
@@ -330,36 +330,36 @@ class Spending:
     unpriced: int
     possibly_paid: int
     evaluations: int
-    """Finished evaluations, scored or failed."""
+    """Number of finished evaluations, scored or failed."""
     evaluation_seconds: float
     evaluation_tokens: int
-    """Seen in training, not paid for."""
+    """Tokens that were trained on; they are not paid for."""
     judge_tokens_in: int = 0
     judge_tokens_out: int = 0
     judge_usd: float = 0.0
     judge_unpriced: int = 0
-    """Charges of judges without a price."""
+    """Number of judge payments without a price."""
     judge_possibly_paid: int = 0
-    """Trainings that were cut off, whose judge may have been paid for nothing."""
+    """Number of interrupted trainings whose judge may have been paid without a record."""
     steps: int = 0
-    """Proposals that count: their request was answered, whatever the answer was."""
+    """Number of steps that count as proposals: their request was answered, whatever the reply."""
     at_most: int = 0
-    """Requests that were or may have been answered, and did not tell what they cost."""
+    """Number of requests that were or may have been answered, without a reported cost."""
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What `Archive.recover` found after a crash, as ids, and what it did about it."""
+    """Result of `Archive.recover` after a crash, as ids."""
 
     requeued: Sequence[int]
-    """Evaluations that were running, and are queued again."""
+    """Evaluations that were running; now `queued`."""
     lost: Sequence[int]
-    """Proposals that were requested and whose reply never came: possibly paid for. Now `lost`."""
+    """Proposals without a recorded reply, possibly paid for; now `lost`."""
     unread: Sequence[int]
-    """Proposals whose reply was received and no candidate made of it yet; left as they are."""
+    """Proposals with a reply but without a candidate; unchanged."""
     unvetted: Sequence[int]
-    """Candidates without a verdict yet; left as they are."""
+    """Candidates without a verdict; unchanged."""
 
     def __bool__(self) -> bool:
-        """Whether there was anything to do or to take up again."""
+        """Whether any list is not empty."""
         return bool(self.requeued or self.lost or self.unread or self.unvetted)

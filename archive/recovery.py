@@ -1,11 +1,11 @@
-"""What is set right after a crash: trainings that were running, requests that were never answered."""
+"""Recovery after a crash: running evaluations are queued again, requested proposals are marked as lost."""
 
 from archive.records import EvaluationState, EventKind, ProposalState, Recovery
 from archive.sqlite.connection import Write
 
 
 def recover(write: Write) -> Recovery:
-    """Queues running evaluations again and marks requested proposals as lost. Says what it did, and what is left to take up."""
+    """Queues running evaluations again and marks requested proposals as lost. Returns these, and what remains to be done."""
     running = write.ids("SELECT id FROM evaluation WHERE state = ? ORDER BY id", (EvaluationState.RUNNING,))
     for id in running:
         write.event(
@@ -28,7 +28,7 @@ def recover(write: Write) -> Recovery:
 
 
 def lose_proposal(write: Write, id: int) -> None:
-    """Records that the reply will not come and may have been paid for."""
+    """Records that there will be no reply, and that the call may have been paid for."""
     write.require("proposal", id, ProposalState.REQUESTED)
     event = write.event(EventKind.PROPOSAL_LOST, proposal_id=id)
     write.update("proposal", id, state=ProposalState.LOST, received_event=event)

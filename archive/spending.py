@@ -1,4 +1,4 @@
-"""What a run has cost, added up from its rows."""
+"""Cost of a run, computed from its rows and events."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,17 @@ from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow, Pro
 from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
-"""Whom a charge was paid to that belongs to no proposal and no finished evaluation."""
+"""Payees of a charge, which is a payment that belongs to no proposal and no finished evaluation."""
 COSTS = (EventKind.PROPOSAL_REQUESTED, EventKind.PROPOSAL_FAILED, EventKind.CHARGED, EventKind.EVALUATION_REQUEUED)
-"""Kinds of the events that tell of costs."""
+"""Kinds of events that have information about costs."""
 _MOST, _ENDS_STEP, _POSSIBLY_PAID = "most", "ends_step", "possibly_paid"
-"""Keys of the payload of a request's events."""
+"""Keys in the payloads of a proposal's events."""
 
 
 def spending_of(
     proposals: Sequence[ProposalRow], evaluations: Sequence[EvaluationRow], events: Sequence[EventRow]
 ) -> Spending:
-    """Adds up proposals, evaluations and the events of the kinds in COSTS."""
+    """The cost of proposals, evaluations, and events of the kinds in COSTS."""
     finished = [row for row in evaluations if row.finished_event is not None]
     charges = [
         event.payload for event in events if event.kind == EventKind.CHARGED and isinstance(event.payload, Mapping)
@@ -53,7 +53,7 @@ def spending_of(
 
 @dataclass(frozen=True)
 class CallCost:
-    """What a request cost. `at_most`: it did not tell, and this is the most that it may have cost."""
+    """Cost of a request. `at_most`: no cost was reported, and `usage` is its maximum."""
 
     usage: Usage
     answered: bool
@@ -61,34 +61,34 @@ class CallCost:
 
 
 def asked_at_most(most: Usage | None) -> dict[str, Any]:
-    """What the event of a request says of its cost."""
+    """Payload of `proposal_requested`: the maximum cost, if known."""
     return {} if most is None else {_MOST: asdict(most)}
 
 
 def failed_call(ends_step: bool, possibly_paid: bool) -> dict[str, bool]:
-    """What the event of a failed request says of what follows from it."""
+    """Payload of `proposal_failed`: the flags that are true."""
     return {name: True for name, holds in ((_ENDS_STEP, ends_step), (_POSSIBLY_PAID, possibly_paid)) if holds}
 
 
 def most_of(request: EventRow) -> Usage | None:
-    """The most that a request may cost, by its event; None where that does not tell, as in archives of older versions."""
+    """Maximum cost of a request, from its event; None if it was not recorded, as in archives of older versions."""
     most = request.payload.get(_MOST) if isinstance(request.payload, Mapping) else None
     return usage_of(most) if isinstance(most, Mapping) else None
 
 
 def ends_step(failure: EventRow) -> bool:
-    """Whether a failed request ended its step, by its event: an answer came, and asking again is of no use."""
+    """Whether a failed request ended its step, from its event: it was answered, and a further attempt would not help."""
     return isinstance(failure.payload, Mapping) and failure.payload.get(_ENDS_STEP) is True
 
 
 def counted_steps(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> set[int]:
-    """The steps that count as proposals. Those of requests that nobody answered are asked for again."""
+    """The steps that count as proposals. A step whose requests were not answered is requested again."""
     ended = {event.proposal_id for event in events if event.kind == EventKind.PROPOSAL_FAILED and ends_step(event)}
     return {row.step for row in proposals if row.reply is not None or row.id in ended}
 
 
 def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> CallCost:
-    """What a request cost, as its row tells; where it tells too little, the most that it may have cost."""
+    """Cost of a request from its row; where token counts are missing, its maximum cost if that is known."""
     answered = row.reply is not None
     if most is None or None not in (row.tokens_in, row.tokens_out) or not (answered or possibly_paid):
         return CallCost(Usage(row.tokens_in or 0, row.tokens_out or 0, row.usd), answered, False)
@@ -99,12 +99,13 @@ def cost_of(row: ProposalRow, most: Usage | None, *, possibly_paid: bool) -> Cal
 
 def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list[CallCost]:
     most = {event.proposal_id: most_of(event) for event in events if event.kind == EventKind.PROPOSAL_REQUESTED}
-    unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and _possibly_paid(e)}
+    unseen = {e.proposal_id for e in events if e.kind == EventKind.PROPOSAL_FAILED and possibly_paid(e)}
     unseen |= {row.id for row in proposals if row.state == ProposalState.LOST}
     return [cost_of(row, most.get(row.id), possibly_paid=row.id in unseen) for row in proposals]
 
 
-def _possibly_paid(failure: EventRow) -> bool:
+def possibly_paid(failure: EventRow) -> bool:
+    """Whether a failed request may have been paid for all the same, by its event."""
     return isinstance(failure.payload, Mapping) and failure.payload.get(_POSSIBLY_PAID) is True
 
 
@@ -114,7 +115,7 @@ def _possibly_paid(failure: EventRow) -> bool:
 def _cut_off(
     evaluations: Sequence[EvaluationRow], charges: Sequence[Mapping[str, Any]], events: Sequence[EventRow]
 ) -> int:
-    """Trainings at a judged rung that were cut off without a record of what their judge was paid."""
+    """Number of interrupted trainings at a judged rung without a record of the judge's payment."""
     judged = {row.rung for row in evaluations if row.judged}
     cut_off = Counter(event.evaluation_id for event in events if event.kind == EventKind.EVALUATION_REQUEUED)
     known = Counter(charge.get("evaluation") for charge in charges if isinstance(charge.get("evaluation"), int))
@@ -122,13 +123,13 @@ def _cut_off(
 
 
 def charged(to: str, paid: Usage, evaluation: int | None) -> dict[str, Any]:
-    """What the event of a charge says: whom it was paid to, and for which training where it is for one."""
+    """Payload of `charged`: the payee, the amount, and the evaluation if the payment was for one."""
     payload = {"to": to, **asdict(paid), "usd": finite_or_null(paid.usd)}
     return payload if evaluation is None else payload | {"evaluation": evaluation}
 
 
 def usage_of(charge: Mapping[str, Any]) -> Usage:
-    """A charge as it was recorded; whatever is no number counts as nothing, since the archive may be a stranger's."""
+    """The amount in a recorded charge. Values that are not numbers count as 0 or unknown: the archive may be another person's."""
     tokens_in, tokens_out, usd = (charge.get(name) for name in ("tokens_in", "tokens_out", "usd"))
     return Usage(
         tokens_in if isinstance(tokens_in, int) else 0,

@@ -1,7 +1,7 @@
-"""The one writer of an archive: every method is one transaction, which also appends an event.
+"""Writer of an archive. Every method is one transaction, which also appends an event.
 
-What a crash leaves: everything that a method had returned from (`archive.sqlite.writing`).
-Opening changes no row: `Archive.recover` does, and says what it did. All methods may be called from several threads.
+Everything that a method had written when it returned survives a crash (`archive.sqlite.writing`). Opening changes no row;
+`Archive.recover` does, and returns what it changed. All methods may be called from several threads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from archive.disk.lock import Holder
-from archive.encode import extra_columns, finding_columns, run_columns, verdict_columns
+from archive.encode import finding_columns, result_columns, run_columns, verdict_columns
 from archive.errors import MissingRow
 from archive.records import (
     Curves,
@@ -28,7 +28,7 @@ from archive.records import (
 from archive.recovery import lose_proposal, recover
 from archive.spending import asked_at_most, charged, failed_call
 from archive.sqlite.connection import Write, now
-from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, is_finite
+from archive.sqlite.values import compress, dump_json, finite_or_null, is_finite
 from archive.sqlite.writing import WritableFile
 
 NOT_FINITE = "not_finite"
@@ -36,14 +36,14 @@ NOT_FINITE = "not_finite"
 
 
 class Archive:
-    """An archive open for writing; make one with `create` or `open`, and close it (it is a context manager)."""
+    """An archive open for writing. Create it with `create` or `open` and close it (it is a context manager)."""
 
     def __init__(self, file: WritableFile) -> None:
         self._file = file
 
     @classmethod
     def create(cls, path: str | Path, run: RunRow, *, allow_network: bool = False) -> Self:
-        """A new archive at `path` for `run`; the file appears whole or not at all.
+        """A new archive at `path` for `run`. The file appears complete or not at all.
 
         Raises ArchiveExists, ArchiveLocked, UnsafeFile, and NetworkFilesystem (unless `allow_network`).
         """
@@ -56,7 +56,7 @@ class Archive:
 
     @classmethod
     def open(cls, path: str | Path, *, allow_network: bool = False) -> Self:
-        """The archive at `path`, upgraded to today's schema if it is older; its rows are left as they are.
+        """The archive at `path`, migrated to the current schema if it is older. No row is changed.
 
         Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, UnsafeFile, and NetworkFilesystem (unless
         `allow_network`).
@@ -65,18 +65,18 @@ class Archive:
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """Resolved path of the file."""
         return self._file.path
 
     @property
     def replaced(self) -> Holder | None:
-        """The writer that died without closing the archive, if its stale lock had to be taken over."""
+        """Holder of the stale lock that was taken over: a writer that ended without closing. None if there was none."""
         return self._file.replaced
 
     def close(self) -> None:
-        """Folds the log into the file, though somebody reads it, and gives up the lock.
+        """Moves the log into the file, also while it is being read, and releases the lock.
 
-        Closing twice does nothing; nor does a forked child.
+        Does nothing if called again, or in a forked child.
         """
         self._file.close()
 
@@ -104,12 +104,12 @@ class Archive:
         prompt: Sequence[tuple[str, str]] | None = None,
         most: Usage | None = None,
     ) -> int:
-        """Records, before the call leaves, that a loss is asked for; returns the proposal's id.
+        """Records a request for a loss, before the call is made, and returns the proposal's id.
 
-        `operator` is one of `Operator`, or another name of its form. `template` is the hash of the prompt template, `references`
-        (JSON) what it was filled with, `seen_event` the last event that the step could see, `prompt` the (role, text) of each
-        message that is sent; texts are stored once. `most` is what the attempt may cost at most, where that is known.
-        WrongState if this attempt of this step was recorded already, ValueError for what cannot be an operator's name.
+        `operator` is one of `Operator` or the name of an added one. `template` is the hash of the prompt template, `references`
+        (JSON) the values it was filled with, and `seen_event` the newest event when the step chose its parents. `prompt` has
+        (role, text) of each message; each text is stored once. `most` is the attempt's maximum cost, if known. WrongState if this
+        attempt of this step was recorded already, ValueError for an invalid operator name.
         """
         if not is_operator(operator):
             raise ValueError(
@@ -145,7 +145,7 @@ class Archive:
         usd: float | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Records the reply and its cost (None: unknown), before anything is done with it."""
+        """Records the reply and its cost (None: unknown). Call it before the reply is used."""
         with self._file.transaction() as write:
             write.require("proposal", id, ProposalState.REQUESTED)
             event = write.event(EventKind.PROPOSAL_RECEIVED, proposal_id=id)
@@ -172,11 +172,10 @@ class Archive:
         ends_step: bool = False,
         possibly_paid: bool = False,
     ) -> None:
-        """Records that the call failed, or that its reply holds no loss (then the reply and its cost are kept).
+        """Records that the call failed, or that its reply has no loss (then the reply and its cost are kept).
 
-        Tokens and USD are those that a call without a usable reply was charged for all the same; `possibly_paid` says that
-        it may have been charged for where they are not known. `ends_step` says that its step is over: it counts as a
-        proposal, and is not asked for again.
+        Tokens and USD are the cost of a failed call, if it was charged. `possibly_paid`: it may have been charged, and the cost is
+        not known. `ends_step`: the step counts as a proposal and is not requested again.
         """
         with self._file.transaction() as write:
             state = write.require("proposal", id, ProposalState.REQUESTED, ProposalState.RECEIVED)
@@ -188,7 +187,7 @@ class Archive:
             write.update("proposal", id, **changes)
 
     def lose_proposal(self, id: int) -> None:
-        """Records that the reply will not come and may have been paid for (a call cut off, a crash)."""
+        """Records that there will be no reply and that the call may have been paid for (a call cut off, a crash)."""
         with self._file.transaction() as write:
             lose_proposal(write, id)
 
@@ -204,7 +203,7 @@ class Archive:
         proposal_id: int | None = None,
         parents: Sequence[tuple[int, Role | str]] = (),
     ) -> int:
-        """Records a loss and its parents (id and role, in order); returns its id. A proposal gives one candidate."""
+        """Records a loss and its parents (id and role, in order), and returns its id. A proposal has at most one candidate."""
         with self._file.transaction() as write:
             if proposal_id is not None:
                 write.require("proposal", proposal_id, ProposalState.RECEIVED)
@@ -236,9 +235,9 @@ class Archive:
         duplicate_of: int | None = None,
         duplicate_kind: str | None = None,
     ) -> None:
-        """Records what the sandbox said (`Verdict.to_json()`), refusals too; keys without a column are kept as well.
+        """Records a verdict (`Verdict.to_json()`), accepted or refused. Keys without a column are kept too.
 
-        `duplicate_of` is the earlier candidate that is the same loss, `duplicate_kind` in which sense. WrongState if the
+        `duplicate_of` is the earlier candidate that is the same loss, `duplicate_kind` how this was found. WrongState if the
         candidate has a verdict already.
         """
         columns = verdict_columns(verdict)
@@ -268,7 +267,7 @@ class Archive:
         beta: float | None = None,
         learning_rate: float | None = None,
     ) -> int:
-        """Plans one training and returns its id; asked for again, the id of the row that is there (and no event)."""
+        """Queues one training and returns its id. If it exists already, returns the existing id and appends no event."""
         for name, value in (("beta", beta), ("learning_rate", learning_rate)):
             if value is not None and not (is_finite(value) and value > 0):
                 raise ValueError(f"expected a positive, finite {name} or None for the task's own, got {value}")
@@ -299,7 +298,7 @@ class Archive:
             return evaluation
 
     def start_evaluation(self, id: int) -> None:
-        """Records that a worker has begun with it."""
+        """Records that a worker has started this evaluation."""
         with self._file.transaction() as write:
             write.require("evaluation", id, EvaluationState.QUEUED)
             write.event(EventKind.EVALUATION_STARTED, candidate_id=write.candidate_of(id), evaluation_id=id)
@@ -318,16 +317,16 @@ class Archive:
         curves: Curves | None = None,
         judged: Usage | None = None,
     ) -> EvaluationState:
-        """Records a score and returns the state that it led to: scored, or failed if the fitness is not finite, or that of an
-        item (see `archive.sqlite.values`)."""
+        """Records a score and returns the new state: scored, or failed if the fitness, or that of an item, is not finite (see
+        `archive.sqlite.values`)."""
         wrong = [value for value in (fitness, *(items.values if items else ())) if not is_finite(value)]
         if wrong:
-            extra = extra_columns(None, curves, judged)
+            columns = result_columns(metrics, seconds, tokens, None, curves, judged)
             detail = f"the fitness{'' if wrong[0] is fitness else ' of an item'} is {wrong[0]}"
-            self._finish(id, NOT_FINITE, detail, None, metrics, seconds, tokens, extra)
+            self._finish(id, NOT_FINITE, detail, None, columns)
             return EvaluationState.FAILED
-        extra = extra_columns(items, curves, judged)
-        self._finish(id, None, None, float(fitness), metrics, seconds, tokens, extra)
+        columns = result_columns(metrics, seconds, tokens, items, curves, judged)
+        self._finish(id, None, None, float(fitness), columns)
         return EvaluationState.SCORED
 
     def fail_evaluation(
@@ -342,19 +341,11 @@ class Archive:
         curves: Curves | None = None,
         judged: Usage | None = None,
     ) -> None:
-        """Records that there is no score, with a one-word reason (diverged, out_of_memory, ...) and what is known."""
-        self._finish(id, reason, detail, None, metrics, seconds, tokens, extra_columns(None, curves, judged))
+        """Records a failed training, with a one-word reason (diverged, out_of_memory, ...) and what was measured."""
+        self._finish(id, reason, detail, None, result_columns(metrics, seconds, tokens, None, curves, judged))
 
     def _finish(
-        self,
-        id: int,
-        reason: str | None,
-        detail: str | None,
-        fitness: float | None,
-        metrics: Mapping[str, float | None] | None,
-        seconds: float | None,
-        tokens: int | None,
-        extra: Mapping[str, Any],
+        self, id: int, reason: str | None, detail: str | None, fitness: float | None, columns: Mapping[str, Any]
     ) -> None:
         state = EvaluationState.SCORED if reason is None else EvaluationState.FAILED
         kind = EventKind.EVALUATION_SCORED if reason is None else EventKind.EVALUATION_FAILED
@@ -367,38 +358,35 @@ class Archive:
                 id,
                 state=state,
                 fitness=fitness,
-                metrics=dump_metrics(metrics or {}),
-                seconds=finite_or_null(seconds),
-                tokens=tokens,
                 reason=reason,
                 detail=detail,
                 finished_event=event,
-                **extra,
+                **columns,
             )
 
     def charge(self, to: str, paid: Usage, evaluation: int | None = None) -> None:
-        """Records what was paid to the `proposer` or the `judge` for what has no row of its own, or none that is finished.
+        """Records a payment to the `proposer` or the `judge` that belongs to no proposal and no finished evaluation.
 
-        `evaluation` is the training that stays open, where there is one.
+        `evaluation` is the unfinished training of the payment, if there is one.
         """
         self.event(EventKind.CHARGED, charged(to, paid, evaluation))
 
     # ---- events and recovery -------------------------------------------------------------------------------------
 
     def event(self, kind: EventKind, payload: Any = None) -> int:
-        """Appends an event of a run's course (a session begun, a setting changed); returns its id."""
+        """Appends an event that is not about a row (session started, settings changed), and returns its id."""
         with self._file.transaction() as write:
             return write.event(kind, {} if payload is None else payload)
 
     def last_event(self) -> int:
-        """The id of the newest event: what a step that starts now can see."""
+        """The id of the newest event; 0 without events."""
         with self._file.transaction() as write:
             return int(write.value("SELECT max(id) FROM event") or 0)
 
     def recover(self) -> Recovery:
-        """After a crash: running evaluations are queued again, requested proposals become lost. Says what it did.
+        """Queues running evaluations again and marks requested proposals as lost, after a crash. Returns what it changed.
 
-        Call it once after `open`, before anything is started: it takes everything in flight for dead.
+        Call it once after `open`, before anything is started: it treats all unfinished work as interrupted.
         """
         with self._file.transaction() as write:
             return recover(write)

@@ -1,4 +1,4 @@
-"""What is paid to endpoints: prices, usage, and the endpoints that a task asks to score a training."""
+"""Costs of model endpoints: prices, token usage, and the endpoints that a task uses to score a training."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """USD per million tokens; None where unknown, and then no cost is computed."""
+    """Prices in USD per million tokens. With an unknown price (None) no cost is computed."""
 
     input: float | None = None
     output: float | None = None
 
     @property
     def known(self) -> bool:
-        """Whether both prices are given."""
+        """Whether both prices are set."""
         return self.input is not None and self.output is not None
 
     def usd(self, tokens_in: int | None, tokens_out: int | None) -> float | None:
-        """The price of a call in USD, or None where a price or a count is unknown."""
+        """The cost of a call in USD; None if a price or a token count is unknown."""
         if self.input is None or self.output is None or tokens_in is None or tokens_out is None:
             return None
         return (self.input * tokens_in + self.output * tokens_out) / 1e6
@@ -30,7 +30,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an endpoint was paid, or may be paid at most; `usd` is None where a price is unknown."""
+    """Tokens charged by an endpoint and their cost (actual, or an upper bound); `usd` is None if a price is unknown."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -51,25 +51,25 @@ class Usage:
 
 @dataclass(frozen=True)
 class Service:
-    """An endpoint that a task asks to score trainings, such as a judge."""
+    """An endpoint that a task uses to score trainings, such as a judge."""
 
     key: str
-    """Where the configuration names it, e.g. fitness.evaluation."""
+    """Configuration key of its section, e.g. fitness.evaluation."""
     base_url: str
     model: str
     key_variable: str
     prices: Prices
     rungs: Collection[str]
-    """At which it is asked."""
+    """Rungs at which it is used."""
     worst_case: Usage
-    """Of one training."""
+    """Largest possible usage for one training."""
 
 
 _OWN_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
 def on_this_machine(base_url: str) -> bool:
-    """Whether an address is this machine's own: a loopback address, `localhost`, or the machine's name."""
+    """Whether an address is on this machine: a loopback address, `localhost`, or the machine's host name."""
     try:
         host = (urlsplit(base_url).hostname or "").rstrip(".")
     except ValueError:
@@ -86,9 +86,9 @@ def on_this_machine(base_url: str) -> bool:
 
 
 def is_paid(base_url: str, prices: Prices) -> bool:
-    """Whether calls may cost money: what is not on this machine does, unless both of its prices are set to 0.
+    """Whether calls may cost money. A remote endpoint may, unless both of its prices are set to 0.
 
-    What is on this machine is free, unless it has a price: it may pass calls on to a paid one.
+    An endpoint on this machine is free unless it has a price: it may forward calls to a paid one.
     """
     if prices.input or prices.output:
         return True

@@ -1,7 +1,7 @@
-"""What an evaluation gives back: one seed's result, or the reason why there is none.
+"""Result of an evaluation: the scores of one seed, or the reason why there are none.
 
-Policy for numbers: a fitness and every metric that is present is finite. What could not be measured is left out, and a
-training run that yields no finite fitness is an `EvaluationFailed`, never a low score.
+Rule for numbers: the fitness and every metric that is present are finite. A value that could not be measured is left out. A
+training without a finite fitness is an `EvaluationFailed`, never a low score.
 """
 
 import math
@@ -13,26 +13,28 @@ from fitness.costs import Usage
 
 
 class FailureReason(StrEnum):
-    """Why an evaluation has no fitness. The first five say something of the loss or task, the last two of the machine."""
+    """Why an evaluation has no fitness. The first five concern the loss or the task, the last two the machine."""
 
     DIVERGED = "diverged"  # a loss, gradient or weight became NaN or infinite
-    COLLAPSED = "collapsed"  # training ended, but the policy is degenerate by the task's own test
+    COLLAPSED = "collapsed"  # the training ended, but the policy is degenerate by the task's own criterion
     OUT_OF_MEMORY = "out_of_memory"
     BAD_DATA = "bad_data"  # the task's data set or model cannot be used as configured
-    UNSUPPORTED_LOSS = "unsupported_loss"  # the graph is invalid, of another contract, or needs what this task lacks
+    UNSUPPORTED_LOSS = (
+        "unsupported_loss"  # the graph is invalid, has another contract, or needs something this task lacks
+    )
     WORKER_DIED = "worker_died"
     TIMEOUT = "timeout"
 
 
 Points = Sequence[tuple[int, float]]
-"""A curve: (optimiser step, value), values that are not finite among them."""
+"""A curve: (optimiser step, value) pairs. Values may be NaN or infinite."""
 
 
 class EvaluationFailed(Exception):
     """An evaluation that ended without a fitness; `reason` is for programs, `detail` for people.
 
-    `paid` is what a judge was paid before it failed, None where none was asked; `curves` is what was watched of the training
-    until then (see `fitness.training.curves`).
+    `paid` is a judge's usage before the failure, None if no judge was called. `curves` holds the training curves up to the
+    failure (see `fitness.training.curves`).
     """
 
     def __init__(
@@ -52,23 +54,32 @@ class EvaluationFailed(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. Torch has a class for the accelerator's memory, and plain RuntimeErrors for
+    the host's and for the libraries that find none on the accelerator."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower()
+        for words in ("out of memory", "can't allocate memory", "cannot allocate memory", "cublas_status_alloc_failed")
+    )
+
+
 def bad_data(problem: str, remedy: str) -> EvaluationFailed:
-    """The failure for what is wrong with model, data or surroundings, and what to do about it."""
+    """The EvaluationFailed for a problem with model, data or environment, with its remedy."""
     return EvaluationFailed("bad_data", f"{problem}: {remedy}")
 
 
 MOST_ITEMS = 200_000
 LONGEST_GROUP = 200  # characters of a group's name
-ROUNDING = 1e-6  # between a fitness and the mean of its items, as a part of the largest of them
+ROUNDING = 1e-6  # largest difference between a fitness and the mean of its items, relative to the largest item
 
 
 @dataclass(frozen=True)
 class ItemScores:
-    """The fitness of one training item by item (test pair, answer, picture), in units of the fitness: it is their mean.
+    """Scores of one training by item (test pair, answer, image), in units of the fitness. The fitness is their mean.
 
-    `groups` names what each item belongs to, a prompt say: items of one group are not independent. Trainings of one rung that
-    are judged on the same item name its group alike, whatever their seed. Raises ValueError for values that are not finite,
-    another number of groups than of values, none, more than MOST_ITEMS, or names longer than LONGEST_GROUP.
+    `groups` names the group of each item, for example its prompt: items of one group are not independent. Trainings at one rung
+    use the same group name for the same item, whatever their seed. Raises ValueError if a value is not finite, if the numbers
+    of values and groups differ, if there are no items or more than MOST_ITEMS, or if a name is longer than LONGEST_GROUP.
     """
 
     values: tuple[float, ...]
@@ -80,17 +91,17 @@ class ItemScores:
                 f"expected 1 to {MOST_ITEMS} items with a group each, got {len(self.values)} items, {len(self.groups)} groups"
             )
         if not all(math.isfinite(value) for value in self.values):
-            raise ValueError("expected a finite fitness of every item")
+            raise ValueError("expected a finite score for every item")
         if any(len(group) > LONGEST_GROUP for group in self.groups):
-            raise ValueError(f"expected names of groups of at most {LONGEST_GROUP} characters")
+            raise ValueError(f"expected group names of at most {LONGEST_GROUP} characters")
 
     @classmethod
     def of(cls, values: Iterable[float], groups: Iterable[str]) -> "ItemScores":
-        """From any sequences. Raises ValueError as above, and for what is no number or no text."""
+        """From any iterables. Raises ValueError as above, and for a value that is not a number or a name that is not text."""
         try:
             return cls(tuple(float(value) for value in values), tuple(_text(group) for group in groups))
         except TypeError as error:
-            raise ValueError(f"expected a number and a name of a group for every item: {error}") from None
+            raise ValueError(f"expected a number and a group name for every item: {error}") from None
 
     @property
     def mean(self) -> float:
@@ -100,19 +111,17 @@ class ItemScores:
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One training run with one seed. Raises ValueError for items whose mean is not the fitness."""
+    """Result of one training with one seed. Raises ValueError if the mean of the items is not the fitness."""
 
     fitness: float  # the task's metric, larger is better
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0  # wall clock of training and evaluation
-    tokens: int = 0  # seen in training, padding left out
+    tokens: int = 0  # processed in training, without padding
     steps: int = 0  # optimiser steps
     seed: int = 0
-    items: ItemScores | None = None  # None: the fitness is no mean of items
-    paid: Usage | None = None  # what a judge was paid for it; None where none was asked
-    curves: Mapping[str, Points] = field(
-        default_factory=dict
-    )  # what was watched in training; see fitness.training.curves
+    items: ItemScores | None = None  # None: the fitness is not a mean of items
+    paid: Usage | None = None  # usage of a judge; None if no judge was called
+    curves: Mapping[str, Points] = field(default_factory=dict)  # training curves; see fitness.training.curves
 
     def __post_init__(self) -> None:
         if self.items is None:
@@ -124,5 +133,5 @@ class SeedResult:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"got {type(value).__name__} as the name of a group")
+        raise TypeError(f"got {type(value).__name__} as a group name")
     return value

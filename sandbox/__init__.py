@@ -21,7 +21,8 @@ What each layer guarantees, and what the next one does if it fails:
    3 gains nothing but that child, which holds no secret: it descends from a fresh interpreter with an empty environment, and has
    one descriptor, to answer on.
 5. *Verifier*, in the trusted process again: the answer is not believed. A graph is checked for schema, size, types and symbolic
-   shapes before anything is computed; a refusal is a rule code with a place and bounded numbers, and all words are ours.
+   shapes before anything is computed (`VerifiedGraph`: there is none without the check); a refusal is a rule code with a place and
+   bounded numbers, and all words are ours.
 6. *Numeric tests* on the graph, at inputs drawn afresh: the verdict does not depend on the honesty of the child.
 7. *Interpreter* (`execute`): training runs the verified graph from a table. Candidate Python is never executed outside the jail.
 
@@ -35,7 +36,8 @@ how each claim is tested.
 import sandbox.vetting.path  # noqa: F401  (first: it keeps modules of the current directory out of the imports below)
 
 # isort: split
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.verdicts.verdict import Finding, Fingerprint, Severity, Verdict, VerdictStatus
 from sandbox.vetting.pool import PoolClosed, VetPool, WorkerFailed
@@ -51,6 +53,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "VerdictStatus",
+    "VerifiedGraph",
     "VetPool",
     "Vetter",
     "WorkerFailed",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The dearest losses that the verifier accepts: CPU seconds of probing and fingerprint, and what `sandbox.graph.costs` counts.
+"""Benchmark of the most costly losses that the verifier accepts: CPU seconds of numeric tests and fingerprint, and counted cost.
 
-Each operation is repeated on each shape of operands as often as the bounds on a loss allow, side by side and in a chain. The
-slowest come first. `--unbounded` also measures what the bound on cost refuses, up to the bound on numbers.
+Each operation is repeated on each shape of operands as often as the limits on a loss allow, side by side and in a chain. The
+slowest come first. With `--unbounded`, only the limit on numbers (and not the one on cost, `sandbox.graph.costs`) applies.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import torch
-from costly import SHAPES, dearest
+from costly import SHAPES, most_costly
 
 from sandbox.graph import loss_graph as graph_module
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.identity.compare import fingerprint
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.verdicts.verdict import Severity
 
 
-def measured(graph: LossGraph) -> tuple[float, str]:
-    """CPU seconds, and the rules that refuse the loss."""
+def measured(graph: VerifiedGraph) -> tuple[float, str]:
+    """CPU seconds, and the rules that refuse the loss, joined by commas."""
     started = time.process_time()
-    report = probe.run(graph, seed=7)
+    report = run.run(graph, seed=7)
     refusals = ",".join(f.rule for f in report.findings if f.severity is Severity.REFUSE)
     if not refusals:
         fingerprint(graph)
@@ -41,15 +41,15 @@ def measured(graph: LossGraph) -> tuple[float, str]:
 
 
 def rows(shapes: list[str], names: list[str]) -> Iterator[tuple[float, str]]:
-    """Seconds and a line of the table for each."""
+    """CPU seconds and a line of the table for each operation and shape."""
     for shape in shapes:
         for name in names:
             for chained in (False, True):
-                graph = dearest(name, shape, chained=chained)
+                graph = most_costly(name, shape, chained=chained)
                 if graph is None:
                     continue
                 seconds, refusals = measured(graph)
-                how = "chained" if chained else "beside"
+                how = "chained" if chained else "side by side"
                 yield (
                     seconds,
                     f"{seconds:7.2f} s {graph.cost:7,} units {graph.work:8,} numbers {graph.operations:4} operations  "
@@ -59,7 +59,7 @@ def rows(shapes: list[str], names: list[str]) -> Iterator[tuple[float, str]]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--unbounded", action="store_true", help="without the bound on cost")
+    arguments.add_argument("--unbounded", action="store_true", help="without the limit on cost")
     arguments.add_argument("--shapes", nargs="*", default=list(SHAPES))
     arguments.add_argument("--operations", nargs="*", default=list(OPERATIONS))
     chosen = arguments.parse_args()

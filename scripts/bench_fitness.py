@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What scoring costs and what the ladder saves, as one table; `--json` prints one object, `--quick` ends within a minute.
+"""Benchmark of training and scoring, and of the ladder, as one table; `--json` prints one object, `--quick` ends within a minute.
 
-    step time       our TRL path, a bare PyTorch loop over the same tensors, and stock DPOTrainer, alternating
-    overhead        of a candidate's wall clock, what is neither optimiser steps nor evaluation
+    step time       evopo's TRL trainer, a bare PyTorch loop over the same tensors, and stock DPOTrainer, alternating
+    overhead        share of a candidate's time that is neither optimiser steps nor evaluation
     workers         candidates per minute at each rung with 1 and 2 workers
-    memory          of a worker, and how it grows over 500 losses that all differ
-    rungs, race     Spearman of the cheap rung with the full one, and the race against no race, on a survey of losses
-                    (scripts/fitness_survey.py; long where its archive is not there yet)
+    memory          of a worker, and its growth over 500 different losses
+    rungs, race     Spearman's correlation of the lowest rung with the full one, and training time with and without the ladder,
+                    from a survey of losses (scripts/fitness_survey.py; slow if its archive does not exist yet)
 
-Ratios are taken in one run and are medians; absolute times are those of this machine in its state.
+Ratios are medians measured in one run. Absolute times hold for this machine and its load only.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from evo.proposing import genetic
 from fitness.task import EvaluationFailed, FailureReason, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
 
 PARTS = ("steps", "overhead", "workers", "memory", "rungs")
 MARGIN = {"sentiment": 0.03, "classification": 0.01}
-"""Differences in fitness that count as none, when a race is asked for a loss as good as the best: about the standard error of
-the difference of two means over the survey's own seeds for the truth."""
+"""Difference in fitness to the best loss up to which a loss counts as equally good: about the standard error of the difference of
+two means over the survey's truth seeds."""
 QUICK_SURVEY = {"train_items": 300, "epochs": 6, "short_epochs": 2}
 SLOWER_THAN_BARE = 1.25
 SLOWER_THAN_STOCK = 0.8
@@ -58,9 +58,9 @@ MEMORY_OPTIONS = {"pairs": 128, "epochs": 1, "samples": 128}
 def step_times(rounds: int, steps: int) -> dict[str, Figure]:
     """CPU milliseconds per optimiser step of DPO on the embedded task's model and pairs, batch of 16 pairs, one thread.
 
-    CPU time, since nothing here waits: on a machine with other work the wall clock measures that work.
+    CPU time, because the wall clock would include other work of the machine, and nothing here waits.
     """
-    runner = _lab()
+    runner = _runner()
     pairs = runner._training_pairs(0)
     paths: dict[str, Callable[[], float]] = {
         "trl": lambda: _trl_step(runner, pairs, steps, ours=True),
@@ -85,7 +85,7 @@ def step_times(rounds: int, steps: int) -> dict[str, Figure]:
     }
 
 
-def _lab() -> Any:
+def _runner() -> Any:
     import gc
 
     import torch
@@ -104,7 +104,7 @@ def _lab() -> Any:
 
 
 def _clock() -> Any:
-    """A trainer's callback that remembers when its first step began and its last one ended, in CPU seconds."""
+    """A trainer callback that records the start of the first step and the end of the last one, in CPU seconds."""
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -120,14 +120,14 @@ def _clock() -> Any:
 
 
 def _trl_step(runner: Any, pairs: Any, steps: int, *, ours: bool) -> float:
-    """Seconds per step within a trainer: ours, or TRL's own with its own loss on the same cached columns."""
+    """CPU seconds per step of a trainer: evopo's, or TRL's with its own loss on the same cached columns."""
     from transformers import PrinterCallback
     from trl import DPOTrainer
 
     from fitness.training.trainer import GraphDPOTrainer
 
     class Stock(DPOTrainer):  # type: ignore[misc]
-        """TRL's trainer, spared what is no step: tokenising and the reference pass."""
+        """TRL's trainer without the work outside of steps: tokenising and the reference pass."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
@@ -152,7 +152,7 @@ def _trl_step(runner: Any, pairs: Any, steps: int, *, ours: bool) -> float:
 
 
 def _bare_step(runner: Any, pairs: Any, steps: int) -> float:
-    """Seconds per step of the same maths without a trainer: batches, forward, loss, backward, clipping, AdamW, schedule."""
+    """CPU seconds per step of the same work without a trainer: batches, forward, loss, backward, clipping, AdamW, schedule."""
     import torch
     from transformers import get_cosine_schedule_with_warmup
 
@@ -189,8 +189,8 @@ def _bare_step(runner: Any, pairs: Any, steps: int) -> float:
 
 
 def overhead(rounds: int, rung: str) -> dict[str, Figure]:
-    """Percent of a candidate's time that is neither optimiser steps nor evaluation, from request to result."""
-    from fitness.sentiment import runner as sentiment_lab
+    """Percentage of a candidate's time, from request to result, that is neither optimiser steps nor evaluation."""
+    from fitness.sentiment import runner as sentiment_runner
     from fitness.sentiment.task import Options as SentimentOptions
     from fitness.sentiment.task import make
     from fitness.training.trainer import GraphDPOTrainer
@@ -217,7 +217,7 @@ def overhead(rounds: int, rung: str) -> dict[str, Figure]:
             evaluation.append(time.process_time() - began)
 
     runner._measure = timed_measure  # type: ignore[method-assign]
-    original, sentiment_lab.GraphDPOTrainer = sentiment_lab.GraphDPOTrainer, Timed  # type: ignore[misc]
+    original, sentiment_runner.GraphDPOTrainer = sentiment_runner.GraphDPOTrainer, Timed  # type: ignore[misc]
     names = [name for name in ("dpo", "slic", "ipo", "exponential", "cell", "padll", "sppo_hard") for _ in range(2)]
     shares = []
     try:
@@ -227,8 +227,8 @@ def overhead(rounds: int, rung: str) -> dict[str, Figure]:
             total = time.process_time() - began
             shares.append(100 * (1 - (clocks[-1].ended - clocks[-1].begun + evaluation[-1]) / total))
     finally:
-        sentiment_lab.GraphDPOTrainer = original  # type: ignore[misc]
-    inside = median(shares[1:])  # the first one makes the seed's pairs, which all later candidates share
+        sentiment_runner.GraphDPOTrainer = original  # type: ignore[misc]
+    inside = median(shares[1:])  # the first candidate also makes the seed's pairs, which later candidates reuse
     outside, memory = asyncio.run(_protocol(rounds, rung))
     return {
         "overhead": at_most(
@@ -239,7 +239,7 @@ def overhead(rounds: int, rung: str) -> dict[str, Figure]:
 
 
 async def _protocol(rounds: int, rung: str) -> tuple[float, float]:
-    """Percent of the wall clock that passes outside the worker's own task, and the worker's memory in MiB."""
+    """Percentage of the wall clock outside of the worker's task, and the worker's memory in MiB."""
     import psutil
 
     shares = []
@@ -254,7 +254,7 @@ async def _protocol(rounds: int, rung: str) -> tuple[float, float]:
 
 
 async def memory(candidates: int) -> dict[str, Figure]:
-    """Growth of a worker's resident set over many losses, all different, in trainings that are real but short."""
+    """Growth of a worker's resident set over many different losses, in real but short trainings."""
     import psutil
 
     graphs = _different_losses(candidates)
@@ -264,7 +264,7 @@ async def memory(candidates: int) -> dict[str, Figure]:
         for number, graph in enumerate(graphs):
             try:
                 await pool.score(graph, "full", number % 8)
-            except EvaluationFailed as failure:  # a loss that collapses has been trained too
+            except EvaluationFailed as failure:  # a loss that collapses was trained too
                 failed += failure.reason not in (FailureReason.DIVERGED, FailureReason.COLLAPSED)
             sizes.append(psutil.Process(pool.pids[0]).memory_info().rss / 2**20)
     tenth = candidates // 10
@@ -275,8 +275,8 @@ async def memory(candidates: int) -> dict[str, Figure]:
     }
 
 
-def _different_losses(count: int) -> list[LossGraph]:
-    """Known losses and proposals of the built-in proposer that the sandbox accepts, no two alike."""
+def _different_losses(count: int) -> list[VerifiedGraph]:
+    """Distinct losses: known ones, and proposals of the built-in proposer that the sandbox accepts."""
     rng, names = Random("memory"), known.names("preference")
     parents = [genetic.Parent(known.graph(name), name) for name in names]
     found = {known.graph(name).to_json(): known.graph(name) for name in names}
@@ -335,7 +335,7 @@ def main() -> None:
             proposals=3 if quick else 30, search_seeds=3 if quick else 5, truth_seeds=2 if quick else 4,
         )  # fmt: skip
         figures |= rungs(found) | race(found, replicas=5 if quick else 25, margin=MARGIN[task_info(task).name])
-        if quick:  # a dozen losses show that it runs, not what a race saves
+        if quick:  # a dozen losses are too few to measure what the ladder saves
             figures["race_time_saved"] = replace(figures["race_time_saved"], reach=None, reached=None)
     show(figures, ("torch", "transformers", "trl"), as_json=arguments.json)
 
@@ -343,8 +343,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quick", action="store_true", help="a form that ends within a minute, with a smaller survey")
-    parser.add_argument("--only", action="append", choices=PARTS, help="these alone")
+    parser.add_argument("--quick", action="store_true", help="end within a minute, with a smaller survey")
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part (may be repeated)")
     parser.add_argument("--task", default="sentiment", choices=sorted(MARGIN), help="of the survey (%(default)s)")
     parser.add_argument("--survey", type=Path, help="the survey's directory (runs/survey-TASK)")
     parser.add_argument("--workers", type=int, default=2, help="of the survey (%(default)s)")

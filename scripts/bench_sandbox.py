@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What vetting costs, as one table; `--json` prints one object, `--quick` ends within a minute.
+"""Benchmark of vetting, as one table; `--json` prints one object, `--quick` ends within a minute.
 
-    floor       unguarded exec of the code, and the same numeric checks on it, in this process: what safety is measured against
-    one, two    full verdicts with 1 and 2 worker processes, over the benign corpus alone and over benign and hostile mixed
-    naive       a fresh Python with torch per candidate, that executes the code and checks one batch
-    trace       static layer, tracer and jail alone; one-shot `check --no-numeric` of one file
+    floor       unguarded exec of the code with the same numeric tests, in this process: vetting without any safety
+    one, two    full verdicts with 1 and 2 worker processes, over the benign corpus, and over benign and hostile mixed
+    naive       a fresh Python with torch per candidate, which executes the code and checks one batch
+    trace       static checks, tracer and jail without numeric tests; one-shot `check --no-numeric` of one file
     memory      of the isolated interpreter and of a pool of two
 
-Ratios are taken in one run, alternating, and are medians of at least five rounds; absolute times are those of this machine in its
-state. Only the benign corpus is ever executed here.
+Ratios are medians of at least five alternating rounds in one run. Absolute times hold for this machine and its load only. Only the
+benign corpus is executed here.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from bench_table import Figure, at_least, at_most, show
 from sandbox import VetPool
 from sandbox.execute import evaluate
 from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.compare import canonical_hash, fingerprint
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.vetting.vet import Vetter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,9 +70,9 @@ assert out.shape == (10,) and torch.isfinite(out).all()
 
 
 class CodeEvaluator(Evaluator):
-    """Evaluates the executed code in place of its graph, batch by batch; the graph only says where conditions are."""
+    """Evaluates the executed code instead of its graph, batch by batch. The graph only locates conditions."""
 
-    def __init__(self, graph: LossGraph, function: Callable[..., Any]) -> None:
+    def __init__(self, graph: VerifiedGraph, function: Callable[..., Any]) -> None:
         super().__init__(graph)
         self._function = function
 
@@ -99,10 +99,10 @@ def executed(code: str) -> Callable[..., Any]:
     return lambda *a: function(*a)
 
 
-def floor(code: str, graph: LossGraph) -> None:
-    """What a careless user would do, with our checks: execute, test, identify."""
+def floor(code: str, graph: VerifiedGraph) -> None:
+    """Vetting without safety: executes the code, then runs the numeric tests and computes hash and fingerprint."""
     evaluate._latest = CodeEvaluator(graph, executed(code))
-    report = probe.run(graph)
+    report = run.run(graph)
     canonical_hash(graph)
     if report.passed:
         fingerprint(graph)
@@ -131,7 +131,7 @@ def rates(rounds: int, benign: list[str], mixed: list[str]) -> dict[str, Figure]
 
     found: dict[str, list[float]] = {"floor": [], "one": [], "mixed": [], "mixed_two": [], "naive": []}
     with VetPool(1) as one, VetPool(2) as two, ThreadPoolExecutor(2) as threads:
-        for code in benign:  # warm, all of them
+        for code in benign:  # warm-up
             one.vet(code)
         list(threads.map(two.vet, benign * 2))
         for code, graph in zip(benign, graphs, strict=True):
@@ -149,7 +149,7 @@ def rates(rounds: int, benign: list[str], mixed: list[str]) -> dict[str, Figure]
     times = sorted(1e3 * t for t in per_candidate)
     note = f"{len(mixed)} candidates, {rounds} rounds"
     return {
-        "floor_rate": Figure(median(found["floor"]), "1/s", note="benign, exec and the same checks, in process"),
+        "floor_rate": Figure(median(found["floor"]), "1/s", note="benign, exec and the same tests, in process"),
         "benign_rate_1_worker": Figure(median(found["one"]), "1/s", note="benign, full verdicts"),
         "benign_over_floor": at_least(share, "ratio", FLOOR_SHARE, "median of ratios per round"),
         "mixed_rate_1_worker": Figure(median(found["mixed"]), "1/s", note=note),
@@ -167,7 +167,7 @@ def naive(code: str) -> None:
 
 
 def tracing(benign: list[str], rounds: int) -> dict[str, Figure]:
-    """The static layer, the tracer and the jail alone, and the one-shot command."""
+    """Static checks, tracer and jail without numeric tests, and the one-shot command."""
     times = []
     with Vetter() as vetter:
         vetter.vet(benign[0], numeric=False)
@@ -195,7 +195,7 @@ def tracing(benign: list[str], rounds: int) -> dict[str, Figure]:
 
 
 def memory(mixed: list[str]) -> dict[str, Figure]:
-    """Resident memory after the whole corpus. Shared pages count once per process, so the true sum is smaller."""
+    """Resident memory after the whole corpus. Shared pages count once per process, so the real sum is smaller."""
     with VetPool(2) as pool, ThreadPoolExecutor(2) as threads:
         list(threads.map(pool.vet, mixed))
         processes = [

@@ -1,4 +1,4 @@
-"""The table that the benchmarks print: measured values, the values to reach, and the machine they were taken on."""
+"""Table of the benchmarks: measured values, target values, and the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured value, the value to reach, and whether it was reached; both None where there is nothing to reach."""
+    """A measured value, its target (`reach`), and whether it was reached; both None without a target."""
 
     value: float | None
     unit: str
@@ -32,7 +32,7 @@ def at_least(value: float | None, unit: str, reach: float, note: str = "") -> Fi
 
 
 def show(figures: Mapping[str, Figure], packages: tuple[str, ...], *, as_json: bool) -> None:
-    """Print the figures, as a table or as one JSON object, below the machine and the versions of `packages`."""
+    """Prints machine, versions of `packages` and figures, as a table or as one JSON object."""
     machine = _machine() | {name: version(name) for name in packages}
     if as_json:
         print(json.dumps({"machine": machine, "figures": {name: asdict(f) for name, f in figures.items()}}))

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Train many losses at every search rung with many seeds, race or not: what `bench_fitness.py` judges rungs and race by.
+"""Survey: trains many losses at every search rung with many seeds, without a ladder. `bench_fitness.py` uses its results.
 
-All known losses of the task's contract and some proposals of the built-in proposer, each at the cheap rungs and at the dear
-one on the same seeds, and at the dear one on further seeds that stand for the truth. Kept in an archive; the same command
-continues.
+The losses are all known losses of the task's contract and some proposals of the built-in proposer. Each is trained at all search
+rungs on the same seeds, and at the highest one on further seeds (the truth seeds). Results are kept in an archive; the same command
+continues an interrupted survey.
 
     python scripts/fitness_survey.py --task sentiment --dir runs/survey-sentiment --workers 2
 """
@@ -36,7 +36,7 @@ from fitness.schedule.ladder import Job
 from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.pool import VetPool
@@ -46,7 +46,7 @@ OPERATORS = ("explore", "refine", "combine")
 
 @dataclass(frozen=True)
 class Survey:
-    """What was measured: (fitness or None, seconds) by (candidate, rung, seed)."""
+    """Results of a survey: (fitness or None, seconds) by (candidate, rung, seed)."""
 
     info: TaskInfo
     names: Mapping[int, str]
@@ -55,11 +55,11 @@ class Survey:
     truth_seeds: tuple[int, ...]
 
     def truth(self) -> dict[int, float]:
-        """Mean fitness at the highest search rung on the seeds that nobody searches on; losses that failed are left out."""
+        """Mean fitness at the highest search rung over the truth seeds. Losses that failed on one are left out."""
         return self.means(self.info.search_rungs[-1].name, self.truth_seeds)
 
     def means(self, rung: str, seeds: tuple[int, ...]) -> dict[int, float]:
-        """Mean fitness over seeds, of the losses that have all of them."""
+        """Mean fitness over seeds, of the losses with a score on all of them."""
         found = {}
         for candidate in self.names:
             values = [self.results.get((candidate, rung, seed), (None, 0.0))[0] for seed in seeds]
@@ -72,7 +72,7 @@ class Survey:
 def survey(
     task: str, options: Mapping[str, Any], folder: Path, workers: int, *, proposals: int, search_seeds: int, truth_seeds: int
 ) -> Survey:  # fmt: skip
-    """Train what the archive in `folder` lacks, and read it all."""
+    """Runs the trainings that the archive in `folder` lacks, and returns all results."""
     config = parse_config({"name": f"survey-{task}", "task": task, "fitness": dict(options), "workers": workers})
     info = task_info(task, options)
     rundir, archive, resumed = open_run(folder, config, info, {}, None)
@@ -104,7 +104,7 @@ def survey(
 
 
 async def _train_all(
-    archive: Archive, reader: Reader, jobs: list[Job], graphs: Mapping[int, LossGraph], task: str,
+    archive: Archive, reader: Reader, jobs: list[Job], graphs: Mapping[int, VerifiedGraph], task: str,
     options: Mapping[str, Any], workers: int,
 ) -> None:  # fmt: skip
     async with WorkerPool(task, options, workers) as pool:
@@ -118,7 +118,7 @@ async def _train_all(
 
 
 def _enter(archive: Archive, reader: Reader, contract: str, proposals: int, vetter: VetPool) -> None:
-    """The known losses, then proposals that the sandbox accepts and that are no copies: the same ones every time."""
+    """Adds the known losses, then accepted proposals with distinct hashes. They are the same in every call."""
     for name in known.names(contract):
         loss = known.load(name)
         _add(archive, reader, name, loss.source, contract, vetter.vet_graph(known.graph(name)))
@@ -141,15 +141,17 @@ def _enter(archive: Archive, reader: Reader, contract: str, proposals: int, vett
 
 def _add(archive: Archive, reader: Reader, name: str, source: str, contract: str, verdict: Verdict) -> None:
     there = next((c for c in reader.candidates() if c.name == name), None)
-    # Nobody asked for these, so none is a proposal of a step.
+    # They belong to no step of a search, so their origin is `seed`.
     candidate = there.id if there else archive.add_candidate(Origin.SEED, name, "", source, contract)
     if reader.verdict(candidate) is None:
         archive.record_verdict(candidate, verdict.to_json())
 
 
-def _trainable(reader: Reader) -> dict[int, LossGraph]:
+def _trainable(reader: Reader) -> dict[int, VerifiedGraph]:
     return {
-        v.candidate_id: LossGraph.from_json(v.graph) for v in reader.verdicts() if v.status == "accepted" and v.graph
+        v.candidate_id: VerifiedGraph.from_json(v.graph)
+        for v in reader.verdicts()
+        if v.status == "accepted" and v.graph
     }
 
 
@@ -157,9 +159,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--task", default="sentiment", help="task (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
-    parser.add_argument("--dir", type=Path, help="where the archive is kept (runs/survey-TASK)")
+    parser.add_argument("--dir", type=Path, help="directory of the archive (runs/survey-TASK)")
     parser.add_argument("--workers", type=int, default=2, help="training processes (%(default)s)")
-    parser.add_argument("--proposals", type=int, default=30, help="of the built-in proposer (%(default)s)")
+    parser.add_argument(
+        "--proposals", type=int, default=30, help="number of proposals of the built-in proposer (%(default)s)"
+    )
     parser.add_argument("--search-seeds", type=int, default=5, help="seeds at every search rung (%(default)s)")
     parser.add_argument(
         "--truth-seeds", type=int, default=4, help="further seeds at the rung of highest fidelity (%(default)s)"

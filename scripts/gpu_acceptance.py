@@ -1,8 +1,8 @@
-"""Checks the CUDA path where there is a GPU: bf16, recovery from out of memory, several devices. Prints a table.
+"""Acceptance checks on a GPU: bfloat16, LoRA, several workers, recovery from out of memory. Prints a table.
 
     python scripts/gpu_acceptance.py [--json]
 
-Exit code 0 when every check that could be made held, 1 when one did not, 2 without a GPU.
+Exit code 0 if every check passed, 1 if one failed, 2 without a GPU.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Check = Callable[[], Awaitable[str]]
 
 
 async def interpreter_on_cuda() -> str:
-    """Every known preference loss gives on CUDA what it gives on the CPU, forward and backward."""
+    """Every known preference loss has the same values and gradients on CUDA as on the CPU."""
     worst = 0.0
     for name in known.names("preference"):
         generator = torch.Generator().manual_seed(0)
@@ -48,7 +48,7 @@ async def interpreter_on_cuda() -> str:
 
 
 async def preference_in_bf16() -> str:
-    """The preference task trains the embedded model on the GPU in bf16 and gives a finite fitness; in float32 on older GPUs."""
+    """The preference task trains the embedded model on the GPU with a finite fitness: in bfloat16, on older GPUs in float32."""
     precision = "bfloat16" if has_bfloat16() else "float32"
     with tempfile.TemporaryDirectory() as folder:
         async with WorkerPool("preference", _preference_options(Path(folder)), 1) as pool:
@@ -68,7 +68,7 @@ def _preference_options(folder: Path) -> dict[str, Any]:
 
 
 async def one_worker_per_gpu() -> str:
-    """Two workers at once score the same candidate alike."""
+    """Two workers at the same time give the same candidate nearly equal fitness."""
     options = {"train_items": 200, "epochs": 2}
     async with WorkerPool("classification", options, 2) as pool:
         scores = await asyncio.gather(*(pool.score(known.graph("cross_entropy"), "full", 0) for _ in range(2)))
@@ -77,7 +77,7 @@ async def one_worker_per_gpu() -> str:
 
 
 async def adapter_in_bf16() -> str:
-    """The same with a LoRA adapter and gradient checkpointing, twice: the second training starts from the same base model."""
+    """Two trainings with a LoRA adapter and gradient checkpointing agree, so the second starts from the same base model."""
     with tempfile.TemporaryDirectory() as folder:
         options = _preference_options(Path(folder)) | {"lora": {}, "gradient_checkpointing": True}
         async with WorkerPool("preference", options, 1) as pool:
@@ -87,30 +87,34 @@ async def adapter_in_bf16() -> str:
 
 
 async def out_of_memory_is_survived() -> str:
-    """An evaluation that finds no memory left fails with its reason; with memory free again, the worker scores as before.
+    """A training without free memory fails with the reason `out_of_memory`; when memory is free, the same worker scores.
 
-    The network is wide, so that its weights do not fit into what a worker keeps between evaluations.
+    The worker has loaded its data and trained nothing, so it holds no memory of an earlier training. The network's weights
+    (8 MB) need more memory than is left.
     """
     options = {"train_items": 200, "epochs": 1, "hidden": 2**15}
     async with WorkerPool("classification", options, 1) as pool:
-        before = await pool.score(known.graph("cross_entropy"), "full", 0)
-        taken = _all_free_memory()
+        await pool.ready()
+        worker, taken = pool.pids, _all_free_memory()
         try:
             await pool.score(known.graph("cross_entropy"), "full", 0)
         except EvaluationFailed as failure:
             assert failure.reason == FailureReason.OUT_OF_MEMORY, failure
         else:
-            raise AssertionError(f"a training fitted beside {sum(block.numel() for block in taken)} bytes of others")
+            raise AssertionError(
+                f"a training did not run out of memory, with {sum(b.numel() for b in taken)} bytes taken"
+            )
         finally:
             taken.clear()
             torch.cuda.empty_cache()
-        after = await pool.score(known.graph("cross_entropy"), "full", 0)
-    assert abs(before.fitness - after.fitness) < 0.02, (before.fitness, after.fitness)
-    return f"failed as {FailureReason.OUT_OF_MEMORY}; fitness {before.fitness:.3f} before, {after.fitness:.3f} after"
+        first, second = [await pool.score(known.graph("cross_entropy"), "full", 0) for _ in range(2)]
+        assert pool.pids == worker, "the worker was restarted"
+    assert abs(first.fitness - second.fitness) < 0.02, (first.fitness, second.fitness)
+    return f"failed as {FailureReason.OUT_OF_MEMORY}; fitness {first.fitness:.3f} and {second.fitness:.3f} afterwards"
 
 
 def _all_free_memory() -> list[torch.Tensor]:
-    """Blocks, large ones first, until not even one of 2 MiB fits."""
+    """Blocks of memory, large ones first, until not even 2 MiB are free."""
     taken: list[torch.Tensor] = []
     for exponent in range(33, 20, -2):
         with contextlib.suppress(torch.cuda.OutOfMemoryError):
@@ -129,7 +133,7 @@ CHECKS: dict[str, Check] = {
 
 
 def main() -> int:
-    """Run the checks; the exit code says how they went."""
+    """Runs the checks and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()

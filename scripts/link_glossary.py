@@ -1,4 +1,4 @@
-"""Links the first use of each term of docs/glossary.md in each page to its definition; --check only compares."""
+"""Links the first use of each glossary term in each page to docs/glossary.md. With --check, only compares."""
 
 import argparse
 import re
@@ -29,7 +29,7 @@ NOT_PROSE = re.compile(
 
 
 def pages() -> list[Path]:
-    """Every page but the glossary, and but docs/losses.md, which scripts/write_loss_docs.py writes with its links."""
+    """Every page except the glossary and docs/losses.md (scripts/write_loss_docs.py writes its links)."""
     found = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
@@ -47,7 +47,7 @@ def terms() -> list[str]:
 
 
 def linked(text: str, name: str, address: str) -> str:
-    """The page with a link at the first use of each term. `address` is the glossary's, relative to the page."""
+    """The page with a link at the first use of each term. `address` is the relative path of the glossary."""
     for term in terms():
         anchor = f"({address}#{term.replace(' ', '-')})"
         place = next(_uses(text, term), None)
@@ -61,7 +61,7 @@ def linked(text: str, name: str, address: str) -> str:
 
 
 def _uses(text: str, term: str) -> Iterator[re.Match[str]]:
-    """Places in prose where the term stands, also in the plural, by itself and not within a longer term."""
+    """Uses of the term in prose, singular or plural, but not within a longer term."""
     longer = [other for other in terms() if term in other and other != term]
     prose = NOT_PROSE.sub(lambda found: " " * len(found[0]), text)
     for other in longer:
@@ -77,7 +77,7 @@ def _forms(term: str) -> str:
 def main() -> int:
     """Exit status: 1 when --check finds a page out of date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     check = parser.parse_args().check
     stale = []
     for page in pages():

@@ -1,4 +1,4 @@
-"""Write the graph beside each known loss: `python scripts/make_known_graphs.py`. Run it after changing a source."""
+"""Writes the graph of each known loss next to its source: `python scripts/make_known_graphs.py`. Run it after changing a source."""
 
 import sys
 from pathlib import Path
@@ -8,20 +8,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sandbox import known
 from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 def main() -> None:
-    """Trace every source of `sandbox/known` (ours, so without the jail) and write its graph as JSON."""
+    """Traces every source of `sandbox/known` (trusted, so without the jail) and writes its graph as JSON."""
     folder = Path(known.__file__).parent
     for name in known.names():
         loss = known.load(name)
         answer = trace(loss.source, contract_named(loss.contract))
         if answer.graph is None:
             raise SystemExit(f"{name}: {', '.join(c.code for c in answer.complaints)}")
-        text = LossGraph.from_json(answer.graph).to_json()
+        text = VerifiedGraph.from_json(answer.graph).to_json()
         (folder / loss.contract / f"{name}.json").write_text(text + "\n", "utf-8")
-        print(f"{name}: {len(LossGraph.from_json(text).nodes)} nodes")
+        print(f"{name}: {len(VerifiedGraph.from_json(text).nodes)} nodes")
 
 
 if __name__ == "__main__":

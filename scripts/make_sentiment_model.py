@@ -1,11 +1,10 @@
-"""Make the tiny language model that the embedded sentiment task starts from.
+"""Makes the tiny language model of the embedded sentiment task.
 
     python scripts/make_sentiment_model.py [--steps 200] [--out fitness/sentiment/data]
 
-Writes config.json, model.safetensors and the tokenizer's files, less than 1 MB together. Deterministic on one machine:
-one thread, one seed, data from templates. Other machines differ in the last bits of float32;
-tests/fitness/sentiment/test_sentiment.py
-says what counts as the same model.
+Writes config.json, model.safetensors and the tokenizer's files, less than 1 MB in total. Deterministic on one machine: one thread,
+one seed, data from templates. Results of other machines differ in the last bits of float32;
+tests/fitness/sentiment/test_sentiment.py defines what counts as the same model.
 """
 
 import argparse
@@ -29,7 +28,7 @@ LONGEST = 36  # tokens: prompt, longest body and the special tokens
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per word of the templates; no special token is added by itself."""
+    """A tokenizer with one token per word of the templates. It adds no special tokens."""
     words = {word: index for index, word in enumerate(vocabulary())}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -62,7 +61,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> torch.Tensor
 
 
 def negative_log_likelihood(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
-    """Mean over tokens in nats, padding left out; scalar."""
+    """Mean negative log-likelihood per token in nats, without padding; a scalar."""
     logits = model(input_ids=ids).logits[:, :-1]
     return torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=model.config.pad_token_id
@@ -92,7 +91,7 @@ def train(steps: int, report_every: int = 0) -> tuple[LlamaForCausalLM, PreTrain
 
 
 def held_out_nll(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, reviews: int = 500) -> float:
-    """Nats per token on reviews whose prompts were not trained on."""
+    """Negative log-likelihood in nats per token on reviews whose prompts were not trained on."""
     texts = [f"{review.prompt} {review.body}" for review in write_reviews("sft held out", reviews, "held_out")]
     with torch.inference_mode():
         return negative_log_likelihood(model, encode(tokenizer, texts)).item()

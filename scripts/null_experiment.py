@@ -1,22 +1,20 @@
 #!/usr/bin/env python3
-"""How often does a run claim a discovery where there is none to make?
+"""Null experiment: the rate of false discoveries in simulated runs without a new loss.
 
-Runs are played in which no proposal is new. By default one loss is entered many times, as the baseline at each of its betas
-and learning rates and as every proposal. With `--known` the run starts from its usual seed losses, and each proposal is one
-of these at half, once or twice its beta (or learning rate, where the task has no beta), and times a factor. Duplicate
-detection is off, and each entry has training seeds of its own. So all differences are luck, or differences between known
-losses. The race, the final with all that it adds for claims, and the comparison are the real ones (`fitness.schedule.ladder`,
-`analysis.claims.comparison.decide`); a run that calls a finalist a discovery has made a false one, which may happen
-in at most 5 % of
-runs.
+No proposal of these runs is new. By default one loss is entered many times: as the baseline at each of its betas and learning
+rates, and as every proposal. With `--known` a run starts from its usual seed losses, and each proposal is one of these at half,
+once or twice its beta (or learning rate, where the task has no beta), and times a factor. Duplicate detection is off, and each
+entry has its own training seeds. So all differences are random, or differences between known losses. Ladder, final and comparison
+are the real code (`fitness.schedule.ladder`, `analysis.claims.comparison.decide`). A run that calls a finalist a discovery makes a
+false claim; at most 5 % of runs may do so.
 
-The comparison by function would see through most of these proposals. So the stated rate is that of the tests alone: a
-proposal passes for a slight variation of the loss that it is, which the final then trains at that beta too. Rates with the
-comparison by function, made on the real graphs, stand beside it, and rates by three rules that are not ours: the claim
-against the baseline alone, the search's own scores tested without correction, and the search's leader believed because it leads.
+The comparison by function would recognise most of these proposals. So the stated rate is that of the statistical tests alone: each
+proposal counts as a slight variation of its loss, which the final then trains at that beta too. Rates with the comparison by
+function, on the real graphs, are printed too. For comparison, so are the rates of three rules that evopo does not use: the claim
+against the baseline alone, an uncorrected test of the search's own scores, and the leader's higher score without a test.
 
-Each entry's trainings are drawn from a pool of real trainings, one per seed and rung, made first and kept in a file, so
-that thousands of runs cost no more than the pool.
+Trainings of the entries are drawn from a pool of real trainings, one per seed and rung, which is made first and kept in a file. So
+thousands of runs cost no more than the pool.
 
     python scripts/null_experiment.py --task classification --loss cross_entropy --pool 600 --runs 2000
     python scripts/null_experiment.py --task classification --known --pool 200 --runs 2000
@@ -62,7 +60,7 @@ from fitness.task import TaskInfo, task_info
 from fitness.workers.pool import score_all
 from sandbox import known
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.nearest import nearest_known
 from sandbox.identity.relation import Kind, Part, Relation
 
@@ -70,15 +68,15 @@ SEARCH_SEEDS = 16
 FACTORS = (0.5, 1.0, 2.0)
 """Multiples of beta, or of the learning rate, at which known losses are trained for the pool."""
 SCALES = (1.0, 2.0)
-"""Factors before a loss; they change nothing that an optimiser like Adam sees, and share a pool."""
+"""Factors of a loss. Adam's steps do not depend on them, so they share a pool."""
 
 Pool = Mapping[tuple[str, float, str], Sequence[float]]
 """Fitness by (loss, multiple of beta or learning rate, rung), one per training seed."""
 
 
 @dataclass(frozen=True)
-class Cast:
-    """One entry of a run: a known loss at a multiple of its beta, and what the comparison by function says of it."""
+class Entry:
+    """One entry of a run: a known loss at a multiple of its beta, and its relation by the comparison by function."""
 
     loss: str
     factor: float = 1.0
@@ -87,12 +85,12 @@ class Cast:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run would have said."""
+    """Claims of one run."""
 
     discovery: bool
-    """A finalist is called better than every known loss, by the tests alone: evopo's claim without its last defence."""
+    """A finalist is called better than every known loss, by the statistical tests alone."""
     announced: bool
-    """It is still called so after the comparison by function."""
+    """A finalist is called a discovery, with the comparison by function."""
     above: bool
     """A finalist is called better than the baseline."""
     different: bool
@@ -114,19 +112,19 @@ def main() -> int:
     )
     pool = _pool(arguments, info, options)
     rng = random.Random(arguments.seed)
-    baselines, proposals = _cast(arguments, info)
+    baselines, proposals = _entries(arguments, info)
     outcomes = []
     for _ in range(arguments.runs):
         entered = [rng.choice(proposals) for _ in range(arguments.proposals)]
         outcomes.append(one_run(rng, pool, info, settings, [*baselines, *entered], len(baselines)))
-    # Losses that a user may well see the difference of are told apart rightly: only claims of something new are false there.
+    # Known losses do differ, so it is not false to distinguish them. With --known only a discovery is a false claim.
     claim = [o.discovery for o in outcomes] if arguments.known else [o.different for o in outcomes]
     figures = {
         "false_discovery": _rate(claim, "fresh seeds, corrected (evopo's claim, by the tests alone)"),
         "announced": _rate([o.announced for o in outcomes], "the same after the comparison by function"),
         "above_baseline": _rate([o.above for o in outcomes], "a finalist called better than the baseline"),
-        "search_scores_tested": _rate([o.uncorrected for o in outcomes], "not done: t-test of the search's own seeds"),
-        "leader_believed": _rate([o.leads for o in outcomes], "not done: the leader's search score is higher"),
+        "search_scores_tested": _rate([o.uncorrected for o in outcomes], "not used: t-test of the search's own seeds"),
+        "leader_believed": _rate([o.leads for o in outcomes], "not used: the leader's search score is higher"),
     }
     stated = figures["false_discovery"]["interval"][0] <= stats.SIGNIFICANCE
     if arguments.json:
@@ -143,30 +141,30 @@ def main() -> int:
 
 
 def one_run(
-    rng: random.Random, pool: Pool, info: TaskInfo, settings: LadderSettings, cast: Sequence[Cast], baselines: int
+    rng: random.Random, pool: Pool, info: TaskInfo, settings: LadderSettings, entries: Sequence[Entry], baselines: int
 ) -> Outcome:
-    """Race and final of one run. The first `baselines` entries are its seed losses, the first of all is its baseline."""
+    """Search and final of one run. The first `baselines` entries are its seed losses, the first one its baseline."""
     seeds = Seeds(tuple(range(SEARCH_SEEDS)), tuple(range(1000, 1000 + settings.finalist_seeds)))
     drawn: dict[tuple[object, ...], int] = {}
 
     def measure(job: Job) -> tuple[float, float]:
-        # One training seed for one arm and run seed, whatever the rung: rungs of one seed share data and order.
+        # One training seed per arm and run seed at all rungs, because rungs of one seed share data and order.
         arm = (job.candidate_id, job.seed, job.beta, job.learning_rate)
-        values = _values(pool, cast[job.candidate_id], job, info)
+        values = _values(pool, entries[job.candidate_id], job, info)
         place = drawn.setdefault(arm, rng.randrange(len(values)))
         return values[place], info.rung(job.rung).estimated_seconds
 
-    race = run_race(range(len(cast)), measure, info, settings, seeds, seed_losses=range(baselines))
+    race = run_race(range(len(entries)), measure, info, settings, seeds, seed_losses=range(baselines))
     chosen = leaders(race.entries, info, settings, seeds)[: settings.finalists]
-    also = [arm for entry in chosen if (arm := _near_arm(cast, entry.candidate_id, baselines, info)) is not None]
+    also = [arm for entry in chosen if (arm := _near_arm(entries, entry.candidate_id, baselines, info)) is not None]
     by_id = {entry.candidate_id: entry for entry in race.entries}
     while jobs := final(race.entries, info, settings, seeds, also):
         for job in jobs:
             value, _ = measure(job)
             _note(by_id[job.candidate_id], job, value)
-    names = {number: (part.loss if number < baselines else "entered") for number, part in enumerate(cast)}
-    blind = {e.candidate_id: _as_variation(cast[e.candidate_id]) for e in chosen}
-    told = {e.candidate_id: cast[e.candidate_id].relation for e in chosen}
+    names = {number: (part.loss if number < baselines else "entered") for number, part in enumerate(entries)}
+    blind = {e.candidate_id: _as_variation(entries[e.candidate_id]) for e in chosen}
+    told = {e.candidate_id: entries[e.candidate_id].relation for e in chosen}
     decision = decide(_snapshot(race.entries, info, settings, seeds.final, names, blind))
     seeing = decide(_snapshot(race.entries, info, settings, seeds.final, names, told))
     assert decision is not None and decision.best is not None and decision.fresh and seeing is not None
@@ -174,7 +172,7 @@ def one_run(
     leader = leaders(race.entries, info, settings, seeds)[0].candidate_id
     pair = stats.paired(searched[leader], searched[0])
     return Outcome(
-        # Any finalist, not only the best: the stated level is that of the whole family.
+        # Any finalist, not only the best: the stated level is the family-wise error rate.
         discovery=any(c.discovery for c in decision.finalists),
         announced=any(c.discovery for c in seeing.finalists),
         above=any(c.above for c in decision.finalists),
@@ -184,24 +182,24 @@ def one_run(
     )
 
 
-def _cast(arguments: argparse.Namespace, info: TaskInfo) -> tuple[list[Cast], list[Cast]]:
-    """The seed losses of a run, its baseline first, and what proposals are drawn from."""
+def _entries(arguments: argparse.Namespace, info: TaskInfo) -> tuple[list[Entry], list[Entry]]:
+    """The seed losses of a run, its baseline first, and the entries that proposals are drawn from."""
     if not arguments.known:
-        return [Cast(arguments.loss)], [Cast(arguments.loss, relation=Relation(Kind.SAME, (Part(arguments.loss),)))]
+        return [Entry(arguments.loss)], [Entry(arguments.loss, relation=Relation(Kind.SAME, (Part(arguments.loss),)))]
     contract = contract_named(info.contract)
     names = list(dict.fromkeys(filter(None, (contract.baseline, *contract.seeds))))
     factors = FACTORS if info.beta is not None else (1.0,)
     drawn = [
-        Cast(name, factor, nearest_known(_variant(name, factor, scale), info.beta))
+        Entry(name, factor, nearest_known(_variant(name, factor, scale), info.beta))
         for name in names
         for factor in factors
         for scale in SCALES
         if factor == 1.0 or "beta" in known.graph(name).inputs
     ]
-    return [Cast(name) for name in names], drawn
+    return [Entry(name) for name in names], drawn
 
 
-def _variant(name: str, factor: float, scale: float) -> LossGraph:
+def _variant(name: str, factor: float, scale: float) -> VerifiedGraph:
     """The graph of a known loss at a multiple of beta and times a factor."""
     loss = known.graph(name)
     builder = Builder(loss.contract)
@@ -211,8 +209,8 @@ def _variant(name: str, factor: float, scale: float) -> LossGraph:
     return builder.finish(output if scale == 1.0 else output * scale)
 
 
-def _values(pool: Pool, part: Cast, job: Job, info: TaskInfo) -> Sequence[float]:
-    """The pool of a training. What lies beyond the factors that were trained has the pool of the outermost one."""
+def _values(pool: Pool, part: Entry, job: Job, info: TaskInfo) -> Sequence[float]:
+    """The pool of a training: that of the nearest factor in the pool."""
     factor = part.factor
     if job.beta is not None and info.beta is not None:
         factor *= job.beta / info.beta
@@ -224,17 +222,17 @@ def _values(pool: Pool, part: Cast, job: Job, info: TaskInfo) -> Sequence[float]
 
 
 def _near_arm(
-    cast: Sequence[Cast], candidate: int, baselines: int, info: TaskInfo
+    entries: Sequence[Entry], candidate: int, baselines: int, info: TaskInfo
 ) -> tuple[int, tuple[float | None, float | None]] | None:
-    part = cast[candidate]
+    part = entries[candidate]
     if info.beta is None or part.factor == 1.0:
         return None
-    number = next(n for n in range(baselines) if cast[n].loss == part.loss)
+    number = next(n for n in range(baselines) if entries[n].loss == part.loss)
     return number, (info.beta * part.factor, None)
 
 
-def _as_variation(part: Cast) -> Relation:
-    """What a loss that differs a little more than the comparison forgives would be called."""
+def _as_variation(part: Entry) -> Relation:
+    """The relation of a loss that differs slightly more than the tolerance of the comparison by function."""
     return Relation(Kind.NEAR, (Part(part.loss, 1.0, part.factor),), 0.01)
 
 
@@ -257,7 +255,7 @@ def _snapshot(
     entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, fresh: Sequence[int], names: Mapping[int, str],
     relations: Mapping[int, Relation | None],
 ) -> Snapshot:  # fmt: skip
-    """What an archive of this run would hold, as far as comparisons read it."""
+    """The parts of this run's archive that comparisons read."""
     trained = {Job(e.candidate_id, *place): value for e in entries for place, value in e.results.items()}
     trained |= {Job(e.candidate_id, *place): value for e in entries for place, value in e.tuned.items()}
     rows = [
@@ -286,10 +284,10 @@ def _snapshot(
 
 
 def _pool(arguments: argparse.Namespace, info: TaskInfo, options: Mapping[str, Any]) -> Pool:
-    """Fitness of each known loss at every multiple and rung that is asked for; from the file where it is there already."""
+    """Fitness of each known loss at every multiple and rung, read from the file if it has them."""
     rungs = [*(r.name for r in info.search_rungs), final_rung(info)]
     losses = contract_named(info.contract).seeds if arguments.known else (arguments.loss,)
-    # A task without beta has proposals at its own settings alone; other learning rates are the baseline's in the final.
+    # In a task without beta, proposals have its own settings only; the baseline has other learning rates in the final.
     wanted = [
         (loss, factor, rung)
         for loss in losses
@@ -313,7 +311,7 @@ def _pool(arguments: argparse.Namespace, info: TaskInfo, options: Mapping[str, A
     for loss in losses:
         own = [key for key in wanted if key[0] == loss]
         results = {key: _trained(arguments, info, options, key) for key in own}
-        # A seed that failed anywhere is left out: the null is about scores.
+        # A seed on which any training failed is left out, because the experiment is about scores.
         whole = [i for i in range(arguments.pool) if all(isinstance(r[i], SeedResult) for r in results.values())]
         for key, row in results.items():
             pool[key] = [result.fitness for i in whole if isinstance(result := row[i], SeedResult)]
@@ -344,20 +342,20 @@ def _rate(happened: Sequence[bool], note: str) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--task", default="classification", help="task (%(default)s)")
-    parser.add_argument("--loss", default="cross_entropy", help="the known loss that every entry is (%(default)s)")
+    parser.add_argument("--loss", default="cross_entropy", help="the known loss of every entry (%(default)s)")
     parser.add_argument("--known", action="store_true", help="enter all seed losses at several betas instead of --loss")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
     parser.add_argument("--pool", type=int, default=600, help="training seeds to draw from (%(default)s)")
-    parser.add_argument("--file", type=Path, help="where the pool is kept (a temporary folder)")
-    parser.add_argument("--runs", type=int, default=2000, help="runs to play (%(default)s)")
+    parser.add_argument("--file", type=Path, help="file of the pool (default: in the temporary folder)")
+    parser.add_argument("--runs", type=int, default=2000, help="number of runs to simulate (%(default)s)")
     parser.add_argument(
-        "--proposals", type=int, default=24, help="entries of a run beside its seed losses (%(default)s)"
+        "--proposals", type=int, default=24, help="entries of a run in addition to its seed losses (%(default)s)"
     )
     parser.add_argument("--contender-seeds", type=int, default=LadderSettings().contender_seeds, help="(%(default)s)")
     parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
     parser.add_argument("--finalist-seeds", type=int, default=LadderSettings().finalist_seeds, help="(%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="training processes for the pool (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How often is a small test set taken for a discovery?
+"""Null experiment on test items: the rate of false discoveries that come from a small test set.
 
-Runs are made up in which no proposal is better than the baseline: the final trains a baseline and its finalists on the same
-seeds and judges all of them on the same items, right or wrong. Items differ in how hard they are; every loss finds some items
-easier than other losses do, by chance and on every seed; every training has luck of its own. Averaged over all items there
-could be, all losses are equal, so whatever is claimed is a false discovery. The t-test over seeds takes the items of the
-test set for all there are; the comparison that covers seeds and items (`analysis.claims.crossed`) should keep its level.
+In the simulated finals, no loss is better than the baseline. Baseline and finalists are trained on the same seeds and measured on
+the same items, each right or wrong. Items differ in difficulty. Each loss finds some items easier than the other losses do, by
+chance and on every seed. Each training has its own noise. Over all possible items the losses are equal, so every claim is a false
+discovery. The t-test over seeds ignores that the test set is a sample of items. The comparison that covers seeds and items
+(`analysis.claims.crossed`) should keep its level.
 
     python scripts/null_items.py --items 6 20 200 --seeds 4 24
 
@@ -31,10 +31,10 @@ from archive.records import Items
 from fitness.schedule.settings import LadderSettings
 
 HARDNESS = 1.0
-"""Standard deviation over items of what makes all losses right or wrong, on the scale of a unit normal threshold."""
+"""Standard deviation of the difficulty of items, common to all losses, on the scale of a unit normal threshold."""
 
-LUCK = 1.0
-"""Standard deviation of what is drawn anew for each loss, seed and item."""
+NOISE = 1.0
+"""Standard deviation of the noise of each measurement (one loss, seed and item)."""
 
 
 def main() -> int:
@@ -69,26 +69,26 @@ def _figures(arguments: argparse.Namespace, items: int, seeds: int) -> dict[str,
 def final(
     rng: np.random.Generator, items: int, seeds: int, finalists: int, taste: float, training: float
 ) -> list[dict[int, Items]]:
-    """What a final measures of a baseline and its finalists, by seed: which items were right."""
+    """Results of a baseline and its finalists in a simulated final, by seed: for each item 1 (right) or 0 (wrong)."""
     hardness = HARDNESS * rng.normal(size=items)
     losses = []
     for _ in range(finalists + 1):
         score = hardness + taste * rng.normal(size=items) + training * rng.normal(size=(seeds, 1))
-        right = score + LUCK * rng.normal(size=(seeds, items)) > 0
+        right = score + NOISE * rng.normal(size=(seeds, items)) > 0
         groups = tuple(map(str, range(items)))
         losses.append({seed: Items(tuple(map(float, row)), groups) for seed, row in enumerate(right)})
     return losses
 
 
 def over_seeds(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> float:
-    """p of the t-test that takes the mean of each seed and nothing else."""
+    """p-value of the t-test over the means of seeds."""
     means = [{seed: stats.mean(items.values) for seed, items in side.items()} for side in (ours, theirs)]
     pair = stats.paired(*means)
     return 1.0 if pair is None or pair.p_value is None else pair.p_value
 
 
 def over_both(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> float:
-    """p of the comparison that covers seeds and items."""
+    """p-value of the comparison that covers seeds and items."""
     found = paired_crossed(ours, theirs)
     return 1.0 if found is None else found.p_value
 
@@ -112,11 +112,14 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 24], help="fresh seeds of the final (%(default)s)")
     parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
     parser.add_argument(
-        "--taste", type=float, default=1.0, help="deviation of what one loss finds easier on every seed (%(default)s)"
+        "--taste",
+        type=float,
+        default=1.0,
+        help="deviation of what one loss finds easier than others, on every seed (%(default)s)",
     )
-    parser.add_argument("--training", type=float, default=0.2, help="deviation of a training's luck (%(default)s)")
-    parser.add_argument("--runs", type=int, default=2000, help="runs to play of each kind (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
+    parser.add_argument("--training", type=float, default=0.2, help="deviation of a training's noise (%(default)s)")
+    parser.add_argument("--runs", type=int, default=2000, help="number of runs to simulate of each kind (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(given)
 

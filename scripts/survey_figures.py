@@ -1,4 +1,4 @@
-"""What a survey of losses (`fitness_survey.py`) says of the ladder: what the cheap rung foretells, what a race saves."""
+"""Figures of the ladder from a survey (`fitness_survey.py`): rank correlation between rungs, and training time saved."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from fitness.schedule.settings import LadderSettings
 
 
 def rungs(found: Survey) -> dict[str, Figure]:
-    """Spearman's correlation of the cheapest rung on one seed with the highest one on many, and what shared seeds bring."""
-    cheap, dear = found.info.search_rungs[0].name, found.info.search_rungs[-1].name
+    """Spearman's correlation of the lowest rung on one seed with the highest one on many, and the gain from shared seeds."""
+    lowest, highest = found.info.search_rungs[0].name, found.info.search_rungs[-1].name
     everything = (*found.search_seeds, *found.truth_seeds)
-    truth = found.means(dear, everything)
+    truth = found.means(highest, everything)
     figures = {}
     by_seed = []
     for seed in found.search_seeds:
-        first = found.means(cheap, (seed,))
+        first = found.means(lowest, (seed,))
         by_seed.append([(first[c], truth[c]) for c in truth if c in first])
-    averaged = found.means(cheap, found.search_seeds)
+    averaged = found.means(lowest, found.search_seeds)
     pairs = [(averaged[c], truth[c]) for c in truth if c in averaged]
-    ranks = [agreement(cheap, dear, one) for one in by_seed]
+    ranks = [agreement(lowest, highest, one) for one in by_seed]
     middle = sorted(ranks, key=lambda r: r.all.spearman or 0.0)[len(ranks) // 2]
-    figures["spearman_cheap_full"] = _rank_figure(middle.all, f"{cheap} on one seed with {dear} on {len(everything)}")
+    figures["spearman_cheap_full"] = _rank_figure(
+        middle.all, f"{lowest} on one seed with {highest} on {len(everything)}"
+    )
     figures["spearman_cheap_full_better_half"] = _rank_figure(middle.better_half, "within the better half")
-    several = agreement(cheap, dear, pairs)
+    several = agreement(lowest, highest, pairs)
     figures["spearman_cheap_mean_full"] = _rank_figure(
-        several.all, f"{cheap} averaged over {len(found.search_seeds)} seeds"
+        several.all, f"{lowest} averaged over {len(found.search_seeds)} seeds"
     )
     figures["spearman_cheap_mean_full_better_half"] = _rank_figure(several.better_half, "within the better half")
-    for rung in (cheap, dear):
+    for rung in (lowest, highest):
         losses = [
             {s: value for s in everything if (value := found.results.get((c, rung, s), (None, 0.0))[0]) is not None}
             for c in truth
@@ -50,9 +52,10 @@ def rungs(found: Survey) -> dict[str, Figure]:
 
 
 def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
-    """Seconds of training until a loss as good as the best leads for good, without a race over with one.
+    """Training time until a loss as good as the best leads permanently: without the ladder, divided by with it.
 
-    A median over arrival orders. Where the race alone misses, the ratio is 0; where the other does, all its training counts.
+    A median over orders of arrival. The ratio is 0 if only the ladder misses such a loss. If only training without it does, all of
+    its training time counts.
     """
     truth = found.truth()
     best = max(truth.values())
@@ -85,7 +88,9 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
     )
     return {
         "race_time_saved": at_least(median(ratios) if ratios else None, "ratio", 3.0, note),
-        "race_total_saved": Figure(median(costs), "ratio", note="all training without a race over all with one"),
+        "race_total_saved": Figure(
+            median(costs), "ratio", note="total training time without the ladder over that with it"
+        ),
     }
 
 

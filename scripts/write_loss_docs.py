@@ -1,4 +1,4 @@
-"""Writes docs/losses.md from the known losses, their measured shapes and the rules; --check only compares."""
+"""Writes docs/losses.md from the known losses, their descriptors and notes. With --check, only compares."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ import torch  # noqa: E402
 from link_glossary import linked  # noqa: E402
 
 from sandbox import known  # noqa: E402
-from sandbox.numeric import run as probe  # noqa: E402
+from sandbox.numeric import run  # noqa: E402
 from sandbox.numeric.measure.descriptors import DESCRIPTORS  # noqa: E402
 
 PAGE = ROOT / "docs" / "losses.md"
@@ -96,7 +96,7 @@ def page() -> str:
 def _table(contract: str) -> str:
     rows = ["name | loss | equation | tails, convex | notes", "--- | --- | --- | --- | ---"]
     for name in known.names(contract):
-        loss, report = known.load(name), probe.run(known.graph(name), seed=0)
+        loss, report = known.load(name), run.run(known.graph(name), seed=0)
         trl = f", `{loss.trl}` in TRL" if loss.trl else ""
         what = f"{loss.title}{trl}. {loss.paper}"
         notes = ", ".join(f.rule for f in report.findings) or "none"
@@ -114,9 +114,9 @@ def _escaped(text: str) -> str:
 
 
 def main() -> int:
-    """Exit status: 1 when --check finds a difference."""
+    """Writes or compares the page. Returns the exit status: 1 if --check finds a difference."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is out of date")
     check = parser.parse_args().check
     wanted = page()
     if check and (not PAGE.exists() or PAGE.read_text("utf-8") != wanted):

@@ -1,4 +1,4 @@
-"""Writes the tables of options into docs/ from the code that validates them; --check only compares."""
+"""Writes the tables of options in docs/ from the models that validate them. With --check, only compares."""
 
 import argparse
 import sys
@@ -40,7 +40,7 @@ PAGES: dict[str, Sections] = {
 
 
 def tables(sections: Sections) -> str:
-    """Every section's options as Markdown."""
+    """The options of all sections as Markdown tables."""
     return "\n".join(f"### {title}\n\n{_table(section)}" for title, section in sections.items())
 
 
@@ -66,9 +66,9 @@ def _default(value: Any) -> str:
 
 
 def main() -> int:
-    """Exit status: 1 when --check finds a difference."""
+    """Writes or compares the pages. Returns the exit status: 1 if --check finds a difference."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     arguments = parser.parse_args()
     stale = [name for name, sections in PAGES.items() if not _update(ROOT / name, sections, write=not arguments.check)]
     for name in stale if arguments.check else ():
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _update(path: Path, sections: Sections, *, write: bool) -> bool:
-    """Whether the page was up to date."""
+    """Writes the tables into a page if `write` is true. Returns whether the page was up to date."""
     page = path.read_text("utf-8")
     before, _, rest = page.partition(START)
     wanted = before + START + "\n" + tables(sections) + "\n" + END + rest.partition(END)[2]

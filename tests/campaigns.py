@@ -1,4 +1,4 @@
-"""Runs the real command as a user would, in this process or in one of its own; shared by the end-to-end tests."""
+"""Running the real command, in this process or in a separate one. Shared by the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUICK = (
     "--set", "ladder.contenders=2", "--set", "ladder.contender_seeds=2", "--set", "ladder.baseline_learning_rates=[0.5]",
     "--set", "ladder.baseline_widenings=0", "--set", "pictures=false",
 )  # fmt: skip
-"""A campaign whose trainings take tenths of a second."""
+"""Arguments of a campaign whose trainings take tenths of a second."""
 
 TINY_SENTIMENT = (
     "--set", "workers=1", "--set", "fitness.pairs=32", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
@@ -37,7 +37,7 @@ TINY_SENTIMENT = (
     "--set", "ladder.contenders=1", "--set", "ladder.contender_seeds=1", "--set", "ladder.baseline_betas=[0.5]",
     "--set", "ladder.baseline_widenings=0",
 )  # fmt: skip
-"""The embedded campaign, too short to mean anything, with every part real."""
+"""Arguments of the embedded campaign in a very short form; all its parts are real."""
 
 
 CLASSIFICATION_LOSS = (
@@ -46,14 +46,14 @@ CLASSIFICATION_LOSS = (
 
 
 def classification_losses(body: Mapping[str, Any], number: int) -> Answer:
-    """What a server of `loopback_llm` answers to a search on that task: a valid loss, another one for each number."""
+    """Replies of a `loopback_llm` server to a search on that task: a different valid loss for each number."""
     code = CLASSIFICATION_LOSS.format(scale=1 + 0.01 * number)
     return Answer(proposal(code, f"thought {number}", f"loss_{number}"))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished command left."""
+    """Result of a finished command."""
 
     code: int
     out: str
@@ -62,13 +62,13 @@ class Result:
 
 @dataclass
 class Command:
-    """`evopo` in a folder of its own, without an endpoint unless one is given."""
+    """`evopo` in a folder of its own, without an endpoint unless the arguments give one."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> Result:
-        """In this process, to the end: what it imports is loaded once. Workers and the sandbox are processes all the same."""
+        """Runs the command in this process to its end, so that imports are loaded once. Workers and the jail remain processes."""
         with replaced_environment(self._variables()), contextlib.chdir(self.folder), own_handlers(), in_time(240):
             done = CliRunner().invoke(main, arguments)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -76,7 +76,7 @@ class Command:
         return Result(done.exit_code, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin in a process of its own."""
+        """Starts the command in a separate process."""
         return subprocess.Popen(
             [sys.executable, "-m", "evo", *arguments],
             cwd=self.folder,
@@ -87,7 +87,7 @@ class Command:
         )
 
     def alone(self, *arguments: str, timeout: float = 240.0) -> Result:
-        """In a process of its own, to the end."""
+        """Runs the command in a separate process to its end."""
         process = self.start(*arguments)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -104,7 +104,7 @@ class Command:
 
 @contextlib.contextmanager
 def replaced_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """The environment of this process, for a while."""
+    """Within the block, the environment of this process is replaced."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
@@ -117,7 +117,7 @@ def replaced_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def own_handlers() -> Iterator[None]:
-    """A session adds its log to the root logger, for as long as its process lives: it is taken off again."""
+    """Removes the log handlers that a session adds to the root logger and would keep until its process ends."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     try:
@@ -131,7 +131,7 @@ def own_handlers() -> Iterator[None]:
 
 
 def commands(folder: Path) -> Iterator[Command]:
-    """The command, run in `folder`; every process that it leaves is the test's failure."""
+    """The command, run in `folder`. The test fails if a process is left running."""
     yield Command(folder)
     left = leftovers(folder)
     for process in left:
@@ -140,7 +140,7 @@ def commands(folder: Path) -> Iterator[Command]:
 
 
 def leftovers(folder: Path, patience: float = 10.0) -> list[psutil.Process]:
-    """Processes that were started in `folder`, by whomever, and do not end within `patience` seconds."""
+    """Processes that were started in `folder` and do not end within `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
         left = [p for p in psutil.process_iter() if p.pid != os.getpid() and _runs_in(p, folder)]
@@ -160,7 +160,7 @@ def _runs_in(process: psutil.Process, folder: Path) -> bool:
 def wait_for(
     process: subprocess.Popen[str], archive: Path, condition: Callable[[Reader], bool], patience: float = 120.0
 ) -> None:
-    """Until the archive satisfies `condition`."""
+    """Waits until the archive satisfies `condition`."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -176,7 +176,7 @@ def wait_for(
 
 
 def assert_sound(archive: Path) -> None:
-    """What must hold of an archive whenever no session is running."""
+    """Asserts the invariants of an archive without a running session."""
     with Reader.open(archive) as reader:
         assert reader.problems() == []
         evaluations = reader.evaluations()

@@ -1,4 +1,4 @@
-"""The tests compare with figures of the CPU, so they hide a GPU; `-m gpu` alone shows it."""
+"""Configuration of all tests. They compare with results of the CPU, so a GPU is hidden except with `-m gpu`."""
 
 import os
 

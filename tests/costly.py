@@ -1,4 +1,4 @@
-"""Losses that repeat one operation as often as the verifier allows: for the bound on cost, and for measuring what it bounds."""
+"""Losses that repeat one operation as often as the verifier allows: for tests of the limit on cost, and for benchmarks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.graph.loss_graph import MAX_OPERATIONS, GraphError, LossGraph, Node, make_node, verify
+from sandbox.graph.loss_graph import MAX_OPERATIONS, VerifiedGraph
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError
 
 SHAPES = ("B", "B,B", "B,64", "64,B", "1", "number")
-"""What the operation is given: one value per pair, all pairs of pairs, 64 values per pair, 64 rows, one value, a number."""
+"""Shapes of operands: one value per pair, all pairs of pairs, 64 values per pair, 64 rows, one value, a number."""
 
 _ATTRS: Mapping[str, Any] = MappingProxyType(
     {
@@ -36,8 +37,8 @@ class Builder:
         return self.add("const", value=value)
 
 
-def dearest(name: str, shape: str, *, chained: bool = False) -> LossGraph | None:
-    """The accepted loss with the most repetitions of the operation on operands of this shape; None where one is too many."""
+def most_costly(name: str, shape: str, *, chained: bool = False) -> VerifiedGraph | None:
+    """The accepted loss with the most repetitions of an operation on operands of this shape; None if even one is refused."""
     low, high = 0, MAX_OPERATIONS
     while low < high:
         middle = (low + high + 1) // 2
@@ -50,15 +51,15 @@ def dearest(name: str, shape: str, *, chained: bool = False) -> LossGraph | None
 
 def _accepted(name: str, shape: str, count: int, chained: bool) -> bool:
     try:
-        verify(repeated(name, shape, count, chained=chained))
+        repeated(name, shape, count, chained=chained)
     except (GraphError, ShapeError):
         return False
     return True
 
 
-def repeated(name: str, shape: str, count: int, *, chained: bool = False) -> LossGraph:
-    """DPO plus a little of `count` results of one operation on operands between 0 and 1, not verified: each added up by itself,
-    or each the operand of the next one. Raises GraphError."""
+def repeated(name: str, shape: str, count: int, *, chained: bool = False) -> VerifiedGraph:
+    """DPO plus a small multiple of `count` results of one operation on operands between 0 and 1: side by side, or with `chained`
+    each the operand of the next one. Raises GraphError."""
     build = Builder()
     x = build.add("sub", build.add("sub", 0, 1), build.add("sub", 2, 3))
     # Sorted, so that an operation along the batch does not make the loss depend on a pair's place.
@@ -73,7 +74,7 @@ def repeated(name: str, shape: str, count: int, *, chained: bool = False) -> Los
         if not chained:
             total = _with(build, total, result, shape, weight)
     total = _with(build, total, result, shape, weight)
-    return LossGraph("preference", tuple(build.nodes), total)
+    return VerifiedGraph("preference", tuple(build.nodes), total)
 
 
 def _with(build: Builder, total: int, result: int, shape: str, weight: int) -> int:

@@ -1,4 +1,4 @@
-"""Trace an expression and compute the graph; execute the same expression with torch; compare values and gradients.
+"""Differential test of the tracer: trace an expression and compute its graph, execute it with torch, compare the results.
 
 Only expressions of these tests are ever executed here.
 """
@@ -41,7 +41,7 @@ NAMES = """
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an expression: a tensor with gradients, or a number, or why there was none."""
+    """Result of an expression: a tensor with gradients, a number, or the reason why there is none."""
 
     value: Any = None
     gradients: tuple[Any, ...] = ()
@@ -64,7 +64,7 @@ def source_of(expression: str, contract: Contract, names: str = NAMES) -> str:
 
 def eager(expression: str, contract: Contract, arguments: list[Any], names: str = NAMES) -> Outcome:
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math}
-    exec(source_of(expression, contract, names), scope)  # an expression of these tests
+    exec(source_of(expression, contract, names), scope)  # trusted: an expression of these tests
     try:
         value = scope["loss"](*arguments)
     except Exception as error:

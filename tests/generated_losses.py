@@ -1,4 +1,4 @@
-"""Losses as a language model writes them, generated: what the fuzz of `vet` and the tests of steady verdicts are run over.
+"""Generated losses in the style of a language model, for fuzz tests of `vet` and for tests that verdicts are stable.
 
 `sources(seed, count)` gives source texts; the same seed gives the same texts. Most are natural and mostly sensible: a margin of
 log-ratios, a link function, weights, a penalty, statistics of the batch, arithmetic on beta, constants of two or three digits.
@@ -32,14 +32,14 @@ _HEADS = (
 
 _BETAS = ("beta", "beta", "beta", "{c} * beta", "beta * (1 + {s})", "math.sqrt(beta)", "beta ** {p}", "max(beta, {s})",
           "beta / (1 + beta)", "(beta if beta < {c} else {c})")  # fmt: skip
-"""How a loss scales its margin."""
+"""Scale factors of the margin."""
 
 _MARGINS = ("rho", "rho", "rho", "rho - {c}", "up - {k} * down", "rho + {s} * up", "rho / (1 + {s} * rho.abs())",
             "torch.tanh({s} * rho) / {s}", "rho.clamp(min=-{w}, max={w})", "torch.sign(rho) * torch.log1p(rho.abs())",
             "rho * torch.sigmoid({c} * rho).detach()", "torch.asinh(rho)", "rho - {s} * rho.mean().detach()",
             "rho / (rho.detach().abs().mean() + {c})", "torch.where(rho > {c}, {c} + {s} * (rho - {c}), rho)",
             "rho / torch.sqrt(up ** 2 + down ** 2 + 1)", "torch.minimum(rho, {k} * rho)")  # fmt: skip
-"""What falls as the policy prefers the chosen answer less, in nats."""
+"""Expressions in nats that decrease when the policy prefers the chosen answer less."""
 
 _LINKS = ("-F.logsigmoid({x})", "-F.logsigmoid({x})", "F.softplus(-{x})", "F.softplus(-{x}, beta={k})", "F.relu({c} - {x})",
           "F.relu({c} - {x}) ** 2", "({x} - {c}) ** 2", "torch.exp(-{x}.clamp(min=-{w}))", "1 - torch.sigmoid({x})",
@@ -51,7 +51,7 @@ _LINKS = ("-F.logsigmoid({x})", "-F.logsigmoid({x})", "F.softplus(-{x})", "F.sof
           "F.smooth_l1_loss({x}, torch.ones_like({x}) * {c}, reduction='none')", "torch.logaddexp(-{x}, torch.zeros_like({x}))",
           "(1 + torch.exp(-{x})) ** {p} - 1", "-torch.sigmoid({x}) ** {k}", "-F.softsign({x})", "-F.logsigmoid({x}) ** {k}",
           "F.softplus({c} - {x}) - {s} * {x}", "-torch.erf({s} * {x})")  # fmt: skip
-"""From the scaled margin to a loss per pair."""
+"""Losses per pair as functions of the scaled margin."""
 
 _WEIGHTS = ("(1 + {s} * torch.sigmoid(-{x}).detach())", "torch.exp(-{s} * {x}.detach().abs())", "{k}", "(1 - beta * {s})",
             "torch.softmax(-{x}.detach(), dim=0) * {x}.shape[0]", "(reference_chosen_logps / -{w}).exp().clamp(min={s}, max={c})",
@@ -72,7 +72,7 @@ _BLOCKS = ("    with torch.no_grad():\n        {t} = torch.sigmoid({x})\n", "   
 
 
 def sources(seed: int, count: int) -> Iterator[str]:
-    """`count` source texts; the first n are the same whatever `count` is."""
+    """`count` source texts. The first n do not depend on `count`."""
     for i in range(count):
         yield source(random.Random(f"{seed}:{i}"))
 
@@ -105,7 +105,7 @@ def source(rng: random.Random) -> str:
 
 
 def _filled(template: str, rng: random.Random) -> str:
-    """The template with numbers in it: {s} small, {c} about one, {k} a factor above one, {p} a power, {q} a share, {w} wide."""
+    """The template filled with numbers: {s} small, {c} about one, {k} a factor above one, {p} a power, {q} a share, {w} wide."""
     numbers: dict[str, Callable[[], str]] = {
         "{s}": lambda: f"{rng.choice((0.01, 0.05, 0.1, 0.2, 0.25, rng.uniform(0.01, 0.5))):.3g}",
         "{c}": lambda: f"{rng.choice((0.5, 1.0, 1.0, 2.0, rng.uniform(0.2, 3.0))):.3g}",

@@ -1,4 +1,4 @@
-"""Small programs of Python in the subset that a loss may use: what is traced must be what Python and torch compute.
+"""Generated small Python programs in the subset that a loss may use. The traced result must equal that of Python and torch.
 
 `program(rng)` gives the text of a loss. Its statements make numbers, lists, dicts, iterators, closures and tensors in all the
 ways in which a careless tracer would differ from Python: aliases, scopes, order of execution, integers and floats, iterators that
@@ -47,7 +47,7 @@ def many(op, values):
 
 
 class Writer:
-    """Writes the body of one program. Names of numbers, lists, dicts and tensors that have a value so far are kept apart."""
+    """Writes the body of one program. It has the names of numbers, lists, dicts and tensors that have a value so far."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -238,7 +238,7 @@ def _unpacking(w: Writer) -> None:
 
 
 def _effects(w: Writer) -> None:
-    """What happens at all, and in which order: lazy iterators, short circuits."""
+    """Order of evaluation: lazy iterators, short circuits."""
     log, name = w.name("l"), w.name("n")
     n = w.number(1)
     w.add(f"{log} = [0]")
@@ -268,7 +268,7 @@ def _branch(w: Writer) -> None:
 
 
 def _late(w: Writer) -> None:
-    """Names that have a value only on some ways: Python fails there."""
+    """Names that have a value in some branches only: Python raises an error in the others."""
     if w.rng.random() < 0.8:
         return _number(w)
     name = w.name("n")
@@ -307,7 +307,7 @@ class Loss(nn.Module):
 
 
 def program(rng: random.Random) -> str:
-    """The text of one program: a loss, a function or a class named `Loss`, that takes the preference contract's arguments."""
+    """Source text of one program: a function or a class `Loss` with the arguments of the preference contract."""
     writer = Writer(rng)
     for _ in range(rng.randint(2, 8)):
         writer.statement()

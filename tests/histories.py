@@ -1,4 +1,4 @@
-"""A run's archive, written event by event, for tests of what is read from it: nothing is vetted, nothing is trained."""
+"""Archives written event by event, for tests of code that reads them. Nothing is vetted or trained."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASK = "classification"
 
 @dataclass
 class History:
-    """A run that is written down as if it had happened."""
+    """A made-up run, recorded in an archive."""
 
     config: Config
     info: TaskInfo
@@ -31,7 +31,7 @@ class History:
     reader: Reader
 
     def population(self, upto: int | None = None) -> Population:
-        """What a session that begins now knows, or one that stopped at the event `upto`."""
+        """The population of a session that starts now, or of one that had read events up to `upto`."""
         return Population(self.config, self.info, 1).advance(self.reader, upto)
 
     def seed(self, name: str, *, vetted: bool = True) -> int:
@@ -45,7 +45,7 @@ class History:
         self, step: int, operator: str = "explore", parents: Sequence[int] = (), *, attempt: int = 1, island: int = 0,
         temperature: float = 0.7, proposer: str = "openai",
     ) -> int:  # fmt: skip
-        """A request that has left."""
+        """A request without a reply."""
         told = [{"id": parent, "role": ROLES[operator]} for parent in parents]
         return self.archive.request_proposal(
             step, attempt, operator, proposer, "m", temperature, "t", {"island": island, "parents": told},
@@ -53,13 +53,13 @@ class History:
         )  # fmt: skip
 
     def replied(self, step: int, operator: str = "explore", parents: Sequence[int] = (), **more: Any) -> int:
-        """A request that was answered; nothing is done with the reply yet."""
+        """A request with a reply that was not used yet."""
         proposal = self.asked(step, operator, parents, **more)
         self.archive.receive_proposal(proposal, f"the reply of step {step}", 10, 5, 0.25, 1.0)
         return proposal
 
     def bred(self, step: int, operator: str = "explore", parents: Sequence[int] = (), **more: Any) -> int:
-        """A candidate of a reply, not vetted yet."""
+        """A candidate from a reply, not vetted yet."""
         proposal = self.replied(step, operator, parents, **more)
         told = [(parent, ROLES[operator]) for parent in parents]
         source = f"def loss(logits, targets):\n    return {step} * logits.sum(1)\n"
@@ -68,7 +68,7 @@ class History:
         )
 
     def accepted(self, candidate: int, graph: LossGraph | None = None, **more: Any) -> int:
-        """The sandbox took it. Returns the candidate."""
+        """Records that the sandbox accepted it. Returns the candidate."""
         graph = graph or known.graph("mse")
         verdict = {
             "status": "accepted", "accepted": True, "contract": "classification", "graph": graph.to_json(),
@@ -78,14 +78,14 @@ class History:
         return candidate
 
     def duplicate(self, candidate: int, of: int) -> int:
-        """It is an earlier loss once more. Returns the candidate."""
+        """Records that it is a duplicate. Returns the candidate."""
         graph = known.graph("mse").to_json()
         verdict = {"status": "accepted", "accepted": True, "contract": "classification", "graph": graph, "hash": "h"}
         self.archive.record_verdict(candidate, verdict, of, "hash")
         return candidate
 
     def refused(self, candidate: int, rule: str = "SBX103", graph: LossGraph | None = None) -> int:
-        """The sandbox refused it. Returns the candidate."""
+        """Records that the sandbox refused it. Returns the candidate."""
         finding = {
             "rule": rule, "severity": "refuse", "message": f"the message of {rule}", "remedy": "do it otherwise", "line": 2,
             "column": 1, "excerpt": "...", "counterexample": {},
@@ -95,7 +95,7 @@ class History:
         return candidate
 
     def begun(self, candidate: int, rung: str = "short", number: int = 0, **tuning: float) -> int:
-        """A training that is under way, on the search's seed of that number."""
+        """A running training, on the search seed with that number."""
         seed = Population(self.config, self.info, 1).seeds.search[number]
         evaluation = self.archive.queue_evaluation(candidate, TASK, rung, seed, **tuning)
         self.archive.start_evaluation(evaluation)
@@ -104,19 +104,19 @@ class History:
     def scored(
         self, candidate: int, fitness: float, rung: str = "short", number: int = 0, **tuning: float
     ) -> int:  # fmt: skip
-        """A training that ended. Returns the candidate."""
+        """A scored training. Returns the candidate."""
         self.archive.score_evaluation(self.begun(candidate, rung, number, **tuning), fitness)
         return candidate
 
     def failed(self, candidate: int, rung: str = "short", number: int = 0) -> int:
-        """A training that failed. Returns the candidate."""
+        """A failed training. Returns the candidate."""
         self.archive.fail_evaluation(self.begun(candidate, rung, number), "diverged", "the loss became nan")
         return candidate
 
 
 @contextmanager
 def history(folder: Path, **settings: Any) -> Iterator[History]:
-    """An empty run on the task `classification`, in which all may be written."""
+    """An empty run on the task `classification`."""
     config = parse_config({"task": TASK, "seeds": ["cross_entropy", "mse"], **settings})
     info = task_info(config.task, config.fitness)
     row = RunRow(config.name, config.seed, config.task, info.contract, baseline="cross_entropy")

@@ -1,4 +1,4 @@
-"""Hostile candidates of our own: every hole that was ever found or thought of, by class. Source text only; never executed here."""
+"""Hostile candidates by class of attack: all that were ever found or thought of. Source text only; never executed here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ DPO = "return -F.logsigmoid(beta * x)"
 
 
 def candidate(*lines: str, before: str = "", arguments: str = ARGUMENTS) -> str:
-    """A source around the lines of a body; `x` is the margin."""
+    """Source of a loss with the given lines as its body; `x` is the margin."""
     margin = "x = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
     body = "".join(f"    {line}\n" for line in (margin, *lines))
     return f"{before}def loss({arguments}):\n{body}"

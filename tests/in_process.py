@@ -1,4 +1,4 @@
-"""Commands run in this process, as tests of many of them need: what they import is loaded once."""
+"""Running commands in this process, so that tests of many commands load imports once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from sandbox.vetting.vet import Vetter
 
 STEERS = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
-"""Unicode categories of what a terminal may act on, or cannot show."""
+"""Unicode categories of characters that may control a terminal or cannot be displayed."""
 
 
 @contextmanager
 def in_time(seconds: int = 60) -> Iterator[None]:
-    """A block that waits for a pipe, or reads what has no end, ends with TimeoutError."""
+    """Raises TimeoutError if the block takes longer than `seconds`, for example because it waits for a pipe."""
 
     def late(*_: object) -> None:
         raise TimeoutError(f"not done after {seconds} s")
@@ -33,7 +33,7 @@ def in_time(seconds: int = 60) -> Iterator[None]:
 
 
 def told(main: click.Command, arguments: list[str]) -> tuple[int, str]:
-    """The exit code and all that was written; the command must end as documented, and write nothing that steers a terminal."""
+    """Exit code and output of a command. Asserts a documented exit code and output without terminal escapes."""
     with in_time():
         done = CliRunner().invoke(main, arguments, obj=Vetter())
     if done.exception is not None and not isinstance(done.exception, SystemExit):

@@ -29,7 +29,7 @@ from fitness.workers.pool import WorkerPool
 from sandbox.vetting.pool import VetPool
 
 TASK = '''
-"""Fitness is told by the loss, the rung and the seed alone. Trainings wait while there is a file `hold` in the folder."""
+"""A task whose fitness depends on loss, rung and seed only. Trainings wait while there is a file `hold` in the folder."""
 import time, zlib
 from pathlib import Path
 from fitness.task import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
@@ -69,12 +69,12 @@ class Instant:
 
 @dataclass
 class Scripted:
-    """The seam of a language model: replies by step, and who asked for them."""
+    """A proposer in place of a language model: replies by step, and the requests that were made."""
 
     replies: Mapping[int, str]
     otherwise: Callable[[int], str]
     hold: asyncio.Event | None = None
-    """Where set, no reply comes before it is."""
+    """If given, replies wait until this event is set."""
     asked: list[Request] = field(default_factory=list)
     name: str = "openai"
     endpoint: Endpoint | None = None
@@ -103,12 +103,12 @@ class Scripted:
 
     @property
     def steps(self) -> list[int]:
-        """The steps that were asked for, in this order."""
+        """The requested steps, in order."""
         return [request.step for request in self.asked]
 
 
 def install(site: Path, patch: pytest.MonkeyPatch) -> None:
-    """Makes the task `instant` one of a distribution in the folder `site`, for this process and its workers."""
+    """Installs the task `instant` as a distribution in the folder `site`, for this process and its workers."""
     (site / "instant-1.0.dist-info").mkdir(parents=True)
     (site / "instant_task.py").write_text(TASK)
     (site / "instant-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: instant\nVersion: 1.0\n")
@@ -119,7 +119,7 @@ def install(site: Path, patch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class InstantRun:
-    """A run in a folder, session by session, on workers and a sandbox that outlive it."""
+    """A run in a folder, session by session. Its workers and sandbox are shared between runs."""
 
     folder: Path
     vetter: VetPool
@@ -142,7 +142,7 @@ class InstantRun:
         self, proposer: Scripted, *, until: int | None = None, begun: Callable[[Campaign], None] = lambda campaign: None,
         **changes: Any,
     ) -> str:  # fmt: skip
-        """One session to its end, or until the archive can hold no more than `until` events. Returns why it ended."""
+        """Runs one session to its end, or until the archive has `until` events. Returns the reason of its end."""
         config = self.config(**changes)
         info = task_info(config.task, config.fitness)
         row = RunRow(config.name, config.seed, config.task, info.contract, baseline="dpo")

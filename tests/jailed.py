@@ -1,4 +1,4 @@
-"""Do something inside the jail and tell what came of it. Run as a program, since the jail's 256 MB are less than torch takes.
+"""Performs an action inside the jail and prints the result. A separate program, because torch needs more than the jail's 256 MB.
 
 python jailed.py SOURCE [LAYER_TO_LEAVE_OUT...] prints the child's wait status and what it said: done, or an exception's name.
 """
@@ -24,7 +24,7 @@ def main() -> None:
     if pid == 0:
         try:
             jail.enter(end, parent)
-            exec(code, {})  # an action of the tests
+            exec(code, {})  # trusted: an action of the tests
         except BaseException as error:
             os.write(end, type(error).__name__.encode())
         else:

@@ -1,4 +1,4 @@
-"""A toy task with three rungs, and losses in its race, for the tests of ladder and final."""
+"""A toy task with three rungs, and entries of its ladder, for the tests of ladder and final."""
 
 from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task import Rung, TaskInfo
@@ -14,7 +14,7 @@ INFO = TaskInfo(
 
 
 def entry(number, short=None, *full, seed_loss=False, **options):
-    """A loss with a fitness at the rung short, and further ones at full by seed."""
+    """An entry with a fitness at the rung `short`, and fitness by seed at `full`."""
     results = {} if short is None else {("short", 10): short}
     results |= {("full", 10 + i): value for i, value in enumerate(full)}
     return RaceEntry(number, seed_loss, results, **options)

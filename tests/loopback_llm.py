@@ -1,4 +1,4 @@
-"""A language model that is none: an HTTP server on 127.0.0.1 that speaks chat completions and misbehaves on request.
+"""A fake language model: an HTTP server on 127.0.0.1 that speaks chat completions and has faults on request.
 
     with LoopbackLLM(script=[Fault.RATE_LIMIT, "a reply"]) as server:
         ...                             # server.base_url, server.requests, server.bodies
@@ -28,7 +28,7 @@ from typing import Any
 
 
 class Fault(StrEnum):
-    """What one request gets in place of a reply."""
+    """Fault that one request gets instead of a reply."""
 
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -54,7 +54,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply with everything about it that a test may want to set."""
+    """A reply with all properties that a test may set."""
 
     text: str | None
     finish_reason: str = "stop"
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Status:
-    """An error answer with a body and headers of the test's choice."""
+    """An error response with the given body and headers."""
 
     status: int
     body: Any = None
@@ -74,7 +74,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Raw:
-    """A body of the test's choice, byte by byte."""
+    """A response with exactly these bytes as its body."""
 
     body: bytes
     content_type: str = "application/json"
@@ -94,7 +94,7 @@ _TERMS = (
 
 
 def valid_loss(number: int) -> str:
-    """Source of a valid preference loss, another one for each number."""
+    """Source of a valid preference loss, a different one for each number."""
     first, second = _TERMS[number % 5], _TERMS[(number + 1 + (number // 5) % 4) % 5]
     weight, scale = 0.5 + 0.45 * ((number * 37) % 101) / 101, 0.5 + ((number * 53) % 97) / 97
     return (
@@ -119,7 +119,7 @@ def write_losses(body: dict[str, Any], number: int) -> Action:
 
 
 class LoopbackLLM:
-    """The server; a context manager. `requests` counts, `bodies` and `keys` hold what was asked, in order."""
+    """The server, a context manager. `requests` is the number of requests, `bodies` and `keys` are theirs, in order."""
 
     def __init__(
         self,
@@ -132,8 +132,8 @@ class LoopbackLLM:
         latency: float = 0.0,
         retry_after: str | None = "0",
     ) -> None:
-        """`script` is used up in order; `faults` strike requests by number, from 1; `rejects` names request parameters
-        that are refused with 400; `latency` is in seconds; `retry_after` is what a rate limit says, None for nothing."""
+        """`script`: replies, used in order. `faults`: by number of the request, from 1. `rejects`: request parameters that are
+        refused with status 400. `latency`: seconds. `retry_after`: header of a rate limit, None for no header."""
         self.rejects = tuple(rejects)
         self.latency = latency
         self.retry_after = retry_after
@@ -175,7 +175,7 @@ class LoopbackLLM:
         self.close()
 
     def action(self, body: dict[str, Any], key: str) -> Action:
-        """What this request gets, after writing it down."""
+        """Records the request and returns the action for it."""
         with self._lock:
             self.bodies.append(body)
             self.keys.append(key)
@@ -203,7 +203,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that give up are the point of some tests, so their broken pipes are no news."""
+        """Ignores broken pipes, because clients disconnect in some tests."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -308,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _slow(self) -> None:
-        """A byte now and then: every single read succeeds, the whole never ends."""
+        """Sends single bytes slowly: every read succeeds, but the response never ends."""
         body = json.dumps(self._completion(Answer("x" * 100_000))).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -360,7 +360,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[str]:
-    """The base URL of a port that refuses connections, and that nobody else gets meanwhile."""
+    """The base URL of a port that refuses connections, reserved within the block."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{holder.getsockname()[1]}/v1"
@@ -372,7 +372,7 @@ def _fault(text: str) -> tuple[int, Fault]:
 
 
 def main() -> None:
-    """Serve until interrupted; the first line printed is the base URL."""
+    """Serves until interrupted. The first printed line is the base URL."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NUMBER:KIND",

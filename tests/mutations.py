@@ -1,4 +1,4 @@
-"""Archives with something wrong in them, as damage or somebody's intent would leave them; shared by tests."""
+"""Invalid archives, by damage or by intent. Shared by tests."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LEAVES: tuple[Any, ...] = (
 
 
 def tables_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """The tables of an archive as its schema has them, each with its columns."""
+    """The tables of an archive's schema, each with its columns."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
     found = [name for (name,) in names if not name.startswith("_")]
     return {name: [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')] for name in found}
 
 
 def without_constraints(path: Path) -> None:
-    """Takes all constraints, keys and indexes off an archive, so that any value fits any cell."""
+    """Removes all constraints, keys and indexes from an archive, so that cells allow any value."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
@@ -54,7 +54,7 @@ def without_constraints(path: Path) -> None:
 
 
 def with_everything(archive: Path) -> None:
-    """Adds to a run's archive what few runs have: items, curves, judges, charges, what was cut off, failed and lost."""
+    """Adds rare rows to a run's archive: items, curves, judge costs, charges, interrupted, failed and lost calls."""
     with Reader.open(archive) as reader:
         task, rung = reader.run().task, reader.evaluations()[0].rung
         candidate, step = reader.candidates()[0].id, max(p.step for p in reader.proposals()) + 1
@@ -79,7 +79,7 @@ def with_everything(archive: Path) -> None:
 
 
 def mutated(sound: Path, loose: Path, target: Path, dice: random.Random) -> str:
-    """Writes an archive with something wrong to `target`, from a sound one and one without constraints; says what was done.
+    """Writes an invalid archive to `target`, from a valid one and one without constraints. Returns a description of the change.
 
     A run can go on in an archive that was sound: give that twice, and what its keys do not allow is left out.
     """
@@ -136,7 +136,7 @@ def _value(old: Any, connection: sqlite3.Connection, table: str, column: str, di
 
 
 def _inside(old: Any, dice: random.Random) -> Any:
-    """The value with a part of it changed, where it is JSON or compressed JSON."""
+    """The value with one part changed, if it is JSON or compressed JSON."""
     packed = isinstance(old, bytes)
     try:
         value = json.loads(zlib.decompress(old) if packed else old)
@@ -187,7 +187,7 @@ def _schema(connection: sqlite3.Connection, dice: random.Random) -> str:
             "UPDATE _sqlite_migrations SET name = 'm999'",
         ]
     )
-    connection.execute(change)  # fails where an index is over the column
+    connection.execute(change)  # fails if an index uses the column
     return change
 
 

@@ -2,11 +2,10 @@
 
 import math
 import random
-from collections.abc import Callable
-from typing import Any
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import GraphError, LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS, Attr
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Type
@@ -14,7 +13,7 @@ from sandbox.graph.types import Dim, Type
 NUMBERS = (0.0, 0.5, 1.0, -1.0, 2.0, 0.1, 3.0)
 SAFE_ON_NUMBERS = ("add", "mul", "neg", "exp", "tensor", "full")
 ONLY_FLOATS = ("min", "max", "median", "cross_entropy", "nll_loss")
-"""Operations that source may not apply to masks and indices, though the table lets graphs do so."""
+"""Operations that source must not apply to masks and indices, although graphs may."""
 
 
 def random_graph(rng: random.Random, contract: str = "preference", operations: int = 12) -> LossGraph:
@@ -37,7 +36,7 @@ def _sources(contract: str) -> tuple[list[Node], list[Type]]:
 
 
 def _grow(rng: random.Random, contract: str, nodes: list[Node], types: list[Type]) -> None:
-    """Append one operation that type-checks; gives up after some misses."""
+    """Appends one operation that type-checks, or nothing after several failed attempts."""
     names = [o for o in OPERATIONS if o not in ("input", "const", "size")]
     for _ in range(60):
         op = OPERATIONS[rng.choice(names)]
@@ -99,7 +98,7 @@ BOUNDS = (0.3, 1e-6, 1e6, -1e6, 1e-3, -3.25, 20.0, 2.0, 1.0, 0.0)
 
 
 def any_graph(rng: random.Random, contract: str = "preference", operations: int = 12) -> LossGraph:
-    """A graph of whatever verifies: arithmetic on constants of all sorts, masks and indices as operands, odd attributes."""
+    """A verified graph with unusual parts: arithmetic on all kinds of constants, masks and indices as operands, odd attributes."""
     while True:
         terms = contract_named(contract)
         nodes = [make_node("input", (), {"name": a.name}) for a in terms.arguments]
@@ -110,7 +109,7 @@ def any_graph(rng: random.Random, contract: str = "preference", operations: int 
             _grow_anyhow(rng, contract, nodes, types)
         try:
             finished = _finished(contract, nodes, types)
-        except GraphError:  # a number without a value, such as log(0)
+        except GraphError:  # an undefined number, such as log(0)
             continue
         if finished is not None:
             return finished
@@ -148,57 +147,3 @@ def _odd_attr(rng: random.Random, spec: Attr, contract: str):
                 (-2, 2, *([None] if spec.default is None else []), *([(0, 1)] if spec.kind == "axes" else []))
             )
     return _attr(rng, spec, contract)
-
-
-# --- detours ------------------------------------------------------------------------------------------------------------
-
-
-def lengthened(graph: LossGraph, rng: random.Random, share: float = 0.4) -> LossGraph:
-    """The same function with detours: terms computed twice, x * 1, -(-x), a + (-b), filled tensors for numbers, and so on."""
-    nodes: list[Node] = []
-    places: list[list[int]] = []
-
-    def add(op: str, *args: int, **attrs: Any) -> int:
-        nodes.append(make_node(op, args, attrs))
-        return len(nodes) - 1
-
-    for node, type_ in zip(graph.nodes, graph.types, strict=True):
-        made = []
-        for _ in range(2 if rng.random() < share and node.args else 1):
-            args = [rng.choice(places[a]) for a in node.args]
-            nodes.append(Node(node.op, tuple(args), node.attrs))
-            if node.op == "sub" and rng.random() < share:
-                add("add", args[0], add("neg", args[1]))
-            if rng.random() < share and type_.dtype == "float":
-                _detour(rng, add, type_, len(nodes) - 1)
-            made.append(len(nodes) - 1)
-        places.append(made)
-    return LossGraph.from_nodes(graph.contract, nodes, places[graph.output][0])
-
-
-def _detour(rng: random.Random, add: Callable[..., int], type_: Type, last: int) -> None:
-    """Adds nodes, the last of which has the value of the node `last` again."""
-    if type_.is_number:
-        add("mul", add("const", value=1.0), add("add", last, add("const", value=0)))
-        return
-    ones = add("full_like", last, add("const", value=1.0))
-    zeros = add("full_like", last, add("const", value=0.0))
-    match rng.randrange(9):
-        case 0:
-            add("mul", last, ones)
-        case 1:
-            add("add", zeros, last)
-        case 2:
-            add("div", last, ones)
-        case 3:
-            add("pow", last, add("const", value=1))
-        case 4:
-            add("where", add("gt", last, zeros), last, last)
-        case 5:
-            add("mul", add("const", value=-1), add("mul", last, add("const", value=-1.0)))
-        case 6:
-            add("sub", add("cast", last, to="float"), add("const", value=0))
-        case 7:
-            add("sub", zeros, add("neg", last))
-        case 8:
-            add("mul", add("div", add("const", value=3), add("const", value=3)), last)

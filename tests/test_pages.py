@@ -1,4 +1,4 @@
-"""The pages: their links lead somewhere, and the paths that they name exist."""
+"""The pages: their links have targets, and the paths that they name exist."""
 
 import re
 import subprocess
@@ -16,14 +16,14 @@ def of_page(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives to the headings."""
+    """The anchors that GitHub gives to the headings."""
     code = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", code.sub("", page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=of_page)
-def test_every_link_within_the_repository_leads_somewhere(page):
+def test_every_link_within_the_repository_has_a_target(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
         if target.startswith(("http://", "https://")):
             continue
@@ -34,7 +34,7 @@ def test_every_link_within_the_repository_leads_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=of_page)
-def test_every_path_of_ours_that_a_page_names_exists(page):
+def test_every_repository_path_in_a_page_exists(page):
     named = re.findall(
         r"`((?:evo|sandbox|archive|fitness|analysis|scripts|tests|docs|recipes)/[\w./-]*)`", page.read_text("utf-8")
     )
@@ -44,5 +44,5 @@ def test_every_path_of_ours_that_a_page_names_exists(page):
 
 
 def test_the_first_use_of_each_term_is_linked_to_the_glossary():
-    """After a change: python scripts/link_glossary.py."""
+    """If this fails, run python scripts/link_glossary.py."""
     subprocess.run([sys.executable, "scripts/link_glossary.py", "--check"], cwd=ROOT, check=True)

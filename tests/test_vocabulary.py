@@ -1,4 +1,4 @@
-"""The words that engine, archive, analysis and display share are each defined in one place.
+"""Each shared list of values (statuses, operators, event kinds, ...) is defined in one place.
 
 The source of every package is read as a syntax tree. A second definition is an enum with two words of one of these lists, or a
 Literal or a collection of constants whose words all belong to it. The kind of an event may be written as text nowhere at all.
@@ -40,11 +40,11 @@ LISTS: Mapping[str, frozenset[str]] = {words.__name__: frozenset(words) for word
 OWN: Mapping[str, frozenset[str]] = LISTS | {
     "CandidateStatus": LISTS["CandidateStatus"] - {*VerdictStatus, *EvaluationState}
 }
-"""A candidate's status takes words of its verdict and of its trainings over by name."""
+"""CandidateStatus refers to values of verdict and evaluation states by name."""
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and list of every enum that has two words of a list, and of every Literal and collection of such words alone."""
+    """(line, name of the list) of every enum with two values of a list, and of every Literal or collection of such values only."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             values = [statement.value for statement in node.body if isinstance(statement, ast.Assign)]
@@ -71,7 +71,7 @@ def _words(node: ast.AST) -> frozenset[str]:
 
 
 def event_kinds_as_text(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and word of every event kind that is written as text where a kind stands: compared, asked for, recorded, matched."""
+    """(line, text) of every event kind written as text in place of `EventKind`: compared, queried, recorded or matched."""
     constants = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
     for node in (*constants, *ast.walk(tree)):
         match node:
@@ -104,7 +104,7 @@ def _trees() -> Mapping[Path, ast.Module]:
     return {p.relative_to(ROOT): ast.parse(p.read_text("utf-8")) for p in paths if p.parent.parent.name != "known"}
 
 
-def test_the_words_of_statuses_findings_and_events_are_defined_once():
+def test_the_values_of_statuses_findings_and_events_are_defined_once():
     found: dict[str, list[str]] = {name: [] for name in LISTS}
     for path, tree in _trees().items():
         for line, name in definitions(tree):
@@ -115,7 +115,7 @@ def test_the_words_of_statuses_findings_and_events_are_defined_once():
         assert len(places) == 1 and not elsewhere, f"words of {name} are defined at {', '.join(places)}"
 
 
-def test_no_two_of_these_lists_hold_the_same_words():
+def test_no_two_of_these_lists_have_the_same_values():
     for words in WORDS:
         assert not [other for other in WORDS if other is not words and set(words) <= set(other)], words
 
@@ -165,6 +165,6 @@ def test_an_event_kind_as_text_is_found(source):
 
 
 @pytest.mark.parametrize("source", ['say("finished")', 'part = part_of("final")', 'x = {"reason": "scored"}'])
-def test_the_same_words_elsewhere_are_not(source):
+def test_the_same_words_in_another_context_are_allowed(source):
     tree = ast.parse(source)
     assert not list(event_kinds_as_text(tree)) and not list(definitions(tree))

@@ -1,4 +1,4 @@
-"""Losses for tests, written as one expression each and traced in this process: only expressions of the tests themselves."""
+"""Losses for tests, each written as one expression and traced in this process. For trusted expressions only."""
 
 from functools import cache
 
@@ -27,7 +27,7 @@ def loss(logits, targets):
 
 @cache
 def written(expression: str, contract: str = "preference") -> LossGraph:
-    """The graph of a loss whose last line returns `expression`; lines before it are statements.
+    """The graph of a loss that returns the last line of `expression`; lines before it are statements.
 
     In scope: pc, pr, rc, rr, beta, rho, x = beta rho; or z (logits), y (targets).
     """
@@ -38,7 +38,7 @@ def written(expression: str, contract: str = "preference") -> LossGraph:
 
 
 def traced(source: str, contract: str = "preference") -> LossGraph:
-    """The graph of a whole source."""
+    """The graph of a complete source text."""
     answer = trace(source, contract_named(contract))
     assert answer.graph is not None, (source, answer.complaints)
     return LossGraph.from_json(answer.graph)

@@ -1,1 +1,1 @@
-"""What a run may claim: comparisons with the baseline and with every known loss, what stands in the way, and the headline."""
+"""What a run may claim: comparisons with the baseline and with every known loss, obstacles to a discovery, the headline."""

@@ -1,18 +1,18 @@
-"""Losses against the baseline and against every known loss, at the rung and on the seeds that decide: what claims rest on.
+"""Comparisons of losses with the baseline and with every known loss, from which all claims are made.
 
-Candidates share their seeds (common random numbers), so differences are taken seed by seed. The final's fresh seeds chose
-nobody; where the archive names them, they alone decide. The rung is the highest one at which the baseline and a proposal
-both have scores. Where a loss was trained with several betas, each is an arm of its own: the baseline is represented by its best
-arm among those that no seed is missing from, and all arms of the proposals count as comparisons. The best of several arms is
-high by luck too, so that a loss is below the baseline is claimed only if it is below the task's own arm as well.
+Differences are paired by seed, since candidates share their seeds (common random numbers). If the archive has a final, only its
+fresh seeds decide, because no loss was selected by them. Otherwise the highest rung decides at which the baseline and a proposal
+have scores. A loss trained with several betas or learning rates has several arms. The baseline is represented by its best arm
+among those without a failed training; all arms of the proposals count as comparisons. The best of several arms is partly best by
+chance. So a loss is called below the baseline only if it is also below the arm with the task's own settings.
 
-Seeds of training are one kind of noise, a small test set is another: where the archive keeps fitness item by item, errors cover
+Scores vary with the training seed and with the test items. Where the archive holds fitness per item, the standard error covers
 both (`analysis.claims.crossed`).
 
-Two claims are kept apart. A finalist may be *above the baseline*. It is a *discovery* only if it is above every arm of every
-known loss of the run: the largest of those p-values counts (an intersection-union test, Berger 1982, which needs no correction
-for the choice of the best known loss), corrected by Holm for the choice of the finalist. `analysis.claims.obstacles` says what else
-stands in the way of either.
+There are two claims. A finalist may be *above the baseline*. It is a *discovery* only if it is above every arm of every known loss
+of the run. The largest of those p-values counts: an intersection-union test (Berger 1982), which needs no correction for the
+choice of the best known loss. Holm's method corrects for the choice of the finalist. `analysis.claims.obstacles` has the
+further conditions of both.
 """
 
 from __future__ import annotations
@@ -39,33 +39,35 @@ class Versus:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against the baseline's. `adjusted` is Holm's p over the family of finalists, None outside of it."""
+    """One arm against the baseline. `adjusted` is Holm's p-value over the finalists, None for other arms."""
 
     arm: Arm
     scores: Mapping[int, float]
-    """Fitness by seed, of the seeds that decide."""
+    """Fitness by deciding seed."""
     paired: stats.Paired
     failed: int = 0
-    """Deciding trainings that gave no score. The others are those that went well, so nothing above is claimed of them."""
+    """Number of failed trainings on deciding seeds. If there is one, no claim above the baseline is made: only the seeds that
+    went well are left."""
     p_value: float | None = None
-    """Two-sided, of what may be claimed; None without an error to go by."""
+    """Two-sided, of the claim that may be made; None without a standard error."""
     adjusted: float | None = None
     caution: str = ""
-    """Why nothing may be claimed of this loss, whatever it scored, in words; empty where nothing is against it."""
+    """Why no claim may be made for this loss, whatever its score; empty where claims are allowed."""
     relation: Relation | None = None
-    """How it relates to the published losses; None where that is not known."""
+    """Relation to the published losses; None where it is not known."""
     rival: Versus | None = None
-    """The arm of a known loss, the baseline's among them, that it is least clearly above; None outside the finalists."""
+    """The arm of a known loss (baseline included) with the largest p-value of this loss being above it; None for other arms than
+    finalists."""
     new: float | None = None
-    """Holm's p, over the finalists, that it is not above every arm of every known loss; None outside the finalists."""
+    """Holm's p-value over the finalists for being above every arm of every known loss; None for other arms."""
     withheld: str = ""
-    """Why it may not be called above the baseline although it is past the noise; empty where nothing forbids it."""
+    """Why it must not be called above the baseline although the difference is significant; empty where it may be."""
     obstacle: Obstacle | None = None
-    """What forbids to call it a discovery although it is above the baseline."""
+    """Why it is not a discovery although it is above the baseline; None where there is no obstacle."""
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the difference to the baseline is past the noise, and may be claimed."""
+        """Whether the difference to the baseline is significant and may be claimed."""
         past = self.adjusted is not None and self.adjusted < stats.SIGNIFICANCE
         return past and not self.caution and not (self.paired.difference > 0 and (self.failed or self.withheld))
 
@@ -76,13 +78,13 @@ class Comparison:
 
     @property
     def discovery(self) -> bool:
-        """Whether it may be called better than everything known to the run."""
+        """Whether it may be called better than every known loss of the run."""
         return self.above and self.obstacle is None
 
 
 @dataclass(frozen=True)
 class BaselineArm:
-    """An arm of the baseline, on the seeds that decide."""
+    """An arm of the baseline on the deciding seeds."""
 
     arm: Arm
     scores: Mapping[int, float]
@@ -91,37 +93,37 @@ class BaselineArm:
 
 @dataclass(frozen=True)
 class Decision:
-    """All comparisons at the deciding rung, best mean difference first; then arms with failed trainings, and last the losses of
-    which nothing may be claimed."""
+    """The comparisons at the deciding rung, in this order: best mean difference first, then arms with failed trainings, then
+    losses with a caution."""
 
     rung: str
     fresh: bool
-    """Whether the seeds are those of the final, which selected nobody."""
+    """Whether the deciding seeds are the final's fresh seeds."""
     baseline: Arm
     """The baseline's best arm."""
     baseline_scores: Mapping[int, float]
     baseline_arms: tuple[BaselineArm, ...]
-    """All arms that the baseline was trained with, by beta and learning rate."""
+    """All arms of the baseline, in order of beta and learning rate."""
     comparisons: tuple[Comparison, ...]
     finalists: tuple[Comparison, ...]
-    """The proposals that were trained on most seeds: the family that Holm corrects over."""
+    """The proposals trained on the largest number of seeds: the family of Holm's correction."""
     known: int
-    """Known losses, the baseline among them, that the finalists were compared with."""
+    """Number of known losses (baseline included) that the finalists were compared with."""
     failing: tuple[tuple[Arm, int, int], ...]
-    """Known losses, as the task trains them, with trainings that failed: how many, and how many gave a score."""
+    """Arms of known losses at the task's own settings with failed trainings: (arm, number failed, number scored)."""
     smallest_detectable: float | None
-    """The smallest true difference to the baseline that the best finalist's comparison would have seen (power 0.8)."""
+    """Minimum detectable difference between the best finalist and the baseline (power 0.8)."""
 
     @property
     def variance_reduction(self) -> float | None:
-        """The fraction of variance that shared seeds took off the best finalist's difference."""
+        """Fraction by which shared seeds reduced the variance of the best finalist's difference."""
         return stats.variance_reduction(self.best.scores, self.baseline_scores) if self.best else None
 
     @property
     def best(self) -> Comparison | None:
-        """The finalist that the run speaks of: the best discovery, else the best one above the baseline, else the best.
+        """The finalist of the headline: the best discovery, else the best one above the baseline, else the best.
 
-        None where nothing may be claimed of any.
+        None where every finalist has a caution.
         """
         sound = [c for c in self.finalists if not c.caution]
         discoveries = [c for c in sound if c.discovery]
@@ -130,7 +132,7 @@ class Decision:
 
 
 def decide(snapshot: Snapshot) -> Decision | None:
-    """The comparisons that may decide; None while no proposal and the baseline have a seed in common."""
+    """The comparisons that decide; None while the baseline has no seed in common with a proposal."""
     for stage in _stages(snapshot):
         comparisons = stage.comparisons()
         if any(_is_proposal(snapshot, c.arm) for c in comparisons):
@@ -139,25 +141,25 @@ def decide(snapshot: Snapshot) -> Decision | None:
 
 
 def at_rung(snapshot: Snapshot, rung: str) -> tuple[Comparison, ...]:
-    """Every arm of a rung against the baseline over all shared seeds, best first; empty without a scored baseline."""
+    """Every arm of a rung against the baseline, over all shared seeds, best first. Empty if the baseline has no score there."""
     return _Stage.of(snapshot, rung).comparisons()
 
 
 def best_arm(arms: Mapping[Arm, Mapping[int, float]]) -> Arm | None:
-    """The arm with the highest mean fitness, the first of equals; None without arms."""
+    """The arm with the highest mean fitness, the first among equals; None without arms."""
     return max(arms, key=lambda arm: stats.mean(list(arms[arm].values())), default=None)
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """What was measured at a rung, on all seeds or on the final's alone (then `fresh`)."""
+    """The scores at a rung, on all seeds or on the final's seeds only (then `fresh` is true)."""
 
     snapshot: Snapshot
     rung: str
     fresh: bool
     arms: Mapping[Arm, Mapping[int, float]]
     failed: Mapping[Arm, int]
-    """Trainings that gave no score."""
+    """Number of failed trainings by arm."""
     reference: Arm | None
     """The baseline's best arm."""
 
@@ -171,7 +173,7 @@ class _Stage:
         scored = {arm: scores for arm, scores in arms.items() if scores}
         baseline = snapshot.baseline.id if snapshot.baseline else None
         own = {arm: scores for arm, scores in scored.items() if arm.candidate == baseline}
-        # Means over different seeds do not compare: an arm that failed on a hard seed would look better than it is.
+        # Means over different seeds cannot be compared: an arm that failed on a hard seed would look better than it is.
         most = max(map(len, own.values()), default=0)
         whole = {arm: scores for arm, scores in own.items() if len(scores) == most}
         failed = {
@@ -185,7 +187,7 @@ class _Stage:
         if self.reference is None:
             return ()
         others = [arm for arm in self.arms if arm.candidate != self.reference.candidate]
-        # A lone seed has no deviation of its own: it borrows that of the other comparisons at this rung.
+        # A single seed gives no deviation, so the pooled deviation of the other comparisons at this rung is used.
         pairs = [stats.paired(self.arms[arm], self.arms[self.reference]) for arm in others]
         pool = stats.pool([pair.differences for pair in pairs if pair])
         found = [
@@ -201,7 +203,7 @@ class _Stage:
         )
 
     def pair(self, ours: Arm, theirs: Arm, pool: stats.PooledDeviation | None = None) -> stats.Paired | None:
-        """One arm minus another over the seeds that both have; the error covers the test items too where these are kept."""
+        """One arm minus another over shared seeds. The error also covers the test items where fitness per item is recorded."""
         pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
         own, other = self._items(ours), self._items(theirs)
         if pair is None or not set(pair.seeds) <= own.keys() & other.keys():
@@ -218,20 +220,20 @@ class _Stage:
         return self.snapshot.items.get(arm, {})
 
     def baseline_arms(self) -> tuple[BaselineArm, ...]:
-        """All arms of the baseline, also those that only failed."""
+        """All arms of the baseline, including those without any score."""
         assert self.reference is not None
         arms = {arm for arm in (*self.arms, *self.failed) if arm.candidate == self.reference.candidate}
         ordered = sorted(arms, key=lambda arm: (arm.beta or self.snapshot.beta or 0.0, arm.learning_rate or 0.0))
         return tuple(BaselineArm(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
 
     def rival(self, ours: Arm) -> tuple[float, Versus | None]:
-        """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without any."""
+        """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without known losses."""
         found: list[tuple[float, float, Versus]] = []
         for arm in self.arms:
             if _is_proposal(self.snapshot, arm) or (pair := self.pair(ours, arm)) is None:
                 continue
             if self.failed.get(arm) and len(pair.seeds) < 2:
-                continue  # too little to compare with: it counts as unmeasured
+                continue  # too few seeds for a comparison: the loss counts as unmeasured
             above = pair.p_value is not None and pair.difference > 0
             found.append(
                 (pair.p_value if above and pair.p_value is not None else 1.0, -pair.difference, Versus(arm, pair))
@@ -242,12 +244,12 @@ class _Stage:
         return p_value, versus
 
     def known(self) -> KnownLosses:
-        """What the seeds say of the known losses."""
+        """The known losses on these seeds: which can be compared, which cannot."""
         most = max((len(scores) for scores in self.arms.values()), default=0)
         seeds = {row.id for row in self.snapshot.seeds}
         compared = [a for a in self.arms if a.candidate in seeds and len(self.arms[a]) >= min(2, most)]
-        hopeless = [a for a in self.failed if a.candidate in seeds and a not in self.arms]
-        there = {arm.candidate for arm in (*compared, *hopeless)} - {
+        unscored = [a for a in self.failed if a.candidate in seeds and a not in self.arms]
+        there = {arm.candidate for arm in (*compared, *unscored)} - {
             a.candidate for a in self.arms if a not in compared
         }
         missing = [
@@ -256,14 +258,14 @@ class _Stage:
             if self.snapshot.status(row.id) not in (CandidateStatus.REFUSED, CandidateStatus.DUPLICATE)
             and row.id not in there
         ]
-        return KnownLosses([*compared, *hopeless], missing, self._untuned())
+        return KnownLosses([*compared, *unscored], missing, self._untuned())
 
     def compared(self) -> int:
-        """How many known losses the finalists are compared with."""
+        """Number of known losses that the finalists are compared with."""
         return len({arm.candidate for arm in self.known().measured if arm in self.arms})
 
     def failing(self) -> tuple[tuple[Arm, int, int], ...]:
-        """Known losses with failed trainings at the task's own settings."""
+        """Known losses with failed trainings at the task's own settings: (arm, number failed, number scored)."""
         return tuple(
             (arm, number, len(self.arms.get(arm, {})))
             for arm, number in self.failed.items()
@@ -271,7 +273,7 @@ class _Stage:
         )
 
     def _untuned(self) -> str:
-        """Why the best known loss beside the baseline may do better still."""
+        """Why the best known loss other than the baseline may have a better arm than those tried; empty if well tuned."""
         assert self.reference is not None
         own = {
             arm: stats.mean(list(scores.values()))
@@ -304,7 +306,7 @@ class _Stage:
 
 
 def _stages(snapshot: Snapshot) -> Iterator[_Stage]:
-    """What may decide, the most telling first."""
+    """What may decide: the final, then the rungs from the highest down."""
     if snapshot.final is not None:
         yield _Stage.of(snapshot, snapshot.final.rung, snapshot.final.seeds)
     for rung in reversed(snapshot.rungs):
@@ -320,7 +322,7 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     finalists = tuple(judged[c.arm] for c in family)
     pair = finalists[0].paired
     detectable = None
-    # Below one degree of freedom the test sees nothing of any size that a number could tell.
+    # Below one degree of freedom the test finds no difference of any useful size.
     if pair.standard_error is not None and pair.freedom is not None and pair.freedom >= 1:
         detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
@@ -330,9 +332,9 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
 
 
 def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> list[Comparison]:
-    """The finalists with corrected p-values, and what stands in the way of a claim."""
+    """The finalists with corrected p-values and the obstacles to a claim."""
     assert stage.reference is not None
-    # Without any deviation to go by, nothing can be told apart.
+    # Without a deviation no difference is significant.
     own = [1.0 if c.p_value is None else c.p_value for c in family]
     rivals = [stage.rival(c.arm) for c in family]
     adjusted = stats.holm(own)
@@ -351,7 +353,7 @@ def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> 
 
 
 def _withheld(snapshot: Snapshot, stage: _Stage) -> str:
-    """Why nothing above the baseline may be claimed, whoever it is of."""
+    """Why no loss may be called above the baseline; empty where it may be."""
     assert stage.reference is not None
     if failed := stage.failed.get(stage.reference):
         name = display_name(snapshot.candidates[stage.reference.candidate])

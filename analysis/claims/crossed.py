@@ -1,22 +1,22 @@
-"""Two losses compared item by item: the error of their difference covers the seeds of training and the items of the test.
+"""Paired comparison of two losses by test item: its standard error covers training seeds and test items.
 
-The seeds of a final are judged on the same test items, so what is odd about these items does not average out over seeds:
-a t-test over seeds takes the luck of a small test set for a difference. Here a difference d[s, g] of seed s and group g (the
-items of one prompt, say) is mean + seed effect + group effect + rest, all random, and weighs as many items as it has.
+All seeds of a final are measured on the same test items, so what is unusual about these items does not average out over seeds: a
+t-test over seeds mistakes the chance of a small test set for a difference. Here the difference d[s, g] of seed s and group g (for
+example the items of one prompt) is mean + seed effect + group effect + rest. All effects are random, and a group has the weight
+of its number of items.
 
     Var(mean) = V_seeds + V_shared,   in a balanced design   (MS_seeds + MS_groups - MS_rest) / (seeds * groups)
 
-V_seeds is the t-test's squared error. V_shared is what groups repeat from seed to seed: the covariance of two seeds over
-the groups that both have, estimated from each seed's deviations from its own mean (method of moments). It is exact for a
-complete design with groups of any size, where it gives the mean squares of two-way crossed random effects (Searle, Casella
-and McCulloch 1992, "Variance Components", chapter 4); of a design with gaps it takes what the seeds have in common, and
-where nothing is in common, since each seed drew items of its own, the t-test over seeds is left. The variance is never taken
-to be below that of a test over groups with the seeds held fixed (groups as clusters, Cameron and Miller 2015). Degrees of
-freedom are Satterthwaite's (1946) for the sum of mean squares. A test set makes no claim easier: where the t-test over seeds
-alone has the larger p-value, its error stands.
+V_seeds is the squared standard error of the t-test over seeds. V_shared is the covariance of two seeds over their shared groups,
+estimated from the deviations of each seed from its own mean (method of moments). It is exact for a complete design with groups of
+any size, where it equals the mean squares of two-way crossed random effects (Searle, Casella and McCulloch 1992, "Variance
+Components", chapter 4). In an incomplete design, only shared groups are used. If no group is shared, because each seed drew its
+own items, the result is the t-test over seeds. The variance is at least that of a test over groups with fixed seeds (groups as
+clusters, Cameron and Miller 2015). Degrees of freedom are Satterthwaite's (1946) for the sum of mean squares. Test items never
+make a claim easier: where the t-test over seeds has the larger p-value, its error is used.
 
-Student's t takes the groups' differences for normal, and a few groups with coarse outcomes (right or wrong) are not: six that
-agree by chance look like certainty. So no p-value is smaller than that of the sign test when all groups agree, 2^(1 - groups).
+Student's t assumes normal differences of groups. A few groups with coarse outcomes (right or wrong) are not normal: six that agree
+by chance would be highly significant. So no p-value is below that of a sign test in which all groups agree, 2^(1 - groups).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from archive.records import Items
 
 @dataclass(frozen=True)
 class Crossed:
-    """A difference of means over seeds and items, in units of fitness; `freedom` need not be a whole number."""
+    """A difference of means over seeds and items, in units of fitness. `freedom` is the degrees of freedom, perhaps a fraction."""
 
     difference: float
     standard_error: float
@@ -41,18 +41,18 @@ class Crossed:
     p_value: float
     """Two-sided, Student's, and never below `smallest_p`."""
     groups: int
-    """Different groups of items, over all seeds."""
+    """Number of distinct groups of items over all seeds."""
 
 
 def smallest_p(groups: int) -> float:
-    """The smallest two-sided p-value that so many groups of items can give: that of a sign test in which all agree."""
+    """The smallest two-sided p-value with this number of groups of items: that of a sign test in which all agree."""
     return min(1.0, 2.0 ** (1 - groups))
 
 
 def least_groups(comparisons: int) -> int:
-    """How many groups of items a claim needs at least, where Holm corrects for so many comparisons.
+    """The smallest number of groups of items with which a claim is possible, if Holm corrects for `comparisons` comparisons.
 
-    7 for three finalists. It is what the arithmetic asks for, not what is wise: see `docs/statistics.md`.
+    It is 7 for three finalists. `docs/statistics.md` recommends more.
     """
     groups = 1
     while smallest_p(groups) * comparisons >= stats.SIGNIFICANCE:
@@ -61,10 +61,10 @@ def least_groups(comparisons: int) -> int:
 
 
 def paired_crossed(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> Crossed | None:
-    """Ours minus theirs by seed and group, over the seeds that both have.
+    """Ours minus theirs by seed and group, over shared seeds.
 
-    None where nothing can be said of both kinds of noise: fewer than two seeds in common (one seed knows nothing of the noise
-    of training), a seed for which the two were judged on other items, or differences without any spread.
+    None where seed and item noise cannot both be estimated: fewer than two shared seeds, a seed on which the two losses were
+    measured on different items, or differences without any variance.
     """
     seeds = sorted(ours.keys() & theirs.keys())
     if len(seeds) < 2 or any(not ours[s].values or ours[s].groups != theirs[s].groups for s in seeds):
@@ -96,7 +96,7 @@ def _test(cells: NDArray[np.float64], counts: NDArray[np.float64], rounding: flo
             error = variance**0.5
             p_value = max(2 * stats.student_cdf(-abs(difference) / error, freedom), smallest_p(groups))
             tests.append(Crossed(difference, error, freedom, p_value, groups))
-    # Of equal ones the last: without any difference both have a p-value of 1, and the wider error is that of both noises.
+    # Among equals the last: for a difference of zero both p-values are 1, and the last test's error covers seeds and items.
     return max(reversed(tests), key=lambda test: test.p_value, default=None)
 
 
@@ -107,7 +107,7 @@ def _both(
     seeds = len(cells)
     apart = weights * (cells - by_seed[:, None])
     products = _between(apart)
-    # What two seeds have in common, and how much of it is left when each of them is centred on its own mean.
+    # The weight that two seeds share, and the part of it that remains when each seed is centred on its own mean.
     overlap = weights @ weights.T
     lopsided = (weights**2) @ weights.T
     left = overlap - lopsided - lopsided.T + overlap**2
@@ -128,5 +128,5 @@ def _both(
 
 
 def _between(parts: NDArray[np.float64]) -> float:
-    """The sum over groups of the products of two different seeds' parts, each pair counted twice."""
+    """Sum over groups of the products of the parts of two different seeds. Each pair of seeds counts twice."""
     return float((parts.sum(axis=0) ** 2 - (parts**2).sum(axis=0)).sum())

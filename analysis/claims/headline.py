@@ -1,4 +1,4 @@
-"""The one sentence that a run may claim, honest by construction; needs neither torch nor matplotlib."""
+"""The headline: the one sentence that a run may claim. Needs neither torch nor matplotlib."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
 
 @dataclass(frozen=True)
 class Headline:
-    """What the run found of its best new loss against the baseline (DPO) and all known losses, in the fitness's own units.
+    """Result of the best proposed loss against the baseline and all known losses, in units of fitness.
 
-    `text` is one printable line without markup; a terminal's or a page's own markup is still to be escaped. Numbers are
-    against the baseline, and None where there is no comparison, or no error to give.
+    `text` is one printable line without markup; escape it for a terminal or a page. Numbers compare with the baseline. They are
+    None where there is no comparison or no standard error.
     """
 
     text: str
     distinguishable: bool = False
-    """Whether the difference to the baseline is past the noise, and may be claimed."""
+    """Whether the difference to the baseline is significant and may be claimed."""
     discovery: bool = False
-    """Whether the loss is better than every known loss of the run, and none of the published ones."""
+    """Whether the loss is better than every known loss of the run, and is not a published loss."""
     difference: float | None = None
     standard_error: float | None = None
     seeds: int = 0
@@ -35,9 +35,9 @@ class Headline:
     candidate: int | None = None
     rung: str | None = None
     p_value: float | None = None
-    """Corrected by Holm over all finalists."""
+    """Corrected by Holm's method over all finalists."""
     items: int = 0
-    """Groups of test items that the error covers beside the seeds; 0: the seeds alone."""
+    """Number of groups of test items that the error covers in addition to the seeds; 0 if it covers seeds only."""
 
 
 def headline(reader: Reader) -> Headline:
@@ -46,7 +46,7 @@ def headline(reader: Reader) -> Headline:
 
 
 def headline_of(snapshot: Snapshot) -> Headline:
-    """The headline of a run that was read already."""
+    """The headline of a snapshot."""
     decision = decide(snapshot)
     if decision is None:
         return Headline(_nothing_yet(snapshot))
@@ -79,10 +79,10 @@ def _nothing_yet(snapshot: Snapshot) -> str:
 
 
 def _none_sound(snapshot: Snapshot, decision: Decision) -> str:
-    """Every loss that was measured here may have been written for the very pairs of this run."""
+    """The headline where every finalist has a caution."""
     names = [f"{display_name(snapshot.candidates[c.arm.candidate])} {c.caution}" for c in decision.finalists]
     kind = "finalist" if decision.fresh else "proposed loss"
-    return f"No claim can be made: nothing counts of {'the only' if len(names) == 1 else 'any'} {kind}. {'; '.join(names)}."
+    return f"No claim can be made for {'the only' if len(names) == 1 else 'any'} {kind}. {'; '.join(names)}."
 
 
 def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
@@ -96,7 +96,7 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     if pair.standard_error is None:
         return (
             f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by "
-            f"{figure(pair.difference, signed=True)} on {where}, which gives no error; more seeds are needed."
+            f"{figure(pair.difference, signed=True)} on {where}, which gives no standard error; more seeds are needed."
         )
     by = f"{plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over {where})"
     if best.failed and pair.difference > 0:
@@ -124,20 +124,20 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
         return _as_good(snapshot, best, f"{name} scores {size} above {baseline} {past}")
     if best.above and best.obstacle is not None:
         first = best is decision.finalists[0]
-        rank = "the best proposed loss" if first else "the best proposed loss that is past the noise"
+        rank = "the best proposed loss" if first else "the best proposed loss with a significant difference"
         return f"No discovery: {name}, {rank}, scores {size} above {baseline} {past}, but {best.obstacle.words}."
     if best.distinguishable:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
-    unseen = (
-        "with so few seeds or test items no difference could be detected"
+    detectable = (
+        "with so few seeds or test items no difference can be detected"
         if decision.smallest_detectable is None
-        else f"a true difference below {figure(decision.smallest_detectable)} would probably have gone unseen"
+        else f"the minimum detectable difference is {figure(decision.smallest_detectable)}"
     )
-    return f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; {unseen}."
+    return f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; {detectable}."
 
 
 def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: str) -> str:
-    """The claim in its weaker form first: by how much it is above the known loss that it is least clearly above."""
+    """The headline of a discovery. The weaker claim comes first: the difference to the closest known loss."""
     assert snapshot.baseline is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
@@ -154,7 +154,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
 
 
 def _beaten(snapshot: Snapshot, best: Comparison) -> str:
-    """A known loss that is ahead of the finalist: then the baseline's grid is not what matters."""
+    """Names the known loss that is ahead of the finalist; empty without one. A wider grid of the baseline would not help then."""
     rival = best.rival
     if rival is None or rival.paired.difference > 0:
         return ""
@@ -164,7 +164,7 @@ def _beaten(snapshot: Snapshot, best: Comparison) -> str:
 
 
 def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
-    """A known loss does as well, or better."""
+    """The headline where a known loss does as well or better."""
     assert best.rival is not None
     pair = best.rival.paired
     known = arm_name(snapshot.candidates[best.rival.arm.candidate], best.rival.arm)
@@ -176,7 +176,7 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
 
 
 def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
-    """A sentence for each finalist and known loss that gave no score on some of the seeds."""
+    """A sentence for each finalist and known loss with failed trainings."""
     told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution]
     return [
         f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
@@ -185,4 +185,4 @@ def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
 
 
 CONDITIONS = f"two-sided, level {stats.SIGNIFICANCE:g}, power {stats.POWER:g}"
-"""What the minimum detectable difference means, for footnotes."""
+"""Conditions of the minimum detectable difference, for footnotes."""

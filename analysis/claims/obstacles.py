@@ -1,6 +1,6 @@
-"""What stands in the way of a claim, in words: a baseline that was not tuned far enough, a loss that is known already.
+"""Obstacles to a claim, with their reasons in words: a baseline that was not tuned far enough, a loss that is a published one.
 
-The reasons are shown beside the finalists.
+The reasons are shown with the finalists.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sandbox.identity.relation import Kind, Relation
 
 
 def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
-    """Says that a known loss's best arm lies at the edge of what was tried, so a further one may be better still; else empty.
+    """The reason if the best arm of a known loss is at the edge of its grid, so that an arm beyond may be better; else empty.
 
-    The grid is the one that the final recorded, else all that was tried. An arm bounds it, failed or not, from half a step of
-    the grid on. A loss that was not to be tuned has no edge.
+    The grid is the one that the final recorded, otherwise all arms tried. The best arm is inside if an arm was tried on either
+    side of it, at least half a step of the grid away, failed or not. A grid of one value has no edge.
     """
     final, own = snapshot.final, (snapshot.beta, snapshot.learning_rate)
     grid = final.grid if final is not None and final.grid else tuple(_tuning(arm) for arm in tried)
@@ -44,36 +44,36 @@ def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
 
 
 def widening(snapshot: Snapshot) -> str:
-    """How to go on where a grid ended at its best arm."""
+    """The remedy if the baseline's best arm is at the edge of its grid."""
     final = snapshot.final
     rates = final is not None and len({beta for beta, _ in final.grid}) < 2 and len(final.grid) > 1
     return f"widen ladder.baseline_{'learning_rates' if rates else 'betas'}, or raise ladder.baseline_widenings"
 
 
 class ObstacleKind(StrEnum):
-    """What forbids to call a loss that is above the baseline a discovery; the first that holds, in this order."""
+    """Why a loss above the baseline is not a discovery: the first in this order that holds."""
 
     UNKNOWN = "unknown"
     """It was not compared with the published losses."""
     PUBLISHED = "published"
-    """It is one of them, perhaps at another beta or times a factor."""
+    """It is a published loss, perhaps at another beta or times a factor."""
     NEAR = "near"
-    """It is nearly one of them, which the run did not measure there."""
+    """It is close to a published loss that the run did not train at that beta."""
     EQUALLED = "equalled"
-    """A known loss of the run does as well."""
+    """It is not significantly above a known loss of the run."""
     UNCLEAR = "unclear"
-    """It is above each known loss, but not once the choice of the finalist is paid for."""
+    """It is above each known loss, but not significantly after correction for the choice of the finalist."""
     UNTUNED = "untuned"
     """The best other known loss was not tuned, or not far enough."""
     UNMEASURED = "unmeasured"
     """A known loss of the run could not be compared on these seeds."""
     SEARCHED = "searched"
-    """The seeds are those that chose it."""
+    """The deciding seeds are those that selected it."""
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What forbids a discovery, and the reason in words."""
+    """Why a loss is not a discovery, with the reason in words."""
 
     kind: ObstacleKind
     words: str
@@ -81,14 +81,14 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class KnownLosses:
-    """What the deciding seeds say of the known losses, beside the finalist's own comparisons."""
+    """The known losses on the deciding seeds."""
 
     measured: Sequence[Arm]
-    """Arms that can be compared with, and those that failed on every seed."""
+    """Arms that can be compared, and arms that failed on every seed."""
     missing: Sequence[CandidateRow]
-    """Known losses that were trained here and cannot be compared, or were not trained here."""
+    """Known losses that were not trained on these seeds, or cannot be compared on them."""
     untuned: str
-    """Why the best other known loss may do better still; empty where it was tuned well."""
+    """Why the best known loss other than the baseline may have a better arm than those tried; empty if well tuned."""
 
 
 def obstacle(
@@ -100,9 +100,9 @@ def obstacle(
     clear: bool,
     known: KnownLosses,
 ) -> Obstacle | None:
-    """What stands between a loss that is above the baseline and a discovery; None where nothing does.
+    """Why a loss above the baseline is not a discovery; None where it is one.
 
-    `p_new` is corrected; `clear` is whether the loss is above its rival before the correction.
+    `p_new` is Holm's p-value for being above every known loss. `clear` says whether the loss is above its rival without correction.
     """
     if relation is None:
         return Obstacle(ObstacleKind.UNKNOWN, "it was not compared with the published losses")
@@ -118,19 +118,19 @@ def obstacle(
         name = arm_name(snapshot.candidates[rival.candidate], rival) if rival else "any known loss"
         if clear:
             return Obstacle(
-                ObstacleKind.UNCLEAR, f"its distance to {name} is not clear once the choice of the finalist is paid for"
+                ObstacleKind.UNCLEAR, f"its difference to {name} is not significant after correction for the finalists"
             )
-        return Obstacle(ObstacleKind.EQUALLED, f"it cannot be told from {name}, which is published")
+        return Obstacle(ObstacleKind.EQUALLED, f"it is not distinguishable from {name}, which is published")
     if known.untuned:
         return Obstacle(ObstacleKind.UNTUNED, known.untuned)
     if known.missing:
         names = ", ".join(display_name(row) for row in known.missing)
         return Obstacle(ObstacleKind.UNMEASURED, f"it could not be compared on these seeds with {names}")
-    return None if fresh else Obstacle(ObstacleKind.SEARCHED, "these seeds are those that chose it")
+    return None if fresh else Obstacle(ObstacleKind.SEARCHED, "these seeds are those that selected it")
 
 
 def _measured(snapshot: Snapshot, relation: Relation, measured: Sequence[Arm]) -> bool:
-    """Whether the published loss that it is nearest to was trained at the beta in question."""
+    """Whether the nearest published loss was trained at the beta of the relation."""
     part = relation.parts[0]
     ids = {row.id for row in snapshot.seeds if row.name == part.name}
     own = snapshot.beta

@@ -1,7 +1,7 @@
-"""The table that claims are read from: finalists, every arm of the baseline, other known losses, and what fitness is made of.
+"""The final's table: finalists, every arm of the baseline and other known losses, with the metrics that fitness consists of.
 
-Fitness alone hides how it was reached: a higher reward at twice the KL is another story than the same reward at half of it.
-So the metrics that the task names stand beside it, over the same seeds.
+Equal fitness can come from a higher reward at a larger KL, or from a lower reward at a smaller KL. So the metrics that the task
+names are shown too, over the same seeds.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class FinalRow:
-    """One loss trained in one way, on the seeds that decide."""
+    """One arm on the deciding seeds."""
 
     arm: Arm
     name: str
     known: bool
-    """Whether it is a known loss; else a finalist."""
+    """Whether it is a known loss; otherwise it is a proposal."""
     fitness: Cell | None
     """None where every training failed."""
     metrics: Mapping[str, Cell]
-    """What the task shows beside its fitness, by name."""
+    """The metrics that the task shows with its fitness, by name."""
     comparison: Comparison | None
     """With the baseline's best arm; None for the baseline's own arms."""
     remark: str
@@ -50,7 +50,7 @@ class FinalRow:
 
 
 def final_rows(snapshot: Snapshot, decision: Decision) -> list[FinalRow]:
-    """The finalists, best first, then the arms of the baseline, then the other known losses, then what else was compared."""
+    """The finalists, best first, then the arms of the baseline, then all other comparisons."""
     finalists = [_compared(snapshot, c) for c in decision.finalists]
     baseline = [
         _row(snapshot, m.arm, m.scores, None, _standing(decision, m.arm), m.failed) for m in decision.baseline_arms
@@ -87,7 +87,7 @@ def final_lines(snapshot: Snapshot, decision: Decision, most: int) -> list[str]:
 
 
 def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
-    """What fitness is made of, for the best finalist and every arm of the baseline, in one sentence; empty where unknown."""
+    """What fitness consists of, for the best finalist and every arm of the baseline, in words; empty where unknown."""
     titles = snapshot.shown_metrics
     best = decision.best
     if not titles or best is None:
@@ -133,9 +133,9 @@ def _standing(decision: Decision, arm: Arm) -> str:
 
 
 def _verdict(comparison: Comparison) -> str:
-    """What may be said of it, in a few words; why nothing may be stands beside its name."""
+    """What may be claimed for it, in a few words. The reason of a caution is shown with its name."""
     if comparison.caution:
-        return "no claim is made of it"
+        return "no claim is made for it"
     if comparison.adjusted is None:
         return ""
     if comparison.discovery:

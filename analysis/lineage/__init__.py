@@ -1,4 +1,4 @@
-"""The lineage of a run: who came from whom, what each operator did, what the rungs were worth, and export to other programs."""
+"""The lineage of a run: its graph, what each operator did, how well rungs predict each other, export to other programs."""
 
 from analysis.lineage.graph import lineage
 

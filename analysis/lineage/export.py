@@ -1,8 +1,8 @@
-"""The lineage for other programs: GraphML, GEXF, node-link JSON, Cytoscape JSON, DOT, CSV, Parquet.
+"""Export of the lineage: GraphML, GEXF, node-link JSON, Cytoscape JSON, DOT, CSV, Parquet.
 
-One policy for numbers in all formats: a number is finite or absent. Missing, NaN and infinite values are left out of
-GraphML, GEXF, JSON and DOT, an empty cell in CSV, null in Parquet; the archive keeps the exact ones. A column has one type.
-Names are exact in JSON and Parquet; elsewhere what has no glyph is written as its escape (see `encode`).
+In all formats a number is finite or absent. Missing, NaN and infinite values are left out of GraphML, GEXF, JSON and DOT; they are
+an empty cell in CSV and null in Parquet. The archive keeps the exact values. A column has one type. Names are exact in JSON and
+Parquet; elsewhere invisible characters are written as escapes (see `encode`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from archive.query import Reader
 
 
 class Format(StrEnum):
-    """What `export` writes; the value is the name on the command line."""
+    """Export format; the value is its name on the command line."""
 
     GRAPHML = "graphml"
     GEXF = "gexf"
@@ -41,7 +41,7 @@ class Format(StrEnum):
 SUFFIXES: Mapping[Format, str] = {Format.CYTOSCAPE: ".cyjs"} | {
     f: f".{f.value}" for f in Format if f is not Format.CYTOSCAPE
 }
-"""The suffix of a file in each format, where none was asked for."""
+"""Default file suffix of each format."""
 
 Row = dict[str, Any]
 
@@ -50,22 +50,22 @@ NODE_COLUMNS = (
     *("fitness", "standard_error", "seeds", "rung", "failed_seeds"),
 )
 EDGE_COLUMNS = ("source", "target", "role", "position")
-"""Columns that a table has even where they are empty; a run's own (`fitness.RUNG`, `descriptor.NAME`) come after them."""
+"""Columns that a table always has. Columns that depend on the run (`fitness.RUNG`, `descriptor.NAME`) follow."""
 
 _LARGEST = 2**63
-"""Integers from here on fit no column of 64 bits, and are exported as text."""
+"""Integers of this size or larger do not fit a 64-bit column and are exported as text."""
 
 
 def require(format: Format | str) -> None:
-    """Raises MissingExtra where a format needs a package that is not installed."""
+    """Raises MissingExtra if the format needs a package that is not installed."""
     if Format(format) is Format.PARQUET and find_spec("pyarrow") is None:
         raise missing_extra("the export to Parquet", "pyarrow", "tables")
 
 
 def export(reader: Reader, format: Format | str, out: Path) -> list[Path]:
-    """Writes the lineage of an archive, and returns the files written.
+    """Writes the lineage of an archive and returns the paths written.
 
-    CSV and Parquet give two: nodes in `out`, edges beside it (`name.csv` and `name.edges.csv`). Raises ExportRefused,
+    CSV and Parquet are two files: nodes in `out`, edges next to it (`name.csv` and `name.edges.csv`). Raises ExportRefused,
     MissingExtra (Parquet without pyarrow), ArchiveError, and ValueError for an unknown format.
     """
     graph = lineage(Snapshot.of(reader))
@@ -83,12 +83,12 @@ def export(reader: Reader, format: Format | str, out: Path) -> list[Path]:
 
 
 def written(format: Format | str, out: Path) -> list[Path]:
-    """The files that an export to `out` writes: a table's edges have one of their own beside it."""
+    """The files that an export to `out` writes: two for a table (nodes, edges), else one."""
     return [out, out.with_name(f"{out.stem}.edges{out.suffix}")] if Format(format) in _TABLES else [out]
 
 
 def tables(graph: nx.DiGraph) -> tuple[list[Row], list[Row]]:
-    """Nodes (with `id`) and edges (with `source` and `target`) as rows whose columns have one type each."""
+    """Nodes (with `id`) and edges (with `source` and `target`) as rows. Each column has one type."""
     nodes = _typed([{"id": node, **graph.nodes[node]} for node in sorted(graph)])
     edges = _typed([{"source": a, "target": b, **data} for a, b, data in sorted(graph.edges(data=True), key=_ends)])
     return nodes, edges
@@ -131,7 +131,7 @@ def _gexf(nodes: list[Row], edges: list[Row], name: str) -> str:
 
 
 def _encoded(nodes: list[Row], edges: list[Row], name: str, *, label: bool) -> nx.DiGraph:
-    """The graph with all text encoded for XML; `label` names the nodes for Gephi."""
+    """The graph with all text encoded for XML. With `label`, nodes get the attribute `label`, which Gephi shows."""
     graph = nx.DiGraph(name=encode.xml_text(name))
     for row in nodes:
         attributes = _xml(row, leave_out=("id",))
@@ -150,13 +150,13 @@ def _xml(row: Row, leave_out: tuple[str, ...]) -> Row:
 
 
 def _node_link(nodes: list[Row], edges: list[Row], name: str) -> str:
-    """The node-link form of networkx and D3: `networkx.node_link_graph(data, edges="edges")` reads it."""
+    """Node-link JSON of networkx and D3: `networkx.node_link_graph(data, edges="edges")` reads it."""
     data = {"directed": True, "multigraph": False, "graph": {"name": name}, "nodes": nodes, "edges": edges}
     return encode.json_text(data) + "\n"
 
 
 def _cytoscape(nodes: list[Row], edges: list[Row], name: str) -> str:
-    """Cytoscape's JSON (.cyjs), where ids are strings: `networkx.cytoscape_graph` reads it."""
+    """Cytoscape's JSON (.cyjs), in which ids are strings: `networkx.cytoscape_graph` reads it."""
     elements = {
         "nodes": [{"data": {**row, "id": str(row["id"]), "value": str(row["id"])}} for row in nodes],
         "edges": [
@@ -206,7 +206,7 @@ def _write_parquet(path: Path, rows: list[Row], names: list[str]) -> None:
 
 
 def _storable(value: Any) -> Any:
-    """Text as UTF-8 can hold it: a lone surrogate becomes its escape."""
+    """Text that UTF-8 can encode: a lone surrogate becomes its escape. Other values unchanged."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 

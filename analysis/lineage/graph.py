@@ -1,4 +1,4 @@
-"""The lineage of a run: an archive as a directed graph, parent to child, with what is known of each candidate.
+"""The lineage of a run as a directed graph from parent to child, with attributes of each candidate.
 
 Node attributes (absent where unknown; a number is finite or absent):
 
@@ -6,9 +6,9 @@ Node attributes (absent where unknown; a number is finite or absent):
     fitness, standard_error, seeds, rung    at the highest rung where the candidate was scored
     fitness.RUNG                            mean at each rung, comparable between candidates
     failed_seeds                            trainings that gave no fitness
-    known_as                                of a proposal that is a known loss or close to one: which, in words
-    caution                                 of a proposal of which nothing may be claimed: why, in words
-    descriptor.NAME                         what the sandbox measured of the loss's shape
+    known_as                                the known loss that a proposal is or is close to, in words
+    caution                                 why no claim may be made for a proposal, in words
+    descriptor.NAME                         descriptors that the sandbox measured
 
 Edge attributes: role (refined, combined, explored_from, repaired) and position among the child's parents.
 """
@@ -68,7 +68,7 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
 
 
 def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
-    """The arm that represents a candidate: its best at the highest rung where it has a score, or None."""
+    """The arm that represents a candidate: its best arm at the highest rung where it has a score; None without a score."""
     for rung in reversed(snapshot.rungs):
         if (arm := best_arm(snapshot.arms(candidate, rung))) is not None:
             return arm
@@ -102,7 +102,7 @@ def _descriptors(descriptors: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str | int | float | bool | None:
-    """A scalar: lists as JSON text, and infinities (which an archive writes as words) left out."""
+    """A scalar for an export: lists as JSON text; None for NaN and infinities (strings in an archive)."""
     if value in ("nan", "inf", "-inf") or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if value is None or isinstance(value, str | int | float | bool):

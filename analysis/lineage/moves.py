@@ -1,13 +1,13 @@
-"""What the search did: each proposal's declared operator, the move that was measured, what came of it, and the phases.
+"""Moves of the search: for each proposal the declared operator, the measured move and the outcome; phases of a run.
 
-A language model that is asked to refine may well invent, so a move is measured too, by three distances to its parents:
+A language model that is asked to refine may invent something new. So the move is measured by three distances to the parents:
 
-    behaviour     of the fingerprints (gradients on fixed probes): 0 the same function up to scale, 1 unrelated, 2 opposed
-    shape         of the descriptors (convexity, tails, slope, ...): mean over those both have, 0 to 1 (Gower 1971)
-    edit size     operations to remove and to add, a lower bound of the graph edit distance
+    behaviour     of the fingerprints (gradients at fixed test inputs): 0 same function up to scale, 1 unrelated, 2 opposed
+    shape         of the descriptors (convexity, tails, slope, ...): mean over shared descriptors, 0 to 1 (Gower 1971)
+    edit size     number of operations to remove and to add, a lower bound of the graph edit distance
 
-and by how much of each parent's expressions the child reuses. From these a move counts as `refine` (it keeps half or more
-of one parent), `combine` (it takes parts from several that the others lack) or `explore` (neither).
+and by the share of each parent's expressions in the child. A move counts as `refine` if half or more of the child's expressions
+come from one parent, as `combine` if several parents contributed expressions that the others lack, otherwise as `explore`.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CandidateStatus, Snapshot
 from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
 
 KEPT = 0.5
-"""Share of a child's expressions that it must have from one parent for the move to count as a refinement."""
+"""Smallest share of a child's expressions from one parent for the move to count as `refine`."""
 
 TAKEN = 0.15
-"""Share that each of several parents must have given, beyond the others, for it to count as a combination."""
+"""Smallest share of a child's expressions that each of two parents alone must contribute for the move to count as `combine`."""
 
 _MEASURABLE = frozenset({Operator.EXPLORE, Operator.REFINE, Operator.COMBINE})
-"""Operators whose moves are told from each other by what a child has of its parents. A repair keeps of the refused parent
-whatever was sound, and what an added operator does is not known here."""
+"""Operators whose moves can be recognised from reuse. A repair keeps an unknown part of its parent, and the intended move of an
+added operator is not known here."""
 
-_PLUMBING = frozenset({"add", "sub", "mul", "div", "neg"})
-"""Operations that only lead the inputs together: rho and beta * rho are in every loss and tell nothing of its idea."""
+_INPUT_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "neg"})
+"""Operations that only combine inputs: nearly every loss has rho and beta * rho, so sharing them does not count as reuse."""
 
 
 class MoveOutcome(StrEnum):
-    """What came of a proposal."""
+    """Outcome of a proposal."""
 
     SCORED = CandidateStatus.SCORED
     DUPLICATE = CandidateStatus.DUPLICATE
@@ -64,17 +64,17 @@ _OF_STATUS = {
 
 @dataclass(frozen=True)
 class Move:
-    """One proposal. Distances are to the nearest parent, None where a fingerprint or graph is missing."""
+    """One proposal. Distances are to the nearest parent; None where a fingerprint or graph is missing."""
 
     proposal: int
     step: int
     declared: str
-    """The operator that was asked for: one of `Operator`, or an added one."""
+    """The requested operator: one of `Operator`, or an added one."""
     outcome: MoveOutcome
     model: str | None = None
     candidate: int | None = None
     accepted: bool = False
-    """Whether it gave a new loss that the sandbox let through."""
+    """Whether it gave a new loss that the sandbox accepted."""
     parents: tuple[int, ...] = ()
     measured: Operator | None = None
     behaviour: float | None = None
@@ -83,47 +83,47 @@ class Move:
     reuse: tuple[float, ...] = ()
     """Share of the child's expressions that occur in each parent, in the order of `parents`."""
     gain: float | None = None
-    """Fitness above that of the best parent, over the seeds that both share at the highest rung that both reached."""
-    past_noise: bool = False
-    """Whether that gain is positive and its 95 % interval excludes zero, and something may be claimed of the loss."""
+    """Paired difference to the best parent, at the highest rung where both have scores. Positive: the child is better."""
+    significant: bool = False
+    """Whether that gain is positive and its 95 % interval excludes zero, and the loss has no caution."""
 
 
 @dataclass(frozen=True)
 class OperatorSummary:
-    """What one operator (of one model, where split) has given."""
+    """Results of one operator, or of one operator and model."""
 
     label: str
     outcomes: Mapping[MoveOutcome, int]
     proposals: int
     accepted: int
     improved: int
-    past_noise: int
+    significant: int
     compared: int
-    """Proposals whose gain over their best parent is known."""
+    """Number of proposals with a known gain over their best parent."""
     as_declared: int
     measured: int
-    """Proposals whose move could be measured, and how many of those did what they were asked."""
+    """Number of proposals whose move was measured; `as_declared` of them made the move of their operator."""
     behaviour: float | None
     edit_size: float | None
     """Median distances to the nearest parent."""
 
     @property
     def acceptance(self) -> stats.Interval | None:
-        """95 % interval of the chance of a new, accepted loss."""
+        """95 % interval of the rate of new, accepted losses."""
         return stats.wilson(self.accepted, self.proposals)
 
 
 @dataclass(frozen=True)
 class OperatorPhase:
-    """A stretch of steps in which one operator leads."""
+    """A range of steps in which one operator has the most proposals."""
 
     first: int
     last: int
     operator: str
     share: float
-    """Of the proposals in the stretch that were of this operator."""
+    """Share of this operator among the proposals of the phase."""
     focus: int | None
-    """The parent that most of them started from, if that is more than half."""
+    """The first parent of more than half of the proposals; None where there is none."""
 
 
 def moves(snapshot: Snapshot) -> list[Move]:
@@ -134,7 +134,7 @@ def moves(snapshot: Snapshot) -> list[Move]:
 
 
 def summaries(moves: Sequence[Move], *, by_model: bool = False) -> list[OperatorSummary]:
-    """Success rates per operator, or per operator and model, in the order of `Operator`; added ones follow, by name."""
+    """Results per operator, or per operator and model, in the order of `Operator`. Added operators follow, by name."""
     groups: dict[tuple[int, str], list[Move]] = {}
     order = in_order(move.declared for move in moves)
     for move in moves:
@@ -144,20 +144,19 @@ def summaries(moves: Sequence[Move], *, by_model: bool = False) -> list[Operator
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Operators, each once, in the order of `Operator`; those that it does not have follow, by name."""
+    """Distinct operators in the order of `Operator`. Added operators follow, by name."""
     known = list[str](Operator)
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def phases(moves: Sequence[Move], window: int | None = None) -> list[OperatorPhase]:
-    """Stretches of steps by the operator that leads in a window around each proposal; short stretches join the last one.
+def phases(moves: Sequence[Move]) -> list[OperatorPhase]:
+    """Phases of a run: ranges of steps with the same most frequent operator in a window around each proposal.
 
-    `window` counts proposals; by default a tenth of them, and seven at least. Seen in the field's first searches: they
-    explore several ideas, then refine one, then combine two good ones.
+    The window is a tenth of the proposals, at least seven. A short range is added to the one before.
     """
     if not moves:
         return []
-    window = window or max(7, len(moves) // 10)
+    window = max(7, len(moves) // 10)
     leaders = [_leader(moves[max(0, i - window // 2) : i + window // 2 + 1]) for i in range(len(moves))]
     stretches: list[list[int]] = []
     for index, leader in enumerate(leaders):
@@ -176,46 +175,46 @@ def phases(moves: Sequence[Move], window: int | None = None) -> list[OperatorPha
 
 
 def behaviour_distance(ours: Any, theirs: Any) -> float | None:
-    """1 - cosine of two fingerprints' vectors; None where one is missing, zero, or of another length or format."""
+    """1 - cosine of two fingerprints' vectors. None if one is missing or zero, or if their lengths or formats differ."""
     if _format(ours) != _format(theirs):
         return None
     a, b = _direction(ours), _direction(theirs)
     if a is None or b is None or len(a) != len(b):
         return None
-    # Of unit length, so that no product of gradients that stand for infinite ones overflows.
+    # Both have unit length, so that products of very large gradients (which stand for infinite ones) do not overflow.
     return 1 - math.fsum(x * y for x, y in zip(a, b, strict=True))
 
 
 def shape_distance(ours: Any, theirs: Any) -> float | None:
-    """Gower's distance of two sets of descriptors, numbers by their ratio; None where none is shared."""
+    """Gower's distance of two sets of descriptors, with relative differences of numbers. None without a shared descriptor."""
     if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
         return None
     shared = [name for name in ours if name in theirs and ours[name] is not None and theirs[name] is not None]
-    return stats.mean([_apart(ours[name], theirs[name]) for name in shared]) if shared else None
+    return stats.mean([_relative_difference(ours[name], theirs[name]) for name in shared]) if shared else None
 
 
-def edit_size(ours: LossGraph, theirs: LossGraph) -> int:
-    """Operations (with their constants) that must be removed from or added to one graph to have those of the other."""
+def edit_size(ours: VerifiedGraph, theirs: VerifiedGraph) -> int:
+    """Number of operations (with attributes) to remove from and add to one graph to get those of the other."""
     a, b = _labels(ours), _labels(theirs)
     return (a - b).total() + (b - a).total()
 
 
-def expressions(graph: LossGraph) -> frozenset[int]:
-    """The distinct expressions of a graph as hashes, equal for equal structure whatever the constants in them.
+def expressions(graph: VerifiedGraph) -> frozenset[int]:
+    """Hashes of the distinct expressions of a graph. Equal structure gives equal hashes, whatever the constants.
 
-    Sums, products and quotients of the inputs alone are left out. Comparable within one process.
+    Sums, products and quotients of inputs only are left out. Hashes are comparable within one process only.
     """
     hashes: list[int] = []
     plain: list[bool] = []
     for node in graph.nodes:
         attributes = None if node.op == "const" else _frozen(node.attrs)
         hashes.append(hash((node.op, attributes, tuple(hashes[a] for a in node.args))))
-        plain.append(node.op == "input" or (node.op in _PLUMBING and all(plain[a] for a in node.args)))
+        plain.append(node.op == "input" or (node.op in _INPUT_ARITHMETIC and all(plain[a] for a in node.args)))
     return frozenset(h for h, p, node in zip(hashes, plain, graph.nodes, strict=True) if node.args and not p)
 
 
 def measured_operator(reuse: Sequence[float], alone: Sequence[float]) -> Operator:
-    """The move that a child made, from the share of its expressions found in each parent, and in that parent alone."""
+    """The measured move, from the share of the child's expressions in each parent (`reuse`) and in that parent only (`alone`)."""
     if sum(share >= TAKEN for share in alone) >= 2:
         return Operator.COMBINE
     return Operator.REFINE if any(share >= KEPT for share in reuse) else Operator.EXPLORE
@@ -240,7 +239,7 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
         accepted=status in (CandidateStatus.SCORED, CandidateStatus.FAILED, CandidateStatus.ACCEPTED),
         parents=parents,
         gain=gain.difference if gain else None,
-        past_noise=_is_past_noise(gain) and not snapshot.caution(candidate.id),
+        significant=_is_significant(gain) and not snapshot.caution(candidate.id),
         **_distances(snapshot, candidate.id, parents),
     )
 
@@ -288,11 +287,11 @@ def _gain(snapshot: Snapshot, child: int, parents: Sequence[int]) -> stats.Paire
     return None
 
 
-def _is_past_noise(gain: stats.Paired | None) -> bool:
+def _is_significant(gain: stats.Paired | None) -> bool:
     return gain is not None and gain.difference > 0 and gain.p_value is not None and gain.p_value < stats.SIGNIFICANCE
 
 
-def _labels(graph: LossGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
+def _labels(graph: VerifiedGraph) -> Counter[tuple[str, tuple[Any, ...]]]:
     return Counter((node.op, _frozen(node.attrs)) for node in graph.nodes)
 
 
@@ -305,7 +304,7 @@ def _format(fingerprint: Any) -> str:
 
 
 def _direction(fingerprint: Any) -> list[float] | None:
-    """The vector at unit length; what is no finite number counts as 0."""
+    """The vector scaled to unit length; values that are not finite numbers count as 0. None without a non-zero value."""
     values = fingerprint.get("vector") if isinstance(fingerprint, Mapping) else None
     numbers = [_number(value) or 0.0 for value in values] if isinstance(values, list) else []
     largest = max(map(abs, numbers), default=0.0)
@@ -316,7 +315,7 @@ def _direction(fingerprint: Any) -> list[float] | None:
     return [number / length for number in scaled]
 
 
-def _apart(ours: Any, theirs: Any) -> float:
+def _relative_difference(ours: Any, theirs: Any) -> float:
     a, b = _number(ours), _number(theirs)
     if a is None or b is None:
         return float(ours != theirs)
@@ -325,7 +324,7 @@ def _apart(ours: Any, theirs: Any) -> float:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, else None; a stranger's archive may hold anything."""
+    """A finite number, else None. The archive of another person may hold any value here."""
     try:
         number = float(value) if type(value) in (int, float) else math.nan
     except OverflowError:
@@ -349,7 +348,7 @@ def _summary(label: str, moves: Sequence[Move]) -> OperatorSummary:
         proposals=len(moves),
         accepted=sum(move.accepted for move in moves),
         improved=sum(move.gain is not None and move.gain > 0 for move in compared),
-        past_noise=sum(move.past_noise for move in compared),
+        significant=sum(move.significant for move in compared),
         compared=len(compared),
         as_declared=sum(move.measured == move.declared for move in measured),
         measured=len(measured),

@@ -1,7 +1,6 @@
-"""What a ladder and shared seeds gained in a run: does a cheap rung predict the next one, does pairing pay, and how much
-of a winner's lead was winners_curse.
+"""Diagnostics of the ladder: rank correlation between rungs, gain from shared seeds, winner's curse of the finalists.
 
-Everything is computed from recorded evaluations; nothing here decides anything.
+All are computed from recorded evaluations. No decision depends on them.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from analysis.snapshot import Arm, Snapshot
 from analysis.wording import count, display_name, figure, plus_minus
 
 LEAST = 4
-"""Losses below which a rank correlation says nothing: its interval would be all of -1 to 1."""
+"""Smallest number of losses for a rank correlation: with fewer, its interval would be all of -1 to 1."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Spearman's rank correlation over `n` losses, with its interval; None where it cannot be had."""
+    """Spearman's rank correlation over `n` losses, with its interval; None where it is undefined."""
 
     n: int
     spearman: float | None
@@ -39,21 +38,21 @@ class Rank:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a rung ranks the losses that the next one ranked too."""
+    """Rank correlation of two neighbouring rungs over the losses scored at both."""
 
     lower: str
     higher: str
     all: Rank
     better_half: Rank
-    """Among the half that is better at the higher rung, where it matters."""
+    """Over the half of the losses that is better at the higher rung."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What common random numbers brought at a rung, over all pairs of losses with several seeds in common.
+    """Gain from common random numbers at a rung, over all pairs of losses with several shared seeds.
 
-    `factor` is the median of Var(a) + Var(b) over Var(a - b): the times more seeds that losses with seeds of their own would have
-    needed. The median, since a loss that hardly trains varies by itself, with nobody.
+    `factor` is the median of (Var(a) + Var(b)) / Var(a - b): how many times more seeds losses with separate seeds would need. The
+    median, because a loss that hardly trains does not vary together with others.
     """
 
     rung: str
@@ -63,9 +62,9 @@ class Pairing:
 
 @dataclass(frozen=True)
 class WinnersCurse:
-    """A finalist's lead over the baseline on the seeds that chose it, and on fresh ones: the difference is the winner's curse
-    (and, where the final is at another rung, the change of rung). The search knows the baseline at the task's own beta
-    alone, so both leads are over that arm, whichever one stands in the final."""
+    """A finalist's lead over the baseline on the seeds that selected it, and on fresh seeds. The difference is the winner's curse
+    (plus the change of rung, if the final is at another rung). Both leads are over the baseline at the task's own settings, since
+    the search trains no other arm of it."""
 
     arm: Arm
     searched: stats.Paired
@@ -75,7 +74,7 @@ class WinnersCurse:
 
 
 def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Spearman's rank correlation, equal values at their mean rank; None below two values or without any variation."""
+    """Spearman's rank correlation; equal values get their mean rank. None below two values or without any variation."""
     if len(xs) != len(ys):
         raise ValueError(f"expected as many values on both sides, got {len(xs)} and {len(ys)}")
     if len(xs) < 2:
@@ -89,10 +88,10 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
 
 
 def spearman_interval(rho: float, n: int, confidence: float = 1 - stats.SIGNIFICANCE) -> stats.Interval | None:
-    """Fisher's interval with the variance (1 + rho^2 / 2) / (n - 3) of Bonett and Wright 2000; None below four values."""
+    """Fisher's interval with the variance (1 + rho^2 / 2) / (n - 3) of Bonett and Wright 2000; None below `LEAST` values."""
     if n < LEAST:
         return None
-    # A perfect order of few losses is no certainty: its interval is that of the next order, one swap of neighbours away.
+    # For |rho| = 1 the interval would have width 0. So the interval of the next smaller rho is used: one swap of neighbours.
     next_to_perfect = 1 - 12 / (n * (n * n - 1))
     if abs(rho) > next_to_perfect:
         inner = spearman_interval(math.copysign(next_to_perfect, rho), n, confidence)
@@ -103,13 +102,13 @@ def spearman_interval(rho: float, n: int, confidence: float = 1 - stats.SIGNIFIC
 
 
 def agreement(lower: str, higher: str, pairs: Sequence[tuple[float, float]]) -> Agreement:
-    """The agreement of two rungs on losses given as (mean at the lower, mean at the higher)."""
+    """The agreement of two rungs. Each pair is one loss: (mean at the lower rung, mean at the higher rung)."""
     best_first = sorted(pairs, key=lambda pair: -pair[1])
     return Agreement(lower, higher, Rank.of(pairs), Rank.of(best_first[: math.ceil(len(pairs) / 2)]))
 
 
 def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
-    """Of each two neighbouring rungs, over the losses scored at both with the task's own beta."""
+    """The agreement of each two neighbouring rungs, over the arms scored at both."""
     found = []
     for lower, higher in pairwise(snapshot.rungs):
         pairs = [
@@ -123,7 +122,7 @@ def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
 
 
 def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
-    """What shared seeds brought to losses given as fitness by seed; None where no two share seeds, or nothing varies."""
+    """Gain from shared seeds over losses, each given as fitness by seed. None without shared seeds or without variance."""
     factors = []
     for ours, theirs in combinations(losses, 2):
         seeds = sorted(ours.keys() & theirs.keys())
@@ -135,7 +134,7 @@ def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
 
 
 def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
-    """Of each rung where losses have seeds in common."""
+    """The gain from shared seeds at each rung where losses share seeds."""
     found = [
         pairing(rung, [scores for arm, scores in snapshot.scores.items() if arm == Arm(arm.candidate, rung)])
         for rung in snapshot.rungs
@@ -144,7 +143,7 @@ def pairings(snapshot: Snapshot) -> tuple[Pairing, ...]:
 
 
 def winners_curse(snapshot: Snapshot, decision: Decision) -> tuple[WinnersCurse, ...]:
-    """The lead before and in the final of each finalist of which something may be claimed; empty unless fresh seeds decided."""
+    """Leads in the search and in the final of each finalist without a caution. Empty unless fresh seeds decided."""
     if not decision.fresh:
         return ()
     plain = Arm(decision.baseline.candidate, decision.rung)
@@ -165,7 +164,7 @@ def winners_curse(snapshot: Snapshot, decision: Decision) -> tuple[WinnersCurse,
 
 
 def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
-    """Plain lines for a terminal: rank correlations, what pairing brought, and the finalists before and in the final."""
+    """Lines for a terminal: rank correlations, gains from shared seeds, and the finalists' leads in the search and in the final."""
     lines = [
         f"Rung {one_line(a.lower)} predicts {one_line(a.higher)}: Spearman {_rank(a.all)}, in the better half "
         f"{_rank(a.better_half)}."
@@ -182,14 +181,14 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         tuned = baseline != Arm(baseline.candidate, decision.rung)
         over = f", both over {display_name(snapshot.candidates[baseline.candidate])} as it was in the search" * tuned
         lines.append(
-            f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that chose it (rung "
+            f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that selected it (rung "
             f"{one_line(row.searched_rung)}), {_lead(row.fresh)} on fresh ones (rung {one_line(row.fresh_rung)}){over}."
         )
     return lines
 
 
 def _factor(pairing: Pairing) -> str:
-    """Beyond some size it says only that the losses train alike."""
+    """The factor as text. Above 100 the losses train almost alike, and the exact figure means nothing."""
     return f"{pairing.factor:.1f}" if pairing.factor < 100 else "over 100"
 
 

@@ -1,1 +1,1 @@
-"""How text and files leave an analysis: one encoder per format, files written whole or not at all, errors in words."""
+"""Output of an analysis: one text encoder per format, atomic writing of files, error classes."""

@@ -1,4 +1,4 @@
-"""What can go wrong while an archive is analysed; every message ends in what to do."""
+"""Error classes of an analysis. Every message ends with a remedy."""
 
 
 class AnalysisError(Exception):
@@ -6,17 +6,17 @@ class AnalysisError(Exception):
 
 
 class MissingExtra(AnalysisError):
-    """An optional package is needed; the message holds the command that installs it."""
+    """An optional package is not installed. The message has the command that installs it."""
 
 
 class ExportRefused(AnalysisError):
-    """The target of an export is a directory, an archive, or cannot be written."""
+    """The target of an export is a directory or part of an archive, or cannot be written."""
 
 
 class NothingToDraw(AnalysisError):
-    """The archive holds no candidate or no score yet that the picture would show, or its losses cannot be drawn."""
+    """The archive has no candidate or score yet that the picture would show, or its losses cannot be drawn."""
 
 
 def missing_extra(purpose: str, package: str, extra: str) -> MissingExtra:
-    """The error for `purpose`, which needs `package` of the optional dependencies `extra`."""
+    """The error that `purpose` needs `package`, which is in the optional dependencies `extra`."""
     return MissingExtra(f"{purpose} needs {package}, which is not installed; run: pip install 'evopo[{extra}]'")

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, and never over an archive."""
+"""Atomic writing of output files: a file appears complete or not at all, and an archive is never overwritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archive.disk.files import located, replacing
 
 _SQLITE = b"SQLite format 3\x00"
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/(?P<process>[0-9]+)(/task/[0-9]+)?/fd")
-"""Folders, without links, in which the open files of a process have numbers for names."""
+"""Resolved folders in which the open files of a process are named by their numbers."""
 _SYSTEMS = re.compile(rf"/dev|{_DESCRIPTORS.pattern}")
 _MOST_LINKS = 40
 _COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
@@ -22,10 +22,10 @@ _COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file for the block to write, which takes the place of `path` when the block ends well.
+    """A file for the block to write, which replaces `path` when the block ends without an error.
 
-    What `is_special` is written to as it is. Raises ExportRefused where `path` is a directory, an archive or part of one, in a
-    folder that is not there, or cannot be written.
+    A pipe, device or open file (`is_special`) is written to directly. Raises ExportRefused if `path` is a directory or part of an
+    archive, if its folder does not exist, or if it cannot be written.
     """
     refuse(path)
     with _reported(path), _appending(path) if is_special(path) else replacing(path) as file:
@@ -49,7 +49,7 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 
 def make_folder(path: Path) -> bool:
-    """Makes a folder within one that is there; whether it had to be made. Raises ExportRefused, also for a link to a folder."""
+    """Creates a folder in an existing one, and returns whether it was missing. Raises ExportRefused, also for a symbolic link."""
     if os.path.islink(path):
         raise ExportRefused(f"{path} is a symbolic link, which is not followed; remove it, or choose a file with --out")
     if os.path.isdir(path):
@@ -60,9 +60,9 @@ def make_folder(path: Path) -> bool:
 
 
 def refuse(path: Path) -> None:
-    """Raises ExportRefused if something at `path` would be lost, or its folder is not there."""
+    """Raises ExportRefused if writing to `path` would overwrite a folder or an archive, or if its folder does not exist."""
     with _reported(path), suppress(FileNotFoundError, NotADirectoryError):
-        os.lstat(path)  # says what the system has against the name
+        os.lstat(path)  # reports a name that the system does not allow
     if os.path.isdir(path):
         raise ExportRefused(f"{path} is a directory; give the name of a file with --out")
     if not os.path.isdir(path.parent):
@@ -81,14 +81,14 @@ def refuse(path: Path) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether nothing may take the place of `path`: a pipe, a device, an open file such as /dev/stdout, or a link to one."""
+    """Whether `path` must not be replaced: it is a pipe, a device, an open file such as /dev/stdout, or a link to one."""
     return _of_the_system(path) is not None or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def _of_the_system(path: Path) -> Path | None:
-    """What `path` leads to in /dev or in a process's folder of open files; None where it does not lead there.
+    """The path in /dev or in a process's folder of open files that `path` leads to; None if it leads elsewhere.
 
-    An open file is not looked into: /dev/stdout may be a regular file, and that file has a reader or a writer already.
+    An open file is not resolved further: /dev/stdout may be a regular file that another process is reading or writing.
     """
     found = None
     for _ in range(_MOST_LINKS):
@@ -102,7 +102,7 @@ def _of_the_system(path: Path) -> Path | None:
 
 
 def _appending(path: Path) -> BinaryIO:
-    """`path` open for writing after what was written to it. An open file of ours keeps one position for all who write to it."""
+    """`path` opened for appending. An open file of this process is duplicated, so that all its writers share one position."""
     place = _of_the_system(path)
     folder = place and _DESCRIPTORS.fullmatch(str(place.parent))
     if place and folder and folder["process"] in (None, str(os.getpid())):
@@ -111,7 +111,7 @@ def _appending(path: Path) -> BinaryIO:
 
 
 def _is_database(path: Path) -> bool:
-    if not os.path.isfile(path):  # to look into a pipe would be to wait for its writer
+    if not os.path.isfile(path):  # reading a pipe would wait for its writer
         return False
     try:
         with path.open("rb") as file:

@@ -1,1 +1,1 @@
-"""The pictures of a run (matplotlib, imported when a picture is drawn)."""
+"""Pictures of a run, drawn with matplotlib (imported on first use)."""

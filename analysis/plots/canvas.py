@@ -1,4 +1,4 @@
-"""Matplotlib without its global state: one theme, figures as PNG bytes or as SVG that follows the page's own colours."""
+"""Drawing with matplotlib without changing its global state: one theme, and output as PNG bytes or as SVG with CSS colours."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 INK, MUTED, FAINT, PAPER = "#1d2530", "#6a7483", "#dfe3e8", "#fdfdfc"
 EXPLORE, REFINE, COMBINE, REPAIR = "#0072b2", "#009e73", "#d55e00", "#a5559c"
-"""Colours that stay apart in the common forms of colour blindness (after Okabe and Ito 2008)."""
+"""Colours that remain distinguishable with the common forms of colour blindness (after Okabe and Ito 2008)."""
 FURTHER = ("#e69f00", "#56b4e9", "#8c564b", "#117733")
-"""For operators that a search was given besides those that evopo brings."""
+"""Colours of operators that were added to the built-in ones."""
 GOLD = "#b8860b"
 
 VARIABLES: Mapping[str, str] = {
     INK: "ink", MUTED: "muted", FAINT: "faint", PAPER: "paper", GOLD: "gold",
     EXPLORE: "explore", REFINE: "refine", COMBINE: "combine", REPAIR: "repair",
 }  # fmt: skip
-"""The CSS variable that stands for each colour in an SVG; a page that defines none shows the colours as they are."""
+"""CSS variable of each colour in an SVG. A page without these variables shows the colours themselves."""
 
 _STYLE = {
     "font.family": "sans-serif",
@@ -69,20 +69,20 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Within the block, matplotlib draws in our style. Raises MissingExtra without matplotlib."""
+    """Within the block, matplotlib uses this module's style. Raises MissingExtra without matplotlib."""
     try:
         import matplotlib
     except ImportError:
         raise missing_extra("drawing pictures", "matplotlib", "plots") from None
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # A name may be in any script; a browser has the fonts that matplotlib lacks, and a picture shows a box.
+        # A name may be in any script. In an SVG the browser has fonts that matplotlib lacks; a PNG shows a box instead.
         warnings.filterwarnings("ignore", message="constrained_layout not applied")  # long tick labels of tiny ranges
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
         yield
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure, in inches; to be called within `drawing`."""
+    """An empty figure of this size in inches. Call it within `drawing`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -97,10 +97,10 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
 
 
 def svg(figure: Figure, name: str, description: str, titles: Mapping[str, str] | None = None) -> str:
-    """The figure as an <svg> element for a page, or for a file of its own.
+    """The figure as an <svg> element, for a page or for a separate file. Equal figures give equal text.
 
-    `name` sets its ids apart from those of other figures on the page, `description` is read to those who cannot see it,
-    `titles` are shown on hovering over what links to an address. Equal figures give equal text.
+    `name` is the prefix of its ids, different for each figure of a page. `description` is the text for screen readers. `titles`
+    are tooltips of links, by address.
     """
     import matplotlib
 
@@ -131,7 +131,7 @@ def svg(figure: Figure, name: str, description: str, titles: Mapping[str, str] |
 
 
 def quiet(axes: Axes) -> None:
-    """Leaves only the names of an axes' rows."""
+    """Hides grid, ticks and frame of an axes, so that only the row names remain."""
     axes.grid(False)
     axes.set_xticks([])
     axes.tick_params(axis="y", length=0)
@@ -140,7 +140,7 @@ def quiet(axes: Axes) -> None:
 
 
 def _set_apart(root: ElementTree.Element, name: str) -> None:
-    """Prefixes all ids: two figures on one page may define the same one."""
+    """Prefixes all ids, because two figures on one page may define the same id."""
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "id":
@@ -156,5 +156,5 @@ def _themed(text: str) -> str:
         colour = match.group(0).lower()
         return f"var(--{VARIABLES[colour]}, {colour})" if colour in VARIABLES else colour
 
-    # Only within style attributes: text may hold anything.
+    # Only within style attributes: text may contain anything that looks like a colour.
     return re.sub(r'style="[^"]*"', lambda style: re.sub(r"#[0-9a-fA-F]{6}", variable, style.group(0)), text)

@@ -1,7 +1,7 @@
-"""Pictures of a run in numbers: fitness over time, the best against the seeds, and the shapes of losses.
+"""Pictures of scores and losses: fitness over steps, finalists and known losses, shapes of losses.
 
-Each function gives a matplotlib figure; `canvas.svg` and `canvas.png` write it. All raise MissingExtra without matplotlib,
-and NothingToDraw where the archive holds nothing that the picture would show. The lineage is drawn by `lineage_plot`.
+Each function returns a matplotlib figure; `canvas.svg` and `canvas.png` write it. All raise MissingExtra without matplotlib, and
+NothingToDraw if the archive holds nothing that the picture would show. `analysis.plots.lineage` draws the lineage.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def draw_progress(snapshot: Snapshot) -> Figure:
-    """Fitness over steps, a panel per rung (their scales differ): scores with standard errors, best so far, the baseline."""
+    """Fitness over steps, one panel per rung, with standard errors, the best so far, and the baseline."""
     rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in levels(snapshot, rung))]
     if not rungs:
         raise NothingToDraw("no proposed loss was scored yet, so there is no progress to draw")
@@ -81,11 +81,11 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
     axes.set_ylabel("fitness")
 
 
-# ---- the best against the seeds ------------------------------------------------------------------------------------
+# ---- finalists and known losses ------------------------------------------------------------------------------------
 
 
 def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
-    """The finalists and every arm of the known losses: fitness of every seed with mean and error, and paired differences."""
+    """The finalists and every arm of the known losses: fitness per seed with mean and standard error, and paired differences."""
     rows = _comparison_rows(decision)
     baseline = arm_name(snapshot.candidates[decision.baseline.candidate], decision.baseline)
     with drawing():
@@ -132,7 +132,7 @@ def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str
 
 
 def _comparison_rows(decision: Decision) -> list[tuple[Arm, Mapping[int, float], Comparison | None]]:
-    """The finalists, then every arm of the known losses from the best down."""
+    """The finalists, then every arm of the known losses, best first."""
     others = [(c.arm, c.scores, c) for c in decision.comparisons]
     finalists = [entry for entry in others if entry[2] in decision.finalists]
     known: list[tuple[Arm, Mapping[int, float], Comparison | None]] = [
@@ -147,7 +147,7 @@ def _comparison_rows(decision: Decision) -> list[tuple[Arm, Mapping[int, float],
 
 
 def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve | None = None) -> Figure:
-    """Small multiples: each loss over the margin (above) and its slope (below), the baseline's slope in grey."""
+    """Panels per loss: the loss over the margin (above) and its slope (below), with the baseline's slope in grey."""
     if not curves:
         raise NothingToDraw("no loss with a graph to draw")
     columns = min(4, len(curves))
@@ -181,7 +181,7 @@ def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, refe
     if reference is not None:
         grey = [slope / reference.usual_slope for slope in reference.slopes]
         lower.plot(reference.margins, grey, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
-    # A slope that is not a number stays one, and is a gap.
+    # NaN is kept, and leaves a gap in the line.
     slopes = [slope if math.isnan(slope) else min(1.6, max(-1.6, slope / scale)) for slope in curve.slopes]
     lower.fill_between(curve.margins, slopes, color=colour, alpha=0.16, linewidth=0)
     lower.plot(curve.margins, slopes, color=colour, linewidth=1.1)
@@ -193,7 +193,7 @@ def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, refe
     finite = [value for value in curve.values if math.isfinite(value)]
     if finite:
         low, high = min(finite), max(finite)
-        # A loss that grows exponentially is cut, or its bend near zero would vanish.
+        # A loss that grows exponentially is cut off, so that its shape near zero remains visible.
         inner = [
             v
             for m, v in zip(curve.margins, curve.values, strict=True)

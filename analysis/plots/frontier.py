@@ -1,4 +1,4 @@
-"""Reward against KL over a grid of beta: how far each loss leads for how far it goes."""
+"""Picture of the frontier: reward against KL over a grid of beta, one line per loss."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = (EXPLORE, COMBINE, REFINE, REPAIR)
-"""Of the losses that stand out after the baseline; there are no more of them."""
+"""Colours of the first losses after the baseline; further losses are grey."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What training with one beta gave: means over seeds and their standard errors (None with one seed). KL is in nats per
-    sequence."""
+    """Result at one beta: means over seeds with their standard errors (None with one seed). KL is in nats per sequence."""
 
     beta: float
     kl: float
@@ -33,18 +32,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One loss over the grid, in order of beta."""
+    """One loss over the grid; `marks` are in order of beta."""
 
     name: str
     marks: Sequence[Mark]
 
 
 def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Figure:
-    """All sweeps as lines; the baseline and the first few of `others` stand out, the rest is grey.
+    """All sweeps as lines: the baseline and the first few of `others` in colour, the rest in grey.
 
-    `limit` is the KL up to which the area was taken; the picture ends at three times that at most.
-
-    Raises NothingToDraw, MissingExtra.
+    `limit` is the upper KL of the measured area, in nats; the axis ends at three times that or before. Raises NothingToDraw and
+    MissingExtra.
     """
     if not any(sweep.marks for sweep in (baseline, *others)):
         raise NothingToDraw("no loss was scored over a grid of beta, so there is no frontier to draw")
@@ -65,7 +63,7 @@ def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Fig
         axes.set_xlabel("KL(policy || reference), nats per sequence")
         axes.set_ylabel("reward")
         beyond = sum(mark.kl > right for sweep in (baseline, *others) for mark in sweep.marks)
-        said = "small numbers are beta; the area is that left of the dashed line"
+        said = "small numbers: beta; the area is measured left of the dashed line"
         axes.set_title(said + (f"; {beyond} points lie further right" if beyond else ""))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")

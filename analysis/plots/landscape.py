@@ -1,8 +1,8 @@
-"""The shape of a loss: its value and slope along the margin, computed from its graph, for pictures.
+"""Shape of a loss for pictures: its value and slope over the margin, computed from its graph.
 
-What the margin is, the contract's record says (`line`): the log-ratio margin rho in nats of a preference loss, the lead of the
-labelled class's logit of a classification loss. A loss that couples the items of a batch has no
-curve of its own; it is drawn for one item among a fixed background of typical ones (`coupled`).
+The contract's record defines the margin (`line`): for a preference loss rho in nats, for a classification loss the logit of the
+labelled class minus the largest other logit. A loss that couples the items of a batch has no curve of its own. It is drawn for
+one item among fixed typical items (`coupled`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from analysis.output.errors import NothingToDraw, missing_extra
 from sandbox.contracts.contract import contract_named
 from sandbox.contracts.references import resolve
 from sandbox.graph.dataflow import is_pointwise
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
     from sandbox.numeric.measure.lines import Line
 
 BETA = 0.1
-"""Strength at which preference losses are drawn where the run's task has none of its own: DPO's default."""
+"""Beta at which preference losses are drawn if the run's task has no beta: DPO's default."""
 
 LARGEST = 3.4e38
-"""Float32's largest number."""
+"""The largest float32 number."""
 
 BACKGROUND_REACH = 60.0
 _BACKGROUND = tuple(10.0 * NormalDist().inv_cdf((i + 0.5) / 15) for i in range(15))
-"""Margins of the items around a drawn one, in nats: the quantiles of a normal distribution of deviation 10, which
-is scaled with what is drawn: a sixth of the way to either end."""
+"""Margins of the typical items, in nats: quantiles of a normal distribution with standard deviation 10. They are scaled with the
+range that is drawn, so that the deviation is a sixth of its reach."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Loss and slope (per nat, or per unit of logit) at `margins`; values that are not finite in float32, in which a loss trains,
-    are NaN."""
+    """Loss and slope (per nat, or per unit of logit) at `margins`. Values that are not finite in float32 are NaN, because losses
+    train in float32."""
 
     margins: tuple[float, ...]
     values: tuple[float, ...]
     slopes: tuple[float, ...]
     coupled: bool
     axis: str
-    """What `margins` are, for a label."""
+    """Label of the horizontal axis."""
 
     @property
     def usual_slope(self) -> float:
-        """The largest slope by size within the inner third, to scale pictures by; 1 for a loss that is flat there."""
+        """The largest absolute slope in the inner third of the margins, for scaling pictures; 1 for a loss that is flat there."""
         third = max(self.margins) / 3
         inner = [abs(s) for m, s in zip(self.margins, self.slopes, strict=True) if abs(m) <= third and math.isfinite(s)]
         return max(inner, default=0.0) or 1.0
 
 
 def line_of(contract: str) -> Line:
-    """What losses of this contract are drawn over. Loads torch. Raises NothingToDraw where its record has no `line`."""
+    """The line over which losses of this contract are drawn. Loads torch. Raises NothingToDraw if its record has no `line`."""
     record = contract_named(contract)
     if record.line is None:
         raise NothingToDraw(
@@ -66,10 +66,10 @@ def line_of(contract: str) -> Line:
     return line
 
 
-def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
-    """The loss of `graph` along the margin, in float64.
+def curve(graph: VerifiedGraph, beta: float = BETA, points: int = 161) -> Curve:
+    """The loss of `graph` over the margin at `points` margins, computed in float64.
 
-    Raises MissingExtra without torch, and NothingToDraw where the contract's record has no `line`.
+    Raises MissingExtra without torch, and NothingToDraw if the contract's record has no `line`.
     """
     try:
         import torch
@@ -83,7 +83,7 @@ def curve(graph: LossGraph, beta: float = BETA, points: int = 161) -> Curve:
     margins = torch.linspace(-reach, reach, points, dtype=torch.float64)
 
     def total_and_own(rho: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses of a batch of margins: summed, for the gradient, and of each item."""
+        """Losses of a batch of margins: the sum (for the gradient), and the loss of each item."""
         losses = loss(*line.arguments(rho, beta))
         return losses.sum(), losses
 

@@ -1,4 +1,4 @@
-"""The picture of a lineage: who came from whom, and what became of all that was proposed."""
+"""Picture of the lineage: candidates by step and fitness, edges from parent to child, and the outcome of every proposal."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ _STRIP: Mapping[str, frozenset[MoveOutcome]] = {
     "no loss": frozenset({MoveOutcome.UNUSABLE, MoveOutcome.CALL_FAILED, MoveOutcome.LOST}),
     "under way": frozenset({MoveOutcome.OPEN}),
 }
-"""Rows below the lineage: what became of proposals that have no fitness."""
+"""Rows below the lineage: outcomes of proposals without a fitness."""
 
 
 def draw_lineage(snapshot: Snapshot, best: int | None = None) -> Figure:
-    """Every candidate at (step, fitness), its edges coloured by operator, the line of `best` in bold; the rest in a strip below."""
+    """Every scored candidate at (step, fitness), with edges coloured by operator and the ancestors of `best` in bold.
+
+    A strip below has a tick for each proposal, and a second one for a proposal without a fitness.
+    """
     rung = common_rung(snapshot)
     fitness = {} if rung is None else {id: level.value for id, level in levels(snapshot, rung).items()}
     if not fitness:
@@ -55,7 +58,7 @@ def draw_lineage(snapshot: Snapshot, best: int | None = None) -> Figure:
         line = _ancestry(snapshot, best) if best in places else set()
         _edges(top, snapshot, places, line)
         _nodes(top, snapshot, places, fitness, floor)
-        _names(top, snapshot, places, best, line)
+        _names(top, snapshot, places, best)
         last = max([step for step, _ in places.values()] + [move.step for move in found])
         top.set_xlim(-0.11 * last, last * 1.02 + 0.3)
         _baseline_line(top, snapshot, fitness)
@@ -84,7 +87,7 @@ def _edges(axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, flo
                 ):
                     continue
                 (x0, y0), (x1, y1) = places[edge.parent], places[child]
-                # Leaving and arriving level makes a fan of children readable where straight lines would hide each other.
+                # Horizontal ends keep the edges of many children readable; straight lines would cover each other.
                 bend = 0.5 * (x1 - x0)
                 points = [(x0, y0), (x0 + bend, y0), (x1 - bend, y1), (x1, y1)]
                 paths.append(Path(points, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]))
@@ -125,9 +128,7 @@ def _nodes(
         )  # fmt: skip
 
 
-def _names(
-    axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, float]], best: int | None, line: set[int]
-) -> None:
+def _names(axes: Axes, snapshot: Snapshot, places: Mapping[int, tuple[float, float]], best: int | None) -> None:
     span = max(y for _, y in places.values()) - min(y for _, y in places.values()) or 1.0
     seeds = sorted(((places[row.id][1], row) for row in snapshot.seeds if row.id in places), key=lambda pair: pair[0])
     lowest = -math.inf

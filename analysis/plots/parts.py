@@ -1,4 +1,4 @@
-"""What the pictures share: colours of operators, the scale that fits most candidates, where an axis ends."""
+"""Parts shared by the pictures: operator colours, comparable fitness of candidates, axis limits, legends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 10.0
-"""Inches; pages scale it to their own width."""
+"""Width of a picture in inches. Pages scale it to their own width."""
 
 OPERATOR_COLOURS: Mapping[str, str] = {
     Operator.EXPLORE: EXPLORE,
@@ -26,12 +26,12 @@ OPERATOR_COLOURS: Mapping[str, str] = {
     Operator.COMBINE: COMBINE,
     Operator.REPAIR: REPAIR,
 }
-"""An operator that is not among them is drawn in one of `FURTHER`, always the same one."""
+"""Colours of the built-in operators. Another operator gets one of `FURTHER`, chosen by its name."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """Where a candidate stands at a rung, on a scale that its seeds do not shift."""
+    """Fitness of a candidate at a rung, comparable between candidates with different seeds."""
 
     value: float
     error: float | None = None
@@ -39,10 +39,10 @@ class Level:
 
 
 def levels(snapshot: Snapshot, rung: str) -> dict[int, Level]:
-    """Candidates' fitness at a rung, comparable between candidates that were given different seeds.
+    """Fitness of each candidate at a rung, comparable between candidates with different seeds.
 
-    It is the baseline's mean plus the difference over the seeds shared with it, which is the plain mean where all have
-    the same seeds. Only where the baseline has no score are plain means given.
+    It is the baseline's mean plus the paired difference to the baseline. This is the plain mean if all have the same seeds. If the
+    baseline has no score at the rung, plain means are returned.
     """
     found: dict[int, Level] = {}
     baseline = snapshot.baseline
@@ -63,7 +63,7 @@ def levels(snapshot: Snapshot, rung: str) -> dict[int, Level]:
 
 
 def common_rung(snapshot: Snapshot) -> str | None:
-    """The rung at which most candidates have scores, the higher of equals: the one scale that fits most of them."""
+    """The rung at which most candidates have scores, the higher one among equals. None without scores."""
     counts = {rung: sum(bool(snapshot.arms(id, rung)) for id in snapshot.candidates) for rung in snapshot.rungs}
     return max(reversed(snapshot.rungs), key=counts.__getitem__, default=None)
 
@@ -78,12 +78,12 @@ def colour_of(snapshot: Snapshot, row: CandidateRow) -> str:
 
 
 def colour_of_operator(name: str) -> str:
-    """The colour in which everything that an operator proposed is drawn."""
+    """The colour of an operator's proposals."""
     return OPERATOR_COLOURS.get(name) or FURTHER[sum(name.encode()) % len(FURTHER)]
 
 
 def robust_floor(values: Sequence[float]) -> float:
-    """Where the axis ends below: a collapsed training must not squeeze all others into a line."""
+    """Lower end of a fitness axis, so that one collapsed training does not compress all others."""
     if len(values) < 5:
         return min(values)
     low, _, high = statistics.quantiles(values, n=4)

@@ -1,1 +1,1 @@
-"""report.html: one page that says what a run found."""
+"""The report of a run: `report.html`, one page for a browser."""

@@ -1,4 +1,4 @@
-"""What the report's tables hold, as plain records; the template only lays them out."""
+"""Contents of the report's tables as plain records. The template only formats them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from archive.sqlite.values import load_json
 from sandbox.verdicts.verdict import VerdictStatus
 
 BOARD = 20
-"""Rows of the leaderboard, the seeds included."""
+"""Largest number of rows in the leaderboard; seed losses further down are added."""
 
 LEADERS = 5
-"""Proposed losses whose code is printed."""
+"""Largest number of proposed losses whose code is printed."""
 
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A line of the leaderboard; `cells` by rung, `comparison` at the highest rung that the baseline shares."""
+    """A row of the leaderboard. `cells` are by rung; `comparison` is at the candidate's highest rung, None without one there."""
 
     place: int
     id: int
@@ -46,14 +46,14 @@ class BoardRow:
 
 @dataclass(frozen=True)
 class Leader:
-    """A loss with its code, printed from its graph."""
+    """A leading loss, with its code printed from its graph."""
 
     id: int
     name: str
     made_by: str
     thought: str
     parents: Sequence[tuple[int, str, str]]
-    """Id, name and role of each."""
+    """(id, name, role) of each."""
     python: str
     latex: str
     descriptors: Sequence[tuple[str, str]]
@@ -62,17 +62,17 @@ class Leader:
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How many candidates a rule of the sandbox refused, and the last of its findings."""
+    """Number of candidates that a rule of the sandbox refused, and the rule's last finding."""
 
     count: int
     share: float
-    """Of the most frequent rule's count."""
+    """As a fraction of the count of the most frequent rule."""
     last: FindingRow
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why trainings gave no fitness."""
+    """Failed trainings with one reason; `detail` and `candidate` are those of the last one."""
 
     reason: str
     count: int
@@ -82,7 +82,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class CandidateSummary:
-    """One candidate in the list of all."""
+    """One candidate in the list of all candidates."""
 
     id: int
     name: str
@@ -94,8 +94,8 @@ class CandidateSummary:
 
 
 def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]:
-    """Candidates with scores: those at a higher rung and with more seeds first, then by the difference to the baseline; last,
-    losses of which nothing may be claimed."""
+    """Scored candidates. First those at a higher rung, then those with more seeds, then by the difference to the baseline. Losses
+    with a caution are last."""
     compared = {rung: {c.arm: c for c in at_rung(snapshot, rung)} for rung in snapshot.rungs}
     if decision is not None:
         compared[decision.rung] |= {c.arm: c for c in decision.comparisons}
@@ -104,9 +104,9 @@ def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]
         if (arm := standing(snapshot, id)) is not None:
             scores = snapshot.scores[arm]
             comparison = compared[arm.rung].get(arm)
-            worth = comparison.paired.difference if comparison else 0.0
-            knows = bool(snapshot.caution(id))
-            ranked.append(((knows, -snapshot.rungs.index(arm.rung), -len(scores), -worth, id), id, comparison))
+            difference = comparison.paired.difference if comparison else 0.0
+            cautioned = bool(snapshot.caution(id))
+            ranked.append(((cautioned, -snapshot.rungs.index(arm.rung), -len(scores), -difference, id), id, comparison))
     ranked.sort(key=lambda entry: entry[0])
     chosen = ranked[:BOARD] + [e for e in ranked[BOARD:] if snapshot.candidates[e[1]] in snapshot.seeds]
     places = {id: place for place, (_, id, _) in enumerate(ranked, start=1)}
@@ -114,14 +114,14 @@ def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]
 
 
 def leaders(snapshot: Snapshot, decision: Decision | None, board: Sequence[BoardRow]) -> list[Leader]:
-    """The finalists, best first, then the next proposals of the leaderboard, those that have a graph."""
+    """The finalists, best first, then the next proposals of the leaderboard. Losses without a valid graph are left out."""
     first = [c.arm.candidate for c in decision.finalists] if decision else []
     ids = dict.fromkeys([*first, *(row.id for row in board if not row.is_seed)])
     return [leader for id in ids if (leader := _leader(snapshot, id)) is not None][:LEADERS]
 
 
 def operator_rows(snapshot: Snapshot) -> list[OperatorSummary]:
-    """A row per operator, and per operator and model where more than one model proposed."""
+    """A row per operator, and per operator and model if there was more than one model."""
     found = moves(snapshot)
     several = len({move.model for move in found}) > 1
     return summaries(found) + (summaries(found, by_model=True) if several else [])
@@ -151,51 +151,53 @@ def refusals(snapshot: Snapshot) -> list[RuleCount]:
 
 
 def failures(snapshot: Snapshot) -> list[Failure]:
-    """The reasons of trainings that gave no fitness, most frequent first."""
+    """Reasons of failed trainings, most frequent first."""
     failed = [row for row in snapshot.evaluations if row.state is EvaluationState.FAILED]
     last = {row.reason or "unknown": row for row in failed}
     counts = Counter(row.reason or "unknown" for row in failed)
     return [Failure(r, n, last[r].detail or "", last[r].candidate_id) for r, n in counts.most_common()]
 
 
-def everyone(snapshot: Snapshot) -> list[CandidateSummary]:
-    """All candidates, in order of time."""
+def all_candidates(snapshot: Snapshot) -> list[CandidateSummary]:
+    """All candidates, oldest first."""
     return [_summary(snapshot, id) for id in snapshot.candidates]
 
 
 def warnings(snapshot: Snapshot) -> list[str]:
-    """What a reader must know before believing or paying anything."""
+    """Warnings: an unfinished run, and costs that are unknown or upper bounds."""
     found = []
     spending = snapshot.spending
     if not any(event.kind == EventKind.FINISHED for event in snapshot.events):
         found.append("This run is not finished: all figures are as of its last recorded event.")
     under_way = sum(row.state is ProposalState.REQUESTED for row in snapshot.proposals.values())
     if spending.possibly_paid:
-        costs = "count them with the most that they may have cost" if spending.at_most else "leave them out"
+        costs = "include their maximum cost" if spending.at_most else "do not include them"
         found.append(
-            f"{count(spending.possibly_paid, 'call')} to the proposer never brought a reply and may have been paid for. "
+            f"{count(spending.possibly_paid, 'call')} to the proposer never received a reply and may have been paid for. "
             f"The costs below {costs}."
         )
     if under_way:
-        found.append(f"{count(under_way, 'call')} had no reply when this was written. The costs below leave them out.")
+        found.append(
+            f"{count(under_way, 'call')} had no reply when this was written. The costs below do not include them."
+        )
     if spending.at_most:
         found.append(
-            f"{count(spending.at_most, 'request')} did not tell what they cost: tokens and USD count the most that "
-            "they may have cost, so both are upper bounds."
+            f"{count(spending.at_most, 'request')} without a reported cost: tokens and USD include their maximum cost, "
+            "so both are upper bounds."
         )
     if spending.unpriced and spending.tokens_out:
-        found.append(f"{count(spending.unpriced, 'reply', 'replies')} came without a price; USD leaves them out.")
+        found.append(f"{count(spending.unpriced, 'reply', 'replies')} came without a price; USD does not include them.")
     if spending.judge_possibly_paid:
         found.append(
-            f"{count(spending.judge_possibly_paid, 'training')} cut off: what the judge was paid for it is not known and left out."
+            f"{count(spending.judge_possibly_paid, 'training')} cut off: the judge's cost is not known and not included."
         )
     if spending.judge_unpriced:
-        found.append("The judge has no price in the configuration; USD leaves out what it cost.")
+        found.append("The judge has no price in the configuration; USD does not include its cost.")
     return found
 
 
 def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
-    """The run in figures and versions, as names and values; what is unknown or empty is left out."""
+    """Figures and versions of the run, as (name, value). Unknown and empty values are left out."""
     run, spending = snapshot.run, snapshot.spending
     statuses = Counter(snapshot.status(id) for id in snapshot.candidates)
     proposers = sorted({f"{p.proposer} ({p.model})" if p.model else p.proposer for p in snapshot.proposals.values()})
@@ -311,7 +313,7 @@ def _value(value: Any) -> str:
 
 
 def _manifest(path: Path) -> list[tuple[str, str]]:
-    """Versions and hardware, where the run directory still has its manifest."""
+    """Versions and hardware from the manifest of the run directory; empty without a valid one."""
     try:
         manifest = load_json(read_bounded(path).decode("utf-8"), str(path))
     except UnsafeFile as error:

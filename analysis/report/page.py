@@ -1,9 +1,9 @@
-"""report.html: one file that says what a run found, for a browser and nothing else.
+"""The report page `report.html`: one file that opens in any browser, without scripts or external addresses.
 
-Threat model. Names, thoughts, messages and excerpts come from a language model, or from a stranger's archive. Covered: all
-text passes an encoder that makes the invisible visible and then jinja2's autoescape; code is printed from verified graphs,
-never copied from a reply; pictures are built as XML trees; a content-security policy forbids scripts, frames, forms and
-every outside address, so that a mistake in all that has nothing to run. Not covered: bugs of the browser itself.
+Threat model. Names, thoughts, messages and excerpts come from a language model, or from another person's archive. Covered: all
+text passes an encoder that writes invisible characters as escapes, then jinja2's autoescape. Code is printed from verified graphs,
+never copied from a reply. Pictures are built as XML trees. As a second line of defence, a content-security policy forbids scripts,
+frames, forms and all external addresses. Not covered: bugs of the browser itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from analysis.output.errors import MissingExtra, NothingToDraw
 from analysis.output.files import write_whole
 from analysis.report.data import (
     Leader,
-    everyone,
+    all_candidates,
     facts,
     failures,
     leaderboard,
@@ -46,15 +46,14 @@ REPORT = "report.html"
 PICTURES = ("comparison", "progress", "lineage", "shapes")
 
 SHAPES = 8
-"""Losses whose shape is drawn, the seeds among them."""
+"""Largest number of losses whose shape is drawn, including seed losses."""
 
 
 def write_report(run_dir: Path, out: Path | None = None, *, pictures: bool = True) -> Path:
-    """Writes the report of a run directory (to `report.html` in it unless `out` says otherwise) and returns its path.
+    """Writes the report of a run directory to `out` (default: `report.html` in it), and returns its path.
 
-    What lies in the directory is not trusted: a link or pipe in the place of the report is an error (UnsafeFile), a pipe that
-    `out` names is written to. Raises ArchiveError, ExportRefused, and MissingExtra where matplotlib is missing and `pictures` are
-    wanted.
+    The directory is not trusted: a link or pipe at `report.html` is an error (UnsafeFile). A pipe given as `out` is written to.
+    Raises ArchiveError, ExportRefused, and MissingExtra if `pictures` is true and matplotlib is not installed.
     """
     target = out or run_dir / REPORT
     if out is None:
@@ -66,7 +65,7 @@ def write_report(run_dir: Path, out: Path | None = None, *, pictures: bool = Tru
 
 
 def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
-    """The page as HTML. `run_dir` is asked for the manifest."""
+    """The page as HTML. The manifest is read from `run_dir`."""
     decision = decide(snapshot)
     board = leaderboard(snapshot, decision)
     chosen = leaders(snapshot, decision, board)
@@ -99,7 +98,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             phases=phase_sentences(snapshot),
             refusals=refusals(snapshot),
             failures=failures(snapshot),
-            everyone=everyone(snapshot),
+            all_candidates=all_candidates(snapshot),
             pictures=drawn,
             along=_along(snapshot) if drawn.get("shapes") else None,
             without_pictures=not pictures,
@@ -133,7 +132,7 @@ def _plus_minus(value: float | None, error: float | None = None, signed: bool = 
 
 
 def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader]) -> dict[str, Markup | None]:
-    """SVG by name; one that has nothing to show is left out."""
+    """SVG pictures by name. A picture with nothing to show is left out."""
     from analysis.plots import canvas
     from analysis.plots import curves as plots
     from analysis.plots import lineage as lineage_plot
@@ -159,7 +158,7 @@ def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader
         except NothingToDraw:
             continue
         except MissingExtra:
-            # Shapes need torch too, which a machine that only reads archives may well not have.
+            # Shapes also need torch, which a machine that only reads archives may not have.
             if name != "shapes":
                 raise
     return drawn
@@ -167,7 +166,7 @@ def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader
 
 def _present(decision: Decision | None) -> Decision:
     if decision is None:
-        raise NothingToDraw("nothing was scored beside the baseline yet")
+        raise NothingToDraw("no loss other than the baseline was scored yet")
     return decision
 
 
@@ -184,7 +183,7 @@ def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
 
 
 def _along(snapshot: Snapshot) -> Any:
-    """What the shapes are drawn over, in words."""
+    """The line over which losses of the run's contract are drawn, for the caption."""
     from analysis.plots.landscape import line_of
 
     return line_of(snapshot.run.contract)

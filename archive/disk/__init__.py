@@ -1,1 +1,1 @@
-"""Files and folders around an archive: how they are opened, locked and replaced safely."""
+"""Files and folders of a run directory: safe opening, locking and replacing."""

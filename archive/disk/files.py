@@ -1,13 +1,13 @@
-"""The files of a directory that may be somebody else's: how they are opened, read, and replaced.
+"""Safe opening, reading and replacing of files in a directory that may come from another person.
 
-Threat model. A run directory may be a stranger's: a copy, an unpacked archive, a folder on a shared disk. Covered, for each file
-that is opened in it, by us or by SQLite: a symbolic link (never followed), a hard link to another file (never written to), a FIFO,
-socket, device or folder in its place (never opened, so nothing waits for it), a size beyond a stated bound, a journal by which
-SQLite would change other files (never opened). New content goes into a file of an unforeseeable name that is made for it, and
-then takes the place of the old one, which is never written to. Not covered: whoever changes the directory in the very moment in
-which a command runs, beyond what these checks of the open file hold.
+Threat model. A run directory may be untrusted: a copy, an unpacked archive, a folder on a shared disk. Covered, for each file in it
+that evopo or SQLite opens: a symbolic link (never followed), a hard link to another file (never written to), a FIFO, socket, device
+or folder in its place (never opened, so that no command waits for it), a size above a stated limit, a journal that makes SQLite
+change other files (never opened). New content is written to a new file with a random name, which then replaces the old file; the
+old file is never written to. Not covered: a process that changes the directory while a command runs, except where the checks of the
+opened file notice it.
 
-The directory itself may be reached over links, since whoever names it chose it. What lies in it may not.
+Links in the path of the directory are followed, because the user chose that path. Links inside the directory are not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import BinaryIO
 from archive.errors import UnsafeFile
 
 LONGEST_TEXT = 2**20
-"""Bytes of a manifest or a configuration that are read."""
+"""Largest size in bytes of a manifest or configuration that is read."""
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link, which is not followed",
@@ -34,7 +34,7 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# 0 where the system has no such flag.
+# A flag is 0 on systems without it.
 _CAREFULLY = (
     getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -44,20 +44,20 @@ _CAREFULLY = (
 
 
 def located(path: str | Path) -> Path:
-    """`path` with the links of its folder resolved, so that one file has one name. The last part stays: it may be a link."""
+    """`path` with the links of its folder resolved, so that one file has one name. The last part is kept, even if it is a link."""
     folder, name = os.path.split(os.path.abspath(path))
     return Path(os.path.realpath(folder), name)
 
 
 def there(path: Path) -> bool:
-    """Whether anything is at `path`, be it a link to nowhere."""
+    """Whether anything exists at `path`, including a broken link."""
     return os.path.lexists(path)
 
 
 def require_regular(path: Path, *, alone: bool = False) -> None:
-    """Raises UnsafeFile if there is something at `path` that is not a regular file. Nothing is opened.
+    """Raises UnsafeFile if something other than a regular file exists at `path`. Nothing is opened.
 
-    With `alone`, also if the file has a second name, as none may have that is to be written to: that may be anywhere.
+    With `alone`, also if the file has a second name (a hard link), which may be anywhere. Required for files that are written to.
     """
     try:
         info = os.lstat(path)
@@ -69,9 +69,9 @@ def require_regular(path: Path, *, alone: bool = False) -> None:
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """A descriptor of the regular file at `path`. Raises UnsafeFile, and OSError as `os.open` does.
+    """A descriptor of the regular file at `path`. Raises UnsafeFile, and OSError like `os.open`.
 
-    A file that is to be written to must have no second name: that may be anywhere.
+    A file that is opened for writing must not have a second name (a hard link), which may be anywhere.
     """
     require_regular(path)
     try:
@@ -92,7 +92,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_bounded(path: Path, most: int = LONGEST_TEXT) -> bytes:
-    """All of a regular file of at most `most` bytes. Raises UnsafeFile, and OSError as `open` does."""
+    """The content of a regular file of at most `most` bytes. Raises UnsafeFile, and OSError like `open`."""
     with os.fdopen(open_regular(path), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -102,14 +102,14 @@ def read_bounded(path: Path, most: int = LONGEST_TEXT) -> bytes:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file for the block to write, which takes the place of whatever is at `path` when the block ends well.
+    """A new file for the block to write, which replaces `path` when the block ends without an error.
 
-    On a crash the old file is there, or the new one. Raises OSError, and UnsafeFile for a folder.
+    After a crash, either the old file or the new one is there. Raises OSError, and UnsafeFile for a folder.
     """
     _refuse_folder(path)
     draft = path.with_name(f".evopo-{secrets.token_hex(8)}.part")
     try:
-        # Exclusively: neither a file nor a link of that name was there before.
+        # O_EXCL: fails if a file or link of that name exists.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o666)
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -117,20 +117,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(draft, path)
     except BaseException:
-        # Where even this cannot be done, as on a read-only disk, there is no draft either.
+        # Where this fails, for example on a read-only disk, there is no draft either.
         with suppress(OSError):
             os.unlink(draft)
         raise
 
 
 def replace(path: Path, text: str) -> None:
-    """The same for a whole text, as UTF-8."""
+    """Replaces the file at `path` by one with this text, as UTF-8. Raises like `replacing`."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
 
 
 def remove(path: Path) -> None:
-    """Removes what is at `path`, if anything: of a link the link alone. Raises OSError, and UnsafeFile for a folder."""
+    """Removes the file at `path`, if any; for a link, only the link. Raises OSError, and UnsafeFile for a folder."""
     _refuse_folder(path)
     path.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""Whether a path lies on a network file system, where SQLite's write-ahead log would be unsafe.
+"""Detection of network file systems, on which SQLite's write-ahead log is unsafe.
 
-Covered: what the mount table names (Linux /proc/self/mounts, else psutil). Not covered: a local file system exported
-to other machines that write to it behind our back, and a virtual machine's disk shared under a local name.
+Covered: file systems that the mount table names (Linux /proc/self/mounts, else psutil). Not covered: a local file system that is
+exported to other machines which write to it, and a virtual machine's disk that is shared under a local name.
 """
 
 import os
@@ -23,13 +23,13 @@ NETWORK_KINDS = frozenset(
 LOCAL_FUSE_KINDS = frozenset(
     f"fuse.{name}" for name in ("bindfs", "encfs", "fuse-overlayfs", "gocryptfs", "mergerfs", "ntfs-3g", "unionfs")
 )
-"""Of the file systems in user space, those that keep their data on this machine; most others are remote storage."""
+"""FUSE file systems that keep their data on this machine; most others are remote storage."""
 
 MOUNTS = Path("/proc/self/mounts")
 
 
 def mounts() -> list[tuple[str, str]]:
-    """Mount points and kinds of file system, in the order in which they were mounted; empty where nothing tells."""
+    """Mount points and kinds of file system, in the order of mounting; empty where this is not known."""
     try:
         return parse_mounts(MOUNTS.read_text("utf-8", "surrogateescape"))
     except OSError:
@@ -44,13 +44,13 @@ def mounts() -> list[tuple[str, str]]:
 
 
 def parse_mounts(text: str) -> list[tuple[str, str]]:
-    """Mount points and kinds from the text of /proc/mounts, where blanks are written as octal escapes."""
+    """Mount points and kinds from the text of /proc/mounts, in which spaces are octal escapes."""
     fields = [line.split(" ") for line in text.splitlines()]
     return [(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), f[1]), f[2]) for f in fields if len(f) > 2]
 
 
 def kind_at(path: Path, table: Iterable[tuple[str, str]]) -> str:
-    """The kind of file system that holds `path`: of the mount points above it the deepest, of equals the last."""
+    """The kind of file system that holds `path`: that of the deepest mount point above it, the last among equals."""
     place = PurePosixPath(os.path.realpath(path))
     best, kind = -1, "unknown"
     for point, candidate in table:
@@ -61,13 +61,13 @@ def kind_at(path: Path, table: Iterable[tuple[str, str]]) -> str:
 
 
 def is_network(kind: str) -> bool:
-    """Whether a kind of file system, as the mount table names it, is shared over a network (or may be)."""
+    """Whether a kind of file system, as named in the mount table, is or may be shared over a network."""
     kind = kind.lower()
     return kind in NETWORK_KINDS or (kind.startswith("fuse.") and kind not in LOCAL_FUSE_KINDS)
 
 
 def refuse_network(path: Path, table: Iterable[tuple[str, str]] | None = None) -> None:
-    """Raises NetworkFilesystem if `path` lies on one, by the mount table `table` (by default, this machine's)."""
+    """Raises NetworkFilesystem if `path` is on a network file system, according to `table` (default: this machine's mounts)."""
     kind = kind_at(path, mounts() if table is None else table)
     if is_network(kind):
         raise NetworkFilesystem(

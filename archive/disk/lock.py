@@ -1,12 +1,12 @@
-"""One writer per archive: a lock file beside it, held by the kernel and naming its holder.
+"""Writer lock of an archive: a lock file next to it, locked by the kernel, with the identity of its holder.
 
-Two lines of defence, since each alone has a hole:
-    * A POSIX record lock on the lock file. The kernel drops it when the process dies, however it dies; it tells
-      containers with one kernel apart, and forked children do not inherit it. Its hole: it is dropped silently when the
-      holder itself opens and closes the lock file elsewhere (a copy of the run directory, say).
-    * The holder's host, process id and start time, written into the file. A process of that id and start time that is
-      alive on this host holds the lock. Their hole: another host's processes cannot be seen.
-A lock file whose holder is gone is taken over; nothing has to be removed by hand.
+There are two checks, because each alone has a gap:
+    * A POSIX record lock on the lock file. The kernel releases it when the process ends in any way. It works between containers
+      on one kernel, and forked children do not inherit it. Gap: it is released silently if the holder itself opens and closes the
+      lock file elsewhere (for example to copy the run directory).
+    * The holder's host, process id and start time, written into the file. If a process with that id and start time is running on
+      this host, it holds the lock. Gap: processes of another host cannot be seen.
+A lock file whose holder has ended is taken over; nothing has to be removed by hand.
 """
 
 import errno
@@ -26,13 +26,13 @@ from archive.disk.files import located, open_regular, read_bounded
 from archive.errors import ArchiveLocked, WriteFailed
 
 CLOCK_SLACK = 2.0
-"""Seconds by which two readings of one process's start time may differ, since the clock may have been set between."""
+"""Largest difference in seconds between two readings of one process's start time, since the clock may have been set between."""
 
 LONGEST = 4096
-"""Bytes of a lock file."""
+"""Largest size of a lock file in bytes."""
 
 LONGEST_HOST, MOST_PID, LATEST = 255, 2**31 - 1, 1e11
-"""Characters of a host's name, the highest process id, and the latest start of a process, in seconds since the epoch."""
+"""Longest host name in characters, highest process id, and latest start of a process in seconds since the epoch."""
 
 _held: dict[Path, "WriterLock"] = {}
 _guard = threading.Lock()
@@ -40,7 +40,7 @@ _guard = threading.Lock()
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. `started` is in seconds since the epoch."""
+    """The process that holds a lock. `started` is in seconds since the epoch."""
 
     host: str
     pid: int
@@ -56,7 +56,7 @@ class Holder:
         return f"process {self.pid} on {self.host}, started {at}"
 
     def is_alive(self) -> bool:
-        """Whether that very process (not a later one of its id) runs on this host; False if it was on another host."""
+        """Whether this process (not a later one with its id) is running on this host. False for another host."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -68,18 +68,18 @@ class Holder:
 
 
 class WriterLock:
-    """The right to write to one archive; made by `acquire`."""
+    """The writer lock of one archive; create it with `acquire`."""
 
     def __init__(self, path: Path, descriptor: int, holder: Holder, replaced: Holder | None) -> None:
         self.path = path
         self.holder = holder
         self.replaced = replaced
-        """Whose stale lock was taken over, if there was one."""
+        """Holder of the stale lock that was taken over, if there was one."""
         self._descriptor = descriptor
 
     @classmethod
     def acquire(cls, archive: Path) -> "WriterLock":
-        """Locks `archive` (resolved), or raises ArchiveLocked naming who holds it; UnsafeFile if the lock is no file of its own."""
+        """Locks `archive` (a resolved path). Raises ArchiveLocked with the holder, and UnsafeFile as in `open_regular`."""
         path = archive.with_name(archive.name + ".lock")
         me = Holder.me()
         with _guard:
@@ -106,10 +106,10 @@ class WriterLock:
                 if guarded is False or (named is not None and named != me and named.is_alive()):
                     raise _locked(archive, path, named)
                 if guarded is None and named is not None and named.host != me.host:
-                    # Nothing here can tell whether it still runs.
+                    # It cannot be determined here whether that process is still running.
                     raise _locked(archive, path, named)
                 if not _same_file(descriptor, path):
-                    # The holder removed the file between our opening and locking it.
+                    # The holder removed the file after we opened it and before we locked it.
                     os.close(descriptor)
                     continue
                 _name(descriptor, path, me)
@@ -119,7 +119,7 @@ class WriterLock:
                 raise
 
     def release(self) -> None:
-        """Gives the lock back and removes its file; does nothing in a forked child, or the second time."""
+        """Releases the lock and removes its file. Does nothing in a forked child, or if called again."""
         with _guard:
             if os.getpid() != self.holder.pid or _held.get(self.path) is not self:
                 return
@@ -138,15 +138,15 @@ def _name(descriptor: int, path: Path, holder: Holder) -> None:
 
 
 def living_writer(archive: str | Path) -> Holder | None:
-    """Who is writing to an archive now, for a status line; None if nobody is, or nobody that this host can see.
+    """The process that is writing to an archive now, for a status line. None if there is none, or none on this host.
 
-    Raises UnsafeFile if the lock is no regular file of a lock's size.
+    Raises UnsafeFile if the lock is not a regular file, or is too large.
     """
     place = located(archive)
     path = place.with_name(place.name + ".lock")
     with _guard:
         held = _held.get(path)
-        # Closing the file here would drop our own kernel lock on it.
+        # Closing the file here would release our own kernel lock on it.
         if held is not None and held.holder.pid == os.getpid():
             return held.holder
         try:
@@ -157,7 +157,7 @@ def living_writer(archive: str | Path) -> Holder | None:
 
 
 def _parse(text: bytes) -> Holder | None:
-    """The holder that a lock file names; None if it is new, or its writer died while writing it, or no evopo wrote it."""
+    """The holder in a lock file; None if the file is new, was not completely written, or was not written by evopo."""
     try:
         named = json.loads(text)
         host, pid, started = str(named["host"]), int(named["pid"]), float(named["started"])

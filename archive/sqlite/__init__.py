@@ -1,1 +1,1 @@
-"""The SQLite file: schema, migrations, connections, and how values cross into it and back."""
+"""The SQLite file: schema, migrations, connections, and the conversion of values to and from columns."""

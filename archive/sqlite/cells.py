@@ -1,4 +1,4 @@
-"""The values of one row of SQLite, each with the type, range and form that is asked of it. The file may be a stranger's."""
+"""Checked access to the values of one SQLite row: type, range and form. The file may come from another person."""
 
 import re
 import sqlite3
@@ -18,7 +18,7 @@ _ROW_NAMES = ("id", "candidate_id", "child")
 
 
 class Cells:
-    """One row. Every question raises CorruptArchive where the value is not as asked: naming table, column, row and what came."""
+    """One row. Each method raises CorruptArchive for a value of another kind, with table, column, row and the value found."""
 
     def __init__(self, row: sqlite3.Row, table: str, path: Path) -> None:
         self._row = row
@@ -74,7 +74,7 @@ class Cells:
                 return value
         except ValueError:
             pass
-        raise self.wrong(column, "a time as 2026-01-31T12:00:00+00:00")
+        raise self.wrong(column, "a time like 2026-01-31T12:00:00+00:00")
 
     def integer_or_none(self, column: str) -> int | None:
         return None if self.raw(column) is None else self.integer(column)

@@ -1,4 +1,4 @@
-"""A writer's connection to SQLite: how it is opened, its transactions, and its errors in words."""
+"""The writer's SQLite connection: opening, transactions, statements, and translation of errors."""
 
 import hashlib
 import os
@@ -14,17 +14,17 @@ from archive.errors import ArchiveError, MissingRow, NotAnArchive, UnsafeFile, W
 from archive.sqlite.values import compress, dump_json, storable_text
 
 BUSY_SECONDS = 30.0
-"""How long a write waits for somebody who has the file locked, such as an open transaction in the sqlite3 shell."""
+"""How long a write waits while another program has the file locked, for example an open transaction in the sqlite3 shell."""
 
 
 COMPANIONS = ("-wal", "-shm", "-journal")
-"""Ends of the names of the files that SQLite keeps beside a database, and opens by itself."""
+"""Suffixes of the files that SQLite keeps next to a database and opens by itself."""
 
 
 def resolve(path: str | Path) -> Path:
-    """The true path of an archive that is to be written to, so that one file has one lock.
+    """The resolved path of an archive for writing, so that one file has one lock.
 
-    Its folder must exist. Raises ArchiveError, and UnsafeFile as `require_database` does.
+    Raises ArchiveError if its folder does not exist, and UnsafeFile like `require_database`.
     """
     place = located(path)
     if not os.path.isdir(place.parent):
@@ -34,9 +34,9 @@ def resolve(path: str | Path) -> Path:
 
 
 def require_database(place: Path, *, writing: bool) -> None:
-    """Raises UnsafeFile if SQLite must not be let near the archive at `place`, because of it or of the files beside it.
+    """Raises UnsafeFile if SQLite must not open the archive at `place`, because of this file or the files next to it.
 
-    Each must be a regular file, without a second name where SQLite writes to it: a reader, too, writes to the -shm file.
+    Each must be a regular file, and must not have a second name if SQLite writes to it (a reader also writes to the -shm file).
     """
     require_regular(place, alone=writing)
     for suffix in COMPANIONS:
@@ -46,24 +46,24 @@ def require_database(place: Path, *, writing: bool) -> None:
         filled = os.lstat(journal).st_size > 0
     except FileNotFoundError:
         return
-    # Whoever opens the archive, SQLite rolls back by this file, and then removes the file whose path is written in it.
+    # On opening, SQLite would roll back from this file, and then delete the file whose path is written in it.
     if filled:
         raise UnsafeFile(
-            f"{journal} should not be there: evopo never makes one, and SQLite would change files by what it says; "
+            f"{journal} should not be there: evopo never creates one, and its content would make SQLite change files; "
             "move it away, or get a fresh copy of the run"
         )
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that may write, but has not touched the file yet."""
-    # Transactions are ours to begin; threads are serialised by the Archive.
+    """A connection for writing, which has not accessed the file yet."""
+    # isolation_level=None: `transaction` begins transactions. The Archive serialises threads.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Write-ahead log, every commit synced, foreign keys on. Changes the file: only for one that is an archive."""
+    """Sets WAL mode, syncing of every commit, and foreign keys. Changes the file, so call it for an archive only."""
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise WriteFailed(
@@ -74,13 +74,13 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the millisecond."""
+    """The current time in UTC as ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """Turns errors of SQLite into ours, with a remedy."""
+    """Translates SQLite's errors into ArchiveError with a remedy."""
     try:
         yield
     except sqlite3.IntegrityError as error:
@@ -88,7 +88,7 @@ def reported(path: Path) -> Iterator[None]:
             raise MissingRow(f"{path}: a row that this one refers to does not exist") from error
         raise WrongState(f"{path}: recorded already, or with values that do not fit together ({error})") from error
     except sqlite3.OperationalError as error:
-        raise WriteFailed(f"{path}: SQLite could not write ({error}); nothing of this was kept") from error
+        raise WriteFailed(f"{path}: SQLite could not write ({error}); the transaction was rolled back") from error
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
             raise NotAnArchive(f"{path} is not an SQLite database; give the archive.db of a run directory") from error
@@ -99,13 +99,13 @@ def reported(path: Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator["Write"]:
-    """All of the block's statements, or none."""
+    """A transaction: all statements of the block are kept, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield Write(connection)
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite rolls back by itself on some errors (disk full), and then there is nothing left to do.
+        # SQLite rolls back by itself on some errors (disk full).
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -146,7 +146,7 @@ class Write:
         return int(row or 0)
 
     def text(self, text: str) -> str:
-        """Stores a text unless it is there already, and returns its hash."""
+        """Stores a text unless it is stored already, and returns its hash."""
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         sql = "INSERT OR IGNORE INTO text (hash, content) VALUES (?, ?)"
         self._connection.execute(sql, (digest, compress(text)))
@@ -159,7 +159,7 @@ class Write:
         self._connection.execute(f"UPDATE {table} SET {names} WHERE id = ?", (*values, id))
 
     def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        """The first column of the first row, None if there is no row."""
+        """The first column of the first row; None without a row."""
         row = self._connection.execute(sql, values).fetchone()
         return None if row is None else row[0]
 
@@ -168,15 +168,15 @@ class Write:
         return tuple(row[0] for row in self._connection.execute(sql, values))
 
     def next_id(self, table: str) -> int:
-        """The id of the row to come: rows are never removed, and there is one writer."""
+        """The id of the next row. Unique, because rows are never removed and there is one writer."""
         return int(self.value(f"SELECT coalesce(max(id), 0) + 1 FROM {table}"))
 
     def candidate_of(self, evaluation_id: int) -> int:
-        """The candidate that an evaluation is of."""
+        """The candidate of an evaluation."""
         return int(self.value("SELECT candidate_id FROM evaluation WHERE id = ?", (evaluation_id,)))
 
     def require(self, table: str, id: int, *states: str) -> str:
-        """The state of a row, which must be one of `states`; else MissingRow or WrongState."""
+        """The state of a row. Raises MissingRow, and WrongState if it is not one of `states`."""
         state = self.value(f"SELECT state FROM {table} WHERE id = ?", (id,))
         if state is None:
             raise MissingRow(f"there is no {table} {id}")

@@ -1,8 +1,8 @@
-"""From an empty file, or any earlier version, to the schema of today: recorded, and each in one transaction.
+"""Migrations of an empty file or an older archive to the current schema. Each is recorded and runs in one transaction.
 
-To change the schema, append a function `m004_...` decorated with `@MIGRATIONS()`, ending in `_stamp(db, 4)`, and leave
-the functions before it alone. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, within the
-transaction that applies it, so that a crash leaves either version whole.
+To change the schema, append a function `m004_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 4)`. Do not change
+the functions before it. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, in the transaction that
+applies it, so after a crash the archive has either the old schema or the new one.
 """
 
 import sqlite3
@@ -38,9 +38,9 @@ def m001_first_release(db: Database) -> None:
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
 def m002_baseline_prompts_items_curves(db: Database) -> None:
-    """The baseline stands in the run; prompts, items, training curves and what judges cost are kept.
+    """Adds columns for the baseline, prompts, items, training curves and judge costs.
 
-    Runs of the first version searched against their first seed loss, so that is their baseline.
+    In runs of the first version, the baseline was the first seed loss.
     """
     for statement in CHANGES_2:
         db.execute(statement)
@@ -50,19 +50,19 @@ def m002_baseline_prompts_items_curves(db: Database) -> None:
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
 def m003_operators_by_name(db: Database) -> None:
-    """A proposal's operator may be one that was added to the search; before, four were allowed."""
+    """Allows added operators in `proposal.operator`; before, only the four built-in ones were allowed."""
     for statement in CHANGES_3:
         db.execute(statement)
     _stamp(db, 3)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:
-    """Applies what is pending, each migration in a transaction of its own, and returns the names."""
+    """Applies the pending migrations, each in a transaction of its own, and returns their names."""
     db = _database(connection)
     pending = [migration.name for migration in migrations.pending(db)]
     if pending:
         enforced = connection.execute("PRAGMA foreign_keys").fetchone()[0]
-        connection.execute("PRAGMA foreign_keys = OFF")  # else a table could not be replaced by another of its name
+        connection.execute("PRAGMA foreign_keys = OFF")  # otherwise a table could not be dropped and created again
         try:
             migrations.apply(db)
         finally:
@@ -71,9 +71,9 @@ def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS)
 
 
 def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations = MIGRATIONS) -> list[str]:
-    """Names of the migrations that the archive at `path` still needs, reading only.
+    """Names of the migrations that the archive at `path` still needs. Only reads.
 
-    Raises NotAnArchive if the database is somebody else's, and NewerArchive if it has had migrations unknown here.
+    Raises NotAnArchive if evopo did not write the database, and NewerArchive if it has migrations unknown to this version.
     """
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
@@ -81,7 +81,7 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
             f"{path} is an SQLite database, but not an evopo archive (its application id is {found:#x}, expected "
             f"{APPLICATION_ID:#x}); give the archive.db of a run directory"
         )
-    # Only true tables: a virtual table or a view by one of our names would run code of its maker's choice.
+    # Only real tables: a virtual table or a view with one of these names would run code that the file's author chose.
     plain = {
         name
         for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
@@ -90,14 +90,16 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
     _require(path, plain, (*TABLES, Migrations.migrations_table))
     for name in plain & {*TABLES, *LATER_TABLES}:
         for _, column, *_, hidden in connection.execute(f"PRAGMA table_xinfo({name})"):
-            if hidden:  # computed from an expression of its maker's choice whenever it is read
-                raise NotAnArchive(f"{path} computes the column {name}.{column}, which no evopo made; get a fresh copy")
+            if hidden:  # a generated column runs an expression that the file's author chose, whenever it is read
+                raise NotAnArchive(
+                    f"{path} has a generated column {name}.{column}, which evopo never creates; get a fresh copy"
+                )
     db = _database(connection)
     with closing(sqlite3.connect(":memory:")) as empty:
         known = {migration.name for migration in migrations.pending(_database(empty))}
     if unknown := [migration.name for migration in migrations.applied(db) if migration.name not in known]:
         raise NewerArchive(
-            f"{path} was written by a newer evopo (it has had the migration {unknown[0]}, unknown here); "
+            f"{path} was written by a newer evopo (it has the migration {unknown[0]}, which is unknown here); "
             "upgrade with: pip install -U evopo"
         )
     pending = [migration.name for migration in migrations.pending(db)]
@@ -107,7 +109,7 @@ def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations 
 
 
 def require_no_triggers(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises NotAnArchive if writing would run what somebody else put there: evopo makes no triggers."""
+    """Raises NotAnArchive if the file has a trigger, which would run on writing. evopo creates none."""
     found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
     if found:
         raise NotAnArchive(
@@ -124,10 +126,10 @@ def _require(path: Path, there: Collection[str], wanted: Sequence[str]) -> None:
 
 
 def _database(connection: sqlite3.Connection) -> Database:
-    # Plugins of sqlite-utils that a user has installed for other work have no business in an archive.
+    # Plugins of sqlite-utils that a user has installed must not run on an archive.
     return Database(connection, execute_plugins=False)
 
 
 def _stamp(db: Database, version: int) -> None:
-    """Writes the version where `PRAGMA user_version` shows it, for people; the record of migrations is what counts."""
+    """Sets `PRAGMA user_version`, for information only. The table of applied migrations decides what is pending."""
     db.execute(f"PRAGMA user_version = {version}")

@@ -1,4 +1,4 @@
-"""How a file is opened for reading: live, closed, on a read-only disk, or left by a crash, and always with precautions."""
+"""Opening an archive for reading, during a run, finished, on a read-only disk or after a crash. The file is not trusted."""
 
 import contextlib
 import errno
@@ -21,16 +21,16 @@ from archive.sqlite.connection import require_database
 from archive.sqlite.migrations import identify, migrate
 
 LONGEST_VALUE = 64 * 2**20
-"""Bytes of the longest text, blob or row that is read."""
+"""Largest size in bytes of a text, blob or row that is read."""
 
 LARGEST_COPY = 2**31
-"""Bytes of an archive that is copied into memory, as where its folder cannot be written to."""
+"""Largest size in bytes of an archive that is copied into memory, for example because its folder is read-only."""
 
 BUSY_SECONDS = 10.0
 
 
 def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
-    """The true path and a read-only connection to the archive at `path`; see `Reader.open` for the errors."""
+    """The resolved path of the archive at `path`, and a read-only connection to it. Raises the errors of `Reader.open`."""
     place = located(path)
     if not there(place):
         raise ArchiveNotFound(
@@ -50,7 +50,7 @@ def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
             connection.close()
             raise
         return place, connection
-    # sqlite3 raises UnicodeDecodeError where damage has got into the text of an error message.
+    # sqlite3 raises UnicodeDecodeError if the text of an error message contains damaged bytes of the file.
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         tidy(place)
         raise _explained(place, error) from error
@@ -60,11 +60,11 @@ def open_for_reading(path: str | Path) -> tuple[Path, sqlite3.Connection]:
 
 
 def tidy(place: Path) -> None:
-    """Remove the empty -wal and the -shm file that reading left beside the archive at `place`, unless somebody has it open.
+    """Removes the empty -wal and the -shm file that reading created next to the archive at `place`, unless they are in use.
 
-    For whoever has closed a connection to it. A connection that only reads makes these files and may not remove them. One that
-    writes does so as it is closed, if it is the last of all processes' connections: SQLite's own locks decide, and a reader or
-    writer that has the archive open keeps them. A log that is not empty is a crashed writer's, and stays as evidence.
+    Call it after closing a connection. A read-only connection creates these files but does not remove them. A connection for
+    writing removes them on closing, if it is the last connection of all processes; SQLite's own locks decide this. A log that is
+    not empty was left by a crashed writer, and is kept.
     """
     log = place.with_name(place.name + "-wal")
     with contextlib.suppress(sqlite3.Error, OSError, UnicodeDecodeError, ArchiveError):
@@ -84,31 +84,28 @@ def _connect(place: Path) -> sqlite3.Connection:
         return connection
     except sqlite3.OperationalError:
         connection.close()
-        # Reading a database in WAL mode needs its -shm file, which cannot be made where we may not write. Elsewhere we
-        # must not touch the file ourselves: closing it would drop the locks that this process's writer has on it.
+        # Reading a database in WAL mode needs its -shm file, which cannot be created in a read-only folder. In other folders we
+        # must not open the file ourselves: closing it would release the locks that a writer in this process has on it.
         if os.access(place.parent, os.W_OK):
             raise
         return _private_copy(place)
 
 
 def _leaves_files(place: Path) -> bool:
-    """Whether reading would make files beside the archive that `tidy` could not remove: a closed one that is not ours to write to,
-    in a folder that is."""
+    """Whether reading would create files that `tidy` cannot remove: the archive is closed and not writable for this user, but its
+    folder is."""
     closed = not there(place.with_name(place.name + "-wal"))
     theirs = not os.access(place, os.W_OK) and os.access(place.parent, os.W_OK)
     return closed and theirs and os.lstat(place).st_size <= LARGEST_COPY
 
 
 def _private_copy(place: Path) -> sqlite3.Connection:
-    """A copy in memory, the log of a crashed writer included: what the archive held at this moment.
-
-    Raises UnreadableArchive if it is too large for that.
-    """
+    """A copy of the archive in memory, including the log of a crashed writer. Raises UnreadableArchive if it is too large."""
     sources = [place.with_name(place.name + suffix) for suffix in ("", "-wal")]
     size = sum(source.stat().st_size for source in sources if os.path.exists(source))
     if size > LARGEST_COPY:
         raise UnreadableArchive(
-            f"{place} is {size} bytes, and this archive can only be read as a copy in memory, which may be {LARGEST_COPY} bytes; "
+            f"{place} has {size} bytes, and can only be read as a copy in memory of at most {LARGEST_COPY} bytes; "
             "copy it to a folder that you may write to, or upgrade it there by continuing its run"
         )
     with _scratch(place) as folder:
@@ -130,8 +127,8 @@ def _private_copy(place: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _scratch(place: Path) -> Iterator[Path]:
-    """A folder for a copy. Raises UnreadableArchive where there is none, or no room in it."""
-    remedy = "set TMPDIR to a folder that can be written to and has room, such as /dev/shm"
+    """A temporary folder for a copy. Raises UnreadableArchive if there is none, or not enough space in it."""
+    remedy = "set TMPDIR to a folder that can be written to and has enough space, such as /dev/shm"
     try:
         folder = tempfile.gettempdir()
     except FileNotFoundError as error:
@@ -155,9 +152,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _upgraded_copy(place: Path) -> sqlite3.Connection:
-    """A copy in memory with today's schema of an archive that an older evopo wrote; the file stays as it is."""
+    """A copy in memory of an archive of an older version, migrated to the current schema. The file is not changed."""
     copy = _private_copy(place)
-    # The file may be a stranger's: no trigger of theirs runs because we change the copy.
+    # The file is not trusted: its triggers must not run when the copy is changed.
     for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         copy.execute('DROP TRIGGER "{}"'.format(str(name).replace('"', '""')))
     migrate(copy)
@@ -165,7 +162,7 @@ def _upgraded_copy(place: Path) -> sqlite3.Connection:
 
 
 def _open(uri: str) -> sqlite3.Connection:
-    # Threads are serialised by the Reader.
+    # The Reader serialises threads.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
@@ -183,7 +180,7 @@ def _explained(place: Path, error: Exception) -> ArchiveError:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return NotAnArchive(f"{place} is not an SQLite database; give the archive.db of a run directory")
-    # The last one is about the -shm file beside it.
+    # SQLITE_IOERR_SHM is about the -shm file.
     unopened = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_AUTH", "SQLITE_IOERR_SHM")
     if name.startswith(unopened) or isinstance(error, OSError):
         return UnreadableArchive(f"{place} cannot be opened ({error}); check its permissions and those of its folder")

@@ -1,8 +1,7 @@
-"""The tables and views of an archive, as the SQL of each version.
+"""Schema of an archive: the SQL of each version's tables, indexes and views.
 
-Kept as SQL rather than as sqlite-utils calls, since CHECK constraints and deferred foreign keys are part of what the
-archive promises, and since `.schema` in the sqlite3 shell shows the comments. SQL of a released version never changes:
-a change is a new migration.
+It is SQL and not calls of sqlite-utils, because the archive relies on CHECK constraints and deferred foreign keys, and because
+`.schema` in the sqlite3 shell shows the comments. SQL of a released version never changes: a change is a new migration.
 """
 
 import re
@@ -11,9 +10,9 @@ APPLICATION_ID = 0x45564F50
 """`PRAGMA application_id` of an archive: "EVOP" in ASCII."""
 
 TABLES = ("run", "candidate", "parent", "proposal", "verdict", "finding", "evaluation", "event")
-"""Those of the first version, which every archive has."""
+"""Tables of the first version, which every archive has."""
 LATER_TABLES = ("text",)
-"""Those that migrations have added since."""
+"""Tables that later migrations added."""
 
 TABLES_1 = (
     """
@@ -28,7 +27,7 @@ CREATE TABLE run (
     created_at TEXT NOT NULL,
     version TEXT NOT NULL    -- of evopo
 )""",
-    # A row of event is written before the row that it is about, hence the deferred keys.
+    # A row of `event` is written before the row that it is about, so its foreign keys are deferred.
     """
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -144,13 +143,13 @@ CREATE TABLE evaluation (
 
 
 def allowed(table: str, column: str) -> tuple[str, ...]:
-    """The words that the CHECK of a column allows, for columns whose words another package defines."""
+    """The values that the CHECK of a column allows, for columns whose values another package defines."""
     statement = next(sql for sql in TABLES_1 if sql.lstrip().startswith(f"CREATE TABLE {table} ("))
     return tuple(re.findall("'(.*?)'", statement.split(f"CHECK ({column} IN (")[1].split("))")[0]))
 
 
 INDEXES_1 = (
-    # NULLs are distinct to UNIQUE, and two evaluations at the task's own settings are not.
+    # coalesce, because UNIQUE treats NULLs as distinct, but two evaluations at the task's own settings are the same.
     """
 CREATE UNIQUE INDEX evaluation_once ON evaluation
     (candidate_id, task, rung, seed, coalesce(beta, 'task'), coalesce(learning_rate, 'task'))""",
@@ -165,8 +164,8 @@ CREATE UNIQUE INDEX evaluation_once ON evaluation
 )
 
 VIEWS_1 = (
-    # SQLite has sqrt() only if it was compiled with it, and a view must work in everybody's SQLite: hence Newton's
-    # iteration, which falls until it has converged.
+    # The view must work in every SQLite, but sqrt() is an optional feature. So Newton's iteration computes the root; it decreases
+    # until it has converged.
     """
 CREATE VIEW leaderboard AS
 WITH RECURSIVE
@@ -238,14 +237,14 @@ CREATE TABLE text (
     "ALTER TABLE proposal ADD COLUMN prompt TEXT",  # JSON: [[role, hash of text], ...]; NULL: no words were sent
     "ALTER TABLE evaluation ADD COLUMN items BLOB",  # zlib of JSON: fitness item by item
     "ALTER TABLE evaluation ADD COLUMN curves BLOB",  # zlib of JSON: {name: [[step, value], ...]}
-    # What a judge behind an endpoint was paid; NULL where none was asked, usd NULL also where the price is unknown.
+    # Payment of a judge behind an endpoint. NULL: no judge was called; usd is also NULL if the price is unknown.
     "ALTER TABLE evaluation ADD COLUMN tokens_in INTEGER",
     "ALTER TABLE evaluation ADD COLUMN tokens_out INTEGER",
     "ALTER TABLE evaluation ADD COLUMN usd REAL",
 )
 
 CHANGES_3 = (
-    # SQLite changes no CHECK of a table that is there, so the table is made anew; views that read it must be away meanwhile.
+    # SQLite cannot change a CHECK of an existing table, so the table is created again. Views that read it are dropped first.
     "DROP VIEW leaderboard",
     "DROP VIEW lineage",
     "DROP VIEW refusals",

@@ -1,18 +1,18 @@
-"""How values cross into SQLite and back: the one policy for non-finite numbers, text and JSON.
+"""Conversion of values to and from SQLite: the policy for non-finite numbers, missing values, text and JSON.
 
 Non-finite numbers (NaN, +inf, -inf)
-    * `evaluation.fitness` is NULL unless it is a finite number, of at most `LARGEST` in size. Another score is recorded
+    * `evaluation.fitness` is NULL or a finite number of at most `LARGEST` in size. A training with another fitness is recorded
       as a *failed* evaluation with the reason `not_finite` and the value in its detail, so that no mean ever contains one.
-    * In JSON columns they are the strings "nan", "inf" and "-inf" (JSON has no such numbers, and what Python writes for
-      them, `NaN`, is refused by SQLite's own JSON functions). `metrics` holds numbers only, so there they are turned back;
-      elsewhere they are read as these strings, and `number` turns one back.
+    * In JSON columns they are the strings "nan", "inf" and "-inf" (JSON has no such numbers, and SQLite's JSON functions refuse
+      Python's `NaN`). In `metrics`, which holds numbers only, reading converts them back. In other columns they stay strings;
+      `number` converts one.
     * In other numeric columns (usd, seconds, milliseconds) they become NULL: unknown.
-    * Beyond `LARGEST` a number counts as not finite, wherever one must be.
+    * A number above `LARGEST` in size counts as not finite.
 Missing
-    * A metric whose value is None is left out. NULL in a column means "not known" or "not yet".
+    * A metric whose value is None is left out. NULL in a column means "unknown" or "not yet".
 Text
-    * Lone surrogates, which a JSON reply may contain and UTF-8 cannot, are stored as their escape (`\\ud800`). Inside a
-      JSON column that escape is read back as the surrogate that it was.
+    * Lone surrogates, which a JSON reply may contain but UTF-8 cannot encode, are stored as their escape (`\\ud800`). In a JSON
+      column, reading converts the escape back to the surrogate.
 """
 
 import json
@@ -25,15 +25,15 @@ from archive.errors import CorruptArchive
 
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 LARGEST = 1e100
-"""A number beyond this counts as infinite: squares of many such numbers cannot be added up, so means and errors would overflow."""
+"""A number above this in size counts as infinite: sums of squares of larger numbers would overflow."""
 DEEPEST, MOST_DIGITS = 64, 100
-"""Levels of a JSON value, and characters of an integer in it; a longer one is read as infinite."""
+"""Largest number of levels of a JSON value, and of digits of an integer in it. A longer integer is read as infinite."""
 LONGEST_REPLY = 16 * 2**20
-"""Bytes of an uncompressed reply that a reader accepts; a foreign archive may hold a compression bomb."""
+"""Largest size in bytes of an uncompressed reply. An untrusted archive may contain a compression bomb."""
 
 
 def number(value: Any) -> float:
-    """The float that `value`, a number or one of the strings "nan", "inf", "-inf", stands for; else ValueError."""
+    """The float for a number or one of the strings "nan", "inf", "-inf". Raises ValueError for other values."""
     if isinstance(value, str):
         if value not in NON_FINITE:
             raise ValueError(f"expected a number or one of {sorted(NON_FINITE)}, got {value!r}")
@@ -44,7 +44,7 @@ def number(value: Any) -> float:
 
 
 def is_finite(value: float) -> bool:
-    """Whether a number is finite, and small enough to be computed with (`LARGEST`)."""
+    """Whether a number is finite and at most `LARGEST` in size."""
     return -LARGEST <= value <= LARGEST  # false of NaN
 
 
@@ -59,18 +59,18 @@ def storable_text(text: str) -> str:
 
 
 def dump_json(value: Any) -> str:
-    """JSON text of plain Python data (also NumPy scalars), non-finite numbers as strings; TypeError for other objects."""
+    """JSON text of plain Python data and NumPy scalars, with non-finite numbers as strings. TypeError for other objects."""
     return storable_text(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def dump_metrics(metrics: Mapping[str, float | None]) -> str:
-    """JSON text of named numbers; those that are None are left out."""
+    """JSON text of named numbers. None values are left out."""
     present = {name: value for name, value in metrics.items() if value is not None}
     return dump_json({name: float(value) for name, value in present.items()})
 
 
 def load_json(text: str | None, where: str) -> Any:
-    """The value of a JSON column, None for NULL; CorruptArchive (naming `where`) if it is not JSON, or nested too deep."""
+    """The value of a JSON column; None for NULL. CorruptArchive (with `where`) if it is not JSON or is nested too deeply."""
     if text is None:
         return None
     try:
@@ -82,7 +82,7 @@ def load_json(text: str | None, where: str) -> Any:
 
 
 def load_metrics(text: str | None, where: str) -> dict[str, float]:
-    """The named numbers of a metrics column; CorruptArchive if there is anything else in it."""
+    """The named numbers of a metrics column. CorruptArchive for anything else."""
     value = load_json(text, where)
     if value is None:
         return {}
@@ -93,12 +93,12 @@ def load_metrics(text: str | None, where: str) -> dict[str, float]:
 
 
 def compress(text: str) -> bytes:
-    """`text` as zlib-compressed UTF-8; lone surrogates survive."""
+    """`text` as zlib-compressed UTF-8. Lone surrogates are preserved."""
     return zlib.compress(text.encode("utf-8", "surrogatepass"))
 
 
 def decompress(blob: bytes | None, where: str) -> str | None:
-    """The text that `compress` was given; CorruptArchive if it is not one, or longer than `LONGEST_REPLY`."""
+    """The text that `compress` was given. CorruptArchive for invalid data, and for more than `LONGEST_REPLY` bytes."""
     if blob is None:
         return None
     try:
@@ -118,7 +118,7 @@ def _integer(digits: str) -> float:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON; expected a string in its place")
+    raise ValueError(f"{name} is not JSON; expected a string in its place")
 
 
 def _check_depth(value: Any) -> None:

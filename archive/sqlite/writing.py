@@ -1,8 +1,8 @@
-"""The file of an archive, open for writing: made or upgraded, locked, one transaction at a time, closed.
+"""File of an archive, open for writing: creation or upgrade, lock, one transaction at a time, closing.
 
-What a crash leaves: every transaction that has ended. The database is in WAL mode with `synchronous=FULL`. `NORMAL` would be
-enough for a killed process, whose pages the kernel still holds; FULL also survives a power cut, for one fsync of the log per
-write (0.8 ms against 0.04 ms on the ext4 disk that we measured on), which is nothing beside an LLM call or a training.
+Every transaction that has ended survives a crash. The database is in WAL mode with `synchronous=FULL`. `NORMAL` would be enough for
+a killed process, because the kernel still has its pages. FULL also survives a power failure. It costs one fsync of the log per
+write (0.8 ms instead of 0.04 ms, measured on ext4), which is negligible compared with an LLM call or a training.
 """
 
 import os
@@ -21,11 +21,11 @@ from archive.sqlite.connection import COMPANIONS, Write, connect, prepare, repor
 from archive.sqlite.migrations import identify, migrate, require_no_triggers
 
 FOLD_MILLISECONDS = 2000
-"""How long closing waits for a reader in the middle of a query."""
+"""How long closing waits for a running query of a reader."""
 
 
 class WritableFile:
-    """Make one with `create` or `open`. Its transactions may be called from several threads."""
+    """An archive file open for writing; make it with `create` or `open`. Transactions may be called from several threads."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class WritableFile:
 
     @classmethod
     def create(cls, path: str | Path, first_rows: Callable[[Write], None], *, allow_network: bool = False) -> Self:
-        """A new archive at `path` with its first rows; the file appears whole or not at all.
+        """A new archive at `path` with its first rows. The file appears complete or not at all.
 
         Raises ArchiveExists, ArchiveLocked, UnsafeFile, and NetworkFilesystem (unless `allow_network`).
         """
@@ -68,7 +68,7 @@ class WritableFile:
 
     @classmethod
     def open(cls, path: str | Path, *, allow_network: bool = False) -> Self:
-        """The archive at `path`, upgraded to today's schema if it is older; its rows are left as they are.
+        """The archive at `path`, migrated to the current schema if it is older. No row is changed.
 
         Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, UnsafeFile, and NetworkFilesystem (unless
         `allow_network`).
@@ -88,13 +88,13 @@ class WritableFile:
 
     @property
     def replaced(self) -> Holder | None:
-        """The writer that died without closing the archive, if its stale lock had to be taken over."""
+        """Holder of the stale lock that was taken over: a writer that ended without closing. None if there was none."""
         return self._lock.replaced
 
     def close(self) -> None:
-        """Folds the log into the file, though somebody reads it, and gives up the lock.
+        """Moves the log into the file, also while it is being read, and releases the lock.
 
-        Closing twice does nothing; nor does a forked child.
+        Does nothing if called again, or in a forked child.
         """
         with self._turn:
             if self._closed or os.getpid() != self._lock.holder.pid:
@@ -106,7 +106,7 @@ class WritableFile:
 
     @contextmanager
     def transaction(self) -> Iterator[Write]:
-        """What is written within is kept whole or not at all. Raises ArchiveClosed."""
+        """A transaction: all writes of the block are kept, or none. Raises ArchiveClosed."""
         with self._turn:
             if self._closed or os.getpid() != self._lock.holder.pid:
                 raise ArchiveClosed(f"{self.path} is closed here; open it again (a forked child may not write to it)")
@@ -129,7 +129,7 @@ def _opened(place: Path) -> sqlite3.Connection:
 
 
 def _fold(connection: sqlite3.Connection) -> None:
-    """Move the log's content into the file: closing alone would leave it in the log while anybody reads."""
+    """Moves the log into the file. Closing alone would leave it in the log while a reader has the archive open."""
     connection.execute(f"PRAGMA busy_timeout = {FOLD_MILLISECONDS}")
-    with suppress(sqlite3.Error):  # as on a full disk: then it stays in the log, which is as safe
+    with suppress(sqlite3.Error):  # for example a full disk: then the data stays in the log, which is as safe
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

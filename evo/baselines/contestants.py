@@ -16,7 +16,7 @@ from evo.search.seed_losses import choose_baseline
 from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskError
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import Verdict, VerdictStatus
 from sandbox.vetting.vet import vet
 
@@ -31,7 +31,7 @@ class ComparedLoss:
     name: str
     title: str
     source: str
-    graph: LossGraph
+    graph: VerifiedGraph
     own: bool
     """Whether it is the user's own and not a published one."""
 
@@ -118,7 +118,7 @@ def _in_run(directory: Path, number: int, contract: str) -> ComparedLoss:
         return ComparedLoss(f"{display_name(row)}#{number}", row.thought, row.source, graph, own=True)
 
 
-def _graph(verdict: Verdict, where: str) -> LossGraph:
+def _graph(verdict: Verdict, where: str) -> VerifiedGraph:
     if verdict.accepted and verdict.graph is not None:
         return verdict.graph
     found = "; ".join(f"{f.rule} {f.message}" for f in verdict.refusals)

@@ -22,7 +22,7 @@ from evo.config.schema import Config
 from evo.search.rng import derive
 from fitness.schedule.ladder import Seeds
 from fitness.task.protocol import TaskError, TaskInfo
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -44,7 +44,7 @@ class Design:
         """The loss that all others are compared with."""
         return self.losses[0].name if self.losses else None
 
-    def arms(self, graph: LossGraph) -> tuple[float | None, ...]:
+    def arms(self, graph: VerifiedGraph) -> tuple[float | None, ...]:
         """The betas that a loss is tuned over; (None,) if there is nothing to tune."""
         return self.betas if self.betas and "beta" in graph.inputs else (None,)
 

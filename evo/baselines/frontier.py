@@ -31,7 +31,6 @@ class Robustness:
     """How fitness depends on beta."""
 
     best_beta: float
-    best: float
     mean_regret: float | None
     """Best fitness minus the mean over the grid, in units of fitness; 0 if beta has no effect. None if any beta failed."""
     octaves: float
@@ -47,15 +46,15 @@ def frontier(points: Iterable[Point]) -> tuple[Point, ...]:
     return tuple(kept)
 
 
-def area(points: Iterable[Point], kl_limit: float, reward_at_zero: float = 0.0) -> float:
+def area(points: Iterable[Point], kl_limit: float) -> float:
     """Mean over KL from 0 to `kl_limit` of the highest reward reached at that KL or below.
 
-    `reward_at_zero` is the reward of the reference. The frontier is a step function: rewards between the points were not measured.
-    Raises ValueError for a limit that is not positive.
+    The reward of the reference is 0. The frontier is a step function: rewards between the points were not measured. Raises
+    ValueError for a limit that is not positive.
     """
     if not kl_limit > 0:
         raise ValueError(f"kl_limit must be positive, got {kl_limit}")
-    total, at, level = 0.0, 0.0, reward_at_zero
+    total, at, level = 0.0, 0.0, 0.0
     for point in frontier(points):
         kl = min(max(point.kl, 0.0), kl_limit)
         total += level * (kl - at)
@@ -78,7 +77,7 @@ def robustness(fitness: Mapping[float, float | None], margin: float) -> Robustne
     failed = len(scored) < len(fitness)
     regret = None if failed else best - math.fsum(scored.values()) / len(scored)
     low, high = _around(best_beta, sorted(fitness), lambda beta: scored.get(beta, -math.inf) >= best - margin)
-    return Robustness(best_beta, best, regret, math.log2(high / low))
+    return Robustness(best_beta, regret, math.log2(high / low))
 
 
 def _around(start: float, grid: Sequence[float], good: Callable[[float], bool]) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from evo.session.session import worker_pool, workers_for
 from fitness.schedule.ladder import Job
 from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from fitness.workers.pool import WorkerPool
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
 
 
@@ -112,7 +112,7 @@ async def _measure(
             deferred.append((evaluation, failure))
             return True
 
-        async def train_one(candidate: CandidateRow, graph: LossGraph, seed: int, beta: float | None) -> None:
+        async def train_one(candidate: CandidateRow, graph: VerifiedGraph, seed: int, beta: float | None) -> None:
             async with turn:
                 job = Job(candidate.id, wanted.rung, seed, beta)
                 with judge_budget.reserved(job):

@@ -9,9 +9,8 @@ from archive.query import Reader
 from archive.records import CandidateRow, EventKind, Origin, ProposalRow, ProposalState
 from archive.spending import counted_steps
 from archive.store import Archive
-from evo.proposing.propose import Unusable, read_reply
+from evo.proposing.propose import proposed_graph
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
 
 
 def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str]) -> None:
@@ -43,11 +42,13 @@ def open_steps(reader: Reader) -> Iterator[int]:
     return itertools.chain(sorted(begun - ended), itertools.count(1 + max(begun, default=0)))
 
 
-def own_graph(reader: Reader, candidate: CandidateRow) -> LossGraph | None:
-    """The graph of a loss made by our own code: a known loss, or a proposal of the built-in proposer. None for any other."""
+def own_graph(reader: Reader, candidate: CandidateRow) -> str | None:
+    """The graph of a loss made by our own code (a known loss, or a proposal of the built-in proposer) as JSON; else None.
+
+    The JSON is not verified; vetting verifies it.
+    """
     if candidate.origin is Origin.SEED:
-        return known.graph(candidate.name)
+        return known.graph(candidate.name).to_json()
     assert candidate.proposal_id is not None
     proposal = reader.proposal(candidate.proposal_id)
-    suggestion = read_reply(proposal.proposer, proposal.reply or "", candidate.contract)
-    return None if isinstance(suggestion, Unusable) else suggestion.graph
+    return proposed_graph(proposal.proposer, proposal.reply or "")

@@ -218,8 +218,9 @@ class Campaign:
             self.archive.record_verdict(candidate.id, verdict.to_json() | seen, match.candidate_id, match.kind)
         else:
             self.archive.record_verdict(candidate.id, verdict.to_json())
-            if verdict.accepted:
+            if verdict.accepted and verdict.graph is not None:
                 self.duplicates.add(candidate.id, verdict)
+                self.population.keep_graph(candidate.id, verdict.graph)
         return verdict.accepted and match is None
 
     async def train(self, job: Job | None) -> None:

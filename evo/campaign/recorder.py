@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from archive.store import Archive
 from evo.campaign.training import recorded
 from evo.proposing.llm.client import AttemptObserver, most_for
-from evo.proposing.llm.wire import Message
 from evo.proposing.propose import Proposer
 from evo.proposing.request import Request
 from fitness.chat.errors import Consequence, LLMError
+from fitness.chat.request import Message
 
 
 @dataclass

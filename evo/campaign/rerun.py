@@ -15,12 +15,12 @@ from archive.records import EventKind, ProposalRow
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
-from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import template_hash
 from evo.proposing.propose import BUILTIN, BuiltinProposer
 from evo.proposing.request import Request, request_for
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
+from fitness.chat.request import Message
 from fitness.task import TaskError, TaskInfo, task_info
 from fitness.task.from_file import TaskFile
 from sandbox.contracts.contract import contract_named

@@ -13,7 +13,7 @@ from fitness.schedule.final import final_rung
 from fitness.schedule.ladder import Job
 from fitness.task.protocol import EvaluationFailed, FailureReason, SeedResult, TaskInfo
 from fitness.workers.pool import WorkerPool
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 class TaskUnusable(Exception):
@@ -33,7 +33,7 @@ async def train_and_record(
     workers: WorkerPool,
     task: str,
     job: Job,
-    graph: LossGraph,
+    graph: VerifiedGraph,
     defer: Defer = lambda evaluation, job, failure: False,
 ) -> float | None:
     """Train and score once and record the result. A training whose result is in the archive is not repeated.

@@ -21,7 +21,7 @@ from evo.config.rundir import NotInRun, RunDir
 from evo.proposing.propose import BUILTIN
 from fitness.training.curves import thinned
 from sandbox.contracts.contract import CONTRACTS, contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_latex, to_python, to_trl
 
 ANCESTORS = 200
@@ -29,7 +29,7 @@ ANCESTORS = 200
 CURVE_ROWS = 12
 """Maximum points of a training's curves that are printed."""
 
-_PRINTERS: Mapping[str, Callable[[LossGraph, str], str]] = {
+_PRINTERS: Mapping[str, Callable[[VerifiedGraph, str], str]] = {
     "python": to_python,
     "latex": lambda graph, _: to_latex(graph),
     "trl": to_trl,

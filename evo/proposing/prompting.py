@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from archive.records import FindingRow
 from evo.proposing.bare_source import bare
-from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
 from evo.search.operators import CHAT, OPERATORS
+from fitness.chat.request import Message
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.contracts.contract import BATCH, Argument, Contract

@@ -18,16 +18,17 @@ from analysis.recorded import refusing
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import Briefing, ChatTurn, LandmarkView, ParentView, TaskView, render, template_hash
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.endpoint import Endpoint, Retry
+from fitness.chat.request import Message
 from fitness.costs import Prices
 from sandbox.contracts.contract import Contract, contract_named
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.printers import to_python
 
 BUILTIN, OPENAI = "builtin", "openai"
@@ -36,12 +37,11 @@ GRAMMAR = f"genetic-{genetic.VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A loss that a proposer suggests: source for people and the jail, and the graph where the proposer made one."""
+    """A loss that a proposer suggests, as source for people and the jail."""
 
     name: str
     thought: str
     source: str
-    graph: LossGraph | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,15 @@ def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusabl
     return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
 
 
+def proposed_graph(proposer: str, reply: str) -> str | None:
+    """The graph in a recorded reply of the built-in proposer, as JSON that nobody has verified; None for any other reply."""
+    try:
+        graph = json.loads(reply)["graph"] if proposer == BUILTIN else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return graph if isinstance(graph, str) else None
+
+
 class BuiltinProposer:
     """Genetic programming: costs nothing, needs no network, and is the baseline that a language model has to beat."""
 
@@ -140,7 +149,7 @@ class BuiltinProposer:
         rng = stream(request.seed, "breed", request.step)
         made = genetic.propose(rng, request.contract, request.operator, parents, rules)
         text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
-        return Reply(text, "", 0, 0, 0.0, 0.0, None)
+        return Reply(text, "", 0, 0, 0.0, 0.0)
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,7 +179,6 @@ class ModelProposer:
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         return await self._client.complete(
             lambda form: messages(request, form),
-            step=request.step,
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
             observer=observer,
@@ -202,7 +210,7 @@ def messages(request: Request, form: ReplyFormat) -> list[Message]:
 def _view(parent: Parent) -> ParentView:
     score = parent.score[1] if parent.score else None
     return ParentView(
-        code=parent.source if parent.graph is None else to_python(parent.graph, name="loss"),
+        code=parent.code,
         name=parent.name,
         thought=parent.thought,
         fitness=score.mean if score else None,
@@ -229,7 +237,7 @@ def _turn(turn: Turn) -> ChatTurn:
 
 
 def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
-    parsed = parse_reply(reply, contract=contract)
+    parsed = parse_reply(reply, contract)
     if isinstance(parsed, ParseFailure):
         return Unusable(f"{parsed.message}; {parsed.remedy}")
     return Suggestion(parsed.name, parsed.thought, parsed.code)
@@ -238,7 +246,7 @@ def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
 def _read_graph(reply: str) -> Suggestion | Unusable:
     try:
         data: Any = json.loads(reply)
-        graph = LossGraph.from_json(data["graph"])
-        return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"), graph)
+        graph = VerifiedGraph.from_json(data["graph"])
+        return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"))
     except (ValueError, KeyError, TypeError, RecursionError, GraphError) as error:
         return Unusable(f"the built-in proposer's reply cannot be read: {error}")

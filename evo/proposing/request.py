@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from analysis.recorded import graph_of, refusing
+from analysis.recorded import refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
 from evo.proposing.reply.reply import ParsedReply
@@ -17,10 +18,11 @@ from evo.search.rng import stream
 from evo.search.selection.grid import gap
 from evo.search.selection.members import SelectionSettings
 from evo.search.selection.select import Choice, choose
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.printers import to_python
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parent:
     """A loss that a proposal starts from. `graph` is None for a refused one that never had a valid graph."""
 
@@ -29,14 +31,17 @@ class Parent:
     name: str
     thought: str
     source: str
-    graph: LossGraph | None
+    graph: VerifiedGraph | None
     score: tuple[str, Score] | None
     """Rung and score at the search rung of highest fidelity that it reached."""
-    advantage: tuple[float, int] | None
-    """Mean difference to the baseline over common seeds, and how many seeds."""
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
+
+    @cached_property
+    def code(self) -> str:
+        """Its code for prompts: printed from the graph, so that nothing else is in it; as it came where there is no graph."""
+        return self.source if self.graph is None else to_python(self.graph, name="loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +137,8 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         name=row.name,
         thought=row.thought,
         source=row.source,
-        graph=graph_of(verdict) if verdict and verdict.graph else None,
+        graph=population.graph(id, past) if verdict and verdict.graph else None,
         score=population.score(individual),
-        advantage=population.advantage(individual),
         descriptors=individual.descriptors,
         findings=tuple(past.findings(id)),
         failures=tuple(e for e in past.evaluations(id) if e.reason),

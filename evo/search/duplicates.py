@@ -7,14 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from analysis.recorded import graph_of, verdict_on
+from archive.errors import CorruptArchive
 from archive.query import Reader
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import find_duplicates, readable
 from sandbox.identity.sameness import Sameness
 from sandbox.verdicts.verdict import Fingerprint, Verdict, VerdictStatus
 
-SameLoss = Callable[[LossGraph, LossGraph], Sameness]
+SameLoss = Callable[[VerifiedGraph, VerifiedGraph], Sameness]
 """Compares two losses on fresh test inputs."""
+
+GraphOf = Callable[[int], VerifiedGraph]
+"""Returns the graph of a candidate. Raises CorruptArchive if it cannot be used, as one of an older version that is refused now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +39,20 @@ class DuplicateIndex:
     """Index of the accepted losses of a run by canonical hash and by fingerprint."""
 
     same_loss: SameLoss
+    graph: GraphOf
     by_hash: dict[str, int] = field(default_factory=dict)
-    by_fingerprint: list[tuple[int, Fingerprint, LossGraph]] = field(default_factory=list)
+    by_fingerprint: list[tuple[int, Fingerprint]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, reader: Reader, same_loss: SameLoss) -> Self:
-        """Index of the accepted losses in an archive."""
-        index = cls(same_loss)
+    def of(cls, reader: Reader, same_loss: SameLoss, graph: GraphOf | None = None) -> Self:
+        """Index of the accepted losses in an archive. `graph` returns their graphs; by default they are read from the archive."""
+        index = cls(same_loss, graph or (lambda candidate_id: graph_of(verdict_on(candidate_id, reader))))
         for row in reader.verdicts():
             if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
                 continue
             index.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):
-                with suppress(GraphError):  # accepted by an older version, and refused by this one
-                    index.by_fingerprint.append((row.candidate_id, fingerprint, LossGraph.from_json(row.graph)))
+                index.by_fingerprint.append((row.candidate_id, fingerprint))
         return index
 
     def find(self, verdict: Verdict) -> DuplicateMatch | None:
@@ -58,14 +63,15 @@ class DuplicateIndex:
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         if verdict.hash in self.by_hash:
             return DuplicateMatch(self.by_hash[verdict.hash], "hash")
-        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint, _ in self.by_fingerprint]):
-            candidate_id, _, graph = self.by_fingerprint[index]
-            if found := self.same_loss(graph, verdict.graph):
-                return DuplicateMatch(candidate_id, "fingerprint", found.difference)
+        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint in self.by_fingerprint]):
+            candidate_id, _ = self.by_fingerprint[index]
+            with suppress(CorruptArchive):
+                if found := self.same_loss(self.graph(candidate_id), verdict.graph):
+                    return DuplicateMatch(candidate_id, "fingerprint", found.difference)
         return None
 
     def add(self, candidate_id: int, verdict: Verdict) -> None:
         """Add an accepted loss that is no duplicate."""
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         self.by_hash.setdefault(verdict.hash, candidate_id)
-        self.by_fingerprint.append((candidate_id, verdict.fingerprint, verdict.graph))
+        self.by_fingerprint.append((candidate_id, verdict.fingerprint))

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from archive.query import Reader
 from archive.records import EventKind, EventRow, ProposalRow, Usage
-from archive.spending import cost_of, ends_step, most_of, usage_of
+from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from fitness.chat.errors import LLMError
 from fitness.costs import Prices
 from fitness.task.protocol import TaskInfo
 
@@ -54,7 +53,7 @@ class Ledger:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
         self._count(row)
-        self._pay(row)
+        self._pay(row, event)
 
     def _failed(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
@@ -62,15 +61,15 @@ class Ledger:
         if ends_step(event):
             self._count(row)
         if row.reply is None:  # else its cost was counted when the reply arrived
-            self._pay(row)
+            self._pay(row, event)
 
     def _count(self, row: ProposalRow) -> None:
         self._answered.add(row.step)
         self._spent = replace(self._spent, proposals=len(self._answered))
 
-    def _pay(self, row: ProposalRow) -> None:
+    def _pay(self, row: ProposalRow, ended: EventRow) -> None:
         most = self._most.pop(row.id, None) or (self._unknown if row.model else None)
-        paid = cost_of(row, most, possibly_paid=LLMError.from_record(row.error or "").possibly_paid).usage
+        paid = cost_of(row, most, possibly_paid=possibly_paid(ended)).usage
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
     def _lost(self, event: EventRow, reader: Reader) -> None:

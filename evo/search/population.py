@@ -14,11 +14,11 @@ from typing import Self
 
 from analysis import stats
 from analysis.final import seeds_of
-from analysis.recorded import baseline_among, graph_of, island_of, refusing
+from analysis.recorded import baseline_among, graph_of, island_of, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, Role, VerdictRow
+from archive.records import EventKind, EventRow, Origin, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -32,7 +32,7 @@ from evo.search.selection.members import SEED, Member
 from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
@@ -73,7 +73,7 @@ class Population:
         self._ledger = Ledger(config, info)
         self._unusable = 0
         self._last: datetime | None = None
-        self._graphs: dict[int, LossGraph] = {}
+        self._graphs: dict[int, VerifiedGraph] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Apply the new events up to id `upto`, by default all. Returns self."""
@@ -189,11 +189,18 @@ class Population:
         """The spending so far. `seconds`: running time over all sessions."""
         return self._ledger.spent(seconds)
 
-    def graph(self, candidate_id: int, reader: Reader) -> LossGraph:
-        """The verified graph of an accepted candidate."""
+    def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
+        """The graph of a candidate: the one that vetting gave, else the archive's, verified at the first call.
+
+        Raises CorruptArchive.
+        """
         if candidate_id not in self._graphs:
-            self._graphs[candidate_id] = graph_of(_verdict(candidate_id, reader))
+            self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
+        """Store the graph of a candidate after vetting, so that the archive's copy need not be verified."""
+        self._graphs[candidate_id] = graph
 
     # ---- applying events -----------------------------------------------------------------------------------------
 
@@ -227,7 +234,7 @@ class Population:
 
     def _vetted(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
-        verdict = _verdict(event.candidate_id, reader)
+        verdict = verdict_on(event.candidate_id, reader)
         individual = self._individual(event.candidate_id)
         individual.status = VerdictStatus(verdict.status)
         individual.duplicate_of = verdict.duplicate_of
@@ -296,13 +303,6 @@ class Population:
             uses=uses,
             arm=individual.arm,
         )
-
-
-def _verdict(candidate_id: int, reader: Reader) -> VerdictRow:
-    verdict = reader.verdict(candidate_id)
-    if verdict is None:
-        raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")
-    return verdict
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {

@@ -102,7 +102,7 @@ def _first_request(config: Config, population: Population) -> Request:
 
 def _parent(id: int, name: str, role: str) -> Parent:
     loss = known.load(name)
-    return Parent(id, role, name, loss.title, loss.source, known.graph(name), None, None, {}, (), ())
+    return Parent(id, role, name, loss.title, loss.source, known.graph(name), None, {}, (), ())
 
 
 def _longest(request: Request, proposals: int | None) -> Request:

@@ -45,7 +45,7 @@ def minimum_detectable_difference(info: TaskInfo, settings: LadderSettings) -> s
 
 
 def _smallest(deviation: float, items_error: float, settings: LadderSettings) -> float:
-    """Minimum detectable difference, in units of fitness, by the test of `analysis.claims`: over seeds, and over seeds and items."""
+    """Minimum detectable difference, in units of fitness, by the test of the final: over seeds, and over seeds and items."""
     seeds = settings.finalist_seeds
     over_seeds = deviation**2 / seeds
     both = over_seeds + items_error**2

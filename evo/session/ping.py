@@ -11,10 +11,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from fitness.chat.answer import read_answer
 from fitness.chat.client import async_client, sdk_error
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.replies.answer import read_answer
 from fitness.chat.text import printable
 from fitness.costs import Usage
 

@@ -64,8 +64,8 @@ def preflight(
 ) -> Cleared:
     """Run all checks. Raises PreflightFailed.
 
-    `proposes`: whether a proposer is needed. `online`: whether requests to endpoints and to the hub are allowed. `may_cost`: whether
-    a paid endpoint may be asked for a reply of one token.
+    `proposes`: whether a proposer is needed. `online`: whether requests to endpoints and to the hub are allowed. `may_cost`:
+    whether a paid endpoint may be asked for a reply of one token.
     """
     proposer, which, endpoints, faults = _endpoints(config, info, proposes)
     faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)

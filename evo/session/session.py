@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -130,7 +131,7 @@ async def _campaign(
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
         await stack.enter_async_context(proposer)
-        duplicates = DuplicateIndex.of(reader, vetter.same_loss)
+        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
         console = Console()
 
         def tell(text: str) -> None:

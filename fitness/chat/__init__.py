@@ -1,4 +1,4 @@
-"""Endpoints that speak OpenAI's chat completions: how they are reached, and what their answers and errors say.
+"""Client for endpoints of OpenAI's chat completions: requests, replies, errors, proxies.
 
-Proposer and judge read the same endpoints, so both use this package. It knows nothing of losses or of verdicts.
+The proposer and the judge share this package. It contains nothing about losses or judgements.
 """

@@ -1,4 +1,4 @@
-"""The SDK's client of an endpoint, and what its exceptions mean."""
+"""Clients of OpenAI's SDK for an endpoint, and conversion of the SDK's exceptions to LLMError."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from socket import gaierror
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fitness.chat.answer import MAX_RESPONSE
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError, Where
 from fitness.chat.proxies import certificates, check_proxy, proxy_for
-from fitness.chat.refusals import proxy_error, status_error
+from fitness.chat.replies.answer import MAX_RESPONSE
+from fitness.chat.replies.refusals import proxy_error, status_error
 
 if TYPE_CHECKING:
     import openai
 
 
 def async_client(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:
-    """The SDK's client, without its own retries; `timeout` is for connecting and for each read, seconds.
+    """The SDK's asynchronous client without retries; `timeout` applies to connecting and to each read, in seconds.
 
-    Raises LLMError: MISSING_PACKAGE where the SDK is not installed, CONFIGURATION where proxy or certificates cannot be used.
+    Raises LLMError: MISSING_PACKAGE if the SDK is not installed, CONFIGURATION if proxy or certificates cannot be used.
     """
     settings, way = _settings(endpoint, timeout)
     import openai
@@ -33,7 +33,7 @@ def async_client(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:
 
 
 def sync_client(endpoint: Endpoint, timeout: float) -> openai.OpenAI:
-    """The same for threads."""
+    """The SDK's synchronous client; otherwise as `async_client`."""
     settings, way = _settings(endpoint, timeout)
     import openai
 
@@ -41,9 +41,10 @@ def sync_client(endpoint: Endpoint, timeout: float) -> openai.OpenAI:
 
 
 def ask(client: openai.OpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Body and content type of the response to a chat completion, the body up to MAX_RESPONSE bytes and a piece. Raises LLMError.
+    """Body and content type of the response to a request; reading stops after MAX_RESPONSE bytes. Raises LLMError.
 
-    The SDK's own timeout bounds each read, so a reply that drips in could last for ever: here all of it has the endpoint's time.
+    The SDK's own timeout applies to each read, so a slow stream could last for ever. Here the endpoint's timeout limits the whole
+    response.
     """
     give_up = time.monotonic() + endpoint.timeout
     content = bytearray()
@@ -61,7 +62,7 @@ def ask(client: openai.OpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -
 
 
 async def ask_async(client: openai.AsyncOpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The same in an event loop."""
+    """As `ask`, for an event loop."""
     content = bytearray()
     with _told(endpoint):
         async with (
@@ -77,7 +78,7 @@ async def ask_async(client: openai.AsyncOpenAI, endpoint: Endpoint, request: Map
 
 @contextmanager
 def _told(endpoint: Endpoint) -> Iterator[None]:
-    """What goes wrong with a request, as an LLMError."""
+    """Convert exceptions of a request to LLMError."""
     import openai
 
     where = endpoint.where
@@ -88,14 +89,14 @@ def _told(endpoint: Endpoint) -> Iterator[None]:
     except openai.OpenAIError as error:
         raise sdk_error(where, error, endpoint.timeout) from None
     except Exception as error:
-        if not type(error).__module__.startswith("httpx"):  # what the SDK would have wrapped while it sends
+        if not type(error).__module__.startswith("httpx"):  # the SDK wraps these while sending, but not while reading
             raise
         late = type(error).__name__ == "ReadTimeout"
         raise timed_out(where, endpoint.timeout) if late else connection_error(where, error) from None
 
 
 def _settings(endpoint: Endpoint, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the SDK's client and the HTTP client below it are made with."""
+    """Arguments of the SDK's client and of its HTTP client."""
     try:
         import openai  # noqa: F401
     except ImportError:
@@ -107,9 +108,9 @@ def _settings(endpoint: Endpoint, timeout: float) -> tuple[dict[str, Any], dict[
     secure = urlsplit(endpoint.base_url).scheme == "https" or (proxy and proxy.url.startswith("https:"))
     believed = certificates() if secure else None
     way = {"trust_env": False, "proxy": proxy.url if proxy else None, "verify": True if believed is None else believed}
-    way["follow_redirects"] = False  # prompts and key go where the configuration says, and nowhere else
+    way["follow_redirects"] = False  # prompts and key go only to the configured address
     return {
-        "api_key": endpoint.api_key or "none",  # the SDK insists on one, local servers do not
+        "api_key": endpoint.api_key or "none",  # the SDK requires one, local servers do not
         "base_url": endpoint.base_url,
         "timeout": timeout,
         "max_retries": 0,
@@ -117,7 +118,7 @@ def _settings(endpoint: Endpoint, timeout: float) -> tuple[dict[str, Any], dict[
 
 
 def sdk_error(where: Where, error: Exception, seconds: float) -> LLMError:
-    """The error behind an exception of the SDK; `seconds` is what a request was given."""
+    """The LLMError for an exception of the SDK; `seconds` is the request's time limit."""
     import openai
 
     if isinstance(error, openai.APITimeoutError):
@@ -134,12 +135,12 @@ def sdk_error(where: Where, error: Exception, seconds: float) -> LLMError:
 
 
 def timed_out(where: Where, seconds: float) -> LLMError:
-    """The error of a reply that did not come in time."""
+    """The LLMError for a reply that did not arrive in time."""
     return LLMError.at(where, ErrorKind.TIMEOUT, f"{where.place} did not answer within {seconds:g} s")
 
 
 def connection_error(where: Where, error: BaseException) -> LLMError:
-    """The error behind a request without an answer: refused, unknown host, bad certificate, or cut off midway."""
+    """The LLMError for a failed connection: refused, unknown host, bad certificate, or closed early."""
     causes = list(_causes(error))
     partner = where.proxy or where.place
     if refusal := next((c for c in causes if type(c).__name__ == "ProxyError"), None):
@@ -155,7 +156,7 @@ def connection_error(where: Where, error: BaseException) -> LLMError:
         message = f"{partner} refused the connection"
         remedy = _network(where) if where.proxy else f"start the server, or correct {where.section}.base_url; {AGAIN}"
     elif any(type(c).__name__ == "DecodingError" for c in causes):
-        message = f"{where.place} answered with what is not compressed as its headers say"
+        message = f"{where.place} sent a response whose compression does not match its headers"
         return LLMError.at(where, ErrorKind.MALFORMED, message)
     else:
         message = f"{where.place} closed the connection before its reply was complete"
@@ -171,7 +172,7 @@ def _network(where: Where) -> str:
 
 
 def _named(error: BaseException, name: str) -> bool:
-    """Whether an exception of that name is behind it; by name, since the SDK's HTTP library may be one of two."""
+    """Whether an exception of that name is among the causes; by name, since the SDK's HTTP library may be one of two."""
     return any(type(cause).__name__ == name for cause in _causes(error))
 
 

@@ -1,4 +1,4 @@
-"""Where a language model is to be reached, what it costs, and how patient its client is."""
+"""Endpoint of a language model: address, key, prices, limits and retries."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and when a request that failed in passing is made again. Waits double, and are jittered downwards."""
+    """Number and timing of retries after a temporary failure. Waits double, with random jitter downwards."""
 
     attempts: int = 4
     first_wait: float = 2.0
     """Seconds before the second attempt."""
     longest_wait: float = 60.0
-    """Seconds at most between attempts; an endpoint that asks for more (Retry-After) ends the retries."""
+    """Longest wait between attempts, in seconds; no retry if the endpoint requests more (Retry-After)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the model is, and how it is asked. `Endpoint.resolve` fills in what the environment knows."""
+    """Address of a model and settings of its requests. `Endpoint.resolve` adds values from the environment."""
 
     model: str
     base_url: str = OPENAI_URL
@@ -39,12 +39,12 @@ class Endpoint:
     timeout: float = 120.0
     """Seconds for one attempt, from sending to the last byte of the reply."""
     max_tokens: int = 4096
-    """Tokens the model may write per reply, its reasoning included where it has one."""
+    """Most tokens per reply, including the model's reasoning."""
     prices: Prices = field(default_factory=Prices)
     structured: bool = True
-    """False asks for fenced code from the first request on."""
+    """False: request fenced code instead of enforced JSON from the start."""
     section: str = "llm"
-    """Of the configuration, which names this endpoint: errors speak of its options."""
+    """Section of the configuration that names this endpoint; error messages refer to its options."""
 
     @classmethod
     def resolve(
@@ -56,9 +56,9 @@ class Endpoint:
         environ: Mapping[str, str] = os.environ,
         **options: Any,
     ) -> Endpoint:
-        """An endpoint from configuration and environment. Raises LLMError (CONFIGURATION) where they make none.
+        """An endpoint from configuration and environment. Raises LLMError (CONFIGURATION) if they are not valid.
 
-        Without `base_url`, OPENAI_BASE_URL counts, then OpenAI's own address. Only that last one needs a key.
+        Without `base_url`, OPENAI_BASE_URL is used, then OpenAI's own address. Only the last requires a key.
         """
         url = (base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
         endpoint = cls(
@@ -73,7 +73,7 @@ class Endpoint:
 
     @property
     def where(self) -> Where:
-        """What error messages may say about this endpoint."""
+        """The description of this endpoint for error messages."""
         parallel = "search.in_flight" if self.section == "llm" else f"{self.section}.concurrency"
         proxy = proxy_for(self.base_url)
         return Where(
@@ -88,7 +88,7 @@ class Endpoint:
 
 
 def place_of(base_url: str) -> str:
-    """An address as messages may show it: printable, without name and password."""
+    """An address for messages: printable, without user name and password."""
     try:
         parts = urlsplit(base_url)
     except ValueError:
@@ -107,13 +107,14 @@ def _check(endpoint: Endpoint) -> None:
     if parts.path.endswith("/completions"):
         raise fail(
             f"{section}.base_url names one service of the endpoint",
-            "leave out /chat/completions: keep what ends in /v1",
+            "remove /chat/completions, so that it ends in /v1",
         )
     if not endpoint.model:
         raise fail("no model is named", f"set {section}.model to a model that the endpoint offers")
     if not re.fullmatch(r"[\x21-\x7e]*", endpoint.api_key):
         raise fail(
-            f"the key in {endpoint.key_variable} has characters that no key has", "copy it again, without quotes"
+            f"the key in {endpoint.key_variable} has characters that are not valid in a key",
+            "copy it again, without quotes",
         )
     if endpoint.base_url == OPENAI_URL and not endpoint.api_key:
         raise fail(

@@ -1,7 +1,6 @@
-"""What can go wrong between us and a language model, what it means for the run, and what its user can do.
+"""Errors of requests to a language model: their kinds, their consequences for the run, and remedies for the user.
 
-Everything an endpoint says is foreign text: what of it reaches a message is one line, printable, short, and rid of the
-key.
+Text from an endpoint is untrusted. A message quotes it as one short printable line without the key.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from fitness.chat.text import printable
 
 
 class Consequence(StrEnum):
-    """What a failed request means for the run that made it."""
+    """Consequence of a failed request for the run."""
 
     STOP = "stop"
-    """No later request can succeed until the configuration changes: end the run, resumable, exit code 1."""
+    """No later request can succeed until the configuration changes: end the run (it can be resumed), exit code 1."""
     PAUSE = "pause"
-    """The endpoint may well answer later, but the client's own retries are used up: hold back, or end resumable."""
+    """The endpoint may answer later, but the client's retries are used up: wait, or end the run (it can be resumed)."""
     SKIP = "skip"
-    """This proposal is lost, the next one need not be."""
+    """This proposal is lost; the next request may succeed."""
 
 
 class ErrorKind(StrEnum):
-    """Why there is no reply. `consequence` says what follows, `retried` whether the client tries again by itself."""
+    """Why there is no reply. `consequence` is the effect on the run, `retried` whether the client tries again by itself."""
 
     MISSING_PACKAGE = "missing_package"
     CONFIGURATION = "configuration"
@@ -42,23 +41,22 @@ class ErrorKind(StrEnum):
     TIMEOUT = "timeout"
     DISCONNECTED = "disconnected"
     MALFORMED = "malformed"
-    NOT_RECORDED = "not_recorded"
 
     @property
     def consequence(self) -> Consequence:
-        """What a request that failed for this reason means for the run."""
+        """Consequence of a failure of this kind for the run."""
         if self in _SKIPPING:
             return Consequence.SKIP
         return Consequence.PAUSE if self in _RETRIED else Consequence.STOP
 
     @property
     def retried(self) -> bool:
-        """Whether the same request may succeed a little later."""
+        """Whether the same request may succeed a short time later."""
         return self in _RETRIED
 
     @property
     def possibly_paid(self) -> bool:
-        """Whether the model may have worked, and been charged for, without our seeing the reply. An error status costs nothing."""
+        """Whether a reply may have been generated and charged although it was not received. An error status costs nothing."""
         return self in _ANSWERED_UNSEEN
 
 
@@ -81,37 +79,37 @@ _REMEDIES = {
     ErrorKind.TOO_LONG: (
         "send shorter prompts (fewer parents, shorter texts), lower {section}.max_tokens, or use a model with a longer context"
     ),
-    ErrorKind.FILTERED: "no setting of ours changes that: where it happens often, use another model or endpoint",
+    ErrorKind.FILTERED: "no setting here changes that: if it happens often, use another model or endpoint",
     ErrorKind.RATE_LIMIT: f"lower {{parallel}} (requests in flight), or wait; {AGAIN}",
     ErrorKind.SERVER_ERROR: f"the fault is on the endpoint's side: wait until it is back; {AGAIN}",
     ErrorKind.TIMEOUT: (
-        "where the server answers few requests at a time, set {parallel}=1; else raise {section}.timeout_seconds, "
+        "if the server answers few requests at a time, set {parallel}=1; else raise {section}.timeout_seconds, "
         f"lower {{section}}.max_tokens, or use a faster model; {AGAIN}"
     ),
     ErrorKind.DISCONNECTED: f"look at the server's own log, or try later; {AGAIN}",
-    ErrorKind.MALFORMED: "check that {section}.base_url speaks OpenAI's chat completions; it usually ends in /v1",
+    ErrorKind.MALFORMED: "check that {section}.base_url supports OpenAI's chat completions; it usually ends in /v1",
 }
 
 MAX_QUOTED = 300
-"""Characters of an endpoint's own words that an error message repeats."""
+"""Most characters of an endpoint's text that an error message quotes."""
 
 _KEY_SHAPED = re.compile(r"\b(?:sk|pk|gsk|xai|key)-[\w*.\-]{8,}|\bBearer\s+\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What a message may say about an endpoint; `secret` is here to be struck out of foreign text, never shown."""
+    """Description of an endpoint for messages. `secret` is the key, to be removed from quoted text; it is never shown."""
 
     place: str
     model: str
     key_variable: str
     secret: str = ""
     section: str = "llm"
-    """Of the configuration, which names the endpoint."""
+    """Section of the configuration that names the endpoint."""
     parallel: str = "search.in_flight"
-    """The option that says how many requests may be in flight."""
+    """The option for the number of requests in flight."""
     proxy: str = ""
-    """The proxy on the way, by its variable and without its password; empty where there is none."""
+    """The proxy, by its variable and without its password; "" without a proxy."""
 
     def __repr__(self) -> str:
         return f"Where({self.place!r}, {self.model!r})"
@@ -121,18 +119,18 @@ class Where:
         return text.replace(self.secret, "[api key]") if len(self.secret) >= 8 else text
 
     def quote(self, text: str) -> str:
-        """Foreign text as part of a message: one short printable line, without anything shaped like a key."""
+        """Untrusted text for a message: one short printable line, without anything that looks like a key."""
         plain = self.strike(printable(self.strike(text)[:4096]))
         line = " ".join(_KEY_SHAPED.sub("[api key]", plain).split())
         return line if len(line) <= MAX_QUOTED else line[: MAX_QUOTED - 1] + "…"
 
 
 class LLMError(Exception):
-    """A request that brought no reply.
+    """A request without a usable reply.
 
-    `message` says what happened, `remedy` what to do about it; both are one line and free of the key. `retry_after` is
-    the wait in seconds that the endpoint asked for, `said` its own words, for programs and never to be shown. `tokens_in`,
-    `tokens_out` and `usd` are known only where the endpoint charged for a reply that could not be used.
+    `message` says what happened and `remedy` what to do; both are one line without the key. `retry_after` is the wait in seconds
+    that the endpoint requested. `said` is the endpoint's own text, for programs only; it is never shown. `tokens_in`, `tokens_out`
+    and `usd` are set only if the endpoint charged for a reply that could not be used.
     """
 
     def __init__(
@@ -161,7 +159,7 @@ class LLMError(Exception):
 
     @property
     def consequence(self) -> Consequence:
-        """What this failure means for the run."""
+        """Consequence of this failure for the run."""
         return self.kind.consequence
 
     @property
@@ -171,17 +169,8 @@ class LLMError(Exception):
 
     @property
     def record(self) -> str:
-        """The failure as one line for the archive, from which `from_record` makes it again."""
+        """The failure as one line for the archive."""
         return f"{self.kind.value}: {self.message} | {self.remedy}"
-
-    @classmethod
-    def from_record(cls, text: str) -> LLMError:
-        """The failure that `record` described; of kind MALFORMED where the text names none."""
-        kind, _, rest = text.partition(": ")
-        if kind not in set(ErrorKind):
-            return cls(ErrorKind.MALFORMED, text, "")
-        message, _, remedy = rest.rpartition(" | ")
-        return cls(ErrorKind(kind), message, remedy)
 
     @classmethod
     def at(
@@ -195,7 +184,7 @@ class LLMError(Exception):
         remedy: str | None = None,
         said: str = "",
     ) -> LLMError:
-        """An error of `kind` at an endpoint, with the remedy that belongs to the kind unless another is given."""
+        """An error of `kind` at an endpoint, with the kind's own remedy unless another is given."""
         text = remedy if remedy is not None else _REMEDIES[kind]
         for name in ("section", "parallel", "key_variable", "place", "model"):
             text = text.replace(f"{{{name}}}", getattr(where, name))

@@ -1,7 +1,7 @@
-"""What the environment says about the way to an endpoint: proxies, and the certificates that are believed.
+"""Proxies and trusted certificates for the connection to an endpoint, from environment variables.
 
-The HTTP library would read the same variables, but what it cannot use ends in exceptions that name no variable, even where the
-variable is about other addresses. So it is told what to use, and reads nothing itself.
+The HTTP library would read the same variables itself. But for an unusable value it raises exceptions that do not name the
+variable, even if the variable concerns other addresses. So the variables are read here, and the library gets the result.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ SOCKS = "pip install httpx[socks]"
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy on the way to an endpoint."""
+    """A proxy for the connection to an endpoint."""
 
     variable: str
-    """As it is spelled in the environment."""
+    """Name of its environment variable, in the spelling that was found."""
     url: str = field(repr=False)  # it may hold a password
 
     @property
     def place(self) -> str:
-        """Its address without name and password; empty where it has none."""
+        """Its address without user name and password; "" if it has no valid address."""
         try:
             parts = urlsplit(self.url)
             host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -46,23 +46,23 @@ class Proxy:
 
 
 def is_address(url: str) -> bool:
-    """Whether an HTTP library can make something of it: it has a host by a name or numbers that a host can have."""
+    """Whether an HTTP library accepts the URL: it has a valid host name or IP address, and a valid port."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         host.encode("idna")
         if re.fullmatch(r"[\d.]+", host):
             ipaddress.ip_address(host)
-    except ValueError:  # of which an encoding that fails is one
+    except ValueError:  # also a UnicodeError of the idna encoding
         return False
     return bool(host) and " " not in host and port != 0 and url.isprintable()
 
 
 def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> Proxy | None:
-    """The proxy that the environment sets for an address; None for this machine's own, and for what NO_PROXY excepts.
+    """The proxy that the environment sets for an address; None for this machine, and for hosts that NO_PROXY excludes.
 
-    A variable in small letters goes before the same in capitals, the one of the address's scheme before ALL_PROXY. Where the
-    environment has none, the system's settings count on macOS and Windows.
+    A lower-case variable takes precedence over the same in upper case, and the variable of the address's scheme over ALL_PROXY.
+    Without any variable, the system's settings apply on macOS and Windows.
     """
     if on_this_machine(base_url):
         return None
@@ -84,7 +84,7 @@ def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> Proxy 
 
 
 def check_proxy(proxy: Proxy) -> None:
-    """Raises LLMError (CONFIGURATION) where a proxy cannot be used."""
+    """Raises LLMError (CONFIGURATION) if the proxy cannot be used."""
 
     def unusable(remedy: str) -> LLMError:
         return LLMError(ErrorKind.CONFIGURATION, f"{proxy} cannot be used", f"unset {proxy.variable}, or {remedy}")
@@ -103,9 +103,9 @@ def check_proxy(proxy: Proxy) -> None:
 
 
 def certificates(environ: Mapping[str, str] | None = None) -> ssl.SSLContext | None:
-    """What SSL_CERT_FILE or SSL_CERT_DIR say is believed; None where neither is set.
+    """The trusted certificates from SSL_CERT_FILE or SSL_CERT_DIR; None if neither is set.
 
-    Raises LLMError (CONFIGURATION), which names the variable, where what it names is not there or holds no certificates.
+    Raises LLMError (CONFIGURATION) that names the variable if its path does not exist or holds no certificates.
     """
     environ = os.environ if environ is None else environ
     for variable, there, what in (
@@ -117,7 +117,7 @@ def certificates(environ: Mapping[str, str] | None = None) -> ssl.SSLContext | N
             continue
         remedy = f"unset {variable}, or set it to {what} (python -m certifi shows a file)"
         if not there(path):
-            raise LLMError(ErrorKind.CONFIGURATION, f"{variable} names {path!r}, where there is not {what}", remedy)
+            raise LLMError(ErrorKind.CONFIGURATION, f"{variable} names {path!r}, which is not {what}", remedy)
         try:
             file, folder = (path, None) if variable == "SSL_CERT_FILE" else (None, path)
             return ssl.create_default_context(cafile=file, capath=folder)
@@ -128,20 +128,20 @@ def certificates(environ: Mapping[str, str] | None = None) -> ssl.SSLContext | N
 
 
 def _any_folder(paths: str) -> bool:
-    """Whether one of the folders is there; OpenSSL takes several, separated as in PATH."""
+    """Whether one of the folders exists; OpenSSL accepts several, separated as in PATH."""
     return any(os.path.isdir(path) for path in paths.split(os.pathsep))
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str | None:
-    """How a variable that is set is spelled; an empty one in small letters turns off the one in capitals."""
+    """The spelling of a variable that is set, else None; an empty lower-case variable disables the upper-case one."""
     spelled = name if name in environ else name.upper()
     return spelled if environ.get(spelled, "").strip() else None
 
 
 def _excepts(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY means this host: *, a name and all below it, an address, a network, any with a port.
+    """Whether an entry of NO_PROXY matches the host: *, a domain and its subdomains, an IP address, a network; each with a port.
 
-    Also as it is written by mistake: as a whole address, in quotation marks, with * for a part.
+    Common mistakes are accepted too: a whole URL, quotation marks, * inside a name.
     """
     entry = entry.lower().strip("'\"").rpartition("://")[2]
     if entry == "*":

@@ -1,4 +1,4 @@
-"""Foreign text as something that can be shown."""
+"""Sanitising of untrusted text for display."""
 
 import contextlib
 import json
@@ -14,16 +14,16 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def printable(text: str, keep: str = "\n") -> str:
-    """`text` without ANSI sequences, control, format (bidirectional, zero-width), surrogate and unassigned characters.
+    """`text` without ANSI sequences and without control, format (bidirectional, zero-width), surrogate and unassigned characters.
 
-    Those in `keep` stay.
+    The characters in `keep` stay.
     """
     plain = _ANSI.sub("", text)
     return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
 
 
 def unquoted(text: str) -> str:
-    """A text that is one JSON string, as what it holds; any other as it is."""
+    """The content of a text that is one JSON string; any other text unchanged."""
     if text.startswith('"'):
         with contextlib.suppress(ValueError):
             return str(json.loads(text, strict=False)).strip()

@@ -1,4 +1,4 @@
-"""The training behind the classification task: items, networks, and one seed's run."""
+"""Runner of the classification task: items, networks, training and measurement (imports torch)."""
 
 import importlib.util
 import math
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fitness.classification.options import Options
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
 from fitness.training.curves import CurveRecorder, thinned
@@ -20,11 +21,10 @@ from sandbox.execute.interpreter import compile_loss
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fitness.classification.task import Options
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 TEST_FRACTION = 0.4
-"""Of the items of digits, kept for the held-out rung; CIFAR-10 brings its own test items."""
+"""Fraction of the digits kept for the held-out rung; CIFAR-10 has its own test items."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Examples:
         return len(self.classes)
 
     def take(self, index: Tensor) -> "Examples":
-        """The items at these places."""
+        """The items at these indices."""
         return Examples(self.inputs[index], self.classes[index])
 
 
 class ClassificationRunner:
-    """Holds the items; every training starts from a fresh network."""
+    """Holds the items; trains a fresh network for every loss."""
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.search_items, self.test_items = _load(options, self.device)
@@ -57,8 +57,8 @@ class ClassificationRunner:
                 f"{options.train_items}",
             )
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
-        """Train once and judge. Raises EvaluationFailed."""
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, learning_rate: float) -> SeedResult:
+        """Train once and measure. Raises EvaluationFailed."""
         began = time.monotonic()
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.search_items), generator=generator).to(self.device)
@@ -109,7 +109,7 @@ class ClassificationRunner:
                 )
             mean = losses.mean()
             last = float(mean.detach())
-            # Of the margin no more steps than will be kept: on a network this small it would be felt.
+            # Only at the steps that the curve keeps: on a network this small, a margin at every step would cost time.
             margin = {"margin": _margin(logits.detach(), labels[batch])} if step in drawn else {}
             watch.add(step + 1, {"loss": last} | margin)
             if not math.isfinite(last):
@@ -126,7 +126,7 @@ class ClassificationRunner:
     def _judge(
         self, network: nn.Module, judged: Examples, train: Examples, labels: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        """Whether each item's class was found, 1.0 or 0.0, and the metrics."""
+        """1.0 for each item classified correctly, else 0.0, and the metrics."""
         network.eval()
         logits = torch.cat([network(part) for part in judged.inputs.split(1024)])
         trained = torch.cat([network(part) for part in train.inputs.split(1024)]).argmax(1)
@@ -147,7 +147,7 @@ class ClassificationRunner:
         return torch.where(flipped, (classes + shift) % self.class_count, classes)
 
     def _network(self, rung: Rung, generator: torch.Generator) -> nn.Module:
-        """The search's network, or the held-out rung's, with weights that the seed alone decides."""
+        """The network of the search or of the held-out rung, with initial weights that depend on the seed alone."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
             shape = self.search_items.inputs.shape[1:]
@@ -160,7 +160,7 @@ class ClassificationRunner:
 
 
 def _margin(logits: Tensor, labels: Tensor) -> float:
-    """Mean over the batch of the label's logit less the highest other one."""
+    """Mean over the batch of the label's logit minus the highest other logit."""
     own = labels[:, None]
     return float((logits.gather(1, own) - logits.scatter(1, own, -math.inf).amax(1, keepdim=True)).mean())
 
@@ -174,7 +174,7 @@ def _perceptron(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
 
 
 def _resnet(name: str, classes: int) -> nn.Module:
-    """A residual network for 32 x 32 pictures: a 3 x 3 stem without pooling (He et al. 2016, section 4.2)."""
+    """A residual network for 32 x 32 images: a 3 x 3 stem without pooling (He et al. 2016, section 4.2)."""
     import torchvision
 
     network: nn.Module = getattr(torchvision.models, name)(num_classes=classes)
@@ -183,8 +183,8 @@ def _resnet(name: str, classes: int) -> nn.Module:
     return network
 
 
-def _load(options: "Options", device: torch.device) -> tuple[Examples, Examples]:
-    """Examples for the search, and those for the held-out rung alone."""
+def _load(options: Options, device: torch.device) -> tuple[Examples, Examples]:
+    """Examples for the search, and examples for the held-out rung."""
     return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
 
 
@@ -202,7 +202,7 @@ def _digits(device: torch.device) -> tuple[Examples, Examples]:
 
 
 def _digits_table() -> "NDArray[np.float64]":
-    """Read from scikit-learn's own file: to import scikit-learn takes longer than many a training."""
+    """The digits from scikit-learn's data file, without importing scikit-learn: that takes longer than a short training."""
     found = importlib.util.find_spec("sklearn")
     if found is None or not found.submodule_search_locations:
         raise EvaluationFailed("bad_data", "the digits come with scikit-learn: pip install 'evopo[train]'")
@@ -221,9 +221,9 @@ def _cifar10(folder: Path, device: torch.device) -> tuple[Examples, Examples]:
     except RuntimeError:
         raise EvaluationFailed(
             "bad_data",
-            f"no CIFAR-10 files in {folder}; put torchvision's cifar-10-batches-py there or set fitness.data_dir",
+            f"no CIFAR-10 files in {folder}; put torchvision's cifar-10-batches-py there, or set fitness.data_dir",
         ) from None
-    mean, deviation = 0.473, 0.251  # of all pixels of the training pictures
+    mean, deviation = 0.473, 0.251  # over all pixels of the training images
     search, test = (
         Examples(
             ((torch.tensor(p.data, dtype=torch.float32).permute(0, 3, 1, 2) / 255.0 - mean) / deviation).to(device),

@@ -1,61 +1,38 @@
-"""The paper's first case study: losses f(logits, targets) for classification with noisy labels.
+"""The classification task: losses f(logits, targets) for classification with noisy labels.
 
-Lu et al. 2024, section 3: a discovered loss is trained on CIFAR-10 and then transferred to other networks. The embedded
-form is scikit-learn's digits with flipped labels and a small multilayer perceptron, half a CPU-second a training; with
-torchvision and its CIFAR-10 files at hand, `dataset: cifar10` trains a residual network instead.
+After the first case study of Lu et al. 2024 (section 3): a discovered loss is trained on CIFAR-10 and then transferred to other
+networks. By default the data are scikit-learn's digits with flipped labels, and the network is a small multilayer perceptron:
+half a second of CPU time per training. With torchvision and its CIFAR-10 files, `dataset: cifar10` trains a residual network.
 
     fitness = accuracy on clean labels of items that were not trained on
 
-A seed redraws which items are trained on, which of their labels are flipped, the initial weights and the order. The rung
-`held_out` trains a second network (the transfer of the paper) and judges on items that the search never saw.
+A seed draws the training items, the flipped labels, the initial weights and the order. The rung `held_out` trains a different
+network (the paper's transfer) and measures on items that the search never used.
 """
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from fitness.classification.options import Options
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
     from fitness.classification.runner import ClassificationRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "classification"
 CONTRACT = "classification"
 METRIC = "accuracy on clean labels, fraction of the items judged"
 
-# Estimates for one core of 2020 (digits) and one data-centre GPU (cifar10), seconds per optimiser step and beside.
+# Estimated seconds per optimiser step and per training besides, on one CPU core of 2020 (digits) or one data-centre GPU (cifar10).
 SECONDS = {"digits": (0.0012, 0.1), "cifar10": (0.03, 5.0)}
 
 DEVIATION = 0.011
-"""Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 28 pairs, 16 seeds."""
+"""Standard deviation over seeds of the difference of two good losses at held_out, default options; median of 28 pairs, 16 seeds."""
 
 ITEMS_ERROR = 0.0015
-"""Standard error of such a difference from the 718 test items that all seeds share; median of 10 pairs, 7 seeds."""
-
-
-class Options(TaskOptions):
-    """Options of the classification task. All of them change the fitness and so are part of a run's identity."""
-
-    dataset: Literal["digits", "cifar10"] = Field(
-        "digits", description="digits: shipped with scikit-learn; cifar10: torchvision's"
-    )
-    data_dir: str = Field("data", description="folder of torchvision's CIFAR-10 files; nothing is downloaded")
-    label_noise: float = Field(0.2, ge=0, lt=1, description="fraction of training labels replaced by another class")
-    train_items: int = Field(600, ge=2, description="items trained on per seed")
-    batch_size: int = Field(32, ge=2, description="items per optimiser step")
-    epochs: int = Field(20, ge=1, le=1000, description="passes over the items at the rungs full and held_out")
-    short_epochs: int = Field(8, ge=1, description="passes at the rung short, if full has more")
-    learning_rate: float = Field(5e-3, gt=0, description="peak learning rate of AdamW; cosine to zero")
-    hidden: int = Field(128, ge=4, description="width of the perceptron")
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of one pass; a last batch of one item is left out, since some losses are undefined on it."""
-        whole, rest = divmod(self.train_items, self.batch_size)
-        return whole + (rest > 1)
+"""Standard error of that difference from the 718 test items that all seeds share; median of 10 pairs, 7 seeds."""
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -75,7 +52,7 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError where a package that the data come with is not installed."""
+    """Raises TaskError if the package that provides the data is not installed."""
     assert isinstance(options, Options)
     if options.dataset == "digits" and find_spec("sklearn") is None:
         raise TaskError("the digits come with scikit-learn, not installed here; run: pip install 'evopo[train]'")
@@ -90,7 +67,7 @@ def make(options: TaskOptions) -> "ClassificationTask":
 
 
 class ClassificationTask:
-    """See the module's docstring."""
+    """The classification task; see the module's docstring."""
 
     name = NAME
     contract = CONTRACT
@@ -102,7 +79,7 @@ class ClassificationTask:
         self._runner: ClassificationRunner | None = None
 
     def prepare(self) -> None:
-        """Import torch and load the items. Raises EvaluationFailed('bad_data', ...) with what is missing."""
+        """Import torch and load the items. Raises EvaluationFailed('bad_data', ...) that names what is missing."""
         from fitness.classification.runner import ClassificationRunner
 
         if self._runner is None:
@@ -110,14 +87,14 @@ class ClassificationTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,
         beta: float | None = None,
         learning_rate: float | None = None,
     ) -> SeedResult:
-        """Train a fresh network with `graph` and judge it. The contract has no beta, so it must be None.
+        """Train a fresh network with `graph` and measure it. The contract has no beta, so `beta` must be None.
 
         Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
         """

@@ -1,7 +1,7 @@
-"""The folders that training on people's models and data writes to: whether that can be done, found out without torch.
+"""Checks of the cache folders that training on users' models and data writes to, without torch.
 
-Compute nodes have homes that cannot be written, containers have users without a home. Nothing is moved elsewhere by itself: who
-runs many machines wants to know where gigabytes go.
+Home directories of compute nodes may be read-only, and users in containers may have none. The caches are never moved
+automatically: an administrator of many machines needs to know where gigabytes are written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OWN, DATASETS, HUB = "evopo", "datasets", "hub"
 
 
 def cache_faults(options: Options, variables: Mapping[str, str] = os.environ) -> list[str]:
-    """One line, with the key and the remedy, where the cache of the run or of the libraries cannot be written."""
+    """One line with key and remedy if the cache of the run or of the libraries cannot be written; else empty."""
     shown = str(options.cache or Path(variables.get("XDG_CACHE_HOME") or "~/.cache", OWN))
     if why := why_not_writable(options.cache_folder):
         libraries = " (and HF_HOME for the libraries' own)" * bool(library_fault(DATASETS, variables))
@@ -32,7 +32,7 @@ def cache_faults(options: Options, variables: Mapping[str, str] = os.environ) ->
 
 
 def library_fault(which: str, variables: Mapping[str, str] = os.environ) -> str:
-    """Why a cache of the Hugging Face libraries, `datasets` or `hub`, cannot be written, and what to set; "" where it can."""
+    """Why a cache of the Hugging Face libraries (`datasets` or `hub`) cannot be written, with a remedy; "" if it can."""
     own, shown = _library_cache(which, variables)
     if why := why_not_writable(Path(os.path.expanduser(shown))):
         return (
@@ -43,28 +43,28 @@ def library_fault(which: str, variables: Mapping[str, str] = os.environ) -> str:
 
 
 def _library_cache(which: str, variables: Mapping[str, str]) -> tuple[str, str]:
-    """The variable that names one of the libraries' caches, and where that cache is."""
+    """The environment variable of one of the libraries' caches, and the cache's path."""
     own = {DATASETS: "HF_DATASETS_CACHE", HUB: "HF_HUB_CACHE"}[which]
     home = variables.get("HF_HOME") or os.path.join(variables.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     return own, variables.get(own) or os.path.join(home, which)
 
 
 def no_room(error: BaseException, options: Options, variables: Mapping[str, str] = os.environ) -> str:
-    """What to say of an error that a full disk is behind, wherever in its chain; "" for any other."""
+    """The message for an error that was caused by a full disk, at any place in its chain; "" for other errors."""
     link: BaseException | None = error
     while link is not None and not (isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT)):
         link = link.__cause__ or link.__context__
     if link is None:
         return ""
     return (
-        f"no room is left on a disk ({os.strerror(link.errno or 0)}): make room in {options.cache_folder} (fitness.cache), "
+        f"a disk is full ({os.strerror(link.errno or 0)}): free space in {options.cache_folder} (fitness.cache), "
         f"{_library_cache(DATASETS, variables)[1]} (HF_HOME) or {tempfile.gettempdir()} (TMPDIR), or set another folder"
     )
 
 
 def why_not_writable(folder: Path) -> str:
-    """Why nothing can be made in `folder`, or in the nearest folder above it that is there; "" where it can. Leaves nothing."""
-    if str(folder).startswith("~"):  # it stays where there is no home, and would be a folder of that name
+    """Why `folder`, or its nearest existing parent, cannot be written; "" if it can. Leaves no files."""
+    if str(folder).startswith("~"):  # not expanded, as there is no home: a folder named ~ would be created
         return "there is no home directory"
     place = folder
     try:
@@ -78,7 +78,7 @@ def why_not_writable(folder: Path) -> str:
 
 
 def _there(place: Path) -> bool:
-    """Unlike `exists`, raises OSError where the system refuses the name."""
+    """Whether the path exists. Unlike `exists`, raises OSError if the system refuses the name."""
     try:
         os.lstat(place)
     except FileNotFoundError:

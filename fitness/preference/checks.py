@@ -1,6 +1,6 @@
-"""What is wrong with the model, tokenizer, data and reward model that the options name, found out in seconds, without torch.
+"""Quick checks of the model, tokenizer, data and reward model that the options name, without torch.
 
-Everything is looked at and every fault is a line that begins with its key. What only loading can tell is left to the worker.
+All checks run, and each fault is one line that begins with its key. Checks that require loading are left to the worker.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ WEIGHTS = ("*.safetensors", "*.bin")
 TEXT = (".jsonl", ".ndjson", ".json")
 HTTP_LIBRARIES = ("huggingface_hub", "httpx", "httpx2", "requests")
 PATIENCE = 10.0
-"""Seconds that the hub may take to answer."""
+"""Time limit for an answer from the hub, in seconds."""
 
 
 class _Fault(Exception):
-    """What is wrong, and what to do about it."""
+    """A fault with its remedy."""
 
 
 def faults(options: Options) -> list[str]:
-    """What is wrong on this machine, one line each."""
+    """Faults that can be found on this machine, one line each."""
     found: list[str] = []
     for key, name in named(options).items():
         with _noted(found, f"fitness.{key}"):
@@ -51,9 +51,7 @@ def faults(options: Options) -> list[str]:
             if not path.exists():
                 if key == "chat_template" or _is_path(name):
                     wanted = (
-                        "a Jinja file"
-                        if key == "chat_template"
-                        else "a folder or file that is there, or a name on the hub"
+                        "a Jinja file" if key == "chat_template" else "an existing folder or file, or a name on the hub"
                     )
                     raise _Fault(f"there is no {path}; give {wanted}")
             elif key == "data":
@@ -76,7 +74,7 @@ def faults(options: Options) -> list[str]:
 
 
 def faults_online(options: Options) -> list[str]:
-    """What the hub does not have, one line each. What is in the cache already is not asked for."""
+    """Names that the hub does not have, one line each. Names in the local cache are not looked up."""
     found: list[str] = []
     revisions = {"model": options.model_revision, "data": options.data_revision}
     for key, name in named(options).items():
@@ -107,7 +105,7 @@ def _noted(found: list[str], key: str) -> Iterator[None]:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name can only mean something on this machine: one on the hub has at most one slash and no such suffix."""
+    """Whether a name can only be a local path: a name on the hub has at most one slash and no suffix of a data file."""
     path = Path(name)
     return path.is_absolute() or name.startswith((".", "~")) or path.suffix in (*KINDS, *PACKED) or len(path.parts) > 2
 
@@ -121,7 +119,7 @@ def _reward_model(options: Options, key: str) -> RewardModelEvaluation | None:
 
 
 def _check_model(path: Path) -> dict[str, Any]:
-    """The model's configuration, once its weights are seen to be whole."""
+    """The model's configuration, after a check that its weights are complete."""
     if not path.is_dir():
         raise _Fault(f"{path} is a file; give the folder that save_pretrained wrote")
     if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
@@ -136,7 +134,7 @@ def _check_model(path: Path) -> dict[str, Any]:
 
 
 def _check_weights(path: Path) -> None:
-    # Where both are there, the one of safetensors is read.
+    # If both kinds exist, transformers reads safetensors.
     for index in sorted(path.glob("*.safetensors.index.json")) or sorted(path.glob("*.bin.index.json")):
         content = _json(index)
         weights = content.get("weight_map") if isinstance(content, dict) else None
@@ -149,11 +147,11 @@ def _check_weights(path: Path) -> None:
         raise _Fault(f"{path} has no weights (*.safetensors or *.bin); finish its download, or name another model")
     for file in files:
         if file.suffix == ".safetensors" and not _is_whole(file):
-            raise _Fault(f"{file} is cut off or no safetensors file; finish its download, or get a fresh copy")
+            raise _Fault(f"{file} is truncated or not a safetensors file; finish its download, or get a fresh copy")
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a safetensors file is as long as its header says."""
+    """Whether a safetensors file has the length that its header states."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         start = opened.read(8)
@@ -194,7 +192,7 @@ def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> dic
     labels = config.get("id2label")
     count = len(labels) if isinstance(labels, dict) else None
     if reward is not None and count == 1 and reward.label is not None:
-        raise _Fault("the reward model has one output, which is the reward itself; leave label out")
+        raise _Fault("the reward model has one output, which is the reward itself; do not set label")
     if reward is not None and count is not None and reward.label is not None and reward.label >= count:
         raise _Fault(f"the reward model has {count} classes and label is {reward.label}; set label below {count}")
     _check_tokenizer(path)
@@ -205,9 +203,9 @@ def _check_reward_model(path: Path, reward: RewardModelEvaluation | None) -> dic
 
 
 def _check_data(path: Path, options: Options) -> None:
-    """The first rows of each split, and how many there are."""
+    """Check the first rows of each split, and the number of training rows."""
     if find_spec("datasets") is None and not (path.is_file() and path.suffix in TEXT):
-        return  # the worker, which has it, looks
+        return  # left to the worker, which has the library
     for split in filter(None, (options.train_split, options.test_split)):
         source = local_source(path, split, options.data_subset)
         check_beginning(source, split, options.columns or {})
@@ -219,17 +217,17 @@ def _check_count(path: Path, source: Source, options: Options) -> None:
     kept = 0 if options.test_split else LEAST_TEST_PAIRS
     rows = row_count(source)
     if rows is not None and rows - kept < options.pairs:
-        rows = sum(1 for _ in source.rows([]))  # several may be on one line
+        rows = sum(1 for _ in source.rows([]))  # the quick count misses several rows on one line
     if rows is not None and rows - kept < options.pairs:
         tests = f", of which at least {kept} are kept for tests" if kept else ""
         raise _Fault(
-            f"{path} has {rows} pairs{tests}; pairs={options.pairs} are asked for: "
+            f"{path} has {rows} pairs{tests}, fewer than pairs={options.pairs}: "
             f"set pairs to {max(0, rows - kept)} or less, or give more data"
         )
 
 
 def _json(path: Path) -> Any:
-    if not path.is_file():  # the caches of hubs are made of links, so these are followed; a pipe would be waited for
+    if not path.is_file():  # links are followed, as the hub's caches consist of them; reading a pipe would block
         raise _Fault(f"{path} should be a regular file; get a fresh copy")
     return _parsed(path.read_bytes(), str(path))
 
@@ -275,14 +273,14 @@ def _ask_hub(name: str, kind: str, revision: str | None) -> None:
         raise _Fault(f"{name!r} is gated; ask for access on its page, then log in with `hf auth login`") from None
     except RepositoryNotFoundError:
         raise _Fault(
-            f"there is neither a folder {name!r} here nor such a {what} on the hub; check the name, or log in with `hf auth login` "
+            f"there is no folder {name!r} here and no such {what} on the hub; check the name, or log in with `hf auth login` "
             "for a private one"
         ) from None
     except RevisionNotFoundError:
         raise _Fault(f"{name!r} has no revision {revision!r}; name a branch, tag or commit of it") from None
     except HFValidationError:
         raise _Fault(f"{name!r} is neither a folder here nor a possible name on the hub; check it") from None
-    except Exception as error:  # of the hub's client, or of its HTTP library, which is one of several
+    except Exception as error:  # from the hub's client or its HTTP library, which may be one of several
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in HTTP_LIBRARIES:
             raise
         raise _Fault(

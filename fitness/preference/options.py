@@ -1,4 +1,4 @@
-"""The options of the preference task, and what of them a score depends on."""
+"""Options of the preference task, and the subset that a score depends on."""
 
 import os
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from fitness.costs import Prices
 from fitness.task.protocol import TaskOptions
 
 LEAST_PART = 2
-"""Pairs of each half of the tests, the search's and that of the rung held_out."""
+"""Fewest pairs in each half of the test pairs (search, held_out)."""
 
 LEAST_TEST_PAIRS = 2 * LEAST_PART
 COLUMNS = ("prompt", "chosen", "rejected", "system", "tools", "chat_template_kwargs")
 
 
 def _expanded(name: str) -> str:
-    """Where `~` stands for the home directory: neither the hub's libraries nor pathlib would take it for that."""
-    if any("\ud800" <= character <= "\udfff" for character in name):  # of bytes that are no UTF-8
+    """The name with `~` expanded to the home directory, which neither the hub's libraries nor pathlib do."""
+    if any("\ud800" <= character <= "\udfff" for character in name):  # from bytes that are not UTF-8
         raise ValueError("expected a name in UTF-8, which the libraries need; rename the file or folder")
     return os.path.expanduser(name)
 
@@ -33,7 +33,7 @@ class _Section(BaseModel):
 
 
 class Lora(_Section):
-    """A LoRA adapter in place of full fine-tuning."""
+    """A LoRA adapter instead of full fine-tuning."""
 
     r: int = Field(16, ge=1, description="rank")
     alpha: int = Field(32, ge=1, description="scale: the update is multiplied by alpha / r")
@@ -43,14 +43,14 @@ class Lora(_Section):
 
 
 class PairEvaluation(_Section):
-    """Held-out pairs: does the trained policy prefer what people chose, more than the reference does?"""
+    """Evaluation on test pairs: whether the policy prefers the chosen completion more than the reference does."""
 
     by: Literal["accuracy", "margin"] = "accuracy"
     pairs: int = Field(default=256, ge=2, description="test pairs per seed, or all when there are fewer")
 
 
 class Sampling(_Section):
-    """How answers are written."""
+    """Sampling of answers."""
 
     prompts: int = Field(64, ge=2, description="test prompts per seed that are answered, or all when there are fewer")
     max_new_tokens: int = Field(256, ge=1, description="longest answer, tokens")
@@ -59,7 +59,7 @@ class Sampling(_Section):
 
 
 class RewardModelEvaluation(Sampling):
-    """Answers to held-out prompts, rewarded by a sequence classifier, less the price of the distance to the reference."""
+    """Evaluation by a reward model: mean reward of answers to test prompts, minus a KL penalty to the reference."""
 
     by: Literal["reward_model"]
     model: Name = Field(description="sequence classification model: hub name or folder")
@@ -78,7 +78,7 @@ class RewardModelEvaluation(Sampling):
 
 
 class JudgeEvaluation(Sampling):
-    """Answers to held-out prompts against an opponent's, compared by a language model in both orders."""
+    """Evaluation by a judge: a language model compares answers to test prompts with an opponent's, in both orders."""
 
     by: Literal["judge"]
     base_url: str = Field(description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1")
@@ -99,7 +99,7 @@ class JudgeEvaluation(Sampling):
 
     @property
     def prices(self) -> Prices:
-        """What the judge's tokens cost."""
+        """Prices of the judge's tokens."""
         return Prices(self.usd_per_million_in, self.usd_per_million_out)
 
 
@@ -183,13 +183,13 @@ class Options(TaskOptions):
     @field_validator("evaluation", "held_out_evaluation", mode="before")
     @classmethod
     def _by_accuracy(cls, value: Any) -> Any:
-        """`by` may be left out where the default is meant."""
+        """Set `by` to its default if it is left out."""
         return {"by": "accuracy", **value} if isinstance(value, Mapping) else value
 
     @field_validator("columns")
     @classmethod
     def _named(cls, columns: dict[str, str | None] | None) -> dict[str, str | None] | None:
-        """The two completions are always read."""
+        """Check the names; the columns of the two completions cannot be null."""
         for name, column in (columns or {}).items():
             if name not in COLUMNS:
                 raise ValueError(f"unknown name {name!r}: expected {', '.join(COLUMNS)}")
@@ -234,12 +234,12 @@ class Options(TaskOptions):
 
     @property
     def cache_folder(self) -> Path:
-        """Where reference log-probabilities and checkpoints are kept. It begins with `~` where there is no home."""
+        """Folder of reference log-probabilities and checkpoints. It begins with `~` if there is no home directory."""
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return self.cache or Path(os.path.expanduser(Path(base, "evopo")))
 
 
-# Options that change where and how fast a score is computed, and nothing about the score but rounding.
+# Options that affect where and how fast a score is computed. They change the score by rounding at most.
 INCIDENTAL = {
     "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
     "evaluation_seconds",
@@ -248,23 +248,23 @@ INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out
 
 
 def essential(options: Options) -> dict[str, Any]:
-    """The options that a score depends on, as JSON: what identifies a run and its checkpoints."""
+    """The options that a score depends on, as plain data; they identify a run and its checkpoints."""
     kept = options.model_dump(mode="json", exclude=INCIDENTAL)
     for key in ("evaluation", "held_out_evaluation"):
         for name in INCIDENTAL_TO_JUDGES if (kept[key] or {}).get("by") == "judge" else ():
             del kept[key][name]
-    if not kept["columns"]:  # so that runs from before there was this option stay the same
+    if not kept["columns"]:  # keeps the identity of runs that are older than this option
         del kept["columns"]
     return kept
 
 
 def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation | JudgeEvaluation]:
-    """Those that the options name, of the search and of the rung held_out."""
+    """The evaluations of the search and of the rung held_out, if set."""
     return [e for e in (options.evaluation, options.held_out_evaluation) if e is not None]
 
 
 def named(options: Options) -> dict[str, str]:
-    """What the options name that is a path on this machine or a name on the hub."""
+    """Models, data and files that the options name, each a local path or a name on the hub, by option key."""
     named = {"model": options.model, "data": options.data}
     if options.chat_template is not None:
         named["chat_template"] = str(options.chat_template)

@@ -1,4 +1,4 @@
-"""The model that is trained: loaded once, and handed out fresh to every candidate."""
+"""Loading of policy model, reference and tokenizer; each candidate gets an untrained copy of the policy."""
 
 import contextlib
 import copy
@@ -28,18 +28,19 @@ from fitness.score import bad_data
 from fitness.training.trl_patches import unwrap_forward
 
 BFLOAT16_SINCE = 8
-"""The first major compute capability of NVIDIA's GPUs (Ampere) that has bfloat16."""
+"""Lowest major compute capability of NVIDIA GPUs with bfloat16 (Ampere)."""
 
 
 def check_device(options: Options) -> None:
-    """Raises EvaluationFailed("bad_data") when what the options demand of the machine is not there."""
+    """Raises EvaluationFailed("bad_data") if the machine lacks what the options require."""
     gpu = torch.cuda.is_available()
     if options.device == "gpu" and not gpu:
         raise bad_data(
-            "a GPU is demanded and torch sees none", "set fitness.device=auto, or check the driver and torch's build"
+            "fitness.device=gpu, but torch finds no GPU",
+            "set fitness.device=auto, or check the driver and torch's build",
         )
     if options.quantization and not gpu:
-        raise bad_data("fitness.quantization needs a GPU and torch sees none", "leave it out")
+        raise bad_data("fitness.quantization needs a GPU, but torch finds none", "do not set it")
     if options.quantization and importlib.util.find_spec("bitsandbytes") is None:
         raise bad_data("fitness.quantization needs bitsandbytes", "pip install bitsandbytes")
     if options.precision.startswith("bfloat16") and not on_cpu(options) and not has_bfloat16():
@@ -48,7 +49,7 @@ def check_device(options: Options) -> None:
 
 
 def _check_attention(options: Options) -> None:
-    """FlashAttention's kernels are for GPUs from a generation on, and compute in half precision alone."""
+    """Raises EvaluationFailed for FlashAttention on an unsuitable GPU or precision: its kernels compute in half precision only."""
     name = options.attention or ""
     if not name.startswith("flash_attention"):
         return
@@ -73,9 +74,8 @@ def on_cpu(options: Options) -> bool:
 
 
 def has_bfloat16() -> bool:
-    """Whether all GPUs that this process sees compute in bfloat16. Older ones emulate it, which torch counts unless it is told
-    not to, and are slower with it than in float32."""
-    # Of the current GPU; the others of a launch group follow.
+    """Whether all visible GPUs have bfloat16 in hardware. Older GPUs emulate it, slower than float32; this does not count."""
+    # This call checks the current GPU only.
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         return False
     others = () if torch.version.hip else range(torch.cuda.device_count())
@@ -83,21 +83,21 @@ def has_bfloat16() -> bool:
 
 
 def precision(options: Options) -> str:
-    """The precision that `auto` stands for here."""
+    """The precision of the options, with `auto` resolved for this machine."""
     if options.precision != "auto":
         return options.precision
     return "float32" if on_cpu(options) or not has_bfloat16() else "bfloat16"
 
 
 def notes_on_precision(options: Options) -> tuple[str, ...]:
-    """What is computed otherwise than on a newer GPU, in sentences; none where there is no GPU, or it has bfloat16."""
+    """Sentences on what a GPU without bfloat16 computes differently; empty for other machines."""
     if on_cpu(options) or has_bfloat16():
         return ()
     notes = []
     if options.precision == "auto":
         notes.append("fitness.precision=auto is float32 here: this GPU has no bfloat16.")
     if options.quantization == "4bit":
-        notes.append("The 4-bit weights are computed with in float32: this GPU has no bfloat16.")
+        notes.append("Computation with the 4-bit weights is in float32: this GPU has no bfloat16.")
     return tuple(notes)
 
 
@@ -119,13 +119,13 @@ def load_tokenizer(options: Options, *, conversational: bool) -> PreTrainedToken
     if conversational and not tokenizer.chat_template:
         raise bad_data(
             f"the data are conversations and the tokenizer of {options.model!r} has no chat template",
-            "set fitness.chat_template to a Jinja file, or take the model's chat variant",
+            "set fitness.chat_template to a Jinja file, or use the model's chat variant",
         )
     return tokenizer
 
 
 def check_context(options: Options) -> str | None:
-    """The commit of a model on the hub; raises EvaluationFailed("bad_data") for a max_length beyond its context."""
+    """The commit of a model on the hub, else None. Raises EvaluationFailed("bad_data") for a max_length beyond its context."""
     with loading("model", options.model):
         config = AutoConfig.from_pretrained(options.model, revision=options.model_revision, trust_remote_code=False)
     context = positions(config.get_text_config().to_dict())
@@ -140,9 +140,9 @@ def check_context(options: Options) -> str | None:
 class Policies:
     """Source of untrained policies and of the reference.
 
-    An adapter is trained on one base model, which is kept. All weights are trained on a copy of a model that waits on the
-    CPU. In a launch group of several processes they are read anew each time: a wrapped model does not come back as it was,
-    and a waiting copy per process would fill the host's memory.
+    With LoRA, one base model is kept and each adapter is trained on it. For full fine-tuning, each candidate gets a copy of a model
+    kept on the CPU. In a launch group of several processes the model is loaded again for each candidate: a wrapped model cannot be
+    restored, and one kept copy per process would fill the host's memory.
     """
 
     def __init__(self, options: Options) -> None:
@@ -153,7 +153,7 @@ class Policies:
         self.pristine: Any = self._load() if keep else None
 
     def fresh(self) -> Any:
-        """An untrained policy; with LoRA the base model, on which the trainer puts its adapter."""
+        """An untrained policy; with LoRA the base model, to which the trainer adds an adapter."""
         if self.options.lora is not None:
             return self.pristine
         if self.pristine is None:
@@ -163,7 +163,7 @@ class Policies:
         return policy
 
     def adapter(self) -> LoraConfig | None:
-        """The adapter that the trainer is to add."""
+        """The configuration of the adapter that the trainer adds; None for full fine-tuning."""
         if self.options.lora is None:
             return None
         targets = self.options.lora.target_modules
@@ -176,9 +176,9 @@ class Policies:
         )
 
     def take_back(self, trained: Any) -> None:
-        """Remove the adapter from the base model after training; a fully trained policy is simply let go.
+        """Remove the adapter from the base model after training; a fully trained policy is dropped.
 
-        None stands for a trainer that failed to come about: then nobody knows how far its adapter is on.
+        None means that the trainer could not be created: the state of the base model is then unknown, and it is loaded again.
         """
         if self.options.lora is None:
             return
@@ -188,13 +188,13 @@ class Policies:
             self.pristine = trained.unload()
             unwrap_forward(self.pristine)
             _remove_gradient_hooks(self.pristine)
-            # peft leaves its mark, and warns about it when the next adapter comes.
+            # peft leaves this attribute, and would warn about it when the next adapter is added.
             with contextlib.suppress(AttributeError):
                 del self.pristine.peft_config
 
     @contextlib.contextmanager
     def reference(self, trained: Any, device: torch.device) -> Iterator[nn.Module]:
-        """The untrained model on `device`: the policy without its adapter, or the model that waits."""
+        """The untrained model on `device`: the policy with its adapter disabled, or the kept model."""
         if self.options.lora is not None:
             with trained.disable_adapter():
                 yield trained
@@ -208,7 +208,7 @@ class Policies:
 
     def _weights_in_bfloat16(self) -> bool:
         chosen = precision(self.options)
-        # An adapter's frozen base is never updated, so nothing is lost by rounding it once.
+        # The frozen base of an adapter is never updated, so rounding it once loses nothing.
         return chosen == "bfloat16_weights" or (chosen == "bfloat16" and self.options.lora is not None)
 
     def _load(self) -> Any:
@@ -218,7 +218,7 @@ class Policies:
                 load_in_4bit=True,
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
-                # Not float16: losses and margins of long completions leave its range.
+                # Not float16: losses and margins of long completions exceed its range.
                 bnb_4bit_compute_dtype=torch.bfloat16 if has_bfloat16() else torch.float32,
             )
         elif self.options.quantization == "8bit":
@@ -237,15 +237,15 @@ class Policies:
                 **kwargs,
             )
         check_whole(self.options.model, found["missing_keys"], "a causal language model")
-        unwrap_forward(model)  # remembers the forward as it is now
+        unwrap_forward(model)  # stores the model's own `forward`
         add_fused_lm_head(model)
-        # A repetition penalty and the like would be filled in wherever `generate` is not told otherwise.
+        # The model's defaults, such as a repetition penalty, would apply to every `generate` call that does not override them.
         model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
         return model
 
 
 def check_whole(name: str, missing: Iterable[str], expected: str) -> None:
-    """Raises EvaluationFailed("bad_data") for weights that were not there: transformers makes up random ones."""
+    """Raises EvaluationFailed("bad_data") if weights are missing: transformers would initialise them at random."""
     first = next(iter(sorted(missing)), None)
     if first is not None:
         raise bad_data(
@@ -254,7 +254,7 @@ def check_whole(name: str, missing: Iterable[str], expected: str) -> None:
 
 
 def _remove_gradient_hooks(model: nn.Module) -> None:
-    """Undo gradient checkpointing's `enable_input_require_grads`, of which a model remembers the last call only."""
+    """Undo all calls of `enable_input_require_grads` (gradient checkpointing); a model can undo only the last one itself."""
     for module in model.modules():
         for key, hook in list(module._forward_hooks.items()):
             if "enable_input_require_grads" in getattr(hook, "__qualname__", ""):
@@ -263,7 +263,7 @@ def _remove_gradient_hooks(model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def never_sharded() -> Iterator[None]:
-    """Models load whole in here. Under DeepSpeed ZeRO-3 they would load in shards, which only its engine can compute with."""
+    """Load models unsharded inside the block. Under DeepSpeed ZeRO-3 they would be sharded, for its engine only."""
     configuration = deepspeed._hf_deepspeed_config_weak_ref
     deepspeed.unset_hf_deepspeed_config()
     try:

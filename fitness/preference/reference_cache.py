@@ -1,4 +1,4 @@
-"""Tokens and reference log-probabilities of all pairs, on disk once per (model, data, template)."""
+"""Reference cache: tokens and reference log-probabilities of all pairs, stored on disk once per (model, data, template)."""
 
 import hashlib
 import json
@@ -25,18 +25,18 @@ from fitness.training.batches import REFERENCE_COLUMNS
 from fitness.training.trainer import GraphDPOTrainer
 
 FORMAT = 3
-"""Another one whenever other pairs are left out or other things found in the rest, so that no cache tells what is past."""
+"""Version of the cache. Increase it when the rules for pairs change, so that no outdated result is read."""
 TOLD = "seen.json"
-"""What was left out of the data and found in them, beside the parts."""
+"""File with the counts of pairs left out and the findings, next to the parts."""
 
 
 def reference_key(
     options: Options, pairs: Pairs, policies: Policies, tokenizer: PreTrainedTokenizerBase, args: DPOConfig
 ) -> str:
-    """Digest of all that decides tokens and reference log-probabilities; the same on every rank."""
+    """Digest of everything that determines tokens and reference log-probabilities; the same on every rank."""
     state = PartialState()
     key = [""]
-    if state.is_main_process:  # the digest of a large model takes its time
+    if state.is_main_process:  # the digest of a large model takes long
         parts = {
             "format": FORMAT,
             "model": path_digest(Path(options.model)) or options.model,
@@ -61,13 +61,13 @@ def cached_pairs(
     tokenizer: PreTrainedTokenizerBase,
     args: DPOConfig,
 ) -> Seen:
-    """What is seen of `pairs`, the parts with reference columns: read from disk, or made and put there under `key`.
+    """`pairs` as the model sees them, with reference columns: read from disk, or computed and stored there under `key`.
 
-    Raises EvaluationFailed("bad_data") where the run cannot be right, or too few pairs are left for it.
+    Raises EvaluationFailed("bad_data") if a finding refuses the run, or if too few pairs are left.
     """
     state = PartialState()
     folder = options.cache_folder / "reference" / key
-    # The first rank decides for all, and holds the lock: other workers on this machine wait rather than do it again.
+    # The first rank decides for all and holds the lock: other workers on this machine wait instead of repeating the work.
     lock = FileLock(folder.parent / f"{key}.lock")
     if state.is_main_process:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def _with_reference(
 
 
 def _publish(made: DatasetDict, told: str, folder: Path) -> None:
-    """Appear whole or not at all, whenever the process is killed."""
+    """Store the data set atomically: complete or not at all, even if the process is killed."""
     scratch = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
     try:
         made.save_to_disk(str(scratch))
@@ -124,13 +124,13 @@ def _publish(made: DatasetDict, told: str, folder: Path) -> None:
 
 
 class _ReferencePass(GraphDPOTrainer):
-    """Computes log-probabilities of tokenised pairs, when it is asked to."""
+    """A trainer used only for its `log_probs`: computes nothing when it is created."""
 
     def _precompute_ref_logps(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset
 
 
 def any_loss(*inputs: Any) -> torch.Tensor:
-    """For a trainer that is not to train, but wants a loss."""
+    """A placeholder loss for a trainer that does not train."""
     chosen: torch.Tensor = inputs[0]
     return -chosen

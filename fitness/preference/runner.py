@@ -1,4 +1,4 @@
-"""The heavy half of the preference task: one training and its evaluation after the other (torch, trl)."""
+"""Runner of the preference task: training and evaluation of one loss after another (imports torch and trl)."""
 
 import gc
 import hashlib
@@ -40,30 +40,29 @@ from fitness.preference.policies import (
     precision,
 )
 from fitness.preference.reference_cache import any_loss, cached_pairs, reference_key
-from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data
+from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data, is_out_of_memory
 from fitness.task.protocol import Rung
 from fitness.training.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
 from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
-OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 OUT_OF_MEMORY_REMEDY = (
     "lower fitness.micro_batch, fitness.max_length or fitness.evaluation.batch, set fitness.gradient_checkpointing or "
     "fitness.lora, or use more devices"
 )
 
 OF_THE_LOSS = (FailureReason.DIVERGED, FailureReason.COLLAPSED, FailureReason.UNSUPPORTED_LOSS)
-"""Failures that would come again. A judge that is gone and want of memory may pass, and a long training is not lost."""
+"""Failures that would occur again, so checkpoints are deleted. After others (no judge, no memory) they are kept for a retry."""
 
 
 class PreferenceRunner:
-    """Holds model, data and evaluators; scores one loss after the other. Every rank of a launch group has one."""
+    """Holds model, data and evaluators; scores one loss after another. Every rank of a launch group has its own runner."""
 
     def __init__(self, options: Options) -> None:
-        """Cheap checks first (is the judge there?), then data and models, then what takes long."""
+        """Runs cheap checks first (such as the judge's availability), then loads data and models, then computes the cache."""
         self.options = options
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
@@ -94,11 +93,11 @@ class PreferenceRunner:
 
     @property
     def judged(self) -> int:
-        """Prompts that finals are judged on."""
+        """Number of prompts in the final's evaluation."""
         return len(set(self.data["held_out"][PROMPT_COLUMN]))
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
-        """Train and evaluate; raises EvaluationFailed."""
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+        """Train once and evaluate. Raises EvaluationFailed."""
         started = time.perf_counter()
         part = "held_out" if rung.held_out else "search"
         evaluator = self.evaluators[part]
@@ -139,8 +138,7 @@ class PreferenceRunner:
         )
 
     def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
-        """Batches, data and tokenizer, once everything that is cheap to open was opened. Raises EvaluationFailed with all of
-        the faults, not with the first one."""
+        """Micro-batch, accumulation steps, data and tokenizer, after all cheap checks. Raises EvaluationFailed with all faults."""
         faults = Faults()
         with faults:
             micro_batch, accumulation = self._batches()
@@ -160,7 +158,7 @@ class PreferenceRunner:
         return micro_batch, accumulation, pairs, tokenizer
 
     def _rehearse(self) -> None:
-        """Build a policy and its optimiser once: what is wrong with them would fail one loss after the other."""
+        """Create a trainer and its optimiser once: a fault in their settings would fail every loss."""
         tokens = {column: [[self.tokenizer.eos_token_id]] * 2 for column in TOKEN_COLUMNS}
         pairs = Dataset.from_dict({**tokens, **{column: [0.0] * 2 for column in REFERENCE_COLUMNS}})
         try:
@@ -180,7 +178,7 @@ class PreferenceRunner:
 
     def _trainer(
         self,
-        graph: "LossGraph | PreferenceLoss",
+        graph: "VerifiedGraph | PreferenceLoss",
         pairs: Dataset,
         arguments: DPOConfig,
         watch: CurveRecorder | None = None,
@@ -198,25 +196,25 @@ class PreferenceRunner:
         return trainer
 
     def _batches(self) -> tuple[int, int]:
-        """Pairs per device at a time, and how often before an optimiser step."""
+        """Micro-batch (pairs per device) and number of accumulation steps."""
         ranks = self.state.num_processes
         if self.options.batch_size % ranks:
             raise bad_data(
-                f"fitness.batch_size {self.options.batch_size} cannot be shared by {ranks} processes",
-                "make it a multiple",
+                f"fitness.batch_size {self.options.batch_size} cannot be divided among {ranks} processes",
+                "make it a multiple of their number",
             )
         per_rank = self.options.batch_size // ranks
         micro = self.options.micro_batch or per_rank
         if per_rank % micro:
             raise bad_data(
-                f"fitness.batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, no multiple of "
+                f"fitness.batch_size {self.options.batch_size} over {ranks} processes is {per_rank} each, not a multiple of "
                 f"fitness.micro_batch {micro}",
                 "choose a divisor",
             )
         together = micro * ranks
-        if ranks > 1 and self.options.pairs % together:  # the last few would be filled up with pairs that were seen
+        if ranks > 1 and self.options.pairs % together:  # accelerate would pad the last batch with repeated pairs
             raise bad_data(
-                f"fitness.pairs {self.options.pairs} cannot be shared evenly by {ranks} processes with {micro} each at a time",
+                f"fitness.pairs {self.options.pairs} cannot be divided evenly among {ranks} processes with {micro} pairs at a time",
                 f"make it a multiple of {together}",
             )
         return micro, per_rank // micro
@@ -254,11 +252,11 @@ class PreferenceRunner:
 
     @contextmanager
     def _checkpoints(
-        self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+        self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float
     ) -> Iterator[Path | None]:
-        """The folder of a training's checkpoints, the same for the same training until it has ended.
+        """The folder of a training's checkpoints, which depends only on the training; deleted when the training has ended.
 
-        None where none are kept: without `checkpoint_steps`, and where another process is at the same training now.
+        None if no checkpoints are kept: without `checkpoint_steps`, or if another process runs the same training now.
         """
         if self.options.checkpoint_steps is None:
             yield None
@@ -271,11 +269,11 @@ class PreferenceRunner:
             beta,
             learning_rate,
             essential(self.options),
-            self.reference_key,  # names may stay while the model or data behind them change
+            self.reference_key,  # the model or data behind a name may change
         ]
         name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
         folder = self.options.cache_folder / "training" / name
-        # Of the system's kind, so it goes with a process that is killed. Outside of the folder, which is removed.
+        # A lock of the operating system, released if the process is killed. Outside the folder, which is deleted.
         lock = FileLock(self.options.cache_folder / "locks" / f"{name}.lock")
         if not self._acquired(lock):
             yield None
@@ -293,7 +291,7 @@ class PreferenceRunner:
             lock.release()
 
     def _acquired(self, lock: FileLock) -> bool:
-        """Whether the first rank could take the lock at once, on every rank."""
+        """Whether the first rank acquired the lock without waiting; the same value on every rank."""
         acquired = [True]
         if self.state.is_main_process:
             Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
@@ -305,7 +303,7 @@ class PreferenceRunner:
         return acquired[0]
 
     def _last_checkpoint(self, folder: Path | None) -> str | None:
-        """The newest whole checkpoint, the same on every rank; those that were cut off are removed."""
+        """The newest complete checkpoint, the same on every rank. Truncated ones are deleted."""
         found = [_newest_whole(folder) if folder and self.state.is_main_process else None]
         broadcast_object_list(found)
         return found[0]
@@ -325,14 +323,14 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(w in str(error).lower() for w in OUT_OF_MEMORY_WORDS):
+        if not is_out_of_memory(error):
             raise
-        first_line = str(error).splitlines()[0] if str(error) else "no memory left"
+        first_line = str(error).splitlines()[0] if str(error) else "out of memory"
         raise EvaluationFailed("out_of_memory", f"{first_line[:300]}: {OUT_OF_MEMORY_REMEDY}") from error
 
 
 def prompt_names(pairs: Dataset) -> list[str]:
-    """A short name for the prompt of each pair, the same wherever the prompt comes."""
+    """A short digest of the prompt of each pair, equal for equal prompts."""
     return [hashlib.sha256(prompt.encode()).hexdigest()[:12] for prompt in pairs[PROMPT_COLUMN]]
 
 
@@ -346,7 +344,7 @@ def _newest_whole(folder: Path) -> str | None:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """Whether it was written to its end (the trainer's state comes last) and no file of it was cut off since."""
+    """Whether the checkpoint is complete (the trainer's state is written last) and none of its files is truncated."""
     if not (checkpoint / "trainer_state.json").exists():
         return False
     try:

@@ -1,20 +1,20 @@
-"""The real thing: preference training of any Hugging Face causal language model on any preference data set.
+"""The preference task: preference training of any Hugging Face causal language model on any preference data set.
 
-A candidate is trained by TRL's DPOTrainer with the candidate in place of DPO's loss: full fine-tuning, LoRA or QLoRA, on a
-CPU, a GPU, or several under `accelerate launch` (DDP, FSDP, DeepSpeed). What it costs to read the data once (tokens and the
-reference model's log-probabilities) is kept on disk for all candidates.
+TRL's DPOTrainer trains with the candidate in place of DPO's loss: full fine-tuning, LoRA or QLoRA, on a CPU, a GPU, or several
+GPUs under `accelerate launch` (DDP, FSDP, DeepSpeed). The tokens and the reference log-probabilities are computed once and kept
+on disk for all candidates.
 
-The fitness is one of four, chosen by `evaluation.by`:
+The option `evaluation.by` selects one of four kinds of fitness:
 
     accuracy      fraction of held-out pairs whose margin rho is positive
     margin        mean margin rho of held-out pairs, in nats
     reward_model  mean reward of sampled answers - kl_weight * KL to the reference, in nats per sequence
     judge         win rate of sampled answers over the reference's (or the data's chosen ones), as an LLM judges
 
-Held-out pairs are parted in two: one half for the search, the other for the rung `held_out`. A seed draws training pairs,
+Test pairs are split into two halves: one for the search, the other for the rung `held_out`. A seed draws training pairs,
 their order, test pairs, adapter weights and sampling noise, the same for all candidates.
 
-This module needs no torch; the work is done in `fitness.preference.runner`.
+This module needs no torch; `fitness.preference.runner` trains and evaluates.
 """
 
 import os
@@ -41,10 +41,10 @@ from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError,
 
 if TYPE_CHECKING:
     from fitness.preference.runner import PreferenceRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 PREPARATION_SECONDS = 6 * 3600.0
-"""A model of tens of gigabytes may be downloaded, and its reference pass over all pairs made."""
+"""Time limit for the preparation, in seconds: download of a large model, and the reference pass over all pairs."""
 
 NAME = "preference"
 CONTRACT = "preference"
@@ -54,7 +54,7 @@ KERNELS = {
     "flash_attention_3": "flash_attn_interface",
     "flash_attention_4": "flash_attn",
 }
-"""Modules of attention kernels; in their place transformers takes those of the package `kernels`."""
+"""Modules of attention kernels. Without them transformers uses the package `kernels`."""
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -77,7 +77,7 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def check(options: TaskOptions) -> None:
-    """Raises TaskError, one line per fault, where the options need a package or name something that cannot be used."""
+    """Raises TaskError, one line per fault, if a package is missing or the options name something unusable."""
     from fitness.preference.caches import cache_faults
     from fitness.preference.checks import faults
 
@@ -87,7 +87,7 @@ def check(options: TaskOptions) -> None:
 
 
 def check_online(options: TaskOptions) -> None:
-    """Raises TaskError, one line per fault, where the hub does not have what the options name."""
+    """Raises TaskError, one line per fault, if the hub does not have a name in the options."""
     from fitness.preference.checks import faults_online
 
     assert isinstance(options, Options)
@@ -96,7 +96,7 @@ def check_online(options: TaskOptions) -> None:
 
 
 def show_data(options: TaskOptions, say: Callable[[str], None], shown: int, *, whole: bool) -> None:
-    """Say what a model would see of the data, and `shown` training pairs of it. Raises EvaluationFailed("bad_data")."""
+    """Print through `say` the data as a model sees it, with `shown` training pairs. Raises EvaluationFailed("bad_data")."""
     from fitness.preference.view import show_data as show
 
     assert isinstance(options, Options)
@@ -127,7 +127,7 @@ def make(options: TaskOptions) -> "PreferenceTask":
 
 
 class PreferenceTask:
-    """See the module's docstring."""
+    """The preference task; see the module's docstring."""
 
     name = NAME
     contract = CONTRACT
@@ -140,23 +140,23 @@ class PreferenceTask:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out of the data, what of them is not read, and what the rules found in what a model sees of them."""
+        """Notes on the data: pairs left out, columns not read, and findings. Empty before `prepare`."""
         return self._runner.notes if self._runner else ()
 
     @property
     def paid(self) -> Usage | None:
-        """What judges were paid for showing that they are there."""
+        """Usage of the judges' availability checks; None if no judge was called."""
         return self._runner.paid if self._runner else None
 
     @property
     def judged(self) -> int | None:
-        """How many prompts finals are judged on; None before `prepare`."""
+        """Number of prompts in the final's evaluation; None before `prepare`."""
         return self._runner.judged if self._runner else None
 
     def prepare(self) -> None:
-        """Check what can be checked, load model, data and evaluators, and make the reference cache if it is not there.
+        """Run all checks, load model, data and evaluators, and compute the reference cache if it does not exist.
 
-        Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" from the reference pass.
+        Raises EvaluationFailed("bad_data") that names the remedy; "out_of_memory" in the reference pass.
         """
         from fitness.preference.caches import no_room
         from fitness.preference.runner import PreferenceRunner
@@ -172,7 +172,7 @@ class PreferenceTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,
@@ -181,10 +181,10 @@ class PreferenceTask:
     ) -> SeedResult:
         """Train a fresh policy with `graph` and evaluate it.
 
-        Metrics: accuracy, margin (nats) and reward_margin (beta * margin) of the test pairs, train_loss; and from sampled
-        answers, where the evaluation samples, reward or win_rate, kl_per_sequence and kl_per_token (nats), length (tokens).
-        Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, collapsed (a judge cannot read the
-        answers), bad_data (also a judge that is gone).
+        Metrics: accuracy, margin (nats) and reward_margin (beta * margin) of the test pairs, and train_loss. If the evaluation
+        samples answers, also reward or win_rate, kl_per_sequence and kl_per_token (nats), and length (tokens).
+        Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, collapsed (too many of a judge's replies about the
+        answers are unreadable), bad_data (also if a judge stopped answering).
         """
         chosen = self.rungs[rung]
         if graph.contract != CONTRACT:
@@ -210,7 +210,7 @@ def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation
 
 
 def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluation | None) -> dict[str, str]:
-    """Metrics of the evaluations that tell how a fitness was reached."""
+    """Metrics to show next to the fitness, by the evaluations used, with their headings."""
     found: dict[str, str] = {}
     for evaluation in evaluations:
         match evaluation:
@@ -238,7 +238,7 @@ def _rungs(options: Options) -> dict[str, Rung]:
             full,
             seconds(full),
             held_out=True,
-            note="the whole training; test pairs that no search saw",
+            note="the whole training; test pairs that the search never used",
             metric=final,
         ),
     )
@@ -246,7 +246,7 @@ def _rungs(options: Options) -> dict[str, Rung]:
 
 
 def _services(options: Options) -> tuple[Service, ...]:
-    """The judges, each with the rungs at which it is asked."""
+    """The judges' endpoints, each with the rungs at which it is used."""
     asked = {True: options.held_out_evaluation or options.evaluation, False: options.evaluation}
     keys = {True: "held_out_evaluation" if options.held_out_evaluation else "evaluation", False: "evaluation"}
     judges = {keys[held_out]: judge for held_out, judge in asked.items() if isinstance(judge, JudgeEvaluation)}
@@ -262,9 +262,9 @@ def _services(options: Options) -> tuple[Service, ...]:
 
 
 def most_judged(options: Options) -> int | None:
-    """The most prompts that the held-out half can have, as far as options and a local file of lines tell; else None.
+    """Upper bound on the number of prompts in the held-out half, from the options and a local .jsonl file; else None.
 
-    Less where pairs share a prompt or are left out.
+    The actual number is lower if pairs share a prompt or are left out.
     """
     tests = [] if options.test_pool is None else [options.test_pool]
     path = Path(options.data)
@@ -281,9 +281,9 @@ def _offline(options: Options) -> bool:
 
 
 def _version(options: Options) -> dict[str, str]:
-    """What identifies model, data and the like beside their names: the contents of local ones, else the revision."""
+    """Version of each named model and data set: the digest of a local path, else the revision on the hub."""
     revisions = {"model": options.model_revision, "data": options.data_revision}
-    # Folders of save_to_disk have always counted whole; others may be the hub's or git's.
+    # Digests of save_to_disk folders have always included hidden files. Other folders may hold files of the hub or of git.
     hidden = is_saved(Path(options.data))
     return {
         key: path_digest(Path(name), hidden=key != "data" or hidden) or revisions.get(key) or "main"

@@ -1,4 +1,4 @@
-"""`evopo data`: what a model would see of the data, in words and in decoded tokens, without a model's weights."""
+"""Output of `evopo data`: the data as a model sees it, with decoded tokens, without loading the model's weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -8,20 +8,21 @@ import transformers
 from datasets import Dataset
 
 from fitness.preference.options import Options
-from fitness.preference.pairs.rules import RULES, PairCheck
+from fitness.preference.pairs.check import PairCheck
+from fitness.preference.pairs.rules import RULES
 from fitness.preference.pairs.seen import Seen, look, matters, notes_on, pair_check, quoted
 from fitness.preference.pairs.sources import Faults, Pairs, load_pairs
 from fitness.preference.pairs.tokens import Row
 from fitness.preference.policies import check_context, load_tokenizer
 
-LONGEST_TEXT = 400  # characters of a text that is shown
+LONGEST_TEXT = 400  # most characters of a text that is shown
 WIDTHS = (10, 7, 17, 9, 21, 9, 6)
 
 
 def show_data(options: Options, say: Callable[[str], None], shown: int, *, whole: bool) -> None:
-    """Say what there is, what is left out and found, and the first `shown` training pairs, texts in full where `whole`.
+    """Print through `say`: the sizes of the parts, notes and findings, and the first `shown` training pairs, in full if `whole`.
 
-    Raises EvaluationFailed("bad_data") where a run would; what can be told is told before.
+    Raises EvaluationFailed("bad_data") if a run would, after the output.
     """
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
@@ -48,7 +49,7 @@ def show_data(options: Options, say: Callable[[str], None], shown: int, *, whole
             say(line)
     say("")
     seen.check(options)
-    say("Nothing was found in the data that would keep a run from starting.")
+    say("Nothing was found in the data that would prevent a run.")
 
 
 def _described(options: Options, pairs: Pairs, seen: Seen) -> list[str]:
@@ -57,7 +58,7 @@ def _described(options: Options, pairs: Pairs, seen: Seen) -> list[str]:
         _line("", "", "prompts, tokens", "", "completions, tokens", "", ""),
         _line("part", "pairs", "median", "longest", "median", "longest", "cut"),
         *(_lengths(name, part, options.max_length) for name, part in seen.parts.items()),
-        f"cut: completions that go on beyond fitness.max_length={options.max_length}, their prompt counted in",
+        f"cut: completions that extend beyond fitness.max_length={options.max_length}, including their prompt",
         "",
         *notes_on(pairs, seen, options),
     ]
@@ -97,7 +98,7 @@ def _pair(number: int, row: Row, check: PairCheck, longest: int | None) -> list[
 
 
 def _text(name: str, ids: Sequence[int], start: int, end: int, check: PairCheck, longest: int | None) -> str:
-    """A text as decoded tokens, from `start` to `end`, and how much of it is cut."""
+    """A line with the decoded tokens from `start` to `end`, and the numbers of tokens cut before and after."""
     text = check.text(ids[start:end])
     before = f", the first {start} are cut" if start else ""
     after = f", the last {len(ids) - end} are cut" if end < len(ids) else ""

@@ -1,4 +1,4 @@
-"""Which training is due next, at which rung and on which seeds, and what that costs.
+"""Training schedule: which trainings are due next (candidate, rung, seed), and their estimated cost.
 
-Pure functions of results: nothing is trained here.
+Pure functions of the results so far. Nothing is trained here.
 """

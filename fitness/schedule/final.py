@@ -1,8 +1,8 @@
-"""What is trained in a run's final, once the search is over: claims rest on it alone.
+"""The final of a run: the trainings after the search. Claims rest on them alone.
 
-Leaders and seed losses are measured on fresh seeds, which chose nobody, at the held-out rung where the task has one. There the
-baseline is trained with other betas, and on request other learning rates, so that no loss wins by its scale alone. Only where
-a leader is clearly ahead of all of them does a claim depend on more: then the best of the other seed losses is trained over the
+Finalists and seed losses are measured on fresh seeds, which played no part in selection, at the held-out rung if the task has
+one. The baseline is also trained with other betas, and on request with other learning rates, so that no loss wins by its scale
+alone. If a finalist is clearly ahead of all of them, a claim needs more trainings: the best other seed loss is trained over the
 same grid, and a grid whose best arm lies at its edge is widened a few times.
 """
 
@@ -18,10 +18,10 @@ from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 LEAST_ERRORS = 1.9
-"""Standard errors by which a leader must be ahead for anything more to be trained: no t-test at level 0.05 asks for fewer."""
+"""Lead, in standard errors, below which nothing more is trained: no t-test at level 0.05 passes with less."""
 
 DEFAULT_RATES = (0.5, 2.0)
-"""Multiples of the learning rate at which a baseline without beta is trained in the final."""
+"""Multiples of the task's learning rate with which the final trains a baseline that has no beta."""
 
 
 def final(
@@ -31,11 +31,11 @@ def final(
     seeds: Seeds,
     also: Sequence[tuple[int, Tuning]] = (),
 ) -> tuple[Job, ...]:
-    """Trainings due once the search is over, on fresh seeds. Asked again after they are done, it names those that follow.
+    """Trainings due after the search, on fresh seeds. Call it again when they are done: it returns those that follow.
 
-    First the leaders, the seed losses, the baseline's grid, and `also` (seed losses as (candidate, tuning) that a leader is a
-    variation of). Then, where a leader is clearly ahead of every seed loss: the best other seed loss over the grid, and the next
-    arm of a grid whose best one lies at its edge.
+    First: the finalists, the seed losses, the baseline's grid, and `also`, the (candidate, tuning) of seed losses that a finalist
+    is a variation of. Then, if a finalist is clearly ahead of every seed loss: the best other seed loss over the grid, and the
+    next arm of a grid whose best arm lies at its edge.
     """
     chosen = leaders(entries, info, settings, seeds)[: settings.finalists]
     seed_losses = [e for e in entries if e.seed_loss]
@@ -77,7 +77,7 @@ def _what_a_claim_needs(
 
 
 def _may_be_above(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Whether a claim is still possible: a mean difference below this many errors is past no noise, however many seeds."""
+    """Whether a claim is still possible: the mean paired difference is at least LEAST_ERRORS standard errors."""
     differences = [a - b for a, b in zip(ours, theirs, strict=True)]
     middle = fmean(differences)
     if middle <= 0 or len(differences) < 2:
@@ -86,7 +86,7 @@ def _may_be_above(ours: Sequence[float], theirs: Sequence[float]) -> bool:
 
 
 def tunings(entry: RaceEntry, info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
-    """The grid that a seed loss is tuned over, without the task's own settings: of learning rates where it reads no beta."""
+    """Grid that a seed loss is tuned over, without the task's own settings; learning rates alone if it reads no beta."""
     if entry.reads_beta:
         return tuning_grid(info, settings)
     rates = settings.baseline_learning_rates
@@ -94,12 +94,12 @@ def tunings(entry: RaceEntry, info: TaskInfo, settings: LadderSettings) -> tuple
 
 
 def baseline_grid(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
-    """All arms that the final gives the baseline before any widening; none without a baseline."""
+    """All arms of the baseline in the final before any widening; empty without a baseline."""
     return next(((OWN, *tunings(e, info, settings)) for e in entries if e.baseline), ())
 
 
 def _tried(entry: RaceEntry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
-    """Tunings that were trained on all these seeds, whatever came of it."""
+    """Tunings that were trained on all these seeds, failed trainings included."""
     found = {(tuning[0], tuning[1]) for at, _, *tuning in entry.tuned if at == rung}
     return {OWN} | {tuning for tuning in found if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}
 
@@ -107,11 +107,11 @@ def _tried(entry: RaceEntry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
 def widened(
     means: Mapping[Tuning, float], grid: Sequence[Tuning], tried: Collection[Tuning], info: TaskInfo, most: int
 ) -> list[Tuning]:
-    """The arm beyond the edge of the grid at which the best arm lies, if it lies there and fewer than `most` were added.
+    """The next arm beyond the edge of the grid, if the best arm lies at that edge and fewer than `most` were added; else empty.
 
-    `means` are the fitness of every arm so far, `grid` the arms that were there from the start, `tried` also those that failed:
-    these bound the grid too. The grid goes on by the ratio of its last two values. Arms within it that were trained for
-    another reason neither bound it nor count as added.
+    `means` holds the mean fitness of every arm so far, `grid` the arms of the start, and `tried` all arms that were trained. Arms
+    that failed are in `tried` and bound the grid too. The next value continues the ratio of the last two. Arms inside the grid
+    that were trained for another reason neither bound it nor count as added.
     """
     own = (info.beta, info.learning_rate)
     best = max(means, key=lambda tuning: means[tuning])
@@ -151,13 +151,13 @@ def _value(tuning: Tuning, axis: int, own: tuple[float | None, float | None]) ->
 
 
 def final_rung(info: TaskInfo) -> str:
-    """Where the final is measured: the held-out rung, or without one the rung of highest fidelity."""
+    """Name of the final's rung: the held-out rung, or without one the rung of highest fidelity."""
     held_out = [rung.name for rung in info.rungs.values() if rung.held_out]
     return held_out[-1] if held_out else info.search_rungs[-1].name
 
 
 def tuning_grid(info: TaskInfo, settings: LadderSettings) -> tuple[Tuning, ...]:
-    """Betas and learning rates beside the task's own with which the final trains the baseline; None is the task's own."""
+    """Tunings of the baseline in the final besides the task's own; None in a pair is the task's own value."""
     rates = settings.baseline_learning_rates
     if rates is None:
         rates = () if info.beta is not None else DEFAULT_RATES

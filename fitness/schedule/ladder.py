@@ -1,16 +1,19 @@
 """Multi-fidelity promotion: asynchronous successive halving (Li et al. 2020) with seeds as the last resource.
 
-A pure function from the results so far to the trainings that are due. What the sandbox's numeric tests refuse never gets here.
-A loss climbs *stages*, each more expensive than the one before: every search rung with one seed, cheapest first, then the rung
-of highest fidelity with more and more seeds. Two tests decide at each stage. The loss must be in the upper part of those that
-have completed the stage. And it must not be predicted to trail the best proposal of the next stage by more than `optimism`
-residual standard deviations: the prediction is a straight line through the losses that have completed both stages. So where a
-stage predicts the next one well, few climb; where it does not, the upper part does. All losses of a stage are measured on the
-same seeds, so comparisons are paired. A loss whose training failed at any stage is out. Nothing waits: the rule is asked after
-every result, so an early loss may climb that a later one would have kept down.
+A pure function from the results so far to the trainings that are due. Losses that vetting refused are never passed in.
+A loss passes through *stages*, each more expensive than the one before: every search rung with one seed, cheapest first, then
+the rung of highest fidelity with more and more seeds. Two conditions decide on promotion to the next stage:
 
-Seed losses are measured at every stage, whatever their fitness. The ladder decides what is trained further and infers nothing:
-claims rest on the final alone (`fitness.schedule.final`).
+- The loss ranks in the upper part of the losses that have completed the stage.
+- The loss is not predicted to trail the best proposal of the next stage by more than `optimism` residual standard deviations. The
+  prediction is a linear regression through the losses that have completed both stages.
+
+So few losses are promoted where a stage predicts the next one well, and the whole upper part where it does not. All losses of a
+stage are measured on the same seeds, so comparisons are paired. A loss whose training failed at any stage is out. The rule is
+asynchronous: it is applied after every result, so an early loss may be promoted although later ones would have displaced it.
+
+Seed losses are measured at every stage, whatever their fitness. The ladder only decides what is trained next: claims rest on the
+final alone (`fitness.schedule.final`).
 """
 
 from __future__ import annotations
@@ -27,45 +30,45 @@ Results = Mapping[tuple[str, int], float | None]
 """Fitness by (rung, seed); None for a training that failed."""
 
 Tuned = tuple[str, int, float | None, float | None]
-"""A training at other settings than the task's own: (rung, seed, beta, learning rate), None for the task's own."""
+"""A training with other settings than the task's own: (rung, seed, beta, learning rate); None is the task's own value."""
 
 Tuning = tuple[float | None, float | None]
-"""Beta and learning rate that a loss is trained with, None for the task's own."""
+"""Beta and learning rate of a training; None is the task's own value."""
 
 OWN: Tuning = (None, None)
 
 LEAST_FOR_PREDICTION = 6
-"""Losses that must have completed a stage and the one before it, before the one is used to predict the other."""
+"""Number of losses that must have completed two successive stages before the first is used to predict the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaceEntry:
-    """One loss in the race. Seed losses run every stage and the final, whatever their fitness."""
+    """One loss of the run with its results. Seed losses take part in every stage and the final, whatever their fitness."""
 
     candidate_id: int
     seed_loss: bool
     results: Results = field(default_factory=dict)
-    """With the task's own beta."""
+    """Fitness with the task's own beta and learning rate."""
     baseline: bool = False
     """Whether it is the seed loss that claims are made against."""
     tuned: Mapping[Tuned, float | None] = field(default_factory=dict)
-    """Fitness with another beta or learning rate; None for a training that failed. The race does not look at it."""
+    """Fitness with another beta or learning rate; None for a training that failed. The ladder does not read it."""
     reads_beta: bool = True
-    """Whether another beta makes it another loss."""
+    """Whether the loss depends on beta."""
 
     @property
     def failed(self) -> bool:
-        """Whether any training of it failed."""
+        """Whether any training with the task's own settings failed."""
         return None in self.results.values()
 
     def mean(self, stage: Stage) -> float | None:
-        """Mean fitness over the stage's seeds; None before all of them are scored."""
+        """Mean fitness over the stage's seeds; None until all of them are scored."""
         values = [self.results.get((stage.rung, seed)) for seed in stage.seeds]
         scored = [value for value in values if value is not None]
         return fmean(scored) if len(scored) == len(values) else None
 
     def arms(self, rung: str, seeds: Sequence[int]) -> dict[Tuning, tuple[float, ...]]:
-        """Fitness by seed, at a rung, of every tuning that was scored on all these seeds."""
+        """Fitness of each tuning at a rung, in the order of `seeds`; only tunings that were scored on all of them."""
         by_arm: dict[Tuning, dict[int, float]] = {}
         for (at, seed), fitness in self.results.items():
             if at == rung and fitness is not None:
@@ -82,7 +85,7 @@ class RaceEntry:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training that is due: a candidate, at a rung, with a seed. None is the task's own beta or learning rate."""
+    """One training: a candidate at a rung with a seed. A beta or learning rate of None is the task's own."""
 
     candidate_id: int
     rung: str
@@ -93,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """The seeds of a run: `search` in the order in which they are earned, `final` fresh ones that select nobody."""
+    """The seeds of a run: `search` in the order of their use, `final` fresh ones that play no part in selection."""
 
     search: tuple[int, ...]
     final: tuple[int, ...]
@@ -101,16 +104,16 @@ class Seeds:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A rung and the seeds on which everybody who climbs that far is measured."""
+    """A rung and the seeds on which every loss that reaches it is measured."""
 
     rung: str
     seeds: tuple[int, ...]
     places: int | None
-    """How many of those that completed it may climb on at most, and at most half; None: the settings' fraction."""
+    """The most losses that may be promoted from it, and never more than half; None: the settings' fraction."""
 
 
 def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stage, ...]:
-    """The way up, cheapest first. Seeds double from stage to stage, as far as a contender may earn them."""
+    """All stages, cheapest first. After the rungs, the seeds double from stage to stage up to `contender_seeds`."""
     rungs = [Stage(rung.name, seeds.search[:1], None) for rung in info.search_rungs]
     places, earned = settings.contenders, 1
     while earned < min(settings.contender_seeds, len(seeds.search)) and places > 0:
@@ -122,7 +125,7 @@ def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stag
 
 
 def screening(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Job, ...]:
-    """Trainings due while the search goes on, those of the highest stage first; what has a result is left out."""
+    """Trainings due during the search, those of the highest stage first, without those that have a result."""
     alive = [e for e in entries if not e.failed]
     seed_losses = [e for e in entries if e.seed_loss]
     way = stages(info, settings, seeds)
@@ -136,15 +139,15 @@ def screening(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSett
 
 
 def leaders(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> list[RaceEntry]:
-    """All proposals that completed a stage, best first: by the stage that they reached, then by their mean there.
+    """All proposals that completed a stage, best first: by the highest stage they completed, then by their mean there.
 
-    Not by the mean alone: with one lucky seed a loss is above those whose luck has evened out.
+    Not by the mean alone: the mean of one favourable seed can exceed the means of better losses over many seeds.
     """
     ranked, way = [], stages(info, settings, seeds)
     for entry in entries:
         means = [entry.mean(stage) for stage in way]
         reached = next((number for number, mean in reversed(list(enumerate(means))) if mean is not None), None)
-        # A failure in the final makes no room for another finalist: who is in it was decided before.
+        # A failure in the final does not admit another finalist: the finalists were chosen before.
         failed = any(entry.results.get((stage.rung, seed), 0.0) is None for stage in way for seed in stage.seeds)
         if not entry.seed_loss and not failed and reached is not None:
             ranked.append((-reached, -(means[reached] or 0.0), entry.candidate_id, entry))
@@ -152,9 +155,9 @@ def leaders(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettin
 
 
 def _upper_part(entries: Sequence[RaceEntry], stage: Stage, settings: LadderSettings) -> list[RaceEntry]:
-    """Those of a stage who are good enough to climb on, best first.
+    """The losses of a stage that rank high enough for promotion, best first.
 
-    From rung to rung seed losses count as the bar to pass; the places of contenders are the proposals' alone.
+    From rung to rung, seed losses are ranked too, as a bar to pass. From seeds to more seeds, only proposals are ranked.
     """
     rated = [(mean, e) for e in entries if (mean := e.mean(stage)) is not None]
     if stage.places is not None:
@@ -166,7 +169,7 @@ def _upper_part(entries: Sequence[RaceEntry], stage: Stage, settings: LadderSett
 def _promising(
     climbing: Sequence[RaceEntry], measured: Sequence[RaceEntry], stage: Stage, following: Stage, optimism: float
 ) -> list[RaceEntry]:
-    """Those whose predicted mean at the following stage, with `optimism` residual deviations more, reaches its best proposal."""
+    """The losses whose predicted mean at the following stage plus `optimism` residual deviations reaches its best proposal."""
     both = [
         (e, here, there)
         for e in measured
@@ -184,13 +187,13 @@ def _promising(
 
 
 def places(stage: Stage, measured: int, settings: LadderSettings) -> int:
-    """How many of those measured at a stage may climb on."""
-    # A half from seeds to more seeds: the noise is large, the stage short, and whoever climbs alone has no rival there.
+    """How many of the losses measured at a stage may be promoted."""
+    # At most half from seeds to more seeds: the noise is large and the stage has few losses, which need rivals to compare with.
     return math.floor(settings.keep * measured) if stage.places is None else min(measured // 2, stage.places)
 
 
 def open_jobs(jobs: Sequence[Job], entries: Sequence[RaceEntry]) -> tuple[Job, ...]:
-    """Those that have no result yet, each once."""
+    """The trainings that have no result yet, each once."""
     done = {Job(e.candidate_id, rung, seed) for e in entries for rung, seed in e.results}
     done |= {Job(e.candidate_id, *tuned) for e in entries for tuned in e.tuned}
     return tuple(dict.fromkeys(job for job in jobs if job not in done))

@@ -1,4 +1,4 @@
-"""What a run costs in trainings, said before it is started."""
+"""Estimated cost of a run in trainings and seconds, before it starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fitness.task.protocol import TaskInfo
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a part of a run costs, before it is started."""
+    """Estimated trainings of one part of a run."""
 
     part: str
     rung: str
@@ -21,14 +21,14 @@ class Planned:
 
     @property
     def seconds(self) -> float:
-        """Of training, on one worker."""
+        """Seconds of training on one worker."""
         return self.trainings * self.seconds_each
 
 
 def plan(info: TaskInfo, settings: LadderSettings, seed_losses: int, proposals: int) -> tuple[Planned, ...]:
-    """What a run with so many losses costs if every proposal is new and trains: each stage, then the final.
+    """Trainings of each stage, then of the final, if every proposal is new and its training succeeds.
 
-    About, since an early loss may climb that a later one would have kept down.
+    An estimate, since promotion depends on the order of results (see `fitness.schedule.ladder`).
     """
     seeds = Seeds(tuple(range(settings.contender_seeds)), tuple(range(settings.finalist_seeds)))
     planned, climbing, before = [], proposals, Stage("", (), None)
@@ -47,10 +47,10 @@ def plan(info: TaskInfo, settings: LadderSettings, seed_losses: int, proposals: 
 
 
 def plan_of_claims(info: TaskInfo, settings: LadderSettings, seed_losses: int) -> Planned:
-    """What the final costs further, at most, where a leader is ahead of all seed losses and a claim depends on it.
+    """The most further trainings of the final, due only if a finalist is ahead of all seed losses.
 
-    The best other seed loss over the grid, both grids widened to the limit, and an arm for each finalist that is nearly a
-    seed loss at another beta.
+    The best other seed loss over the grid, both grids widened to the limit, and an arm for each finalist that is nearly equal to
+    a seed loss at another beta.
     """
     grid = len(tuning_grid(info, settings))
     rivals = min(2, seed_losses) if grid else 0

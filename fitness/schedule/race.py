@@ -1,4 +1,4 @@
-"""What a race would cost on measurements that are at hand: the ladder played on a table of results.
+"""Simulation of the ladder on a table of measured results, to see what it would cost and find.
 
 For comparing settings, for tests of the ladder, and for the null experiment. Nothing is trained here.
 """
@@ -18,29 +18,29 @@ Measure = Callable[[Job], tuple[float | None, float]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One training of a race."""
+    """One training of a simulated race."""
 
     job: Job
     seconds: float
-    """Of training, from the beginning of the race to the end of this one."""
+    """Training time from the start of the race to the end of this training."""
     leader: int | None
-    """The loss that would be named best now."""
+    """The loss that ranks first after this training."""
 
 
 @dataclass
 class Race:
-    """A race that was run to its end."""
+    """A simulated race and its results."""
 
     entries: list[RaceEntry]
     steps: list[Step] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
-        """All training of it."""
+        """Training time of the whole race."""
         return self.steps[-1].seconds if self.steps else 0.0
 
     def found(self, good: Collection[int]) -> float | None:
-        """Seconds of training until a loss of `good` led and, whatever came later, one of them still did; None: never."""
+        """Training time after which the leader was always one of `good`, in seconds; None if it is not at the end."""
         since = None
         for step in self.steps:
             if step.leader not in good:
@@ -54,7 +54,7 @@ def run_race(
     arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: LadderSettings, seeds: Seeds,
     seed_losses: Sequence[int] = (),
 ) -> Race:  # fmt: skip
-    """Let losses arrive one by one, each as soon as no training is due, with one worker. The first seed loss is the baseline."""
+    """Simulate the ladder with one worker; a loss arrives whenever no training is due. The first seed loss is the baseline."""
     results: dict[int, dict[tuple[str, int], float | None]] = {}
     race = Race([])
     waiting = iter(arrivals)
@@ -69,7 +69,7 @@ def run_race(
 def run_unraced(
     arrivals: Sequence[int], measure: Measure, info: TaskInfo, settings: LadderSettings, seeds: Seeds
 ) -> Race:
-    """The same without a race: every loss is trained at the highest rung with all the seeds that a contender may earn."""
+    """The same without the ladder: every loss is trained at the rung of highest fidelity with `contender_seeds` seeds."""
     rung = info.search_rungs[-1].name
     race = Race([])
     best: tuple[float, int] | None = None
@@ -90,7 +90,7 @@ def _next(
     entries: list[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds, waiting: Iterator[int],
     results: dict[int, dict[tuple[str, int], float | None]], seed_losses: Sequence[int],
 ) -> Job | None:  # fmt: skip
-    """The most urgent training that is due, after letting in as many losses as it takes; None at the end."""
+    """The first training that is due, admitting new losses until one is; None when no loss is left."""
     while not (due := screening(entries, info, settings, seeds)):
         arrival = next(waiting, None)
         if arrival is None:

@@ -1,4 +1,4 @@
-"""The settings of the ladder and of the final: the section `ladder` of a configuration."""
+"""Settings of the ladder and the final: the section `ladder` of a configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class LadderSettings(BaseModel):
-    """Who earns more training. Rungs and their cost belong to the task."""
+    """Which losses are trained further. The rungs and their cost belong to the task."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,11 +1,11 @@
-"""Movie reviews from templates, and two judges of their sentiment: the world of the embedded task.
+"""Movie reviews from templates, and two measures of their sentiment: the data of the embedded task.
 
-A review is a prompt of seven words that says nothing good or bad ("i saw this french comedy yesterday .") and a body of
-two or three sentences, each for, against or indifferent. A hidden polarity tilts the sentences. All prompts have
-the same length, so sampling from a model needs no padding.
+A review is a neutral prompt of seven words ("i saw this french comedy yesterday .") and a body of three or four sentences, each
+positive, negative or neutral. A hidden polarity biases the sentences. All prompts have the same length, so sampling from
+a model needs no padding.
 
-The search's judge is `lexicon_reward`, a word list with negation and intensifiers after VADER (Hutto and Gilbert
-2014). The held-out judge, `PolarityClassifier`, has never seen that list: it learns from reviews and their hidden polarity.
+The search uses `lexicon_reward`, a word list with negation and intensifiers after VADER (Hutto and Gilbert 2014). The held-out
+rung uses `PolarityClassifier`, which does not use that list: it is trained on reviews and their hidden polarity.
 """
 
 import math
@@ -48,9 +48,8 @@ BLAME = ("please avoid it", "a waste of time", "it is a disaster", "not worth a 
 REMARKS = ("it has two parts", "my friends came too", "it is about a war", "there is a dog")
 FUNCTION_WORDS = ("the", "was", "and", "but", "not", "it", "is", "a", ".")
 
-PROMPT_WORDS = 7
 
-# Valences in the style of VADER, about -4 to 4. Words that are not listed count nothing.
+# Valences in the style of VADER, about -4 to 4. Words that are not listed count 0.
 VALENCE = {
     "wonderful": 2.7, "great": 3.1, "brilliant": 2.8, "charming": 2.8, "excellent": 2.7, "moving": 1.2, "funny": 1.9,
     "superb": 3.1, "good": 1.9, "pleasant": 2.3, "gripping": 1.4, "fresh": 1.3, "loved": 2.9, "enjoyed": 2.3,
@@ -66,7 +65,7 @@ SATURATION = 15.0  # a sum s becomes s / sqrt(s^2 + 15), as in VADER
 
 @dataclass(frozen=True)
 class Review:
-    """A prompt, the body that follows it, and whether its author liked the film."""
+    """A prompt, the body that follows it, and the hidden polarity."""
 
     prompt: str
     body: str
@@ -83,7 +82,7 @@ def vocabulary() -> list[str]:
 
 
 def prompts(split: Split) -> list[str]:
-    """The prompts of one split, disjoint from the others': half to train on, a quarter each for the two judges."""
+    """The prompts of one split, disjoint from the other splits: half for training, a quarter each for search and held-out."""
     parts = (PERSONS, SEEING, DEMONSTRATIVES, ORIGINS, FORMS, TIMES)
     every = [" ".join(words) + " ." for words in product(*parts)]
     random.Random("prompts").shuffle(every)
@@ -92,7 +91,7 @@ def prompts(split: Split) -> list[str]:
 
 
 def write_review(rng: random.Random, prompt: str) -> Review:
-    """One review with a fair hidden polarity; each sentence follows it with probability 0.7."""
+    """One review; its hidden polarity is positive with probability 0.5, and each sentence agrees with it with probability 0.7."""
     positive = rng.random() < 0.5
     moods = [_mood(rng, positive) for _ in range(rng.choice((2, 2, 3)))]
     body = " ".join([*(_sentence(rng, mood) for mood in moods), _closing(rng, _mood(rng, positive))])
@@ -100,14 +99,14 @@ def write_review(rng: random.Random, prompt: str) -> Review:
 
 
 def write_reviews(seed: str, count: int, split: Split = "train") -> list[Review]:
-    """`count` reviews on prompts of one split; the same for the same seed on every machine."""
+    """`count` reviews on prompts of one split; equal for equal seeds on every machine."""
     rng = random.Random(seed)
     pool = prompts(split)
     return [write_review(rng, rng.choice(pool)) for _ in range(count)]
 
 
 def lexicon_reward(text: str) -> float:
-    """Sentiment of a text in (-1, 1) by the word list; 0 for a text without a listed word."""
+    """Sentiment of a text by the word list, in (-1, 1); 0 for a text without a listed word."""
     words = text.split()
     total = 0.0
     for index, word in enumerate(words):
@@ -115,7 +114,7 @@ def lexicon_reward(text: str) -> float:
         before = words[max(0, index - 3) : index]
         if before and before[-1] in INTENSITY:
             valence += math.copysign(INTENSITY[before[-1]], valence) if valence else 0.0
-        # A full stop ends the reach of a negation.
+        # A full stop ends the scope of a negation.
         if "not" in before[_last_stop(before) :]:
             valence *= NEGATED
         total += valence
@@ -123,12 +122,12 @@ def lexicon_reward(text: str) -> float:
 
 
 class PolarityClassifier:
-    """Naive Bayes over words and pairs of neighbours, learnt from reviews and their hidden polarity.
+    """Naive Bayes classifier over words and pairs of adjacent words, trained on reviews and their hidden polarity.
 
-    `reward` is 2 P(positive) - 1 at a temperature that counts overlapping features once, in (-1, 1).
+    `reward` is 2 P(positive) - 1, in (-1, 1), at a temperature that corrects for overlapping features.
     """
 
-    TEMPERATURE = 2.0  # each word is seen about twice: alone and in a pair
+    TEMPERATURE = 2.0  # each word counts about twice: alone and in a pair
 
     def __init__(self, reviews: Sequence[Review]) -> None:
         self._reviews = reviews
@@ -146,13 +145,13 @@ class PolarityClassifier:
         }
 
     def reward(self, text: str) -> float:
-        """Sentiment of a text in (-1, 1); each feature counts once however often it is repeated."""
+        """Sentiment of a text, in (-1, 1); repeated features count once."""
         odds = sum(self._log_odds.get(feature, 0.0) for feature in set(_features(text)))
         return math.tanh(odds / self.TEMPERATURE / 2)
 
 
 def _mood(rng: random.Random, positive: bool) -> int:
-    """1 for, -1 against, 0 indifferent."""
+    """1 positive, -1 negative, 0 neutral."""
     draw = rng.random()
     if draw < 0.15:
         return 0

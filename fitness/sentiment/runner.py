@@ -1,7 +1,7 @@
-"""The heavy half of the embedded task: the model, its pairs, its training and its measurement (torch, trl).
+"""Runner of the embedded task: model, preference pairs, training and measurement (imports torch and trl).
 
-All sampling is arg max of logits plus Gumbel noise that is drawn from the seed before any model is asked. So two policies
-that agree on a word write the same one, and the difference between two losses is less noisy than either.
+Sampling is the arg max of logits plus Gumbel noise, which is drawn from the seed independently of the model. So two similar
+policies mostly write the same words, and the difference of two losses is less noisy than either fitness.
 """
 
 import copy
@@ -24,19 +24,19 @@ from transformers.cache_utils import DynamicCache
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
+from fitness.sentiment.options import Options
 from fitness.sentiment.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
 from fitness.task.protocol import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
 if TYPE_CHECKING:
-    from fitness.sentiment.task import Options
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 Judge = Callable[[str], float]
 
 LONGEST_BODY = 27  # tokens of the longest review after its prompt, the end included
-DRAWS_PER_PAIR = 1.25  # about one draw of two in eight has no winner
+DRAWS_PER_PAIR = 1.25  # in about one of eight draws the two samples have equal rewards
 TEST_PAIRS = 128
 KEPT_SEEDS = 32  # of training pairs and of evaluation sets, about 1 MB each
 SEQUENCES_PER_PASS = 512
@@ -44,7 +44,7 @@ SEQUENCES_PER_PASS = 512
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """What a trained policy is measured on for one seed and judge, the same for all candidates."""
+    """Prompts and test pairs that a trained policy is measured on: one set per seed and judge, shared by all candidates."""
 
     prompt_ids: Tensor  # (samples, prompt tokens)
     noise_seed: int
@@ -54,11 +54,11 @@ class EvaluationSet:
 
 
 class SentimentRunner:
-    """Loads the model once; scores one loss after the other."""
+    """Holds the model; scores one loss after another."""
 
-    def __init__(self, options: "Options", folder: Path) -> None:
+    def __init__(self, options: Options, folder: Path) -> None:
         self.options = options
-        transformers_logging.disable_progress_bar()  # it would be all that a worker says on stderr
+        transformers_logging.disable_progress_bar()  # it would fill the end of stderr that is reported when a worker dies
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             reference = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
@@ -70,8 +70,8 @@ class SentimentRunner:
         self._training: OrderedDict[int, Dataset] = OrderedDict()
         self._evaluation_sets: OrderedDict[tuple[int, bool], EvaluationSet] = OrderedDict()
 
-    def score(self, graph: "LossGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
-        """Train and measure; raises EvaluationFailed."""
+    def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
+        """Train once and measure. Raises EvaluationFailed."""
         started = time.perf_counter()
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
         test = _kept(self._evaluation_sets, (seed, rung.held_out), lambda: self._evaluation_set(seed, rung.held_out))
@@ -94,7 +94,12 @@ class SentimentRunner:
         )
 
     def _train(
-        self, policy: LlamaForCausalLM, graph: "LossGraph", pairs: Dataset, arguments: DPOConfig, watch: CurveRecorder
+        self,
+        policy: LlamaForCausalLM,
+        graph: "VerifiedGraph",
+        pairs: Dataset,
+        arguments: DPOConfig,
+        watch: CurveRecorder,
     ) -> tuple[int, dict[str, float]]:
         trainer = GraphDPOTrainer(
             model=policy,
@@ -111,7 +116,7 @@ class SentimentRunner:
 
     def _arguments(self, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
         with warnings.catch_warnings():
-            # TRL turns checkpointing on, and the new name of the switch is not in every supported transformers.
+            # TRL enables checkpointing by default, and the option's new name is missing in some supported transformers.
             warnings.filterwarnings("ignore", "`gradient_checkpointing` is deprecated", FutureWarning)
             return DPOConfig(
                 output_dir=tempfile.gettempdir(),  # must exist; nothing is written there
@@ -137,7 +142,7 @@ class SentimentRunner:
             )
 
     def _training_pairs(self, seed: int) -> Dataset:
-        """Columns prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps; one row per pair."""
+        """Training pairs of a seed: prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps and ref_rejected_logps (nats)."""
         count = self.options.pairs
         prompt_ids, better, worse = self._ranked_pairs(f"pairs {seed}", "train", count, lexicon_reward)
         flips = random.Random(f"flips {seed}").sample(range(count), round(self.options.label_noise * count))
@@ -173,7 +178,7 @@ class SentimentRunner:
         return PolarityClassifier(write_reviews("judge", 4000)).reward
 
     def _ranked_pairs(self, name: str, split: Split, count: int, judge: Judge) -> tuple[Tensor, Tensor, Tensor]:
-        """`count` pairs of samples of the reference: ids of prompts, of the better and of the worse completions."""
+        """`count` pairs of reference samples: token ids of the prompts, the better completions and the worse completions."""
         draws = int(DRAWS_PER_PAIR * count) + 16
         prompt_ids = self._draw_prompts(name, split, draws)
         samples = self._sample(self.reference, prompt_ids.repeat(2, 1), random.Random(name).getrandbits(63))
@@ -193,7 +198,7 @@ class SentimentRunner:
 
     @torch.inference_mode()
     def _sample(self, model: LlamaForCausalLM, prompt_ids: Tensor, noise_seed: int) -> Tensor:
-        """Completions (n, LONGEST_BODY), padded after the end token."""
+        """Sampled completions, shape (n, LONGEST_BODY), padded after the end token."""
         generator = torch.Generator().manual_seed(noise_seed)
         return torch.cat(
             [self._sample_pass(model, part, generator) for part in torch.split(prompt_ids, SEQUENCES_PER_PASS)]
@@ -218,7 +223,7 @@ class SentimentRunner:
 
     @torch.inference_mode()
     def _measure(self, policy: LlamaForCausalLM, test: EvaluationSet) -> tuple[list[float], dict[str, float]]:
-        """The fitness of each sample, its reward less its price, and the metrics."""
+        """The fitness of each sample (reward minus KL penalty), and the metrics."""
         prompt = test.prompt_ids.size(1)
         completions = self._sample(policy, test.prompt_ids, test.noise_seed)
         rewards = [test.judge(text) for text in self._texts(completions)]
@@ -283,7 +288,7 @@ def _joined(prompt_ids: Tensor, better: Tensor, worse: Tensor) -> Tensor:
 
 
 def _kept(store: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
-    """The stored value, made if missing; the least recently used one beyond KEPT_SEEDS is dropped."""
+    """The stored value, computed if missing. Beyond KEPT_SEEDS values the least recently used is dropped."""
     if key not in store:
         store[key] = make()
     store.move_to_end(key)
@@ -296,7 +301,7 @@ def _finite(value: float) -> bool:
     return value - value == 0.0
 
 
-def _refuse_collapsed(metrics: dict[str, float], options: "Options") -> None:
+def _refuse_collapsed(metrics: dict[str, float], options: Options) -> None:
     faults: Sequence[str] = [
         fault
         for fault, present in (

@@ -1,18 +1,17 @@
 """The embedded task: preference training of a tiny language model towards positive movie reviews.
 
-The IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024 in small, with nothing to download. A 90,000-parameter Llama
-that writes template reviews (`fitness.sentiment.reviews`) is trained on pairs of its own samples, ranked by a word
-list, with 10 % of
-the labels flipped. Then it writes reviews for prompts that it was not trained on:
+A small version of the IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024, with nothing to download. The policy is a Llama
+of 90,000 parameters that writes template reviews (`fitness.sentiment.reviews`). It is trained on pairs of its own samples,
+ranked by a word list, with 10 % of the labels flipped. Then it writes reviews for prompts that it was not trained on:
 
     fitness = reward - kl_weight * KL(policy || reference), in nats per sequence
 
-with both means over the samples. The reward alone would pay for any distance from the reference; the KL prices it.
+Both terms are means over the samples. The KL term penalises the distance from the reference, which the reward alone ignores.
 
-A seed redraws pairs, label noise, order of training and sampling noise. For one seed all candidates get the same ones, so
-their differences are less noisy than their values. Pairs, their tokens and reference log-probabilities are made once per
-seed and kept for the next candidates. The rung `held_out` trains like `full` and judges on prompts and by a classifier that
-neither training nor search has seen.
+A seed draws the pairs, the label noise, the order of training and the sampling noise. All candidates share them for one seed, so
+their differences are less noisy than their values. Pairs, tokens and reference log-probabilities are computed once per seed
+and kept for the next candidates. The rung `held_out` trains like `full`, and measures on prompts and with a classifier that
+neither training nor search uses.
 """
 
 import hashlib
@@ -21,13 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
-
+from fitness.sentiment.options import Options
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
     from fitness.sentiment.runner import SentimentRunner
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 NAME = "sentiment"
 CONTRACT = "preference"
@@ -35,44 +33,12 @@ METRIC = "reward - kl_weight * KL, in reward units; KL in nats per sequence"
 SHOWN = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
 DATA = Path(__file__).parent / "data"
 
-# On one core of a server of 2024, without the worker's start (6 to 10 s) and the first use of a seed (1.5 s).
+# Measured on one core of a server of 2024, without the start of the worker (6 to 10 s) and the first use of a seed (1.5 s).
 SECONDS_PER_STEP = 0.03
 SECONDS_BESIDE = 1.0
 
 DEVIATION = 0.045
-"""Over seeds, of the difference of two good losses at the rung held_out with the default options; median of 21 pairs, 8 seeds."""
-
-
-class Options(TaskOptions):
-    """Options of the embedded task. All of them change the fitness and so are part of a run's identity."""
-
-    beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
-    learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")
-    kl_weight: float = Field(0.02, ge=0, description="price of KL: reward subtracted per nat of KL per sequence")
-    pairs: int = Field(512, ge=2, le=8192, description="preference pairs per seed")
-    batch_size: int = Field(16, ge=1, description="pairs per optimiser step")
-    epochs: int = Field(4, ge=1, le=64, description="passes over the pairs at the rungs full and held_out")
-    short_steps: int = Field(40, ge=1, description="optimiser steps at the rung short, if full has more")
-    label_noise: float = Field(0.1, ge=0, lt=0.5, description="fraction of pairs whose labels are flipped")
-    temperature: float = Field(1.0, gt=0, description="sampling temperature")
-    samples: int = Field(512, ge=16, le=8192, description="reviews written by the trained policy to measure it")
-    kl_limit: float = Field(50.0, gt=0, description="KL in nats per sequence above which a run counts as collapsed")
-    least_distinct: float = Field(
-        0.1, ge=0, le=1, description="fraction of distinct reviews below which a run counts as collapsed"
-    )
-
-    @model_validator(mode="after")
-    def _batch_fits(self) -> "Options":
-        if self.batch_size > self.pairs:
-            raise ValueError(
-                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
-            )
-        return self
-
-    @property
-    def full_steps(self) -> int:
-        """Optimiser steps of the whole training."""
-        return self.epochs * -(-self.pairs // self.batch_size)
+"""Standard deviation over seeds of the difference of two good losses at held_out, default options; median of 21 pairs, 8 seeds."""
 
 
 def info(options: TaskOptions) -> TaskInfo:
@@ -98,7 +64,7 @@ def make(options: TaskOptions) -> "SentimentTask":
 
 
 class SentimentTask:
-    """See the module's docstring."""
+    """The embedded task; see the module's docstring."""
 
     name = NAME
     contract = CONTRACT
@@ -118,14 +84,14 @@ class SentimentTask:
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,
         beta: float | None = None,
         learning_rate: float | None = None,
     ) -> SeedResult:
-        """Train a fresh copy of the model with `graph` and measure what it writes.
+        """Train a fresh copy of the model with `graph` and measure the reviews it writes.
 
         Metrics: reward, kl_per_sequence and kl_per_token (nats), preference_accuracy and margin (nats, of fresh pairs),
         distinct (fraction of samples), length (tokens per sample), train_loss.
@@ -157,7 +123,7 @@ def _seconds(steps: int) -> float:
 
 @cache
 def _data_version() -> str:
-    """Digest of the shipped model, since a fitness is one of that model."""
+    """Digest of the shipped model: a fitness holds for this model only."""
     digest: Any = hashlib.sha256()
     for path in sorted(DATA.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -1,6 +1,6 @@
-"""What a task is: its protocol, the registry of tasks by name, and what is wrong with a task's options in words.
+"""Tasks: their protocol, the registry of tasks by name, and error messages for a task's options.
 
-Knows no task but by its name: a task's module is imported when the task is used.
+This package imports no task itself: a task's module is imported when the task is used.
 """
 
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult

@@ -1,4 +1,4 @@
-"""What is wrong with options, in plain words and by the key that a user would write."""
+"""Error messages for invalid options: one line per fault, with the key as the user writes it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 LONGEST_SHOWN = 80
-"""Characters of a wrong value that are repeated."""
+"""Most characters of a wrong value in a message."""
 
 _EXPECTED = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "path": "a path",
     "tuple": "a list", "list": "a list", "mapping": "keys and values", "dict": "keys and values", "model": "keys and values",
 }  # fmt: skip
-"""By the first word of pydantic's type of error."""
+"""Description of the expected value, by the first word of pydantic's error type."""
 
 _LIMITS = {
     "greater_than": ("gt", "a number above {}"), "greater_than_equal": ("ge", "a number of at least {}"),
@@ -26,7 +26,7 @@ _LIMITS = {
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean KNOWN?` where one of the known names is close, else nothing."""
+    """`; did you mean KNOWN?` if one of the known names is close, else ""."""
     close = get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -37,9 +37,9 @@ def faults(
     prefix: str = "",
     others: Mapping[str, type[BaseModel]] | None = None,
 ) -> list[str]:
-    """One line per fault of data that should have fitted `model`, whose keys the user writes after `prefix`.
+    """One line per fault of data that failed to validate as `model`; the user writes its keys after `prefix`.
 
-    `others` are models whose keys stand elsewhere, by their prefix: a key that belongs there is pointed to.
+    `others` are the models of other sections by their prefix. A misplaced key gets a hint to its section.
     """
     elsewhere = [
         *_keys(model, prefix),
@@ -49,13 +49,13 @@ def faults(
     for entry in error.errors():
         key, line = _fault(entry, model, prefix, elsewhere)
         before, got, rest = found.get(key, "").partition(", got ")
-        # Each member of a union has its own say: `expected text, got 3` and `expected a list, got 3`.
+        # Pydantic reports each member of a union separately: `expected text, got 3` and `expected a list, got 3`.
         found[key] = f"{before} or {line.partition(': expected ')[2]}" if got and line.endswith(got + rest) else line
     return list(found.values())
 
 
 def _fault(entry: Any, model: type[BaseModel], prefix: str, elsewhere: Sequence[str]) -> tuple[str, str]:
-    """The key, and what is wrong with it."""
+    """The key and the message of one pydantic error."""
     key, section = _place(entry["loc"], model, prefix)
     kind, context = entry["type"], entry.get("ctx", {})
     if kind == "extra_forbidden":
@@ -96,7 +96,7 @@ def _expected(kind: str, context: Mapping[str, Any], entry: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as it would stand in YAML, near enough, on one line."""
+    """A value on one line, roughly as in YAML."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value)
@@ -104,7 +104,7 @@ def _shown(value: Any) -> str:
 
 
 def _meant(key: str, known: Sequence[str], elsewhere: Sequence[str]) -> str:
-    """Keys of any section that end as this one does, else one of its own section that is close, else close ones elsewhere."""
+    """Suggested keys: those of any section with the same last part, else a close one of this section, else close ones elsewhere."""
     place, _, name = key.rpartition(".")
     same = [other for other in elsewhere if other.rpartition(".")[2] == name and other != key]
     if same:
@@ -119,9 +119,9 @@ def _meant(key: str, known: Sequence[str], elsewhere: Sequence[str]) -> str:
 def _place(
     location: Sequence[int | str], model: type[BaseModel], prefix: str
 ) -> tuple[str, tuple[type[BaseModel], ...]]:
-    """The key as written, and the models that the last part of it was looked for in.
+    """The key as the user wrote it, and the models that were searched for its last part.
 
-    Pydantic puts the name of a union's member between the parts, which nobody has written.
+    In pydantic's location the tag of a union's member stands between the parts. The user did not write it, so it is removed.
     """
     key = prefix
     found: tuple[type[BaseModel], ...] = (model,)
@@ -148,7 +148,7 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models within an annotation, those of unions and optional ones too."""
+    """All models in an annotation, including members of unions and optional types."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
@@ -156,7 +156,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Every key of a model and of the sections in it."""
+    """Every key of a model and of its sections."""
     for name, field in model.model_fields.items():
         key = f"{prefix}.{name}" if prefix else name
         yield key

@@ -1,7 +1,7 @@
-"""A task in one file on disk: `path/to/my_task.py:MyTask`, or `my_task.py` for a file that is the task itself.
+"""A task in one file on disk: `path/to/my_task.py:MyTask`, or `my_task.py` for a module that is the task itself.
 
-Threat model. The file's code runs with all rights of whoever names it, on the command line or in a configuration of their own. An
-archive never names a file to be run: what a recorded configuration holds is compared, and not loaded.
+Threat model. The file's code runs with all rights of the user who names it, on the command line or in their own configuration.
+A file named in an archive is never run: a recorded configuration is compared, not loaded.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from sandbox.contracts.entry_points import NAME, told
 
 _WRITTEN = re.compile(r"(?P<path>.+\.py)(?::(?P<name>[A-Za-z_][A-Za-z0-9_]*))?", re.DOTALL)
 _loaded: dict[str, ModuleType] = {}
-"""By the digest of path and content: a file is run once in a process, unless it changes."""
+"""Modules by the digest of path and content: a file runs once per process unless it changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFile:
-    """Where a task is, as a configuration names it."""
+    """Location of a task in a file, as a configuration names it."""
 
     path: str
     name: str
-    """Of the object in it; empty where the file itself is the task."""
+    """Name of the object in the file; empty if the module itself is the task."""
 
     @classmethod
     def of(cls, task: str) -> TaskFile | None:
-        """The file that the text names; None for the name of a task that is built in or installed."""
+        """The file that the text names; None if the text is the name of a built-in or installed task."""
         written = _WRITTEN.fullmatch(task)
         return cls(written["path"], written["name"] or "") if written else None
 
@@ -43,22 +43,22 @@ class TaskFile:
 
     @property
     def label(self) -> str:
-        """The task's name in an archive: without its folder, which may be another one on another machine."""
+        """The task's name in an archive: without its folder, which may differ between machines."""
         file = os.path.basename(self.path)
         return f"{file}:{self.name}" if self.name else file
 
     @property
     def short(self) -> str | None:
-        """A name for the run's directory, where one can be made of it."""
+        """A name for the run's directory; None if it is not a valid part of a file name."""
         name = self.name or os.path.basename(self.path).removesuffix(".py")
         return name if NAME.fullmatch(name) else None
 
     def within(self, folder: str | os.PathLike[str]) -> TaskFile:
-        """The same file with an absolute path; a relative one is relative to `folder`."""
+        """The same file with an absolute path; a relative path is relative to `folder`."""
         return TaskFile(os.path.abspath(os.path.join(folder, os.path.expanduser(self.path))), self.name)
 
     def load(self) -> tuple[Any, str]:
-        """The task in the file, and a digest of the file's content. Raises TaskError that names file and line."""
+        """The task in the file, and the SHA-256 digest of the file. Raises TaskError that names file and line."""
         path = os.path.abspath(os.path.expanduser(self.path))
         try:
             if os.path.exists(path) and not os.path.isfile(path):
@@ -79,7 +79,7 @@ class TaskFile:
         return getattr(module, self.name), digest
 
     def _module(self, path: str, content: bytes) -> ModuleType:
-        # Not imported by its name: it may be that of an installed module, and no __pycache__ beside it can be out of date.
+        # Not imported by its name: an installed module may have the same name, and a stale __pycache__ could be used.
         name = "evopo_task_" + hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()[:16]
         if name in _loaded:
             return _loaded[name]

@@ -1,16 +1,16 @@
-"""What a task is: what whoever writes one offers, and what evopo reads of it.
+"""Task protocol: the parts that a task provides, and the types that evopo reads from it.
 
-A task is a class, a module or any other object that offers these parts (`fitness.task.record` checks them):
+A task is a class, a module or any other object with these parts (`fitness.task.record` checks them):
 
-    Options              a subclass of TaskOptions: frozen, unknown keys fail
-    info(options)        TaskInfo, readable without torch
-    make(options)        a Task; torch may be imported here or, better, in its `prepare`. A class need not offer it: it is
-                         called with the options, and its instances are the tasks
-    check(options)       optional: raises TaskError for what is missing, such as a file, before a run is made; one line
+    Options              a subclass of TaskOptions: frozen, unknown keys are errors
+    info(options)        returns a TaskInfo; must not need torch
+    make(options)        returns a Task; torch may be imported here or, better, in its `prepare`. A class does not need it:
+                         it is called with the options, and its instances are the tasks
+    check(options)       optional: raises TaskError before a run starts if something is missing, such as a file; one line
                          per fault, beginning with the option's key
-    check_online(options)  optional: likewise for what only the network can tell
-    show_data(options, say, shown, whole)  optional: says what would be seen of the user's data, and `shown` items of it,
-                         as `evopo data` prints; raises EvaluationFailed where `prepare` would
+    check_online(options)  optional: the same for checks that need the network
+    show_data(options, say, shown, whole)  optional: prints through `say` how the user's data is read, and `shown` items of it
+                         (the command `evopo data`); raises EvaluationFailed if `prepare` would
 
 How evopo finds it: docs/extending.md.
 """
@@ -26,7 +26,7 @@ from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResul
 from fitness.task.faults import did_you_mean
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 __all__ = [
     "EvaluationFailed",
@@ -41,82 +41,85 @@ __all__ = [
 ]
 
 OPTIONS = "fitness"
-"""The section of a configuration that a task's options stand in, so the beginning of each one's full key."""
+"""Section of the configuration that holds a task's options: the first part of each option's full key."""
 
 
 class TaskError(ValueError):
-    """A task was asked for that does not exist, or with options that it does not take."""
+    """The task does not exist, or its options are not valid."""
 
 
 class TaskOptions(BaseModel):
-    """Base of every task's options: immutable, finite, and strict about unknown keys."""
+    """Base class of every task's options: immutable, numbers finite, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One step of the ladder of fidelity: how long to train, and whose evaluator judges."""
+    """One level of fidelity of a task: the length of the training and the kind of evaluation."""
 
     name: str
     steps: int  # optimiser steps
-    estimated_seconds: float  # of one seed on one slow core or the task's usual device; for budgets and time limits
-    held_out: bool = False  # judged on prompts and by an evaluator that the search never saw: for finalists
+    estimated_seconds: float  # per seed, on one slow core or the task's usual device; for budgets and time limits
+    held_out: bool = False  # evaluated on items, or by an evaluator, that the search never used: for the final
     note: str = ""
-    metric: str = ""  # how the fitness is made here, in words, where it is made otherwise than in the search
+    metric: str = ""  # description of the fitness at this rung, if it differs from the search's
 
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What can be known of a configured task before anything heavy is imported."""
+    """Description of a configured task, available without heavy imports."""
 
-    name: str  # the name that users give; whatever the task says, evopo puts it there
+    name: str  # the name that users write; evopo sets it, whatever the task returned
     contract: str  # name of the sandbox contract that its losses follow
-    metric: str  # how the fitness is made, in words
+    metric: str  # description of the fitness
     rungs: Mapping[str, Rung]  # in order of cost, held-out ones last
-    identified: Callable[[], Mapping[str, Any]] = dict  # gives `identity`; reads local models and data
-    preparation_seconds: float = 600.0  # the longest that loading model and data may take, downloads included
-    offline: bool = True  # nothing is downloaded, so workers may be denied the hub
-    beta: float | None = None  # what losses are trained with unless told otherwise; None: the contract has no beta
-    learning_rate: float | None = None  # likewise; None: the task has none that may be told otherwise
-    shown: Mapping[str, str] = field(default_factory=dict)  # metrics to stand beside the fitness, and their headings
+    identified: Callable[[], Mapping[str, Any]] = dict  # computes `identity`; reads local models and data
+    preparation_seconds: float = 600.0  # the longest time to load model and data, downloads included
+    offline: bool = True  # nothing is downloaded, so workers may run without access to the hub
+    beta: float | None = None  # default beta of a training; None: the contract has no beta
+    learning_rate: float | None = None  # default learning rate of a training; None: it cannot be overridden
+    shown: Mapping[str, str] = field(default_factory=dict)  # metrics shown next to the fitness, and their headings
     deviation: float | None = (
-        None  # over seeds, of the difference of two good losses in the final; measured, or unknown
+        None  # standard deviation over seeds of the difference of two good losses in the final; None: not measured
     )
-    services: tuple[Service, ...] = ()  # endpoints that are asked to score a training
-    items_error: float | None = None  # of that difference, from the test items that all seeds share; a standard error
-    counted: Callable[[], int | None] = lambda: None  # gives `judged`; reads local data
-    origin: str = ""  # of a plugin: its package and entry point, or its file; evopo puts it there
-    version: str = ""  # likewise its package's version, or the digest of its file: what a change of the task is seen by
+    services: tuple[Service, ...] = ()  # endpoints that score a training
+    items_error: float | None = None  # standard error of that difference from the test items that all seeds share
+    counted: Callable[[], int | None] = lambda: None  # computes `judged`; reads local data
+    origin: str = ""  # of a plugin: its package and entry point, or its file; set by evopo
+    version: str = ""  # of a plugin: its package's version, or the digest of its file; set by evopo, to detect changes
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What fixes the fitness: resolved options, and the contents of local models and data. Asked for by who trains; who
-        looks at a run, perhaps a stranger's, reads no file that its configuration names."""
+        """Everything that determines the fitness: resolved options, and digests of local models and data.
+
+        Only commands that train read it. Commands that only display a run, which may come from someone else, must not: it opens
+        the files that the run's configuration names.
+        """
         return self.identified()
 
     @property
     def judged(self) -> int | None:
-        """The most groups of items (prompts, say) that finals are judged on; None where that is not known."""
+        """The largest number of item groups (for example prompts) in the final's evaluation; None if unknown."""
         return self.counted()
 
     @property
     def search_rungs(self) -> tuple[Rung, ...]:
-        """Rungs that the search may spend on, cheapest first."""
+        """Rungs that the search uses, cheapest first."""
         return tuple(rung for rung in self.rungs.values() if not rung.held_out)
 
     def judging(self, rung: str) -> Usage:
-        """What the endpoints that score a training at this rung may be paid for it at most."""
+        """Largest possible usage of the endpoints that score one training at this rung."""
         return sum((service.worst_case for service in self.services if rung in service.rungs), Usage())
 
     def described(self) -> dict[str, Any]:
-        """What the fitness is made of, as plain data for the record of a run: words by rung, and the metrics to show."""
+        """Plain data for the record of a run: descriptions of the fitness by rung, and the metrics to show."""
         words = {name: rung.metric or self.metric for name, rung in self.rungs.items()}
         plugin = {"origin": self.origin, "version": self.version} if self.origin else {}
         return {"metric": words, "shown": dict(self.shown), **plugin}
 
     def rung(self, name: str) -> Rung:
-        """The rung of that name; TaskError names the known ones."""
+        """The rung with this name. Raises TaskError that lists the known rungs."""
         if name not in self.rungs:
             raise TaskError(
                 f"task {self.name!r} has no rung {name!r}; it has: {', '.join(self.rungs)}{did_you_mean(name, self.rungs)}"
@@ -127,8 +130,8 @@ class TaskInfo:
 class Task(Protocol):
     """Scores verified graphs. Not thread-safe: one task per worker process.
 
-    It may have `notes`, sentences on what was prepared that a user should read, such as what was left out of the data, and
-    `judged`, how many groups of items finals are judged on, where that is known once it is prepared.
+    After `prepare` it may have two optional attributes: `notes`, sentences for the user, for example on rows left out of the
+    data; and `judged`, the number of item groups in the final's evaluation.
     """
 
     def prepare(self) -> None:
@@ -136,11 +139,11 @@ class Task(Protocol):
 
     def score_seed(
         self,
-        graph: "LossGraph",
+        graph: "VerifiedGraph",
         rung: str,
         seed: int,
         *,
         beta: float | None = None,
         learning_rate: float | None = None,
     ) -> SeedResult:
-        """Train with the graph once and measure; `beta` and `learning_rate` override the options' own. Raises EvaluationFailed."""
+        """Train once with the graph and measure. `beta` and `learning_rate` override the options. Raises EvaluationFailed."""

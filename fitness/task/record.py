@@ -1,6 +1,6 @@
-"""One record per task: its parts, checked as it is loaded, so that a task that lacks one fails by the part's name.
+"""Task record: a task's parts, checked when it is loaded. A task that lacks a part fails with the name of the part.
 
-What a plugin raises is told with the plugin's name, its file and the line. What a task of our own raises is a bug of ours, and
+An exception in a plugin is reported with the plugin's name, file and line. An exception in a built-in task is a bug of evopo and
 keeps its traceback.
 """
 
@@ -21,24 +21,24 @@ from sandbox.contracts.entry_points import told
 T = TypeVar("T")
 
 MADE = ("prepare", "score_seed")
-"""Methods of a Task."""
+"""Required methods of a Task."""
 OPTIONAL = ("check", "check_online", "show_data")
 
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """A task, found and checked. `origin` and `version` are those of a plugin, empty for a task of our own."""
+    """A loaded and checked task. `origin` and `version` describe a plugin and are empty for a built-in task."""
 
     name: str
-    """As users write it and archives record it."""
+    """Name in configurations and archives."""
     offered: Any
     origin: str = ""
     version: str = ""
     folders: tuple[str, ...] = ()
-    """Where a plugin's own files are."""
+    """Folders or files of a plugin's own code."""
 
     def __post_init__(self) -> None:
-        """Raises TaskError that names every part that is missing or is something else."""
+        """Raises TaskError that names every part that is missing or has the wrong type."""
         missing = [f"{part} ({what})" for part, what in self._faults()]
         if missing:
             raise TaskError(f"{self}: it lacks {', '.join(missing)}")
@@ -48,12 +48,12 @@ class TaskRecord:
 
     @property
     def summary(self) -> str:
-        """The first sentence of its docstring, or nothing."""
+        """The first sentence of the task's docstring; "" without a docstring."""
         words = " ".join((getattr(self.offered, "__doc__", None) or "").partition("\n\n")[0].split())
         return words.partition(". ")[0].rstrip(".")
 
     def options(self, given: Mapping[str, Any]) -> TaskOptions:
-        """Its options, validated. Raises TaskError with a line per fault."""
+        """The validated options. Raises TaskError with one line per fault."""
         model: type[TaskOptions] = self.offered.Options
         try:
             return self._asked("Options", lambda: model.model_validate(dict(given)))
@@ -61,7 +61,7 @@ class TaskRecord:
             raise TaskError("\n".join(faults(error, model, OPTIONS)) + f" (task {self.name})") from error
 
     def info(self, given: Mapping[str, Any]) -> TaskInfo:
-        """What is known of it with these options, under its own name. Raises TaskError."""
+        """The TaskInfo for these options, with this record's name, origin and version. Raises TaskError."""
         options = self.options(given)
         info = self._asked("info", lambda: self.offered.info(options))
         if not isinstance(info, TaskInfo):
@@ -72,7 +72,7 @@ class TaskRecord:
         except ValueError as error:
             raise TaskError(f"{self}: {error}") from None
         identified = info.identified
-        if identified is dict:  # it says nothing of its own: then its options are what fixes the fitness
+        if identified is dict:  # the default: the options determine the fitness
 
             def identified() -> Mapping[str, Any]:
                 return {"task": self.name, "options": options.model_dump(mode="json")}
@@ -87,8 +87,8 @@ class TaskRecord:
         )
 
     def make(self, given: Mapping[str, Any]) -> Task:
-        """The task itself with these options. Raises TaskError."""
-        self.info(given)  # graphs of the task's contract can be verified from now on
+        """The task with these options. Raises TaskError."""
+        self.info(given)  # loads the task's contract, so that its graphs can be verified
         options = self.options(given)
         make = self.offered if self._makes_itself else self.offered.make
         task: Task = self._asked("make", lambda: make(options))
@@ -98,16 +98,16 @@ class TaskRecord:
         return task
 
     def offers(self, part: str) -> bool:
-        """Whether it has an optional part."""
+        """Whether the task has this optional part."""
         return hasattr(self.offered, part)
 
     def ask(self, part: str, given: Mapping[str, Any], *arguments: Any, **named: Any) -> None:
-        """Call an optional part that it offers. Raises TaskError, and EvaluationFailed where the part does."""
+        """Call an optional part that the task has. Raises TaskError, and EvaluationFailed if the part does."""
         options = self.options(given)
         self._asked(part, lambda: getattr(self.offered, part)(options, *arguments, **named))
 
     def broken(self, part: str, error: BaseException) -> TaskError | None:
-        """What to say of an exception that a part of a plugin raised; None for a task of our own."""
+        """The TaskError for an exception in a part of a plugin; None for a built-in task."""
         return TaskError(f"{self}: {part} failed: {told(error, self.folders)}") if self.origin else None
 
     @property

@@ -1,6 +1,6 @@
-"""Tasks by name: those of our own, those of other packages (entry points `evopo.tasks`), and those in a file on disk.
+"""Registry of tasks by name: built-in tasks, tasks of other packages (entry points `evopo.tasks`), and tasks in a file on disk.
 
-A task is loaded when its own name is asked for, so a broken plugin breaks no other task and no command that does not use it.
+A task is loaded only when it is requested by name. So a broken plugin affects no other task and no command that does not use it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ BUILT_IN: Mapping[str, str] = {
     "preference": "fitness.preference.task",
     "classification": "fitness.classification.task",
 }
-"""Where each of our own tasks is: a module, or `module:class`."""
+"""Location of each built-in task: a module, or `module:class`."""
 
 
 def task_names() -> tuple[str, ...]:
-    """Names of all tasks, ours first; those in files have none before somebody names the file."""
+    """Names of all built-in and installed tasks, built-in ones first. Tasks in files are not listed."""
     return (*BUILT_IN, *dict.fromkeys(plugin.name for plugin in plugins(GROUP) if plugin.name not in BUILT_IN))
 
 
 def is_task(name: str) -> bool:
-    """Whether there may be a task of that name: a known one, or a file, which is not looked for."""
+    """Whether the name is a known task or has the form of a task file; the file itself is not checked."""
     return name in BUILT_IN or TaskFile.of(name) is not None or name in task_names()
 
 
 def directory_name(name: str) -> str | None:
-    """What a directory of a run of that task may be called; None where the name cannot be part of a file name."""
+    """Name of the task for a run's directory; None if it cannot be part of a file name."""
     file = TaskFile.of(name)
     if file is not None:
         return file.short
@@ -44,7 +44,7 @@ def directory_name(name: str) -> str | None:
 
 
 def task_record(name: str) -> TaskRecord:
-    """The task of that name, loaded and checked. Raises TaskError."""
+    """The task with this name, loaded and checked. Raises TaskError."""
     if name in BUILT_IN:
         return _built_in(name)
     if file := TaskFile.of(name):
@@ -67,7 +67,7 @@ def task_record(name: str) -> TaskRecord:
 
 
 def listed_tasks() -> list[tuple[str, str, str]]:
-    """Every task with where it comes from, and what it is, or why it cannot be used. Loads them all."""
+    """All tasks as (name, origin, summary or the reason why it cannot be used). Loads every task."""
     rows = [(name, "built in", _built_in(name).summary) for name in BUILT_IN]
     for plugin in plugins(GROUP):
         try:
@@ -81,46 +81,46 @@ def listed_tasks() -> list[tuple[str, str, str]]:
 
 
 def task_info(name: str, options: Mapping[str, Any] | None = None) -> TaskInfo:
-    """Describe a task with these options, without importing torch. Raises TaskError."""
+    """The TaskInfo of a task with these options, without importing torch. Raises TaskError."""
     return task_record(name).info(options or {})
 
 
 def task_options(name: str) -> type[TaskOptions]:
-    """What a task's options are. Raises TaskError for an unknown task."""
+    """The options model of a task. Raises TaskError for an unknown task."""
     options: type[TaskOptions] = task_record(name).offered.Options
     return options
 
 
 def check_task(name: str, options: Mapping[str, Any] | None = None) -> None:
-    """What can be known to be missing before anything is started: raises TaskError, one line per fault, with the remedies.
+    """Run the task's optional `check(options)` before a run starts.
 
-    A task offers it as `check(options)`; one that does not has nothing to look for.
+    Raises TaskError if something is missing, one line per fault with its remedy.
     """
     _check(name, options, "check")
 
 
 def check_task_online(name: str, options: Mapping[str, Any] | None = None) -> None:
-    """Like `check_task`, for what only the network can tell: a task's `check_online(options)`."""
+    """Run the task's optional `check_online(options)`: like `check_task`, for checks that need the network."""
     _check(name, options, "check_online")
 
 
 def reads_data(name: str) -> bool:
-    """Whether a task reads data of the user's, which `show_data` can show. Raises TaskError for an unknown task."""
+    """Whether a task reads data of the user, which `show_data` can show. Raises TaskError for an unknown task."""
     return task_record(name).offers("show_data")
 
 
 def show_data(
     name: str, options: Mapping[str, Any] | None, say: Callable[[str], None], shown: int, *, whole: bool
 ) -> None:
-    """Say what a task that reads data would see of them; `shown` items in words, in full where `whole`.
+    """Print through `say` how a task reads the user's data, with `shown` example items, in full if `whole`.
 
-    Raises TaskError for wrong options, EvaluationFailed where the task's `prepare` would for its data.
+    Raises TaskError for invalid options, EvaluationFailed if the task's `prepare` would for this data.
     """
     task_record(name).ask("show_data", options or {}, say, shown, whole=whole)
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
-    """Build a task with these options; its `prepare` does the heavy part. Raises TaskError."""
+    """The task with these options; its `prepare` loads model and data. Raises TaskError."""
     return task_record(name).make(options or {})
 
 

@@ -1,1 +1,1 @@
-"""One training: TRL's trainer with a searched loss, its batches, and the curves that are recorded."""
+"""One training: TRL's trainer with a candidate loss, its batches, and the training curves that are recorded."""

@@ -1,4 +1,4 @@
-"""Batches of preference pairs: what a loss needs of them, and how they are padded."""
+"""Batches of preference pairs: the requirements of a loss on its batches, and padding."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,9 @@ REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
 @dataclass(frozen=True)
 class BatchNeeds:
-    """What a loss needs of its batches."""
+    """Requirements of a loss on its batches."""
 
-    min_batch: int  # the fewest pairs that loss and gradient are defined on
+    min_batch: int  # the smallest number of pairs on which loss and gradient are defined
     coupled: bool  # the loss of a pair depends on the other pairs
 
 
@@ -44,24 +44,26 @@ def losses_per_pair(loss: PreferenceLoss, log_probs: Sequence[Tensor], beta: flo
 
 
 def as_function(loss: "LossGraph | PreferenceLoss", beta: float) -> tuple[PreferenceLoss, BatchNeeds]:
-    """A loss as a function, and what it needs of its batches: proved where it is a graph, probed where it is not."""
+    """A loss as a function, and its batch requirements: by static analysis for a graph if possible, else measured."""
     if callable(loss):
         return loss, batch_needs(loss, beta)
     from sandbox.execute.interpreter import compile_loss
     from sandbox.graph.dataflow import is_pointwise
+    from sandbox.graph.loss_graph import verify
 
-    function = compile_loss(loss)
-    if is_pointwise(loss):
+    graph = verify(loss)
+    function = compile_loss(graph)
+    if is_pointwise(graph):
         return function, BatchNeeds(min_batch=1, coupled=False)
-    # What is not proved to look at one pair at a time counts as coupled: never wrong, at worst slower.
+    # A loss that is not proved pointwise counts as coupled: always correct, at worst slower.
     return function, BatchNeeds(batch_needs(function, beta).min_batch, coupled=True)
 
 
 def batch_needs(loss: PreferenceLoss, beta: float) -> BatchNeeds:
-    """Probe `loss` on fixed log-probabilities: one pair, two halves, and the halves together.
+    """Measure the batch requirements of `loss` on fixed log-probabilities: one pair, two halves, and the whole batch.
 
-    On one pair the loss can be undefined (an unbiased variance), or only its gradient can be (the root of one, at 0).
-    Statistics are often clamped or squashed, so the policy is probed near the reference and far off on either side.
+    On one pair the loss can be undefined (an unbiased variance), or only its gradient can be (its square root, at 0).
+    Batch statistics are often clamped or squashed, so log-ratios near 0 and far from 0 on both sides are tried.
     """
     noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
     sides = [(0.0, 0.0), (60.0, 60.0), (-60.0, -60.0), (60.0, -60.0), (-60.0, 60.0)]  # nats off the reference
@@ -74,47 +76,51 @@ def _probed(loss: PreferenceLoss, beta: float, log_probs: Tensor) -> BatchNeeds:
     whole = _value_and_gradient(loss, beta, log_probs)
     halves = torch.cat([_value_and_gradient(loss, beta, half) for half in log_probs.split(4, dim=1)], dim=1)
     alone = _value_and_gradient(loss, beta, log_probs[:, :1])
-    # A loss that overflows here does so in company too, which is no matter of the batch.
+    # A loss that overflows on the whole batch too does not need a larger batch.
     undefined = bool((whole[:, :1].isfinite() & ~alone.isfinite()).any())
     together = torch.allclose(whole[0], halves[0], rtol=1e-4, atol=1e-6, equal_nan=True)
     return BatchNeeds(min_batch=2 if undefined else 1, coupled=not together)
 
 
 def _value_and_gradient(loss: PreferenceLoss, beta: float, log_probs: Tensor) -> Tensor:
-    """The losses above their gradients by the four inputs, shape (5, batch)."""
+    """The losses in row 0 and their gradients by the four inputs in rows 1 to 4, shape (5, batch)."""
     leaf = log_probs.clone().requires_grad_()
-    with warnings.catch_warnings(action="ignore"):  # that one pair has no degrees of freedom is what is asked here
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # torch warns that one pair has no degrees of freedom: that is tested here
         losses = losses_per_pair(loss, tuple(leaf), beta)
         (gradient,) = torch.autograd.grad(losses.sum(), leaf)
     return torch.cat([losses.detach()[None], gradient])
 
 
 def refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
-    """Raises ValueError for what only TRL's own losses read, EvaluationFailed("unsupported_loss") for too small batches."""
+    """Raises ValueError for arguments that only TRL's own losses read, EvaluationFailed("unsupported_loss") for small batches."""
     unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
     if args.f_divergence_type != "reverse_kl":
         unread.append("f_divergence_type")
     if unread:
-        raise ValueError(f"{', '.join(unread)} change TRL's own losses and have no effect on a loss graph: unset")
+        raise ValueError(
+            f"{', '.join(unread)}: only TRL's own losses read these arguments; do not set them for a loss graph"
+        )
     together = args.per_device_train_batch_size
     if needs.coupled:
         together *= args.gradient_accumulation_steps * args.world_size
     if together < needs.min_batch:
         raise EvaluationFailed(
             "unsupported_loss",
-            f"the loss is undefined below {needs.min_batch} pairs and would see {together} at a time: raise the batch size",
+            f"the loss is undefined below {needs.min_batch} pairs and would get {together} at a time: raise the batch size",
         )
 
 
 def has_columns(dataset: Any, columns: Sequence[str]) -> bool:
-    """Whether the data set names all of `columns`; False for what has no columns, such as a dict of data sets."""
+    """Whether the data set has all of `columns`; False for an object without columns, such as a dict of data sets."""
     names = getattr(dataset, "column_names", None)
     return isinstance(names, list) and set(columns) <= set(names)
 
 
 @dataclass
 class PreferenceCollator(DataCollatorForPreference):  # type: ignore[misc]
-    """The batches of TRL's collator, bit for bit, padded in one array instead of list by list."""
+    """The same batches as TRL's collator, bit for bit, padded in one array instead of list by list (faster)."""
 
     def torch_call(self, examples: list[Mapping[str, Any]]) -> dict[str, Tensor]:
         sequences = [row["prompt_ids"] + row[side] for side in ("chosen_ids", "rejected_ids") for row in examples]

@@ -1,14 +1,14 @@
-"""What is watched while a loss is trained: values by optimiser step, thinned to at most 50 of each kind.
+"""Training curves: values by optimiser step, thinned to at most 50 points per curve.
 
     loss         mean loss of the step's batch
     margin       preference losses: mean over the batch of (log pi - log pi_ref)(chosen) - (log pi - log pi_ref)(rejected), in
-                 nats, without beta; classification: mean of the label's logit less the highest other one
-    kl_estimate  preference losses: mean over the batch's completions of log pi_ref - log pi, in nats per sequence. Where these
-                 are samples of the reference, and before they are trained on, its expectation is KL(reference || policy). Of
-                 other completions it says how far the policy has moved on them, and may be negative.
+                 nats, without beta; classification: mean of the label's logit minus the highest other logit
+    kl_estimate  preference losses: mean over the batch's completions of log pi_ref - log pi, in nats per sequence. Its
+                 expectation is KL(reference || policy) if the completions are samples of the reference and were not trained on
+                 yet. For other completions it measures how far the policy has moved on them, and may be negative.
 
-All of them come from the training's own forward pass, before the step's update. NaN and infinite values are kept: a training
-that diverges is when one looks.
+All values come from the forward pass of the training step, before the update. NaN and infinite values are kept: curves are most
+useful for a training that diverged.
 """
 
 import math
@@ -19,7 +19,7 @@ from typing import Any
 from fitness.score import EvaluationFailed, Points
 
 MOST_POINTS = 50
-"""Of one curve."""
+"""Most points of one curve."""
 MOST_CURVES = 8
 LONGEST_NAME = 40
 """Characters of a curve's name."""
@@ -36,7 +36,7 @@ class CurveRecorder:
         self._parts = 0
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Values at an optimiser step, counted from 1. Of a step in several micro-batches, the mean of all that were added."""
+        """Add values at an optimiser step, counted from 1. Values added several times in a step (micro-batches) are averaged."""
         self._parts = self._parts + 1 if step == self._step else 1
         self._step = step
         for name, value in values.items():
@@ -47,12 +47,12 @@ class CurveRecorder:
 
     @property
     def curves(self) -> dict[str, Points]:
-        """What was collected, thinned."""
+        """The curves so far, thinned."""
         return {name: thinned(points) for name, points in self._curves.items()}
 
     @contextmanager
     def kept_on_failure(self) -> Iterator[None]:
-        """An EvaluationFailed that leaves the block takes the curves along."""
+        """Attach the curves to an EvaluationFailed that leaves the block."""
         try:
             yield
         except EvaluationFailed as failure:
@@ -61,7 +61,7 @@ class CurveRecorder:
 
 
 def preference_values(loss: float, chosen_ratio: float, rejected_ratio: float) -> dict[str, float]:
-    """What a step of preference training adds, from its loss and the mean log(pi / pi_ref) of either side, in nats."""
+    """Curve values of one step of preference training, from its loss and the mean log-ratio of each side, in nats."""
     return {
         "loss": loss,
         "margin": chosen_ratio - rejected_ratio,
@@ -70,14 +70,14 @@ def preference_values(loss: float, chosen_ratio: float, rejected_ratio: float) -
 
 
 def thinned(points: Sequence[tuple[int, float]], most: int = MOST_POINTS) -> Points:
-    """At most `most` (two or more) of the points, evenly spread, the first and the last among them."""
+    """At most `most` (two or more) of the points, evenly spaced, always with the first and the last."""
     if len(points) <= most:
         return tuple(points)
     return tuple(points[round(i * (len(points) - 1) / (most - 1))] for i in range(most))
 
 
 def to_json(curves: Mapping[str, Points]) -> dict[str, list[list[int | float | str]]]:
-    """Plain data, thinned; what is not finite as the strings nan, inf and -inf. ValueError for what are no curves."""
+    """Curves as plain data, thinned; values that are not finite become "nan", "inf" and "-inf". Raises ValueError if invalid."""
     plain = {name: [[step, value if math.isfinite(value) else str(value)] for step, value in thinned(points)]
              for name, points in curves.items()}  # fmt: skip
     from_json(plain)
@@ -85,7 +85,7 @@ def to_json(curves: Mapping[str, Points]) -> dict[str, list[list[int | float | s
 
 
 def from_json(data: Any) -> dict[str, Points]:
-    """Curves from plain data, every part checked; ValueError that says what is wrong."""
+    """Curves from plain data, with every part checked. Raises ValueError that says what is wrong."""
     if not isinstance(data, dict) or len(data) > MOST_CURVES:
         raise ValueError(f"expected at most {MOST_CURVES} named curves, got {str(data)[:80]}")
     return {_name(name): _points(name, points) for name, points in data.items()}

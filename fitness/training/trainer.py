@@ -1,12 +1,11 @@
-"""TRL's DPOTrainer with a searched loss in place of its own.
+"""TRL's DPOTrainer with a candidate loss in place of its own.
 
-TRL has no seam for a custom loss, so the smallest sound one is used: `_compute_loss` is ours (forward pass, loss,
-metrics), and everything else (data handling, adapters, reference model, optimiser, schedule, checkpoints, distributed
-launch) stays TRL's and transformers'.
+TRL has no hook for a custom loss. This class overrides `_compute_loss` (forward pass, loss, metrics) and leaves everything else
+(data handling, adapters, reference model, optimiser, schedule, checkpoints, distributed launch) to TRL and transformers.
 
-A loss that trains badly must not look like one that trains well. Transformers logs a NaN loss as 0.0
-(`logging_nan_inf_filter`), and `.mean()` hides a wrong shape. So shape, loss, gradient norm and final weights are
-checked here, and a failure is an `EvaluationFailed` with its reason.
+A failed training must not look like a successful one. Transformers logs a NaN loss as 0.0 (`logging_nan_inf_filter`), and
+`.mean()` hides a wrong shape. So shape, loss, gradient norm and final weights are checked here, and a failure raises an
+`EvaluationFailed` with its reason.
 """
 
 import copy
@@ -42,25 +41,26 @@ from fitness.training.trl_patches import lm_head_at, unhashed, unwrap_forward
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import LossGraph
 
-# Up to this many logits (64 MiB in float32) they are computed at once, which is twice as fast on small models as TRL's
-# LM head in tiles; above it the tiles save the memory.
+# Up to this many logits (64 MiB in float32) all are computed at once, twice as fast on small models as TRL's tiled LM head.
+# Above it the tiles save memory.
 DENSE_LOGITS = 2**24
 
-# Added to the micro-batches of a step whose loss is coupled: its gradient by their log-probabilities (2, batch), and it.
+# Added to each micro-batch of a step whose loss is coupled: the gradient of the step's loss by the micro-batch's
+# log-probabilities, shape (2, batch), and the step's loss.
 STEP_GRADIENT, STEP_LOSS = "step_gradient", "step_loss"
 
 
 class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
-    """A DPOTrainer whose loss is `loss_graph`: a verified graph, or any function of the preference contract.
+    """A DPOTrainer whose loss is `loss_graph`: a graph, or any function of the preference contract.
 
-    `loss_type` and `label_smoothing` of the arguments are not read; `beta` is. A data set that has the columns
+    Of the arguments, `beta` is used; `loss_type` and `label_smoothing` are ignored. A data set with the columns
     `prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps, ref_rejected_logps` is neither tokenised nor passed through
     the reference model again.
 
-    `min_batch` (pairs) and `coupled` (whether a pair's loss depends on the other pairs) are probed when not given.
-    `watch` is told of every optimiser step (see `fitness.training.curves`).
-    A last batch smaller than `min_batch` is dropped. A coupled loss sees all pairs of an optimiser step together, those of
-    all micro-batches and ranks; under gradient accumulation this costs a second forward pass.
+    `min_batch` (pairs) and `coupled` (whether a pair's loss depends on the other pairs) are determined if not given.
+    `watch` records every optimiser step (see `fitness.training.curves`).
+    A last batch smaller than `min_batch` is dropped. A coupled loss is computed on all pairs of an optimiser step together, over
+    all micro-batches and ranks; with gradient accumulation this costs a second forward pass.
 
     Raises EvaluationFailed: `diverged` (NaN or infinite loss, gradient or weights), `unsupported_loss` (wrong shape;
     batches below `min_batch`), `bad_data` (fewer pairs than `min_batch`; prompts that are all too long).
@@ -93,7 +93,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             unwrap_forward(model)
             in_memory = not getattr(model.config, "_name_or_path", "")
             if in_memory and ref_model is None and peft_config is None:
-                # TRL would ask the hub for a model named ''. The untrained policy is the reference.
+                # TRL would look up a model named '' on the hub. The untrained policy is the reference.
                 args.precompute_ref_log_probs = True
         with unhashed() if has_columns(train_dataset, REFERENCE_COLUMNS) else nullcontext():
             super().__init__(
@@ -108,17 +108,17 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             )
 
     def _send_telemetry(self) -> None:
-        """Not sent: a search makes thousands of trainers, and tells nobody."""
+        """Sends nothing: a search creates thousands of trainers, and its user did not ask for telemetry."""
 
     def _get_dataloader(
         self, dataset: Any, description: str, batch_size: int, *args: Any, is_training: bool = False, **kwargs: Any
     ) -> Any:
-        # Across ranks accelerate fills the last batch up, so only a lone rank ever has a smaller one.
+        # With several ranks accelerate pads the last batch, so only a single process has a smaller one.
         if self.accelerator.num_processes == 1 and hasattr(dataset, "__len__"):
             least, pairs = self.needs.min_batch, len(dataset)
             if is_training and 0 < (rest := pairs % self._pairs_seen_together(batch_size)) < least:
                 dataset = dataset.select(range(pairs - rest))
-            # No pair is left out of a measurement; a lone one has log-probabilities, if no loss.
+            # A measurement leaves no pair out, so the batch size grows until the last batch has `min_batch` pairs.
             while not is_training and pairs >= least and 0 < pairs % batch_size < least:
                 batch_size += 1
         return super()._get_dataloader(dataset, description, batch_size, *args, is_training=is_training, **kwargs)
@@ -163,10 +163,10 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
     @torch.no_grad()
     def _couple(self, batches: Sequence[dict[str, Tensor]]) -> None:
-        """Give every micro-batch of a step the gradient of the whole step's loss by its own log-probabilities.
+        """Add to every micro-batch of a step the gradient of the whole step's loss by the micro-batch's log-probabilities.
 
-        Those are computed twice, once here for all micro-batches and once to be differentiated (Gao et al. 2021,
-        "Scaling deep contrastive learning batch size under memory limited setup").
+        The log-probabilities are computed twice: here for all micro-batches without a graph, and again in the training step
+        with one (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup").
         """
         log_probs = []
         for batch in batches:
@@ -181,7 +181,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             policy_side.requires_grad_()
             loss = self._loss(*policy_side, *reference_side)
             (gradient,) = torch.autograd.grad(loss, policy_side)
-        # The trainer will divide by the number of micro-batches.
+        # The trainer divides the loss by the number of micro-batches.
         parts = (gradient * len(batches)).split([part.size(1) for part in log_probs], dim=1)
         for batch, part in zip(batches, parts, strict=True):
             batch.update({STEP_GRADIENT: part, STEP_LOSS: loss.detach()})
@@ -192,9 +192,10 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return self.compute_ref_log_probs(self.ref_model or self.model, inputs)
 
     def compute_ref_log_probs(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Reference log-probabilities of a batch, in nats, each (batch,), computed as the policy's are.
+        """Reference log-probabilities of a batch: chosen and rejected, in nats, each of shape (batch,).
 
-        So the log-ratio of an untrained policy is 0 exactly, and a loss with a kink there sees no rounding noise.
+        Computed by the same code as the policy's, so the log-ratio of an untrained policy is exactly 0. Rounding noise there
+        would matter to a loss with a kink at 0.
         """
         adapter: Any = nullcontext()
         if self.ref_model is None and is_peft_model(self.model):
@@ -208,7 +209,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def log_probs(self, dataset: Any, model: nn.Module | None = None, *, temperature: float = 1.0) -> Tensor:
         """Log-probabilities in nats of the pairs of a tokenised data set, shape (pairs, 2): chosen, rejected.
 
-        Of the policy, or of another `model` that has TRL's fused LM head. The same on every rank, on the CPU.
+        Under the policy, or under another `model` that has TRL's fused LM head. The same tensor on every rank, on the CPU.
         """
         model = self.model_wrapped if model is None else model
         training = model.training
@@ -222,14 +223,14 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return torch.cat(parts)
 
     def _loss(self, *log_probs: Tensor) -> Tensor:
-        """Mean loss of the batch, shape (); of all ranks' pairs together when the loss is coupled."""
+        """Mean loss of the batch, shape (); over the pairs of all ranks if the loss is coupled."""
         ranks = self.accelerator.num_processes
         gather = self.needs.coupled and ranks > 1
         if gather:
             log_probs = tuple(self._with_other_ranks(x) for x in log_probs)
         loss = losses_per_pair(self.loss_fn, log_probs, self.beta).mean()
         if gather:
-            # Each rank differentiates the whole loss by its own pairs only, and DDP then averages over the ranks.
+            # Each rank differentiates the whole loss by its own pairs only, and DDP averages over the ranks: hence the factor.
             loss = loss.detach() + ranks * (loss - loss.detach())
         return loss
 
@@ -243,8 +244,8 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     ) -> FusedCausalLMOutput:
         """Log-probability of every completion token, shape (2 * batch, width - 1), chosen first; 0 elsewhere.
 
-        TRL's fused LM head, or for few logits the model's own with the softmax at once. Then the token statistics
-        (entropy and the like) are taken only on the steps that are logged.
+        Uses TRL's fused LM head, or up to DENSE_LOGITS logits the model's own head and one softmax. In the second case the
+        token statistics (entropy and so on) are computed only for steps that are logged.
         """
         not_model = ("completion_mask", *REFERENCE_COLUMNS, STEP_GRADIENT, STEP_LOSS)
         model_inputs: dict[str, Any] = {key: value for key, value in inputs.items() if key not in not_model}
@@ -257,7 +258,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             base = self.accelerator.unwrap_model(model)
             with lm_head_at(temperature, base) if temperature != 1.0 else nullcontext():
                 outputs = model(**model_inputs, labels=labels, use_cache=False, fused_lm_head=True)
-            width = ids.size(1) - 1  # prompt-learning adapters put virtual tokens in front
+            width = ids.size(1) - 1  # prompt-learning adapters prepend virtual tokens
             return FusedCausalLMOutput(
                 **{k: v[:, -width:] if k != "aux_loss" and v.dim() == 2 else v for k, v in outputs.items()}
             )
@@ -284,9 +285,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return bool(step % (self.state.logging_steps or 1) == 0 or step == self.state.max_steps)
 
     def _record(self, loss: Tensor, outputs: Any, inputs: Mapping[str, Tensor], *log_probs: Tensor) -> None:
-        """TRL's metrics, summed over the ranks in one collective and read by the host once.
+        """Record TRL's metrics, summed over the ranks in one collective operation and copied to the host once.
 
-        Raises EvaluationFailed("diverged") on every rank if the loss of any is not finite.
+        Raises EvaluationFailed("diverged") on every rank if the loss of any rank is not finite.
         """
         chosen, rejected, reference_chosen, reference_rejected = log_probs
         chosen_ratio, rejected_ratio = chosen - reference_chosen, rejected - reference_rejected
@@ -335,7 +336,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        # A gradient scaler (fp16) meets infinite gradients in its ordinary course, and skips those steps.
+        # A gradient scaler (fp16) expects infinite gradients now and then, and skips those steps.
         if grad_norm is not None and self.accelerator.scaler is None and not math.isfinite(float(grad_norm)):
             raise EvaluationFailed(
                 "diverged", f"the gradient norm is {float(grad_norm)} at step {self.state.global_step + 1}"
@@ -345,7 +346,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
     def train(self, *args: Any, **kwargs: Any) -> Any:
         result = super().train(*args, **kwargs)
         trained = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
-        # Where weights are sharded a rank sees its own only, and all ranks must raise or none.
+        # With sharded weights a rank sees only its own shard, and either all ranks must raise or none.
         wrong = torch.stack([(~_local(weight).isfinite()).sum() for weight in trained.values()])
         for name, count in zip(trained, self.accelerator.reduce(wrong, reduction="sum").tolist(), strict=True):
             if count:

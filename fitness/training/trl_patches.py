@@ -1,4 +1,4 @@
-"""What TRL's trainer does to a model or asks of it, done otherwise or undone. Each of these is needed where TRL has no option."""
+"""Patches of TRL's trainer, for behaviour that TRL has no option for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 @contextmanager
 def unhashed() -> Iterator[None]:
-    """Spare TRL hashing all weights, the key of a cache of reference log-probabilities that is not needed here."""
+    """Keep TRL from hashing all weights. The hash is the key of TRL's cache of reference log-probabilities, not used here."""
     hash_module = dpo_trainer.hash_module
     dpo_trainer.hash_module = lambda module: ""
     try:
@@ -21,7 +21,7 @@ def unhashed() -> Iterator[None]:
 
 
 def unwrap_forward(model: Any) -> None:
-    """Undo what an earlier trainer left on this model: TRL adds its fused LM head anew, and accelerate its autocast."""
+    """Restore the model's own `forward`. Each new trainer wraps it again: TRL's fused LM head, accelerate's autocast."""
     state = (model.get_base_model() if is_peft_model(model) else model).__dict__
     before = state.setdefault("_forward_before_trainer", state.get("forward"))
     state.pop("forward", None)
@@ -31,7 +31,7 @@ def unwrap_forward(model: Any) -> None:
 
 @contextmanager
 def lm_head_at(temperature: float, model: Any) -> Iterator[None]:
-    """TRL's fused LM head divides the logits by `temperature` in here; it takes none per call, so another head is put on."""
+    """Divide the logits by `temperature` inside the block, by a second fused LM head: TRL's takes no temperature per call."""
     base = model.get_base_model() if is_peft_model(model) else model
     forward = base.forward
     add_fused_lm_head(base, temperature)

@@ -1,1 +1,1 @@
-"""Worker processes that hold a task's model and data and score one graph after the other."""
+"""Worker processes: each loads a task's model and data once, then scores graphs one after another."""

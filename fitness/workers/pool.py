@@ -1,8 +1,8 @@
-"""Worker processes for one task, restarted when they die: `WorkerPool` for asyncio, `score_all` for scripts.
+"""Pool of worker processes for one task: `WorkerPool` for asyncio, `score_all` for scripts.
 
-A worker that dies, hangs or is killed for memory costs one more try of the request that it held, in a fresh process.
-A second time fails the request with what is known: exit status or signal, and the end of stderr. An evaluation that fails
-by itself (diverged, collapsed ...) is not tried again: the same seed would fail again.
+If a worker dies, hangs or is killed for lack of memory, its request is tried once more in a fresh process. A second loss fails
+the request and reports the exit status or signal and the end of stderr. An evaluation that fails by itself (diverged,
+collapsed ...) is not tried again: the same seed would fail again.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from fitness.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 from fitness.workers.devices import share_gpus, visible_gpus
 from fitness.workers.outer_launch import note_on_dropped, without_outer_launch
-from fitness.workers.process import WorkerLost, WorkerProcess, together
+from fitness.workers.process import TaskWorker, WorkerLost, together
 
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import LossGraph
@@ -36,12 +37,12 @@ DEFAULT_LAUNCHER = (sys.executable, "-P")
 class WorkerPool:
     """`workers` launch groups of one task; an async context manager. `score` may be awaited by many tasks at once.
 
-    `launcher` is the command that runs a Python module, `-m fitness.workers.worker ...` is appended: for example
-    ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). GPUs are shared out among the workers.
-    Variables that describe another launch (RANK, WORLD_SIZE ...) do not reach the workers; those in `environment` do.
-    `timeout` bounds one evaluation in seconds; by default 20 times the rung's estimate, and at least two minutes.
+    `launcher` is the command that runs a Python module; `-m fitness.workers.worker ...` is appended. Examples:
+    ("accelerate", "launch", "--num_processes", "2") or ("srun", "python", "-P"). The GPUs are divided among the workers.
+    Variables that describe another launch (RANK, WORLD_SIZE ...) are not passed to the workers; those in `environment` are.
+    `timeout` is the limit of one evaluation in seconds; by default 20 times the rung's estimate, at least two minutes.
 
-    Raises TaskError for an unknown task, wrong options, or a launcher that is no command.
+    Raises TaskError for an unknown task, invalid options, or a launcher that is not a command.
     """
 
     def __init__(
@@ -69,15 +70,17 @@ class WorkerPool:
         shares = share_gpus(visible_gpus(variables), workers, grouped=grouped)
         self._timeout = timeout
         start = self.info.preparation_seconds
-        self._workers = [WorkerProcess(command, variables | _only(gpus), start) for gpus in shares]
-        self._idle: asyncio.Queue[WorkerProcess] = asyncio.Queue()
+        # Three threads per worker: one waits for its reply, one kills the process, one closes it. They live as long as this pool.
+        waiting = ThreadPoolExecutor(3 * workers, "worker")
+        self._workers = [TaskWorker(command, variables | _only(gpus), start, waiting) for gpus in shares]
+        self._idle: asyncio.Queue[TaskWorker] = asyncio.Queue()
         self._open = False
 
     async def __aenter__(self) -> Self:
-        """Start the workers; they prepare while this returns, and the first requests wait for them."""
+        """Start the workers. Returns before they are ready; the first requests wait for them."""
         try:
             for worker in self._workers:
-                await worker.start()
+                worker.start()
                 self._idle.put_nowait(worker)
         except BaseException:
             await self.close()
@@ -86,10 +89,9 @@ class WorkerPool:
         return self
 
     async def ready(self) -> tuple[str, ...]:
-        """Wait until a worker has loaded model and data: what makes the task unusable is known then, and charged to no loss.
+        """Wait until one worker has loaded model and data. So an unusable task fails here, and not as the failure of a loss.
 
-        Returns notes on how the workers were started, and the task's on what it has loaded. Raises
-        EvaluationFailed("bad_data") with the reason.
+        Returns notes on the start of the workers and the task's own notes. Raises EvaluationFailed("bad_data") with the reason.
         """
         worker = await self._idle.get()
         try:
@@ -104,18 +106,18 @@ class WorkerPool:
         await self.close()
 
     async def close(self) -> None:
-        """End all workers: politely when idle, at once when busy. No process of theirs stays."""
+        """End all workers: their stdin is closed, and what still runs after a few seconds is killed. No process remains."""
         self._open = False
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     @property
     def size(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
         return len(self._workers)
 
     @property
     def busy(self) -> int:
-        """How many of them prepare or train now."""
+        """Number of workers that prepare or train now."""
         return len(self._workers) - self._idle.qsize() if self._open else 0
 
     @property
@@ -124,13 +126,8 @@ class WorkerPool:
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
     @property
-    def versions(self) -> dict[str, str]:
-        """Versions of the libraries that the workers run, once one has been ready."""
-        return next((worker.versions for worker in self._workers if worker.versions), {})
-
-    @property
     def judged(self) -> int | None:
-        """How many groups of items finals are judged on: as a worker has found them once it was ready, else at most so many."""
+        """Number of item groups in the final's evaluation: exact once a worker is ready, before that an upper bound."""
         found = [worker.judged for worker in self._workers if worker.judged is not None]
         return found[0] if found else self.info.judged
 
@@ -152,7 +149,7 @@ class WorkerPool:
         limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
         text = graph if isinstance(graph, str) else graph.to_json()
         request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "learning_rate": learning_rate}
-        lost = Usage()  # what a judge may have been paid in tries that brought no answer: nobody knows, so the most
+        lost = Usage()  # a judge's usage in tries without an answer: unknown, so the upper bound is counted
         for tries_left in reversed(range(TRIES)):
             worker = await self._idle.get()
             try:
@@ -177,7 +174,7 @@ def score_all(
     workers: int = 1,
     **pool_options: Any,
 ) -> list[SeedResult | EvaluationFailed]:
-    """Score (graph, rung, seed) triples with a pool of their own; results in the order of the requests. For scripts."""
+    """Score (graph, rung, seed) triples with a new pool; results in the order of the requests. For scripts."""
 
     async def run() -> list[SeedResult | EvaluationFailed]:
         async def one(graph: "LossGraph | str", rung: str, seed: int) -> SeedResult | EvaluationFailed:
@@ -193,25 +190,25 @@ def score_all(
 
 
 def _program(name: str) -> str:
-    """The launcher's command: on PATH, or beside this interpreter, whose environment need not be activated."""
+    """Path of the launcher's command: on PATH, or next to this interpreter (whose environment may not be activated)."""
     beside = str(Path(sys.executable).parent)
     found = shutil.which(name) or shutil.which(name, path=beside)
     if found is None:
         raise TaskError(
-            f"the launcher {name!r} is no command on PATH or in {beside}: install it, or give its full path in launcher"
+            f"the launcher {name!r} is not a command on PATH or in {beside}: install it, or give its full path in launcher"
         )
     return found
 
 
 def _environment(inherited: Mapping[str, str], threads: int, offline: bool) -> dict[str, str]:
-    """The parent's variables, with one thread each for every library that would take all cores."""
+    """A worker's environment: the parent's variables, with `threads` threads for libraries that would use all cores."""
     root = str(Path(__file__).resolve().parents[2])
     variables = dict(inherited)
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
     variables["PYTHONSAFEPATH"] = "1"  # as -P, for every Python that a launcher starts
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         variables[name] = str(threads)
-    variables["PYTHONUTF8"], variables["PYTHONIOENCODING"] = "1", "utf-8"  # whatever this process's terminal takes
+    variables["PYTHONUTF8"], variables["PYTHONIOENCODING"] = "1", "utf-8"  # independent of this process's terminal
     variables["TOKENIZERS_PARALLELISM"] = "false"
     variables["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     if offline:

@@ -1,77 +1,71 @@
-"""A long-lived process that holds a task's model and data, and scores one graph after the other.
+"""Worker process: holds a task's model and data, and scores one graph after another.
 
     python -m fitness.workers.worker --task sentiment --options '{"beta": 0.1}' --threads 1
 
-It speaks JSON, one object a line: requests on stdin, replies on the stdout that it was started with.
+The protocol is JSON, one object per line: requests on stdin, replies on the stdout that the process was started with.
 
-    first reply  {"state": "ready", "task", "pid", "versions": {...}, "seconds", "notes": [...],
-                  "judged": number of groups of items that finals are judged on, or null}
-                 or {"state": "failed", "reason", "detail"} when the task cannot be prepared; then it exits with 3
+    first reply  {"state": "ready", "task", "pid", "seconds", "notes": [...],
+                  "judged": number of item groups in the final's evaluation, or null}
+                 or {"state": "failed", "reason", "detail"} if the task cannot be prepared; then it exits with status 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
                   "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
                  or {"id", "state": "failed", "reason", "detail", "curves": if any}
 
-Where a judge was asked, each of these has "paid" too, what it was paid: [prompt tokens, reply tokens, USD or null]. Any of them may
-have "warnings", sentences for the user.
+If a judge was called, each reply also has "paid", its usage: [prompt tokens, reply tokens, USD or null]. Any reply may have
+"warnings", sentences for the user.
 
-The graph is verified here again, whoever sent it. Anything that is printed goes to stderr, so no library can garble the
-replies. An unforeseen exception ends the process with its traceback on stderr: a fresh worker is safer than one in an
-unknown state. The worker ends when its stdin ends or, on Linux, when its parent does; SIGINT is for its parent, not for it.
+The worker is a trust boundary: it verifies every graph it receives. Anything that is printed goes to stderr, so no library can
+corrupt the replies. An unexpected exception ends the process with its traceback on stderr: a fresh worker is safer than one in
+an unknown state. The worker ends when its stdin ends or, on Linux, when its parent does. It ignores SIGINT, which is for its
+parent.
 
-Started once per rank by a launcher (`accelerate launch`, `torchrun`), the group acts as one worker: the first rank talks, and
-passes each request on to the others.
+A launcher (`accelerate launch`, `torchrun`) starts one process per rank, and the group acts as one worker: the first rank reads
+requests, sends replies, and passes each request on to the other ranks.
 """
 
 import argparse
 import ctypes
 import gc
-import io
 import json
 import logging
 import os
 import queue
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from fitness.costs import Usage
+from fitness.score import is_out_of_memory
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, Task, TaskError
 from fitness.task.record import TaskRecord
 from fitness.task.registry import task_record
 from fitness.training.curves import to_json
+from sandbox.vetting import serving
 from sandbox.vetting.path import in_the_way
 
 if TYPE_CHECKING:
-    from sandbox.graph.loss_graph import LossGraph
+    from sandbox.graph.loss_graph import VerifiedGraph
 
 EXIT_NOT_PREPARED = 3
 EXIT_OUT_OF_MEMORY = 4
 PR_SET_PDEATHSIG = 1
-REPORTED_PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft")
 LONGEST_DETAIL = 2000  # characters
 
 
 def main() -> None:
-    replies = _take_over_stdout()
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8")  # whatever the environment says
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = serving.take_over()
     _die_with_parent()
     arguments = _arguments()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by torch when it is imported
     warnings = _Warnings()
     logging.getLogger("fitness").addHandler(warnings)
     talks = int(os.environ.get("RANK", "0")) == 0
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    if talks:
-        threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
+    requests = serving.requests() if talks else None
 
     started = time.perf_counter()
     record = task_record(arguments.task)
@@ -85,20 +79,19 @@ def main() -> None:
             told = f"the task cannot be prepared: {_cause(record, error)}" + f"; {why}" * bool(why)
             error = EvaluationFailed(FailureReason.BAD_DATA, told)
         if talks:
-            _send(replies, _failed(error) | warnings.taken())
+            serving.send(replies, _failed(error) | warnings.taken())
         sys.exit(EXIT_NOT_PREPARED)
-    # What is there now stays for good: the collector need not walk it at the end of every training (0.3 s).
+    # Everything loaded so far stays until the end, so the garbage collector can skip it after every training (0.3 s).
     gc.collect()
     gc.freeze()
     if talks:
         seconds = round(time.perf_counter() - started, 3)
-        _send(
+        serving.send(
             replies,
             {
                 "state": "ready",
                 "task": arguments.task,
                 "pid": os.getpid(),
-                "versions": _versions(),
                 "seconds": seconds,
                 "notes": list(getattr(task, "notes", ())),
                 "judged": getattr(task, "judged", None),
@@ -107,7 +100,7 @@ def main() -> None:
             },
         )
     grouped = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    next_request = _shared(requests, talks) if grouped else requests.get
+    next_request = _shared(requests) if grouped or requests is None else requests.get
     while True:
         try:
             reply = answer(task, json.loads(next_request()))
@@ -117,15 +110,15 @@ def main() -> None:
             raise
         _return_memory()
         if talks:
-            _send(replies, reply | warnings.taken())
+            serving.send(replies, reply | warnings.taken())
         if grouped and reply.get("reason") == FailureReason.OUT_OF_MEMORY:
-            # The other ranks may wait for this one in the middle of a step; the launcher ends them with it.
+            # The other ranks may wait for this one in the middle of a step. The launcher ends them when this process ends.
             print(reply["detail"], file=sys.stderr, flush=True)
             os._exit(EXIT_OUT_OF_MEMORY)
 
 
 class _Warnings(logging.Handler):
-    """Collects what is logged here, so that the next reply takes it to the process that talks to the user."""
+    """Collects warnings that are logged in this process, to send them with the next reply."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -136,13 +129,13 @@ class _Warnings(logging.Handler):
         self._lines.append(record.getMessage())
 
     def taken(self) -> dict[str, Any]:
-        """What was logged since, as part of a reply."""
+        """The warnings since the last call, as part of a reply."""
         lines, self._lines = self._lines, []
         return {"warnings": lines} if lines else {}
 
 
 def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The reply to one request. An unforeseen exception passes through."""
+    """The reply to one request. Unexpected exceptions propagate."""
     try:
         result = task.score_seed(
             _verified(request["graph"]),
@@ -154,7 +147,7 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     except EvaluationFailed as failure:
         return {"id": request["id"], **_failed(failure)}
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
@@ -175,11 +168,12 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _verified(text: str) -> "LossGraph":
-    from sandbox.graph.loss_graph import GraphError, LossGraph
+def _verified(text: str) -> "VerifiedGraph":
+    from sandbox.graph.loss_graph import VerifiedGraph
+    from sandbox.graph.nodes import GraphError
 
     try:
-        return LossGraph.from_json(text)
+        return VerifiedGraph.from_json(text)
     except GraphError as error:
         raise EvaluationFailed(FailureReason.UNSUPPORTED_LOSS, f"{error.code}: {error.message}") from error
 
@@ -193,21 +187,14 @@ def _paid(usage: Usage | None) -> dict[str, Any]:
     return {} if usage is None else {"paid": [usage.tokens_in, usage.tokens_out, usage.usd]}
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has a class for the accelerator's memory, and a plain RuntimeError for the host's."""
-    return isinstance(error, MemoryError) or any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "cannot allocate memory")
-    )
-
-
 def _cause(record: TaskRecord, error: Exception) -> str:
-    broken = None if _is_out_of_memory(error) else record.broken("prepare", error)
+    broken = None if is_out_of_memory(error) else record.broken("prepare", error)
     return str(broken) if broken else _unforeseen(error)
 
 
 def _unforeseen(error: Exception) -> str:
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"memory ran out ({said}): free memory, or set fewer workers" if _is_out_of_memory(error) else said
+    return f"memory ran out ({said}): free memory, or set fewer workers" if is_out_of_memory(error) else said
 
 
 def _release_memory() -> None:
@@ -218,23 +205,10 @@ def _release_memory() -> None:
 
 
 def _return_memory() -> None:
-    """Give freed memory back to the system: fragments alone add 180 MB within 240 evaluations of the embedded task."""
+    """Return freed memory to the system: fragmentation alone adds 180 MB in 240 evaluations of the embedded task."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
         trim(0)
-
-
-def _send(replies: IO[str], message: Mapping[str, Any]) -> None:
-    replies.write(json.dumps(message, allow_nan=False) + "\n")
-    replies.flush()
-
-
-def _take_over_stdout() -> IO[str]:
-    """Keep the real stdout for replies; let everything else that writes to it, C code included, write to stderr."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return replies
 
 
 def _die_with_parent() -> None:
@@ -242,38 +216,21 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _read_requests(requests: "queue.SimpleQueue[str]") -> None:
-    for line in sys.stdin:
-        requests.put(line)
-    # Not sys.exit: a training run may be under way in the main thread, and nobody waits for its result.
-    os._exit(0)
-
-
-def _shared(requests: "queue.SimpleQueue[str]", talks: bool) -> Callable[[], str]:
-    """Takes the next request on every rank of the launch group."""
+def _shared(requests: "queue.SimpleQueue[str] | None") -> Callable[[], str]:
+    """A function that returns the next request on every rank of the launch group."""
     from accelerate import PartialState
     from torch import distributed
 
     PartialState()  # joins the process group, if the task has not
-    # A group of its own: waiting for a request is no hang, however long the search thinks.
+    # A separate process group with a long timeout: a long wait for the next request is not a hang.
     group = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
 
     def next_request() -> str:
-        line = [requests.get() if talks else ""]
+        line = ["" if requests is None else requests.get()]
         distributed.broadcast_object_list(line, src=0, group=group)
         return line[0]
 
     return next_request
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for package in REPORTED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _arguments() -> argparse.Namespace:

@@ -80,7 +80,7 @@ class Contract:
     """Subclass of `sandbox.numeric.measure.contract_inputs.Inputs`: where the arguments lie, and how a point is told."""
     checks: str = field(default="sandbox.numeric.checks.general:run", kw_only=True)
     """The numeric tests: (evaluator, seed) -> (findings, descriptors). The general ones draw from `inputs`."""
-    comparison: str = field(default="sandbox.identity.comparison:Comparison", kw_only=True)
+    comparison: str = field(default="sandbox.identity.points.comparison:Comparison", kw_only=True)
     """Class that says where two losses are compared; the general one draws from `inputs`."""
     line: str | None = field(default=None, kw_only=True)
     """Subclass of `sandbox.numeric.measure.lines.Line`, to draw a loss over its margin; without it no shapes are drawn."""
@@ -227,7 +227,7 @@ PREFERENCE = Contract(
     ),
     inputs="sandbox.numeric.measure.pairs:Pairs",
     checks="sandbox.numeric.checks.preference:run",
-    comparison="sandbox.identity.pairs:PairComparison",
+    comparison="sandbox.identity.points.pairs:PairComparison",
     line="sandbox.numeric.measure.lines:PairLine",
     losses="sandbox.known:preference",
     seeds=("dpo", "slic", "ipo", "kto_pair"),
@@ -251,7 +251,7 @@ CLASSIFICATION = Contract(
     ),
     inputs="sandbox.numeric.measure.scores:Scores",
     checks="sandbox.numeric.checks.classification:run",
-    comparison="sandbox.identity.scores:ScoreComparison",
+    comparison="sandbox.identity.points.scores:ScoreComparison",
     line="sandbox.numeric.measure.lines:ScoreLine",
     losses="sandbox.known:classification",
     seeds=("cross_entropy", "label_smoothing", "focal", "mse"),

@@ -17,7 +17,7 @@ from torch import Tensor
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.interpreter import Context, Kernel, context_of, kernel_of
 from sandbox.graph.dataflow import Lifted
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.scalars import compute
 from sandbox.graph.types import Type
 
@@ -26,7 +26,7 @@ Rows = Sequence[Sequence[float]]
 Program = Callable[..., tuple[Any, ...]]
 
 
-def compile_lifted(graph: LossGraph, lifted: Lifted) -> Program:
+def compile_lifted(graph: VerifiedGraph, lifted: Lifted) -> Program:
     """A function (wanted, tensors, rows, places) -> values of the nodes in `wanted`, for losses that look at one item at a
     time.
 
@@ -44,7 +44,7 @@ def compile_lifted(graph: LossGraph, lifted: Lifted) -> Program:
     return program
 
 
-def compile_stacked(graph: LossGraph) -> Program:
+def compile_stacked(graph: VerifiedGraph) -> Program:
     """A function (wanted, tensors, rows) -> values of the nodes in `wanted`, for batches of one size stacked along a new
     first axis.
 
@@ -76,7 +76,7 @@ def compile_stacked(graph: LossGraph) -> Program:
 class _Steps:
     """A graph's nodes, numbers apart from tensors."""
 
-    def __init__(self, graph: LossGraph, types: Sequence[Type]) -> None:
+    def __init__(self, graph: VerifiedGraph, types: Sequence[Type]) -> None:
         contract = contract_named(graph.contract)
         self.nodes = graph.nodes
         self.tensors = contract.tensors

@@ -16,7 +16,7 @@ from sandbox.contracts.contract import contract_named
 from sandbox.execute.batched import compile_lifted, compile_stacked
 from sandbox.execute.interpreter import compile_values
 from sandbox.graph.dataflow import is_pointwise, lift_scalars
-from sandbox.graph.loss_graph import LossGraph, verify
+from sandbox.graph.loss_graph import VerifiedGraph
 
 Array = npt.NDArray[Any]
 
@@ -116,8 +116,7 @@ class Evaluator:
     """Evaluates one graph at many points. Losses that look at one item at a time take all batches in one call, the others
     all batches of one size."""
 
-    def __init__(self, graph: LossGraph) -> None:
-        verify(graph)
+    def __init__(self, graph: VerifiedGraph) -> None:
         contract = contract_named(graph.contract)
         self.graph = graph
         self.pointwise = is_pointwise(graph)
@@ -130,7 +129,7 @@ class Evaluator:
         self._single = compile_values(graph, range(len(graph.nodes)))
 
     @classmethod
-    def of(cls, graph: LossGraph) -> Evaluator:
+    def of(cls, graph: VerifiedGraph) -> Evaluator:
         """The evaluator of this very graph: probing, fingerprint and comparison follow each other on the same one."""
         global _latest
         evaluator = _latest
@@ -149,10 +148,10 @@ class Evaluator:
         gradients = _gradients(loss, [tensors[i] for i in self._learns])
         return Evaluation(loss.detach().numpy(), gradients, loss.requires_grad)
 
-    def values(self, points: Points, nodes: Sequence[int], dtype: torch.dtype = torch.float64) -> tuple[Array, ...]:
+    def values(self, points: Points, nodes: Sequence[int]) -> tuple[Array, ...]:
         """The values of some nodes at `points`, one per item, no gradients. Raises CannotCompute."""
         with torch.no_grad():
-            values = self._values(nodes, points, self._tensors(points, dtype))
+            values = self._values(nodes, points, self._tensors(points, torch.float64))
         return tuple(_per_item(v, len(points)) for v in values)
 
     def inside(

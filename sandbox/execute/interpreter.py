@@ -1,4 +1,4 @@
-"""LossGraph -> callable on torch tensors. An interpreter over a table; no source text is ever compiled or executed."""
+"""VerifiedGraph -> callable on torch tensors. An interpreter over a table; no source text is ever compiled or executed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sandbox.contracts.contract import Argument, contract_named
-from sandbox.graph.loss_graph import LossGraph, verify
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
 from sandbox.graph.operations import OPERATIONS, computes_in_floats
 from sandbox.graph.operations.parts.kernels import ByTypes, Context, Kernel
 from sandbox.graph.scalars import compute
@@ -21,20 +21,20 @@ __all__ = ["Context", "Kernel", "compile_loss", "compile_values", "context_of", 
 def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
     """A function of the contract's arguments, in order, that gives the losses, shape (batch,).
 
-    The graph is verified again. Tensors may be of any floating dtype and device; the computation follows the dtype of
-    the first floating one. Raises GraphError for a graph that does not verify.
+    A graph that is not verified yet is verified first. Tensors may be of any floating dtype and device; the computation
+    follows the dtype of the first floating one. Raises GraphError for a graph that does not verify.
     """
-    verify(graph)
-    return _program(graph, (graph.output,), single=True)
+    return _program(verify(graph), (graph.output,), single=True)
 
 
-def compile_values(graph: LossGraph, wanted: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
+def compile_values(graph: VerifiedGraph, wanted: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
     """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons."""
-    verify(graph)
     return _program(graph, tuple(wanted), single=False)
 
 
-def _program(graph: LossGraph, wanted: tuple[int, ...], *, single: bool) -> Callable[..., Any]:
+def _program(graph: VerifiedGraph, wanted: tuple[int, ...], *, single: bool) -> Callable[..., Any]:
+    if not isinstance(graph, VerifiedGraph):
+        raise TypeError("only a VerifiedGraph is run: give the graph to sandbox.graph.verify first")
     contract = contract_named(graph.contract)
     names = [a.name for a in contract.arguments]
     types = graph.types

@@ -3,6 +3,7 @@
 No torch is imported here, nothing is computed on tensors (that is `sandbox.execute`), and no source of a candidate is read.
 """
 
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
+from sandbox.graph.nodes import GraphError
 
-__all__ = ["GraphError", "LossGraph"]
+__all__ = ["GraphError", "LossGraph", "VerifiedGraph", "verify"]

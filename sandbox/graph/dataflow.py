@@ -15,7 +15,8 @@ from functools import cache
 from typing import Any, Final
 
 from sandbox.contracts.contract import BATCH, Contract, contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import ONE, Type, elements
@@ -34,12 +35,12 @@ class Lifted:
     types: tuple[Type, ...]
 
 
-def is_pointwise(graph: LossGraph) -> bool:
+def is_pointwise(graph: VerifiedGraph) -> bool:
     """Whether each item's loss provably depends on that item alone, whatever the size of the batch. Linear time."""
     return _item_axes(graph, graph.types, contract_named(graph.contract))[graph.output] == 0
 
 
-def lift_scalars(graph: LossGraph) -> Lifted | None:
+def lift_scalars(graph: VerifiedGraph) -> Lifted | None:
     """The graph with a beta of its own for each item, or None where that would not be the same function."""
     contract = _with_vectors(graph.contract)
     types: list[Type] = []
@@ -52,7 +53,7 @@ def lift_scalars(graph: LossGraph) -> Lifted | None:
     return Lifted(contract, lifted) if _item_axes(graph, lifted, contract)[graph.output] == 0 else None
 
 
-def learning(graph: LossGraph) -> tuple[bool, ...]:
+def learning(graph: VerifiedGraph) -> tuple[bool, ...]:
     """For each node, whether a gradient can flow from it to an argument that learns."""
     contract = contract_named(graph.contract)
     reaches: list[bool] = []
@@ -64,7 +65,7 @@ def learning(graph: LossGraph) -> tuple[bool, ...]:
     return tuple(reaches)
 
 
-def touched(graph: LossGraph) -> tuple[bool, ...]:
+def touched(graph: VerifiedGraph) -> tuple[bool, ...]:
     """For each node, whether its value depends on an argument that learns, be it through a detached term."""
     contract = contract_named(graph.contract)
     depends: list[bool] = []
@@ -82,7 +83,7 @@ def _with_vectors(name: str) -> Contract:
     )
 
 
-def _item_axes(graph: LossGraph, types: Sequence[Type], contract: Contract) -> list[int]:
+def _item_axes(graph: VerifiedGraph, types: Sequence[Type], contract: Contract) -> list[int]:
     """For each node the axis along which entry i depends on item i (modulo the batch's size) alone, or MIXED, or FREE."""
     axes: list[int] = []
     for i, node in enumerate(graph.nodes):

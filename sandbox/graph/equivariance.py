@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sandbox.contracts.contract import BATCH, contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.types import ONE, Type, elements
 
@@ -28,7 +29,7 @@ class _Unproven(Exception):
     pass
 
 
-def is_equivariant(graph: LossGraph) -> bool:
+def is_equivariant(graph: VerifiedGraph) -> bool:
     """Whether reordering the batch provably reorders the gradients and changes nothing else. Linear time.
 
     The losses are reordered too, or stay as they are (one per rank, as where sorted values are compared).
@@ -43,7 +44,7 @@ def is_equivariant(graph: LossGraph) -> bool:
     return found[graph.output] <= {0}
 
 
-def _item_axes(graph: LossGraph, node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
+def _item_axes(graph: VerifiedGraph, node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
     if not node.args:
         return _of_source(graph, node, result)
     rule = OPERATIONS[node.op].rule
@@ -58,7 +59,7 @@ def _fail() -> Axes:
     raise _Unproven
 
 
-def _of_source(graph: LossGraph, node: Node, result: Type) -> Axes:
+def _of_source(graph: VerifiedGraph, node: Node, result: Type) -> Axes:
     if node.op == "input":
         shape = contract_named(graph.contract).argument(node.attrs["name"]).shape or ()
         return frozenset(i for i, symbol in enumerate(shape) if symbol == BATCH)

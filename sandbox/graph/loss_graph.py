@@ -1,8 +1,11 @@
 """LossGraph: a loss as data, a short list of allow-listed tensor operations. The only thing that leaves the jail.
 
 A graph is a list of nodes in order of evaluation. Each node names an operation of `operations.OPERATIONS`, the nodes it
-reads (earlier ones only, so a graph cannot be cyclic) and constant attributes. `LossGraph.from_json` trusts nothing: size,
-depth, schema, operation table, types and symbolic shapes are checked before anybody computes with it.
+reads (earlier ones only, so a graph cannot be cyclic) and constant attributes.
+
+A `LossGraph` is data that nobody has checked. What runs, prints, hashes or measures a loss takes a `VerifiedGraph`, which cannot be
+made without the check: size, operation table, attributes, types and symbolic shapes. One is made where a graph comes in: from the
+jail's answer, a file, an archive, or the input of a worker process. Nothing behind these places checks again.
 """
 
 from __future__ import annotations
@@ -10,14 +13,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, final
 
-from sandbox.contracts.contract import CONTRACTS, Contract, contract_named
+from sandbox.contracts.contract import CONTRACTS, Contract
 from sandbox.graph.costs import cost, work
+from sandbox.graph.nodes import GraphError, Node, make_node, node_from_json, node_to_json
 from sandbox.graph.operations import OPERATIONS, SOURCES, Operation
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 from sandbox.graph.scalars import constant
@@ -39,66 +43,21 @@ MAX_CONSTANTS = 64
 """Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
 
 
-class GraphError(Exception):
-    """A graph that may not be used. `code` is a rule of the catalogue, `node` the index at fault or None."""
-
-    def __init__(self, code: str, message: str, node: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.node = node
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One operation: its name, the indices of the nodes that it reads, and its attributes (all of them, defaults filled in)."""
-
-    op: str
-    args: tuple[int, ...] = ()
-    attrs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (make_node, (self.op, self.args, dict(self.attrs)))
-
-
-def make_node(op: str, args: Iterable[int] = (), attrs: Mapping[str, Any] | None = None) -> Node:
-    """A node with the defaults of its operation filled in and each attribute checked. Raises GraphError."""
-    operation = OPERATIONS.get(op)
-    if operation is None:
-        raise GraphError("SBX211", f"unknown operation {op[:40]!r}")
-    given = dict(attrs or {})
-    unknown = given.keys() - operation.attrs.keys()
-    if unknown:
-        raise GraphError("SBX212", f"{op} has no attribute {min(unknown)[:40]!r}")
-    full = {}
-    for name, spec in operation.attrs.items():
-        value = given.get(name, spec.default)
-        if value is ...:
-            raise GraphError("SBX212", f"{op} needs the attribute {name}")
-        try:
-            full[name] = value if name not in given and value is None else spec.normal(value)
-        except ValueError:
-            raise GraphError("SBX212", f"{value!r:.60} is not a valid {name} of {op}") from None
-    return Node(op, tuple(args), MappingProxyType(full))
-
-
 @dataclass(frozen=True)
 class LossGraph:
-    """A verified loss. Build one with `from_json`, `from_nodes` or the tracer; the constructor alone verifies nothing."""
+    """A loss as data. The constructor checks nothing; `from_json` and `from_nodes` give a `VerifiedGraph`."""
 
     contract: str
     nodes: tuple[Node, ...]
     output: int
 
-    @classmethod
-    def from_nodes(cls, contract: str, nodes: Iterable[Node], output: int) -> LossGraph:
-        """A verified graph without the nodes that `output` does not need. Raises GraphError."""
-        graph = prune(cls(contract, tuple(nodes), output))
-        verify(graph)
-        return graph
+    @staticmethod
+    def from_nodes(contract: str, nodes: Iterable[Node], output: int) -> VerifiedGraph:
+        """The graph without the nodes that `output` does not need, verified. Raises GraphError."""
+        return verify(prune(LossGraph(contract, tuple(nodes), output)))
 
-    @classmethod
-    def from_json(cls, text: str | bytes) -> LossGraph:
+    @staticmethod
+    def from_json(text: str | bytes) -> VerifiedGraph:
         """Parse and verify. Raises GraphError, whatever the bytes."""
         data = _parse(text)
         if not isinstance(data, dict) or data.keys() != {"schema", "contract", "nodes", "output"}:
@@ -113,72 +72,125 @@ class LossGraph:
             raise GraphError("SBX210", "contract must be a string, nodes a list, output an integer")
         if len(data["nodes"]) > MAX_NODES:
             raise GraphError("SBX213", f"the graph has {len(data['nodes'])} nodes, at most {MAX_NODES} are allowed")
-        graph = cls(data["contract"], tuple(_node_from(i, n) for i, n in enumerate(data["nodes"])), data["output"])
-        verify(graph)
-        return graph
+        nodes = tuple(node_from_json(i, n) for i, n in enumerate(data["nodes"]))
+        return VerifiedGraph(data["contract"], nodes, data["output"])
 
     def to_json(self) -> str:
         """Compact JSON with defaults left out; equal graphs give equal text."""
-        nodes = []
-        for node in self.nodes:
-            spec = OPERATIONS[node.op].attrs
-            attrs = {
-                k: _plain(v)
-                for k, v in node.attrs.items()
-                if v != spec[k].default or type(v) is not type(spec[k].default)
-            }
-            nodes.append([node.op, list(node.args), attrs] if attrs else [node.op, list(node.args)])
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
+        nodes = [node_to_json(node) for node in self.nodes]
         data = {"schema": SCHEMA, "contract": self.contract, "nodes": nodes, "output": self.output}
         return json.dumps(data, separators=(",", ":"), allow_nan=False)
-
-    @cached_property
-    def types(self) -> tuple[Type, ...]:
-        """The type of every node. Raises GraphError on an ill-typed graph."""
-        return _types(self)
-
-    @cached_property
-    def constants(self) -> Mapping[int, Any]:
-        """The numbers that are made of constants alone, by node. Raises GraphError where one has no value: log(0), 1 / 0."""
-        found: dict[int, Any] = {}
-        for i, node in enumerate(self.nodes):
-            if node.op == "const":
-                found[i] = node.attrs["value"]
-            elif node.args and self.types[i].is_number and all(a in found for a in node.args):
-                found[i] = constant(node.op, self.types[i].dtype, [found[a] for a in node.args])
-                if found[i] is None:
-                    shown = ", ".join(f"{found[a]!r}" for a in node.args)
-                    raise GraphError("SBX215", f"{node.op}({shown}) is no {self.types[i].dtype} number", i)
-        return found
 
     @cached_property
     def operations(self) -> int:
         """How many nodes compute something: inputs, sizes and constants are free."""
         return sum(n.op not in SOURCES for n in self.nodes)
 
-    @cached_property
-    def work(self) -> int:
-        """How many numbers the loss reads or writes for 64 items of 10 classes. Raises GraphError on an ill-typed graph."""
-        return sum(work(*step) for step in self._steps())
 
-    @cached_property
-    def cost(self) -> int:
-        """What testing the loss costs, in units of `sandbox.graph.costs`. Raises GraphError on an ill-typed graph."""
-        return sum(cost(*step) for step in self._steps())
+@final
+@dataclass(frozen=True)
+class VerifiedGraph(LossGraph):
+    """A loss that passed every check that needs no computing, with what the check found out. Making one is checking it.
 
-    def _steps(self) -> Iterator[tuple[Operation, list[Type], Type]]:
-        """The operation, operands and result of each node."""
-        types = self.types
-        for node, result in zip(self.nodes, types, strict=True):
-            yield OPERATIONS[node.op], [types[a] for a in node.args], result
+    Copies, `dataclasses.replace` and unpickling make one too, so they check as well. Raises GraphError. Linear in the number
+    of nodes.
+    """
+
+    types: tuple[Type, ...] = field(init=False, repr=False, compare=False)
+    """The type of every node."""
+    constants: Mapping[int, Any] = field(init=False, repr=False, compare=False)
+    """The numbers that are made of constants alone, by node."""
+    work: int = field(init=False, repr=False, compare=False)
+    """How many numbers the loss reads or writes for 64 items of 10 classes."""
+    cost: int = field(init=False, repr=False, compare=False)
+    """What testing the loss costs, in units of `sandbox.graph.costs`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(_checked(i, node) for i, node in enumerate(self.nodes)))
+        contract = CONTRACTS.get(self.contract)  # a graph may be a stranger's: it loads no package
+        if contract is None:
+            raise GraphError(
+                "SBX210", f"unknown contract {self.contract[:40]!r}: expected one of {', '.join(CONTRACTS)}"[:200]
+            )
+        self._check_size()
+        object.__setattr__(self, "types", infer_types(contract, self.nodes))
+        object.__setattr__(self, "constants", _constants(self.nodes, self.types))
+        steps = list(self._steps())
+        object.__setattr__(self, "work", sum(work(*step) for step in steps))
+        object.__setattr__(self, "cost", sum(cost(*step) for step in steps))
+        self._check_price()
+        self._check_result(contract)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return VerifiedGraph, (self.contract, self.nodes, self.output)
+
+    def pruned(self) -> VerifiedGraph:
+        """The graph without the nodes that the output does not depend on; itself where there are none."""
+        return verify(prune(self))
 
     @cached_property
     def inputs(self) -> frozenset[str]:
         """Names of the contract's arguments that the loss reads."""
         return frozenset(str(n.attrs["name"]) for n in self.nodes if n.op == "input")
 
+    def _steps(self) -> Iterator[tuple[Operation, list[Type], Type]]:
+        """The operation, operands and result of each node."""
+        for node, result in zip(self.nodes, self.types, strict=True):
+            yield OPERATIONS[node.op], [self.types[a] for a in node.args], result
+
+    def _check_size(self) -> None:
+        if not 0 <= self.output < len(self.nodes):
+            raise GraphError("SBX214", f"output {self.output} is not a node")
+        if len(self.nodes) > MAX_NODES or self.operations > MAX_OPERATIONS:
+            raise GraphError(
+                "SBX213",
+                f"the loss takes {self.operations} operations ({len(self.nodes)} nodes), at most {MAX_OPERATIONS} are allowed",
+            )
+        constants = {(type(n.attrs["value"]), n.attrs["value"]) for n in self.nodes if n.op == "const"}
+        if len(constants) > MAX_CONSTANTS:
+            raise GraphError(
+                "SBX216", f"the loss holds {len(constants)} different constants, at most {MAX_CONSTANTS} are allowed"
+            )
+
+    def _check_price(self) -> None:
+        if self.work > MAX_WORK:
+            raise GraphError(
+                "SBX222", f"the loss computes {self.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
+            )
+        if self.cost > MAX_COST:
+            raise GraphError("SBX217", self._too_dear())
+
+    def _check_result(self, contract: Contract) -> None:
+        result = self.types[self.output]
+        if result.shape != (Dim.of("B"),):
+            raise GraphError("SBX223", _wrong_result(result), self.output)
+        if result.dtype != "float":
+            raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", self.output)
+
+    def _too_dear(self) -> str:
+        """By how much, and which operation takes most of it."""
+        units, counts = Counter[str](), Counter[str]()
+        for operation, operands, result in self._steps():
+            units[operation.name] += cost(operation, operands, result)
+            counts[operation.name] += 1
+        dearest, own = units.most_common(1)[0]
+        return (
+            f"the loss costs {self.cost:,} units to compute, at most {MAX_COST:,} are allowed; {own / self.cost:.0%} of them are "
+            f"for {dearest}, which occurs {counts[dearest]} times: an addition of two vectors costs 3"
+        )
+
+
+def verify(graph: LossGraph) -> VerifiedGraph:
+    """The graph, verified; itself where it is verified already, at no cost. Raises GraphError."""
+    return graph if isinstance(graph, VerifiedGraph) else VerifiedGraph(graph.contract, graph.nodes, graph.output)
+
 
 def prune(graph: LossGraph) -> LossGraph:
-    """The same graph without the nodes that the output does not depend on. Linear time."""
+    """The graph without the nodes that the output does not depend on; itself where there are none. Linear time."""
     if not 0 <= graph.output < len(graph.nodes):
         raise GraphError("SBX214", f"output {graph.output} is not a node")
     needed = {graph.output}
@@ -186,6 +198,8 @@ def prune(graph: LossGraph) -> LossGraph:
         if i in needed:
             _check_order(i, graph.nodes[i])
             needed.update(graph.nodes[i].args)
+    if len(needed) == len(graph.nodes):
+        return graph
     place = {old: new for new, old in enumerate(sorted(needed))}
     nodes = tuple(
         Node(n.op, tuple(place[a] for a in n.args), n.attrs) for i, n in enumerate(graph.nodes) if i in needed
@@ -193,57 +207,36 @@ def prune(graph: LossGraph) -> LossGraph:
     return LossGraph(graph.contract, nodes, place[graph.output])
 
 
-def verify(graph: LossGraph) -> None:
-    """Check everything that can be checked without computing: contract, size, table, types, symbolic shapes, result.
-
-    Raises GraphError. Linear in the number of nodes.
-    """
-    contract = CONTRACTS.get(graph.contract)  # a graph may be a stranger's: it loads no package
-    if contract is None:
-        raise GraphError(
-            "SBX210", f"unknown contract {graph.contract[:40]!r}: expected one of {', '.join(CONTRACTS)}"[:200]
-        )
-    if not 0 <= graph.output < len(graph.nodes):
-        raise GraphError("SBX214", f"output {graph.output} is not a node")
-    if len(graph.nodes) > MAX_NODES or graph.operations > MAX_OPERATIONS:
-        raise GraphError(
-            "SBX213",
-            f"the loss takes {graph.operations} operations ({len(graph.nodes)} nodes), at most {MAX_OPERATIONS} are allowed",
-        )
-    constants = {(type(n.attrs["value"]), n.attrs["value"]) for n in graph.nodes if n.op == "const"}
-    if len(constants) > MAX_CONSTANTS:
-        raise GraphError(
-            "SBX216", f"the loss holds {len(constants)} different constants, at most {MAX_CONSTANTS} are allowed"
-        )
-    graph.constants  # noqa: B018  (raises where one has no value)
-    if graph.work > MAX_WORK:
-        raise GraphError(
-            "SBX222", f"the loss computes {graph.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
-        )
-    if graph.cost > MAX_COST:
-        raise GraphError("SBX217", _too_dear(graph))
-    result = graph.types[graph.output]
-    batch = (Dim.of("B"),)
-    if result.shape != batch:
-        raise GraphError("SBX223", _wrong_result(result, contract), graph.output)
-    if result.dtype != "float":
-        raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", graph.output)
+def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type] = ()) -> tuple[Type, ...]:
+    """The type of each node; `known` are those of the first ones. Raises GraphError where a node is ill-typed."""
+    types = list(known)
+    for i in range(len(types), len(nodes)):
+        node = nodes[i]
+        _check_order(i, node)
+        operation = _operation(node, i)
+        try:
+            result = infer(operation, [types[a] for a in node.args], node.attrs, contract)
+        except ShapeError as error:
+            raise GraphError(error.code, str(error), i) from None
+        types.append(_FRACTION if _is_fraction(nodes, node, result) else result)
+    return tuple(types)
 
 
-def _too_dear(graph: LossGraph) -> str:
-    """By how much, and which operation takes most of it."""
-    units, counts = Counter[str](), Counter[str]()
-    for operation, operands, result in graph._steps():
-        units[operation.name] += cost(operation, operands, result)
-        counts[operation.name] += 1
-    dearest, own = units.most_common(1)[0]
-    return (
-        f"the loss costs {graph.cost:,} units to compute, at most {MAX_COST:,} are allowed; {own / graph.cost:.0%} of them are "
-        f"for {dearest}, which occurs {counts[dearest]} times: an addition of two vectors costs 3"
-    )
+def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any]:
+    """Raises GraphError where a number has no value: log(0), 1 / 0."""
+    found: dict[int, Any] = {}
+    for i, node in enumerate(nodes):
+        if node.op == "const":
+            found[i] = node.attrs["value"]
+        elif node.args and types[i].is_number and all(a in found for a in node.args):
+            found[i] = constant(node.op, types[i].dtype, [found[a] for a in node.args])
+            if found[i] is None:
+                shown = ", ".join(f"{found[a]!r}" for a in node.args)
+                raise GraphError("SBX215", f"{node.op}({shown}) is no {types[i].dtype} number", i)
+    return MappingProxyType(found)
 
 
-def _wrong_result(result: Type, contract: Contract) -> str:
+def _wrong_result(result: Type) -> str:
     hint = ""
     if result.shape == ():
         hint = "; was it summed over the batch?"
@@ -254,28 +247,14 @@ def _wrong_result(result: Type, contract: Contract) -> str:
     return f"the loss is a {result}; expected a float tensor (B,): one loss per item of the batch{hint}"
 
 
-def _types(graph: LossGraph) -> tuple[Type, ...]:
-    contract = contract_named(graph.contract)
-    types: list[Type] = []
-    for i, node in enumerate(graph.nodes):
-        _check_order(i, node)
-        operation = _operation(node, i)
-        try:
-            result = infer(operation, [types[a] for a in node.args], node.attrs, contract)
-            types.append(_FRACTION if _is_fraction(graph, node, result) else result)
-        except ShapeError as error:
-            raise GraphError(error.code, str(error), i) from None
-    return tuple(types)
-
-
 _FRACTION = Type("float", None)
 
 
-def _is_fraction(graph: LossGraph, node: Node, result: Type) -> bool:
+def _is_fraction(nodes: Sequence[Node], node: Node, result: Type) -> bool:
     """Whether a node is a whole number to a negative power."""
     if node.op != "pow" or result != Type("int", None):
         return False
-    exponent = graph.nodes[node.args[1]]
+    exponent = nodes[node.args[1]]
     return exponent.op == "const" and exponent.attrs["value"] < 0
 
 
@@ -287,6 +266,14 @@ def _operation(node: Node, index: int) -> Operation:
     if not least <= len(node.args) <= most:
         raise GraphError("SBX212", f"{node.op} takes {least} to {most} operands, got {len(node.args)}", index)
     return operation
+
+
+def _checked(index: int, node: Node) -> Node:
+    """The node with its attributes checked. Raises GraphError."""
+    try:
+        return make_node(node.op, node.args, node.attrs)
+    except GraphError as error:
+        raise GraphError(error.code, error.message, index) from None
 
 
 def _check_order(index: int, node: Node) -> None:
@@ -323,30 +310,4 @@ def _finite(digits: str) -> float:
     value = float(digits) if len(digits) <= 64 else math.inf
     if not math.isfinite(value):
         raise GraphError("SBX215", "a constant is out of range")
-    return value
-
-
-def _node_from(index: int, data: Any) -> Node:
-    if not isinstance(data, list) or not 2 <= len(data) <= 3:
-        raise GraphError(
-            "SBX210", f"node {index} must be [operation, operands] or [operation, operands, attributes]", index
-        )
-    op, args, attrs = data[0], data[1], data[2] if len(data) == 3 else {}
-    if not isinstance(op, str) or not isinstance(args, list) or not isinstance(attrs, dict):
-        raise GraphError(
-            "SBX210", f"node {index} must be [operation, operands] or [operation, operands, attributes]", index
-        )
-    if any(type(a) is not int for a in args):
-        raise GraphError("SBX210", f"the operands of node {index} must be integers", index)
-    try:
-        return make_node(op, args, {k: tuple(v) if isinstance(v, list) else v for k, v in attrs.items()})
-    except GraphError as error:
-        raise GraphError(error.code, error.message, index) from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
     return value

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
-from sandbox.identity.comparison import comparison_of
+from sandbox.identity.points.comparison import comparison_of
 
 _RHO = np.array([1.0, 2.3, 5.1, 9.7, 17.3, 29.9, 51.1, 88.7])
 _RHO = np.concatenate([_RHO, -_RHO])

@@ -21,7 +21,8 @@ from hashlib import blake2b
 from typing import Any
 
 from sandbox.graph.dataflow import touched
-from sandbox.graph.loss_graph import LossGraph, Node, prune, verify
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, computes_in_floats
 from sandbox.graph.operations.parts.bounds import LARGEST_SCALAR
 from sandbox.graph.shapes import ShapeError, broadcast
@@ -40,10 +41,9 @@ _NO_OPS = frozenset({"cast", "reshape", "expand", "slice"})
 _MIRRORED = {"gt": "lt", "ge": "le"}
 
 
-def canonical_hash(graph: LossGraph) -> str:
-    """The versioned hash of the graph's canonical form. Raises GraphError for a graph that does not verify."""
-    verify(graph)
-    return f"{VERSION}:{_Canonical(prune(graph)).digest()}"
+def canonical_hash(graph: VerifiedGraph) -> str:
+    """The versioned hash of the graph's canonical form."""
+    return f"{VERSION}:{_Canonical(graph.pruned()).digest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Value:
 class _Canonical:
     """Canonical values of the nodes of one graph, in order."""
 
-    def __init__(self, graph: LossGraph) -> None:
+    def __init__(self, graph: VerifiedGraph) -> None:
         self.graph = graph
         self.types = graph.types
         self.products: dict[str, tuple[str, ...]] = {}

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from sandbox.execute.evaluate import CannotCompute, Evaluation, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.fingerprints import fingerprint_of, fingerprint_points
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import numeric_finding, shown
@@ -21,7 +21,7 @@ LARGEST = float(np.finfo(np.float32).max)
 """Losses are trained in float32: what is beyond is infinite there."""
 
 
-def identified(graph: LossGraph) -> Fingerprint | Finding:
+def identified(graph: VerifiedGraph) -> Fingerprint | Finding:
     """The fingerprint of a verified graph, or why it has none: SBX305 with the point, SBX301 where it cannot be computed."""
     evaluator = Evaluator.of(graph)
     fixed = fingerprint_points(graph.contract)

@@ -61,11 +61,6 @@ def find_duplicates(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> 
     return [fitting[i] for i in order if furthest[i] <= PROPOSED_WITHIN]
 
 
-def find_duplicate(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> int | None:
-    """The index of the nearest of `others` that is within the tolerance of fingerprints, or None; see `find_duplicates`."""
-    return next(iter(find_duplicates(fingerprint, others)), None)
-
-
 def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
     """The positive number by which b's gradients must be multiplied to be a's, within PROPOSED_WITHIN; None without one."""
     if not comparable(a, b) or not a.vector:

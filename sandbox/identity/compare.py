@@ -19,18 +19,18 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
 from sandbox.identity.canonical import canonical_hash
-from sandbox.identity.closeness import find_duplicate, find_duplicates, gaps, mean_size
-from sandbox.identity.comparison import Comparison, Region, comparison_of
+from sandbox.identity.closeness import find_duplicates, gaps, mean_size
 from sandbox.identity.fingerprints import fingerprint
-from sandbox.identity.fresh_points import affordable
+from sandbox.identity.points.comparison import Comparison, Region, comparison_of
+from sandbox.identity.points.fresh_points import affordable
 from sandbox.identity.sameness import TOLERANCE, Sameness
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import shown
 
-__all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicate", "find_duplicates", "fingerprint", "same_loss"]
+__all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicates", "fingerprint", "same_loss"]
 
 BESIDE = 1e-3
 """How far apart the kinks of two losses may lie, nats; where that is more, so far that beta times it is a tenth of this number."""
@@ -42,11 +42,9 @@ _SQUARES_AT_ONCE = 2**18
 """Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""
 
 
-def same_loss(a: LossGraph, b: LossGraph, *, seed: int | None = None) -> Sameness:
+def same_loss(a: VerifiedGraph, b: VerifiedGraph, *, seed: int | None = None) -> Sameness:
     """Compare the policy's gradients of two losses on fresh probes. Without a seed they follow from the two losses, so that the
     same question gets the same answer.
-
-    Raises GraphError for a graph that does not verify.
     """
     if a.contract != b.contract:
         return Sameness(False, None, message=f"one is a {a.contract} loss, the other a {b.contract} loss")
@@ -64,7 +62,7 @@ def same_loss(a: LossGraph, b: LossGraph, *, seed: int | None = None) -> Samenes
         return Sameness(False, None, message=f"one of them cannot be computed: {error}", difference=math.inf)
 
 
-def _seed_of(a: LossGraph, b: LossGraph) -> int:
+def _seed_of(a: VerifiedGraph, b: VerifiedGraph) -> int:
     hashes = "".join(sorted((canonical_hash(a), canonical_hash(b))))
     return int.from_bytes(blake2b(hashes.encode(), digest_size=4).digest(), "big")
 

@@ -19,10 +19,10 @@ from hashlib import blake2b
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points, joined
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.beta_scale import natural_beta
-from sandbox.identity.comparison import comparison_of
-from sandbox.numeric.measure import inputs as probes
+from sandbox.identity.points.comparison import comparison_of
+from sandbox.numeric.measure import inputs
 from sandbox.verdicts.verdict import Fingerprint
 
 VERSION = "f1"
@@ -33,7 +33,7 @@ _DIRECTIONS = 8
 _LARGEST = 1e300
 
 
-def fingerprint(graph: LossGraph) -> Fingerprint:
+def fingerprint(graph: VerifiedGraph) -> Fingerprint:
     """The fingerprint of a verified graph. Raises GraphError, and CannotCompute where an operation fails."""
     return fingerprint_of(Evaluator.of(graph))
 
@@ -93,7 +93,7 @@ def _natural_points() -> Points:
     for _ in range(3):
         rho = rng.normal(0, 20, 6)
         chosen, rejected = rho * 0.5 + rng.normal(0, 5, 6), -rho * 0.5
-        parts.append(probes.margin_points(chosen, rejected, np.full((2, 6), 100.0), 1.0))
+        parts.append(inputs.margin_points(chosen, rejected, np.full((2, 6), 100.0), 1.0))
     return joined(parts)
 
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from sandbox import known
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.comparison import comparison_of
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.identity.points.comparison import comparison_of
 from sandbox.identity.relation import NEAR_WITHIN, SAME_WITHIN, Kind, Part, Relation
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 
 _MULTIPLES = np.geomspace(1 / 32, 32, 41)
 _ZOOMS = 3
@@ -50,13 +50,12 @@ class _Published:
     gradients: Array
 
 
-def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation | None:
-    """Compare a verified graph with every published loss of its contract, at the task's `beta` (None: 0.1).
+def nearest_known(graph: VerifiedGraph, beta: float | None = None) -> Relation | None:
+    """Compare a loss with every published loss of its contract, at the task's `beta` (None: 0.1).
 
     None where nothing can be compared: the loss cannot be computed there, or has no gradient, or no published loss comes near.
-    Raises GraphError for a graph that does not verify.
     """
-    points = _points(graph.contract, beta or probes.LINE_BETA)
+    points = _points(graph.contract, beta or inputs.LINE_BETA)
     try:
         ours = _gradients(Evaluator(graph), points)
     except CannotCompute:
@@ -64,7 +63,7 @@ def nearest_known(graph: LossGraph, beta: float | None = None) -> Relation | Non
     typical = float(np.abs(ours[np.isfinite(ours)]).mean()) if np.isfinite(ours).any() else 0.0
     if typical == 0.0:
         return None
-    published = _published(graph.contract, beta or probes.LINE_BETA)
+    published = _published(graph.contract, beta or inputs.LINE_BETA)
     fits = [fit for other in published if (fit := _fitted(other, ours, points, typical))]
     best = min(fits, key=lambda fit: (fit.distance > SAME_WITHIN, fit.distance, fit.name), default=None)
     if best is not None and best.distance <= SAME_WITHIN:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox.contracts.contract import CONTRACTS, ContractError, contract_named
 from sandbox.contracts.references import located
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ def load(name: str) -> KnownLoss:
 
 
 @cache
-def graph(name: str) -> LossGraph:
+def graph(name: str) -> VerifiedGraph:
     """The verified graph of the known loss called `name`. Raises KeyError that lists the known ones."""
-    return LossGraph.from_json(_file(name, "json").read_text("utf-8"))
+    return VerifiedGraph.from_json(_file(name, "json").read_text("utf-8"))
 
 
 def _index() -> dict[str, str]:

@@ -1,14 +1,18 @@
-"""The numeric unit tests: refuse what cannot train, describe the rest. All on the graph, never on candidate code (torch).
+"""The numeric tests of a loss: refuse a loss that cannot be trained with, describe the others. They need torch.
 
-Covered: everything a gradient step sees of the loss at fixed probes and at others drawn from a seed that the author cannot
-know, in float32 as training computes it, over the range of `measure.inputs`, at the start, where log-probabilities are equal, at
-round betas and drawn ones from 0.005 to 2.5, on both sides of every comparison and clamp; at batches of 1 to 64 items, of a
-loss that looks across the batch up to 512. That a loss looks at one item at a time, and that an item's place is of no
-account, is proved from the graph (`dataflow`, `equivariance`), or noted as not shown. Not covered: what a loss does at inputs
-that no probe comes near, such as a smooth spike of width 1e-6; such a loss cannot do harm beyond training badly.
+They work on the graph and never on candidate code.
 
-The same loss gets the same verdict whatever the seed: fixed probes decide what is close to a threshold, every note and every
-descriptor. Drawn ones only refuse, and only well beyond the thresholds, or where something is not finite.
+Covered: loss and gradients, in float32 as in training, at fixed probes and at probes drawn from a seed that the author cannot
+know. The probes lie in the range of `measure.inputs`, at the start of training, where log-probabilities are equal, at round and
+at drawn betas from 0.005 to 2.5, and on both sides of every comparison and clamp. Batches have 1 to 64 items, up to 512 for
+losses that compare the items of a batch. Two properties are proved from the graph (`dataflow`, `equivariance`), and a note says
+so if the proof fails: that the loss of an item depends on this item only, and that it does not depend on the item's position.
+
+Not covered: inputs that no probe comes near, such as a smooth spike of width 1e-6. The only damage that such a loss can do is to
+train badly.
+
+The verdict does not depend on the seed. Fixed probes decide about notes, descriptors and everything that is close to a
+threshold. Drawn probes can only refuse: if a value is not finite, or is far beyond a threshold.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ import numpy as np
 from sandbox.contracts.contract import contract_named
 from sandbox.contracts.references import resolve
 from sandbox.execute.evaluate import CannotCompute, Evaluator
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.measure.descriptors import finite_or_null
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.numeric.measure.finite import NotFinite
@@ -35,7 +39,7 @@ from sandbox.verdicts.verdict import Finding, Severity
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What the numeric tests found. The same seed gives the same report."""
+    """Findings and descriptors from the numeric tests. The same seed gives the same report."""
 
     findings: tuple[Finding, ...]
     seed: int
@@ -43,7 +47,7 @@ class ProbeReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing refuses the loss."""
+        """Whether no finding refuses the loss."""
         return all(f.severity is not Severity.REFUSE for f in self.findings)
 
 
@@ -58,10 +62,10 @@ def _checks_of(contract: str) -> Checks:
 
 
 class _Seeds:
-    """Seeds from the operating system. Each serves a few candidates, since drawing probes takes as long as testing.
+    """Seeds from the operating system, each used for a few candidates, because drawing probes takes as long as testing.
 
-    A candidate is written before its seed is drawn, so no author knows it; that a few share one helps nobody, since the
-    findings that could betray a seed's probes come back when it is nearly used up.
+    A candidate is written before its seed is drawn, so its author cannot know it. Sharing is safe: an author could learn about
+    the probes of a seed from findings only, and when these arrive the seed is nearly used up.
     """
 
     def __init__(self, uses: int) -> None:
@@ -80,16 +84,16 @@ class _Seeds:
 _SEEDS = _Seeds(16)
 
 
-def run(graph: LossGraph, *, seed: int | None = None) -> ProbeReport:
+def run(graph: VerifiedGraph, *, seed: int | None = None) -> ProbeReport:
     """Test and describe `graph`. Without a seed one is drawn from the operating system; the report names it.
 
-    Raises GraphError for a graph that does not verify. Descriptors are empty where the loss is refused.
+    Descriptors are empty where the loss is refused.
     """
     seed = _SEEDS.draw() if seed is None else seed
     evaluator = Evaluator.of(graph)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of things that are findings here
             findings, descriptors = _checks_of(graph.contract)(evaluator, seed)
     except NotFinite as error:
         return ProbeReport((error.finding,), seed)

@@ -13,7 +13,7 @@ from sandbox.child.jail.isolate import GUARANTEES
 from sandbox.child.protocol import Complaint, Spot
 from sandbox.child.static.source_text import split_lines
 from sandbox.contracts.contract import Contract
-from sandbox.graph.loss_graph import GraphError
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.suggest import suggestion
 from sandbox.verdicts.verdict import Finding, Severity
 from sandbox.verdicts.visible import visible

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
 class Severity(StrEnum):
@@ -89,7 +89,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     contract: str
     entry: str = ""
-    graph: LossGraph | None = None
+    graph: VerifiedGraph | None = None
     hash: str | None = None
     fingerprint: Fingerprint | None = None
     descriptors: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -144,7 +144,7 @@ class Verdict:
             findings=tuple(Finding.from_json(f) for f in data["findings"]),
             contract=data["contract"],
             entry=data["entry"],
-            graph=LossGraph.from_json(data["graph"]) if data["graph"] else None,
+            graph=VerifiedGraph.from_json(data["graph"]) if data["graph"] else None,
             hash=data["hash"],
             fingerprint=Fingerprint.from_json(data["fingerprint"]) if data["fingerprint"] else None,
             descriptors=data["descriptors"],

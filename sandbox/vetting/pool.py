@@ -6,16 +6,11 @@ they end with the process that owns the pool, however that ends.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import queue
-import select
-import struct
-import subprocess
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,22 +18,21 @@ from typing import TYPE_CHECKING, Any
 from sandbox.contracts.contract import ContractError, adopt, contract_named
 from sandbox.contracts.naming import check_arguments
 from sandbox.contracts.references import BrokenReference
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.identity.relation import Relation
 from sandbox.identity.sameness import Sameness
 from sandbox.verdicts.render import plain
 from sandbox.verdicts.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdicts.verdict import Verdict, VerdictStatus
 from sandbox.vetting.path import in_the_way, search_path
+from sandbox.vetting.process import Lost, WorkerProcess
 
 if TYPE_CHECKING:
     from sandbox.vetting.vet import Vetter
 
-_LENGTH = struct.Struct(">I")
 _START = "import sys; sys.path[:] = sys.argv[2:]; from sandbox.vetting.pool import serve; serve(numeric=sys.argv[1] == 'numeric')"
 _START_SECONDS = 120.0
 _VET_SECONDS = 60.0
-MAX_REPLY = 16 * 1024 * 1024
 
 
 class PoolClosed(RuntimeError):
@@ -76,8 +70,8 @@ class VetPool:
             "accept_missing": sorted(accept_missing),
             "arguments": list(arguments),
         }
-        self._workers = [_Worker(numeric) for _ in range(workers)]
-        self._idle: queue.Queue[_Worker] = queue.Queue()
+        self._workers = [_process(numeric) for _ in range(workers)]
+        self._idle: queue.Queue[WorkerProcess] = queue.Queue()
         self._open = False
 
     def __enter__(self) -> VetPool:
@@ -94,7 +88,7 @@ class VetPool:
         """End all workers; those that are vetting stop at once."""
         self._open = False
         for worker in self._workers:
-            worker.stop()
+            worker.close()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -117,27 +111,27 @@ class VetPool:
         text = graph if isinstance(graph, str) else graph.decode("utf-8", "replace")
         return self._judge({"graph": text, "numeric": self._options["numeric"]})
 
-    def same_loss(self, a: LossGraph, b: LossGraph) -> Sameness:
+    def same_loss(self, a: VerifiedGraph, b: VerifiedGraph) -> Sameness:
         """Whether training can tell two losses apart, tried on fresh probes; not the same where that cannot be tried.
 
         Of the result only `same`, `difference` and `message` are filled in. Raises PoolClosed, WorkerFailed.
         """
         try:
             reply = self._ask({"same": [a.to_json(), b.to_json()]})
-        except (TimeoutError, EOFError, OSError):
+        except Lost:
             return Sameness(False, None, message="the comparison came to no end", difference=math.inf)
         difference = math.inf if reply["difference"] is None else float(reply["difference"])
         same = bool(reply["same"])
         return Sameness(same, "exact" if same else None, message=str(reply["message"]), difference=difference)
 
-    def nearest_known(self, graph: LossGraph, beta: float | None = None) -> Relation | None:
+    def nearest_known(self, graph: VerifiedGraph, beta: float | None = None) -> Relation | None:
         """How a loss relates to the published ones at a beta; see `sandbox.identity.nearest`. None where that cannot be tried.
 
         Raises PoolClosed, WorkerFailed.
         """
         try:
             return Relation.from_json(self._ask({"nearest": graph.to_json(), "beta": beta}))
-        except (TimeoutError, EOFError, OSError):
+        except Lost:
             return None
 
     def _check_open(self) -> None:
@@ -148,13 +142,11 @@ class VetPool:
         contract = str(self._options["contract"])
         try:
             return Verdict.from_json(self._ask(request))
-        except TimeoutError:
-            return Verdict(VerdictStatus.REFUSED, (plain("SBX240"),), contract)
-        except (OSError, EOFError):
-            return Verdict(VerdictStatus.REFUSED, (plain("SBX247"),), contract)
+        except Lost as lost:
+            return Verdict(VerdictStatus.REFUSED, (plain("SBX240" if lost.timed_out else "SBX247"),), contract)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply of a free worker. A worker that dies is replaced and the request tried once more."""
+        """The reply of a free worker. A worker that dies is replaced and the request tried once more. Raises Lost."""
         self._check_open()
         request = {"terms": self._terms, **request}
         worker = self._idle.get()
@@ -162,109 +154,62 @@ class VetPool:
             self._check_open()
             for attempt in range(2):
                 try:
-                    return worker.ask(request)
-                except (OSError, EOFError) as error:  # TimeoutError is an OSError
-                    worker.stop()
+                    return _told(worker.ask(request, _VET_SECONDS))
+                except Lost as lost:
                     if not self._open:
                         raise PoolClosed("the pool was closed while it was vetting") from None
-                    if attempt or isinstance(error, TimeoutError):
+                    if not lost.ready:
+                        raise _not_started(lost.stderr) from None
+                    if attempt or lost.timed_out:
                         raise
+                except OSError as error:
+                    raise WorkerFailed(f"a vetting process did not start: {error}") from None
             raise AssertionError("unreachable")
         finally:
             self._idle.put(worker)
 
 
-class _Worker:
-    """One vetting process, started again where it has ended."""
+def _process(numeric: bool) -> WorkerProcess:
+    command = [sys.executable, "-I", "-c", _START, "numeric" if numeric else "plain", *search_path()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return WorkerProcess(command, environment, _START_SECONDS)
 
-    def __init__(self, numeric: bool) -> None:
-        self._numeric = numeric
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready = False
 
-    @property
-    def pid(self) -> int | None:
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+def _told(reply: dict[str, Any]) -> dict[str, Any]:
+    if "error" in reply:
+        raise WorkerFailed(str(reply["error"]))
+    return reply
 
-    def start(self) -> None:
-        if self.pid is not None:
-            return
-        self.stop()
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _START, "numeric" if self._numeric else "plain", *search_path()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            start_new_session=True,
-            bufsize=0,
-        )
 
-    def stop(self) -> None:
-        process, self._process, self._ready = self._process, None, False
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The worker's reply. Raises OSError or EOFError where it died, TimeoutError where it hangs."""
-        self.start()
-        process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
-        if not self._ready:
-            self._await(process)
-        _send(process.stdin.fileno(), request)
-        reply = _receive(process.stdout.fileno(), time.monotonic() + _VET_SECONDS)
-        if "error" in reply:
-            raise WorkerFailed(str(reply["error"]))
-        return reply
-
-    def _await(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None and process.stderr is not None
-        try:
-            _receive(process.stdout.fileno(), time.monotonic() + _START_SECONDS)
-        except (EOFError, TimeoutError):
-            process.kill()
-            told = process.stderr.read().decode("utf-8", "replace").strip()
-            said = told.splitlines()
-            self.stop()
-            if why := in_the_way(told):
-                raise WorkerFailed(f"a vetting process did not start: {said[-1]}; {why}") from None
-            if said and "No module named 'torch'" in said[-1]:
-                raise SandboxUnavailable(NO_TORCH) from None
-            raise WorkerFailed(f"a vetting process did not start: {said[-1] if said else 'no message'}") from None
-        self._ready = True
+def _not_started(stderr: str) -> Exception:
+    said = (stderr.splitlines() or ["no message"])[-1]
+    if why := in_the_way(stderr):
+        return WorkerFailed(f"a vetting process did not start: {said}; {why}")
+    if "No module named 'torch'" in said:
+        return SandboxUnavailable(NO_TORCH)
+    return WorkerFailed(f"a vetting process did not start: {said}")
 
 
 def serve(*, numeric: bool) -> None:
-    """The worker's side: answer requests on descriptor 0 until it ends."""
-    import signal
-
+    """The worker's side: answer requests until its input ends."""
+    from sandbox.vetting import serving
     from sandbox.vetting.vet import Vetter
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = serving.take_over()
     if numeric:
         import torch
 
         torch.set_num_threads(1)
-    replies = os.dup(1)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)  # whatever a library prints must not mix with replies,
-    _send(replies, {"ready": True})
-    os.dup2(quiet, 2)  # nor fill a pipe that nobody reads any more
-    with Vetter() as vetter, contextlib.suppress(EOFError):
+    requests = serving.requests()
+    serving.send(replies, {"ready": True})
+    with Vetter() as vetter:
         while True:
-            request = _receive(0, None)
+            request = json.loads(requests.get())
             try:
                 reply = _answered(vetter, request)
             except (SandboxUnavailable, ContractError, BrokenReference) as error:
                 reply = {"error": str(error)}
-            _send(replies, reply)
+            serving.send(replies, reply)
 
 
 def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
@@ -272,13 +217,13 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
     if "same" in request:
         from sandbox.identity.compare import same_loss
 
-        found = same_loss(*map(LossGraph.from_json, request["same"]))
+        found = same_loss(*map(VerifiedGraph.from_json, request["same"]))
         difference = found.difference if math.isfinite(found.difference) else None
         return {"same": found.same, "difference": difference, "message": found.message}
     if "nearest" in request:
         from sandbox.identity.nearest import nearest_known
 
-        relation = nearest_known(LossGraph.from_json(request["nearest"]), request["beta"])
+        relation = nearest_known(VerifiedGraph.from_json(request["nearest"]), request["beta"])
         return relation.to_json() if relation else {}
     if "graph" in request:
         return vetter.vet_graph(request["graph"], numeric=request["numeric"]).to_json()
@@ -289,33 +234,3 @@ def _answered(vetter: Vetter, request: dict[str, Any]) -> dict[str, Any]:
         accept_missing=request["accept_missing"],
         arguments=request["arguments"],
     ).to_json()
-
-
-def _send(descriptor: int, message: dict[str, Any]) -> None:
-    raw = json.dumps(message, separators=(",", ":")).encode()
-    data = _LENGTH.pack(len(raw)) + raw
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _receive(descriptor: int, deadline: float | None) -> dict[str, Any]:
-    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size, deadline))
-    if length > MAX_REPLY:
-        raise EOFError
-    message: dict[str, Any] = json.loads(_read(descriptor, length, deadline))
-    return message
-
-
-def _read(descriptor: int, length: int, deadline: float | None) -> bytes:
-    parts = []
-    while length:
-        if deadline is not None:
-            ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))
-            if not ready:
-                raise TimeoutError
-        part = os.read(descriptor, min(length, 65536))
-        if not part:
-            raise EOFError
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)

@@ -22,7 +22,8 @@ from sandbox.child.jail.isolate import GUARANTEES, guarantees
 from sandbox.child.protocol import Answer, Complaint, Spot
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.contracts.naming import check_arguments
-from sandbox.graph.loss_graph import GraphError, LossGraph, verify
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
+from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.render import entry_name, finding, graph_finding, note, plain
 from sandbox.verdicts.unavailable import NO_TORCH, SandboxUnavailable
 from sandbox.verdicts.verdict import Finding, Verdict, VerdictStatus
@@ -94,13 +95,9 @@ class Vetter:
         """Vet a loss that is a graph already: from the built-in proposer, or as JSON from an archive. Needs no jail."""
         started = time.perf_counter()
         found: list[Finding] = []
-        verified: LossGraph | None = None
+        verified: VerifiedGraph | None = None
         try:
-            if isinstance(graph, LossGraph):
-                verify(graph)
-                verified = graph
-            else:
-                verified = LossGraph.from_json(graph)
+            verified = verify(graph) if isinstance(graph, LossGraph) else VerifiedGraph.from_json(graph)
         except GraphError as error:
             found = [graph_finding(error)]
         contract = graph.contract if isinstance(graph, LossGraph) else verified.contract if verified else ""
@@ -161,7 +158,7 @@ def readable(source: str | bytes) -> str | Finding:
     return text.removeprefix("\ufeff")
 
 
-def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], LossGraph | None, str]:
+def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], VerifiedGraph | None, str]:
     """Why there is no graph; or notes, the graph, and the name of the function that it was traced from."""
     trouble = _trouble(reply)
     if trouble is not None:
@@ -174,7 +171,7 @@ def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Find
     if answer.graph is None:
         return _findings(answer.complaints, source, contract), None, entry
     try:
-        graph = LossGraph.from_json(answer.graph)
+        graph = VerifiedGraph.from_json(answer.graph)
     except GraphError as error:
         return [graph_finding(error, source, answer.at)], None, entry
     if graph.contract != contract.name:
@@ -215,7 +212,7 @@ def _guarantees(reply: Reply, accepted: frozenset[str]) -> dict[str, str]:
 def _judged(
     contract: str,
     found: list[Finding],
-    graph: LossGraph | None,
+    graph: VerifiedGraph | None,
     started: float,
     *,
     numeric: bool,
@@ -228,13 +225,13 @@ def _judged(
     try:
         from sandbox.identity.checks import identified
         from sandbox.identity.compare import canonical_hash
-        from sandbox.numeric import run as probe
+        from sandbox.numeric import run
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise SandboxUnavailable(NO_TORCH) from None
         raise
 
-    report = probe.run(graph)
+    report = run.run(graph)
     findings, identity = [*found, *report.findings], identified(graph) if report.passed else None
     if isinstance(identity, Finding):
         findings, identity = [*findings, identity], None
@@ -258,7 +255,7 @@ def _verdict(
     started: float,
     *,
     entry: str = "",
-    graph: LossGraph | None = None,
+    graph: VerifiedGraph | None = None,
     given: dict[str, str] | None = None,
 ) -> Verdict:
     return Verdict(

@@ -1,4 +1,4 @@
-"""Archives to analyse, made once."""
+"""Fixtures: the archive of a made-up campaign, its reader and its snapshot."""
 
 import sys
 from pathlib import Path

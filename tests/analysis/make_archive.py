@@ -1,4 +1,4 @@
-"""A real archive of a campaign that never ran: about 40 candidates of every fate, written through archive.store.
+"""A real archive of a made-up campaign: about 40 candidates with all outcomes, written through archive.store.
 
 `PYTHONPATH=tests python tests/analysis/make_archive.py DIR [CANDIDATES]` makes one to look at.
 """
@@ -13,7 +13,8 @@ from hostile_texts import HOSTILE_NAMES
 
 from archive.records import RunRow
 from archive.store import Archive
-from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import make_node
 from sandbox.identity.relation import Kind, Part, Relation
 
 QUICK, FULL, HELD_OUT = "short", "full", "held_out"
@@ -59,7 +60,7 @@ def hinge(margin=1.0):
 
 
 def steep(factor):
-    """A straight line, which leaves float32 or float64 where `factor` is large."""
+    """A straight line, which overflows float32 or float64 if `factor` is large."""
     b = _Builder()
     return b.done(b.add("mul", b.x, b.const(factor)))
 
@@ -101,7 +102,7 @@ QUALITY = {"dpo": 0.70, "slic": 0.68, "ipo": 0.58, "kto_pair": 0.66}
 
 
 def verdict(graph=None, findings=(), status=None, descriptors=None):
-    """What sandbox.Verdict.to_json gives, without vetting."""
+    """A verdict in the form of sandbox.Verdict.to_json, without vetting."""
     refused = any(f["severity"] == "refuse" for f in findings)
     code = zlib.crc32(graph.to_json().encode()) if graph else 0
     values = [math.tanh(code % 997 / 500 - 1 + i / 9) for i in range(12)]

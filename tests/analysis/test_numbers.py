@@ -1,4 +1,4 @@
-"""The one policy for numbers (docs/notes/numbers.md), on an archive as an earlier evopo may have left it: full of extremes."""
+"""The policy for numbers (docs/notes/numbers.md), on an archive with extreme values as an earlier version may have written it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from evo.search.population import Population
 from fitness.task import task_info
 
 VECTORS = (
-    [1e300, -1e300] * 6,  # what stood for infinite gradients
+    [1e300, -1e300] * 6,  # these stood for infinite gradients
     [-1e300, 1e300, 1.7e308] * 4,
     ["inf", "-inf", "nan"] * 4,
     [5e-324] * 12,
@@ -39,12 +39,12 @@ DESCRIPTORS = (
 )  # fmt: skip
 REWARDS = ("inf", "-inf", "nan", 1.7e308, -1.7e308)
 FACTORS = (-1e307, -1e200, 1e300, -1e38)
-"""Of losses whose values and slopes leave float32, or float64."""
+"""Graphs of losses whose values and slopes overflow float32 or float64."""
 
 
 @pytest.fixture(scope="module")
 def extreme(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a run with such numbers in every verdict and training."""
+    """Directory of a run with extreme numbers in every verdict and training."""
     directory = tmp_path_factory.mktemp("extreme")
     path = make_archive(directory)
     with sqlite3.connect(path) as database:
@@ -66,13 +66,13 @@ def extreme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _strict():
-    """A warning of numpy or matplotlib is a number that was not looked at."""
+    """Turns warnings of numpy and matplotlib into errors: they mean that a number was not handled."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
 
 
-def test_a_report_is_written_with_its_pictures(extreme: Path, tmp_path: Path) -> None:
+def test_a_report_is_written_with_pictures(extreme: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = write_report(extreme, tmp_path / "report.html").read_text("utf-8")
     assert page.count("<svg") == 4
@@ -99,14 +99,14 @@ def test_every_candidate_is_shown_and_the_run_is_listed(extreme: Path) -> None:
         assert candidate_text(rundir, name, Parts()).startswith(f"Candidate {name}: ")
 
 
-def test_the_search_goes_on_and_words_its_prompts(extreme: Path) -> None:
+def test_the_search_continues_and_makes_prompts(extreme: Path) -> None:
     with Reader.open(extreme / "archive.db") as reader:
         population = Population(parse_config({}), task_info("sentiment"), 1).advance(reader)
         for step in range(40):
             assert messages(request_for(population, step, reader), ReplyFormat.JSON)
 
 
-def test_a_metric_that_is_not_finite_is_absent_beside_those_that_are(extreme: Path) -> None:
+def test_a_metric_that_is_not_finite_is_left_out(extreme: Path) -> None:
     with Reader.open(extreme / "archive.db") as reader:
         found = [metrics for seeds in Snapshot.of(reader).metrics.values() for metrics in seeds.values()]
     assert found and all("reward" not in metrics and "kl_per_sequence" in metrics for metrics in found)

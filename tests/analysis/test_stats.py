@@ -1,4 +1,4 @@
-"""Our statistics against scipy's, and the properties that the report's claims rest on."""
+"""The statistics compared with scipy's, and the properties that claims depend on."""
 
 import math
 import random
@@ -18,20 +18,20 @@ from evo.search.individuals import Score
 
 
 @pytest.mark.parametrize("freedom", [1, 2.4, 7, 400])
-def test_students_quantile_undoes_his_distribution(freedom):
+def test_students_quantile_is_the_inverse_of_the_distribution(freedom):
     for t in (-60.0, -4.3, -1e-3, 0.2, 2.5):
         assert stats.student_quantile(stats.student_cdf(t, freedom), freedom) == pytest.approx(t, rel=1e-6)
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0, -0.1, math.nan])
-def test_a_quantile_of_no_probability_is_refused(probability):
+def test_a_quantile_of_an_invalid_probability_is_refused(probability):
     with pytest.raises(ValueError, match="between 0 and 1"):
         stats.student_quantile(probability, 3)
     with pytest.raises(ValueError, match="between 0 and 1"):
         stats.normal_quantile(probability)
 
 
-def test_no_degrees_of_freedom_are_refused():
+def test_degrees_of_freedom_that_are_not_positive_are_refused():
     with pytest.raises(ValueError, match="must be positive"):
         stats.student_cdf(1.0, 0)
 
@@ -54,14 +54,14 @@ def test_a_paired_comparison_is_the_paired_t_test():
     assert result.difference / result.standard_error == pytest.approx(expected.statistic, rel=1e-9)
 
 
-def test_pairing_takes_off_the_noise_that_seeds_share():
+def test_pairing_removes_the_noise_that_seeds_share():
     shared = {seed: random.Random(seed).gauss(0, 1) for seed in range(40)}
     ours = {seed: value + random.Random(seed + 1000).gauss(0, 0.1) for seed, value in shared.items()}
     assert stats.variance_reduction(ours, shared) > 0.95
     assert stats.variance_reduction({0: 1.0}, {0: 1.0}) is None
 
 
-def test_no_shared_seed_is_no_comparison():
+def test_without_a_shared_seed_there_is_no_comparison():
     assert stats.paired({1: 0.5}, {2: 0.4}) is None
 
 
@@ -74,7 +74,7 @@ def test_one_seed_has_no_error_of_its_own():
     assert borrowed.p_value == pytest.approx(2 * scipy_stats.t.sf(4.0, 6), rel=1e-9)
 
 
-def test_equal_differences_prove_nothing():
+def test_equal_differences_have_no_error():
     result = stats.paired({1: 0.5, 2: 0.75}, {1: 0.25, 2: 0.5})
     assert result.difference == 0.25
     assert result.p_value is None
@@ -97,7 +97,7 @@ def test_a_pooled_deviation_weighs_groups_by_their_freedom():
 @pytest.mark.parametrize("freedom", [1, 3, 4.7, 23, 400])
 @pytest.mark.parametrize("comparisons", [1, 3, 50])
 @pytest.mark.parametrize("power", [0.1, 0.8, 0.99])
-def test_the_smallest_detectable_difference_has_exactly_the_power_that_it_claims(freedom, comparisons, power):
+def test_the_minimum_detectable_difference_has_exactly_the_stated_power(freedom, comparisons, power):
     noncentrality = stats.smallest_detectable(1.0, freedom, comparisons=comparisons, power=power)
     critical = scipy_stats.t.ppf(1 - 0.025 / comparisons, freedom)
     upper = scipy_stats.nct.sf(critical, freedom, noncentrality)
@@ -106,7 +106,7 @@ def test_the_smallest_detectable_difference_has_exactly_the_power_that_it_claims
     assert -1e-9 < lower <= scipy_stats.norm.cdf(-noncentrality) + 1e-9
 
 
-def test_power_is_that_of_played_t_tests():
+def test_power_is_that_of_simulated_t_tests():
     rng = random.Random(11)
     true = stats.smallest_detectable(1 / 2, 3, comparisons=3)
     seen = 0
@@ -117,11 +117,11 @@ def test_power_is_that_of_played_t_tests():
     assert bounds.low < stats.POWER < bounds.high
 
 
-def test_more_comparisons_make_it_larger():
+def test_more_comparisons_make_the_minimum_detectable_difference_larger():
     assert stats.smallest_detectable(1.0, 7, comparisons=5) > stats.smallest_detectable(1.0, 7)
 
 
-def test_a_power_that_chance_alone_has_is_refused():
+def test_a_power_below_the_level_is_refused():
     with pytest.raises(ValueError, match="between the level"):
         stats.smallest_detectable(1.0, 7, power=0.05)
 
@@ -142,7 +142,7 @@ def test_wilsons_interval_is_scipys(successes, trials):
     assert stats.wilson(0, 0) is None
 
 
-def test_the_archive_its_view_and_the_analysis_give_one_standard_error(tmp_path):
+def test_archive_view_and_analysis_give_the_same_standard_error(tmp_path):
     dice = random.Random(11)
     scores = [[dice.gauss(0, 10.0**size) for _ in range(seeds)] for size, seeds in ((-6, 2), (0, 5), (6, 9))]
     scores.append([0.25] * 3)

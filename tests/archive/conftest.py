@@ -1,4 +1,4 @@
-"""A small archive, and short ways to put rows into it."""
+"""Fixtures: a small archive, and short methods to add rows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from archive.store import Archive
 
 
 class Writer:
-    """An archive with short forms of the calls that most tests make."""
+    """An archive with short forms of common calls."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -24,7 +24,7 @@ class Writer:
         return candidate
 
     def request(self, step: int, attempt: int = 0, operator: str = "refine") -> int:
-        """A proposal whose call is in flight."""
+        """A requested proposal without a reply."""
         return self.archive.request_proposal(
             step, attempt, operator, "llm", "model-a", 0.7, "template", {"parents": [1]}, self.archive.last_event()
         )

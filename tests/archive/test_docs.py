@@ -1,4 +1,4 @@
-"""docs/archive.md names what there is."""
+"""docs/archive.md names all tables, views, states and roles."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_tables_and_views_are_described(name):
 
 
 def diagram() -> dict[str, set[str]]:
-    """The words of each line of the page's diagram of states, by what goes through them."""
+    """The states in each line of the page's diagram, by kind of row."""
     found: dict[str, set[str]] = {}
     subject = ""
     for line in PAGE.splitlines():
@@ -32,7 +32,7 @@ def diagram() -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("subject", "states"), [("proposal", ProposalState), ("verdict", VerdictStatus), ("evaluation", EvaluationState)]
 )
-def test_the_diagram_of_states_has_those_of_the_code(subject, states):
+def test_the_diagram_has_the_states_of_the_code(subject, states):
     assert diagram()[subject] == {str(state) for state in states}
 
 

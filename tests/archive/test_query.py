@@ -1,4 +1,4 @@
-"""What readers see: rows, standings, views, and the past."""
+"""Reader: rows, standings, views, and past states."""
 
 import math
 import random
@@ -59,15 +59,17 @@ VERDICT = {
 }
 
 
-def test_a_verdict_is_read_back_as_it_was_given(archive, reader):
+def test_a_verdict_is_read_back(archive, reader):
     candidate = archive.add_candidate("seed", "x", "", "source", "preference")
     archive.record_verdict(candidate, VERDICT)
-    findings = [dict(VERDICT["findings"][0], counterexample={"rho": 400.0, "gradient": "inf"}), VERDICT["findings"][1]]
-    assert reader.verdict_json(candidate) == {**VERDICT, "findings": findings}
     row = reader.verdict(candidate)
     assert (row.status, row.entry, row.is_new) == (VerdictStatus.REFUSED, "my_loss", True)
     assert [finding.rule for finding in reader.findings(candidate)] == ["SBX301", "SBX320"]
     assert [finding.column_number for finding in reader.findings()] == [5, None]
+    assert reader.findings()[0].counterexample == {"rho": 400.0, "gradient": "inf"}
+    assert (row.hash, row.descriptors, row.guarantees) == tuple(
+        VERDICT[k] for k in ("hash", "descriptors", "guarantees")
+    )
 
 
 def test_a_graph_may_be_given_as_an_object(archive, reader):
@@ -76,7 +78,7 @@ def test_a_graph_may_be_given_as_an_object(archive, reader):
     assert reader.verdict(candidate).graph == '{"nodes":[]}'
 
 
-def test_hostile_text_is_kept_as_it_is_or_as_its_escape(archive, reader):
+def test_hostile_text_is_kept_exactly_or_as_escapes(archive, reader):
     name = "x'; DROP TABLE candidate; --\x00\x1b[31m</script>\ud800é😀"
     candidate = archive.add_candidate("seed", name, name, name, "preference")
     archive.record_verdict(
@@ -98,8 +100,6 @@ def test_lineage_and_duplicates(write, archive, reader):
     ]
     assert reader.parents(a) == []
     assert len(reader.lineage()) == 2
-    assert reader.same_hash("a") == a
-    assert reader.same_hash("nobody's") is None
     assert not reader.verdict(child).is_new
     rows = view(archive.path, "lineage")
     assert [(row["candidate"], row["parent_name"], row["operator"], row["duplicate_of"]) for row in rows] == [
@@ -110,13 +110,12 @@ def test_lineage_and_duplicates(write, archive, reader):
     ]
 
 
-def test_ids_that_are_not_there(reader, write):
+def test_missing_ids_are_reported(reader, write):
     write.seed()
     for question in (reader.candidate, reader.proposal, reader.evaluation):
         with pytest.raises(MissingRow, match=r"there is no .* 77"):
             question(77)
     assert reader.verdict(77) is None
-    assert reader.verdict_json(77) is None
     assert reader.findings(77) == [] and reader.parents(77) == [] and reader.evaluations(77) == []
 
 
@@ -148,7 +147,7 @@ def test_standings_have_mean_standard_error_and_seeds(write, archive, reader):
     assert reader.standings(task="other") == []
 
 
-def test_the_leaderboard_says_what_the_standings_say(write, archive, reader):
+def test_the_leaderboard_view_agrees_with_the_standings(write, archive, reader):
     dice = random.Random(5)
     for name in ("a", "b", "c", "d", "e", "f"):
         candidate = write.seed(name)
@@ -175,7 +174,7 @@ def test_the_leaderboard_says_what_the_standings_say(write, archive, reader):
         )
 
 
-def test_the_refusals_view_gives_reasons(write, archive):
+def test_the_refusals_view_has_the_reasons(write, archive):
     write.seed()
     child = write.child(0, 1)
     archive.record_verdict(child, VERDICT)
@@ -184,7 +183,7 @@ def test_the_refusals_view_gives_reasons(write, archive):
     ]
 
 
-def test_the_views_are_pandas_tables(write, archive, path):
+def test_pandas_reads_the_views(write, archive, path):
     pandas = pytest.importorskip("pandas")
     write.score(write.seed(), 0.5)
     connection = sqlite3.connect(path)
@@ -208,7 +207,7 @@ def test_spending_adds_up(write, archive, reader):
 
 
 def past(reader: Reader) -> dict[str, object]:
-    """All that a reader can tell."""
+    """Results of all methods of a reader."""
     return {
         "run": reader.run(),
         "candidates": reader.candidates(),
@@ -226,7 +225,7 @@ def past(reader: Reader) -> dict[str, object]:
 
 @pytest.mark.parametrize("luck", range(4))
 def test_the_past_is_reconstructed_exactly(write, archive, reader, luck):
-    """A random history is photographed after each write, and `as_of` must develop the same pictures later."""
+    """After each write of a random history, all results are recorded; `as_of` must give the same results later."""
     dice = random.Random(luck)
     write.seed()
     pictures = {archive.last_event(): past(reader)}
@@ -274,7 +273,7 @@ def test_the_past_is_reconstructed_exactly(write, archive, reader, luck):
     assert past(reader.as_of(10**9)) == pictures[archive.last_event()]
 
 
-def test_a_view_of_the_past_hides_single_rows_too(write, archive, reader):
+def test_a_view_of_the_past_hides_later_single_rows(write, archive, reader):
     before = archive.last_event()
     candidate = write.child(0)
     evaluation = write.score(candidate, 0.5)
@@ -288,14 +287,14 @@ def test_a_view_of_the_past_hides_single_rows_too(write, archive, reader):
     assert reader.candidates(), "closing a view leaves its reader open"
 
 
-def test_readers_see_each_commit_while_the_writer_lives(write, archive):
+def test_readers_see_each_commit_while_the_archive_is_open_for_writing(write, archive):
     with Reader.open(archive.path) as reader:
         for n in range(1, 6):
             write.seed(f"s{n}")
             assert len(reader.candidates()) == n
 
 
-def test_a_consistent_block_sees_one_moment(write, archive, reader):
+def test_a_consistent_block_sees_one_state(write, archive, reader):
     write.seed()
     with reader.consistent():
         assert len(reader.candidates()) == 1
@@ -330,7 +329,7 @@ def test_a_reader_cannot_write(reader, write):
             reader._connection.execute(statement)
 
 
-def test_a_closed_reader_says_so(archive):
+def test_a_closed_reader_raises_a_clear_error(archive):
     reader = Reader.open(archive.path)
     reader.close()
     with pytest.raises(ArchiveClosed, match="closed here"):

@@ -1,4 +1,4 @@
-"""What the writer records, in which states, and what it refuses."""
+"""Writer: what it records, the states of rows, and what it refuses."""
 
 import math
 import os
@@ -25,14 +25,14 @@ from archive.records import EvaluationState, Items, ProposalState, RunRow, Usage
 from archive.store import NOT_FINITE, Archive
 
 
-def test_the_run_is_read_back_as_it_was_given(reader, run):
+def test_the_run_is_read_back_as_it_was_recorded(reader, run):
     got = reader.run()
     assert (got.name, got.seed, got.task, got.contract) == (run.name, run.seed, run.task, run.contract)
     assert got.identity == run.identity and got.config == run.config and got.version == run.version
     assert got.created_at.endswith("+00:00")
 
 
-def test_creating_over_a_file_is_refused_and_leaves_it(path, run):
+def test_creating_over_an_existing_file_is_refused(path, run):
     path.write_text("mine")
     with pytest.raises(ArchiveExists, match="exists already"):
         Archive.create(path, run)
@@ -40,7 +40,7 @@ def test_creating_over_a_file_is_refused_and_leaves_it(path, run):
     assert not path.with_name("archive.db.lock").exists()
 
 
-def test_a_creation_that_was_cut_off_can_be_repeated(path, run):
+def test_an_interrupted_creation_can_be_repeated(path, run):
     path.with_name("archive.db.creating").write_bytes(b"half a page")
     path.with_name("archive.db-wal").write_bytes(b"log of an archive that was removed")
     Archive.create(path, run).close()
@@ -49,18 +49,18 @@ def test_a_creation_that_was_cut_off_can_be_repeated(path, run):
     assert sorted(p.name for p in path.parent.iterdir() if "creating" in p.name) == []
 
 
-def test_opening_nothing_says_so(path):
+def test_opening_a_missing_file_is_refused(path):
     with pytest.raises(ArchiveNotFound, match="no archive at"):
         Archive.open(path)
 
 
-def test_a_write_to_something_that_is_no_database_is_refused(path):
+def test_opening_a_file_that_is_no_database_is_refused(path):
     path.write_bytes(b"not a database, but long enough to have a header " * 40)
     with pytest.raises(NotAnArchive, match="not an SQLite database"):
         Archive.open(path)
 
 
-def test_another_programs_database_is_refused_and_left_alone(path):
+def test_another_programs_database_is_refused_and_unchanged(path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE candidate (id)")
     connection.close()
@@ -153,7 +153,7 @@ def test_a_proposal_goes_through_its_states_once(archive, write, reader):
         write.request(0)
 
 
-def test_one_proposal_gives_one_candidate_and_only_when_received(archive, write):
+def test_a_received_proposal_gives_exactly_one_candidate(archive, write):
     proposal = write.request(0)
     with pytest.raises(WrongState, match="should be received"):
         archive.add_candidate("proposal", "a", "", "", "preference", proposal)
@@ -169,7 +169,7 @@ def test_a_second_verdict_is_refused(archive, write):
         archive.record_verdict(candidate, {"status": "refused"})
 
 
-def test_asking_twice_for_an_evaluation_is_asking_once(archive, write, reader):
+def test_queueing_an_evaluation_twice_gives_one_row(archive, write, reader):
     candidate = write.seed()
     first = archive.queue_evaluation(candidate, "sentiment", "full", 0)
     events = archive.last_event()
@@ -180,7 +180,7 @@ def test_asking_twice_for_an_evaluation_is_asking_once(archive, write, reader):
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, math.inf])
-def test_a_beta_that_is_no_temperature_is_refused(archive, write, beta):
+def test_a_beta_that_is_not_positive_and_finite_is_refused(archive, write, beta):
     candidate = write.seed()
     with pytest.raises(ValueError, match="positive, finite beta"):
         archive.queue_evaluation(candidate, "sentiment", "full", 0, beta)
@@ -200,7 +200,7 @@ def test_a_score_too_large_to_be_averaged_is_a_failure(archive, write, reader):
     assert reader.evaluation(evaluation).detail == "the fitness is 1.1e+100"
 
 
-def test_a_score_with_an_item_that_is_not_finite_is_a_failure_and_keeps_none(archive, write, reader):
+def test_a_score_with_an_item_that_is_not_finite_is_a_failure_without_items(archive, write, reader):
     evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
     items = Items((0.5, math.nan), ("a", "b"))
     assert archive.score_evaluation(evaluation, 0.5, items=items) is EvaluationState.FAILED
@@ -217,7 +217,7 @@ def test_a_score_that_is_not_finite_is_a_failure(archive, write, reader, fitness
     assert str(fitness) in (row.detail or "")
 
 
-def test_recovery_requeues_what_ran_and_reports_what_may_have_been_paid(path, archive, write):
+def test_recovery_requeues_running_evaluations_and_reports_possibly_paid_calls(path, archive, write):
     parent = write.seed()
     running = archive.queue_evaluation(parent, "sentiment", "full", 0)
     archive.start_evaluation(running)
@@ -313,10 +313,10 @@ def test_a_missing_folder_is_named(tmp_path: Path, run: RunRow):
         Archive.create(tmp_path / "no" / "archive.db", run)
 
 
-def test_a_full_disk_keeps_nothing_of_a_write_and_the_next_one_works(archive, reader):
+def test_a_write_on_a_full_disk_is_rolled_back_and_the_next_one_works(archive, reader):
     pages = archive._file._connection.execute("PRAGMA page_count").fetchone()[0]
     archive._file._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(WriteFailed, match=r"disk is full.*nothing of this was kept"):
+    with pytest.raises(WriteFailed, match=r"disk is full.*the transaction was rolled back"):
         archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
     archive._file._connection.execute("PRAGMA max_page_count = 1000000")
     assert reader.candidates() == [] and reader.last_event() == 1
@@ -324,7 +324,7 @@ def test_a_full_disk_keeps_nothing_of_a_write_and_the_next_one_works(archive, re
     assert len(reader.candidates()) == 1
 
 
-def test_somebody_elses_open_transaction_is_reported(archive, path):
+def test_an_open_transaction_of_another_program_is_reported(archive, path):
     archive._file._connection.execute("PRAGMA busy_timeout = 20")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -335,7 +335,7 @@ def test_somebody_elses_open_transaction_is_reported(archive, path):
     archive.event("lucky")
 
 
-def test_a_prompt_comes_back_word_for_word_and_shared_words_are_kept_once(archive, reader):
+def test_a_prompt_is_read_back_exactly_and_shared_texts_are_stored_once(archive, reader):
     system, first, second = "you are a researcher \ud800", "refine this", "combine these"
     ids = [
         archive.request_proposal(
@@ -348,11 +348,11 @@ def test_a_prompt_comes_back_word_for_word_and_shared_words_are_kept_once(archiv
     assert len(reader._rows("SELECT hash FROM text")) == 3
 
 
-def test_a_request_without_words_has_no_prompt(reader, write):
+def test_a_request_without_a_prompt_has_none(reader, write):
     assert reader.prompt(write.request(1)) is None
 
 
-def test_items_curves_and_a_judges_usage_come_back(archive, reader, write):
+def test_items_curves_and_judge_usage_are_read_back(archive, reader, write):
     items, judged = Items((0.25, 0.75), ("p1", "p2")), Usage(100, 7, 0.02)
     curves = {"loss": [(1.0, 0.7), (2.0, math.inf)]}
     evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
@@ -362,14 +362,14 @@ def test_items_curves_and_a_judges_usage_come_back(archive, reader, write):
     assert reader.curves(evaluation) == curves
 
 
-def test_items_need_a_group_each(archive, write):
+def test_each_item_needs_a_group(archive, write):
     evaluation = archive.queue_evaluation(write.seed(), "sentiment", "full", 0)
     with pytest.raises(ValueError, match="2 items and 1 groups"):
         archive.score_evaluation(evaluation, 0.5, items=Items((0.25, 0.75), ("p1",)))
 
 
 @pytest.mark.parametrize("name", ["", "Refine", "a b", "9th", "x" * 41, "a\n", "<b>"])
-def test_what_cannot_be_an_operator_s_name_is_neither_written_nor_read(archive, write, name):
+def test_an_invalid_operator_name_is_neither_written_nor_read(archive, write, name):
     with pytest.raises(ValueError, match="lower-case letters"):
         write.request(0, operator=name)
     write.request(1)

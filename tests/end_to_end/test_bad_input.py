@@ -1,4 +1,4 @@
-"""Wrong use of the command line: one clear message, the documented exit code, nothing written over."""
+"""Wrong use of the command line: one clear message, the documented exit code, nothing overwritten."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_wrong_configuration_is_named(evo: Command, arguments: tuple[str, ...], 
 
 
 @pytest.mark.parametrize("text", ["- a\n- list\n", "a: [unclosed\n", "\x00\x01"], ids=["list", "broken", "binary"])
-def test_a_file_that_is_no_configuration(evo: Command, text: str) -> None:
+def test_a_file_that_is_no_configuration_is_refused(evo: Command, text: str) -> None:
     (evo.folder / "config.yaml").write_text(text)
     result = evo.run("run", "config.yaml")
     assert result.code == 2 and "config.yaml" in result.err and "Traceback" not in result.err
 
 
-def test_a_foreign_database_is_left_alone(evo: Command) -> None:
+def test_another_programs_database_is_refused_and_unchanged(evo: Command) -> None:
     path = evo.folder / "run" / "archive.db"
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
@@ -64,7 +64,7 @@ def test_a_foreign_database_is_left_alone(evo: Command) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database(evo: Command) -> None:
+def test_a_file_that_is_no_database_is_refused(evo: Command) -> None:
     path = evo.folder / "run" / "archive.db"
     path.parent.mkdir()
     path.write_bytes(b"not a database at all, but long enough to be read" * 100)
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_database(evo: Command) -> None:
         assert result.code == 1 and "archive.db" in result.err and "Traceback" not in result.err
 
 
-def test_a_directory_that_is_no_run(evo: Command) -> None:
+def test_a_directory_without_a_run_is_refused(evo: Command) -> None:
     for command in (
         ("status", "."),
         ("show", ".", "1"),
@@ -85,28 +85,28 @@ def test_a_directory_that_is_no_run(evo: Command) -> None:
         assert result.code == 2 and "holds no run" in result.err
 
 
-def test_the_run_directory_is_a_file(evo: Command) -> None:
+def test_a_file_in_place_of_the_run_directory_is_refused(evo: Command) -> None:
     (evo.folder / "run").write_text("in the way")
     result = evo.run("run", "--dir", "run", *QUICK)
     assert result.code == 2 and "run" in result.err and "Traceback" not in result.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_without_write_permission(evo: Command) -> None:
+def test_a_directory_without_write_permission_is_refused(evo: Command) -> None:
     place: Path = evo.folder / "run"
     place.mkdir(mode=0o500)
     result = evo.run("run", "--dir", "run", *QUICK)
     assert result.code == 2 and "not writable" in result.err
 
 
-def test_a_directory_of_another_task(evo: Command, finished: Path) -> None:
+def test_a_directory_of_another_task_is_refused(evo: Command, finished: Path) -> None:
     result = evo.run("run", "--dir", str(finished))
     assert result.code == 2 and "holds another run: task would change" in result.err
     result = evo.run("run", "--dir", str(finished), *QUICK, "--set", "fitness.epochs=2")
     assert result.code == 2 and "fitness.options.epochs would change" in result.err
 
 
-def test_a_configuration_that_was_never_trained_with_may_be_corrected_in_place(evo: Command) -> None:
+def test_a_configuration_without_trainings_may_be_corrected(evo: Command) -> None:
     wrong = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0", "--set", "fitness.train_items=100000")
     assert wrong.code == 1 and "train_items" in wrong.err and "Traceback" not in wrong.err
     right = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0")
@@ -114,7 +114,7 @@ def test_a_configuration_that_was_never_trained_with_may_be_corrected_in_place(e
     assert "Search ended" in (evo.folder / "run" / "run.log").read_text("utf-8")
 
 
-def test_baselines_and_searches_keep_to_their_own_directories(evo: Command, finished: Path) -> None:
+def test_baselines_and_searches_refuse_each_others_directories(evo: Command, finished: Path) -> None:
     quick = QUICK[: QUICK.index("ladder.finalists=2") - 1]
     taken = evo.run("baselines", "--dir", str(finished), *quick, "--loss", "mse", "--seeds", "1")
     assert taken.code == 2 and "run holds a search; choose another directory" in taken.err
@@ -123,7 +123,7 @@ def test_baselines_and_searches_keep_to_their_own_directories(evo: Command, fini
     assert taken.code == 2 and "base holds baselines; choose another directory" in taken.err
 
 
-def test_baselines_say_what_is_wrong_with_the_task_and_leave_no_failure_behind(evo: Command) -> None:
+def test_baselines_report_a_faulty_task_and_record_no_failure(evo: Command) -> None:
     quick = QUICK[: QUICK.index("ladder.finalists=2") - 1]
     wrong = evo.run("baselines", "--dir", "base", *quick, "--set", "fitness.train_items=100000")
     assert (
@@ -137,12 +137,12 @@ def test_baselines_say_what_is_wrong_with_the_task_and_leave_no_failure_behind(e
 
 
 @pytest.mark.parametrize("command", ["run", "baselines"])
-def test_a_launcher_that_is_no_command(evo: Command, command: str) -> None:
+def test_a_launcher_that_does_not_exist_is_refused(evo: Command, command: str) -> None:
     result = evo.run(command, "--dir", "run", "--set", "launcher=[accelerat, launch]")
     assert result.code == 2 and "the launcher 'accelerat' is no command" in result.err and "Traceback" not in result.err
     assert not (evo.folder / "run").exists()
 
 
-def test_a_grid_of_beta_for_a_task_without_beta(evo: Command) -> None:
+def test_a_grid_of_beta_for_a_task_without_beta_is_refused(evo: Command) -> None:
     result = evo.run("baselines", "--task", "classification", "--betas", "0.1,0.2")
     assert result.code == 2 and "has no beta" in result.err

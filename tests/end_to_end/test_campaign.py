@@ -1,4 +1,4 @@
-"""A whole campaign through the command line: run, look, run again, resume with more budget, replay, export."""
+"""A complete campaign through the command line: run, show, run again, resume with a larger budget, replay, export."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
     assert {"config.yaml", "manifest.json", "run.log", "report.html", "archive.db"} <= {p.name for p in run.iterdir()}
 
 
-def test_a_run_that_is_killed_in_its_final_keeps_the_finals_seeds_and_goes_on_with_a_larger_budget(
+def test_a_run_killed_in_its_final_keeps_the_finals_seeds_and_continues_with_a_larger_budget(
     evo: Command,
 ) -> None:
     arguments = ("run", "--dir", "run", *QUICK)
@@ -103,7 +103,7 @@ def test_fitness_is_kept_by_item_where_claims_are_decided(finished: Path) -> Non
     assert len({e.items.groups for e in scored if e.items is not None}) == 1
 
 
-def test_a_final_is_measured_on_seeds_that_it_recorded_first_and_that_nobody_could_foresee(finished: Path) -> None:
+def test_a_final_is_measured_on_unpredictable_seeds_that_it_recorded_first(finished: Path) -> None:
     with Reader.open(finished / "archive.db") as reader:
         (final,) = reader.events(kind="final")
         measured = [e for e in reader.evaluations() if e.rung == "held_out"]
@@ -113,12 +113,12 @@ def test_a_final_is_measured_on_seeds_that_it_recorded_first_and_that_nobody_cou
 
 
 def final_seeds(archive: Path) -> set[int]:
-    """The seeds of the finals that an archive has recorded."""
+    """All seeds of recorded finals in an archive."""
     with Reader.open(archive) as reader:
         return {seed for event in reader.events(kind="final") for seed in event.payload["seeds"]}
 
 
-def test_a_recorded_run_replays_until_it_is_tampered_with(evo: Command, finished: Path) -> None:
+def test_a_recorded_run_replays_unless_it_was_changed(evo: Command, finished: Path) -> None:
     copy = evo.folder / "copy"
     shutil.copytree(finished, copy)
     assert "All 8 proposals replay" in evo.run("replay", "copy").out
@@ -129,7 +129,7 @@ def test_a_recorded_run_replays_until_it_is_tampered_with(evo: Command, finished
     assert evo.run("replay", "copy").code == 1
 
 
-def test_looking_commands_print_what_the_archive_holds(evo: Command, finished: Path) -> None:
+def test_reading_commands_print_what_the_archive_holds(evo: Command, finished: Path) -> None:
     run = str(finished)
     status = evo.run("status", run)
     assert status.code == 0 and "State: finished" in status.out and "8 requested" in status.out
@@ -156,7 +156,7 @@ def test_looking_commands_print_what_the_archive_holds(evo: Command, finished: P
     ],
     ids=["set", "file"],
 )
-def test_a_finished_run_in_the_default_directory_refuses_other_settings_and_stays_as_it_was(
+def test_a_finished_run_in_the_default_directory_refuses_other_settings_and_is_unchanged(
     evo: Command, finished: Path, change: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     run = evo.folder / "runs/classification-s0"
@@ -249,7 +249,7 @@ def test_a_budget_of_seconds_stops_a_run_without_other_limits(evo: Command) -> N
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which a run with a budget of nine trainings was made, without saying where."""
+    """The folder of a run with a budget of nine trainings, made in the default directory."""
     folder = tmp_path_factory.mktemp("small")
     budget = ("--set", "budget.proposals=null", "--set", "budget.evaluations=9")
     result = Command(folder).run("run", *QUICK, "--set", "name=mine", "--seed", "7", *budget)

@@ -1,4 +1,4 @@
-"""`evopo data`: what a model would see of the data, without a training, and what keeps a run from starting."""
+"""`evopo data`: the data as the model would see it, without a training, and errors that would prevent a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Show = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tokenizer, a configuration and weights that nothing can load."""
+    """A folder with a tokenizer, a configuration and invalid weights."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, PreTrainedTokenizerFast
 
@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def arguments(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """The command on such rows."""
+    """The arguments of the command for given rows."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # the command sets both, for its own process
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
 
@@ -55,7 +55,7 @@ def rows(count: int = 40) -> list[dict[str, Any]]:
     return [{"prompt": f"Question {i}", "chosen": f" good {i}", "rejected": f" bad {i}"} for i in range(count)]
 
 
-def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_terminal(
+def test_left_out_rows_and_decoded_pairs_are_shown_without_terminal_escapes(
     arguments: Callable[..., list[str]],
 ) -> None:
     given = rows()
@@ -74,7 +74,7 @@ def test_what_is_left_out_and_decoded_pairs_are_shown_and_nothing_steers_the_ter
     assert sum(int(pairs) for _, pairs, *_ in parts) == 37
 
 
-def test_cut_texts_say_so_and_long_ones_are_shortened(arguments: Callable[..., list[str]]) -> None:
+def test_cut_texts_are_marked_and_long_ones_shortened(arguments: Callable[..., list[str]]) -> None:
     given = [row | {"chosen": f" {row['chosen']} {'more ' * 90}"} for row in rows()]
     short, whole = (told(main, arguments(given, *how, max_length=500))[1] for how in ((), ("--whole",)))
     assert "characters ...]" in short
@@ -84,14 +84,14 @@ def test_cut_texts_say_so_and_long_ones_are_shortened(arguments: Callable[..., l
     assert "50%" in cut
 
 
-def test_what_a_run_would_refuse_is_refused_with_the_same_words_after_the_pairs_were_shown(
+def test_data_that_a_run_refuses_is_refused_with_the_same_message_after_the_pairs(
     evo: Command, arguments: Callable[..., list[str]]
 ) -> None:
     again = [row | {side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in rows()[:-1]]
     given = [*again, rows()[-1]]
     done = evo.run(*arguments(given, "--show", "1"))
     assert done.code == 1
-    assert done.err.startswith("error: 39 of 40 pairs: both completions begin with the prompt once more")
+    assert done.err.startswith("error: 39 of 40 pairs: both completions begin with a copy of the prompt")
     assert "Traceback" not in done.err
     assert 'chosen (18 tokens): "Question 2 good 2</s>"' in done.out
 

@@ -1,4 +1,4 @@
-"""A machine that can train nothing is found out by the known losses, before anything is paid for."""
+"""A machine on which every training fails is detected with the known losses, before any cost."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ sys.stdin.readline()
 worker.kill()
 sys.exit("the driver is gone")
 """
-"""A launcher whose workers get ready, and die of the first training."""
+"""A launcher whose workers start, and die in the first training."""
 
 
-def test_a_worker_that_dies_of_every_training_ends_the_run_and_the_same_command_goes_on_once_it_is_mended(
+def test_a_worker_that_dies_in_every_training_ends_the_run_and_the_same_command_continues_after_repair(
     evo: Command,
 ) -> None:
     (evo.folder / "launch.py").write_text(DIES)

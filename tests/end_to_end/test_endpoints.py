@@ -1,4 +1,4 @@
-"""Endpoints that misbehave: one clear message with the remedy, the documented exit code, nothing recorded is lost."""
+"""Faulty endpoints: one clear message with the remedy, the documented exit code, nothing recorded is lost."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_language_model_s_losses_are_vetted_trained_and_kept_with_their_cost(e
     ],
     ids=lambda v: v.value if isinstance(v, Fault) else None,
 )
-def test_an_endpoint_that_fails_for_good_ends_the_session_and_says_why(
+def test_an_endpoint_that_fails_permanently_ends_the_session_with_the_reason(
     evo: Command, fault: Fault, words: tuple[str, ...]
 ) -> None:
     with LoopbackLLM([fault] * 40, fallback=classification_losses) as server:
@@ -79,14 +79,14 @@ def test_an_endpoint_that_fails_for_good_ends_the_session_and_says_why(
     assert_sound(evo.folder / "run/archive.db")
 
 
-def test_an_endpoint_that_is_not_there(evo: Command) -> None:
+def test_an_endpoint_that_does_not_exist_is_reported(evo: Command) -> None:
     with closed_port() as url:
         result = evo.run(*_arguments(url))
     assert result.code == 1 and "llm.base_url: http://127.0.0.1" in result.err and "Traceback" not in result.err
-    assert not (evo.folder / "run").exists(), "it is found out before anything is made"
+    assert not (evo.folder / "run").exists(), "the error is reported before anything is created"
 
 
-def test_hostile_code_from_a_model_is_refused_and_repaired_or_left(evo: Command) -> None:
+def test_hostile_code_from_a_model_is_refused(evo: Command) -> None:
     attack = (
         "import os\ndef loss(logits, targets):\n    os.system('touch /tmp/evopo-was-here')\n    return logits.sum(1)\n"
     )

@@ -1,4 +1,4 @@
-"""docs/extending.md and the recipe for a task in CONTRIBUTING.md, followed to the letter: written, installed and run."""
+"""docs/extending.md and the recipe for a task in CONTRIBUTING.md, followed exactly: written, installed and run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def section(title: str) -> str:
 
 
 def files(title: str) -> dict[str, str]:
-    """The files of a section, by path: code whose introduction ends with the path."""
+    """The files of a section by path: code blocks after a sentence that ends with the path."""
     found = dict(re.findall(r"`([^`\n]+)`:\n\n```(?:python|toml)\n(.*?)```", section(title), re.DOTALL))
     assert len(found) == len(re.findall(r"```(?:python|toml)\n", section(title)))
     return found
@@ -55,7 +55,7 @@ class Environment:
     python: Path
 
     def run(self, folder: Path, line: str, *more: str) -> str:
-        """A command as a page writes it, with further arguments; what it printed."""
+        """Runs a command of the page with further arguments, and returns its output."""
         line, _, target = (part.strip() for part in line.partition(">"))
         program, *arguments = shlex.split(line)
         module = {"evopo": "evo", "evopo-sandbox": "sandbox", "pip": "pip"}[program]
@@ -73,7 +73,7 @@ class Environment:
         return done.stdout
 
     def follow(self, folder: Path, title: str) -> dict[str, str]:
-        """Run the section's commands; what each printed, by its first two words."""
+        """Runs the section's commands and returns the output of each, by its first two words."""
         lines = [
             line for text in re.findall(r"```sh\n(.*?)```", section(title), re.DOTALL) for line in text.splitlines()
         ]
@@ -90,7 +90,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A fresh environment, with what is installed here behind its own packages."""
+    """A fresh environment, in which the packages installed here come after its own."""
     place = tmp_path_factory.mktemp("fresh")
     venv.create(place, symlinks=True)
     python = place / "bin" / "python"
@@ -161,8 +161,8 @@ def test_a_contract_in_a_package_is_vetted_by_and_a_task_scores_its_losses(fresh
     assert "squared_error" in printed["evopo baselines"] or "Squared error" in printed["evopo baselines"]
 
 
-def test_the_recipe_for_a_task_of_evopo_s_own_makes_one(tmp_path):
-    """In a copy of the packages, since it changes one."""
+def test_the_recipe_for_a_built_in_task_works(tmp_path):
+    """Uses a copy of the packages, because the recipe changes one."""
     recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Add a task\n")[2].partition("\n## ")[0]
     copied(tmp_path)
     named = [text.replace("NAME", "mine") for text in re.findall(r"`([^`]+)`", recipe)]

@@ -1,8 +1,7 @@
-"""Runs and losses that somebody else made: every command tells of them without steering the terminal, and touches nothing else.
+"""Untrusted runs and losses: every command shows them without terminal escapes, and touches no other file.
 
-A damaged archive gives one clear error, never a traceback, never without an end.
-
-All commands run in this process: what they import is loaded once.
+A damaged archive gives one clear error, never a traceback or an endless loop. All commands run in this process, so that imports are
+loaded once.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ READING = {
     "tasks": [["tasks"]],
     "env": [["env"]],
 }  # fmt: skip
-"""What is called of each command of `evopo`, with DIR for the hostile directory."""
+"""Calls of each command of `evopo`; DIR is the hostile directory."""
 
 VETTING = {
     "check": [
@@ -72,7 +71,7 @@ VETTING = {
     "rules": [["rules"], ["rules", "--json"], ["rules", "--syntax"], ["rules", "--operations"]],
     "doctor": [["doctor", "--without", STEERING.replace("\0", "")]],
 }  # fmt: skip
-"""The same of `evopo-sandbox`."""
+"""Calls of each command of `evopo-sandbox`."""
 
 
 class Hostile(NamedTuple):
@@ -83,7 +82,7 @@ class Hostile(NamedTuple):
 
 
 def poison(archive: Path, table: str, column: str, kind: str) -> None:
-    """Puts text that steers into each row of a column; `kind` is the column's type."""
+    """Writes hostile text into each row of a column; `kind` is the column's type."""
     with closing(sqlite3.connect(archive)) as connection:
         value = "?1 || rowid" if kind == "TEXT" else "?1"
         given = STEERING if kind == "TEXT" else compress(STEERING)
@@ -92,7 +91,7 @@ def poison(archive: Path, table: str, column: str, kind: str) -> None:
 
 
 def text_columns(archive: Path) -> list[tuple[str, str, str]]:
-    """Every column of the schema that holds text, as such or compressed: (table, column, type)."""
+    """Every column with plain or compressed text: (table, column, type)."""
     with closing(sqlite3.connect(archive)) as connection:
         return [
             (table, row[1], row[2])
@@ -119,7 +118,7 @@ def readable(archive: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def sound(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive of a run with everything in it."""
+    """The archive of a run with all kinds of rows."""
     run = tmp_path_factory.mktemp("sound") / "run"
     shutil.copytree(finished, run)
     with_everything(run / "archive.db")
@@ -128,7 +127,7 @@ def sound(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Hostile:
-    """A directory of a hostile name, whose archive is hostile in each column that takes any text."""
+    """A directory with a hostile name, whose archive has hostile text in each column that allows it."""
     folder = tmp_path_factory.mktemp("hostile") / STEERING.replace("\0", "").replace("/", "")[:80]
     folder.mkdir()
     archive = Path(shutil.copy(sound, folder / "archive.db"))
@@ -150,18 +149,18 @@ def hostile(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     return Hostile(folder, checked)
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_covered() -> None:
     assert set(READING) == set(cli.main.commands)
     assert set(VETTING) == set(commands.main.commands)
 
 
 @pytest.mark.parametrize("name", READING)
-def test_no_text_of_a_stranger_steers_the_terminal(name: str, hostile: Hostile) -> None:
+def test_no_text_of_an_archive_steers_the_terminal(name: str, hostile: Hostile) -> None:
     for arguments in READING[name]:
         told(cli.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
 
 
-def test_what_is_written_steers_nothing_either(hostile: Hostile) -> None:
+def test_no_text_in_written_files_steers_the_terminal(hostile: Hostile) -> None:
     for arguments in (*READING["report"], *(e for e in READING["export"] if "parquet" not in e)):
         told(cli.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
     files = [hostile.folder / "report.html", *(hostile.folder / "exports").iterdir()]
@@ -172,12 +171,14 @@ def test_what_is_written_steers_nothing_either(hostile: Hostile) -> None:
 
 
 @pytest.mark.parametrize("name", VETTING)
-def test_no_source_of_a_stranger_steers_the_terminal(name: str, hostile: Hostile) -> None:
+def test_no_source_text_steers_the_terminal(name: str, hostile: Hostile) -> None:
     for arguments in VETTING[name]:
         told(commands.main, [argument.replace("DIR", str(hostile.folder), 1) for argument in arguments])
 
 
-def test_what_a_column_may_not_hold_is_told_without_steering(hostile: Hostile, sound: Path, tmp_path: Path) -> None:
+def test_invalid_values_of_a_column_are_reported_without_steering(
+    hostile: Hostile, sound: Path, tmp_path: Path
+) -> None:
     checked = {(table, column) for table, column, _ in hostile.checked}
     assert {("event", "at"), ("run", "created_at"), ("candidate", "created_at")} <= checked
     assert not {("candidate", "name"), ("finding", "rule"), ("evaluation", "rung"), ("proposal", "reply")} & checked
@@ -196,7 +197,7 @@ LOOKING = (
     ["status"], ["ls"], ["show"], ["report", "--no-pictures"], ["export", "--format", "csv"], ["replay"],
     ["run", *QUICK, "--set", "budget.proposals=8"],
 )  # fmt: skip
-"""What is called with a directory whose run has ended."""
+"""Calls with the directory of a finished run."""
 
 DATABASE = ("archive.db", "archive.db-wal", "archive.db-shm", "archive.db-journal")
 BESIDE = ("archive.db.lock", "manifest.json", "config.yaml", "run.log", "report.html", "exports")
@@ -227,7 +228,7 @@ KINDS = ("link", "link to nowhere", "link to /dev/zero", "pipe", "folder", "endl
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Iterator[Path]:
-    """A file that no command may read aloud, write to, or put another beside."""
+    """A file that no command may print or write to; no file may be created next to it."""
     folder = tmp_path / "victims"
     folder.mkdir()
     (folder / "victim").write_text("precious")
@@ -236,7 +237,7 @@ def victim(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_trap_in_a_run_that_has_ended_is_neither_followed_nor_waited_for(
+def test_a_trap_in_a_finished_run_is_neither_followed_nor_waited_for(
     kind: str, sound: Path, tmp_path: Path, victim: Path
 ) -> None:
     run = tmp_path / "run"
@@ -248,7 +249,7 @@ def test_a_trap_in_a_run_that_has_ended_is_neither_followed_nor_waited_for(
             directory = ["--dir", str(run)] if command[0] == "run" else [str(run)]
             code, written = told(cli.main, [command[0], *directory, *command[1:]])
             assert "precious" not in written
-            if command == ["status"] and names is not BESIDE and kind != "endless":  # SQLite passes over a log of zeros
+            if command == ["status"] and names is not BESIDE and kind != "endless":  # SQLite ignores a log of zeros
                 assert code == 1
                 assert f"{names[0]} should be a regular file" in written or "not a file" in written
         shutil.rmtree(run)
@@ -263,7 +264,7 @@ def test_a_trap_in_a_run_that_has_ended_is_neither_followed_nor_waited_for(
         *product(["folder"], ["config.yaml", "manifest.json", "archive.db.creating"]),
     ],
 )
-def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
+def test_a_run_does_not_start_with_unsafe_files_in_its_directory(
     kind: str, name: str, tmp_path: Path, victim: Path
 ) -> None:
     run = tmp_path / "run"
@@ -277,7 +278,7 @@ def test_a_run_does_not_begin_where_its_files_would_be_somebody_elses(
 
 
 @pytest.mark.parametrize("name", DATABASE)
-def test_another_runs_database_is_not_written_to_over_a_second_name(name: str, sound: Path, tmp_path: Path) -> None:
+def test_another_runs_database_is_not_written_to_through_a_hard_link(name: str, sound: Path, tmp_path: Path) -> None:
     run, victims, live = tmp_path / "run", tmp_path / "victims", tmp_path / "live.db"
     shutil.copytree(sound.parent, run)
     victims.mkdir()
@@ -298,7 +299,7 @@ def test_another_runs_database_is_not_written_to_over_a_second_name(name: str, s
     assert {path.name: path.read_bytes() for path in victims.iterdir()} == before
 
 
-def test_what_a_run_replaces_is_replaced_and_not_written_through(evo: Command, victim: Path) -> None:
+def test_a_run_replaces_links_and_does_not_write_through_them(evo: Command, victim: Path) -> None:
     run = evo.folder / "run"
     run.mkdir()
     for name in (
@@ -315,7 +316,7 @@ def test_what_a_run_replaces_is_replaced_and_not_written_through(evo: Command, v
     assert not [path for path in run.iterdir() if path.name.endswith(".part")]
 
 
-def test_a_listing_does_not_leave_its_directory(sound: Path, tmp_path: Path) -> None:
+def test_a_listing_does_not_follow_links_out_of_its_directory(sound: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").symlink_to(sound.parent)
     code, written = told(cli.main, ["ls", str(tmp_path)])
     assert code == 0 and "elsewhere: cannot be read: it is a symbolic link, which is not followed" in written
@@ -323,7 +324,7 @@ def test_a_listing_does_not_leave_its_directory(sound: Path, tmp_path: Path) -> 
     assert code == 0 and "finished" in written, "who names a link has chosen it"
 
 
-# ---- archives with something wrong ---------------------------------------------------------------------------------
+# ---- invalid archives ----------------------------------------------------------------------------------------------
 
 COMMANDS = (
     ["status"], ["ls"], ["show"], ["show", "1"], ["show", "7", "--prompt", "--reply", "--curves"], ["show", "5", "--as", "json"],
@@ -335,7 +336,7 @@ DRY = ["run", *QUICK, "--set", "budget.proposals=8", "--dry-run", "--offline"]
 
 
 class Bases(NamedTuple):
-    """A sound archive, and the same without constraints, into whose cells any value fits."""
+    """A valid archive, and the same without constraints, so that cells allow any value."""
 
     sound: Path
     loose: Path
@@ -352,7 +353,7 @@ def test_the_archive_without_constraints_is_read_as_the_sound_one_is(bases: Base
     shutil.copyfile(bases.loose, tmp_path / "archive.db")
     for command in COMMANDS:
         code, written = told(cli.main, [command[0], str(tmp_path), *command[1:]])
-        assert code == 0 or command == ["replay"], written  # what was added to the run was not chosen by it
+        assert code == 0 or command == ["replay"], written  # the search did not choose the rows that were added
 
 
 def _survives(bases: Bases, folder: Path, seed: int, commands: tuple[list[str], ...]) -> None:
@@ -376,7 +377,7 @@ def test_no_mutation_ends_a_command_in_a_traceback(bases: Bases, tmp_path: Path)
 
 
 @pytest.mark.soak
-def test_no_mutation_ends_a_command_in_a_traceback_at_length(bases: Bases, tmp_path: Path) -> None:
+def test_no_mutation_ends_a_command_in_a_traceback_long_form(bases: Bases, tmp_path: Path) -> None:
     for seed in range(1000, 2000):
         _survives(bases, tmp_path / "run", seed, (*COMMANDS, ["report"], DRY))
 

@@ -1,4 +1,4 @@
-"""kill -9 at moments that nobody chose, then the same command: nothing recorded is lost, nothing is done or paid for twice."""
+"""kill -9 at random times, then the same command: nothing recorded is lost, nothing is done or paid for twice."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _scores(archive: Path) -> dict[int, float | None]:
 
 
 def _wait_for_events(process: subprocess.Popen[str], archive: Path, more: int) -> None:
-    """Until `more` events are recorded in the archive than there were, or the run has ended."""
+    """Waits until `more` further events are recorded, or the run has ended."""
     first = _last_event(archive)
     while process.poll() is None and _last_event(archive) < first + more:
         time.sleep(0.02)
@@ -61,7 +61,7 @@ def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
             process = evo.start(*arguments)
             more = (
                 rng.randint(1, 40) if number else 0
-            )  # events until it is killed: the first time before there is an archive
+            )  # number of events before each kill; the first kill is before the archive exists
             _wait_for_events(process, archive, more)
             time.sleep(rng.uniform(0.0, 0.1 if number else 1.0))
             process.send_signal(signal.SIGKILL)
@@ -84,7 +84,7 @@ def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
             proposals = reader.proposals()
             received = [p for p in proposals if p.reply is not None]
             assert len({p.step for p in received}) == len(received) == PROPOSALS, "a received reply was asked for again"
-            # Every request that left was committed before: none reached the server that the archive does not know.
+            # Each request was recorded before it was sent, so the archive has every request that reached the server.
             assert server.requests <= len(proposals)
             lost = [p for p in proposals if p.state is ProposalState.LOST]
             assert server.requests >= len(received)
@@ -92,7 +92,7 @@ def _kill_and_resume(evo: Command, kills: int, seed: int) -> None:
         assert evo.run("replay", "run").code == 0
 
 
-def test_kill_9_at_random_moments_loses_and_repeats_nothing(evo: Command) -> None:
+def test_kill_9_at_random_times_loses_and_repeats_nothing(evo: Command) -> None:
     _kill_and_resume(evo, KILLS, seed=1)
 
 
@@ -101,7 +101,7 @@ def test_a_hundred_kills(evo: Command) -> None:
     _kill_and_resume(evo, 100, seed=2)
 
 
-def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> None:
+def test_an_interrupted_call_is_reported_as_possibly_paid(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
     with LoopbackLLM(latency=30.0, fallback=classification_losses) as server:
         process = evo.start(*_arguments(server))
@@ -119,7 +119,7 @@ def test_a_call_that_was_cut_off_is_reported_as_possibly_paid(evo: Command) -> N
         assert {p.step for p in reader.proposals() if p.reply} == set(range(1, PROPOSALS + 1))
 
 
-def test_a_worker_that_is_killed_costs_one_retry_of_one_candidate(evo: Command) -> None:
+def test_a_killed_worker_costs_one_retry_of_one_candidate(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
     process = evo.start("run", "--dir", "run", *QUICK, "--set", "workers=2", "--set", "budget.proposals=4")
     wait_for(process, archive, lambda reader: bool(reader.evaluations(state="scored")))

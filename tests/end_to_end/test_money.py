@@ -1,4 +1,4 @@
-"""What a campaign spends: trainings are kept for proposals that are paid for, judges count, nobody is paid unasked."""
+"""Cost of a campaign: trainings are reserved for paid proposals, judges are counted, nothing is paid without a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _model(url: str, *more: str) -> tuple[str, ...]:
     return ("run", "--dir", "run", *QUICK, "--set", f"llm.base_url={url}", "--set", "llm.model=scripted-1", *more)
 
 
-def test_every_reply_is_trained_where_a_budget_of_trainings_is_small(evo: Command) -> None:
+def test_every_reply_is_trained_with_a_small_budget_of_trainings(evo: Command) -> None:
     with LoopbackLLM(fallback=classification_losses) as server:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=6"))
         replies = server.requests
@@ -33,7 +33,7 @@ def test_every_reply_is_trained_where_a_budget_of_trainings_is_small(evo: Comman
     assert_sound(evo.folder / "run/archive.db")
 
 
-def test_a_budget_of_trainings_ends_with_a_whole_final(evo: Command) -> None:
+def test_a_budget_of_trainings_ends_with_a_complete_final(evo: Command) -> None:
     settings = (
         "--set",
         "seeds=[cross_entropy]",
@@ -53,7 +53,7 @@ def test_a_budget_of_trainings_ends_with_a_whole_final(evo: Command) -> None:
     assert len(done) <= 12
 
 
-def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
+def test_no_reply_is_requested_if_none_could_be_trained(evo: Command) -> None:
     with LoopbackLLM(fallback=classification_losses) as server:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=4"))
         assert server.requests == 0
@@ -61,7 +61,7 @@ def test_no_reply_is_paid_for_where_none_could_be_trained(evo: Command) -> None:
     assert "No proposal will be requested" in result.out
 
 
-def test_a_key_in_the_environment_makes_nobody_pay(evo: Command) -> None:
+def test_a_key_in_the_environment_alone_causes_no_cost(evo: Command) -> None:
     with LoopbackLLM(fallback=classification_losses) as server:
         evo.environment |= {"OPENAI_API_KEY": "sk-a-key-of-some-length", "OPENAI_BASE_URL": server.base_url}
         result = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=1")
@@ -70,7 +70,7 @@ def test_a_key_in_the_environment_makes_nobody_pay(evo: Command) -> None:
     assert "OPENAI_API_KEY and OPENAI_BASE_URL are set and not used" in result.out
 
 
-def test_a_dead_address_is_told_before_a_resumed_run_goes_on(evo: Command, finished: Path) -> None:
+def test_an_unreachable_endpoint_is_reported_before_a_run_is_resumed(evo: Command, finished: Path) -> None:
     shutil.copytree(finished, evo.folder / "run")
     with Reader.open(evo.folder / "run/archive.db") as reader:
         before = reader.last_event()
@@ -81,7 +81,7 @@ def test_a_dead_address_is_told_before_a_resumed_run_goes_on(evo: Command, finis
         assert reader.last_event() == before
 
 
-def test_offline_goes_with_a_dry_run(evo: Command) -> None:
+def test_offline_needs_a_dry_run(evo: Command) -> None:
     with closed_port() as dead:
         online = evo.run(*_model(dead, "--dry-run"))
         offline = evo.run(*_model(dead, "--dry-run", "--offline"))
@@ -94,7 +94,7 @@ def test_offline_goes_with_a_dry_run(evo: Command) -> None:
 
 @pytest.fixture
 def judged(evo: Command) -> tuple[str, ...]:
-    """A search on a tiny model that a judge scores, all but its address."""
+    """Arguments of a search on a tiny model with a judge, without the judge's address."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "fitness" / "preference"))
     from test_preference import pairs, save_model, save_pairs
 
@@ -110,9 +110,7 @@ def judged(evo: Command) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def test_what_a_judge_is_paid_is_recorded_shown_and_kept_within_the_budget(
-    evo: Command, judged: tuple[str, ...]
-) -> None:
+def test_a_judges_cost_is_recorded_shown_and_within_the_budget(evo: Command, judged: tuple[str, ...]) -> None:
     reply = Answer('{"better": "first"}', usage={"prompt_tokens": 100, "completion_tokens": 10})
     prices = {"usd_per_million_in": 1000, "usd_per_million_out": 1000}
     with LoopbackLLM(fallback=lambda body, number: reply) as server:

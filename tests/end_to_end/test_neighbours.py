@@ -1,4 +1,4 @@
-"""Files with the names of packages, in the current directory or on PYTHONPATH, do no harm or are named."""
+"""Files that shadow packages, in the current directory or on PYTHONPATH, are ignored or named in an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OWN = ("archive", "analysis", "sandbox", "fitness")
 
 
 def command(*arguments: str, program: str = "main", path: Path | None = None, cwd: Path) -> tuple[int, str]:
-    """What a console script does: exit code, and all that it prints."""
+    """Runs a console script; returns its exit code and output."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (path and str(path), str(ROOT))))}
     code = f"import sys; from evo.entry import {program}; sys.exit({program}())"
     done = subprocess.run(
@@ -25,7 +25,7 @@ def command(*arguments: str, program: str = "main", path: Path | None = None, cw
 
 
 def stray(folder: Path, name: str) -> Path:
-    """A module of that name which holds nothing that anyone looks for."""
+    """Creates an unrelated module with that name."""
     file = folder / f"{name}.py"
     file.write_text("x = 1\n")
     return file
@@ -39,7 +39,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("program", ["main", "sandbox"])
-def test_packages_of_our_names_on_pythonpath_are_passed_over_and_named(
+def test_packages_with_our_names_on_pythonpath_are_ignored_and_named(
     program: str, elsewhere: Path, tmp_path: Path
 ) -> None:
     files = [stray(elsewhere, name) for name in OWN]
@@ -48,7 +48,7 @@ def test_packages_of_our_names_on_pythonpath_are_passed_over_and_named(
     assert code == 0 and all(f"note: {str(file)!r} has the name of a package of evopo" in told for file in files), told
 
 
-def test_packages_of_our_names_in_the_current_directory_are_passed_over(elsewhere: Path) -> None:
+def test_packages_with_our_names_in_the_current_directory_are_ignored(elsewhere: Path) -> None:
     (elsewhere / "analysis").mkdir()
     (elsewhere / "analysis" / "__init__.py").touch()
     for name in ("archive", "dataclasses", "yaml"):
@@ -62,30 +62,30 @@ def test_packages_of_our_names_in_the_current_directory_are_passed_over(elsewher
 
 @pytest.mark.parametrize("program", ["main", "sandbox"])
 @pytest.mark.parametrize("name", ["click", "dataclasses", "typing", "tokenize", "RestrictedPython"])
-def test_a_file_in_the_place_of_a_module_is_named(program: str, name: str, elsewhere: Path, tmp_path: Path) -> None:
+def test_a_file_that_shadows_a_module_is_named(program: str, name: str, elsewhere: Path, tmp_path: Path) -> None:
     file = stray(elsewhere, name)
     arguments = ("ls", ".") if program == "main" else ("check", "--no-numeric", str(LOSS))
     code, told = command(*arguments, program=program, path=elsewhere, cwd=tmp_path)
     if (program, name) in {("main", "RestrictedPython"), ("sandbox", "tokenize")}:
-        assert code == 0  # which these commands have no use for
+        assert code == 0  # these commands do not import it
         return
     assert code == 2 and "Traceback" not in told
     assert f"{file} comes first through PYTHONPATH, in the place of the installed module {name}" in told
 
 
-def test_a_file_in_the_place_of_torch_is_named_when_numbers_are_wanted(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_file_that_shadows_torch_is_named_by_numeric_tests(elsewhere: Path, tmp_path: Path) -> None:
     file = stray(elsewhere, "torch")
     for arguments in (("check", str(LOSS)), ("check", "--workers", "2", str(LOSS))):
         code, told = command(*arguments, program="sandbox", path=elsewhere, cwd=tmp_path)
         assert code == 2 and f"{file} comes first" in told and "Traceback" not in told
 
 
-def test_a_bug_keeps_its_traceback_although_there_are_neighbours(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_bug_keeps_its_traceback_with_shadowing_files(elsewhere: Path, tmp_path: Path) -> None:
     stray(elsewhere, "yaml_of_another_name")
     stray(elsewhere, "colorsys")
     code = (
-        "import sys, evo.cli, evo.entry\n"
-        "evo.cli.main = lambda: {}['colors']\n"
+        "import sys, evo.cli.commands, evo.entry\n"
+        "evo.cli.commands.main = lambda: {}['colors']\n"
         "evo.entry.main()"
     )  # fmt: skip
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(elsewhere), str(ROOT)))}
@@ -99,7 +99,7 @@ def test_a_bug_keeps_its_traceback_although_there_are_neighbours(elsewhere: Path
 def test_a_temporary_folder_that_is_missing_is_named_with_its_variable(
     arguments: tuple[str, ...], elsewhere: Path, tmp_path: Path
 ) -> None:
-    """As in a container whose root is read-only. Not a stray: tempfile itself, which finds nothing."""
+    """As in a container with a read-only root. No shadowing file: tempfile itself finds no folder."""
     import tempfile
 
     text = Path(tempfile.__file__).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""A kind of loss that is added as docs/contracts.md says is vetted, searched by the built-in proposer, and reported."""
+"""A contract added as docs/contracts.md says: its losses are vetted, searched by the built-in proposer, and reported."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def added(folder: Path, *, without: str = "") -> Path:
     return folder
 
 
-def test_the_contract_that_the_page_shows_is_vetted_searched_and_reported(tmp_path: Path) -> None:
+def test_the_contract_of_the_page_is_vetted_searched_and_reported(tmp_path: Path) -> None:
     added(tmp_path)
     written = python(tmp_path, "scripts/make_known_graphs.py")
     assert "listnet: " in written.stdout, written.stderr
@@ -112,9 +112,7 @@ def test_the_contract_that_the_page_shows_is_vetted_searched_and_reported(tmp_pa
         ("inputs=", "missing 1 required keyword-only argument: 'inputs'"),
     ],
 )
-def test_a_record_without_a_part_is_an_error_that_names_it_before_anything_is_made(
-    tmp_path: Path, part: str, told: str
-) -> None:
+def test_a_record_without_a_part_is_an_error_that_names_the_part(tmp_path: Path, part: str, told: str) -> None:
     done = python(added(tmp_path, without=part), "-m", "evo", "run", "--dir", "run", *LISTED)
     assert done.returncode != 0 and told in done.stderr, done.stderr
     assert not (tmp_path / "run").exists()

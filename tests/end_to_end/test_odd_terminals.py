@@ -1,4 +1,4 @@
-"""No encoding, and no output that is closed or full, ends a command with a traceback. Terminals that draw: tests/evo."""
+"""No encoding and no closed or full output causes a traceback. Tests of the live view are in tests/evo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENCODINGS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a run whose names have all kinds of characters."""
+    """A folder with a run whose names contain many kinds of characters."""
     place = tmp_path_factory.mktemp("odd")
     (place / "run").mkdir()
     row = RunRow("größe ± 漢字", 0, "sentiment", "preference", {}, {}, "1", baseline=None)
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def command(folder: Path, shell: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """The shell's command line, in which EVO and SANDBOX are the commands."""
+    """Runs a shell command line in which EVO and SANDBOX stand for the commands."""
     python = f"'{sys.executable}' -P -m"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     line = shell.replace("EVO", f"{python} evo").replace("SANDBOX", f"{python} sandbox")
@@ -45,7 +45,7 @@ def command(folder: Path, shell: str, **variables: str) -> subprocess.CompletedP
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("line", ["EVO show run 1", "SANDBOX check --no-numeric ü.py"])
-def test_signs_that_an_encoding_lacks_end_no_command(folder: Path, encoding: str, line: str) -> None:
+def test_characters_that_an_encoding_lacks_cause_no_error(folder: Path, encoding: str, line: str) -> None:
     done = command(folder, line, **ENCODINGS[encoding])
     codec = ENCODINGS[encoding].get("PYTHONIOENCODING", "ascii").partition(":")[0]
     told = done.stdout.decode(codec) + done.stderr.decode(codec)
@@ -74,7 +74,7 @@ def test_signs_that_an_encoding_lacks_end_no_command(folder: Path, encoding: str
         ("mkdir gone; cd gone; rmdir ../gone; EVO ls", 2, "there is no current directory"),
     ],
 )
-def test_a_place_where_nothing_can_be_done_is_told_in_a_line(folder: Path, line: str, code: int, words: str) -> None:
+def test_an_unusable_place_is_reported_in_one_line(folder: Path, line: str, code: int, words: str) -> None:
     for place in ("/dev/full", "/proc"):
         if place in line and not os.path.exists(place):
             pytest.skip(f"no {place} here")

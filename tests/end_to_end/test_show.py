@@ -1,4 +1,4 @@
-"""What can be read of a run afterwards: prompts, replies, curves, the loss in other forms; and places that cannot be written."""
+"""`evopo show`, `export` and `report` on a run: prompts, replies, curves, the loss in other forms; paths that cannot be written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _losses(body: Mapping[str, Any], number: int) -> Answer:
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """A run whose model took no JSON format, then was busy, wrote prose, broke off, and wrote losses; and what it was asked."""
+    """A run whose model refused the JSON format, was busy, wrote prose, broke off, and then wrote losses; and its requests."""
     folder = tmp_path_factory.mktemp("asked")
     one_by_one = ("--set", "search.in_flight=1", "--set", "ladder.contenders=0", "--set", "ladder.finalists=0")
     with LoopbackLLM(
@@ -47,12 +47,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 
 @dataclass(frozen=True)
 class Here:
-    """The command without a process of its own, beside that run."""
+    """The command, run in this process in the folder of that run."""
 
     folder: Path
 
     def run(self, *arguments: str) -> Result:
-        """Run to the end."""
+        """Runs the command to its end."""
         done = CliRunner().invoke(main, arguments)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Result(done.exit_code, done.stdout, done.stderr)
@@ -60,12 +60,12 @@ class Here:
 
 @pytest.fixture
 def evo(asked: tuple[Path, list[Any]], monkeypatch: pytest.MonkeyPatch) -> Here:
-    """The command, beside that run; whatever is no message of ours fails the test."""
+    """The command in the folder of that run; the test fails for an unexpected exception."""
     monkeypatch.chdir(asked[0].parent)
     return Here(asked[0].parent)
 
 
-def test_every_attempt_keeps_the_words_that_were_sent(asked: tuple[Path, list[Any]]) -> None:
+def test_every_attempt_keeps_its_prompt(asked: tuple[Path, list[Any]]) -> None:
     run, bodies = asked
     with Reader.open(run / "archive.db") as reader:
         kept = [reader.prompt(p.id) for p in reader.proposals()]
@@ -86,7 +86,7 @@ def test_prompt_and_reply_of_a_candidate_can_be_read(evo: Here, asked: tuple[Pat
     assert ast.literal_eval(reply)["name"] == "twin", "one part alone is printed bare"
 
 
-def test_a_step_without_a_candidate_can_be_read_and_its_reply_steers_no_terminal(evo: Here) -> None:
+def test_a_step_without_a_candidate_is_shown_without_terminal_escapes(evo: Here) -> None:
     shown = evo.run("show", "run", "--step", "1", "--prompt", "--reply")
     assert shown.code == 0 and shown.out.count("Step 1, attempt") == 3 and shown.out.count("--- system") == 3
     assert shown.out.endswith("--- reply\n" + SHOWN), "the reply, in escapes where it has no glyph"
@@ -97,7 +97,7 @@ def test_a_step_without_a_candidate_can_be_read_and_its_reply_steers_no_terminal
     assert "there is no step 9; the run has steps 1 to" in evo.run("show", "run", "--step", "9").err
 
 
-def test_names_are_taken_and_ambiguous_ones_listed(evo: Here) -> None:
+def test_names_are_accepted_and_ambiguous_ones_listed(evo: Here) -> None:
     assert evo.run("show", "run", "focal").out.startswith("Candidate 3: focal")
     several = evo.run("show", "run", "twin")
     assert several.code == 2 and "3 candidates are called 'twin'" in several.err and "\n5 " in several.err
@@ -114,7 +114,7 @@ def test_a_loss_is_printed_for_use_elsewhere(evo: Here, form: str, words: str) -
     assert shown.code == 0 and words in shown.out and "Candidate" not in shown.out
 
 
-def test_what_cannot_be_shown_is_said(evo: Here) -> None:
+def test_a_missing_part_is_reported(evo: Here) -> None:
     trl = evo.run("show", "run", "5", "--as", "trl")
     assert trl.code == 2 and "takes preference losses" in trl.err
     assert "no proposer was asked" in evo.run("show", "run", "1", "--prompt").out
@@ -129,7 +129,7 @@ def test_curves_are_printed_per_training_with_their_units(evo: Here) -> None:
     assert "step  loss" in shown and "\n1  " in shown and "fitness 0." in shown
 
 
-def test_the_archive_stands_for_its_directory(evo: Here) -> None:
+def test_the_archive_file_is_accepted_for_its_directory(evo: Here) -> None:
     for command in (("status",), ("show",), ("replay",), ("report", "--no-pictures"), ("export", "--format", "dot")):
         result = evo.run(command[0], "run/archive.db", *command[1:])
         assert result.code == 0, result.err
@@ -137,7 +137,7 @@ def test_the_archive_stands_for_its_directory(evo: Here) -> None:
     assert other.code == 2 and "give the directory of a run, or the archive.db in it" in other.err
 
 
-def test_a_folder_is_never_made_silently(evo: Here, asked: tuple[Path, list[Any]]) -> None:
+def test_a_folder_is_never_created_silently(evo: Here, asked: tuple[Path, list[Any]]) -> None:
     for command in (("report", "run", "--no-pictures"), ("export", "run", "--format", "csv")):
         result = evo.run(*command, "--out", "some/where/file")
         assert result.code == 1 and "there is no folder some/where; make it" in result.err
@@ -149,9 +149,7 @@ def test_a_folder_is_never_made_silently(evo: Here, asked: tuple[Path, list[Any]
 
 
 @pytest.mark.parametrize("command", [("report", "run", "--no-pictures"), ("export", "run", "--format", "json")])
-def test_what_is_written_to_an_open_file_has_no_words_of_the_command_in_it(
-    command: tuple[str, ...], evo: Here, tmp_path: Path
-) -> None:
+def test_output_to_an_open_file_has_no_messages_in_it(command: tuple[str, ...], evo: Here, tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as file:
         place = f"/dev/fd/{file.fileno()}"
         done = evo.run(*command, "--out", place)
@@ -163,7 +161,9 @@ def test_what_is_written_to_an_open_file_has_no_words_of_the_command_in_it(
     "command", [("report", "--no-pictures"), ("export", "--format", "json"), ("export", "--format", "csv")]
 )
 @pytest.mark.parametrize("target", ["/proc/file", "/dev/full", "a-folder"])
-def test_a_place_that_cannot_be_written_is_one_line(evo: Here, command: tuple[str, ...], target: str) -> None:
+def test_a_path_that_cannot_be_written_is_reported_in_one_line(
+    evo: Here, command: tuple[str, ...], target: str
+) -> None:
     (evo.folder / "a-folder").mkdir(exist_ok=True)
     result = evo.run(command[0], "run", *command[1:], "--out", target)
     assert result.code == 1 and result.err.startswith("error: ") and target in result.err, result.err
@@ -187,7 +187,7 @@ for arguments in (
 """
 
 
-def test_a_read_only_disk_is_one_line_and_reading_goes_on(evo: Here, asked: tuple[Path, list[Any]]) -> None:
+def test_a_read_only_disk_is_reported_in_one_line_and_reading_works(evo: Here, asked: tuple[Path, list[Any]]) -> None:
     shutil.rmtree(asked[0] / "exports", ignore_errors=True)
     apart = ["unshare", "--user", "--map-root-user", "--mount"]
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:

@@ -1,4 +1,4 @@
-"""The live view in a real terminal: it ticks, leaves nothing behind, and gives way to lines where there is no terminal for it."""
+"""The live view in a real terminal: it updates, restores the terminal, and is replaced by lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGUMENTS = ("run", "--dir", "run", *QUICK, "--set", "proposer=builtin", "--set"
 
 
 def _interrupted_in_a_terminal(evo: Command, word: str, end: signal.Signals, **variables: str) -> tuple[int, str]:
-    """What a terminal of 40 columns got of a run that is ended by a signal once `word` was shown."""
+    """Exit code and output in a terminal of 40 columns, of a run that gets a signal when `word` is shown."""
     master, slave = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI") and k not in ("NO_COLOR", "TERM")}
     process = subprocess.Popen(
@@ -42,7 +42,7 @@ def _interrupted_in_a_terminal(evo: Command, word: str, end: signal.Signals, **v
     return process.wait(), shown.decode("utf-8", "replace")
 
 
-def test_the_view_ticks_and_a_signal_leaves_the_terminal_as_it_was(evo: Command) -> None:
+def test_the_live_view_updates_and_a_signal_restores_the_terminal(evo: Command) -> None:
     code, shown = _interrupted_in_a_terminal(evo, "trainings", signal.SIGTERM, TERM="xterm-256color", NO_COLOR="1")
     assert code == 130 and "the same command" in shown.replace("\r\n", " ") and "Traceback" not in shown
     assert "preparing: the workers" in shown, "it tells before anything has ended"
@@ -55,7 +55,7 @@ def test_a_dumb_terminal_gets_lines_without_escapes(evo: Command) -> None:
     assert code == 130 and "\x1b" not in shown and "phase preparing" in shown
 
 
-def test_a_file_gets_lines_without_escapes_even_where_colours_are_forced(evo: Command) -> None:
+def test_a_file_gets_lines_without_escapes_even_with_forced_colours(evo: Command) -> None:
     evo.environment["FORCE_COLOR"] = "1"
     result = evo.run("run", "--dir", "run", *QUICK, "--set", "proposer=builtin", "--set", "budget.proposals=0")
     assert result.code == 0 and "\x1b" not in result.out and "phase final" in result.out

@@ -1,4 +1,4 @@
-"""Runs that evopo 0.1.0 recorded: today's version resumes, replays and reports them.
+"""Runs recorded by evopo 0.1.0: this version resumes, replays and reports them.
 
 `data/interrupted_0_1` was killed in the search of its second session, with a reply that nobody had read, a candidate without a
 verdict and a training under way. `data/finished_0_1` has its final. Archives are kept as SQL, as `sqlite3 archive.db .dump`
@@ -32,7 +32,7 @@ SAME_COMMAND = (
 
 
 def restored(name: str, run: Path) -> Path:
-    """The directory of a recorded run, made anew at `run`. Returns its archive."""
+    """Restores the directory of a recorded run at `run`. Returns the path of its archive."""
     shutil.copytree(DATA / name, run, ignore=shutil.ignore_patterns("archive.sql"))
     with closing(sqlite3.connect(run / "archive.db")) as database:
         database.executescript((DATA / name / "archive.sql").read_text("utf-8"))
@@ -40,13 +40,13 @@ def restored(name: str, run: Path) -> Path:
 
 
 def known_of(archive: Path) -> tuple[dict[int, str | None], dict[int, float | None]]:
-    """Replies by proposal and fitness by evaluation, as far as they are recorded."""
+    """Recorded replies by proposal, and fitness by evaluation."""
     with Reader.open(archive) as reader:
         replies = {p.id: p.reply for p in reader.proposals() if p.reply is not None}
         return replies, {e.id: e.fitness for e in reader.evaluations(state=EvaluationState.SCORED)}
 
 
-def test_an_interrupted_run_goes_on_to_its_end_by_the_same_command_and_replays(evo: Command) -> None:
+def test_an_interrupted_run_continues_to_its_end_and_replays(evo: Command) -> None:
     archive = restored("interrupted_0_1", evo.folder / "run")
     replies, scores = known_of(archive)
     with Reader.open(archive) as reader:

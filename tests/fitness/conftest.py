@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.graph.loss_graph import LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import Node, make_node
 
 ARGUMENTS = (
     "policy_chosen_logps",

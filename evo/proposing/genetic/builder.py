@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from sandbox.graph.loss_graph import LossGraph, Node, make_node
+from sandbox.contracts.contract import contract_named
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, infer_types
+from sandbox.graph.nodes import Node, make_node
 from sandbox.graph.types import Type
 
 
@@ -16,6 +18,7 @@ class Builder:
         self.contract = contract
         self._nodes: list[Node] = []
         self._known: dict[tuple[object, ...], int] = {}
+        self._types: tuple[Type, ...] = ()
 
     def input(self, name: str) -> Value:
         """The contract's argument called `name`."""
@@ -55,13 +58,15 @@ class Builder:
                 values.append(self.append(Node(node.op, tuple(values[a].index for a in node.args), node.attrs)))
         return values
 
-    def finish(self, output: Value) -> LossGraph:
+    def finish(self, output: Value) -> VerifiedGraph:
         """The verified graph that computes `output`, without what it does not need. Raises GraphError."""
-        return LossGraph.from_nodes(self.contract, self._nodes, output.index)
+        return VerifiedGraph.from_nodes(self.contract, self._nodes, output.index)
 
     def type_of(self, value: Value) -> Type:
         """Type and symbolic shape of `value`. Raises GraphError where it is ill-typed."""
-        return LossGraph(self.contract, tuple(self._nodes[: value.index + 1]), value.index).types[value.index]
+        if value.index >= len(self._types):
+            self._types = infer_types(contract_named(self.contract), self._nodes[: value.index + 1], self._types)
+        return self._types[value.index]
 
     def _operand(self, operand: Value | float) -> Value:
         # 1 - 0.463 is 0.537 for a reader, and 0.5369999999999999 in binary.

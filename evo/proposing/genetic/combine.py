@@ -13,9 +13,10 @@ from evo.proposing.genetic.refine import LARGE, simplified
 from evo.proposing.genetic.shapes import batch_statistic
 from evo.proposing.genetic.structure import Anatomy
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
+from sandbox.graph.nodes import GraphError
 
-Crossing = Callable[[Random, LossGraph, LossGraph], tuple[LossGraph, str, str]]
+Crossing = Callable[[Random, VerifiedGraph, VerifiedGraph], tuple[VerifiedGraph, str, str]]
 """From two graphs to one, what was done in words with its numbers (of {a} and {b}), and a tag for the name."""
 
 
@@ -65,18 +66,18 @@ def _order(rng: Random) -> list[Crossing]:
     return [c for _, c in sorted(_CROSSINGS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
 
 
-def _both(first: LossGraph, second: LossGraph) -> tuple[Builder, Value, Value]:
+def _both(first: VerifiedGraph, second: VerifiedGraph) -> tuple[Builder, Value, Value]:
     builder = Builder(first.contract)
     return builder, builder.graft(first)[first.output], builder.graft(second)[second.output]
 
 
-def _constant(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+def _constant(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     builder, a, b = _both(first, second)
     w = uniform(rng, 0.15, 0.85)
     return builder.finish(w * a + (1.0 - w) * b), f"Took {w:g} of {{a}} and {1 - w:.3g} of {{b}}", "mix"
 
 
-def _gated(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+def _gated(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     """The mixture of LRML, with its gate's gradient mostly stopped."""
     builder, a, b = _both(first, second)
     k, m = log_uniform(rng, 0.5, 10.0), uniform(rng, -0.3, 0.5)
@@ -88,7 +89,7 @@ def _gated(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph,
     return builder.finish((1.0 - gate) * a + gate * b), words, "gate"
 
 
-def _adaptive(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+def _adaptive(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     """The mixture of DBAQL: a gate on a statistic of the batch."""
     builder, a, b = _both(first, second)
     statistic, value = batch_statistic(rng, grammar_of(first.contract).margin(builder))
@@ -98,20 +99,20 @@ def _adaptive(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGra
     return builder.finish((1.0 - gate) * a + gate * b), words, "adapt"
 
 
-def _stepped(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+def _stepped(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     builder, a, b = _both(first, second)
     m = uniform(rng, -0.3, 0.6)
     ahead = grammar_of(first.contract).margin(builder).apply("gt", m)
     return builder.finish(builder.op("where", ahead, a, b)), f"Took {{a}} where x > {m:g}, else {{b}}", "step"
 
 
-def _extreme(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+def _extreme(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     builder, a, b = _both(first, second)
     name, tag = rng.choice((("maximum", "max"), ("maximum", "max"), ("minimum", "min"), ("logaddexp", "smoothmax")))
     return builder.finish(a.apply(name, b)), f"Took the {tag} of {{a}} and {{b}}", tag
 
 
-def _grafted(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGraph, str, str]:
+def _grafted(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     """A part of the second in the place of a part of the first with the same type and the same role."""
     roles = _roles(first), _roles(second)
     places = [(i, j) for i in roles[0] for j in roles[1] if roles[0][i] == roles[1][j]]
@@ -125,7 +126,7 @@ def _grafted(rng: Random, first: LossGraph, second: LossGraph) -> tuple[LossGrap
     return builder.finish(loss), words, "graft"
 
 
-def _roles(graph: LossGraph) -> dict[int, tuple[str, tuple[int, int] | None, bool]]:
+def _roles(graph: VerifiedGraph) -> dict[int, tuple[str, tuple[int, int] | None, bool]]:
     """Type, direction and whether it learns, of each part that may change hands. Margins go for margins of the same sign
     and references for references, so that the loss keeps pulling the right way."""
     anatomy = Anatomy(graph)

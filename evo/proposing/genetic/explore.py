@@ -10,7 +10,7 @@ from evo.proposing.genetic.builder import Builder, Value
 from evo.proposing.genetic.grammars.grammar import Grammar, grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 _TRIES = 8
 _WHOLE = 0.15
@@ -84,6 +84,6 @@ def _shape(rng: Random, x: Value) -> Piece:
     return blend(rng, x, shape(rng, x), other(rng, x))
 
 
-def _operations(graph: LossGraph) -> frozenset[str]:
+def _operations(graph: VerifiedGraph) -> frozenset[str]:
     """Which operations and inputs a loss is made of: a coarse likeness that constants do not change."""
     return frozenset(n.op for n in graph.nodes) | graph.inputs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 MAX_NAME = 48
 """Characters of a proposal's name."""
@@ -18,7 +18,7 @@ MAX_NAME = 48
 class Parent:
     """A loss that a proposal starts from, and the name it is known by."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
     name: str = "loss"
 
 
@@ -26,7 +26,7 @@ class Parent:
 class GeneticProposal:
     """A new loss. `name` is a Python identifier, `thought` one plain sentence with the numbers of what was done."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
     name: str
     thought: str
 

@@ -12,12 +12,13 @@ from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS, relatives
 
-Change = tuple[LossGraph, str, str]
+Change = tuple[VerifiedGraph, str, str]
 """The changed graph, what was done in words with its numbers, and a tag for the name."""
-Mutation = Callable[[Random, LossGraph], Change | None]
+Mutation = Callable[[Random, VerifiedGraph], Change | None]
 
 LARGE = 90
 """Operations above which a loss is first made simpler; the published ones have 5 to 35."""
@@ -47,7 +48,7 @@ def _order(rng: Random) -> list[Mutation]:
     return [m for _, m in sorted(_MUTATIONS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
 
 
-def _attempt(mutation: Mutation, rng: Random, graph: LossGraph) -> Change | None:
+def _attempt(mutation: Mutation, rng: Random, graph: VerifiedGraph) -> Change | None:
     """What `mutation` makes of the graph, or None where it has no place, changes nothing or cuts off the gradient."""
     try:
         change = mutation(rng, graph)
@@ -58,7 +59,7 @@ def _attempt(mutation: Mutation, rng: Random, graph: LossGraph) -> Change | None
     return change
 
 
-def _constant(rng: Random, graph: LossGraph) -> Change | None:
+def _constant(rng: Random, graph: VerifiedGraph) -> Change | None:
     spine = _spine(graph)
     uses = [
         (i, use)
@@ -77,14 +78,14 @@ def _constant(rng: Random, graph: LossGraph) -> Change | None:
     return edited(graph, {use: lambda value: value.builder.const(new)}), words, "tuned"
 
 
-def _is_tunable(graph: LossGraph, index: int) -> bool:
+def _is_tunable(graph: VerifiedGraph, index: int) -> bool:
     node = graph.nodes[index]
     if node.op != "const" or isinstance(node.attrs["value"], bool):
         return False
     return 1e-3 <= abs(node.attrs["value"]) <= 50 and float(node.attrs["value"]) != -1.0
 
 
-def _spine(graph: LossGraph) -> set[int]:
+def _spine(graph: VerifiedGraph) -> set[int]:
     """Nodes that only multiply the whole loss by a number, or add one to it: to Adam the loss is the same without."""
     found, at = set(), graph.output
     while (node := graph.nodes[at]).op in ("mul", "div", "neg", "add", "sub"):
@@ -96,7 +97,7 @@ def _spine(graph: LossGraph) -> set[int]:
     return found
 
 
-def _is_complement(graph: LossGraph, use: Use) -> bool:
+def _is_complement(graph: VerifiedGraph, use: Use) -> bool:
     """The 1 of 1 - gate: another number there would not be a mixture any more."""
     reader = graph.nodes[use.node]
     if reader.op != "sub" or use.position != 0 or graph.nodes[reader.args[0]].attrs.get("value") != 1:
@@ -107,7 +108,7 @@ def _is_complement(graph: LossGraph, use: Use) -> bool:
     return gate.op in ("sigmoid", "exp", "hardsigmoid")
 
 
-def _is_exponent(graph: LossGraph, use: Use) -> bool:
+def _is_exponent(graph: VerifiedGraph, use: Use) -> bool:
     """A fractional power of what may be negative is not a number."""
     return graph.nodes[use.node].op == "pow" and use.position == 1
 
@@ -121,7 +122,7 @@ def _near(rng: Random, old: float) -> float:
     return rounded(old * 1.25)
 
 
-def _attribute(rng: Random, graph: LossGraph) -> Change | None:
+def _attribute(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = [
         (i, name, span) for i, node in enumerate(graph.nodes) for (op, name), span in _TUNABLE.items() if node.op == op
     ]
@@ -136,7 +137,7 @@ def _attribute(rng: Random, graph: LossGraph) -> Change | None:
     return exchanged(graph, i, lambda operands: operands[0].builder.op(node.op, *operands, **attrs)), words, "tuned"
 
 
-def _relative(rng: Random, graph: LossGraph) -> Change | None:
+def _relative(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = [i for i, node in enumerate(graph.nodes) if node.op in _RELATIVES]
     if not found:
         return None
@@ -153,7 +154,7 @@ def _relative(rng: Random, graph: LossGraph) -> Change | None:
     )
 
 
-def _margin_uses(rng: Random, graph: LossGraph) -> tuple[list[Use], int, bool] | None:
+def _margin_uses(rng: Random, graph: VerifiedGraph) -> tuple[list[Use], int, bool] | None:
     """Uses of one margin of the loss (all of them or just one), its sign, and whether beta is in it already."""
     anatomy = Anatomy(graph)
     if not anatomy.margins:
@@ -167,7 +168,7 @@ def _margin_uses(rng: Random, graph: LossGraph) -> tuple[list[Use], int, bool] |
     return uses, anatomy.margins[i], "beta" in anatomy.reads[i]
 
 
-def _temperature(rng: Random, graph: LossGraph) -> Change | None:
+def _temperature(rng: Random, graph: VerifiedGraph) -> Change | None:
     factor = _factor(rng)
     found = _margin_uses(rng, graph)
     if found is None:
@@ -186,12 +187,12 @@ def _factor(rng: Random) -> float:
     return factor if rng.random() < 0.6 else rounded(1.0 / factor)
 
 
-def _where(graph: LossGraph, uses: Sequence[Use]) -> str:
+def _where(graph: VerifiedGraph, uses: Sequence[Use]) -> str:
     readers = sorted({graph.nodes[u.node].op for u in uses})
     return f"the margin in {', '.join(readers)}"
 
 
-def _shift(rng: Random, graph: LossGraph) -> Change | None:
+def _shift(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None:
         return None
@@ -206,7 +207,7 @@ def _shift(rng: Random, graph: LossGraph) -> Change | None:
     return edited(graph, dict.fromkeys(uses, moved)), words, "margin"
 
 
-def _squash(rng: Random, graph: LossGraph) -> Change | None:
+def _squash(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None or not found[2]:
         return None
@@ -215,7 +216,7 @@ def _squash(rng: Random, graph: LossGraph) -> Change | None:
     return edited(graph, dict.fromkeys(found[0], lambda value: s * (value / s).apply("asinh"))), words, "squash"
 
 
-def _centre(rng: Random, graph: LossGraph) -> Change | None:
+def _centre(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = _margin_uses(rng, graph)
     if found is None:
         return None
@@ -225,7 +226,7 @@ def _centre(rng: Random, graph: LossGraph) -> Change | None:
     return change, words, "centred"
 
 
-def _smooth(rng: Random, graph: LossGraph) -> Change | None:
+def _smooth(rng: Random, graph: VerifiedGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     if grammar.smoothed is None:
         return None
@@ -233,7 +234,7 @@ def _smooth(rng: Random, graph: LossGraph) -> Change | None:
     return builder.finish(value), words, "smooth"
 
 
-def _term(rng: Random, graph: LossGraph) -> Change | None:
+def _term(rng: Random, graph: VerifiedGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     if not grammar.terms:
         return None
@@ -242,7 +243,7 @@ def _term(rng: Random, graph: LossGraph) -> Change | None:
     return builder.finish(loss + term.value), f"added {term.words}", term.tag
 
 
-def _weight(rng: Random, graph: LossGraph) -> Change | None:
+def _weight(rng: Random, graph: VerifiedGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     if not grammar.weights:
         return None
@@ -251,7 +252,7 @@ def _weight(rng: Random, graph: LossGraph) -> Change | None:
     return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag
 
 
-def _share(rng: Random, graph: LossGraph) -> Change | None:
+def _share(rng: Random, graph: VerifiedGraph) -> Change | None:
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     w = uniform(rng, 0.1, 0.4)
@@ -260,7 +261,7 @@ def _share(rng: Random, graph: LossGraph) -> Change | None:
     return builder.finish((1.0 - w) * loss + w * piece.value), words, f"with_{piece.tag}"
 
 
-def _gradient(rng: Random, graph: LossGraph) -> Change | None:
+def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
     """Stops the gradient of a factor of a product, or lets a stopped one through."""
     uses: list[tuple[Use, bool]] = []
     for i, node in enumerate(graph.nodes):
@@ -280,7 +281,7 @@ def _gradient(rng: Random, graph: LossGraph) -> Change | None:
     return edited(graph, {use: Value.detach}), "stopped the gradient of a gate", "stopped"
 
 
-def _simplify(rng: Random, graph: LossGraph) -> Change | None:
+def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
     """Drops one side of a sum, a mixture or a choice: what keeps losses from growing without end."""
     found = []
     sides = _sides(graph)
@@ -295,7 +296,7 @@ def _simplify(rng: Random, graph: LossGraph) -> Change | None:
     return change, words, "simpler"
 
 
-def _sides(graph: LossGraph) -> list[Use]:
+def _sides(graph: VerifiedGraph) -> list[Use]:
     """Operands that could stand for the whole of the operation that reads them."""
     anatomy, whole = Anatomy(graph), graph.types[graph.output]
     return [
@@ -309,7 +310,7 @@ def _sides(graph: LossGraph) -> list[Use]:
     ]
 
 
-def simplified(rng: Random, graph: LossGraph, most: int) -> LossGraph:
+def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
     """`graph` with sides dropped until it takes at most `most` operations, as far as that goes."""
     while graph.operations > most:
         change = _attempt(_simplify, rng, graph)
@@ -319,7 +320,7 @@ def simplified(rng: Random, graph: LossGraph, most: int) -> LossGraph:
     return graph
 
 
-def _is_gate(graph: LossGraph, index: int) -> bool:
+def _is_gate(graph: VerifiedGraph, index: int) -> bool:
     """A sigmoid or 1 less one: a weight rather than the loss itself."""
     node = graph.nodes[index]
     if node.op == "sub" and graph.nodes[node.args[0]].op == "const":

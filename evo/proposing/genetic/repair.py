@@ -11,9 +11,10 @@ from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, edited, with_inputs
-from sandbox.graph.loss_graph import GraphError, LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError, Node
 
-Mend = Callable[[Random, LossGraph], tuple[LossGraph, str] | None]
+Mend = Callable[[Random, VerifiedGraph], tuple[VerifiedGraph, str] | None]
 """The mended graph and what was done, or None where this mend has no place."""
 
 Guard = Callable[[Sequence[Value], Node], Value | None]
@@ -48,7 +49,7 @@ def repair(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
     )
 
 
-def _attempt(mend: Mend, rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _attempt(mend: Mend, rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     try:
         mended = mend(rng, graph)
     except GraphError:
@@ -56,19 +57,19 @@ def _attempt(mend: Mend, rng: Random, graph: LossGraph) -> tuple[LossGraph, str]
     return mended if mended is not None and mended[0].nodes != graph.nodes else None
 
 
-def _guarded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _guarded(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Every operation that can overflow or leave its domain, in a form that cannot."""
     found = _rewritten(graph, _GUARDS)
     return found and (found[0], f"kept {found[1]} within range")
 
 
-def _blunted(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _blunted(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Every operation that is steep near zero, in a form that is not."""
     found = _rewritten(graph, _BLUNT)
     return found and (found[0], f"made {found[1]} less steep near zero")
 
 
-def _rewritten(graph: LossGraph, guards: Mapping[str, Guard]) -> tuple[LossGraph, str] | None:
+def _rewritten(graph: VerifiedGraph, guards: Mapping[str, Guard]) -> tuple[VerifiedGraph, str] | None:
     """The graph with the guarded operations written anew, and which they are."""
     builder = Builder(graph.contract)
     tensors = [not kind.is_number for kind in graph.types]
@@ -170,7 +171,7 @@ _BLUNT: Mapping[str, Guard] = {
 }
 
 
-def _shared(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _shared(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """A share of a loss that pulls on every item: the cure for a gradient that is missing."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
@@ -179,14 +180,14 @@ def _shared(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(loss + k * piece.value), f"added {k:g} of [{piece.words}] so that every item is pulled"
 
 
-def _replaced(rng: Random, graph: LossGraph) -> tuple[LossGraph, str]:
+def _replaced(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str]:
     """Another loss altogether, for one that has no room for any addition."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     return builder.finish(piece.value), f"put [{piece.words}] in its place"
 
 
-def _attached(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _attached(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Every stopped gradient let through."""
     builder = Builder(graph.contract)
     values: list[Value] = []
@@ -201,7 +202,7 @@ def _attached(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(values[graph.output]), "let the gradient through where it was stopped"
 
 
-def _turned(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _turned(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """The loss of the opposite preference."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     if grammar.reversed_inputs is None:
@@ -210,7 +211,7 @@ def _turned(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(output), "turned it round, since it pushed the wrong way"
 
 
-def _opposed(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _opposed(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Less of the loss than of one that prefers the right way."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     loss = builder.graft(graph)[graph.output]
@@ -220,7 +221,7 @@ def _opposed(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(w * loss + piece.value), words
 
 
-def _orderless(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _orderless(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Nothing that depends on where in the batch an item stands."""
     builder = Builder(graph.contract)
     values: list[Value] = []
@@ -240,7 +241,7 @@ def _orderless(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(values[graph.output]), f"took out {', '.join(sorted(set(touched)))}, which order the batch"
 
 
-def _rounded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _rounded(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Division and rounding apart, since torch has no derivative of both in one."""
     builder = Builder(graph.contract)
     values: list[Value] = []
@@ -253,7 +254,7 @@ def _rounded(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
     return builder.finish(values[graph.output]), "rounded down what was divided"
 
 
-def _softened(rng: Random, graph: LossGraph) -> tuple[LossGraph, str] | None:
+def _softened(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
     """Margins that grow more slowly, for growth that no single operation is to blame for."""
     anatomy = Anatomy(graph)
     uses = [use for i in anatomy.margins for use in anatomy.uses[i]]

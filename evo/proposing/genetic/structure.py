@@ -8,7 +8,8 @@ from functools import cached_property
 
 from evo.proposing.genetic.builder import Builder, Value
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 
 
@@ -24,7 +25,7 @@ class Use:
 class Anatomy:
     """A graph with what can be read off its structure. All in linear time."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
 
     @cached_property
     def uses(self) -> dict[int, list[Use]]:
@@ -127,7 +128,7 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def edited(graph: LossGraph, through: Mapping[Use, Callable[[Value], Value]]) -> LossGraph:
+def edited(graph: VerifiedGraph, through: Mapping[Use, Callable[[Value], Value]]) -> VerifiedGraph:
     """The graph with some operands passed through functions before they are read.
 
     Raises GraphError where the result does not verify.
@@ -143,7 +144,7 @@ def edited(graph: LossGraph, through: Mapping[Use, Callable[[Value], Value]]) ->
     return builder.finish(values[graph.output])
 
 
-def exchanged(graph: LossGraph, at: int, make: Callable[[Sequence[Value]], Value]) -> LossGraph:
+def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], Value]) -> VerifiedGraph:
     """The graph with one node made anew from its operands. Raises GraphError where the result does not verify."""
     builder = Builder(graph.contract)
     values: list[Value] = []
@@ -156,7 +157,7 @@ def exchanged(graph: LossGraph, at: int, make: Callable[[Sequence[Value]], Value
     return builder.finish(values[graph.output])
 
 
-def with_inputs(builder: Builder, graph: LossGraph, inputs: Mapping[str, Value]) -> Value:
+def with_inputs(builder: Builder, graph: VerifiedGraph, inputs: Mapping[str, Value]) -> Value:
     """Copies `graph` into `builder` with some of its inputs replaced; gives its output."""
     replaced = {
         i: inputs[n.attrs["name"]] for i, n in enumerate(graph.nodes) if n.op == "input" and n.attrs["name"] in inputs

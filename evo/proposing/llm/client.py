@@ -16,26 +16,29 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from evo.proposing.llm.wire import (
-    CONCEDED,
-    Concession,
-    Concessions,
-    Message,
-    concession_for,
-    format_after,
-    request_arguments,
-    without_system,
-)
+from evo.proposing.llm.wire import RESPONSE_FORMAT, format_after
 from evo.proposing.reply.reply import ReplyFormat
-from fitness.chat.answer import Completion, read_answer
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.gate import Gate, Passage
+from fitness.chat.replies.answer import Completion, read_answer
+from fitness.chat.request import (
+    CONCEDED,
+    Concession,
+    Concessions,
+    Message,
+    as_taken,
+    concession_for,
+    request_arguments,
+)
 from fitness.chat.text import printable
 from fitness.costs import Usage
 
 logger = logging.getLogger(__name__)
+
+_NEEDLESS: Concessions = frozenset(Concession) - {Concession.MAX_COMPLETION_TOKENS}
+"""What a proposal can do without: not the bound on its length, which budgets count on."""
 
 Prompt = Sequence[Message] | Callable[[ReplyFormat], Sequence[Message]]
 """Messages, or what renders them once it is known how the endpoint can be asked to reply."""
@@ -54,7 +57,6 @@ class Reply:
     tokens_out: int | None
     usd: float | None
     seconds: float
-    finish_reason: str | None
     reply_format: ReplyFormat = ReplyFormat.JSON
     attempt: int = 1
 
@@ -118,7 +120,6 @@ class LLMClient:
         self,
         prompt: Prompt,
         *,
-        step: int,
         temperature: float,
         seed: int | None = None,
         observer: AttemptObserver | None = None,
@@ -126,11 +127,12 @@ class LLMClient:
     ) -> Reply:
         """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
 
-        `step` names the request. Attempts count from `first_attempt`, so that a resumed step goes on
-        counting. A cancelled call leaves its attempt started and never failed: it was possibly paid. Where the endpoint has
-        shown that it can do with fewer requests at once only, this one waits for its turn, and its time runs from then on.
+        Attempts count from `first_attempt`, so that a resumed step goes on counting. A cancelled call leaves its attempt
+        started and never failed: it was possibly paid. Where the endpoint has shown that it can do with fewer requests at once
+        only, this one waits for its turn, and its time runs from then on.
         """
         conceded = self._conceded
+        needless = _NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED}
         failures, attempt = 0, first_attempt
         while True:
             await self._quiet()
@@ -138,14 +140,13 @@ class LLMClient:
                 async with self._gate.passage() as passage:
                     await self._quiet()
                     conceded |= self._conceded
-                    messages = _messages(prompt, format_after(conceded))
-                    messages = without_system(messages) if Concession.SYSTEM in conceded else messages
+                    messages = as_taken(_messages(prompt, format_after(conceded)), conceded)
                     if observer:
                         observer.started(attempt, self.endpoint.model, messages)
                     reply = await self._attempt(messages, conceded, temperature, seed)
             except LLMError as error:
                 wait: float | None
-                if concession := concession_for(error, conceded, seed):
+                if concession := concession_for(error, conceded, needless):
                     conceded, wait = conceded | {concession}, 0.0
                 elif (wait := self._crowded(error, passage, failures + 1, observer)) is not None:
                     failures = 0
@@ -168,7 +169,9 @@ class LLMClient:
     ) -> Reply:
         endpoint, where = self.endpoint, self.endpoint.where
         began = time.monotonic()
-        request = request_arguments(endpoint, messages, conceded, temperature, seed)
+        request = request_arguments(
+            endpoint, messages, conceded, temperature=temperature, seed=seed, response_format=RESPONSE_FORMAT
+        )
         content, content_type = await ask_async(self._sdk, endpoint, request)
         answer = read_answer(where, content, content_type, endpoint.prices)
         return Reply(
@@ -178,7 +181,6 @@ class LLMClient:
             tokens_out=answer.tokens_out,
             usd=_usd(endpoint, messages, answer),
             seconds=time.monotonic() - began,
-            finish_reason=answer.finish_reason,
             reply_format=format_after(conceded),
         )
 

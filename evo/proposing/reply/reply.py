@@ -20,7 +20,7 @@ from evo.proposing.reply.fences import Document
 from evo.proposing.reply.lenient_json import START, read_object
 from evo.proposing.reply.line_breaks import restored
 from evo.proposing.reply.signatures import fit
-from fitness.chat.reasoning import without_reasoning
+from fitness.chat.replies.reasoning import without_reasoning
 from fitness.chat.text import printable, unquoted
 from sandbox.contracts.contract import CONTRACTS, Contract
 
@@ -74,20 +74,17 @@ class ParseFailure:
     remedy: str
 
 
-def parse_reply(
-    text: str, finish_reason: str | None = None, contract: Contract | None = None
-) -> ParsedReply | ParseFailure:
+def parse_reply(text: str, contract: Contract | None = None) -> ParsedReply | ParseFailure:
     """The proposal in `text`, or why there is none. Never raises.
 
     Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, what is
     nearly JSON, bare code. Of several that define a function, those count whose function takes the arguments of `contract`
     (None: of any known one), since an example or a test is no loss; of these the last, since models correct themselves downwards.
-    `finish_reason` is the endpoint's: "length" tells a cut-off reply from a malformed one.
     """
     if len(text) > MAX_REPLY:
         return _too_long("reply", len(text), MAX_REPLY)
     written = without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
-    cut_off = finish_reason == "length" or written is None
+    cut_off = written is None
     answer = unquoted((written or "").strip("\ufeff \n\t"))
     if not answer:
         return _CUT_OFF if cut_off else _EMPTY

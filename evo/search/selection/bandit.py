@@ -15,11 +15,10 @@ from evo.search.selection.members import SEED, Member, SelectionSettings, fitnes
 
 @dataclass(frozen=True, slots=True)
 class RewardEstimate:
-    """Estimate of an arm's reward in [0, 1]: mean, standard deviation, and the discounted number of outcomes it is based on."""
+    """Estimate of an arm's reward in [0, 1]: mean and standard deviation."""
 
     mean: float
     deviation: float
-    outcomes: float
 
 
 def arm_name(operator: str, temperature: float) -> str:
@@ -82,7 +81,7 @@ def _estimates(
         a = settings.prior_strength * typical + math.fsum(weight[i] * gained[i] for i in own)
         total = settings.prior_strength + n
         mean = a / total
-        found[arm] = RewardEstimate(mean, math.sqrt(mean * (1 - mean) / (total + 1)), n)
+        found[arm] = RewardEstimate(mean, math.sqrt(mean * (1 - mean) / (total + 1)))
     return found
 
 

@@ -25,7 +25,7 @@ from statistics import pvariance
 
 from archive.records import Role
 from evo.search.operators import role_of
-from evo.search.selection.bandit import arm_name, draw_operator, draw_temperature
+from evo.search.selection.bandit import draw_operator, draw_temperature
 from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.grid import cell, grid
 from evo.search.selection.members import SEED, Member, SelectionSettings, fitness_of, measured
@@ -40,11 +40,6 @@ class Choice:
     parents: tuple[int, ...]
     """Candidate ids, the most important parent first; empty if there are none."""
     temperature: float
-
-    @property
-    def arm(self) -> str:
-        """The bandit's arm: see `Member.arm`."""
-        return arm_name(self.operator, self.temperature)
 
 
 def choose(members: Sequence[Member], rng: Random, step: int, settings: SelectionSettings) -> Choice:

@@ -1,1 +1,1 @@
-"""How a trained policy is scored: its answers, and the evaluators on them."""
+"""Evaluation of a trained policy: sampled answers, and the evaluators."""

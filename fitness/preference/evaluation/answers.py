@@ -1,4 +1,4 @@
-"""Answers of a policy and of the reference to test prompts, and the distance between the two."""
+"""Sampled answers of policy and reference to test prompts, and the KL divergence between the two."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from fitness.preference.policies import Policies
 from fitness.score import EvaluationFailed, bad_data
 from fitness.training.trainer import GraphDPOTrainer
 
-Answers = list[list[int]]  # token ids, the end token included where it was written
+Answers = list[list[int]]  # token ids, including the end token if it was sampled
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained policy and what it is to be scored on."""
+    """A trained policy and the test pairs to evaluate it on."""
 
     trainer: GraphDPOTrainer
     policies: Policies
@@ -37,7 +37,7 @@ class Trained:
 
     @contextmanager
     def reference(self) -> Iterator[Any]:
-        """The untrained model, where the policy is."""
+        """The untrained model, on the policy's device."""
         with self.policies.reference(self.trainer.model, self.trainer.accelerator.device) as model:
             yield model
 
@@ -50,7 +50,7 @@ def policy_answers(trained: Trained, sampling: Sampling) -> Answers:
 
 
 def check_sampling() -> None:
-    """Raises EvaluationFailed("bad_data") where the launch configuration shards a policy so that it cannot write answers."""
+    """Raises EvaluationFailed("bad_data") if the launch configuration shards a policy in a way that prevents sampling."""
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and os.environ.get("FSDP_VERSION", "1") == "1":
         raise bad_data(
             "answers cannot be sampled under version 1 of FSDP",
@@ -60,7 +60,7 @@ def check_sampling() -> None:
 
 def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
     """One answer of the untrained model to each test prompt; the same list on every rank."""
-    # Under an adapter it is the policy's own, perhaps sharded, weights that write.
+    # With an adapter, the reference uses the policy's own weights, which may be sharded.
     adapted = is_peft_model(trained.trainer.model)
     whole: AbstractContextManager[Any] = _whole(trained.trainer) if adapted else nullcontext()
     with whole, trained.reference() as model:
@@ -69,12 +69,12 @@ def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
 
 
 def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> tuple[list[float], dict[str, float]]:
-    """KL(policy || reference) in nats of the two as they write: both at the sampling temperature, from the same prompts.
+    """Estimate of KL(policy || reference) in nats, both at the sampling temperature, from the policy's own `answers`.
 
-    The log-ratio of each of `answers`, the policy's own, and metrics: their mean is unbiased and can be below 0. Raises
-    EvaluationFailed("diverged") when one is not finite.
+    Returns the log-ratio of each answer, and metrics. The mean log-ratio is an unbiased estimate and can be below 0. Raises
+    EvaluationFailed("diverged") if a log-ratio is not finite.
     """
-    # The trainer scores pairs; here the same answer is on both sides.
+    # The trainer computes log-probabilities of pairs, so each answer is given on both sides.
     prompts = _prompts(trained, sampling)
     answered = Dataset.from_dict({"prompt_ids": prompts, "chosen_ids": answers, "rejected_ids": answers})
     policy = trained.trainer.log_probs(answered, temperature=sampling.temperature)
@@ -93,7 +93,7 @@ def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> tuple[
 
 @contextmanager
 def _whole(trainer: GraphDPOTrainer) -> Iterator[Any]:
-    """The trained policy with all of its weights on every rank: gathered once, not anew for every token."""
+    """The trained policy with all weights on every rank, gathered once instead of for every token."""
     if not trainer.is_fsdp_enabled:
         with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
             yield model
@@ -112,9 +112,9 @@ def _whole(trainer: GraphDPOTrainer) -> Iterator[Any]:
 
 
 def _prompts(trained: Trained, sampling: Sampling) -> list[list[int]]:
-    """The test prompts as they are answered: their beginning is cut so that the longest answer has room.
+    """The test prompts as token ids, cut at the beginning to leave room for the longest answer.
 
-    An answer to nothing goes on from the token that texts begin with, or else from the one that ends the text before.
+    An empty prompt becomes the beginning-of-text token, or without one the end token.
     """
     room = trained.trainer.args.max_length - sampling.max_new_tokens
     first, end = trained.tokenizer.bos_token_id, trained.tokenizer.eos_token_id

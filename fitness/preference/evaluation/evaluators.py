@@ -1,4 +1,4 @@
-"""How a trained policy is scored: by held-out pairs, by a reward model, or by a language model that judges."""
+"""Evaluators of a trained policy: by test pairs, by a reward model, or by a judge (a language model)."""
 
 import json
 from collections import OrderedDict
@@ -32,10 +32,10 @@ from fitness.score import EvaluationFailed, bad_data
 
 Metrics = dict[str, float]
 PairScores = Mapping[Literal["accuracy", "margin"], list[float]]
-"""By test pair: 1.0 where its margin is positive and 0.5 where it is 0; the margin, nats."""
+"""Per test pair: accuracy (1.0 if its margin is positive, 0.5 if it is 0, else 0.0) and margin in nats."""
 
-CLASSIFIER = "a sequence classification model, which is what a reward model is stored as"
-AN_ANSWER = "An answer. "  # of one token at least
+CLASSIFIER = "a sequence classification model, as reward models are stored"
+AN_ANSWER = "An answer. "  # at least one token
 KEPT_SEEDS = 64  # of the reference's answers, a few kB each
 
 
@@ -44,37 +44,38 @@ class Evaluator(Protocol):
 
     @property
     def size(self) -> int:
-        """How many test pairs are drawn for it."""
+        """Number of test pairs to draw per training."""
 
     def check(self, state: PartialState) -> Usage | None:
-        """Find out in little time whether everything is there. Raises EvaluationFailed("bad_data").
+        """Check quickly whether everything is available. Raises EvaluationFailed("bad_data").
 
-        Returns what a judge was paid for it.
+        Returns a judge's usage for the check; None without a judge.
         """
 
     def prepare(self, state: PartialState) -> None:
-        """Load what takes long."""
+        """Load models."""
 
     def rehearse(self, prompts: Sequence[Any]) -> None:
-        """Measure something without a training: what is wrong with it would fail every training at its end. `prompts` are the
-        raw ones of all tests. Raises EvaluationFailed("bad_data")."""
+        """Try the evaluation before any training: a fault would fail every training at its end.
+
+        `prompts` are the raw prompts of all test pairs. Raises EvaluationFailed("bad_data").
+        """
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should read of it, once it was rehearsed."""
+        """Notes for the user, available after `rehearse`."""
 
     def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, Usage | None]:
-        """Fitness by test pair, of which the fitness is the mean, and further metrics; the same on every rank.
+        """Scores by test pair, whose mean is the fitness; further metrics; and a judge's usage (None without a judge).
 
-        And what a judge was paid; None where none is asked. `pairs` is what the policy's log-probabilities of the test pairs
-        say.
+        The same on every rank. `pairs` holds accuracy and margin of the test pairs under the policy.
         """
 
 
 def make_evaluator(
     evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation, section: str = "fitness.evaluation"
 ) -> Evaluator:
-    """The evaluator that the options describe; `section` is where the configuration has them."""
+    """The evaluator for these options; `section` is their section of the configuration."""
     match evaluation:
         case PairEvaluation():
             return PairEvaluator(evaluation)
@@ -85,9 +86,9 @@ def make_evaluator(
 
 
 def pair_scores(log_probs: Tensor, test: Dataset, beta: float) -> tuple[PairScores, Metrics]:
-    """What the test pairs say of a policy with these log-probabilities, (pairs, 2) in nats: pair by pair, and as metrics.
+    """Accuracy and margin per test pair, and metrics, from the policy's log-probabilities, shape (pairs, 2), in nats.
 
-    Raises EvaluationFailed("diverged") when they are not finite.
+    Raises EvaluationFailed("diverged") if they are not finite.
     """
     reference = torch.tensor([test["ref_chosen_logps"], test["ref_rejected_logps"]]).T
     log_ratio = (log_probs - reference).double()
@@ -106,7 +107,7 @@ def pair_scores(log_probs: Tensor, test: Dataset, beta: float) -> tuple[PairScor
 
 
 class PairEvaluator:
-    """The test pairs are the score."""
+    """Fitness from the test pairs: accuracy or margin."""
 
     def __init__(self, options: PairEvaluation) -> None:
         self.options = options
@@ -116,7 +117,7 @@ class PairEvaluator:
         return self.options.pairs
 
     def check(self, state: PartialState) -> Usage | None:
-        """The data are checked where they are loaded."""
+        """Nothing to check: the data are checked when they are loaded."""
         return None
 
     def prepare(self, state: PartialState) -> None:
@@ -134,7 +135,7 @@ class PairEvaluator:
 
 
 class _ReferenceAnswers:
-    """The untrained model's answers, the same for all candidates, written once per seed."""
+    """The untrained model's answers, sampled once per seed and shared by all candidates."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
@@ -150,7 +151,7 @@ class _ReferenceAnswers:
 
 
 class RewardEvaluator:
-    """Mean reward of sampled answers, less the price of their distance to the reference."""
+    """Fitness from a reward model: mean reward of sampled answers minus the KL penalty."""
 
     def __init__(self, options: RewardModelEvaluation) -> None:
         self.options = options
@@ -166,13 +167,13 @@ class RewardEvaluator:
         told = []
         if self._max_length < self.options.max_length:
             told.append(
-                f"Texts for the reward model are cut on the left to its context of {self._max_length} tokens, not to max_length "
-                f"{self.options.max_length} of the evaluation, which was not set."
+                f"Texts for the reward model are cut on the left to its context of {self._max_length} tokens. The default "
+                f"max_length of the evaluation, {self.options.max_length}, is longer."
             )
         if self.tokenizer.model_max_length < self._max_length:
             told.append(
-                f"The reward model's tokenizer is meant for {self.tokenizer.model_max_length} tokens, and texts are cut to "
-                f"{self._max_length}: set max_length of the evaluation to less if the model knows no longer ones."
+                f"The reward model's tokenizer is made for {self.tokenizer.model_max_length} tokens, and texts are cut to "
+                f"{self._max_length}: lower max_length of the evaluation if the model was not trained on longer texts."
             )
         return tuple(told)
 
@@ -190,7 +191,7 @@ class RewardEvaluator:
         if label is not None and outputs == 1:
             raise bad_data(
                 f"the reward model {name!r} has one output, which is the reward itself, and label is {label}",
-                "leave label out",
+                "do not set label",
             )
         if label is not None and label >= outputs:
             raise bad_data(
@@ -233,7 +234,7 @@ class RewardEvaluator:
         except TEMPLATE_ERRORS as error:
             raise bad_data(
                 f"the chat template of the reward model {name!r} cannot render the test prompts ({type(error).__name__}: {error})",
-                "leave out of the data what it has no place for, or take another reward model",
+                "remove from the data what the template does not support, or use another reward model",
             ) from error
         ids: list[list[int]] = self._encoded(texts)["input_ids"]
         known = self.model.get_input_embeddings().weight.shape[0]
@@ -242,9 +243,9 @@ class RewardEvaluator:
             raise bad_data(
                 f"the tokenizer of the reward model {name!r} gives token {highest} "
                 f"({self.tokenizer.convert_ids_to_tokens(highest)!r}), its embedding has {known}",
-                "take the tokenizer that it was trained with",
+                "use the tokenizer that the model was trained with",
             )
-        try:  # one of full length, and one that is padded to it
+        try:  # one text of full length, and one that is padded to it
             self._scored([texts[0], self._text(prompts[0], AN_ANSWER * self._max_length)])
         except (IndexError, ValueError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" in str(error).lower():
@@ -252,7 +253,7 @@ class RewardEvaluator:
             raise bad_data(
                 f"the reward model {name!r} cannot score a text of {self._max_length} tokens "
                 f"({type(error).__name__}: {' '.join(str(error).split())[:300]})",
-                "set max_length of the evaluation to what it was made for, or take another reward model",
+                "set max_length of the evaluation to the model's context, or use another reward model",
             ) from error
 
     def measure(self, trained: Trained, pairs: PairScores) -> tuple[list[float], Metrics, Usage | None]:
@@ -291,7 +292,7 @@ class RewardEvaluator:
             list(texts),
             truncation=True,
             max_length=self._max_length,
-            add_special_tokens=not self.tokenizer.chat_template,  # a template has written them already
+            add_special_tokens=not self.tokenizer.chat_template,  # a template writes them itself
             **settings,
         )
 
@@ -304,7 +305,7 @@ class RewardEvaluator:
 
 
 class JudgeEvaluator:
-    """Win rate of sampled answers over an opponent's."""
+    """Fitness from a judge: win rate of sampled answers over an opponent's."""
 
     def __init__(self, options: JudgeEvaluation, section: str) -> None:
         self.options = options
@@ -339,7 +340,7 @@ class JudgeEvaluator:
             try:
                 outcome = [self._judge.compare(prompts, trained.texts(ours), trained.texts(opponent))]
             except EvaluationFailed as failure:
-                outcome = [failure]  # every rank must learn of it, or they would wait for each other
+                outcome = [failure]  # broadcast: all ranks must raise, or the others would wait for ever
         broadcast_object_list(outcome)
         if isinstance(outcome[0], EvaluationFailed):
             raise outcome[0]
@@ -348,7 +349,7 @@ class JudgeEvaluator:
 
 
 def shown(prompt: Any) -> str:
-    """A raw prompt as text for a reader: a string as it is, a conversation turn by turn."""
+    """A raw prompt as plain text: a string unchanged, a conversation turn by turn."""
     if isinstance(prompt, str):
         return prompt
     return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)

@@ -1,1 +1,1 @@
-"""A language model that compares two answers: what it is asked, its verdict, and what it costs."""
+"""The judge, a language model that compares two answers: its instructions, the parsing of its replies, and its costs."""

@@ -1,4 +1,4 @@
-"""What a judge may cost: known from the options alone, before anything is asked."""
+"""Upper bound on a judge's cost, from the options alone."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ if TYPE_CHECKING:
     from fitness.preference.options import JudgeEvaluation
 
 LONGEST_TEXT = 12_000
-"""Characters of a prompt or an answer that a judge is given."""
+"""Most characters of a prompt or an answer in a request to the judge; the rest is cut."""
 CHARACTERS_PER_TOKEN = 3
-"""English and code have more."""
+"""A low estimate: English and code have more."""
 FRAME = 250
-"""Tokens of a question beside the prompt and the two answers: instructions and JSON."""
+"""Tokens of a question without the prompt and the two answers: instructions and JSON."""
 
 
 def judge_service(key: str, judge: JudgeEvaluation, max_length: int, rungs: Collection[str]) -> Service:
-    """The judge's endpoint. `max_length` is the task's, in tokens.
+    """The judge's endpoint with its worst-case usage per training. `max_length` is the task's, in tokens.
 
-    The worst case of a training is every question in both orders, and two questions that only see whether it is there. A
-    token of the trained model counts as two of the judge's. A question that is asked again after an outage comes on top, and
-    counts when that happens.
+    The worst case is every question in both orders, and two availability checks. A token of the trained model counts as two
+    tokens of the judge. Questions repeated after an outage are not included; they are counted when they occur.
     """
     theirs = max_length if judge.opponent == "chosen" else judge.max_new_tokens
     longest = LONGEST_TEXT // CHARACTERS_PER_TOKEN

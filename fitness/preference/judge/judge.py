@@ -1,24 +1,23 @@
-"""A language model that compares two answers to a prompt, in both orders, behind an OpenAI-compatible endpoint.
+"""The judge: a language model behind an OpenAI-compatible endpoint that compares two answers to a prompt, in both orders.
 
-The answers are text from a model under training, so they are untrusted: they are quoted as JSON, and of the reply only its verdict
-is read. A judge prefers what it reads first more often than chance would: hence both orders.
+The answers are text from a model under training, so they are untrusted: they are quoted as JSON, and only the judgement is read
+from the reply. Judges prefer the answer in first position more often than chance (position bias), hence both orders.
 """
 
 import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fitness.chat.answer import CUT_OFF, Completion, read_answer
 from fitness.chat.client import ask, sync_client
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError
-from fitness.chat.refusals import refuses_system
-from fitness.chat.slots import Slot, Slots
+from fitness.chat.gate import Gate, Passage
+from fitness.chat.replies.answer import CUT_OFF, Completion, read_answer
+from fitness.chat.request import Concession, Concessions, Message, as_taken, concession_for, request_arguments
 from fitness.costs import Usage
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
 from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
@@ -31,19 +30,19 @@ Question = tuple[str, str, str]  # prompt, first answer, second answer
 
 EASY: Question = ("What is 2 + 2?", "4", "Bananas.")
 MOST_UNREADABLE = 0.2  # fraction of the replies
-PATIENCE = 180.0  # seconds that an outage after a training is waited out
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled from one to the next
-REPEATABLE: dict[str, float] = {"temperature": 0.0, "seed": 0}  # so that the same question gets the same judgement
-LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
+PATIENCE = 180.0  # longest wait for the end of an outage after a training, seconds
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled each time
+TEMPERATURE, SEED = 0.0, 0  # for reproducible judgements
 
 _OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
-"""What may pass: a page of HTML or broken JSON among it, as a network or a server that starts gives them."""
+"""Temporary failures. HTML pages and broken JSON are among them: networks and starting servers return these."""
+_NEEDLESS: Concessions = frozenset(Concession) - {Concession.RESPONSE_FORMAT}
 _REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
-"""It will not have this one question, for being too long, say."""
+"""Failures of a single question, for example one that is too long."""
 
 
 class _Meter:
-    """Adds up what is paid, over threads."""
+    """Thread-safe sum of usages."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,23 +54,22 @@ class _Meter:
 
 
 class Judge:
-    """The endpoint; `section` is where the configuration names it.
+    """A judge; `section` is its section of the configuration.
 
-    What it charges is read from its replies, unreadable ones too. Where a reply does not tell, or a request was cut off that
-    may have been answered, the most that the question can cost is counted. An error status costs nothing.
+    Its usage is read from its replies, including unreadable ones. If a reply does not report it, or a request that may have been
+    answered was interrupted, the upper bound for the question is counted. An error status costs nothing.
     """
 
     def __init__(self, options: JudgeEvaluation, section: str = "fitness.evaluation") -> None:
         self.options = options
         self.section = section
-        self._settings: dict[str, float] = REPEATABLE | {LIMIT: options.max_tokens}
-        self._takes_system = True
-        self._slots = Slots(options.concurrency)
+        self._conceded: Concessions = frozenset()
+        self._gate = Gate(options.concurrency)
         self._opening = threading.Lock()
         self._opened: tuple[Endpoint, Any] | None = None
 
     def check(self) -> Usage:
-        """Ask for one easy judgement, and say what it cost. Raises EvaluationFailed("bad_data") with the remedy."""
+        """Request one easy judgement; returns its usage. Raises EvaluationFailed("bad_data") with the remedy."""
         meter = _Meter()
         try:
             self._check(meter)
@@ -91,20 +89,20 @@ class Judge:
             replied = f" (it replied: {self._endpoint.where.quote(answer.text)})" if answer.text.strip() else ""
             ended = ", and ended at max_tokens" if answer.finish_reason == CUT_OFF else ""
             raise bad_data(
-                f"the judge {self.options.model!r} does not reply in the form asked for{replied}{ended}",
-                f"take a stronger model, or raise {self.section}.max_tokens for one that reasons at length",
+                f"the judge {self.options.model!r} does not reply in the required form{replied}{ended}",
+                f"use a stronger model, or raise {self.section}.max_tokens for one that reasons at length",
             )
 
     def compare(
         self, prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
     ) -> tuple[list[float], dict[str, float], Usage]:
-        """Points of `ours` by prompt, a tie counting one half, metrics, and what it cost.
+        """Points of `ours` by prompt (a tie counts one half), metrics, and the judge's usage.
 
-        win_rate, their mean; judge_agreement of the two orders; judge_unreadable, the fraction of unreadable replies.
+        Metrics: win_rate, the mean of the points; judge_agreement between the two orders; judge_unreadable, the fraction of
+        unreadable replies.
 
-        Raises EvaluationFailed, with what it cost: collapsed when too many replies about these answers
-        cannot be read, bad_data when the judge is gone for longer than a few minutes, or cannot answer an easy question
-        either.
+        Raises EvaluationFailed with the usage: collapsed if too many replies about these answers cannot be read; bad_data if the
+        judge does not answer for more than a few minutes, or cannot answer an easy question either.
         """
         meter = _Meter()
         try:
@@ -122,7 +120,7 @@ class Judge:
             for prompt, our, their in zip(prompts, ours, theirs, strict=True)
             for question in ((prompt, our, their), (prompt, their, our))
         ]
-        gone: list[LLMError] = []  # once one question has failed for good, the others are not asked
+        gone: list[LLMError] = []  # after one permanent failure the remaining questions are not sent
 
         def verdict(question: Question) -> Judgement | None:
             try:
@@ -143,7 +141,7 @@ class Judge:
             ) from None
         unreadable = verdicts.count(None) / len(verdicts)
         if unreadable > MOST_UNREADABLE:
-            self._check(meter)  # raises when it is the judge's fault
+            self._check(meter)  # raises if the judge itself is at fault
             raise EvaluationFailed(
                 "collapsed",
                 f"{unreadable:.0%} of the judge's replies about the policy's answers cannot be read, at most "
@@ -162,21 +160,21 @@ class Judge:
     def _ask(
         self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
     ) -> tuple[Judgement | None, Completion]:
-        """The judge's word, or None where its reply holds none, and the reply. Raises LLMError, one that is in `gone` at once.
+        """The judgement (None if the reply has none) and the reply. Raises LLMError; one in `gone` immediately.
 
-        An outage is waited out for `patience` seconds; a request that only waited for others does not count as one.
+        Retries for up to `patience` seconds of an outage. A timeout that other requests may have caused is not counted as one.
         """
-        since: float | None = None  # the first failure: to wait for a slot is no outage
+        since: float | None = None  # time of the first failure; waiting for the gate does not count
         pause = FIRST_PAUSE
         while True:
-            with self._slots.taken() as slot:
+            with self._gate.passage_of_thread() as passage:
                 if gone:
                     raise gone[0]
                 try:
                     answer = self._attempt(question, meter)
                     return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
                 except LLMError as error:
-                    if error.kind is ErrorKind.TIMEOUT and self._asks_less(slot):
+                    if error.kind is ErrorKind.TIMEOUT and self._asks_less(passage):
                         since = None
                         continue
                     since = time.monotonic() if since is None else since
@@ -186,44 +184,39 @@ class Judge:
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _asks_less(self, slot: Slot) -> bool:
-        """Whether a request that timed out is to be made again among fewer."""
-        again, fewer = self._slots.timed_out(slot)
-        if fewer is not None:
+    def _asks_less(self, passage: Passage) -> bool:
+        """Whether to repeat a request that timed out while others were in flight; lowers the limit if possible."""
+        if self._gate.narrow(passage):
             logger.warning(
                 "the judge at %s does not answer %d requests at once in time: from now on at most %d (%s)",
-                self._endpoint.where.place, slot.at_once, fewer, self._endpoint.where.parallel,
+                self._endpoint.where.place, passage.together, self._gate.limit, self._endpoint.where.parallel,
             )  # fmt: skip
-        return again
+        return passage.together > 1
 
     def _attempt(self, question: Question, meter: _Meter) -> Completion:
         endpoint, client = self._open()
-        settings, system = self._settings, self._takes_system
+        conceded = self._conceded
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
         asked = json.dumps(texts)
         at_most = self._usage((len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16, self.options.max_tokens)
         try:
-            answer = self._answer(endpoint, client, asked, settings, system)
+            answer = self._answer(endpoint, client, asked, conceded)
         except LLMError as error:
             if error.possibly_paid or error.tokens_in or error.tokens_out:
                 meter.add(self._charged(error, at_most))
-            taken = _without(settings, error)
-            without_system = system and refuses_system(error)
-            if taken == settings and not without_system:
+            concession = concession_for(error, conceded, _NEEDLESS)
+            if concession is None:
                 raise
-            self._settings, self._takes_system = taken, self._takes_system and not without_system
+            self._conceded |= {concession}
             return self._attempt(question, meter)
         meter.add(self._charged(answer, at_most))
         return answer
 
-    def _answer(
-        self, endpoint: Endpoint, client: Any, asked: str, settings: dict[str, float], system: bool
-    ) -> Completion:
-        """What the endpoint replies. Raises LLMError."""
-        messages = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{asked}"}]
-        if system:
-            messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": asked}]
-        content, kind = ask(client, endpoint, {"model": endpoint.model, "messages": messages, **settings})
+    def _answer(self, endpoint: Endpoint, client: Any, asked: str, conceded: Concessions) -> Completion:
+        """The endpoint's reply. Raises LLMError."""
+        messages = as_taken([Message("system", INSTRUCTIONS), Message("user", asked)], conceded)
+        request = request_arguments(endpoint, messages, conceded, temperature=TEMPERATURE, seed=SEED)
+        content, kind = ask(client, endpoint, request)
         return read_answer(endpoint.where, content, kind, endpoint.prices)
 
     @property
@@ -235,7 +228,7 @@ class Judge:
         )  # fmt: skip
 
     def _open(self) -> tuple[Endpoint, Any]:
-        """The endpoint and a client, which are made once. Raises LLMError where configuration or environment allow none."""
+        """The endpoint and a client, created once. Raises LLMError if configuration or environment are not valid."""
         with self._opening:
             if self._opened is None:
                 endpoint = self._endpoint
@@ -246,17 +239,7 @@ class Judge:
         return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
 
     def _charged(self, told: Completion | LLMError, at_most: Usage) -> Usage:
-        """What was told, and the most that it may have been of what was not."""
+        """The reported usage, with upper bounds for counts that were not reported."""
         tokens_in = at_most.tokens_in if told.tokens_in is None else told.tokens_in
         tokens_out = at_most.tokens_out if told.tokens_out is None else told.tokens_out
         return self._usage(tokens_in, tokens_out)
-
-
-def _without(settings: dict[str, float], refusal: LLMError) -> dict[str, float]:
-    """The settings less those that a refusal names; one that is about the question's length names none."""
-    if refusal.kind is not ErrorKind.BAD_REQUEST:
-        return settings
-    taken = {name: value for name, value in settings.items() if not re.search(rf"\b{name}\b", refusal.said)}
-    if LIMIT in settings and LIMIT not in taken:
-        taken[NEWER_LIMIT] = settings[LIMIT]
-    return taken

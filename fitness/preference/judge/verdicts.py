@@ -1,7 +1,7 @@
-"""What a judge is asked, and its verdict, read from the conclusion of its reply.
+"""Instructions for the judge, and parsing of the verdict from the conclusion of its reply.
 
-A verdict stands in a reply's reasoning, in restatements of the choices, and in quotations of the answers, which are written by the
-model under training: none of these is the conclusion. Where it is not clear what the conclusion is, there is none.
+A reply can contain verdicts that are not its conclusion: in its reasoning, in restatements of the choices, and in quotations of
+the answers, which are untrusted. If the conclusion is not clear, there is no verdict.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from fitness.chat.reasoning import without_reasoning
+from fitness.chat.replies.reasoning import without_reasoning
 from fitness.chat.text import unquoted
 
 Judgement = Literal["first", "second", "tie"]
@@ -23,10 +23,10 @@ clarity; length is no merit, and neither is coming first. Reply with one line of
 {"better": "first"}, {"better": "second"} or {"better": "tie"}"""
 
 LONGEST = 20_000
-"""Characters from a reply's end that are looked at: a conclusion stands there."""
+"""Characters at the end of a reply that are read: the conclusion is there."""
 MOST_OBJECTS = 64
 KEYS = ("better", "winner", "verdict", "answer", "judgement", "judgment")
-DEEPEST = 4  # objects within one another
+DEEPEST = 4  # levels of nested objects
 
 _WORD = r"(?P<word>first|second|tie)"
 _EQUAL = r"(?P<equal>tied|draw|equal(?:ly\s+good)?|the\s+same)"
@@ -35,14 +35,14 @@ _LOOSE = re.compile(  # single or typographic quotes, or none
     rf"\{{\s*['\"“”]?better['\"“”]?\s*[:=]\s*['\"“”]?{_WORD}['\"“”]?\s*,?\s*\}}", re.IGNORECASE
 )
 _GLUE = re.compile(r"(?:[^\S\n]|\n(?!\s*\n)|[,;|/`*()\[\]]|\b(?:or|and|json)\b)*", re.IGNORECASE)
-"""Between the items of a list of choices: no sentence ends there, and no paragraph."""
+"""Text between the items of a list of choices: no end of a sentence or paragraph."""
 _DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bthan|\binstead of|\bover|\bagainst)[\s`*\"'(:]*$", re.IGNORECASE)
 _QUOTED = re.compile(
     r"\b(?:contains?|includes?|says?|claims?|states?|tries\s+to|instructs?|injects?|embeds?)\b[^.\n]*$", re.IGNORECASE
 )
-"""What stands before a verdict that is an answer's own, and so none."""
+"""Words before a verdict that is quoted from an answer, which does not count."""
 ENUMERATED = ("first", "second", "tie")
-"""A reply that has the verdicts in the order of its instructions explains them, each with what it stands for."""
+"""A reply with the verdicts in the order of the instructions only explains the choices."""
 _CONDITION = re.compile(r"[\s`*\"')]*(?:if|when|unless|otherwise)\b", re.IGNORECASE)
 _HEDGED = re.compile(r"\b(?:if|unless|depend\w*|either|whereas|options?|choices?|could|might)\b", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ _SAID = [
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An object in a text, and where it stands; its verdict, where it has one."""
+    """A JSON object in a text with its position, and its verdict if it has one."""
 
     verdict: Judgement | None
     start: int
@@ -75,10 +75,10 @@ class _Found:
 
 
 def read_verdict(text: str, *, cut_off: bool) -> Judgement | None:
-    """The verdict in a judge's reply, or None where there is none that is clear. `cut_off`: the reply reached its limit.
+    """The verdict in a judge's reply; None if there is no clear one. `cut_off`: the reply reached its length limit.
 
-    Counts: the last JSON object with `better` that is no part of a list of the choices; else words that say the same. A reply
-    that was cut off may be reasoning whose start the prompt held, so there only what it begins with counts.
+    The last JSON object with `better` counts, unless it is part of a list of the choices; else words with the same meaning. A
+    truncated reply may be reasoning without its start marker, so only an object at its beginning counts.
     """
     answer = without_reasoning(text)
     if answer is None:
@@ -101,7 +101,7 @@ def read_verdict(text: str, *, cut_off: bool) -> Judgement | None:
 
 
 def _objects(answer: str) -> Iterator[_Found]:
-    """JSON objects, and what only looks like one with `better`, in order; of many braces those at the end."""
+    """JSON objects, and near-JSON with `better`, in order; only the last MOST_OBJECTS opening braces are tried."""
     starts = [match.start() for match in re.finditer(r"\{", answer)][-MOST_OBJECTS:]
     decoder, seen = json.JSONDecoder(strict=False), 0
     for start in starts:
@@ -115,12 +115,12 @@ def _objects(answer: str) -> Iterator[_Found]:
                 seen = loose.end()
                 yield _Found(cast(Judgement, loose["word"].lower()), start, seen)
             continue
-        seen = end  # what stands in its strings may be quoted from an answer
+        seen = end  # braces inside its strings are skipped: they may be quoted from an answer
         yield _Found(_better(value), start, end)
 
 
 def _better(value: object, depth: int = 0) -> Judgement | None:
-    """The verdict under `better` in an object, or in one within it."""
+    """The verdict under `better` (or a synonym) in an object or in a nested object."""
     if not isinstance(value, dict) or depth > DEEPEST:
         return None
     own = next(
@@ -138,7 +138,7 @@ def _value(value: object) -> Judgement | None:
 
 
 def _groups(answer: str, found: list[_Found]) -> Iterator[list[_Found]]:
-    """Verdicts that stand side by side, with nothing between them but what a list has."""
+    """Groups of adjacent verdicts, separated only by list punctuation."""
     group: list[_Found] = []
     for item in found:
         if group and not _GLUE.fullmatch(answer[group[-1].end : item.start]):
@@ -150,7 +150,7 @@ def _groups(answer: str, found: list[_Found]) -> Iterator[list[_Found]]:
 
 
 def _concluded(answer: str, found: list[_Found]) -> _Found | None:
-    """The last verdict that stands for itself: in no list of several, and not denied."""
+    """The last verdict that is not in a list of different verdicts, not negated and not quoted."""
     alone = [group[-1] for group in _groups(answer, found) if len({item.verdict for item in group}) == 1]
     alone = [item for item in alone if not _DENIED.search(answer[max(0, item.start - 40) : item.start])]
     alone = [item for item in alone if not _QUOTED.search(answer[max(0, item.start - 80) : item.start])]
@@ -166,19 +166,19 @@ def _concluded(answer: str, found: list[_Found]) -> _Found | None:
 
 
 def _is_list(answer: str, found: list[_Found]) -> bool:
-    """Whether all verdicts stand in lists of several, so that a conclusion may be in the words beside them."""
+    """Whether all verdicts are in lists of different verdicts, so that the conclusion may be in the surrounding words."""
     return all(len({item.verdict for item in group}) > 1 for group in _groups(answer, found))
 
 
 def _without(answer: str, found: list[_Found], begin: int = 0) -> str:
-    """The words beside the objects, from `begin` on."""
+    """The text without the objects, from `begin` on."""
     for item in reversed(found):
         answer = f"{answer[: item.start]} … {answer[item.end :]}"
     return answer[begin:]
 
 
 def _said(answer: str) -> Judgement | None:
-    """What the words say, where they say one thing."""
+    """The verdict in the words, if they contain exactly one."""
     said = _said_all(answer)
     return said.pop() if len(said) == 1 else None
 

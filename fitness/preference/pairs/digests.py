@@ -1,4 +1,4 @@
-"""Digests of files and folders, so that a model or data set on this disk counts by its contents."""
+"""Digests of files and folders, which identify local models and data sets by their contents."""
 
 import hashlib
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def path_digest(path: Path, *, hidden: bool = True) -> str | None:
-    """Digest of a file, or of the names and contents in a folder; None for what is not there.
+    """Digest of a file, or of the names and contents in a folder; None if the path does not exist.
 
-    Without `hidden` what begins with a dot does not count: git and the hub's tools keep times and locks there.
+    With `hidden` false, names that begin with a dot are ignored: git and the hub's tools keep timestamps and locks there.
     """
-    if not os.path.exists(path):  # unlike the path's own, says no to a name that the system refuses
+    if not os.path.exists(path):  # unlike Path.exists, returns False for a name that the system refuses
         return None
     if path.is_file():
         return _file_digest(path)[:16]
@@ -30,6 +30,6 @@ def _file_digest(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _digest_of_version(path: Path, *version: int) -> str:
-    """Weights of gigabytes are read once per process and version of the file."""
+    """Cached by the file's version, so that large weights are read once per process."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

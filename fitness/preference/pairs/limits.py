@@ -1,21 +1,21 @@
-"""How many tokens a model takes, and which, as its configuration says: of plain data, so that no torch is needed for it."""
+"""Limits of a model from its configuration: context length and vocabulary. Reads plain data, so it needs no torch."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from fitness.preference.options import RewardModelEvaluation
 
-# Their first positions are kept for padding, so that many fewer are of use (positions count on from the padding token's id).
+# Model types whose positions start after the padding token's id, so that many positions fewer are usable.
 OFFSET_BY_PADDING = {
     "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta",
     "xlm-roberta-xl", "xmod",
 }  # fmt: skip
-# Their positions are relative; a number that they name is no limit.
+# Model types with relative positions: a number in their configuration is not a limit.
 RELATIVE = {"longt5", "mt5", "switch_transformers", "t5", "umt5", "xlnet"}
 
 
 def positions(config: Mapping[str, Any]) -> int | None:
-    """The longest text in tokens that a model of this configuration has positions for; None where it names no limit."""
+    """The context length in tokens; None if the configuration sets no limit."""
     config = _of_text(config)
     kind = config.get("model_type")
     if kind in RELATIVE or config.get("position_biased_input") is False:
@@ -30,13 +30,13 @@ def positions(config: Mapping[str, Any]) -> int | None:
 
 
 def vocabulary(config: Mapping[str, Any]) -> int | None:
-    """How many tokens a model of this configuration has an embedding for; None where it does not say."""
+    """The number of tokens that the model has an embedding for; None if the configuration does not say."""
     size = _of_text(config).get("vocab_size")
     return size if _is_count(size) else None
 
 
 def beyond_reward_model(evaluation: RewardModelEvaluation, limit: int | None) -> str | None:
-    """What is wrong with a `max_length` that a user set beyond the reward model's `limit` in tokens; else None."""
+    """The message for a user's `max_length` beyond the reward model's `limit` in tokens; None if it is within the limit."""
     if limit is None or "max_length" not in evaluation.model_fields_set or evaluation.max_length <= limit:
         return None
     return (
@@ -46,7 +46,7 @@ def beyond_reward_model(evaluation: RewardModelEvaluation, limit: int | None) ->
 
 
 def reward_length(evaluation: RewardModelEvaluation, limit: int | None) -> int:
-    """The longest text in tokens that is given to a reward model: `max_length`, or all that it has positions for."""
+    """The longest input of a reward model in tokens: the smaller of `max_length` and `limit`."""
     return evaluation.max_length if limit is None else min(evaluation.max_length, limit)
 
 

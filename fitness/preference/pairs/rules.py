@@ -1,403 +1,161 @@
-"""What can be wrong with a pair once it is rendered, tokenised and cut: the rules, and how one pair is looked at by them."""
+"""Rules for pairs: what can be wrong with a pair after rendering, tokenising and cutting, and what follows from it."""
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
-
-from fitness.preference.options import Options
-from fitness.preference.pairs.tokens import (
-    NotRendered,
-    Row,
-    Tokens,
-    is_conversation,
-    pair_tokens,
-    rendered,
-    shared_length,
-)
-
-SAID_IN = ("content", "reasoning_content", "reasoning", "thinking", "tool_calls")
-"""Parts of a turn that a template may show; the rest of it is about the turn."""
-CALLS = ("tool_calls", "function_call")
-READ_ROLES = ("system", "developer", "user")
-"""Roles of a prompt's turns whose text every template should show as it is."""
 
 
-LEAST_REPEATED = 20
-"""Characters of a prompt from which on a single completion that begins with it repeats it."""
-
-
-class Consequence(StrEnum):
-    """What comes of a rule that holds."""
+class PairOutcome(StrEnum):
+    """Consequence of a rule that applies."""
 
     REFUSED = "refused"  # the run cannot be right
-    LEFT_OUT = "left out"  # the pair says nothing of a preference
+    LEFT_OUT = "left out"  # the pair expresses no preference
     NOTED = "noted"
 
 
 @dataclass(frozen=True)
 class PairRule:
-    """Something that can be wrong with a pair."""
+    """A rule: what is wrong with a pair, the consequence and the remedy."""
 
-    outcome: Consequence
+    outcome: PairOutcome
     words: str
     remedy: str
     above: float = 0.0
-    """Refused where it holds of more than this share of the pairs, else noted."""
+    """Refused if the rule applies to more than this fraction of the pairs, else noted."""
 
 
 RULES = {
     "too long": PairRule(
-        Consequence.LEFT_OUT,
-        "too long a prompt",
+        PairOutcome.LEFT_OUT,
+        "a prompt that is too long",
         "raise fitness.max_length or set fitness.max_prompt_length to cut prompts",
     ),
-    "blank": PairRule(Consequence.LEFT_OUT, "an empty completion", "give pairs whose completions say something"),
+    "blank": PairRule(PairOutcome.LEFT_OUT, "an empty completion", "give pairs whose completions say something"),
     "hidden": PairRule(
-        Consequence.LEFT_OUT,
-        "a completion of which the chat template shows nothing",
-        "set fitness.chat_template to a Jinja file that shows what turns say and call",
+        PairOutcome.LEFT_OUT,
+        "a completion that the chat template does not show",
+        "set fitness.chat_template to a Jinja file that shows the content and the tool calls of turns",
     ),
     "equal": PairRule(
-        Consequence.LEFT_OUT,
+        PairOutcome.LEFT_OUT,
         "completions that are equal once rendered and tokenised",
         "give pairs that differ in what the model sees",
     ),
     "equal unknown": PairRule(
-        Consequence.LEFT_OUT,
-        "completions of unknown words, which are equal to the tokenizer",
-        "take a model and tokenizer for this language and alphabet",
+        PairOutcome.LEFT_OUT,
+        "completions that differ only in words unknown to the tokenizer",
+        "use a model and tokenizer for this language and alphabet",
     ),
     "equal when cut": PairRule(
-        Consequence.LEFT_OUT, "completions that differ only beyond fitness.max_length", "raise fitness.max_length"
+        PairOutcome.LEFT_OUT, "completions that differ only beyond fitness.max_length", "raise fitness.max_length"
     ),
     "in two parts": PairRule(
-        Consequence.LEFT_OUT,
-        "the prompt of a pair in another part, once rendered and tokenised",
+        PairOutcome.LEFT_OUT,
+        "a prompt that occurs in another part, once rendered and tokenised",
         "write a prompt in the same way in all of its pairs",
     ),
     "not rendered": PairRule(
-        Consequence.REFUSED,
+        PairOutcome.REFUSED,
         "the chat template cannot render these conversations",
-        "set fitness.chat_template to a Jinja file that can, or leave out of the data what it has no place for",
+        "set fitness.chat_template to a Jinja file that can, or remove from the data what the template does not support",
     ),
     "parts as text": PairRule(
-        Consequence.REFUSED,
-        "the chat template expects text and writes a list of parts in Python's notation",
+        PairOutcome.REFUSED,
+        "the chat template expects text and renders a list of parts in Python's notation",
         "join the parts' text into one string, or set fitness.chat_template to a Jinja file that shows parts",
     ),
     "beyond the embedding": PairRule(
-        Consequence.REFUSED,
+        PairOutcome.REFUSED,
         "tokens that the model has no embedding for",
-        "take the tokenizer that the model was trained with, or resize the model's embedding to it and save both",
+        "use the tokenizer that the model was trained with, or resize the model's embedding to it and save both",
     ),
     "prompt repeated": PairRule(
-        Consequence.REFUSED,
-        "both completions begin with the prompt once more",
-        "take it off them, or leave the column prompt out, then what the two have in common is the prompt",
+        PairOutcome.REFUSED,
+        "both completions begin with a copy of the prompt",
+        "remove the copies, or leave out the column prompt: then the common beginning of the two is the prompt",
         above=0.5,
     ),
     "prompt in one": PairRule(
-        Consequence.REFUSED,
-        "one of the completions begins with the prompt once more",
-        "take it off",
+        PairOutcome.REFUSED,
+        "one of the completions begins with a copy of the prompt",
+        "remove the copy",
         above=0.5,
     ),
     "unknown": PairRule(
-        Consequence.REFUSED,
+        PairOutcome.REFUSED,
         "more than half of the completions' tokens are unknown to the tokenizer",
-        "take a model and tokenizer for this language and alphabet",
+        "use a model and tokenizer for this language and alphabet",
         above=0.5,
     ),
     "other prompt": PairRule(
-        Consequence.REFUSED,
-        "the chat template writes the prompt in another way once a completion follows, so its end became part of the completions",
-        "set fitness.chat_template to a Jinja file that writes a prompt always alike",
+        PairOutcome.REFUSED,
+        "the chat template renders the prompt differently when a completion follows, so its end became part of the completions",
+        "set fitness.chat_template to a Jinja file that always renders a prompt in the same way",
         above=0.5,
     ),
     "other generation prompt": PairRule(
-        Consequence.NOTED,
-        "the chat template asks for an answer in other words than those before the answers trained on",
-        "these words are left out in training; set fitness.chat_template if that is not meant",
+        PairOutcome.NOTED,
+        "the generation prompt of the chat template differs from the text before the answers in the data",
+        "training leaves out the difference; set fitness.chat_template if that is not intended",
     ),
     "merged": PairRule(
-        Consequence.NOTED,
-        "the prompt's last tokens merge with the completions' first ones and count as part of these",
-        "put the blank between them at the completions' beginning",
+        PairOutcome.NOTED,
+        "the prompt's last tokens merge with the completions' first tokens and count as part of the completions",
+        "put the space between them at the beginning of the completions",
     ),
     "header": PairRule(
-        Consequence.NOTED,
-        "the chat template writes something between prompt and answer, and it is trained on as part of the answers",
-        "a template that writes it when asked for a generation prompt keeps it out",
+        PairOutcome.NOTED,
+        "the chat template writes text between prompt and answer, which is trained on as part of the answers",
+        "to exclude it, use a template that writes this text as part of the generation prompt",
     ),
     "turn not shown": PairRule(
-        Consequence.NOTED,
-        "the chat template does not show all turns of the prompt as they are",
+        PairOutcome.NOTED,
+        "the chat template does not show all turns of the prompt unchanged",
         "set fitness.chat_template to a Jinja file that does",
     ),
     "answer not shown": PairRule(
-        Consequence.NOTED,
+        PairOutcome.NOTED,
         "the chat template does not show all of the answer",
         "set fitness.chat_template to a Jinja file that does",
     ),
     "calls not shown": PairRule(
-        Consequence.NOTED,
-        "the chat template does not show the calls of tools",
+        PairOutcome.NOTED,
+        "the chat template does not show tool calls",
         "set fitness.chat_template to a Jinja file that does",
     ),
     "tools not shown": PairRule(
-        Consequence.NOTED,
+        PairOutcome.NOTED,
         "the chat template does not show the tools",
         "set fitness.chat_template to a Jinja file that does",
     ),
     "cut": PairRule(
-        Consequence.NOTED,
-        "a completion goes on beyond fitness.max_length and is cut there",
+        PairOutcome.NOTED,
+        "a completion extends beyond fitness.max_length and is cut there",
         "raise fitness.max_length if its end matters",
     ),
     "two beginnings": PairRule(
-        Consequence.NOTED,
-        "the beginning token comes twice",
-        "leave it out of the data's text or of the template: the tokenizer adds one",
+        PairOutcome.NOTED,
+        "the beginning-of-text token occurs twice",
+        "remove it from the data's text or from the template: the tokenizer adds one",
     ),
     "no end": PairRule(
-        Consequence.NOTED,
-        "no end token follows a completion, so a policy is not taught to stop",
+        PairOutcome.NOTED,
+        "no end token follows a completion, so training does not teach the model to stop",
         "set fitness.chat_template to a Jinja file that ends answers with the end token",
     ),
     "two ends": PairRule(
-        Consequence.NOTED,
+        PairOutcome.NOTED,
         "the same end token follows a completion twice",
-        "leave it out of the data's text or of the template",
+        "remove it from the data's text or from the template",
     ),
     "does not stop": PairRule(
-        Consequence.NOTED,
-        "answers end with a token at which the model does not stop when it writes",
+        PairOutcome.NOTED,
+        "answers end with a token at which the model does not stop generating",
         "set eos_token in its tokenizer_config.json, or eos_token_id in its generation_config.json",
     ),
     "special text": PairRule(
-        Consequence.NOTED,
-        "special tokens are written out within the data's text and are read as such",
-        "leave them out of the data where no turn begins or ends",
+        PairOutcome.NOTED,
+        "special tokens are written out in the data's text and are read as special tokens",
+        "remove them from the data where no turn begins or ends",
     ),
 }
-"""In the order in which they are told. Of those that leave a pair out, only the first that holds counts."""
-
-
-class PairCheck:
-    """Tokenises pairs and finds what is wrong with them, by the name of the rule, with an example of what it was."""
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        options: Options,
-        *,
-        vocabulary: int | None = None,
-        stops: frozenset[int] = frozenset(),
-    ) -> None:
-        """`vocabulary` is how many tokens the model has an embedding for, `stops` are those at which it stops writing."""
-        self.tokenizer, self.options = tokenizer, options
-        self.vocabulary, self.stops = vocabulary, stops
-        added = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
-        self._special = frozenset(tokenizer.all_special_ids) | added
-        unknown = tokenizer.unk_token_id  # in some vocabularies another special token stands in, and nothing is unknown
-        others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-        self._unknown = None if unknown in others else unknown
-        self._ends = self._special - {self._unknown} - ({tokenizer.bos_token_id} - {tokenizer.eos_token_id})
-        written = sorted({self.text([id]).strip() for id in self._special - {unknown}} - {""}, key=len, reverse=True)
-        self._written = re.compile("|".join(map(re.escape, written)) or r"(?!)")
-        self._blank: dict[int, bool] = {}
-
-    def __call__(self, row: Row) -> tuple[Tokens, dict[str, str]]:
-        """The tokens of a pair, of which there are none where the template fails, and what was found."""
-        try:
-            tokens = pair_tokens(row, self.tokenizer).with_prompt_cut(self.options.max_prompt_length)
-            if left_out := self._left_out(row, tokens):
-                return tokens, {left_out: ""}
-            found = dict(self._of_tokens(tokens))
-            found |= self._of_conversation(row, tokens) if is_conversation(row) else self._of_text(tokens)
-        except NotRendered as error:
-            return Tokens([], [], [], []), {"not rendered": str(error)}
-        if repeated := _repeats_prompt(row):
-            found[repeated] = _asked(row["prompt"])
-        return tokens, found
-
-    def text(self, ids: Sequence[int]) -> str:
-        """What tokens stand for, special ones included."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-    def question(self, tokens: Tokens) -> str:
-        """A name of the prompt, the same wherever the model is asked the same; '' where nobody can tell what is asked."""
-        asked = tokens.asked
-        if self._is_blank(asked) or self._unknown in asked:
-            return ""
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
-
-    def _left_out(self, row: Row, tokens: Tokens) -> str | None:
-        """The rule by which a pair says nothing of a preference."""
-        longest = self.options.max_length
-        if not self.options.max_prompt_length and len(tokens.prompt) >= longest:
-            return "too long"
-        cut = tokens.within(longest)
-        if not all(_says_something(row[side]) for side in ("chosen", "rejected")):
-            return "blank"
-        if any(map(self._is_blank, cut)):
-            return (
-                "hidden"
-                if is_conversation(row) and any(map(self._is_blank, (tokens.chosen, tokens.rejected)))
-                else "blank"
-            )
-        if tokens.chosen == tokens.rejected:
-            return "equal unknown" if self._unknown in tokens.chosen else "equal"
-        return "equal when cut" if cut[0] == cut[1] else None
-
-    def _of_tokens(self, tokens: Tokens) -> Iterator[tuple[str, str]]:
-        cut = tokens.within(self.options.max_length)
-        highest = max(map(max, filter(None, (tokens.prompt, *cut))))
-        if self.vocabulary is not None and highest >= self.vocabulary:
-            yield (
-                "beyond the embedding",
-                f"token {highest} is {self.text([highest])!r}, the embedding has {self.vocabulary}",
-            )
-        both = [*cut[0], *cut[1]]
-        if self._unknown is not None and 2 * both.count(self._unknown) > len(both):
-            yield "unknown", self.text(tokens.chosen)
-        beginning = self.tokenizer.bos_token_id
-        if beginning is not None and [*tokens.prompt, *tokens.chosen][:2] == [beginning, beginning]:
-            yield "two beginnings", self.text([*tokens.prompt, *tokens.chosen][:12])
-        for side, kept in zip((tokens.chosen, tokens.rejected), cut, strict=True):
-            if len(kept) < len(side):
-                yield "cut", self.text(kept[-8:])
-            else:
-                yield from self._of_end(side)
-
-    def _of_end(self, completion: Sequence[int]) -> Iterator[tuple[str, str]]:
-        """What is wrong with the end of a completion that is not cut."""
-        ends = []
-        for token in reversed(completion):
-            if token in self._ends:
-                ends.append(token)
-            elif not self._is_blank([token]):
-                break
-        shown = self.text(completion[-8:])
-        if not ends:
-            yield "no end", shown
-        elif len(set(ends)) < len(ends):
-            yield "two ends", shown
-        elif self.stops and not self.stops & set(ends):
-            yield "does not stop", shown
-
-    def _of_text(self, tokens: Tokens) -> dict[str, str]:
-        # What is only special is the tokenizer's own end of a text.
-        found = {} if self._special.issuperset(tokens.lost) else {"merged": self.text(tokens.lost)}
-        for side in (tokens.chosen, tokens.rejected):
-            inside = next((id for id in side[:-1] if id in self._special and id != self._unknown), None)
-            if inside is not None and not self._is_blank(side[side.index(inside) :]):
-                found["special text"] = self.text([inside])
-        return found
-
-    def _of_conversation(self, row: Row, tokens: Tokens) -> dict[str, str]:
-        found = {}
-        asked = rendered(row, "prompt", self.tokenizer, add_generation_prompt=True)
-        whole, other = (rendered(row, side, self.tokenizer) for side in ("chosen", "rejected"))
-        shared = shared_length(asked, whole, other)
-        if tokens.lost and shared == len(asked):
-            found["merged"] = self.text(tokens.lost)
-        elif tokens.lost:
-            bare = rendered(row, "prompt", self.tokenizer)
-            proper = len(asked[: shared_length(asked, bare)].rstrip())
-            found["other prompt" if shared < proper else "other generation prompt"] = asked[shared:]
-        answer = _content(row["chosen"][0]).strip()
-        before = whole[shared:].split(answer, 1)[0] if answer and answer in whole[shared:] else ""
-        if before.strip() and "other prompt" not in found:
-            found["header"] = before
-        hidden = [
-            turn for turn in row["prompt"] if turn.get("role") in READ_ROLES and _content(turn).strip() not in whole
-        ]
-        if hidden:
-            found["turn not shown"] = f"{hidden[0]['role']}: {_content(hidden[0])}"
-        if (last := _content(row["chosen"][-1]).strip()) not in whole:
-            found["answer not shown"] = last
-        if (calls := self._calls_not_shown(row, whole, other)) is not None:
-            found["calls not shown"] = calls
-        if (
-            row.get("tools")
-            and rendered(row, "prompt", self.tokenizer, add_generation_prompt=True, tools=None) == asked
-        ):
-            found["tools not shown"] = str(row["tools"])
-        turns = [turn for side in ("prompt", "chosen", "rejected") for turn in row[side]]
-        parts = (str(turn["content"]) for turn in turns if isinstance(turn.get("content"), list) and turn["content"])
-        if written := next((text for text in parts if text in whole or text in other), None):
-            found["parts as text"] = written
-        texts = map(_content, turns)
-        if special := next(filter(None, map(self._written.search, texts)), None):
-            found["special text"] = special[0]
-        return found
-
-    def _calls_not_shown(self, row: Row, whole: str, other: str) -> str | None:
-        """The first call of a tool, where a template writes the same without any."""
-        calls = (turn.get(part) for side in ("prompt", "chosen", "rejected") for turn in row[side] for part in CALLS)
-        if (first := next(filter(None, calls), None)) is None:
-            return None
-        bare = _without_calls(row)
-        try:
-            is_same = [rendered(bare, side, self.tokenizer) for side in ("chosen", "rejected")] == [whole, other]
-        except NotRendered:
-            return None
-        return str(first) if is_same else None
-
-    def _is_blank(self, ids: Sequence[int]) -> bool:
-        """Whether there is no text in tokens: only blanks and special ones."""
-        return all(
-            self._blank[id] if id in self._blank else self._blank.setdefault(id, self._no_text(id)) for id in ids
-        )
-
-    def _no_text(self, id: int) -> bool:
-        return id != self._unknown and (id in self._special or not self.text([id]).strip())
-
-
-def _says_something(completion: Any) -> bool:
-    if isinstance(completion, str):
-        return bool(completion.strip())
-    said = (turn.get(part) for turn in completion for part in SAID_IN)
-    return any(part.strip() if isinstance(part, str) else part for part in said)
-
-
-def _repeats_prompt(row: Row) -> str | None:
-    """The rule that holds where chosen and rejected have a beginning in common that holds the prompt, or its last turn, once
-    more, or where one of them begins with it."""
-    again = _asked(row["prompt"]).strip()
-    chosen, rejected = _all_said(row["chosen"]), _all_said(row["rejected"])
-    if again and again in chosen[: shared_length(chosen, rejected)]:
-        return "prompt repeated"
-    # Of a few words an answer may well begin with them.
-    is_long = len(again) >= LEAST_REPEATED
-    return "prompt in one" if is_long and any(side.lstrip().startswith(again) for side in (chosen, rejected)) else None
-
-
-def _asked(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else "".join(map(_content, prompt[-1:]))
-
-
-def _all_said(completion: Any) -> str:
-    return completion if isinstance(completion, str) else "\n".join(map(_content, completion))
-
-
-def _without_calls(row: Row) -> Row:
-    return {
-        **row,
-        **{
-            side: [{part: held for part, held in turn.items() if part not in CALLS} for turn in row[side]]
-            for side in ("prompt", "chosen", "rejected")
-        },
-    }
-
-
-def _content(turn: Any) -> str:
-    content = turn.get("content")
-    return content if isinstance(content, str) else ""
+"""All rules, in the order in which they are reported. Of the rules that leave a pair out, only the first that applies counts."""

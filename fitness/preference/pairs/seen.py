@@ -1,4 +1,4 @@
-"""What a model will see of the data: the pairs as tokens, which of them are left out, and what the rules say of the rest."""
+"""The data as the model sees it: the pairs as tokens, counts of pairs left out, and findings on the others."""
 
 import json
 import math
@@ -11,38 +11,39 @@ from datasets import Dataset, Features, List, Value
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from fitness.preference.options import LEAST_PART, Options, Sampling, evaluations
+from fitness.preference.pairs.check import PairCheck
 from fitness.preference.pairs.limits import vocabulary
-from fitness.preference.pairs.rules import RULES, Consequence, PairCheck
+from fitness.preference.pairs.rules import RULES, PairOutcome
 from fitness.preference.pairs.sources import Pairs
 from fitness.preference.pairs.tokens import Row
 from fitness.score import EvaluationFailed, bad_data
 from fitness.training.batches import TOKEN_COLUMNS
 from sandbox.verdicts.visible import visible
 
-PROMPT_COLUMN = "prompt_json"  # the raw prompt, for judges
+PROMPT_COLUMN = "prompt_json"  # the raw prompt as JSON, for judges
 WORKING = (FOUND, QUESTION) = ("found", "question")
-"""Columns by which parts are made, and which they do not keep."""
+"""Temporary columns, removed from the parts."""
 TEST_PARTS = ("search", "held_out")
 WORTH_NOTING = 0.01
-"""Share of the pairs from which on a rule that is only noted is told."""
+"""Least fraction of the pairs for which a finding that is only noted is reported."""
 LONGEST_EXAMPLE = 80  # characters
 
 
 @dataclass(frozen=True)
 class PairFinding:
-    """A rule that holds of some pairs."""
+    """A rule that applies to some of the kept pairs."""
 
     rule: str
-    count: int  # of the pairs that are kept
-    total: int
-    example: str  # of what it was, in the first of them
+    count: int  # kept pairs to which the rule applies
+    total: int  # kept pairs
+    example: str  # from the first of these pairs
     prompt: str  # of that pair
 
     @property
     def refused(self) -> bool:
-        """Whether the run cannot be right."""
+        """Whether the run must be refused."""
         rule = RULES[self.rule]
-        return rule.outcome is Consequence.REFUSED and self.count > rule.above * self.total
+        return rule.outcome is PairOutcome.REFUSED and self.count > rule.above * self.total
 
     def __str__(self) -> str:
         return f"{self._which} (first {self.example}, prompt {self.prompt}): {RULES[self.rule].remedy}"
@@ -54,24 +55,24 @@ class PairFinding:
 
 @dataclass(frozen=True)
 class Seen:
-    """The data as a model sees them."""
+    """The tokenised data and the results of the checks."""
 
-    parts: Mapping[str, Dataset]  # columns of tokens and PROMPT_COLUMN, without the pairs that are left out
-    left_out: Mapping[str, int]  # pairs by the rule
+    parts: Mapping[str, Dataset]  # token columns and PROMPT_COLUMN, without the pairs that are left out
+    left_out: Mapping[str, int]  # number of pairs left out, by rule
     findings: tuple[PairFinding, ...]
 
     def told(self) -> str:
-        """Left out and findings as JSON, to be kept beside the parts."""
+        """Counts of pairs left out and findings as JSON, to be stored with the parts."""
         return json.dumps({"left_out": dict(self.left_out), "findings": [asdict(finding) for finding in self.findings]})
 
     @classmethod
     def kept(cls, parts: Mapping[str, Dataset], told: str) -> "Seen":
-        """As `told` was, with its parts."""
+        """The inverse of `told`, with the stored parts."""
         read = json.loads(told)
         return cls(parts, read["left_out"], tuple(PairFinding(**finding) for finding in read["findings"]))
 
     def check(self, options: Options) -> None:
-        """Raises EvaluationFailed("bad_data") where the run cannot be right, or too few pairs are left for it."""
+        """Raises EvaluationFailed("bad_data") if a finding refuses the run, or if too few pairs are left."""
         if refused := [str(finding) for finding in self.findings if finding.refused]:
             raise EvaluationFailed("bad_data", "\n".join(refused))
         out = [f"{count} with {RULES[rule].words}" for rule, count in self.left_out.items()]
@@ -82,26 +83,25 @@ class Seen:
         for name in TEST_PARTS:
             if (left := len(self.parts[name])) < LEAST_PART:
                 raise bad_data(
-                    f"{left} test pairs for {name} remain after parting{besides}, at least {LEAST_PART} are needed",
+                    f"{left} test pairs for {name} remain after the split into parts{besides}, at least {LEAST_PART} are needed",
                     ", ".join([*remedies, "or give more test pairs"]),
                 )
         left = len(self.parts["train"])
         if left < options.pairs:
             fewer = f"set fitness.pairs to {left} or less" if left >= options.batch_size else "or give more data"
             raise bad_data(
-                f"{left} training pairs remain after tests{besides}, fitness.pairs={options.pairs} are asked for",
+                f"{left} training pairs remain after the test pairs{besides}, but fitness.pairs={options.pairs}",
                 ", ".join([*remedies, fewer]) if left < options.batch_size else fewer,
             )
 
 
 def pair_check(options: Options, tokenizer: PreTrainedTokenizerBase) -> PairCheck:
-    """The check that fits the model, as its configuration says. Raises EvaluationFailed("bad_data") where padding or end token
-    have no embedding."""
+    """The PairCheck for the options' model. Raises EvaluationFailed("bad_data") if padding or end token have no embedding."""
     where: dict[str, Any] = {"revision": options.model_revision, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(options.model, **where)
     try:
         stops = GenerationConfig.from_pretrained(options.model, revision=options.model_revision).eos_token_id
-    except OSError:  # a model need not bring its own
+    except OSError:  # a model may have no generation configuration
         stops = config.get_text_config().eos_token_id
     known = vocabulary(config.to_dict())
     for name in ("pad", "eos"):
@@ -117,14 +117,14 @@ def pair_check(options: Options, tokenizer: PreTrainedTokenizerBase) -> PairChec
 
 
 def look(pairs: Pairs, check: PairCheck) -> Seen:
-    """Tokenise all pairs, leave out those that prefer nothing, and find what is wrong with the others."""
+    """Tokenise all pairs, leave out those without a preference, and apply the rules to the others."""
     features = Features(
         {column: List(Value("int64")) for column in TOKEN_COLUMNS}
         | {c: Value("string") for c in (PROMPT_COLUMN, *WORKING)}
     )
     parts, left_out, found = {}, Counter[str](), dict[str, list[tuple[str, str]]]()
     asked_elsewhere: set[str] = set()
-    for name in ("held_out", "search", "train"):  # of a prompt in two parts the one that decides most keeps it
+    for name in ("held_out", "search", "train"):  # a prompt in two parts stays in the first of these
         part = pairs.parts[name]
         looked = part.map(
             _seen, fn_kwargs={"check": check}, remove_columns=part.column_names, features=features,
@@ -133,7 +133,7 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
         kept, asked = [], list(looked[QUESTION])
         for number, (text, prompt) in enumerate(zip(looked[FOUND], looked[PROMPT_COLUMN], strict=True)):
             rules: dict[str, str] = json.loads(text)
-            out = next((rule for rule in rules if RULES[rule].outcome is Consequence.LEFT_OUT), None)
+            out = next((rule for rule in rules if RULES[rule].outcome is PairOutcome.LEFT_OUT), None)
             if out is None and asked[number] in asked_elsewhere:
                 out = "in two parts"
             if out:
@@ -166,7 +166,7 @@ def _seen(row: Row, check: PairCheck) -> dict[str, Any]:
 
 
 def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:
-    """What a user should read of the data before a run: what is left out, what is not read, and what the rules noted."""
+    """Notes on the data for the user, before a run: pairs left out, columns not read, and findings."""
     left_out = Counter(pairs.left_out) + Counter({RULES[rule].words: count for rule, count in seen.left_out.items()})
     lines = [f"Left out of the data: {count} with {why}." for why, count in left_out.items()]
     lines += pairs.remarks
@@ -180,14 +180,14 @@ def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:
         prompts = [len(ids) for part in TEST_PARTS for ids in seen.parts[part]["prompt_ids"]]
         if cut := sum(length > room for length in prompts):
             lines.append(
-                f"Of {cut} of {len(prompts)} test prompts only the last {room} tokens are answered: fitness.max_length less "
-                "max_new_tokens."
+                f"{cut} of {len(prompts)} test prompts are cut to their last {room} tokens before sampling: fitness.max_length "
+                "minus max_new_tokens."
             )
     return tuple(lines)
 
 
 def matters(rule: str, options: Options) -> bool:
-    """Whether a rule is of interest: where a model writes no answers, it does not matter where it would stop."""
+    """Whether a rule is reported: without sampled answers, it does not matter where a model stops."""
     return rule != "does not stop" or bool(_sampled(options))
 
 
@@ -196,12 +196,12 @@ def _sampled(options: Options) -> list[Sampling]:
 
 
 def quoted(text: str, longest: int = LONGEST_EXAMPLE) -> str:
-    """A text as one line between quotation marks, its middle left out where it is longer than `longest` characters."""
+    """A text on one line in quotation marks; beyond `longest` characters its middle is left out."""
     return json.dumps(shortened(text, longest), ensure_ascii=False)
 
 
 def shortened(text: str, longest: int = LONGEST_EXAMPLE) -> str:
-    """A text whose middle is left out where it is longer than `longest` characters."""
+    """A text; beyond `longest` characters its middle is left out."""
     if len(text) <= longest:
         return text
     half = longest // 2

@@ -1,8 +1,7 @@
-"""Preference pairs from the hub or from disk, checked and parted before anything long starts.
+"""Preference pairs from the hub or from disk: loaded, checked and split into disjoint parts before any long computation.
 
-Accepted are TRL's preference formats and what can be told to mean the same (see `fitness.preference.pairs.reading`):
-`chosen` and `rejected`,
-with a `prompt` column or the prompt as their common beginning; plain strings, or conversations as lists of turns.
+Accepted are TRL's preference formats and equivalent forms (see `fitness.preference.pairs.reading`): columns `chosen` and
+`rejected`, with a `prompt` column or the prompt as their common beginning; plain strings, or conversations as lists of turns.
 """
 
 import hashlib
@@ -41,18 +40,18 @@ class Pairs:
     held_out: Dataset  # test pairs of the rung held_out
     conversational: bool
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """How many pairs of the data are in no part, by the reason."""
+    """Number of pairs that are in no part, by reason."""
     unread: tuple[str, ...] = ()
     """Columns of the data that are not read."""
     remarks: tuple[str, ...] = ()
-    """What was done to the pairs, a sentence each."""
+    """Sentences on changes made to the pairs."""
 
     @property
     def parts(self) -> dict[str, Dataset]:
         return {"train": self.train, "search": self.search, "held_out": self.held_out}
 
     def digest(self) -> str:
-        """Digest of every row, in order: the same on every machine that holds the same data."""
+        """Digest of all rows in order; equal on every machine with the same data."""
         digest = hashlib.sha256()
         for name, part in self.parts.items():
             digest.update(name.encode())
@@ -62,7 +61,7 @@ class Pairs:
 
 
 class Faults:
-    """Collects what is wrong with model, data and surroundings, so that all of it is told at once: `with faults: ...`."""
+    """Collects bad_data failures of several `with faults:` blocks, to report all of them at once."""
 
     def __init__(self) -> None:
         self._found: list[EvaluationFailed] = []
@@ -77,7 +76,7 @@ class Faults:
         return True
 
     def report(self, paid: Usage | None) -> None:
-        """Raises EvaluationFailed("bad_data") with every fault on a line of its own, if there are any."""
+        """Raises EvaluationFailed("bad_data") with one line per fault, if there are any; `paid` is added to their usage."""
         if self._found:
             all_paid = [usage for usage in (paid, *(fault.paid for fault in self._found)) if usage]
             lines = dict.fromkeys(fault.detail for fault in self._found)
@@ -88,18 +87,18 @@ class Faults:
 
 @contextmanager
 def loading(what: str, name: str) -> Iterator[None]:
-    """Turn whatever a loader raises for a wrong name, a missing file or a dead network into one line with a remedy."""
+    """Convert a loader's exceptions (wrong name, missing file, no network) to EvaluationFailed with one line and a remedy."""
     try:
         yield
     except EvaluationFailed:
         raise
     except (OSError, ValueError, KeyError, HfHubHTTPError, ImportError, DatasetsError) as error:
-        # A generation error says only that there was one; what is wrong with the file is its cause.
+        # The message of a generation error has no details: its cause has.
         cause = (error.__cause__ if isinstance(error, DatasetGenerationError) else None) or error
         text = " ".join(str(cause).split())
         remedy = "check the name, or give a folder on this disk; for a gated or private one log in with `hf auth login`"
         if "trust_remote_code" in text or "custom code" in text:
-            remedy = "it needs code of its own, which is never run; choose one that the library knows"
+            remedy = "it needs its own code, which is never run; choose one that the library supports"
         elif isinstance(error, ImportError):
             remedy = "install the package that it names"
         elif isinstance(error, DatasetGenerationError):
@@ -108,13 +107,13 @@ def loading(what: str, name: str) -> Iterator[None]:
 
 
 def load_pairs(options: Options) -> Pairs:
-    """Load, check and part the data. Raises EvaluationFailed("bad_data")."""
+    """Load the data, check it and split it into parts. Raises EvaluationFailed("bad_data")."""
     splits = [_split(options, name) for name in (options.train_split, options.test_split) if name is not None]
     cut_texts(splits)
     for split in splits:
         split.check()
     if len({split.conversational for split in splits}) > 1:
-        raise bad_data("one split holds strings and the other one conversations", "give both in the same form")
+        raise bad_data("one split holds strings and the other conversations", "give both in the same form")
     implicit = any(split.is_implicit for split in splits)
     train, shared = table(splits[0]), 0
     if options.test_split is None:
@@ -154,8 +153,8 @@ def load_pairs(options: Options) -> Pairs:
     for name in ("search", "held_out"):
         if (left := len(pairs.parts[name])) < LEAST_PART:
             raise bad_data(
-                f"test prompts that come often leave {left} test pairs for {name}, at least {LEAST_PART} are needed",
-                "give tests of more prompts: none is in two parts",
+                f"frequent test prompts leave {left} test pairs for {name}, at least {LEAST_PART} are needed",
+                "give test pairs with more prompts: no prompt is in two parts",
             )
     return pairs
 

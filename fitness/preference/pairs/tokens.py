@@ -1,7 +1,7 @@
-"""The tokens of a preference pair, as TRL's DPOTrainer makes them, and how they are cut.
+"""Tokens of a preference pair, as TRL's DPOTrainer makes them, and their truncation.
 
-TRL makes them within a trainer, which wants a model. Here they are made with a tokenizer alone, one pair at a time, so that
-they can be looked at before anything is loaded; a test holds them equal to TRL's.
+TRL tokenises inside a trainer, which needs a model. This module needs only a tokenizer, so pairs can be checked before anything
+is loaded. A test compares the tokens with TRL's.
 """
 
 import json
@@ -13,27 +13,27 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
-"""What rendering a conversation may raise: a template is a program."""
+"""Exceptions that rendering a conversation may raise: a template is a program."""
 
 Row = Mapping[str, Any]
 """A raw pair: `prompt`, `chosen` and `rejected`, all strings or all conversations; perhaps `tools`, `chat_template_kwargs`."""
 
 
 class NotRendered(Exception):
-    """A chat template failed on a conversation; the message is that of the template."""
+    """A chat template failed on a conversation; the message is the template's."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of a pair: what is trained on is `prompt + chosen` and `prompt + rejected`, up to `max_length`."""
+    """Token ids of a pair. Training uses `prompt + chosen` and `prompt + rejected`, each up to `max_length`."""
 
     prompt: list[int]
     chosen: list[int]
     rejected: list[int]
     lost: list[int]
-    """The end of the rendered prompt from where it, and it with a completion, differ: in neither sequence."""
+    """The end of the prompt that is rendered differently when a completion follows; in neither sequence."""
     before: list[int] = field(default_factory=list)
-    """The beginning of the prompt that was cut: in neither sequence."""
+    """The beginning of the prompt that was cut off; in neither sequence."""
 
     @property
     def asked(self) -> list[int]:
@@ -41,13 +41,13 @@ class Tokens:
         return [*self.before, *self.prompt, *self.lost]
 
     def with_prompt_cut(self, longest: int | None) -> "Tokens":
-        """With no more than the last `longest` tokens of the prompt."""
+        """The same pair with only the last `longest` tokens of the prompt."""
         if not longest:
             return self
         return replace(self, prompt=self.prompt[-longest:], before=self.prompt[:-longest])
 
     def within(self, max_length: int) -> tuple[list[int], list[int]]:
-        """What is left of both completions in sequences of at most `max_length` tokens, whose end is cut."""
+        """The parts of both completions that fit in sequences of at most `max_length` tokens."""
         room = max(0, max_length - len(self.prompt))
         return self.chosen[:room], self.rejected[:room]
 
@@ -60,23 +60,23 @@ def pair_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> Tokens:
     else:
         prompt = _ids(row["prompt"], tokenizer)
         chosen, rejected = (_ids(row["prompt"] + _ended(row[s], tokenizer), tokenizer) for s in ("chosen", "rejected"))
-    # Neither a template nor a tokenizer need render a prompt alone as they render it before a completion.
+    # A template or a tokenizer may render a prompt alone differently from a prompt before a completion.
     shared = shared_length(prompt, chosen, rejected)
     return Tokens(prompt[:shared], chosen[shared:], rejected[shared:], prompt[shared:])
 
 
 def is_conversation(row: Row) -> bool:
-    """Whether a pair is made of turns, which a chat template renders."""
+    """Whether a pair consists of conversations, which a chat template renders."""
     return isinstance(row["chosen"], list)
 
 
 def rendered(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, **changes: Any) -> str:
-    """The text of a conversation's prompt, or of prompt and completion. Raises NotRendered."""
+    """The rendered text of a conversation's prompt, or of prompt and completion. Raises NotRendered."""
     return str(_applied(row, side, tokenizer, tokenize=False, **changes))
 
 
 def shared_length(*sequences: Sequence[Any]) -> int:
-    """How much of their beginning all sequences have in common."""
+    """Length of the common prefix of all sequences."""
     first, *others = sequences
     for length, items in enumerate(zip(first, *others, strict=False)):
         if any(item != items[0] for item in items[1:]):

@@ -15,7 +15,8 @@ from sandbox.child.allowlist import limits as policy
 from sandbox.child.places import here
 from sandbox.child.protocol import Complaint, Refusal, Spot
 from sandbox.contracts.contract import Contract
-from sandbox.graph.loss_graph import MAX_OPERATIONS, GraphError, Node, make_node
+from sandbox.graph.loss_graph import MAX_OPERATIONS
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS, SOURCES
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Shape, Type

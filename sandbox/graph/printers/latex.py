@@ -1,4 +1,4 @@
-"""LossGraph -> LaTeX. No torch.
+"""VerifiedGraph -> LaTeX. No torch.
 
 Only symbols from fixed tables and numbers are printed. Shared terms get a name of their own, so the text stays linear.
 """
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, SOURCES
 from sandbox.graph.operations.parts.written import ATOM, TERM, UNARY, Text, Written
 from sandbox.graph.printers.names import known_names, uses
@@ -28,7 +29,7 @@ _KNOWN = {
 }
 
 
-def to_latex(graph: LossGraph) -> str:
+def to_latex(graph: VerifiedGraph) -> str:
     r"""The loss as an `aligned` block, for display mathematics: the terms it is made of, then \mathcal{L}.
 
     h are the log-ratios of policy and reference of the chosen (w) and the rejected (l) completion, rho their difference,
@@ -52,7 +53,7 @@ def to_latex(graph: LossGraph) -> str:
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
 
 
-def _text(graph: LossGraph, node: Node, texts: Sequence[Text]) -> Text:
+def _text(graph: VerifiedGraph, node: Node, texts: Sequence[Text]) -> Text:
     if node.op == "const":
         return _number(node.attrs["value"])
     operation = OPERATIONS[node.op]

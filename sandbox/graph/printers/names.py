@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 _PC, _PR, _RC, _RR = (f"{m}_{s}_logps" for m in ("policy", "reference") for s in ("chosen", "rejected"))
 _MARGINS: Final[Mapping[frozenset[tuple[str, float]], str]] = MappingProxyType(
@@ -41,7 +41,7 @@ def function_name(text: str) -> str:
     return name
 
 
-def known_names(graph: LossGraph) -> dict[int, str]:
+def known_names(graph: VerifiedGraph) -> dict[int, str]:
     """Names of the margins and rewards of the field, by node. Each name once: repeated terms stay unnamed."""
     linear: list[Mapping[str, float] | None] = []
     names: dict[int, str] = {}
@@ -57,7 +57,7 @@ def known_names(graph: LossGraph) -> dict[int, str]:
     return names
 
 
-def uses(graph: LossGraph) -> Counter[int]:
+def uses(graph: VerifiedGraph) -> Counter[int]:
     """How often each node is read."""
     return Counter(a for node in graph.nodes for a in node.args)
 

@@ -1,4 +1,4 @@
-"""LossGraph -> Python source that people read, models learn from, and vetting turns back into the same graph. No torch.
+"""VerifiedGraph -> Python source that people read, models learn from, and vetting turns back into the same graph. No torch.
 
 Nothing but the graph is printed: operation names, numbers, and names from fixed tables, so nothing that a model wrote can
 come back as code.
@@ -7,7 +7,8 @@ come back as code.
 from __future__ import annotations
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, SOURCES, computes_in_floats
 from sandbox.graph.operations.parts.python import number, size
 from sandbox.graph.operations.parts.written import Text, Written
@@ -17,7 +18,7 @@ _LONG = 64
 """Characters from which on an expression gets a name."""
 
 
-def to_python(graph: LossGraph, name: str = "loss") -> str:
+def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
     """The loss as a Python function with its imports. `name` may be any text: it becomes a plain identifier.
 
     Linear in the size of the graph. Vetting the result gives a graph with the same canonical hash.
@@ -36,7 +37,7 @@ _MATH, _TORCH, _F = "import math", "import torch", "import torch.nn.functional a
 
 
 class _Printer:
-    def __init__(self, graph: LossGraph) -> None:
+    def __init__(self, graph: VerifiedGraph) -> None:
         self.graph = graph
         self.contract = contract_named(graph.contract)
         self.types = graph.types

@@ -1,9 +1,9 @@
-"""LossGraph -> a Python file that trains with the loss through TRL, needing nothing of this project. No torch."""
+"""VerifiedGraph -> a Python file that trains with the loss through TRL, needing nothing of this project. No torch."""
 
 from __future__ import annotations
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers.names import function_name
 from sandbox.graph.printers.python import to_python
 
@@ -42,7 +42,7 @@ class {camel}Trainer(DPOTrainer):
 '''
 
 
-def to_trl(graph: LossGraph, name: str = "loss") -> str:
+def to_trl(graph: VerifiedGraph, name: str = "loss") -> str:
     """A whole file: the loss as a function, and a DPOTrainer that trains with it. `name` may be any text.
 
     Raises ValueError for a loss of a contract that DPOTrainer does not take.

@@ -1,1 +1,1 @@
-"""The checks themselves: those of each contract, and the parts that they share."""
+"""The checks of the numeric tests: one module per contract (`preference`, `classification`, `general`), and shared parts."""

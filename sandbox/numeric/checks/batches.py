@@ -1,4 +1,7 @@
-"""The loss as training calls it: at batches of 1, 2, 3, 7 and 64 items, with a Python float for beta, in float32 (torch)."""
+"""Check of shape, type and finite values, calling the loss as training does (torch).
+
+Batches have 1, 2, 3, 7 and 64 items; beta is a Python float; everything is float32.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ import torch
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.evaluate import FAILURES, Array, Evaluation, Points
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import require_finite
 from sandbox.verdicts.verdict import Finding
 
 BATCHES = (2, 3, 7, 64)
-"""The sizes at which shape and type must be right: the smallest, odd ones, a large one."""
+"""Batch sizes at which shape and type must be right: the smallest, two odd ones, a large one."""
 
 
-def check_batches(graph: LossGraph, points: Points, *, proven: bool) -> list[Finding]:
-    """Shape, type and finite values at every size of BATCHES, and what becomes of a single item. `points`: 64 items or more.
+def check_batches(graph: VerifiedGraph, points: Points, *, proven: bool) -> list[Finding]:
+    """Check shape, type and finite values at every size of BATCHES, and note if a batch of one item is undefined.
 
-    Of a loss that is not `proven` to look at one item at a time the gradients are looked at too: elsewhere batches are computed
-    together, and some operations do that by other formulas. Raises NotFinite.
+    `points` are 64 items or more. `proven` says that each item's loss provably depends on this item only. Otherwise the gradients
+    are checked too: other tests compute several batches together, and some operations use other formulas then. Raises NotFinite.
     """
     loss = compile_loss(graph)
     for size in BATCHES:
@@ -56,7 +59,7 @@ def check_batches(graph: LossGraph, points: Points, *, proven: bool) -> list[Fin
 
 
 def _gradients(value: torch.Tensor, arguments: Sequence[torch.Tensor | float]) -> tuple[Array, ...]:
-    """The gradients that there are of the sum of `value`, none without grad mode."""
+    """The gradients of the sum of `value`; an empty tuple where it requires no gradient."""
     if not value.requires_grad:
         return ()
     learning = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
@@ -64,7 +67,7 @@ def _gradients(value: torch.Tensor, arguments: Sequence[torch.Tensor | float]) -
     return tuple(g.numpy() for g in found)
 
 
-def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor | float]:
+def _arguments(graph: VerifiedGraph, points: Points, size: int) -> list[torch.Tensor | float]:
     vectors, numbers = iter(points.tensors), iter(points.scalars)
     out: list[torch.Tensor | float] = []
     for argument in contract_named(graph.contract).arguments:
@@ -78,7 +81,7 @@ def _arguments(graph: LossGraph, points: Points, size: int) -> list[torch.Tensor
 
 
 def _alone(loss: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor | float]) -> list[Finding]:
-    """A batch of one may be undefined: that is noted, and such batches are never formed."""
+    """A note if a batch of one item is undefined. The trainer then never forms such a batch."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of the unbiased variance of a single item

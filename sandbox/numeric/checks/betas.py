@@ -1,7 +1,7 @@
-"""Preference losses at the betas that people train with, round ones and drawn ones: learning, and the right way (torch).
+"""Check that a preference loss has a usable gradient of the right sign at the betas that people train with (torch).
 
-Not covered: what happens at a single beta, or in a range narrower than a few per cent, that no probe meets; where the graph
-shows such a place, `direction_at` looks at it.
+These are round betas and drawn ones. Not covered: a single beta, or a range narrower than a few per cent, between the tested
+ones. If the graph shows such a place (`edges.beta_edges`), `direction_at` tests it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import Array, Evaluator
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.scalars import compute
 from sandbox.numeric.checks.scale import SMALLEST_GRADIENT, too_small
 from sandbox.numeric.measure.direction import RIGHT_WAY, turned
@@ -24,32 +24,33 @@ from sandbox.numeric.measure.measure import Measurements
 from sandbox.verdicts.verdict import Finding
 
 _SUSPICIOUS: Final = 0.3
-"""A beta at which fewer of the few probes push the right way is looked at again, with this many times more:"""
+"""Share of the probes that raise the margin. A beta with a smaller share is tested again with more probes."""
 _CONFIRMED_BY: Final = 20
+"""How many times more."""
 _DRAWN_SHARE, _DRAWN_SIZE = 0.03, SMALLEST_GRADIENT / 10
-"""Least share and gradient at drawn betas: well below what is asked at the fixed ones, so that a loss which passes there does
-not fail by the luck of the draw."""
+"""Smallest share and gradient at drawn betas. They are well below the thresholds at the fixed betas, so that a loss which passes
+there does not fail by chance."""
 _MOST_DRAWN: Final = 4
-"""Drawn betas that are looked at again: a loss that is turned round at one is turned round at its neighbours."""
+"""Drawn betas that are tested again. A loss with the wrong sign at one beta has it at the neighbouring betas too."""
 
 
 def check_betas(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
-    """A refusal where the loss cannot be trained with at one of BETAS. Raises CannotCompute and NotFinite."""
+    """A refusal if the loss cannot be trained with at one of BETAS. Raises CannotCompute and NotFinite."""
     suspicious = _suspicious(BETAS, measured.single.gradient("betas"))
     return _confirmed(evaluator, suspicious, FIXED, RIGHT_WAY, SMALLEST_GRADIENT)
 
 
 def check_drawn_betas(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
-    """The same at drawn betas."""
+    """A refusal if the loss cannot be trained with at one of the drawn betas. Raises CannotCompute and NotFinite."""
     suspicious = _suspicious(drawn_betas(seed), drawn.single.gradient("betas"))
     return _confirmed(evaluator, suspicious[:_MOST_DRAWN], seed, _DRAWN_SHARE, _DRAWN_SIZE)
 
 
 def direction_at(evaluator: Evaluator, betas: Sequence[float], seed: int) -> list[Finding]:
-    """A refusal where the loss cannot be trained with at one of these betas; those beyond BETAS are left out.
+    """A refusal if the loss cannot be trained with at one of these betas. Betas outside the range of BETAS are skipped.
 
-    Made for betas that nobody chose by hand: what a few probes say is confirmed on many before it refuses. Raises CannotCompute
-    and NotFinite.
+    The betas come from the graph, so a result on a few probes is confirmed on many before it refuses. Raises CannotCompute and
+    NotFinite.
     """
     betas = [beta for beta in betas if BETAS[0] <= beta <= BETAS[-1]]
     if not betas:
@@ -59,7 +60,7 @@ def direction_at(evaluator: Evaluator, betas: Sequence[float], seed: int) -> lis
 
 
 def _suspicious(betas: Sequence[float], gradients: Array) -> list[float]:
-    """The betas at which a few probes do not clearly push the right way. `gradients`: one beta after the other."""
+    """The betas at which too few probes raise the margin. `gradients`: those of one beta after those of the other."""
     gradients = gradients.reshape(2, len(betas), -1)
     size = np.abs(gradients).max(axis=(0, 2))
     push = gradients[1] - gradients[0]
@@ -69,7 +70,7 @@ def _suspicious(betas: Sequence[float], gradients: Array) -> list[float]:
 
 
 def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: float, smallest: float) -> list[Finding]:
-    """A refusal where many probes at one of these betas say the same."""
+    """A refusal if many probes at one of these betas confirm it."""
     if not betas:
         return []
     points = at_betas(betas, seed, _CONFIRMED_BY)
@@ -82,8 +83,8 @@ def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: f
     return []
 
 
-def check_numbers(graph: LossGraph, seed: int) -> list[Finding]:
-    """A refusal of arithmetic on beta and sizes that Python refuses: a division by zero, the root of a negative number."""
+def check_numbers(graph: VerifiedGraph, seed: int) -> list[Finding]:
+    """A refusal of arithmetic on beta and sizes that fails in Python: a division by zero, the root of a negative number."""
     places = [i for i, kind in enumerate(graph.types) if kind.is_number]
     if not any(graph.nodes[i].args for i in places):
         return []

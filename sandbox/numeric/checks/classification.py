@@ -11,8 +11,7 @@ from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.general import coupled, placed, without_gradient
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
-from sandbox.numeric.measure import input_sets as probe_sets
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import input_sets, inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.descriptors import LineShape, describe_line, moving_item
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding
@@ -22,8 +21,8 @@ from sandbox.numeric.measure.input_sets import FIXED
 from sandbox.numeric.measure.measure import Measured, Measurements, Wanted, measure, same
 from sandbox.verdicts.verdict import Finding, Severity
 
-FIXED_GROUPS = Wanted(("start", "near", "wide", "permuted", "mixed", "relabelled"), probes.CLASSIFICATION_RANGE)
-DRAWN_GROUPS = Wanted(("near", "wide", "relabelled"), probes.CLASSIFICATION_RANGE)
+FIXED_GROUPS = Wanted(("start", "near", "wide", "permuted", "mixed", "relabelled"), inputs.CLASSIFICATION_RANGE)
+DRAWN_GROUPS = Wanted(("near", "wide", "relabelled"), inputs.CLASSIFICATION_RANGE)
 _SCORES = inputs_of("classification")
 
 
@@ -33,10 +32,10 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         evaluator.graph, _sixty_four(), proven=evaluator.pointwise
     )
     taken: list[Measurements] = []
-    for classes in probes.CLASS_COUNTS:
+    for classes in inputs.CLASS_COUNTS:
         if any(f.severity is Severity.REFUSE for f in findings):
             return findings, {}
-        at_fixed, at_drawn = measure(evaluator, probe_sets.scores(seed, classes), FIXED_GROUPS, DRAWN_GROUPS)
+        at_fixed, at_drawn = measure(evaluator, input_sets.scores(seed, classes), FIXED_GROUPS, DRAWN_GROUPS)
         measured = at_fixed.checked()
         taken.append(measured)
         new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured)
@@ -58,7 +57,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
 
 
 def _sixty_four() -> Points:
-    set_ = probes.classification_probes(FIXED, 3)
+    set_ = inputs.classification_probes(FIXED, 3)
     joint = joined([set_.groups["near"], set_.groups["wide"]])
     return joint.take(slice(-64, None))
 
@@ -69,16 +68,16 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
 
 
 def _on_drawn(drawn: Measurements) -> list[Finding]:
-    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     if not drawn.exact.gradient("near").any():
-        return []  # a loss that pulls on few items may pull on none of these
+        return []  # a loss with a gradient at few items may have none at these
     return _blind(drawn.exact) or _direction(drawn.exact, CLEARLY_WRONG) or too_large(drawn.single, LARGEST_DRAWN)
 
 
 def _blind(exact: Measured) -> list[Finding]:
     if not same(exact.gradient("near"), exact.gradient("relabelled")):
         return []
-    return [numeric_finding("SBX309", "the loss trains the same whatever the labels are")]
+    return [numeric_finding("SBX309", "the loss has the same gradients whatever the labels are")]
 
 
 def _scale(measured: Measurements) -> list[Finding]:
@@ -87,7 +86,7 @@ def _scale(measured: Measurements) -> list[Finding]:
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:
-    """Whether the network leaves equal scores, where it starts if its last layer is zero."""
+    """A refusal if there is no gradient at equal scores, where a network with a last layer of zeros starts."""
     size = float(np.abs(measured.exact.gradient("start")).max())
     if size > max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale):
         return []
@@ -113,7 +112,7 @@ def _direction(exact: Measured, least: float) -> list[Finding]:
 
 
 def _on_label(exact: Measured, group: str) -> Array:
-    """How hard the label's score is pushed up, relative to the mean of the others."""
+    """How much a gradient step raises the label's score relative to the mean of the other scores, shape (items,)."""
     gradient, targets = exact.gradient(group)[0], exact.probes.groups[group].tensors[1]
     own = np.take_along_axis(gradient, targets[:, None], axis=1)[:, 0]
     others = (gradient.sum(axis=1) - own) / (gradient.shape[1] - 1)
@@ -121,8 +120,8 @@ def _on_label(exact: Measured, group: str) -> Array:
 
 
 def _line(evaluator: Evaluator) -> LineShape:
-    """The shape along the margin between the label's score and the other of two classes."""
-    margin = probes.bent(201) * probes.MAX_SCALED_MARGIN
+    """The shape of the loss along the margin: the label's score minus that of the other of two classes."""
+    margin = inputs.bent(201) * inputs.MAX_SCALED_MARGIN
     logits = np.stack([margin / 2, -margin / 2], axis=1)
     points = Points((logits, np.zeros(len(margin), np.int64)), np.zeros((0, len(margin))), (len(margin),))
     seen = finite(evaluator, points)
@@ -138,7 +137,7 @@ def _slope(gradients: Array) -> Array:
 
 
 def _moving() -> Points:
-    margins = probes.moving_margins()
+    margins = inputs.moving_margins()
     x = margins.ravel()
     logits = np.stack([x / 2, -x / 2], axis=1)
     return Points((logits, np.zeros(x.size, np.int64)), np.zeros((0, x.size)), (margins.shape[1],) * len(margins))

@@ -1,20 +1,21 @@
-"""Operations that torch computes and does not differentiate: a loss that sends policy values through one cannot be trained with
-as it is printed. No torch.
+"""Check for operations that torch can compute but not differentiate, on values that depend on the policy. No torch.
 
-Rounding, signs and comparisons are not among them: torch gives the former the slope 0 and does not track the latter.
+A printed loss with such an operation raises an error in training. Rounding, signs and comparisons are no such operations: torch
+gives rounding and signs the slope 0, and does not track comparisons.
 """
 
 from __future__ import annotations
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure.findings import numeric_finding
 from sandbox.verdicts.verdict import Finding
 
 
-def check_derivatives(graph: LossGraph) -> list[Finding]:
-    """A refusal where torch would raise as it differentiates the printed loss."""
+def check_derivatives(graph: VerifiedGraph) -> list[Finding]:
+    """A refusal if torch would raise an error when it differentiates the printed loss."""
     tracked = _tracked(graph)
     wanted = {graph.output}
     for i in range(graph.output, -1, -1):
@@ -29,8 +30,8 @@ def check_derivatives(graph: LossGraph) -> list[Finding]:
     return []
 
 
-def _tracked(graph: LossGraph) -> list[bool]:
-    """For each node, whether autograd would follow it back to an argument that learns."""
+def _tracked(graph: VerifiedGraph) -> list[bool]:
+    """For each node, whether autograd tracks it back to an argument that gets a gradient."""
     contract = contract_named(graph.contract)
     out: list[bool] = []
     for node, kind in zip(graph.nodes, graph.types, strict=True):

@@ -1,7 +1,7 @@
-"""The numeric tests of any contract, at inputs drawn as its record says (torch). See `run` for what numeric tests cover.
+"""The numeric tests of any contract, at inputs that the contract's record draws (torch). See `numeric.run` for what they cover.
 
-Refused: what is not finite where `Inputs.draw` says that it must be, has no gradient, or depends on an item's place in the batch.
-Not covered: what only somebody who knows the contract can say, such as which way a loss should push.
+Refused: a loss that is not finite in the range of `Inputs.draw`, has no gradient, or depends on an item's position in the batch.
+Not covered: properties that are specific to the contract, such as the sign of the gradient.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIXED = Wanted(("start", "near", "wide", "permuted", "mixed"), _RANGE)
 _DRAWN = Wanted(("near", "wide"), _RANGE)
 _ITEMS, _FAR = 24, 10.0
 _MOST = 64
-"""Items of the largest batch that is tried alone."""
+"""Items of the largest batch of `check_batches`."""
 
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
@@ -46,11 +46,11 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
 
 
 def without_gradient(evaluator: Evaluator, measured: Measurements, what: str) -> list[Finding]:
-    """A refusal where no gradient reaches `what` learns, or where it is zero at every probe."""
+    """A refusal if no gradient reaches the arguments named `what`, or if the gradient is zero at every probe."""
     graph, exact = evaluator.graph, measured.exact
     if not exact.evaluation.connected:
         reads = touched(graph)[graph.output]
-        how = "what is read of it is detached, compared or rounded" if reads else "the loss does not read it"
+        how = "every value read from it is detached, compared or rounded" if reads else "the loss does not read it"
         return [numeric_finding("SBX306", f"no gradient reaches {what}: {how}")]
     if measured.zero:
         losses = exact.evaluation.loss
@@ -61,7 +61,7 @@ def without_gradient(evaluator: Evaluator, measured: Measurements, what: str) ->
 
 
 def placed(measured: Measurements, item: str) -> list[Finding]:
-    """A refusal where the gradient of `item` depends on its place in the batch."""
+    """A refusal if the gradient of an item depends on its position in the batch. `item` is its name, such as "a pair"."""
     exact = measured.exact
     if "permuted" not in exact.probes.items:
         return []
@@ -74,7 +74,7 @@ def placed(measured: Measurements, item: str) -> list[Finding]:
 
 
 def coupled(measured: Measurements, item: str) -> list[Finding]:
-    """A note where `item` is not proven to be looked at alone."""
+    """A note if it is not proved that an item's loss depends on this item only. `item` is its name, such as "a pair"."""
     if measured.proven:
         return []
     size = len(measured.exact.probes.groups["near"])

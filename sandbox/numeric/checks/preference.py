@@ -18,8 +18,7 @@ from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import check_edges
 from sandbox.numeric.edges.lookup.search import find_lookups
-from sandbox.numeric.measure import input_sets as probe_sets
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import input_sets, inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.descriptors import LineShape, describe_preference, line_shape
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, turned
@@ -32,20 +31,20 @@ FIXED_GROUPS = Wanted(
         *("start", "starts", "near", "wide", "ties", "line", "swapped", "elsewhere", "resplit"),
         *("permuted", "mixed", "tight", "tight_mixed"),
     ),
-    (*probes.RANGE, "betas", "beside_ties"),
+    (*inputs.RANGE, "betas", "beside_ties"),
 )
-DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*probes.RANGE, "betas"))
+DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*inputs.RANGE, "betas"))
 SPREAD = ("near", "wide", "far", "sharp")
-"""Groups that say what is common, and so which sides of an edge are rare."""
+"""Groups that represent usual pairs. They decide which sides of an edge are rare."""
 _PAIRS = inputs_of("preference")
 _SIDES = ("policy_chosen_logps", "policy_rejected_logps")
 _LOST_SHARE = 0.05
-"""Share of clearly lost pairs that may be pushed further down without a note."""
+"""Share of the pairs with a clearly negative margin whose margin the loss may lower without a note."""
 
 
 def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]:
     """Findings and descriptors of a preference loss. Raises CannotCompute and NotFinite."""
-    sets, graph = probe_sets.pairs(seed), evaluator.graph
+    sets, graph = input_sets.pairs(seed), evaluator.graph
     findings = (
         check_derivatives(graph)
         or check_numbers(graph, seed)
@@ -80,9 +79,9 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
 
 
 def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
-    """Refusals of what looks well on the probes that everyone knows, and is something else on others."""
+    """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     single = np.concatenate([drawn.single.gradient(g) for g in ("near", "wide")], axis=1)
-    if single.any():  # a loss that pulls on few pairs may pull on none of these
+    if single.any():  # a loss with a gradient at few pairs may have none at these
         found = turned(single, "that were drawn, in float32", {"precision": "float32"}, CLEARLY_WRONG)
         if found:
             return found
@@ -99,7 +98,7 @@ def _refused(findings: Sequence[Finding]) -> bool:
 
 
 def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
-    """Whether the policy gets a gradient at all, and on which sides."""
+    """A refusal if the policy gets no gradient, and a note if only one completion gets one."""
     exact = measured.exact
     if missing := without_gradient(evaluator, measured, "the policy"):
         return missing
@@ -108,11 +107,11 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     idle = int(size.argmin())
     if size[idle] <= 1e-9 * size.max():
         found.append(numeric_finding("SBX321", f"no gradient reaches {_SIDES[idle]}", {"of": _SIDES[idle]}))
-    return found + _blind(exact, 1e-3)  # a preference of a thousandth of the gradient teaches none
+    return found + _blind(exact, 1e-3)  # a difference of a thousandth of the gradient is no usable preference
 
 
 def _blind(exact: Measured, tolerance: float) -> list[Finding]:
-    """Whether the gradients of chosen and rejected change places with them: then neither is preferred."""
+    """A refusal if exchanging chosen and rejected only exchanges their gradients: then neither is preferred."""
     near, wide, swapped = (exact.gradient(group) for group in ("near", "wide", "swapped"))
     items = near.shape[1]
     if not near.any() or not (
@@ -121,12 +120,12 @@ def _blind(exact: Measured, tolerance: float) -> list[Finding]:
         return []
     points = exact.probes.groups["near"]
     one = _PAIRS.example(points, int(_PAIRS.distance(points).argmax()))
-    message = "the loss trains the same when chosen and rejected change places"
+    message = "the loss has the same gradients when chosen and rejected are exchanged"
     return [numeric_finding("SBX309", message, {"rho": one["rho"], "and": -one["rho"], "beta": one["beta"]})]
 
 
 def _direction(measured: Measurements) -> list[Finding]:
-    """Which way the margin is pushed, over the line and the scattered pairs, and again in float32, which is what trains."""
+    """A refusal if the gradient lowers the margin nearly everywhere: on the line and the scattered pairs, also in float32."""
     exact = measured.exact
     groups = ("near", "wide", "line")
     gradients = np.concatenate([exact.gradient(g) for g in groups], axis=1)
@@ -144,7 +143,7 @@ def _direction(measured: Measurements) -> list[Finding]:
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:
-    """Whether the policy leaves its reference, where it starts, and which way: a batch of such pairs at each beta."""
+    """A refusal if there is no gradient where the policy equals its reference, at any tested beta; a note on a wrong sign."""
     exact = measured.exact
     none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
     for group in ("start", "starts"):
@@ -154,9 +153,9 @@ def _at_the_start(measured: Measurements) -> list[Finding]:
                 return [_no_start(points, batch.start, float(gradients[batch].max()))]
     push = -np.subtract(*exact.gradient("start"))
     if push.max() < -1e-9 * measured.scale:
-        slope = -float(push.min()) / probes.LINE_BETA / 2
+        slope = -float(push.min()) / inputs.LINE_BETA / 2
         message = f"the loss rises with the margin at rho = 0: its slope there is {shown(slope)} in beta rho"
-        return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": probes.LINE_BETA, "slope": slope})]
+        return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": inputs.LINE_BETA, "slope": slope})]
     return []
 
 
@@ -188,10 +187,10 @@ def _batch(measured: Measurements) -> list[Finding]:
 
 
 def _lost_pairs(measured: Measurements) -> list[Finding]:
-    """Pairs that the policy gets wrong, and that the loss pushes further down."""
+    """A note if the loss lowers the margin of many pairs whose margin is clearly negative."""
     points = joined([measured.exact.probes.groups[g] for g in ("near", "wide")])
     push = np.concatenate([-np.subtract(*measured.exact.gradient(g)) for g in ("near", "wide")])
-    lost = probes.margins(points) * points.scalars[0] < -0.2
+    lost = inputs.margins(points) * points.scalars[0] < -0.2
     wrong = lost & (push < -1e-9 * measured.scale)
     share = float(wrong.sum() / max(lost.sum(), 1))
     if share <= _LOST_SHARE:
@@ -207,18 +206,18 @@ def _shape(shape: LineShape) -> list[Finding]:
         return []
     at = shape.concave_at
     message = f"the slope along the margin falls around beta rho = {shown(at)}: the loss is not convex there"
-    return [numeric_finding("SBX325", message, {"rho": at / probes.LINE_BETA, "beta": probes.LINE_BETA})]
+    return [numeric_finding("SBX325", message, {"rho": at / inputs.LINE_BETA, "beta": inputs.LINE_BETA})]
 
 
 def _precision(measured: Measurements) -> list[Finding]:
-    """Float32 against float64 at the same inputs. A few pairs on a kink are no finding."""
+    """A note if float32 and float64 gradients differ at the same inputs. A few pairs at a kink are no finding."""
     for group in ("near", "wide"):
         points = measured.exact.probes.groups[group]
         exact, single = measured.exact.gradient(group), measured.single.gradient(group)
         typical = np.median(np.abs(exact), axis=1, keepdims=True)
         off = (np.abs(single - exact) > 0.05 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
         far_off = (np.abs(single - exact) > 3 * (np.abs(exact) + typical) + 1e-30).any(axis=0)
-        inside = _PAIRS.distance(points) < 0.999 * probes.MAX_SCALED_MARGIN  # many losses are clamped at the round 30
+        inside = _PAIRS.distance(points) < 0.999 * inputs.MAX_SCALED_MARGIN  # many losses are clamped at 30
         off, far_off = off & inside, far_off & inside
         if off.mean() > 0.05 or far_off.mean() > 0.02:
             i = _PAIRS.mildest(points, off)
@@ -234,14 +233,14 @@ def _precision(measured: Measurements) -> list[Finding]:
 
 
 def _beyond(evaluator: Evaluator) -> list[Finding]:
-    """The nearest margin beyond the range at which loss or gradient overflow in float32."""
-    points = probes.beyond_points()
+    """A note on the smallest margin beyond the range at which the loss or its gradient overflows in float32."""
+    points = inputs.beyond_points()
     try:
         seen = evaluator(points, torch.float32)
     except CannotCompute:
         return []
     bad = ~np.isfinite(np.stack([seen.loss, *seen.gradients])).all(axis=0)
-    for x, batch in zip(probes.BEYOND, points.spans, strict=True):
+    for x, batch in zip(inputs.BEYOND, points.spans, strict=True):
         if bad[batch].any():
             return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), x)]
     return []

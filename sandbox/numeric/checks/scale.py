@@ -1,4 +1,4 @@
-"""Whether an optimiser can use gradients of this size: neither too large to be squared, nor too small to count, nor a spike."""
+"""Check of the gradient's size: not so large that its square overflows, not too small for an optimiser, no spikes."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from typing import Any, Final
 import numpy as np
 
 from sandbox.execute.evaluate import Array
-from sandbox.numeric.measure import inputs as probes
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.inputs import LINE_BETA
 from sandbox.numeric.measure.measure import Measured, Measurements
 from sandbox.verdicts.verdict import Finding
 
 LARGEST_GRADIENT: Final = 1e15
-"""Optimisers square gradients, and clipping sums their squares: far enough from float32's 3e38."""
+"""Optimisers square gradients, and clipping sums the squares, which must stay far below float32's maximum of 3e38."""
 LARGEST_DRAWN: Final = 1e17
-"""The same for drawn probes, of which some lie further out than all fixed ones."""
+"""The same for drawn probes, some of which lie further out than all fixed ones."""
 SMALLEST_GRADIENT: Final = 1e-7
-"""Adam divides by the root of the mean square plus 1e-8. What it sees is this gradient times that of a log-probability to
-one parameter, some 1e-3 in a model of 1e8 parameters (a norm of ten over the root of their number), less in a larger one:
-below 1e-7 a step is a hundredth of the learning rate or less. DPO's gradient is about beta / 2."""
+"""Adam divides by the root of the mean square plus 1e-8. The gradient of a parameter is this gradient times the derivative of
+a log-probability by the parameter: about 1e-3 in a model of 1e8 parameters (a norm of ten over the root of their number), less
+in a larger model. Below 1e-7 a step is a hundredth of the learning rate or less. DPO's gradient is about beta / 2."""
 NO_SLOPE: Final = 1e-6
-"""A gradient at the start below this share of the typical one is none: the first item that leaves the start outweighs it."""
+"""A gradient at the start below this share of the typical one counts as zero: the first item that leaves the start outweighs
+it."""
 LARGEST_AT_START: Final = 1e9
-"""A gradient at the start over that of usual pairs: what is divided by a spread of the batch plus 1e-8, as people write it, is
-below."""
+"""Largest ratio of the gradient at the start to that of usual pairs. Losses that divide by the batch's standard deviation plus
+1e-8, a frequent form, stay below."""
 LARGEST_SPIKE: Final = 1e6
-"""A pair's gradient over that of the same pair a nat beside. Clipping scales a whole step down to such a pair, and the others
-are lost. Without clipping Adam's mean square remembers it, at 0.999 a step, for ln(1e12 / 1e3) / 1e-3 = 20,000 steps, more
-than a preference training has."""
+"""Largest ratio of a pair's gradient to that of the same pair one nat away. With clipping, such a pair scales the whole step
+down, and the other pairs have no effect. Without clipping it stays in Adam's mean square, at 0.999 a step, for
+ln(1e12 / 1e3) / 1e-3 = 20,000 steps, which is more than a preference training has."""
 
 
 def check_scale(measured: Measurements) -> list[Finding]:
-    """A refusal where gradients are too small to count, too large to be squared, or where ties make a spike."""
+    """A refusal if gradients are too small, too large to be squared, or have a spike where log-probabilities are equal."""
     near = measured.single.gradient("near")
-    usual = {"beta": probes.LINE_BETA, **({} if measured.proven else {"batch": near.shape[1]})}
-    place = f"at beta = {shown(probes.LINE_BETA)}" + ("" if measured.proven else f" in batches of {near.shape[1]}")
+    usual = {"beta": LINE_BETA, **({} if measured.proven else {"batch": near.shape[1]})}
+    place = f"at beta = {shown(LINE_BETA)}" + ("" if measured.proven else f" in batches of {near.shape[1]}")
     return too_small(near, place, usual) or too_large(measured.single, LARGEST_GRADIENT) or _spike(measured)
 
 
 def too_small(
     gradients: Array, place: str, example: Mapping[str, Any], smallest: float = SMALLEST_GRADIENT
 ) -> list[Finding]:
-    """A refusal where the largest of these gradients, which are finite, does not move an optimiser; zero is told as zero."""
+    """A refusal if the largest of these gradients (finite) is too small for an optimiser. Zero has a rule of its own."""
     size = float(np.abs(gradients).max())
     if size == 0:
         return [numeric_finding("SBX307", f"the gradient is zero {place}", example)]
@@ -55,7 +56,7 @@ def too_small(
 
 
 def too_large(measured: Measured, largest: float = LARGEST_GRADIENT) -> list[Finding]:
-    """A refusal where an optimiser cannot square the gradient of a usual item."""
+    """A refusal if the square of a usual item's gradient overflows."""
     gradients = np.abs(measured.gradient("near"))
     size = gradients.reshape(*gradients.shape[:2], -1).max(axis=(0, 2))
     item = int(size.argmax())
@@ -74,7 +75,7 @@ def _spike(measured: Measurements) -> list[Finding]:
 
 
 def _spike_at_the_start(measured: Measurements) -> list[Finding]:
-    """A slope at the start that the first step leaves behind, so that the optimiser remembers it instead of what follows."""
+    """A refusal of a very large gradient at the start. It occurs in the first step only, but stays in the optimiser's state."""
     size = np.abs(measured.single.gradient("start")).max(axis=0)
     item, usual = int(size.argmax()), measured.scale
     if size[item] <= LARGEST_AT_START * usual:
@@ -99,7 +100,7 @@ def _spike_at_ties(measured: Measurements) -> list[Finding]:
     inputs = inputs_of(single.contract)
     one = inputs.example(single.probes.groups["ties"], item)
     message = (
-        f"the gradient is {shown(size[item])} {inputs.where(one)}, where log-probabilities are equal or nearly so, and at most "
-        f"{shown(beside[item])} beside it"
+        f"the gradient is {shown(size[item])} {inputs.where(one)}, where log-probabilities are equal or nearly equal, and at "
+        f"most {shown(beside[item])} nearby"
     )
     return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": beside[item], **one})]

@@ -1,4 +1,7 @@
-"""Losses that look across the batch, at batches of up to 512 pairs: finite, the right way, whatever a pair's place (torch)."""
+"""Checks of losses that may compare the pairs of a batch, at batches of up to 512 pairs (torch).
+
+The loss must be finite, raise the margin, and not depend on a pair's position.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from sandbox.execute.evaluate import Evaluator, Points, joined
 from sandbox.graph.equivariance import is_equivariant
 from sandbox.graph.operations import OPERATIONS
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
 from sandbox.numeric.measure.findings import numeric_finding, shown
@@ -26,11 +29,14 @@ _FIXED_SIZES: Final = (128, LARGEST)
 _DRAWN_SIZES: Final = (256, (65, LARGEST))
 """Sizes of batches whose pairs are drawn; the last one is drawn itself."""
 _LATER: Final = 100
-"""Items from this place on are looked at by themselves, where they are as many: they are absent from smaller batches."""
+"""Items from this position on are also checked without the earlier ones, if there are as many: smaller batches lack them."""
 
 
 def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
-    """Refusals and notes of a loss that is not proven to look at one item at a time. Raises CannotCompute and NotFinite."""
+    """Findings on a loss if it is not proved that each item's loss depends on this item only.
+
+    Raises CannotCompute and NotFinite.
+    """
     if evaluator.pointwise:
         return []
     for group in ("near", "wide", "line"):
@@ -42,7 +48,7 @@ def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
 
 
 def _by_size(evaluator: Evaluator) -> list[Finding]:
-    """The direction at many sizes, of a loss that may compute with the size of its batch: sizes are few, so they are tried."""
+    """A refusal if a loss that may compute with the batch size lowers the margin at one of many sizes."""
     if not any(OPERATIONS[node.op].counts for node in evaluator.graph.nodes):
         return []
     for size in _SIZES:
@@ -91,25 +97,25 @@ _LEAST_PAIRS: Final = 64
 
 @cache
 def _batches(size: int) -> Points:
-    """Enough batches of this size for the direction to be told."""
+    """Enough batches of this size to determine the direction."""
     rng = np.random.default_rng([FIXED, 8, size])
-    return joined([probes.scattered(rng, size) for _ in range(-(-_LEAST_PAIRS // size))])
+    return joined([inputs.scattered(rng, size) for _ in range(-(-_LEAST_PAIRS // size))])
 
 
 def check_drawn_sizes(evaluator: Evaluator, seed: int) -> list[Finding]:
-    """A refusal where a large batch of drawn pairs shows another loss. Raises CannotCompute and NotFinite."""
+    """A refusal if the loss lowers the margin in a large batch of drawn pairs. Raises CannotCompute and NotFinite."""
     return [] if evaluator.pointwise else _turned_in(evaluator, _drawn(seed), CLEARLY_WRONG)
 
 
 def _turned_in(evaluator: Evaluator, points: Points, least: float) -> list[Finding]:
-    """The direction in each batch, and of the later items in it."""
+    """A refusal if the loss lowers the margin in one of the batches, or of the later items in one."""
     gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
     for span in points.spans:
         size = span.stop - span.start
         found = turned(gradients[:, span], f"in a batch of {size}", {"batch": size}, least)
         if not found and size >= 2 * _LATER and not is_equivariant(evaluator.graph):
             later = gradients[:, span.start + _LATER : span.stop]
-            found = turned(later, f"from place {_LATER} on in a batch of {size}", {"batch": size}, least)
+            found = turned(later, f"from position {_LATER} on in a batch of {size}", {"batch": size}, least)
         if found:
             return found
     return []
@@ -118,18 +124,21 @@ def _turned_in(evaluator: Evaluator, points: Points, least: float) -> list[Findi
 @cache
 def _large() -> Points:
     rng = np.random.default_rng([FIXED, 7])
-    return joined([probes.scattered(rng, size) for size in _FIXED_SIZES])
+    return joined([inputs.scattered(rng, size) for size in _FIXED_SIZES])
 
 
 @lru_cache(maxsize=16)
 def _drawn(seed: int) -> Points:
     rng = np.random.default_rng([seed, 7])
     first, (low, high) = _DRAWN_SIZES
-    return joined([probes.scattered(rng, size) for size in (first, int(rng.integers(low, high)))])
+    return joined([inputs.scattered(rng, size) for size in (first, int(rng.integers(low, high)))])
 
 
 def _places(evaluator: Evaluator) -> list[Finding]:
-    """Where nothing proves that an item's place is of no account: the largest batch, reordered."""
+    """Reorder the largest batch, unless the graph proves that an item's position has no effect.
+
+    A refusal if that changes a gradient, else a note that there is no proof.
+    """
     if is_equivariant(evaluator.graph):
         return []
     size = LARGEST
@@ -146,13 +155,13 @@ def _places(evaluator: Evaluator) -> list[Finding]:
         return [
             numeric_finding("SBX311", message, {"change": gap[item], **inputs_of("preference").example(moved, item)})
         ]
-    message = f"nothing shows that a pair's place is of no account, although batches of up to {size} can be reordered"
+    message = f"could not prove independence of batch order; reordering batches of up to {size} pairs changed nothing"
     return [numeric_finding("SBX330", message, {"batch": size})]
 
 
 @cache
 def _reordered() -> tuple[Points, Points, np.ndarray]:
-    """The largest batch, the same in another order, and that order."""
+    """The largest batch, the same batch in another order, and this order."""
     largest = _large().take(slice(-LARGEST, None))
-    order = probes.reordering(np.random.default_rng([FIXED, 8]), len(largest))
+    order = inputs.reordering(np.random.default_rng([FIXED, 8]), len(largest))
     return largest, largest.take(order), order

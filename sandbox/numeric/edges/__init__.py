@@ -1,1 +1,1 @@
-"""Where a loss changes abruptly: which operations can, at which inputs they do, and what the loss gives there."""
+"""Abrupt changes of a loss: the operations that can cause them, the inputs where they occur, and checks at these inputs."""

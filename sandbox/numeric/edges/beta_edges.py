@@ -1,8 +1,8 @@
-"""The betas at which a loss may change abruptly, found from its arithmetic on beta (torch).
+"""Search for the betas at which a loss may change abruptly, in its arithmetic on beta (torch).
 
-Random betas do not meet `exp(-1e4 (beta - 0.3)^2)`. What a loss computes of beta alone is a function of one number: it is
-followed over the betas that people train with, and where it, or what one of its operations decides by, changes sign or
-turns round, the loss is worth a look.
+Random betas miss `exp(-1e4 (beta - 0.3)^2)`. But a value that depends on beta alone is a function of one number, and is computed
+here over the betas that people train with. The loss is tested where such a value, or a condition on it, changes sign or has an
+extremum.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from torch import Tensor
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.evaluate import FAILURES, Array
 from sandbox.execute.interpreter import Context, tensor_kernel
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.edges.lookup.forms import Forms, forms_of
 from sandbox.numeric.edges.sites import Site, sites
@@ -29,16 +30,16 @@ MOST: Final = 6
 _STEPS: Final = 257
 _ROUNDS: Final = 5
 _NEAR: Final = 1.2
-"""Edges nearer to each other than by this factor may hold something between them."""
+"""If two edges are closer than this factor, a beta between them is tested too."""
 _CARRY: Final = frozenset(
     {"tensor", "cast", "detach", "full", "full_like", "expand", "reshape", "unsqueeze", "squeeze", "transpose", "mean"}
 )
-"""Operations that give the number itself, in another shape."""
+"""Operations whose result is the same number in another shape or type."""
 
 
-def beta_edges(graph: LossGraph) -> tuple[float, ...]:
-    """Betas from LOWEST to HIGHEST at which something that is computed of beta alone changes sign or turns round, about MOST of
-    them at most. Empty for a loss that only multiplies by beta."""
+def beta_edges(graph: VerifiedGraph) -> tuple[float, ...]:
+    """Betas from LOWEST to HIGHEST at which a value computed from beta alone changes sign or has an extremum, about MOST at most.
+    Empty for a loss that only multiplies by beta."""
     alone = _alone(graph)
     watched = _watched(graph, alone)
     found: list[float] = _spread_out(graph, alone)
@@ -53,8 +54,8 @@ def beta_edges(graph: LossGraph) -> tuple[float, ...]:
     return tuple(dict.fromkeys([*distinct, *between]))
 
 
-def _spread_out(graph: LossGraph, alone: Sequence[bool]) -> list[float]:
-    """Betas at which conditions turn that are put on beta as a value of each item, such as `beta + 0 * x`."""
+def _spread_out(graph: VerifiedGraph, alone: Sequence[bool]) -> list[float]:
+    """Betas at which the outcome of a condition changes that reads beta as a tensor, such as `beta + 0 * x`."""
     if not any(n.op in ("full", "full_like", "expand") for n in graph.nodes) and not any(
         n.op == "const" and n.attrs["value"] == 0 for n in graph.nodes
     ):
@@ -90,16 +91,16 @@ def _is_number(forms: Forms, site: Site) -> bool:
 
 
 def _rounded(beta: float) -> float:
-    """The round number nearby, if there is one: conditions are written in round numbers."""
+    """The round number very close to beta, if there is one, since authors write conditions with round numbers."""
     short = float(f"{beta:.3g}")
     return short if abs(short - beta) < 1e-6 * beta else beta
 
 
 _Watch = tuple[int, int | None, float]
-"""A difference of two nodes and an offset: what is followed over the betas."""
+"""A quantity followed over the betas: one node, minus another one or None, minus an offset."""
 
 
-def _alone(graph: LossGraph) -> list[bool]:
+def _alone(graph: VerifiedGraph) -> list[bool]:
     """For each node, whether it depends on scalar arguments alone."""
     scalars = {a.name for a in contract_named(graph.contract).scalars}
     alone: list[bool] = []
@@ -114,8 +115,8 @@ def _alone(graph: LossGraph) -> list[bool]:
     return alone
 
 
-def _watched(graph: LossGraph, alone: list[bool]) -> list[_Watch]:
-    """What is computed of beta beyond a multiple of it and used elsewhere, and what the operations on beta decide by."""
+def _watched(graph: VerifiedGraph, alone: list[bool]) -> list[_Watch]:
+    """The values computed from beta that other nodes read, and the quantities that decide in operations on beta."""
     used = {a for i, n in enumerate(graph.nodes) if not alone[i] for a in n.args if alone[a]}
     ends: list[_Watch] = [(i, None, 0.0) for i in sorted(used) if graph.nodes[i].op not in ("input", "tensor")]
     for site in sites(graph):
@@ -125,7 +126,9 @@ def _watched(graph: LossGraph, alone: list[bool]) -> list[_Watch]:
     return ends
 
 
-def _curves(graph: LossGraph, alone: list[bool], watched: list[_Watch], betas: Array) -> Iterator[tuple[_Watch, Array]]:
+def _curves(
+    graph: VerifiedGraph, alone: list[bool], watched: list[_Watch], betas: Array
+) -> Iterator[tuple[_Watch, Array]]:
     values = _values(graph, alone, betas)
     for watch in watched:
         left, right, offset = watch
@@ -134,7 +137,7 @@ def _curves(graph: LossGraph, alone: list[bool], watched: list[_Watch], betas: A
                 yield watch, np.asarray(values[left] - (values[right] if right is not None else 0.0) - offset)
 
 
-def _values(graph: LossGraph, alone: list[bool], betas: Array) -> Mapping[int, Array]:
+def _values(graph: VerifiedGraph, alone: list[bool], betas: Array) -> Mapping[int, Array]:
     """The values at all betas of the nodes that depend on beta alone, and of constants."""
     context = Context(torch.float64, torch.device("cpu"), {})
     found: dict[int, Tensor] = {}
@@ -162,7 +165,7 @@ def _computed(context: Context, node: Node, args: list[Tensor]) -> Tensor:
 
 
 def _turns(grid: Array, value: Array) -> list[tuple[float, float]]:
-    """Stretches within which a curve changes sign or turns round."""
+    """Intervals in which a curve changes sign or has an extremum."""
     value = np.where(np.isfinite(value), value, np.nan)
     with np.errstate(invalid="ignore"):
         step = np.sign(np.diff(value))
@@ -171,13 +174,13 @@ def _turns(grid: Array, value: Array) -> list[tuple[float, float]]:
     changes = np.flatnonzero((value[:-1] <= 0) != (value[1:] <= 0))
     turns = np.flatnonzero(step[:-1] * step[1:] < 0)
     broken = np.flatnonzero(np.isnan(value[:-1]) != np.isnan(value[1:]))
-    # First what turns round: where a curve is below zero for a moment only, it turns there.
+    # Extrema first: a curve that is below zero in a very short interval has an extremum there.
     stretches = [(i, i + 2) for i in turns] + [(i, i + 1) for i in (*changes, *broken)]
     return [(float(grid[a]), float(grid[b])) for a, b in stretches][:MOST]
 
 
-def _zoomed(graph: LossGraph, alone: list[bool], watch: _Watch, low: float, high: float) -> float:
-    """The beta of the change of sign or of the turn."""
+def _zoomed(graph: VerifiedGraph, alone: list[bool], watch: _Watch, low: float, high: float) -> float:
+    """The beta in this interval at which the quantity changes sign or has its extremum."""
     for _ in range(_ROUNDS):
         grid = np.linspace(low, high, 33)
         ((_, value),) = _curves(graph, alone, [watch], grid)

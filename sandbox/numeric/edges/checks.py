@@ -1,8 +1,8 @@
-"""Loss and gradient where a loss changes abruptly: on every edge, beside it, and at poles inside the range (torch).
+"""Check that loss and gradient are finite on every edge, near it, and at poles inside the range (torch).
 
-Random probes miss a pole or a condition that holds at one value. They are found by looking for the zero of the quantity that
-decides (`sites`): along a few lines through one pair, by zooming in. Around every edge found, and around every two edges
-together, the loss is probed on a ladder of distances in float32, as training computes it.
+Random probes miss a pole, or a condition that holds at one value. They are found here as the zeros of the quantities that decide
+(`sites`), by nested search along a few lines through one pair. Around every edge found, and around every two edges together, the
+loss is computed at several distances, in float32 as in training.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import Array, Evaluation, Evaluator, Points
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.edges.inside import Inside
 from sandbox.numeric.edges.sites import Kind, Site, sites
-from sandbox.numeric.measure import inputs as probes
 from sandbox.numeric.measure.findings import numeric_finding, shown
+from sandbox.numeric.measure.inputs import HIGHEST_LOGP, LINE_BETA, LOWEST_LOGP, MAX_SCALED_MARGIN, margins
 from sandbox.verdicts.verdict import Finding
 
 _RARE = 0.02
-"""Random probes may have missed a side that takes a smaller share of them."""
+"""If a smaller share of the random probes lies on one side of an edge, they may have missed that side."""
 _LADDER = np.array([1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0])
 _OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
-"""Distances from an edge at which the loss is probed, nats."""
+"""Distances from an edge at which the loss is computed, nats."""
 _GRID = np.linspace(0.0, 1.0, 33)
 _ROUNDS = 9
-"""Zooming in by 16 each time: 16^9 resolves a line through the range as finely as float64 does."""
+"""Rounds of the nested search. Each divides the interval by 16, and 16^9 resolves a line as finely as float64 does."""
 _MOST = 16
-"""Places that are searched, the most dangerous kinds first, out of those where random probes may have missed something."""
+"""The most places that are searched, those with the most dangerous kinds first."""
 _NUDGE = 1e-3
 _START = np.array([-120.0, -90.0, -110.0, -95.0])
-"""The pair through which all lines go: whole numbers, so that float32 can hit an edge such as rho = 3 exactly."""
+"""The pair through which all lines pass. It has whole numbers, so that float32 can reach an edge such as rho = 3 exactly."""
 _DIRECTIONS = np.array(
     [[1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=float
 )
-"""First those that keep the margin, since then nothing changes along the line but what the condition decides."""
+"""Those that keep the margin come first, because along them only the outcome of the condition changes."""
 
 Describe = Callable[[Points, int], dict[str, Any]]
 
 
 _STEEP_TAIL = 15.0
-"""Arguments beyond this are on the flat part of a step."""
+"""Larger arguments lie on the flat part of a smooth step."""
 _KINDS = (Kind.POLE, Kind.EQUALITY, Kind.BELOW, Kind.ABOVE, Kind.KINK, Kind.STEEP)
 _CONDITIONS = (Kind.BELOW, Kind.ABOVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One entry of what a site decides by."""
+    """One entry of the quantity that decides at a site."""
 
     site: Site
     entry: int
@@ -65,7 +65,7 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class _Edge:
-    """`shift`: from the start to the edge; `direction`: along which it was found."""
+    """An edge that was found. `shift` leads from the start to it, `direction` is that of the line."""
 
     place: Place
     shift: Array
@@ -73,31 +73,31 @@ class _Edge:
 
 
 def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> list[Finding]:
-    """A refusal where the loss or its gradient is not finite at an edge: SBX304, SBX305.
+    """A refusal if the loss (SBX304) or its gradient (SBX305) is not finite at an edge.
 
-    `points`: pairs spread over the range, which say what is common. Raises CannotCompute.
+    `points` are pairs spread over the range. They show which sides of an edge are common. Raises CannotCompute.
     """
     if _gentle(evaluator.graph):
         return []
     edges = _edges(evaluator, points)
     inputs = [ladder for edge in edges for ladder in _ladders(edge, edges)]
     if not evaluator.pointwise:
-        inputs = inputs[:_MOST]  # each takes a call of its own
+        inputs = inputs[:_MOST]  # each one needs a call of its own
     if not inputs:
         return []
-    probed = _as_points(inputs, probes.LINE_BETA)
+    probed = _as_points(inputs, LINE_BETA)
     rounded = Points(tuple(t.astype(np.float32).astype(float) for t in probed.tensors), probed.scalars, probed.sizes)
     return _judged(evaluator(rounded, torch.float32), rounded, describe)
 
 
-def _gentle(graph: LossGraph) -> bool:
-    """Whether there are smooth steps only, and no numbers that would make them so steep that random probes miss them."""
+def _gentle(graph: VerifiedGraph) -> bool:
+    """Whether the only edges are smooth steps, and no constants make them so steep that random probes miss them."""
     size = math.prod(max(abs(float(n.attrs["value"])), 1.0) for n in graph.nodes if n.op == "const")
     return size < _STEEP_TAIL and all(s.kind is Kind.STEEP for s in sites(graph) if s.kind in _KINDS)
 
 
 def edge_points(evaluator: Evaluator, beta: float, points: Points) -> Points:
-    """Pairs on and beside every edge that the search finds, as one batch; none where it finds none. Raises CannotCompute."""
+    """Pairs on and near every edge that the search finds, as one batch, which may be empty. Raises CannotCompute."""
     inputs = [ladder for edge in _edges(evaluator, points, everything=True) for ladder in _ladders(edge, [])]
     whole = np.concatenate(inputs) if inputs else np.zeros((0, 4))
     return Points(tuple(whole.T.copy()), np.full((1, len(whole)), beta), (len(whole),))
@@ -108,15 +108,15 @@ def _edges(evaluator: Evaluator, points: Points, *, everything: bool = False) ->
     if not search.sites:
         return []
     spreads = search.spreads(points)
-    meeting = _meeting(spreads, np.asarray(probes.margins(points) * points.scalars[0]))
+    meeting = _meeting(spreads, np.asarray(margins(points) * points.scalars[0]))
     worth = [p for p, v in spreads.items() if everything or p in meeting or _worth_a_search(p, v)]
     worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[: 4 * _MOST if everything else _MOST]
     return [_Edge(*found) for found in search.edges(worth)]
 
 
 def _meeting(spreads: dict[Place, Array], scaled: Array) -> set[Place]:
-    """Places that make something narrow between them, wide as each of them is: several comparisons, or several kinks that
-    turn on something else than the margin."""
+    """Places that together can enclose a narrow region although each is wide: several comparisons, or several kinks in a
+    quantity other than the margin."""
     wide = {p: v for p, v in spreads.items() if np.isfinite(v).all() and np.ptp(v) > 0}
     keyed = {
         p
@@ -132,7 +132,7 @@ def _correlation(a: Array, b: Array) -> float:
 
 
 def _worth_a_search(place: Place, v: Array) -> bool:
-    """Whether probing at random may have missed a side of the edge, or what happens on it."""
+    """Whether random probes may have missed a side of the edge, or the edge itself."""
     if not np.isfinite(v).all():
         return False
     match place.kind:
@@ -146,7 +146,7 @@ def _worth_a_search(place: Place, v: Array) -> bool:
 
 
 class Search:
-    """Looks for the zeros of what decides at a loss's sites, along lines through the start."""
+    """Search for the zeros of the quantities that decide at the sites of a loss, along lines through the start."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.sites = [s for s in sites(evaluator.graph) if s.kind in _KINDS]
@@ -155,7 +155,7 @@ class Search:
         self.low, self.high = np.array([e[0] for e in ends]), np.array([e[1] for e in ends])
 
     def spreads(self, points: Points) -> dict[Place, Array]:
-        """What is zero at each place's edge, at each of the points; places that do not follow the pairs are left out."""
+        """The quantity of each place at each of the points. Places whose quantity is constant are left out."""
         columns = self._inside.quantities_at(self.sites, points)
         return {
             Place(site, entry): q[:, entry]
@@ -165,20 +165,21 @@ class Search:
         }
 
     def quantities(self, places: Sequence[Place], inputs: Array) -> list[Array]:
-        """The same at inputs of shape (items, 4), in one batch, at the beta of the lines."""
+        """The quantities of these places at inputs of shape (items, 4), in one batch, at LINE_BETA."""
         needed = list(dict.fromkeys(p.site for p in places))
-        columns = dict(zip(needed, self._inside.quantities(needed, inputs, probes.LINE_BETA), strict=True))
+        columns = dict(zip(needed, self._inside.quantities(needed, inputs, LINE_BETA), strict=True))
         return [columns[p.site][:, min(p.entry, columns[p.site].shape[1] - 1)] for p in places]
 
     def edges(self, wanted: Sequence[Place]) -> list[tuple[Place, Array, Array]]:
-        """For each place whose edge was found: the place, the way from the start to it, and the direction."""
+        """For each place whose edge was found: the place, the shift from the start to it, and the direction."""
         if not wanted:
             return []
         lines = self._lines(wanted)
         return self._zoomed([line for line in lines if line is not None])
 
     def _lines(self, wanted: Sequence[Place]) -> list[tuple[Place, int] | None]:
-        """For each place the first direction along which its quantity changes sign, else the one that comes nearest to zero."""
+        """For each place the first direction along which its quantity changes sign, else that with the smallest size; None if
+        the quantity is constant along it."""
         steps = self.low[:, None] + _GRID * (self.high - self.low)[:, None]
         inputs = _START + steps[:, :, None] * _DIRECTIONS[:, None, :]
         lines: list[tuple[Place, int] | None] = []
@@ -218,7 +219,7 @@ class Search:
 
 
 def _bracket(t: Array, v: Array) -> tuple[float, float]:
-    """The steps on either side of the first change of sign, or of the smallest size."""
+    """The steps around the first change of sign, or around the smallest size if the sign does not change."""
     change = np.flatnonzero((v[:-1] <= 0) != (v[1:] <= 0))
     if change.size:
         return float(t[change[0]]), float(t[change[0] + 1])
@@ -227,7 +228,7 @@ def _bracket(t: Array, v: Array) -> tuple[float, float]:
 
 
 def _rounded(middle: Array, low: Array, high: Array) -> Array:
-    """The zero as found, its neighbours, and the round numbers nearby: conditions are written in round numbers."""
+    """The zero as found, its neighbours, and round numbers nearby, since authors write conditions with round numbers."""
     candidates = [middle, low, high, middle.astype(np.float32).astype(float)]
     candidates += [np.round(middle, digits) for digits in (0, 1, 2, 3, 4, 6, 8)]
     candidates += [np.nextafter(middle, np.inf), np.nextafter(middle, -np.inf)]
@@ -235,11 +236,11 @@ def _rounded(middle: Array, low: Array, high: Array) -> Array:
 
 
 def _ends(direction: Array) -> tuple[float, float]:
-    """How far one can go from the start, both ways, without leaving the range."""
+    """The lowest and the highest step from the start along the direction that stay within the range."""
     pc, pr, rc, rr = _START
     moved = _START[direction > 0]
-    down, up = probes.LOWEST_LOGP - moved.min(), probes.HIGHEST_LOGP - moved.max()
-    limit = probes.MAX_SCALED_MARGIN / probes.LINE_BETA
+    down, up = LOWEST_LOGP - moved.min(), HIGHEST_LOGP - moved.max()
+    limit = MAX_SCALED_MARGIN / LINE_BETA
     for ratio, change in (
         (pc - rc, direction[0] - direction[2]),
         (pr - rr, direction[1] - direction[3]),
@@ -252,7 +253,7 @@ def _ends(direction: Array) -> tuple[float, float]:
 
 
 def _ladders(edge: _Edge, edges: Sequence[_Edge]) -> Iterator[Array]:
-    """Inputs (rungs, 4) around an edge alone, and around it while a little beyond each of the others."""
+    """Inputs (distances, 4) around an edge alone, and around it while slightly beyond each of the others."""
     beside = [np.zeros(4)]
     for other in edges:
         if (other.direction != edge.direction).any() and other.place.kind is not Kind.POLE:
@@ -266,11 +267,9 @@ def _ladders(edge: _Edge, edges: Sequence[_Edge]) -> Iterator[Array]:
 
 def _inside(inputs: Array) -> Array:
     pc, pr, rc, rr = inputs.T
-    limit = probes.MAX_SCALED_MARGIN / probes.LINE_BETA
+    limit = MAX_SCALED_MARGIN / LINE_BETA
     ratios = np.abs(np.stack([pc - rc, pr - rr, pc - rc - pr + rr])).max(axis=0)
-    return np.asarray(
-        (ratios <= limit) & (inputs.min(axis=1) >= probes.LOWEST_LOGP) & (inputs.max(axis=1) <= probes.HIGHEST_LOGP)
-    )
+    return np.asarray((ratios <= limit) & (inputs.min(axis=1) >= LOWEST_LOGP) & (inputs.max(axis=1) <= HIGHEST_LOGP))
 
 
 def _as_points(ladders: Sequence[Array], beta: float) -> Points:

@@ -1,4 +1,4 @@
-"""What decides inside a loss, at any inputs (torch)."""
+"""Values inside a loss at any inputs: the quantities that decide at its sites (torch)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Inside:
         }
 
     def quantities(self, sites: Sequence[Site], inputs: Array, beta: float) -> list[Array]:
-        """What each site decides by, one row per item: (items, entries). No entries where it does not follow the items."""
+        """The quantity that decides at each site, (items, entries). It has no entries if no axis belongs to the items."""
         parts = self(inputs, beta)
         columns = []
         for site in sites:
@@ -59,7 +59,7 @@ class Inside:
         return columns
 
     def quantities_at(self, sites: Sequence[Site], points: Points) -> list[Array]:
-        """The same at probe points, each batch at its own beta."""
+        """The quantities at probe points, each batch at its own beta."""
         if self._evaluator.pointwise and all(self.graph.types[s.node].shape == _VECTOR for s in sites):
             values = dict(zip(self.nodes, self._evaluator.values(points, self.nodes), strict=True))
             return [self._quantity(site, values, len(points)) for site in sites]
@@ -80,15 +80,15 @@ class Inside:
 
 
 def end_to_end(parts: Sequence[Array]) -> Array:
-    """Values of several batches, (items, entries) each, in one. Entries that stand for other items are as many as the batch
-    has: no more are kept than all have."""
+    """Values of several batches, (items, entries) each, concatenated. The number of entries can depend on the batch size; as many
+    are kept as all batches have."""
     least = min(p.shape[1] for p in parts)
     return np.concatenate([p[:, :least] for p in parts])
 
 
 def by_item(value: Array, type_: Type, items: int) -> Array:
-    """A value as (items, entries); without entries where no axis belongs to the items. An axis of several batches end to end
-    gives an entry for each."""
+    """A value as (items, entries), without entries if no axis belongs to the items. An axis that concatenates several batches
+    gives one entry for each."""
     for axis, dim in enumerate(type_.dims):
         if len(dim.terms) == 1 and dim.terms[0][0] == (BATCH,) and value.ndim > axis:
             moved = np.moveaxis(value, axis, 0)
@@ -97,6 +97,6 @@ def by_item(value: Array, type_: Type, items: int) -> Array:
 
 
 def _differences(value: Array, axis: int) -> Array:
-    """All differences of two entries along an axis, in place of the entries."""
+    """The differences of every two entries along an axis, which replace the entries."""
     first, second = np.triu_indices(value.shape[axis], 1)
     return np.asarray(np.take(value, first, axis) - np.take(value, second, axis))

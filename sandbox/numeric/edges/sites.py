@@ -1,6 +1,6 @@
-"""The places of a graph at which its loss can change abruptly, and what decides in each of them. No torch.
+"""Sites: the nodes of a graph at which its loss can change abruptly, each with the quantity that decides. No torch.
 
-They are the edges that the records of its operations name, and steep polynomials."""
+They are the edges that the records of the operations name, and polynomials of high degree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sandbox.contracts.contract import BATCH
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.edges import HIGHEST_DEGREE, STEEP_DEGREE, Kind, Site, Use
 from sandbox.graph.types import Dim
@@ -17,11 +17,11 @@ __all__ = ["AT_ONCE", "EDGES", "Kind", "Site", "degrees", "ranked_among_values",
 
 EDGES: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.KINK, Kind.STEEP})
 AT_ONCE: Final = frozenset({Kind.ROUNDING, Kind.EQUALITY, Kind.CHOICE, Kind.WAVE})
-"""Kinds that single values out wherever their quantity goes."""
+"""Kinds that can single out a value of their quantity by themselves, without a second condition."""
 
 
-def sites(graph: LossGraph) -> tuple[Site, ...]:
-    """All sites of a graph. Comparisons of the batch's items with each other are none."""
+def sites(graph: VerifiedGraph) -> tuple[Site, ...]:
+    """All sites of a graph. Comparisons of the batch's items with each other do not count."""
     found: dict[Site, None] = {}
     uses = _uses(graph)
     polynomials = _degrees(graph, uses, [True] * len(uses))
@@ -29,12 +29,12 @@ def sites(graph: LossGraph) -> tuple[Site, ...]:
         for site in OPERATIONS[node.op].edges.sites(uses[i]):
             found[site] = None
         if polynomials[i] > STEEP_DEGREE and all(polynomials[a] <= STEEP_DEGREE for a in node.args):
-            found[Site(i, Kind.KINK, i, None, 1.0)] = None  # hardly anything below one, and soon beyond all bounds
+            found[Site(i, Kind.KINK, i, None, 1.0)] = None  # tiny below one, and huge soon above
     return tuple(found)
 
 
-def ranked_among_values(graph: LossGraph) -> list[int]:
-    """The nodes that put the batch's items in order together with other values."""
+def ranked_among_values(graph: VerifiedGraph) -> list[int]:
+    """The nodes that sort the batch's items together with other values."""
     uses = _uses(graph)
     return [
         i
@@ -44,13 +44,13 @@ def ranked_among_values(graph: LossGraph) -> list[int]:
     ]
 
 
-def degrees(graph: LossGraph, counted: Sequence[bool]) -> list[int]:
-    """For each node a bound on its degree as a polynomial of the inputs that count, through nodes that count; what is no
-    polynomial counts as one."""
+def degrees(graph: VerifiedGraph, counted: Sequence[bool]) -> list[int]:
+    """For each node a bound on its degree as a polynomial of the inputs, through the nodes that are `counted`. A node that is no
+    polynomial of its operands has degree one."""
     return _degrees(graph, _uses(graph), counted)
 
 
-def _degrees(graph: LossGraph, uses: Sequence[Use], counted: Sequence[bool]) -> list[int]:
+def _degrees(graph: VerifiedGraph, uses: Sequence[Use], counted: Sequence[bool]) -> list[int]:
     found: list[int] = []
     for i, node in enumerate(graph.nodes):
         degree = OPERATIONS[node.op].edges.degree(uses[i], [found[a] for a in node.args]) if counted[i] else 0
@@ -61,6 +61,6 @@ def _degrees(graph: LossGraph, uses: Sequence[Use], counted: Sequence[bool]) -> 
 _B: Final = Dim.of(BATCH)
 
 
-def _uses(graph: LossGraph) -> list[Use]:
+def _uses(graph: VerifiedGraph) -> list[Use]:
     types, nodes = graph.types, graph.nodes
     return [Use(i, node.args, node.attrs, types, nodes) for i, node in enumerate(nodes)]

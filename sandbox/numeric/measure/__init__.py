@@ -1,1 +1,1 @@
-"""Inputs of the numeric tests, measurements taken on them once, and how a measurement becomes a finding or a descriptor."""
+"""Inputs of the numeric tests, the measurements at them, and helpers that turn measurements into findings and descriptors."""

@@ -1,4 +1,4 @@
-"""Where the inputs of a contract's losses lie, and how one of them is told, in numbers and in words."""
+"""`Inputs`: draws the inputs of a contract's losses, and describes one of them in numbers and in words."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from sandbox.numeric.measure.findings import shown
 
 
 class Inputs(ABC):
-    """One subclass per contract, which its record names. Only `draw` has to be written."""
+    """Interface to a contract's inputs. The contract's record names the subclass, which must define `draw` only."""
 
     usual: ClassVar[float] = math.inf
-    """The distance up to which an item is an ordinary one, whose gradient says what size is typical."""
+    """Items up to this distance count as usual. Their gradients determine the typical size."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, items: int, spread: float) -> Mapping[str, Array | float]:
-        """One batch: an array (items, ...) for each tensor by name, a number for each scalar.
+        """One batch: an array (items, ...) for each tensor argument by name, a number for each scalar argument.
 
-        `spread` is 0 where training starts, 1 where it usually is, and 10 as far out as a loss must still be finite. Sizes
-        other than that of the batch are the same in every call.
+        `spread` is 0 for the start of training, 1 for usual inputs, and 10 for the largest inputs at which a loss must be finite.
+        Sizes other than the batch size must be the same in every call.
         """
 
     def points(self, rng: np.random.Generator, sizes: Sequence[int], spread: float) -> Points:
@@ -48,26 +48,26 @@ class Inputs(ABC):
         return Points(tensors, np.array(rows).reshape(len(rows), sum(sizes)), tuple(sizes))
 
     def distance(self, points: Points) -> Array:
-        """How far from the start of training each item lies, (items,): the largest size of what learns of it."""
+        """Distance of each item from the start of training, shape (items,): its largest absolute number that gets a gradient."""
         learn = [t for t, a in zip(points.tensors, self.contract.tensors, strict=True) if a.learns]
         return np.asarray(np.stack([np.abs(t).reshape(len(t), -1).max(axis=1) for t in learn]).max(axis=0))
 
     def example(self, points: Points, item: int) -> dict[str, Any]:
-        """One item in numbers: its inputs, and the size of its batch."""
+        """One item as numbers by name: its inputs, and the size of its batch."""
         tensors = {a.name: t[item].tolist() for a, t in zip(self.contract.tensors, points.tensors, strict=True)}
         scalars = {a.name: float(row[item]) for a, row in zip(self.contract.scalars, points.scalars, strict=True)}
         return {**scalars, **tensors, "batch": batch_of(points, item)}
 
     def where(self, example: Mapping[str, Any]) -> str:
-        """The place of an example, as in "at scores = [1, 0], ranks = [0, 1]"."""
-        return "at " + ", ".join(f"{a.name} = {_told(example[a.name])}" for a in self.contract.arguments)
+        """An example in words, such as "at scores = [1, 0], ranks = [0, 1]"."""
+        return "at " + ", ".join(f"{a.name} = {_formatted(example[a.name])}" for a in self.contract.arguments)
 
     def mildest(self, points: Points, offending: npt.ArrayLike) -> int:
-        """The offending item that is nearest to the start, so that the example is the least far-fetched."""
+        """The index of the offending item that is nearest to the start, since it is the most realistic example."""
         return int(np.where(offending, self.distance(points), np.inf).argmin())
 
     def columns(self, points: Points) -> list[str]:
-        """What each number of an item's gradient is the slope by: the arguments that learn, in order, each element."""
+        """Names of the numbers in an item's gradient: every element of every argument that gets a gradient, in order."""
         found = []
         for argument, tensor in zip(self.contract.tensors, points.tensors, strict=True):
             if argument.learns:
@@ -78,7 +78,7 @@ class Inputs(ABC):
 
 @cache
 def inputs_of(contract: str) -> Inputs:
-    """The inputs of the contract of that name. Raises BrokenReference where its record names none that is there."""
+    """The inputs of the contract called `contract`. Raises BrokenReference if its record names a class that does not exist."""
     record = contract_named(contract)
     made: Inputs = resolve(record.inputs, f"contract {contract!r}: inputs")(record)
     return made
@@ -90,9 +90,9 @@ def batch_of(points: Points, item: int) -> int:
 
 
 def _exact(values: Array, dtype: str) -> Array:
-    """Numbers that float32 holds, as every probe is made of."""
+    """The values rounded to float32, since all probes are exact in float32."""
     return values.astype(np.float32).astype(np.float64) if dtype == "float" else values
 
 
-def _told(value: Any) -> str:
-    return f"[{', '.join(map(_told, value))}]" if isinstance(value, list) else shown(value)
+def _formatted(value: Any) -> str:
+    return f"[{', '.join(map(_formatted, value))}]" if isinstance(value, list) else shown(value)

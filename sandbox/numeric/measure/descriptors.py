@@ -1,10 +1,10 @@
-"""The shape of a loss in numbers: the axes of the quality-diversity grid and the words of the report.
+"""Descriptors: the shape of a loss in numbers, for the quality-diversity grid and the report.
 
-Measured, not proved. Shapes are taken along the margin: `x` is beta rho for preference losses, at beta = 0.1, with half of
-the margin in each log-ratio; for classification it is the score of the label minus that of the other of two classes. The
-slope is dL/dx. A loss that looks across the batch is measured in a batch made of the line itself, and its tails on one item that
-moves while the rest of a batch stays: in the line's own batch every slope contains what all the other items add to it, which has
-no end where the item's own loss has long levelled off. What is not finite is null.
+They are measured, not proved. The shape is that along the margin `x`: beta rho for preference losses, at beta = 0.1, with half of
+the margin in each log-ratio; for classification the score of the label minus that of the other of two classes. The slope is
+dL/dx. A loss that compares the items of a batch is measured in a batch made of the line's points. Its tails are measured with one
+item that moves while the rest of a batch stays, because in the line's batch every slope also contains the effect on all other
+items, which may grow where the item's own loss is flat. A value that is not finite is null.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluator, Points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.measure import Measurements, same
 
@@ -36,7 +36,7 @@ DESCRIPTORS: Mapping[str, str] = MappingProxyType(
         "left_tail": "flat, linear, quadratic or exponential: growth of the loss towards x = -30",
         "right_tail": "the same towards x = 30",
         "saturation": "x from which on the slope stays below 1 % of its largest value in -1 < x < 1; null if it never does",
-        "asymmetry": "-1 to 1: slope on -5 < x < 0 against slope on 0 < x < 5; 0 for a mirror image, 1 when all is left",
+        "asymmetry": "-1 to 1: absolute slope on -5 < x < 0 against that on 0 < x < 5; 0 if equal, 1 if all of it is left of 0",
         "gradient_balance": "0 to 1: share of the gradient that goes to the chosen completion (to the label's score)",
         "coupled": "bool: an item's gradient depends on the other items of its batch",
         "margin_only": "bool: the gradient depends on the margin rho alone (preference)",
@@ -51,14 +51,14 @@ _FLAT, _LINEAR, _POLYNOMIAL = 0.7, 1.4, 64.0
 
 @dataclass(frozen=True, eq=False)
 class LineShape:
-    """Slope and loss along the margin; `x`, `slope`, `loss` have the shape (steps,). `loss` is None where an item's loss
-    cannot be told from the others'."""
+    """Slope and loss along the margin; `x`, `slope`, `loss` have the shape (steps,). `loss` is None if the items of a batch
+    influence each other."""
 
     x: Array
     slope: Array
     loss: Array | None = None
     ends: LineShape | None = None
-    """Where the tails are read, if not here: the batch's loss as one of its items moves."""
+    """The shape from which the tails are read, if not this one: that of a batch's loss as one of its items moves."""
 
     @cached_property
     def scale(self) -> float:
@@ -68,7 +68,7 @@ class LineShape:
 
     @cached_property
     def _falls(self) -> Array:
-        """How far each step of the slope falls, rounding taken off; zero where it rises."""
+        """By how much the slope decreases at each step, minus rounding; zero where it increases."""
         before, after = self.slope[:-1], self.slope[1:]
         noise = 1e-7 * (np.abs(before) + np.abs(after)) + 1e-9 * self.scale
         return np.maximum(before - after - noise, 0.0)
@@ -80,7 +80,7 @@ class LineShape:
 
     @property
     def concave_at(self) -> float:
-        """Where the slope falls most within one step, relative to the step's length."""
+        """The x at which the slope decreases fastest; the first jump if it never decreases."""
         if not self._falls.any():
             return self.jumps[0]
         steepest = int((self._falls / np.diff(self.x)).argmax())
@@ -88,7 +88,7 @@ class LineShape:
 
     @cached_property
     def jumps(self) -> list[float]:
-        """Where the loss changes by more than its slopes on either side explain."""
+        """The x at which the loss changes by more than its slopes on both sides explain."""
         if self.loss is None:
             return []
         step, change = np.diff(self.x), np.diff(self.loss)
@@ -99,7 +99,7 @@ class LineShape:
 
     @property
     def convexity(self) -> float:
-        """How much of the slope's total change is a rise."""
+        """The share of the slope's total change that is an increase."""
         change = np.abs(np.diff(self.slope)).sum()
         return 1.0 if change == 0 else 1.0 - float(self._falls.sum() / change)
 
@@ -126,7 +126,7 @@ class LineShape:
 
     @cached_property
     def minimum_at(self) -> list[float]:
-        """Where the loss turns from falling to rising."""
+        """The x at which the loss turns from falling to rising."""
         moving = np.flatnonzero(self.signs)
         turns = np.flatnonzero(np.diff(self.signs[moving]) > 0)
         return [_round(self._crossing(int(moving[t]), int(moving[t + 1]))) for t in turns]
@@ -142,7 +142,7 @@ class LineShape:
 
     @property
     def asymmetry(self) -> float:
-        """Slope on the left of zero against slope on its right, within five."""
+        """(left - right) / (left + right) of the absolute slopes on -5 < x < 0 and 0 < x < 5; 0 if both are zero."""
         t = np.linspace(0, 5, 101)
         left, right = (float(np.abs(np.interp(s * t, self.x, self.slope)).sum()) for s in (-1, 1))
         return (left - right) / (left + right) if left + right > 0 else 0.0
@@ -163,7 +163,7 @@ class LineShape:
         return float(self.slope[len(self.slope) // 2])
 
     def _crossing(self, a: int, b: int) -> float:
-        """Where the slope is zero between two steps, or the end of the line."""
+        """The x between two steps at which the slope is zero, or the end of the line."""
         if a < 0 or b >= len(self.x):
             return float(self.x[min(b, len(self.x) - 1)] if a >= 0 else self.x[0])
         low, high = float(self.slope[a]), float(self.slope[b])
@@ -174,24 +174,24 @@ class LineShape:
 def line_shape(evaluator: Evaluator, measured: Measurements) -> LineShape:
     """The shape of a preference loss along its margin."""
     exact = measured.exact
-    x = probes.margins(exact.probes.groups["line"]) * probes.LINE_BETA
+    x = inputs.margins(exact.probes.groups["line"]) * inputs.LINE_BETA
     slope = _slope(exact.gradient("line"))
     if not measured.coupled:
         return LineShape(x, slope, exact.loss("line"))
-    return LineShape(x, slope, ends=moving_item(evaluator, probes.moving_points(), _slope))
+    return LineShape(x, slope, ends=moving_item(evaluator, inputs.moving_points(), _slope))
 
 
 def _slope(gradients: Array) -> Array:
     """dL/dx of each pair, from its gradients at LINE_BETA, shape (2, items): chosen and rejected."""
-    return np.asarray(np.subtract(*gradients) / 2 / probes.LINE_BETA)
+    return np.asarray(np.subtract(*gradients) / 2 / inputs.LINE_BETA)
 
 
 def moving_item(evaluator: Evaluator, points: Points, slope: Callable[[Array], Array]) -> LineShape:
-    """The shape of a batch's loss as its first item moves, in batches as `probes.moving_margins` gives them.
+    """The shape of a batch's loss as its first item moves, in the batches of `inputs.moving_margins`.
 
     `slope` gives dL/dx of each item from the gradients of all. Raises CannotCompute and NotFinite.
     """
-    margins = probes.moving_margins()
+    margins = inputs.moving_margins()
     gradients = np.stack(finite(evaluator, points).gradients, dtype=float)
     return LineShape(margins[:, 0], slope(gradients).reshape(margins.shape)[:, 0])
 
@@ -230,7 +230,7 @@ def describe_line(shape: LineShape) -> dict[str, Any]:
 
 
 def finite_or_null(value: Any) -> Any:
-    """A descriptor's value as it is recorded: a number that is not finite is null, in a list it is left out."""
+    """A descriptor's value as it is recorded: a number that is not finite becomes None, and is dropped from a list."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):

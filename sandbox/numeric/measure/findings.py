@@ -1,4 +1,4 @@
-"""Findings of the numeric tests, rendered from numbers."""
+"""Findings of the numeric tests, made from a rule's code, a message and a counterexample."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sandbox.verdicts.rules.numeric import RULES_NUMERIC
+from sandbox.verdicts.rules.numeric import NUMERIC_RULES
 from sandbox.verdicts.rules.rule import Rule
 from sandbox.verdicts.verdict import Finding
 
 
 @cache
 def _rules() -> Mapping[str, Rule]:
-    return {rule.code: rule for rule in RULES_NUMERIC}
+    return {rule.code: rule for rule in NUMERIC_RULES}
 
 
 def numeric_finding(code: str, message: str, counterexample: Mapping[str, Any] | None = None) -> Finding:

@@ -1,4 +1,4 @@
-"""The first question to every measurement: is it finite? Nothing reads a number as a slope, a sign or a zero before (torch)."""
+"""The check that a measurement is finite, made before any number is used as a slope, a sign or a zero (torch)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.verdicts.verdict import Finding
 
 
 class NotFinite(Exception):
-    """Loss or gradient is NaN or infinite where it must not be. `finding` says which, what it is, and where."""
+    """A loss or gradient is NaN or infinite where it must be finite. `finding` has the value and the inputs."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
@@ -27,7 +27,7 @@ def finite(evaluator: Evaluator, points: Points, dtype: torch.dtype = torch.floa
 
 
 def require_finite(contract: str, points: Points, seen: Evaluation, dtype: torch.dtype) -> None:
-    """Raises NotFinite unless all of what was seen of a loss of this contract at `points` is finite."""
+    """Raise NotFinite unless the loss and all gradients in `seen`, an evaluation at `points`, are finite."""
     if not all(np.isfinite(values).all() for values in (seen.loss, *seen.gradients)):
         raise NotFinite(_finding(inputs_of(contract), points, seen, " in float64" if dtype is torch.float64 else ""))
 

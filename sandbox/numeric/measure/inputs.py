@@ -1,6 +1,6 @@
-"""Inputs of the numeric tests: where training goes, where it could go, and the corners. Drawn from a seed; `input_sets` says which.
+"""Inputs of the numeric tests, drawn from a seed: usual inputs, possible ones, and corner cases. `input_sets` chooses the seeds.
 
-All values are exact in float32, so that a difference between float32 and float64 is the loss's doing, not that of rounded
+All values are exact in float32, so that a difference between float32 and float64 comes from the loss and not from rounded
 inputs.
 """
 
@@ -23,15 +23,15 @@ LOWEST_LOGP = -2000.0
 HIGHEST_LOGP = -0.01
 MAX_LOGIT = 50.0
 LINE_BETA = 0.1
-"""The beta at which shapes along the margin are described."""
+"""The beta at which the shape along the margin is measured."""
 BEYOND = (35.0, 50.0, 80.0, 100.0, 200.0, 500.0, 1000.0)
 """|beta rho| of the probes beyond the range."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeSet:
-    """Named groups of batches. `groups` gives the batches, `points` them all, `items` where a group's items lie in it;
-    `order` the places in `near` of the items of `permuted`."""
+    """Named groups of batches: `groups` has each group's batches, `points` all of them, `items` each group's items in `points`.
+    `order` has the positions in `near` of the items of `permuted`."""
 
     groups: Mapping[str, Points]
     points: Points
@@ -49,7 +49,7 @@ class ProbeSet:
         return cls(dict(groups), joined(list(groups.values())), items, order)
 
     def only(self, names: Sequence[str]) -> ProbeSet:
-        """The set of the named groups. Joined once: every candidate of this seed asks for the same ones."""
+        """The set of the named groups. Cached, since every candidate of this seed uses the same."""
         key = tuple(names)
         if key not in self._parts:
             self._parts[key] = ProbeSet.of({n: self.groups[n] for n in key}, self.order)
@@ -64,7 +64,7 @@ def margin_points(
 ) -> Points:
     """Pairs with the given log-ratios of chosen and rejected (policy over reference, nats), shape (items,) each.
 
-    `level`, shape (2, items), sets how likely the more likely of policy and reference is, in nats below zero.
+    `level`, shape (2, items), is minus the larger log-probability of policy and reference, in nats.
     """
     room = -LOWEST_LOGP
     sides = []
@@ -84,7 +84,7 @@ def margins(points: Points) -> Array:
 
 
 def split(rho: Array, share: Array, beta: float) -> tuple[Array, Array]:
-    """Log-ratios of chosen and rejected whose difference is rho, the chosen's being about `share` of it."""
+    """Log-ratios of chosen and rejected whose difference is rho. That of chosen is about `share` times rho."""
     limit = min(MAX_MARGIN, MAX_SCALED_MARGIN / beta)
     chosen = np.clip(share * rho, np.maximum(-limit, rho - limit), np.minimum(limit, rho + limit))
     return chosen, chosen - rho
@@ -96,7 +96,7 @@ def preference_probes(seed: int) -> ProbeSet:
 
     Groups in the range where a loss must be finite: `start` (policy equals reference), `near`, `wide`, `far`, `sharp`,
     `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`, `ties` (some of the four log-probabilities
-    equal or nearly so). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
+    equal or nearly equal). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
     `near` replaced), `tight` and `tight_mixed` (the same where margins hardly differ), `elsewhere` (another reference),
     `resplit` (same margins, other log-ratios). `line`: the margin
     alone, from -30 to 30 over beta.
@@ -122,29 +122,33 @@ def preference_probes(seed: int) -> ProbeSet:
 
 
 def start_points() -> Points:
-    """Pairs whose policy equals the reference, in numbers that are exact whatever the order of the arithmetic."""
+    """Pairs whose policy equals the reference, with powers of two, so that arithmetic in any order is exact."""
     chosen, rejected = -(2.0 ** np.arange(1, 9)), -(2.0 ** np.array([3, 6, 2, 5, 8, 1, 4, 7]))
     return Points((chosen, rejected, chosen, rejected), np.full((1, 8), 0.125), (8,))
 
 
 def reordering(rng: np.random.Generator, items: int) -> Array:
-    """A random order in which no item keeps its place."""
+    """A random order in which no item keeps its position."""
     while True:
         order = rng.permutation(items)
         if (order != np.arange(items)).all():
             return order
 
 
-def line_points(beta: float, steps: int = 201) -> Points:
-    """Pairs along the margin: the policy moves away from a reference that stays where it is, half on either side."""
-    rho = exact(bent(steps) * MAX_SCALED_MARGIN / beta)
-    base = np.full(steps, -MAX_SCALED_MARGIN / beta)
+LINE_STEPS = 201
+"""Number of pairs along the margin."""
+
+
+def line_points(beta: float) -> Points:
+    """Pairs along the margin. The reference is constant; each completion's log-ratio is half of the margin."""
+    rho = exact(bent(LINE_STEPS) * MAX_SCALED_MARGIN / beta)
+    base = np.full(LINE_STEPS, -MAX_SCALED_MARGIN / beta)
     tensors = (base + rho / 2, base - rho / 2, base, base)
-    return Points(tensors, np.full((1, steps), beta), (steps,))
+    return Points(tensors, np.full((1, LINE_STEPS), beta), (LINE_STEPS,))
 
 
 BESIDE = (-2.0, -1.0, -0.5, 0.25, 0.5, 1.0, 2.0)
-"""Margins, in beta rho or scores, of the items that stay where they are in the batches of `moving_margins`."""
+"""Margins, in beta rho or scores, of the items that do not move in the batches of `moving_margins`."""
 
 
 @cache
@@ -156,7 +160,7 @@ def moving_margins() -> Array:
 
 @cache
 def moving_points() -> Points:
-    """The pairs of `moving_margins`, half of each margin in either log-ratio, at LINE_BETA."""
+    """The pairs of `moving_margins` at LINE_BETA. Each completion's log-ratio is half of the margin."""
     margins = moving_margins()
     rho = exact(margins.ravel() / LINE_BETA)
     base = np.full(rho.size, -MAX_SCALED_MARGIN / LINE_BETA)
@@ -175,13 +179,13 @@ def beyond_points() -> Points:
 
 
 def bent(steps: int) -> Array:
-    """Numbers from -1 to 1 that crowd around 0, and include it."""
+    """Numbers from -1 to 1 that are denser around 0, and include it."""
     t = np.linspace(-1.0, 1.0, steps)
     return np.asarray(np.sinh(6.0 * t) / np.sinh(6.0))
 
 
 SIZE = 32
-"""Of most batches: those of one size are evaluated in one call."""
+"""Size of most batches. Batches of one size are evaluated in one call."""
 RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long", "ties")
 """The groups in which a loss must be finite."""
 
@@ -215,14 +219,14 @@ _TIES = tuple(
     for labels in product(range(4), repeat=4)
     if all(n <= max(labels[:i], default=-1) + 1 for i, n in enumerate(labels))
 )
-"""All ways in which some of the four log-probabilities can be equal: the same number for those that are."""
+"""All patterns of equality among the four log-probabilities: equal ones have the same label."""
 
 
 def _ties(rng: np.random.Generator) -> Points:
-    """Pairs of which some log-probabilities are equal, exactly and nearly, and pairs whose margin is zero without that.
+    """Pairs in which some log-probabilities are equal, exactly or nearly, and pairs of different ones whose margin is zero.
 
-    Values are multiples of 1/64, so that sums and differences of equals are exactly zero, and margins are moderate: a large
-    gradient is the tie's doing.
+    Values are multiples of 1/64, so that differences of equal sums are exactly zero. Margins are moderate, so that a large
+    gradient can only come from the tie.
     """
     parts = []
     for level, spread, offset in ((2.0, 1.0, 0.0), (2.0, 1.0, 1e-6), (200.0, 8.0, 0.0), (200.0, 8.0, 1e-3)):
@@ -240,7 +244,7 @@ def _ties(rng: np.random.Generator) -> Points:
 
 
 def scattered(rng: np.random.Generator, items: int, spread: float = 1.5) -> Points:
-    """A batch of pairs as training meets them, at LINE_BETA; `spread` is the deviation of beta rho."""
+    """A batch of usual pairs at LINE_BETA; `spread` is the standard deviation of beta rho."""
     return _scattered(rng, items, LINE_BETA, spread)
 
 
@@ -249,14 +253,14 @@ def _in_64ths(values: Array | float) -> Array:
 
 
 def _scattered(rng: np.random.Generator, items: int, beta: float, spread: float) -> Points:
-    """Pairs as training meets them: normal margins, any share in the chosen's log-ratio."""
+    """Usual pairs: normally distributed margins, split at random between the two log-ratios."""
     x = np.clip(rng.normal(0, spread, items), -MAX_SCALED_MARGIN, MAX_SCALED_MARGIN)
     chosen, rejected = split(x / beta, rng.normal(0.5, 0.7, items), beta)
     return margin_points(chosen, rejected, levels(rng, items), beta)
 
 
 def _cornered(rng: np.random.Generator, items: int, beta: float) -> Points:
-    """Margins over the whole range at this beta, crowding around zero, with the corners and near-ties among them."""
+    """Margins over the whole range at this beta, denser around zero, including the corners and near-ties."""
     ends = np.repeat([-1.0, 1.0], 3)
     near_ties = np.array([0.0, 1e-6, -1e-6, 1e-3, -1e-3])
     x = np.concatenate([ends, near_ties, np.sinh(6 * rng.uniform(-1, 1, items - 11)) / np.sinh(6)]) * MAX_SCALED_MARGIN

@@ -1,4 +1,4 @@
-"""The line along which a loss is drawn: its arguments as functions of one number, the margin (torch)."""
+"""The line along which a loss is plotted: the contract's arguments as functions of one number, the margin (torch)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 
 _REFERENCE = -60.0
-"""Log-probability of both completions under the reference, in nats; low enough for all drawn ones to be negative."""
+"""Log-probability of both completions under the reference, in nats; low enough for all plotted ones to be negative."""
 _CLASSES = 10
 
 
 class Line(ABC):
-    """One subclass per contract, which its record names."""
+    """Interface to a contract's line. The contract's record names the subclass."""
 
     axis: ClassVar[str]
-    """What the margin is, for a label, with its unit."""
+    """Label of the axis: the margin with its unit."""
     over: ClassVar[str]
-    """What a loss is drawn over, in words."""
+    """The horizontal axis in words, for captions."""
     margin: ClassVar[str]
-    """What training widens where the slope is below zero, in a word."""
+    """One word for the margin, which training increases where the slope is negative."""
 
     @abstractmethod
     def reach(self, beta: float) -> float:
-        """The margin to which a loss is drawn, to either side of 0; `beta` is that of the task, where it has one."""
+        """The largest absolute margin of the plot. `beta` is that of the task, if it has one."""
 
     @abstractmethod
     def arguments(self, margins: Tensor, beta: float) -> Sequence[Tensor | float]:
@@ -34,15 +34,14 @@ class Line(ABC):
 
 
 class PairLine(Line):
-    """Reached symmetrically: the chosen completion's log-probability rises by rho / 2 above the reference's, the rejected one's
-    falls by as much."""
+    """Pairs with a symmetric margin: the chosen completion's log-ratio is rho / 2, the rejected one's is -rho / 2."""
 
     axis = "margin ρ (nats)"
     over = "the margin, at the task's beta"
     margin = "margin"
 
     def reach(self, beta: float) -> float:
-        return 6.0 / beta  # where the logistic loss is all but straight
+        return 6.0 / beta  # beyond, the logistic loss is nearly linear
 
     def arguments(self, margins: Tensor, beta: float) -> Sequence[Tensor | float]:
         reference = torch.full_like(margins, _REFERENCE)

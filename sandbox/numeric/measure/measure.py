@@ -1,4 +1,4 @@
-"""Measurements of one graph on its probes, taken once and read by the numeric tests and the descriptors (torch)."""
+"""Measurements of one graph at its probes, made once and used by the numeric tests and the descriptors (torch)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.numeric.measure.inputs import ProbeSet
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An evaluation over a probe set, group by group."""
+    """An evaluation at a probe set, with access by group."""
 
     contract: str
     probes: ProbeSet
@@ -27,13 +27,13 @@ class Measured:
         return self.evaluation.loss[self.probes.items[group]]
 
     def gradient(self, group: str) -> Array:
-        """The gradients of a group's items, (arguments, items, ...): one row per learning argument, or one row with all numbers
-        of an item where the arguments' shapes differ."""
+        """The gradients of a group's items, (arguments, items, ...): one row per argument with a gradient, or one row with all
+        numbers of an item if the arguments have different shapes."""
         return self.gradients[:, self.probes.items[group]]
 
     @cached_property
     def gradients(self) -> Array:
-        """The gradients of all items, in rows as of `gradient`, in float64 whatever they were computed in."""
+        """The gradients of all items, with the rows of `gradient`, converted to float64."""
         found = self.evaluation.gradients
         if len({g.shape for g in found}) > 1:
             found = (np.concatenate([g.reshape(len(g), -1) for g in found], axis=1),)
@@ -42,9 +42,9 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """What the numeric tests look at, all of it finite: `exact` in float64 for the loss's structure and shape, `single` in
-    float32 over the range in which it must be finite. `coupled`: the items were seen to influence each other; `proven`: they
-    provably do not."""
+    """The measurements that the numeric tests use, all finite: `exact` in float64 for the structure and shape of the loss,
+    `single` in float32 over the range in which it must be finite. `coupled`: the items of a batch were seen to influence each
+    other; `proven`: they provably do not."""
 
     exact: Measured
     single: Measured
@@ -53,21 +53,21 @@ class Measurements:
 
     @property
     def coupling(self) -> str:
-        """What is known of a loss that is not proven to look at one item at a time, in words."""
+        """The end of the sentence "an item's gradient ...", for a loss whose items may influence each other."""
         size = len(self.exact.probes.groups["near"])
         if self.coupled:
             return f"changes with the other items of its batch (seen at {size} items)"
-        return "cannot be shown not to change with the other items or the size of its batch"
+        return "may change with the other items or the size of its batch: the opposite could not be proved"
 
     @cached_property
     def scale(self) -> float:
-        """Typical size of the gradient near the start, and of the largest one where that is zero."""
+        """Typical size of the gradient near the start, or the largest gradient anywhere if that is zero."""
         near = np.abs(self.exact.gradient("near"))
         return float(np.median(near[near > 0])) if (near > 0).any() else float(np.abs(self.exact.gradients).max())
 
     @property
     def zero(self) -> bool:
-        """Whether the gradient is zero at every probe, or but for rounding: then it is not the same in float32."""
+        """Whether the gradient is zero at every probe, up to rounding errors, which differ between float32 and float64."""
         most = float(np.abs(self.exact.gradients).max())
         if most >= 1e-12:
             return False
@@ -85,7 +85,7 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Unchecked:
-    """What was seen in float64 and in float32, finite or not; an error where it could not be computed."""
+    """Evaluations in float64 and in float32, finite or not, or the error if the loss could not be computed."""
 
     contract: str
     exact: Evaluation | CannotCompute
@@ -94,7 +94,7 @@ class Unchecked:
     proven: bool
 
     def checked(self) -> Measurements:
-        """The measurements. Raises CannotCompute, and NotFinite for a loss or gradient that is not finite in any of them."""
+        """The measurements. Raises CannotCompute, and NotFinite if a loss or gradient in one of them is not finite."""
         exact, single = self.exact, self.single
         if isinstance(single, CannotCompute):
             raise single
@@ -109,11 +109,11 @@ class Unchecked:
 
 
 COUPLING_ONLY = ("permuted", "mixed", "tight", "tight_mixed")
-"""Groups that tell nothing of a loss which provably looks at one item at a time."""
+"""Groups that give no information on a loss whose items provably do not influence each other."""
 
 
 def measure(evaluator: Evaluator, sets: Sets, fixed: Wanted, drawn: Wanted) -> tuple[Unchecked, Unchecked]:
-    """What is seen on fixed probes and on drawn ones, in one call for each precision."""
+    """Evaluations at fixed probes and at drawn ones, with one call for each precision."""
     proven = evaluator.pointwise
     exact = tuple(n for n in fixed.exact if n not in COUPLING_ONLY) if proven else fixed.exact
     doubles = _seen(evaluator, sets, exact, drawn.exact, torch.float64)
@@ -136,7 +136,7 @@ Seen = Evaluation | CannotCompute
 def _seen(evaluator: Evaluator, sets: Sets, fixed: Names, drawn: Names, dtype: torch.dtype) -> tuple[Seen, Seen]:
     try:
         seen = evaluator(sets.points(fixed, drawn), dtype)
-    except CannotCompute as error:  # the drawn ones may be to blame
+    except CannotCompute as error:  # perhaps only at the drawn ones
         return _alone(evaluator, sets.fixed.only(fixed).points, dtype), error
     items = len(sets.fixed.only(fixed).points)
     return seen.part(slice(items)), seen.part(slice(items, None))

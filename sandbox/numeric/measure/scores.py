@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import Inputs, batch_of
 from sandbox.numeric.measure.findings import shown
 
 
 class Scores(Inputs):
-    """See the module's docstring."""
+    """Inputs of the contract `classification`."""
 
     usual = 8.0
 
     def draw(self, rng: np.random.Generator, items: int, spread: float) -> Mapping[str, Array | float]:
-        points = probes.scored(rng, items, probes.CLASS_COUNTS[1], 1.5 * spread)
+        points = inputs.scored(rng, items, inputs.CLASS_COUNTS[1], 1.5 * spread)
         return dict(zip(("logits", "targets"), points.tensors, strict=True))
 
     def example(self, points: Points, item: int) -> dict[str, Any]:
-        """One item in numbers: its scores, its label, and the size of its batch."""
+        """One item as numbers by name: its scores, its label, and the size of its batch."""
         logits, targets = points.tensors
         return {"logits": logits[item].tolist(), "target": int(targets[item]), "batch": batch_of(points, item)}
 
     def where(self, example: Mapping[str, Any]) -> str:
-        """The place of an example, as in "at logits = [1, 0], target = 1"."""
+        """An example in words, such as "at logits = [1, 0], target = 1"."""
         return f"at logits = [{', '.join(map(shown, example['logits']))}], target = {example['target']}"

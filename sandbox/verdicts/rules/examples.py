@@ -1,4 +1,4 @@
-"""Parts of the catalogue's entries: a rule that refuses, and a whole source around the lines of an example."""
+"""Helpers for the catalogue's entries: make a rule that refuses, and complete the lines of an example to a whole source."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps
 HEAD = f"def loss({_ARGUMENTS}):"
 MARGIN = "    rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
 GOOD = f"{HEAD}\n{MARGIN}\n    return -F.logsigmoid(beta * rho)\n"
-"""DPO: the good example wherever nothing more fitting is at hand."""
+"""DPO: the good example of a rule that names no other one."""
 
 
 def example(body: str, before: str = "") -> str:
-    """A whole source around the lines of a body that may use `rho`, `beta` and the arguments."""
+    """A whole source whose loss function has these lines as its body. They may use `rho`, `beta` and the arguments."""
     lines = "".join(f"    {line}\n" if line else "\n" for line in dedent(body).strip("\n").split("\n"))
     return f"{dedent(before)}{HEAD}\n{MARGIN}\n{lines}"
 

@@ -1,4 +1,4 @@
-"""SBX2xx: what the verifier of a graph refuses."""
+"""SBX210 to SBX224: rules by which the verifier refuses a graph."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX211",
         "unknown operation",
-        "The graph names an operation that is not in the table.",
-        "Use an operation of the table.",
+        "The graph names an operation that is not in the table of operations.",
+        "Use an operation of the table (`evopo-sandbox rules --operations`).",
         "",
     ),
     refuse(
@@ -41,19 +41,23 @@ GRAPH_RULES: tuple[Rule, ...] = (
         line="total = sum([torch.tanh(k * rho) for k in (0.5, 1.0, 2.0)])",
     ),
     refuse(
-        "SBX214", "operands out of order", "A node may read earlier nodes only.", "Order the nodes by evaluation.", ""
+        "SBX214",
+        "operands out of order",
+        "A node may read earlier nodes only.",
+        "Put each node after its operands.",
+        "",
     ),
     refuse(
         "SBX215",
         "constant out of range",
-        "Constants are finite, integers at most 2**53, and what is computed from constants alone has a value.",
+        "Constants must be finite, integers at most 2**53, and an expression of constants alone must have a value.",
         "Use a smaller constant, and functions within their domain.",
         "",
     ),
     refuse(
         "SBX216",
         "too many constants",
-        "A formula has a few constants; as many as a table needs are not accepted.",
+        "A formula needs a few constants. A graph with as many constants as a look-up table needs is refused.",
         "Write the loss as a formula of the log-ratios with a few constants.",
         example(
             "weights = torch.tensor([i * 0.013 for i in range(64)])\n"
@@ -64,8 +68,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX217",
         "loss that costs too much",
-        "The CPU time that testing a loss takes is bounded: each operation counts with what it costs, a quantile as much as nine "
-        "additions, a logcumsumexp of all pairs as much as seventy.",
+        "The CPU time for testing a loss is limited. Each operation counts with its measured cost: a quantile costs as much as "
+        "nine additions, a logcumsumexp over all pairs as much as seventy.",
         "Compute each quantity once and use it again; take one quantile or sort instead of many; compare fewer pairs at once.",
         example(
             "q = [torch.stack([torch.quantile(rho, 0.004 * i + 0.0001 * j) for i in range(50)]).sum() for j in range(6)]\n"
@@ -80,8 +84,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX220",
         "shapes or types that do not fit",
-        "The operation does not accept tensors of these shapes or types. Sizes count as generic: (B,) never fits (2,).",
-        "Bring the operands to fitting shapes with unsqueeze, reshape, or a reduction.",
+        "The operation does not accept tensors of these shapes or types. The batch size B is unknown, so (B,) never fits (2,).",
+        "Give the operands matching shapes with unsqueeze, reshape, or a reduction.",
         example("return rho + torch.ones(3)"),
         example("return -F.logsigmoid(beta * (rho + torch.ones(1)))"),
         line="gaps = x.unsqueeze(1) - x.unsqueeze(0)  # (batch, batch)",
@@ -89,7 +93,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX221",
         "number where a tensor is needed",
-        "torch's functions take tensors; Python numbers are for math.",
+        "torch's functions take tensors. For Python numbers there is the module math.",
         "Use math.exp and the like on beta and constants, or wrap the number: torch.tensor(2.0).",
         example("return -F.logsigmoid(beta * rho) * torch.exp(beta)"),
         example("return -F.logsigmoid(beta * rho) * math.exp(beta)"),
@@ -100,7 +104,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "SBX222",
         "tensor too large",
         "A value may hold at most 64 times the square of the batch, in at most four axes, and all values together are bounded.",
-        "Reduce before combining; compare pairs of items at most.",
+        "Reduce before you combine tensors; compare at most pairs of items.",
         example("y = rho\nfor i in range(200):\n    y = torch.cat([y, y])\n" + _DPO + " + y.mean() * 0.0"),
         message="{text} makes a tensor that is too large",
         line="gaps = (x.unsqueeze(1) - x.unsqueeze(0)).mean(1)",
@@ -109,16 +113,16 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "SBX223",
         "wrong shape of the loss",
         "The loss must be one number per item of the batch, shape (batch,).",
-        "Return one loss per item: no .sum() over the batch at the end, no extra axis. A final .mean() over the batch alone is "
-        "undone.",
+        "Return one loss per item: no .sum() over the batch at the end, no extra axis. (A final .mean() over the batch is "
+        "removed, so it is allowed.)",
         example("return -F.logsigmoid(beta * rho).sum()"),
         line="return losses  # shape (batch,), no .sum(), no .mean()",
     ),
     refuse(
         "SBX224",
         "wrong type of the loss",
-        "The loss must be floating-point numbers.",
-        "Return a float tensor; .float() of a mask has no gradient, so use a smooth function instead.",
+        "The loss must be a tensor of floating-point numbers.",
+        "Return a float tensor. The .float() of a mask has no gradient, so use a smooth function instead.",
         example("return (rho > 0) + 0"),
         line="return torch.sigmoid(-beta * rho)",
     ),

@@ -1,4 +1,4 @@
-"""SBX3xx: what the numeric tests find, on the graph, with probe inputs that candidate code never saw."""
+"""SBX3xx: findings of the numeric tests, which evaluate the graph at probe inputs that the candidate's author cannot know."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _note(code: str, title: str, explanation: str, remedy: str, bad: str, good: 
     return Rule(code, title, Severity.NOTE, explanation, remedy, _HEAD + bad, good, line=line)
 
 
-RULES_NUMERIC: tuple[Rule, ...] = (
+NUMERIC_RULES: tuple[Rule, ...] = (
     _refuse(
         "SBX301",
         "the loss cannot be computed",
-        "An operation fails on real tensors although the symbolic shapes agree: an index that a small batch does not have, "
-        "or a gradient that the operation does not define, as that of x // 2.",
-        "Avoid fixed positions and operations without a gradient (torch.floor(x / 2), whose gradient is zero, for x // 2); the "
-        "loss must work at every batch size from 2 on.",
+        "An operation fails on real tensors although the symbolic shapes agree: for example an index that a small batch does "
+        "not have, or an operation that has no gradient, such as x // 2.",
+        "Avoid fixed positions and operations without a gradient (instead of x // 2 write torch.floor(x / 2), whose gradient is "
+        "zero). The loss must work at every batch size of 2 or more.",
         "    order = torch.argsort(x)\n    return torch.quantile(F.softplus(-x), 0.5) * torch.gather(x, 0, order + "
         "1)\n",
         line="return F.softplus(-x)",
@@ -42,8 +42,8 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX302",
         "wrong shape",
-        "The loss must give one number per item of the batch, shape (batch,), at every batch size from 2 on.",
-        "Return one loss per item: undo every unsqueeze, reduce only over axes that you added, and do not average "
+        "The loss must give one number per item of the batch, shape (batch,), at every batch size of 2 or more.",
+        "Return one loss per item: remove every axis that you added, reduce over no other axis, and do not average "
         "over the batch.",
         "    return torch.stack([x, -x]).squeeze().amax(dim=1)\n",
         line="return losses  # shape (batch,), no .sum(), no .mean()",
@@ -51,8 +51,8 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX303",
         "wrong type",
-        "The loss must be a floating tensor of the inputs' precision; an integer or boolean has no gradient.",
-        "Return a floating tensor; turn a mask into numbers with .float() and multiply it with something that has a "
+        "The loss must be a floating-point tensor of the inputs' precision. Integers and booleans have no gradient.",
+        "Return a floating-point tensor. Convert a mask to numbers with .float() and multiply it by a value that has a "
         "gradient.",
         "    return (x > 0) + 0\n",
         line="return (x > 0).float() * F.softplus(-x)",
@@ -60,26 +60,21 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX304",
         "the loss is not finite",
-        "The loss is NaN or infinite at inputs that training meets: |beta rho| up to 30, |rho| up to 1500, "
-        "log-probabilities "
-        "from -2000 up, batches of two and more, all of them in float32.",
-        "Use the stable form: F.logsigmoid(x) for log(sigmoid(x)), F.softplus(x) for log(1 + exp(x)); clamp what "
-        "goes into exp, "
-        "log, sqrt or a division.",
+        "The loss is NaN or infinite at inputs that occur in training: |beta rho| up to 30, |rho| up to 1500, "
+        "log-probabilities of -2000 or more, batches of two or more, all in float32.",
+        "Use the stable form: F.logsigmoid(x) for log(sigmoid(x)), F.softplus(x) for log(1 + exp(x)). Clamp the arguments of "
+        "exp, log, sqrt and divisions.",
         "    return -torch.log(x)\n",
         line="y = torch.log(x.clamp(min=1e-6))",
     ),
     _refuse(
         "SBX305",
         "a gradient to the policy is not finite",
-        "The loss is finite, but its gradient with respect to the policy is NaN or infinite at inputs that training "
-        "meets. Often "
-        "an infinite slope at zero (sqrt, a fractional power, a norm), or the untaken branch of a torch.where: both "
-        "branches are "
-        "differentiated, and 0 * inf is NaN.",
-        "Keep sqrt, log, division and fractional powers away from zero (add a small constant inside), and clamp the "
-        "input of the "
-        "branch that torch.where does not take.",
+        "The loss is finite, but its gradient with respect to the policy is NaN or infinite at inputs that occur in training. "
+        "Frequent causes are an infinite slope at zero (sqrt, a fractional power, a norm) and the branch that torch.where does "
+        "not select: both branches are differentiated, and 0 * inf is NaN.",
+        "Keep sqrt, log, division and fractional powers away from zero (add a small constant inside), and clamp the input of "
+        "the branch that torch.where does not select.",
         "    return torch.where(x > 0, torch.sqrt(x), -x)\n",
         "    return torch.where(x > 0, torch.sqrt(x.clamp(min=0) + 1.0) - 1.0, -x)\n",
         line="y = torch.sqrt(x.clamp(min=0.0) + 1e-6)",
@@ -87,9 +82,8 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX306",
         "no gradient reaches the policy",
-        "The loss does not depend on the policy's values through differentiable operations: it does not read them, "
-        "or everything "
-        "read from them is detached, compared or rounded.",
+        "The loss does not depend on the policy's log-probabilities through differentiable operations: it does not read them, "
+        "or every value computed from them is detached, compared or rounded.",
         "Compute the loss from the policy's values without detach, comparisons or rounding on the way to the result.",
         "    return F.softplus(-x).detach()\n",
         line="return F.softplus(-x)  # x without .detach()",
@@ -99,7 +93,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
         "the gradient is zero everywhere",
         "A gradient path to the policy exists, but the gradient is zero at every probe, so training would change "
         "nothing.",
-        "Make the loss change with the policy: do not multiply by zero, subtract a value from itself or clamp to a "
+        "Make the loss change with the policy: do not multiply by zero, do not subtract a value from itself, do not clamp to a "
         "constant.",
         "    return F.softplus(-x) + rho.sign() - F.softplus(-x)\n",
         line="return F.softplus(-x)",
@@ -115,9 +109,8 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX309",
         "blind to the preference",
-        "What training sees of the loss does not change when the preferred answer and the other one change places "
-        "(or, in "
-        "classification, when the labels change), so it cannot teach which is better.",
+        "The gradients stay the same when the chosen and the rejected completion are exchanged (in classification: when the "
+        "labels change). Such a loss cannot teach which completion is better.",
         "Treat the two sides differently: the loss must fall when the chosen completion becomes more likely than "
         "the rejected one.",
         "    return x**2\n",
@@ -127,18 +120,17 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX310",
         "pushes the wrong way",
-        "Over nearly the whole range the gradient makes the rejected completion more likely relative to the chosen "
-        "one (or the "
-        "label less likely): the sign of the loss is turned round.",
-        "Turn the sign: the loss must fall as the margin of chosen over rejected grows.",
+        "Over nearly the whole range the gradient makes the rejected completion more likely relative to the chosen one (in "
+        "classification: the label less likely). The loss probably has the wrong sign.",
+        "Change the sign: the loss must fall as the margin of chosen over rejected grows.",
         "    return F.softplus(x)\n",
         line="return F.softplus(-x)  # falls as x grows",
     ),
     _refuse(
         "SBX311",
         "depends on the position in the batch",
-        "Reordering the batch changes what a pair contributes. Data are shuffled, so a pair's place carries no "
-        "meaning.",
+        "The gradient of a pair changes when the batch is reordered. Data are shuffled, so the position of a pair carries no "
+        "information.",
         "Do not use roll, flip, cumsum, arange, fixed indices or neighbouring entries along the batch axis.",
         "    return F.softplus(-x + 0.1 * torch.roll(x, 1, 0))\n",
         line="weight = torch.sigmoid(x.detach() - x.detach().mean())",
@@ -146,20 +138,20 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX312",
         "a gradient too small to train with",
-        "The gradient to the policy is so small that an optimiser does not see it: Adam adds 1e-8 to what it divides by, and a "
-        "gradient below 1e-7 per log-probability, times what a log-probability contributes to a single weight, is far below "
-        "that. DPO's gradient is about beta / 2.",
-        "Multiply the loss by a constant that brings its gradient near beta; where terms cancel, take them out.",
+        "The gradient to the policy is too small for an optimiser. Adam adds 1e-8 to its denominator. A gradient below 1e-7 per "
+        "log-probability, times the derivative of a log-probability by a single weight, is far below that. DPO's gradient is "
+        "about beta / 2.",
+        "Multiply the loss by a constant that brings its gradient near beta; remove terms that cancel each other.",
         "    return 1e-10 * F.softplus(-x)\n",
         line="return 1000 * losses  # until its gradient is near beta",
     ),
     _refuse(
         "SBX313",
         "a spike where log-probabilities are equal",
-        "Where some of a pair's log-probabilities are equal or nearly so, its gradient is a million times that of usual pairs. "
-        "Clipping then scales the whole step down to that pair, and nothing is learnt from the others; without clipping the "
-        "optimiser takes thousands of steps to forget it.",
-        "Add a larger constant where a difference is divided by or a root taken, for example sqrt(d**2 + 1) for abs(d) + 1e-8.",
+        "Where some log-probabilities of a pair are equal or nearly equal, its gradient is a million times that of usual pairs. "
+        "With gradient clipping, that pair scales the whole step down and nothing is learnt from the others. Without clipping, "
+        "its effect stays in the optimiser's state for thousands of steps.",
+        "Add a larger constant inside a root or a denominator, for example sqrt(d**2 + 1) instead of abs(d) + 1e-8.",
         "    d = policy_chosen_logps - policy_rejected_logps\n    return F.softplus(-x) + rho / (d.abs() + 1e-9)\n",
         "    d = policy_chosen_logps - policy_rejected_logps\n    return F.softplus(-x - 0.1 * rho / torch.sqrt(d**2 + 1))\n",
         line="y = d / torch.sqrt(d**2 + 1.0)",
@@ -167,17 +159,16 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _note(
         "SBX321",
         "no gradient to one of the two completions",
-        "Only one completion's log-probability receives a gradient; the other can drift.",
-        "Let the loss depend on both completions, unless that is the idea.",
+        "Only one completion's log-probability receives a gradient; the other one can drift.",
+        "Let the loss depend on both completions, unless you intend otherwise.",
         "    return F.softplus(-beta * (policy_chosen_logps - reference_chosen_logps))\n",
         line="x = beta * ((policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps))",
     ),
     _note(
         "SBX322",
         "undefined for a batch of one",
-        "Loss or gradient is NaN or infinite, has another shape or cannot be computed when the batch holds a single "
-        "item, as with an unbiased "
-        "variance. The trainer never forms such a batch for this loss.",
+        "For a batch of a single item, the loss or its gradient is NaN or infinite, has another shape, or cannot be computed; "
+        "an unbiased variance is an example. The trainer never forms such a batch for this loss.",
         "Use correction=0 in var and std, or statistics that exist for one item.",
         "    return torch.sigmoid(x.var()) * F.softplus(-x)\n",
         "    return torch.sigmoid(x.var(correction=0)) * F.softplus(-x)\n",
@@ -186,8 +177,7 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _note(
         "SBX323",
         "overflows beyond the usual range",
-        "Loss or gradient is NaN or infinite in float32 for margins beyond |beta rho| = 30, which training rarely "
-        "meets.",
+        "The loss or its gradient is NaN or infinite in float32 for margins beyond |beta rho| = 30, which are rare in training.",
         "Bound the argument of exp, for example torch.exp(-x.clamp(min=-30)).",
         "    return torch.exp(-x)\n",
         line="y = torch.exp(-x.clamp(min=-30.0))",
@@ -195,44 +185,40 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _note(
         "SBX324",
         "wrong sign where training starts",
-        "Around rho = 0 the loss rises with the margin, so the first steps lower the chosen completion relative to "
-        "the rejected one. LRML, known as "
-        "DiscoPOP, does so too.",
-        "Check that the loss falls around rho = 0, unless a barrier there is the idea.",
+        "Around rho = 0 the loss rises with the margin, so the first steps make the chosen completion less likely relative to "
+        "the rejected one. LRML, known as DiscoPOP, has this property too.",
+        "Check that the loss falls around rho = 0, unless you intend a barrier there.",
         "    s = torch.sigmoid(x / 0.05)\n    return (1 - s) * F.softplus(-x) + s * torch.exp(-x)\n",
     ),
     _note(
         "SBX325",
         "not convex in the margin",
-        "The slope of the loss along the margin falls somewhere, so a single pair's loss has flat or turning "
-        "stretches.",
+        "The slope of the loss along the margin decreases somewhere, so the loss of a single pair is concave on some interval.",
         "Nothing needs to change; a convex form is easier to train.",
         "    return torch.sigmoid(-x)\n",
     ),
     _note(
         "SBX326",
         "depends on the other items of the batch",
-        "A pair's gradient changes with the other pairs of its batch. The batch size is then part of the loss: it "
-        "is recorded with the score, and "
-        "batches are gathered over micro-batches and ranks.",
-        "Nothing needs to change if that is the idea; a loss of single pairs is easier to move to another batch size.",
+        "A pair's gradient changes with the other pairs of its batch. The batch size is then part of the loss: it is recorded "
+        "with the score, and batches are gathered over micro-batches and ranks.",
+        "Nothing needs to change if you intend this. A loss of single pairs is easier to use with another batch size.",
         "    return F.softplus(-(x - x.mean()) - x)\n",
     ),
     _note(
         "SBX327",
         "singles out pairs",
-        "The loss behaves otherwise at single values of the reference's log-probabilities (or of the policy's, which start "
-        "there) than beside them: narrow windows, equality, rounding, waves. Each pair keeps its values through the whole "
-        "training, so such a loss can treat pairs that its author knows beforehand as it likes.",
+        "At single values of the reference's log-probabilities (or of the policy's, which start there) the loss behaves "
+        "differently than at neighbouring values: narrow windows, equality, rounding, waves. The reference's values of a pair "
+        "are the same in the whole training, so such a loss can treat pairs that its author knows in a special way.",
         "Let the loss depend on log-ratios and margins; make a condition on log-probabilities hold over more than a nat.",
         "    return torch.where(reference_chosen_logps == -123.25, F.softplus(x), F.softplus(-x))\n",
     ),
     _note(
         "SBX328",
         "loses its precision in float32",
-        "The gradient in float32 differs from that in float64 by more than 5 % at usual inputs, through "
-        "cancellation, or through an overflow "
-        "that another operation hides.",
+        "The gradient in float32 differs from that in float64 by more than 5 % at usual inputs. The cause is cancellation, or an "
+        "overflow that a later operation hides.",
         "Use the stable form: subtract before exponentiating, F.softplus for log(1 + exp(x)), expm1 and log1p near "
         "zero.",
         "    far = x + 1e8\n    return F.softplus(1e8 - far)\n",
@@ -241,9 +227,9 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _refuse(
         "SBX329",
         "no gradient where training starts",
-        "While the policy still equals its reference every margin is zero, and there the gradient is zero or negligible for every "
-        "pair: training that starts from the reference never leaves it. In classification: while all scores are equal. torch "
-        "gives relu, abs and sign the slope 0 at 0, so sign(x) * log1p(abs(x)) has no slope there either.",
+        "When training starts, the policy equals its reference and every margin is zero (in classification: all scores are "
+        "equal). There the gradient is zero or negligible for every pair, so training never leaves the start. In torch relu, "
+        "abs and sign have the slope 0 at 0, so sign(x) * log1p(abs(x)) has no slope there either.",
         "Shift the kink away from rho = 0, for example torch.relu(1 - x) instead of torch.relu(-x), or use a function with a "
         "slope at 0, for example torch.asinh(x) instead of sign(x) * log1p(abs(x)).",
         "    return torch.relu(-x)\n",
@@ -253,8 +239,8 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     _note(
         "SBX330",
         "not shown to be independent of the position in the batch",
-        "Batches of the sizes that were tried can be reordered, but nothing in the formula shows that larger ones can: it "
-        "uses ranks, cumulative sums, fixed entries or positions along the batch.",
+        "Reordering changed nothing in batches of the sizes that were tried, but this could not be proved for larger batches: "
+        "the formula uses ranks, cumulative sums, fixed entries or positions along the batch.",
         "Use statistics of the batch (mean, std, quantile, sorted values) instead of positions and ranks.",
         "    rank = torch.argsort(torch.argsort(x.detach())).float()\n"
         "    return F.softplus(-x) * (1 + 0.5 / (1 + rank))\n",
@@ -263,17 +249,17 @@ RULES_NUMERIC: tuple[Rule, ...] = (
     ),
     _note(
         "SBX331",
-        "pushes lost pairs further down",
-        "Where the policy clearly prefers the rejected completion, the loss lowers the margin of many pairs still more.",
+        "lowers negative margins further",
+        "For many pairs where the policy clearly prefers the rejected completion, the loss makes the margin even smaller.",
         "Let the loss fall with the margin wherever the margin is negative.",
         "    return torch.where(reference_chosen_logps < -200, F.softplus(x), F.softplus(-x))\n",
     ),
     _refuse(
         "SBX332",
         "a look-up table",
-        "The loss changes at many places along the reference's log-probabilities, so it can hold a table of pairs. What it "
-        "then scores says nothing about preference optimisation.",
-        "Let the loss depend on log-ratios and margins, which tell no pair from another.",
+        "The loss changes at many places along the reference's log-probabilities, so it can contain a table of known pairs. The "
+        "score of such a loss says nothing about preference optimisation.",
+        "Let the loss depend on log-ratios and margins, which do not identify a pair.",
         "    key = reference_chosen_logps.unsqueeze(1)\n"
         "    known = (key == torch.tensor([-20.5, -31.25, -33.5, -40.25, -41.75, -52.5, -57.0, -58.5, -61.0, -77.25, -80.5, -91.0,"
         " -95.5, -99.75])).any(dim=1)\n"

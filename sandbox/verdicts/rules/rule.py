@@ -1,4 +1,4 @@
-"""Rule: one thing that vetting refuses or notes, explained once for people and for language models."""
+"""Rule: one reason for which vetting refuses a loss or adds a note, explained for people and for language models."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sandbox.verdicts.verdict import Severity
 class Rule:
     """An entry of the catalogue.
 
-    `message` is what a finding says; `{0}`, `{1}` ... stand for the finding's numbers, `{text}` for the offending text
-    (quoted and cut). Where it is empty the finding brings its own, or the title serves. `remedy` speaks to whoever has to
-    write the loss again, and is an instruction; `line` is a line of code that would pass, "" where none could be named. `bad`
-    and `good` are whole sources, the first refused (or noted) by this rule, the second not.
+    `message` is the template of a finding's message: `{0}`, `{1}` ... stand for the finding's numbers, `{text}` for the offending
+    text (quoted and cut). If it is empty, the finding has a message of its own, or the title is used. `remedy` is an instruction
+    to the author of the loss. `line` is a line of code that would be accepted, or "". `bad` and `good` are whole sources: this
+    rule refuses (or notes) the first one and not the second one.
     """
 
     code: str
@@ -34,5 +34,5 @@ class Rule:
 
     @property
     def example(self) -> str:
-        """The line of code as a sentence of its own, "" where there is none."""
+        """The line of code as a sentence, or ""."""
         return f" Write: `{self.line}`" if self.line else ""

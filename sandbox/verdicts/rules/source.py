@@ -1,4 +1,4 @@
-"""SBX1xx: what source may not say. Told by the jailed child, before anything runs."""
+"""SBX1xx: rules on source code. The jailed child checks them before anything runs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ SOURCE_RULES = (
     refuse(
         "SBX101",
         "not UTF-8 text",
-        "A source is UTF-8 text. Bytes that are not, and lone surrogates in a Python string, are refused unread.",
-        "Write the loss as plain text; letters beyond ASCII belong in comments only.",
+        "A source is UTF-8 text. Other bytes, and lone surrogates in a Python string, are refused without being parsed.",
+        "Write the loss as plain text; use non-ASCII letters in comments only.",
         "def loss(\udc80): pass\n",
         message="the source is not valid UTF-8 text",
     ),
     refuse(
         "SBX102",
         "source too long",
-        "A loss is about fifteen lines. Sources beyond 20,000 bytes or 1,000 lines are refused before they are parsed.",
+        "A loss has about fifteen lines. Sources of more than 20,000 bytes or 1,000 lines are refused before they are parsed.",
         "Write the loss in at most a few dozen lines; use a loop over constants instead of repeated lines.",
         example("\n".join(["y = 0.0"] * 1200) + "\nreturn -F.logsigmoid(beta * rho)"),
         message="the source is too long: {0}, at most {1} are allowed",
@@ -41,7 +41,8 @@ SOURCE_RULES = (
     refuse(
         "SBX105",
         "character beyond ASCII in code",
-        "Python folds look-alike letters in names to others (NFKC), so names are ASCII. Comments and docstrings are free.",
+        "Python replaces look-alike letters in names by others (NFKC), so names must be ASCII. Comments and docstrings may "
+        "contain any letters.",
         "Use ASCII letters for names and operators: beta, not its Greek letter; *, not a multiplication sign.",
         example("λ = 2.0\nreturn -F.logsigmoid(λ * beta * rho)"),
         message="{text} is not an ASCII character",
@@ -58,7 +59,7 @@ SOURCE_RULES = (
     refuse(
         "SBX107",
         "nested too deep",
-        "Brackets, expressions and blocks may be nested only so deep, and a source may hold only so many expressions.",
+        "The nesting of brackets, expressions and blocks is limited, and so is the number of expressions in a source.",
         "Split the expression into several assignments, or sum in a loop over constants.",
         example("return " + "(" * 70 + "rho" + ")" * 70),
         message="the source is nested too deep or too complex",
@@ -67,7 +68,7 @@ SOURCE_RULES = (
     refuse(
         "SBX108",
         "literal too large",
-        "Integers are bounded by 2**53, floats must be finite, strings take 200 characters, names 64: no loss needs more.",
+        "Integers may be at most 2**53, floats must be finite, strings may have 200 characters, names 64.",
         "Use a smaller constant.",
         example("return -F.logsigmoid(beta * rho) * 1" + "0" * 60),
         message="the literal {text} is too large",
@@ -85,9 +86,9 @@ SOURCE_RULES = (
     refuse(
         "SBX110",
         "wrong arguments",
-        "One function or method must take the contract's arguments under their names or under names that clearly say which is "
-        "meant (docs/sandbox.md has the table), or the policy's two log-probabilities alone. A method reads numbers as "
-        "`self.beta`. Further parameters need constant defaults. Other names can be told with --arguments.",
+        "One function or method must take the contract's arguments, or the policy's two log-probabilities alone. The parameters "
+        "must have the contract's names, or names that clearly say which argument is meant (docs/sandbox.md has the table). A "
+        "method reads numbers as `self.beta`. Further parameters need constant defaults. --arguments declares other names.",
         "Give the function exactly the contract's arguments.",
         "def loss(a, b):\n    return a - b\n",
         message="{text} does not take the contract's arguments",
@@ -96,7 +97,7 @@ SOURCE_RULES = (
         "SBX111",
         "more than one entry function",
         "Several functions take the contract's arguments, or one name is defined twice, so it is not clear which is the loss.",
-        "Keep one function with the contract's arguments; give helpers other parameters.",
+        "Keep one function with the contract's arguments; give helper functions other parameters.",
         GOOD + GOOD.replace("def loss", "def other"),
         message="{0} definitions could be the loss; expected one",
         line="def helper(rho, scale):",
@@ -104,7 +105,7 @@ SOURCE_RULES = (
     refuse(
         "SBX112",
         "statement outside of a function",
-        "At the top level a source may import, define functions, and assign constants. Nothing else runs.",
+        "At the top level a source may import, define functions, and assign constants, and nothing else.",
         "Move the statement into the loss function, or remove it.",
         "math.sqrt(2.0)\n" + GOOD,
         message="{text} may not stand outside of a function",
@@ -122,7 +123,7 @@ SOURCE_RULES = (
     refuse(
         "SBX114",
         "while loop",
-        "A loss runs once on symbols, so its loops must have a constant number of rounds.",
+        "A loss runs once on symbols, so its loops must have a constant number of iterations.",
         "Use `for i in range(N)` with a constant N, or a closed form.",
         example("while True:\n    pass\nreturn rho"),
         message="a while loop is not allowed",
@@ -131,19 +132,19 @@ SOURCE_RULES = (
     refuse(
         "SBX115",
         "exceptions",
-        "A loss neither raises nor catches exceptions: both would make what it computes depend on how it runs. A `raise` that "
-        "the contract's arguments and the other defaults never reach is left out.",
+        "A loss may neither raise nor catch exceptions, because its value would then depend on how it is run. A `raise` that "
+        "cannot be reached with the contract's arguments and the defaults of the others is removed.",
         "Remove try, except and raise; make the formula valid for all inputs, for instance with torch.clamp.",
         example("try:\n    return -F.logsigmoid(beta * rho)\nexcept ValueError:\n    return rho"),
-        message="{text}: try is not allowed, nor a raise that the loss reaches",
+        message="{text}: try is not allowed, nor a raise that can be reached",
         line="x = x.clamp(min=-30.0, max=30.0)",
     ),
     refuse(
         "SBX116",
         "with statement",
-        "Context managers change state around the loss. `with torch.no_grad():` and `with torch.enable_grad():`, alone and "
-        "without `as`, are taken.",
-        "Remove the with statement; where gradients should stop use .detach() on the value.",
+        "Context managers change state around the loss. Only `with torch.no_grad():` and `with torch.enable_grad():` are "
+        "accepted, alone and without `as`.",
+        "Remove the with statement; to stop a gradient use .detach() on the value.",
         example("with torch.autocast('cuda'):\n    y = rho + 1\nreturn -F.logsigmoid(beta * rho)"),
         example("y = (rho + 1).detach()\nreturn -F.logsigmoid(beta * rho) * y * 0 - F.logsigmoid(beta * rho)"),
         message="{text}: this with statement is not allowed",
@@ -152,20 +153,20 @@ SOURCE_RULES = (
     refuse(
         "SBX117",
         "class",
-        "A class around a loss is taken where it stands at the top level, derives from nn.Module or nothing, and its body holds "
-        "methods with `self` first, constants, annotations and docstrings only; of magic methods __init__, forward and "
-        "__call__.",
+        "A class around a loss is accepted if it is at the top level, derives from nn.Module or nothing, and contains only "
+        "methods with `self` as first parameter, constants, annotations and docstrings. The special methods that it may have "
+        "are __init__ and __call__.",
         "Give the function alone, or a plain class with __init__ and forward.",
         "class Loss(dict):\n    pass\n" + GOOD,
-        message="{text}: this class, or this part of it, is not taken",
+        message="{text}: this class, or this part of it, is not accepted",
         line="class PreferenceLoss(nn.Module):",
     ),
     refuse(
         "SBX118",
         "value kept between calls",
-        "A loss keeps no state between calls: no global or nonlocal, no list that is made outside of the loss and grows in it, no "
-        "iterator that is made outside and used up in it.",
-        "Make the list or iterator inside of the function; pass values as arguments and return them.",
+        "A loss may keep no state between calls: no global or nonlocal, no list that is made outside the loss and grows in it, no "
+        "iterator that is made outside and consumed in it.",
+        "Make the list or iterator inside the function; pass values as arguments and return them.",
         example("global K\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} would keep a value between calls",
         line="def helper(rho, scale):",
@@ -173,7 +174,7 @@ SOURCE_RULES = (
     refuse(
         "SBX119",
         "generator or coroutine",
-        "Generators and coroutines hold frames, which lead out of every Python sandbox known so far.",
+        "Generators and coroutines give access to frames, a known way out of Python sandboxes.",
         "Use a list and return.",
         example("def g():\n    yield 1\nreturn -F.logsigmoid(beta * rho)"),
         message="yield, async and await are not allowed",
@@ -190,8 +191,8 @@ SOURCE_RULES = (
     refuse(
         "SBX121",
         "starred argument",
-        "Arguments are given and taken one by one, so that each can be checked. `*args` and `**kwargs` may stand in a definition "
-        "where nothing reads them.",
+        "Arguments must be written one by one, so that each can be checked. `*args` and `**kwargs` are allowed in a definition "
+        "if nothing reads them.",
         "Write out the arguments.",
         example("return torch.stack(*[[rho, rho]]).mean(0)"),
         example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
@@ -201,7 +202,7 @@ SOURCE_RULES = (
     refuse(
         "SBX122",
         "text formatting",
-        "A loss has no use for text, and str.format reaches attributes that nothing else does (CVE-2023-41039).",
+        "A loss does not need text, and str.format gives access to attributes that are otherwise blocked (CVE-2023-41039).",
         "Remove the text.",
         example('f"{rho}"\nreturn -F.logsigmoid(beta * rho)'),
         message="formatting text is not allowed",
@@ -210,9 +211,9 @@ SOURCE_RULES = (
     refuse(
         "SBX123",
         "import",
-        "torch, torch.nn.functional (as F) and math are in scope already. Imports of them are tolerated, and of numpy for its "
-        "constants; nothing is imported.",
-        "Remove the import; torch, F and math are already there, and nothing else is.",
+        "torch, torch.nn.functional (as F) and math are in scope already. Importing them is allowed, and numpy for its "
+        "constants; no module is really loaded.",
+        "Remove the import; torch, F and math are in scope already, and no other module is available.",
         "import os\n" + GOOD,
         "import torch.nn.functional as F\n" + GOOD,
         message="{text} may not be imported",
@@ -221,16 +222,16 @@ SOURCE_RULES = (
     refuse(
         "SBX124",
         "import under a taken name",
-        "A name that means one thing may not come to mean another.",
+        "A name that is already in scope must keep its meaning.",
         "Import under the usual names: import torch, import math, import torch.nn.functional as F.",
         "import math as F\n" + GOOD,
-        message="{text} gives another meaning to a name that is taken",
+        message="{text} gives another meaning to a name that is already in scope",
         line="import math",
     ),
     refuse(
         "SBX125",
         "name that begins with an underscore",
-        "Underscored names are where Python keeps its machinery.",
+        "Python's internal attributes have such names, so they are not available.",
         "Choose a name that begins with a letter.",
         example("rho.__class__\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} begins with an underscore",
@@ -239,7 +240,7 @@ SOURCE_RULES = (
     refuse(
         "SBX126",
         "undefined name",
-        "The name is defined nowhere in the source. The arguments, torch, F, math and a few builtins are in scope.",
+        "The source does not define this name. The arguments, torch, F, math and a few builtins are in scope.",
         "Define the name before its use, or use one of the function's arguments.",
         example("return -F.logsigmoid(beta * margin)"),
         message="{text} is not defined",
@@ -248,7 +249,7 @@ SOURCE_RULES = (
     refuse(
         "SBX127",
         "builtin that losses may not use",
-        "Only builtins on numbers and lists are there: abs, all, any, bool, dict, enumerate, filter, float, int, isinstance, "
+        "Only these builtins are available: abs, all, any, bool, dict, enumerate, filter, float, int, isinstance, "
         "len, list, map, max, min, pow, range, reversed, round, sorted, sum, tuple, zip.",
         "Remove the call; a loss is arithmetic on its arguments.",
         example('eval("1")\nreturn -F.logsigmoid(beta * rho)'),
@@ -258,7 +259,7 @@ SOURCE_RULES = (
     refuse(
         "SBX128",
         "print",
-        "A loss computes and returns; it prints nothing.",
+        "A loss has no output besides its result.",
         "Remove the print.",
         example("print(rho)\nreturn -F.logsigmoid(beta * rho)"),
         message="print is not available to a loss",
@@ -266,17 +267,17 @@ SOURCE_RULES = (
     refuse(
         "SBX129",
         "unknown attribute",
-        "Tensors have the methods and attributes that losses use; `self` has the contract's numbers.",
+        "Only some methods and attributes of tensors are available; `self` has the contract's numbers.",
         "Use an allowed tensor method, or the function of torch or F.",
         example("return -F.logsigmoid(beta * rho.lgamma())"),
-        message="{text}: there is no such attribute here",
+        message="{text}: this attribute is not available to a loss",
         line="return torch.log1p(torch.exp(-beta * rho))",
     ),
     refuse(
         "SBX130",
         "function of torch that losses may not use",
-        "Only functions that are deterministic, differentiable or harmless, and stay within the graph, are exposed.",
-        "Use an exposed function, or compose the value from exp, log, sigmoid, softplus, clamp, where and arithmetic.",
+        "Only functions that are deterministic, that have a gradient or need none, and that a graph can express are available.",
+        "Use an available function, or compose the value from exp, log, sigmoid, softplus, clamp, where and arithmetic.",
         example("return torch.lgamma(rho)"),
         message="{text} is not available to a loss",
         line="return F.softplus(-beta * rho)",
@@ -284,7 +285,7 @@ SOURCE_RULES = (
     refuse(
         "SBX131",
         "randomness",
-        "The same inputs must give the same loss: nothing random, nothing uninitialised.",
+        "The same inputs must give the same loss, so random and uninitialised values are not allowed.",
         "Remove the randomness; use constants.",
         example("return -F.logsigmoid(beta * rho) + torch.randn_like(rho)"),
         message="{text} is random or uninitialised",
@@ -302,7 +303,8 @@ SOURCE_RULES = (
     refuse(
         "SBX133",
         "value taken out of the computation",
-        "Values leave torch for Python, files or memory: gradients stop there, and the loss would depend on how it is run.",
+        "The value would leave torch for Python, a file or memory. Its gradient would stop there, and the loss would depend on "
+        "how it is run.",
         "Stay with tensors: keep x.mean() as a tensor instead of float(x.mean()) or x.mean().item(); "
         "use .detach() to stop gradients.",
         example("return -F.logsigmoid(beta * rho) * rho.mean().item()"),
@@ -313,8 +315,8 @@ SOURCE_RULES = (
     refuse(
         "SBX134",
         "assignment to an attribute or element",
-        "Only names can be assigned. Assigning to attributes or elements changes objects that others see.",
-        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, lists with append.",
+        "Only names can be assigned. An assignment to an attribute or element changes an object that other code may use.",
+        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, and lists with append.",
         example("rho[0] = 0.0\nreturn rho"),
         message="{text} cannot be assigned to",
         line="losses = torch.where(rho > 0, a, b)",
@@ -322,8 +324,8 @@ SOURCE_RULES = (
     refuse(
         "SBX135",
         "assignment to a protected name",
-        "torch, F, math, self and the builtins that losses may call keep their meaning, so that the source means what it seems to "
-        "mean.",
+        "torch, F, math, self and the builtins that losses may call must keep their meaning, so that a source can be read "
+        "without mistake.",
         "Choose another name for the variable.",
         example("F = beta\nreturn rho * F"),
         message="{text} is a protected name",
@@ -332,7 +334,7 @@ SOURCE_RULES = (
     refuse(
         "SBX136",
         "default that is not a constant",
-        "A default is made once and kept, so a list there is memory between calls.",
+        "Python evaluates a default once and keeps the object, so a list as default would keep state between calls.",
         "Use a constant as default: a number, a string, None, or a tuple of them.",
         GOOD.replace("beta)", "beta, state=[])", 1),
         GOOD.replace("beta)", "beta, tau=0.05)", 1),
@@ -342,7 +344,7 @@ SOURCE_RULES = (
     refuse(
         "SBX137",
         "switch of torch's state",
-        "Gradients, precision, devices and threads are the trainer's business, and these switches are global.",
+        "The trainer controls gradients, precision, devices and threads, and these settings are global.",
         "Remove it; use .detach() on values that should get no gradient.",
         example("torch.set_grad_enabled(False)\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} changes how torch runs",
@@ -351,7 +353,7 @@ SOURCE_RULES = (
     refuse(
         "SBX138",
         "del",
-        "Nothing can be deleted.",
+        "A loss may not delete names, attributes or elements.",
         "Remove the del statement.",
         example("del F.relu\nreturn -F.logsigmoid(beta * rho)"),
         message="del is not allowed",
@@ -369,8 +371,8 @@ SOURCE_RULES = (
     refuse(
         "SBX140",
         "refused by RestrictedPython",
-        "A second opinion: RestrictedPython's own checks refuse what ours have let through.",
-        "Write it in a plainer way: assignments, arithmetic, calls.",
+        "The independent checks of RestrictedPython refuse a source that the checks of this sandbox had passed.",
+        "Write it in a simpler way: assignments, arithmetic, calls.",
         GOOD.replace("rho", "x__roles__"),
         message="RestrictedPython refuses this source",
         line="return -F.logsigmoid(beta * rho)",
@@ -379,10 +381,10 @@ SOURCE_RULES = (
         "SBX141",
         "parameter without a value",
         "Besides the contract's arguments a function, and the `__init__` of a class, may have parameters with constant defaults. "
-        "This one has none, and nothing says which value is meant.",
+        "This parameter has no default, so its value is unknown.",
         "Give the parameter a constant default.",
         GOOD.replace("beta)", "beta, label_smoothing)", 1),
         GOOD.replace("beta)", "beta, label_smoothing=0.0)", 1),
-        message="nothing gives the parameter {text} a value",
+        message="the parameter {text} has no value",
     ),
 )

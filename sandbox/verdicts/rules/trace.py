@@ -1,4 +1,4 @@
-"""SBX2xx: what a loss may not do while it is traced, and what can happen to the jailed child."""
+"""SBX201 to SBX209 and SBX225 to SBX249: what a loss may not do while it is traced, and how the jailed child can fail."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX201",
         "branch on a value that is not known",
-        "The loss runs on symbols: an `if` on a tensor or on the batch size would decide once for all batches.",
+        "The loss is traced on symbols, once: an `if` on a tensor or on the batch size would have the same outcome for all "
+        "batches.",
         "Use torch.where(condition, a, b) for tensors, torch.maximum and torch.minimum for extremes; "
         "remove the branch on sizes.",
         example("if rho.mean() > 0:\n    return rho\n" + _DPO),
         example("return torch.where(rho > 0, -F.logsigmoid(beta * rho), 0.7 - 0.5 * beta * rho)"),
-        message="{text} decides on a value that is not known before training",
+        message="{text} depends on a value that is not known before training",
         line="losses = torch.where(rho > 0, a, b)",
     ),
     refuse(
         "SBX202",
         "too many steps",
-        "Loops unroll, so the number of rounds, calls and operators is bounded.",
-        "Use fewer rounds, or a closed form.",
+        "Loops are unrolled, so the number of iterations, calls and operators is limited.",
+        "Use fewer iterations, or a closed form.",
         example(f"for i in range(10**12):\n    pass\n{_DPO}"),
         message="the loss takes more than {0} steps",
         line="for i in range(10):",
@@ -31,16 +32,16 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX203",
         "recursion too deep",
-        "Helper functions may call each other only so deep.",
+        "The depth to which helper functions may call each other is limited.",
         "Replace the recursion by a loop over constants or a closed form.",
         example(f"def g(n):\n    return g(n + 1)\ng(0)\n{_DPO}"),
-        message="functions call each other more than {0} deep",
+        message="functions call each other to a depth of more than {0}",
         line="for k in (1.0, 0.5, 0.25):",
     ),
     refuse(
         "SBX204",
         "constant or list too large",
-        "Integers are bounded by 2**53, lists and tuples by 2,000 items.",
+        "Integers may be at most 2**53; lists and tuples may have 2,000 items.",
         "Use smaller constants and lists.",
         example(f"y = [0] * 900000000\n{_DPO}"),
         message="{text} makes a number or list that is too large",
@@ -48,18 +49,18 @@ TRACE_RULES: tuple[Rule, ...] = (
     ),
     refuse(
         "SBX205",
-        "operator on values that it does not fit",
-        "The operator has no meaning for these values: a tensor and a string, two lists, None.",
+        "operator on unsuitable values",
+        "The operator is not defined for these values, for example a tensor and a string, two lists, None.",
         "Combine tensors and numbers only; use & | ~ on comparisons, not on numbers.",
         example('return rho + "a"'),
-        message="the operator in {text} does not fit its values",
+        message="the operator in {text} is not defined for its values",
         line="mask = (rho > 0) & (rho < 5)",
     ),
     refuse(
         "SBX206",
         "arguments that do not fit the function",
-        "The call gives too many, too few, unknown or unfitting arguments, or options that are not supported.",
-        "Call the function with the parameters that it has.",
+        "The call has too many, too few, unknown or unsuitable arguments, or options that are not supported.",
+        "Call the function with its own parameters.",
         example("return torch.clamp(rho)"),
         example("return -F.logsigmoid(beta * torch.clamp(rho, min=-50.0))"),
         message="the arguments in {text} do not fit",
@@ -69,7 +70,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "SBX207",
         "parameter that must be a constant",
         "Axes, indices and most numerical options must be known before training: they cannot depend on tensors, beta or sizes.",
-        "Use a plain number there, or write the formula out with tensors.",
+        "Use a constant there, or write the formula with tensor operations.",
         example("return F.softshrink(rho, lambd=beta)"),
         example("return -F.logsigmoid(beta * F.softshrink(rho, lambd=0.5))"),
         message="an argument in {text} must be a constant",
@@ -78,7 +79,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX208",
         "out=",
-        "Results are returned, never written into other tensors.",
+        "A result must be returned, not written into another tensor.",
         "Remove out= and assign the result to a name.",
         example(f"torch.exp(rho, out=policy_chosen_logps)\n{_DPO}"),
         message="out= is not allowed",
@@ -97,7 +98,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX225",
         "selection by a mask",
-        "x[mask] has as many items as the mask has true ones, which is not known before training.",
+        "The size of x[mask] is the number of true items in the mask, which is not known before training.",
         "Use torch.where(mask, a, b), or multiply by mask.float().",
         example("return -F.logsigmoid(beta * rho[rho > 0])"),
         example("return torch.where(rho > 0, -F.logsigmoid(beta * rho), 0.7 - 0.5 * beta * rho)"),
@@ -117,7 +118,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX227",
         "name without a value yet",
-        "The name gets its value on another path, or later.",
+        "The name gets its value on another path through the code, or later.",
         "Assign the name before its first use.",
         example("y = z\nz = 1.0\n" + _DPO),
         message="{text} has no value yet",
@@ -126,7 +127,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX228",
         "arithmetic error on constants",
-        "Division by zero, overflow, or a function outside of its domain, on numbers known already.",
+        "Division by zero, overflow, or a function outside its domain, in an expression of constants.",
         "Change the constants.",
         example("return -F.logsigmoid(beta * rho) * (1.0 / 0.0)"),
         message="{text} cannot be computed",
@@ -135,7 +136,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX229",
         "attribute that this value does not have",
-        "The attribute exists for other values (tensors, lists), not for this one.",
+        "Values of another type (tensors, lists) have this attribute; this value does not.",
         "Use tensor methods on tensors only; beta and sizes are plain numbers.",
         example("return -F.logsigmoid(beta.exp() * rho)"),
         example("return -F.logsigmoid(math.exp(beta) * rho)"),
@@ -154,7 +155,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX231",
         "type of numbers that is not supported",
-        "Losses are computed in float32; besides there are int64 for indices and bool for masks.",
+        "Losses are computed in float32, indices are int64, and masks are bool. There are no other types.",
         "Remove the conversion; use .float(), .long() or .bool() where one is needed.",
         example("return -F.logsigmoid(beta * rho.double())"),
         message="{text} asks for a type of numbers that is not supported",
@@ -163,7 +164,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX232",
         "constant that is not a number",
-        "A constant that is not a number can only spoil the loss.",
+        "A constant NaN can only make the loss NaN.",
         "Use a finite constant.",
         example('return torch.where(rho.abs() > 500.0, rho * float("nan"), -F.logsigmoid(beta * rho))'),
         message="{text} is not a number",
@@ -189,8 +190,9 @@ TRACE_RULES: tuple[Rule, ...] = (
     ),
     refuse(
         "SBX235",
-        "change in place that others could see",
-        "`x += y` on a tensor changes its memory, which here is an argument's, is seen under another name, or has another shape.",
+        "in-place change of a shared tensor",
+        "`x += y` on a tensor changes its memory. Here this memory belongs to an argument, has a second name, or has another "
+        "shape.",
         "Write x = x + y.",
         example("rho += policy_chosen_logps.mean()\npolicy_chosen_logps -= 1.0\n" + _DPO),
         example("rho = rho + policy_chosen_logps.mean()\n" + _DPO),
@@ -200,7 +202,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX236",
         "size that cannot be expressed",
-        "Shapes are made of constants, -1, and sizes of the arguments such as x.shape[0].",
+        "Shapes may contain constants, -1, and sizes of the arguments such as x.shape[0].",
         "Use x.shape[0], -1 or a constant.",
         example("return rho.reshape(rho.shape[0] // 2, 2).sum(1)"),
         message="a size in {text} cannot be expressed",
@@ -219,7 +221,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX238",
         "tensor made of tensors",
-        "torch.tensor of tensors copies their values and loses their gradients.",
+        "torch.tensor copies the values of tensors and drops their gradients.",
         "Use the tensor itself, .detach() of it, or torch.stack of several.",
         example("return torch.tensor(rho)"),
         example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
@@ -230,7 +232,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "SBX239",
         "wrong number of values to unpack",
         "The names on the left and the values on the right differ in number.",
-        "Give as many names as there are values.",
+        "Use as many names as there are values.",
         example("a, b = (1.0, 2.0, 3.0)\n" + _DPO),
         message="{text} unpacks {1} values into {0} names",
         line="a, b = (1.0, 2.0)",
@@ -238,7 +240,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX240",
         "out of time",
-        "A candidate has two seconds of processor time to be read and traced.",
+        "Reading and tracing a candidate may take two seconds of processor time.",
         "Write a simpler loss: fewer loops, smaller constants.",
         "",
         message="the candidate used up its time",
@@ -246,7 +248,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX241",
         "out of memory",
-        "A candidate has 256 MB to be read and traced.",
+        "Reading and tracing a candidate may take 256 MB of memory.",
         "Write a simpler loss: no large lists or strings.",
         "",
         message="the candidate used up its memory",
@@ -262,7 +264,7 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX243",
         "no valid answer",
-        "The process that traced the candidate did not give a well-formed answer, as if something had interfered with it.",
+        "The process that traced the candidate did not give a well-formed answer, perhaps because the candidate interfered.",
         "Write a plain arithmetic loss.",
         "",
         message="the process that traced the candidate gave no valid answer",
@@ -270,7 +272,8 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX244",
         "missing guarantee",
-        "This machine does not supply one of the jail's guarantees, so source is not read on it. Graphs are: they need no jail.",
+        "This machine does not supply one of the jail's guarantees, so sources cannot be vetted on it. Graphs can: they need no "
+        "jail.",
         "Run on Linux with seccomp and Landlock, or accept the risk with --accept-missing GUARANTEE.",
         "",
         message="this machine does not supply the guarantee {text}, which reading source needs",
@@ -287,32 +290,33 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX246",
         "error of the tracer",
-        "The tracer met a case that it does not know. This is a defect of the sandbox; the candidate is refused to be safe.",
-        "Write it in a plainer way, and report the source.",
+        "The tracer does not handle this case. This is a defect of the sandbox; the candidate is refused to be safe.",
+        "Write it in a simpler way, and report the source.",
         "",
         message="{text} made the tracer fail",
     ),
     refuse(
         "SBX247",
         "vetting process died",
-        "The process that tests graphs died on this one, twice.",
+        "The process that tests graphs ended unexpectedly on this candidate, twice.",
         "Write a plain arithmetic loss, and report the source.",
         "",
-        message="the process that tests losses died on this one",
+        message="the process that tests losses ended unexpectedly on this candidate",
     ),
     refuse(
         "SBX248",
         "too many branches on beta",
-        "Each way through the branches on beta is traced, and there may be eight of them.",
+        "Every path through the branches on beta is traced, and there may be at most eight paths.",
         "Use fewer branches on beta, or a formula of beta.",
         example("".join(f"if beta > 0.{i}:\n    rho = rho + 1.0\n" for i in range(1, 6)) + _DPO),
-        message="{text}: the branches on beta make more than {0} ways through the loss",
+        message="{text}: the branches on beta make more than {0} paths through the loss",
         line="scale = min(beta, 0.5)",
     ),
     refuse(
         "SBX249",
         "depends on the position in the batch",
-        "Data are shuffled, so an item's place in the batch carries no meaning: a loss may not weigh, pick or cut by position.",
+        "Data are shuffled, so an item's position in the batch carries no information. A loss may not weight, select or slice by "
+        "position.",
         "Remove weights, slices and steps along the batch axis; use statistics of the batch instead.",
         example("w = torch.linspace(0.5, 1.5, rho.shape[0])\nreturn -w * F.logsigmoid(beta * rho)"),
         message="{text} makes the loss depend on an item's position in the batch",

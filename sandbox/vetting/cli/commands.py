@@ -12,7 +12,7 @@ import click
 from sandbox.child.jail.isolate import GUARANTEES
 from sandbox.contracts.contract import contract_named
 from sandbox.contracts.naming import check_arguments
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.render import printable
 from sandbox.verdicts.terminal import Program
 from sandbox.verdicts.unavailable import SandboxUnavailable
@@ -234,20 +234,20 @@ def show(
     click.echo(_printers()[form](graph))
 
 
-def _printers() -> dict[str, Callable[[LossGraph], str]]:
+def _printers() -> dict[str, Callable[[VerifiedGraph], str]]:
     from sandbox.graph import printers
 
     return {
         "python": printers.to_python,
         "latex": printers.to_latex,
         "trl": printers.to_trl,
-        "json": LossGraph.to_json,
+        "json": VerifiedGraph.to_json,
     }
 
 
 def _graph_of(
     path: str, vetter: Vetter, contract: str, accept_missing: tuple[str, ...], arguments: tuple[str, ...]
-) -> LossGraph:
+) -> VerifiedGraph:
     """The graph of one file; prints the findings and exits where there is none."""
     items = list(collect([path]))
     if len(items) != 1:

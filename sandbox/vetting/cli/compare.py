@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.loss_graph import VerifiedGraph
 
 
-def compared(a: LossGraph, b: LossGraph) -> tuple[str, bool]:
+def compared(a: VerifiedGraph, b: VerifiedGraph) -> tuple[str, bool]:
     """What to tell about two losses, and whether training cannot tell them apart."""
     from sandbox.identity.compare import canonical_hash, same_loss
 

@@ -1,4 +1,4 @@
-"""What a run may claim, and what it may not."""
+"""Headlines: which claims are made, and which are not."""
 
 import random
 import struct
@@ -64,7 +64,7 @@ def said(path):
 NOISY = {0: 0.70, 1: 0.80, 2: 0.60, 3: 0.75}
 
 
-def test_a_small_difference_is_not_distinguishable_and_says_what_could_have_been_seen(tmp_path):
+def test_a_small_difference_is_not_distinguishable_and_the_minimum_detectable_difference_is_stated(tmp_path):
     ours = {seed: value + (0.02 if seed % 2 else -0.01) for seed, value in NOISY.items()}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
     assert not found.distinguishable
@@ -85,23 +85,23 @@ def test_a_difference_that_fresh_seeds_agree_on_is_a_discovery(tmp_path):
     assert found.text.startswith("A discovery: mine scores 0.10150 ± 0.00065 above DPO (paired over 4 fresh seeds")
 
 
-def test_seeds_that_chose_a_loss_make_no_discovery(tmp_path):
+def test_the_seeds_that_selected_a_loss_give_no_discovery(tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}))
     assert found.distinguishable and not found.discovery
 
 
-# ---- losses that know single pairs ---------------------------------------------------------------------------------
+# ---- losses that recognise single pairs ----------------------------------------------------------------------------
 
 LOOKED_UP = {seed: value + 0.3 + seed / 1000 for seed, value in NOISY.items()}
 
 
 def looked_up(tmp_path, *names, **scores):
-    """A run whose proposals of these names carry the note on single pairs."""
+    """A run whose proposals of these names have the note on single pairs."""
     measured = {"dpo": {"full": NOISY}} | {name: {"full": fitness} for name, fitness in scores.items()}
     return tiny(tmp_path, measured, final=FINAL, notes=dict.fromkeys(names, "SBX327"))
 
 
-def test_a_loss_that_knows_single_pairs_makes_no_headline_however_good(tmp_path):
+def test_a_loss_that_recognises_single_pairs_is_in_no_headline(tmp_path):
     path = looked_up(tmp_path, "table", table=LOOKED_UP, mine=BETTER)
     found = said(path)
     assert found.discovery and found.text.startswith("A discovery: mine scores 0.10150")
@@ -112,41 +112,41 @@ def test_a_loss_that_knows_single_pairs_makes_no_headline_however_good(tmp_path)
     assert [snapshot.candidates[c.arm.candidate].name for c in decision.finalists] == ["mine", "table"]
     assert not decision.finalists[1].distinguishable
     (row,) = [line for line in final_lines(snapshot, decision, 9) if "table" in line]
-    assert "table (singles out pairs by reference values: SBX327)" in row and "no claim is made of it" in row
+    assert "table (singles out pairs by reference values: SBX327)" in row and "no claim is made for it" in row
 
 
-def test_a_run_whose_finalists_all_know_single_pairs_says_so(tmp_path):
+def test_the_headline_says_that_all_finalists_recognise_single_pairs(tmp_path):
     found = said(looked_up(tmp_path, "table", "window", table=LOOKED_UP, window=BETTER))
     assert (found.distinguishable, found.discovery, found.candidate) == (False, False, None)
     assert found.text == (
-        "No claim can be made: nothing counts of any finalist. table singles out pairs by reference values: SBX327; "
+        "No claim can be made for any finalist. table singles out pairs by reference values: SBX327; "
         "window singles out pairs by reference values: SBX327."
     )
 
 
-def test_nor_is_such_a_loss_called_worse(tmp_path):
+def test_a_loss_that_recognises_single_pairs_is_not_called_worse(tmp_path):
     found = said(looked_up(tmp_path, "table", table={seed: value - 0.3 - seed / 1000 for seed, value in NOISY.items()}))
     assert not found.distinguishable and "below" not in found.text
 
 
-def test_a_known_loss_is_compared_whatever_is_noted_of_it(tmp_path):
+def test_a_known_loss_with_a_note_is_compared(tmp_path):
     close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
     scores = {"dpo": {"full": NOISY}, "slic": {"full": close}, "mine": {"full": BETTER}}
     found = said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, notes={"slic": "SBX327"}))
     assert found.text.startswith("As good as slic, which is published")
 
 
-# ---- better than everything known ------------------------------------------------------------------------------------
+# ---- better than every known loss ------------------------------------------------------------------------------------
 
 
 def judged(tmp_path, known, ours=BETTER, relation=None, **more):
     """The headline of a run with DPO, slic as `known` (fitness by rung) and one finalist."""
     scores = {"dpo": {"full": NOISY}, "slic": known, "mine": {"full": ours}}
-    kin = {"relations": {"mine": relation}} if relation is not None else {}
-    return said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, **kin, **more))
+    relations = {"relations": {"mine": relation}} if relation is not None else {}
+    return said(tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL, **relations, **more))
 
 
-def test_a_loss_that_a_published_one_equals_is_no_discovery(tmp_path):
+def test_a_loss_as_good_as_a_published_one_is_no_discovery(tmp_path):
     close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
     found = judged(tmp_path, {"full": close})
     assert found.distinguishable and not found.discovery
@@ -154,7 +154,7 @@ def test_a_loss_that_a_published_one_equals_is_no_discovery(tmp_path):
     assert "and differs from slic by" in found.text
 
 
-def test_a_published_loss_that_is_clearly_better_is_named_so(tmp_path):
+def test_a_published_loss_that_is_clearly_better_is_named(tmp_path):
     found = judged(tmp_path, {"full": {seed: value + 0.02 + seed / 1000 for seed, value in BETTER.items()}})
     assert found.text.startswith("Worse than slic, which is published: mine scores")
 
@@ -169,7 +169,7 @@ def test_a_discovery_states_the_weaker_claim_first(tmp_path):
 
 
 @pytest.mark.parametrize("arm", ["own", ("full", 0.05)])
-def test_every_arm_of_a_known_loss_counts(arm, tmp_path):
+def test_a_discovery_must_be_above_every_arm_of_a_known_loss(arm, tmp_path):
     as_good = {seed: value - 0.0001 * (-1) ** seed for seed, value in BETTER.items()}
     arms = {"full": NOISY, ("full", 0.05): as_good} if arm != "own" else {"full": as_good, ("full", 0.05): NOISY}
     found = judged(tmp_path, arms)
@@ -184,13 +184,13 @@ def test_every_arm_of_a_known_loss_counts(arm, tmp_path):
         Relation(Kind.REBETA, (Part("dpo", 1.0, 2.5),), 0.0),
     ],
 )
-def test_a_rediscovery_is_no_discovery_however_good(relation, tmp_path):
+def test_a_published_loss_is_no_discovery_whatever_its_score(relation, tmp_path):
     found = judged(tmp_path, {"full": NOISY}, relation=relation)
     assert found.distinguishable and not found.discovery
     assert found.text.startswith(f"No discovery: mine ({relation.words}), the best proposed loss, scores")
 
 
-def test_a_variation_must_be_better_than_what_it_varies_where_it_varies_it(tmp_path):
+def test_a_loss_near_a_published_one_must_be_better_than_it_at_that_beta(tmp_path):
     relation = Relation(Kind.NEAR, (Part("slic", 1.0, 0.5),), 0.03)
     (tmp_path / "without").mkdir()
     found = judged(tmp_path / "without", {"full": NOISY}, relation=relation)
@@ -204,41 +204,41 @@ def test_a_variation_must_be_better_than_what_it_varies_where_it_varies_it(tmp_p
     ).discovery
 
 
-def test_a_blend_may_be_a_discovery_and_is_called_a_blend(tmp_path):
+def test_a_blend_of_known_losses_may_be_a_discovery(tmp_path):
     relation = Relation(Kind.BLEND, (Part("dpo", 0.5), Part("slic", 0.5)), 0.0)
     found = judged(tmp_path, {"full": NOISY}, relation=relation)
     assert found.discovery
     assert "mine (a blend of 0.5 dpo and 0.5 slic) scores" in found.text
 
 
-def test_a_known_loss_without_scores_in_the_final_forbids_a_discovery(tmp_path):
+def test_a_known_loss_without_scores_in_the_final_prevents_a_discovery(tmp_path):
     found = judged(tmp_path, {"short": NOISY})
     assert not found.discovery and "it could not be compared on these seeds with slic" in found.text
 
 
-def test_a_known_loss_that_diverges_on_every_seed_forbids_nothing_and_is_named(tmp_path):
+def test_a_known_loss_that_diverges_on_every_seed_is_named_and_prevents_nothing(tmp_path):
     found = judged(tmp_path, {"full": dict.fromkeys(NOISY)})
     assert found.discovery and found.text.endswith("slic failed on 4 of 4 seeds.")
     assert "known losses" not in found.text, "slic was not compared"
 
 
-def test_a_known_loss_that_diverged_but_once_is_not_taken_for_beaten(tmp_path):
+def test_a_known_loss_with_too_few_scores_is_not_compared(tmp_path):
     found = judged(tmp_path, {"full": {**dict.fromkeys(NOISY), 0: 0.99}})
     assert not found.discovery and "it could not be compared on these seeds with slic" in found.text
 
 
-def test_a_baseline_that_failed_where_it_counts_makes_no_claim(tmp_path):
+def test_no_claim_is_made_if_the_baseline_failed_on_a_deciding_seed(tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL))
     assert not found.distinguishable
     assert "DPO itself failed on 2 of these seeds" in found.text and found.text.endswith("DPO failed on 2 of 4 seeds.")
 
 
-def test_a_published_loss_outside_of_the_run_is_asked_for(tmp_path):
+def test_the_headline_asks_for_a_near_published_loss_outside_of_the_run(tmp_path):
     found = judged(tmp_path, {"full": NOISY}, relation=Relation(Kind.NEAR, (Part("squared_hinge"),), 0.03))
     assert not found.discovery and "add squared_hinge to seeds" in found.text
 
 
-def test_a_distance_that_the_choice_of_the_finalist_swallows_is_said_to_be_so(tmp_path):
+def test_a_difference_that_is_not_significant_after_correction_is_no_discovery(tmp_path):
     ours = {0: 0.77, 1: 0.86, 2: 0.69, 3: 0.79}
     others = {f"other{i}": {"full": {s: v - 0.2 * ((s + i) % 3) for s, v in NOISY.items()}} for i in range(3)}
     path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}, **others}, final=FINAL)
@@ -272,14 +272,14 @@ def test_a_hostile_relation_stays_one_printable_line(tmp_path):
         {"beta": 10**400, "grid": [3, [1], [None, "x"]]},
     ],
 )
-def test_a_final_that_a_stranger_wrote_ends_no_command(payload, tmp_path):
+def test_an_invalid_recorded_final_raises_no_error(payload, tmp_path):
     path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}})
     with Archive.open(path) as archive:
         archive.event("final", FINAL | payload)
     assert not said(path).discovery
 
 
-def test_one_group_that_holds_nearly_all_items_ends_no_command(tmp_path):
+def test_one_group_with_nearly_all_items_raises_no_error(tmp_path):
     path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
     rng = random.Random(1)
     with Archive.open(path) as archive:
@@ -297,7 +297,7 @@ def test_a_finalist_that_was_not_compared_by_function_is_no_discovery(tmp_path):
     assert "it was not compared with the published losses" in said(path).text
 
 
-def test_the_baseline_is_the_one_in_the_runs_row(tmp_path):
+def test_the_baseline_is_the_recorded_one(tmp_path):
     scores = {"ipo": {"full": BETTER}, "dpo": {"full": NOISY}, "mine": {"full": BETTER}}
     assert "DPO" in said(tiny(tmp_path, scores, seeds=("ipo", "dpo"), baseline="dpo", final=FINAL)).text
     (tmp_path / "ipo").mkdir()
@@ -309,12 +309,12 @@ def test_the_baseline_is_the_one_in_the_runs_row(tmp_path):
 
 
 def tuned(tmp_path, **lifts):
-    """The headline where DPO has an arm per beta (b005=...), each that much above its arm at the task's 0.1."""
+    """The headline where DPO has an arm per beta (b005=... for 0.05), each above its arm at the task's 0.1 by the given value."""
     arms = {("full", float(f"0.{name[2:]}")): {s: v + lift for s, v in NOISY.items()} for name, lift in lifts.items()}
     return said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL))
 
 
-def test_a_baseline_at_the_edge_of_its_grid_forbids_the_claim_and_says_why(tmp_path):
+def test_a_baseline_at_the_edge_of_its_grid_prevents_the_claim(tmp_path):
     found = tuned(tmp_path, b005=0.02, b02=-0.02)
     assert not found.distinguishable and not found.discovery
     assert found.text.startswith("No claim can be made: the best proposed loss, mine, differs from DPO at beta 0.05 by")
@@ -322,8 +322,8 @@ def test_a_baseline_at_the_edge_of_its_grid_forbids_the_claim_and_says_why(tmp_p
     assert "ladder.baseline_widenings" in found.text
 
 
-def test_an_arm_beside_the_best_one_hides_no_edge(tmp_path):
-    """A finalist that varies the baseline has it trained at a beta of its own, between those of the grid."""
+def test_an_arm_close_to_the_best_one_does_not_hide_the_edge(tmp_path):
+    """If a finalist is near the baseline at another beta, the final trains the baseline there too, between values of the grid."""
     arms = {0.05: 0.0199, 0.052: 0.02, 0.2: -0.02}
     scores = {("full", beta): {s: v + lift for s, v in NOISY.items()} for beta, lift in arms.items()}
     final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
@@ -331,7 +331,7 @@ def test_an_arm_beside_the_best_one_hides_no_edge(tmp_path):
     assert not found.discovery and "0.052, is the smallest that was tried" in found.text
 
 
-def test_the_best_other_known_loss_must_be_tuned_as_well(tmp_path):
+def test_the_best_other_known_loss_must_be_tuned_too(tmp_path):
     final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
     dpo = {("full", beta): {s: v - 0.02 for s, v in NOISY.items()} for beta in (0.05, 0.2)}
     slic = {
@@ -348,11 +348,11 @@ def test_the_best_other_known_loss_must_be_tuned_as_well(tmp_path):
         assert not found.discovery and words in found.text
 
 
-def test_a_baseline_inside_its_grid_does_not(tmp_path):
+def test_a_baseline_inside_its_grid_does_not_prevent_the_claim(tmp_path):
     assert tuned(tmp_path, b005=-0.02, b02=-0.02).discovery
 
 
-def test_an_arm_that_failed_bounds_the_grid(tmp_path):
+def test_a_failed_arm_counts_as_tried(tmp_path):
     arms = {("full", 0.05): {s: v + 0.02 for s, v in NOISY.items()}, ("full", 0.025): dict.fromkeys(NOISY)}
     assert said(tiny(tmp_path, {"dpo": {"full": NOISY, **arms}, "mine": {"full": BETTER}}, final=FINAL)).discovery
 
@@ -360,21 +360,21 @@ def test_an_arm_that_failed_bounds_the_grid(tmp_path):
 # ---- other rules -----------------------------------------------------------------------------------------------------
 
 
-def test_worse_than_the_baseline_is_said_as_plainly(tmp_path):
+def test_a_loss_below_the_baseline_is_called_below(tmp_path):
     ours = {seed: value - 0.1 - seed / 1000 for seed, value in NOISY.items()}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}))
     assert found.distinguishable
     assert "below DPO" in found.text
 
 
-def test_one_seed_alone_claims_nothing(tmp_path):
+def test_one_seed_gives_no_claim(tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": {0: 0.1}}, "mine": {"full": {0: 0.9}}}))
     assert not found.distinguishable
     assert found.text.startswith("No claim can be made")
     assert (found.difference, found.standard_error) == (pytest.approx(0.8), None)
 
 
-def test_the_fresh_seeds_of_the_final_decide_alone(tmp_path):
+def test_only_the_fresh_seeds_of_the_final_decide(tmp_path):
     lucky = {0: 9.0, 1: 9.1, 2: 8.9}
     fresh = {100: 0.5, 101: 0.6}
     path = tiny(
@@ -388,20 +388,20 @@ def test_the_fresh_seeds_of_the_final_decide_alone(tmp_path):
 
 
 @pytest.mark.parametrize("payload", [{}, [], {"rung": None, "seeds": 3}, {"rung": "full", "seeds": []}])
-def test_a_final_that_names_nothing_usable_is_passed_over(payload, tmp_path):
+def test_a_recorded_final_without_usable_content_is_ignored(payload, tmp_path):
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": NOISY}}, final=payload))
     assert found.seeds == 4
     assert "shared seeds" in found.text
 
 
 @pytest.mark.parametrize("seed", [None, -1, 10**50])
-def test_a_final_with_a_seed_that_is_none_is_refused(seed, tmp_path):
+def test_a_final_with_an_invalid_seed_is_refused(seed, tmp_path):
     path = tiny(tmp_path, {"dpo": {"full": NOISY}}, final={"rung": "full", "seeds": [100, seed]})
     with pytest.raises(CorruptArchive, match="a seed of the final should be"):
         said(path)
 
 
-def test_nothing_is_claimed_of_a_loss_that_was_only_seen_where_it_did_not_diverge(tmp_path):
+def test_no_claim_above_is_made_for_a_loss_that_diverged_on_a_seed(tmp_path):
     ours = {seed: value + 0.1 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}}, final=FINAL))
     assert not found.distinguishable
@@ -409,7 +409,7 @@ def test_nothing_is_claimed_of_a_loss_that_was_only_seen_where_it_did_not_diverg
     assert found.text.endswith("mine failed on 1 of 4 seeds.")
 
 
-def test_a_finalist_that_failed_stays_in_the_family_and_behind_those_that_did_not(tmp_path):
+def test_a_finalist_that_failed_stays_in_the_family_and_is_listed_last(tmp_path):
     good = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
     better = {seed: value + 0.2 + seed / 1000 for seed, value in NOISY.items()} | {3: None}
     path = tiny(tmp_path, {"dpo": {"full": NOISY}, "good": {"full": good}, "frail": {"full": better}}, final=FINAL)
@@ -423,14 +423,14 @@ def test_a_finalist_that_failed_stays_in_the_family_and_behind_those_that_did_no
     assert found.text.endswith("frail failed on 1 of 4 seeds.")
 
 
-def test_a_loss_past_the_noise_is_named_before_a_better_one_within_it(tmp_path):
+def test_a_significantly_better_loss_is_named_before_one_with_a_larger_difference(tmp_path):
     sure = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
     wild = {seed: value + 0.1 + 0.3 * (-1) ** seed for seed, value in NOISY.items()}
     found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "wild": {"full": wild}, "sure": {"full": sure}}, final=FINAL))
     assert found.text.startswith("A discovery: sure scores 0.0515")
 
 
-def test_a_baseline_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
+def test_a_baseline_arm_with_a_failed_seed_does_not_represent_the_baseline(tmp_path):
     hard = {seed: value - 0.3 * (seed == 3) for seed, value in NOISY.items()}
     other = {seed: value - 0.02 for seed, value in hard.items()} | {3: None}
     ours = {seed: value - 0.01 - seed / 10000 for seed, value in hard.items()}
@@ -439,7 +439,7 @@ def test_a_baseline_arm_that_failed_on_a_hard_seed_does_not_stand(tmp_path):
     assert found.seeds == 4
 
 
-def test_below_the_best_of_several_betas_is_claimed_only_if_below_the_tasks_own_too(tmp_path):
+def test_below_the_best_arm_is_claimed_only_if_also_below_the_tasks_own_arm(tmp_path):
     best = {seed: value + 0.05 + seed / 1000 for seed, value in NOISY.items()}
     scores = {"dpo": {"full": NOISY, ("full", 0.05): best}, "mine": {"full": {**NOISY, 0: NOISY[0] + 0.001}}}
     found = said(tiny(tmp_path, scores, final=FINAL))
@@ -452,7 +452,7 @@ def test_below_the_best_of_several_betas_is_claimed_only_if_below_the_tasks_own_
     assert "below DPO at beta 0.05 (paired" in found.text
 
 
-def test_differences_that_are_equal_up_to_float32_are_no_certainty(tmp_path):
+def test_differences_that_are_equal_up_to_float32_give_no_claim(tmp_path):
     counts = {0: 600, 1: 603, 2: 606, 3: 610}
     theirs, ours = (
         {s: struct.unpack("f", struct.pack("f", (k + one) / 718))[0] for s, k in counts.items()} for one in (0, 1)
@@ -473,7 +473,7 @@ def test_only_shared_seeds_are_compared(tmp_path):
     assert found.difference == pytest.approx(0.1)
 
 
-def test_many_finalists_must_pay_for_their_number(tmp_path):
+def test_p_values_are_corrected_for_the_number_of_finalists(tmp_path):
     ours = {seed: value + 0.02 + 0.03 * (seed % 2) for seed, value in NOISY.items()}
     noise = {f"other{i}": {"full": {s: v - 0.2 * ((s + i) % 3) for s, v in NOISY.items()}} for i in range(12)}
     (tmp_path / "one").mkdir()
@@ -498,7 +498,7 @@ def test_a_baseline_of_another_contract_is_named(tmp_path):
     assert "cross_entropy" in said(path).text
 
 
-def test_nothing_scored_yet_is_said_in_words(tmp_path):
+def test_the_headline_says_that_nothing_was_scored_yet(tmp_path):
     for index, (scores, expected) in enumerate(
         [({}, "no seed loss"), ({"dpo": {}}, "DPO has no score"), ({"dpo": {"full": NOISY}}, "no proposed loss")]
     ):
@@ -524,7 +524,7 @@ def test_a_whole_campaign_has_a_headline(tmp_path):
 
 
 def judged_items(tmp_path, prompts, same):
-    """A run whose finalist is better by .2 on average, over so many prompts, which every seed judges alike where `same`."""
+    """A run whose finalist is better by 0.2 on average, over `prompts` prompts. With `same`, all seeds have the same prompts."""
     rng = random.Random(0)
     path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
     with Archive.open(path) as archive:
@@ -544,5 +544,5 @@ def test_seeds_that_agree_on_a_small_test_set_make_no_claim(tmp_path):
     assert "4 fresh seeds and 6 groups of test items" in found.text
 
 
-def test_a_large_test_set_lets_the_claim_through(tmp_path):
+def test_a_large_test_set_allows_the_claim(tmp_path):
     assert said(judged_items(tmp_path, 200, same=True)).discovery

@@ -1,4 +1,4 @@
-"""Every export read back by what it was made for, with names that try to break out of each format."""
+"""Every export is read back by the programs it is made for, with hostile names."""
 
 import csv
 import json
@@ -126,7 +126,7 @@ def test_parquet_is_read_back(reader, expected, tmp_path):
     assert {(row["source"], row["target"]) for row in parquet.read_table(links).to_pylist()} == edges(expected)
 
 
-def test_without_pyarrow_the_message_is_the_command(reader, tmp_path, monkeypatch):
+def test_without_pyarrow_the_message_has_the_install_command(reader, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"run: pip install 'evopo\[tables\]'"):
         export.export(reader, "parquet", tmp_path / "run.parquet")
@@ -149,7 +149,7 @@ def test_an_export_repeated_is_the_same_and_leaves_no_draft(format, reader, tmp_
 
 
 @pytest.mark.parametrize("victim", ["archive.db", "archive.db-wal", "archive.db-shm", "archive.db.lock"])
-def test_an_export_never_takes_the_place_of_an_archive(victim, tmp_path):
+def test_an_export_never_overwrites_an_archive(victim, tmp_path):
     path = make_archive(tmp_path, 6)
     before = path.read_bytes()
     with Reader.open(path) as reader, pytest.raises(ExportRefused, match="nothing is ever written over one"):
@@ -157,14 +157,14 @@ def test_an_export_never_takes_the_place_of_an_archive(victim, tmp_path):
     assert path.read_bytes() == before
 
 
-def test_an_export_never_takes_the_place_of_an_archive_through_a_link(tmp_path):
+def test_an_export_never_overwrites_an_archive_through_a_link(tmp_path):
     path = make_archive(tmp_path, 6)
     (tmp_path / "link.json").symlink_to(path)
     with Reader.open(path) as reader, pytest.raises(ExportRefused):
         export.export(reader, "json", tmp_path / "link.json")
 
 
-def test_the_edges_of_a_table_are_guarded_too(tmp_path):
+def test_the_edges_file_of_a_table_never_overwrites_an_archive(tmp_path):
     path = make_archive(tmp_path, 6)
     path.rename(tmp_path / "run.edges.csv")
     with Reader.open(tmp_path / "run.edges.csv") as reader, pytest.raises(ExportRefused):
@@ -172,7 +172,7 @@ def test_the_edges_of_a_table_are_guarded_too(tmp_path):
     assert not (tmp_path / "run.csv").exists()
 
 
-def test_a_directory_is_no_target(reader, tmp_path):
+def test_a_directory_is_refused_as_target(reader, tmp_path):
     with pytest.raises(ExportRefused, match="is a directory"):
         export.export(reader, "json", tmp_path)
 

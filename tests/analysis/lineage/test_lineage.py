@@ -1,4 +1,4 @@
-"""The lineage graph says what the archive says."""
+"""The lineage graph has the content of the archive."""
 
 import networkx as nx
 import pytest
@@ -13,7 +13,7 @@ from archive.store import Archive
 from sandbox.verdicts.verdict import VerdictStatus
 
 
-def test_it_is_the_archives_parents_and_has_no_cycle(reader, snapshot):
+def test_its_edges_are_the_archives_parents_without_a_cycle(reader, snapshot):
     graph = lineage(snapshot)
     assert nx.is_directed_acyclic_graph(graph)
     assert set(graph) == {row.id for row in reader.candidates()}
@@ -22,7 +22,7 @@ def test_it_is_the_archives_parents_and_has_no_cycle(reader, snapshot):
         assert graph.edges[edge.parent, edge.child]["role"] == edge.role.value
 
 
-def test_seeds_are_of_generation_zero_and_children_one_above_their_youngest_parent(snapshot):
+def test_seed_losses_have_generation_zero_and_children_one_more_than_their_highest_parent(snapshot):
     graph = lineage(snapshot)
     for node, data in graph.nodes(data=True):
         above = [graph.nodes[parent]["generation"] for parent in graph.predecessors(node)]
@@ -42,7 +42,7 @@ def test_the_fitness_is_that_of_the_highest_rung_reached(snapshot, reader):
             assert data["fitness.short"] == standings[node, "short"].mean
 
 
-def test_every_fate_has_its_status(snapshot):
+def test_every_outcome_has_its_status(snapshot):
     graph = lineage(snapshot)
     assert {"scored", "refused", "duplicate", "failed"} <= {data["status"] for _, data in graph.nodes(data=True)}
     for node, data in graph.nodes(data=True):
@@ -68,7 +68,7 @@ def test_a_finalist_says_which_published_loss_it_is(snapshot):
 
 
 @pytest.mark.parametrize(("kind", "words"), [("scale_key", "dpo times a factor"), ("beta_key", "dpo at another beta")])
-def test_a_proposal_with_a_seed_losss_key_is_called_so_before_any_final(kind, words, tmp_path):
+def test_a_proposal_with_the_key_of_a_seed_loss_is_called_so_before_any_final(kind, words, tmp_path):
     own = {"scale_key": "a", "beta_key": "b"}
     with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
         seed = archive.add_candidate("seed", "dpo", "", "", "preference")

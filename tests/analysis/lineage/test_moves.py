@@ -1,4 +1,4 @@
-"""Declared and measured moves, and what came of them."""
+"""Moves: declared operator, measured operator, outcome and gain of each proposal."""
 
 from dataclasses import replace
 
@@ -38,16 +38,16 @@ def exponential_and_logistic():
     return logistic(), exponential()
 
 
-def test_something_else_is_an_exploration():
+def test_a_loss_without_reused_parts_is_an_exploration():
     assert measured(ipo(), hinge()) is Operator.EXPLORE
     assert measured(lrml(), ipo(), hinge()) is Operator.EXPLORE
 
 
-def test_the_margin_that_all_losses_share_is_no_idea_taken_over():
+def test_the_margin_that_all_losses_share_does_not_count_as_reuse():
     assert not moves.expressions(hinge()) & moves.expressions(ipo())
 
 
-def test_behaviour_does_not_see_scale_and_sees_direction():
+def test_behaviour_distance_ignores_scale_but_not_direction():
     assert moves.behaviour_distance({"vector": [1.0, 2.0]}, {"vector": [2.0, 4.0]}) == pytest.approx(0)
     assert moves.behaviour_distance({"vector": [1.0, 2.0]}, {"vector": [-1.0, -2.0]}) == pytest.approx(2)
     assert moves.behaviour_distance({"vector": [1.0, 0.0]}, {"vector": [0.0, 3.0]}) == pytest.approx(1)
@@ -55,19 +55,19 @@ def test_behaviour_does_not_see_scale_and_sees_direction():
     assert moves.behaviour_distance({"vector": [0.0]}, {"vector": [1.0]}) is None
 
 
-def test_shape_compares_what_both_have():
+def test_shape_distance_compares_shared_descriptors():
     ours = {"convex": True, "slope": -1.0, "tail": "linear", "only": 1}
     theirs = {"convex": True, "slope": -3.0, "tail": "flat", "missing": None}
     assert moves.shape_distance(ours, theirs) == pytest.approx((0 + 0.5 + 1) / 3)
     assert moves.shape_distance({"a": 1}, {"b": 1}) is None
 
 
-def test_numbers_of_a_strangers_archive_break_nothing():
+def test_invalid_numbers_in_an_archive_raise_no_error():
     assert moves.shape_distance({"a": 10**400, "b": [1]}, {"a": 1.0, "b": "inf"}) == 1
     assert moves.behaviour_distance({"vector": [10**400, "x", 1]}, {"vector": [1, 1, 1]}) is not None
 
 
-def test_gradients_that_stand_for_infinite_ones_have_a_direction():
+def test_very_large_gradients_have_a_direction():
     far = {"vector": [1e300, -1e300, 0.5]}
     assert moves.behaviour_distance(far, far) == pytest.approx(0)
     assert moves.behaviour_distance(far, {"vector": [-1e300, 1e300, 1e300]}) == pytest.approx(1 + 2 / 6**0.5)
@@ -84,12 +84,12 @@ def test_every_proposal_is_a_move_and_outcomes_add_up(snapshot):
     }
     for summary in moves.summaries(found):
         assert sum(summary.outcomes.values()) == summary.proposals
-        assert summary.past_noise <= summary.improved <= summary.compared <= summary.accepted <= summary.proposals
+        assert summary.significant <= summary.improved <= summary.compared <= summary.accepted <= summary.proposals
     assert sum(s.proposals for s in moves.summaries(found)) == len(found)
     assert sum(s.proposals for s in moves.summaries(found, by_model=True)) == len(found)
 
 
-def test_a_gain_is_taken_over_shared_seeds_from_the_best_parent(snapshot):
+def test_the_gain_is_the_paired_difference_to_the_best_parent(snapshot):
     for move in moves.moves(snapshot):
         if move.gain is None:
             continue
@@ -110,7 +110,7 @@ def proposals(*operators):
     ]
 
 
-def test_phases_follow_the_leading_operator_and_name_what_they_worked_on():
+def test_phases_follow_the_leading_operator_and_name_the_main_parent():
     found = moves.phases(
         proposals(*[("explore", i) for i in range(12)], *[("refine", 5)] * 10, *[("combine", i) for i in range(11)])
     )
@@ -119,7 +119,7 @@ def test_phases_follow_the_leading_operator_and_name_what_they_worked_on():
     assert [phase.focus for phase in found] == [None, 5, None]
 
 
-def test_a_stray_proposal_makes_no_phase():
+def test_a_single_proposal_of_another_operator_makes_no_phase():
     found = moves.phases(proposals(*[("refine", 1)] * 8, ("explore", 2), *[("refine", 1)] * 8))
     assert len(found) == 1
     assert found[0].share == pytest.approx(16 / 17)
@@ -129,7 +129,7 @@ def test_no_proposals_no_phases():
     assert moves.phases([]) == []
 
 
-def test_an_added_operator_follows_the_known_ones_and_is_not_said_to_do_otherwise_than_asked():
+def test_an_added_operator_follows_the_built_in_ones_and_its_move_is_not_judged():
     made = [replace(move, measured=Operator.REFINE) for move in proposals(*[("robustify", 1)] * 9, ("refine", 2))]
     rows = {row.label: row for row in moves.summaries(made)}
     assert list(rows) == ["refine", "robustify"]

@@ -29,7 +29,7 @@ def test_spearman_is_that_of_scipy_with_ties(seed):
     assert spearman(xs, ys) == pytest.approx(scipy_stats.spearmanr(xs, ys).statistic)
 
 
-def test_spearman_sees_order_and_not_size():
+def test_spearman_depends_on_order_only():
     assert spearman([1, 2, 3, 4], [1, 10, 100, 1e9]) == 1.0
     assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == -1.0
 
@@ -39,7 +39,7 @@ def test_spearman_without_variation_is_unknown(xs, ys):
     assert spearman(xs, ys) is None
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_has_the_stated_coverage():
     rng = random.Random(0)
     covered = 0
     for _ in range(300):
@@ -55,7 +55,7 @@ def test_few_losses_have_no_interval():
 
 
 @pytest.mark.parametrize("n, low", [(4, -1.0), (7, 0.3), (30, 0.98)])
-def test_a_perfect_order_of_few_losses_is_no_certainty(n, low):
+def test_a_perfect_order_of_few_losses_has_a_wide_interval(n, low):
     found = spearman_interval(1.0, n)
     assert low < found.low < 1.0 == found.high
     mirrored = spearman_interval(-1.0, n)
@@ -75,7 +75,7 @@ def losses(shared, own, seed=0, count=8, seeds=200):
     return [{s: 0.1 * n + common[s] + rng.gauss(0, own) for s in range(seeds)} for n in range(count)]
 
 
-def test_pairing_is_worth_what_the_seeds_share():
+def test_the_gain_from_shared_seeds_is_that_of_their_shared_variance():
     # Var a + Var b over Var(a - b) = (shared + own) / own, in variances
     assert pairing("full", losses(3.0, 1.0)).factor == pytest.approx(10.0, rel=0.25)
     assert pairing("full", losses(0.0, 1.0)).factor == pytest.approx(1.0, rel=0.1)
@@ -86,23 +86,23 @@ def test_pairing_needs_two_shared_seeds_and_some_variation():
     assert pairing("full", [{1: 0.5, 2: 0.5}, {1: 0.6, 2: 0.6}]) is None
 
 
-def test_a_real_archive_has_all_of_it(snapshot):
+def test_an_archive_of_a_campaign_has_all_diagnostics(snapshot):
     assert next((a.lower, a.higher) for a in agreements(snapshot)) == ("short", "full")
     assert all(p.factor > 0 and p.pairs > 0 for p in pairings(snapshot))
     assert any("Spearman" in line for line in describe(snapshot))
 
 
-def test_luck_compares_the_seeds_that_chose_with_those_that_did_not(snapshot):
+def test_the_winners_curse_compares_selecting_seeds_with_fresh_ones(snapshot):
     decision = decide(snapshot)
     found = winners_curse(snapshot, decision)
-    assert sum("on the seeds that chose it" in line for line in describe(snapshot, decision)) == len(found)
+    assert sum("on the seeds that selected it" in line for line in describe(snapshot, decision)) == len(found)
     assert decision.fresh == bool(found)
     for row in found:
         assert not set(row.searched.seeds) & set(row.fresh.seeds)
         assert row.arm.candidate in {c.arm.candidate for c in decision.finalists}
 
 
-def test_the_winners_curse_is_taken_over_the_arm_that_the_search_knew(tmp_path):
+def test_the_winners_curse_uses_the_baselines_arm_of_the_search(tmp_path):
     from claims.test_headline import tiny
 
     search, fresh = {0: 0.5, 1: 0.6, 2: 0.55}, {10: 0.52, 11: 0.61, 12: 0.5}

@@ -1,4 +1,4 @@
-"""Each encoder holds its sink together, whatever the text."""
+"""Each encoder keeps the syntax of its format intact, whatever the text."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ ANY = st.text(alphabet=st.characters(), max_size=40)
 
 
 @given(ANY)
-def test_json_is_exact_and_holds_no_markup(text):
+def test_json_is_exact_and_has_no_markup(text):
     written = encode.json_text({"name": text})
     assert json.loads(written) == {"name": text}
     assert not set("<>&") & set(written)
@@ -33,7 +33,7 @@ def test_xml_text_survives_an_xml_parser(text):
 
 
 @given(ANY)
-def test_csv_cells_come_back_and_start_no_formula(text):
+def test_csv_cells_are_read_back_and_start_no_formula(text):
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerow([encode.csv_text(text), "next"])
     (row,) = csv.reader(io.StringIO(buffer.getvalue(), newline=""))
@@ -56,14 +56,14 @@ def test_one_line_is_one_printable_line(text):
 
 
 @pytest.mark.parametrize("text", HOSTILE_NAMES)
-def test_what_cannot_be_seen_is_written_out(text):
+def test_invisible_characters_are_written_as_escapes(text):
     shown = encode.visible(text)
     assert shown.isprintable() or " " in shown
     assert "\x1b" not in shown
     assert "\u202e" not in shown
 
 
-def test_look_alikes_differ_once_visible():
+def test_names_that_look_equal_differ_after_encoding():
     assert encode.visible("dpo\u200b") == "dpo\\u200b"
     assert encode.visible("\x00\ud800\U000e0041") == "\\x00\\ud800\\U000e0041"
     assert encode.visible("λ ρ 损 🙂") == "λ ρ 损 🙂"

@@ -1,4 +1,4 @@
-"""Curves against the formulas."""
+"""Curves compared with the formulas of the losses."""
 
 import math
 import sys
@@ -9,7 +9,8 @@ from make_archive import hinge, ipo, logistic, steep
 from analysis.output.errors import MissingExtra
 from analysis.plots.landscape import curve, line_of
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import make_node
 
 
 def at(found, margin):
@@ -24,7 +25,7 @@ def test_the_logistic_loss_and_its_slope(margin):
     assert slope == pytest.approx(-0.1 / (1 + math.exp(0.1 * rho)))
 
 
-def test_the_hinge_has_its_corner_and_ipo_its_minimum():
+def test_the_hinge_has_its_kink_and_ipo_its_minimum():
     found = curve(hinge(), beta=0.1)
     assert at(found, 30)[1:] == (0, 0)
     assert at(found, -20)[2] == pytest.approx(-0.1)
@@ -33,7 +34,7 @@ def test_the_hinge_has_its_corner_and_ipo_its_minimum():
     assert lowest == pytest.approx(5, abs=0.5)
 
 
-def test_it_covers_the_reach_symmetrically():
+def test_margins_are_symmetric():
     found = curve(logistic(), beta=0.5)
     assert (found.margins[0], found.margins[-1]) == (
         -line_of("preference").reach(0.5),
@@ -42,14 +43,14 @@ def test_it_covers_the_reach_symmetrically():
     assert not found.coupled
 
 
-def test_a_loss_that_looks_across_the_batch_is_said_to():
+def test_a_loss_that_depends_on_the_batch_is_marked_as_coupled():
     found = curve(known.graph("dbaql"))
     assert found.coupled
     assert all(map(math.isfinite, found.values))
 
 
 @pytest.mark.parametrize("factor", [1e307, -1e200, 1e40])
-def test_what_float32_cannot_hold_is_a_gap(factor):
+def test_values_that_overflow_float32_are_gaps(factor):
     found = curve(steep(factor), beta=0.1)
     assert all(math.isnan(slope) for slope in found.slopes)
     assert not [value for value in found.values if abs(value) > 3.5e38]
@@ -67,13 +68,13 @@ def test_values_that_are_not_finite_are_gaps():
     assert at(found, 10)[1] == pytest.approx(math.log(at(found, 10)[0]))
 
 
-def test_classification_losses_are_drawn_over_the_labels_lead():
+def test_classification_losses_are_drawn_over_the_lead_of_the_labels_logit():
     found = curve(known.graph("cross_entropy"))
     lead, value, _ = at(found, 2)
     assert value == pytest.approx(math.log(1 + 9 * math.exp(-lead)))
 
 
-def test_without_torch_the_message_is_the_command(monkeypatch):
+def test_without_torch_the_message_has_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtra, match=r"pip install 'evopo\[train\]'"):
         curve(logistic())

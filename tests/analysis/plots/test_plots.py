@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, that it follows the page's colours, and that no name gets out of its place."""
+"""Pictures: content, CSS colours, and names as text only."""
 
 import re
 import sys
@@ -45,7 +45,7 @@ NAMES = ["lineage", "progress", "comparison", "shapes"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_picture_is_xml_that_speaks_and_points_nowhere_outside(name, svgs):
+def test_each_picture_is_xml_with_a_description_and_without_external_links(name, svgs):
     root = ElementTree.fromstring(svgs[name])
     assert (root.tag, root.get("role"), root.get("aria-label")) == (f"{SVG}svg", "img", f"the {name}")
     tags = {element.tag.removeprefix(SVG) for element in root.iter()}
@@ -58,12 +58,12 @@ def test_each_picture_is_xml_that_speaks_and_points_nowhere_outside(name, svgs):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_colours_are_the_pages_with_our_own_to_fall_back_on(name, svgs):
+def test_its_colours_are_css_variables_with_a_fallback(name, svgs):
     used = set(re.findall(r"var\(--(\w+), #[0-9a-f]{6}\)", svgs[name]))
     assert {"ink", "muted"} <= used <= set(canvas.VARIABLES.values())
 
 
-def test_ids_of_different_pictures_do_not_meet(svgs):
+def test_ids_of_different_pictures_are_different(svgs):
     ids = [
         element.get("id")
         for text in svgs.values()
@@ -74,7 +74,7 @@ def test_ids_of_different_pictures_do_not_meet(svgs):
     assert sum(map(len, apart)) == len(set().union(*apart)) == len(set(ids))
 
 
-def test_references_within_a_picture_lead_somewhere(svgs):
+def test_references_within_a_picture_have_a_target(svgs):
     for text in svgs.values():
         ids = set(re.findall(r'\bid="([^"]+)"', text))
         assert set(re.findall(r"url\(#([^)]+)\)", text)) <= ids
@@ -89,7 +89,7 @@ def test_png_is_png(figures):
     assert canvas.png(figures["comparison"], 50).startswith(b"\x89PNG")
 
 
-def test_candidates_in_the_lineage_link_to_their_lines_and_say_who_they_are(figures, snapshot):
+def test_candidates_in_the_lineage_link_to_their_rows_with_a_title(figures, snapshot):
     titles = {f"#c{id}": f"<b>{id}</b>" for id in snapshot.candidates}
     root = ElementTree.fromstring(canvas.svg(figures["lineage"], "x", "y", titles))
     linked = {link.get("href"): link.findtext(f"{SVG}title") for link in root.iter(f"{SVG}a")}
@@ -112,7 +112,7 @@ def test_every_scored_candidate_of_the_rung_has_a_level_and_shared_seeds_set_it(
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A run whose proposals have every hostile name there is, also its rung."""
+    """A run whose proposals have all hostile names, and whose rung has a hostile name too."""
     path = tmp_path_factory.mktemp("hostile") / "archive.db"
     rung = "".join(HOSTILE_NAMES).encode("utf-8", "backslashreplace").decode("utf-8")
     with Archive.create(path, RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
@@ -163,7 +163,7 @@ def test_an_empty_run_has_nothing_to_draw(tmp_path):
         plots.draw_shapes([])
 
 
-def test_without_matplotlib_the_message_is_the_command(snapshot, monkeypatch):
+def test_without_matplotlib_the_message_has_the_install_command(snapshot, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r"pip install 'evopo\[plots\]'"):
         plots.draw_progress(snapshot)

@@ -1,4 +1,4 @@
-"""The report: one file, nothing from outside, nothing that runs, and every figure where it belongs."""
+"""The report: one file without scripts or external addresses, and its content."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def page(html):
     return Page(html)
 
 
-def test_nothing_in_it_runs_and_nothing_is_fetched(page, html):
+def test_the_page_has_no_scripts_and_loads_nothing(page, html):
     assert not set(page.tags) & {"script", "iframe", "object", "embed", "img", "link", "base", "form", "foreignobject"}
     assert [name for _, name, _ in page.attributes if name.startswith("on")] == []
     assert [v for v in (*page.values("href"), *page.values("xlink:href")) if v and not v.startswith("#")] == []
@@ -77,7 +77,7 @@ def test_nothing_in_it_runs_and_nothing_is_fetched(page, html):
     assert "@import" not in html
 
 
-def test_a_policy_forbids_what_should_not_be_there_anyway(page):
+def test_a_content_security_policy_forbids_scripts(page):
     (policy,) = [v for v in page.values("content") if v and "default-src" in v]
     assert policy.startswith("default-src 'none'")
     assert "script" not in policy
@@ -85,48 +85,48 @@ def test_a_policy_forbids_what_should_not_be_there_anyway(page):
     assert page.tags[:before].count("meta") >= 2
 
 
-def test_hostile_names_are_shown_as_text_with_the_invisible_written_out(page, snapshot):
+def test_hostile_names_are_shown_as_text_with_invisible_characters_as_escapes(page, snapshot):
     for row in snapshot.candidates.values():
         assert encode.one_line(row.name, 48) in page.text
     assert "\x00" not in page.text
     assert "\u202e" not in page.text
 
 
-def test_all_links_within_the_page_lead_somewhere(page):
+def test_all_links_within_the_page_have_a_target(page):
     targets = set(page.values("id"))
     assert {v[1:] for v in page.values("href") if v} <= targets
     assert len(page.values("id")) == len(targets)
 
 
-def test_every_candidate_has_its_line(page, snapshot):
+def test_every_candidate_has_a_row(page, snapshot):
     assert {f"c{id}" for id in snapshot.candidates} <= set(page.values("id"))
 
 
-def test_it_opens_with_the_headline_and_says_what_could_have_been_seen(page, reader):
+def test_it_starts_with_the_headline_and_the_minimum_detectable_difference(page, reader):
     found = headline(reader)
     assert found.text in page.text
-    assert "the smallest true difference to the baseline that would probably have been seen" in page.text
+    assert "the minimum detectable difference to the baseline is" in page.text
 
 
 def test_all_four_pictures_are_in_it(html):
     assert html.count("<svg") == 4
 
 
-def test_the_baseline_and_all_seeds_stand_in_the_comparison(page):
-    table = page.text[page.text.index("The finalists against what is known") : page.text.rindex("Leaderboard")]
+def test_the_baseline_and_all_seed_losses_are_in_the_comparison(page):
+    table = page.text[page.text.index("The finalists and the known losses") : page.text.rindex("Leaderboard")]
     for name in ("DPO", "slic", "ipo", "kto_pair"):
         assert name in table
 
 
-def test_what_fitness_is_made_of_stands_beside_it_and_in_the_headlines_note(page, snapshot):
-    table = page.text[page.text.index("The finalists against what is known") : page.text.rindex("Leaderboard")]
+def test_the_parts_of_fitness_are_in_the_table_and_in_the_note(page, snapshot):
+    table = page.text[page.text.index("The finalists and the known losses") : page.text.rindex("Leaderboard")]
     assert "KL (nats)" in table
     note = note_on_fitness(snapshot, decide(snapshot))
     assert note.startswith("Fitness is reward - 0.02 * KL. ") and "DPO: " in note and "KL (nats) " in note
     assert note in page.text
 
 
-def test_a_finalist_that_is_a_published_loss_is_called_so_wherever_its_name_leads(page, snapshot):
+def test_a_finalist_that_is_a_published_loss_is_called_so_everywhere(page, snapshot):
     (known,) = [id for id, relation in snapshot.final.relations.items() if relation.published]
     assert page.text.count("(the published dpo at 1.7 × beta)") >= 3
     assert full_name(snapshot, known).endswith("(the published dpo at 1.7 × beta)")
@@ -153,10 +153,10 @@ def test_code_is_printed_from_the_graphs_and_not_from_the_replies(page, snapshot
     assert not any(" ".join(source.split()) in code for source in sources)
 
 
-def test_calls_that_may_have_been_paid_for_are_told(page, snapshot):
+def test_calls_that_may_have_been_paid_for_are_reported(page, snapshot):
     assert snapshot.spending.possibly_paid > 1
     assert (
-        f"{snapshot.spending.possibly_paid} calls to the proposer never brought a reply and may have been paid for"
+        f"{snapshot.spending.possibly_paid} calls to the proposer never received a reply and may have been paid for"
         in page.text
     )
 
@@ -178,14 +178,14 @@ def test_a_broken_manifest_is_left_out(manifest, tmp_path):
     assert "packages" not in Page(report.write_report(tmp_path, pictures=False).read_text("utf-8")).text
 
 
-def test_a_run_that_has_only_begun_can_be_looked_at(tmp_path):
+def test_a_run_that_has_just_started_has_a_report(tmp_path):
     Archive.create(tmp_path / "archive.db", RunRow("new", 0, "task", "preference")).close()
     text = Page(report.write_report(tmp_path).read_text("utf-8")).text
     assert "Nothing to compare yet" in text
     assert "This run is not finished" in text
 
 
-def test_an_unfinished_run_says_so(tmp_path):
+def test_the_report_of_an_unfinished_run_says_so(tmp_path):
     make_archive(tmp_path, 12, final=False)
     assert "This run is not finished" in Page(report.write_report(tmp_path, pictures=False).read_text("utf-8")).text
 
@@ -208,7 +208,7 @@ def test_refusals_are_counted_once_per_candidate_and_rule(tmp_path):
     assert "SBX900" not in text
 
 
-def test_without_matplotlib_it_is_an_error_unless_pictures_are_not_wanted(tmp_path, monkeypatch):
+def test_without_matplotlib_it_is_an_error_unless_pictures_are_left_out(tmp_path, monkeypatch):
     make_archive(tmp_path, 8)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r"pip install 'evopo\[plots\]'"):

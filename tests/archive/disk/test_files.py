@@ -1,4 +1,4 @@
-"""Files of a directory that may be somebody else's: nothing outside of it is read, written or waited for."""
+"""Files of an untrusted directory: nothing outside of it is read or written, and no command waits for a pipe."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_folder(place: Path, victim: Path) -> None:
 
 def make_socket(place: Path, victim: Path) -> None:
     here = os.getcwd()
-    os.chdir(place.parent)  # the name of a socket is short
+    os.chdir(place.parent)  # the path of a socket must be short
     try:
         socket.socket(socket.AF_UNIX).bind(place.name)
     finally:
@@ -63,7 +63,7 @@ TRAPS = [
 
 
 @pytest.mark.parametrize(("trap", "words"), TRAPS)
-def test_a_trap_is_not_opened(trap, words, place: Path, victim: Path) -> None:
+def test_a_link_pipe_device_or_folder_is_not_opened(trap, words, place: Path, victim: Path) -> None:
     trap(place, victim)
     for attempt in (
         lambda: require_regular(place),
@@ -91,7 +91,7 @@ def test_a_second_name_of_a_file_is_read_and_not_written_to(place: Path, victim:
         open_regular(place, os.O_RDWR)
 
 
-def test_no_more_is_read_than_is_asked_for(place: Path) -> None:
+def test_a_file_above_the_size_limit_is_refused(place: Path) -> None:
     with place.open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(UnsafeFile, match="at most 100 bytes"):
@@ -100,7 +100,7 @@ def test_no_more_is_read_than_is_asked_for(place: Path) -> None:
     assert read_bounded(place, 100) == b"x" * 100
 
 
-def test_a_link_is_replaced_and_what_it_points_to_stays(place: Path, victim: Path) -> None:
+def test_a_link_is_replaced_and_its_target_unchanged(place: Path, victim: Path) -> None:
     place.symlink_to(victim)
     replace(place, "new ±\n")
     assert not place.is_symlink() and place.read_text("utf-8") == "new ±\n"
@@ -115,7 +115,7 @@ def test_a_block_that_fails_leaves_the_old_file_and_no_draft(place: Path) -> Non
     assert place.read_text() == "old" and list(place.parent.iterdir()) == [place]
 
 
-def test_the_folder_may_be_reached_over_a_link_and_has_one_name(place: Path, tmp_path: Path) -> None:
+def test_a_link_to_the_folder_is_resolved(place: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(place.parent)
     place.symlink_to("nowhere")
     assert located(tmp_path / "link" / "file") == located(place)

@@ -1,4 +1,4 @@
-"""Which file systems are taken for networked ones."""
+"""Detection of network file systems."""
 
 from pathlib import Path
 
@@ -72,6 +72,6 @@ def test_this_machines_mounts_are_read():
         assert any(point == "/" for point, _ in mounts())
 
 
-def test_without_a_mount_table_psutil_is_asked(tmp_path, monkeypatch):
+def test_without_a_mount_table_psutil_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(filesystem, "MOUNTS", tmp_path / "none")
     assert all(isinstance(point, str) and isinstance(kind, str) for point, kind in mounts())

@@ -1,4 +1,4 @@
-"""One writer at a time, whoever dies."""
+"""Writer lock: one writer at a time, also when processes are killed."""
 
 import json
 import os
@@ -79,13 +79,13 @@ def lock_file(path: Path) -> Path:
 
 
 def named(path: Path, **changes: object) -> None:
-    """Writes a lock file as a holder would, with changes."""
+    """Writes a lock file like that of this process, with changes."""
     me = psutil.Process()
     holder = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), **changes}
     lock_file(path).write_text(json.dumps(holder))
 
 
-def test_a_second_writer_is_refused_and_told_who_the_first_is(path, archive):
+def test_a_second_writer_is_refused_with_the_identity_of_the_first(path, archive):
     archive.close()
     with other_process(HOLD, path) as first:
         assert first.stdout is not None and first.stdout.readline() == "open\n"
@@ -108,7 +108,7 @@ def test_the_same_process_cannot_open_it_twice(path, archive, tmp_path):
     archive.event("still mine")
 
 
-def test_a_dead_writers_lock_is_taken_over(path, archive):
+def test_the_lock_of_a_writer_that_has_ended_is_taken_over(path, archive):
     archive.close()
     with other_process(HOLD, path) as first:
         assert first.stdout is not None and first.stdout.readline() == "open\n"
@@ -124,7 +124,7 @@ def test_a_dead_writers_lock_is_taken_over(path, archive):
     "text",
     ["{", "[" * 4000, '{"host": 1, "pid": 1e999, "started": 1}', '{"host": "x", "pid": -1, "started": 1e300}', "null"],
 )
-def test_a_lock_that_no_evopo_wrote_names_nobody(path, archive, text):
+def test_a_lock_file_that_evopo_did_not_write_has_no_holder(path, archive, text):
     archive.close()
     lock_file(path).write_text(text)
     assert living_writer(path) is None
@@ -132,7 +132,7 @@ def test_a_lock_that_no_evopo_wrote_names_nobody(path, archive, text):
         assert again.replaced is None
 
 
-def test_a_lock_is_not_followed_nor_read_without_end(path, archive, tmp_path):
+def test_a_lock_file_that_is_a_link_or_too_large_is_refused(path, archive, tmp_path):
     archive.close()
     victim = tmp_path / "victim"
     victim.write_text("precious")
@@ -157,7 +157,7 @@ def test_a_holder_that_lost_its_kernel_lock_still_holds(path, archive):
     archive.close()
     with other_process(HOLD, path) as first:
         assert first.stdout is not None and first.stdout.readline() == "open\n"
-        # What is left when the holder itself copied its run directory, lock file included: a name without a kernel lock.
+        # If the holder copies its run directory, lock file included, the kernel lock is released and only the file remains.
         text = lock_file(path).read_text()
         lock_file(path).unlink()
         lock_file(path).write_text(text)
@@ -165,14 +165,14 @@ def test_a_holder_that_lost_its_kernel_lock_still_holds(path, archive):
             Archive.open(path)
 
 
-def test_the_lock_of_another_machine_that_is_gone_is_taken_over(path, archive):
+def test_a_lock_from_another_machine_without_a_kernel_lock_is_taken_over(path, archive):
     archive.close()
     named(path, host="a-preempted-machine")
     with Archive.open(path) as again:
         assert again.replaced is not None and again.replaced.host == "a-preempted-machine"
 
 
-def test_the_living_writer_can_be_asked_for(path, archive):
+def test_the_current_writer_is_reported(path, archive):
     mine = living_writer(path)
     assert mine is not None and mine.pid == os.getpid()
     archive.close()
@@ -187,7 +187,7 @@ def test_the_living_writer_can_be_asked_for(path, archive):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": 3}', "\x00" * 5000])
-def test_a_torn_lock_file_does_not_block(path, archive, text):
+def test_an_incomplete_lock_file_does_not_block(path, archive, text):
     archive.close()
     lock_file(path).write_text(text)
     Archive.open(path).close()
@@ -210,7 +210,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_dead_parent(path, archive):
             children[0].kill()
 
 
-def test_a_killed_writer_loses_nothing_that_it_had_recorded(path, archive):
+def test_nothing_recorded_is_lost_when_the_writer_is_killed(path, archive):
     archive.close()
     recorded: list[tuple[int, ...]] = []
     for _ in range(4):
@@ -235,7 +235,7 @@ def test_a_killed_writer_loses_nothing_that_it_had_recorded(path, archive):
             assert reader.evaluation(evaluation).finished_event == event
 
 
-def test_copying_the_folder_in_the_writers_own_process_lets_nobody_else_in(path, archive, tmp_path):
+def test_copying_the_folder_in_the_writers_process_does_not_release_the_lock(path, archive, tmp_path):
     shutil.copytree(path.parent, tmp_path.parent / f"{tmp_path.name}-copy")
     attempt = subprocess.run(
         [sys.executable, "-c", HOLD, str(path)], input="", capture_output=True, text=True, cwd=ROOT, check=False
@@ -243,7 +243,7 @@ def test_copying_the_folder_in_the_writers_own_process_lets_nobody_else_in(path,
     assert "ArchiveLocked" in attempt.stderr and f"process {os.getpid()}" in attempt.stderr
 
 
-def test_an_archive_is_born_whole_or_not_at_all(tmp_path, run):
+def test_an_archive_appears_complete_or_not_at_all(tmp_path, run):
     for n in range(4):
         nest = tmp_path / str(n)
         nest.mkdir()

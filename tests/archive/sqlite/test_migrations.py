@@ -1,4 +1,4 @@
-"""Upgrading: from every earlier version, whole or not at all, and never by changing what was released."""
+"""Migrations: from every earlier version, complete or not at all; released ones never change."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def schema(path: Path) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def later() -> Migrations:
-    """Today's migrations and one more."""
+    """The current migrations and one more."""
     migrations = Migrations(MIGRATIONS.name)
     migrations()(m001_first_release)
     migrations()(m002_baseline_prompts_items_curves)
@@ -64,7 +64,7 @@ def connection(path, archive) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_there_is_an_example_of_every_released_version():
+def test_there_is_test_data_of_every_released_version():
     with closing(sqlite3.connect(":memory:")) as empty:
         migrate(empty)
         version = empty.execute("PRAGMA user_version").fetchone()[0]
@@ -97,7 +97,7 @@ def test_an_empty_file_becomes_an_archive(tmp_path):
         assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
 
 
-def test_a_further_version_can_follow(connection, path, later):
+def test_a_further_migration_can_be_added(connection, path, later):
     assert identify(connection, path, later) == ["m004_notes"]
     assert migrate(connection, later) == ["m004_notes"]
     assert identify(connection, path, later) == []
@@ -107,7 +107,7 @@ def test_a_further_version_can_follow(connection, path, later):
     assert names == [*TODAY, "m004_notes"]
 
 
-def test_a_migration_that_breaks_off_leaves_the_version_before(connection, path, later):
+def test_an_interrupted_migration_leaves_the_version_before(connection, path, later):
     before = schema(path)
 
     @later()
@@ -133,7 +133,7 @@ def test_a_migration_that_breaks_off_leaves_the_version_before(connection, path,
         ("evaluation", "state", EvaluationState),
     ],
 )
-def test_the_tables_allow_what_the_enums_name(connection, table, column, kinds):
+def test_the_tables_allow_the_values_of_the_enums(connection, table, column, kinds):
     sql = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
     allowed = ", ".join(f"'{kind}'" for kind in kinds)
     assert f"{column} IN ({allowed})" in sql or sorted(allowed.split(", ")) == sorted(

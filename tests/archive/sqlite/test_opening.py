@@ -1,5 +1,6 @@
-"""Files in all conditions: foreign, damaged, hostile, on a read-only disk, left by a crash."""
+"""Opening of files: other databases, damaged and hostile files, read-only disks, archives after a crash."""
 
+import contextlib
 import errno
 import os
 import random
@@ -42,8 +43,6 @@ NOBODY = 65534
 def everything(reader: Reader) -> None:
     reader.run(), reader.candidates(), reader.lineage(), reader.verdicts(), reader.findings(), reader.proposals()
     reader.evaluations(), reader.events(), reader.standings(), reader.spending(), reader.problems()
-    for candidate in reader.candidates():
-        reader.verdict_json(candidate.id)
 
 
 @pytest.fixture
@@ -71,30 +70,30 @@ def tampered(path: Path, *statements: str) -> None:
     connection.close()
 
 
-def test_nothing_there(path):
+def test_a_missing_file_is_refused(path):
     with pytest.raises(ArchiveNotFound, match="no archive at"):
         Reader.open(path)
 
 
-def test_a_folder(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(NotAnArchive, match="not a file"):
         Reader.open(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"x", b"hello " * 1000, b"PK\x03\x04" + b"\x00" * 5000])
-def test_other_files(path, content):
+def test_files_that_are_no_database_are_refused(path, content):
     path.write_bytes(content)
     with pytest.raises(NotAnArchive):
         Reader.open(path)
 
 
-def test_an_empty_file(path):
+def test_an_empty_file_is_refused(path):
     path.touch()
     with pytest.raises(NotAnArchive, match="application id is 0x0"):
         Reader.open(path)
 
 
-def test_another_programs_database(path):
+def test_another_programs_database_is_refused(path):
     tampered(path, "CREATE TABLE candidate (id)")
     with pytest.raises(NotAnArchive, match="not an evopo archive"):
         Reader.open(path)
@@ -110,7 +109,7 @@ def first_version(path: Path, *statements: str) -> bytes:
     return path.read_bytes()
 
 
-def test_an_older_archive_is_read_and_stays_as_it_is(path):
+def test_an_older_archive_is_read_and_not_changed(path):
     before = first_version(path)
     with Reader.open(path) as reader:
         assert [row.name for row in reader.candidates()] == ["dpo", "child"]
@@ -126,7 +125,7 @@ def test_an_older_archive_is_read_and_stays_as_it_is(path):
         ("shutil.copyfileobj", OSError(errno.ENOSPC, "No space left"), "cannot take it (No space left)"),
     ],
 )
-def test_a_copy_without_a_place_names_the_variable_that_gives_one(broken, error, told, path, monkeypatch):
+def test_without_space_for_a_copy_the_message_names_tmpdir(broken, error, told, path, monkeypatch):
     first_version(path)
 
     def fail(*_args):
@@ -137,7 +136,7 @@ def test_a_copy_without_a_place_names_the_variable_that_gives_one(broken, error,
         Reader.open(path)
 
 
-def test_reading_an_older_archive_runs_no_trigger_of_its_maker(path):
+def test_reading_an_older_archive_runs_none_of_its_triggers(path):
     first_version(path, "CREATE TRIGGER evil AFTER UPDATE ON run BEGIN UPDATE candidate SET name = 'evil'; END")
     with Reader.open(path) as reader:
         assert [row.name for row in reader.candidates()] == ["dpo", "child"]
@@ -146,7 +145,7 @@ def test_reading_an_older_archive_runs_no_trigger_of_its_maker(path):
 @pytest.mark.parametrize(
     "name", ["archive with blanks.db", "50%.db", "what?.db", "a#b.db", "ünï.db", "file:x.db", "-rf.db", "'q\".db"]
 )
-def test_odd_names(filled, name):
+def test_unusual_file_names_work(filled, name):
     odd = filled.with_name(name)
     shutil.copy(filled, odd)
     with Reader.open(odd) as reader:
@@ -171,7 +170,7 @@ def test_odd_names(filled, name):
         ("UPDATE event SET at = '2026-13-01T10:00:00+00:00'", "event.at should be a time"),
         (
             "UPDATE event SET candidate_id = NULL WHERE kind = 'verdict_recorded'",
-            "event.candidate_id should be the id of what verdict_recorded is about",
+            "event.candidate_id should be the id of the row that verdict_recorded is about",
         ),
         ("UPDATE verdict SET fingerprint = '[]'", "verdict.fingerprint should be a JSON object"),
         ("UPDATE proposal SET \"references\" = '[]'", "proposal.references should be a JSON object"),
@@ -184,7 +183,7 @@ def test_odd_names(filled, name):
             "UPDATE evaluation SET metrics = '[' || replace(hex(zeroblob(200)), '0', '[')",
             "evaluation.metrics should hold JSON",
         ),
-        ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is no JSON"),
+        ("UPDATE event SET payload = '[NaN]'", "event.payload should hold JSON: NaN is not JSON"),
         ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a number, since it is scored"),
         (
             "UPDATE evaluation SET fitness = 1e200",
@@ -203,7 +202,7 @@ def test_odd_names(filled, name):
         ("ALTER TABLE finding RENAME COLUMN rule TO ruler", "finding.rule is missing"),
     ],
 )
-def test_wrong_values_are_named(filled, statement, message):
+def test_invalid_values_are_named(filled, statement, message):
     tampered(filled, statement)
     with pytest.raises(CorruptArchive, match=message), Reader.open(filled) as reader:
         everything(reader)
@@ -222,19 +221,19 @@ def test_dangling_references_are_found(filled):
         "CREATE VIRTUAL TABLE finding USING fts4(rule)",
     ],
 )
-def test_a_table_must_be_a_true_table(filled, disguise):
+def test_a_table_must_be_a_real_table(filled, disguise):
     tampered(filled, "DROP TABLE finding", disguise)
     with pytest.raises(NotAnArchive, match="lacks the table finding"):
         Reader.open(filled)
 
 
-def test_a_column_that_is_computed_is_refused(filled):
+def test_a_generated_column_is_refused(filled):
     tampered(filled, "ALTER TABLE finding ADD COLUMN more AS (hex(zeroblob(1000000))) VIRTUAL")
-    with pytest.raises(NotAnArchive, match=r"computes the column finding\.more"):
+    with pytest.raises(NotAnArchive, match=r"has a generated column finding\.more"):
         Reader.open(filled)
 
 
-def test_a_trigger_keeps_an_archive_from_being_written_and_is_not_run(filled):
+def test_an_archive_with_a_trigger_is_not_written_to(filled):
     tampered(filled, "CREATE TRIGGER evil AFTER INSERT ON event BEGIN DELETE FROM candidate; END")
     with pytest.raises(NotAnArchive, match="has the trigger 'evil'"):
         Archive.open(filled)
@@ -244,7 +243,7 @@ def test_a_trigger_keeps_an_archive_from_being_written_and_is_not_run(filled):
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("opener", [Reader.open, Archive.open])
-def test_links_in_the_place_of_its_files_are_not_followed(opener, suffix, filled, tmp_path):
+def test_links_in_place_of_its_files_are_not_followed(opener, suffix, filled, tmp_path):
     place = filled.with_name(filled.name + suffix)
     target = tmp_path / "elsewhere"
     if place.exists():
@@ -258,7 +257,7 @@ MAGIC, SECTOR, PAGE = bytes.fromhex("d9d505f920a163d7"), 512, 4096
 
 
 def hot_journal(archive: Path, names: Path) -> bytes:
-    """What SQLite rolls an archive back by, as a crash leaves it; it is part of a transaction whose super-journal is `names`."""
+    """A rollback journal as a crash leaves it, of a transaction with the super-journal `names`."""
     name = os.fsencode(names)
     header = MAGIC + struct.pack(">5I", 0, 0, archive.stat().st_size // PAGE, SECTOR, PAGE)
     end = struct.pack(">I", 2**30 // PAGE + 1) + name + struct.pack(">2I", len(name), sum(name)) + MAGIC
@@ -280,7 +279,7 @@ def test_a_journal_does_not_make_sqlite_remove_the_file_that_it_names(opener, fi
 
 
 @pytest.mark.parametrize("opener", [Reader.open, Archive.open])
-def test_an_empty_journal_does_no_harm(opener, filled):
+def test_an_empty_journal_is_ignored(opener, filled):
     filled.with_name(f"{filled.name}-journal").touch()
     with opener(filled):
         pass
@@ -288,7 +287,7 @@ def test_an_empty_journal_does_no_harm(opener, filled):
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("opener", [Reader.open, Archive.open])
-def test_no_second_name_of_another_file_is_written_through(opener, suffix, filled, tmp_path):
+def test_a_hard_link_to_another_file_is_not_written_to(opener, suffix, filled, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     place = filled.with_name(filled.name + suffix)
@@ -308,7 +307,7 @@ def test_an_archive_with_a_second_name_is_read_and_not_written_to(filled, tmp_pa
     assert filled.read_bytes() == before
 
 
-def test_many_small_bombs_are_refused_together(filled, monkeypatch):
+def test_many_small_compression_bombs_are_refused_together(filled, monkeypatch):
     bomb = compress("x" * 2**20).hex()
     tampered(filled, f"UPDATE proposal SET reply = x'{bomb}'")
     with Reader.open(filled) as reader:
@@ -324,8 +323,8 @@ def test_overlong_values_are_refused(filled):
         reader.candidates()
 
 
-def test_damaged_files_give_one_kind_of_error(filled, tmp_path):
-    """Bytes flipped, zeroed and cut off anywhere: the reader answers, or raises an ArchiveError."""
+def test_damaged_files_raise_only_archive_errors(filled, tmp_path):
+    """With bytes flipped, zeroed or cut off anywhere, the reader works or raises an ArchiveError."""
     dice = random.Random(1)
     sound = filled.read_bytes()
     errors = 0
@@ -358,7 +357,7 @@ def shared() -> Iterator[Path]:
 
 
 def without_rights(question: Callable[[], str]) -> str:
-    """The answer of a child that may not write where root might: root itself ignores permissions."""
+    """The result of a child process without root's rights, because root ignores permissions."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -388,7 +387,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @needs_fork
-def test_a_finished_archive_on_a_read_only_disk(filled, shared):
+def test_a_finished_archive_on_a_read_only_disk_is_read(filled, shared):
     copy = Path(shutil.copy(filled, shared))
     shared.chmod(0o555)
     assert without_rights(lambda: names_in(copy)) == "loss19"
@@ -397,7 +396,7 @@ def test_a_finished_archive_on_a_read_only_disk(filled, shared):
 
 @needs_fork
 @pytest.mark.parametrize("leftovers", [("", "-wal", "-shm"), ("", "-wal")])
-def test_a_crashed_archive_on_a_read_only_disk(filled, shared, leftovers):
+def test_a_crashed_archive_on_a_read_only_disk_is_read(filled, shared, leftovers):
     assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
     for suffix in leftovers:
         shutil.copy(f"{filled}{suffix}", shared)
@@ -409,20 +408,20 @@ def beside(path: Path) -> list[str]:
     return sorted(p.name.removeprefix(path.name) for p in path.parent.iterdir() if p.name.startswith(path.name))
 
 
-def test_reading_a_finished_archive_leaves_nothing_behind_and_does_not_touch_it(filled):
+def test_reading_a_finished_archive_leaves_no_files_and_does_not_change_it(filled):
     before, state = beside(filled), (filled.read_bytes(), filled.stat().st_mtime_ns)
     names_in(filled)
     assert (beside(filled), (filled.read_bytes(), filled.stat().st_mtime_ns)) == (before, state)
 
 
-def test_reading_an_older_archive_leaves_nothing_behind(path):
+def test_reading_an_older_archive_leaves_no_files(path):
     first_version(path)
     tampered(path, "PRAGMA journal_mode = WAL")
     names_in(path)
     assert beside(path) == [""]
 
 
-def test_the_last_of_two_readers_clears_up(filled):
+def test_the_last_of_two_readers_removes_the_files(filled):
     before = beside(filled)
     with Reader.open(filled) as last:
         names_in(filled)
@@ -439,8 +438,9 @@ with Reader.open(sys.argv[1]) as reader:
 """
 
 
-def test_a_reader_that_closes_beside_a_writer_takes_nothing_from_it(archive, write, path):
-    archive._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def test_a_reader_that_closes_does_not_remove_files_of_a_writer(archive, write, path):
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.with_name(path.name + "-wal").stat().st_size == 0
     names_in(path)
     subprocess.run([sys.executable, "-c", OUTSIDE, str(path)], cwd=ROOT, check=True, capture_output=True)
@@ -449,7 +449,7 @@ def test_a_reader_that_closes_beside_a_writer_takes_nothing_from_it(archive, wri
         assert [row.name for row in reader.candidates()] == ["dpo"]
 
 
-def test_an_archive_closed_while_it_is_read_is_whole_without_its_log(archive, write, path, tmp_path):
+def test_an_archive_closed_while_it_is_read_is_complete_without_its_log(archive, write, path, tmp_path):
     with Reader.open(path) as reader:
         write.seed()
         archive.close()
@@ -459,7 +459,7 @@ def test_an_archive_closed_while_it_is_read_is_whole_without_its_log(archive, wr
     assert names_in(copy) == "dpo"
 
 
-def test_the_log_of_a_crashed_writer_stays_as_it_is(filled):
+def test_the_log_of_a_crashed_writer_is_kept(filled):
     assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
     log = filled.with_name(filled.name + "-wal")
     before = filled.read_bytes(), log.read_bytes()
@@ -468,7 +468,7 @@ def test_the_log_of_a_crashed_writer_stays_as_it_is(filled):
 
 
 @needs_fork
-def test_reading_somebody_elses_archive_in_a_shared_folder_leaves_nothing_behind(filled, shared):
+def test_reading_another_users_archive_in_a_shared_folder_leaves_no_files(filled, shared):
     copy = Path(shutil.copy(filled, shared))
     copy.chmod(0o444)
     shared.chmod(0o777)
@@ -476,13 +476,13 @@ def test_reading_somebody_elses_archive_in_a_shared_folder_leaves_nothing_behind
     assert beside(copy) == [""]
 
 
-def test_a_crashed_archive_in_place(filled):
+def test_a_crashed_archive_is_read_in_place(filled):
     assert subprocess.run([sys.executable, "-c", CRASH, str(filled)], cwd=ROOT, check=False).returncode == 9
     assert names_in(filled) == "last words"
 
 
 @needs_fork
-def test_a_live_archive_of_somebody_else(archive, write, path, shared):
+def test_an_open_archive_of_another_user_is_read(archive, write, path, shared):
     with Archive.create(shared / "theirs.db", Reader.open(path).run()) as theirs:
         theirs.add_candidate("seed", "live", "", "source", "preference")
         shared.chmod(0o555)
@@ -490,7 +490,7 @@ def test_a_live_archive_of_somebody_else(archive, write, path, shared):
 
 
 @needs_fork
-def test_no_permission(filled, shared):
+def test_an_archive_without_read_permission_is_refused(filled, shared):
     copy = Path(shutil.copy(filled, shared))
     copy.chmod(0o000)
     answer = without_rights(lambda: names_in(copy))

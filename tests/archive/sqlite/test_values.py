@@ -32,7 +32,7 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(ANY_TEXT, st.floats()))
-def test_metrics_come_back_as_they_went(metrics):
+def test_metrics_are_read_back_exactly(metrics):
     text = dump_metrics(metrics)
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     text.encode("utf-8")
@@ -43,14 +43,14 @@ def test_metrics_come_back_as_they_went(metrics):
 
 
 @given(PLAIN)
-def test_json_comes_back_as_it_went(value):
+def test_json_is_read_back_exactly(value):
     text = dump_json(value)
     text.encode("utf-8")
     assert load_json(text, "here") == value
 
 
 @given(ANY_TEXT)
-def test_replies_come_back_as_they_went(text):
+def test_replies_are_read_back_exactly(text):
     assert decompress(compress(text), "here") == text
 
 
@@ -79,13 +79,13 @@ def test_unknown_costs_are_null():
 
 
 @pytest.mark.parametrize("value", ["Infinity", "0.5", "", None, True, [1]])
-def test_what_is_no_number_is_not_taken_for_one(value):
+def test_a_value_that_is_no_number_is_refused(value):
     with pytest.raises(ValueError, match="expected a number"):
         number(value)
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": "x"}', "[1]", '{"a": null}', "[" * 100_000])
-def test_foreign_metrics_are_checked(text):
+def test_invalid_metrics_are_refused(text):
     with pytest.raises(CorruptArchive, match="run 7"):
         load_metrics(text, "run 7")
 
@@ -97,6 +97,6 @@ def test_a_compression_bomb_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("blob", [b"", b"abc", zlib.compress(b"\xff\xfe"), compress("cut off here")[:-3], "text"])
-def test_foreign_blobs_are_checked(blob):
+def test_invalid_blobs_are_refused(blob):
     with pytest.raises(CorruptArchive, match="here should hold"):
         decompress(blob, "here")

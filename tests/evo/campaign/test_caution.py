@@ -80,7 +80,7 @@ def test_status_shows_it_in_the_table_with_the_reason(run: Path) -> None:
     text = status_text(RunDir(run))
     assert "A discovery: honest" in text
     said = [line for line in text.splitlines() if "table" in line]
-    assert len(said) == 1 and CAUTION in said[0] and "no claim is made of it" in said[0]
+    assert len(said) == 1 and CAUTION in said[0] and "no claim is made for it" in said[0]
 
 
 def test_show_says_that_no_claim_is_made_of_it(run: Path) -> None:

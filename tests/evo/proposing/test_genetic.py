@@ -21,9 +21,9 @@ from evo.proposing.genetic.repair import repair
 from evo.proposing.genetic.structure import Anatomy
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import LossGraph, verify
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.verdicts.verdict import Severity
 
 torch.set_num_threads(1)
@@ -42,7 +42,7 @@ def hinge() -> Parent:
     return Parent(builder.finish((1.0 - margin(builder)).relu()), "hinge")
 
 
-def trains(graph: LossGraph, seed: int = 0) -> bool:
+def trains(graph: VerifiedGraph, seed: int = 0) -> bool:
     """Whether loss and gradients are finite on typical inputs, and something pulls."""
     generator = torch.Generator().manual_seed(seed)
     if graph.contract == "preference":
@@ -59,7 +59,7 @@ def trains(graph: LossGraph, seed: int = 0) -> bool:
     return bool(losses.isfinite().all() and all(p.isfinite().all() for p in found) and any(p.any() for p in found))
 
 
-def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[Operator, LossGraph]]:
+def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[Operator, VerifiedGraph]]:
     """Proposals by every operator, each bred from earlier ones."""
     rng = Random(seed)
     pool = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
@@ -76,8 +76,7 @@ def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[Operator, 
 @given(SEEDS, st.sampled_from(CONTRACTS))
 def test_whatever_is_bred_verifies_and_stays_of_a_readable_size(seed: int, contract: str) -> None:
     for _, graph in lineage(contract, seed):
-        verify(graph)
-        assert LossGraph.from_json(graph.to_json()) == graph
+        assert VerifiedGraph.from_json(graph.to_json()) == graph
         assert graph.operations < 2 * LARGE
         assert all(OPERATIONS[node.op].genetic.allowed for node in graph.nodes)
 
@@ -183,7 +182,7 @@ def test_repairing_an_overflow_makes_the_loss_finite_far_out() -> None:
     assert losses.isfinite().all() and far[0].grad is not None and (far[0].grad < 0).all()
 
 
-def broken(rule: str) -> LossGraph:
+def broken(rule: str) -> VerifiedGraph:
     """A loss that the sandbox refuses for one reason."""
     builder = Builder("preference")
     x = margin(builder)
@@ -211,16 +210,16 @@ MENDED = ("301", "304", "305", "306", "307", "308", "309", "310", "311", "312", 
 @pytest.mark.parametrize("rule", [f"SBX{number}" for number in MENDED])
 def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
     refused = broken(rule)
-    found = {f.rule for f in probe.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
+    found = {f.rule for f in run.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
     assert rule in found
     for seed in range(5):
         mended = repair(Random(seed), "preference", [Parent(refused, "broken")], found)
-        report = probe.run(mended.graph, seed=seed)
+        report = run.run(mended.graph, seed=seed)
         assert report.passed, (mended.thought, report.findings)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_most_of_what_is_bred_is_accepted(contract: str) -> None:
     graphs = [graph for seed in range(5) for _, graph in lineage(contract, seed)]
-    accepted = [probe.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
+    accepted = [run.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
     assert sum(accepted) >= 0.9 * len(accepted)

@@ -17,11 +17,11 @@ import pytest
 from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed_port, proposal, valid_loss
 
 from evo.proposing.llm.client import LLMClient, Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.reply.reply import FailureKind, ParsedReply, ParseFailure, ReplyFormat, parse_reply
-from fitness.chat.answer import MAX_RESPONSE
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import Consequence, ErrorKind, LLMError
+from fitness.chat.replies.answer import MAX_RESPONSE
+from fitness.chat.request import Message
 from fitness.costs import Prices
 
 KEY = "sk-loopback-0123456789abcdef"
@@ -59,7 +59,7 @@ def endpoint(base_url: str, **options: Any) -> Endpoint:
 def ask(base_url: str, log: Log | None = None, retry: Retry = QUICK, **options: Any) -> Reply:
     async def once() -> Reply:
         async with LLMClient(endpoint(base_url, **options), retry) as client:
-            return await client.complete(ASK, step=1, temperature=0.7, seed=11, observer=log)
+            return await client.complete(ASK, temperature=0.7, seed=11, observer=log)
 
     return asyncio.run(once())
 
@@ -71,10 +71,10 @@ def refused(script: Sequence[Action], log: Log | None = None, **options: Any) ->
     return caught.value, server
 
 
-def test_a_reply_comes_with_model_tokens_price_and_finish_reason():
+def test_a_reply_comes_with_model_tokens_and_price():
     with LoopbackLLM([Answer("hello", usage={"prompt_tokens": 1_000_000, "completion_tokens": 500_000})]) as server:
         reply = ask(server.base_url, prices=Prices(input=2.0, output=8.0))
-    assert (reply.text, reply.model, reply.finish_reason) == ("hello", "scripted-1", "stop")
+    assert (reply.text, reply.model) == ("hello", "scripted-1")
     assert (reply.tokens_in, reply.tokens_out, reply.usd) == (1_000_000, 500_000, 6.0)
     assert reply.seconds > 0
 
@@ -203,13 +203,13 @@ def test_a_completion_without_choices_still_reports_what_it_cost():
     [
         (Fault.PROSE, FailureKind.PROSE_ONLY),
         (Fault.CUT_OFF, FailureKind.CUT_OFF),
-        (Fault.NULL_CONTENT, FailureKind.CUT_OFF),
+        (Fault.NULL_CONTENT, FailureKind.EMPTY),
     ],
 )
 def test_a_paid_reply_without_a_candidate_is_a_reply_and_fails_in_parsing(fault: Fault, kind: FailureKind):
     with LoopbackLLM([fault]) as server:
         reply = ask(server.base_url)
-    parsed = parse_reply(reply.text, reply.finish_reason)
+    parsed = parse_reply(reply.text)
     assert isinstance(parsed, ParseFailure)
     assert parsed.kind is kind
     assert reply.tokens_out == 200
@@ -269,9 +269,9 @@ def test_a_rate_limit_holds_back_the_other_requests_too():
             told = asyncio.Event()
             log = Log()
             log.failed = lambda *_: told.set()  # type: ignore[method-assign]
-            first = asyncio.create_task(client.complete(ASK, step=1, temperature=0.0, observer=log))
+            first = asyncio.create_task(client.complete(ASK, temperature=0.0, observer=log))
             await told.wait()
-            second = asyncio.create_task(client.complete(ASK, step=2, temperature=0.0))
+            second = asyncio.create_task(client.complete(ASK, temperature=0.0))
             await asyncio.sleep(0.2)
             first.cancel()
             second.cancel()
@@ -294,7 +294,7 @@ def test_a_server_that_refuses_a_second_request_is_sent_one_at_a_time():
 
     async def many(base_url: str) -> list[Reply]:
         async with LLMClient(endpoint(base_url), Retry(attempts=2, first_wait=0.01)) as client:
-            asks = (client.complete(ASK, step=i, temperature=0.0, observer=log) for i in range(4))
+            asks = (client.complete(ASK, temperature=0.0, observer=log) for i in range(4))
             return await asyncio.gather(*asks)
 
     log = Log()
@@ -312,7 +312,7 @@ def test_a_lone_request_that_times_out_lowers_nothing():
 def test_attempts_go_on_counting_where_a_resumed_step_left_off():
     async def resumed(base_url: str) -> Reply:
         async with LLMClient(endpoint(base_url), QUICK) as client:
-            return await client.complete(ASK, step=1, temperature=0.0, observer=log, first_attempt=4)
+            return await client.complete(ASK, temperature=0.0, observer=log, first_attempt=4)
 
     log = Log()
     with LoopbackLLM([Fault.SERVER_ERROR]) as server:
@@ -325,7 +325,7 @@ def test_an_observer_is_told_the_words_of_each_attempt_also_when_the_form_of_the
     async def once(base_url: str) -> Reply:
         async with LLMClient(endpoint(base_url), QUICK) as client:
             prompt = lambda form: [Message("user", f"Write one, as {form}.")]  # noqa: E731
-            return await client.complete(prompt, step=1, temperature=0.0, observer=log)
+            return await client.complete(prompt, temperature=0.0, observer=log)
 
     log = Log()
     with LoopbackLLM(rejects=["response_format"]) as server:
@@ -347,7 +347,7 @@ def test_an_observer_that_cannot_record_keeps_the_request_from_leaving():
 def test_a_cancelled_request_stays_started_so_that_it_counts_as_possibly_paid():
     async def cancelled(base_url: str) -> None:
         async with LLMClient(endpoint(base_url), QUICK) as client:
-            task = asyncio.create_task(client.complete(ASK, step=1, temperature=0.0, observer=log))
+            task = asyncio.create_task(client.complete(ASK, temperature=0.0, observer=log))
             while not server.requests:
                 await asyncio.sleep(0.01)
             task.cancel()
@@ -364,7 +364,7 @@ def test_many_requests_in_flight_each_get_their_own_reply():
     async def many(base_url: str) -> list[Reply]:
         async with LLMClient(endpoint(base_url), QUICK) as client:
             asks = [[Message("user", f"number {i}")] for i in range(20)]
-            return await asyncio.gather(*(client.complete(a, step=i, temperature=0.0) for i, a in enumerate(asks)))
+            return await asyncio.gather(*(client.complete(a, temperature=0.0) for i, a in enumerate(asks)))
 
     with LoopbackLLM(fallback=lambda body, _: body["messages"][0]["content"], latency=0.05) as server:
         replies = asyncio.run(many(server.base_url))
@@ -380,8 +380,8 @@ def two_replies(server: LoopbackLLM, **options: Any) -> tuple[Reply, Reply]:
 
     async def twice() -> tuple[Reply, Reply]:
         async with LLMClient(endpoint(server.base_url, **options), QUICK) as client:
-            first = await client.complete(prompt, step=1, temperature=0.7, seed=5)
-            return first, await client.complete(prompt, step=2, temperature=0.7, seed=5)
+            first = await client.complete(prompt, temperature=0.7, seed=5)
+            return first, await client.complete(prompt, temperature=0.7, seed=5)
 
     return asyncio.run(twice())
 
@@ -392,7 +392,7 @@ def test_an_endpoint_without_structured_output_is_asked_for_fenced_code_from_the
     assert ["response_format" in body for body in server.bodies] == [True, False, False]
     assert server.bodies[1]["messages"][0]["content"] == "reply as fenced"
     assert (first.reply_format, second.reply_format) == (ReplyFormat.FENCED, ReplyFormat.FENCED)
-    parsed = parse_reply(second.text, second.finish_reason)
+    parsed = parse_reply(second.text)
     assert isinstance(parsed, ParsedReply)
     assert parsed.code == valid_loss(2)
     assert [r.getMessage() for r in caplog.records if "fenced" in r.getMessage()] != []
@@ -427,8 +427,8 @@ def test_an_endpoint_that_refuses_everything_optional_is_still_asked():
 def test_a_model_without_a_system_role_is_told_the_same_as_its_user(status: int, words: str):
     async def twice(base_url: str) -> None:
         async with LLMClient(endpoint(base_url), QUICK) as client:
-            for step in (1, 2):
-                await client.complete(ASK, step=step, temperature=0.7)
+            for _ in range(2):
+                await client.complete(ASK, temperature=0.7)
 
     with LoopbackLLM([Status(status, {"error": {"message": words}})]) as server:
         asyncio.run(twice(server.base_url))
@@ -457,8 +457,8 @@ def test_a_refusal_that_persists_without_the_schema_drops_nothing_for_good():
         async def again() -> None:
             async with LLMClient(endpoint(server.base_url), QUICK) as client:
                 with pytest.raises(LLMError):
-                    await client.complete(ASK, step=1, temperature=0.7)
-                await client.complete(ASK, step=2, temperature=0.7)
+                    await client.complete(ASK, temperature=0.7)
+                await client.complete(ASK, temperature=0.7)
 
         asyncio.run(again())
     assert "response_format" in server.bodies[-1]
@@ -521,8 +521,8 @@ def test_credentials_in_the_base_url_stay_out_of_messages():
         ("m", "http://localhost:99999/v1", "", "not an http or https address"),
         ("m", "http://localhost:8000/v1/chat/completions", "", "one service"),
         ("  ", "http://localhost:8000/v1", "", "no model"),
-        ("m", None, "sk-“quoted”-key", "characters that no key has"),
-        ("m", None, "sk-two\nlines", "characters that no key has"),
+        ("m", None, "sk-“quoted”-key", "not valid in a key"),
+        ("m", None, "sk-two\nlines", "not valid in a key"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused_before_any_request(
@@ -547,7 +547,7 @@ def test_a_local_server_needs_no_key():
 
         async def once() -> Reply:
             async with LLMClient(Endpoint.resolve("m", base_url=server.base_url, environ={})) as client:
-                return await client.complete(ASK, step=1, temperature=0.0)
+                return await client.complete(ASK, temperature=0.0)
 
         assert asyncio.run(once()).text == "fine"
 
@@ -603,7 +603,7 @@ def test_text_that_no_file_can_hold_is_made_writable():
 def test_answers_of_unusual_shape_are_read_where_they_can_be(completion: dict[str, Any]):
     with LoopbackLLM([Status(200, completion)]) as server:
         reply = ask(server.base_url)
-    assert (reply.text, reply.finish_reason, reply.tokens_in) == ("in parts", None, None)
+    assert (reply.text, reply.tokens_in) == ("in parts", None)
 
 
 def test_a_stream_that_nobody_asked_for_is_a_reply():

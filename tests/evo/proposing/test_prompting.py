@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive.records import FindingRow
-from evo.proposing.llm.wire import Message
 from evo.proposing.prompting import (
     MAX_CHAT,
     PROMPTED,
@@ -26,6 +25,7 @@ from evo.proposing.prompting import (
     template_hash,
 )
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat, parse_reply
+from fitness.chat.request import Message
 from sandbox.child.allowlist.calls import BY_PATH
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 

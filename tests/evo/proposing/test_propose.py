@@ -15,7 +15,6 @@ from loopback_llm import LoopbackLLM
 
 from evo.config.schema import parse_config
 from evo.proposing.llm.client import Reply
-from evo.proposing.llm.wire import Message
 from evo.proposing.propose import (
     BUILTIN,
     OPENAI,
@@ -26,6 +25,7 @@ from evo.proposing.propose import (
     asks_a_model,
     make_proposer,
     messages,
+    proposed_graph,
     read_reply,
     templates,
 )
@@ -33,8 +33,10 @@ from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Request, request_for
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
+from fitness.chat.request import Message
 from fitness.costs import Prices
 from sandbox import known
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
 
 
@@ -117,8 +119,9 @@ def test_the_built_in_proposer_makes_the_same_loss_of_the_same_request_and_tells
     assert replies[0].text == replies[1].text
     assert log.left == [(1, "", 0), (2, "", 0)]
     suggestion = read_reply(BUILTIN, replies[0].text, "classification")
-    assert isinstance(suggestion, Suggestion) and suggestion.graph is not None
-    assert suggestion.source == to_python(suggestion.graph, name="loss")
+    graph = proposed_graph(BUILTIN, replies[0].text)
+    assert isinstance(suggestion, Suggestion) and graph is not None
+    assert suggestion.source == to_python(VerifiedGraph.from_json(graph), name="loss")
 
 
 def test_another_step_or_seed_breeds_another_loss(run: History) -> None:
@@ -163,7 +166,10 @@ def test_a_reply_of_a_model_without_a_loss_says_why_and_what_to_do() -> None:
 def test_a_reply_of_a_model_is_source_without_a_graph_of_ours() -> None:
     code = "def loss(logits, targets):\n    return F.cross_entropy(logits, targets, reduction='none')\n"
     read = read_reply(OPENAI, json.dumps({"thought": "t", "name": "n", "code": code}), "classification")
-    assert isinstance(read, Suggestion) and (read.name, read.thought, read.graph) == ("n", "t", None)
+    assert isinstance(read, Suggestion) and (read.name, read.thought) == ("n", "t")
+    assert proposed_graph(OPENAI, json.dumps({"graph": GRAPH})) is None, (
+        "only our own proposer's graphs need no tracing"
+    )
 
 
 def test_a_prompt_shows_parents_and_landmarks_with_their_scores(run: History) -> None:

@@ -92,7 +92,6 @@ def test_a_parent_comes_with_its_scores_and_a_repair_with_what_is_to_be_mended(r
     best = next(p for step in range(2, 400) for p in request(run, step).parents if p.id == 3)
     assert best.graph == known.graph("mse") and best.thought == "thought 1"
     assert best.score is not None and (best.score[0], best.score[1].mean) == ("short", 0.6)
-    assert best.advantage == (pytest.approx(0.1), 1)
 
 
 def test_a_refused_loss_whose_graph_was_made_is_shown_as_that_graph(run: History) -> None:

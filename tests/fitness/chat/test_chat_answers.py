@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fitness.chat.answer import Completion, read_answer
 from fitness.chat.errors import Consequence, ErrorKind, LLMError, Where
+from fitness.chat.replies.answer import Completion, read_answer
 from fitness.costs import Prices
 
 HOSTED = Where("https://api.example.com/v1", "m", "API_KEY", "sk-secret-0123456789")
@@ -382,7 +382,7 @@ def test_a_bomb_of_gzip_is_not_unpacked():
     assert error(gzip.compress(b"0" * 200_000_000, 1)).kind is ErrorKind.MALFORMED
 
 
-# --- a stream that nobody asked for ----------------------------------------------------------------------------------
+# --- a stream that was not requested ------------------------------------------------------------------------------------
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **top: Any) -> str:
@@ -444,7 +444,7 @@ def test_a_stream_is_known_without_its_content_type():
 def test_a_stream_that_breaks_off_is_refused_by_that_name(content: bytes):
     caught = error(content, "text/event-stream")
     assert caught.kind is ErrorKind.MALFORMED
-    assert "a stream that nobody asked for" in caught.message
+    assert "a stream that was not requested" in caught.message
 
 
 def test_an_error_in_a_stream_is_that_error():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fitness.chat.errors import ErrorKind, Where
-from fitness.chat.refusals import status_error
+from fitness.chat.replies.refusals import status_error
 
 HERE = Where("https://llm.example/v1", "m", "OPENAI_API_KEY")
 

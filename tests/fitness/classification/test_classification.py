@@ -8,7 +8,8 @@ from fitness.classification.task import ClassificationTask, Options, make
 from fitness.task import EvaluationFailed, FailureReason, TaskError, make_task, task_info
 from fitness.training.curves import CurveRecorder
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import make_node
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")

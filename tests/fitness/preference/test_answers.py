@@ -315,7 +315,7 @@ def test_what_is_no_chat_completion_names_the_option(options):
         final = {"held_out_evaluation": judge_options(server, prompts=10)}
         detail = refused(options(evaluation=judge_options(server), model="/nowhere", **final))
     for section in ("fitness.evaluation", "fitness.held_out_evaluation"):
-        assert f"check that {section}.base_url speaks OpenAI's chat completions; it usually ends in /v1" in detail
+        assert f"check that {section}.base_url supports OpenAI's chat completions; it usually ends in /v1" in detail
 
 
 def test_a_worker_tells_all_that_is_wrong_together(options):

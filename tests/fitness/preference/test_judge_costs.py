@@ -157,12 +157,15 @@ def test_a_bound_on_replies_is_sent_in_the_form_that_the_judge_takes(rejects):
 
 
 def test_a_judge_without_a_system_role_is_told_the_same_as_its_user():
-    refusal = Status(400, {"error": {"message": "System role not supported"}})
-    with LoopbackLLM([refusal] * 2, fallback=lambda body, number: COUNTED) as server:
+    def reply(body, number):
+        takes = body["messages"][0]["role"] == "user"
+        return COUNTED if takes else Status(400, {"error": {"message": "System role not supported"}})
+
+    with LoopbackLLM(fallback=reply) as server:
         compared(server, 2, concurrency=2)
-    roles = [[message["role"] for message in body["messages"]] for body in server.bodies]
-    assert roles[-1] == ["user"] and len(roles) == 6
-    assert server.bodies[-1]["messages"][0]["content"].startswith(judge.INSTRUCTIONS)
+    answered = [body["messages"] for body in server.bodies if len(body["messages"]) == 1]
+    assert len(answered) == 4
+    assert all(message["content"].startswith(judge.INSTRUCTIONS) for (message,) in answered)
 
 
 def test_a_question_that_is_too_long_does_not_change_how_the_others_are_asked():

@@ -48,7 +48,7 @@ def test_amd_gpus_have_bfloat16(gpus, monkeypatch):
 def test_the_precision_of_4_bit_weights_is_told_where_it_is_another(gpus):
     gpus(7)
     told = notes_on_precision(options(quantization="4bit", lora={}, precision="float32"))
-    assert told == ("The 4-bit weights are computed with in float32: this GPU has no bfloat16.",)
+    assert told == ("Computation with the 4-bit weights is in float32: this GPU has no bfloat16.",)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from fitness.task import TaskError, check_task, make_task, task_info
 from fitness.training.trainer import GraphDPOTrainer
 from sandbox.known import graph
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 from test_preference import (
     CHAT_TEMPLATE,
     ROOT,
@@ -313,12 +313,12 @@ def test_micro_batches_of_unequal_size_are_refused(options):
 @pytest.mark.parametrize(
     ("ranks", "changes", "words"),
     [
-        (2, {"pairs": 30}, "fitness.pairs 30 cannot be shared evenly by 2 processes .* make it a multiple of 8"),
-        (3, {}, "fitness.batch_size 8 cannot be shared by 3 processes.* make it a multiple"),
+        (2, {"pairs": 30}, "fitness.pairs 30 cannot be divided evenly among 2 processes .* make it a multiple of 8"),
+        (3, {}, "fitness.batch_size 8 cannot be divided among 3 processes.* make it a multiple"),
         (
             2,
             {"batch_size": 12, "micro_batch": 4, "pairs": 24},
-            "is 6 each, no multiple of fitness.micro_batch 4.* choose a divisor",
+            "is 6 each, not a multiple of fitness.micro_batch 4.* choose a divisor",
         ),
     ],
 )
@@ -426,7 +426,7 @@ def test_texts_without_any_prompt_are_trained_on_whole_and_that_is_said(options,
 def test_too_few_test_prompts_for_two_halves_are_refused(options, tmp_path):
     tests = [row | {"prompt": "w1"} for row in pairs(8)] + pairs()[-1:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
-    assert "test prompts that come often leave" in detail
+    assert "frequent test prompts leave" in detail
     assert "at least 2 are needed" in detail
 
 
@@ -434,7 +434,10 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
     """Three of eleven fit into max_length, so one half has one of them at most."""
     tests = [row | {"prompt": f"{row['prompt']} {'w2 ' * 40}"} for row in pairs(8)] + pairs()[-3:]
     detail = refused(options(data=save_splits(tmp_path / "splits", pairs(50)[8:], tests), test_split="test"))
-    assert "1 test pairs for held_out remain after parting and the pairs left out (8 with too long a prompt)" in detail
+    assert (
+        "1 test pairs for held_out remain after the split into parts and the pairs left out (8 with a prompt that is too long)"
+        in detail
+    )
     assert "raise fitness.max_length" in detail
 
 
@@ -460,7 +463,7 @@ def test_what_is_left_out_is_said(options, tmp_path):
     assert set(prepared(given).notes) == {
         "Left out of the data: 1 with a null completion.",
         "Left out of the data: 1 with equal completions.",
-        "Left out of the data: 4 with too long a prompt.",
+        "Left out of the data: 4 with a prompt that is too long.",
     }
 
 

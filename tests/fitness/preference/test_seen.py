@@ -28,8 +28,9 @@ from trl import DPOConfig, DPOTrainer
 
 from fitness.preference.checks import faults
 from fitness.preference.options import Options
+from fitness.preference.pairs.check import PairCheck
 from fitness.preference.pairs.limits import positions
-from fitness.preference.pairs.rules import RULES, PairCheck
+from fitness.preference.pairs.rules import RULES
 from fitness.preference.pairs.seen import Seen, look, notes_on, pair_check
 from fitness.preference.pairs.sources import load_pairs
 from fitness.preference.pairs.tokens import Tokens, pair_tokens
@@ -221,7 +222,7 @@ def test_completions_are_cut_as_those_of_a_batch(max_length):
 # --- pairs that are left out ---
 
 
-HIDDEN = "a completion of which the chat template shows nothing"
+HIDDEN = "a completion that the chat template does not show"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ HIDDEN = "a completion of which the chat template shows nothing"
         (plain(0, LONG + "good", LONG + "bad"), None, {"max_length": 40}, "completions that differ only beyond fitness.max_length"),
         (plain(0, chosen="  \n"), None, {}, "an empty completion"),
         (plain(0, chosen=" </s>"), None, {}, "an empty completion"),
-        (plain(0, prompt=LONG), None, {"max_length": 40}, "too long a prompt"),
+        (plain(0, prompt=LONG), None, {"max_length": 40}, "a prompt that is too long"),
         (chat(0, chosen=""), CHATML, {}, "an empty completion"),
         (chat(0, chosen=" "), TURNS, {}, "an empty completion"),
         (chat(0) | {"chosen": [turn("assistant", "", tool_calls=CALL)]}, CHATML, {}, HIDDEN),
@@ -288,7 +289,7 @@ def test_where_every_pair_is_left_out_the_reason_and_the_remedy_are_told(seen):
 # --- rules ---
 
 
-ONCE_MORE = "both completions begin with the prompt once more"
+ONCE_MORE = "both completions begin with a copy of the prompt"
 REFUSED = {
     "the prompt once more": (
         lambda i: plain(i, f"Question {i} good", f"Question {i} bad") if i else plain(i),
@@ -304,10 +305,10 @@ REFUSED = {
     ),
     "the prompt once more, in one of them": (
         lambda i: plain(i, f"Tell me what the number {i} is: good", prompt=f"Tell me what the number {i} is"),
-        CHATML, {}, "40 of 40 pairs: one of the completions begins with the prompt once more",
+        CHATML, {}, "40 of 40 pairs: one of the completions begins with a copy of the prompt",
     ),
     "a prompt that depends on what follows": (
-        chat, "{% if messages[-1].role == 'user' %}A{% else %}B{% endif %}" + CHATML, {}, "writes the prompt in another way",
+        chat, "{% if messages[-1].role == 'user' %}A{% else %}B{% endif %}" + CHATML, {}, "renders the prompt differently",
     ),
     "tokens beyond the embedding": (
         plain, CHATML, {"vocabulary": 300}, r"of 40 pairs: tokens that the model has no embedding for .*token 3\d\d is",
@@ -356,11 +357,11 @@ THOUGHT = "{% if m.role == 'assistant' %}<think>\n\n</think>\n{% endif %}{{ m['c
 NOTED = {
     "no end": (chat, CHATML.replace("</s>", ""), "no end token follows"),
     "two ends": (lambda i: plain(i, f" good {i}</s>\n" if i < 9 else None), None, "9 of 40 pairs: the same end token .* twice"),
-    "no generation prompt": (chat, TURNS, r"something between prompt and answer.*<\|im_start\|>assistant"),
+    "no generation prompt": (chat, TURNS, r"text between prompt and answer.*<\|im_start\|>assistant"),
     "thinking before answers": (
-        chat, CHATML.replace("{{ m['content'] }}", THOUGHT), "something between prompt and answer.*<think>",
+        chat, CHATML.replace("{{ m['content'] }}", THOUGHT), "text between prompt and answer.*<think>",
     ),
-    "thinking in the generation prompt": (chat, THINKING, "asks for an answer in other words.*<think>"),
+    "thinking in the generation prompt": (chat, THINKING, "generation prompt of the chat template differs.*<think>"),
     "merging": (lambda i: plain(i, f"good{i}", f"bad{i}", f"Question {i} "), None, "merge"),
     "merging turns": (chat, CHATML.replace("\n{%", ": {%").replace("\n{{", ": {{"), "merge"),
     "no system turns": (
@@ -373,7 +374,7 @@ NOTED = {
     ),
     "no calls": (
         lambda i: chat(i) | {"chosen": [turn("assistant", "", tool_calls=CALL), turn("assistant", f"good {i}")]},
-        CHATML, "does not show the calls of tools",
+        CHATML, "does not show tool calls",
     ),
     "no tools": (lambda i: chat(i, tools=[TOOL]), CHATML, "does not show the tools"),
     "long completions": (lambda i: plain(i, f" good {i} {LONG * (i < 9)}"), None, "9 of 40 pairs: a completion .* is cut there"),
@@ -420,7 +421,8 @@ def test_prompts_that_leave_no_room_for_answers_are_counted(seen):
     reward = {"by": "reward_model", "model": "m", "max_new_tokens": 120}
     (note,) = seen(rows_of(chat), evaluation=reward)[1]
     assert (
-        note == "Of 16 of 16 test prompts only the last 8 tokens are answered: fitness.max_length less max_new_tokens."
+        note
+        == "16 of 16 test prompts are cut to their last 8 tokens before sampling: fitness.max_length minus max_new_tokens."
     )
 
 
@@ -573,7 +575,7 @@ def test_a_longest_text_that_was_set_beyond_the_reward_model_is_refused_before_a
 
 def test_a_tokenizer_that_is_meant_for_shorter_texts_is_noted(policy, reward_model, tmp_path):
     notes = prepared(rewarded(policy, tmp_path, reward_model(model_max_length=32), max_length=60)).notes
-    assert any("is meant for 32 tokens, and texts are cut to 60" in note for note in notes)
+    assert any("is made for 32 tokens, and texts are cut to 60" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -598,10 +600,11 @@ def test_the_reward_itself_has_no_label(policy, reward_model, tmp_path):
     given = rewarded(policy, tmp_path, reward_model(), label=0)
     (told,) = faults(Options.model_validate(given))
     assert (
-        told == "fitness.evaluation.model: the reward model has one output, which is the reward itself; leave label out"
+        told
+        == "fitness.evaluation.model: the reward model has one output, which is the reward itself; do not set label"
     )
     with pytest.raises(
-        EvaluationFailed, match="has one output, which is the reward itself, and label is 0: leave label out"
+        EvaluationFailed, match="has one output, which is the reward itself, and label is 0: do not set label"
     ):
         prepared(given)
 
@@ -619,6 +622,6 @@ def test_every_rule_is_documented_with_what_comes_of_it():
     page = (Path(__file__).parents[3] / "docs" / "preference.md").read_text("utf-8")
     for rule in RULES.values():
         outcome = (
-            f"refused from more than {rule.above:.0%} of the pairs on, else noted" if rule.above else rule.outcome.value
+            f"refused if more than {rule.above:.0%} of the pairs, else noted" if rule.above else rule.outcome.value
         )
         assert f"{rule.words} | {outcome} | {rule.remedy}\n" in page

@@ -12,7 +12,7 @@ from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompt
 from fitness.sentiment.runner import SentimentRunner, _next_word, _refuse_collapsed
 from fitness.sentiment.task import DATA, SentimentTask
 from fitness.task import EvaluationFailed, FailureReason, make_task
-from sandbox.graph.loss_graph import LossGraph
+from sandbox import known
 
 torch.set_num_threads(1)
 SMALL = {"pairs": 64, "epochs": 3, "short_steps": 1, "samples": 64}
@@ -220,7 +220,7 @@ def test_a_policy_that_repeats_itself_has_collapsed(small):
 
 
 def test_a_loss_of_another_contract_is_unsupported(small):
-    foreign = LossGraph("classification", (), 0)
+    foreign = known.graph("cross_entropy")
     with pytest.raises(EvaluationFailed, match="expected a 'preference' loss, got 'classification'") as caught:
         small.score_seed(foreign, "full", 0)
     assert caught.value.reason is FailureReason.UNSUPPORTED_LOSS

@@ -73,7 +73,7 @@ def test_items_come_back_with_the_fitness(pranks, losses):
 
 WORKER_THAT_REPLIES = """
 import json, sys
-print(json.dumps({"state": "ready", "task": "pranks", "pid": 1, "versions": {}, "seconds": 0}), flush=True)
+print(json.dumps({"state": "ready", "task": "pranks", "pid": 1, "seconds": 0}), flush=True)
 for line in sys.stdin:
     scored = {"id": 1, "state": "scored", "fitness": 0.5, "metrics": {}, "seconds": 1, "tokens": 1, "steps": 1, "seed": 0}
     print(json.dumps(scored | {"items": json.load(open(sys.argv[1]))}), flush=True)
@@ -276,7 +276,7 @@ def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_fo
 
 
 def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
-    with pytest.raises(TaskError, match="the launcher 'accelerat' is no command on PATH or in"):
+    with pytest.raises(TaskError, match="the launcher 'accelerat' is not a command on PATH or in"):
         WorkerPool("pranks", pranks, launcher=("accelerat", "launch"))
 
 

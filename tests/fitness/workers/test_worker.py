@@ -37,7 +37,6 @@ def test_a_worker_scores_refuses_and_ends_with_its_input(losses: dict[str, LossG
     with start("sentiment", OPTIONS) as worker:
         ready = json.loads(worker.stdout.readline())
         assert (ready["state"], ready["task"], ready["pid"]) == ("ready", "sentiment", worker.pid)
-        assert {"torch", "trl", "transformers"} <= ready["versions"].keys()
 
         scored = ask(worker, losses["logistic"].to_json())
         assert (scored["id"], scored["state"], scored["seed"], scored["steps"]) == (1, "scored", 0, 4)

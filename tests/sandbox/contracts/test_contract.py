@@ -22,9 +22,10 @@ from sandbox.contracts.contract import (
 )
 from sandbox.contracts.references import BrokenReference, located, require_module, resolve
 from sandbox.execute.evaluate import Evaluator
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.identity.compare import same_loss
-from sandbox.identity.comparison import Comparison
+from sandbox.identity.points.comparison import Comparison
 from sandbox.numeric.checks import general
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.verdicts.verdict import Severity

@@ -13,7 +13,7 @@ from sandbox.execute.evaluate import CannotCompute, Evaluator
 from sandbox.execute.interpreter import compile_loss
 from sandbox.graph.dataflow import is_pointwise, learning, lift_scalars, touched
 from sandbox.graph.printers import to_python
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 
 torch.set_num_threads(1)
 
@@ -45,7 +45,7 @@ def test_pointwise(expression, pointwise):
 
 def test_pointwise_graphs_do_not_mix_items():
     rng = random.Random(11)
-    points = probes.preference_probes(3).groups["odd"]
+    points = inputs.preference_probes(3).groups["odd"]
     order = np.random.default_rng(0).permutation(len(points))
     proven = 0
     for _ in range(300):
@@ -65,7 +65,7 @@ def test_pointwise_graphs_do_not_mix_items():
 
 def test_a_beta_for_each_item_gives_what_one_beta_gives():
     rng = random.Random(12)
-    points = probes.preference_probes(5).only(("near", "sharp", "odd")).points
+    points = inputs.preference_probes(5).only(("near", "sharp", "odd")).points
     lifted = 0
     for _ in range(300):
         graph = random_graph(rng, operations=8)

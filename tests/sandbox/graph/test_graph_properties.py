@@ -19,7 +19,8 @@ from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
 from sandbox.execute.interpreter import compile_loss, compile_values
 from sandbox.graph.dataflow import is_pointwise
 from sandbox.graph.equivariance import is_equivariant
-from sandbox.graph.loss_graph import MAX_WORK, GraphError, LossGraph
+from sandbox.graph.loss_graph import MAX_WORK, LossGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.vetting.vet import vet_graph
 

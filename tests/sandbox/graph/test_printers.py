@@ -12,7 +12,8 @@ from written import traced, written
 
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import GraphError, LossGraph, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError, make_node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.printers import to_latex, to_python, to_trl
 from sandbox.identity.canonical import canonical_hash

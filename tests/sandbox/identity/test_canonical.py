@@ -6,7 +6,8 @@ import pytest
 from written import written
 
 from sandbox import known
-from sandbox.graph.loss_graph import GraphError, LossGraph, make_node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import GraphError, make_node
 from sandbox.identity.canonical import canonical_hash
 
 REWRITES = {
@@ -102,7 +103,7 @@ def test_hash_does_not_depend_on_the_order_of_nodes_or_on_dead_ones():
     graph = known.graph("lrml")
     dead = make_node("exp", (0,))
     nodes = (graph.nodes[0], dead, *_shifted(graph.nodes[1:], 1))
-    assert canonical_hash(LossGraph(graph.contract, nodes, graph.output + 1)) == canonical_hash(graph)
+    assert canonical_hash(VerifiedGraph(graph.contract, nodes, graph.output + 1)) == canonical_hash(graph)
 
 
 def _shifted(nodes, by):
@@ -125,4 +126,4 @@ def test_whole_powers_that_would_fill_memory_are_not_computed():
         make_node("mul", (3, 2)),
     ]
     with pytest.raises(GraphError, match="no int number"):
-        canonical_hash(LossGraph("preference", tuple(nodes), 4))
+        VerifiedGraph("preference", tuple(nodes), 4)

@@ -8,7 +8,7 @@ import torch
 from written import written
 
 from sandbox import known
-from sandbox.identity.compare import find_duplicate, fingerprint, same_loss
+from sandbox.identity.compare import find_duplicates, fingerprint, same_loss
 from sandbox.verdicts.verdict import Fingerprint
 
 torch.set_num_threads(1)
@@ -36,7 +36,7 @@ LOGISTIC = [
 def test_every_way_to_write_dpo_is_dpo(expression):
     ours, dpo = fingerprint(written(expression)), fingerprint(known.graph("dpo"))
     assert (ours.key, ours.scale_key, ours.beta_key) == (dpo.key, dpo.scale_key, dpo.beta_key)
-    assert find_duplicate(ours, [dpo]) == 0
+    assert find_duplicates(ours, [dpo]) == [0]
     verdict = same_loss(written(expression), known.graph("dpo"), seed=3)
     assert verdict.same and verdict.up_to == "exact"
 
@@ -57,7 +57,7 @@ NEAR_MISSES = [
 def test_near_misses_are_told_apart_and_shown_where(expression):
     ours, dpo = fingerprint(written(expression)), fingerprint(known.graph("dpo"))
     assert ours.key != dpo.key
-    assert find_duplicate(ours, [dpo]) is None
+    assert find_duplicates(ours, [dpo]) == []
     verdict = same_loss(written(expression), known.graph("dpo"), seed=3)
     assert not verdict.same and verdict.up_to in (None, "beta")
     assert verdict.counterexample["a"] != verdict.counterexample["b"]
@@ -118,7 +118,7 @@ def test_known_losses_differ_even_up_to_beta_and_scale():
     assert len({p.beta_key for p in prints.values()}) == len(prints)
     for name, mine in prints.items():
         others = [p for n, p in prints.items() if n != name]
-        assert find_duplicate(mine, others) is None
+        assert find_duplicates(mine, others) == []
 
 
 def test_classification_losses_are_identified_too():
@@ -135,7 +135,7 @@ def test_classification_losses_are_identified_too():
 def test_losses_of_two_contracts_are_never_the_same():
     verdict = same_loss(known.graph("dpo"), known.graph("cross_entropy"), seed=0)
     assert not verdict.same and "classification" in verdict.message
-    assert find_duplicate(fingerprint(known.graph("dpo")), [fingerprint(known.graph("cross_entropy"))]) is None
+    assert find_duplicates(fingerprint(known.graph("dpo")), [fingerprint(known.graph("cross_entropy"))]) == []
 
 
 def test_fingerprints_survive_json_and_overflow():

@@ -11,12 +11,12 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator, joined
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.closeness import find_duplicate, find_duplicates
+from sandbox.identity.closeness import find_duplicates
 from sandbox.identity.compare import same_loss
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.nearest import nearest_known
 from sandbox.identity.sameness import TOLERANCE
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.verdicts.verdict import Fingerprint
 
 torch.set_num_threads(1)
@@ -51,7 +51,7 @@ SAME = [
 @pytest.mark.parametrize(("a", "b"), SAME)
 def test_what_training_cannot_notice_is_proposed_and_confirmed(a, b):
     first, second = _loss(a), _loss(b)
-    assert find_duplicate(fingerprint(first), [fingerprint(second)]) == 0
+    assert find_duplicates(fingerprint(first), [fingerprint(second)]) == [0]
     found = same_loss(first, second, seed=5)
     assert found and found.up_to == "exact"
     assert 0 <= found.difference <= TOLERANCE
@@ -75,7 +75,7 @@ MILD = [
 @pytest.mark.parametrize("a", MILD)
 def test_a_small_difference_that_training_can_notice_is_one(a):
     first, second = _loss(a), _loss("dpo")
-    assert find_duplicate(fingerprint(first), [fingerprint(second)]) is None
+    assert find_duplicates(fingerprint(first), [fingerprint(second)]) == []
     assert not same_loss(first, second, seed=5)
 
 
@@ -151,7 +151,7 @@ def test_fingerprints_of_another_format_are_never_compared():
 
 
 def _dense(graph: LossGraph, seed: int) -> np.ndarray:
-    points = joined([probes.preference_probes(seed).groups[name] for name in ("near", "wide", "sharp", "odd", "start")])
+    points = joined([inputs.preference_probes(seed).groups[name] for name in ("near", "wide", "sharp", "odd", "start")])
     return np.stack(Evaluator(graph)(points).gradients)
 
 

@@ -13,12 +13,13 @@ from written import written
 
 from sandbox.contracts.contract import contract_named
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import GraphError, LossGraph, Node, make_node
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.printers.python import to_python
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Type
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.numeric.checks.derivatives import check_derivatives
 
 torch.set_num_threads(1)
@@ -140,4 +141,4 @@ def test_only_what_is_differentiated_on_the_way_counts(expression: str, refused:
     graph = written(expression)
     assert bool(check_derivatives(graph)) is refused
     assert bool(_error(_printed(graph))) is refused
-    assert ("SBX301" in {f.rule for f in probe.run(graph, seed=1).findings}) is refused
+    assert ("SBX301" in {f.rule for f in run.run(graph, seed=1).findings}) is refused

@@ -9,7 +9,7 @@ import torch
 from written import written
 
 from sandbox import known
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.numeric.measure.descriptors import DESCRIPTORS, LineShape, describe_line, finite_or_null
 
 torch.set_num_threads(1)
@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 def described(loss: str, seed: int = 4):
     graph = known.graph(loss) if loss in known.names() else written(loss)
-    return probe.run(graph, seed=seed).descriptors
+    return run.run(graph, seed=seed).descriptors
 
 
 def test_what_is_not_finite_is_null_and_in_a_list_left_out():
@@ -179,6 +179,6 @@ def test_classification_losses_are_described_along_their_margin():
 
 def test_tails_of_a_classification_loss_that_looks_across_the_batch():
     bounded = "m = z.gather(1, y[:, None])[:, 0] - z.mean(dim=1)\ntorch.sigmoid(-m) + F.softplus(-m.mean()) / 10"
-    found = probe.run(written(bounded, "classification"), seed=4).descriptors
+    found = run.run(written(bounded, "classification"), seed=4).descriptors
     assert found["coupled"]
     assert (found["left_tail"], found["right_tail"]) == ("linear", "flat")

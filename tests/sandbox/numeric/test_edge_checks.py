@@ -5,7 +5,7 @@ import torch
 from written import written
 
 from sandbox import known
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 
 torch.set_num_threads(1)
 
@@ -31,7 +31,7 @@ POLES = {
 def test_a_pole_inside_the_range_is_refused(name):
     code, expression = POLES[name]
     for seed in (0, 1, 2):
-        assert code in {f.rule for f in probe.run(written(expression), seed=seed).findings}
+        assert code in {f.rule for f in run.run(written(expression), seed=seed).findings}
 
 
 WIDE = {
@@ -47,10 +47,10 @@ WIDE = {
 @pytest.mark.parametrize("name", WIDE)
 def test_wide_conditions_are_no_window(name):
     for seed in (0, 1, 2):
-        assert "SBX327" not in {f.rule for f in probe.run(written(WIDE[name]), seed=seed).findings}
+        assert "SBX327" not in {f.rule for f in run.run(written(WIDE[name]), seed=seed).findings}
 
 
 def test_published_losses_have_no_narrow_window():
     for name in known.names("preference"):
         for seed in (0, 1, 2):
-            assert "SBX327" not in {f.rule for f in probe.run(known.graph(name), seed=seed).findings}
+            assert "SBX327" not in {f.rule for f in run.run(known.graph(name), seed=seed).findings}

@@ -5,8 +5,8 @@ import torch
 from written import written
 
 from sandbox import known
-from sandbox.graph.loss_graph import GraphError
-from sandbox.numeric import run as probe
+from sandbox.graph.nodes import GraphError
+from sandbox.numeric import run
 
 torch.set_num_threads(1)
 
@@ -138,14 +138,14 @@ WINDOWS = {
 
 
 def _rules(expression: str, seed: int) -> set[str]:
-    report = probe.run(written(expression), seed=seed)
+    report = run.run(written(expression), seed=seed)
     return {f.rule for f in report.findings}
 
 
 @pytest.mark.parametrize("name", WINDOWS)
 def test_singling_out_is_noted(name: str) -> None:
     for seed in (0, 1):
-        report = probe.run(written(WINDOWS[name]), seed=seed)
+        report = run.run(written(WINDOWS[name]), seed=seed)
         assert not report.passed or "SBX327" in {f.rule for f in report.findings}, report.findings
 
 
@@ -238,13 +238,13 @@ PLAIN = {
 def test_plain_uses_of_the_reference_are_not_noted(name: str) -> None:
     for seed in (0, 1, 2):
         found = _rules(PLAIN[name], seed)
-        assert not found & {"SBX327", "SBX332"}, probe.run(written(PLAIN[name]), seed=seed).findings
+        assert not found & {"SBX327", "SBX332"}, run.run(written(PLAIN[name]), seed=seed).findings
 
 
 @pytest.mark.parametrize("name", known.names("preference"))
 def test_published_losses_single_no_pair_out(name: str) -> None:
     for seed in (0, 1, 2):
-        found = {f.rule for f in probe.run(known.graph(name), seed=seed).findings}
+        found = {f.rule for f in run.run(known.graph(name), seed=seed).findings}
         assert not found & {"SBX327", "SBX332"}
 
 
@@ -297,4 +297,4 @@ TURNED = {
 @pytest.mark.parametrize("name", TURNED)
 def test_what_turns_at_sizes_or_betas_is_refused(name: str) -> None:
     for seed in (0, 1):
-        assert not probe.run(written(TURNED[name]), seed=seed).passed
+        assert not run.run(written(TURNED[name]), seed=seed).passed

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import PREFERENCE
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.identity.canonical import canonical_hash
 
 torch.set_num_threads(1)

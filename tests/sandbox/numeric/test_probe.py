@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from sandbox import known
-from sandbox.graph.loss_graph import LossGraph, Node, make_node
-from sandbox.numeric import run as probe
-from sandbox.verdicts.rules.numeric import RULES_NUMERIC
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import Node, make_node
+from sandbox.numeric import run
+from sandbox.verdicts.rules.numeric import NUMERIC_RULES
 from sandbox.verdicts.verdict import Severity
 
 torch.set_num_threads(1)
@@ -72,14 +73,14 @@ class Pairs(Sketch):
 
 def rules(build, *, seed: int = 7) -> dict[str, object]:
     sketch = Pairs()
-    report = probe.run(sketch.graph(build(sketch)), seed=seed)
+    report = run.run(sketch.graph(build(sketch)), seed=seed)
     return {f.rule: f for f in report.findings}
 
 
 @pytest.mark.parametrize("name", known.names())
 def test_published_losses_pass(name):
     for seed in (0, 1, 2):
-        report = probe.run(known.graph(name), seed=seed)
+        report = run.run(known.graph(name), seed=seed)
         assert report.passed, report.findings
 
 
@@ -103,7 +104,7 @@ NOTES = {
 @pytest.mark.parametrize("name", NOTES)
 def test_published_losses_are_noted_as_they_deserve(name):
     for seed in (0, 1, 2):
-        assert {f.rule for f in probe.run(known.graph(name), seed=seed).findings} == NOTES[name]
+        assert {f.rule for f in run.run(known.graph(name), seed=seed).findings} == NOTES[name]
 
 
 REFUSED = {
@@ -217,8 +218,8 @@ def test_what_can_be_trained_is_not_refused(name):
 
 def test_the_same_seed_gives_the_same_report_and_without_one_they_change():
     graph = known.graph("lrml")
-    assert probe.run(graph, seed=5).findings == probe.run(graph, seed=5).findings
-    assert len({probe.run(graph).seed for _ in range(34)}) >= 2
+    assert run.run(graph, seed=5).findings == run.run(graph, seed=5).findings
+    assert len({run.run(graph).seed for _ in range(34)}) >= 2
 
 
 def test_a_counterexample_names_margin_and_beta_and_reproduces():
@@ -259,11 +260,11 @@ LOGITS = ("logits", "targets")
 def test_classification_losses_are_refused_likewise(code, build):
     sketch = Sketch("classification")
     z, y = (sketch.op("input", name=n) for n in LOGITS)
-    report = probe.run(sketch.graph(build(sketch, z, y)), seed=3)
+    report = run.run(sketch.graph(build(sketch, z, y)), seed=3)
     assert code in {f.rule for f in report.findings}
     assert not report.passed
 
 
 def test_codes_are_unique_and_in_order():
-    codes = [rule.code for rule in RULES_NUMERIC]
+    codes = [rule.code for rule in NUMERIC_RULES]
     assert codes == sorted(set(codes))

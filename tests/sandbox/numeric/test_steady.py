@@ -11,7 +11,7 @@ from generated_losses import sources
 from random_graphs import random_graph
 
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.numeric.run import ProbeReport
 from sandbox.vetting.vet import Vetter
 
@@ -36,7 +36,7 @@ def _same_for_all(graphs: Iterable[LossGraph], seeds: tuple[int, ...]) -> int:
     """How many were accepted; fails where two seeds give two verdicts."""
     accepted = 0
     for graph in graphs:
-        first, *others = (probe.run(graph, seed=seed) for seed in seeds)
+        first, *others = (run.run(graph, seed=seed) for seed in seeds)
         accepted += first.passed
         for other in others:
             assert _verdict(other) == _verdict(first), (graph.to_json(), first.findings, other.findings)

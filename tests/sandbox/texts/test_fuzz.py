@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import PREFERENCE
-from sandbox.graph.loss_graph import GraphError, LossGraph
+from sandbox.graph.loss_graph import LossGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.verdicts.verdict import VerdictStatus
 from sandbox.vetting.vet import vet

@@ -13,7 +13,6 @@ from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import PREFERENCE
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.printers.python import to_python
-from sandbox.graph.simplify import simplify
 from sandbox.identity.canonical import canonical_hash
 from sandbox.verdicts.verdict import Verdict, VerdictStatus
 from sandbox.vetting.vet import Vetter
@@ -55,7 +54,6 @@ def _check(vetter: Vetter, source: str) -> bool:
     assert verdict.hash == canonical_hash(verdict.graph)
     assert LossGraph.from_json(verdict.graph.to_json()) == verdict.graph
     _vets_back(verdict.graph)
-    _vets_back(simplify(verdict.graph))
     assert (verdict.fingerprint is None) == bool(verdict.refusals)
     return verdict.status is VerdictStatus.ACCEPTED
 

@@ -18,7 +18,7 @@ from sandbox import known
 from sandbox.execute import evaluate
 from sandbox.execute.evaluate import Evaluation, Evaluator, Points
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.numeric import run as probe
+from sandbox.numeric import run
 from sandbox.numeric.measure.findings import shown
 from sandbox.numeric.run import ProbeReport
 from sandbox.verdicts.verdict import Severity
@@ -66,7 +66,7 @@ class Faulty(Evaluator):
 def _run(graph: LossGraph, fault: Fault | None, monkeypatch: pytest.MonkeyPatch) -> tuple[ProbeReport, list[Points]]:
     evaluator = Faulty(graph, fault)
     monkeypatch.setattr(evaluate, "_latest", evaluator)
-    return probe.run(graph, seed=SEED), evaluator.asked
+    return run.run(graph, seed=SEED), evaluator.asked
 
 
 def _stretches(points: Points) -> Iterator[slice]:

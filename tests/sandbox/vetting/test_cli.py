@@ -69,7 +69,7 @@ def test_text_names_place_rule_and_remedy(files: Path) -> None:
     assert "good.py: partial" in done.stdout
     assert "bad.py:3:12: SBX130 `torch.lgamma` is not available to a loss" in done.stdout
     assert "lgamma," not in done.stdout, "math.lgamma, of numbers, is no substitute"
-    assert "Use an exposed function" in done.stdout
+    assert "Use an available function" in done.stdout
     assert "2 checked: 1 partial, 1 refused" in done.stderr
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fitness.preference.pairs.reading.listing import listed
 from fitness.preference.pairs.reading.prompts import first_role, holds_prompt
 from fitness.score import EvaluationFailed, bad_data
 from sandbox.verdicts.visible import visible
@@ -82,7 +83,7 @@ class Columns:
             return
         raise bad_data(
             f"the data has no column 'prompt', chosen and rejected begin with nothing in common in {count} of {total} pairs, and "
-            f"{_listed(left)} {'is' if len(left) == 1 else 'are'} not read",
+            f"{listed(left, None)} {'is' if len(left) == 1 else 'are'} not read",
             f"set fitness.columns={_mapping({**self.wanted, 'prompt': left[0]})} if that is the prompt, or "
             f"fitness.columns={_mapping({**self.wanted, 'prompt': None})} if there is none",
         )
@@ -100,7 +101,7 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
     for name, column in wanted.items():
         if column is not None and column not in columns:
             raise bad_data(
-                f"fitness.columns names {column!r} as {name}, which the data does not have, only {_listed(columns)}",
+                f"fitness.columns names {column!r} as {name}, which the data does not have, only {listed(columns, None)}",
                 "name one of these",
             )
     read = {name: name for name in READ if name in columns} | {n: c for n, c in wanted.items() if c is not None}
@@ -183,7 +184,7 @@ def _missing(
     wanted: Mapping[str, str | None],
 ) -> EvaluationFailed:
     absent = [name for name in REQUIRED if name not in read]
-    problem = f"the data has no column {' and no column '.join(map(repr, absent))}, only {_listed(columns)}"
+    problem = f"the data has no column {' and no column '.join(map(repr, absent))}, only {listed(columns, None)}"
     systems = [] if "system" in wanted else _probable(columns, sample, _is_system)
     for chosen, rejected in _pairs(columns):
         if all(any(_is_text(row.get(column)) for row in sample) for column in (chosen, rejected)):
@@ -248,7 +249,3 @@ def _yaml(name: str | None) -> str:
 
 def _quoted(name: str) -> str:
     return f"'{visible(name)}'"
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(visible(str(column)) for column in columns)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from fitness.preference.pairs.reading.files import EXPECTED, Source, files_source, kind, refuse_pointer, table_source
+from fitness.preference.pairs.reading.listing import listed
 from fitness.score import EvaluationFailed, bad_data
 from sandbox.verdicts.visible import visible
 
 SCRIPT_WORDS = (b"GeneratorBasedBuilder", b"ArrowBasedBuilder", b"BuilderConfig")
 ABOUT = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
-SHOWN = 6
 """Names that an error lists."""
 
 
@@ -30,7 +30,7 @@ def local_source(path: Path, split: str, subset: str | None) -> Source:
         raise bad_data(f"there is no file {path}", "check fitness.data")
     if split != "train":
         beside = sorted(file.name for file in path.parent.iterdir() if kind(file) and file.name != path.name)
-        folder = f", or name the folder {path.parent}, which has also {_listed(beside)}" if beside else ""
+        folder = f", or name the folder {path.parent}, which has also {listed(beside)}" if beside else ""
         raise bad_data(
             f"{path} is a file, which has only the split 'train', not {split!r}",
             f"leave fitness.train_split and fitness.test_split out{folder}",
@@ -58,7 +58,7 @@ def _saved(path: Path, split: str) -> Source:
         raise bad_data(what, "save it anew, or get a fresh copy") from None
     if isinstance(loaded, DatasetDict):
         if split not in loaded:
-            raise bad_data(f"{path} has no split {split!r}", f"choose one of {_listed(list(loaded))}")
+            raise bad_data(f"{path} has no split {split!r}", f"choose one of {listed(list(loaded))}")
         loaded = loaded[split]
     return table_source(loaded)
 
@@ -70,13 +70,13 @@ def _of_folder(path: Path, split: str, subset: str | None) -> Source:
     unknown = [file for files in splits.values() for file in files if kind(file) is None]
     if unknown and (others := [file for file in _visible_files(path) if kind(path / file)]):
         raise bad_data(
-            f"{unknown[0]} is of no known format", f"give a file or folder of known ones, of {_listed(others)}"
+            f"{unknown[0]} is of no known format", f"give a file or folder of known ones, of {listed(others)}"
         )
     if split not in splits:
-        there = "; ".join(f"{name}: {_listed([str(f.relative_to(path)) for f in splits[name]])}" for name in splits)
+        there = "; ".join(f"{name}: {listed([str(f.relative_to(path)) for f in splits[name]])}" for name in splits)
         raise bad_data(
             f"{path} has no split {split!r}, only {there}",
-            f"set fitness.train_split and fitness.test_split to one of {_listed(list(splits))}, or name a file",
+            f"set fitness.train_split and fitness.test_split to one of {listed(list(splits))}, or name a file",
         )
     source = files_source(splits[split])
     named = [str(file.relative_to(path)) for file in splits[split]]
@@ -89,8 +89,8 @@ def _of_folder(path: Path, split: str, subset: str | None) -> Source:
         return replace(source, remark=missing) if len(named) < max(shards) else source
     if not rest and len(named) == 1:
         return source
-    unread = f", and {_listed(rest)} of no split" if rest else ""
-    return replace(source, remark=f"The split {split!r} is {_listed(named)}{unread}.")
+    unread = f", and {listed(rest)} of no split" if rest else ""
+    return replace(source, remark=f"The split {split!r} is {listed(named)}{unread}.")
 
 
 def _splits(path: Path, subset: str | None) -> Mapping[str, list[Path]]:
@@ -135,10 +135,10 @@ def _unresolved(path: Path, seen: Path, subset: str | None, error: Exception) ->
         configurations = []
     if len(configurations) > 1 or (subset and configurations):
         wrong = f"has no subset {subset!r}" if subset else "has several subsets"
-        return bad_data(f"{path} {wrong}", f"set fitness.data_subset to one of {_listed(sorted(configurations))}")
+        return bad_data(f"{path} {wrong}", f"set fitness.data_subset to one of {listed(sorted(configurations))}")
     there = _visible_files(path)
     said = visible(" ".join(str(error).replace(str(seen), str(path)).split())[:200])
-    what = f"it holds {_listed(there)}" if there else "it is empty"
+    what = f"it holds {listed(there)}" if there else "it is empty"
     return bad_data(
         f"{path} holds no data that can be read ({said}); {what}",
         f"give a file, a folder of files, or one that save_to_disk wrote; {EXPECTED}",
@@ -148,8 +148,3 @@ def _unresolved(path: Path, seen: Path, subset: str | None, error: Exception) ->
 def _visible_files(folder: Path) -> list[str]:
     files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
     return [str(file) for file in files if not any(part.startswith(".") for part in file.parts)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(visible, names[:SHOWN]))
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

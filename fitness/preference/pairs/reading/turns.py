@@ -1,10 +1,9 @@
 """Texts and conversations in the forms that people store them in, as strings and lists of {"role", "content"} turns."""
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from sandbox.verdicts.visible import visible
+from fitness.preference.pairs.reading.listing import listed
 
 Turn = dict[str, Any]
 Value = str | list[Turn] | None
@@ -16,7 +15,6 @@ SPEAKERS = {
 }  # fmt: skip
 """Roles by what other data sets call them, in any case of letters."""
 
-SHOWN = 6
 """Names that an error lists."""
 
 CALLS = ("tool_calls", "function_call")
@@ -97,13 +95,13 @@ def _read_object(value: dict[str, Any]) -> Value:
     if isinstance(value.get("messages"), list):
         if more := [key for key in given if key not in ("messages", "parallel_tool_calls")]:
             raise Misfit(
-                f"an object with messages and also {_listed(more)}",
+                f"an object with messages and also {listed(more)}",
                 "store messages and tools in columns of their own",
             )
         return [_turn(item) for item in value["messages"]]
     if _is_part(value):
         return _joined([value])
-    raise Misfit(f"an object with {_listed(value)}")
+    raise Misfit(f"an object with {listed(value)}")
 
 
 def _turn(value: Any) -> Turn:
@@ -113,7 +111,7 @@ def _turn(value: Any) -> Turn:
         return _said(value)
     turn: Turn = without_nulls({key: held for key, held in value.items() if key != "content"})
     if not isinstance(turn.get("role"), str):
-        raise Misfit(f"a turn without role (with {_listed(value)})")
+        raise Misfit(f"a turn without role (with {listed(value)})")
     turn["role"] = SPEAKERS.get(turn["role"].lower(), turn["role"])
     for call in CALLS:
         if call in turn and not turn[call]:
@@ -169,12 +167,3 @@ def _part(part: Any) -> str:
         what = f"a part of type {kind!r}" if kind not in TEXT_PARTS else "a part without text"
         raise Misfit(f"{what} in the content", "a language model reads text only; leave such rows out of the data")
     return _checked(text)
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = list(names)
-    return (
-        f"{', '.join(map(visible, listed[:SHOWN]))}{' and more' if len(listed) > SHOWN else ''}"
-        if listed
-        else "nothing"
-    )

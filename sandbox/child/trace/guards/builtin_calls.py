@@ -6,17 +6,27 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sandbox.child.allowlist import limits as policy
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
-from sandbox.child.trace.symbols import VIEWS, Pair, Sizes, SymNumber, SymTensor, checked_number, is_number
+from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Sizes, SymNumber, SymTensor, checked_number, is_number
 
-if TYPE_CHECKING:
-    from sandbox.child.trace.guards.guards import Guards
 
-    Call = Callable[..., Any]
+class Interpreter(Protocol):
+    """What a builtin asks of the guards that call it."""
+
+    recorder: Recorder
+
+    def iterate(self, value: Any) -> Iterator[Any]:
+        """What a loop over `value` visits."""
+
+    def binary(self, name: str, a: Any, b: Any) -> Any:
+        """The value of a binary operator, by its name in Python's syntax tree."""
+
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """The value of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Builtin:
 # (map, zip, enumerate, filter, reversed) is a generator here.
 
 
-def _range(g: Guards, /, *bounds: Any) -> range:
+def _range(g: Interpreter, /, *bounds: Any) -> range:
     if any(isinstance(b, SymNumber) for b in bounds):
         raise Refusal("SBX234")
     if not all(type(b) is int for b in bounds):
@@ -41,7 +51,7 @@ def _range(g: Guards, /, *bounds: Any) -> range:
     return made
 
 
-def _len(g: Guards, value: Any, /) -> Any:
+def _len(g: Interpreter, value: Any, /) -> Any:
     if isinstance(value, SymTensor):
         if not value.dims:
             raise Refusal("SBX206")
@@ -53,7 +63,7 @@ def _len(g: Guards, value: Any, /) -> Any:
     raise Refusal("SBX206")
 
 
-def _abs(g: Guards, value: Any, /) -> Any:
+def _abs(g: Interpreter, value: Any, /) -> Any:
     if isinstance(value, SymTensor | SymNumber):
         return g.recorder.add("abs", (value,))
     if is_number(value):
@@ -61,15 +71,15 @@ def _abs(g: Guards, value: Any, /) -> Any:
     raise Refusal("SBX206")
 
 
-def _sum(g: Guards, items: Any, /, start: Any = 0) -> Any:
+def _sum(g: Interpreter, items: Any, /, start: Any = 0) -> Any:
     total = start
     for item in g.iterate(items):
         total = g.binary("Add", total, item)
     return total
 
 
-def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Call:
-    def extreme(g: Guards, /, *values: Any) -> Any:
+def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def extreme(g: Interpreter, /, *values: Any) -> Any:
         items = list(g.iterate(values[0])) if len(values) == 1 else list(values)
         if not items:
             raise Refusal("SBX206")
@@ -88,7 +98,7 @@ def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Call:
     return extreme
 
 
-def _float(g: Guards, value: Any = 0.0, /) -> Any:
+def _float(g: Interpreter, value: Any = 0.0, /) -> Any:
     if isinstance(value, str):
         text = value.strip().lower().lstrip("+")
         if text in ("inf", "infinity", "-inf", "-infinity"):
@@ -103,7 +113,7 @@ def _float(g: Guards, value: Any = 0.0, /) -> Any:
     return float(value)
 
 
-def _int(g: Guards, value: Any = 0, /) -> Any:
+def _int(g: Interpreter, value: Any = 0, /) -> Any:
     if isinstance(value, SymNumber) and value.type.dtype == "int":
         return value
     if isinstance(value, SymTensor | SymNumber):
@@ -113,11 +123,11 @@ def _int(g: Guards, value: Any = 0, /) -> Any:
     return checked_number(int(value))
 
 
-def _bool(g: Guards, value: Any = False, /) -> bool:
+def _bool(g: Interpreter, value: Any = False, /) -> bool:
     return bool(value)
 
 
-def _round(g: Guards, /, number: Any, ndigits: Any = None) -> Any:
+def _round(g: Interpreter, /, number: Any, ndigits: Any = None) -> Any:
     if isinstance(number, SymTensor | SymNumber):
         raise Refusal("SBX207")
     if not is_number(number) or not (ndigits is None or (type(ndigits) is int and abs(ndigits) <= 20)):
@@ -125,15 +135,15 @@ def _round(g: Guards, /, number: Any, ndigits: Any = None) -> Any:
     return checked_number(round(number, ndigits))
 
 
-def _list(g: Guards, items: Any = (), /) -> list[Any]:
+def _list(g: Interpreter, items: Any = (), /) -> list[Any]:
     return list(g.iterate(items))
 
 
-def _tuple(g: Guards, items: Any = (), /) -> tuple[Any, ...]:
+def _tuple(g: Interpreter, items: Any = (), /) -> tuple[Any, ...]:
     return tuple(g.iterate(items))
 
 
-def _dict(g: Guards, items: Any = (), /, **named: Any) -> dict[Any, Any]:
+def _dict(g: Interpreter, items: Any = (), /, **named: Any) -> dict[Any, Any]:
     made = {}
     for item in g.iterate(items.items() if isinstance(items, dict) else items):
         key, value = g.iterate(item)
@@ -143,23 +153,23 @@ def _dict(g: Guards, items: Any = (), /, **named: Any) -> dict[Any, Any]:
     return {**made, **named}
 
 
-def _enumerate(g: Guards, /, iterable: Any, start: int = 0) -> Iterator[Any]:
+def _enumerate(g: Interpreter, /, iterable: Any, start: int = 0) -> Iterator[Any]:
     if type(start) is not int:
         raise Refusal("SBX206")
     return (pair for pair in enumerate(g.iterate(iterable), start))
 
 
-def _zip(g: Guards, /, *several: Any, strict: bool = False) -> Iterator[Any]:
+def _zip(g: Interpreter, /, *several: Any, strict: bool = False) -> Iterator[Any]:
     return (items for items in zip(*[g.iterate(items) for items in several], strict=bool(strict)))
 
 
-def _reversed(g: Guards, items: Any, /) -> Iterator[Any]:
+def _reversed(g: Interpreter, items: Any, /) -> Iterator[Any]:
     if not isinstance(items, (list, tuple, dict, range, Sizes, Pair, *VIEWS)):
         raise Refusal("SBX206")
     return (item for item in list(g.iterate(items))[::-1])
 
 
-def _sorted(g: Guards, items: Any, /, *, key: Any = None, reverse: Any = False) -> list[Any]:
+def _sorted(g: Interpreter, items: Any, /, *, key: Any = None, reverse: Any = False) -> list[Any]:
     values = list(g.iterate(items))
     keys = values if key is None else [g.call(key, v) for v in values]
     if any(isinstance(k, SymTensor | SymNumber) for k in keys):
@@ -170,27 +180,27 @@ def _sorted(g: Guards, items: Any, /, *, key: Any = None, reverse: Any = False) 
     return [values[i] for i in order]
 
 
-def _map(g: Guards, function: Any, items: Any, /, *more: Any) -> Iterator[Any]:
+def _map(g: Interpreter, function: Any, items: Any, /, *more: Any) -> Iterator[Any]:
     return (g.call(function, *each) for each in _zip(g, items, *more))
 
 
-def _filter(g: Guards, function: Any, items: Any, /) -> Iterator[Any]:
+def _filter(g: Interpreter, function: Any, items: Any, /) -> Iterator[Any]:
     return (item for item in g.iterate(items) if (item if function is None else g.call(function, item)))
 
 
-def _all(g: Guards, items: Any, /) -> bool:
+def _all(g: Interpreter, items: Any, /) -> bool:
     return all(g.iterate(items))
 
 
-def _any(g: Guards, items: Any, /) -> bool:
+def _any(g: Interpreter, items: Any, /) -> bool:
     return any(g.iterate(items))
 
 
-def _pow(g: Guards, /, base: Any, exp: Any) -> Any:
+def _pow(g: Interpreter, /, base: Any, exp: Any) -> Any:
     return g.binary("Pow", base, exp)
 
 
-def _isinstance(g: Guards, value: Any, kinds: Any, /) -> bool:
+def _isinstance(g: Interpreter, value: Any, kinds: Any, /) -> bool:
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     return any(_is_a(value, kind) for kind in wanted)
 

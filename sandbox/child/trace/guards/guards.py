@@ -84,7 +84,7 @@ class Guards:
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
-            **Statements(self).namespace(),
+            **Statements(self.recorder, self.step).namespace(),
         }
 
     def keep(self, values: Iterable[Any]) -> None:
@@ -221,7 +221,7 @@ class Guards:
         if isinstance(function, Layer):
             return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
-            return instance_of(self, function, args, kwargs)
+            return instance_of(function, args, kwargs, self.call)
         if isinstance(function, Instance):
             return self.call(function.entry, function, *args, **kwargs)
         if isinstance(function, Method):

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.static.classes import ENTRIES, INIT
-
-if TYPE_CHECKING:
-    from sandbox.child.trace.guards.guards import Guards
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +53,11 @@ class ContainerMethod:
         self.owner = owner
 
 
-def instance_of(guards: Guards, made: LossClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Instance:
-    """An object of a class, after its `__init__` has run. Raises Refusal."""
+def instance_of(made: LossClass, args: Sequence[Any], kwargs: Mapping[str, Any], call: Callable[..., Any]) -> Instance:
+    """An object of a class, after its `__init__` was run by `call`. Raises Refusal."""
     instance = Instance(made)
     if INIT in made.methods:
-        guards.call(made.methods[INIT], instance, *args, **kwargs)
+        call(made.methods[INIT], instance, *args, **kwargs)
     elif args or kwargs:
         raise Refusal("SBX206")
     instance.finished = True

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import GeneratorType, MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import SelfFacade, attribute
 from sandbox.child.trace.guards.branches import Condition
 from sandbox.child.trace.guards.instances import Instance, LossClass, Method
-from sandbox.child.trace.symbols import VIEWS, SymTensor
-
-if TYPE_CHECKING:
-    from sandbox.child.trace.guards.guards import Guards
+from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
 
 
 class Statements:
-    """These guards for one trace; `guards` counts the steps."""
+    """These guards for one trace; `step` counts the work done."""
 
-    def __init__(self, guards: Guards) -> None:
-        self._guards = guards
-        self._recorder = guards.recorder
+    def __init__(self, recorder: Recorder, step: Callable[..., None]) -> None:
+        self._recorder = recorder
+        self._step = step
         self._modes: list[bool] = []
 
     def namespace(self) -> Mapping[str, Callable[..., Any]]:
@@ -42,7 +39,7 @@ class Statements:
 
     def assertion(self, wanted: bool, value: Any) -> None:
         """assert value, or assert not value. What is known only in training cannot be checked, and changes no value."""
-        self._guards.step()
+        self._step()
         if isinstance(value, SymTensor | Condition):
             self._recorder.note("SBX258")
         elif bool(value) is not wanted:
@@ -50,7 +47,7 @@ class Statements:
 
     def enter_grad_mode(self, keeps: bool) -> None:
         """The body of `with torch.no_grad():` or `with torch.enable_grad():` begins."""
-        self._guards.step()
+        self._step()
         self._modes.append(self._recorder.keeps_gradients)
         self._recorder.keeps_gradients = keeps
 
@@ -65,7 +62,7 @@ class Statements:
 
     def get_own(self, me: Any, name: str) -> Any:
         """self.name, for an attribute or method of the class."""
-        self._guards.step()
+        self._step()
         if isinstance(me, SelfFacade):
             return attribute(self._recorder, me, name)
         if not isinstance(me, Instance):
@@ -78,7 +75,7 @@ class Statements:
 
     def set_own(self, me: Any, name: str, value: Any) -> None:
         """self.name = value, while `__init__` runs. A list becomes a tuple, so that nothing changes between calls."""
-        self._guards.step()
+        self._step()
         if not isinstance(me, Instance) or me.finished or name in me.made.methods:
             raise Refusal("SBX134")
         me.values[name] = self._lasting(value)
@@ -90,7 +87,7 @@ class Statements:
             raise Refusal("SBX134")
         if not isinstance(value, list | tuple | dict):
             return value
-        self._guards.step(len(value))
+        self._step(len(value))
         items = value.values() if isinstance(value, dict) else value
         if any(isinstance(v, list | tuple | dict | SymTensor) for v in items):
             raise Refusal("SBX134")

@@ -1,8 +1,8 @@
-"""Where the straight edges of a loss lie, and how near to each other.
+"""Straight edges of a loss: their positions, and the windows that they enclose.
 
-An edge is where a linear quantity of the log-probabilities is zero: a straight line in the plane of the two shifts. Lines are
-known wherever they lie, so the distance of two of them is exact, be it that a third condition does not hold anywhere near, or
-that nothing is seen of it in the gradient. They are placed where training starts, with all log-ratios at zero.
+An edge is where a linear quantity of the log-probabilities is zero: a straight line in the plane of the two shifts. All lines are
+known exactly, and so are their distances, even if a third condition is false nearby or the gradient does not show the edge.
+Positions are those at the start of training, where all log-ratios are zero.
 """
 
 from __future__ import annotations
@@ -20,30 +20,32 @@ from sandbox.numeric.edges.sites import EDGES, Kind, Site
 MOST_EDGES: Final = 12
 """A formula of the reference's values has fewer edges along one shift; a look-up table has two for every entry."""
 NARROW: Final = 1.0
-"""Nats. Edges nearer to each other make a window; at large betas, where margins are small, nearer than SCALED / beta."""
+"""Nats. Edges closer than this make a window; at large betas, where margins are small, closer than _SCALED / beta."""
 _SCALED: Final = 0.1
 STEEP: Final = 2.0
-"""Change per nat from which on a smooth step is an edge."""
+"""A smooth step whose argument changes by more than this per nat counts as an edge."""
 _BOX: Final = 100.0
-"""Square nats. Four edges that enclose less in the plane of both completions make a window, wide as each pair of them is."""
+"""Square nats. Four edges that enclose a smaller area in the plane of both shifts make a window, even if each two are far
+apart."""
 _TRIANGLE: Final = 0.25
 _SAME: Final = 1e-7
 TIE: Final = 2.0
-"""Nats from a tie of the two completions within which conditions on their difference select near-ties, and no pair by name."""
+"""Nats. Conditions on the difference of the two completions that are this close to a tie select near-ties, not single pairs."""
 LEAST_TIE: Final = 0.05
-"""Nats. Near a tie, too, what is narrower singles pairs out."""
+"""Nats. A narrower window singles out pairs even near a tie."""
 _AT_ZERO: Final = 0.25
-"""Nats from a log-probability of zero within which no completion lies, and conditions only guard logarithms."""
+"""Nats. No completion has a log-probability this close to zero; conditions there only guard logarithms."""
 
 
 Name = tuple[Site, int]
-"""A site, and which of the alternatives of what it decides by."""
+"""A site, and the index of the alternative of its quantity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A line in the plane of shifts: a s + b t + q = 0, with (a, b) of length one, q at log-probabilities of zero and log-ratios of
-    zero. `side` says on which side of it its own points lie, 0 for kinks. `linear` is what is zero there, over its slope."""
+    """A line in the plane of shifts: a s + b t + q = 0, with (a, b) of length one. q holds at log-probabilities of zero and
+    log-ratios of zero. `side` says on which side the line's own points belong, 0 for kinks. `linear` is the quantity that is zero
+    on it, divided by its slope."""
 
     a: float
     b: float
@@ -52,12 +54,12 @@ class Edge:
     linear: Linear
     name: Name
     free: tuple[tuple[int, float], ...]
-    """Multiples of statistics of the batch in it, which move the line from batch to batch."""
+    """Nodes and their coefficients that differ from batch to batch, and so move the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """Edges that enclose little: `what` in words, `width` in nats, and log-probabilities of both completions inside."""
+    """A window: the edges in words (`what`), its `width` in nats, and log-probabilities of both completions inside it."""
 
     what: str
     width: float
@@ -66,7 +68,7 @@ class Narrow:
 
 
 def narrow(beta: float) -> float:
-    """Width in nats below which a window is narrow at this beta."""
+    """The width in nats below which a window counts as narrow at this beta."""
     return min(NARROW, _SCALED / beta)
 
 
@@ -77,8 +79,8 @@ def is_edge(site: Site, slope: float) -> bool:
 
 
 def edges_of(forms: Forms, sites: Sequence[Site], offsets: Mapping[int, float], moving: Set[int]) -> list[Edge]:
-    """All straight edges of these sites that lie among the log-probabilities, each once. `offsets` are the values of other nodes
-    where training starts, `moving` those of them that differ from batch to batch."""
+    """All straight edges of these sites within the range of log-probabilities, each once. `offsets` are the values of other nodes
+    at the start of training, `moving` those of them that differ from batch to batch."""
     found: dict[object, Edge] = {}
     for site in sites:
         for i, linear in enumerate(forms.deciding(site)):
@@ -89,7 +91,7 @@ def edges_of(forms: Forms, sites: Sequence[Site], offsets: Mapping[int, float], 
 
 
 def crossing(before: Sequence[Edge], after: Sequence[Edge]) -> Iterator[tuple[Name, Name]]:
-    """Parallel edges that change places between two betas."""
+    """Pairs of parallel edges whose order differs between two betas."""
     later = {e.name: e for e in after}
     for one, other in combinations([e for e in before if e.name in later], 2):
         pair = later[one.name], later[other.name]
@@ -120,14 +122,14 @@ def _edge(linear: Linear, name: Name, offsets: Mapping[int, float], moving: Set[
 
 
 def _crosses_the_range(a: float, b: float, q: float) -> bool:
-    """Whether the line passes log-probabilities that completions have."""
+    """Whether the line passes through the range of log-probabilities."""
     corners = [a * s + b * t + q for s in (LOWEST, -_AT_ZERO) for t in (LOWEST, -_AT_ZERO)]
     return min(corners) <= 0 <= max(corners)
 
 
 def narrow_margin(forms: Forms, sites: Sequence[Site], beta: float) -> float | None:
-    """The width in nats of the narrowest stretch of the margin, or of a log-ratio, that conditions single out; None if none is
-    narrow. A comparison with zero guards a division, and two kinks bend a loss."""
+    """The width in nats of the narrowest interval of the margin, or of a log-ratio, that conditions single out; None if none is
+    narrow. Comparisons with zero do not count, since they guard divisions, nor do intervals between two kinks."""
     found: list[tuple[Linear, Kind]] = []
     for site in sites:
         for linear in forms.deciding(site) if site.kind in _CONDITIONS or site.kind is Kind.KINK else ():
@@ -149,11 +151,11 @@ def narrow_margin(forms: Forms, sites: Sequence[Site], beta: float) -> float | N
 _CONDITIONS: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.EQUALITY})
 _USUAL_BETA: Final = 0.1
 _NARROW_MARGIN: Final = 0.02
-"""In beta rho. A training passes such a stretch in a step."""
+"""In beta rho. Training can cross such an interval in one step."""
 
 
 def count_edges(edges: Sequence[Edge]) -> int:
-    """How many different edges lie along one shift, of the two the larger number."""
+    """The number of different edges along one shift: the larger one of both completions."""
     places = [
         {(round(e.a, 9), round(e.b, 9), round(e.q, 7)) for e in edges if part(e)} for part in (_chosen, _rejected)
     ]
@@ -169,7 +171,7 @@ def _rejected(edge: Edge) -> bool:
 
 
 def narrowest(edges: Sequence[Edge], beta: float) -> Narrow | None:
-    """The edges that enclose least, if that is little."""
+    """The narrowest window that the edges enclose; None if there is none."""
     strips = list(_strips(edges))
     found = [_narrow_strip(one, other, width) for one, other, width in strips if width < narrow(beta)]
     found += list(_boxes(strips)) + list(_triangles(edges, beta))
@@ -177,8 +179,8 @@ def narrowest(edges: Sequence[Edge], beta: float) -> Narrow | None:
 
 
 def _strips(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
-    """Parallel edges and their distance along the shift that crosses them soonest; the very same edge only where one includes
-    it and the other does not."""
+    """Parallel edges and their distance along the shift that crosses them soonest. Two equal edges count, with width zero, only
+    if one condition includes the edge and the other does not."""
     for one, other in combinations(edges, 2):
         if not _parallel(one, other) or one.free != other.free:
             continue
@@ -192,13 +194,13 @@ def _strips(edges: Sequence[Edge]) -> Iterator[tuple[Edge, Edge, float]]:
 
 
 def _identical(one: Linear, other: Linear) -> bool:
-    """Whether two edges are the same for all pairs, not only where training starts."""
+    """Whether two edges are the same for all pairs, not only at the start of training."""
     gap = one.plus(other.times(-1.0))
     return all(abs(v) < _SAME for v in (*gap.log_probs, gap.constant)) and not gap.others
 
 
 def _near_tie(edge: Edge) -> bool:
-    """Whether it is a condition on the difference of both completions, and near their tie."""
+    """Whether the edge is a condition on the difference of both completions, close to their tie."""
     return abs(edge.a + edge.b) < 1e-6 and abs(edge.q / edge.a) <= TIE
 
 
@@ -212,7 +214,7 @@ def _narrow_strip(one: Edge, other: Edge, width: float) -> Narrow:
 
 
 def _boxes(strips: Sequence[tuple[Edge, Edge, float]]) -> Iterator[Narrow]:
-    """Two strips that cross and enclose little."""
+    """Windows between two strips that cross."""
     limited = [s for s in strips if s[2] < _BOX]
     for (one, _, first), (other, _, second) in combinations(limited, 2):
         sine = abs(one.a * other.b - one.b * other.a)
@@ -222,7 +224,7 @@ def _boxes(strips: Sequence[tuple[Edge, Edge, float]]) -> Iterator[Narrow]:
 
 
 def _triangles(edges: Sequence[Edge], beta: float) -> Iterator[Narrow]:
-    """Three edges, no two of them parallel, that enclose little."""
+    """Windows between three edges, no two of them parallel."""
     most = _TRIANGLE * narrow(beta) ** 2
     for three in combinations(edges, 3):
         if any(_near_tie(e) or e.free for e in three):

@@ -1,4 +1,4 @@
-"""Narrow excursions: values that leave, beside a place, what they are on either side, and come back."""
+"""Narrow excursions: a value departs from its level on both sides of a place, and returns within a short distance."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _LADDER = np.array(
     ]
 )
 OFFSETS: Final = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
-"""Nats from the place at which values are looked at."""
+"""Distances from the place at which values are computed, nats."""
 
 
 def nearest_inside(inputs: Array) -> Array:
-    """For each step of each ladder, inputs (rows, steps, 4), the nearest step whose log-probabilities exist."""
+    """For each step of inputs (rows, steps, 4), the index of the nearest step whose log-probabilities lie within the range."""
     within: Array = np.all((inputs >= LOWEST) & (inputs < 0.0), axis=2)
     steps = np.arange(inputs.shape[1])
     first, last = within.argmax(axis=1), len(steps) - 1 - within[:, ::-1].argmax(axis=1)
@@ -49,7 +49,7 @@ def nearest_inside(inputs: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Excursion:
-    """Its width in nats, the value inside and beside it, and where it is: the row, and the step of its top."""
+    """A narrow excursion: width in nats, the value inside it and beside it, and its row and the step of its top."""
 
     width: float
     inside: float
@@ -59,8 +59,8 @@ class Excursion:
 
 
 def narrowest_excursion(value: Array, offsets: Array, most: Array, noise: float) -> Excursion | None:
-    """The narrowest excursion of the entries, (rows, steps, entries), at offsets (rows, steps), of those that are narrower than
-    `most` (rows,)."""
+    """The narrowest excursion of values (rows, steps, entries) at offsets (rows, steps) among those narrower than `most` (rows,);
+    None if there is none."""
     value = np.where(np.isfinite(value).all(axis=1, keepdims=True), value, 0.0)
     ends = value[:, [0, -1]]
     low, high = ends.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True)
@@ -70,8 +70,8 @@ def narrowest_excursion(value: Array, offsets: Array, most: Array, noise: float)
     for direction, row, entry in np.argwhere(size > np.maximum(0.2 * np.ptp(value, axis=1), noise)):
         part = beyond[direction, row, :, entry]
         within = np.flatnonzero(part > 0.5 * size[direction, row, entry])
-        # Between the nearest rungs outside: what a single rung shows is as wide as the ladder is open there, unless its
-        # neighbours are as near as can be told.
+        # The width reaches to the nearest offsets outside: an excursion at a single offset may be as wide as the gap between
+        # its neighbours.
         first, last = max(int(within[0]) - 1, 0), min(int(within[-1]) + 1, len(part) - 1)
         width = float(offsets[row, last] - offsets[row, first])
         if width < most[row] and (best is None or width < best.width):

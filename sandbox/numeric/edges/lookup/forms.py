@@ -1,11 +1,11 @@
-"""What each value of a loss is as a function of the log-probabilities, proved from the graph at one beta. No torch.
+"""Linear forms: each value of a loss as a function of the log-probabilities, derived from the graph at one beta. No torch.
 
-A value is followed as a set of alternatives, each a linear combination of the four log-probabilities, a constant, and values of
-other nodes. Conditions, kinks and selections make alternatives: `relu(q)` is 0 or q, `where(c, a, b)` is a or b. So a
-window on the reference is known for what it is, whatever gates stand before it and whatever the order of the batch.
+A value is a set of alternatives. Each is a linear combination of the four log-probabilities, a constant, and values of other
+nodes. Conditions, kinks and selections make alternatives: `relu(q)` is 0 or q, `where(c, a, b)` is a or b. So a window on the
+reference's values is recognised behind any gates and in any order of the batch.
 
-What moves when policy and reference are shifted together is `keyed`. Statistics of the batch are constants: they say nothing
-of one pair. Where something is neither linear nor invariant it is `curved`, and is looked at by numbers (`lines`).
+A value is `keyed` if it changes when policy and reference are shifted together. Statistics of the batch count as constants,
+because they do not identify a pair. A value that is neither linear nor invariant is `curved`, and is tested numerically (`lines`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from itertools import combinations, product
 from typing import Final
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, Node
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.scalars import NUMBER_OPERATIONS, compute
 from sandbox.numeric.edges.sites import Site
@@ -28,8 +29,8 @@ _ZERO: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """`log_probs` are the coefficients of policy chosen, policy rejected, reference chosen, reference rejected; `others` those of
-    other nodes' values. `size` is the largest constant on the way: adding a large one rounds."""
+    """A linear combination. `log_probs` are the coefficients of policy chosen, policy rejected, reference chosen and reference
+    rejected; `others` those of other nodes' values. `size` is the largest constant that was added on the way: large ones round."""
 
     log_probs: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     constant: float = 0.0
@@ -38,7 +39,7 @@ class Linear:
 
     @property
     def shift(self) -> tuple[float, float]:
-        """Change per nat of a shift of policy and reference, of the chosen and of the rejected completion."""
+        """Change per nat when policy and reference are shifted together: of the chosen and of the rejected completion."""
         a = self.log_probs
         largest = max(map(abs, a))
         if not math.isfinite(largest):
@@ -49,7 +50,7 @@ class Linear:
 
     @property
     def finite(self) -> bool:
-        """Whether all its numbers are, in float32 too."""
+        """Whether all its numbers are finite, in float32 too."""
         numbers = (*self.log_probs, self.constant, *(k for _, k in self.others))
         return all(abs(v) < 1e30 for v in numbers)
 
@@ -67,7 +68,7 @@ class Linear:
         mine = dict(self.others)
         for n, k in other.others:
             mine[n] = mine.get(n, 0.0) + k
-        cancelled = math.inf if any(k == 0 for k in mine.values()) else 0.0  # (q + h) - h is rounded as h is large
+        cancelled = math.inf if any(k == 0 for k in mine.values()) else 0.0  # (q + h) - h is rounded if h is large
         log_probs = tuple(a + b for a, b in zip(self.log_probs, other.log_probs, strict=True))
         constant = self.constant + other.constant
         size = max(self.size, other.size, abs(constant), cancelled)
@@ -88,24 +89,24 @@ def _number(value: float) -> Linear:
 
 @dataclass(frozen=True, eq=False)
 class Forms:
-    """The values of all nodes of a graph. `curved`: nodes whose value is keyed and not linear; `follows`: those whose value may
-    change along shifts at all, such as a mask."""
+    """The forms of all nodes of a graph. `curved`: for each node, whether its value is keyed and not linear; `follows`: whether
+    its value may change along shifts at all, which includes masks."""
 
-    graph: LossGraph
+    graph: VerifiedGraph
     values: Sequence[Value]
     curved: Sequence[bool]
     follows: Sequence[bool]
 
     def keyed(self, value: Value) -> bool:
-        """Whether it changes with shifts, but in steps."""
+        """Whether the value changes along shifts, other than in steps."""
         return any(any(v.shift) or not v.finite or self.bent(v) for v in value)
 
     def bent(self, linear: Linear) -> bool:
-        """Whether there is more in it than a linear combination of log-probabilities."""
+        """Whether the form contains the value of a curved node."""
         return any(self.curved[n] for n, _ in linear.others)
 
     def deciding(self, site: Site) -> Value:
-        """What a site decides by."""
+        """The forms of the quantity that decides at a site."""
         left = self.values[site.left]
         if site.axis is not None:
             return _distinct(a.plus(b.times(-1.0)) for a, b in combinations(left, 2))
@@ -113,7 +114,7 @@ class Forms:
         return _distinct(a.plus(b.times(-1.0)).plus(_number(-site.offset)) for a, b in product(left, right))
 
 
-def forms_of(graph: LossGraph, beta: float) -> Forms:
+def forms_of(graph: VerifiedGraph, beta: float) -> Forms:
     """The forms of all values of a preference loss at this beta."""
     names = [a.name for a in contract_named(graph.contract).tensors]
     made = _Maker(graph, names, beta)
@@ -123,7 +124,7 @@ def forms_of(graph: LossGraph, beta: float) -> Forms:
 
 
 def _distinct(values: Iterable[Linear]) -> Value:
-    """Each alternative once; sizes aside."""
+    """Each alternative once, with the largest of its sizes."""
     found: dict[object, Linear] = {}
     for v in values:
         key = (v.log_probs, v.constant, v.others)
@@ -133,14 +134,14 @@ def _distinct(values: Iterable[Linear]) -> Value:
 
 
 class _Maker:
-    def __init__(self, graph: LossGraph, names: Sequence[str], beta: float) -> None:
+    def __init__(self, graph: VerifiedGraph, names: Sequence[str], beta: float) -> None:
         self.graph, self.names, self.beta = graph, names, beta
         self.values: list[Value] = []
         self.curved: list[bool] = []
         self.follows: list[bool] = []
 
     def add(self, i: int, node: Node) -> None:
-        """Follow one more node."""
+        """Derive the form of one more node."""
         self.curved.append(False)
         value = self._value(i, node)
         keyed = any(any(v.shift) or not v.finite or any(self.curved[n] for n, _ in v.others) for v in value)
@@ -174,7 +175,7 @@ class _Maker:
         return (Linear(tuple(unit)),)  # type: ignore[arg-type]
 
     def _other(self, i: int, node: Node, operands: Sequence[Value]) -> Value:
-        """The node's value as itself."""
+        """The form that refers to the node itself."""
         if not operands:
             return (Linear(others=((i, 1.0),)),)
         keyed = any(self._keyed(v) for v in operands)
@@ -208,7 +209,7 @@ def _pairs(a: Value, b: Value) -> Iterable[tuple[Linear, Linear]]:
 
 
 def _constants(value: Value) -> list[float] | None:
-    """The numbers that a value may be, if it is nothing else."""
+    """The numbers that a value may have, if all its alternatives are constants; else None."""
     if any(v.others or any(v.log_probs) for v in value):
         return None
     return [v.constant for v in value]
@@ -232,7 +233,7 @@ def _divided(node: Node, v: Sequence[Value]) -> Value | None:
 
 
 def _with(*constants: float) -> _Rule:
-    """The operand, or one of these constants."""
+    """The rule of an operation whose result is its operand or one of these constants."""
     return lambda node, v: _distinct([*v[0], *map(_number, constants)])
 
 
@@ -270,7 +271,7 @@ def _cast(node: Node, v: Sequence[Value]) -> Value | None:
 
 
 def _mapped(node: Node, v: Sequence[Value]) -> Value | None:
-    """Of numbers, those that the operation gives for them."""
+    """The operation's results for all combinations of its operands, if they are constants; else None."""
     choices = [_constants(value) for value in v]
     if any(c is None for c in choices) or node.op not in NUMBER_OPERATIONS:
         return None
@@ -284,7 +285,7 @@ _FIRST: Final = frozenset(
         "gather", "diagonal", "full", "sort", "nan_to_num",
     }
 )  # fmt: skip
-"""Operations that give entries of their first operand, in other places."""
+"""Operations whose results are entries of their first operand, at other positions."""
 _STATISTICS: Final = frozenset(
     {
         "sum", "mean", "var", "std", "median", "quantile", "prod", "norm", "amax", "amin", "max", "min", "logsumexp", "any",

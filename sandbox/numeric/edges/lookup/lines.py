@@ -1,8 +1,9 @@
-"""What a loss does while policy and reference of one pair are shifted: curved edges, narrow excursions, roughness (torch).
+"""Search along lines: curved edges, narrow excursions and roughness while policy and reference of one pair are shifted (torch).
 
-A line moves one pair through all log-probabilities of one completion, policy and reference together, so that log-ratios stay what
-they are; where the loss looks at its batch, the other pairs of the batch stay where they are. Every value inside the loss that
-may follow is looked at, and the policy's gradient: a window shows in the value that makes it, whatever becomes of it later.
+A line moves one pair through all log-probabilities of one completion, policy and reference together, so that log-ratios are
+constant. If the items of a batch influence each other, the other pairs do not move. The search reads every value inside the loss
+that may change along the line, and the policy's gradient: a window is visible in the value that makes it, even if later
+operations hide it.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ from sandbox.numeric.edges.lookup.stretches import Stretch, closer, stretches
 from sandbox.numeric.edges.sites import Site
 
 LINES: Final = 6
-"""Half of them shift the chosen completion, half the rejected one; half start where policy and reference agree."""
+"""Half of them shift the chosen completion, half the rejected one; half start where policy equals reference."""
 _OTHERS: Final = 7
-"""Pairs that stay in the batch."""
+"""Pairs of the batch that do not move."""
 _STEPS: Final = 72
 _ROUGH_RANGE: Final = 500.0
-"""Nats below the top in which most pairs lie."""
+"""Most pairs lie within so many nats of the largest log-probability."""
 _NEAR_STEP: Final = 2.0**-6
 MOST_TURNS: Final = 10.0
-"""Total change along a line over the span of the values: one for a value that only rises, two for a bump."""
+"""Largest ratio of the total change along a line to the span of the values. It is one for a monotonic value, two for a bump."""
 _ROUNDS: Final = 6
 _GRID: Final = np.linspace(0.0, 1.0, 17)
 MOST_ROWS: Final = 160
-"""Places that are followed. What has more is a table."""
+"""Places that are followed. A loss with more of them is a look-up table."""
 _MOST_ENTRIES: Final = 64
 _DESCENTS: Final = 12
-"""How often the search changes between the completions, for windows that both must fall into."""
+"""How often the search alternates between the completions, for windows on both."""
 _SAME: Final = 1e-7
 _SPIKE: Final = 0.35
-"""Of the width of a narrow window: smooth weights such as 1 / sqrt(0.5 + |gap|) have peaks too."""
+"""Share of the width of a narrow window. It is below one because smooth weights such as 1 / sqrt(0.5 + |gap|) have peaks too."""
 _NOISE: Final = {torch.float64: 1e-10, torch.float32: 1e-4}
-"""Share of what a value is computed from below which a difference is rounding."""
+"""Differences below this share of a value's operands count as rounding errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A place, inputs of shape (4,), at which a loss singles values out, and how."""
+    """A place at which a loss singles out values: how (`what`), the `inputs`, shape (4,), and the window's numbers."""
 
     what: str
     inputs: Array
@@ -60,8 +61,9 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """Where a site's quantity is zero on a line, or nearest to it: the line, the item, which of SHIFTS it follows, `way` from its
-    start, the `inputs` there, shape (4,), the quantity's `size` there, whether its sign changes, its `slope` per nat."""
+    """A zero of a site's quantity on a line, or the point nearest to zero: the line, the item, the index in SHIFTS, the `way` from
+    the line's start in nats, the `inputs` there, shape (4,), the quantity's `size`, whether its sign changes, and its `slope` per
+    nat."""
 
     site: Site
     line: int
@@ -76,7 +78,8 @@ class Spot:
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """Lines through pairs: `start` (lines, 4), `shift` (lines,), which of SHIFTS, `low` and `high` ends, nats from the start."""
+    """Lines through pairs: `start` (lines, 4), `shift` (lines,) as indices in SHIFTS, and the ends `low` and `high` in nats from
+    the start."""
 
     start: Array
     shift: Array
@@ -91,7 +94,7 @@ class Lines:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Lines:
-        """Through pairs as they are when training starts, half of them a little later."""
+        """Lines through random pairs, half of them as at the start of training, half of them a little later."""
         pairs = [starting_pairs(rng, LINES // 2), starting_pairs(rng, LINES // 2, spread=1.5)]
         return cls.through(np.concatenate(pairs), np.arange(LINES) % 2)
 
@@ -103,7 +106,7 @@ class Lines:
         return np.asarray(self.start[which][:, None, :] + t[:, :, None] * SHIFTS[self.shift[which]][:, None, :])
 
     def steps(self, rng: np.random.Generator) -> Array:
-        """Ways at which each line is looked at first, (lines, steps), in order."""
+        """The first steps along each line, (lines, steps), in nats from the start, sorted."""
         count = len(self)
         everywhere = rng.uniform(self.low[:, None], self.high[:, None], (count, _STEPS // 3))
         usual = np.maximum(self.low, self.high - _ROUGH_RANGE)[:, None]
@@ -112,7 +115,7 @@ class Lines:
 
 
 class Along:
-    """One loss along lines at one beta."""
+    """The search along lines in one loss at one beta."""
 
     def __init__(self, evaluator: Evaluator, forms: Forms, beta: float, rng: np.random.Generator) -> None:
         self.evaluator, self.graph, self.beta = evaluator, forms.graph, beta
@@ -127,7 +130,7 @@ class Along:
     # ---- values ------------------------------------------------------------------------------------------------------
 
     def _batches(self, inputs: Array) -> list[Array]:
-        """One batch for each of the inputs (n, 4): the pair that moves, and the others."""
+        """One batch for each of the inputs (n, 4): the pair that moves, then the other pairs."""
         others = np.broadcast_to(self._others, (len(inputs), *self._others.shape))
         rows = np.concatenate([inputs[:, None, :], others], axis=1)
         return [np.ascontiguousarray(rows[:, :, i]) for i in range(4)]
@@ -137,13 +140,13 @@ class Along:
         return dict(zip(nodes, found, strict=True))
 
     def _quantities(self, sites: Sequence[Site], inputs: Array) -> list[Array]:
-        """What each site decides by, (n, entries)."""
+        """The quantity that decides at each site, (n, entries)."""
         values = self._values(inputs, sorted({n for s in sites for n in (s.left, s.right) if n is not None}))
         return [q.reshape(len(q), -1)[:, :_MOST_ENTRIES] for q in (_quantity(s, values) for s in sites)]
 
     def _everything(self, inputs: Array, dtype: torch.dtype = torch.float64) -> Iterator[tuple[Array, float]]:
-        """Every value that may follow at `inputs` (n, 4), as (n, entries), then the gradients to the policy of the pair that
-        moves; and the size below which a difference is rounding."""
+        """Every value at `inputs` (n, 4) that may change along lines, as (n, entries), then the policy's gradients for the pair
+        that moves; each with the size below which a difference is a rounding error."""
         share, nodes = _NOISE[dtype], self.graph.nodes
         watch = sorted({*self._followed, *(a for i in self._followed for a in nodes[i].args)})
         values = {n: _moving(v.astype(float)) for n, v in self._values(inputs, watch, dtype).items()}
@@ -161,7 +164,7 @@ class Along:
     # ---- what is looked for ------------------------------------------------------------------------------------------
 
     def rough(self, dtype: torch.dtype = torch.float64) -> Found | None:
-        """A value, or a gradient, that goes back and forth along a line more often than a formula does."""
+        """A value or gradient that goes back and forth along a line more often than a formula of the margin would; else None."""
         lines = len(self._lines)
         inputs = np.stack([self._lines.at(np.arange(lines), self._grid + d) for d in (0.0, -_NEAR_STEP)])
         worst: tuple[float, Found] | None = None
@@ -181,8 +184,8 @@ class Along:
         return worst[1] if worst else None
 
     def spots(self, sites: Sequence[Site], bent: Set[Site]) -> list[Spot]:
-        """The zeros of the sites' quantities along the lines, and where they come nearest to zero; these are followed through
-        both completions in turn until they come no nearer. `bent`: the sites whose quantity is no linear one."""
+        """The zeros of the sites' quantities along the lines, and the points nearest to zero. The latter are followed through
+        both completions in turn as long as they get nearer. `bent`: the sites whose quantity is not linear."""
         self._bent = bent
         found = self._on(self._lines, self._grid, sites)
         dips = [s for s in found if not s.crosses]
@@ -228,11 +231,11 @@ class Along:
         ]
 
     def _item(self, row: Stretch) -> int:
-        """What tells a value of one item from those of others, in a batch: its entry. Alone, all entries are the pair's."""
+        """The item that a row belongs to: its entry if there are other pairs in the batch, else 0."""
         return row.entry if len(self._others) else 0
 
     def _zoomed(self, rows: Sequence[Stretch], lines: Lines, sites: Sequence[Site]) -> Array:
-        """The way to each row's zero, or to where it comes nearest to zero."""
+        """The way to each row's zero, or to its point nearest to zero."""
         which = np.array([r.line for r in rows])
         low, high = np.array([r.low for r in rows]), np.array([r.high for r in rows])
         for _ in range(_ROUNDS):
@@ -241,8 +244,8 @@ class Along:
         return np.asarray((low + high) / 2)
 
     def _parted(self, rows: Sequence[Stretch], lines: Lines, way: Array, sites: Sequence[Site]) -> list[Stretch]:
-        """The rows, with two in place of one within which the sign changes there and back: found is one of both edges, or the
-        place between them."""
+        """The rows, where a row in which the sign changes and changes back is replaced by two: the search found one of the two
+        edges, or a point between them."""
         which, ends = np.array([r.line for r in rows]), np.array([[r.low, r.high] for r in rows])
         t = np.concatenate([ends[:, :1], way[:, None] + np.array([-_NEAR_STEP, 0.0, _NEAR_STEP]), ends[:, 1:]], axis=1)
         signs = self._own(rows, lines.at(which, t), sites) <= 0
@@ -259,8 +262,8 @@ class Along:
         return found
 
     def _settled(self, rows: Sequence[Stretch], lines: Lines, way: Array, sites: Sequence[Site]) -> tuple[Array, Array]:
-        """The places, or round numbers in place of what moved there, if the quantity is nearer to zero then: conditions are
-        written in round numbers, and equality holds nowhere else. Also the quantity's size there."""
+        """The places, and the quantity's size there. A coordinate that moved is rounded if the quantity then is nearer to zero,
+        since authors write conditions with round numbers, and equality holds nowhere else."""
         which = np.array([r.line for r in rows])
         places = lines.at(which, way[:, None])[:, 0]
         moves = SHIFTS[lines.shift[which]] > 0
@@ -272,13 +275,13 @@ class Along:
         return candidates[every, best], size[every, best]
 
     def _own(self, rows: Sequence[Stretch], inputs: Array, sites: Sequence[Site]) -> Array:
-        """Each row's own quantity on its own steps."""
+        """Each row's own quantity at its own steps."""
         count, steps = inputs.shape[:2]
         tables = [q.reshape(count, steps, -1) for q in self._quantities(sites, inputs.reshape(-1, 4))]
         return np.stack([tables[r.site][i, :, r.entry] for i, r in enumerate(rows)])
 
     def crowded(self, spots: Sequence[Spot]) -> Found | None:
-        """Two edges that are narrow: on more than one line, or very narrow on one."""
+        """Two edges close to each other: on more than one line, or very close on one; None if there are none."""
         near: dict[tuple[Site, Site], list[Found]] = {}
         for line, item in {(s.line, s.item) for s in spots}:
             on_line = [s for s in spots if (s.line, s.item) == (line, item)]
@@ -291,7 +294,7 @@ class Along:
         return next(sure, None)
 
     def count(self, spots: Sequence[Spot]) -> int:
-        """The most places on one line; more than are followed, if there are more."""
+        """The largest number of places on one line; the number of all spots if it exceeds MOST_ROWS."""
         if len(spots) > MOST_ROWS:
             return len(spots)
         places: dict[tuple[int, int], set[float]] = {}
@@ -300,7 +303,7 @@ class Along:
         return max(map(len, places.values()), default=0)
 
     def excursion(self, spots: Sequence[Spot]) -> Found | None:
-        """A value or a gradient that leaves, beside one of the spots, what it is on either side, and comes back."""
+        """The narrowest excursion of a value or gradient at one of the spots; None if there is none."""
         if not spots:
             return None
         chosen = list({(s.shift, *np.round(s.inputs, 3).tolist()): s for s in spots}.values())[:MOST_ROWS]
@@ -322,13 +325,13 @@ class Along:
 
 
 def _tied(inputs: Array) -> bool:
-    """Whether policy or reference hold both completions nearly equally likely: what is special there selects near-ties, and no
-    pair by name."""
+    """Whether both completions are nearly equally likely under policy or reference. A condition there selects near-ties, not
+    single pairs."""
     return bool(min(abs(inputs[0] - inputs[1]), abs(inputs[2] - inputs[3])) < TIE)
 
 
 def _quantity(site: Site, values: Mapping[int, Array]) -> Array:
-    """left - right - offset, or the differences along an axis, of values with the batches in front."""
+    """The quantity of a site: left - right - offset, or the differences along an axis. The batches are the first axis."""
     left = values[site.left].astype(float)
     with np.errstate(all="ignore"):
         if site.axis is not None:
@@ -343,7 +346,7 @@ def _quantity(site: Site, values: Mapping[int, Array]) -> Array:
 
 
 def _moving(value: Array) -> Array:
-    """The entries of a value with the batches in front, (batches, entries), that change at all."""
+    """The entries of a value, (batches, entries), that are not the same in all batches; the first entry if all are."""
     flat = value.reshape(len(value), -1)
     with np.errstate(all="ignore"):
         moving = flat[:, (flat != flat[:1]).any(axis=0)]
@@ -355,5 +358,5 @@ def _largest(value: Array) -> float:
 
 
 def _without_largest(change: Array) -> Array:
-    """Mean over the steps, shape (lines, steps, entries), of all but the largest: an edge or a pole has its own search."""
+    """Mean over the steps, shape (lines, steps, entries), without the largest ones: edges and poles have another search."""
     return np.asarray(np.sort(change, axis=1)[:, : -_STEPS // 12].mean(axis=1))

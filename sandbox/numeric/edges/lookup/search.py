@@ -1,4 +1,4 @@
-"""The findings on look-ups: SBX327 where single values are singled out, SBX332 where there is a table of them (torch)."""
+"""Findings on look-ups: SBX327 if a loss singles out values, SBX332 if it has a table of them (torch)."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.verdicts.verdict import Finding
 
 BETAS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
-"""Betas at which edges are measured, beside a drawn one and those that the caller names."""
+"""Betas at which edges are computed, besides a drawn one and those that the caller names."""
 _CURVED_BETAS: Final = (0.1, 0.05, 0.5)
-"""Those at which lines are followed, beside the drawn and the named ones."""
+"""Betas at which lines are followed, besides the drawn one and those that the caller names."""
 _ITEMS: Final = 8
 _LARGE: Final = 1e5
-"""Adding it rounds to hundredths of a nat in float32."""
+"""Adding a constant of this size rounds to hundredths of a nat in float32."""
 _GUARD: Final = 1e-4
-"""A bound so near to zero keeps a division from it."""
+"""A bound this close to zero guards a division."""
 _HALVINGS: Final = 24
 _MOST_MEETING: Final = 4
 _PLAIN_DEGREE: Final = 8
-"""Of a polynomial in what tells pairs apart. One of a high degree goes up and down wherever its author likes."""
+"""Highest degree of a polynomial in the quantities that identify pairs. Higher ones can have extrema at chosen places."""
 _RESOLUTION: Final = 0.002
-"""Nats. Values that float32 rounds more coarsely are steps."""
+"""Nats. A value that float32 rounds more coarsely is a step function."""
 
 Describe = Callable[[Points, int], dict[str, Any]]
 
 _HOW: Final = {
     Kind.ROUNDING: "it is rounded",
     Kind.EQUALITY: "it is compared with a single value",
-    Kind.FINITENESS: "another formula holds where it overflows",
-    Kind.CHOICE: "the place of the largest or smallest is taken",
-    Kind.WAVE: "it goes through a wave",
+    Kind.FINITENESS: "another formula is used where it overflows",
+    Kind.CHOICE: "the position of the largest or smallest is taken",
+    Kind.WAVE: "it is the argument of a periodic function",
 }
-_EXTREME: Final = "it is the batch's extreme, so that one pair decides for all"
+_EXTREME: Final = "it is the extreme of the batch, so that one pair decides for all pairs"
 
 
 def find_lookups(evaluator: Evaluator, seed: int, describe: Describe, betas: Sequence[float] = ()) -> list[Finding]:
-    """What singles pairs out by the values of the reference, or of the policy beside it. `betas`: further ones to try.
+    """Findings if a loss singles out pairs by the log-probabilities of the reference, or of the policy. `betas` are tested too.
 
     Raises CannotCompute.
     """
@@ -88,14 +88,14 @@ class _Search:
         return self._forms[beta]
 
     def anything(self, beta: float) -> bool:
-        """Whether anything decides by what tells pairs apart, or could hide that."""
+        """Whether an operation depends on a quantity that identifies pairs, or could hide that."""
         forms = self.forms(beta)
         conditions = any(s.kind in (Kind.BELOW, Kind.ABOVE, Kind.EQUALITY) for s in self.sites)
         hidden = conditions or self._ranked(forms) is not None or bool(self._arithmetic(forms))
         return hidden or bool(self._keyed(forms))
 
     def _ranked(self, forms: Forms) -> int | None:
-        """The first node that puts what tells pairs apart in order together with other values."""
+        """The first node that sorts a quantity that identifies pairs together with other values; None if there is none."""
         found = ranked_among_values(self.graph)
         return next((i for i in found if forms.keyed(forms.values[self.graph.nodes[i].args[0]])), None)
 
@@ -103,14 +103,14 @@ class _Search:
         return [s for s in self.sites if any(forms.follows[n] for n in (s.left, s.right) if n is not None)]
 
     def straight(self, betas: Sequence[float]) -> list[Finding]:
-        """What the forms alone tell."""
+        """Findings that follow from the linear forms."""
         ranked = self._ranked(self.forms(betas[0]))
         edges = {beta: self._edges(beta) for beta in betas}
         most = max(map(count_edges, edges.values()))
         if most > MOST_EDGES:
             return [_table(most)]
         if ranked is not None:
-            how = f"{self.graph.nodes[ranked].op} puts the batch's pairs in order together with fixed values"
+            how = f"{self.graph.nodes[ranked].op} sorts the batch's pairs together with fixed values"
             return [self._finding(how, {})]
         for beta in betas:
             forms = self.forms(beta)
@@ -126,20 +126,22 @@ class _Search:
         for beta in betas:
             trouble = self._arithmetic(self.forms(beta))
             if trouble:
-                return [self._finding(f"a quantity that follows the log-probabilities of single pairs {trouble}", {})]
+                return [
+                    self._finding(f"a quantity that depends on the log-probabilities of single pairs {trouble}", {})
+                ]
         return self._meeting(sorted(edges), edges) or self._narrow_margin(betas)
 
     def _narrow_margin(self, betas: Sequence[float]) -> list[Finding]:
         for beta in betas:
             width = narrow_margin(self.forms(beta), self.sites, beta)
             if width is not None:
-                what = "a single value" if width == 0 else f"a stretch of {_width(width)}"
+                what = "a single value" if width == 0 else f"an interval of {_width(width)}"
                 how = f"conditions single out {what} of the margin or of a log-ratio, at beta = {shown(beta)}"
                 return [self._finding(how, {"width": width, "beta": beta})]
         return []
 
     def _meeting(self, betas: Sequence[float], edges: Mapping[float, Sequence[Edge]]) -> list[Finding]:
-        """Windows at a beta between two of those: there, edges change places."""
+        """A finding if edges enclose a window at a beta between two of these, where their order changes."""
         for low, high in pairwise(betas):
             for pair in islice(crossing(edges[low], edges[high]), _MOST_MEETING):
                 beta = self._meet(low, high, pair)
@@ -149,7 +151,7 @@ class _Search:
         return []
 
     def _meet(self, low: float, high: float, pair: tuple[Name, Name]) -> float:
-        """The beta at which two edges change places."""
+        """The beta at which the order of two edges changes."""
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             if pair in set(crossing(self._edges(low), self._edges(middle))):
@@ -159,7 +161,7 @@ class _Search:
         return high
 
     def _extreme(self, forms: Forms, site: Site) -> bool:
-        """Whether a condition is put on the extreme of what is curved over the batch."""
+        """Whether a site is a condition on the batch's extreme of a curved value."""
         alone = all(d.constant is not None for d in self.graph.types[site.left].dims)
         guards = site.right is not None and all(
             not v.others and not any(v.log_probs) and abs(v.constant) <= _GUARD for v in forms.values[site.right]
@@ -167,13 +169,13 @@ class _Search:
         return alone and not guards and site.kind in EDGES and any(forms.bent(v) for v in forms.deciding(site))
 
     def _arithmetic(self, forms: Forms) -> str:
-        """What sums and products alone do to single values out."""
+        """How sums and products alone can single out values, as the end of a sentence; "" if they cannot."""
         deciding = (forms.deciding(site) for site in self._keyed(forms))
         linear = [v for value in (*forms.values, *deciding) for v in value if any(v.shift) or forms.bent(v)]
         if any(not v.finite for v in linear):
             return "overflows"
         if any(v.size == math.inf or v.size * 2.0**-24 > _RESOLUTION * max(map(abs, v.shift)) > 0 for v in linear):
-            return "is rounded: numbers are added that are too large for float32"
+            return "is rounded: a constant is added that is too large for float32"
         degree = max(degrees(self.graph, forms.follows))
         return f"is part of a polynomial of degree {degree}" if degree > _PLAIN_DEGREE else ""
 
@@ -183,8 +185,8 @@ class _Search:
         return edges_of(forms, keyed, *self._offsets(forms, keyed, beta)) if keyed else []
 
     def _offsets(self, forms: Forms, keyed: Sequence[Site], beta: float) -> tuple[Mapping[int, float], Set[int]]:
-        """The values, where training starts, of the nodes that the sites' quantities hold beside log-probabilities, and those
-        nodes whose value is another one in another batch."""
+        """The values at the start of training of the nodes in the sites' quantities, and those of these nodes whose values differ
+        between batches."""
         nodes = sorted({n for s in keyed for v in forms.deciding(s) for n, _ in v.others if not forms.curved[n]})
         if not nodes:
             return {}, set()
@@ -195,7 +197,7 @@ class _Search:
         return {n: float(m[0]) for n, m in zip(nodes, means, strict=True)}, moving
 
     def curved(self, betas: Sequence[float]) -> list[Finding]:
-        """What is seen along lines."""
+        """Findings of the search along lines."""
         forms = self.forms(betas[0])
         curved = [s for s in self._keyed(forms) if _is_curved(forms, s)]
         if not any(self._reads_beta(s) for s in curved):
@@ -221,7 +223,7 @@ class _Search:
 
     @cached_property
     def _depends(self) -> list[bool]:
-        """For each node, whether beta is part of it."""
+        """For each node, whether it depends on beta."""
         found: list[bool] = []
         for node in self.graph.nodes:
             found.append(node.attrs.get("name") == "beta" or any(found[a] for a in node.args))
@@ -234,13 +236,13 @@ class _Search:
 
     def _singled_out(self, site: Site, how: str) -> Finding:
         operation = self.graph.nodes[site.node].op
-        what = f"{operation} works on a quantity that follows the log-probabilities of single pairs"
+        what = f"{operation} is applied to a quantity that depends on the log-probabilities of single pairs"
         return self._finding(f"{what}: {how}", {"operation": operation})
 
     def _window(self, near: Narrow, beta: float) -> Finding:
         inputs = np.array([near.chosen, near.rejected] * 2)
         where = f"around log-probabilities of {shown(near.chosen)} (chosen) and {shown(near.rejected)} (rejected)"
-        message = f"{near.what} leave {_width(near.width)} between them {where}: hardly a pair falls there"
+        message = f"{near.what} enclose a window of {_width(near.width)} {where}, which hardly any pair meets"
         return self._finding(message, {"width": near.width, **self.describe(_points(inputs[None], beta), 0)})
 
     def _found(self, found: Found, beta: float) -> Finding:
@@ -250,16 +252,18 @@ class _Search:
         numbers = {"width": found.width, "inside": found.inside, "beside": found.beside}
         match found.what:
             case "rough":
-                message = f"a value inside the loss goes back and forth with the reference, as at {place}"
+                message = (
+                    f"a value inside the loss goes back and forth as the reference changes, for example at {place}"
+                )
             case "edges":
                 message = (
-                    f"two conditions leave {_width(found.width)} between them at {place}: hardly a pair falls there"
+                    f"two conditions enclose a window of {_width(found.width)} at {place}, which hardly any pair meets"
                 )
                 numbers = {"width": found.width}
             case _:
                 message = (
                     f"a value inside the loss, or its gradient, is {shown(found.inside)} in a window of "
-                    f"{_width(found.width)} at {place}, and {shown(found.beside)} beside it"
+                    f"{_width(found.width)} at {place}, and {shown(found.beside)} outside it"
                 )
         return self._finding(message, {**numbers, **example})
 
@@ -272,7 +276,7 @@ def _at_once(forms: Forms, site: Site) -> bool:
 
 
 def _is_curved(forms: Forms, site: Site) -> bool:
-    """Whether there is more to see than where the site's edges lie: the forms do not tell, or it is a pole or a steep step."""
+    """Whether the site must be tested along lines: its quantity is not linear, or it is a pole or a steep step."""
     value = forms.deciding(site)
     if any(forms.bent(v) or not v.finite for v in value):
         return True

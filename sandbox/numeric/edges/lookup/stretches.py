@@ -1,4 +1,4 @@
-"""Stretches of lines within which a quantity is zero, or comes nearest to it."""
+"""Stretches: intervals of lines within which a quantity is zero, or nearest to zero."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.numeric.edges.lookup.edges import MOST_EDGES
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of a line that holds a spot: indices of site, line and entry, ends, and whether the sign changes within."""
+    """An interval of a line: indices of site, line and entry, both ends, and whether the quantity changes sign in it."""
 
     site: int
     line: int
@@ -25,7 +25,7 @@ class Stretch:
 
 
 def stretches(coarse: Sequence[Array], grid: Array, straight: Sequence[bool]) -> list[Stretch]:
-    """Where each quantity changes sign, or comes nearest to zero, on each line; equal stretches of equal sites once."""
+    """The intervals in which a quantity changes sign, or is nearest to zero, on each line; equal ones of a site once."""
     lines, steps = grid.shape
     found: dict[tuple[float, ...], Stretch] = {}
     for site, q in enumerate(coarse):
@@ -44,7 +44,7 @@ def stretches(coarse: Sequence[Array], grid: Array, straight: Sequence[bool]) ->
 
 
 def _shallow(grid: Array, values: Array, a: int, b: int) -> bool:
-    """Whether a quantity stays so far from zero, for how fast it changes, that nothing near is narrow."""
+    """Whether a quantity is so far from zero, compared with its slope, that no narrow window can be there."""
     least = float(np.abs(values[a : b + 1]).min())
     slope = float(np.abs(np.diff(values[a : b + 1]) / np.diff(grid[a : b + 1])).max())
     return least > _SHALLOW * slope
@@ -55,7 +55,7 @@ _SHALLOW: Final = 8.0
 
 
 def _turns(q: Array) -> list[tuple[int, int, bool]]:
-    """Steps between which a quantity changes sign (True), and around which its size is least without that (False)."""
+    """Steps between which a quantity changes sign (True), and steps around a local minimum of its size (False)."""
     changes = np.flatnonzero((q[:-1] <= 0) != (q[1:] <= 0))
     size = np.abs(np.nan_to_num(q, nan=np.inf))
     dips = np.flatnonzero((size[1:-1] < size[:-2]) & (size[1:-1] <= size[2:])) + 1
@@ -66,7 +66,7 @@ def _turns(q: Array) -> list[tuple[int, int, bool]]:
 
 
 def closer(t: Array, q: Array) -> tuple[Array, Array]:
-    """Of each row, (rows, steps), the ways on either side of the first change of sign, or of the smallest size."""
+    """The ways around the first change of sign of each row, (rows, steps), or around its smallest size if there is none."""
     changes = (q[:, :-1] <= 0) != (q[:, 1:] <= 0)
     nearest = np.nan_to_num(np.abs(q), nan=np.inf).argmin(axis=1)
     crosses, first = changes.any(axis=1), changes.argmax(axis=1)

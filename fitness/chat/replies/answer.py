@@ -1,7 +1,7 @@
-"""An answer of status 200 read in whatever dialect of chat completions its server speaks.
+"""Parsing of responses with status 200, in any server's dialect of chat completions.
 
-Endpoints agree on the outline of this protocol and on little else: what one answers is read leniently, and never trusted to have
-the documented types. What a model thought is no part of its text where the server tells the two apart (see also `reasoning`).
+Endpoints agree on the outline of this protocol and on little else. So responses are read leniently, and no value is assumed to
+have its documented type. A model's reasoning is not part of its text if the server separates the two (else see `reasoning`).
 """
 
 from __future__ import annotations
@@ -13,46 +13,46 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fitness.chat import stream, usage
 from fitness.chat.errors import ErrorKind, LLMError, Where
-from fitness.chat.refusals import error_within, title_of
+from fitness.chat.replies import stream, usage
+from fitness.chat.replies.refusals import error_within, title_of
 from fitness.chat.text import printable
 from fitness.costs import Prices
 
 MAX_RESPONSE = 8 * 1024 * 1024
-"""Bytes of an HTTP response beyond which it is not read as a completion."""
+"""Most bytes of an HTTP response that are read as a completion."""
 
 _DEEPEST = 10
-"""Parts within one another."""
+"""Deepest nesting of parts that is read."""
 
 CUT_OFF = "length"
-"""The finish reason of every answer that reached a limit, by whatever name its server has for that."""
+"""The finish reason of every answer that reached a length limit, whatever the server calls it."""
 _LENGTH = re.compile(r"(?:^|[._])(?:max_?(?:output_?|new_?)?tokens?|length|token_limit|context_window_exceeded)$")
 _FILTER = re.compile(r"content_?filter(?:ed)?|^safety$|prohibited_content|blocklist|^sensitive$|recitation|guardrail")
 _BROKEN = frozenset({"error", "abort", "aborted", "network_error", "insufficient_system_resource"})
-"""Finish reasons of a reply that its server could not bring to an end."""
+"""Finish reasons of a reply that the server could not complete."""
 _COMMENTS = re.compile(r"\A(?:\s*:[^\n]*\n)+")
-"""Sent before the answer, so that nobody on the way takes the connection for dead."""
+"""Comment lines that some servers send before the answer to keep the connection open."""
 _NO_TEXT = re.compile(r"think|reason|refusal|tool|summary")
-"""In the type of a part that is not the answer's text."""
+"""Words in the type of a part that is not the answer's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model replied. A count is None where its endpoint does not tell it."""
+    """A model's reply. A token count is None if the endpoint does not report it."""
 
     text: str
     model: str | None
     finish_reason: str | None
-    """`CUT_OFF` at a limit; else the server's own word, which means no more than that the model stopped."""
+    """`CUT_OFF` at a length limit; else the server's own word, which only means that the model stopped."""
     tokens_in: int | None
     tokens_out: int | None
 
 
 def read_answer(where: Where, content: bytes, content_type: str, prices: Prices) -> Completion:
-    """The answer in a response. Raises LLMError: what an error object says, FILTERED, or MALFORMED where there is none.
+    """The answer in a response. Raises LLMError: the error in the response, FILTERED, or MALFORMED if there is no answer.
 
-    The error has the tokens and their price where the response tells them.
+    The error carries the tokens and their price if the response reports them.
     """
     body = _body(where, content, content_type)
     choices = _choices(body)
@@ -67,7 +67,7 @@ def read_answer(where: Where, content: bytes, content_type: str, prices: Prices)
 
 
 def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str) -> LLMError | None:
-    """What is wrong with a body, or with the choice that would be taken."""
+    """The error in a body or in its chosen choice; None if there is none."""
     if choice is None:
         said = error_within(where, body)
         return said or LLMError.at(where, ErrorKind.MALFORMED, f"{where.place} answered with {_what(body)}")
@@ -78,7 +78,7 @@ def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str)
     if told:
         return error_within(where, {"error": told})
     if reason in _BROKEN:
-        message = f"{where.place} broke off its reply with finish reason {reason!r} and no word about why"
+        message = f"{where.place} broke off its reply with finish reason {reason!r} and gave no cause"
         return LLMError.at(where, ErrorKind.SERVER_ERROR, message)
     if reason and not text.strip() and _FILTER.search(reason.lower()):
         message = f"the content filter of {where.place} withheld the reply (finish reason {reason!r})"
@@ -87,7 +87,7 @@ def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str)
 
 
 def _what(body: Any) -> str:
-    """A body without any choice, in words."""
+    """Description of a body without any choice."""
     if isinstance(body, Mapping) and "choices" in body:
         return "a chat completion without any choice"
     return "null, which is no chat completion" if body is None else "JSON that is no chat completion"
@@ -104,7 +104,7 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
 
     content = _unpacked(content)
     if len(content) > MAX_RESPONSE:
-        raise malformed(f"more than {MAX_RESPONSE} bytes, which are the most that are read")
+        raise malformed(f"more than {MAX_RESPONSE} bytes, the most that are read")
     text = content.decode(json.detect_encoding(content), "replace").lstrip("\ufeff")
     if not text.strip():
         raise malformed("nothing (an empty body)")
@@ -115,7 +115,7 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
     if stream.is_stream(text, kind):
         body = stream.assembled(text)
         if body is None:
-            raise malformed("a stream that nobody asked for, and that ends before its reply does")
+            raise malformed("a stream that was not requested, and that ends before the reply is complete")
         return body
     if text.lstrip().startswith("<"):
         page = f"a web page {where.quote(title_of(text))}".strip()
@@ -126,7 +126,7 @@ def _body(where: Where, content: bytes, content_type: str) -> Any:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """`content`, decompressed where it is gzip that no header told of. At most a little more than `MAX_RESPONSE`."""
+    """`content`, decompressed if it is gzip without a header that says so. At most one byte more than `MAX_RESPONSE`."""
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
@@ -139,7 +139,7 @@ def _unpacked(content: bytes) -> bytes:
 
 
 def _choices(body: Any) -> list[Mapping[str, Any]]:
-    """The choices that hold a message, or at least say why they end; Ollama's and Anthropic's own forms as one choice."""
+    """The choices with a message, a finish reason or an error; Ollama's and Anthropic's own forms count as one choice."""
     if not isinstance(body, Mapping):
         return []
     choices = body.get("choices")
@@ -157,7 +157,7 @@ def _choices(body: Any) -> list[Mapping[str, Any]]:
 
 
 def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A choice's message: also a single chunk of a stream, and the text of the completions before chat."""
+    """A choice's message; also a single chunk of a stream, or the text of the older completions protocol."""
     for key in ("message", "delta"):
         if isinstance(choice.get(key), Mapping):
             return choice[key] or {"content": ""}
@@ -165,7 +165,7 @@ def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text_of(choice: Mapping[str, Any]) -> str:
-    """The text of a choice, what a tool is called with included: a model that calls one puts its reply into the arguments."""
+    """The text of a choice, including the arguments of tool calls: some models put their reply there."""
     message = _message(choice)
     parts = [_text(message.get("content")), *_arguments(message)]
     return "\n".join(part for part in parts if part.strip()) or _text(message.get("refusal"))
@@ -184,7 +184,7 @@ def _arguments(message: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _text(content: object, depth: int = 0) -> str:
-    """A message's content: text, or parts of which some are text. Never with lone surrogates."""
+    """The text of a message's content: a string, or a list of parts. Without lone surrogates."""
     if isinstance(content, str):
         return content.encode("utf-8", "replace").decode()
     if isinstance(content, list):
@@ -200,7 +200,7 @@ def _text(content: object, depth: int = 0) -> str:
 
 
 def _finish(choice: Mapping[str, Any]) -> str | None:
-    """Why a choice ends."""
+    """The finish reason of a choice."""
     reason = _word(choice.get("finish_reason"))
     return CUT_OFF if reason and _LENGTH.search(reason.lower()) else reason
 

@@ -1,6 +1,6 @@
-"""What an endpoint says in place of an answer: an error status, or an error object that came with status 200.
+"""Parsing of errors from endpoints: an error status, or an error object in a response with status 200.
 
-The forms that servers give their errors differ as much as their words for the same trouble: both are read leniently.
+Servers differ in the structure of their errors and in their words for the same problem, so both are read leniently.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fitness.chat.errors import ErrorKind, LLMError, Where
-from fitness.chat.usage import count
+from fitness.chat.replies.usage import count
 
 _WORDS = ("message", "msg", "status_msg", "detail", "error", "errors", "error_message", "base_resp", "title")
-"""Keys that hold an error's words, or an object that does."""
+"""Keys that hold an error's text, or an object that holds it."""
 _MARKS = ("type", "code", "status", "error_type", "error_code", "param")
 _NUMBERS = ("code", "status", "status_code", "http_code", "error_code", "statusCode")
 _MOST_WORDS = 4000
-_DEEPEST = 10  # objects within one another
+_DEEPEST = 10  # levels of nesting
 
 _NO_CREDIT = re.compile(
     r"insufficient[_ ](?:quota|credit|balance|funds)|balance is insufficient|out of credit|any credits|credit balance|"
     r"budget[_ ](?:has been )?exceeded|exceeded_?budget|exceeded_current_quota|billing[_ ]hard|spending limit|arrear"
 )
 _MAY_BE_CREDIT = re.compile(r"exceeded your current quota|billing")
-"""Rate limits name the page on which more can be bought as well."""
+"""Ambiguous: messages about rate limits mention billing too."""
 _TOO_LONG = re.compile(
     r"context[_ ](?:length|window|size|shift)|context overflow|too many (?:input )?tokens|(?:prompt|input) is too long|"
     r"token count|max_model_len|must be <=|must have less than \d+ tokens|reduce the length|too large (?:for model|to process)"
@@ -57,18 +57,18 @@ _NO_SUCH_MODEL = re.compile(
     r"model_not_(?:found|supported|available)|(?:no such|invalid|unknown)[_ ]model\b(?! ?(?:param|arg|input|output))|"
     r"not a valid model|no models? (?:is |are )?(?:currently )?loaded"
 )
-"""Said with a status that does not tell it."""
+"""Sent with a status that does not indicate it."""
 _NO_MODEL = re.compile(r"model|deployment|engine")
 _ABSENT = re.compile(r"not[_ ]found|does not exist|no such|unknown|not exist|not available")
 _REFUSED = re.compile(r"invalid|bad[_ ]?request|validation|unsupported|not supported|unrecognized|unexpected|required")
 _PASSING = frozenset({408, 409, 424, 425, 498})
-"""Statuses below 500 that speak of the server: timeout, conflict, a failed dependency, too early, no capacity."""
+"""Statuses below 500 that concern the server: timeout, conflict, a failed dependency, too early, no capacity."""
 _VERSION = re.compile(r"/(?:api/)?v\d|/openai")
-"""In an address: nothing has to be added to it."""
+"""In an address that already has its version: /v1 need not be added."""
 
 
 def status_error(where: Where, status: int, body: object, headers: Mapping[str, str]) -> LLMError:
-    """The error behind an HTTP status of 400 and above."""
+    """The LLMError for a response with an HTTP status of 300 or above."""
     if where.proxy and (status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or _of_the_proxy(where, status, body)):
         return proxy_error(where, status, words_of(body))
     words = words_of(body)
@@ -81,13 +81,13 @@ def status_error(where: Where, status: int, body: object, headers: Mapping[str, 
         return _not_found(where, words, f"{status}{quoted}", status)
     message = f"{where.place} answered {status}{quoted}"
     error = LLMError.at(where, kind, message, status=status, retry_after=_retry_after(headers, words), said=said)
-    if kind is ErrorKind.FILTERED:  # of the prompt: an error status costs nothing
+    if kind is ErrorKind.FILTERED:  # the prompt was filtered: an error status costs nothing
         error.tokens_in, error.tokens_out, error.usd = 0, 0, 0.0
     return error
 
 
 def _elsewhere(where: Where, status: int, words: str, address: str) -> LLMError:
-    """The endpoint is at another address: it says so itself, or speaks https where it was asked by http."""
+    """The LLMError for an endpoint at another address: it redirects, or it expects https and got http."""
     message = f"{where.place} answered {status}" + (f": {where.quote(words)}" if words.strip() else "")
     remedy = (
         "write {section}.base_url with https://" if status >= 400 else "set {section}.base_url to where the endpoint is"
@@ -99,7 +99,7 @@ def _elsewhere(where: Where, status: int, words: str, address: str) -> LLMError:
 
 
 def error_within(where: Where, body: object) -> LLMError | None:
-    """The error that an answer of status 200 without any choice tells of; None where it tells of none."""
+    """The LLMError for an error object in a response with status 200; None if there is none."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, Mapping) or not any(body.get(key) for key in _WORDS):
@@ -115,33 +115,33 @@ def error_within(where: Where, body: object) -> LLMError | None:
 
 
 def proxy_error(where: Where, status: int | None, words: str) -> LLMError:
-    """What the proxy on the way said itself, so that nobody looks for the fault at the endpoint."""
+    """The LLMError for an error of the proxy, which the message names instead of the endpoint."""
     said = f": {where.quote(words)}" if words.strip() else ""
     answered = f"answered {status}" if status else "refused"
     message = f"{where.proxy} {answered} when it was asked for {where.place}{said}"
     host = urlsplit(where.place).hostname or where.place
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        remedy = f"give it a name and a password that the proxy takes; NO_PROXY={host} goes past it"
+        remedy = f"give it a name and a password that the proxy accepts; NO_PROXY={host} bypasses it"
         return LLMError.at(where, ErrorKind.UNAUTHORIZED, message, status=status, remedy=remedy)
-    remedy = f"look after the proxy, or unset its variable; NO_PROXY={host} goes past it"
+    remedy = f"check the proxy, or unset its variable; NO_PROXY={host} bypasses it"
     return LLMError.at(where, ErrorKind.CONNECTION, message, status=status, remedy=remedy)
 
 
 def _of_the_proxy(where: Where, status: int, body: object) -> bool:
-    """Whether a plain proxy answered itself, with a page or nothing, where the endpoint would have sent JSON."""
+    """Whether the response is a proxy's own: for a plain http endpoint, an error status with a page or nothing instead of JSON."""
     return where.place.startswith("http:") and status in (403, 502, 503, 504) and not isinstance(body, Mapping | list)
 
 
 def refuses_system(error: LLMError) -> bool:
-    """Whether it is the message of role `system` that was refused, which some models' chat templates do not know."""
+    """Whether the endpoint refused the message of role `system`, which some models' chat templates do not support."""
     kinds = (ErrorKind.BAD_REQUEST, ErrorKind.SERVER_ERROR)
     return error.kind in kinds and _NO_SYSTEM.search(error.said.lower()) is not None
 
 
 def kind_of_status(status: int, body: str) -> ErrorKind:
-    """The kind behind an HTTP status and the words that came with it.
+    """The error kind for an HTTP status and the text that came with it.
 
-    Some endpoints report a wrong key or an over-long prompt as 400, and an empty account as 429: there the words decide.
+    Some endpoints report a wrong key or an over-long prompt as 400, and an empty account as 429. There the text decides.
     """
     words = body.lower()
     if status == HTTPStatus.UNAUTHORIZED:
@@ -181,7 +181,7 @@ def _lacks_credit(words: str) -> bool:
 
 
 def kind_of_words(said: str) -> ErrorKind:
-    """The kind behind an error that comes without a status: its words have to do."""
+    """The error kind for an error without a status, from its text alone."""
     words = said.lower()
     for found, kind in (
         (_BAD_KEY.search(words), ErrorKind.UNAUTHORIZED),
@@ -199,7 +199,7 @@ def kind_of_words(said: str) -> ErrorKind:
 
 
 def _not_found(where: Where, words: str, said: str, status: int | None) -> LLMError:
-    """Whether it is the model that is unknown there, or the page, as with a base URL that lacks its /v1."""
+    """The LLMError for an unknown model, or for a wrong address such as a base URL without /v1."""
     lower, versioned = words.lower(), _VERSION.search(urlsplit(where.place).path)
     if not _NO_PAGE.search(lower) and (versioned or _NO_MODEL.search(lower)):
         message = f"{where.place} knows no model {where.model!r} ({said})"
@@ -212,7 +212,7 @@ def _not_found(where: Where, words: str, said: str, status: int | None) -> LLMEr
 
 
 def words_of(body: object, depth: int = 0) -> str:
-    """What an error's body says, whichever of the usual shapes it has."""
+    """The text of an error's body, in any of the usual structures."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(body, Mapping):
@@ -231,7 +231,7 @@ def words_of(body: object, depth: int = 0) -> str:
 
 
 def _place(body: Mapping[str, Any]) -> str:
-    """Where in a request something is wrong, as FastAPI tells it."""
+    """The place of a fault in a request, in FastAPI's form; "" without one."""
     loc = body.get("loc")
     return ".".join(map(str, loc)) + ": " if isinstance(loc, list) and loc else ""
 
@@ -241,7 +241,7 @@ _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]{0,2000}>", re.IGNORECASE
 
 
 def title_of(page: str) -> str:
-    """The title of a web page, its heading or its first words, in quotes after a blank; empty where it has none."""
+    """The title of a web page, its heading or its first words, quoted, with a leading space; "" if it has none."""
     page = page[:8000]
     found = _TITLE.search(page)
     words = " ".join(unescape(found[2] if found else _TAG.sub(" ", page)).split())[:120]
@@ -249,7 +249,7 @@ def title_of(page: str) -> str:
 
 
 def _objects(body: object) -> Iterator[Mapping[str, Any]]:
-    """An error's object and those within it that say more about the same."""
+    """An error object and the objects in it that describe the same error."""
     pending = [body]
     while pending:
         current = pending.pop(0)
@@ -269,7 +269,7 @@ def _numbers(body: object) -> Iterator[int]:
 
 
 def _marks(body: object) -> str:
-    """Words for programs: an error's type and code."""
+    """An error's type and code."""
     return " ".join(str(part[key]) for part in _objects(body) for key in _MARKS if isinstance(part.get(key), str))
 
 
@@ -283,9 +283,9 @@ _SECONDS = {"ms": 1e-3, "mil": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
-    """The wait in seconds that the endpoint asks for; None where it asks for none.
+    """The wait in seconds that the endpoint requests; None if it requests none.
 
-    In a header in milliseconds, seconds or as a date, else in its words: `Please try again in 1m26.4s`.
+    Read from a header (milliseconds, seconds or a date), else from the text: `Please try again in 1m26.4s`.
     """
     milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
     for text, unit in ((milliseconds, 1e-3), (seconds, 1.0)):
@@ -294,7 +294,7 @@ def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
     try:
         if seconds:
             return max(0.0, (parsedate_to_datetime(seconds).astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError):  # no date, or one beyond the calendar's end
+    except (ValueError, OverflowError):  # not a date, or one out of range
         pass
     told = _WAIT.search(words[:_MOST_WORDS])
     return sum(float(n) * _SECONDS[unit.lower()] for n, unit in _SPAN.findall(told[1])) if told else None

@@ -5,28 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from sandbox.execute.evaluate import Evaluator, Points, joined
-from sandbox.identity.comparison import Comparison, Region
-from sandbox.numeric.measure import inputs as probes
+from sandbox.identity.points.comparison import Comparison, Region
+from sandbox.numeric.measure import inputs
 
 
 class ScoreComparison(Comparison):
     """See the module's docstring."""
 
-    columns = max(probes.CLASS_COUNTS)
+    columns = max(inputs.CLASS_COUNTS)
 
     def fingerprinted(self) -> tuple[Points, ...]:
         rng = np.random.default_rng(20240612)
-        return tuple(_spread(rng, classes, (0.5, 2.0, 8.0), (2, 3, 7, 12)) for classes in probes.CLASS_COUNTS)
+        return tuple(_spread(rng, classes, (0.5, 2.0, 8.0), (2, 3, 7, 12)) for classes in inputs.CLASS_COUNTS)
 
     def published(self, beta: float) -> tuple[Points, ...]:
         rng = np.random.default_rng(20261126)
-        return tuple(_spread(rng, classes, (0.5, 1.5, 4.0), (8, 8, 8)) for classes in probes.CLASS_COUNTS)
+        return tuple(_spread(rng, classes, (0.5, 1.5, 4.0), (8, 8, 8)) for classes in inputs.CLASS_COUNTS)
 
     def regions(self, first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
         """Those of the numeric tests for this seed, and larger batches."""
         rng, found = np.random.default_rng([seed, 5]), []
-        for classes in probes.CLASS_COUNTS:
-            groups = probes.classification_probes(seed, classes).groups
+        for classes in inputs.CLASS_COUNTS:
+            groups = inputs.classification_probes(seed, classes).groups
             found.append(Region(joined([groups[g] for g in ("near", "wide", "odd", "pair")])))
             found.append(Region(joined([groups["start"], groups["equal"]]), exact=True))
             found.append(Region(joined([_scores(rng, size, classes) for size in (16, 33, 64, 100, 128, 200, 512)])))

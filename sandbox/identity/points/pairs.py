@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluator, Points, joined
-from sandbox.identity.comparison import Comparison, Region
-from sandbox.identity.fresh_points import pair_regions
-from sandbox.numeric.measure import inputs as probes
+from sandbox.identity.points.comparison import Comparison, Region
+from sandbox.identity.points.fresh_points import pair_regions
+from sandbox.numeric.measure import inputs
 
 
 class PairComparison(Comparison):
@@ -19,11 +19,11 @@ class PairComparison(Comparison):
         """Several betas and batch sizes, tails up to |beta rho| = 28, and the start."""
         rng = np.random.default_rng(20240612)
         batches = [(0.1, 8), (0.02, 8), (0.5, 8), (1.0, 8), (0.05, 17), (0.1, 2)]
-        return (joined([probes.start_points(), *(_pairs(rng, beta, items) for beta, items in batches)]),)
+        return (joined([inputs.start_points(), *(_pairs(rng, beta, items) for beta, items in batches)]),)
 
     def published(self, beta: float) -> tuple[Points, ...]:
         """The start, and margins as training meets them, in batches of several sizes."""
-        rng, start = np.random.default_rng(20261126), probes.start_points()
+        rng, start = np.random.default_rng(20261126), inputs.start_points()
         parts = [Points(start.tensors, np.full_like(start.scalars, beta), start.sizes)]
         for items in (64, 16, 5):
             x = np.concatenate([rng.normal(0, 1.5, items - items // 4), rng.uniform(-6, 6, items // 4)])
@@ -42,5 +42,5 @@ def _pairs(rng: np.random.Generator, beta: float, items: int) -> Points:
 
 def _divided(rng: np.random.Generator, x: Array, beta: float) -> Points:
     """Pairs of these beta rho, whose log-ratios share the margin in all ways."""
-    chosen, rejected = probes.split(x / beta, rng.normal(0.5, 0.7, len(x)), beta)
-    return probes.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, len(x)))), beta)
+    chosen, rejected = inputs.split(x / beta, rng.normal(0.5, 0.7, len(x)), beta)
+    return inputs.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, len(x)))), beta)

@@ -1,4 +1,4 @@
-"""How many tokens an answer is charged with, in whatever form its endpoint tells that."""
+"""Token usage in a response, in any endpoint's form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 MOST = 10**12
-"""Tokens beyond which a count is taken for a mistake."""
+"""Counts from this number on are treated as mistakes."""
 
 _IN = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 _OUT = ("completion_tokens", "output_tokens", "eval_count")
@@ -14,7 +14,7 @@ _DIGITS = re.compile(r"\s*\d{1,12}(?:\.0*)?\s*")
 
 
 def count(value: object) -> int | None:
-    """A number of tokens: a whole number of at least 0, as an integer, a float or in digits. None for anything else."""
+    """A token count of at least 0, given as an integer, a whole float or a string of digits. None for anything else."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = float(value)
     if isinstance(value, float) and value.is_integer():
@@ -23,11 +23,11 @@ def count(value: object) -> int | None:
 
 
 def tokens(body: Mapping[str, object], *, answered: bool) -> tuple[int | None, int | None]:
-    """Prompt and reply tokens of an answer; None for what it does not tell.
+    """Prompt tokens and reply tokens of a response; None for a count that it does not report.
 
-    A count of one of them follows from the total and the other. Details (cached, reasoning) are parts of the counts; where the
-    total is larger than both, the rest is reasoning that was left out of the reply's tokens and is charged with them. No prompt
-    has 0 tokens, and no reply that is there (`answered`): such zeros tell nothing.
+    A missing count is computed from the total and the other count. Details (cached, reasoning) are parts of the counts. If the
+    total exceeds their sum, the rest is reasoning that the reply's count left out, and it is added to the reply. Zero prompt
+    tokens, and zero reply tokens of a reply with text (`answered`), count as not reported.
     """
     for told in _places(body):
         tokens_in, tokens_out = _first(told, _IN) or None, _first(told, _OUT)
@@ -43,7 +43,7 @@ def tokens(body: Mapping[str, object], *, answered: bool) -> tuple[int | None, i
 
 
 def _places(body: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """Where usage may stand: in its own object, in Groq's, or beside the message as Ollama has it."""
+    """Objects that may hold the usage: `usage`, Groq's `x_groq.usage`, or the body itself (Ollama)."""
     groq = body.get("x_groq")
     for place in (body.get("usage"), groq.get("usage") if isinstance(groq, Mapping) else None, body):
         if isinstance(place, Mapping):

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points, joined
-from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.comparison import Region
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.identity.points.comparison import Region
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import edge_points
-from sandbox.numeric.measure import inputs as probes
+from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.input_sets import BETAS
 
 ORDINARY = 8
@@ -84,7 +84,7 @@ def _batch(rng: np.random.Generator, beta: float, x: Array) -> Points:
 
 def _sweep(rng: np.random.Generator, betas: Sequence[float]) -> Points:
     """A batch for each beta: ordinary pairs, and some over the range."""
-    far = rng.uniform(-probes.MAX_SCALED_MARGIN, probes.MAX_SCALED_MARGIN, (len(betas), 4))
+    far = rng.uniform(-inputs.MAX_SCALED_MARGIN, inputs.MAX_SCALED_MARGIN, (len(betas), 4))
     return _batches(rng, np.array(betas), far)
 
 
@@ -101,7 +101,7 @@ def _batches(rng: np.random.Generator, betas: Array, x: Array) -> Points:
     scaled = np.concatenate([usual, x], axis=1)
     each = np.repeat(betas, scaled.shape[1])
     levels = np.exp(rng.uniform(0, math.log(1000.0), (2, len(each))))
-    points = probes.margin_points(*_divided(rng, scaled.ravel(), each), levels, 1.0)
+    points = inputs.margin_points(*_divided(rng, scaled.ravel(), each), levels, 1.0)
     return Points(points.tensors, each[None], (scaled.shape[1],) * len(betas))
 
 
@@ -109,8 +109,8 @@ def _divided(rng: np.random.Generator, scaled: Array, beta: Array) -> tuple[Arra
     """Log-ratios of chosen and rejected whose difference is the margin, for these values of beta rho. They are within the range
     where the margin is: outside of it float32 may overflow on the way, for one way to write a loss and not for another."""
     rho = scaled / beta
-    limit = np.minimum(probes.MAX_MARGIN, probes.MAX_SCALED_MARGIN / beta)
-    limit = np.where(np.abs(rho) <= limit, limit, -probes.LOWEST_LOGP * 0.99)
+    limit = np.minimum(inputs.MAX_MARGIN, inputs.MAX_SCALED_MARGIN / beta)
+    limit = np.where(np.abs(rho) <= limit, limit, -inputs.LOWEST_LOGP * 0.99)
     chosen = rng.normal(0.5, 0.7, len(rho)) * rho
     chosen = np.clip(chosen, np.maximum(-limit, rho - limit), np.minimum(limit, rho + limit))
     return chosen, chosen - rho
@@ -118,26 +118,26 @@ def _divided(rng: np.random.Generator, scaled: Array, beta: Array) -> tuple[Arra
 
 def _crowded(rng: np.random.Generator, items: int) -> Array:
     """Margins over the range that crowd around zero."""
-    return np.asarray(np.sinh(6 * rng.uniform(-1, 1, items)) / np.sinh(6) * probes.MAX_SCALED_MARGIN)
+    return np.asarray(np.sinh(6 * rng.uniform(-1, 1, items)) / np.sinh(6) * inputs.MAX_SCALED_MARGIN)
 
 
 def _far(rng: np.random.Generator) -> Array:
     """Margins beyond the range, to both sides."""
-    sizes = np.concatenate([[35.0, 50.0, BEYOND], rng.uniform(probes.MAX_SCALED_MARGIN, BEYOND, 9)])
+    sizes = np.concatenate([[35.0, 50.0, BEYOND], rng.uniform(inputs.MAX_SCALED_MARGIN, BEYOND, 9)])
     return np.concatenate([sizes, -sizes])
 
 
 def _at_level(rng: np.random.Generator, low: float, high: float) -> Points:
     """Log-probabilities close to one end of their range."""
     ratios = rng.normal(0, 5.0 if low > 1 else 0.05, (2, 32))
-    return probes.margin_points(ratios[0], ratios[1], rng.uniform(low, high, (2, 32)), probes.LINE_BETA)
+    return inputs.margin_points(ratios[0], ratios[1], rng.uniform(low, high, (2, 32)), inputs.LINE_BETA)
 
 
 def _of_size(rng: np.random.Generator, size: int) -> Points:
     x = np.concatenate([rng.normal(0, 1.5, size - size // 4), rng.uniform(-10, 10, size // 4)])
     beta = float(np.exp(rng.uniform(math.log(0.02), 0.0)))
     x[0] = rng.uniform(-NEAR, NEAR)
-    return probes.margin_points(*_divided(rng, x, np.full(size, beta)), np.exp(rng.uniform(0, 6.5, (2, size))), beta)
+    return inputs.margin_points(*_divided(rng, x, np.full(size, beta)), np.exp(rng.uniform(0, 6.5, (2, size))), beta)
 
 
 def _sizes(rng: np.random.Generator, numbers: Sequence[float]) -> list[int]:
@@ -154,7 +154,7 @@ _BINARY_BETAS = (0.125, 1.0, 0.03125)
 
 
 def _starts() -> Iterator[Points]:
-    points = probes.start_points()
+    points = inputs.start_points()
     for beta in _BINARY_BETAS:
         yield Points(points.tensors, np.full_like(points.scalars, beta), points.sizes)
         yield Points((points.tensors[0],) * 4, np.full_like(points.scalars, beta), points.sizes)
@@ -202,7 +202,7 @@ def _short(points: Points) -> Iterator[Points]:
 # ---- what the graphs themselves say ------------------------------------------------------------------------------------
 
 
-def _numbers(graphs: Sequence[LossGraph]) -> list[float]:
+def _numbers(graphs: Sequence[VerifiedGraph]) -> list[float]:
     """The constants of the graphs, attributes too, each size once."""
     found: dict[float, None] = {}
     for graph in graphs:
@@ -214,7 +214,7 @@ def _numbers(graphs: Sequence[LossGraph]) -> list[float]:
 
 
 def _betas(
-    rng: np.random.Generator, graphs: Sequence[LossGraph], numbers: Sequence[float], pointwise: bool
+    rng: np.random.Generator, graphs: Sequence[VerifiedGraph], numbers: Sequence[float], pointwise: bool
 ) -> list[float]:
     """The usual betas, one at random from each of some hundred equal intervals of its logarithm, and what the graphs name:
     where their arithmetic on beta turns round, and their constants."""
@@ -229,27 +229,27 @@ def _betas(
 def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
     """Pairs in which one log-probability, one log-ratio, the margin or beta times it is a constant of a graph, or close to it."""
     values = (np.array(numbers)[:, None] + _BESIDE).ravel()
-    values = values[(values > -probes.HIGHEST_LOGP) & (values < -probes.LOWEST_LOGP)]
-    beta, rows = probes.LINE_BETA, []
+    values = values[(values > -inputs.HIGHEST_LOGP) & (values < -inputs.LOWEST_LOGP)]
+    beta, rows = inputs.LINE_BETA, []
     for place in range(4):
         pairs = -np.exp(rng.uniform(0, math.log(300.0), (2, len(values))))[[0, 1, 0, 1]] + rng.normal(
             0, 8, (4, len(values))
         )
         pairs[place] = -values
-        rows.append(np.minimum(pairs, probes.HIGHEST_LOGP))
+        rows.append(np.minimum(pairs, inputs.HIGHEST_LOGP))
     signed = np.concatenate([values, -values, values / beta, -values / beta])
-    signed = signed[np.abs(signed) < min(BEYOND / beta, -probes.LOWEST_LOGP / 2 - 5)]
+    signed = signed[np.abs(signed) < min(BEYOND / beta, -inputs.LOWEST_LOGP / 2 - 5)]
     for share in (1.0, 0.0, 0.5):  # the chosen's log-ratio, the rejected's, the margin alone
         base = -np.abs(signed) - 5.0
         rows.append(np.stack([base + share * signed, base - (1 - share) * signed, base, base]))
-    inputs = np.concatenate(rows, axis=1)
-    return Points(tuple(inputs), np.full((1, inputs.shape[1]), beta), (inputs.shape[1],))
+    columns = np.concatenate(rows, axis=1)
+    return Points(tuple(columns), np.full((1, columns.shape[1]), beta), (columns.shape[1],))
 
 
 def _edges(rng: np.random.Generator, evaluator: Evaluator, numbers: Sequence[float]) -> Iterator[Points]:
     """Pairs on and beside the edges of a loss, at the usual beta and at some that the graphs name."""
     named = [v for v in numbers if LOWEST_BETA <= v <= 2.0 and v not in BETAS][:3]
-    for beta in (probes.LINE_BETA, *named, 0.5):
+    for beta in (inputs.LINE_BETA, *named, 0.5):
         try:
             yield edge_points(evaluator, beta, _batch(rng, beta, _crowded(rng, 24)))
         except CannotCompute:

@@ -1,4 +1,4 @@
-"""SBX25x: notes on what was taken off a source on the way to its graph. They refuse nothing; the loss is as the note says."""
+"""SBX250 to SBX260: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sandbox.verdicts.verdict import Severity
 _DPO = "return -F.logsigmoid(beta * rho)"
 
 
-def _taken(code: str, title: str, explanation: str, remedy: str, bad: str, message: str, good: str = GOOD) -> Rule:
+def _unwrapping(code: str, title: str, explanation: str, remedy: str, bad: str, message: str, good: str = GOOD) -> Rule:
     return Rule(code, title, Severity.NOTE, explanation, remedy, bad, good, message)
 
 
-TAKEN_RULES: tuple[Rule, ...] = (
-    _taken(
+UNWRAPPING_RULES: tuple[Rule, ...] = (
+    _unwrapping(
         "SBX250",
-        "class taken apart",
-        "A class with `__init__`, `forward` and helper methods is the loss that it computes: `__init__` ran with the contract's "
-        "beta and its own defaults, `forward` is the loss.",
-        "Nothing needs to change; check that the defaults of __init__ are those that you mean.",
+        "class unwrapped",
+        "The source is a class with `__init__`, `forward` and perhaps helper methods. `__init__` ran with the contract's beta "
+        "and its own defaults, and `forward` is the loss.",
+        "Nothing needs to change; check that the defaults of __init__ are those that you intend.",
         "class Loss(nn.Module):\n"
         "    def __init__(self, beta=0.1):\n"
         "        super().__init__()\n"
@@ -28,92 +28,92 @@ TAKEN_RULES: tuple[Rule, ...] = (
         "reference_rejected_logps):\n"
         "        rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)\n"
         "        return -F.logsigmoid(self.beta * rho)\n",
-        "the class {text} was taken apart: __init__ ran with the contract's beta and its own defaults",
+        "the class {text} was unwrapped: __init__ ran with the contract's beta and its own defaults",
     ),
-    _taken(
+    _unwrapping(
         "SBX251",
-        "final mean undone",
-        "The last step was the mean over the batch, which the trainer takes itself. The loss is what was averaged.",
+        "final mean removed",
+        "The last step was the mean over the batch, which the trainer computes itself. The loss is the tensor before that mean.",
         "Nothing needs to change.",
         example("return -F.logsigmoid(beta * rho).mean()"),
-        "{text} ends with the mean over the batch, which was undone: the trainer takes it",
+        "{text} ends with the mean over the batch, which was removed: the trainer computes it",
     ),
-    _taken(
+    _unwrapping(
         "SBX252",
-        "first tensor of several taken",
+        "first of several results used",
         "The function returns several values, as published losses do (losses, chosen rewards, rejected rewards). The loss is the "
         "first tensor among them.",
-        "Nothing needs to change, if the losses come first.",
+        "Nothing needs to change if the losses come first.",
         example("losses = -F.logsigmoid(beta * rho)\nreturn losses, beta * rho.detach()"),
         "{text} returns several values; the first tensor is the loss",
     ),
-    _taken(
+    _unwrapping(
         "SBX253",
-        "arguments matched by meaning",
-        "The parameters have other names than the contract's arguments, and each name says which one it is.",
-        "Nothing needs to change, if the names mean what they say.",
+        "arguments matched by name",
+        "The parameters have other names than the contract's arguments. Each was matched to an argument by the words in its name.",
+        "Nothing needs to change if the matching is right.",
         "def loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps, beta):\n"
         "    rho = (chosen_logps - rejected_logps) - (ref_chosen_logps - ref_rejected_logps)\n"
         f"    {_DPO}\n",
         "the names of the parameters of {text} were matched to the contract",
     ),
-    _taken(
+    _unwrapping(
         "SBX254",
         "loss without a reference",
-        "The function takes the policy's two log-probabilities only. They are sums over the tokens of a completion, as everywhere "
-        "here; SimPO and its kin are published with averages per token.",
+        "The function takes the policy's two log-probabilities only. They are sums over the tokens of a completion. SimPO and "
+        "similar losses are published with averages per token.",
         "Choose beta and margins for summed log-probabilities.",
         "def loss(policy_chosen_logps, policy_rejected_logps, beta):\n"
         "    return -F.logsigmoid(beta * (policy_chosen_logps - policy_rejected_logps) - 0.5)\n",
         "{text} reads no reference; the log-probabilities that it gets are sums over tokens, not averages",
     ),
-    _taken(
+    _unwrapping(
         "SBX255",
         "raise that is never reached",
-        "With the contract's arguments and the defaults of the others the branch is never taken, and it was left out.",
+        "With the contract's arguments and the defaults of the others the branch is never reached, so it was removed.",
         "Nothing needs to change.",
         example(f'kind = "sigmoid"\nif kind != "sigmoid":\n    raise ValueError(kind)\n{_DPO}'),
-        "{text} is never reached, and was left out",
+        "{text} is never reached, and was removed",
     ),
-    _taken(
+    _unwrapping(
         "SBX256",
-        "block without gradients became detach",
-        "Gradients stop at what is computed inside of `with torch.no_grad():`; in the graph that is a detach.",
+        "no_grad block replaced by detach",
+        "Values computed inside `with torch.no_grad():` pass no gradient on. In the graph this is a detach.",
         "Nothing needs to change.",
         example(f"with torch.no_grad():\n    y = torch.sigmoid(-beta * rho)\n{_DPO} * (1 + y)"),
-        "{text} became detach on what is computed inside and used outside",
+        "{text} was replaced by detach on each value that is computed inside and used outside",
         example(f"y = torch.sigmoid(-beta * rho).detach()\n{_DPO} * (1 + y)"),
     ),
-    _taken(
+    _unwrapping(
         "SBX257",
-        "floating type dropped",
-        "The trainer chooses the floating type (float32). The conversion was the last step, and was left out.",
+        "floating-point type removed",
+        "The trainer chooses the floating-point type (float32). The conversion was the last step, and was removed.",
         "Nothing needs to change.",
         example("return (-F.logsigmoid(beta * rho)).double()"),
-        "the conversion {text} was left out: losses are float32",
+        "the conversion {text} was removed: losses are float32",
     ),
-    _taken(
+    _unwrapping(
         "SBX258",
         "assertion that is not checked",
-        "What it says is known only in training. An assertion changes no value, so it was left out; the numeric tests look for "
-        "NaN and infinite values anyway.",
+        "The condition depends on values that exist only in training. An assertion changes no value, so it was removed. The "
+        "numeric tests look for NaN and infinite values in any case.",
         "Nothing needs to change.",
         example(f"assert not torch.isnan(rho).any()\n{_DPO}"),
-        "{text} is known only in training, and is not checked",
+        "{text} can be evaluated only in training, and is not checked",
     ),
-    _taken(
+    _unwrapping(
         "SBX259",
         "branch on beta joined by where",
-        "Each way through the branches on beta was traced; torch.where chooses between the results when beta is known.",
-        "Nothing needs to change, if the loss is meant to be another one at other values of beta.",
+        "Every path through the branches on beta was traced; torch.where selects between the results when beta is known.",
+        "Nothing needs to change if you intend different losses at different values of beta.",
         example("scale = 2.0 if beta > 0.5 else 1.0\nreturn -F.logsigmoid(beta * rho) * scale"),
-        "{text} depends on beta: both ways were traced, and are joined by where",
+        "{text} depends on beta: both branches were traced and are joined by torch.where",
     ),
-    _taken(
+    _unwrapping(
         "SBX260",
         "condition that the contract decides",
-        "beta is above zero and a batch has at least one item, so the condition has one outcome, and the other branch was left "
-        "out.",
+        "beta is above zero and a batch has at least one item, so the condition has a single outcome. The other branch was "
+        "removed.",
         "Nothing needs to change.",
         example(f"if beta > 0:\n    {_DPO}\nreturn -rho"),
         "{text} is decided by the contract: beta is above zero, and a batch is not empty",

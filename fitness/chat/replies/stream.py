@@ -1,6 +1,6 @@
-"""A reply that came as a stream although none was asked for: put together, since it is written and paid for.
+"""Assembly of a reply that was streamed although no stream was requested: the reply is complete and paid for.
 
-Understood are server-sent events (`data: {...}`, whatever the content type says) and JSON line by line.
+Supported are server-sent events (`data: {...}`, whatever the content type) and one JSON object per line.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _DONE = "[DONE]"
 
 
 def is_stream(text: str, content_type: str) -> bool:
-    """Whether this is no JSON document, but a stream of them."""
+    """Whether a response is a stream of JSON documents instead of one document."""
     return "event-stream" in content_type or "ndjson" in content_type or _EVENTS.match(text) is not None
 
 
 def assembled(text: str) -> dict[str, Any] | None:
-    """The completion that a stream's chunks make up; None where it ends before the reply does, or is none of chunks."""
+    """The completion assembled from a stream's chunks; None if the stream ends early or does not consist of chunks."""
     try:
         parts = [part for part in _documents(text) if part.strip()]
         finished = parts[-1:] == [_DONE]
@@ -44,7 +44,7 @@ def assembled(text: str) -> dict[str, Any] | None:
 
 
 def _documents(text: str) -> list[str]:
-    """The data of each event, or each line where there are no events."""
+    """The data of each event, or each line if there are no events."""
     lines = text.replace("\r\n", "\n").split("\n")
     if not any(line.startswith("data:") for line in lines):
         return lines
@@ -54,7 +54,7 @@ def _documents(text: str) -> list[str]:
         if line.startswith("data:"):
             data.append(line[5:].strip())
         elif not line.strip() and data:
-            # One document over several lines, or several without the blank lines between them.
+            # One document over several lines, or several documents without blank lines between them.
             whole = "\n".join(data)
             events += [whole] if _is_json(whole) else data
             data = []
@@ -73,12 +73,12 @@ def _choices(chunk: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     choices = chunk.get("choices")
     if isinstance(choices, list):
         return [choice for choice in choices if isinstance(choice, Mapping)]
-    message = chunk.get("message")  # as Ollama streams by its own protocol
+    message = chunk.get("message")  # Ollama's own protocol
     return [{"message": message, "finish_reason": chunk.get("done_reason")}] if isinstance(message, Mapping) else []
 
 
 def _grow(message: dict[str, Any], delta: object) -> None:
-    """Add what a chunk says to the message: text to text, parts to parts, a tool's arguments to its arguments."""
+    """Append a chunk to the message: text to text, parts to parts, tool arguments to tool arguments."""
     if not isinstance(delta, Mapping):
         return
     for key in ("content", "refusal"):

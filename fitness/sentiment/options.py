@@ -1,0 +1,37 @@
+"""Options of the embedded task."""
+
+from pydantic import Field, model_validator
+
+from fitness.task.protocol import TaskOptions
+
+
+class Options(TaskOptions):
+    """Options of the embedded task. All of them affect the fitness, so all are part of a run's identity."""
+
+    beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
+    learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")
+    kl_weight: float = Field(0.02, ge=0, description="price of KL: reward subtracted per nat of KL per sequence")
+    pairs: int = Field(512, ge=2, le=8192, description="preference pairs per seed")
+    batch_size: int = Field(16, ge=1, description="pairs per optimiser step")
+    epochs: int = Field(4, ge=1, le=64, description="passes over the pairs at the rungs full and held_out")
+    short_steps: int = Field(40, ge=1, description="optimiser steps at the rung short, if full has more")
+    label_noise: float = Field(0.1, ge=0, lt=0.5, description="fraction of pairs whose labels are flipped")
+    temperature: float = Field(1.0, gt=0, description="sampling temperature")
+    samples: int = Field(512, ge=16, le=8192, description="reviews written by the trained policy to measure it")
+    kl_limit: float = Field(50.0, gt=0, description="KL in nats per sequence above which a run counts as collapsed")
+    least_distinct: float = Field(
+        0.1, ge=0, le=1, description="fraction of distinct reviews below which a run counts as collapsed"
+    )
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> "Options":
+        if self.batch_size > self.pairs:
+            raise ValueError(
+                f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
+            )
+        return self
+
+    @property
+    def full_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.epochs * -(-self.pairs // self.batch_size)
