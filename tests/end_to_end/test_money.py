@@ -88,7 +88,7 @@ def test_offline_needs_a_dry_run(evo: Command) -> None:
         alone = evo.run(*_model(dead, "--offline"))
     assert online.code == 1 and "llm.base_url: " in online.err and "Replies: at most about" in online.out
     assert offline.code == 0 and "without the network" in offline.out
-    assert alone.code == 2 and "--offline goes with --dry-run" in alone.err
+    assert alone.code == 2 and "--offline needs --dry-run" in alone.err
     assert not (evo.folder / "run").exists()
 
 

@@ -90,7 +90,7 @@ class Search:
                         archive.score_evaluation(archive.queue_evaluation(1, config.task, job.rung, job.seed), 0.5)
                 try:
                     ended = await running._search()
-                    running._require_sound()
+                    running._raise_if_stopped()
                 finally:
                     self.used = running.used
                 return ended

@@ -86,7 +86,10 @@ def test_a_verdict_on_a_candidate_that_was_never_added_is_a_damaged_archive(run:
         database.execute("PRAGMA foreign_keys = OFF")
         database.execute("DELETE FROM event WHERE kind = 'candidate_added'")
         database.commit()
-    with Reader.open(tmp_path / "archive.db") as reader, pytest.raises(CorruptArchive, match="before it was added"):
+    with (
+        Reader.open(tmp_path / "archive.db") as reader,
+        pytest.raises(CorruptArchive, match="before the candidate was added"),
+    ):
         Population(run.config, run.info, 1).advance(reader)
 
 
