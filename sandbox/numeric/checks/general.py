@@ -40,7 +40,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     at_fixed, at_drawn = measure(evaluator, _sets(inputs, seed), _FIXED, _DRAWN)
     measured = at_fixed.checked()
     what = " or ".join(a.name for a in inputs.contract.tensors if a.learns)
-    refused = without_gradient(evaluator, measured, what) or _scale(measured) or placed(measured, "an item")
+    refused = without_gradient(evaluator, measured, what) or _scale(measured) or position_dependent(measured, "an item")
     findings = [*findings, *(refused or too_large(at_drawn.checked().single, LARGEST_DRAWN))]
     return [*findings, *coupled(measured, "an item")], {"coupled": measured.coupled}
 
@@ -60,7 +60,7 @@ def without_gradient(evaluator: Evaluator, measured: Measurements, what: str) ->
     return []
 
 
-def placed(measured: Measurements, item: str) -> list[Finding]:
+def position_dependent(measured: Measurements, item: str) -> list[Finding]:
     """A refusal if the gradient of an item depends on its position in the batch. `item` is its name, such as "a pair"."""
     exact = measured.exact
     if "permuted" not in exact.probes.items:

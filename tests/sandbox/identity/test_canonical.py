@@ -1,4 +1,4 @@
-"""The canonical hash: the same for rewrites, another for near misses, linear on shared terms."""
+"""The canonical hash: equal for rewritten losses, different for slightly different ones, linear time with shared terms."""
 
 import time
 
