@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from sandbox.graph.dataflow import touched
+from sandbox.graph.dataflow import depends_on_trainable
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, computes_in_floats
@@ -79,7 +79,7 @@ class _Canonical:
         self.types = graph.types
         self.products: dict[str, tuple[str, ...]] = {}
         self.detached: set[str] = set()
-        self.depends = touched(graph)
+        self.depends = depends_on_trainable(graph)
         self.values: list[_Value] = []
         for i, node in enumerate(graph.nodes):
             self.values.append(self._value(i, node))

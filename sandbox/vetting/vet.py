@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
 from sandbox.child.jail.isolate import GUARANTEES, guarantees
-from sandbox.child.protocol import Answer, Complaint, Spot
+from sandbox.child.protocol import Answer, SourceSpan, Violation
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.contracts.naming import check_arguments
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
@@ -169,7 +169,7 @@ def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Find
         return [plain("SBX243")], None, ""
     entry = entry_name(source, answer.entry)
     if answer.graph is None:
-        return _findings(answer.complaints, source, contract), None, entry
+        return _findings(answer.violations, source, contract), None, entry
     try:
         graph = VerifiedGraph.from_json(answer.graph)
     except GraphError as error:
@@ -197,10 +197,10 @@ def _trouble(reply: Reply) -> Finding | None:
     return None
 
 
-def _findings(complaints: Iterable[Complaint], source: str, contract: Contract) -> list[Finding]:
-    """The complaints as findings, in the order of the source, each once."""
-    unique = dict.fromkeys(complaints)
-    ordered = sorted(unique, key=lambda c: (c.spot or Spot(0, 0, 0, 0)).line)
+def _findings(violations: Iterable[Violation], source: str, contract: Contract) -> list[Finding]:
+    """The violations as findings, in the order of the source, each once."""
+    unique = dict.fromkeys(violations)
+    ordered = sorted(unique, key=lambda c: (c.span or SourceSpan(0, 0, 0, 0)).line)
     return [finding(c, source, contract) for c in ordered]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Evaluator, Points, joined
-from sandbox.graph.dataflow import touched
+from sandbox.graph.dataflow import depends_on_trainable
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, too_large, too_small
@@ -49,7 +49,7 @@ def without_gradient(evaluator: Evaluator, measured: Measurements, what: str) ->
     """A refusal if no gradient reaches the arguments named `what`, or if the gradient is zero at every probe."""
     graph, exact = evaluator.graph, measured.exact
     if not exact.evaluation.connected:
-        reads = touched(graph)[graph.output]
+        reads = depends_on_trainable(graph)[graph.output]
         how = "every value read from it is detached, compared or rounded" if reads else "the loss does not read it"
         return [numeric_finding("SBX306", f"no gradient reaches {what}: {how}")]
     if measured.zero:

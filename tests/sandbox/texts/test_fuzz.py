@@ -168,7 +168,7 @@ def test_generated_losses_equal_torch(expression: str) -> None:
         return
     answer = trace(code, PREFERENCE)
     if answer.graph is None:
-        assert {c.code for c in answer.complaints} <= {"SBX107", "SBX213"}, answer
+        assert {c.code for c in answer.violations} <= {"SBX107", "SBX213"}, answer
         return
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math}
     exec(code, scope)  # generated from the grammar above
@@ -274,4 +274,4 @@ def test_every_exposed_call_survives_odd_arguments() -> None:
             arguments = ", ".join(rng.choice(odd) for _ in range(rng.randint(0, 4)))
             name = call.name if not call.path.startswith("Tensor.") else f"(x){call.path[6:]}"
             answer = trace(candidate(f"y = {name}({arguments})", "return x"), PREFERENCE)
-            assert not {c.code for c in answer.complaints} & CRASHES, (name, arguments, answer)
+            assert not {c.code for c in answer.violations} & CRASHES, (name, arguments, answer)
