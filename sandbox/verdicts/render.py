@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sandbox.child.jail.isolate import GUARANTEES
-from sandbox.child.protocol import Violation, SourceSpan
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.source_text import split_lines
 from sandbox.contracts.contract import Contract
 from sandbox.graph.nodes import GraphError
