@@ -49,7 +49,7 @@ from archive.records import (
     RunRow,
     Spending,
 )
-from evo.campaign.finalists import final_event
+from evo.campaign.final_setup import final_event
 from evo.proposing.genetic.builder import Builder
 from fitness.schedule.final import baseline_grid, final, final_rung
 from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders

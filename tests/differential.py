@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.static.check import check
-from sandbox.child.trace.guards.guards import Guards
+from sandbox.child.trace.guards.core import Guards
 from sandbox.child.trace.symbols import OperandMismatch, Pair, Recorder, Sizes, SymNumber, SymTensor
 from sandbox.child.trace.tracer import _run
 from sandbox.contracts.contract import CLASSIFICATION, Contract

@@ -15,9 +15,9 @@ from analysis.recorded import refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
-from evo.baselines.contestants import ComparedLoss
+from evo.baselines.compared_losses import ComparedLoss
 from evo.baselines.frontier import PAPER_BETAS
-from evo.campaign.finalists import with_fresh_seeds
+from evo.campaign.final_setup import with_fresh_seeds
 from evo.config.schema import Config
 from evo.search.rng import derive
 from fitness.schedule.ladder import Seeds

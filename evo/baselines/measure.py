@@ -19,15 +19,15 @@ from archive.query import Reader
 from archive.records import CandidateRow, EvaluationState, EventKind, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
-from evo.baselines.contestants import ComparedLoss
+from evo.baselines.compared_losses import ComparedLoss
 from evo.baselines.design import Design, Row, refusal, row_of, rows
 from evo.baselines.table import table
-from evo.campaign.doubts import all_failed_message
+from evo.campaign.deferred_failures import all_failed_message
 from evo.campaign.training import TaskUnusable, record_failure, recorded, train_and_record
 from evo.config.rundir import open_run
 from evo.config.schema import Config
 from evo.search.budget import Cost, Spent, exceeded_limit
-from evo.session.earlier import changed_task
+from evo.session.earlier_session import changed_task
 from evo.session.extras import require_training
 from evo.session.preflight import preflight
 from evo.session.session import worker_pool, workers_for

@@ -21,18 +21,18 @@ from archive.query import Reader
 from archive.records import CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
-from evo.campaign.doubts import DeferredFailures
-from evo.campaign.finalists import final_event, published_arms, with_fresh_seeds
-from evo.campaign.patience import EndpointMonitor
+from evo.campaign.deferred_failures import DeferredFailures
+from evo.campaign.endpoint_monitor import EndpointMonitor
+from evo.campaign.final_setup import final_event, published_arms, with_fresh_seeds
 from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest
 from evo.campaign.training import TaskUnusable, train_and_record
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
 from evo.proposing.request import Request, request_for
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
+from evo.search.budget_split import reserved_for_final
 from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
-from evo.search.reserved import reserved_for_final
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
 from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening

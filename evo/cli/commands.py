@@ -81,7 +81,7 @@ def run(
     The same command on the same directory continues an interrupted run. A finished run continues with a larger budget only;
     a command with other settings is refused.
     """
-    from evo.session.earlier import FinishedRun
+    from evo.session.earlier_session import FinishedRun
     from evo.session.session import CampaignStopped, run_session
     from fitness.task import reads_data
 
@@ -228,7 +228,7 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
 @_reported
 def replay(directory: Path, task: str | None) -> None:
     """Repeat every recorded selection from the results it had seen, and report whether all are the same."""
-    from evo.campaign.rerun import replay_run
+    from evo.campaign.replay import replay_run
 
     outcome = replay_run(existing_run(directory), task)
     click.echo(outcome.text)
@@ -281,7 +281,7 @@ def baselines(
 
     The same command on the same directory continues an interrupted comparison; a finished one is only printed.
     """
-    from evo.baselines.contestants import compared_losses
+    from evo.baselines.compared_losses import compared_losses
     from evo.baselines.design import design
     from evo.baselines.measure import run_baselines
     from evo.baselines.picture import check_picture, write_picture

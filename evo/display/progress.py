@@ -17,7 +17,7 @@ from rich.live import Live
 from evo.campaign.loop import Campaign
 from evo.display import screen
 from evo.display.console import Console
-from evo.display.journal import line
+from evo.display.log_lines import line
 from evo.display.watch import Watch
 from sandbox.verdicts.terminal import guard
 

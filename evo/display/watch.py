@@ -11,7 +11,7 @@ from analysis.output.encode import one_line
 from archive.records import EventKind, EventRow, Origin
 from evo.campaign.loop import Campaign, Phase
 from evo.campaign.recorder import PendingRequest
-from evo.display.journal import refused
+from evo.display.log_lines import refused
 from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
 from evo.search.individuals import Individual
 from fitness.schedule.ladder import Job

@@ -13,11 +13,11 @@ from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN
 from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Parent, Request, Turn
+from evo.search.budget_split import budget_forecast
 from evo.search.population import Population
-from evo.search.reserved import budget_forecast
 from evo.search.seed_losses import require_seed_losses
-from evo.session.earlier import finished
-from evo.session.outlook import detectable_difference_note, items_warning
+from evo.session.earlier_session import finished
+from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
 from fitness.chat.errors import LLMError

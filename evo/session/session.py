@@ -20,21 +20,21 @@ from archive.query import Reader
 from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
+from evo.campaign.endpoint_monitor import EndpointMonitor
 from evo.campaign.loop import Campaign, CampaignStopped
-from evo.campaign.patience import EndpointMonitor
 from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, RunDirError, open_run
 from evo.config.schema import Config
 from evo.display.console import Console
 from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
+from evo.search.budget_split import budget_forecast
 from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
-from evo.search.reserved import budget_forecast
 from evo.search.seed_losses import require_seed_losses
-from evo.session.earlier import changed_task, changes, finished, in_words, last_settings
+from evo.session.earlier_session import changed_task, changes, finished, in_words, last_settings
 from evo.session.extras import missing_pictures_note, require_training
-from evo.session.outlook import detectable_difference_note, items_warning
+from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import preflight
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus

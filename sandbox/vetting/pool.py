@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from sandbox.contracts.argument_names import check_arguments
 from sandbox.contracts.contract import ContractError, adopt, contract_named
-from sandbox.contracts.naming import check_arguments
 from sandbox.contracts.references import BrokenReference
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.identity.relation import Relation

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
 from sandbox.child.jail.isolate import GUARANTEES, guarantees
 from sandbox.child.protocol import Answer, SourceSpan, Violation
+from sandbox.contracts.argument_names import check_arguments
 from sandbox.contracts.contract import Contract, contract_named
-from sandbox.contracts.naming import check_arguments
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.render import entry_name, finding, graph_finding, note, plain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sandbox.contracts.argument_names import by_meaning
 from sandbox.contracts.contract import Contract
-from sandbox.contracts.naming import by_meaning
 
 _HEAD = re.compile(r"^[ \t]*def[ \t]+[A-Za-z_]\w{0,199}[ \t]*\(", re.MULTILINE)
 _NAME = re.compile(r"\s*(?:\*{0,2})([A-Za-z_]\w*)")

@@ -19,8 +19,8 @@ from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import resolve
 from sandbox.child.static.restricted import compile_checked
 from sandbox.child.static.source_text import check_letters, check_text, split_lines
+from sandbox.child.static.unwrapping import Unwrapper, is_wrapped
 from sandbox.child.static.vocabulary import Vocabulary
-from sandbox.child.static.wrapping import Unwrapper, is_wrapped
 from sandbox.contracts.contract import Contract
 
 

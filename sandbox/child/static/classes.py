@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_span
-from sandbox.child.static.wrapping import Unwrapper, constant, guard, statement
+from sandbox.child.static.unwrapping import Unwrapper, constant, guard, statement
 
 INIT = "__init__"
 ENTRIES = ("forward", "__call__")

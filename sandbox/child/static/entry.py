@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.classes import ENTRIES, INIT, ClassSource
 from sandbox.child.static.syntax import name_span
+from sandbox.contracts.argument_names import by_meaning, order_of
 from sandbox.contracts.contract import Contract
-from sandbox.contracts.naming import by_meaning, order_of
 
 
 @dataclass(frozen=True, slots=True)

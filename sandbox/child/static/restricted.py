@@ -13,11 +13,11 @@ from typing import Any
 from RestrictedPython.compile import compile_restricted_exec
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
-from sandbox.child.places import FILENAME
 from sandbox.child.protocol import Refusal
+from sandbox.child.source_locations import FILENAME
 from sandbox.child.static.imports import bindings
 from sandbox.child.static.syntax import is_guarded_name
-from sandbox.child.static.wrapping import GradBlock, Guard
+from sandbox.child.static.unwrapping import GradBlock, Guard
 
 _NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
 

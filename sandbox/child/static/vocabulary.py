@@ -12,7 +12,7 @@ from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_guarded_name
-from sandbox.child.static.wrapping import MARKERS, Guard
+from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
 
 _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "credits", "license", "__builtins__"}

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sandbox.child.allowlist import limits
-from sandbox.child.places import here
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
+from sandbox.child.source_locations import here
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError, Node, make_node

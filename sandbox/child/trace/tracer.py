@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.child.allowlist.limits import BUILTINS, MAX_CALL_DEPTH, PRELUDE
-from sandbox.child.places import place_of
 from sandbox.child.protocol import MAX_VIOLATIONS, Answer, Refusal, Violation
+from sandbox.child.source_locations import place_of
 from sandbox.child.static.check import Checked, check
 from sandbox.child.trace.facade import SelfFacade, named
 from sandbox.child.trace.guards.builtin_calls import Builtin
-from sandbox.child.trace.guards.guards import Guards
+from sandbox.child.trace.guards.core import Guards
 from sandbox.child.trace.guards.instances import Method
-from sandbox.child.trace.outcome import loss_of
+from sandbox.child.trace.loss_result import loss_of
 from sandbox.child.trace.symbols import OperandMismatch, Recorder, SymTensor
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import LossGraph, prune

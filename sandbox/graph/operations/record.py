@@ -12,8 +12,8 @@ from sandbox.graph.operations.parts.bounds import Bound
 from sandbox.graph.operations.parts.calls import PARAMETER_KINDS, Spelling
 from sandbox.graph.operations.parts.edges import Edges
 from sandbox.graph.operations.parts.kernels import KernelMaker
+from sandbox.graph.operations.parts.printed import Form
 from sandbox.graph.operations.parts.shapes import COMBINE_ENTRIES, RULES
-from sandbox.graph.operations.parts.written import Form
 from sandbox.graph.types import Type
 
 

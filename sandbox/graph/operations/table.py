@@ -9,8 +9,8 @@ from typing import Final
 from sandbox.graph.operations.record import IncompleteRecord, Operation
 from sandbox.graph.operations.records import (
     activations,
-    along,
     arithmetic,
+    axiswise,
     functions,
     logic,
     losses,
@@ -19,7 +19,7 @@ from sandbox.graph.operations.records import (
     sources,
 )
 
-_FAMILIES: Final = (sources, arithmetic, functions, activations, logic, losses, reductions, along, shaping)
+_FAMILIES: Final = (sources, arithmetic, functions, activations, logic, losses, reductions, axiswise, shaping)
 
 
 def table_of(records: Iterable[Operation]) -> Mapping[str, Operation]:

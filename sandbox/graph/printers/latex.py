@@ -13,7 +13,7 @@ from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, SOURCES
-from sandbox.graph.operations.parts.written import ATOM, TERM, UNARY, Text, Written
+from sandbox.graph.operations.parts.printed import ATOM, TERM, UNARY, Text, Written
 from sandbox.graph.printers.names import known_names, uses
 
 _LONG = 90

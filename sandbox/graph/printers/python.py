@@ -9,8 +9,8 @@ from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, SOURCES, computes_in_floats
+from sandbox.graph.operations.parts.printed import Text, Written
 from sandbox.graph.operations.parts.python import number, size
-from sandbox.graph.operations.parts.written import Text, Written
 from sandbox.graph.printers.names import function_name, known_names, uses
 
 _LONG = 64

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from sandbox.child.jail.isolate import GUARANTEES
+from sandbox.contracts.argument_names import check_arguments
 from sandbox.contracts.contract import contract_named
-from sandbox.contracts.naming import check_arguments
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.render import printable
 from sandbox.verdicts.terminal import Program

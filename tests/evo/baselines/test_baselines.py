@@ -13,7 +13,7 @@ from instant import install
 from analysis.snapshot import CAUTION
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
-from evo.baselines.contestants import compared_losses
+from evo.baselines.compared_losses import compared_losses
 from evo.baselines.design import Design, Row, chosen_beta, design
 from evo.baselines.measure import run_baselines
 from evo.baselines.picture import check_picture, write_picture

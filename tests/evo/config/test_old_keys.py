@@ -9,7 +9,7 @@ from archive.records import EventKind, RunRow
 from archive.store import Archive
 from evo.config.rundir import identity
 from evo.config.schema import Config, ConfigError, load_config, parse_config
-from evo.session.earlier import FinishedRun, changes, finished, last_settings
+from evo.session.earlier_session import FinishedRun, changes, finished, last_settings
 from fitness.task import task_info
 
 OLD = {"yardstick_betas": [0.25], "yardstick_learning_rates": [0.5], "yardstick_widenings": 1}

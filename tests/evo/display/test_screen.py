@@ -14,7 +14,7 @@ from evo.campaign.loop import Campaign, Phase
 from evo.campaign.recorder import PendingRequest
 from evo.config.schema import parse_config
 from evo.display import screen
-from evo.display.journal import line
+from evo.display.log_lines import line
 from evo.display.watch import Watch
 from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import DuplicateIndex

@@ -12,9 +12,9 @@ from evo.campaign.backlog import open_steps
 from evo.campaign.training import TaskUnusable
 from evo.config.schema import BudgetConfig, parse_config
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
+from evo.search.budget_split import budget_forecast
 from evo.search.ledger import LONGEST_PROMPT, Ledger
 from evo.search.population import Population
-from evo.search.reserved import budget_forecast
 from fitness.costs import Usage as Paid
 from fitness.schedule.ladder import Job
 from fitness.task import task_info

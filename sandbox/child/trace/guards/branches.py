@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sandbox.child.places import here
 from sandbox.child.protocol import Refusal, SourceSpan
+from sandbox.child.source_locations import here
 from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim, Type

@@ -6,7 +6,7 @@ the arguments do not fit, and `trace.facade` adds the call.
 """
 
 from sandbox.child.trace.lowering import arithmetic, creation, losses, numbers, reductions, shaping, values
-from sandbox.child.trace.lowering.plain import check_calls, record_plain
+from sandbox.child.trace.lowering.direct import check_calls, record_plain
 from sandbox.child.trace.lowering.registry import RECIPES, Recipe
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sandbox.graph.operations.parts.written import ATOM, COMPARISON, POWER, SUM, TERM, UNARY, Form, Text, Written
+from sandbox.graph.operations.parts.printed import ATOM, COMPARISON, POWER, SUM, TERM, UNARY, Form, Text, Written
 
 
 def at(text: Text, level: int) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.graph.operations.parts.written import ATOM, POWER, SUM, UNARY, Form, Text, Written
+from sandbox.graph.operations.parts.printed import ATOM, POWER, SUM, UNARY, Form, Text, Written
 
 
 def at(text: Text, level: int) -> str:

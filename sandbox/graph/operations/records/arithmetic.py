@@ -18,8 +18,8 @@ from sandbox.graph.operations.parts.calls import (
     call,
 )
 from sandbox.graph.operations.parts.edges import Kind
+from sandbox.graph.operations.parts.printed import SUM, TERM
 from sandbox.graph.operations.parts.shapes import ShapeError
-from sandbox.graph.operations.parts.written import SUM, TERM
 from sandbox.graph.operations.record import (
     CHEAP,
     FLOWS,

@@ -18,8 +18,8 @@ from sandbox.graph.operations.parts.calls import (
     on_numbers,
 )
 from sandbox.graph.operations.parts.edges import Kind
+from sandbox.graph.operations.parts.printed import POWER
 from sandbox.graph.operations.parts.shapes import ShapeError
-from sandbox.graph.operations.parts.written import POWER
 from sandbox.graph.operations.record import (
     CHEAP,
     FLOWS,

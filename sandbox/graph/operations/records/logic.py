@@ -20,8 +20,8 @@ from sandbox.graph.operations.parts.calls import (
     rest,
 )
 from sandbox.graph.operations.parts.edges import Kind
+from sandbox.graph.operations.parts.printed import COMPARISON
 from sandbox.graph.operations.parts.shapes import ShapeError
-from sandbox.graph.operations.parts.written import COMPARISON
 from sandbox.graph.operations.record import (
     CHEAP,
     FLOWS,

@@ -17,8 +17,8 @@ from sandbox.graph.operations.parts.calls import (
     call,
     rest,
 )
+from sandbox.graph.operations.parts.printed import Text
 from sandbox.graph.operations.parts.shapes import ShapeError
-from sandbox.graph.operations.parts.written import Text
 from sandbox.graph.operations.record import (
     CHEAP,
     FLOWS,

@@ -17,7 +17,7 @@ from sandbox.graph.operations.parts.calls import (
     call,
     rest,
 )
-from sandbox.graph.operations.parts.written import NO_FORM, Text
+from sandbox.graph.operations.parts.printed import NO_FORM, Text
 from sandbox.graph.operations.record import (
     CHEAP,
     FLOWS,

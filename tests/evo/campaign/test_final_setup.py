@@ -12,7 +12,7 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import EventKind, RunRow
 from archive.store import Archive
-from evo.campaign.finalists import with_fresh_seeds
+from evo.campaign.final_setup import with_fresh_seeds
 from evo.config.schema import parse_config
 from evo.search.population import Population
 from evo.search.rng import derive

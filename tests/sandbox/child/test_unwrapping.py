@@ -13,8 +13,8 @@ from hostile_more import candidate
 from sandbox.child.allowlist.layers import LAYERS
 from sandbox.child.protocol import MAX_TEXT, Answer, Violation, encoded
 from sandbox.child.trace.tracer import trace
+from sandbox.contracts.argument_names import check_arguments, meaning
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
-from sandbox.contracts.naming import check_arguments, meaning
 from sandbox.execute.interpreter import compile_loss
 from sandbox.verdicts.verdict import Severity
 from sandbox.vetting.cli.commands import main

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.stats import minimum_detectable_difference
-from evo.session.outlook import detectable_difference_note, items_warning
+from evo.session.power import detectable_difference_note, items_warning
 from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskInfo, task_info
 

@@ -175,7 +175,7 @@ def test_a_list_that_is_only_read_may_outlive_the_call() -> None:
 
 def test_no_guard_has_a_name_that_source_can_write() -> None:
     from sandbox.child.static.syntax import is_guarded_name
-    from sandbox.child.trace.guards.guards import Guards
+    from sandbox.child.trace.guards.core import Guards
     from sandbox.child.trace.symbols import Recorder
 
     assert all(map(is_guarded_name, Guards(Recorder(PREFERENCE)).namespace()))

@@ -19,8 +19,8 @@ from sandbox.graph.operations.parts.calls import (
     rest,
 )
 from sandbox.graph.operations.parts.edges import Kind
+from sandbox.graph.operations.parts.printed import Text
 from sandbox.graph.operations.parts.shapes import ShapeError
-from sandbox.graph.operations.parts.written import Text
 from sandbox.graph.operations.record import (
     FLOWS,
     NOT_PROPOSED,

@@ -19,8 +19,8 @@ from archive.query import Reader
 from archive.records import ProposalState, RunRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses, open_steps
+from evo.campaign.endpoint_monitor import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from evo.campaign.loop import Campaign, CampaignStopped
-from evo.campaign.patience import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from evo.config.schema import Config, parse_config
 from evo.proposing.propose import ModelProposer
 from evo.search.budget import Spent

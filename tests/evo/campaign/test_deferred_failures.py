@@ -13,7 +13,7 @@ from archive.query import Reader
 from archive.records import EvaluationState, RunRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses
-from evo.campaign.doubts import DeferredFailures
+from evo.campaign.deferred_failures import DeferredFailures
 from evo.config.schema import parse_config
 from evo.search.population import Population
 from fitness.costs import Usage

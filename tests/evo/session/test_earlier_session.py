@@ -10,7 +10,7 @@ from archive.store import Archive
 from evo.cli.suggestions import Given, ways_on
 from evo.config.rundir import identity
 from evo.config.schema import parse_config
-from evo.session.earlier import FinishedRun, changes, finished, in_words
+from evo.session.earlier_session import FinishedRun, changes, finished, in_words
 from fitness.task import task_info
 
 CLASSIFICATION = {"task": "classification", "budget": {"proposals": 0}}

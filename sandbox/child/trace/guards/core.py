@@ -21,7 +21,7 @@ from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.child.trace.guards.indexing import take
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of
-from sandbox.child.trace.guards.lasting import lasting
+from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
 from sandbox.child.trace.symbols import VIEWS, DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, is_number
