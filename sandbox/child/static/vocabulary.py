@@ -196,7 +196,7 @@ class Vocabulary:
                 self._visit(given)
 
     def _guard(self, node: Guard) -> None:
-        """A guard call inserted by `wrapping` or `classes`: only its arguments come from the source."""
+        """A guard call inserted by `static.unwrapping` or `static.classes`: only its arguments come from the source."""
         for argument in node.args:
             self._visit(argument)
 

@@ -1,4 +1,4 @@
-"""The guards for statements, which `wrapping` and `classes` insert in place of raise, assert, with and class."""
+"""The guards for statements, which `static.unwrapping` and `static.classes` insert in place of raise, assert, with and class."""
 
 from __future__ import annotations
 
