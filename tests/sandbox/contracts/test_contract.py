@@ -106,6 +106,7 @@ def test_registering_twice_is_once_and_a_name_is_taken_once(labels: Contract) ->
         ("name", "La bels", "name: expected lower-case letters"),
         ("arguments", (Argument("x", "", ("N",), learns=True),), "arguments: the shape of x does not begin with BATCH"),
         ("arguments", (Argument("x y", "", (BATCH,), learns=True),), "arguments: 'x y' is no name"),
+        ("arguments", (Argument("lambda", "", (BATCH,), learns=True),), "arguments: 'lambda' is no name"),
         ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: there is no size 'N'"),
         ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no tensor of floats learns"),
         ("baseline", "focal", "baseline: 'focal' is not among the seeds"),
