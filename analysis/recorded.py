@@ -46,7 +46,7 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def verdict_on(candidate_id: int, reader: Reader) -> VerdictRow:
-    """What the sandbox said of a candidate that was vetted. Raises CorruptArchive."""
+    """The verdict of a vetted candidate. Raises CorruptArchive if it is missing."""
     verdict = reader.verdict(candidate_id)
     if verdict is None:
         raise CorruptArchive(f"{reader.path} holds no verdict on candidate {candidate_id}; get a fresh copy of it")

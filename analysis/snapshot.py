@@ -71,6 +71,11 @@ class Arm:
     beta: float | None = None
     learning_rate: float | None = None
 
+    @classmethod
+    def of(cls, row: EvaluationRow) -> Arm:
+        """The arm of an evaluation."""
+        return cls(row.candidate_id, row.rung, row.beta, row.learning_rate)
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -144,9 +149,7 @@ class Snapshot:
         arms: dict[Arm, dict[int, float]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
-                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta, row.learning_rate), {})[row.seed] = (
-                    row.fitness
-                )
+                arms.setdefault(Arm.of(row), {})[row.seed] = row.fitness
         return arms
 
     @cached_property
@@ -155,8 +158,7 @@ class Snapshot:
         arms: dict[Arm, dict[int, Mapping[str, float]]] = {}
         for row in self.evaluations:
             if row.fitness is not None:
-                arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
-                arms.setdefault(arm, {})[row.seed] = {k: v for k, v in row.metrics.items() if is_finite(v)}
+                arms.setdefault(Arm.of(row), {})[row.seed] = {k: v for k, v in row.metrics.items() if is_finite(v)}
         return arms
 
     @cached_property
@@ -165,7 +167,7 @@ class Snapshot:
         arms: dict[Arm, dict[int, Items]] = {}
         for row in self.evaluations:
             if row.fitness is not None and row.items is not None:
-                arms.setdefault(Arm(row.candidate_id, row.rung, row.beta, row.learning_rate), {})[row.seed] = row.items
+                arms.setdefault(Arm.of(row), {})[row.seed] = row.items
         return arms
 
     @cached_property
@@ -174,7 +176,7 @@ class Snapshot:
         arms: dict[Arm, frozenset[int]] = {}
         for row in self.evaluations:
             if row.state is EvaluationState.FAILED:
-                arm = Arm(row.candidate_id, row.rung, row.beta, row.learning_rate)
+                arm = Arm.of(row)
                 arms[arm] = arms.get(arm, frozenset()) | {row.seed}
         return arms
 

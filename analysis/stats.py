@@ -139,7 +139,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_detectable(
+def minimum_detectable_difference(
     standard_error: float,
     freedom: float,
     *,

@@ -1,9 +1,9 @@
-"""The engine and the command line."""
+"""The search engine and the command line of evopo."""
 
 import sys
 
 from evo.cli.origin import keep_to_home
 
 keep_to_home()
-if sys.argv[:1] == ["-m"]:  # `python -m evo`, while Python looks for the module with the current directory first
-    import sandbox.vetting.path  # noqa: F401  (takes it off the search path)
+if sys.argv[:1] == ["-m"]:  # `python -m evo`: Python has put the current directory first on the search path
+    import sandbox.vetting.path  # noqa: F401  (removes it from the search path)

@@ -1,4 +1,4 @@
-"""What `evopo` and `evopo-sandbox` start with. It imports little by itself, so that it can tell why an import fails."""
+"""Entry points of `evopo` and `evopo-sandbox`. Imports little, so that it can report why another import fails."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ def sandbox() -> None:
 
 
 def _run(command: Callable[[], None]) -> None:
-    """A failure that a file on PYTHONPATH has a part in is told with that file; any other one is a bug, or told already."""
+    """Run a command. A failure caused by a file on PYTHONPATH is reported with the name of that file."""
     try:
         os.getcwd()
     except OSError as error:
@@ -53,8 +53,11 @@ def _run(command: Callable[[], None]) -> None:
 
 
 def _in_the_way(error: BaseException) -> str:
-    """What `sandbox.vetting.path` says of a failure. It is read by path, and by little else:
-    what cannot be imported may be its package, or a module that `runpy` and `traceback` build on (typing, tokenize)."""
+    """The explanation of a failure by `sandbox.vetting.path`; empty if it has none.
+
+    The module is executed from its path instead of imported: the failed import may be its package, or a module that `runpy` and
+    `traceback` depend on (typing, tokenize).
+    """
     place = os.path.join(HOME, "sandbox", "vetting", "path.py")
     names: dict[str, object] = {"__file__": place, "__name__": "path"}
     with open(place, encoding="utf-8") as source:
@@ -65,7 +68,7 @@ def _in_the_way(error: BaseException) -> str:
 
 
 def _trace(error: BaseException | None) -> Iterator[str]:
-    """The files that an exception and those before it came through, and what they say."""
+    """The files in the tracebacks of an exception and of its causes, and their messages."""
     while error is not None:
         at = error.__traceback__
         while at is not None:

@@ -1,7 +1,7 @@
-"""`python -m sandbox`, and the console script `evopo-sandbox`.
+"""Entry point of `python -m sandbox` and of the console script `evopo-sandbox`.
 
-The script is the documented way: `python -m` puts the current directory first on the module search path, and what Python
-imports before this package has any say comes from there.
+The script is the documented form: `python -m` puts the current directory first on the module search path, so modules that Python
+imports before this package runs can come from there.
 """
 
 import sys

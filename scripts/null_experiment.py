@@ -163,18 +163,18 @@ def one_run(
             value, _ = measure(job)
             _note(by_id[job.candidate_id], job, value)
     names = {number: (part.loss if number < baselines else "entered") for number, part in enumerate(entries)}
-    blind = {e.candidate_id: _as_variation(entries[e.candidate_id]) for e in chosen}
-    told = {e.candidate_id: entries[e.candidate_id].relation for e in chosen}
-    decision = decide(_snapshot(race.entries, info, settings, seeds.final, names, blind))
-    seeing = decide(_snapshot(race.entries, info, settings, seeds.final, names, told))
-    assert decision is not None and decision.best is not None and decision.fresh and seeing is not None
+    as_variations = {e.candidate_id: _as_variation(entries[e.candidate_id]) for e in chosen}
+    relations = {e.candidate_id: entries[e.candidate_id].relation for e in chosen}
+    decision = decide(_snapshot(race.entries, info, settings, seeds.final, names, as_variations))
+    by_function = decide(_snapshot(race.entries, info, settings, seeds.final, names, relations))
+    assert decision is not None and decision.best is not None and decision.fresh and by_function is not None
     searched = {e.candidate_id: _searched(e, info, seeds) for e in race.entries}
     leader = leaders(race.entries, info, settings, seeds)[0].candidate_id
     pair = stats.paired(searched[leader], searched[0])
     return Outcome(
         # Any finalist, not only the best: the stated level is the family-wise error rate.
         discovery=any(c.discovery for c in decision.finalists),
-        announced=any(c.discovery for c in seeing.finalists),
+        announced=any(c.discovery for c in by_function.finalists),
         above=any(c.above for c in decision.finalists),
         different=any(c.distinguishable for c in decision.finalists),
         uncorrected=pair is not None and pair.p_value is not None and pair.p_value < stats.SIGNIFICANCE,

@@ -30,7 +30,7 @@ written by `scripts/write_loss_docs.py`.
     known.graph("lrml")                  # the verified graph, ready for sandbox.execute.compile_loss
 
 The sources are data. They are never imported: vetting one traces it in the jail like any candidate, and a test compares
-the graph beside each source with the result of tracing. To add a loss, write `sandbox/known/CONTRACT/NAME.py` with the same
+the graph next to each source with the result of tracing. To add a loss, write `sandbox/known/CONTRACT/NAME.py` with the same
 header, run `python scripts/make_known_graphs.py` and this page's script, and add its formula to
 `tests/sandbox/known/test_known.py`.
 
@@ -38,8 +38,8 @@ Notation: rho is the margin of the policy's log-ratio over the reference's, in n
 log-ratios of policy and reference for the chosen and the rejected completion, so rho = h_w - h_l; softplus(z) = log(1 + e^z).
 In classification, z are the logits, y is the label and p = softmax(z).
 
-Notes are remarks of the numeric tests on an accepted loss; `evopo-sandbox explain SBX326` explains one. Tails: how the loss
-grows towards x = -30 and x = 30.
+Notes are findings of the numeric tests that do not refuse the loss; `evopo-sandbox explain SBX326` explains one. Tails: how the
+loss grows towards x = -30 and x = 30.
 """
 SHAPE = """\
 ## Descriptors: the shape of a loss
@@ -61,7 +61,7 @@ changes nothing.
 - The **fingerprint** contains gradients in float64 at fixed test inputs. Two losses whose fingerprints nearly agree are candidates
   for being the same. Its `key` is equal for equal functions however they are written, up to rounding;
   `scale_key` also for positive multiples of a loss, and `beta_key` also if only beta is rescaled: tables, `show` and exports
-  say so beside the name of such a loss, and it is not a discovery. Fingerprints of different formats (`f1:`) are never compared.
+  say so after the name of such a loss, and it is not a discovery. Fingerprints of different formats (`f1:`) are never compared.
 - `sandbox.identity.compare.same_loss(a, b)` confirms this on newly drawn inputs, and says where two losses differ.
   `evopo-sandbox diff A B` prints it.
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from sandbox.child.protocol import Refusal
 from sandbox.child.static.check import check
 from sandbox.child.trace.guards.guards import Guards
-from sandbox.child.trace.symbols import Broken, Pair, Recorder, Sizes, SymNumber, SymTensor
+from sandbox.child.trace.symbols import OperandMismatch, Pair, Recorder, Sizes, SymNumber, SymTensor
 from sandbox.child.trace.tracer import _run
 from sandbox.contracts.contract import CLASSIFICATION, Contract
 from sandbox.execute.interpreter import compile_values
@@ -80,8 +80,8 @@ def traced(expression: str, contract: Contract, names: str = NAMES) -> tuple[Los
     try:
         result = _run(checked, contract, Guards(recorder))
     except Refusal as refusal:
-        return refusal.complaint.code
-    except Broken:
+        return refusal.violation.code
+    except OperandMismatch:
         node = recorder.nodes[-1]
         try:
             infer(OPERATIONS[node.op], [recorder.types[a] for a in node.args], node.attrs, contract)

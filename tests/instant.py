@@ -21,7 +21,7 @@ from evo.campaign.loop import Campaign
 from evo.config.schema import Config, parse_config
 from evo.proposing.llm.client import AttemptObserver, Reply
 from evo.proposing.request import Request
-from evo.search.duplicates import Identities
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.chat.endpoint import Endpoint
 from fitness.task import task_info
@@ -156,8 +156,8 @@ class InstantRun:
             archive.event(
                 EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
             )
-            identities, population = Identities.of(reader, self.vetter.same_loss), Population(config, info, 1)
-            campaign = Campaign(config, archive, reader, population, identities, proposer, self.vetter, self.workers)
+            duplicates, population = DuplicateIndex.of(reader, self.vetter.same_loss), Population(config, info, 1)
+            campaign = Campaign(config, archive, reader, population, duplicates, proposer, self.vetter, self.workers)
             begun(campaign)
             if until is None:
                 return await campaign.run()

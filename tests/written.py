@@ -40,5 +40,5 @@ def written(expression: str, contract: str = "preference") -> LossGraph:
 def traced(source: str, contract: str = "preference") -> LossGraph:
     """The graph of a complete source text."""
     answer = trace(source, contract_named(contract))
-    assert answer.graph is not None, (source, answer.complaints)
+    assert answer.graph is not None, (source, answer.violations)
     return LossGraph.from_json(answer.graph)

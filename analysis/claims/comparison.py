@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from analysis import stats
 from analysis.claims.crossed import paired_crossed
-from analysis.claims.obstacles import KnownLosses, Obstacle, edge, obstacle
+from analysis.claims.obstacles import KnownLosses, Obstacle, Withheld, WithheldKind, edge, obstacle
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import display_name
 from archive.records import Items, Origin
@@ -60,8 +60,8 @@ class Comparison:
     finalists."""
     new: float | None = None
     """Holm's p-value over the finalists for being above every arm of every known loss; None for other arms."""
-    withheld: str = ""
-    """Why it must not be called above the baseline although the difference is significant; empty where it may be."""
+    withheld: Withheld | None = None
+    """Why it must not be called above the baseline although the difference is significant; None where it may be."""
     obstacle: Obstacle | None = None
     """Why it is not a discovery although it is above the baseline; None where there is no obstacle."""
 
@@ -111,7 +111,7 @@ class Decision:
     """Number of known losses (baseline included) that the finalists were compared with."""
     failing: tuple[tuple[Arm, int, int], ...]
     """Arms of known losses at the task's own settings with failed trainings: (arm, number failed, number scored)."""
-    smallest_detectable: float | None
+    minimum_detectable_difference: float | None
     """Minimum detectable difference between the best finalist and the baseline (power 0.8)."""
 
     @property
@@ -324,7 +324,7 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     detectable = None
     # Below one degree of freedom the test finds no difference of any useful size.
     if pair.standard_error is not None and pair.freedom is not None and pair.freedom >= 1:
-        detectable = stats.smallest_detectable(pair.standard_error, pair.freedom, comparisons=len(finalists))
+        detectable = stats.minimum_detectable_difference(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
         stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
         tuple(judged.get(c.arm, c) for c in comparisons), finalists, stage.compared(), stage.failing(), detectable,
@@ -352,13 +352,15 @@ def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> 
     ]  # fmt: skip
 
 
-def _withheld(snapshot: Snapshot, stage: _Stage) -> str:
-    """Why no loss may be called above the baseline; empty where it may be."""
+def _withheld(snapshot: Snapshot, stage: _Stage) -> Withheld | None:
+    """Why no loss may be called above the baseline; None where it may be."""
     assert stage.reference is not None
     if failed := stage.failed.get(stage.reference):
         name = display_name(snapshot.candidates[stage.reference.candidate])
-        return f"{name} itself failed on {failed} of these seeds, so the others are those that went well"
-    return edge(snapshot, stage.reference, [measured.arm for measured in stage.baseline_arms()])
+        words = f"{name} itself failed on {failed} of these seeds, so only the seeds that went well are left"
+        return Withheld(WithheldKind.FAILED, words)
+    words = edge(snapshot, stage.reference, [measured.arm for measured in stage.baseline_arms()])
+    return Withheld(WithheldKind.EDGE, words) if words else None
 
 
 def _is_proposal(snapshot: Snapshot, arm: Arm) -> bool:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision, decide
-from analysis.claims.obstacles import ObstacleKind, widening
+from analysis.claims.obstacles import ObstacleKind, WithheldKind, widening
 from analysis.output.encode import one_line
 from analysis.snapshot import Snapshot
 from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
 from archive.query import Reader
-
-__all__ = ["CONDITIONS", "Headline", "display_name", "headline", "headline_of"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Headline:
     difference: float | None = None
     standard_error: float | None = None
     seeds: int = 0
-    smallest_detectable: float | None = None
+    minimum_detectable_difference: float | None = None
     candidate: int | None = None
     rung: str | None = None
     p_value: float | None = None
@@ -61,7 +59,7 @@ def headline_of(snapshot: Snapshot) -> Headline:
         difference=pair.difference,
         standard_error=pair.standard_error,
         seeds=len(pair.seeds),
-        smallest_detectable=decision.smallest_detectable,
+        minimum_detectable_difference=decision.minimum_detectable_difference,
         candidate=best.arm.candidate,
         rung=decision.rung,
         p_value=best.adjusted if best.p_value is not None else None,
@@ -105,10 +103,11 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
             f"{baseline} by {by}."
         )
     if best.withheld and best.adjusted is not None and best.adjusted < stats.SIGNIFICANCE and pair.difference > 0:
-        remedy = _beaten(snapshot, best) or (f": {widening(snapshot)}" if best.withheld.endswith("beyond it") else "")
+        at_edge = best.withheld.kind is WithheldKind.EDGE
+        remedy = _beaten(snapshot, best) or (f": {widening(snapshot)}" if at_edge else "")
         return (
             f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by {by}, but "
-            f"{best.withheld}{remedy}."
+            f"{best.withheld.words}{remedy}."
         )
     if best.discovery:
         return _discovery(snapshot, decision, best, where)
@@ -130,8 +129,8 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
         return f"{name}, the best proposed loss, scores {size} below {baseline} {past}."
     detectable = (
         "with so few seeds or test items no difference can be detected"
-        if decision.smallest_detectable is None
-        else f"the minimum detectable difference is {figure(decision.smallest_detectable)}"
+        if decision.minimum_detectable_difference is None
+        else f"the minimum detectable difference is {figure(decision.minimum_detectable_difference)}"
     )
     return f"Not distinguishable from {baseline}: the best proposed loss, {name}, differs by {by}; {detectable}."
 
@@ -141,7 +140,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     assert snapshot.baseline is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
-    beside = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
+    closest = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
     too = ""
     if rival.arm != decision.baseline:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
@@ -149,7 +148,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     among = f", corrected for {len(decision.finalists)} finalists" if len(decision.finalists) > 1 else ""
     return (
         f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
-        f"{known}{beside}{too} (paired over {where}; p = {best.new:.2g}{among})."
+        f"{known}{closest}{too} (paired over {where}; p = {best.new:.2g}{among})."
     )
 
 
@@ -177,10 +176,12 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
 
 def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
     """A sentence for each finalist and known loss with failed trainings."""
-    told = [(c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution]
+    failed_finalists = [
+        (c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution
+    ]
     return [
         f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
-        for arm, failed, scored in (*told, *decision.failing)
+        for arm, failed, scored in (*failed_finalists, *decision.failing)
     ]
 
 

@@ -20,7 +20,7 @@ from sandbox.identity.relation import Kind, Relation
 def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
     """The reason if the best arm of a known loss is at the edge of its grid, so that an arm beyond may be better; else empty.
 
-    The grid is the one that the final recorded, otherwise all arms tried. The best arm is inside if an arm was tried on either
+    The grid is the one that the final recorded, otherwise all arms tried. The best arm is inside if an arm was tried on each
     side of it, at least half a step of the grid away, failed or not. A grid of one value has no edge.
     """
     final, own = snapshot.final, (snapshot.beta, snapshot.learning_rate)
@@ -28,13 +28,13 @@ def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
     for axis, name in enumerate(("beta", "learning rate")):
         values = sorted({v for tuning in grid if (v := _value(tuning, axis, own)) is not None})
         line = [_tuning(arm) for arm in tried if _tuning(arm)[1 - axis] == _tuning(best)[1 - axis]]
-        beside = [v for tuning in line if (v := _value(tuning, axis, own)) is not None]
+        tried_values = [v for tuning in line if (v := _value(tuning, axis, own)) is not None]
         at = _value(_tuning(best), axis, own)
         if at is None or len(values) < 2:
             continue
         low, high = (values[1] / values[0]) ** 0.5, (values[-1] / values[-2]) ** 0.5
-        side = "" if any(v * low <= at * (1 + 1e-9) for v in beside) else "smallest"
-        side = side if any(v * (1 + 1e-9) >= at * high for v in beside) else "largest"
+        side = "" if any(v * low <= at * (1 + 1e-9) for v in tried_values) else "smallest"
+        side = side if any(v * (1 + 1e-9) >= at * high for v in tried_values) else "largest"
         if side:
             return (
                 f"the best {name} of {display_name(snapshot.candidates[best.candidate])}, {figure(at)}, is the {side} that was "
@@ -48,6 +48,23 @@ def widening(snapshot: Snapshot) -> str:
     final = snapshot.final
     rates = final is not None and len({beta for beta, _ in final.grid}) < 2 and len(final.grid) > 1
     return f"widen ladder.baseline_{'learning_rates' if rates else 'betas'}, or raise ladder.baseline_widenings"
+
+
+class WithheldKind(StrEnum):
+    """Why no loss may be called above the baseline."""
+
+    FAILED = "failed"
+    """The baseline failed on a deciding seed."""
+    EDGE = "edge"
+    """The baseline's best arm is at the edge of its grid."""
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Why no loss may be called above the baseline, with the reason in words."""
+
+    kind: WithheldKind
+    words: str
 
 
 class ObstacleKind(StrEnum):

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision
+from analysis.claims.obstacles import WithheldKind
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import arm_name, columns, count, figure, full_name, plus_minus
+
+_WITHHELD = {
+    WithheldKind.FAILED: "the baseline failed on a deciding seed",
+    WithheldKind.EDGE: "the baseline is at the edge of its grid",
+}
 
 
 @dataclass(frozen=True)
@@ -94,18 +100,18 @@ def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
         return ""
     wanted = [best.arm, *(m.arm for m in decision.baseline_arms)]
     rows = {row.arm: row for row in final_rows(snapshot, decision)}
-    told = []
+    described = []
     for arm in wanted:
         parts = [
             f"{title} {figure(rows[arm].metrics[n].mean)}" for n, title in titles.items() if n in rows[arm].metrics
         ]
         fitness = rows[arm].fitness
         if fitness is not None and parts:
-            told.append(f"{rows[arm].name}: {figure(fitness.mean)} ({', '.join(parts)})")
-    if not told:
+            described.append(f"{rows[arm].name}: {figure(fitness.mean)} ({', '.join(parts)})")
+    if not described:
         return ""
     metric = snapshot.metric(decision.rung)
-    return f"Fitness{f' is {one_line(metric)}' if metric else ''}. {'; '.join(told)}."
+    return f"Fitness{f' is {one_line(metric)}' if metric else ''}. {'; '.join(described)}."
 
 
 def _compared(snapshot: Snapshot, comparison: Comparison) -> FinalRow:
@@ -144,10 +150,9 @@ def _verdict(comparison: Comparison) -> str:
         return f"above the baseline, but {comparison.obstacle.words}" if comparison.obstacle else "above the baseline"
     if comparison.distinguishable:
         return "below the baseline"
-    past = comparison.adjusted < stats.SIGNIFICANCE
-    return (
-        "no claim: the baseline is at the edge of its grid" if past and comparison.withheld else "not distinguishable"
-    )
+    if comparison.withheld is None or comparison.adjusted >= stats.SIGNIFICANCE:
+        return "not distinguishable"
+    return f"no claim: {_WITHHELD[comparison.withheld.kind]}"
 
 
 def _text(cell: Cell) -> str:

@@ -82,7 +82,6 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             deciding_arm=arm_name(snapshot.candidates[decision.baseline.candidate], decision.baseline)
             if decision
             else "",
-            names={id: display_name(row) for id, row in snapshot.candidates.items()},
             final_rows=final_rows(snapshot, decision) if decision else [],
             shown=snapshot.shown_metrics,
             fitness_note=note_on_fitness(snapshot, decision) if decision else "",
@@ -119,7 +118,6 @@ def _environment() -> Environment:
         block=encode.block,
         figure=wording.figure,
         plus_minus=_plus_minus,
-        duration=wording.duration,
     )
     return environment
 
@@ -133,20 +131,18 @@ def _plus_minus(value: float | None, error: float | None = None, signed: bool = 
 
 def _pictures(snapshot: Snapshot, decision: Decision | None, chosen: list[Leader]) -> dict[str, Markup | None]:
     """SVG pictures by name. A picture with nothing to show is left out."""
-    from analysis.plots import canvas
-    from analysis.plots import curves as plots
-    from analysis.plots import lineage as lineage_plot
+    from analysis.plots import canvas, curves, lineage
 
     best = decision.best.arm.candidate if decision and decision.best else None
     titles = {f"#c{id}": _title(snapshot, id) for id in snapshot.candidates}
     drafts: dict[str, tuple[Callable[[], Any], str]] = {
         "comparison": (
-            lambda: plots.draw_comparison(snapshot, _present(decision)),
+            lambda: curves.draw_comparison(snapshot, _present(decision)),
             "Fitness of the finalists and the seed losses, and their differences to the baseline.",
         ),
-        "progress": (lambda: plots.draw_progress(snapshot), "Fitness of each proposed loss over steps, per rung."),
+        "progress": (lambda: curves.draw_progress(snapshot), "Fitness of each proposed loss over steps, per rung."),
         "lineage": (
-            lambda: lineage_plot.draw_lineage(snapshot, best),
+            lambda: lineage.draw_lineage(snapshot, best),
             "Each candidate by step and fitness, joined to its parents.",
         ),
         "shapes": (lambda: _shapes(snapshot, chosen), "Loss and slope over the margin for the leaders and the seeds."),

@@ -1,1 +1,1 @@
-"""`evopo baselines`: the published losses and a user's own, tuned alike and measured on fresh seeds; table and picture."""
+"""`evopo baselines`: comparison of published losses and the user's own, with the same tuning, on fresh seeds; table and picture."""

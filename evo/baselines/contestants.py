@@ -1,4 +1,4 @@
-"""The losses that `evo baselines` measures: the published ones, and those that a user puts beside them."""
+"""The losses that `evopo baselines` compares: published losses, and the user's own from files or runs."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from sandbox.verdicts.verdict import Verdict, VerdictStatus
 from sandbox.vetting.vet import vet
 
 LONGEST = 2**20
-"""Bytes of a file with a loss that are read; the sandbox takes less, and says so."""
+"""Maximum bytes read of a file with a loss. The sandbox has a lower limit, with a message of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
-    """A loss under the name that its row of the table has, with the verified graph that is trained."""
+class ComparedLoss:
+    """A loss to compare: its name in the table, and the verified graph that is trained."""
 
     name: str
     title: str
     source: str
     graph: VerifiedGraph
     own: bool
-    """Whether it is the user's own rather than a published one."""
+    """Whether it is the user's own and not a published one."""
 
 
-def contestants(
+def compared_losses(
     contract: str, losses: Sequence[str] = (), candidates: Sequence[tuple[Path, int]] = (), baseline: str | None = None
-) -> tuple[Contestant, ...]:
-    """The baseline first, then the other published losses, then the user's own.
+) -> tuple[ComparedLoss, ...]:
+    """The losses of a comparison: the baseline first, then other published losses, then the user's own.
 
-    `losses` are names of published losses, or files with one; none of them is all published losses, unless there are own
-    ones: these compete with the baseline alone. `candidates` are (run directory, id). The baseline is the published loss
-    given, else that of the first candidate's run, else the contract's usual one.
+    `losses`: names of published losses, or files with one loss each. Without any, all published losses are compared; if there are
+    own losses, they are compared with the baseline only. `candidates`: (run directory, id) pairs. The baseline is `baseline` if
+    given, else that of the first candidate's run that names a published loss, else the contract's usual one.
 
-    Raises TaskError for what is not known, another contract's, or refused by the sandbox; RunDirError, ArchiveError.
+    Raises TaskError for a loss that is unknown, of another contract, or refused by the sandbox; RunDirError, ArchiveError.
     """
     everything = known.names(contract)
     named = [loss for loss in losses if loss in everything]
@@ -53,26 +53,26 @@ def contestants(
     unknown = [loss for loss in files if not loss.endswith(".py")]
     if unknown:
         raise TaskError(
-            f"no known {contract} loss {unknown[0]!r}, and no file NAME.py; there are: {', '.join(everything)}"
+            f"{unknown[0]!r} is neither a known {contract} loss nor a file NAME.py; known losses: {', '.join(everything)}"
             f"{did_you_mean(unknown[0], everything)}"
         )
     own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
     baseline = choose_baseline(everything, contract, baseline or _baseline_of_runs(candidates, everything))
     if baseline is not None and baseline not in everything:
         raise TaskError(
-            f"baseline: no known {contract} loss {baseline!r}; there are: {', '.join(everything)}"
+            f"baseline: no known {contract} loss {baseline!r}; known losses: {', '.join(everything)}"
             f"{did_you_mean(baseline, everything)}"
         )
     first = [baseline] if baseline else []
     if own or named:
-        named = [*first, *named]  # what anything is measured for is the comparison
+        named = [*first, *named]  # every comparison needs the baseline
     ordered = dict.fromkeys((*first, *everything))
     published = [_published(name) for name in ordered if not named or name in named]
     taken = [*everything]
-    for contestant in own:
-        if contestant.name in taken:
-            raise TaskError(f"two losses are called {contestant.name!r}: give the file another name")
-        taken.append(contestant.name)
+    for loss in own:
+        if loss.name in taken:
+            raise TaskError(f"two losses are called {loss.name!r}: give the file another name")
+        taken.append(loss.name)
     return (*published, *own)
 
 
@@ -85,22 +85,22 @@ def _baseline_of_runs(candidates: Sequence[tuple[Path, int]], published: Sequenc
     return None
 
 
-def _published(name: str) -> Contestant:
+def _published(name: str) -> ComparedLoss:
     loss = known.load(name)
-    return Contestant(name, loss.title, loss.source, known.graph(name), own=False)
+    return ComparedLoss(name, loss.title, loss.source, known.graph(name), own=False)
 
 
-def _in_file(path: Path, contract: str) -> Contestant:
+def _in_file(path: Path, contract: str) -> ComparedLoss:
     try:
-        source = read_bounded(Path(os.path.realpath(path)), LONGEST)  # the user named it: it may be a link
+        source = read_bounded(Path(os.path.realpath(path)), LONGEST)  # may be a link, since the user named it
     except OSError as error:
         raise TaskError(f"cannot read the loss in {path}: {error.strerror or error}") from None
     verdict = vet(source, contract)
     text, graph = source.decode("utf-8", "replace"), _graph(verdict, str(path))
-    return Contestant(path.stem, f"from {path.name}", text, graph, own=True)
+    return ComparedLoss(path.stem, f"from {path.name}", text, graph, own=True)
 
 
-def _in_run(directory: Path, number: int, contract: str) -> Contestant:
+def _in_run(directory: Path, number: int, contract: str) -> ComparedLoss:
     with Reader.open(existing_run(directory).archive) as reader:
         row = next((c for c in reader.candidates() if c.id == number), None)
         if row is None:
@@ -115,7 +115,7 @@ def _in_run(directory: Path, number: int, contract: str) -> Contestant:
                 f"candidate {number} of {directory} was not accepted by the sandbox, so it cannot be trained"
             )
         graph = graph_of(verdict)
-        return Contestant(f"{display_name(row)}#{number}", row.thought, row.source, graph, own=True)
+        return ComparedLoss(f"{display_name(row)}#{number}", row.thought, row.source, graph, own=True)
 
 
 def _graph(verdict: Verdict, where: str) -> VerifiedGraph:

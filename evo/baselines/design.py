@@ -1,8 +1,8 @@
-"""The design of `evo baselines`: which losses, betas and seeds, and what an archive holds of it.
+"""Design of `evopo baselines`: losses, betas and seeds, and the rows of its table from an archive.
 
-Equal tuning budget: each loss is trained with every beta of one grid on the same few seeds, keeps the beta with the best mean
-there, and is measured with it on fresh seeds that chose nothing. A loss that does not read beta, or a task without one, has one
-arm, which needs no tuning.
+All losses get the same tuning. Each is trained with every beta of one grid on the same few seeds, and the beta with the best mean
+fitness is chosen. It is then measured at this beta on fresh seeds, which had no part in the choice. A loss that does not use beta,
+and every loss of a task without beta, has one arm and is not tuned.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from analysis.recorded import refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
-from evo.baselines.contestants import Contestant
+from evo.baselines.contestants import ComparedLoss
 from evo.baselines.frontier import PAPER_BETAS
-from evo.campaign.finalists import fresh
+from evo.campaign.finalists import with_fresh_seeds
 from evo.config.schema import Config
 from evo.search.rng import derive
 from fitness.schedule.ladder import Seeds
@@ -28,16 +28,16 @@ from sandbox.verdicts.verdict import VerdictStatus
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What is trained."""
+    """The trainings of a comparison."""
 
-    losses: tuple[Contestant, ...]
+    losses: tuple[ComparedLoss, ...]
     """The baseline first."""
     rung: str
     betas: tuple[float, ...]
-    """The grid; empty for a task without beta."""
+    """The tuning grid; empty for a task without beta."""
     tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
-    """Fresh ones, for the figures of the table: of the operating system, so that no loss can be written for them."""
+    """Fresh seeds for the numbers of the table, drawn from the operating system so that no loss can be written for them."""
 
     @property
     def baseline(self) -> str | None:
@@ -45,11 +45,11 @@ class Design:
         return self.losses[0].name if self.losses else None
 
     def arms(self, graph: VerifiedGraph) -> tuple[float | None, ...]:
-        """The betas that a loss is tuned over; (None,) where there is nothing to tune."""
+        """The betas that a loss is tuned over; (None,) if there is nothing to tune."""
         return self.betas if self.betas and "beta" in graph.inputs else (None,)
 
     def trainings(self) -> int:
-        """How many trainings the whole design takes."""
+        """Number of trainings of the design."""
         total = 0
         for loss in self.losses:
             arms = len(self.arms(loss.graph))
@@ -59,48 +59,50 @@ class Design:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One loss of the table. Scored evaluations only; `failed` says what became of it where there are none."""
+    """One loss of the table."""
 
     candidate: CandidateRow
     beta: float | None
     tuning: Mapping[float | None, Sequence[EvaluationRow]]
-    """By beta, what the tuning seeds gave."""
+    """Evaluations on the tuning seeds, by beta."""
     measured: Sequence[EvaluationRow]
-    """On the fresh seeds, with the beta that the tuning chose."""
+    """Scored evaluations on the fresh seeds, at the chosen beta."""
     failed: str = ""
+    """Why trainings are missing; empty if none is."""
     caution: str = ""
-    """Why no claim is made of it, in words; empty for the published losses."""
+    """Why no claim is made of the loss; empty for the published losses."""
 
 
 def design(
-    config: Config, info: TaskInfo, losses: Sequence[Contestant], *, rung: str | None = None, betas: Sequence[float] = (),
+    config: Config, info: TaskInfo, losses: Sequence[ComparedLoss], *, rung: str | None = None, betas: Sequence[float] = (),
     tuning_seeds: int = 2, seeds: int = 8,
 ) -> Design:  # fmt: skip
-    """The design for a task. Its seeds are nobody else's: a candidate of a run was chosen on those of the run. Where the
-    directory has fresh seeds already, these are used in their place.
+    """The design for a task. Raises TaskError for an unknown rung, or a grid for a task without beta.
 
-    Raises TaskError for an unknown rung, or a grid for a task without beta.
+    Its seeds differ from those of a run, since a run's candidates were selected on the run's seeds. `run_baselines` replaces the
+    fresh seeds by recorded ones if the directory has any.
     """
     if betas and info.beta is None:
-        raise TaskError(f"task {info.name} has no beta, so there is no grid of it: leave out --betas")
+        raise TaskError(f"task {info.name} has no beta, so there is nothing to tune: leave out --betas")
     tuning = tuple(derive(config.seed, "baselines, tuning", i) for i in range(tuning_seeds))
     return Design(
         losses=tuple(losses),
         rung=info.rung(rung or info.search_rungs[-1].name).name,
         betas=tuple(betas or PAPER_BETAS) if info.beta is not None else (),
         tuning_seeds=tuning,
-        seeds=fresh(Seeds(search=tuning, final=()), seeds).final,
+        seeds=with_fresh_seeds(Seeds(search=tuning, final=()), seeds).final,
     )
 
 
 def rows(reader: Reader, wanted: Design) -> list[Row]:
-    """The table's rows in the order of the design, from what is recorded."""
+    """The rows of the table from the archive, in the order of the design."""
     by_name = {c.name: c for c in reader.candidates() if c.origin is Origin.SEED}
     return [row_of(reader, by_name[loss.name], loss, wanted) for loss in wanted.losses if loss.name in by_name]
 
 
 def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple[bool, float | None]:
-    """The beta with the best mean over the tuning seeds, of those where every training was scored; (False, None): none."""
+    """(True, beta with the best mean fitness over the tuning seeds). Betas with a failed training are left out; (False, None) if
+    none is left."""
     means = {
         beta: fmean(row.fitness for row in done if row.fitness is not None)
         for beta, done in tuning.items()
@@ -111,8 +113,8 @@ def chosen_beta(tuning: Mapping[float | None, Sequence[EvaluationRow]]) -> tuple
     return True, max(means, key=lambda beta: means[beta])
 
 
-def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: Design) -> Row:
-    """One loss of the table, from what is recorded."""
+def row_of(reader: Reader, candidate: CandidateRow, loss: ComparedLoss, wanted: Design) -> Row:
+    """The row of one loss, from the archive."""
     done = [e for e in reader.evaluations(candidate.id) if e.rung == wanted.rung and e.finished_event is not None]
     arms = wanted.arms(loss.graph)
     tuning: dict[float | None, list[EvaluationRow]] = {
@@ -131,7 +133,7 @@ def row_of(reader: Reader, candidate: CandidateRow, loss: Contestant, wanted: De
 
 
 def refusal(reader: Reader, candidate: CandidateRow) -> str:
-    """The rules that refused a loss, in words; empty where it is accepted or was not vetted yet."""
+    """`refused: SBX103, ...`, the rules that refused a loss; empty if it is accepted or not vetted yet."""
     verdict = reader.verdict(candidate.id)
     if verdict is None or verdict.status == VerdictStatus.ACCEPTED:
         return ""

@@ -1,10 +1,10 @@
-"""What a loss reaches over a grid of beta: reward against KL, the area under that frontier, and how much beta matters.
+"""Frontier of reward against KL over a grid of beta: its area, and the sensitivity of fitness to beta.
 
-beta sets how far a policy may go from its reference, so one training tells little of a loss: a higher reward may only be a
-longer way, and a "new" loss may only be an old one at another beta. Over a grid (the paper's IMDb experiment, Lu et al.
-2024, section 6.3) two losses that differ by a rescaled beta trace the same frontier.
+Beta controls how far the policy moves from the reference, so one training says little about a loss. A higher reward may be due to a
+larger KL alone, and a "new" loss may be an old one at another beta. Over a grid of beta (the IMDb experiment of Lu et al. 2024,
+section 6.3) two losses that differ only in the scale of beta have the same frontier.
 
-Pure functions; what a grid's trainings that failed are worth is the caller's to say, they are not points.
+Pure functions. Failed trainings are not points; the caller decides how to treat them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAPER_BETAS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
-    """Where training with one beta led: KL to the reference in nats (per sequence, say), and reward."""
+    """Result of training at one beta: KL from the reference in nats (per sequence), and reward."""
 
     kl: float
     reward: float
@@ -32,13 +32,13 @@ class Robustness:
 
     best_beta: float
     mean_regret: float | None
-    """Best minus the mean over the grid, in units of fitness: 0 is indifference to beta. None where any beta failed."""
+    """Best fitness minus the mean over the grid, in units of fitness; 0 if beta has no effect. None if any beta failed."""
     octaves: float
-    """Width of the betas around the best whose fitness is within the margin of it: log2(largest / smallest)."""
+    """Width of the range of betas around the best one whose fitness is within the margin of it: log2(largest / smallest)."""
 
 
 def frontier(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points that no other one beats in both KL and reward, in order of KL; of equals the one with the smaller beta."""
+    """The Pareto-optimal points (no other point has lower KL and higher reward), in order of KL; of equal ones the smaller beta."""
     kept: list[Point] = []
     for point in sorted(points, key=lambda p: (p.kl, -p.reward, p.beta)):
         if not kept or point.reward > kept[-1].reward:
@@ -47,10 +47,10 @@ def frontier(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def area(points: Iterable[Point], kl_limit: float) -> float:
-    """Mean, over KL from 0 to `kl_limit`, of the reward that is reached at that KL or below it.
+    """Mean over KL from 0 to `kl_limit` of the highest reward reached at that KL or below.
 
-    The reference itself earns 0. Steps, not lines, between the points: a reward in between was not shown. Raises ValueError for
-    a limit that is not positive.
+    The reward of the reference is 0. The frontier is a step function: rewards between the points were not measured. Raises
+    ValueError for a limit that is not positive.
     """
     if not kl_limit > 0:
         raise ValueError(f"kl_limit must be positive, got {kl_limit}")
@@ -65,9 +65,9 @@ def area(points: Iterable[Point], kl_limit: float) -> float:
 
 
 def robustness(fitness: Mapping[float, float | None], margin: float) -> Robustness | None:
-    """Summarise fitness by beta, None for a beta whose training failed; None where all did.
+    """Summary of fitness by beta. A beta whose training failed has fitness None; returns None if all failed.
 
-    `margin` is the difference in fitness that counts as none. Only betas next to each other in the grid extend the width.
+    `margin`: difference in fitness that counts as zero. The width covers only betas that are contiguous in the grid.
     """
     scored = {beta: value for beta, value in fitness.items() if value is not None}
     if not scored:

@@ -1,6 +1,6 @@
-"""`evo baselines`: the published losses of a task's contract, and a user's own, tuned alike and measured on fresh seeds.
+"""Trainings of `evopo baselines`: tune and measure the compared losses, and print the table.
 
-Everything is in the archive of a run directory of its own, so an interrupted command continues and a finished one only prints.
+All results are in the archive of a run directory, so an interrupted command continues and a finished one only prints.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from archive.query import Reader
 from archive.records import CandidateRow, EvaluationState, EventKind, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
-from evo.baselines.contestants import Contestant
+from evo.baselines.contestants import ComparedLoss
 from evo.baselines.design import Design, Row, refusal, row_of, rows
 from evo.baselines.table import table
-from evo.campaign.doubts import nothing_trained
-from evo.campaign.training import TaskUnusable, record_failure, recorded, train
+from evo.campaign.doubts import all_failed_message
+from evo.campaign.training import TaskUnusable, record_failure, recorded, train_and_record
 from evo.config.rundir import open_run
 from evo.config.schema import Config
-from evo.search.budget import Cost, Spent, lacking
+from evo.search.budget import Cost, Spent, exceeded_limit
 from evo.session.earlier import changed_task
 from evo.session.extras import require_training
 from evo.session.preflight import preflight
@@ -39,10 +39,10 @@ from sandbox.vetting.pool import VetPool
 
 
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
-    """Train what the archive in `path` lacks of the design, print the table and return its rows.
+    """Run the trainings of the design that the archive in `path` does not have, print the table and return its rows.
 
-    Raises TaskError where the archive holds another loss under a name of the design, TaskUnusable where model or data cannot
-    be used; RunDirError, ArchiveError.
+    Raises TaskError if the archive holds another loss under the same name, TaskUnusable if the task's model or data cannot be used;
+    RunDirError, ArchiveError.
     """
     info = task_info(config.task, config.fitness)
     require_training()
@@ -63,8 +63,8 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         seconds = wanted.trainings() * info.rung(wanted.rung).estimated_seconds
         say(
             f"{count(len(wanted.losses), 'loss', 'losses')}, {count(wanted.trainings(), 'training')} at rung {wanted.rung}, about "
-            f"{duration(seconds / workers_for(config))} on {count(workers_for(config), 'worker')}; what is done already "
-            f"costs nothing. All is kept in {path}; the same command continues."
+            f"{duration(seconds / workers_for(config))} on {count(workers_for(config), 'worker')}; finished ones are not "
+            f"repeated. All results are recorded in {path}; the same command continues."
         )
         archive.event(
             EventKind.BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds}
@@ -79,7 +79,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
 
 
 def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
-    """The design on the fresh seeds that earlier sessions recorded; new ones only where it wants more."""
+    """The design with the fresh seeds that earlier sessions recorded; new seeds are used only if it needs more."""
     recorded = [seed for event in reader.events(kind=EventKind.FINAL) for seed in seeds_of(event.payload)]
     return replace(wanted, seeds=tuple(dict.fromkeys((*recorded, *wanted.seeds)))[: len(wanted.seeds)])
 
@@ -88,7 +88,7 @@ async def _measure(
     config: Config, info: TaskInfo, wanted: Design, archive: Archive, reader: Reader, workers: WorkerPool,
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Raises TaskUnusable, and leaves what was under way begun."""
+    """Tune and measure all losses. Raises TaskUnusable; trainings in progress then stay unfinished in the archive."""
     candidates = {loss.name: _candidate(archive, reader, loss) for loss in wanted.losses}
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
@@ -101,73 +101,73 @@ async def _measure(
                 archive.charge(TO_JUDGE, recorded(failure.paid))
             raise TaskUnusable(failure.detail) from None
         turn = asyncio.Semaphore(workers_for(config))
-        purse = _Purse(config, info, wanted.rung, reader)
+        judge_budget = _JudgeBudget(config, info, wanted.rung, reader)
 
-        held: list[tuple[int, EvaluationFailed]] = []
-        judged = asyncio.Event()  # the baseline's first trainings are done, and something could be trained
+        deferred: list[tuple[int, EvaluationFailed]] = []
+        setup_works = asyncio.Event()  # set after the baseline's first trainings, if any training was scored
 
-        def hold(evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
-            if judged.is_set():
+        def defer(evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
+            if setup_works.is_set():
                 return False
-            held.append((evaluation, failure))
+            deferred.append((evaluation, failure))
             return True
 
-        async def trained(candidate: CandidateRow, graph: VerifiedGraph, seed: int, beta: float | None) -> None:
+        async def train_one(candidate: CandidateRow, graph: VerifiedGraph, seed: int, beta: float | None) -> None:
             async with turn:
                 job = Job(candidate.id, wanted.rung, seed, beta)
-                with purse.paying(job):
-                    await train(archive, reader, pool, info.name, job, graph, hold)
+                with judge_budget.reserved(job):
+                    await train_and_record(archive, reader, pool, info.name, job, graph, defer)
 
-        async def trained_all(loss: Contestant, jobs: Iterable[tuple[int, float | None]]) -> None:
-            """Failures are not held against the losses before something has been scored; where nothing is, the cause is another."""
-            await asyncio.gather(*(trained(candidates[loss.name], loss.graph, seed, beta) for seed, beta in jobs))
+        async def train_all(loss: ComparedLoss, jobs: Iterable[tuple[int, float | None]]) -> None:
+            """Train one loss. Failures are recorded only once a training is scored: before that, the setup may be their cause."""
+            await asyncio.gather(*(train_one(candidates[loss.name], loss.graph, seed, beta) for seed, beta in jobs))
             if loss is not wanted.losses[0]:
-                await judged.wait()
-            elif not judged.is_set():
-                if held and not reader.evaluations(state=EvaluationState.SCORED):
-                    for evaluation, failure in held:
+                await setup_works.wait()
+            elif not setup_works.is_set():
+                if deferred and not reader.evaluations(state=EvaluationState.SCORED):
+                    for evaluation, failure in deferred:
                         if failure.paid:
                             archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
                     raise TaskUnusable(
-                        nothing_trained(f"every training of {loss.name}", wanted.rung, [f for _, f in held])
+                        all_failed_message(f"every training of {loss.name}", wanted.rung, [f for _, f in deferred])
                     )
-                for evaluation, failure in held:
+                for evaluation, failure in deferred:
                     record_failure(archive, evaluation, failure)
-                judged.set()
+                setup_works.set()
 
-        async def measured(loss: Contestant) -> None:
+        async def measure(loss: ComparedLoss) -> None:
             candidate, name, graph = candidates[loss.name], loss.name, loss.graph
             if reader.verdict(candidate.id) is None:
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
                 archive.record_verdict(candidate.id, verdict.to_json())
             if refusal(reader, candidate):
                 if loss is wanted.losses[0]:
-                    judged.set()
+                    setup_works.set()
                 say(f"{name}: {refusal(reader, candidate)}")
                 return
             arms = wanted.arms(graph)
             if len(arms) > 1:
-                await trained_all(loss, ((s, b) for b in arms for s in wanted.tuning_seeds))
+                await train_all(loss, ((s, b) for b in arms for s in wanted.tuning_seeds))
             row = row_of(reader, candidate, loss, wanted)
             if row.failed and len(arms) > 1 and row.beta is None:
-                say(f"{name}: no beta of the grid can be trained with ({row.failed})")
+                say(f"{name}: training failed at every beta of the grid ({row.failed})")
                 return
-            await trained_all(loss, ((s, row.beta) for s in wanted.seeds))
+            await train_all(loss, ((s, row.beta) for s in wanted.seeds))
             row = row_of(reader, candidate, loss, wanted)
             values = [e.fitness for e in row.measured if e.fitness is not None]
             at = "" if row.beta is None else f" at beta {row.beta:g}"
             say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else row.failed))
 
         try:
-            async with asyncio.TaskGroup() as group:  # one that fails cancels the others before the workers go
+            async with asyncio.TaskGroup() as group:  # a failure cancels the other tasks before the workers are stopped
                 for loss in wanted.losses:
-                    group.create_task(measured(loss))
+                    group.create_task(measure(loss))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
 
-class _Purse:
-    """Keeps a judge within the budget."""
+class _JudgeBudget:
+    """Limits the cost of a judge to the budget."""
 
     def __init__(self, config: Config, info: TaskInfo, rung: str, reader: Reader) -> None:
         judging = info.judging(rung)
@@ -175,14 +175,14 @@ class _Purse:
         self._budget, self._reader, self._under_way = config.budget, reader, 0
 
     @contextmanager
-    def paying(self, job: Job) -> Iterator[None]:
-        """While a training is under way, it counts with the most that its judge may cost. Raises TaskUnusable without room."""
+    def reserved(self, job: Job) -> Iterator[None]:
+        """Reserve the maximum cost of the judge while a training is in progress. Raises TaskUnusable if the budget is too small."""
         done = [e for e in self._reader.evaluations(job.candidate_id) if e.finished_event is not None]
         if (job.rung, job.seed, job.beta) not in {(e.rung, e.seed, e.beta) for e in done}:
             spending = self._reader.spending()
             used = Spent(tokens=spending.judge_tokens_in + spending.judge_tokens_out, usd=spending.judge_usd)
-            if missing := lacking(self._budget, used, self._cost.times(self._under_way), self._cost):
-                raise TaskUnusable(f"{missing}; raise it, and the same command continues")
+            if limit := exceeded_limit(self._budget, used, self._cost.times(self._under_way), self._cost):
+                raise TaskUnusable(f"{limit}; raise it, and the same command continues")
         self._under_way += 1
         try:
             yield
@@ -190,15 +190,15 @@ class _Purse:
             self._under_way -= 1
 
 
-def _candidate(archive: Archive, reader: Reader, loss: Contestant) -> CandidateRow:
-    there = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == loss.name), None)
-    if there is None:
+def _candidate(archive: Archive, reader: Reader, loss: ComparedLoss) -> CandidateRow:
+    row = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == loss.name), None)
+    if row is None:
         return reader.candidate(
             archive.add_candidate(Origin.SEED, loss.name, loss.title, loss.source, loss.graph.contract)
         )
-    verdict = reader.verdict(there.id)
+    verdict = reader.verdict(row.id)
     if verdict is not None and verdict.graph is not None and graph_of(verdict) != loss.graph:
         raise TaskError(
             f"the directory holds scores of another loss called {loss.name!r}: rename yours, or give another --dir"
         )
-    return there
+    return row

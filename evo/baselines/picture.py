@@ -1,4 +1,4 @@
-"""The picture of `evo baselines`: reward against KL over the grid of beta."""
+"""Picture of `evopo baselines`: reward against KL over the grid of beta."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DESCRIPTION = "Reward against KL divergence over a grid of beta, one line per lo
 
 
 def check_picture(path: Path, info: TaskInfo, wanted: Design) -> None:
-    """Whether there will be something to draw and a place for it, before hours of training. Raises TaskError, AnalysisError."""
+    """Check before hours of training that the picture can be drawn and written. Raises TaskError, AnalysisError."""
     if path.suffix not in (".svg", ".png"):
         raise TaskError(f"--picture needs a file that ends in .svg or .png, got {path}")
     if len(wanted.betas) < 2:
@@ -29,11 +29,11 @@ def check_picture(path: Path, info: TaskInfo, wanted: Design) -> None:
     refuse(path)
     if not is_special(path) and (why := why_not_writable(path.parent)):
         raise TaskError(f"--picture cannot be written to {path} ({why}): choose another path")
-    draw_frontier(Sweep("", [Mark(1.0, 1.0, None, 1.0, None)]), [], KL_LIMIT)  # says now if matplotlib is missing
+    draw_frontier(Sweep("", [Mark(1.0, 1.0, None, 1.0, None)]), [], KL_LIMIT)  # raises now if matplotlib is missing
 
 
 def write_picture(path: Path, rows: Sequence[Row], wanted: Design) -> None:
-    """Draw the baseline, the user's own losses and then those with the largest area. Raises AnalysisError."""
+    """Draw the baseline, the user's own losses, and then the others by area under the frontier. Raises AnalysisError."""
     own = {loss.name for loss in wanted.losses if loss.own}
     found = sorted(_sweeps(rows), key=lambda pair: (pair[1].name not in own, -pair[0]))
     baseline = wanted.baseline or ""
@@ -43,7 +43,7 @@ def write_picture(path: Path, rows: Sequence[Row], wanted: Design) -> None:
 
 
 def _sweeps(rows: Sequence[Row]) -> list[tuple[float, Sweep]]:
-    """Area under the frontier and the sweep, of each loss with a grid."""
+    """(area under the frontier, sweep) of each loss that was trained over the grid."""
     found = []
     for row in rows:
         scored = scored_betas(row)

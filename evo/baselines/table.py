@@ -1,4 +1,4 @@
-"""The table of `evo baselines`: fitness, reward and KL with errors, against the baseline, and what beta does."""
+"""Table of `evopo baselines`: fitness, reward and KL with standard errors, differences to the baseline, and the effect of beta."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ METRICS: Mapping[str, str] = {
     "preference_accuracy": "pref. accuracy",
     "cross_entropy": "cross-entropy",
 }
-"""Metrics that get a column where a task reports them, and its heading."""
+"""Metrics with a column of their own if the task reports them, and the heading of the column."""
 
 KL_LIMIT = 5.0
-"""Nats per sequence up to which the area under the frontier is taken."""
+"""Upper limit of KL for the area under the frontier, in nats per sequence."""
 
 
 def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
-    """Best mean fitness first; below the table the losses that failed, with the reason."""
+    """The table as text, best mean fitness first. Below it are the losses that failed, with the reason."""
     scored = sorted((row for row in rows if row.measured), key=lambda row: -fmean(_fitness(row).values()))
     metrics = [name for name in METRICS if any(name in e.metrics for row in scored for e in row.measured)]
     graded = len(wanted.betas) > 1 and all(has_frontier(row.measured) for row in scored)
     baseline = wanted.baseline or ""
     differences = _differences(scored, baseline)
-    # Medians: a loss that hardly trains varies ten times as much as the ones that are worth telling apart.
+    # Medians, since a loss that hardly trains has ten times the deviation of the good ones.
     spread = _median(d.deviation for d, _ in differences.values() if d.standard_error is not None)
     within = (_median(stats.deviation(list(_fitness(row).values())) for row in scored) or 0.0) / max(
         1, len(wanted.tuning_seeds)
@@ -51,9 +51,9 @@ def table(rows: Sequence[Row], info: TaskInfo, wanted: Design) -> str:
     caption = _caption(info, wanted, graded, within)
     if spread and len(wanted.seeds) > 1:
         error = spread / len(wanted.seeds) ** 0.5
-        seen = stats.smallest_detectable(error, len(wanted.seeds) - 1, comparisons=len(differences))
+        seen = stats.minimum_detectable_difference(error, len(wanted.seeds) - 1, comparisons=len(differences))
         caption.append(
-            f"A typical comparison sees differences to {baseline} from {seen:.2g} on (power {stats.POWER:g}, corrected too)."
+            f"Minimum detectable difference to {baseline} of a typical comparison: {seen:.2g} (power {stats.POWER:g}, corrected)."
         )
     faults = [f"{row.candidate.name}: {row.failed}" for row in rows if row.failed]
     return "\n".join([*caption, "", *columns(lines), *faults])
@@ -67,12 +67,12 @@ def _caption(info: TaskInfo, wanted: Design, graded: bool, within: float) -> lis
     if len(wanted.betas) > 1:
         grid = ", ".join(f"{beta:g}" for beta in wanted.betas)
         lines.append(
-            f"beta: the best of {grid} on {len(wanted.tuning_seeds)} other seeds; no beta: the loss reads none."
+            f"beta: the best of {grid} on {len(wanted.tuning_seeds)} other seeds; empty: the loss does not use beta."
         )
     if graded:
         lines.append(
-            f"Over that grid: frontier, the reward reached at a KL or below it, averaged over KL from 0 to {KL_LIMIT:g} nats; "
-            f"regret, best fitness minus mean fitness; octaves, the width of the betas within {within:.2g} of the best."
+            f"Over that grid: frontier, the highest reward at a KL or below, averaged over KL from 0 to {KL_LIMIT:g} nats; "
+            f"regret, best minus mean fitness; octaves, log2 width of the range of betas within {within:.2g} of the best fitness."
         )
     return lines
 
@@ -82,8 +82,10 @@ def _fitness(row: Row) -> dict[int, float]:
 
 
 def _differences(scored: Sequence[Row], baseline: str) -> dict[int, tuple[stats.Paired, bool]]:
-    """By candidate, the paired difference to the baseline and whether it may be claimed: it is past the noise, and nothing is
-    against the loss."""
+    """By candidate: the paired difference to the baseline, and whether it may be claimed.
+
+    It may if it is significant after Holm's correction and there is no caution about the loss.
+    """
     theirs = next((_fitness(row) for row in scored if row.candidate.name == baseline), {})
     found = {
         row.candidate.id: pair
@@ -106,7 +108,7 @@ def _difference(pair: stats.Paired, distinguishable: bool) -> str:
 
 
 def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
-    """Area under the frontier, mean regret and width of the good betas; empty for a loss without a grid."""
+    """Cells for area under the frontier, mean regret and width of the range of good betas; empty for a loss without a grid."""
     scored = scored_betas(row)
     fitness = {
         beta: fmean(_fitnesses(scored[beta])) if beta in scored else None for beta in row.tuning if beta is not None
@@ -114,7 +116,7 @@ def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
     found = robustness(fitness, within)
     if len(fitness) < 2 or found is None:
         return "", "", ""
-    # One frontier and one regret per seed, so that both carry an error.
+    # One frontier and one regret per seed, so that both have a standard error.
     grids = [dict(zip(scored, done, strict=True)) for done in zip(*scored.values(), strict=True)]
     areas = [area((point(beta, [e]) for beta, e in grid.items()), KL_LIMIT) for grid in grids]
     if found.mean_regret is None:
@@ -124,7 +126,7 @@ def _over_beta(row: Row, within: float) -> tuple[str, str, str]:
 
 
 def scored_betas(row: Row) -> dict[float, list[EvaluationRow]]:
-    """The tuning trainings by beta, in the order of their seeds, of the betas where none failed."""
+    """The tuning trainings by beta, in order of seeds. Betas with a failed training are left out."""
     return {
         beta: sorted(done, key=lambda e: e.seed)
         for beta, done in row.tuning.items()
@@ -133,12 +135,12 @@ def scored_betas(row: Row) -> dict[float, list[EvaluationRow]]:
 
 
 def has_frontier(done: Iterable[EvaluationRow]) -> bool:
-    """Whether the task measured what a frontier is made of; not all do."""
+    """Whether the trainings have the metrics that a frontier needs; not all tasks report them."""
     return all({"reward", "kl_per_sequence"} <= e.metrics.keys() for e in done)
 
 
 def point(beta: float, done: Sequence[EvaluationRow]) -> Point:
-    """Where a beta led, on average over `done`."""
+    """The point of a beta: means over the trainings `done`."""
     return Point(fmean(e.metrics["kl_per_sequence"] for e in done), fmean(e.metrics["reward"] for e in done), beta)
 
 

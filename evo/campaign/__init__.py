@@ -1,4 +1,4 @@
-"""The campaign's main loop and its steps: propose, vet, train, record, select.
+"""Main loop of a campaign and its steps: propose, vet, train, record, select.
 
-Nothing here draws on a terminal or reads a command line.
+Modules here do not write to a terminal or read a command line.
 """

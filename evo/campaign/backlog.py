@@ -1,4 +1,4 @@
-"""What the archive shows as begun and not ended: where a session takes up the work of the one before it."""
+"""Unfinished work in the archive: what a session must complete for the session before it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sandbox import known
 
 
 def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str]) -> None:
-    """Record the known losses that the archive lacks."""
-    there = {c.name for c in reader.candidates() if c.origin is Origin.SEED}
+    """Record the seed losses that the archive does not have yet."""
+    recorded = {c.name for c in reader.candidates() if c.origin is Origin.SEED}
     for name in names:
-        if name not in there:
+        if name not in recorded:
             loss = known.load(name)
             archive.add_candidate(Origin.SEED, name, loss.title, loss.source, loss.contract)
 
 
 def unread_replies(reader: Reader) -> list[ProposalRow]:
-    """Replies that were received, and then nothing was done with them."""
+    """Proposals whose reply was received and not parsed yet."""
     admitted = {c.proposal_id for c in reader.candidates()}
     return [p for p in reader.proposals(ProposalState.RECEIVED) if p.id not in admitted]
 
@@ -35,7 +35,7 @@ def unvetted(reader: Reader) -> list[CandidateRow]:
 
 
 def open_steps(reader: Reader) -> Iterator[int]:
-    """Steps whose requests nobody answered, then new ones without end."""
+    """Numbers of the steps to do: first the recorded steps without an answer, then new steps without end."""
     proposals = reader.proposals()
     begun = {p.step for p in proposals}
     ended = counted_steps(proposals, reader.events(kind=EventKind.PROPOSAL_FAILED))
@@ -43,8 +43,10 @@ def open_steps(reader: Reader) -> Iterator[int]:
 
 
 def own_graph(reader: Reader, candidate: CandidateRow) -> str | None:
-    """The graph of a loss that our own code made, a known loss or a proposal of the built-in proposer, as JSON that whoever
-    vets it verifies; None for source."""
+    """The graph of a loss made by our own code (a known loss, or a proposal of the built-in proposer) as JSON; else None.
+
+    The JSON is not verified; vetting verifies it.
+    """
     if candidate.origin is Origin.SEED:
         return known.graph(candidate.name).to_json()
     assert candidate.proposal_id is not None

@@ -1,8 +1,8 @@
-"""Failures of known losses where nothing has been scored yet: they may say nothing of the losses.
+"""Deferred failures: failed trainings of seed losses at a rung where nothing has been scored yet.
 
-A published loss that cannot be trained is rare, a wrong learning rate, a worker without memory or a measurement that cannot work
-is not. So such a failure is not recorded before something is scored at its rung. Where all known losses fail, the session ends
-and leaves their trainings begun: the same command trains them again once the cause is fixed.
+If nothing at a rung has a score, the cause of a failure is more likely the setup (learning rate, memory, evaluation) than the
+published loss. Such a failure is therefore recorded only after some training at that rung is scored. If all seed losses fail, the
+session ends and their trainings stay unfinished in the archive: the same command repeats them once the cause is fixed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fitness.schedule.ladder import Job
 from fitness.task.protocol import EvaluationFailed, FailureReason
 
 DETAIL = 400
-"""Characters of how a training failed."""
+"""Maximum characters of a failure's detail in a message."""
 _AGAIN = "the same command then trains them again"
 _OTHER = "a run with other options in fitness is another run: give it another --dir"
 _REMEDIES = {
@@ -36,46 +36,46 @@ _REMEDIES = {
 
 
 @dataclass
-class Doubts:
-    """The failures of a session that are not recorded yet."""
+class DeferredFailures:
+    """Failures of a session that are not recorded yet."""
 
     archive: Archive
     reader: Reader
     population: Population
-    held: dict[Job, tuple[int, EvaluationFailed]] = field(default_factory=dict)
+    pending: dict[Job, tuple[int, EvaluationFailed]] = field(default_factory=dict)
 
-    def hold(self, evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
-        """Whether the failure of this training is kept back."""
+    def defer(self, evaluation: int, job: Job, failure: EvaluationFailed) -> bool:
+        """Defer the failure if the rules above apply. Returns whether it was deferred; else the caller records it."""
         known = job.candidate_id in {i.id for i in self._known()} and job.beta is None and job.learning_rate is None
         if not known or self._scored(job.rung):
             return False
-        self.held[job] = evaluation, failure
+        self.pending[job] = evaluation, failure
         return True
 
-    def settle(self, rung: str, under_way: Collection[Job]) -> str | None:
-        """Record the failures at a rung where something has been scored. Where all known losses have failed, says why and what
-        to do, and leaves their trainings begun.
+    def resolve(self, rung: str, under_way: Collection[Job]) -> str | None:
+        """Record the failures at a rung if something has been scored there.
 
-        `under_way` are trainings that have not ended.
+        If all seed losses have failed, returns the message for the user and leaves their trainings unfinished; else None.
+        `under_way`: trainings that have not ended.
         """
-        failed = {job.candidate_id: failure for job, (_, failure) in self.held.items() if job.rung == rung}
+        failed = {job.candidate_id: failure for job, (_, failure) in self.pending.items() if job.rung == rung}
         if failed and self._scored(rung):
-            self.release(rung)
+            self.record(rung)
             return None
         known = [i for i in self._known() if i.status is None or i.trainable]
         waits = any(job.rung == rung and job.candidate_id in {i.id for i in known} for job in under_way)
         if waits or not failed or any(i.id not in failed and not self._failed(i.id, rung) for i in known):
             return None
-        for evaluation, failure in self.held.values():
+        for evaluation, failure in self.pending.values():
             if failure.paid:
                 self.archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
-        self.held.clear()
-        return _told(rung, list(failed.values()))
+        self.pending.clear()
+        return _message(rung, list(failed.values()))
 
-    def release(self, rung: str | None = None) -> None:
-        """Record the failures of a rung, or all: it is known by now what they say, or too late to know."""
-        for job in [job for job in self.held if rung in (None, job.rung)]:
-            record_failure(self.archive, *self.held.pop(job))
+    def record(self, rung: str | None = None) -> None:
+        """Record the deferred failures of a rung, by default of all rungs."""
+        for job in [job for job in self.pending if rung in (None, job.rung)]:
+            record_failure(self.archive, *self.pending.pop(job))
 
     def _known(self) -> list[Individual]:
         population = self.population.advance(self.reader)
@@ -93,14 +93,13 @@ class Doubts:
         return any(at == rung for at, _ in self.population.individuals[candidate].results)
 
 
-def _told(rung: str, failures: list[EvaluationFailed]) -> str:
-    """Where all fail alike, the reason and what helps; else the reasons."""
+def _message(rung: str, failures: list[EvaluationFailed]) -> str:
     which = "the only known loss" if len(failures) == 1 else f"all {len(failures)} known losses"
-    return nothing_trained(which, rung, failures)
+    return all_failed_message(which, rung, failures)
 
 
-def nothing_trained(what: str, rung: str, failures: list[EvaluationFailed]) -> str:
-    """That `what` failed, the last one's words, and what helps."""
+def all_failed_message(what: str, rung: str, failures: list[EvaluationFailed]) -> str:
+    """Error message: `what` failed at a rung, the reasons, the detail of the last failure, and the remedy."""
     last = failures[-1]
     reasons = ", ".join(sorted({f.reason.value for f in failures}))
     return (

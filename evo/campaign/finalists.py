@@ -1,11 +1,11 @@
-"""What the final records before its trainings: its seeds, and which published losses the finalists are, or are close to.
+"""Setup of the final, recorded before its trainings: the fresh seeds, and the relation of each finalist to the published losses.
 
-The seeds come from the operating system when the final begins. Everything else in a run derives from its public seed, so whoever
-writes a loss could know beforehand which labels will be flipped and which log-probabilities the reference will give, and
-write a loss that looks them up.
+The operating system draws the fresh seeds when the final begins. All other random numbers of a run derive from its public seed. The
+author of a loss could therefore predict which labels are flipped and which log-probabilities the reference gives, and write a loss
+that looks them up.
 
-A finalist that is nearly a seed loss at another beta must be better than that loss at that beta, so the final trains it
-there too.
+A finalist may be nearly equal to a seed loss at another beta. It must then be better than the seed loss at that beta, so the final
+trains the seed loss at that beta too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from fitness.task.protocol import TaskInfo
 from sandbox.identity.relation import Kind, Relation
 
 
-def fresh(seeds: Seeds, wanted: int) -> Seeds:
-    """`seeds` with at least `wanted` of the final: first those that the archive has, then new ones that nobody could foresee."""
+def with_fresh_seeds(seeds: Seeds, wanted: int) -> Seeds:
+    """`seeds` with at least `wanted` seeds of the final: first the recorded ones, then new ones from the operating system."""
     final = dict.fromkeys(seeds.final)
     while len(final) < wanted:
         seed = secrets.randbelow(SEEDS)
@@ -35,8 +35,10 @@ def fresh(seeds: Seeds, wanted: int) -> Seeds:
 def final_event(
     rung: str, seeds: Sequence[int], relations: Mapping[int, Relation | None], info: TaskInfo, grid: Sequence[Tuning]
 ) -> dict[str, Any]:
-    """The payload of that event. `relations` are null where a comparison with the published losses failed; `grid` is what the
-    baseline is tuned over, before it is widened."""
+    """The payload of the FINAL event.
+
+    A relation is None if the comparison with the published losses failed. `grid` is the baseline's tuning grid before widening.
+    """
     return {
         "rung": rung,
         "seeds": list(seeds),
@@ -47,8 +49,8 @@ def final_event(
     }
 
 
-def near_arms(relations: Mapping[int, Relation | None], population: Population) -> list[tuple[int, Tuning]]:
-    """The seed losses, each at the beta at which a finalist is a variation of it, that the final trains as well."""
+def published_arms(relations: Mapping[int, Relation | None], population: Population) -> list[tuple[int, Tuning]]:
+    """The extra arms of the final: each seed loss at the beta at which a finalist is nearly equal to it."""
     seeds = {i.name: i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable}
     arms = []
     for relation in relations.values():

@@ -1,7 +1,8 @@
-"""The campaign: propose -> vet -> evaluate -> record -> select, several candidates under way at once.
+"""Main loop of a campaign: select parents, propose, vet, record, train. Several candidates are in progress at once.
 
-Each step is a transaction of its own when it happens, so the archive alone says what is left to do. Resuming is therefore
-not a special way through this file: every session first finishes what the archive shows as begun.
+`Campaign.candidate` is the pipeline of one candidate; `Campaign._search` keeps several of them running. Each step is committed to
+the archive in its own transaction, so the archive alone determines what is left to do. A resumed run needs no separate code path:
+every session first completes the steps that the archive shows as started.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from archive.query import Reader
 from archive.records import CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
-from evo.campaign.doubts import Doubts
-from evo.campaign.finalists import final_event, fresh, near_arms
-from evo.campaign.patience import Patience
-from evo.campaign.recorder import Asking, AttemptRecorder, NoRoom
-from evo.campaign.training import TaskUnusable, train
+from evo.campaign.doubts import DeferredFailures
+from evo.campaign.finalists import final_event, published_arms, with_fresh_seeds
+from evo.campaign.patience import EndpointMonitor
+from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest
+from evo.campaign.training import TaskUnusable, train_and_record
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
 from evo.proposing.request import Request, request_for
-from evo.search.budget import NOTHING, Cost, Spent, lacking
-from evo.search.duplicates import Identities
+from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
-from evo.search.reserved import kept_for_final
+from evo.search.reserved import reserved_for_final
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
 from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
@@ -42,11 +43,11 @@ from sandbox.vetting.pool import VetPool
 
 
 class CampaignStopped(Exception):
-    """The session cannot go on; the same command continues the run once the cause is fixed."""
+    """The session cannot continue. Once the cause is fixed, the same command resumes the run."""
 
 
 class Phase(StrEnum):
-    """What a session is at, in this order."""
+    """Phase of a session, in order."""
 
     PREPARING = "preparing"
     SEEDS = "seed losses"
@@ -56,82 +57,86 @@ class Phase(StrEnum):
 
 @dataclass
 class Campaign:
-    """One session of a run. Everything it knows of earlier ones it reads from the archive."""
+    """One session of a run. It reads the results of earlier sessions from the archive."""
 
     config: Config
     archive: Archive
     reader: Reader
     population: Population
-    identities: Identities
+    duplicates: DuplicateIndex
     proposer: Proposer
     vetter: VetPool
     workers: WorkerPool
     phase: Phase = Phase.PREPARING
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
     calls: dict[int, Cost] = field(default_factory=dict)
-    """What the requests under way may cost at most, by step."""
-    asking: dict[int, Asking] = field(default_factory=dict)
-    """How the requests under way stand, by step."""
-    awaited: int = 0
-    """Losses under way that have not come to their first training: each has one reserved."""
+    """Maximum cost of each request in progress, by step."""
+    requests: dict[int, PendingRequest] = field(default_factory=dict)
+    """State of each request in progress, by step."""
+    reserved_trainings: int = 0
+    """Number of candidates in progress whose first training has not started; one training is reserved for each."""
     largest_call: Cost = field(default_factory=lambda: Cost(proposals=1))
-    """The most that a call of this session could have cost."""
+    """Largest maximum cost of any request of this session."""
     began: float = field(default_factory=time.monotonic)
-    kept: Cost = NOTHING
-    """What the search leaves to the final."""
-    before: Spent = field(default_factory=Spent)
+    final_reserve: Cost = NO_COST
+    """Part of the budget that the search leaves to the final."""
+    spent_before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
-    patience: Patience = field(default_factory=Patience)
-    """With the endpoint."""
-    doubts: Doubts = field(init=False)
-    broken: str | None = None
-    """Why the task cannot be used."""
+    monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
+    """Decides when the proposer's endpoint has failed too often."""
+    deferred: DeferredFailures = field(init=False)
+    task_error: str | None = None
+    """Why the task cannot be used; None while it can."""
 
     def __post_init__(self) -> None:
-        self.doubts = Doubts(self.archive, self.reader, self.population)
+        self.deferred = DeferredFailures(self.archive, self.reader, self.population)
 
     async def run(self) -> str:
-        """Search until a budget is reached, measure the final, and say what ended the search. Raises CampaignStopped."""
+        """Search until a limit of the budget is reached, then measure the final. Returns the reason why the search ended.
+
+        Raises CampaignStopped.
+        """
         try:
             return await self._phases()
-        finally:  # a gather that is cancelled does not wait for what it gathered
+        finally:  # a cancelled `gather` does not wait for its tasks
             await _cancel(self.trainings.values())
 
     async def _phases(self) -> str:
-        """The seed losses, the search, the final."""
+        """Run the phases in order: seed losses, search, final."""
         self.phase, self.began = Phase.SEEDS, time.monotonic()
         self.population.advance(self.reader)
-        self.before = self.population.spent(self.population.recorded_seconds)
-        self.kept = Cost(evaluations=kept_for_final(self.config, self.population))
+        self.spent_before = self.population.spent(self.population.recorded_seconds)
+        self.final_reserve = Cost(evaluations=reserved_for_final(self.config, self.population))
         add_seed_losses(self.archive, self.reader, self.population.seed_losses)
-        cut_off = [self.evaluate(job) for job in self._seeds_without_result()]
-        await asyncio.gather(*cut_off, *(self.take_up(c) for c in unvetted(self.reader) if c.origin is Origin.SEED))
+        cut_off = [self.train(job) for job in self._seeds_without_result()]
+        new = [c for c in unvetted(self.reader) if c.origin is Origin.SEED]
+        await asyncio.gather(*cut_off, *(self.vet_and_train(c) for c in new))
         self.phase = Phase.SEARCH
         reason = await self._search()
-        self._require_sound()
+        self._raise_if_stopped()
         self.phase = Phase.FINAL
         await self._final()
-        self._require_sound()
+        self._raise_if_stopped()
         self.archive.event(EventKind.FINISHED, {"reason": reason})
         return reason
 
     async def candidate(self, step: int) -> None:
-        """The way of one candidate; each of these steps records what came of it before the next begins."""
+        """Pipeline of one candidate. Each step records its result before the next step starts."""
         with self._training_reserved():
             request = self.select(step)
             reply = await self.propose(request)
             candidate = self.admit(reply)
-            training = await self.judge(candidate)
-        await self.evaluate(training)
+            job = await self.vet_and_record(candidate)
+        await self.train(job)
 
-    async def take_up(self, candidate: CandidateRow) -> None:
-        """The rest of that way for a loss that is there: a seed loss, or what an earlier session left."""
+    async def vet_and_train(self, candidate: CandidateRow) -> None:
+        """Last part of the pipeline, for a loss that exists already: a seed loss, or a candidate of an earlier session."""
         with self._training_reserved():
-            training = await self.judge(candidate)
-        await self.evaluate(training)
+            job = await self.vet_and_record(candidate)
+        await self.train(job)
 
-    async def judge(self, candidate: CandidateRow | None) -> Job | None:
-        """Vet a candidate. Returns its first training, if it may be trained and is new."""
+    async def vet_and_record(self, candidate: CandidateRow | None) -> Job | None:
+        """Vet a candidate and record the verdict. Returns its first training, None if it may not be trained or is a duplicate."""
         if candidate is None:
             return None
         verdict = await self.vet(candidate)
@@ -140,49 +145,52 @@ class Campaign:
     # ---- the steps -----------------------------------------------------------------------------------------------
 
     def select(self, step: int) -> Request:
-        """Operator and parents for a step, chosen from what is recorded up to now."""
+        """Select the operator and the parents of a step from the results recorded so far."""
         return request_for(self.population.advance(self.reader), step, self.reader)
 
     async def propose(self, request: Request) -> ProposalRow | None:
-        """Ask for a loss. Committed as requested before the call leaves, as received before anything is done with it."""
+        """Ask the proposer for a loss. Returns None without a reply.
+
+        The request is committed before it is sent, and the reply before it is parsed.
+        """
         attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
-        room = partial(self._room, request.step)
-        recorder = AttemptRecorder(self.archive, self.proposer, request, room, self.patience.tell_once)
+        blocked = partial(self._attempt_blocked, request.step)
+        recorder = AttemptRecorder(self.archive, self.proposer, request, blocked, self.monitor.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
         self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
-        if self._lacking(cost, self.kept):
+        if self._blocked(cost, self.final_reserve):
             return None
         self.calls[request.step] = cost
-        self.asking[request.step] = recorder.asking
+        self.requests[request.step] = recorder.pending
         try:
             reply = await self.proposer.ask(request, recorder, 1 + max(attempts, default=0))
             self.archive.receive_proposal(
                 recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
             )
         except LLMError as error:
-            self.patience.failed(request.step, error)
+            self.monitor.failed(request.step, error)
             return None
-        except NoRoom:
+        except BudgetReached:
             return None
         except asyncio.CancelledError:
             recorder.cut_off()
             raise
         finally:
-            del self.calls[request.step], self.asking[request.step]
-        self.patience.replied(reply.text)
+            del self.calls[request.step], self.requests[request.step]
+        self.monitor.replied(reply.text)
         return self.reader.proposal(recorder.proposal)
 
     def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
-        """The candidate in a reply, recorded with its parents; None where there is no reply or no loss in it."""
+        """Parse a reply and record its candidate with its parents. Returns None without a reply, or if it holds no loss."""
         if proposal is None:
             return None
         contract = self.population.info.contract
         suggestion = read_reply(proposal.proposer, proposal.reply or "", contract)
         if isinstance(suggestion, Unusable):
             self.archive.fail_proposal(proposal.id, suggestion.message)
-            self.patience.found_nothing(proposal.step, suggestion.message)
+            self.monitor.found_nothing(proposal.step, suggestion.message)
             return None
-        self.patience.found()
+        self.monitor.found()
         parents = recorded_parents(proposal)
         return self.reader.candidate(
             self.archive.add_candidate(
@@ -191,8 +199,10 @@ class Campaign:
         )
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
-        """The sandbox's verdict, with the notes that this run refuses. Source from a model is traced in the jail; graphs of our
-        own need no tracing."""
+        """The sandbox's verdict on a candidate. The notes in `refuse_notes` count as refusals, except for seed losses.
+
+        Source code from a language model is traced in the jail. Graphs made by our own code need no tracing.
+        """
         graph = own_graph(self.reader, candidate)
         if graph is not None:
             verdict = await asyncio.to_thread(self.vetter.vet_graph, graph)
@@ -201,53 +211,55 @@ class Campaign:
         return verdict if candidate.origin is Origin.SEED else verdict.refusing(self.config.refuse_notes)
 
     def record(self, candidate: CandidateRow, verdict: Verdict) -> bool:
-        """Record the verdict, refusals too. True where the loss may be trained and no earlier one is the same."""
-        twin = self.identities.twin(verdict) if verdict.accepted else None
-        if twin:
-            seen = {} if twin.difference is None else {"largest_difference": twin.difference}
-            self.archive.record_verdict(candidate.id, verdict.to_json() | seen, twin.candidate_id, twin.kind)
+        """Record the verdict, whatever it is. Returns whether the loss was accepted and is no duplicate."""
+        match = self.duplicates.find(verdict) if verdict.accepted else None
+        if match:
+            seen = {} if match.difference is None else {"largest_difference": match.difference}
+            self.archive.record_verdict(candidate.id, verdict.to_json() | seen, match.candidate_id, match.kind)
         else:
             self.archive.record_verdict(candidate.id, verdict.to_json())
             if verdict.accepted and verdict.graph is not None:
-                self.identities.add(candidate.id, verdict)
+                self.duplicates.add(candidate.id, verdict)
                 self.population.keep_graph(candidate.id, verdict.graph)
-        return verdict.accepted and twin is None
+        return verdict.accepted and match is None
 
-    async def evaluate(self, job: Job | None) -> None:
-        """Train and score once, if the budget allows; a training that is under way or done is only waited for."""
+    async def train(self, job: Job | None) -> None:
+        """Train and score once if the budget allows. If the same training is running or done, only wait for it."""
         if job is not None and (training := self._begin(job)):
             await training
 
     def _begin(self, job: Job) -> asyncio.Task[None] | None:
-        if job not in self.trainings and not self._lacking(self._cost(job)):
+        if job not in self.trainings and not self._blocked(self._cost(job)):
             self.trainings[job] = asyncio.create_task(self._train(job))
         return self.trainings.get(job)
 
     async def _train(self, job: Job) -> None:
         graph = self.population.graph(job.candidate_id, self.reader)
         try:
-            await train(
-                self.archive, self.reader, self.workers, self.population.info.name, job, graph, self.doubts.hold
+            await train_and_record(
+                self.archive, self.reader, self.workers, self.population.info.name, job, graph, self.deferred.defer
             )
         except TaskUnusable as error:
-            self.broken = str(error)
+            self.task_error = str(error)
         under_way = [other for other, task in self.trainings.items() if other != job and not task.done()]
-        self.broken = self.doubts.settle(job.rung, under_way) or self.broken
+        self.task_error = self.deferred.resolve(job.rung, under_way) or self.task_error
 
     # ---- the session ---------------------------------------------------------------------------------------------
 
     async def _search(self) -> str:
-        """Keep candidates and trainings under way until the budget allows no more. Says which limit it was."""
+        """Keep candidates and trainings in progress until the budget allows no more. Returns the limit that was reached."""
         steps = open_steps(self.reader)
         left = [*map(self.admit, unread_replies(self.reader)), *unvetted(self.reader)]
-        begun = {asyncio.create_task(self.take_up(candidate)) for candidate in {c.id: c for c in left if c}.values()}
+        begun = {
+            asyncio.create_task(self.vet_and_train(candidate)) for candidate in {c.id: c for c in left if c}.values()
+        }
         candidates: set[asyncio.Task[None]] = set()
         try:
             while True:
                 begun |= {training for job in self._due(screening) if (training := self._begin(job))}
                 while (limit := self._limit()) is None and len(candidates) < self.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
-                    await asyncio.sleep(0)  # the task must have reserved its cost before the limit is asked again
+                    await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
                 if not begun and not candidates:
                     return limit or "nothing is left to do"
                 done, _ = await asyncio.wait(begun | candidates, return_when=asyncio.FIRST_COMPLETED)
@@ -258,89 +270,89 @@ class Campaign:
             await _cancel([*begun, *candidates])
 
     async def _final(self) -> None:
-        """Measure the leaders and the baselines on fresh seeds, as far as the budget allows, and what claims depend on."""
+        """Train the finalists, the known losses and the arms of the baseline on fresh seeds, as far as the budget allows."""
         population = self.population.advance(self.reader)
         entries, info = population.entries(), population.info
         chosen = leaders(entries, info, population.ladder, population.seeds)
         relations = await self._relations(chosen[: population.ladder.finalists])
-        rule = partial(final, also=near_arms(relations, population))
-        seeds = fresh(population.seeds, population.ladder.finalist_seeds)
+        rule = partial(final, also=published_arms(relations, population))
+        seeds = with_fresh_seeds(population.seeds, population.ladder.finalist_seeds)
         if self._due(rule, seeds):
             grid = baseline_grid(entries, info, population.ladder)
             deciding = seeds.final[: population.ladder.finalist_seeds]
             self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
         while jobs := self._due(rule):
-            await asyncio.gather(*(self.evaluate(job) for job in jobs))
+            await asyncio.gather(*(self.train(job) for job in jobs))
 
     async def _relations(self, finalists: Sequence[RaceEntry]) -> dict[int, Relation | None]:
-        """How each finalist relates to the published losses, at the beta that it is trained with."""
+        """Relation of each finalist to the published losses, at the beta that it is trained with."""
         beta = self.population.info.beta
         graphs = {entry.candidate_id: self.population.graph(entry.candidate_id, self.reader) for entry in finalists}
         return {id: await asyncio.to_thread(self.vetter.nearest_known, graph, beta) for id, graph in graphs.items()}
 
     @property
     def at_once(self) -> int:
-        """How many candidates may be under way: more would choose their parents from staler results."""
+        """Maximum number of candidates in progress. With more of them, parents would be selected from older results."""
         if self.config.search.mode == "chat":
             return 1
         return self.config.search.in_flight or self.population.workers + 1
 
     @property
     def seconds(self) -> float:
-        """Seconds that the campaign has run, over all sessions."""
-        return self.before.seconds + time.monotonic() - self.began
+        """Running time of the campaign over all sessions, seconds."""
+        return self.spent_before.seconds + time.monotonic() - self.began
 
     @property
     def used(self) -> Spent:
-        """What is recorded as spent."""
+        """Recorded spending of the run."""
         return self.population.advance(self.reader).spent(self.seconds)
 
     # ---- the budget ----------------------------------------------------------------------------------------------
 
     @property
     def under_way(self) -> Cost:
-        """What calls and trainings under way may cost at most, with the first trainings that are reserved for losses."""
-        begun = Cost(evaluations=self.before.evaluations + len(self.trainings) - self.used.evaluations)
-        judged = self.trainings.items() if self.population.info.services else ()  # most tasks pay nobody
+        """Maximum cost of the requests and trainings in progress and of the reserved first trainings."""
+        begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - self.used.evaluations)
+        judged = self.trainings.items() if self.population.info.services else ()  # most tasks have no paid judge
         judging = [self._judging(job.rung) for job, task in judged if not task.done()]
-        return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.awaited))
+        return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.reserved_trainings))
 
-    def _lacking(self, wanted: Cost, held: Cost = NOTHING) -> str | None:
-        """Why something of this cost may not be begun, or None."""
-        return (
-            self.broken or self.patience.ended or lacking(self.config.budget, self.used, self.under_way + held, wanted)
-        )
+    def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
+        """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
+        if stopped := self.task_error or self.monitor.ended:
+            return stopped
+        return exceeded_limit(self.config.budget, self.used, self.under_way + reserved, wanted)
 
     def _limit(self) -> str | None:
-        """Why no further proposal may be asked for, or None. What cannot be trained is not paid for."""
-        return self._lacking(self.largest_call + self._first_cost, self.kept)
+        """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
+        return self._blocked(self.largest_call + self._first_cost, self.final_reserve)
 
-    def _held(self) -> Cost:
-        """What is kept for the first trainings of proposals that may still be begun."""
+    def _proposal_reserve(self) -> Cost:
+        """Cost of the first trainings of proposals that may still be requested."""
         if self._limit():
-            return NOTHING
+            return NO_COST
         wanted = self.config.budget.proposals
         left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
-        return self._first_cost.times(max(0, min(self.at_once - self.awaited, left)))
+        return self._first_cost.times(max(0, min(self.at_once - self.reserved_trainings, left)))
 
     def _due(self, rule: Callable[..., tuple[Job, ...]], seeds: Seeds | None = None) -> list[Job]:
-        """Trainings that the ladder asks for, that have not been started in this session, and that the budget allows.
+        """Trainings that `rule` asks for, that this session has not started yet, and that the budget allows.
 
-        On the seeds that the archive has, unless told otherwise.
+        `seeds` is by default the recorded seeds.
         """
         population = self.population.advance(self.reader)
         jobs = rule(population.entries(), population.info, population.ladder, seeds or population.seeds)
-        due, taken = [], NOTHING
-        held = self._held() + self.kept if rule is screening else NOTHING
+        due, taken = [], NO_COST
+        reserve = self._proposal_reserve() + self.final_reserve if rule is screening else NO_COST
         for job in jobs:
             first = job == self._first_training(job.candidate_id)
-            if job not in self.trainings and not self._lacking(self._cost(job), taken if first else taken + held):
+            if job not in self.trainings and not self._blocked(self._cost(job), taken if first else taken + reserve):
                 due.append(job)
                 taken += self._cost(job)
         return due
 
     def _seeds_without_result(self) -> list[Job]:
-        """First trainings of seed losses that an earlier session began: nothing is asked for before they have ended."""
+        """Unfinished first trainings of seed losses of an earlier session. They must end before the first proposal."""
         seeds = [i for i in self.population.individuals.values() if i.is_seed_loss and i.trainable]
         jobs = {self._first_training(i.id): i for i in seeds}
         return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
@@ -361,25 +373,25 @@ class Campaign:
 
     @contextmanager
     def _training_reserved(self) -> Iterator[None]:
-        """Keeps one training for a loss, until it comes to it or turns out to need none."""
-        self.awaited += 1
+        """Reserve one training for a candidate until the training starts or the candidate needs none."""
+        self.reserved_trainings += 1
         try:
             yield
         finally:
-            self.awaited -= 1
+            self.reserved_trainings -= 1
 
-    def _room(self, step: int) -> str | None:
-        """Why a further attempt of a request under way may not be made, or None."""
+    def _attempt_blocked(self, step: int) -> str | None:
+        """Why the request of a step may not be retried; None if it may."""
         cost = self.calls.pop(step)
         try:
-            return self._lacking(cost, self.kept)
+            return self._blocked(cost, self.final_reserve)
         finally:
             self.calls[step] = cost
 
-    def _require_sound(self) -> None:
-        if stopped := self.broken or self.patience.ended:
+    def _raise_if_stopped(self) -> None:
+        if stopped := self.task_error or self.monitor.ended:
             raise CampaignStopped(stopped)
-        self.doubts.release()
+        self.deferred.record()
 
 
 async def _cancel(tasks: Any) -> None:

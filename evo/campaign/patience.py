@@ -1,4 +1,4 @@
-"""How often in a row an endpoint may fail, or answer without a loss, before asking further is of no use."""
+"""Stop rule for the proposer's endpoint: how many consecutive failures, or replies without a loss, end the session."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from analysis.output.encode import one_line
 from fitness.chat.errors import AGAIN, Consequence, LLMError
 
 FAILURES = 3
-"""Proposals in a row whose requests bring no reply, whatever the reason, before the session ends."""
+"""Consecutive proposals without a reply, for any reason, that end the session."""
 WITHOUT_LOSS = 8
-"""Replies in a row that hold no loss, before it ends: weak models write prose now and then, and each reply may be paid for."""
+"""Consecutive replies without a loss that end the session. Weak models sometimes write prose, and each reply may cost money."""
 
 LINE = 600
-"""Characters of a line about an endpoint."""
+"""Maximum characters of a message about an endpoint."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Patience:
-    """Counts in the order in which answers come. Requests that are under way when it ends are still waited for, since they
-    may be paid for: a reply with a loss among them shows that it was too early to end, and begins the counting anew.
+class EndpointMonitor:
+    """Counts failures and replies in the order in which they arrive.
+
+    Requests in progress are still awaited after the limit is reached, since they may have been charged. If one of them brings a
+    loss, the counts start again at 0.
     """
 
     tell: Callable[[str], None] = logger.info
@@ -36,7 +38,7 @@ class Patience:
     _unread: str = ""
 
     def failed(self, step: int, error: LLMError) -> None:
-        """The request of a step brought no reply."""
+        """Count a request without a reply."""
         self.failures += 1
         self._last = str(error)
         if error.consequence is Consequence.STOP:
@@ -44,34 +46,34 @@ class Patience:
         self.tell_once(f"no reply: {error}", step)
 
     def tell_once(self, text: str, step: int | None = None) -> None:
-        """Each of the endpoint's complaints is shown once; what comes again is in the log alone, where each attempt is."""
+        """Show a message to the user if it was not shown before. The log has a line for every attempt."""
         if text not in self._told:
             self._told.add(text)
             self.tell(one_line(text if step is None else f"Step {step}: {text}", LINE))
 
     def replied(self, text: str) -> None:
-        """A reply came. One without a word shows nothing of the endpoint."""
+        """Count a reply. An empty reply does not show that the endpoint works."""
         if text.strip():
             self.failures = 0
 
     def found_nothing(self, step: int, why: str) -> None:
-        """The reply of a step held no loss."""
+        """Count a reply without a loss."""
         self.without_loss += 1
         self.tell_once(f"no loss in the reply: {why}", step)
         self._unread = f"the last, of step {step}: {why}; `evopo show DIR --step {step} --reply` shows it"
 
     def found(self) -> None:
-        """A reply held a loss."""
+        """Reset the counts: a reply held a loss."""
         self.failures = self.without_loss = 0
 
     @property
     def ended(self) -> str | None:
-        """Why nothing more is to be asked for, and what to do about it, or None."""
+        """Why no more proposals may be requested, and the remedy; None while they may."""
         if self._fatal:
             return self._fatal
         if self.failures >= FAILURES:
             again = "" if AGAIN in self._last else f"; {AGAIN}"
-            return f"{self.failures} requests in a row brought no reply, the last one so: {self._last}{again}"
+            return f"{self.failures} requests in a row brought no reply; the last error: {self._last}{again}"
         if self.without_loss >= WITHOUT_LOSS:
             return (
                 f"{self.without_loss} replies in a row held no loss ({self._unread}). Raise llm.max_tokens where replies are "

@@ -1,4 +1,4 @@
-"""Each attempt of a request, written down with its words before it leaves, and what came of it."""
+"""Recording of the attempts of a request: the prompt before an attempt is sent, and its failure."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ from fitness.chat.request import Message
 
 
 @dataclass
-class Asking:
-    """A request under way. Times are of the monotonic clock, in seconds."""
+class PendingRequest:
+    """State of a request in progress. Times are seconds of the monotonic clock."""
 
     operator: str
     began: float = field(default_factory=time.monotonic)
     attempt: int = 0
     since: float = 0.0
-    """When the attempt left, or the one before it failed."""
+    """When the current attempt was sent, or when the last one failed."""
     trouble: str = ""
-    """Why the attempt before brought no reply."""
+    """Error of the last failed attempt."""
     again_at: float | None = None
-    """When the next attempt leaves, while none is under way."""
+    """When the next attempt will be sent; None while an attempt is in progress."""
 
 
-class NoRoom(Exception):
-    """The budget has no room for a further attempt of a request. The message names the limit."""
+class BudgetReached(Exception):
+    """The budget does not allow another attempt of a request. The message names the limit."""
 
 
 class AttemptRecorder(AttemptObserver):
-    """Commits each attempt of a request, with its words, before it leaves, and its failure."""
+    """Commits each attempt of a request with its prompt before it is sent, and its failure."""
 
     def __init__(
         self,
         archive: Archive,
         proposer: Proposer,
         request: Request,
-        room: Callable[[], str | None],
+        blocked: Callable[[], str | None],
         tell: Callable[[str], None],
     ) -> None:
-        """`room` says why the budget has no room for a further attempt, or None; `tell` shows a line to the user."""
+        """`blocked` returns why the budget does not allow another attempt, else None; `tell` shows a line to the user."""
         self.archive = archive
         self.proposer = proposer
         self.request = request
-        self.room = room
+        self.blocked = blocked
         self.tell = tell
         self.proposal = 0
-        self.asking = Asking(request.operator)
+        self.pending = PendingRequest(request.operator)
 
     def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         request, endpoint = self.request, self.proposer.endpoint
-        if self.asking.attempt and (full := self.room()):  # what the attempts before may have cost is spent by now
-            raise NoRoom(full)
+        if self.pending.attempt and (limit := self.blocked()):  # earlier attempts may have used up the budget
+            raise BudgetReached(limit)
         self.proposal = self.archive.request_proposal(
             request.step, attempt, request.operator, self.proposer.name, model or None, request.temperature,
             self.proposer.template(request), request.references, request.seen_event,
             [(message.role, message.content) for message in messages] or None,
             recorded(most_for(endpoint, messages)) if endpoint is not None else None,
         )  # fmt: skip
-        asking = self.asking
-        asking.attempt, asking.since, asking.again_at = attempt, time.monotonic(), None
+        pending = self.pending
+        pending.attempt, pending.since, pending.again_at = attempt, time.monotonic(), None
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
         skipped = next_in is None and error.consequence is Consequence.SKIP
@@ -73,13 +73,13 @@ class AttemptRecorder(AttemptObserver):
             self.proposal, error.record, error.tokens_in, error.tokens_out, error.usd,
             ends_step=skipped, possibly_paid=error.possibly_paid,
         )  # fmt: skip
-        asking, now = self.asking, time.monotonic()
-        asking.since, asking.trouble, asking.again_at = now, error.message, now + (next_in or 0.0)
+        pending, now = self.pending, time.monotonic()
+        pending.since, pending.trouble, pending.again_at = now, error.message, now + (next_in or 0.0)
 
     def noted(self, text: str) -> None:
         self.tell(text)
 
     def cut_off(self) -> None:
-        """The session ends while the call is under way: it may have been paid for."""
+        """Record that the session ended during the call, which may have been charged."""
         if self.proposal:
             self.archive.lose_proposal(self.proposal)

@@ -1,4 +1,4 @@
-"""`evo replay`: every recorded step chosen again from what it had seen, to show that the search is what its seed makes of it."""
+"""`evopo replay`: repeat every recorded selection from the events it had seen, to check that the search follows from its seed."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from fitness.task.from_file import TaskFile
 from sandbox.contracts.contract import contract_named
 
 SHOWN = 10
-"""Differences that are listed."""
+"""Maximum number of differences in the output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Whether the run replays, and what to print."""
+    """Result of a replay: whether all steps are the same, and the text to print."""
 
     same: bool
     text: str
 
 
 def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
-    """Choose every recorded step again; the built-in proposer's replies are made again too. Raises ArchiveError, TaskError.
+    """Repeat every recorded selection, and the replies of the built-in proposer. Raises ArchiveError, TaskError.
 
-    `task` is the file of the run's task, where it is one in a file.
+    `task`: the file of the run's task; required if the task is in a file.
     """
     with Reader.open(rundir.archive) as reader:
         configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=EventKind.SESSION_STARTED))]
@@ -62,11 +62,11 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
 
 
 def _info(config: Config, task: str | None, recorded: str) -> TaskInfo:
-    """Of the run's task. The archive may be a stranger's, so a file that it names is not run unless the user names it."""
+    """The run's task. The archive may be untrusted, so a file that it names is executed only if the user names it too."""
     if task is None and TaskFile.of(config.task):
         raise TaskError(
-            f"the run's task is in a file, {one_line(recorded, 80)}, and none is run because an archive names it; "
-            f"give yours: --task {shlex.quote(f'path/to/{one_line(recorded, 80)}')}"
+            f"the run's task is in a file, {one_line(recorded, 80)}, and a file named only by an archive is not executed; "
+            f"give your copy: --task {shlex.quote(f'path/to/{one_line(recorded, 80)}')}"
         )
     info = task_info(task or config.task, config.fitness)
     if info.name != recorded:
@@ -105,9 +105,9 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
             proposal.reply is not None
             and asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text != proposal.reply
         ):
-            found.append(f"{step}: the built-in proposer makes another loss")
+            found.append(f"{step}: the built-in proposer makes a different loss")
     elif template_hash(request.template, contract_named(request.contract)) != proposal.template:
-        found.append(f"{step}: the prompt templates have changed since")
+        found.append(f"{step}: the prompt templates have changed since then")
     return found
 
 

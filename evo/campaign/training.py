@@ -1,4 +1,4 @@
-"""One training of one candidate, from the queue to its recorded result."""
+"""One training of one candidate: queue it, train, score, record the result."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from sandbox.graph.loss_graph import VerifiedGraph
 
 
 class TaskUnusable(Exception):
-    """The task's model or data cannot be used as configured, which says nothing of the loss. The message has the remedy."""
+    """The task's model or data cannot be used as configured; the loss is not the cause. The message has the remedy."""
 
 
 _ENDED = (EvaluationState.SCORED, EvaluationState.FAILED)
 
 
-Hold = Callable[[int, Job, EvaluationFailed], bool]
-"""Given an evaluation and how it failed: whether somebody else records it, or leaves it begun."""
+Defer = Callable[[int, Job, EvaluationFailed], bool]
+"""Takes an evaluation id, its job and the failure. Returns True if it takes over the failure, which is then not recorded here."""
 
 
-async def train(
+async def train_and_record(
     archive: Archive,
     reader: Reader,
     workers: WorkerPool,
     task: str,
     job: Job,
     graph: VerifiedGraph,
-    hold: Hold = lambda evaluation, job, failure: False,
+    defer: Defer = lambda evaluation, job, failure: False,
 ) -> float | None:
-    """Train and score once and record what came of it; where the archive knows the result, nothing is trained.
+    """Train and score once and record the result. A training whose result is in the archive is not repeated.
 
-    Returns the fitness, None where the training failed. Raises TaskUnusable, and then leaves the training begun, so that a
-    later session, with the cause fixed, takes it up again.
+    Returns the fitness, None if the training failed. Raises TaskUnusable; the training then stays unfinished in the archive, and a
+    later session repeats it.
     """
     evaluation = archive.queue_evaluation(job.candidate_id, task, job.rung, job.seed, job.beta, job.learning_rate)
     if reader.evaluation(evaluation).state not in _ENDED:
@@ -51,7 +51,7 @@ async def train(
                 if failure.paid:
                     archive.charge(TO_JUDGE, recorded(failure.paid), evaluation)
                 raise TaskUnusable(failure.detail) from None
-            if not hold(evaluation, job, failure):
+            if not defer(evaluation, job, failure):
                 record_failure(archive, evaluation, failure)
         else:
             archive.score_evaluation(
@@ -68,18 +68,18 @@ async def train(
 
 
 def record_failure(archive: Archive, evaluation: int, failure: EvaluationFailed) -> None:
-    """As the archive keeps it."""
+    """Record a failed training, with what its judge was paid."""
     judged = recorded(failure.paid) if failure.paid else None
     archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, curves=failure.curves, judged=judged)
 
 
 def _items(result: SeedResult, job: Job, info: TaskInfo) -> Items | None:
-    """The fitness by item where claims are decided; of the search's many trainings it is not kept, to save space."""
+    """The fitness by test item, for trainings of the final only: claims need it. For the search it is dropped to save space."""
     if result.items is None or job.rung != final_rung(info):
         return None
     return Items(result.items.values, result.items.groups)
 
 
 def recorded(paid: costs.Usage) -> Usage:
-    """As the archive keeps it."""
+    """Usage as an archive record."""
     return Usage(paid.tokens_in, paid.tokens_out, paid.usd)

@@ -1,4 +1,4 @@
-"""The command line of `evopo`: its commands and options, and where its modules come from.
+"""Command line of `evopo`: commands and options, and checks of where evopo's own packages are imported from.
 
-No logic of a campaign: a command calls one function of another room and prints what it gives.
+No logic of a campaign: a command calls one function of another package and prints its result.
 """

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done or budget reached, 1 failure, 2 wrong use, 130 interrupted and resumable."""
+"""Commands of `evopo`. Exit codes: 0 done or budget reached, 1 failure, 2 wrong use, 130 interrupted and resumable."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def main() -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show a prompt, the plan and what it may cost, try endpoints, model and data; train and pay nothing.",
+    help="Show a prompt, the plan and the maximum cost; check endpoints, model and data; train and pay nothing.",
 )
-@click.option("--offline", is_flag=True, help="With --dry-run: leave the network out, endpoints and the hub.")
+@click.option("--offline", is_flag=True, help="With --dry-run: do not use the network (endpoints and the hub).")
 @_reported
 def run(
     config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool,
@@ -78,8 +78,8 @@ def run(
 ) -> None:  # fmt: skip
     """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
 
-    The same command on the same directory continues an interrupted run; a finished one says so, and is continued by a
-    larger budget. Another command on it is refused.
+    The same command on the same directory continues an interrupted run. A finished run continues with a larger budget only;
+    a command with other settings is refused.
     """
     from evo.session.earlier import FinishedRun
     from evo.session.session import CampaignStopped, run_session
@@ -88,7 +88,7 @@ def run(
     settings = load_config(config, overrides, seed=seed)
     if offline and not dry_run:
         raise ConfigError(
-            "--offline goes with --dry-run: a run without the network needs no flag, only nothing to ask there"
+            "--offline needs --dry-run: a run uses the network only for what its configuration names, and needs no flag"
         )
     path = directory or default_directory(settings)
     try:
@@ -109,11 +109,11 @@ def run(
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
         click.echo(
-            f"Everything recorded is kept in {path}; once the cause is fixed, the same command continues.", err=True
+            f"All results so far are recorded in {path}; once the cause is fixed, the same command continues.", err=True
         )
         sys.exit(FAILURE)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. Everything recorded is kept in {path}; the same command continues.", err=True)
+        click.echo(f"Interrupted. All results so far are recorded in {path}; the same command continues.", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -123,13 +123,13 @@ def run(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set fitness.max_length=512"
 )
 @click.option("--show", "shown", type=click.IntRange(0), default=3, show_default=True, help="Training pairs to show.")
-@click.option("--whole", is_flag=True, help="Show texts in full; else the middle of long ones is left out.")
+@click.option("--whole", is_flag=True, help="Show full texts; by default the middle of long ones is left out.")
 @_reported
 def data(config: Path | None, overrides: tuple[str, ...], shown: int, whole: bool) -> None:
-    """Show what a model would see of your preference data: lengths, what is left out and why, and decoded pairs.
+    """Show your preference data as a model would get it: lengths, what is left out and why, and decoded pairs.
 
-    The configuration is that of `evopo run`. Nothing is trained and no model is loaded, only its tokenizer. What a run would
-    refuse in the data is refused here too.
+    The configuration is that of `evopo run`. Nothing is trained, and only the tokenizer of the model is loaded. Data that a run
+    would refuse are refused here too.
     """
     from evo.session.data import data_shown
 
@@ -140,7 +140,7 @@ def data(config: Path | None, overrides: tuple[str, ...], shown: int, whole: boo
 @_DIRECTORY
 @_reported
 def status(directory: Path) -> None:
-    """Say how far the run in DIRECTORY is, what it has spent, and how its losses compare."""
+    """Show the progress of the run in DIRECTORY, its spending, and a comparison of its losses."""
     from evo.display.views import status_text
 
     click.echo(status_text(existing_run(directory)))
@@ -155,7 +155,7 @@ def list_runs(directory: Path | None) -> None:
 
     place = directory or Path("runs")
     if directory is None and not place.exists():
-        click.echo("No runs here: there is no directory runs. Give the one that holds them.")
+        click.echo("No runs here: there is no directory runs. Give the directory that holds them.")
         return
     click.echo(runs_text(place, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
@@ -163,18 +163,18 @@ def list_runs(directory: Path | None) -> None:
 @main.command()
 @_DIRECTORY
 @click.argument("candidate", required=False, metavar="[ID|NAME]")
-@click.option("--step", type=click.IntRange(1), help="In place of a candidate: every attempt of this step.")
-@click.option("--prompt", is_flag=True, help="The words that were sent for it.")
-@click.option("--reply", is_flag=True, help="The reply as it came.")
-@click.option("--as", "form", type=click.Choice(PRINTED_AS), help="The loss, to be used elsewhere.")
-@click.option("--curves", is_flag=True, help="Loss, margin and KL over its trainings.")
+@click.option("--step", type=click.IntRange(1), help="Instead of a candidate: every attempt of this step.")
+@click.option("--prompt", is_flag=True, help="The prompt that was sent for it.")
+@click.option("--reply", is_flag=True, help="The unchanged reply.")
+@click.option("--as", "form", type=click.Choice(PRINTED_AS), help="The loss in a form for use elsewhere.")
+@click.option("--curves", is_flag=True, help="Loss, margin and KL during its trainings.")
 @_reported
 def show(
     directory: Path, candidate: str | None, step: int | None, prompt: bool, reply: bool, form: str | None, curves: bool
 ) -> None:
-    """Show one candidate: code, verdict, scores, ancestry. Without ID or NAME: list what there is.
+    """Show one candidate: code, verdict, scores, ancestry. Without ID or NAME: list all candidates.
 
-    The options print that part alone. What a model wrote is printed with escapes for characters that have no glyph.
+    Each option prints that part alone. Text of a model is printed with escapes for characters that have no glyph.
     """
     from evo.display.show import Parts, candidate_text, overview_text, step_text
 
@@ -197,7 +197,7 @@ def show(
 @click.option("--no-pictures", is_flag=True, help="Leave out the pictures, which need matplotlib.")
 @_reported
 def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
-    """Write report.html, which needs nothing but a browser."""
+    """Write report.html, a self-contained page for a browser."""
     from evo.display.views import write_report_file
 
     _tell("Report:", write_report_file(existing_run(directory), out, pictures=not no_pictures))
@@ -223,11 +223,11 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
 @click.option(
     "--task",
     metavar="FILE.py:NAME",
-    help="The file of the run's task, where it is one in a file: none is run because an archive names it.",
+    help="The file of the run's task, if the task is in a file: a file named only by an archive is not executed.",
 )
 @_reported
 def replay(directory: Path, task: str | None) -> None:
-    """Choose every recorded step again from what it had seen, and say whether the run replays exactly."""
+    """Repeat every recorded selection from the results it had seen, and report whether all are the same."""
     from evo.campaign.rerun import replay_run
 
     outcome = replay_run(existing_run(directory), task)
@@ -265,7 +265,7 @@ def replay(directory: Path, task: str | None) -> None:
     type=(click.Path(path_type=Path), int),
     multiple=True,
     metavar="DIRECTORY ID",
-    help="A candidate of a run, beside the baseline and whatever --loss names.",
+    help="A candidate of a run, in addition to the baseline and to what --loss names.",
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="Draw reward against KL over the grid, to a .svg or .png file."
@@ -277,11 +277,11 @@ def baselines(
     betas: str | None, rung: str | None, losses: tuple[str, ...], candidates: tuple[tuple[Path, int], ...],
     picture: Path | None, workers: int | None,
 ) -> None:  # fmt: skip
-    """Score the published losses of a task, or your own, each with the same tuning of beta; print a table with errors.
+    """Score the published losses of a task, or your own, with the same tuning of beta; print a table with standard errors.
 
-    The same command on the same directory continues where it was interrupted, and only prints what is there already.
+    The same command on the same directory continues an interrupted comparison; a finished one is only printed.
     """
-    from evo.baselines.contestants import contestants
+    from evo.baselines.contestants import compared_losses
     from evo.baselines.design import design
     from evo.baselines.measure import run_baselines
     from evo.baselines.picture import check_picture, write_picture
@@ -293,7 +293,7 @@ def baselines(
     settings = settings.model_copy(update={"name": f"baselines-{directory_name(settings.task) or 'task'}"})
     info = task_info(settings.task, settings.fitness)
     wanted = design(
-        settings, info, contestants(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
+        settings, info, compared_losses(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
         tuning_seeds=tuning_seeds, seeds=seeds,
     )  # fmt: skip
     if picture is not None:
@@ -304,13 +304,13 @@ def baselines(
             write_picture(picture, rows, wanted)
             _tell("Picture:", picture)
     except KeyboardInterrupt:
-        click.echo("Interrupted. Everything recorded is kept; the same command continues.", err=True)
+        click.echo("Interrupted. All results so far are recorded; the same command continues.", err=True)
         sys.exit(INTERRUPTED)
 
 
 @main.command()
 def tasks() -> None:
-    """List tasks and contracts: those of evopo, and those of installed packages with where each comes from."""
+    """List tasks and contracts of evopo and of installed packages, with the package that each comes from."""
     from evo.display.tasks import tasks_text
 
     click.echo(tasks_text())
@@ -318,14 +318,14 @@ def tasks() -> None:
 
 @main.command()
 def env() -> None:
-    """Print versions and what this machine offers, for a bug report."""
+    """Print versions, hardware and the sandbox's guarantees on this machine, for a bug report."""
     from evo.display.views import environment_text
 
     click.echo(environment_text())
 
 
 def _tell(what: str, path: Path) -> None:
-    """Say what was written: not among it, where that went to a pipe or to the standard output."""
+    """Report a written file: on standard error if the file is a pipe or standard output, so that the two are not mixed."""
     from analysis.output.files import is_special
 
     click.echo(f"{what} {path}", err=is_special(path))

@@ -1,8 +1,7 @@
-"""Where evopo's own packages come from: the folder that this one is in, whatever else has a name of theirs.
+"""Import of evopo's own packages from the installation folder, even if other packages have the same names.
 
-`archive`, `analysis` and the like are names that other folders have too, and one on PYTHONPATH, or in the current directory with
-`python -m evo`, would be imported in place of ours. What this cannot help against is a foreign `evo`, which Python finds before
-anything here runs.
+Other folders may be called `archive`, `analysis` and so on. One on PYTHONPATH, or in the current directory with `python -m evo`,
+would be imported instead of ours. Not covered: a foreign `evo`, which Python finds before any code here runs.
 """
 
 import os
@@ -16,7 +15,7 @@ HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class _Home:
-    """Finds evopo's packages at home, before the search path is asked."""
+    """Import finder for evopo's packages in the installation folder; it comes before the search path."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -25,7 +24,10 @@ class _Home:
 
 
 def keep_to_home() -> None:
-    """From here on, evopo's packages are imported from home. Raises ImportError where another one of the name is there already."""
+    """Import evopo's packages from the installation folder from now on.
+
+    Raises ImportError if another package with one of their names was imported already.
+    """
     if _Home not in sys.meta_path:
         sys.meta_path.insert(0, _Home)
     for name in PACKAGES:
@@ -37,7 +39,7 @@ def keep_to_home() -> None:
 
 
 def passed_over() -> list[str]:
-    """What the search path has under the names of evopo's packages, before or in place of them: files."""
+    """Files on the search path, before the installation folder, that have the name of one of evopo's packages."""
     entries = [os.path.realpath(entry) for entry in sys.path if entry]
     home = os.path.realpath(HOME)
     before = entries[: entries.index(home)] if home in entries else entries

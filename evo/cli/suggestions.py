@@ -1,4 +1,4 @@
-"""The command line of `evopo run` again, changed so that it does what a refused one may have been meant to do."""
+"""Suggested commands after a refused `evopo run`: variants of the given command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evo.config.schema import Config
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What `evopo run`, or another `command`, was called with. `program` is how it was called: `evopo`, or `python -m evo`."""
+    """Arguments of `evopo run` or another `command`. `program`: how it was called, `evopo` or `python -m evo`."""
 
     program: str
     config: Path | None = None
@@ -33,22 +33,22 @@ class Given:
         return f"{self.program} {shlex.join(words)}"
 
     def having(self, settings: Mapping[str, str]) -> Given:
-        """With these settings, in place of those of the same key."""
+        """The command with these settings, which replace given ones with the same key."""
         kept = [text for text in self.overrides if text.partition("=")[0].strip() not in settings]
         return replace(self, overrides=(*kept, *(f"{key}={value}" for key, value in settings.items())))
 
 
 def ways_on(given: Given, settings: Config, path: Path, larger: Mapping[str, float]) -> str:
-    """What to do instead of a command that the finished run in `path` refuses, as lines to copy."""
+    """Commands to use instead of one that the finished run in `path` refuses, as lines to copy."""
     budget = given.having({key: f"{value:.12g}" for key, value in larger.items()})
-    lines = ["To run these settings apart from it:", f"  {_elsewhere(given, settings)}"]
+    lines = ["To run these settings in another directory:", f"  {_elsewhere(given, settings)}"]
     lines += ["To continue it with these settings and a larger budget:", f"  {budget}"] if larger else []
-    lines += ["To see what it found:", f"  {given.program} status {shlex.quote(str(path))}"]
+    lines += ["To see its results:", f"  {given.program} status {shlex.quote(str(path))}"]
     return "\n".join(lines)
 
 
 def _elsewhere(given: Given, settings: Config) -> Given:
-    """The same command in a directory that is not there yet."""
+    """The same command with a directory that does not exist yet."""
     for number in count(2):
         if given.directory is not None:
             directory = given.directory.with_name(f"{given.directory.name}-{number}")

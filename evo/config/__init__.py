@@ -1,4 +1,4 @@
-"""The configuration of a campaign and the directory that a run writes."""
+"""Configuration of a campaign, and the directory of a run."""
 
 from evo.config.schema import ConfigError, load_config
 

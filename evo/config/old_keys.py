@@ -1,4 +1,4 @@
-"""Keys of the configuration that had another name in an earlier version; files, `--set` and recorded runs may still use them."""
+"""Configuration keys with another name in an earlier version; files, `--set` and recorded runs may still use the old names."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ RENAMED = {
     "ladder.yardstick_learning_rates": "ladder.baseline_learning_rates",
     "ladder.yardstick_widenings": "ladder.baseline_widenings",
 }
-"""Key of today, by the key of an earlier version. Both are dotted; a key stays in its section."""
+"""Current key by old key, both dotted. A key stays in its section."""
 
 
 def key_of_today(key: str) -> str:
-    """The name that a dotted key has today."""
+    """The current name of a dotted key."""
     return RENAMED.get(key, key)
 
 
 def with_keys_of_today(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with every key under the name that it has today.
-
-    Where both names of a key are given, the old one stays as it is, so that validation refuses it as unknown.
-    """
+    """The settings with current key names. If both names of a key are given, the old one stays, so that validation refuses it."""
     found = dict(settings)
     for old, new in RENAMED.items():
         section, _, name = old.partition(".")

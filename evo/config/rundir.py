@@ -1,7 +1,7 @@
-"""A run's directory: `config.yaml`, `manifest.json`, `archive.db`, `run.log`, `report.html`, `exports/`.
+"""Directory of a run: `config.yaml`, `manifest.json`, `archive.db`, `run.log`, `report.html`, `exports/`.
 
-Resuming is the same command on the same directory. What identifies a run (task, contract, fitness, seed) may not change;
-everything else may, and the change becomes an event of the archive.
+The same command on the same directory resumes a run. What identifies it (task, contract, fitness, seed) may not change. Other keys
+may, and each change is recorded as an event of the archive.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class RunDirError(Exception):
 
 
 class NotInRun(Exception):
-    """A candidate or the like was asked for that the run does not hold. The message says what there is instead."""
+    """The requested candidate or step is not in the run. The message says which ones are."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDir:
-    """Where a run keeps its files."""
+    """Paths of a run's files."""
 
     path: Path
 
@@ -72,12 +72,12 @@ class RunDir:
 
     @property
     def exports(self) -> Path:
-        """Where exports go unless told otherwise."""
+        """The default folder of exports."""
         return self.path / "exports"
 
 
 def existing_run(path: Path) -> RunDir:
-    """The run directory at `path`, or around the archive.db at `path`. Raises RunDirError where there is none."""
+    """The run directory at `path`, or the one that holds the archive.db at `path`. Raises RunDirError if there is none."""
     rundir = RunDir(path)
     if path.name == rundir.archive.name and os.path.isfile(path):
         return RunDir(path.parent)
@@ -94,7 +94,7 @@ def default_directory(config: Config) -> Path:
 
 
 def identity(config: Config, info: TaskInfo, kind: str | None = None) -> dict[str, Any]:
-    """What may not change while a run lives. `kind` is None for a search, and set for anything else in a directory."""
+    """The identity of a run, which may not change when it resumes. `kind`: None for a search, else a name such as `baselines`."""
     own = {"task": info.name, "contract": info.contract, "fitness": _plain(info.identity), "seed": config.seed}
     return own | ({"kind": kind} if kind else {})
 
@@ -108,18 +108,17 @@ def open_run(
     *,
     kind: str | None = None,
 ) -> tuple[RunDir, Archive, bool]:
-    """The directory and its archive, open for writing, and whether it was there before.
+    """The directory, its archive open for writing, and whether the run existed before.
 
-    Another configuration takes the place of one that was never trained with, since it may be the correction of it.
-    `prompts` maps operators to the hashes of their templates, for the manifest; `baseline` is the loss that claims are made
-    against. Raises RunDirError, ArchiveError.
+    A run of another identity without any result is replaced, since the new configuration may be a correction of the old one.
+    `prompts`: hash of the templates by operator, for the manifest. Raises RunDirError, ArchiveError.
     """
     rundir = RunDir(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirError(
-            f"cannot make the run directory {path}: {error.strerror}; choose another with --dir"
+            f"cannot create the run directory {path}: {error.strerror}; choose another with --dir"
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise RunDirError(
@@ -161,9 +160,9 @@ def open_run(
 
 
 def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: str | None) -> bool:
-    """Whether the archive is that of this run; False: of another one that has nothing to lose. Raises RunDirError.
+    """Whether the archive belongs to this run; False if it belongs to another run without results. Raises RunDirError.
 
-    `baseline` is None where the command leaves it to the run.
+    `baseline`: None if the configuration does not name one.
     """
     from archive.query import Reader
 
@@ -180,7 +179,7 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
         return True
     if "kind" in changed:
         raise RunDirError(f"{path} holds {recorded.get('kind', 'a search')}; choose another directory with --dir")
-    keys = ["task"] if "task" in changed else changed  # another task has other options throughout
+    keys = ["task"] if "task" in changed else changed  # another task has other options anyway
     raise RunDirError(
         f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, or start anew with another "
         "--dir, name or seed"
@@ -188,7 +187,7 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
 
 
 def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
-    """Dotted keys at which two identities differ; a key that is not there counts as None."""
+    """Dotted keys at which two identities differ; a missing key counts as None."""
     if isinstance(recorded, Mapping) and isinstance(own, Mapping):
         found: set[str] = set()
         for key in recorded.keys() | own.keys():
@@ -198,7 +197,7 @@ def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware, as far as they can be told without loading torch."""
+    """Versions and hardware, without loading torch."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -221,7 +220,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree this was installed from, or None for an installed wheel."""
+    """The commit of the source tree of this installation; None for an installed wheel."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

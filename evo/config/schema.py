@@ -1,4 +1,4 @@
-"""The configuration of a campaign: one frozen, validated object. Unknown keys and wrong types fail with the key's name."""
+"""Configuration of a campaign: one frozen, validated object. Unknown keys and wrong types are errors that name the key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Frozen(BaseModel):
 
 
 class LLMConfig(_Frozen):
-    """The language model that proposes. Used where `base_url` or `model` is set; a key in the environment chooses nobody."""
+    """The language model that proposes. Used if `base_url` or `model` is set; an API key in the environment alone has no effect."""
 
     base_url: str | None = Field(
         None, description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1"
@@ -60,7 +60,7 @@ Unlimited = Literal["unlimited"]
 
 
 def _amount(value: Any) -> Any:
-    """A number of at least 0, `unlimited` or null, with one message for whatever else it is."""
+    """Validate a number of at least 0, `unlimited` or null, with one message for all other values."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
     if value is None or value == "unlimited" or number:
         return value
@@ -74,7 +74,7 @@ def _whole(value: Any) -> Any:
 
 
 class BudgetConfig(_Frozen):
-    """What ends the campaign. The first limit that is reached stops it cleanly; null is no limit."""
+    """Limits of a campaign. It stops cleanly at the first limit that is reached; null means no limit."""
 
     proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever the answer")
     evaluations: int | None = Field(
@@ -96,7 +96,7 @@ class BudgetConfig(_Frozen):
 
     @property
     def bounds_spending(self) -> bool:
-        """Whether the user has said how much may be paid, be it without limit."""
+        """Whether the user has set a limit of spending, or has explicitly set none."""
         return self.tokens is not None or self.usd is not None
 
     @property
@@ -106,7 +106,7 @@ class BudgetConfig(_Frozen):
 
 
 class SearchConfig(_Frozen):
-    """How parents and operators are chosen."""
+    """Settings of operator and parent selection."""
 
     mode: Literal["population", "chat"] = Field(
         "population",
@@ -123,7 +123,7 @@ class SearchConfig(_Frozen):
 
 
 class Config(_Frozen):
-    """A whole campaign. `task`, `fitness` and `seed` identify it and may not change when it is resumed."""
+    """Configuration of a campaign. `task`, `fitness` and `seed` identify a run and may not change when it is resumed."""
 
     name: str = Field(
         "embedded",
@@ -175,7 +175,7 @@ class Config(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: Any) -> Any:
-        """A run of another task does not get in the way of the embedded one."""
+        """By default, name a run after its task, so that it has another directory than the embedded campaign."""
         task = data.get("task", "sentiment") if isinstance(data, Mapping) else None
         if task == "sentiment" or not isinstance(task, str):
             return data
@@ -202,7 +202,7 @@ class Config(_Frozen):
     @field_validator("refuse_notes")
     @classmethod
     def _notes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # A rule that refuses anyway may stand here: it may have been a note when the file was written.
+        # A rule that always refuses is allowed here: it may have been a note when the file was written.
         notes = [rule.code for rule in RULES.values() if rule.severity is Severity.NOTE]
         unknown = [code for code in value if code not in RULES]
         if unknown:
@@ -215,8 +215,8 @@ class Config(_Frozen):
 def load_config(path: Path | None, overrides: Iterable[str] = (), *, seed: int | None = None) -> Config:
     """The configuration of a YAML file, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
 
-    A task in a file is found from the folder of the YAML file that names it, one in an override from the current directory.
-    Raises ConfigError with one line per fault.
+    The path of a task in a file is relative to the YAML file that names it, or, in an override, to the current directory. Raises
+    ConfigError with one line per fault.
     """
     data: dict[str, Any] = {}
     if path is not None:
@@ -238,9 +238,9 @@ def _place_task(data: dict[str, Any], folder: Path) -> None:
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
-    """Validate. Keys may have the names of earlier versions.
+    """Validate a configuration. Keys may have the names of earlier versions.
 
-    Raises ConfigError that names each key, what came and what was expected.
+    Raises ConfigError with the key, the given value and the expected one for each fault.
     """
     try:
         return Config.model_validate(with_keys_of_today(data) if isinstance(data, Mapping) else data)
@@ -250,7 +250,7 @@ def parse_config(data: Mapping[str, Any]) -> Config:
 
 
 def _options_of(task: object) -> dict[str, type[BaseModel]]:
-    """The options that a misplaced key may belong to. No file is run for that: an archive may hold this configuration."""
+    """The options that a misplaced key may belong to. No file is executed for this: the configuration may be from an archive."""
     if not isinstance(task, str) or TaskFile.of(task):
         return {}
     try:
@@ -260,7 +260,7 @@ def _options_of(task: object) -> dict[str, type[BaseModel]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The keys of a file, which may be a link: the user named it."""
+    """The keys of a file. It may be a link, since the user named it."""
     try:
         loaded = load_yaml(read_bounded(Path(os.path.realpath(path)), LONGEST), str(path))
     except FileNotFoundError:

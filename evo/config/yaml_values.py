@@ -1,9 +1,9 @@
-"""YAML as a configuration needs it: plain values, within bounds that hold before anything is built of them.
+"""YAML reader for configurations: plain values within bounds that are checked before values are constructed.
 
-Threat model. A configuration may come with somebody else's run. Covered: size, depth, aliases (a few lines of them stand for
-gigabytes), integers of thousands of digits, NUL characters, tags that make other things than plain values, tags and dates that
-make no value at all, keys given twice (PyYAML keeps the later one without a word). All of these are a `YAMLFault`, with the line.
-Keys are merged (`<<`) as YAML 1.1 has it, of mappings that are written out.
+Threat model. A configuration may come from an untrusted run. Covered: size, depth, aliases (a few lines of them can expand to
+gigabytes), integers of thousands of digits, NUL characters, tags for other than plain values, tags and dates without a value,
+duplicate keys (PyYAML silently keeps the last one). Each of these is a `YAMLFault` with the line. Merge keys (`<<`) work as in
+YAML 1.1, for mappings that are written out.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 import yaml
 
 LONGEST = 2**18
-"""Bytes of a configuration: about a hundred times what one has."""
+"""Maximum bytes of a configuration, about a hundred times the usual size."""
 DEEPEST, MOST_CHARACTERS = 32, 40
-"""Levels of a value, and characters of a number."""
+"""Maximum levels of a value, and characters of a number."""
 
 _MISFITS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""What PyYAML raises where a value does not fit its tag, such as a date that does not exist."""
+"""Exceptions of PyYAML for a value that does not fit its tag, such as an invalid date."""
 _MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class YAMLFault(Exception):
-    """The text is no YAML that may be used. The message says what is wrong, and where."""
+    """The text is not valid YAML, or exceeds a bound. The message gives the fault and its position."""
 
 
 def load_yaml(text: str | bytes, name: str = "the text") -> Any:
-    """The value of a document, None for an empty one; messages call it `name`. Raises YAMLFault."""
+    """The value of a document; None if it is empty. `name` is its name in messages. Raises YAMLFault."""
     if len(text) > LONGEST:
         raise YAMLFault(f"{name} is longer than {LONGEST} bytes; give a configuration")
     try:
@@ -44,7 +44,7 @@ def load_yaml(text: str | bytes, name: str = "the text") -> Any:
 
 
 def dump_yaml(value: Any) -> str:
-    """The document of a value of plain types. What it holds twice is written twice: `load_yaml` takes no aliases."""
+    """The YAML text of a value of plain types, without aliases, which `load_yaml` refuses."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
@@ -55,7 +55,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe values, with the bounds."""
+    """PyYAML's safe loader with the bounds above."""
 
     def __init__(self, stream: str | bytes) -> None:
         super().__init__(stream)
@@ -87,7 +87,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def _refuse_doubled(self, node: yaml.MappingNode) -> None:
-        """A key that is merged (`<<`) may be there again, and is then the mapping's own, but none stands twice in one mapping."""
+        """Refuse duplicate keys in a mapping. A mapping may override a merged key (`<<`)."""
         seen = set()
         for key, value in node.value:
             if key.tag == _MERGE:
@@ -98,10 +98,10 @@ class _Loader(yaml.SafeLoader):
             else:
                 name = self.construct_object(key, deep=True)
             if isinstance(name, str) and name in seen:
-                raise _error(f"the key {name!r} is there twice", key)
+                raise _error(f"the key {name!r} is given twice", key)
             seen.add(name if isinstance(name, str) else None)
 
 
 def _error(problem: str, at: Any) -> yaml.MarkedYAMLError:
-    """At a node or an event."""
+    """A YAML error at the position of a node or an event."""
     return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)

@@ -1,4 +1,4 @@
-"""What a person sees: the view of a running campaign, its log, and what the looking commands print.
+"""Text output: the progress view of a running campaign, its log, and the output of `status`, `ls`, `show` and similar commands.
 
-Reads an archive and a run's state; changes neither.
+Modules here read an archive and the state of a run, and change neither.
 """

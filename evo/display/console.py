@@ -1,4 +1,4 @@
-"""The console that a campaign draws its view on: control codes of its own, and text in which none is left."""
+"""The console for the progress view: rich's control codes pass through, and control characters in text become visible escapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.verdicts.visible import visible
 
 
 class Console(rich.console.Console):
-    """Writes past the encoder of standard output, since it moves the cursor, and encodes each piece of text itself."""
+    """A rich console that bypasses the guard on standard output, since it moves the cursor, and escapes each text itself."""
 
     def __init__(self) -> None:
         super().__init__(file=unguarded(sys.stdout))
@@ -22,8 +22,8 @@ class Console(rich.console.Console):
     def render(
         self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """The renderable's pieces: those that control the terminal as they are, text without links in visible characters that its
-        encoding has."""
+        """The segments of the renderable. Control segments are unchanged; text has no links, and its characters are visible and
+        exist in the console's encoding."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment

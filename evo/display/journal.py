@@ -1,4 +1,4 @@
-"""The events of a run as lines of a log: what was asked for, what came of every candidate, every training."""
+"""The events of a run as lines of its log: requests, replies, verdicts and trainings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow
 from sandbox.verdicts.verdict import VerdictStatus
 
 WIDTH = 200
-"""Characters of a name or message in a line."""
+"""Maximum characters of a name or message in a line."""
 
 
 def line(event: EventRow, reader: Reader) -> str | None:
-    """The event as one line that is safe for a file or a terminal; None for one that another event says too."""
+    """The event as one line that is safe for a file or a terminal; None if another event gives the same information."""
     say = _LINES.get(event.kind)
     return say(event, reader) if say else None
 
 
 def refused(reader: Reader, candidate: int, width: int = WIDTH) -> str:
-    """`refused, SBX103: message`, by the first rule that refuses the candidate."""
+    """`refused, SBX103: message`, with the first finding that refuses the candidate."""
     findings = refusing(reader.findings(candidate))
     more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
     return f"refused, {findings[0].rule}: {one_line(findings[0].message, width)}{more}" if findings else "refused"
@@ -30,7 +30,7 @@ def refused(reader: Reader, candidate: int, width: int = WIDTH) -> str:
 def _requested(event: EventRow, reader: Reader) -> str:
     row = _proposal(event, reader)
     model = f" of {one_line(row.model)}" if row.model else ""
-    return f"step {row.step}: {row.operator} asked for{model}, attempt {row.attempt}"
+    return f"step {row.step}: {row.operator} requested{model}, attempt {row.attempt}"
 
 
 def _received(event: EventRow, reader: Reader) -> str:
@@ -57,12 +57,12 @@ def _vetted(event: EventRow, reader: Reader) -> str:
     verdict = reader.verdict(event.candidate_id)
     assert verdict is not None
     if verdict.status == VerdictStatus.REFUSED:
-        came = refused(reader, event.candidate_id)
+        outcome = refused(reader, event.candidate_id)
     elif verdict.duplicate_of is not None:
-        came = f"the same loss as {_name(verdict.duplicate_of, reader)}, by {verdict.shown_by}; not trained"
+        outcome = f"duplicate of {_name(verdict.duplicate_of, reader)}, shown by {verdict.shown_by}; not trained"
     else:
-        came = verdict.status
-    return f"{_candidate(event.candidate_id, reader)}: {came}"
+        outcome = verdict.status
+    return f"{_candidate(event.candidate_id, reader)}: {outcome}"
 
 
 def _scored(event: EventRow, reader: Reader) -> str:
@@ -78,7 +78,7 @@ def _training_failed(event: EventRow, reader: Reader) -> str:
 
 def _requeued(event: EventRow, reader: Reader) -> str:
     row = _evaluation(event, reader)
-    return f"{_name(row.candidate_id, reader)}: training {_where(row)} was cut off, and is done again"
+    return f"{_name(row.candidate_id, reader)}: training {_where(row)} was cut off and will be repeated"
 
 
 def _proposal(event: EventRow, reader: Reader) -> ProposalRow:
@@ -96,7 +96,7 @@ def _name(candidate: int, reader: Reader) -> str:
 
 
 def _candidate(candidate: int, reader: Reader) -> str:
-    """With where it comes from."""
+    """Name of a candidate with its origin: seed loss, or step and operator."""
     proposal = reader.candidate(candidate).proposal_id
     if proposal is None:
         return f"{_name(candidate, reader)} (seed loss)"

@@ -1,4 +1,4 @@
-"""`evopo ls`: the runs in a directory, one line each, whatever state they are in."""
+"""`evopo ls`: the runs in a directory, one line for each run in any state."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ TITLES = ("run", "task", "state", "proposals", "trainings", "best proposal", "la
 
 
 def runs_text(place: Path, width: int | None = None) -> str:
-    """The runs in `place`, or `place` itself where it is one; the one used last comes first.
+    """The runs in the directory `place`, or `place` itself if it is a run; the most recently used run first.
 
-    A table that is wider than `width` characters becomes a paragraph for each run. Raises RunDirError where there is no
-    directory.
+    If the table is wider than `width` characters, each run is printed as a paragraph instead. Raises RunDirError if `place` cannot
+    be listed.
     """
     rows, faults = [], []
     for path in _runs(place):
         name = one_line(path.resolve().name if path == place else path.name, 40)
         try:
             if path != place and path.is_symlink():
-                raise UnsafeFile(
-                    f"it is a symbolic link, which is not followed; name what it points to: {path.readlink()}"
-                )
+                raise UnsafeFile(f"it is a symbolic link, which is not followed; give its target: {path.readlink()}")
             with Reader.open(RunDir(path).archive) as reader:
                 rows.append((name, *_cells(Snapshot.of(reader), RunDir(path))))
-        except Exception as error:  # a foreign or damaged archive may hold anything, and must not hide the others
+        except (
+            Exception
+        ) as error:  # an untrusted or damaged archive may raise anything, and must not hide the other runs
             faults.append(f"{name}: cannot be read: {one_line(str(error) or type(error).__name__, 300)}")
     if not rows and not faults:
         return f"No runs in {one_line(str(place), 400)}."
@@ -42,7 +42,7 @@ def runs_text(place: Path, width: int | None = None) -> str:
     table = columns([TITLES, *rows]) if rows else []
     lines = _paragraphs(rows) if width is not None and any(len(text) > width for text in table) else table
     if any(row[5].endswith("*") for row in rows):
-        lines += ["", "* past the noise of the difference to the baseline, but no discovery; `evopo status` says why"]
+        lines += ["", "* distinguishable from the baseline, but not a discovery; `evopo status` says why"]
     return "\n".join([*lines, *[""] * bool(lines and faults), *sorted(faults)])
 
 
@@ -72,7 +72,7 @@ def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
 
 
 def _best(snapshot: Snapshot) -> str:
-    """The headline in short: the best proposal and its difference to the baseline."""
+    """Short form of the headline: the best proposal and its difference to the baseline."""
     headline = headline_of(snapshot)
     if headline.candidate is None or headline.difference is None:
         return ""
@@ -82,7 +82,7 @@ def _best(snapshot: Snapshot) -> str:
 
 
 def _paragraphs(rows: Sequence[Sequence[str]]) -> list[str]:
-    """For a narrow terminal."""
+    """One paragraph for each run, for a narrow terminal."""
     lines = []
     for name, task, stands, proposals, trainings, best, last in rows:
         lines += [name, f"  {task}: {stands}"]

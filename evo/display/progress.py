@@ -1,7 +1,7 @@
-"""What a person sees while a campaign runs, and what its log keeps: a view that ticks, lines in a file or a pipe.
+"""Progress display and log of a running campaign: a live view on a terminal, plain lines in a file or a pipe.
 
-Nothing here is called by the campaign: `watching` looks at it, and at the events of its archive, from second to second. Text
-that a model wrote is one visible line before it is shown, and is never read as markup.
+The campaign does not call this module. `watching` polls the campaign and the events of its archive, about once a second. Text that
+a model wrote is shown as one line with visible escapes, and is never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from evo.display.watch import Watch
 from sandbox.verdicts.terminal import guard
 
 PLAIN_EVERY = 30.0
-"""Seconds between two plain lines; a new phase brings one at once."""
+"""Seconds between two plain lines; a new phase prints one immediately."""
 TICK = 1.0
-"""Seconds between two looks, at least."""
+"""Minimum seconds between two polls."""
 SHARE = 0.05
-"""Part of the campaign's time that looking may take at most: it grows with the number of candidates."""
+"""Maximum share of the campaign's time that polling may take: its cost grows with the number of candidates."""
 
 logger = logging.getLogger("evo")
 
 
 @asynccontextmanager
 async def watching(campaign: Campaign, console: Console) -> AsyncIterator[None]:
-    """Shows how the campaign goes while the block runs, and logs each of its events; the display is gone when it ends."""
+    """Show the progress of the campaign and log its events while the block runs. The display is removed at the end."""
     watch = Watch(campaign)
     with _display(console) as show:
         ticking = asyncio.create_task(_tick(watch, show))
@@ -56,17 +56,17 @@ async def _tick(watch: Watch, show: Callable[[Watch], None]) -> None:
 
 
 def _log(watch: Watch) -> None:
-    for event in watch.news():
+    for event in watch.new_events():
         if text := line(event, watch.campaign.reader):
             logger.info("%s", text)
 
 
 @contextmanager
 def _display(console: Console) -> Iterator[Callable[[Watch], None]]:
-    # FORCE_COLOR makes rich take a file for a terminal.
+    # With FORCE_COLOR, rich treats a file as a terminal.
     if console.is_interactive and not console.is_dumb_terminal and console.file.isatty():
         with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
-            guard()  # the view has put streams of its own in the place of standard output and error, and restores them
+            guard()  # Live replaces standard output and error by streams of its own, and restores them at the end
 
             def show(watch: Watch) -> None:
                 live.update(screen.view(watch, console.width, console.height, console.encoding), refresh=True)
@@ -77,7 +77,7 @@ def _display(console: Console) -> Iterator[Callable[[Watch], None]]:
 
 
 class _Lines:
-    """Prints a line whenever a phase begins, and between from time to time."""
+    """Prints a line when a phase begins, and then every PLAIN_EVERY seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

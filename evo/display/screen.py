@@ -1,4 +1,4 @@
-"""A watched campaign as text: a view of a terminal's height, or one line."""
+"""Progress of a campaign as text: a view that fits a terminal, or one line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from evo.display.watch import Watch, age
 from sandbox.verdicts.terminal import written_in
 
 REQUESTS = 4
-"""Requests under way that the view names."""
+"""Maximum number of requests in progress that the view lists."""
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
-"""What rich writes where the end of a line is left out."""
+"""What rich writes at the end of a truncated line."""
 LABEL = 11
-"""Characters of the view's first column."""
+"""Width of the view's first column, in characters."""
 
 
 def view(watch: Watch, width: int, height: int, encoding: str = "utf-8") -> Group:
-    """The view, at most `height` lines. On a narrow terminal figures wrap, and the end of a candidate's line is left out.
+    """The view, at most `height` lines. On a narrow terminal figures wrap and the lines of candidates are truncated.
 
-    Characters that the encoding lacks are written as escapes, which take their room.
+    Characters that the encoding lacks are written as escapes; widths count the escapes.
     """
     room = max(1, width - LABEL)
     told = ((name, written_in(encoding, value)) for name, value in _figures(watch))
     figures = [row for name, value in told for row in _under(name, textwrap.wrap(value, room))]
-    asking = _asking(watch)
-    requests = asking[:REQUESTS] + ([f"and {len(asking) - REQUESTS} more"] if len(asking) > REQUESTS else [])
+    pending = _requests(watch)
+    requests = pending[:REQUESTS] + ([f"and {len(pending) - REQUESTS} more"] if len(pending) > REQUESTS else [])
     free = max(1, height - len(figures) - len(requests) - 1)
     rows = [
         *figures,
@@ -41,10 +41,10 @@ def view(watch: Watch, width: int, height: int, encoding: str = "utf-8") -> Grou
 
 
 def plain(watch: Watch) -> str:
-    """The same in one line."""
+    """The view as one line."""
     parts = [f"{name} {value}" for name, value in _figures(watch)]
-    if asking := _asking(watch):
-        parts.append(f"{count(len(asking), 'reply', 'replies')} awaited, the oldest: {asking[0]}")
+    if pending := _requests(watch):
+        parts.append(f"{count(len(pending), 'reply', 'replies')} awaited, the oldest: {pending[0]}")
     parts += [f"last {o.who}: {o.what}" for o in watch.outcomes(1)]
     return "; ".join(parts)
 
@@ -89,18 +89,19 @@ def _trainings(watch: Watch) -> str:
     return f"{watch.campaign.used.evaluations} done, {workers.busy} of {count(workers.size, 'worker')} busy, {waiting} waiting"
 
 
-def _asking(watch: Watch) -> list[str]:
-    """The requests under way, the oldest step first."""
-    return [f"step {step} {asking.operator}, {age(asking)}" for step, asking in sorted(watch.campaign.asking.items())]
+def _requests(watch: Watch) -> list[str]:
+    """One line for each request in progress, in order of steps."""
+    requests = sorted(watch.campaign.requests.items())
+    return [f"step {step} {request.operator}, {age(request)}" for step, request in requests]
 
 
 def _under(label: str, lines: list[str]) -> list[tuple[str, str]]:
-    """Rows with the label before the first."""
+    """Rows of (label, text), with the label only in the first row."""
     return [(label if number == 0 else "", text) for number, text in enumerate(lines)]
 
 
 def _line(label: str, text: str, encoding: str) -> Text:
-    # Text, not markup: what stands in brackets is shown as it is.
+    # Text, not markup: brackets are shown literally.
     line = Text.assemble((label.ljust(LABEL), "bold"), written_in(encoding, text), no_wrap=True)
     line.overflow = "ellipsis" if written_in(encoding, ELLIPSIS) == ELLIPSIS else "crop"
     return line

@@ -1,8 +1,8 @@
-"""What `evopo show` prints: the candidates of a run, one of them, or one step, with the words of its requests and replies.
+"""`evopo show`: the candidates of a run, one candidate, or one step with its prompts and replies.
 
-Threat model. Names, thoughts, prompts and replies were written by language models, or stand in a stranger's archive. In all that
-is printed, characters without a glyph are written as escapes, to a pipe as to a terminal, so that no reply steers what it is
-read on. Code is printed from verified graphs; the source of a candidate is shown as it came, in the same encoding.
+Threat model. Names, thoughts, prompts and replies were written by language models, or come from an untrusted archive. In all
+output, to a pipe as well as to a terminal, characters without a glyph are written as escapes, so that no text can control the
+terminal. `--as` prints code from verified graphs. The source of a candidate is shown as it was written, with the same escapes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_latex, to_python, to_trl
 
 ANCESTORS = 200
-"""Lines of a candidate's ancestry; one that is reached in several ways is there several times."""
+"""Maximum lines of a candidate's ancestry; an ancestor that is reached on several paths is listed several times."""
 CURVE_ROWS = 12
-"""Of the points that are kept of a training, how many are printed."""
+"""Maximum points of a training's curves that are printed."""
 
 _PRINTERS: Mapping[str, Callable[[VerifiedGraph, str], str]] = {
     "python": to_python,
@@ -39,7 +39,7 @@ _PRINTERS: Mapping[str, Callable[[VerifiedGraph, str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is wanted of a candidate or a step; nothing of these is the summary."""
+    """The parts to print of a candidate or a step; without any, the summary is printed."""
 
     prompt: bool = False
     reply: bool = False
@@ -49,7 +49,7 @@ class Parts:
 
 
 def overview_text(rundir: RunDir) -> str:
-    """A line for each candidate, and the steps that brought none."""
+    """A line for each candidate, and for each step without one."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
     lines = _briefly(snapshot, snapshot.candidates.values())
@@ -60,16 +60,16 @@ def overview_text(rundir: RunDir) -> str:
 
 
 def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
-    """A candidate, given by id or name: the summary, or the parts that are wanted. Raises NotInRun."""
+    """A candidate, given by id or name: its summary, or the requested parts. Raises NotInRun."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
         row = _find(snapshot, named)
         proposal = snapshot.proposals.get(row.proposal_id or 0)
         sections: dict[str, list[str]] = {}
         if parts.prompt:
-            sections["prompt"] = [_NOBODY_ASKED] if proposal is None else _prompt(reader, proposal)
+            sections["prompt"] = [_NO_REQUEST] if proposal is None else _prompt(reader, proposal)
         if parts.reply:
-            sections["reply"] = [_NOBODY_ASKED] if proposal is None else _reply(proposal)
+            sections["reply"] = [_NO_REQUEST] if proposal is None else _reply(proposal)
         if parts.form:
             sections[parts.form] = [_printed(rundir, snapshot, row, parts.form)]
         if parts.curves:
@@ -78,7 +78,7 @@ def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
 
 
 def step_text(rundir: RunDir, step: int, parts: Parts) -> str:
-    """All attempts of a step, whatever came of them, with their words where wanted. Raises NotInRun."""
+    """All attempts of a step with their outcomes, and their prompts and replies if requested. Raises NotInRun."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
         attempts = sorted((p for p in snapshot.proposals.values() if p.step == step), key=lambda p: p.attempt)
@@ -97,7 +97,7 @@ def step_text(rundir: RunDir, step: int, parts: Parts) -> str:
     return "\n".join(lines)
 
 
-# ---- finding -------------------------------------------------------------------------------------------------------
+# ---- lookup --------------------------------------------------------------------------------------------------------
 
 
 def _find(snapshot: Snapshot, named: str) -> CandidateRow:
@@ -129,20 +129,20 @@ def _made(snapshot: Snapshot, proposal: ProposalRow) -> int | None:
     return next((row.id for row in snapshot.candidates.values() if row.proposal_id == proposal.id), None)
 
 
-# ---- words ---------------------------------------------------------------------------------------------------------
+# ---- prompts and replies -------------------------------------------------------------------------------------------
 
-_NOBODY_ASKED = "This is a loss that the run began with: nobody was asked for it, so there are no prompt and no reply."
+_NO_REQUEST = "This is a seed loss: no proposer was asked for it, so there is no prompt and no reply."
 
 
 def _joined(sections: Mapping[str, list[str]]) -> str:
-    """One part alone is printed bare, to be piped; several get a title each."""
+    """The sections as text. A single section has no title, so that it can be piped; several get one each."""
     if len(sections) == 1:
         return "\n".join(*sections.values())
     return "\n".join(line for title, lines in sections.items() for line in (f"=== {title}", *lines))
 
 
 def _plain(text: str) -> str:
-    """All of a text, visible, its line breaks and tabs kept."""
+    """The whole text with visible escapes; line breaks and tabs are kept."""
     return visible(text.replace("\r\n", "\n"), keep="\n\t").rstrip("\n")
 
 
@@ -151,9 +151,9 @@ def _prompt(reader: Reader, proposal: ProposalRow) -> list[str]:
     if messages is not None:
         return [line for role, text in messages for line in (f"--- {one_line(role)}", _plain(text))]
     if proposal.proposer == BUILTIN:
-        return ["The built-in proposer was asked, which is sent no words."]
+        return ["The built-in proposer was asked, which gets no prompt."]
     return [
-        "The words of this request were not kept: the evopo that made it kept only its template's hash and parents."
+        "The prompt of this request was not recorded: an older evopo recorded only its parents and its template's hash."
     ]
 
 
@@ -172,14 +172,14 @@ def _asked(proposal: ProposalRow) -> str:
 def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
     match proposal.state:
         case ProposalState.REQUESTED:
-            return "under way"
+            return "in progress"
         case ProposalState.LOST:
             return "cut off, and possibly paid for"
         case ProposalState.FAILED:
             what = "the call failed" if proposal.reply is None else "no loss in the reply"
             return f"{what}: {one_line(proposal.error or '', 400)}"
     made = _made(snapshot, proposal)
-    return f"candidate {made}" if made else "replied, not read yet"
+    return f"candidate {made}" if made else "reply received, not parsed yet"
 
 
 def _cost(proposal: ProposalRow) -> str:
@@ -191,7 +191,7 @@ def _printed(rundir: RunDir, snapshot: Snapshot, row: CandidateRow, form: str) -
     graph = snapshot.graph(row.id)
     if graph is None:
         raise NotInRun(
-            f"candidate {row.id} has no graph to print as {form}, it is {snapshot.status(row.id)}; its source: evopo show "
+            f"candidate {row.id} has no graph to print as {form}: it is {snapshot.status(row.id)}; to see its source: evopo show "
             f"{rundir.path} {row.id}"
         )
     if form == "trl" and not contract_named(graph.contract).trl:
@@ -205,7 +205,7 @@ def _printed(rundir: RunDir, snapshot: Snapshot, row: CandidateRow, form: str) -
 
 
 def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
-    """Where it came from, its code, what the sandbox said, its scores, its ancestors."""
+    """Origin, source code, verdict, scores and ancestors of a candidate."""
     verdict, proposal = snapshot.verdicts.get(row.id), snapshot.proposals.get(row.proposal_id or 0)
     lines = [
         f"Candidate {row.id}: {one_line(row.name)} ({snapshot.status(row.id)}, {row.origin}, step {snapshot.step(row.id)})"
@@ -264,14 +264,14 @@ def _curves(reader: Reader, snapshot: Snapshot, row: CandidateRow) -> Iterable[s
         return
     kept = {e.id: curves for e in trainings if (curves := reader.curves(e.id))}
     if not kept:
-        yield "No curves were kept of its trainings: an older evopo made them, or they ended before their first step."
+        yield "No curves of its trainings were recorded: an older evopo made them, or they ended before their first step."
         return
-    yield f"Values before an optimiser step's update; {_meanings(row.contract)}."
+    yield f"Values before each optimiser step; {_meanings(row.contract)}."
     for e in trainings:
         result = f"fitness {e.fitness:.4f}" if e.fitness is not None else str(e.reason)
         at = [f"{name} {value:g}" for name, value in (("beta", e.beta), ("learning rate", e.learning_rate)) if value]
         yield f"\n{', '.join([f'rung {one_line(e.rung)}', f'seed {e.seed}', *at, result])}:"
-        yield from _table(kept[e.id]) if e.id in kept else ["no curves were kept"]
+        yield from _table(kept[e.id]) if e.id in kept else ["no curves were recorded"]
 
 
 def _meanings(contract: str) -> str:
@@ -285,5 +285,5 @@ def _table(curves: Curves) -> list[str]:
     rows = [
         (str(step), *(f"{points[step]:.4g}" if step in points else "" for points in heights.values())) for step in shown
     ]
-    rest = f"({len(shown)} of the {len(steps)} points that archive.db keeps)" if len(shown) < len(steps) else ""
+    rest = f"({len(shown)} of the {len(steps)} points that archive.db holds)" if len(shown) < len(steps) else ""
     return columns([("step", *map(one_line, heights)), *rows]) + ([rest] if rest else [])

@@ -1,4 +1,4 @@
-"""`evopo tasks`: tasks and contracts, where each comes from, and why one cannot be used."""
+"""`evopo tasks`: tasks and contracts, the package that each comes from, and why one cannot be used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fitness.task.registry import listed_tasks
 from sandbox.contracts.contract import listed_contracts
 
 NAME, ORIGIN, SUMMARY = 40, 60, 400
-"""Most characters of each part: other packages say what they like."""
+"""Maximum characters of each column: other packages supply these texts."""
 
 
 def tasks_text() -> str:
-    """Two tables, and how to name a task that they cannot list."""
+    """A table of tasks, a table of contracts, and how to name a task in a file, which is not listed."""
     tasks, contracts = _table("task", listed_tasks()), _table("contract", listed_contracts())
     return "\n".join([*tasks, "", "A task in a file: --set task=path/to/my_task.py:MyTask", "", *contracts])
 

@@ -1,4 +1,4 @@
-"""What the looking commands print. Everything a model wrote is one visible line or block before it reaches a terminal."""
+"""Output of the commands that only read a run. Text that a model wrote is printed with visible escapes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.claims.comparison import Decision, decide
-from analysis.claims.headline import display_name, headline_of
+from analysis.claims.headline import headline_of
 from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
-from analysis.wording import count, duration
+from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
 from archive.records import EvaluationState, EventKind, ProposalState, Spending
@@ -24,7 +24,7 @@ LEADERS = 8
 
 
 def leaderboard_text(rundir: RunDir) -> str:
-    """The headline, then the leaders beside the baseline, with errors and numbers of seeds."""
+    """The headline, then the best losses and the baseline with standard errors and numbers of seeds."""
     with Reader.open(rundir.archive) as reader:
         return _leaderboard(Snapshot.of(reader))
 
@@ -41,13 +41,13 @@ def _leaderboard(snapshot: Snapshot) -> str:
         f"Rung {one_line(decision.rung)}, {seeds}; differences are paired by seed, fitness is {_metric(snapshot, decision.rung)}.",
     ]
     lines += [*final_lines(snapshot, decision, LEADERS), *_failed_seeds(snapshot, decision), ""]
-    # Leads in different units do not compare.
+    # Differences in different units cannot be compared.
     alike = {_metric(snapshot, rung) for rung in snapshot.rungs} == {_metric(snapshot, decision.rung)}
     return "\n".join([*lines, *rungs.describe(snapshot, decision if alike else None)])
 
 
 def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
-    """A line for each loss that the run started from and that has no row, since its trainings failed."""
+    """A line for each seed loss that is missing in the table because its trainings failed."""
     lines = []
     for row in snapshot.seeds:
         failed = [e for e in snapshot.evaluations if e.candidate_id == row.id and e.rung == decision.rung and e.reason]
@@ -60,7 +60,7 @@ def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
 
 
 def status_text(rundir: RunDir) -> str:
-    """Counts, spending, what is under way, and the leaderboard."""
+    """Counts, spending, work in progress, and the leaderboard."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
     run, spending = snapshot.run, snapshot.spending
@@ -82,11 +82,11 @@ def status_text(rundir: RunDir) -> str:
 
 
 def _proposals(snapshot: Snapshot) -> str:
-    """A line on what was asked for, and what the proposer was paid."""
+    """A line with the number of proposals and what the proposer was paid."""
     spending, at_most = snapshot.spending, "at most " if snapshot.spending.at_most else ""
     asked = len({p.step for p in snapshot.proposals.values()})
     answered = f", {spending.steps} answered" if spending.steps != asked else ""
-    parts = [f"Proposals: {asked} asked for{answered} (budget {snapshot.budget.get('proposals', 'none')})"]
+    parts = [f"Proposals: {asked} requested{answered} (budget {snapshot.budget.get('proposals', 'none')})"]
     parts += [f"{at_most}{spending.tokens_in + spending.tokens_out} tokens"]
     parts += [f"{at_most if spending.usd else ''}{spending.usd:.4f} USD"]
     parts[-1] += f" ({count(spending.unpriced, 'reply', 'replies')} without a price)" if spending.unpriced else ""
@@ -100,7 +100,7 @@ def _proposals(snapshot: Snapshot) -> str:
 
 
 def _judges(spending: Spending) -> list[str]:
-    """A line on what judges were paid, where any was asked."""
+    """A line with what judges were paid; none if no judge was used."""
     tokens = spending.judge_tokens_in + spending.judge_tokens_out
     if not tokens:
         return []
@@ -111,14 +111,14 @@ def _judges(spending: Spending) -> list[str]:
 
 
 def write_report_file(rundir: RunDir, out: Path | None, *, pictures: bool = True) -> Path:
-    """Write the report. Raises MissingExtra where pictures are wanted and cannot be drawn."""
+    """Write the report, and return its path. Raises MissingExtra if pictures are wanted and matplotlib is missing."""
     from analysis.report.page import write_report
 
     return write_report(rundir.path, out, pictures=pictures)
 
 
 def export_file(rundir: RunDir, kind: str, out: Path | None, say: Callable[[str], None]) -> list[Path]:
-    """Write the lineage; returns the files written. Without `out` into the run's own folder of exports, which is made."""
+    """Export the lineage, and return the files written. Without `out`, they go to `exports/` in the run directory."""
     from analysis.lineage.export import SUFFIXES, Format, export, require, written
     from analysis.output.files import make_folder
 
@@ -127,14 +127,14 @@ def export_file(rundir: RunDir, kind: str, out: Path | None, say: Callable[[str]
     with Reader.open(rundir.archive) as reader:
         if out is None:
             if make_folder(rundir.exports):
-                say(f"Made the folder {rundir.exports}")
+                say(f"Created the folder {rundir.exports}")
             for path in written(kind, target):
                 require_regular(path)
         return export(reader, kind, target)
 
 
 def environment_text() -> str:
-    """Versions, hardware, and which guarantees the sandbox has here."""
+    """Versions, hardware, and the guarantees of the sandbox on this machine."""
     from sandbox.child.jail.isolate import guarantees
 
     known = environment()
@@ -154,7 +154,7 @@ def _gpus() -> str:
 
 
 def state(snapshot: Snapshot, rundir: RunDir) -> str:
-    """Running, finished or interrupted, in words."""
+    """State of a run in words: running, finished or interrupted."""
     from archive.disk.lock import living_writer
 
     holder = living_writer(rundir.archive)
@@ -163,18 +163,18 @@ def state(snapshot: Snapshot, rundir: RunDir) -> str:
     marks = [e.kind for e in snapshot.events if e.kind in (EventKind.SESSION_STARTED, EventKind.FINISHED)]
     if marks[-1:] == [EventKind.FINISHED]:
         return "finished"
-    return "interrupted; the command that began it continues it"
+    return "interrupted; the command that started it continues it"
 
 
 def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
-    """A line on the requests and trainings of a run that is running."""
+    """A line with the requests and trainings in progress; none if the run is not running."""
     from archive.disk.lock import living_writer
 
     if living_writer(rundir.archive) is None:
         return []
     asked = [p for p in snapshot.proposals.values() if p.state is ProposalState.REQUESTED]
     trained = sum(e.state in (EvaluationState.QUEUED, EvaluationState.RUNNING) for e in snapshot.evaluations)
-    line = f"Under way: {count(trained, 'training')}, {count(len(asked), 'request')}"
+    line = f"In progress: {count(trained, 'training')}, {count(len(asked), 'request')}"
     if asked:
         first = min(asked, key=lambda p: p.requested_event)
         at = next(e.at for e in snapshot.events if e.id == first.requested_event)

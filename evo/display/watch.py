@@ -1,4 +1,4 @@
-"""How a campaign stands, in figures: what is under way, what came last, how long it will take. Changes nothing of it."""
+"""Progress of a campaign in figures: work in progress, last results, remaining time. Read-only."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from datetime import datetime
 from analysis.output.encode import one_line
 from archive.records import EventKind, EventRow, Origin
 from evo.campaign.loop import Campaign, Phase
-from evo.campaign.recorder import Asking
+from evo.campaign.recorder import PendingRequest
 from evo.display.journal import refused
-from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
+from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
 from evo.search.individuals import Individual
 from fitness.schedule.ladder import Job
 from sandbox.verdicts.verdict import VerdictStatus
 
 LAST = 12
-"""Candidates that are remembered for the view."""
+"""Number of recent candidates that the view can show."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastOutcome:
-    """What became of a candidate, or of a reply without one."""
+    """Outcome of a candidate, or of a reply without a loss."""
 
     who: str
     what: str
@@ -31,15 +31,15 @@ class LastOutcome:
 
 @dataclass
 class Watch:
-    """Looks at one session. `news` is to be called before the questions, and takes in what was recorded meanwhile."""
+    """Observer of one session. `new_events` updates it; call it before any other method."""
 
     campaign: Campaign
     pace: Pace = field(default_factory=Pace)
     _seen: int = 0
     _last: deque[int | LastOutcome] = field(default_factory=lambda: deque(maxlen=LAST))
-    """Candidates, and what became of replies without a loss."""
+    """Ids of candidates, and outcomes of replies without a loss."""
     _asked: dict[int, datetime] = field(default_factory=dict)
-    """When a step's request left."""
+    """When a step's request was sent."""
 
     def __post_init__(self) -> None:
         reader = self.campaign.reader
@@ -51,8 +51,8 @@ class Watch:
             p.seconds for p in reader.proposals() if p.reply is not None and p.seconds is not None
         )
 
-    def news(self) -> list[EventRow]:
-        """The events since the last time."""
+    def new_events(self) -> list[EventRow]:
+        """Read the events recorded since the last call, and return them."""
         events = self.campaign.reader.events(after=self._seen)
         for event in events:
             self._seen = event.id
@@ -86,15 +86,15 @@ class Watch:
         if asked is not None:
             self.pace.proposals.append((datetime.fromisoformat(event.at) - asked).total_seconds())
 
-    # ---- questions -----------------------------------------------------------------------------------------------
+    # ---- progress ------------------------------------------------------------------------------------------------
 
     @property
     def pending(self) -> list[Job]:
-        """Trainings under way or waiting for a worker."""
+        """Trainings in progress or waiting for a worker."""
         return [job for job, task in self.campaign.trainings.items() if not task.done()]
 
     def outcomes(self, number: int) -> list[LastOutcome]:
-        """What became of the last candidates, the newest first."""
+        """Outcomes of the last `number` candidates, the newest first."""
         newest = list(self._last)[: -number - 1 : -1]
         return [last if isinstance(last, LastOutcome) else self._outcome(last) for last in newest]
 
@@ -107,19 +107,19 @@ class Watch:
         if individual.status is VerdictStatus.REFUSED:
             return refused(reader, individual.id, 120)
         if individual.duplicate_of is not None:
-            twin = population.individuals[individual.duplicate_of]
-            return f"duplicate of {twin.id} {one_line(twin.name, 40)}"
+            original = population.individuals[individual.duplicate_of]
+            return f"duplicate of {original.id} {one_line(original.name, 40)}"
         if individual.failed:
             failed = next(e for e in reader.evaluations(individual.id) if e.reason)
             return f"training failed at rung {failed.rung}: {one_line(f'{failed.reason}: {failed.detail}', 120)}"
         score = population.score(individual)
         if score is None:
-            return "accepted, its first training is to come"
+            return "accepted, its first training has not ended yet"
         rung, result = score
         return f"accepted, fitness {result.mean:.3f} at rung {rung}"
 
     def left(self) -> float | None:
-        """Seconds until the end; None where no budget tells of one."""
+        """Estimated seconds until the campaign ends; None if no budget limits it."""
         campaign = self.campaign
         budget, used = campaign.config.budget, campaign.used
         population = campaign.population
@@ -128,7 +128,7 @@ class Watch:
         trainings = None if budget.evaluations is None else max(0.0, budget.evaluations - used.evaluations)
         if work is not None:
             now = time.monotonic()
-            oldest = max((now - asking.began for asking in campaign.asking.values()), default=0.0)
+            oldest = max((now - request.began for request in campaign.requests.values()), default=0.0)
             needed = seconds(work, self.pace, population.info, population.workers, campaign.at_once, oldest)
             share = 1.0 if trainings is None or work.trainings <= trainings else trainings / work.trainings
             limits.append(needed * share)
@@ -137,35 +137,37 @@ class Watch:
             limits.append(trainings * each / population.workers)
         return min(limits, default=None)
 
-    def _work(self) -> Work | None:
-        """What is left, as far as the budget tells; None where it does not."""
+    def _work(self) -> Workload | None:
+        """The work that is left under the budget; None if the budget does not limit it."""
         campaign = self.campaign
         population, used = campaign.population, campaign.used
         pending: dict[str, float] = {}
         for job in self.pending:
             pending[job.rung] = pending.get(job.rung, 0.0) + 1
         if campaign.phase is Phase.FINAL:
-            return Work({}, pending)
+            return Workload({}, pending)
         left = proposals_left(campaign.config.budget, used)
         if left is None:
             return None
         info, ladder, seed_losses = population.info, population.ladder, len(population.seed_losses)
-        work = to_come(info, ladder, seed_losses, population.tally().accepted, used.proposals, left)
+        work = remaining_work(info, ladder, seed_losses, population.tally().accepted, used.proposals, left)
         search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
-        if campaign.phase is not Phase.SEARCH:  # the seed losses' trainings are not all asked for yet
-            for rung, n in whole(info, ladder, seed_losses, 0).search.items():
+        if campaign.phase is not Phase.SEARCH:  # some trainings of seed losses are not queued yet
+            for rung, n in whole_run(info, ladder, seed_losses, 0).search.items():
                 done = sum(
                     len(i.searched.get(rung, ())) for i in population.individuals.values() if i.origin is Origin.SEED
                 )
                 search[rung] += max(0.0, n - done - pending.get(rung, 0.0))
-        return Work(search, work.final, left)
+        return Workload(search, work.final, left)
 
 
-def age(asking: Asking) -> str:
-    """`attempt 2, 34 s`, or `attempt 2 in 5 s, since ...` while it waits."""
+def age(request: PendingRequest) -> str:
+    """State of a request: `attempt 2, 34 s`, or `attempt 2 in 5 s: ERROR` while it waits for a retry."""
     now = time.monotonic()
-    if not asking.attempt:
-        return f"waits for its turn, {now - asking.began:.0f} s"
-    if asking.again_at is None:
-        return f"attempt {asking.attempt}, {now - asking.since:.0f} s"
-    return f"attempt {asking.attempt + 1} in {max(0.0, asking.again_at - now):.0f} s: {one_line(asking.trouble, 120)}"
+    if not request.attempt:
+        return f"waits for its turn, {now - request.began:.0f} s"
+    if request.again_at is None:
+        return f"attempt {request.attempt}, {now - request.since:.0f} s"
+    return (
+        f"attempt {request.attempt + 1} in {max(0.0, request.again_at - now):.0f} s: {one_line(request.trouble, 120)}"
+    )

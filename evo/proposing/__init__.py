@@ -1,3 +1,4 @@
-"""From a request (operator, parents) to the text of a reply and from that text to a loss: prompts, language models, the built-in
-proposer.
+"""Proposers: from a request (operator, parents) to the text of a reply, and from the text to a loss.
+
+Prompts, language models, and the built-in proposer.
 """

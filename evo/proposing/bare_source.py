@@ -1,9 +1,9 @@
-"""Refused source as a model is shown it: the code, without what is written to be read.
+"""Refused source code for a prompt: the code without comments, docstrings and other texts.
 
-Threat model. The source was written by a model, perhaps one that was told to take over the next. Comments, docstrings and longer
-texts in other strings would be read as advice. Covered: these are gone, also from code that is not valid Python: it is not
-parsed, let alone executed. Not covered: names, texts without a space that are no longer than an option's, and words that are no
-Python.
+Threat model. The source was written by a model, possibly with instructions that are meant to control the next model (prompt
+injection). Covered: comments, docstrings and longer texts in other strings are removed, also from code that is not valid Python.
+The code is neither parsed nor executed. Not covered: names, strings without a space that are not longer than an option, and words
+outside of valid Python.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 LONGEST_OPTION = 24
-"""Characters of a string that may be an option of a call, such as 'batchmean' or 'ij,ij->i'."""
+"""Maximum characters of a string that may be an option of a call, such as 'batchmean' or 'ij,ij->i'."""
 
 _PIECE = re.compile(
     r"""(?P<comment>\#[^\n]*)
@@ -28,9 +28,9 @@ _AROUND = re.compile(r"\A[a-zA-Z]*(\"{3}|'{3}|[\"'])|(\"{3}|'{3}|[\"'])\Z")
 
 
 def bare(source: str, *, begins: bool = True) -> str:
-    """`source` without comments and without strings that are statements, with `"..."` for other strings that hold a text.
+    """`source` without comments and without strings that are statements; other strings that hold a text become `"..."`.
 
-    Every line keeps its number. `begins` is whether a statement may begin where the source does: not in an excerpt of a line.
+    Line numbers do not change. `begins`: whether a statement may begin at the start of `source`; False for an excerpt of a line.
     """
     parts: list[str] = []
     depth, end = 0, 0
@@ -50,12 +50,12 @@ def bare(source: str, *, begins: bool = True) -> str:
 
 
 def _begins(between: str, begins: bool) -> bool:
-    """Whether a statement may begin after these characters; `begins` is whether one may before them."""
+    """Whether a statement may begin after the characters `between`; `begins`: whether one may begin before them."""
     last = max(between.rfind("\n"), between.rfind(";"))
     return (begins or last >= 0) and not between[last + 1 :].strip()
 
 
 def _short(string: str) -> str:
-    """A string literal, or `"..."` where it holds a text."""
+    """The string literal, or `"..."` if it holds a text."""
     content = _AROUND.sub("", string)
     return '"..."' if len(content) > LONGEST_OPTION or re.search(r"\s", content) else string

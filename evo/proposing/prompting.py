@@ -1,4 +1,4 @@
-"""Prompts: what a language model is told about a task, its parents and their results.
+"""Prompts for language models: the task, the contract, the parents and their results.
 
 Threat model. Names, thoughts, failures and refused source were written by a model, perhaps one that was told to take over the
 next. Covered: they never become template source, they cannot end the quotation or fence that they stand in, they carry no
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 PROMPTS = Path(__file__).parent / "prompts"
 
 MAX_CODE_SHOWN = 6000
-"""Characters of a parent's code; a graph of 400 operations prints to more, and no one reads that."""
+"""Maximum characters of a parent's code in a prompt; a graph of 400 operations prints to more."""
 MAX_CHAT = 100_000
-"""Characters of a growing chat beyond which its oldest turns are left out."""
+"""Maximum characters of a chat; beyond it the oldest turns are left out."""
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -45,7 +45,7 @@ def _nothing() -> Mapping[str, Any]:
 
 
 PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
-"""What a prompt may ask for."""
+"""Names of the prompts: operators, and the chat."""
 
 for _operator in OPERATORS:
     if not (PROMPTS / f"{_operator.prompt}.j2").is_file():
@@ -98,7 +98,7 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class ChatTurn:
-    """One earlier proposal of the growing chat and what came of it: a fitness, or the failure that it met."""
+    """One earlier proposal in chat mode and its outcome: a fitness or a failure."""
 
     reply: ParsedReply | str
     fitness: float | None = None
@@ -107,14 +107,14 @@ class ChatTurn:
 
 @dataclass(frozen=True, slots=True)
 class Briefing:
-    """All that a prompt is rendered from."""
+    """All data that a prompt is rendered from."""
 
     contract: Contract
     task: TaskView
     parents: Sequence[ParentView] = ()
     landmarks: Sequence[LandmarkView] = ()
     wanted: str = ""
-    """For explore: a region of the descriptors where no loss is yet, in words."""
+    """For explore: a region of the descriptors without a loss, in words."""
     turns: Sequence[ChatTurn] = ()
     """For the chat: all earlier turns, oldest first."""
 
@@ -172,7 +172,7 @@ def _chat(briefing: Briefing, reply_format: ReplyFormat) -> list[Message]:
 
 
 def _said(reply: ParsedReply | str, reply_format: ReplyFormat) -> str:
-    """What the model said, written anew in the form that it is asked for, so that it sees no other."""
+    """The model's earlier reply, rewritten in the reply format that is requested now."""
     if isinstance(reply, str):
         return printable(reply, keep="\n\t")[:MAX_CODE_SHOWN] or "(an empty reply)"
     if reply_format is ReplyFormat.JSON:
@@ -200,7 +200,7 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat) -> str:
 
 
 def _text_of(contract: Contract, part: str) -> str:
-    """A text that a contract's record brings for the prompt; empty where it brings none."""
+    """A text that a contract's record supplies for the prompt; empty if it supplies none."""
     reference = getattr(contract, part)
     return located(reference, f"contract {contract.name!r}: {part}").read_text("utf-8").strip() if reference else ""
 
@@ -231,7 +231,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-# --- Encoders of foreign text ----------------------------------------------------------------------------------------
+# --- Encoders of untrusted text ----------------------------------------------------------------------------------------
 
 
 def _line(text: str, limit: int = 300) -> str:
@@ -244,7 +244,7 @@ def _quoted(text: str, limit: int = 300) -> str:
 
 
 def _fenced(code: str) -> str:
-    """A code block whose fence is longer than any run of backticks in the code, so that nothing in it can end it."""
+    """A code block whose fence is longer than any run of backticks in the code, so that the code cannot end it."""
     shown = printable(code, keep="\n\t").strip("\n")
     if len(shown) > MAX_CODE_SHOWN:
         shown = shown[:MAX_CODE_SHOWN] + "\n# (the rest is left out)"
@@ -253,7 +253,7 @@ def _fenced(code: str) -> str:
 
 
 def _numbered(code: str) -> str:
-    """Refused source with line numbers, to which findings refer, and without what is written to be read (`bare`)."""
+    """Refused source with the line numbers that findings refer to, without comments and texts (`bare`)."""
     lines = bare(printable(code, keep="\n\t").rstrip("\n")).split("\n")
     return "\n".join(f"{number:3d} | {line}" for number, line in enumerate(lines, 1))
 
@@ -280,7 +280,7 @@ def _figures(values: Mapping[str, Any]) -> str:
 
 
 def _fitness(scored: _Scored) -> str:
-    """Mean and standard error to the digits that the error leaves, and on what they rest."""
+    """Mean and standard error with the digits that the error justifies, and the number of seeds."""
     mean, error = scored.fitness, scored.standard_error
     if mean is None:
         return "not scored"

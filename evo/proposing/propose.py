@@ -1,8 +1,8 @@
 """Proposers: from a request to the text of a reply, and from that text to a loss.
 
-The two halves are apart because the archive stands between them: a reply is committed before anything is done with it, so
-an interrupted run reads the same reply again and never asks for it twice. `BuiltinProposer` is genetic programming on
-graphs, `ModelProposer` a language model; both speak of the same operators.
+The two steps are separate because the reply is committed to the archive between them: an interrupted run parses the recorded reply
+again and does not request it twice. `BuiltinProposer` is genetic programming on graphs, `ModelProposer` uses a language model; both
+have the same operators.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GRAMMAR = f"genetic-{genetic.VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A loss that a proposer suggests, as source for people and the jail."""
+    """A proposed loss as source code."""
 
     name: str
     thought: str
@@ -46,28 +46,28 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A reply without a loss in it; `message` says why."""
+    """A reply without a loss; `message` says why."""
 
     message: str
 
 
 class Proposer(Protocol):
-    """Makes replies. An async context manager."""
+    """Answers requests. An async context manager."""
 
     name: str
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where the model is; None for a proposer that asks nobody."""
+        """The endpoint of the language model; None for the built-in proposer."""
 
     def template(self, request: Request) -> str:
-        """Version of what turns a request into a reply: a hash of the prompt templates, or of the grammar."""
+        """Version of the proposer for this request: a hash of the prompt templates, or the version of the genetic operators."""
 
     def worst_case(self, request: Request) -> tuple[int, float]:
-        """Tokens and USD that one call may cost at most; 0 USD where the prices are unknown."""
+        """Maximum tokens and USD of one call; 0 USD if the prices are unknown."""
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
-        """The reply. Raises LLMError. `observer` is called before each attempt leaves and after it failed."""
+        """The reply. Raises LLMError. `observer` is called before each attempt is sent, and after it failed."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -77,19 +77,19 @@ class Proposer(Protocol):
 
 
 def asks_a_model(config: Config) -> bool:
-    """Whether a language model proposes. Only the configuration chooses: a key in the environment alone makes nobody pay."""
+    """Whether a language model proposes. Only the configuration decides: an API key in the environment alone causes no cost."""
     return config.proposer == OPENAI or (config.proposer == "auto" and bool(config.llm.base_url or config.llm.model))
 
 
 def templates(config: Config, contract: str) -> dict[str, str]:
-    """By operator, the version of what will turn a request into a reply (`Proposer.template`)."""
+    """`Proposer.template` by operator, for the manifest of a run."""
     if not asks_a_model(config):
         return {operator.name: GRAMMAR for operator in OPERATORS}
     return {operator.name: template_hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
 
 
 def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
-    """The proposer that the configuration asks for, and one line that says which it is and why. Raises LLMError."""
+    """The proposer of the configuration, and one line that says which it is and why. Raises LLMError."""
     llm = config.llm
     if asks_a_model(config):
         endpoint = Endpoint.resolve(
@@ -117,12 +117,12 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
 
 
 def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusable:
-    """The loss in a recorded reply of the proposer of that name, for the contract of that name."""
+    """The loss in a recorded reply. `proposer` and `contract` are names."""
     return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
 
 
 def proposed_graph(proposer: str, reply: str) -> str | None:
-    """The graph in a recorded reply of the built-in proposer, as JSON that nobody has verified; None for any other reply."""
+    """The graph in a recorded reply of the built-in proposer, as JSON that is not verified; None for any other reply."""
     try:
         graph = json.loads(reply)["graph"] if proposer == BUILTIN else None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -131,7 +131,7 @@ def proposed_graph(proposer: str, reply: str) -> str | None:
 
 
 class BuiltinProposer:
-    """Genetic programming: costs nothing, needs no network, and is the baseline that a language model has to beat."""
+    """Genetic programming without cost or network; the reference that a language model must outperform."""
 
     name = BUILTIN
     endpoint: Endpoint | None = None
@@ -218,7 +218,7 @@ def _view(parent: Parent) -> ParentView:
         seeds=score.seeds if score else 0,
         pooled=score.pooled if score else False,
         descriptors=parent.descriptors,
-        # What stands at a line speaks of the source; where the code is printed from the graph, that line is another one.
+        # Line numbers refer to the source. If the code is printed from the graph, they would point to other lines.
         findings=[f for f in parent.findings if parent.graph is None or f.line is None],
         failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
         role=parent.role,

@@ -1,4 +1,4 @@
-"""What one proposal is asked for: the operator, the parents, and what is known of them."""
+"""Request for one proposal: the operator, the parents, and their scores and findings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sandbox.graph.printers import to_python
 
 @dataclass(frozen=True)
 class Parent:
-    """A loss that a proposal starts from. `graph` is None for a refused one that never had a valid graph."""
+    """A parent of a proposal. `graph` is None for a refused loss that never had a valid graph."""
 
     id: int
     role: str
@@ -33,22 +33,22 @@ class Parent:
     source: str
     graph: VerifiedGraph | None
     score: tuple[str, Score] | None
-    """Rung and score at the search rung of highest fidelity that it reached."""
+    """The search rung of highest fidelity that it reached, and its score there."""
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
 
     @cached_property
     def code(self) -> str:
-        """Its code for prompts: printed from the graph, so that nothing else is in it; as it came where there is no graph."""
+        """Its code for prompts: printed from the graph, so that it contains no other text; the source if there is no graph."""
         return self.source if self.graph is None else to_python(self.graph, name="loss")
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier reply of the growing chat and what came of it: a fitness, or how it failed.
+    """An earlier reply in chat mode and its outcome: a fitness, or a failure.
 
-    What was read in the reply is as it was recorded then: another version may read it in another way.
+    Its content is the recorded one, since another version might parse the reply differently.
     """
 
     reply: ParsedReply | str
@@ -58,7 +58,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A step's request, before it is put into a prompt or a genetic operator. Equal requests give equal prompts."""
+    """A step's request: the input of a prompt or of a genetic operator. Equal requests give equal prompts."""
 
     step: int
     seed: int
@@ -66,28 +66,28 @@ class Request:
     contract: str
     metric: str
     noise: float | None
-    """Standard deviation of one loss's fitness from seed to seed, where it is known."""
+    """Standard deviation of a loss's fitness over seeds; None if unknown."""
     operator: str
     template: str
-    """The operator's prompt, or `chat` in the paper's mode."""
+    """Name of the prompt template: the operator's, or `chat` in chat mode."""
     island: int
     temperature: float
     parents: tuple[Parent, ...]
     landmarks: tuple[Parent, ...]
-    """The baselines, to be named with their scores."""
+    """Known losses that the prompt names with their scores."""
     turns: tuple[Turn, ...]
     wanted: Mapping[str, str]
-    """For explore: descriptors that no measured loss has together; a region of the grid to aim at."""
+    """For explore: descriptor values that no measured loss has together, as a target."""
     seen_event: int
 
     @property
     def references(self) -> dict[str, Any]:
-        """What the archive keeps of it: enough, with the template and the archive itself, to make the prompt again."""
+        """The part of the request that is recorded; with it, the template and the archive, the prompt can be rebuilt."""
         return {"island": self.island, "parents": [{"id": p.id, "role": p.role} for p in self.parents]}
 
 
 def request_for(population: Population, step: int, reader: Reader) -> Request:
-    """Operator and parents of a step, chosen from what the population has seen: the same again, whenever it is asked."""
+    """The request of a step: operator and parents selected from the population. Deterministic."""
     config, past = population.config, reader.as_of(population.seen)
     chat = config.search.mode == "chat"
     settings = SelectionSettings(
@@ -121,7 +121,8 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
 
 
 def _next_turn(population: Population) -> Choice:
-    """The paper's loop: no population; every proposal follows from the whole conversation, which begins with the seeds."""
+    """The choice in chat mode (DiscoPOP): no selection; each proposal follows the whole conversation, which starts with the seed
+    losses."""
     return Choice(Operator.EXPLORE, 0, _seed_losses(population), population.config.llm.temperatures[0])
 
 
@@ -146,7 +147,7 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
 
 
 def _turns(population: Population, past: Reader) -> Iterator[Turn]:
-    """The conversation so far, in the order of the replies."""
+    """The turns of the conversation so far, in order of the replies."""
     born = {c.proposal_id: population.individuals[c.id] for c in past.candidates()}
     for proposal in past.proposals():
         individual = born.get(proposal.id)

@@ -1,4 +1,4 @@
-"""The state of a search, rebuilt from the archive's events, and what is decided from it: selection, duplicates, budgets.
+"""State of a search, rebuilt from the archive's events, and the decisions based on it: selection, duplicates, budgets.
 
-Pure decisions: nothing is asked, trained or written here.
+Modules here decide only: they send no requests, train nothing and write nothing.
 """

@@ -1,4 +1,4 @@
-"""What a campaign may spend, and what it has spent. What is under way counts at its worst case."""
+"""Budget of a campaign: limits, recorded spending, and the maximum cost of work in progress."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from evo.config.schema import BudgetConfig
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What is recorded as spent, on proposers and judges. Seconds are those that the campaign ran, over all sessions."""
+    """Recorded spending of a run; tokens and USD are those of the proposer and of judges."""
 
     proposals: int = 0
-    """Steps whose request was answered, whatever the answer was; those of an outage are asked for again."""
+    """Steps whose request was answered, with a loss or without. Steps that failed because of an outage do not count."""
     evaluations: int = 0
     """Trainings that were scored or failed."""
     seconds: float = 0.0
+    """Running time over all sessions."""
     tokens: int = 0
     usd: float = 0.0
     possibly_paid: int = 0
-    """Calls and judged trainings that were cut off: sent, never answered, perhaps charged."""
+    """Calls and judged trainings that were cut off: sent, not answered, possibly charged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something may cost at most: a call, a training, or all that are under way."""
+    """Maximum cost of a call, of a training, or of all work in progress."""
 
     proposals: int = 0
     evaluations: int = 0
@@ -41,15 +42,15 @@ class Cost:
         )
 
     def times(self, count: int) -> Cost:
-        """The cost of `count` of these."""
+        """`count` times this cost."""
         return Cost(self.proposals * count, self.evaluations * count, self.tokens * count, self.usd * count)
 
 
-NOTHING = Cost()
+NO_COST = Cost()
 
 
-def lacking(budget: BudgetConfig, used: Spent, under_way: Cost, wanted: Cost) -> str | None:
-    """The limit that has no room for what is wanted beside what is used and under way, in words, or None."""
+def exceeded_limit(budget: BudgetConfig, used: Spent, under_way: Cost, wanted: Cost) -> str | None:
+    """The first limit that `used`, `under_way` and `wanted` together would exceed, as a message; None if no limit would be."""
     if budget.seconds is not None and used.seconds >= budget.seconds:
         return f"the budget of {budget.seconds:g} seconds is reached"
     amounts: Mapping[str, tuple[float, float]] = {
@@ -62,6 +63,6 @@ def lacking(budget: BudgetConfig, used: Spent, under_way: Cost, wanted: Cost) ->
         limit = budget.limits.get(name)
         if limit is None or not more or amount + more <= limit:
             continue
-        rest = f": {amount:.10g} are spent or under way, and the next may take {more:.10g}" if amount < limit else ""
+        rest = f": {amount:.10g} are spent or in progress, and the next may take {more:.10g}" if amount < limit else ""
         return f"the budget of {limit:.10g} {name} is reached{rest}"
     return None

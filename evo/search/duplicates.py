@@ -1,4 +1,4 @@
-"""Which losses a run has seen already: a duplicate is refused before it costs training time."""
+"""Duplicate detection: is a loss the same as an earlier candidate of the run? Duplicates are not trained."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sandbox.identity.sameness import Sameness
 from sandbox.verdicts.verdict import Fingerprint, Verdict, VerdictStatus
 
 SameLoss = Callable[[VerifiedGraph, VerifiedGraph], Sameness]
-"""Compares two losses on fresh probes."""
+"""Compares two losses on fresh test inputs."""
 
 GraphOf = Callable[[int], VerifiedGraph]
-"""The graph of a candidate. Raises CorruptArchive where it cannot be used, as an older evopo's that would be refused now."""
+"""Returns the graph of a candidate. Raises CorruptArchive if it cannot be used, as one of an older version that is refused now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """An earlier candidate that is the same loss, and what showed it: `hash` (same graph) or `fingerprint` (same function).
+class DuplicateMatch:
+    """An earlier candidate that is the same loss. `kind`: `hash` (same canonical hash) or `fingerprint` (same gradients).
 
-    `difference`: the largest one seen between their gradients on fresh probes, as a share of their size; None for a hash.
+    `difference`: the largest relative difference of their gradients on fresh test inputs; None for a hash.
     """
 
     candidate_id: int
@@ -35,40 +35,43 @@ class Twin:
 
 
 @dataclass
-class Identities:
-    """The accepted losses of a run, by canonical hash and by what training sees of them."""
+class DuplicateIndex:
+    """Index of the accepted losses of a run by canonical hash and by fingerprint."""
 
     same_loss: SameLoss
     graph: GraphOf
     by_hash: dict[str, int] = field(default_factory=dict)
-    seen: list[tuple[int, Fingerprint]] = field(default_factory=list)
+    by_fingerprint: list[tuple[int, Fingerprint]] = field(default_factory=list)
 
     @classmethod
     def of(cls, reader: Reader, same_loss: SameLoss, graph: GraphOf | None = None) -> Self:
-        """Those that an archive holds. `graph` gives their graphs; by default the archive does."""
-        known = cls(same_loss, graph or (lambda candidate_id: graph_of(verdict_on(candidate_id, reader))))
+        """Index of the accepted losses in an archive. `graph` returns their graphs; by default they are read from the archive."""
+        index = cls(same_loss, graph or (lambda candidate_id: graph_of(verdict_on(candidate_id, reader))))
         for row in reader.verdicts():
             if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
                 continue
-            known.by_hash.setdefault(row.hash, row.candidate_id)
+            index.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):
-                known.seen.append((row.candidate_id, fingerprint))
-        return known
+                index.by_fingerprint.append((row.candidate_id, fingerprint))
+        return index
 
-    def twin(self, verdict: Verdict) -> Twin | None:
-        """The earlier candidate that an accepted verdict's loss repeats. What the fingerprints propose, fresh probes confirm."""
+    def find(self, verdict: Verdict) -> DuplicateMatch | None:
+        """The earlier candidate that is the same loss as that of an accepted verdict; None if there is none.
+
+        A match of fingerprints counts only if the losses also agree on fresh test inputs.
+        """
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         if verdict.hash in self.by_hash:
-            return Twin(self.by_hash[verdict.hash], "hash")
-        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint in self.seen]):
-            candidate_id, _ = self.seen[index]
+            return DuplicateMatch(self.by_hash[verdict.hash], "hash")
+        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint in self.by_fingerprint]):
+            candidate_id, _ = self.by_fingerprint[index]
             with suppress(CorruptArchive):
                 if found := self.same_loss(self.graph(candidate_id), verdict.graph):
-                    return Twin(candidate_id, "fingerprint", found.difference)
+                    return DuplicateMatch(candidate_id, "fingerprint", found.difference)
         return None
 
     def add(self, candidate_id: int, verdict: Verdict) -> None:
-        """Remember an accepted loss that has no twin."""
+        """Add an accepted loss that is no duplicate."""
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         self.by_hash.setdefault(verdict.hash, candidate_id)
-        self.seen.append((candidate_id, verdict.fingerprint))
+        self.by_fingerprint.append((candidate_id, verdict.fingerprint))

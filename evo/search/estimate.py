@@ -1,7 +1,7 @@
-"""How long a run will take: the trainings and proposals that are left, at the speed measured here.
+"""Estimate of a run's remaining time: trainings and proposals left, at the speed measured on this machine.
 
-Before anything is measured, the task's own estimate of a training stands in. A rung that was not measured yet, such as the
-held-out one of the final, takes its estimate times what the measured ones took more or less than theirs.
+Until a training is measured, the task's own estimate is used. A rung without a measurement, such as `held_out` before the final,
+gets its estimate scaled by the ratio of measured to estimated time at the other rungs.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 RECENT = 20
-"""Measurements of a kind that count: the machine's load changes."""
+"""Number of latest measurements used, since the load of a machine changes."""
 
 
 @dataclass
 class Pace:
-    """What was measured: seconds of trainings by rung, and of proposals from the request to the verdict."""
+    """Measured durations in seconds: trainings by rung, and proposals from the request to the verdict."""
 
     trainings: dict[str, deque[float]] = field(default_factory=dict)
     proposals: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def trained(self, rung: str, seconds: float) -> None:
-        """A training has ended."""
+        """Add the duration of a finished training."""
         self.trainings.setdefault(rung, deque(maxlen=RECENT)).append(seconds)
 
     @property
     def measured(self) -> bool:
-        """Whether a training was measured."""
+        """Whether any training was measured."""
         return bool(self.trainings)
 
     def training(self, rung: str, info: TaskInfo) -> float:
-        """Seconds of a training at a rung: the median, since the first one of a worker takes longer."""
+        """Seconds of a training at a rung: the median, since the first training of a worker takes longer."""
         if rung in self.trainings:
             return median(self.trainings[rung])
         here = sum(median(times) for times in self.trainings.values())
@@ -48,44 +48,44 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What is left of a run."""
+class Workload:
+    """Expected numbers of trainings and proposals."""
 
     search: Mapping[str, float]
-    """Trainings by rung, those of proposals to come as far as they are expected."""
+    """Trainings of the search by rung, including the expected ones of future proposals."""
     final: Mapping[str, float]
     """Trainings of the final by rung."""
     proposals: float = 0.0
-    """To be asked for."""
+    """Proposals that are not requested yet."""
 
     @property
     def trainings(self) -> float:
-        """Of both parts."""
+        """Trainings of search and final together."""
         return sum(self.search.values()) + sum(self.final.values())
 
 
-def whole(info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int) -> Work:
-    """A run from its beginning, every proposal accepted and new."""
+def whole_run(info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int) -> Workload:
+    """The work of a whole run in which every proposal is accepted and none is a duplicate."""
     search, final = _planned(info, ladder, seed_losses, proposals)
-    return Work(search, final, proposals)
+    return Workload(search, final, proposals)
 
 
-def to_come(
+def remaining_work(
     info: TaskInfo, ladder: LadderSettings, seed_losses: int, accepted: int, answered: int, left: float
-) -> Work:
-    """What `left` further proposals will ask for, and the final, after `answered` ones of which `accepted` were trained.
+) -> Workload:
+    """The work of `left` further proposals and of the final, after `answered` proposals of which `accepted` were trained.
 
-    As many of them will be trained as of those before; at first, all.
+    The share of further proposals that will be trained is estimated as (accepted + 2) / (answered + 2).
     """
     expected = left * (accepted + 2) / (answered + 2)
     search, final = _planned(info, ladder, seed_losses, round(accepted + expected))
     without, _ = _planned(info, ladder, seed_losses, 0)
     part = expected / (accepted + expected) if expected else 0.0
-    return Work({rung: part * (n - without.get(rung, 0.0)) for rung, n in search.items()}, final, left)
+    return Workload({rung: part * (n - without.get(rung, 0.0)) for rung, n in search.items()}, final, left)
 
 
 def proposals_left(budget: BudgetConfig, used: Spent) -> float | None:
-    """How many more proposals the budget allows, at what one has cost so far; None where nothing tells."""
+    """Number of further proposals that the budget allows at the mean cost so far; None if the budget does not limit them."""
     limits = budget.limits
     left = [limits["proposals"] - used.proposals] if "proposals" in limits else []
     for name, spent in (("tokens", used.tokens), ("usd", used.usd)):
@@ -94,14 +94,14 @@ def proposals_left(budget: BudgetConfig, used: Spent) -> float | None:
     return max(0.0, min(left)) if left else None
 
 
-def seconds(work: Work, pace: Pace, info: TaskInfo, workers: int, at_once: int = 1, oldest: float = 0.0) -> float:
-    """How long the work takes on so many workers, with so many candidates under way at once.
+def seconds(work: Workload, pace: Pace, info: TaskInfo, workers: int, at_once: int = 1, oldest: float = 0.0) -> float:
+    """Estimated seconds for the work on `workers` workers with `at_once` candidates in progress.
 
-    `oldest` is how long the oldest request has been under way: what a proposal takes at least, before one was measured.
+    `oldest`: age in seconds of the oldest open request, used as the duration of a proposal until one is measured.
     """
     first = info.search_rungs[0].name
     training = sum(n * pace.training(rung, info) for rung, n in work.search.items()) / workers
-    # A candidate holds its place from the request to the end of its first training.
+    # A candidate counts as in progress from its request to the end of its first training.
     proposal = fmean(pace.proposals) if pace.proposals else oldest
     asking = work.proposals * (proposal + pace.training(first, info)) / at_once if proposal else 0.0
     final = sum(math.ceil(n / workers) * pace.training(rung, info) for rung, n in work.final.items())

@@ -1,4 +1,4 @@
-"""One candidate as the search sees it, and its score over seeds."""
+"""A candidate in the population, its score over seeds, and paired differences between candidates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.verdicts.verdict import VerdictStatus
 
 @dataclass
 class Individual:
-    """One candidate as the search sees it. `results` holds fitness by (rung, seed), None where the training failed."""
+    """A candidate in the population."""
 
     id: int
     name: str
@@ -29,26 +29,27 @@ class Individual:
     rules: tuple[str, ...] = ()
     """Codes of the findings that refused it."""
     singles_out: bool = False
-    """Whether the sandbox noted that it knows single pairs, so that nothing may be claimed of it."""
+    """Whether the sandbox noted that it treats single pairs specially, so that no claim may be made of it."""
     results: dict[tuple[str, int], float | None] = field(default_factory=dict)
+    """Fitness by (rung, seed); None if the training failed."""
     searched: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Those of `results` that the search may look at, by rung and seed: scored, and not on a seed of the final."""
+    """The fitness values of `results` on search seeds, by rung and seed: the only ones that selection may use."""
     tuned: dict[Tuned, float | None] = field(default_factory=dict)
-    """Fitness with another beta or learning rate than the task's, None where it failed. Selection does not look at it."""
+    """Fitness at another beta or learning rate than the task's; None if the training failed. Selection does not use it."""
 
     @property
     def trainable(self) -> bool:
-        """Whether the sandbox accepted it and no earlier one is the same loss."""
+        """Whether the sandbox accepted it and it is no duplicate."""
         return self.status is VerdictStatus.ACCEPTED and self.duplicate_of is None
 
     @property
     def is_seed_loss(self) -> bool:
-        """Whether the run started from it."""
+        """Whether it is a seed loss of the run."""
         return self.origin is Origin.SEED
 
     @property
     def failed(self) -> bool:
-        """Whether a training of it failed."""
+        """Whether any of its trainings failed."""
         return None in self.results.values()
 
 
@@ -58,14 +59,17 @@ class Score:
 
     mean: float
     standard_error: float | None
-    """None: one seed, and no other losses to borrow a deviation from."""
+    """None with one seed and no pooled deviation."""
     seeds: int
     pooled: bool = False
-    """Whether the deviation is that of all losses, not this one's own."""
+    """Whether the standard error comes from the deviation pooled over all losses."""
 
     @classmethod
     def of(cls, scored: Mapping[int, float], deviation: float | None) -> Self:
-        """Of fitness by seed, at least one. `deviation` over seeds, pooled over all losses, stands in for a lone seed's own."""
+        """The score of fitness values by seed, at least one.
+
+        `deviation`: standard deviation over seeds, pooled over all losses; used if there is only one seed.
+        """
         values = list(scored.values())
         alone = len(values) == 1
         error = deviation if alone else stats.standard_error(values)
@@ -73,6 +77,6 @@ class Score:
 
 
 def differences(individual: Individual, other: Individual, rung: str) -> list[float]:
-    """Fitness minus the other's, over the search seeds that both were scored on at a rung."""
+    """Paired differences, individual minus other, on the search seeds that both were scored on at a rung."""
     theirs = other.searched.get(rung, {})
     return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]

@@ -1,4 +1,4 @@
-"""What a run has paid, event by event: for proposals, for judges, and for what never brought an answer."""
+"""Accounting of a run's spending, event by event: proposals, judges, and calls without an answer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fitness.costs import Prices
 from fitness.task.protocol import TaskInfo
 
 LONGEST_PROMPT = 8000
-"""Tokens that a prompt is counted with where neither the endpoint tells nor the archive what it may have been, since an older
-version made it; the reply then counts with llm.max_tokens."""
+"""Tokens counted for a prompt if neither the endpoint nor the archive gives a number (older versions did not record a maximum). The
+reply then counts with llm.max_tokens."""
 
 
 class Ledger:
-    """Adds up. What is not known counts with the most that it may have been."""
+    """Running total of the spending. An unknown amount counts with its maximum."""
 
     def __init__(self, config: Config, info: TaskInfo) -> None:
         prices = Prices(config.llm.usd_per_million_in or 0.0, config.llm.usd_per_million_out or 0.0)
@@ -28,18 +28,18 @@ class Ledger:
         self._info = info
         self._spent = Spent()
         self._answered: set[int] = set()
-        """Steps that count."""
+        """Steps that count as proposals."""
         self._most: dict[int, Usage] = {}
-        """By proposal."""
+        """Maximum usage of each open request, by proposal."""
         self._settled: set[int] = set()
-        """Trainings that were cut off, and it is recorded what their judge was paid."""
+        """Trainings that were cut off and whose judge's pay is recorded."""
 
     def spent(self, seconds: float) -> Spent:
-        """What has been spent, given the seconds over all sessions."""
+        """The spending so far. `seconds`: running time over all sessions."""
         return replace(self._spent, seconds=seconds)
 
     def take(self, event: EventRow, reader: Reader) -> None:
-        """Take in one event."""
+        """Add the cost of one event."""
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
@@ -60,7 +60,7 @@ class Ledger:
         row = reader.proposal(event.proposal_id)
         if ends_step(event):
             self._count(row)
-        if row.reply is None:  # else what it cost was counted when it came
+        if row.reply is None:  # else its cost was counted when the reply arrived
             self._pay(row, event)
 
     def _count(self, row: ProposalRow) -> None:
@@ -92,7 +92,7 @@ class Ledger:
             self._settled.add(evaluation)
 
     def _requeued(self, event: EventRow, reader: Reader) -> None:
-        """A training was cut off: its judge may have been paid, unless it is recorded what."""
+        """A training was cut off. Its judge may have been paid, unless the payment is recorded."""
         assert event.evaluation_id is not None
         if event.evaluation_id in self._settled:
             self._settled.discard(event.evaluation_id)

@@ -1,8 +1,8 @@
-"""The operators of the search: one record each, in the order in which their chances are drawn. CONTRIBUTING.md says how to add one.
+"""Operators of the search, one record each. CONTRIBUTING.md shows how to add one.
 
-The parts that are code lie where they are used, and are looked for when that is imported: prompt templates by
-`evo.proposing.prompting`, genetic functions by `evo.proposing.genetic`. A part that is missing is an error that names the
-operator and the part.
+The order of the records matters for reproducibility: random draws depend on it. Prompt templates and genetic functions are stored
+with the code that uses them. `evo.proposing.prompting` and `evo.proposing.genetic` look them up on import, and a missing one is an
+error that names the operator and the part.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from archive.records import Operator, Role, is_operator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOperator:
-    """One way to make a new loss of earlier ones. Raises ValueError, which names the part, for what cannot be."""
+    """One way to make a new loss from earlier ones. Raises ValueError, which names the field, for an invalid value."""
 
     name: str
-    """As archives, reports and prompts call it."""
+    """Name in archives, reports and prompts."""
     role: Role
-    """What its parents are to the child, which decides who they are: `explored_from` are measured losses unlike each other, of
-    which there may be too few or none; `refined` and `combined` are drawn from the accepted ones, fitter ones likelier;
-    `repaired` is the latest refused one that nobody has tried to repair."""
+    """Role of its parents, which determines how they are selected. `explored_from`: measured losses of different shape, as many as
+    there are. `refined` and `combined`: accepted losses, fitter ones with higher probability. `repaired`: the latest refused loss
+    without an attempted repair."""
     parents: int
-    """How many it takes. It waits until there are so many, unless they are `explored_from`."""
+    """Number of parents. Without enough of them the operator is not drawn, except for `explored_from`."""
     prior: float
-    """Its weight before the search has learned anything, beside those of the others."""
+    """Weight relative to the other operators before any outcome is known."""
     prompt: str
-    """Name of the template, `prompts/PROMPT.j2`, that asks a language model for such a loss."""
+    """Name of the template, `prompts/PROMPT.j2`, for a language model."""
     genetic: str
-    """"module:function" of the built-in proposer's: (rng, contract, parents, rules) -> GeneticProposal. `rules` are the codes
+    """"module:function" for the built-in proposer: (rng, contract, parents, rules) -> GeneticProposal. `rules` are the codes
     of the findings that refused the parents."""
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class SearchOperator:
 
     @property
     def needs_parents(self) -> bool:
-        """Whether it makes its loss of its parents, and not only unlike them."""
+        """Whether the new loss is made from parents. `explored_from` parents only show what exists already."""
         return self.role is not Role.EXPLORED_FROM
 
 
@@ -78,20 +78,20 @@ OPERATORS: tuple[SearchOperator, ...] = (
         name=Operator.REPAIR,
         role=Role.REPAIRED,
         parents=1,
-        prior=2.4,  # it counts only where there is something to repair
+        prior=2.4,  # applies only if there is a loss to repair
         prompt="repair",
         genetic="evo.proposing.genetic.repair:repair",
     ),
 )
 
 CHAT = "chat"
-"""The prompt of the paper's growing chat, whose next turn explores; it is no operator's."""
+"""The prompt of `search.mode=chat`, the growing conversation of DiscoPOP, whose turns explore. It belongs to no operator."""
 
 BY_NAME: Mapping[str, SearchOperator] = MappingProxyType({operator.name: operator for operator in OPERATORS})
 if len(BY_NAME) < len(OPERATORS):
-    raise ValueError(f"two operators of one name among {', '.join(operator.name for operator in OPERATORS)}")
+    raise ValueError(f"two operators with the same name among {', '.join(operator.name for operator in OPERATORS)}")
 
 
 def role_of(name: str) -> Role | None:
-    """The role of the parents of an operator's child; None for seeds and for operators that are not known here."""
+    """The role of an operator's parents; None for seed losses and for unknown operators."""
     return BY_NAME[name].role if name in BY_NAME else None

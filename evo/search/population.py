@@ -1,7 +1,7 @@
-"""The state of a search, built event by event from its archive: who lives, how good they are, what has been spent.
+"""State of a search, rebuilt from the archive's events: candidates, their fitness, spending.
 
-Live, the population follows the newest event. Replayed, it stops at the event that a recorded step had seen, and must
-choose what that step chose.
+In a running search the population follows the newest event. In a replay it stops at the event that a recorded step had seen, and
+the selection from that state must be equal to the recorded one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SEARCH_SEEDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many candidates came to what, and how many answers held none."""
+    """Number of proposals by outcome. `unusable`: replies without a loss."""
 
     accepted: int
     refused: int
@@ -50,9 +50,9 @@ class Tally:
 
 
 class Population:
-    """See the module's docstring. `advance` is the only method that changes anything.
+    """State of a search. Only `advance` changes it.
 
-    Raises ConfigError where the configuration names seed losses that are not known.
+    Raises ConfigError if the configuration names unknown seed losses.
     """
 
     def __init__(self, config: Config, info: TaskInfo, workers: int) -> None:
@@ -63,20 +63,20 @@ class Population:
         self.seed_losses = seed_losses(config, info)
         self.baseline_name = baseline_of_new_run(config, info)
         self.seeds = Seeds(search=tuple(derive(config.seed, "training", i) for i in range(SEARCH_SEEDS)), final=())
-        """Those of the final are as its events recorded them: none before it began."""
+        """Training seeds. Those of the final are read from its events: none before it begins."""
         self._search_seeds = frozenset(self.seeds.search)
         self.ladder = config.ladder
         self.individuals: dict[int, Individual] = {}
         self.seen = 0
         self.recorded_seconds = 0.0
-        """Seconds that sessions have run, from each one's first event to its last."""
+        """Total seconds of the sessions, each from its first event to its last."""
         self._ledger = Ledger(config, info)
         self._unusable = 0
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
-        """Take in the events up to `upto`, by default all. Returns itself."""
+        """Apply the new events up to id `upto`, by default all. Returns self."""
         if not self.seen:
             self.baseline_name = reader.run().baseline
         last = reader.last_event() if upto is None else upto
@@ -88,16 +88,16 @@ class Population:
             self.seen = last
         return self
 
-    # ---- questions -----------------------------------------------------------------------------------------------
+    # ---- state ---------------------------------------------------------------------------------------------------
 
     @property
     def baseline(self) -> Individual | None:
-        """The seed loss that claims are made against, as the run's row names it."""
+        """The baseline that the archive names; None before it is recorded as a candidate."""
         return baseline_among(self.individuals.values(), self.baseline_name)
 
     @property
     def begun_seed_losses(self) -> int:
-        """How many of the seed losses have a result, or were refused."""
+        """Number of seed losses that have a result or will never have one (refused or duplicate)."""
         return sum(
             bool(i.results) or (i.status is not None and not i.trainable)
             for i in self.individuals.values()
@@ -106,12 +106,12 @@ class Population:
 
     @property
     def measured_in_final(self) -> int:
-        """How many trainings of the final have ended."""
+        """Number of finished trainings of the final."""
         final = frozenset(self.seeds.final)
         return sum(key[1] in final for i in self.individuals.values() for key in (*i.results, *i.tuned))
 
     def entries(self) -> list[RaceEntry]:
-        """The race, for the ladder."""
+        """The trainable candidates with their results, as the ladder takes them."""
         baseline = self.baseline
         return [
             RaceEntry(i.id, i.is_seed_loss, dict(i.results), i is baseline, dict(i.tuned), self._reads_beta(i))
@@ -120,7 +120,7 @@ class Population:
         ]
 
     def members(self) -> tuple[Member, ...]:
-        """The search's view of everyone, in order of birth. Fitness is the difference to the baseline (see `advantage`)."""
+        """All vetted candidates as selection takes them, in order of creation. Fitness is the `advantage` over the baseline."""
         uses: dict[int, int] = {}
         for individual in self.individuals.values():
             for parent in individual.parents if role_of(individual.operator) is not Role.EXPLORED_FROM else ():
@@ -129,10 +129,10 @@ class Population:
         return tuple(self._member(i, uses.get(i.id, 0), noise) for i in self.individuals.values() if i.status)
 
     def advantage(self, individual: Individual) -> tuple[float, int] | None:
-        """Mean fitness minus the baseline's at the rung of highest fidelity where both have search seeds in common, and how many.
+        """Mean paired difference to the baseline, and the number of search seeds it is based on; None without a common seed.
 
-        The same seed gives both the same data, so the difference is less noisy than the value, and it lets losses that
-        reached different rungs be compared.
+        Measured at the rung of highest fidelity where both have a common search seed. With the same seed both losses meet the same
+        data, so the difference is less noisy than the fitness. Losses that reached different rungs can be compared by it.
         """
         baseline = self.baseline
         if baseline is None:
@@ -143,7 +143,7 @@ class Population:
         return None
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
-        """The score at the search rung of highest fidelity that it has reached, with the rung's name."""
+        """The search rung of highest fidelity that the candidate has reached, and its score there; None without a score."""
         for rung in reversed(self.rungs):
             scored = individual.searched.get(rung)
             if scored:
@@ -151,17 +151,20 @@ class Population:
         return None
 
     def best(self) -> Individual | None:
-        """The proposal with the largest advantage at the highest rung that any has reached; none that knows single pairs."""
+        """The proposal with the largest advantage, of those at the rung of highest fidelity that any proposal has reached.
+
+        Losses that treat single pairs specially (`singles_out`) are left out.
+        """
         proposals = [i for i in self.individuals.values() if i.trainable and not i.is_seed_loss and not i.singles_out]
         for rung in reversed(self.rungs):
-            there = [i for i in proposals if rung in i.searched]
-            rated = [(a[0], i) for i in there if not i.failed and (a := self.advantage(i))]
+            reached = [i for i in proposals if rung in i.searched]
+            rated = [(a[0], i) for i in reached if not i.failed and (a := self.advantage(i))]
             if rated:
                 return max(rated, key=lambda pair: (pair[0], -pair[1].id))[1]
         return None
 
     def best_so_far(self) -> str:
-        """The best proposal in one phrase, with its difference to the baseline and the error of that."""
+        """The best proposal as text, with its difference to the baseline and the standard error of the difference."""
         best, baseline = self.best(), self.baseline
         advantage = self.advantage(best) if best else None
         if best is None or baseline is None or advantage is None:
@@ -172,7 +175,7 @@ class Population:
         return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
     def tally(self) -> Tally:
-        """What became of the proposals so far."""
+        """Number of proposals by outcome so far."""
         proposals = [i for i in self.individuals.values() if i.origin is Origin.PROPOSAL]
         return Tally(
             accepted=sum(i.trainable for i in proposals),
@@ -183,11 +186,11 @@ class Population:
         )
 
     def spent(self, seconds: float) -> Spent:
-        """What has been spent, given the seconds over all sessions."""
+        """The spending so far. `seconds`: running time over all sessions."""
         return self._ledger.spent(seconds)
 
     def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
-        """The graph of a candidate: as vetting gave it, else as the archive has it, verified when it is first asked for.
+        """The graph of a candidate: the one that vetting gave, else the archive's, verified at the first call.
 
         Raises CorruptArchive.
         """
@@ -196,10 +199,10 @@ class Population:
         return self._graphs[candidate_id]
 
     def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
-        """Take a graph as vetting gave it, so that the archive's need not be verified."""
+        """Store the graph of a candidate after vetting, so that the archive's copy need not be verified."""
         self._graphs[candidate_id] = graph
 
-    # ---- taking in events ----------------------------------------------------------------------------------------
+    # ---- applying events -----------------------------------------------------------------------------------------
 
     def _take(self, event: EventRow, reader: Reader) -> None:
         self._clock(event)
@@ -260,13 +263,13 @@ class Population:
     def _individual(self, candidate_id: int) -> Individual:
         if candidate_id not in self.individuals:
             raise CorruptArchive(
-                f"the archive tells what became of candidate {candidate_id} before it was added; get a fresh copy of it"
+                f"the archive has a result of candidate {candidate_id} before the candidate was added; get a fresh copy of it"
             )
         return self.individuals[candidate_id]
 
     @property
     def noise(self) -> float | None:
-        """Standard deviation of one loss's fitness over seeds, pooled over all losses at the search rung of highest fidelity."""
+        """Standard deviation of fitness over seeds at the search rung of highest fidelity, pooled over all losses."""
         return self._pooled(self.rungs[-1])
 
     def _pooled(self, rung: str) -> float | None:
@@ -274,7 +277,7 @@ class Population:
         return None if pooled is None else pooled.deviation
 
     def _noise_of_differences(self) -> stats.PooledDeviation | None:
-        """Standard deviation over seeds of the difference to the baseline, pooled over everyone with several seeds."""
+        """Standard deviation over seeds of the difference to the baseline, pooled over all losses with several seeds."""
         baseline = self.baseline
         if baseline is None:
             return None

@@ -1,51 +1,59 @@
-"""What a budget buys, said before anything is spent of it."""
+"""Division of the budget of trainings among seed losses, proposals and the final."""
 
 from __future__ import annotations
 
 from analysis.wording import count
 from evo.config.schema import Config
-from evo.search.budget import Cost, lacking
+from evo.search.budget import Cost, exceeded_limit
 from evo.search.population import Population
 from fitness.schedule.planned import plan, plan_of_claims
 
 
 def budget_forecast(config: Config, population: Population) -> list[str]:
-    """Lines on what the seed losses and the final take of a budget of trainings, and what is left for proposals.
+    """Lines for the user: what the seed losses and the final take of a budget of trainings, and what is left for proposals.
 
-    Empty without a limit that could come into the way. `population` is as it is before the session.
+    Empty if no limit can prevent a proposal. `population` is the state before the session.
     """
     budget, info = config.budget, population.info
     used = population.spent(population.recorded_seconds)
     if budget.proposals is not None and used.proposals >= budget.proposals:
         return []
-    waiting, kept = _waiting(population), kept_for_final(config, population)
+    waiting, reserved = _waiting(population), reserved_for_final(config, population)
     judging = info.judging(population.rungs[0])
     training = Cost(evaluations=1, tokens=judging.tokens, usd=judging.usd or 0.0)
     lines = []
     if budget.evaluations is not None:
         seed_losses = len(population.seed_losses)
         *search, _ = plan(info, population.ladder, seed_losses, 0)
-        theirs = sum(part.trainings for part in search)
+        of_seed_losses = sum(part.trainings for part in search)
         claims = plan_of_claims(info, population.ladder, seed_losses).trainings
         lines.append(
             f"Trainings: {_left(config, population)} of the budget of {budget.evaluations} are left. The seed losses take up to "
-            f"{theirs}, {waiting} of them before the first proposal. The final takes {_final(config, population)}, "
-            + ("which are kept for it" if kept else "for which the budget is too small: it gets what the search leaves")
-            + (f", and up to {claims} more where a claim depends on it." if claims else ".")
+            f"{of_seed_losses}, {waiting} of them before the first proposal. The final takes {_final(config, population)}, "
+            + (
+                "which are reserved"
+                if reserved
+                else "for which the budget is too small: it gets what the search leaves"
+            )
+            + (f", and up to {claims} more if a claim depends on them." if claims else ".")
         )
-    missing = lacking(budget, used, training.times(waiting) + Cost(evaluations=kept), Cost(proposals=1) + training)
-    if missing:
-        lines.append(f"No proposal is asked for, since none could be trained: {missing}. Raise it for a search.")
+    planned = training.times(waiting) + Cost(evaluations=reserved)
+    limit = exceeded_limit(budget, used, planned, Cost(proposals=1) + training)
+    if limit:
+        lines.append(
+            f"No proposal will be requested, since none could be trained: {limit}. Raise the budget for a search."
+        )
     elif budget.evaluations is not None:
-        most = _left(config, population) - waiting - kept
+        most = _left(config, population) - waiting - reserved
         lines.append(f"So at most {count(most, 'proposal')} can be trained; each has its first training reserved.")
     return lines
 
 
-def kept_for_final(config: Config, population: Population) -> int:
-    """Trainings of the budget that the search leaves to the final: all that it takes, where it leaves a search too.
+def reserved_for_final(config: Config, population: Population) -> int:
+    """Number of trainings that the search leaves to the final.
 
-    0 without a budget of trainings. A final that was begun is ended first.
+    All that the final takes if the budget also allows a search, else 0. 0 without a budget of trainings. Once the final has begun,
+    the rest of it is reserved even if no search is possible.
     """
     if config.budget.evaluations is None:
         return 0

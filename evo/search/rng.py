@@ -1,4 +1,4 @@
-"""Everything random derives from the run's seed and a path of names and numbers, so a step can be repeated on its own."""
+"""Random numbers of a run, derived from its seed and a path of names and numbers, so that each step can be repeated alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import random
 
 
 def derive(seed: int, *path: object) -> int:
-    """A seed in [0, 2^31) for this place in the run; equal paths give equal seeds, whatever ran before."""
+    """A seed in [0, 2^31) for this path. Equal paths give equal seeds, independent of what ran before."""
     digest = hashlib.sha256("/".join(map(str, (seed, *path))).encode()).digest()
     return int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF
 
 
 def stream(seed: int, *path: object) -> random.Random:
-    """A generator of its own for this place in the run."""
+    """A random generator seeded for this path."""
     return random.Random(derive(seed, *path))

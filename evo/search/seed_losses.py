@@ -1,4 +1,4 @@
-"""The losses that a run starts from, and the one of them that its claims are made against: the baseline."""
+"""The seed losses of a run and its baseline, the seed loss that claims are made against."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from sandbox.contracts.contract import contract_named
 
 
 def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
-    """The known losses that a run starts from. Raises ConfigError where one is not known."""
+    """Names of the seed losses. Raises ConfigError if one is not a known loss."""
     names = config.seeds if config.seeds is not None else contract_named(info.contract).seeds
-    there = known.names(info.contract)
-    unknown = [name for name in names if name not in there]
+    available = known.names(info.contract)
+    unknown = [name for name in names if name not in available]
     if unknown:
         raise ConfigError(
-            f"seeds: no known loss {unknown[0]!r}; known: {', '.join(there)}{did_you_mean(unknown[0], there)}"
+            f"seeds: no known loss {unknown[0]!r}; known: {', '.join(available)}{did_you_mean(unknown[0], available)}"
         )
     return names
 
 
 def require_seed_losses(config: Config, info: TaskInfo) -> None:
-    """Raises ConfigError where a new run would have no loss to start from.
+    """Raise ConfigError if a new run would have no seed loss.
 
-    Nothing could be compared in it either: fitness counts as a difference to a seed loss.
+    A search starts from seed losses, and its fitness is a difference to one of them, the baseline.
     """
     if not seed_losses(config, info):
         usual = contract_named(info.contract).seeds
-        remedy = f"leave seeds out for the usual ones ({', '.join(usual)})"
+        remedy = f"omit seeds to use the default ones ({', '.join(usual)})"
         if not usual:
-            known_ones = ", ".join(known.names(info.contract)) or f"none yet: give the contract {info.contract} some"
+            known_ones = ", ".join(known.names(info.contract)) or f"none yet: add some to the contract {info.contract}"
             remedy = f"name some of the known ones ({known_ones})"
         raise ConfigError(
             "seeds: expected at least one known loss, got []: a search starts from them, and claims are made against one; "
@@ -41,21 +41,20 @@ def require_seed_losses(config: Config, info: TaskInfo) -> None:
 
 
 def choose_baseline(losses: Sequence[str], contract: str, wanted: str | None = None) -> str | None:
-    """The loss that claims are made against: as wanted, else the contract's usual one where it is among `losses`, else the
-    first of these; None without any.
+    """The baseline: `wanted` if given, else the contract's usual baseline if it is in `losses`, else the first of `losses`.
 
-    A search asks once, when it is made: its run's row names the baseline from then on.
+    None without any losses. A search calls this once, when the run is created; after that the run's archive names the baseline.
     """
     usual = contract_named(contract).baseline
     return wanted or (usual if usual in losses else next(iter(losses), None))
 
 
 def baseline_of_new_run(config: Config, info: TaskInfo) -> str | None:
-    """The baseline that a configuration asks for. Raises ConfigError where it is none of the seed losses."""
+    """The baseline of a configuration. Raises ConfigError if it is not one of the seed losses."""
     names = seed_losses(config, info)
     if config.baseline is not None and config.baseline not in names:
         raise ConfigError(
-            f"baseline: {config.baseline!r} is no seed loss of this run, expected one of {', '.join(names) or 'none'}; "
+            f"baseline: {config.baseline!r} is not a seed loss of this run, expected one of {', '.join(names) or 'none'}; "
             f"add it to seeds{did_you_mean(config.baseline, names)}"
         )
     return choose_baseline(names, info.contract, config.baseline)

@@ -1,1 +1,1 @@
-"""One session of a campaign: what is looked at before it starts, how its parts are put together and ended, and the dry run."""
+"""One session of a campaign: checks before the start, setup and shutdown of its parts, and the dry run."""

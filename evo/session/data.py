@@ -1,4 +1,4 @@
-"""`evopo data`: what a model would see of the data; nothing is trained, no endpoint asked, no run made."""
+"""`evopo data`: the task's data as the model would get it. Trains nothing, sends no requests, creates no run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from fitness.task import EvaluationFailed, reads_data, show_data, task_info
 
 
 def data_shown(config: Config, say: Callable[[str], None], shown: int, *, whole: bool) -> None:
-    """Say what a model would see of the data of the configuration's task, and the first `shown` pairs of it.
+    """Describe the data of the configuration's task as the model would get it, and print the first `shown` pairs.
 
-    Raises PreflightFailed and TaskUnusable where a run would not start for it, ConfigError where packages are missing.
+    Raises PreflightFailed or TaskUnusable if a run could not start with this data, ConfigError if packages are missing.
     """
     if not reads_data(config.task):
-        say(f"The task {config.task} makes its own data and reads none of yours, so there is nothing to show.")
+        say(f"The task {config.task} generates its data and reads none of yours, so there is nothing to show.")
         return
     require_training()
     if faults := task_faults(config):
         raise PreflightFailed(faults)
-    if task_info(config.task, config.fitness).offline:  # as workers are told
+    if task_info(config.task, config.fitness).offline:  # same setting as in the workers
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     try:
         show_data(config.task, config.fitness, say, shown, whole=whole)

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a campaign would do, say and cost, and whether it could start; nothing is paid and nothing trained."""
+"""`--dry-run`: plan, first prompt and maximum cost of a campaign, and whether it could start. Pays and trains nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evo.search.population import Population
 from evo.search.reserved import budget_forecast
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier import finished
-from evo.session.outlook import items_warning, minimum_detectable_effect
+from evo.session.outlook import detectable_difference_note, items_warning
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
 from fitness.chat.errors import LLMError
@@ -32,16 +32,16 @@ CHAT = "chat"
 
 
 def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
-    """Say what a campaign in `path` would do and cost, then whether it could: what is missing, or may not be paid for.
+    """Print what a campaign in `path` would do and cost, and whether it could start.
 
-    Raises FinishedRun, PreflightFailed, RunDirError, TaskError, ConfigError; what can be told is told before.
+    Raises FinishedRun, PreflightFailed, RunDirError, TaskError, ConfigError, after printing all that can be printed.
     """
     info = task_info(config.task, config.fitness)
     if ended := finished(path, config, info):
-        say(f"{path} is finished: {ended.reason}. The run would only print its table.")
+        say(f"{path} is finished: {ended.reason}. The command would only print its table.")
         return
     if why := why_not_writable(path):
-        raise RunDirError(f"nothing can be written in {path} ({why}); choose another with --dir")
+        raise RunDirError(f"cannot write in {path} ({why}); choose another directory with --dir")
     require_seed_losses(config, info)
     population = Population(config, info, workers_for(config))
     failure: PreflightFailed | None = None
@@ -51,7 +51,7 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
         failure = error
     try:
         proposer, which = make_proposer(config)
-    except LLMError:  # which is among the failure's faults
+    except LLMError:  # is also among the faults of the preflight
         assert failure is not None
         raise failure from None
     say(_described(config, info, population, proposer, which))
@@ -60,8 +60,8 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
         raise failure
     for note in cleared.notes:
         say(note)
-    tried = "the network was left out" if not online else "endpoints, model and data were tried"
-    say(f"Nothing was found that would keep it from starting ({tried}).")
+    tried = "without the network" if not online else "endpoints, model and data were checked"
+    say(f"No fault was found that would prevent the start ({tried}).")
 
 
 def _described(config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str) -> str:
@@ -73,7 +73,7 @@ def _described(config: Config, info: TaskInfo, population: Population, proposer:
         "Seed losses:",
         *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
         "",
-        "A first prompt (the built-in proposer gets the same request without the words):",
+        "A first prompt (the built-in proposer gets the same request as data, not as text):",
         *(f"--- {m.role}\n{m.content}" for m in messages(request, ReplyFormat.JSON)),
         "---",
         "",
@@ -88,7 +88,7 @@ def _vetted(name: str) -> str:
 
 
 def _first_request(config: Config, population: Population) -> Request:
-    """A request as the first step would make it, before anything has a score: in the chat from all seed losses, else from one."""
+    """A request like that of the first step, before any score: in chat mode with all seed losses as parents, else with one."""
     chat = config.search.mode == CHAT
     operator, role = ("explore", "explored_from") if chat else ("refine", "refined")
     names = population.seed_losses if chat else population.seed_losses[:1]
@@ -106,7 +106,7 @@ def _parent(id: int, name: str, role: str) -> Parent:
 
 
 def _longest(request: Request, proposals: int | None) -> Request:
-    """The request whose prompt costs most: a chat's grows with every reply, up to a limit."""
+    """The request with the longest prompt: in chat mode the prompt grows with every reply, up to a limit."""
     if request.template != CHAT:
         return request
     earlier = min(MAX_CHAT // MAX_CODE_SHOWN + 1, max((proposals or MAX_CHAT) - 1, 0))
@@ -114,15 +114,17 @@ def _longest(request: Request, proposals: int | None) -> Request:
 
 
 def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
-    """Upper estimates: every proposal is accepted and new, and climbs as far as the race lets it."""
+    """Lines with upper estimates of trainings, time and cost: all proposals accepted and new, and promoted as far as possible."""
     budget = config.budget
     proposals, seed_losses = budget.proposals, len(population.seed_losses)
     limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
-    lines = [f"Budget: {limits or 'none, it runs until it is stopped'}.", *budget_forecast(config, population)]
+    lines = [f"Budget: {limits or 'none, the run goes on until it is stopped'}.", *budget_forecast(config, population)]
     tokens, usd = proposer.worst_case(_longest(request, proposals))
-    each = f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made here, for nothing"
+    each = (
+        f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made by the built-in proposer, at no cost"
+    )
     if proposals is None:
-        lines.append(f"Without a budget of proposals the number of trainings is open. Replies: {each}.")
+        lines.append(f"Without a budget of proposals the number of trainings is unlimited. Replies: {each}.")
         return [
             *lines,
             *(f"{_judge(s)}: at most about {_usage(s.worst_case)} for each training." for s in info.services),
@@ -143,7 +145,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
-    lines.append(minimum_detectable_effect(info, population.ladder))
+    lines.append(detectable_difference_note(info, population.ladder))
     if few := items_warning(info.judged, population.ladder):
         lines.append(few)
     total = f", {each}" if tokens else ""

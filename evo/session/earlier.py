@@ -1,7 +1,8 @@
-"""What earlier sessions left in a run directory, and what today's command means for it.
+"""Earlier sessions of a run: is the run finished, and which settings differ from the recorded ones?
 
-A finished run is only read. The command that made it prints its table again; a larger budget continues it; a command with
-other settings is refused, since the table would not be of these settings. An unfinished run goes on with whatever may change.
+A finished run is only read. The command that made it prints its table again, and a larger budget continues it. A command with other
+settings is refused, since its table would not belong to these settings. An unfinished run continues with changed settings, except
+those that identify the run.
 """
 
 from __future__ import annotations
@@ -30,35 +31,34 @@ NEUTRAL = frozenset({
     "name", "pictures", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight",
     "llm.api_key_env", "llm.timeout_seconds", "llm.attempts", "llm.usd_per_million_in", "llm.usd_per_million_out",
 })  # fmt: skip
-"""Keys that say how fast, how patiently or at what price a run goes, and not what is run: on a finished one they change nothing.
-Any other key does, so that a key of a later version counts until it is listed here."""
+"""Keys that change the speed, timeouts, prices or output of a run and not its results; a finished run ignores changes of them. All
+other keys count as changes, including keys added by later versions until they are listed here."""
 
 ELSEWHERE = ("task", "seed", "fitness", "baseline", "budget")
-"""Sections that are judged by other rules: what identifies a run, and its budget."""
+"""Keys and sections that other checks compare: the identity of the run, and its budget."""
 
 
 class FinishedRun(RunDirError):
-    """The directory holds a finished run of other settings."""
+    """The directory holds a finished run with other settings."""
 
     def __init__(self, message: str, larger: Mapping[str, float]) -> None:
         super().__init__(message)
         self.larger = larger
-        """Values for the budgets that ended it, by key, with which it would go on."""
+        """Larger values for the budgets that ended it, by key, with which it would continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why a finished run has nothing left to do."""
+    """A finished run: why it ended, and how to continue it."""
 
     reason: str
-    """In words."""
     larger: Mapping[str, float]
     """As in FinishedRun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One key whose value is not what it was."""
+    """A key whose value differs from the recorded one."""
 
     key: str
     before: Any
@@ -69,9 +69,9 @@ class Change:
 
 
 def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
-    """Why the run in `path` is over under this configuration; None where it goes on, or is no run of this identity.
+    """Why the run in `path` is finished under this configuration; None if it continues or has another identity.
 
-    Reads only. Raises FinishedRun where it is over and was made with other settings; ArchiveError.
+    Read-only. Raises FinishedRun if it is finished and was made with other settings; ArchiveError.
     """
     archive = RunDir(path).archive
     if not there(archive):
@@ -91,7 +91,7 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     reached = [name for name, limit in limits.items() if amounts[name] >= limit]
     if _raised(section(before, "budget"), limits) and not reached:
         return None
-    # A run may end before a limit, where the next call could have gone beyond it.
+    # A run ends before a limit is reached if the next call could exceed it.
     nearest = reached or sorted(limits, key=lambda name: amounts[name] / limits[name])[-1:]
     told = marks[-1].payload
     recorded = one_line(str(told.get("reason", "")) if isinstance(told, Mapping) else "", 200)
@@ -108,19 +108,19 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
 
 
 def _raised(before: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
-    """Whether a limit is higher than it was, or gone."""
+    """Whether a limit of the earlier budget was raised or removed."""
     numbers = {name: limit for name, limit in before.items() if isinstance(limit, int | float)}
     return any(limits.get(name, math.inf) > limit for name, limit in numbers.items())
 
 
 def last_settings(reader: Reader) -> Mapping[str, Any]:
-    """The configuration of the last session, or that with which the run was made; keys have the names of today."""
+    """The configuration of the last session, or of the run's creation if there is none, with current key names."""
     sessions = sessions_of(reader.events(kind=EventKind.SESSION_STARTED))
     return with_keys_of_today(sessions[-1][1] if sessions else reader.run().config)
 
 
 def changed_task(reader: Reader, info: TaskInfo) -> str | None:
-    """One line where a plugin's task is not what it was when the run began: its file's content, or its package's version."""
+    """A warning if a plugin's task (content of its file, version of its package) changed since the run began; else None."""
     sessions = reader.events(kind=EventKind.SESSION_STARTED)
     payload = sessions[0].payload if sessions else None
     before = section(payload, "fitness").get("version") if isinstance(payload, Mapping) else None
@@ -134,7 +134,7 @@ def changed_task(reader: Reader, info: TaskInfo) -> str | None:
 
 
 def changes(before: Mapping[str, Any], config: Config) -> list[Change]:
-    """The keys that differ, in the order of the configuration. One that an older version did not record had its default."""
+    """The keys that differ, in the order of the configuration. A key that an older version did not record counts as its default."""
     defaults = _flat(Config().model_dump(mode="json"))
     earlier, now = _flat(_resolved(before)), _flat(_resolved(config.model_dump(mode="json")))
     keys = dict.fromkeys([*now, *(key for key in earlier if key.startswith("fitness."))])
@@ -143,7 +143,7 @@ def changes(before: Mapping[str, Any], config: Config) -> list[Change]:
 
 
 def in_words(changed: list[Change]) -> str:
-    """One line that is safe for a terminal."""
+    """The changes as one line that is safe for a terminal."""
     return ", ".join(map(str, changed))
 
 
@@ -152,7 +152,7 @@ def _decides(key: str) -> bool:
 
 
 def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """With the proposer that `auto` stands for, so that naming it changes nothing."""
+    """The settings with `proposer: auto` resolved, so that naming the same proposer explicitly is no change."""
     llm = section(settings, "llm")
     auto = OPENAI if llm.get("base_url") or llm.get("model") else BUILTIN
     return {**settings, "proposer": auto if settings.get("proposer", "auto") == "auto" else settings["proposer"]}
@@ -167,6 +167,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML writes it, without the password that an address may hold."""
+    """A value as YAML text, without the password that a URL may contain."""
     text = json.dumps(value, ensure_ascii=False)
     return one_line(re.sub(r"//[^/@\s]*@", "//", text), 60)

@@ -1,4 +1,4 @@
-"""Optional packages that a command needs, looked for before it makes or starts anything."""
+"""Checks for optional packages, made before a command creates or starts anything."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from importlib.util import find_spec
 from evo.config.schema import ConfigError
 
 TRAINING = ("torch", "transformers", "trl", "datasets", "accelerate")
-"""Of the extra `train`: what vetting by numbers and every training need."""
+"""Packages of the extra `train` that the numeric tests of the sandbox and every training need."""
 
 
 def require_training() -> None:
-    """Raises ConfigError, with the command that installs them, where packages are missing that all training needs."""
+    """Raise ConfigError with the install command if packages that every training needs are missing."""
     missing = [name for name in TRAINING if find_spec(name) is None]
     if missing:
         raise ConfigError(f"training needs {', '.join(missing)}, not installed here; run: pip install 'evopo[train]'")
 
 
-def without_pictures() -> str | None:
-    """What to say before a run whose report will have no pictures, with the command that changes it; None otherwise."""
+def missing_pictures_note() -> str | None:
+    """A note with the install command if the report will have no pictures; None if matplotlib is installed."""
     if find_spec("matplotlib") is None:
         return "The report will have no pictures: matplotlib is not installed; run: pip install 'evopo[plots]'"
     return None

@@ -1,21 +1,21 @@
-"""What a run's final will be able to see, said before anything is spent on it."""
+"""Statistical power of a run's final, reported before the run has any cost: minimum detectable difference, number of test items."""
 
 from __future__ import annotations
 
 from analysis.claims.crossed import least_groups
-from analysis.stats import POWER, SIGNIFICANCE, smallest_detectable
+from analysis.stats import POWER, SIGNIFICANCE, minimum_detectable_difference
 from analysis.wording import count
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 WISE_GROUPS = 20
-"""Groups of items below which errors over groups are rough: Cameron and Miller 2015, section VI, call fewer than 20 few."""
+"""Number of groups of items below which standard errors over groups are imprecise (Cameron and Miller 2015, section VI)."""
 
 
 def items_warning(judged: int | None, settings: LadderSettings) -> str | None:
-    """One line where the final's test set is too small for a claim, or small; None where it is large enough, or not known.
+    """A warning if the final's test set is small or too small for a claim; None if it is large enough or its size is unknown.
 
-    `judged`: the groups of items, prompts say, that the final is judged on.
+    `judged`: number of groups of items (such as prompts) that the final measures on.
     """
     if judged is None or judged >= WISE_GROUPS or not settings.finalists:
         return None
@@ -24,34 +24,32 @@ def items_warning(judged: int | None, settings: LadderSettings) -> str | None:
     among = count(settings.finalists, "finalist")
     if judged < least:
         return (
-            f"{head}: with so few, no difference can be told from luck, and none will be claimed. {among.capitalize()} need at "
-            f"least {least}; take {WISE_GROUPS} or more."
+            f"{head}: with so few, no difference can be significant, so no claim will be made. {among.capitalize()} need at "
+            f"least {least}; use {WISE_GROUPS} or more."
         )
-    return f"{head}: only a large difference will be told from luck. Take {WISE_GROUPS} or more."
+    return f"{head}: only a large difference will be significant. Use {WISE_GROUPS} or more."
 
 
-def minimum_detectable_effect(info: TaskInfo, settings: LadderSettings) -> str:
-    """One line: the smallest true difference to the baseline that the final would show, in units of fitness."""
+def detectable_difference_note(info: TaskInfo, settings: LadderSettings) -> str:
+    """A line with the minimum detectable difference of the final to the baseline, in units of fitness."""
     design = f"{count(settings.finalists, 'finalist')} on {count(settings.finalist_seeds, 'fresh seed')}"
     if settings.finalists == 0 or settings.finalist_seeds < 2:
-        return f"The final ({design}) can show no difference: it needs a finalist and two seeds."
+        return f"The final ({design}) can show no difference: it needs at least one finalist and two seeds."
     if info.deviation is None:
-        return (
-            f"How small a difference the final can show ({design}) is not known before it: the task names no deviation."
-        )
+        return f"The minimum detectable difference of the final ({design}) is unknown: the task gives no deviation over seeds."
     seen = _smallest(info.deviation, info.items_error or 0.0, settings)
     return (
-        f"The final ({design}) can show a difference to the baseline of about {seen:.2g} or more "
+        f"Minimum detectable difference of the final ({design}) to the baseline: about {seen:.2g} "
         f"(power {POWER:g}, level {SIGNIFICANCE:g} over all finalists)."
     )
 
 
 def _smallest(deviation: float, items_error: float, settings: LadderSettings) -> float:
-    """The smallest detectable difference over seeds and the test items that they share, as the comparison will test it."""
+    """Minimum detectable difference, in units of fitness, by the test of the final: over seeds, and over seeds and items."""
     seeds = settings.finalist_seeds
     over_seeds = deviation**2 / seeds
     both = over_seeds + items_error**2
-    # Satterthwaite's, the items being many.
+    # Satterthwaite's approximation for many items.
     freedom = (seeds - 1) * (both / over_seeds) ** 2
     tests = ((over_seeds, seeds - 1), (both, freedom))
-    return max(smallest_detectable(v**0.5, df, comparisons=settings.finalists) for v, df in tests)
+    return max(minimum_detectable_difference(v**0.5, df, comparisons=settings.finalists) for v, df in tests)

@@ -1,7 +1,7 @@
-"""One cheap request to an endpoint: is it there, does it take the key, does it know the model?
+"""Check of an endpoint with one cheap request: can it be reached, does it accept the key, does it have the model?
 
-The list of models is asked for first, which costs nothing. Only where it does not settle the matter, one token of a reply
-is. A server that was reached and is slow, or says that it is starting, is no fault: the run itself waits and tries again.
+The list of models is requested first, at no cost. Only if the list does not answer the question, a reply of one token is requested.
+A server that is reached but slow, or still starting, is not a fault: the run itself waits and tries again.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from fitness.chat.text import printable
 from fitness.costs import Usage
 
 PATIENCE = 10.0
-"""Seconds to connect, and then to answer."""
+"""Timeout in seconds for the connection, and again for the answer."""
 QUESTION = "Reply with the word yes."
 LONGEST = Usage(64, 16)
-"""Tokens that the request for a reply counts with where the endpoint does not tell."""
+"""Tokens counted for the request if the endpoint does not report its usage."""
 SHOWN_MODELS = 8
 
 _UNSETTLED = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG})
-"""Answers to the request for one token that say no more than that somebody is there who reads it."""
+"""Errors on the one-token request that only show that the endpoint works and parsed the request."""
 _PASSING = frozenset({ErrorKind.RATE_LIMIT, ErrorKind.SERVER_ERROR})
 
 
 @dataclass(frozen=True, slots=True)
 class Pinged:
-    """What came of it: an error, or perhaps a note; and what it cost."""
+    """Result of a check: an error or None, a note or an empty text, and the cost."""
 
     error: LLMError | None = None
     note: str = ""
@@ -40,15 +40,16 @@ class Pinged:
 
 
 async def ping(endpoint: Endpoint, *, may_cost: bool) -> Pinged:
-    """Try an endpoint. A paid one is asked for a reply only where it `may_cost`. Raises LLMError where no client can be
-    made (MISSING_PACKAGE, CONFIGURATION).
+    """Check an endpoint. A paid one is asked for a reply only if `may_cost`.
+
+    Raises LLMError if no client can be created (MISSING_PACKAGE, CONFIGURATION).
     """
     client = async_client(endpoint, PATIENCE)
     try:
         return await _ping(client, endpoint, may_cost)
     except _Slow:
         place = endpoint.where.place
-        return Pinged(note=f"{place} is there and has not answered within {PATIENCE:g} s; the run waits for it.")
+        return Pinged(note=f"{place} was reached but did not answer within {PATIENCE:g} s; the run waits for it.")
     finally:
         await client.close()
 
@@ -66,7 +67,7 @@ async def _ping(client: Any, endpoint: Endpoint, may_cost: bool) -> Pinged:
     if endpoint.paid and not may_cost:
         said = f"lists no model {where.model!r}, only {_shown(offered)}" if offered else "lists no models"
         return Pinged(
-            note=f"{where.place} is there and {said}; whether it knows the model would cost a reply to find out."
+            note=f"{where.place} was reached and {said}; to check the model, a reply would have to be paid for."
         )
     request = {"model": endpoint.model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 1}
     prices = endpoint.prices
@@ -86,15 +87,15 @@ async def _ping(client: Any, endpoint: Endpoint, may_cost: bool) -> Pinged:
 
 
 class _Slow(Exception):
-    """Connected, and no answer in time."""
+    """The endpoint was reached and did not answer in time."""
 
 
 async def _sent(endpoint: Endpoint, request: Any) -> Any:
-    """The response. Raises LLMError, and _Slow where the connection stands and nothing comes."""
+    """The response. Raises LLMError, and _Slow if the connection works but no response arrives in time."""
     import openai
 
     try:
-        async with asyncio.timeout(2 * PATIENCE):  # the client's own bounds each read alone
+        async with asyncio.timeout(2 * PATIENCE):  # the client's own timeout applies to each read
             return await request
     except TimeoutError:
         raise _Slow from None
@@ -106,7 +107,7 @@ async def _sent(endpoint: Endpoint, request: Any) -> Any:
 
 
 def _names(content: bytes) -> list[str]:
-    """The models in a list of them; empty for whatever is no such list."""
+    """The names in a list of models; empty if the content is no such list."""
     try:
         listed = json.loads(content)["data"]
         return sorted({str(model["id"]) for model in listed})

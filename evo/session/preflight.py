@@ -1,6 +1,6 @@
-"""What is looked at before anything is started: whether it may be paid for, and whether all of it is there.
+"""Preflight checks before a run starts: spending limits, endpoints, contract, and the task's model and data.
 
-Every fault is found before any is told, each with the key that it is about and what to do.
+All faults are collected and reported together, each with its configuration key and a remedy.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ EXAMPLE_TOKENS, EXAMPLE_USD = 500_000, 5
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that keeps a run from starting."""
+    """A fault that prevents the start of a run."""
 
     key: str
     text: str
     wrong_use: bool = True
-    """Of the configuration; else the world is to blame, say a server that is down."""
+    """Whether the configuration is the cause; False for an external cause, such as a server that is down."""
 
     def __str__(self) -> str:
         return f"{self.key}: {self.text}" if self.key else self.text
@@ -49,23 +49,23 @@ class PreflightFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A run may start."""
+    """Result of passed preflight checks."""
 
     proposer: Proposer
     which: str
-    """Which proposer it is and why, in a line."""
+    """One line: which proposer is used, and why."""
     notes: tuple[str, ...]
     paid: Mapping[str, Usage]
-    """What trying the endpoints cost, by `proposer` and `judge`."""
+    """Cost of the endpoint checks, by `proposer` and `judge`."""
 
 
 def preflight(
     config: Config, info: TaskInfo, *, proposes: bool = True, online: bool = True, may_cost: bool = True
 ) -> Cleared:
-    """Look at everything. Raises PreflightFailed.
+    """Run all checks. Raises PreflightFailed.
 
-    `proposes` is whether a proposer is wanted, `online` whether endpoints and the hub may be asked at all, `may_cost` whether
-    an endpoint that is paid may be asked for a token.
+    `proposes`: whether a proposer is needed. `online`: whether requests to endpoints and to the hub are allowed. `may_cost`:
+    whether a paid endpoint may be asked for a reply of one token.
     """
     proposer, which, endpoints, faults = _endpoints(config, info, proposes)
     faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)
@@ -88,7 +88,7 @@ def preflight(
 
 
 def contract_faults(config: Config, info: TaskInfo, *, proposes: bool) -> list[Fault]:
-    """What the contract of the task's losses lacks. Nothing of it is imported."""
+    """Faults of the contract of the task's losses: missing parts. Does not import them."""
     try:
         contract = contract_named(info.contract)
         contract.require_parts()
@@ -106,7 +106,7 @@ def contract_faults(config: Config, info: TaskInfo, *, proposes: bool) -> list[F
 
 
 def task_faults(config: Config, *, online: bool = True) -> list[Fault]:
-    """What the task lacks of what its options name. `online` is whether the hub may be asked."""
+    """Faults of the task: models or data that its options name and that are missing. `online`: whether to ask the hub."""
     faults = []
     for check in (check_task, check_task_online) if online else (check_task,):
         try:
@@ -117,9 +117,9 @@ def task_faults(config: Config, *, online: bool = True) -> list[Fault]:
 
 
 def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, nobody: bool) -> list[Fault]:
-    """What may cost money though nobody has said how much, and a limit in USD where a price is missing.
+    """Faults of spending limits: a paid endpoint without a budget, or a limit in USD without prices.
 
-    `nobody` is whether the configuration names no endpoint at all.
+    `nobody`: whether the configuration names no endpoint at all.
     """
     faults = []
     if not config.budget.bounds_spending:
@@ -131,7 +131,7 @@ def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, nobody:
             faults.append(
                 Fault(
                     "budget.usd",
-                    f"needs {key}.usd_per_million_in and {key}.usd_per_million_out, which no endpoint tells; set them (0 where "
+                    f"needs {key}.usd_per_million_in and {key}.usd_per_million_out, which no endpoint reports; set them (0 if "
                     "it costs nothing), or limit budget.tokens instead",
                 )
             )
@@ -143,7 +143,7 @@ def _unlimited(key: str, endpoint: Endpoint) -> Fault:
     usd, free = f"--set budget.usd={EXAMPLE_USD}", ""
     if not endpoint.prices.known:
         usd += f" with {prices[0]} and {prices[1]}"
-        free = f"; where it costs nothing: --set {prices[0]}=0 --set {prices[1]}=0"
+        free = f"; if it costs nothing: --set {prices[0]}=0 --set {prices[1]}=0"
     return Fault(
         key,
         f"{endpoint.where.model} at {endpoint.where.place} may cost money, and no budget limits it; add "
@@ -154,7 +154,7 @@ def _unlimited(key: str, endpoint: Endpoint) -> Fault:
 def _endpoints(
     config: Config, info: TaskInfo, proposes: bool
 ) -> tuple[Proposer, str, dict[str, Endpoint], list[Fault]]:
-    """The proposer and what it is, the endpoints by the section of the configuration that names them, and what is wrong there."""
+    """The proposer, a line that describes it, the endpoints by section of the configuration, and faults of these."""
     proposer: Proposer = BuiltinProposer()
     which, faults, endpoints = "", [], dict[str, Endpoint]()
     if proposes:
@@ -188,6 +188,6 @@ async def _pinged(endpoints: Mapping[str, Endpoint], *, may_cost: bool) -> dict[
 def _fault(key: str, error: LLMError) -> Fault:
     wrong_use = error.kind in (ErrorKind.CONFIGURATION, ErrorKind.MISSING_PACKAGE)
     part = ".model" if error.kind is ErrorKind.NOT_FOUND else ""
-    if error.kind is ErrorKind.CONNECTION and f"{key}.base_url" in error.remedy:  # else it is a proxy's fault
+    if error.kind is ErrorKind.CONNECTION and f"{key}.base_url" in error.remedy:  # else a proxy is the cause
         part = ".base_url"
     return Fault(key + part, str(error), wrong_use)

@@ -1,4 +1,4 @@
-"""One session of a campaign: put the parts together, run, say how it went, leave no process behind."""
+"""One session of a campaign: set up its parts, run the main loop, print the result, and stop all processes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.loop import Campaign, CampaignStopped
-from evo.campaign.patience import Patience
+from evo.campaign.patience import EndpointMonitor
 from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, RunDirError, open_run
 from evo.config.schema import Config
 from evo.display.console import Console
 from evo.display.progress import watching
 from evo.proposing.propose import Proposer, templates
-from evo.search.duplicates import Identities
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.reserved import budget_forecast
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier import changed_task, changes, finished, in_words, last_settings
-from evo.session.extras import require_training, without_pictures
-from evo.session.outlook import items_warning, minimum_detectable_effect
+from evo.session.extras import missing_pictures_note, require_training
+from evo.session.outlook import detectable_difference_note, items_warning
 from evo.session.preflight import preflight
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
@@ -45,16 +45,16 @@ from sandbox.vetting.pool import VetPool
 __all__ = ["CampaignStopped", "run_session"]
 
 LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-"""The log grows from session to session, and is the one file of a run directory that is written to in place."""
+"""All sessions append to the log. It is the only file of a run directory, apart from the archive, that is written in place."""
 
 _LOG = logging.getLogger(__name__)
 
 
 def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
-    """Run or resume a campaign in `path`, then print the leaderboard and write the report. A finished run is only read.
+    """Run or resume a campaign in `path`, print the leaderboard and write the report. A finished run is only read.
 
-    Raises FinishedRun where it was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
-    KeyboardInterrupt after Ctrl-C or SIGTERM, all of them once every process is gone and the archive is closed.
+    Raises FinishedRun if the run was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
+    KeyboardInterrupt after Ctrl-C or SIGTERM. All of them are raised after every process has ended and the archive is closed.
     """
     info = task_info(config.task, config.fitness)
     ended = finished(path, config, info)
@@ -64,13 +64,13 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         _closing(config, RunDir(path), say)
         return
     require_training()
-    if config.pictures and (note := without_pictures()):
+    if config.pictures and (note := missing_pictures_note()):
         say(note)
     if not there(RunDir(path).archive):
         require_seed_losses(config, info)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
-    cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is made
+    cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is created
     rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline_name)
     with archive, Reader.open(rundir.archive) as reader:
         _log_to(rundir.log)
@@ -91,7 +91,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             if told := changed_task(reader, info):
                 say(told)
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
-        say(minimum_detectable_effect(info, population.ladder))
+        say(detectable_difference_note(info, population.ladder))
         for line in budget_forecast(config, population.advance(reader)):
             say(line)
         try:
@@ -104,7 +104,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
 
 
 def workers_for(config: Config) -> int:
-    """How many training processes: as configured, else one per GPU, else one per core up to four."""
+    """Number of training processes: as configured, else one per GPU, else one per core up to four."""
     if config.workers is not None:
         return config.workers
     return len(visible_gpus()) or max(
@@ -113,7 +113,7 @@ def workers_for(config: Config) -> int:
 
 
 def worker_pool(config: Config) -> WorkerPool:
-    """The training processes that a configuration asks for, not started yet. Raises TaskError."""
+    """The pool of training processes of a configuration, not started yet. Raises TaskError."""
     return WorkerPool(
         config.task,
         config.fitness,
@@ -131,20 +131,18 @@ async def _campaign(
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
         await stack.enter_async_context(proposer)
-        identities = Identities.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
+        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
         console = Console()
 
         def tell(text: str) -> None:
-            """Above the view."""
+            """Log a line, and print it above the progress view."""
             _LOG.info("%s", text)
             console.print(Text(text), soft_wrap=True)
 
-        patience = Patience(tell)
-        campaign = Campaign(
-            config, archive, reader, population, identities, proposer, vetter, workers, patience=patience
-        )
+        monitor = EndpointMonitor(tell)
+        campaign = Campaign(config, archive, reader, population, duplicates, proposer, vetter, workers, monitor=monitor)
         await stack.enter_async_context(watching(campaign, console))
-        try:  # before a proposal is paid for
+        try:  # before the first proposal has a cost
             for note in await workers.ready():
                 tell(note)
             if few := items_warning(workers.judged, population.ladder):
@@ -157,7 +155,7 @@ async def _campaign(
 
 
 async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
-    """Run `work`; SIGTERM ends it as Ctrl-C does, so that a batch system's kill leaves no process behind."""
+    """Run `work`. SIGTERM ends it like Ctrl-C, so that no process is left when a batch system stops the job."""
     task = asyncio.ensure_future(work)
     terminated = False
 
@@ -178,7 +176,7 @@ async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
 def _resume(
     archive: Archive, reader: Reader, config: Config, before: Mapping[str, Any], say: Callable[[str], None]
 ) -> None:
-    """Set right what a crash left, and record which of the changeable settings are new."""
+    """Recover from a crash of the last session, and record changed settings."""
     recovery = archive.recover()
     if recovery.lost:
         steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
@@ -197,21 +195,21 @@ def _rungs(info: TaskInfo) -> str:
 
 
 class _Visible(logging.Formatter):
-    """Somebody will read the log on a terminal."""
+    """Escapes control characters, since the log may be read on a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record), keep="\n")
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
-    """Says once that the log cannot be written, as on a full disk. All that it tells is in the archive."""
+    """Reports once if the log cannot be written, for example on a full disk. The archive has the same information."""
 
     _told = False
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._told:
             self._told = True
-            print(f"The log is not written any more: {sys.exc_info()[1]}", file=sys.stderr)
+            print(f"The log can no longer be written: {sys.exc_info()[1]}", file=sys.stderr)
 
 
 def _log_to(path: Path) -> None:
@@ -224,12 +222,12 @@ def _log_to(path: Path) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for client in ("httpx", "httpx2"):  # they log every request's address; openai uses the one or the other
+    for client in ("httpx", "httpx2"):  # they log the URL of every request; openai uses one of the two
         logging.getLogger(client).setLevel(logging.WARNING)
 
 
 def _logged(say: Callable[[str], None]) -> Callable[[str], None]:
-    """`say` that writes to the log too."""
+    """`say` that also writes to the log."""
 
     def both(text: str) -> None:
         say(text)
@@ -250,6 +248,6 @@ def _closing(config: Config, rundir: RunDir, say: Callable[[str], None]) -> None
     except MissingExtra as error:
         say(f"The report has no pictures: {error}")
         path = write_report_file(rundir, None, pictures=False)
-    except ExportRefused as error:  # all else of the run is kept
+    except ExportRefused as error:  # the run itself is complete
         raise ExportRefused(f"{error} of `evopo report`") from None
     say(f"Report: {path}")

@@ -49,7 +49,7 @@ def ask(client: openai.OpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -
     give_up = time.monotonic() + endpoint.timeout
     content = bytearray()
     with (
-        _told(endpoint),
+        _as_llm_errors(endpoint),
         client.chat.completions.with_streaming_response.create(**request) as response,
     ):
         for part in response.iter_bytes():
@@ -64,7 +64,7 @@ def ask(client: openai.OpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -
 async def ask_async(client: openai.AsyncOpenAI, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[bytes, str]:
     """As `ask`, for an event loop."""
     content = bytearray()
-    with _told(endpoint):
+    with _as_llm_errors(endpoint):
         async with (
             asyncio.timeout(endpoint.timeout),
             client.chat.completions.with_streaming_response.create(**request) as response,
@@ -77,7 +77,7 @@ async def ask_async(client: openai.AsyncOpenAI, endpoint: Endpoint, request: Map
 
 
 @contextmanager
-def _told(endpoint: Endpoint) -> Iterator[None]:
+def _as_llm_errors(endpoint: Endpoint) -> Iterator[None]:
     """Convert exceptions of a request to LLMError."""
     import openai
 

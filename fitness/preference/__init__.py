@@ -1,4 +1,4 @@
-"""The preference task: any Hugging Face causal language model trained on any preference data."""
+"""The preference task: training of any Hugging Face causal language model on any preference data."""
 
 from fitness.preference.options import JudgeEvaluation, Options
 from fitness.preference.pairs.digests import path_digest

@@ -69,7 +69,7 @@ def why_not_writable(folder: Path) -> str:
     place = folder
     try:
         place = Path(os.path.abspath(folder))
-        while not _there(place):
+        while not _exists(place):
             place = place.parent
         os.rmdir(tempfile.mkdtemp(prefix=".evopo-", dir=place))
     except (OSError, ValueError) as error:
@@ -77,7 +77,7 @@ def why_not_writable(folder: Path) -> str:
     return ""
 
 
-def _there(place: Path) -> bool:
+def _exists(place: Path) -> bool:
     """Whether the path exists. Unlike `exists`, raises OSError if the system refuses the name."""
     try:
         os.lstat(place)

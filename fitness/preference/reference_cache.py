@@ -26,7 +26,7 @@ from fitness.training.trainer import GraphDPOTrainer
 
 FORMAT = 3
 """Version of the cache. Increase it when the rules for pairs change, so that no outdated result is read."""
-TOLD = "seen.json"
+RESULTS = "seen.json"
 """File with the counts of pairs left out and the findings, next to the parts."""
 
 
@@ -80,13 +80,13 @@ def cached_pairs(
             seen.check(options)
             made = _with_reference(seen, policies, tokenizer, args, options)
             if state.is_main_process:
-                _publish(made, seen.told(), folder)
+                _publish(made, seen.results_json(), folder)
             state.wait_for_everyone()
     finally:
         if state.is_main_process:
             lock.release()
     loaded = load_from_disk(str(folder), keep_in_memory=False)
-    seen = Seen.kept({name: loaded[name] for name in pairs.parts}, (folder / TOLD).read_text("utf-8"))
+    seen = Seen.from_results({name: loaded[name] for name in pairs.parts}, (folder / RESULTS).read_text("utf-8"))
     seen.check(options)
     return seen
 
@@ -111,12 +111,12 @@ def _with_reference(
     return DatasetDict(made)
 
 
-def _publish(made: DatasetDict, told: str, folder: Path) -> None:
+def _publish(made: DatasetDict, results: str, folder: Path) -> None:
     """Store the data set atomically: complete or not at all, even if the process is killed."""
     scratch = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
     try:
         made.save_to_disk(str(scratch))
-        (scratch / TOLD).write_text(told, "utf-8")
+        (scratch / RESULTS).write_text(results, "utf-8")
         scratch.rename(folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -46,10 +46,10 @@ def final(
     def due(wanted: Sequence[tuple[int, Tuning]]) -> tuple[Job, ...]:
         return open_jobs([Job(candidate, rung, s, *tuning) for s in fresh for candidate, tuning in wanted], entries)
 
-    return due([*arms, *also]) or due(_what_a_claim_needs(seed_losses, chosen, info, settings, rung, fresh))
+    return due([*arms, *also]) or due(_arms_for_a_claim(seed_losses, chosen, info, settings, rung, fresh))
 
 
-def _what_a_claim_needs(
+def _arms_for_a_claim(
     seed_losses: Sequence[RaceEntry],
     chosen: Sequence[RaceEntry],
     info: TaskInfo,

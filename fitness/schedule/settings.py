@@ -10,34 +10,36 @@ class LadderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keep: float = Field(0.33, gt=0, le=1, description="fraction of those measured at a rung that climbs to the next")
+    keep: float = Field(
+        0.33, gt=0, le=1, description="fraction of the losses measured at a rung that is promoted to the next"
+    )
     optimism: float = Field(
         2.0,
         ge=0,
-        description="residual standard deviations by which a candidate may be predicted to trail the best of the next stage and "
-        "still climb",
+        description="a candidate is promoted unless it is predicted to trail the best of the next stage by more than this many "
+        "residual standard deviations",
     )
     finalists: int = Field(
-        3, ge=0, description="candidates that are re-measured on fresh seeds at the end, beside the known losses"
+        3, ge=0, description="candidates that are measured again on fresh seeds in the final, with the known losses"
     )
-    finalist_seeds: int = Field(4, ge=1, description="seeds of that measurement, from the operating system")
+    finalist_seeds: int = Field(4, ge=1, description="fresh seeds of the final, from the operating system")
     contenders: int = Field(
-        6, ge=0, description="leaders that earn a second seed; half of them earn further ones, and so on"
+        6, ge=0, description="best losses that get a second seed; half of them get further seeds, and so on"
     )
-    contender_seeds: int = Field(4, ge=1, le=64, description="seeds that a contender may earn")
+    contender_seeds: int = Field(4, ge=1, le=64, description="most seeds of a contender in the search")
     baseline_betas: tuple[float, ...] = Field(
-        (0.5, 2.0), description="multiples of the task's beta with which the final trains the baseline too"
+        (0.5, 2.0), description="multiples of the task's beta with which the final also trains the baseline"
     )
     baseline_learning_rates: tuple[float, ...] | None = Field(
         None,
-        description="likewise multiples of its learning rate, at every pair of the two; null: 0.5 and 2 where the task has no "
-        "beta, else none",
+        description="multiples of the task's learning rate for the same purpose, combined with every beta; null: 0.5 and 2 if the "
+        "task has no beta, else none",
     )
     baseline_widenings: int = Field(
         2,
         ge=0,
         le=8,
-        description="how often the final widens a grid whose best arm lies at its edge, if a claim depends on it",
+        description="most extensions of a grid whose best arm lies at its edge, if a claim depends on it",
     )
 
     @field_validator("baseline_betas", "baseline_learning_rates")

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from fitness.task.protocol import TaskError
-from sandbox.contracts.entry_points import NAME, told
+from sandbox.contracts.entry_points import NAME, error_line
 
 _WRITTEN = re.compile(r"(?P<path>.+\.py)(?::(?P<name>[A-Za-z_][A-Za-z0-9_]*))?", re.DOTALL)
 _loaded: dict[str, ModuleType] = {}
@@ -90,7 +90,7 @@ class TaskFile:
             exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
         except (Exception, SystemExit) as error:
             del sys.modules[name]
-            raise TaskError(f"task {self.label}: the file cannot be loaded: {told(error, (path,))}") from error
+            raise TaskError(f"task {self.label}: the file cannot be loaded: {error_line(error, (path,))}") from error
         _loaded[name] = module
         return module
 

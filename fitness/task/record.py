@@ -16,7 +16,7 @@ from fitness.score import EvaluationFailed
 from fitness.task.faults import faults
 from fitness.task.protocol import OPTIONS, Rung, Task, TaskError, TaskInfo, TaskOptions
 from sandbox.contracts.contract import contract_named
-from sandbox.contracts.entry_points import told
+from sandbox.contracts.entry_points import error_line
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class TaskRecord:
 
     def broken(self, part: str, error: BaseException) -> TaskError | None:
         """The TaskError for an exception in a part of a plugin; None for a built-in task."""
-        return TaskError(f"{self}: {part} failed: {told(error, self.folders)}") if self.origin else None
+        return TaskError(f"{self}: {part} failed: {error_line(error, self.folders)}") if self.origin else None
 
     @property
     def _makes_itself(self) -> bool:

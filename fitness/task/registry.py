@@ -60,7 +60,7 @@ def task_record(name: str) -> TaskRecord:
             )
         if not NAME.fullmatch(name):
             raise TaskError(f"{plugin}: expected a name of letters, digits and any of _.- after the first")
-        origin = f"package {plugin.package}, entry point {plugin.written}"
+        origin = f"package {plugin.package}, entry point {plugin.definition}"
         return TaskRecord(name, plugin.load(), origin, plugin.package, plugin.folders)
     except PluginError as error:
         raise TaskError(str(error)) from error

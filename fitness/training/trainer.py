@@ -36,7 +36,7 @@ from fitness.training.batches import (
     refuse_unsupported,
 )
 from fitness.training.curves import CurveRecorder, preference_values
-from fitness.training.trl_patches import lm_head_at, unhashed, unwrap_forward
+from fitness.training.trl_patches import lm_head_at, unwrap_forward, without_hashing
 
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import LossGraph
@@ -95,7 +95,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
             if in_memory and ref_model is None and peft_config is None:
                 # TRL would look up a model named '' on the hub. The untrained policy is the reference.
                 args.precompute_ref_log_probs = True
-        with unhashed() if has_columns(train_dataset, REFERENCE_COLUMNS) else nullcontext():
+        with without_hashing() if has_columns(train_dataset, REFERENCE_COLUMNS) else nullcontext():
             super().__init__(
                 model, ref_model=ref_model, args=args, train_dataset=train_dataset, peft_config=peft_config, **kwargs
             )

@@ -10,7 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 
 @contextmanager
-def unhashed() -> Iterator[None]:
+def without_hashing() -> Iterator[None]:
     """Keep TRL from hashing all weights. The hash is the key of TRL's cache of reference log-probabilities, not used here."""
     hash_module = dpo_trainer.hash_module
     dpo_trainer.hash_module = lambda module: ""

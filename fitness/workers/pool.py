@@ -21,7 +21,7 @@ from fitness.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 from fitness.workers.devices import share_gpus, visible_gpus
 from fitness.workers.outer_launch import note_on_dropped, without_outer_launch
-from fitness.workers.process import TaskWorker, WorkerLost, together
+from fitness.workers.process import TaskWorker, WorkerLost, sum_usage
 
 if TYPE_CHECKING:
     from sandbox.graph.loss_graph import LossGraph
@@ -154,7 +154,7 @@ class WorkerPool:
             worker = await self._idle.get()
             try:
                 result = await worker.score(request, limit)
-                return replace(result, paid=together(result.paid, lost))
+                return replace(result, paid=sum_usage(result.paid, lost))
             except EvaluationFailed as failure:
                 if isinstance(failure, WorkerLost) and failure.reason is not FailureReason.BAD_DATA:
                     lost += self.info.judging(rung)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 TAIL_CHARACTERS = 4000  # of stderr, for the report on a lost process
 Result = TypeVar("Result")
 
-_LAST_WORDS = re.compile(
+_LAST_EXCEPTION = re.compile(
     r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$",
     re.MULTILINE,
 )
@@ -65,7 +65,7 @@ class TaskWorker:
 
     async def ready(self) -> None:
         """Start the process if it does not run, and wait for its first reply. Raises EvaluationFailed."""
-        reply: Mapping[str, Any] = await self._lived_through(self._process.ready, self._start_seconds)
+        reply: Mapping[str, Any] = await self._until_reply_or_loss(self._process.ready, self._start_seconds)
         if reply is self._greeted:
             return
         self._greeted = reply
@@ -87,14 +87,14 @@ class TaskWorker:
         try:
             result = await self._scored(request, limit)
         except EvaluationFailed as failure:
-            failure.paid = together(failure.paid, owed)
+            failure.paid = sum_usage(failure.paid, owed)
             raise
-        return replace(result, paid=together(result.paid, owed))
+        return replace(result, paid=sum_usage(result.paid, owed))
 
     async def _scored(self, request: Mapping[str, Any], limit: float) -> SeedResult:
         self._requests += 1
         numbered = {"id": self._requests, **request}
-        reply = await self._lived_through(lambda: self._process.ask(numbered, limit), limit)
+        reply = await self._until_reply_or_loss(lambda: self._process.ask(numbered, limit), limit)
         _warn(reply)
         _checked(reply)
         try:
@@ -118,7 +118,7 @@ class TaskWorker:
         self._closed = True
         await self._in_thread(self._process.close, CLOSE_SECONDS)
 
-    async def _lived_through(self, wait: Callable[[], Result], limit: float) -> Result:
+    async def _until_reply_or_loss(self, wait: Callable[[], Result], limit: float) -> Result:
         """The value of `wait()`, which takes at most `limit` seconds. Raises WorkerLost, with the process gone."""
         kills = _out_of_memory_kills()
         try:
@@ -149,7 +149,7 @@ class TaskWorker:
                 f"fitness.seconds_per_step to what a step takes where the task has it{said}",
             )
         how, reason = ended(lost.status), FailureReason.WORKER_DIED
-        raised = _LAST_WORDS.findall(stderr)
+        raised = _LAST_EXCEPTION.findall(stderr)
         how += f": {raised[-1]}" if raised else ""
         if lost.status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
             reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for lack of memory"
@@ -181,7 +181,7 @@ def _paid(reply: Mapping[str, Any]) -> Usage | None:
     return Usage(*reply["paid"]) if "paid" in reply else None
 
 
-def together(usage: Usage | None, more: Usage) -> Usage | None:
+def sum_usage(usage: Usage | None, more: Usage) -> Usage | None:
     """The sum of a judge's usages; None if no judge was called."""
     return (usage or Usage()) + more if more else usage
 

@@ -76,8 +76,8 @@ def main() -> None:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
             why = in_the_way(traceback.format_exc())
-            told = f"the task cannot be prepared: {_cause(record, error)}" + f"; {why}" * bool(why)
-            error = EvaluationFailed(FailureReason.BAD_DATA, told)
+            message = f"the task cannot be prepared: {_cause(record, error)}" + f"; {why}" * bool(why)
+            error = EvaluationFailed(FailureReason.BAD_DATA, message)
         if talks:
             serving.send(replies, _failed(error) | warnings.taken())
         sys.exit(EXIT_NOT_PREPARED)
@@ -179,8 +179,8 @@ def _verified(text: str) -> "VerifiedGraph":
 
 
 def _failed(failure: EvaluationFailed) -> dict[str, Any]:
-    told = {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
-    return told | ({"curves": to_json(failure.curves)} if failure.curves else {}) | _paid(failure.paid)
+    reply = {"state": "failed", "reason": failure.reason.value, "detail": failure.detail[:LONGEST_DETAIL]}
+    return reply | ({"curves": to_json(failure.curves)} if failure.curves else {}) | _paid(failure.paid)
 
 
 def _paid(usage: Usage | None) -> dict[str, Any]:
@@ -189,10 +189,10 @@ def _paid(usage: Usage | None) -> dict[str, Any]:
 
 def _cause(record: TaskRecord, error: Exception) -> str:
     broken = None if is_out_of_memory(error) else record.broken("prepare", error)
-    return str(broken) if broken else _unforeseen(error)
+    return str(broken) if broken else _described(error)
 
 
-def _unforeseen(error: Exception) -> str:
+def _described(error: Exception) -> str:
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"memory ran out ({said}): free memory, or set fewer workers" if is_out_of_memory(error) else said
 

@@ -1,5 +1,5 @@
-"""What runs in the jailed child: it reads a candidate's source, checks it, traces it and answers with data.
+"""Code of the jailed child, which checks and traces a candidate's source and answers with data.
 
-Nothing here is trusted by the rest of the sandbox, and nothing here imports torch. The trusted process may read the tables
-(`allowlist`, `protocol`), never call the checks.
+The rest of the sandbox does not trust its results, and nothing here imports torch. The trusted process may read the tables
+(`allowlist`, `protocol`), but never calls the checks.
 """

@@ -1,4 +1,4 @@
-"""What a loss of each kind takes and gives, one record per contract, and how parameter names are matched to its arguments.
+"""Contracts: the arguments and result of each kind of loss, and the matching of parameter names to arguments.
 
-No torch, no graphs: everything else in the sandbox builds on this room.
+No torch and no graphs here: all other packages of the sandbox import this one.
 """

@@ -1,8 +1,8 @@
-"""What a task's loss looks like, and all that is known of such losses: one record per contract.
+"""Contracts: the interface of each kind of loss, and the record of everything that depends on it.
 
-A contract is plain data, so that source, tracer, verifier, numeric tests, printers and prompts read the same object, in the jail
-too, where nothing can be imported. What is code or a file is named by a reference and looked for when it is needed. A new kind of
-loss is one more record (see docs/contracts.md).
+A contract is plain data: the static layer, tracer, verifier, numeric tests, printers and prompts read the same object. This also
+works in the jail, where nothing can be imported. Code and files are named by a reference, which is resolved at first use. A new
+kind of loss is one more record (see docs/contracts.md).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ BATCH = "B"
 """Symbol of the number of items in the batch, in shapes and in `size` nodes."""
 
 CLASSES = "C"
-"""Symbol of the other size that shapes may have: the number of classes, or of what `Contract.columns` names."""
+"""Symbol of the second size in shapes: the number of classes, or of whatever `Contract.columns` names."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 PLUGINS = "evopo.contracts"
-"""Group of the entry points by which other packages name their contracts."""
+"""Entry-point group in which other packages declare their contracts."""
 
 
 class ContractError(ValueError):
-    """A contract that cannot be used. The message names it and the part that is at fault."""
+    """A contract that cannot be used. The message names the contract and the faulty part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,21 @@ class Argument:
     shape: tuple[str, ...] | None
     dtype: DType = "float"
     learns: bool = False
-    """True where a gradient must flow: the policy's log-probabilities, the network's logits."""
+    """True if a gradient must flow to it: the policy's log-probabilities, the network's logits."""
     positive: bool = False
-    """True for a number above zero: a source may ask whether it is, and gets yes for an answer."""
+    """True for a number that is always above zero: while tracing, `beta > 0` is then True."""
     symbol: str = ""
-    """How formulas write it, in LaTeX; its name where that is empty."""
+    """LaTeX symbol in formulas; the name if empty."""
 
     @property
     def latex(self) -> str:
-        """Its symbol, or its name as LaTeX."""
+        """The symbol, or the name as LaTeX."""
         return self.symbol or rf"\mathrm{{{self.name.replace('_', chr(92) + '_')}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The interface a candidate loss must have, and what vetting, search and report know of such losses.
+    """The interface that a candidate loss must have, and the settings of vetting, search and report for such losses.
 
     The result is one loss per item, shape (batch,), float32. Candidates are plain functions of `arguments`, or methods
     (`self` first) that read the scalar arguments and the `constants` as attributes of `self`.
@@ -69,77 +69,76 @@ class Contract:
 
     name: str
     description: str
-    """Opens the prompt: what such a loss is over, in units and with what varies from step to step."""
+    """First sentences of the prompt: what the loss is computed from, with units, and what varies from step to step."""
     arguments: tuple[Argument, ...]
     constants: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     swap: tuple[tuple[str, str], ...] = ()
-    """Pairs of arguments that exchange places when the preference is turned round."""
+    """Pairs of arguments that are exchanged when chosen and rejected are swapped."""
 
     columns: str = field(default="classes", kw_only=True)
-    """What CLASSES counts, in a word."""
+    """The word for what CLASSES counts."""
     inputs: str = field(kw_only=True)
-    """Subclass of `sandbox.numeric.measure.contract_inputs.Inputs`: where the arguments lie, and how a point is told."""
+    """Subclass of `sandbox.numeric.measure.contract_inputs.Inputs`: the ranges of the arguments, and how a point is described."""
     checks: str = field(default="sandbox.numeric.checks.general:run", kw_only=True)
     """The numeric tests: (evaluator, seed) -> (findings, descriptors). The general ones draw from `inputs`."""
     comparison: str = field(default="sandbox.identity.points.comparison:Comparison", kw_only=True)
-    """Class that says where two losses are compared; the general one draws from `inputs`."""
+    """Class that defines the points at which two losses are compared; the general one draws from `inputs`."""
     line: str | None = field(default=None, kw_only=True)
-    """Subclass of `sandbox.numeric.measure.lines.Line`, to draw a loss over its margin; without it no shapes are drawn."""
+    """Subclass of `sandbox.numeric.measure.lines.Line`, to plot a loss over its margin; without it no shape is plotted."""
     losses: str | None = field(default=None, kw_only=True)
-    """Folder with the known losses: NAME.py, and NAME.json with the graph that it has."""
+    """Folder with the known losses: NAME.py, and NAME.json with its graph."""
     seeds: tuple[str, ...] = field(default=(), kw_only=True)
-    """Known losses that a population starts from, unless the configuration names others."""
+    """Seed losses of a population, unless the configuration names others."""
     baseline: str | None = field(default=None, kw_only=True)
-    """The known loss that claims are made against, where it is among the seeds."""
+    """The baseline for claims; one of `seeds`."""
     grammar: str | None = field(default=None, kw_only=True)
     """`Grammar` of the built-in proposer. Without it only a language model can propose such losses."""
     rules: str | None = field(default=None, kw_only=True)
-    """Text for the prompt: what is refused of such losses in particular."""
+    """Text for the prompt: the refusal rules that apply to such losses only."""
     facts: str | None = field(default=None, kw_only=True)
-    """Text for the prompt: what is worth knowing about such losses."""
+    """Text for the prompt: background about such losses."""
     curves: str = field(default="", kw_only=True)
-    """What the curves mean that are kept of a training, in words."""
+    """Description of the training curves that are recorded."""
     trl: bool = field(default=False, kw_only=True)
-    """Whether TRL's DPOTrainer takes such losses, so that one can be printed for it."""
+    """Whether TRL's DPOTrainer accepts such losses, so that a trainer file can be printed."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ContractError(f"contract {self.name!r}: name: expected lower-case letters, digits and underscores")
         names = [a.name for a in self.arguments]
         if unusable := [n for n in names if not (n.isidentifier() and n.isascii()) or keyword.iskeyword(n)]:
-            raise ContractError(f"contract {self.name!r}: arguments: {unusable[0]!r} is no name of Python")
+            raise ContractError(f"contract {self.name!r}: arguments: {unusable[0]!r} is not a Python identifier")
         if len(set(names)) < len(names):
-            raise ContractError(f"contract {self.name!r}: arguments: two of one name among {', '.join(names)}")
+            raise ContractError(f"contract {self.name!r}: arguments: duplicate name in {', '.join(names)}")
         if wrong := [a.name for a in self.tensors if not a.shape or a.shape[0] != BATCH]:
             raise ContractError(
-                f"contract {self.name!r}: arguments: the shape of {wrong[0]} does not begin with BATCH; a loss gives one number "
-                "per item of the batch"
+                f"contract {self.name!r}: arguments: the shape of {wrong[0]} does not begin with BATCH; a loss returns one "
+                "number per item of the batch"
             )
         if further := [s for s in self.symbols if s not in (BATCH, CLASSES)]:
             raise ContractError(
-                f"contract {self.name!r}: arguments: there is no size {further[0]!r}; shapes are of BATCH and, where they have a "
-                "second size, CLASSES"
+                f"contract {self.name!r}: arguments: unknown size {further[0]!r}; shapes use BATCH and, as a second size, CLASSES"
             )
         if not any(a.learns and a.dtype == "float" for a in self.tensors):
             raise ContractError(
-                f"contract {self.name!r}: arguments: no tensor of floats learns, so nothing can be trained"
+                f"contract {self.name!r}: arguments: no float tensor has learns=True, so nothing can be trained"
             )
         if self.baseline is not None and self.baseline not in self.seeds:
             raise ContractError(f"contract {self.name!r}: baseline: {self.baseline!r} is not among the seeds")
         if self.seeds and self.losses is None:
             raise ContractError(
-                f"contract {self.name!r}: losses: missing, and the seeds {', '.join(self.seeds)} are known losses"
+                f"contract {self.name!r}: losses: missing, but the seeds {', '.join(self.seeds)} are known losses"
             )
 
     def part(self, name: str) -> str:
-        """The reference or text of a part, where there is one. Raises ContractError that says what is missing."""
+        """The reference or text of a part. Raises ContractError, which names the part, if the contract lacks it."""
         value = getattr(self, name)
         if not value:
             raise ContractError(f"contract {self.name!r} has no {name}; give its record one (docs/contracts.md)")
         return str(value)
 
     def require_parts(self) -> None:
-        """Raises ContractError where a reference leads nowhere. Imports nothing, so that torch is not loaded."""
+        """Raises ContractError if a reference does not resolve. Imports nothing, so that torch is not loaded."""
         for name, check in _REFERENCES.items():
             if (reference := getattr(self, name)) is not None:
                 try:
@@ -164,11 +163,11 @@ class Contract:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The sizes that shapes may speak of, in order of first appearance."""
+        """The symbolic sizes in the arguments' shapes, in order of first appearance."""
         return tuple(dict.fromkeys(s for a in self.tensors for s in a.shape or ()))
 
     def argument(self, name: str) -> Argument:
-        """The argument called `name`; KeyError where there is none."""
+        """The argument called `name`. Raises KeyError."""
         for a in self.arguments:
             if a.name == name:
                 return a
@@ -176,7 +175,7 @@ class Contract:
 
     @property
     def signature(self) -> str:
-        """The arguments as Python writes them between the parentheses of a definition."""
+        """The arguments as in a Python function definition, without the parentheses."""
         return ", ".join(a.name for a in self.arguments)
 
 
@@ -267,30 +266,30 @@ _REFERENCES = {
     **dict.fromkeys(("inputs", "checks", "comparison", "line", "grammar"), require_module),
     **dict.fromkeys(("losses", "rules", "facts"), located),
 }
-"""How the references of a record are looked for without importing anything."""
+"""The check of each reference in a record; none of them imports anything."""
 
 BUILT_IN: tuple[Contract, ...] = (PREFERENCE, CLASSIFICATION)
 
 _REGISTERED: dict[str, Contract] = {contract.name: contract for contract in BUILT_IN}
 
 CONTRACTS: Mapping[str, Contract] = MappingProxyType(_REGISTERED)
-"""The contracts that this process knows so far, by name. Verifying a graph looks here and nowhere else."""
+"""The contracts registered in this process, by name. Verification of a graph looks nowhere else."""
 
 
 def register(contract: Contract) -> Contract:
-    """Make a contract known in this process; the same record again changes nothing. Gives it back.
+    """Register a contract in this process and return it. Registering an equal record again changes nothing.
 
-    Raises ContractError where its references lead nowhere, or another contract has its name.
+    Raises ContractError if a reference does not resolve, or another contract has the same name.
     """
     known = _REGISTERED.get(contract.name)
     if known is not None and known != contract:
-        raise ContractError(f"contract {contract.name!r}: name: another contract is called so; choose another name")
+        raise ContractError(f"contract {contract.name!r}: name: another contract has this name; choose a different one")
     contract.require_parts()
     return _REGISTERED.setdefault(contract.name, contract)
 
 
 def adopt(text: str) -> Contract:
-    """The contract that another of our processes sent as `Contract.to_json`, known here from now on. Imports nothing."""
+    """Register and return a contract that a trusted process sent as `Contract.to_json`. Imports nothing."""
     data: dict[str, Any] = json.loads(text)
     data |= {
         "arguments": tuple(
@@ -305,9 +304,10 @@ def adopt(text: str) -> Contract:
 
 
 def contract_named(name: str) -> Contract:
-    """The contract called `name`, from an installed package where it is not known yet.
+    """The contract called `name`: a registered one, or else one of an installed package.
 
-    Raises ValueError that lists the known ones, ContractError for a package's contract that cannot be used.
+    Raises ValueError for an unknown name (the message lists the known ones), and ContractError for a package's contract that
+    cannot be used.
     """
     if name not in _REGISTERED:
         _register_plugin(name)
@@ -318,14 +318,14 @@ def contract_named(name: str) -> Contract:
 
 
 def contract_names() -> tuple[str, ...]:
-    """The names of all contracts: those known here, and those of installed packages, which are not imported for that."""
+    """The names of all contracts: the registered ones, and those of installed packages. Imports no package."""
     from sandbox.contracts.entry_points import plugins
 
     return tuple(dict.fromkeys((*_REGISTERED, *(plugin.name for plugin in plugins(PLUGINS)))))
 
 
 def listed_contracts() -> list[tuple[str, str, str]]:
-    """Every contract with where it comes from, and what it is, or why it cannot be used. Loads those of installed packages."""
+    """(name, origin, description or error) of every contract. Imports the packages that declare contracts."""
     from sandbox.contracts.entry_points import plugins
 
     rows = [(contract.name, "built in", contract.description.partition(". ")[0].rstrip(".")) for contract in BUILT_IN]
@@ -334,7 +334,7 @@ def listed_contracts() -> list[tuple[str, str, str]]:
         try:
             if plugin.name in ours:
                 raise ContractError(
-                    "has the name of a built-in contract, which is used in its place: rename its entry point"
+                    "has the name of a built-in contract, which takes precedence: rename its entry point"
                 )
             what = contract_named(plugin.name).description.partition(". ")[0].rstrip(".")
         except ValueError as error:
@@ -344,11 +344,9 @@ def listed_contracts() -> list[tuple[str, str, str]]:
 
 
 def _register_plugin(name: str) -> None:
-    """Register the contract of an installed package, where one has it. Raises ContractError that names the package."""
-    from sandbox.contracts.entry_points import (
-        PluginError,
-        plugin_named,
-    )  # never in the jail, where every contract is known
+    """Register the contract of an installed package, if one declares it. Raises ContractError, which names the package."""
+    # imported here, since the jail has every contract registered and must not load this module
+    from sandbox.contracts.entry_points import PluginError, plugin_named
 
     try:
         plugin = plugin_named(PLUGINS, name)

@@ -1,8 +1,8 @@
-"""Which argument of a contract a parameter's name stands for: the contract's own names first, else names made of known words.
+"""Matching of parameter names to a contract's arguments: exact names first, else names composed of known words.
 
-A name such as `ref_rejected_logps` is cut at its underscores. Every word must be known, exactly one must say which completion it
-is, and no two may contradict each other; a name without a word for the model is the policy's. `pi_logratios`, `avg_chosen_logps`
-(an average is another quantity) and `labels` stand for nothing.
+A name such as `ref_rejected_logps` is split at its underscores. Every word must be known, exactly one completion (chosen or
+rejected) must be named, and at most one model. A name without a word for the model belongs to the policy. Names such as
+`pi_logratios`, `avg_chosen_logps` (an average is a different quantity) and `labels` match no argument.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ COMPLETIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 QUANTITY: Final = frozenset(
     {"logps", "logp", "logprobs", "logprob", "log", "probs", "prob", "ps", "p", "lps", "lp", "model", "y"}
 )
-"""Words that may stand in a name and decide nothing."""
+"""Words that a name may contain and that have no effect on the match."""
 _KNOWN: Final = QUANTITY.union(*MODELS.values(), *COMPLETIONS.values())
 
 
 def meaning(name: str, contract: Contract) -> str | None:
-    """The contract's tensor that a name stands for, or None. Names of the contract stand for themselves."""
+    """The contract's tensor that a name matches, or None. A name of the contract matches itself."""
     if any(a.name == name for a in contract.tensors):
         return name
     words = set(name.lower().split("_"))
@@ -46,7 +46,7 @@ def meaning(name: str, contract: Contract) -> str | None:
 
 
 def by_meaning(names: Iterable[str], contract: Contract) -> dict[str, str]:
-    """Contract argument -> name, for the names that stand for one; nothing where two names stand for the same."""
+    """Contract argument -> name, for the names that match one. Empty if two names match the same argument."""
     found: dict[str, str] = {}
     for name in names:
         meant = meaning(name, contract)
@@ -59,7 +59,10 @@ def by_meaning(names: Iterable[str], contract: Contract) -> dict[str, str]:
 
 
 def order_of(contract: Contract, arguments: Sequence[str]) -> list[str]:
-    """The contract's arguments that so many names stand for: all, all tensors, or the tensors that learn."""
+    """The contract's arguments that a list of this length names: all, all tensors, or the tensors that learn.
+
+    Raises ValueError for any other length.
+    """
     tensors = [t.name for t in contract.tensors]
     for names in ([a.name for a in contract.arguments], tensors, [t.name for t in contract.tensors if t.learns]):
         if len(names) == len(arguments):
@@ -68,7 +71,7 @@ def order_of(contract: Contract, arguments: Sequence[str]) -> list[str]:
 
 
 def check_arguments(contract: Contract, arguments: Sequence[str]) -> None:
-    """Raises ValueError unless `arguments` may name the arguments of the contract in a candidate."""
+    """Raises ValueError unless `arguments` is empty or a valid list of a candidate's names for the contract's arguments."""
     if not arguments:
         return
     counts = sorted({len(contract.arguments), len(contract.tensors), sum(t.learns for t in contract.tensors)})
@@ -79,4 +82,4 @@ def check_arguments(contract: Contract, arguments: Sequence[str]) -> None:
         if not (name.isascii() and name.isidentifier() and len(name) <= 64):
             raise ValueError(f"{wanted}; {name[:40]!r} is not a name")
     if len(set(arguments)) < len(arguments):
-        raise ValueError(f"{wanted}; one name stands there twice")
+        raise ValueError(f"{wanted}; a name occurs twice")

@@ -1,7 +1,6 @@
-"""References in records: "package.module:attribute", found without importing what they name, and resolved at first use.
+"""References in records, "package.module:attribute": checked without an import, and resolved at first use.
 
-A record is plain data, so that it can be read where its code may not be: without torch, and in the jail, where nothing can be
-imported.
+A record is plain data, so that it can be read where its code cannot be imported: in a process without torch, and in the jail.
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ _FILE: Final = re.compile(rf"{_NAME}(\.{_NAME})*:[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 
 class BrokenReference(ValueError):
-    """A part of a record that leads nowhere. The message names the record, the part, and what was looked for."""
+    """A reference that does not resolve. The message names the record, the part and the reference."""
 
 
 def resolve(reference: str, part: str) -> Any:
-    """What the reference names, its module imported. `part` says whose it is, as in "contract 'ranking', grammar".
+    """Import the module and return the object that the reference names.
+
+    `part` names the record and the part in error messages, for example "contract 'ranking': grammar".
 
     Raises BrokenReference.
     """
@@ -32,7 +33,7 @@ def resolve(reference: str, part: str) -> Any:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-            raise  # the module is there, and lacks another package
+            raise  # the module exists; one of its own imports is missing
         raise BrokenReference(f"{part}: no module {module!r}, which {reference!r} names") from None
     try:
         return getattr(found, attribute)
@@ -43,7 +44,7 @@ def resolve(reference: str, part: str) -> Any:
 
 
 def require_module(reference: str, part: str) -> None:
-    """Raises BrokenReference unless the reference has the right form and its module a file. Imports nothing."""
+    """Raises BrokenReference unless the reference has the right form and its module exists. Imports nothing."""
     _require_form(reference, part)
     module = reference.partition(":")[0]
     if not _is_there(module):
@@ -76,11 +77,11 @@ def _folders(package: str) -> list[str]:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Where a module is. Of what lies within a package the package's own code is not run, as `importlib.util.find_spec` would."""
+    """The spec of a module. Unlike `importlib.util.find_spec`, this does not import the parent packages."""
     parent, _, _ = module.rpartition(".")
     if parent:
         return PathFinder.find_spec(module, _folders(parent))
     try:
         return importlib.util.find_spec(module)
-    except ValueError:  # a module that is loaded, and says of itself that it came from nowhere
+    except ValueError:  # the module is loaded, and its __spec__ is None
         return None

@@ -1,7 +1,7 @@
-"""Many batches in one call (torch): probing takes a few calls where training takes one for each batch.
+"""Evaluation of many batches in one call (torch), for the numeric tests; training makes one call per batch.
 
-Arithmetic on beta and on sizes is still Python's, batch by batch, so that the loss is the one that training computes: 1 / 0
-and log(0) are NaN there, and infinite as tensors.
+Arithmetic on beta and on sizes is done on Python numbers, batch by batch, so that the loss equals the one in training: 1 / 0 and
+log(0) are NaN as Python numbers here, and infinite as tensors.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from sandbox.graph.scalars import compute
 from sandbox.graph.types import Type
 
 Rows = Sequence[Sequence[float]]
-"""For each scalar argument its value in each batch."""
+"""For each scalar argument, its value in each batch."""
 Program = Callable[..., tuple[Any, ...]]
 
 
 def compile_lifted(graph: VerifiedGraph, lifted: Lifted) -> Program:
-    """A function (wanted, tensors, rows, places) -> values of the nodes in `wanted`, for losses that look at one item at a
-    time.
+    """A function (wanted, tensors, rows, places) -> values of the nodes in `wanted`, for pointwise losses.
 
-    The batches are laid end to end in the tensors; `places`, shape (items,), is the batch of each item.
+    The tensors hold all batches, concatenated. `places`, shape (items,), is the index of each item's batch.
     """
     steps = _Steps(graph, lifted.types)
 
@@ -45,10 +44,10 @@ def compile_lifted(graph: VerifiedGraph, lifted: Lifted) -> Program:
 
 
 def compile_stacked(graph: VerifiedGraph) -> Program:
-    """A function (wanted, tensors, rows) -> values of the nodes in `wanted`, for batches of one size stacked along a new
-    first axis.
+    """A function (wanted, tensors, rows) -> values of the nodes in `wanted`, for any loss.
 
-    Any loss will do. The values have that axis too. Raises RuntimeError where an operation cannot be done for all at once.
+    The tensors hold batches of one size, stacked along a new first axis; so do the values. Raises RuntimeError if an operation
+    does not support this.
     """
     steps = _Steps(graph, graph.types)
 
@@ -66,7 +65,7 @@ def compile_stacked(graph: VerifiedGraph) -> Program:
 
         columns = [_column(numbers[i], context) for i in varying]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # some operations are done batch by batch, which is no loss
+            warnings.simplefilter("ignore", UserWarning)  # vmap warns when it falls back to one batch at a time
             out: tuple[Any, ...] = torch.vmap(one)(*tensors, *columns)
         return out
 
@@ -74,7 +73,7 @@ def compile_stacked(graph: VerifiedGraph) -> Program:
 
 
 class _Steps:
-    """A graph's nodes, numbers apart from tensors."""
+    """The nodes of a graph, with Python numbers and tensors evaluated separately."""
 
     def __init__(self, graph: VerifiedGraph, types: Sequence[Type]) -> None:
         contract = contract_named(graph.contract)
@@ -91,7 +90,7 @@ class _Steps:
         return {a.name: t for a, t in zip(self.tensors, tensors, strict=True)}
 
     def numbers(self, context: Context, rows: Rows) -> dict[int, Any]:
-        """The Python numbers of the graph: one, or a tuple of one for each batch."""
+        """The value of each Python-number node: one number, or a tuple with one number per batch if they differ."""
         values: dict[int, Any] = {}
         for i, node in enumerate(self.nodes):
             if not self.is_number[i]:

@@ -1,4 +1,4 @@
-"""Losses and gradients of a graph at many probe points, in as few calls as its structure allows (torch)."""
+"""Losses and gradients of a graph at many test points, in as few calls as its structure allows (torch)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 FAILURES = (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError)
-"""What torch raises where an operation does not fit its operands after all."""
+"""What torch raises if an operation of a verified graph rejects its operands."""
 
 
 class CannotCompute(Exception):
@@ -31,8 +31,11 @@ class CannotCompute(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Probe inputs: batches laid end to end. Tensors in the contract's order, each (items, ...); one row of `scalars` per
-    scalar argument, constant within a batch; `sizes` of the batches."""
+    """Test inputs: several batches, concatenated.
+
+    `tensors` are in the contract's order, each (items, ...). `scalars` has one row per scalar argument and one column per item,
+    constant within a batch. `sizes` are the batch sizes.
+    """
 
     tensors: tuple[Array, ...]
     scalars: Array
@@ -43,24 +46,24 @@ class Points:
 
     @cached_property
     def spans(self) -> tuple[slice, ...]:
-        """The items of each batch."""
+        """The slice of the items of each batch."""
         ends = np.cumsum(self.sizes).tolist()
         return tuple(slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True))
 
     @cached_property
     def rows(self) -> list[list[float]]:
-        """For each scalar argument its value in each batch."""
+        """For each scalar argument, its value in each batch."""
         starts = [span.start for span in self.spans]
         return [[float(v) for v in row[starts]] for row in self.scalars]
 
     @cached_property
     def places(self) -> Tensor:
-        """The batch of each item."""
+        """The index of each item's batch, shape (items,)."""
         return torch.from_numpy(np.repeat(np.arange(len(self.sizes)), self.sizes))
 
     @cached_property
     def by_size(self) -> dict[int, tuple[list[int], Tensor]]:
-        """The batches of each size, and the places of their items, shape (batches, size)."""
+        """Batch size -> indices of the batches of that size, and indices of their items, shape (batches, size)."""
         found: dict[int, list[int]] = {}
         for batch, size in enumerate(self.sizes):
             found.setdefault(size, []).append(batch)
@@ -72,19 +75,19 @@ class Points:
 
     @cached_property
     def back(self) -> Tensor:
-        """Where each item lies among the items of all batches in the order of `by_size`."""
+        """The position of each item in the order of `by_size`, shape (items,)."""
         order = torch.cat([places.ravel() for _, places in self.by_size.values()])
         return torch.argsort(order)
 
     def at(self, scalars: Array) -> Points:
-        """The same tensors and batches at other scalars, shape (scalars, batches)."""
+        """The same tensors and batches with other scalars, shape (scalar arguments, batches)."""
         moved = Points(self.tensors, np.repeat(scalars, self.sizes, axis=1), self.sizes)
         known = {name: getattr(self, name) for name in ("spans", "places", "by_size", "back")}
         moved.__dict__.update(known, rows=scalars.tolist())
         return moved
 
     def take(self, items: Any, sizes: Sequence[int] | None = None) -> Points:
-        """The chosen items (a slice or indices) as one batch, or as batches of the given sizes."""
+        """The items at a slice or indices, as one batch or as batches of the given sizes."""
         tensors = tuple(t[items] for t in self.tensors)
         return Points(tensors, self.scalars[:, items], tuple(sizes) if sizes is not None else (len(tensors[0]),))
 
@@ -100,21 +103,23 @@ def joined(parts: Sequence[Points]) -> Points:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """`loss` (items,), `gradients` one array per learning argument, shaped like it, of the sum of each batch's losses.
-    `connected`: whether autograd found any path to the policy."""
+    """Losses and gradients at test points.
+
+    `loss` has shape (items,). `gradients` has one array per argument that learns, of its shape: the gradient of the sum of each
+    batch's losses. `connected` says whether autograd found a path to an argument that learns.
+    """
 
     loss: Array
     gradients: tuple[Array, ...]
     connected: bool
 
     def part(self, items: slice) -> Evaluation:
-        """What was seen of some of the items."""
+        """The evaluation restricted to some of the items."""
         return Evaluation(self.loss[items], tuple(g[items] for g in self.gradients), self.connected)
 
 
 class Evaluator:
-    """Evaluates one graph at many points. Losses that look at one item at a time take all batches in one call, the others
-    all batches of one size."""
+    """Evaluates one graph at many points. A pointwise loss takes all batches in one call, any other one call per batch size."""
 
     def __init__(self, graph: VerifiedGraph) -> None:
         contract = contract_named(graph.contract)
@@ -130,7 +135,7 @@ class Evaluator:
 
     @classmethod
     def of(cls, graph: VerifiedGraph) -> Evaluator:
-        """The evaluator of this very graph: probing, fingerprint and comparison follow each other on the same one."""
+        """The evaluator of this graph object. The latest is cached, since numeric tests and fingerprint use the same graph."""
         global _latest
         evaluator = _latest
         if evaluator is None or evaluator.graph is not graph:
@@ -149,7 +154,7 @@ class Evaluator:
         return Evaluation(loss.detach().numpy(), gradients, loss.requires_grad)
 
     def values(self, points: Points, nodes: Sequence[int]) -> tuple[Array, ...]:
-        """The values of some nodes at `points`, one per item, no gradients. Raises CannotCompute."""
+        """The values of some nodes at `points`, one entry per item, without gradients. Raises CannotCompute."""
         with torch.no_grad():
             values = self._values(nodes, points, self._tensors(points, torch.float64))
         return tuple(_per_item(v, len(points)) for v in values)
@@ -161,10 +166,9 @@ class Evaluator:
         nodes: Sequence[int],
         dtype: torch.dtype = torch.float64,
     ) -> tuple[Array, ...]:
-        """The values of some nodes in many batches of one size, whatever their shape: (batches, ...).
+        """The values of some nodes of any shape in batches of one size, each (batches, ...). Raises CannotCompute.
 
-        `batches`: the tensor arguments, (batches, size, ...) each; `scalars`: the others, the same for all. Raises
-        CannotCompute.
+        `batches` are the tensor arguments, (batches, size, ...) each; `scalars` are the other arguments, equal for all batches.
         """
         tensors = [
             torch.from_numpy(t).to(dtype) if floating else torch.from_numpy(t)
@@ -192,7 +196,7 @@ class Evaluator:
             raise CannotCompute(str(error).splitlines()[0][:200]) from None
 
     def _by_size(self, wanted: Sequence[int], points: Points, tensors: Sequence[Tensor]) -> Sequence[Any]:
-        """All batches of one size in one call; then the items back into their order."""
+        """One call per batch size; the items are then put back into their original order."""
         parts: list[list[Tensor]] = []
         for size, (batches, places) in points.by_size.items():
             chosen = [t[places] for t in tensors]
@@ -209,7 +213,7 @@ class Evaluator:
             try:
                 return self._stacked(wanted, tensors, rows)
             except FAILURES:
-                pass  # an operation that cannot be done for all batches at once can be done for each
+                pass  # vmap does not support an operation: evaluate batch by batch below
         results = [self._one([t[k] for t in tensors], [row[k] for row in rows]) for k in range(count)]
         return [torch.stack([torch.as_tensor(r[i]) for r in results]) for i in wanted]
 
@@ -222,7 +226,7 @@ _latest: Evaluator | None = None
 
 
 def _flat(value: Tensor, batches: int, size: int) -> Tensor:
-    """Stacked values with one entry per item: what each batch has one of is the same for all its items."""
+    """Stacked values as one entry per item; a value per batch is repeated for all its items."""
     if value.dim() == 1:
         value = value[:, None].expand(batches, size)
     return value.reshape(batches * size, *value.shape[2:])
@@ -242,6 +246,6 @@ def _gradients(loss: Tensor, learning: Sequence[Tensor]) -> tuple[Array, ...]:
 
 
 def _per_item(value: Any, items: int) -> Array:
-    """A value as an array with one entry per item; a number is the same for all."""
+    """A value as an array with one entry per item; a number is repeated."""
     array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
     return array if array.ndim else np.broadcast_to(array, (items,))

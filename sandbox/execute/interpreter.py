@@ -1,4 +1,4 @@
-"""VerifiedGraph -> callable on torch tensors. An interpreter over a table; no source text is ever compiled or executed."""
+"""VerifiedGraph -> callable on torch tensors: an interpreter over a table of kernels. No source text is compiled or executed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Context", "Kernel", "compile_loss", "compile_values", "context_of", 
 
 
 def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
-    """A function of the contract's arguments, in order, that gives the losses, shape (batch,).
+    """A function of the contract's arguments, in order, that returns the losses, shape (batch,).
 
-    A graph that is not verified yet is verified first. Tensors may be of any floating dtype and device; the computation
-    follows the dtype of the first floating one. Raises GraphError for a graph that does not verify.
+    A graph that is not verified yet is verified first. Tensors may have any floating dtype and device; the computation
+    uses the dtype and device of the first floating one. Raises GraphError for a graph that does not verify.
     """
     return _program(verify(graph), (graph.output,), single=True)
 
 
 def compile_values(graph: VerifiedGraph, wanted: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
-    """Like `compile_loss`, but gives the values of the nodes in `wanted`: the numeric tests look inside comparisons."""
+    """Like `compile_loss`, but returns the values of the nodes in `wanted`: the numeric tests examine intermediate values."""
     return _program(graph, tuple(wanted), single=False)
 
 
@@ -60,7 +60,7 @@ def _program(graph: VerifiedGraph, wanted: tuple[int, ...], *, single: bool) -> 
 
 
 def context_of(tensors: Sequence[Argument], given: Mapping[str, Any]) -> Context:
-    """Precision, device and sizes of a call, from its tensor arguments. Raises ValueError where they do not agree."""
+    """Dtype, device and sizes of a call, from its tensor arguments. Raises ValueError if their shapes are inconsistent."""
     sizes: dict[str, int] = {}
     floating = None
     for argument in tensors:
@@ -83,7 +83,7 @@ _KERNELS: Final = {name: operation.kernel(torch) for name, operation in OPERATIO
 
 
 def kernel_of(op: str, result: Type, operands: Sequence[Type]) -> Kernel:
-    """What computes one operation on operands of these types: called with context, attributes, operands."""
+    """The kernel of one operation for operands of these types, called with context, attributes and operands."""
     if operands and all(t.is_number for t in operands) and OPERATIONS[op].scalar:
         return _number_kernel(op)
     made = _KERNELS[op]
@@ -94,7 +94,7 @@ def kernel_of(op: str, result: Type, operands: Sequence[Type]) -> Kernel:
 
 
 def tensor_kernel(op: str) -> Kernel:
-    """What computes one operation on tensors, also where source had numbers. Raises KeyError for one that depends on types."""
+    """The kernel of one operation on tensors only. Raises KeyError for an operation whose kernel depends on types."""
     made = _KERNELS[op]
     if isinstance(made, ByTypes):
         raise KeyError(op)

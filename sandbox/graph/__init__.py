@@ -1,6 +1,6 @@
-"""A loss as data: the graph, its operations, the types and shapes of its values, what can be proved of it, and its printers.
+"""Loss graphs: the data structure, its operations, types and shapes, static analyses, and printers.
 
-No torch is imported here, nothing is computed on tensors (that is `sandbox.execute`), and no source of a candidate is read.
+No torch here: computation on tensors is in `sandbox.execute`. No source of a candidate is read.
 """
 
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify

@@ -1,8 +1,8 @@
-"""What operations cost: the CPU time of probing and fingerprint, in the trusted process. No torch.
+"""Cost model of operations: the CPU time of numeric tests and fingerprint in the trusted process. No torch.
 
-A unit is about 0.1 ms for a loss that looks at its batch, which is probed batch by batch; an addition of vectors takes two or
-three. The records say what `scripts/bench_costs.py` measured, rounded up: an operation takes its calls, whatever it is given, and a
-time for each 4,096 numbers, the size of a batch's comparison of all pairs at 64 items.
+A unit is about 0.1 ms, for a loss that is not pointwise and so is evaluated batch by batch. An addition of vectors costs two or
+three units. The records hold the measurements of `scripts/bench_costs.py`, rounded up: a constant cost per operation, and a cost
+per 4,096 numbers, which is the size of a matrix of all pairs of 64 items.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ _NOMINAL: Final = {"B": 64, "C": 10}
 
 
 def work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
-    """How many numbers the operation reads or writes for 64 items of 10 classes, whichever is more; of a product of matrices
-    its multiplications."""
+    """The numbers that the operation reads or writes, whichever is more, for 64 items and 10 classes.
+
+    For a matrix product, the number of multiplications.
+    """
     sizes = [_nominal(t.dims) for t in (*operands, result)]
     if operation.rule == "matmul" and len(operands[1].dims) == 2:
         return sizes[0] * operands[1].dims[1].at(_NOMINAL)
@@ -28,7 +30,7 @@ def work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
 
 
 def cost(operation: Operation, operands: Sequence[Type], result: Type) -> int:
-    """How many units the operation costs at 64 items of 10 classes; inputs, sizes and constants cost nothing."""
+    """The cost of the operation in units, for 64 items and 10 classes. Inputs, sizes and constants cost nothing."""
     own = operation.cost
     if not own.numbers:
         return own.calls

@@ -1,10 +1,10 @@
-"""What can be proved of a graph without computing: which values look at one item of the batch only, what reaches what.
+"""Static dataflow analysis of a graph: which values are pointwise, and which depend on arguments that learn. No torch.
 
-A loss that provably looks at one item at a time can be probed at thousands of points in one call. A loss that merely
-seems to do so is probed batch by batch. No torch.
+A value is pointwise if its entry for an item depends on that item alone. A provably pointwise loss is evaluated at thousands of
+points in one call; any other loss is evaluated batch by batch.
 
-An axis along which several batches lie end to end (torch.cat) counts too: its entry j belongs to item j modulo the batch's size,
-until the axis is cut into these batches again.
+An axis of several concatenated batches (torch.cat) counts as an item axis too: entry j belongs to item j modulo the batch size,
+until the axis is split into these batches again.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import ONE, Type, elements
 
 MIXED = -2
-"""The value depends on several items, on an item's place, or on how many there are."""
+"""The value depends on several items, on an item's position, or on the batch size."""
 FREE = -1
-"""The value does not depend on the items."""
+"""The value does not depend on any item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """A graph whose scalar arguments have been turned into vectors of one number per item, with the new types."""
+    """The contract and types of a graph whose scalar arguments are replaced by vectors with one number per item."""
 
     contract: Contract
     types: tuple[Type, ...]
 
 
 def is_pointwise(graph: VerifiedGraph) -> bool:
-    """Whether each item's loss provably depends on that item alone, whatever the size of the batch. Linear time."""
+    """Whether each item's loss provably depends on that item alone, for every batch size. Linear time."""
     return _item_axes(graph, graph.types, contract_named(graph.contract))[graph.output] == 0
 
 
 def lift_scalars(graph: VerifiedGraph) -> Lifted | None:
-    """The graph with a beta of its own for each item, or None where that would not be the same function."""
+    """The types with a separate beta for each item, or None if that is not provably the same pointwise function."""
     contract = _with_vectors(graph.contract)
     types: list[Type] = []
     for node in graph.nodes:
@@ -53,20 +53,8 @@ def lift_scalars(graph: VerifiedGraph) -> Lifted | None:
     return Lifted(contract, lifted) if _item_axes(graph, lifted, contract)[graph.output] == 0 else None
 
 
-def learning(graph: VerifiedGraph) -> tuple[bool, ...]:
-    """For each node, whether a gradient can flow from it to an argument that learns."""
-    contract = contract_named(graph.contract)
-    reaches: list[bool] = []
-    for node in graph.nodes:
-        if node.op == "input":
-            reaches.append(contract.argument(node.attrs["name"]).learns)
-        else:
-            reaches.append(OPERATIONS[node.op].differentiable and any(reaches[a] for a in node.args))
-    return tuple(reaches)
-
-
-def touched(graph: VerifiedGraph) -> tuple[bool, ...]:
-    """For each node, whether its value depends on an argument that learns, be it through a detached term."""
+def depends_on_trainable(graph: VerifiedGraph) -> tuple[bool, ...]:
+    """For each node, whether its value depends on an argument that learns, even if only through a detached term."""
     contract = contract_named(graph.contract)
     depends: list[bool] = []
     for node in graph.nodes:
@@ -84,7 +72,7 @@ def _with_vectors(name: str) -> Contract:
 
 
 def _item_axes(graph: VerifiedGraph, types: Sequence[Type], contract: Contract) -> list[int]:
-    """For each node the axis along which entry i depends on item i (modulo the batch's size) alone, or MIXED, or FREE."""
+    """For each node, the axis along which entry i depends on item i (modulo the batch size) alone, or MIXED, or FREE."""
     axes: list[int] = []
     for i, node in enumerate(graph.nodes):
         own = [axes[a] for a in node.args]
@@ -96,7 +84,7 @@ def _item_axes(graph: VerifiedGraph, types: Sequence[Type], contract: Contract) 
 
 
 def _only(axis: int, result: Type) -> int:
-    """The item axis if it is the only one that is made of batches: any other holds as many copies as there are items."""
+    """The item axis, if no other axis has the length of the batch; else MIXED."""
     places = _places(result)
     if axis == FREE:
         return places  # the same number for each item
@@ -130,7 +118,7 @@ def _source_axis(node: Node, result: Type, contract: Contract) -> int:
 
 
 def _places(result: Type) -> int:
-    """The one axis of one or several whole batches, FREE without any, MIXED with more or with another length from it."""
+    """The only axis whose length depends on the batch, if it is a multiple of the batch size. FREE if there is none, else MIXED."""
     found = [i for i, d in enumerate(result.dims) if d.constant is None and any(BATCH in s for s, _ in d.terms)]
     if not found:
         return FREE
@@ -173,7 +161,7 @@ def _squeezed(axis: int, attrs: Mapping[str, Any], operand: Type, _: Type) -> in
 
 
 def _reshaped(axis: int, _: Mapping[str, Any], operand: Type, result: Type) -> int:
-    """Entry n of all belongs to item n // (entries behind the axis), modulo the batch's size: so before and so after."""
+    """The result's axis with as many entries behind it as the item axis had: entry n belongs to item n // (entries behind)."""
     behind = elements(operand.dims[axis + 1 :])
     for i, d in enumerate(result.dims):
         if d.batches(BATCH) and elements(result.dims[i + 1 :]) == behind:

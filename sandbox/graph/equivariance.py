@@ -1,12 +1,12 @@
-"""Proof that a loss does not look at an item's place in the batch: reorder the items, and the gradients are reordered alike.
+"""Proof of permutation equivariance: if the items of a batch are reordered, the gradients are reordered alike. No torch.
 
-Batches of a few sizes can be reordered and compared, but a loss may wait for the hundredth item. So what the structure of the
-graph proves is believed, and what it does not prove is at least noted. No torch.
+A numeric test reorders batches of a few sizes only, and a loss could treat the hundredth item differently. So equivariance is
+proved from the graph if possible, and a note is given if not.
 
-Each value is followed by its item axes: those along which entry i belongs to item i, or entry j to item j modulo the batch's
-size where several batches lie end to end (torch.cat). A value without any is the same however
-the items are ordered, even where it has an axis as long as the batch (sorted values, arange): such an axis is positional, and
-what combines it with an item axis depends on the place.
+The analysis tracks the item axes of each value: entry i along such an axis belongs to item i, or to item i modulo the batch size
+for several concatenated batches (torch.cat). A value without item axes does not change when the items are reordered, even if it
+has an axis as long as the batch (sorted values, arange). Such an axis is positional, and an operation that combines it with an item
+axis depends on the position.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Unproven(Exception):
 def is_equivariant(graph: VerifiedGraph) -> bool:
     """Whether reordering the batch provably reorders the gradients and changes nothing else. Linear time.
 
-    The losses are reordered too, or stay as they are (one per rank, as where sorted values are compared).
+    The losses are reordered too, or do not change (one loss per rank, if sorted values are compared).
     """
     found: list[Axes] = []
     try:
@@ -155,7 +155,7 @@ def _equal(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: T
 
 
 def _cat(node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:
-    """Along an item axis only where all parts are whole batches there."""
+    """Concatenation along an item axis is proved only if all parts are whole batches."""
     own = _equal(node, axes, operands, result)
     at = node.attrs["dim"] % len(result.dims)
     return own if at not in own or all(t.dims[at].batches(BATCH) for t in operands) else _fail()

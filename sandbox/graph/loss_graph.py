@@ -1,11 +1,11 @@
-"""LossGraph: a loss as data, a short list of allow-listed tensor operations. The only thing that leaves the jail.
+"""LossGraph: a loss as data, a list of allow-listed tensor operations. It is the only form in which a loss leaves the jail.
 
-A graph is a list of nodes in order of evaluation. Each node names an operation of `operations.OPERATIONS`, the nodes it
-reads (earlier ones only, so a graph cannot be cyclic) and constant attributes.
+A graph is a list of nodes in order of evaluation. Each node names an operation of `operations.OPERATIONS`, the nodes of its
+operands (earlier ones only, so a graph cannot be cyclic) and constant attributes.
 
-A `LossGraph` is data that nobody has checked. What runs, prints, hashes or measures a loss takes a `VerifiedGraph`, which cannot be
-made without the check: size, operation table, attributes, types and symbolic shapes. One is made where a graph comes in: from the
-jail's answer, a file, an archive, or the input of a worker process. Nothing behind these places checks again.
+A `LossGraph` is unchecked data. Code that runs, prints, hashes or measures a loss takes a `VerifiedGraph`, which cannot be created
+without the checks of size, operations, attributes, types and symbolic shapes. It is created at the trust boundaries: from the
+jail's answer, a file, an archive, or the input of a worker process. Code behind these boundaries does not verify again.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ MAX_NODES = 800
 """Operations plus inputs and constants."""
 MAX_JSON_BYTES = 131_072
 MAX_WORK = 2**19
-"""Numbers that a loss may read or write at 64 items of 10 classes, products of matrices counted by their multiplications.
-A hundred comparisons of all pairs are within it; without it, 400 operations on large tensors take minutes."""
+"""Numbers that a loss may read or write for 64 items and 10 classes; a matrix product counts its multiplications. A hundred
+comparisons of all pairs are within the limit. Without it, 400 operations on large tensors would take minutes."""
 MAX_COST = 2_500
-"""Units of `sandbox.graph.costs` that a loss may cost: below a second of CPU for all that the trusted process computes of it. The
-400 operations that it may have are within it where they are simple; so are ninety quantiles, or 160 comparisons of all pairs."""
+"""Units of `sandbox.graph.costs` that a loss may cost: less than one CPU second for all tests in the trusted process. 400 simple
+operations are within the limit, and so are ninety quantiles, or 160 comparisons of all pairs."""
 MAX_CONSTANTS = 64
-"""Different constants in one loss. Published losses have up to seven; a look-up table of pairs needs one or two for each."""
+"""Distinct constants in one loss. Published losses have up to seven; a look-up table needs one or two per memorised pair."""
 
 
 @dataclass(frozen=True)
 class LossGraph:
-    """A loss as data. The constructor checks nothing; `from_json` and `from_nodes` give a `VerifiedGraph`."""
+    """A loss as data. The constructor checks nothing; `from_json` and `from_nodes` return a `VerifiedGraph`."""
 
     contract: str
     nodes: tuple[Node, ...]
@@ -53,12 +53,12 @@ class LossGraph:
 
     @staticmethod
     def from_nodes(contract: str, nodes: Iterable[Node], output: int) -> VerifiedGraph:
-        """The graph without the nodes that `output` does not need, verified. Raises GraphError."""
+        """The verified graph, without the nodes that `output` does not depend on. Raises GraphError."""
         return verify(prune(LossGraph(contract, tuple(nodes), output)))
 
     @staticmethod
     def from_json(text: str | bytes) -> VerifiedGraph:
-        """Parse and verify. Raises GraphError, whatever the bytes."""
+        """Parse and verify. Raises GraphError, and nothing else, for any text or bytes."""
         data = _parse(text)
         if not isinstance(data, dict) or data.keys() != {"schema", "contract", "nodes", "output"}:
             raise GraphError("SBX210", "expected an object with schema, contract, nodes, output")
@@ -76,7 +76,7 @@ class LossGraph:
         return VerifiedGraph(data["contract"], nodes, data["output"])
 
     def to_json(self) -> str:
-        """Compact JSON with defaults left out; equal graphs give equal text."""
+        """Compact JSON without default values; equal graphs have equal text."""
         return self._json
 
     @cached_property
@@ -87,31 +87,30 @@ class LossGraph:
 
     @cached_property
     def operations(self) -> int:
-        """How many nodes compute something: inputs, sizes and constants are free."""
+        """The number of nodes other than inputs, sizes and constants."""
         return sum(n.op not in SOURCES for n in self.nodes)
 
 
 @final
 @dataclass(frozen=True)
 class VerifiedGraph(LossGraph):
-    """A loss that passed every check that needs no computing, with what the check found out. Making one is checking it.
+    """A loss that passed all static checks, with their results. The constructor verifies, and raises GraphError.
 
-    Copies, `dataclasses.replace` and unpickling make one too, so they check as well. Raises GraphError. Linear in the number
-    of nodes.
+    Copies, `dataclasses.replace` and unpickling call the constructor, so they verify too. Linear in the number of nodes.
     """
 
     types: tuple[Type, ...] = field(init=False, repr=False, compare=False)
     """The type of every node."""
     constants: Mapping[int, Any] = field(init=False, repr=False, compare=False)
-    """The numbers that are made of constants alone, by node."""
+    """Node -> value, for Python numbers computed from constants only."""
     work: int = field(init=False, repr=False, compare=False)
-    """How many numbers the loss reads or writes for 64 items of 10 classes."""
+    """The numbers that the loss reads or writes for 64 items and 10 classes."""
     cost: int = field(init=False, repr=False, compare=False)
-    """What testing the loss costs, in units of `sandbox.graph.costs`."""
+    """The cost of testing the loss, in units of `sandbox.graph.costs`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(_checked(i, node) for i, node in enumerate(self.nodes)))
-        contract = CONTRACTS.get(self.contract)  # a graph may be a stranger's: it loads no package
+        contract = CONTRACTS.get(self.contract)  # not contract_named: an untrusted graph must not load a package
         if contract is None:
             raise GraphError(
                 "SBX210", f"unknown contract {self.contract[:40]!r}: expected one of {', '.join(CONTRACTS)}"[:200]
@@ -132,7 +131,7 @@ class VerifiedGraph(LossGraph):
         return VerifiedGraph, (self.contract, self.nodes, self.output)
 
     def pruned(self) -> VerifiedGraph:
-        """The graph without the nodes that the output does not depend on; itself where there are none."""
+        """The graph without the nodes that the output does not depend on; the same object if there are none."""
         return verify(prune(self))
 
     @cached_property
@@ -165,7 +164,7 @@ class VerifiedGraph(LossGraph):
                 "SBX222", f"the loss computes {self.work:,} numbers for 64 items, at most {MAX_WORK:,} are allowed"
             )
         if self.cost > MAX_COST:
-            raise GraphError("SBX217", self._too_dear())
+            raise GraphError("SBX217", self._too_costly())
 
     def _check_result(self, contract: Contract) -> None:
         result = self.types[self.output]
@@ -174,26 +173,26 @@ class VerifiedGraph(LossGraph):
         if result.dtype != "float":
             raise GraphError("SBX224", f"the loss is a {result}; expected float32, one loss per item", self.output)
 
-    def _too_dear(self) -> str:
-        """By how much, and which operation takes most of it."""
+    def _too_costly(self) -> str:
+        """The message for a graph beyond MAX_COST, with the operation that costs most."""
         units, counts = Counter[str](), Counter[str]()
         for operation, operands, result in self._steps():
             units[operation.name] += cost(operation, operands, result)
             counts[operation.name] += 1
-        dearest, own = units.most_common(1)[0]
+        costliest, own = units.most_common(1)[0]
         return (
             f"the loss costs {self.cost:,} units to compute, at most {MAX_COST:,} are allowed; {own / self.cost:.0%} of them are "
-            f"for {dearest}, which occurs {counts[dearest]} times: an addition of two vectors costs 3"
+            f"for {costliest}, which occurs {counts[costliest]} times: an addition of two vectors costs 3"
         )
 
 
 def verify(graph: LossGraph) -> VerifiedGraph:
-    """The graph, verified; itself where it is verified already, at no cost. Raises GraphError."""
+    """The graph as a VerifiedGraph; the same object, at no cost, if it is one. Raises GraphError."""
     return graph if isinstance(graph, VerifiedGraph) else VerifiedGraph(graph.contract, graph.nodes, graph.output)
 
 
 def prune(graph: LossGraph) -> LossGraph:
-    """The graph without the nodes that the output does not depend on; itself where there are none. Linear time."""
+    """The graph without the nodes that the output does not depend on; the same object if there are none. Linear time."""
     if not 0 <= graph.output < len(graph.nodes):
         raise GraphError("SBX214", f"output {graph.output} is not a node")
     needed = {graph.output}
@@ -211,7 +210,7 @@ def prune(graph: LossGraph) -> LossGraph:
 
 
 def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type] = ()) -> tuple[Type, ...]:
-    """The type of each node; `known` are those of the first ones. Raises GraphError where a node is ill-typed."""
+    """The type of each node; `known` are the types of the first nodes. Raises GraphError for an ill-typed node."""
     types = list(known)
     for i in range(len(types), len(nodes)):
         node = nodes[i]
@@ -226,7 +225,7 @@ def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type]
 
 
 def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any]:
-    """Raises GraphError where a number has no value: log(0), 1 / 0."""
+    """Node -> value, for Python numbers computed from constants only. Raises GraphError for an undefined one: log(0), 1 / 0."""
     found: dict[int, Any] = {}
     for i, node in enumerate(nodes):
         if node.op == "const":
@@ -235,7 +234,7 @@ def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any
             found[i] = constant(node.op, types[i].dtype, [found[a] for a in node.args])
             if found[i] is None:
                 shown = ", ".join(f"{found[a]!r}" for a in node.args)
-                raise GraphError("SBX215", f"{node.op}({shown}) is no {types[i].dtype} number", i)
+                raise GraphError("SBX215", f"{node.op}({shown}) has no value of type {types[i].dtype}", i)
     return MappingProxyType(found)
 
 
@@ -254,7 +253,7 @@ _FRACTION = Type("float", None)
 
 
 def _is_fraction(nodes: Sequence[Node], node: Node, result: Type) -> bool:
-    """Whether a node is a whole number to a negative power."""
+    """Whether a node is an int to a negative constant power, and so a float."""
     if node.op != "pow" or result != Type("int", None):
         return False
     exponent = nodes[node.args[1]]

@@ -1,4 +1,4 @@
-"""One operation of a loss graph, with its attributes checked, and as JSON. No torch."""
+"""Nodes of a loss graph: creation with checked attributes, and conversion to and from JSON. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.graph.operations import OPERATIONS
 
 
 class GraphError(Exception):
-    """A graph that may not be used. `code` is a rule of the catalogue, `node` the index at fault or None."""
+    """An invalid graph. `code` is a rule of the catalogue, `node` the index of the faulty node or None."""
 
     def __init__(self, code: str, message: str, node: int | None = None) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class GraphError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation: its name, the indices of the nodes that it reads, and its attributes (all of them, defaults filled in)."""
+    """One operation: its name, the indices of its operands' nodes, and all its attributes, with defaults filled in."""
 
     op: str
     args: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ def make_node(op: str, args: Iterable[int] = (), attrs: Mapping[str, Any] | None
 
 
 def node_from_json(index: int, data: Any) -> Node:
-    """The node that `node_to_json` described; its operation and attributes are not checked yet. Raises GraphError."""
+    """The node from the output of `node_to_json`. Its operation and attributes are not checked. Raises GraphError."""
     if not isinstance(data, list) or not 2 <= len(data) <= 3:
         raise GraphError("SBX210", _expected(index), index)
     op, args, attrs = data[0], data[1], data[2] if len(data) == 3 else {}
@@ -67,7 +67,7 @@ def node_from_json(index: int, data: Any) -> Node:
 
 
 def node_to_json(node: Node) -> list[Any]:
-    """[operation, operands], and the attributes that are not at their defaults, if there are any."""
+    """[operation, operands], or [operation, operands, attributes] if attributes differ from their defaults."""
     spec = OPERATIONS[node.op].attrs
     attrs = {
         k: _plain(v) for k, v in node.attrs.items() if v != spec[k].default or type(v) is not type(spec[k].default)

@@ -1,4 +1,4 @@
-"""Arithmetic on Python numbers: what a graph's operations give for beta, sizes and constants. No torch."""
+"""Evaluation of a graph's operations on Python numbers: beta, sizes and constants. No torch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _EXACT = 2**53
 
 
 def compute(op: str, *args: Any) -> Any:
-    """The number that `op` gives; inf where it overflows, NaN where it is undefined or complex.
+    """The value of `op`; inf if it overflows, NaN if it is undefined or complex.
 
-    Whole numbers beyond 2^53 become floats, so that squaring one thirty times costs nothing.
+    Ints beyond 2^53 become floats, so that squaring one repeatedly stays cheap.
     """
     try:
         if op == "pow" and abs(args[1]) > 64:
@@ -33,7 +33,7 @@ def compute(op: str, *args: Any) -> Any:
 
 
 def constant(op: str, dtype: str, args: Sequence[Any]) -> Any:
-    """The number of type `dtype` that `op` gives on constants; None where it is undefined, or not of that type."""
+    """The value of `op` on constants as a number of type `dtype`; None if it is undefined, or not of that type."""
     value = compute(op, *args)
     if math.isnan(value):
         return None

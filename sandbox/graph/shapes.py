@@ -1,4 +1,4 @@
-"""What each operation makes of the types of its operands. No torch, no execution."""
+"""Type inference: the type of an operation's result, from the types of its operands. No torch, no execution."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations import Operation
-from sandbox.graph.operations.parts.shapes import NUMBERS_WELCOME, OF_NUMBERS_ALONE, RULES, ShapeError, broadcast
+from sandbox.graph.operations.parts.shapes import ALLOW_NUMBERS, RULES, TENSOR_FROM_NUMBERS, ShapeError, broadcast
 from sandbox.graph.types import MAX_ELEMENTS_FACTOR, Type, elements
 
 __all__ = ["MAX_RANK", "ShapeError", "broadcast", "infer"]
@@ -16,16 +16,16 @@ MAX_RANK = 4
 
 
 def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, Any], contract: Contract) -> Type:
-    """The type that `operation` gives for operands of these types.
+    """The type of the result of `operation` for operands of these types.
 
-    Raises ShapeError where it does not accept them, or where the result would be too large.
+    Raises ShapeError if it does not accept them, or if the result is too large.
     """
     numbers = all(t.is_number for t in operands)
-    if operands and numbers and not operation.scalar and operation.rule not in OF_NUMBERS_ALONE:
+    if operands and numbers and not operation.scalar and operation.rule not in TENSOR_FROM_NUMBERS:
         raise ShapeError(f"{operation.name} needs a tensor, got only Python numbers", "SBX221")
     if operands and numbers and operation.scalar:
         return Type(_dtype(operation, operands, attrs), None)
-    if operation.rule not in NUMBERS_WELCOME:
+    if operation.rule not in ALLOW_NUMBERS:
         for t in operands:
             if t.is_number:
                 raise ShapeError(f"{operation.name} needs tensors, got a {t}", "SBX221")
@@ -47,7 +47,7 @@ def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, An
 
 
 def _check_types(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, Any]) -> None:
-    """What shapes do not tell, and torch would only tell when it runs."""
+    """Check the operands' dtypes, which torch checks only at run time. Raises ShapeError."""
     if operation.booleans != "any":
         booleans = [t.dtype == "bool" for t in operands]
         if all(booleans) or (operation.booleans == "none" and any(booleans)):
@@ -73,7 +73,7 @@ def _dtype(
         case "same":
             return operands[0].dtype
         case "rounded":
-            return "int" if operands[0].is_number else operands[0].dtype  # Python's functions give whole numbers
+            return "int" if operands[0].is_number else operands[0].dtype  # Python's rounding functions return ints
         case "sum":
             return "int" if operands[0].dtype == "bool" else operands[0].dtype
         case "cast":

@@ -1,7 +1,7 @@
 """Symbolic sizes, and the types of a graph's values.
 
-A size is a polynomial in the contract's symbols (`B` pairs, `C` classes) with integer coefficients, so `cat` of two
-vectors has size 2 B and a pairwise difference B * B. Sizes are taken to be generic: (B,) never broadcasts with (2,).
+A size is a polynomial in the contract's symbols (`B` items, `C` classes) with integer coefficients: `cat` of two vectors has size
+2 B, and a matrix of pairwise differences has B * B entries. Symbols have no particular value: (B,) never broadcasts with (2,).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ MAX_DEGREE = 2
 
 @dataclass(frozen=True, slots=True)
 class Dim:
-    """A size: sum of coefficient * product of symbols, as sorted ((symbols...), coefficient) terms."""
+    """A size: a sum of coefficient * product of symbols, as sorted ((symbols...), coefficient) terms."""
 
     terms: tuple[tuple[tuple[str, ...], int], ...]
 
     @classmethod
     def of(cls, size: int | str) -> Dim:
-        """The size of a number or of one symbol."""
+        """The size that is a constant or one symbol."""
         if isinstance(size, str):
             return cls((((size,), 1),))
         return cls((((), size),) if size else ())
 
     @property
     def constant(self) -> int | None:
-        """The number, or None where the size depends on a symbol."""
+        """The size as an int, or None if it depends on a symbol."""
         if not self.terms:
             return 0
         if len(self.terms) == 1 and self.terms[0][0] == ():
@@ -61,7 +61,7 @@ class Dim:
         return _dim(out)
 
     def batches(self, symbol: str) -> int | None:
-        """How many times the symbol's size this is, laid end to end: 2 for 2 B, None for B * B, B + 1 and 3."""
+        """The size as a multiple of the symbol: 2 for 2 B, None for B * B, B + 1 and 3."""
         found = self.divide(Dim.of(symbol))
         return found.constant if found is not None else None
 
@@ -118,7 +118,7 @@ class Type:
 
 
 def elements(shape: Shape) -> Dim:
-    """How many numbers a value of this shape holds."""
+    """The number of elements of a value of this shape."""
     total = ONE
     for d in shape:
         total = total * d

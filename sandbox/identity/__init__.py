@@ -1,4 +1,4 @@
-"""When two losses are one: canonical form, fingerprint, comparison at fresh points, and the nearest published loss.
+"""Identity of losses: canonical hash, fingerprint, comparison of two losses at fresh points, and the nearest known loss.
 
-Nothing here refuses a loss; the engine decides what a duplicate means.
+This package says whether two losses are the same. What happens to a duplicate is decided by the search engine.
 """

@@ -1,9 +1,9 @@
-"""The natural beta of a loss: a reference scale that moves along when somebody rescales beta.
+"""The natural beta of a loss: a value of beta that scales with beta in the loss.
 
-If b(beta) = a(c beta), the natural beta of b is that of a, divided by c. So two losses are compared up to beta at equal
-multiples of their natural betas. It is the smallest beta at which the loss clearly begins to treat pairs unequally: where
-the share of the gradient that falls on won pairs (rho > 0), or on wide margins, has moved by 0.05 from its limit for small
-betas, where every pair counts the same but for jumps of the loss.
+If b(beta) = a(c beta), the natural beta of b is that of a, divided by c. So two losses are compared up to a rescaled beta at equal
+multiples of their natural betas. Definition: for very small betas, every pair has the same gradient (apart from jumps of the
+loss). The natural beta is the smallest one at which the share of the gradient on pairs with rho > 0, or on wide margins, differs
+by 0.05 from its limit for small betas.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.identity.points.comparison import comparison_of
 _RHO = np.array([1.0, 2.3, 5.1, 9.7, 17.3, 29.9, 51.1, 88.7])
 _RHO = np.concatenate([_RHO, -_RHO])
 _SHARE = np.array([0.35, 0.6, 0.8, 0.2, 0.5, 0.7, 0.4, 0.55, 0.65, 0.3, 0.45, 0.75, 0.25, 0.6, 0.5, 0.35])
-"""Part of the margin that lies in the chosen completion; uneven, so that sorting losses are not at a symmetric point."""
+"""Share of the margin in the chosen completion's log-ratio; irregular, so that losses that sort are not at a symmetric point."""
 _WIDE = np.abs(_RHO) > 12
 _SHIFT = 0.05
 _LOWEST, _HIGHEST = 1e-6, 1e3
@@ -27,7 +27,7 @@ _TOLERANCE = 1e-10
 
 
 def natural_beta(evaluator: Evaluator) -> float | None:
-    """The natural beta, to about 1e-9, or None where the loss has none: no beta, or none that changes the balance."""
+    """The natural beta with a relative error of about 1e-9. None if the loss has no beta or beta does not change the shares."""
     if not comparison_of(evaluator.graph.contract).pairs or "beta" not in evaluator.graph.inputs:
         return None
     try:
@@ -51,9 +51,9 @@ def _search(evaluator: Evaluator) -> float | None:
 
 
 def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) -> float:
-    """Evaluate 24 betas of the bracket at once, keep the interval of the first crossing, repeat.
+    """Evaluate 24 betas in the bracket at once, keep the interval of the first crossing, repeat.
 
-    Most functions are smooth there: then a cubic through the four nearest points leads to the root in one more step.
+    Most functions are smooth there, and then a cubic through the four nearest points gives the root in one more step.
     """
     low, high = bracket
     while high - low > _TOLERANCE:
@@ -72,13 +72,13 @@ def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) ->
 
 
 def _first(excess: Array) -> int:
-    """The first place where the excess is positive and the one before is not; the last if there is none."""
+    """The first index at which the excess is positive and the one before is not; the last index if there is none."""
     beyond = np.flatnonzero(excess > 0)
     return int(beyond[0]) if beyond.size and beyond[0] > 0 else len(excess) - 1
 
 
 def _cubic_root(grid: Array, excess: Array, i: int) -> float:
-    """Where the cubic through the four points around the i-th interval is zero, by inverse interpolation."""
+    """The zero of the cubic through the four points around the i-th interval, by inverse interpolation."""
     start = min(max(i - 2, 0), len(grid) - 4)
     x, y = grid[start : start + 4], excess[start : start + 4]
     if np.unique(y).size < 4:
@@ -88,7 +88,7 @@ def _cubic_root(grid: Array, excess: Array, i: int) -> float:
 
 
 def _shares(evaluator: Evaluator, betas: Array) -> Array:
-    """Share of the gradient on won pairs and on wide margins, for each beta: (2, betas). NaN where it is not finite."""
+    """Share of the gradient on pairs with rho > 0 and on wide margins, for each beta: (2, betas). NaN if it is not finite."""
     n = len(betas)
     points = _rounds(n).at(betas[None])
     with np.errstate(all="ignore"):
@@ -99,7 +99,7 @@ def _shares(evaluator: Evaluator, betas: Array) -> Array:
 
 @cache
 def _rounds(count: int) -> Points:
-    """The margins, `count` times over."""
+    """Pairs with these margins, repeated `count` times."""
     base = np.full(len(_RHO), -128.0)
     chosen = base + _SHARE * _RHO
     tensors = tuple(np.tile(t, count) for t in (chosen, chosen - _RHO, base, base))

@@ -1,15 +1,15 @@
-"""Canonical form and hash of a graph: equal for losses that differ in how they are written, in linear time. No torch.
+"""Canonical form and hash of a graph, equal for losses that differ only in how they are written. Linear time, no torch.
 
-Every value becomes a linear form, constant + sum of coefficient * atom; an atom is an input, a product, or another
-operation on values. Atoms are named by a digest of what they compute, so shared terms are computed once, however often
-they occur, and a graph of thirty squarings takes thirty steps.
+Every value becomes a linear form, constant + sum of coefficient * atom. An atom is an input, a product, or another operation on
+values. Its name is a digest of the expression, so a shared term is computed once, and a graph of thirty squarings takes thirty
+steps.
 
-Used are only rules that keep the function and its gradients: order of commutative operands, -(-x), a - b = a + (-b),
-multiplication by constants, x * 1, x + 0, a/c = (1/c) a, logsigmoid(x) = -softplus(-x), x * x = x^2, even and odd
-functions, a > b = b < a, filled tensors for the numbers in them, detach of what does not learn. Sums and products are
-regrouped only where no partial result can leave the range in which float32 keeps its digits (the records' bounds). Not used, since
-they change values at the ends of the range: x - x = 0, x * 0 = 0, log(exp(x)) = x, 1 - sigmoid(x) = sigmoid(-x). The
-fingerprint knows those.
+Only rules that keep the function and its gradients are applied: order of commutative operands, -(-x), a - b = a + (-b),
+multiplication by constants, x * 1, x + 0, a/c = (1/c) a, logsigmoid(x) = -softplus(-x), x * x = x^2, even and odd functions,
+a > b = b < a, a filled tensor as the number in it, detach of a value without a gradient. Sums and products are regrouped only if
+no partial result can leave the range in which float32 keeps its digits (the bounds in the operations' records). Rules that change
+values at the ends of the range are not applied: x - x = 0, x * 0 = 0, log(exp(x)) = x, 1 - sigmoid(x) = sigmoid(-x). The
+fingerprint covers these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from sandbox.graph.dataflow import touched
+from sandbox.graph.dataflow import depends_on_trainable
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS, computes_in_floats
@@ -34,10 +34,10 @@ REGROUP = 1e7
 REGROUP_PRODUCT = 1e30
 """Partial products stay below this wherever factors are regrouped, so that float32 does not overflow."""
 MAX_TERMS = 16
-"""A sum or product of more parts is taken as it stands, which keeps the whole linear in the size of the graph."""
+"""A sum or product with more parts is not regrouped, which keeps the run time linear in the size of the graph."""
 
 _NO_OPS = frozenset({"cast", "reshape", "expand", "slice"})
-"""Operations that do nothing when the type stays the same."""
+"""Operations without effect when the type stays the same."""
 _MIRRORED = {"gt": "lt", "ge": "le"}
 
 
@@ -48,7 +48,7 @@ def canonical_hash(graph: VerifiedGraph) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Linear:
-    """constant + sum of coefficient * atom, atoms by digest in order. `bound` on its size."""
+    """constant + sum of coefficient * atom, sorted by the atoms' digests. `bound` is an upper bound of its absolute value."""
 
     constant: float
     terms: tuple[tuple[str, float], ...]
@@ -56,7 +56,7 @@ class _Linear:
 
     @property
     def single(self) -> str | None:
-        """The atom that this is, if it is one as it stands."""
+        """The atom, if the form is a single atom with coefficient 1; else None."""
         return self.terms[0][0] if self.constant == 0 and len(self.terms) == 1 and self.terms[0][1] == 1 else None
 
 
@@ -79,7 +79,7 @@ class _Canonical:
         self.types = graph.types
         self.products: dict[str, tuple[str, ...]] = {}
         self.detached: set[str] = set()
-        self.depends = touched(graph)
+        self.depends = depends_on_trainable(graph)
         self.values: list[_Value] = []
         for i, node in enumerate(graph.nodes):
             self.values.append(self._value(i, node))
@@ -115,7 +115,7 @@ class _Canonical:
         return _Value(content.linear, type_, True, whole)
 
     def _arithmetic(self, node: Node, operands: Sequence[_Value]) -> _Linear | None:
-        """The linear form of sums, products and what reduces to them; None for all else."""
+        """The linear form of sums, products and operations that reduce to them; None for all others."""
         if node.op not in _ARITHMETIC and OPERATIONS[node.op].parity is None:
             return None
         parts = [self._as_float(v).linear for v in operands]
@@ -155,7 +155,7 @@ class _Canonical:
         return None
 
     def _other(self, index: int, node: Node, operands: Sequence[_Value], type_: Type) -> _Value:
-        """Any operation that stays as it is, on canonical operands."""
+        """The value of an operation that is kept, on canonical operands."""
         op = _MIRRORED.get(node.op, node.op)
         if node.op in _MIRRORED:
             operands = operands[::-1]
@@ -308,7 +308,7 @@ _ARITHMETIC = frozenset(
 
 
 def _holds_a_number(value: _Value, wanted: Type) -> bool:
-    """Whether turning the value into `wanted` only says how the number in it is stored."""
+    """Whether converting the value to `wanted` only changes how its number is stored."""
     return (value.type.is_number or value.fill) and wanted.dtype == "float" and value.type.dtype != "bool"
 
 
@@ -317,7 +317,7 @@ def _constant(value: float) -> _Linear:
 
 
 def _positive_axes(node: Node, operand: Type, result: Type) -> Mapping[str, Any]:
-    """The attributes with axes counted from the front, and reductions over everything naming all axes."""
+    """The attributes with axes counted from the front, and with all axes listed for a reduction over all of them."""
     rank = len(result.dims) if node.op in ("unsqueeze", "stack") else len(operand.dims)
     attrs = dict(node.attrs)
     for key in attrs.keys() & {"dim", "dim0", "dim1"}:

@@ -1,7 +1,6 @@
-"""What the identity of a loss needs of it: finite gradients where its fingerprint is taken (torch).
+"""The fingerprint of a loss, or a refusal if its gradients are not finite at the fingerprint's points (torch).
 
-These points are fixed, and lie within the range in which a loss must be finite, so whatever is not finite there is refused as it
-is anywhere else. See docs/notes/numbers.md.
+These points are fixed and lie within the range in which a loss must be finite. See docs/notes/numbers.md.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.verdicts.verdict import Finding, Fingerprint
 
 LARGEST = float(np.finfo(np.float32).max)
-"""Losses are trained in float32: what is beyond is infinite there."""
+"""Losses are trained in float32, in which larger values are infinite."""
 
 
 def identified(graph: VerifiedGraph) -> Fingerprint | Finding:
@@ -27,7 +26,7 @@ def identified(graph: VerifiedGraph) -> Fingerprint | Finding:
     fixed = fingerprint_points(graph.contract)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of torch, about what is a finding here
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of things that are findings here
             seen = [evaluator(points) for points in fixed]
             for points, evaluation in zip(fixed, seen, strict=True):
                 if found := _not_finite(graph.contract, points, evaluation):
@@ -38,11 +37,11 @@ def identified(graph: VerifiedGraph) -> Fingerprint | Finding:
 
 
 def _not_finite(contract: str, points: Points, evaluation: Evaluation) -> Finding | None:
-    """A gradient that training could not use, at the least far-fetched of the points that have one."""
+    """A finding on a gradient that float32 cannot hold, at the point closest to the start that has one; None if all are fine."""
     inputs = inputs_of(contract)
     names = [a.name for a in inputs.contract.tensors if a.learns]
     gradients = [g.reshape(len(points), -1) for g in evaluation.gradients]
-    bad = np.stack([(~(np.abs(g) <= LARGEST)).any(axis=1) for g in gradients])  # NaN is not at most anything
+    bad = np.stack([(~(np.abs(g) <= LARGEST)).any(axis=1) for g in gradients])  # true for NaN too
     if not bad.any():
         return None
     item = inputs.mildest(points, bad.any(axis=0))

@@ -1,9 +1,9 @@
-"""How far two losses' gradients lie apart, and which fingerprints are alike. No torch.
+"""Distance between the gradients of two losses, and search for equal fingerprints. No torch.
 
-Two gradients g1 and g2 of one argument at one pair agree where |g1 - g2| <= TOLERANCE * max(|g1|, |g2|, t). The typical size
-t is the mean size of both losses' gradients over the ordinary pairs of the batch, with |beta rho| <= 3: a step of training
-sums over a batch, so what is small beside t is not seen, in a tail that has decayed to 1e-12 as at a zero of the gradient.
-Where one is not finite and the other is, they do not agree.
+Two gradients g1 and g2 of one argument at one pair agree if |g1 - g2| <= TOLERANCE * max(|g1|, |g2|, t). The typical size t is
+the mean absolute gradient of both losses over the usual pairs of the batch, with |beta rho| <= 3. A training step sums over a
+batch, so differences that are small compared with t have no effect, for example in a tail of size 1e-12 or at a zero of the
+gradient. A finite gradient and one that is not finite do not agree.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sandbox.verdicts.verdict import Fingerprint
 Array = npt.NDArray[np.float64]
 
 PROPOSED_WITHIN = 4 * TOLERANCE
-"""Wider for fingerprints, whose typical sizes are means over other pairs than those that confirm: what agrees on fresh probes
-is never missed for that."""
+"""The tolerance for fingerprints. It is wider, since their typical sizes are means over other pairs than those of the confirming
+comparison: two losses that agree at fresh points must have fingerprints within it."""
 
 PREFERENCE_BATCHES = (8, 8, 8, 8, 8, 17, 2)
 """Sizes of the batches of a preference fingerprint in the format f1."""
 SCORE_BATCHES = tuple(classes * size for classes in (2, 3, 10) for size in (2, 3, 7, 12))
-"""The same of a classification fingerprint: numbers of scores."""
+"""The same for a classification fingerprint, counting scores."""
 
 
 def gaps(a: Array, b: Array, typical: Array) -> Array:
@@ -40,7 +40,7 @@ def gaps(a: Array, b: Array, typical: Array) -> Array:
 
 
 def mean_size(gradients: Array) -> float:
-    """Mean size of the finite ones; 0 where there is none."""
+    """Mean absolute value of the finite gradients; 0 if there are none."""
     sizes = np.abs(gradients[np.isfinite(gradients)])
     return float(sizes.mean()) if sizes.size else 0.0
 
@@ -48,8 +48,8 @@ def mean_size(gradients: Array) -> float:
 def find_duplicates(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> list[int]:
     """The indices of all of `others` whose gradients are within PROPOSED_WITHIN, the nearest first.
 
-    Looks at vectors, not at keys, so that no bucket's edge hides a duplicate. Fingerprints of another format or contract are
-    never compared. `identity.same_loss` confirms.
+    It compares vectors, not keys, because two almost equal losses can lie in different buckets. Fingerprints of different formats
+    or contracts are never compared. The results are proposals: `compare.same_loss` confirms them.
     """
     mine = np.asarray(fingerprint.vector, dtype=float)
     fitting = [i for i, o in enumerate(others) if comparable(fingerprint, o)]
@@ -62,7 +62,7 @@ def find_duplicates(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> 
 
 
 def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
-    """The positive number by which b's gradients must be multiplied to be a's, within PROPOSED_WITHIN; None without one."""
+    """The positive factor c with a = c * b for the gradients, within PROPOSED_WITHIN; None if there is none."""
     if not comparable(a, b) or not a.vector:
         return None
     mine, theirs = (np.array([f.vector], dtype=float) for f in (a, b))
@@ -80,12 +80,12 @@ def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
 
 
 def comparable(a: Fingerprint, b: Fingerprint) -> bool:
-    """Whether two fingerprints hold gradients at the same probes: of one format and contract."""
+    """Whether two fingerprints have gradients at the same points, which means one format and one contract."""
     return version(a.key) == version(b.key) and len(a.vector) == len(b.vector)
 
 
 def readable(fingerprint: Any) -> Fingerprint | None:
-    """The fingerprint that an archive holds as JSON; None where there is none, or none that can be read."""
+    """The fingerprint in an archive's JSON value; None if it is missing or malformed."""
     try:
         key, scale_key, beta_key = (str(fingerprint[name]) for name in ("key", "scale_key", "beta_key"))
         return Fingerprint(key, scale_key, beta_key, tuple(map(float, fingerprint["vector"])))
@@ -94,14 +94,14 @@ def readable(fingerprint: Any) -> Fingerprint | None:
 
 
 def version(key: str) -> str:
-    """The format that a fingerprint's key names: `f1` of `f1:...`, empty where it names none."""
+    """The format version in a fingerprint's key: `f1` for `f1:...`, empty if it has none."""
     return key.rpartition(":")[0]
 
 
 def _typical(vectors: Array) -> Array:
-    """The typical size at each place of some fingerprints' vectors (losses, places): the mean over its batch and beta."""
+    """The typical size at each position of vectors (losses, positions): the mean over the batch that the position belongs to."""
     groups = _groups(vectors.shape[1])
-    # Infinities are stored as +-1e300: they would make everything else look small.
+    # Infinities are stored as +-1e300, which would dominate the mean.
     sizes = np.where(np.abs(vectors) < 1e299, np.abs(vectors), 0.0)
     means = np.stack([sizes[:, groups == g].mean(axis=1) for g in range(groups.max() + 1)], axis=1)
     return np.asarray(np.maximum(means, 1e-12 * means.max(axis=1, keepdims=True))[:, groups])
@@ -109,7 +109,7 @@ def _typical(vectors: Array) -> Array:
 
 @cache
 def _groups(length: int) -> npt.NDArray[np.int64]:
-    """The batch of each place of a vector; one for all where the layout is not known."""
+    """The index of the batch for each position of a vector; 0 for all if the layout is unknown."""
     if length == 2 * sum(PREFERENCE_BATCHES):
         return np.tile(np.repeat(np.arange(len(PREFERENCE_BATCHES)), PREFERENCE_BATCHES), 2)
     if length == sum(SCORE_BATCHES):

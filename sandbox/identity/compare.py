@@ -1,9 +1,9 @@
-"""When two losses are one (torch): canonical hash, fingerprint, and the comparison on fresh probes that confirms a merge.
+"""Comparison of two losses at fresh points, which confirms that they are the same (torch).
 
-What counts is the policy's gradient, to the tolerance of `closeness`: a constant or a function of the reference added to a loss
-changes nothing, nor does what training cannot notice. A kink or a jump may lie a little elsewhere: a gradient that differs at a
-point is still the same where each loss has it, or passes it, within a thousandth of a nat of that point. Exact ties of
-log-probabilities are not excused in this way: every training starts at one.
+Two losses are the same if the policy's gradients agree within the tolerance of `closeness`. So a constant or a function of the
+reference that is added to a loss does not count. A kink or jump may be slightly displaced: if gradients differ at a point, they
+are accepted if each loss reaches the other's gradient within a thousandth of a nat of that point. This does not apply to exact
+ties of log-probabilities, because every training starts at one.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from sandbox.numeric.measure.findings import shown
 __all__ = ["TOLERANCE", "Sameness", "canonical_hash", "find_duplicates", "fingerprint", "same_loss"]
 
 BESIDE = 1e-3
-"""How far apart the kinks of two losses may lie, nats; where that is more, so far that beta times it is a tenth of this number."""
+"""Largest distance between the kinks of two losses, nats; or a tenth of this number divided by beta, if that is larger."""
 _ITEMS_AT_ONCE = 2**15
 _MOST_DOUBTFUL = 512
-"""Points at which a kink may be looked for: where two losses differ at more, they differ. A sixteenth of it where each point
-takes batches of its own."""
+"""Most points at which a displaced kink is searched. Losses that differ at more points are different. A sixteenth of it if each
+point needs batches of its own."""
 _SQUARES_AT_ONCE = 2**18
-"""Squares of batch sizes that are computed in one call, for losses that may compare all pairs of a batch."""
+"""Largest sum of squared batch sizes in one call, for losses that may compare all pairs of a batch."""
 
 
 def same_loss(a: VerifiedGraph, b: VerifiedGraph, *, seed: int | None = None) -> Sameness:
-    """Compare the policy's gradients of two losses on fresh probes. Without a seed they follow from the two losses, so that the
-    same question gets the same answer.
+    """Compare the policy's gradients of two losses at fresh points. Without a seed the points follow from the two losses, so that
+    the result is reproducible.
     """
     if a.contract != b.contract:
         return Sameness(False, None, message=f"one is a {a.contract} loss, the other a {b.contract} loss")
@@ -52,12 +52,12 @@ def same_loss(a: VerifiedGraph, b: VerifiedGraph, *, seed: int | None = None) ->
     first, second = Evaluator(a), Evaluator(b)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of torch, about batches that are too small for a variance
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of batches that are too small for a variance
             found = comparison_of(a.contract).regions(first, second, seed)
-            difference, parting = _parted(_Side(first), _Side(second), found)
-            if not parting:
+            difference, description = _largest_difference(_Side(first), _Side(second), found)
+            if not description:
                 return Sameness(True, "exact", difference=difference)
-            return Sameness(False, *_up_to(first, second, found), **parting, difference=difference)
+            return Sameness(False, *_up_to(first, second, found), **description, difference=difference)
     except CannotCompute as error:
         return Sameness(False, None, message=f"one of them cannot be computed: {error}", difference=math.inf)
 
@@ -72,7 +72,7 @@ def _seed_of(a: VerifiedGraph, b: VerifiedGraph) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One of two losses, perhaps times a factor and at a multiple of beta."""
+    """One of two losses, times `factor` and at `stretch` times beta."""
 
     evaluator: Evaluator
     factor: float = 1.0
@@ -80,11 +80,11 @@ class _Side:
 
     @property
     def comparison(self) -> Comparison:
-        """What is known of its contract."""
+        """How losses of its contract are compared."""
         return comparison_of(self.evaluator.graph.contract)
 
     def __call__(self, points: Points, dtype: torch.dtype = torch.float64) -> tuple[Array, Array]:
-        """Losses (items,) and gradients (items, columns), the arguments side by side; classes beyond a problem's own are zero."""
+        """Losses (items,) and gradients (items, columns), with the arguments concatenated and missing classes filled with zeros."""
         if self.stretch != 1.0:
             points = Points(points.tensors, points.scalars * self.stretch, points.sizes)
         losses, rows = [], []
@@ -99,7 +99,7 @@ class _Side:
             return np.concatenate(losses), self.factor * np.concatenate(rows)
 
     def _portions(self, points: Points) -> Iterator[Points]:
-        """The batches in portions that fit into memory, whatever the loss makes of them."""
+        """The batches in portions that fit into memory."""
         start, cost, sizes = 0, 0, list[int]()
         for size in points.sizes:
             own, most = (size, _ITEMS_AT_ONCE) if self.evaluator.pointwise else (size * size, _SQUARES_AT_ONCE)
@@ -113,8 +113,8 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Both losses at some points: losses (2, items), gradients (2, items, columns), typical sizes (items,), gaps (items,
-    columns)."""
+    """Evaluations of both losses at some points: losses (2, items), gradients (2, items, columns), typical sizes (items,), gaps
+    (items, columns)."""
 
     contract: str
     points: Points
@@ -124,8 +124,8 @@ class _Seen:
     gaps: Array
 
 
-def _parted(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float, dict[str, Any]]:
-    """The largest difference seen, and what to tell of it where it exceeds the tolerance. Ends with the first region that does."""
+def _largest_difference(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float, dict[str, Any]]:
+    """The largest difference, and its message and counterexample if it exceeds the tolerance. Stops at the first such region."""
     difference = 0.0
     for region in found:
         seen = _seen(first, second, region.points)
@@ -135,9 +135,9 @@ def _parted(first: _Side, second: _Side, found: Sequence[Region]) -> tuple[float
             worst[doubtful[_excused(first, second, seen, doubtful)]] = 0.0
         difference = max(difference, float(worst.max()))
         if difference > TOLERANCE:
-            return difference, _parting(seen, int(worst.argmax()))
-        if region.trained and (parting := _not_finite_in_training(first, second, region.points)):
-            return math.inf, parting
+            return difference, _description(seen, int(worst.argmax()))
+        if region.trained and (description := _not_finite_in_training(first, second, region.points)):
+            return math.inf, description
     return difference, {}
 
 
@@ -153,8 +153,8 @@ def _seen(first: _Side, second: _Side, points: Points) -> _Seen:
 
 
 def _typical(gradients: Array, points: Points, ordinary: Array) -> Array:
-    """The typical size at each item: the mean over the `ordinary` items of its batch, of the loss for which it is larger; no less
-    than a thousandth of that of another batch at this beta, since a gradient may be zero throughout a batch of ties."""
+    """The typical size at each item: the mean over the `ordinary` items of its batch, for the loss with the larger mean. It is at
+    least a thousandth of that of any other batch at this beta, since the gradient may be zero in a whole batch of ties."""
     near, whole = (_batch_means(gradients, points, which) for which in (ordinary, np.ones(len(points), dtype=bool)))
     sizes = np.where(near > 1e-9 * whole, near, whole)
     if len(points.scalars):
@@ -166,7 +166,7 @@ def _typical(gradients: Array, points: Points, ordinary: Array) -> Array:
 
 
 def _batch_means(gradients: Array, points: Points, which: Array) -> Array:
-    """The mean size of the finite gradients of each batch's chosen items, of the loss for which it is larger; 0 without any."""
+    """The mean absolute finite gradient of the items `which` in each batch, for the loss with the larger mean; 0 if none."""
     usable = np.isfinite(gradients) & which[:, None]
     starts = [span.start for span in points.spans]
     totals, counts = (
@@ -177,7 +177,7 @@ def _batch_means(gradients: Array, points: Points, which: Array) -> Array:
 
 
 def _not_finite_in_training(first: _Side, second: _Side, points: Points) -> dict[str, Any]:
-    """Where float32, in which training computes, gives a number for one loss and none for the other."""
+    """Message and counterexample if one loss is finite in float32 and the other is not; empty if there is no such point."""
     both = [side(points, torch.float32) for side in (first, second)]
     losses, gradients = (np.stack([b[i] for b in both]) for i in (0, 1))
     apart = np.isfinite(gradients[0]) != np.isfinite(gradients[1])
@@ -186,7 +186,7 @@ def _not_finite_in_training(first: _Side, second: _Side, points: Points) -> dict
         return {}
     contract = first.evaluator.graph.contract
     seen = _Seen(contract, points, losses, gradients, np.ones(len(points)), apart.astype(float))
-    return _parting(seen, int(apart.any(axis=1).argmax()), " in float32")
+    return _description(seen, int(apart.any(axis=1).argmax()), " in float32")
 
 
 # ---- kinks that lie a little elsewhere -------------------------------------------------------------------------------
@@ -194,12 +194,12 @@ def _not_finite_in_training(first: _Side, second: _Side, points: Points) -> dict
 _STEPS = np.concatenate(
     [np.zeros((1, 4)), np.eye(4), -np.eye(4), [[1, 0, 1, 0], [0, 1, 0, 1], [-1, 0, -1, 0], [0, -1, 0, -1]]]
 )
-"""How a pair is moved: not at all; each log-probability alone; policy and reference together, which keeps the margin."""
+"""How a pair is moved: not at all; each log-probability alone; policy and reference together, which keeps the log-ratio."""
 
 
 def _excused(first: _Side, second: _Side, seen: _Seen, doubtful: Array) -> Array:
-    """Which of the doubtful items differ only because a kink or jump lies a little elsewhere: what each loss gives there, the
-    other gives or passes close by."""
+    """Which of the doubtful items differ only because a kink or jump is slightly displaced: each loss's gradient lies within the
+    range of the other's gradients close by."""
     points = seen.points
     excused = np.zeros(len(doubtful), dtype=bool)
     pointwise = first.evaluator.pointwise and second.evaluator.pointwise
@@ -258,23 +258,23 @@ _UpTo = tuple[Literal["scale", "beta"] | None, float, float]
 
 
 def _up_to(first: Evaluator, second: Evaluator, found: Sequence[Region]) -> _UpTo:
-    """What has to be divided out to make them one, with the factors of loss and beta."""
+    """The transformation under which both are the same ("scale", "beta" or None), and its factors of loss and beta."""
     usual = found[1].points
     factor = _factor(_Side(first), _Side(second), usual)
-    if factor is not None and not _parted(_Side(first), _Side(second, factor), found)[1]:
+    if factor is not None and not _largest_difference(_Side(first), _Side(second, factor), found)[1]:
         return "scale", factor, 1.0
     betas = (natural_beta(first), natural_beta(second))
     if betas[0] is None or betas[1] is None:
         return None, 1.0, 1.0
     stretch = betas[1] / betas[0]
     factor = _factor(_Side(first), _Side(second, stretch=stretch), usual)
-    if factor is not None and not _parted(_Side(first), _Side(second, factor, stretch), found)[1]:
+    if factor is not None and not _largest_difference(_Side(first), _Side(second, factor, stretch), found)[1]:
         return "beta", _tidy(factor), _tidy(stretch)
     return None, 1.0, 1.0
 
 
 def _factor(first: _Side, second: _Side, points: Points) -> float | None:
-    """The positive number by which the second must be multiplied to give the first, if there is one."""
+    """The positive factor by which the second must be multiplied to give the first; None if there is none."""
     mine, theirs = (side(points)[1][side.comparison.ordinary(points)] for side in (first, second))
     usable = np.isfinite(mine) & np.isfinite(theirs) & (np.abs(theirs) > 1e-3 * mean_size(theirs))
     if not usable.any():
@@ -283,11 +283,11 @@ def _factor(first: _Side, second: _Side, points: Points) -> float | None:
     return factor if factor > 0 and np.isfinite(factor) else None
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 
-def _parting(seen: _Seen, item: int, precision: str = "") -> dict[str, Any]:
-    """Where the two differ, in words and as a counterexample."""
+def _description(seen: _Seen, item: int, precision: str = "") -> dict[str, Any]:
+    """The point at which the two differ, as a message and a counterexample."""
     inputs, column = inputs_of(seen.contract), int(seen.gaps[item].argmax())
     example, of = inputs.example(seen.points, item), inputs.columns(seen.points)[column]
     values = [float(g[item, column]) for g in seen.gradients]

@@ -1,12 +1,12 @@
-"""Fingerprints: what training sees of a loss, in numbers that do not depend on how the loss is written (torch).
+"""Fingerprints of losses: the policy's gradients at fixed points, which do not depend on how a loss is written (torch).
 
-The policy's gradients, in float64, on fixed probes: several betas and batch sizes, tails up to |beta rho| = 28, and the
-start, where the policy equals its reference. The probes are part of the format: `VERSION` changes with them. Since they
-can be foreseen, equal fingerprints propose a merge and `identity.same_loss` confirms it on fresh probes.
+The gradients are computed in float64 at several betas and batch sizes, with tails up to |beta rho| = 28, and at the start, where
+the policy equals its reference. The points are part of the format: `VERSION` changes with them. An author can know these points,
+so equal fingerprints only propose that two losses are the same, and `compare.same_loss` confirms it at fresh points.
 
-Keys are buckets. Gradients are divided by their typical size, compressed, projected on fixed random directions, and
-rounded to steps that are far above rounding errors (1e-9 between softplus and log1p(exp)) and far below any difference
-that matters (1 % of label smoothing moves the projections by 1e-3).
+Keys are buckets. Gradients are divided by their typical size, compressed, projected on fixed random directions, and rounded. The
+rounding steps are far above rounding errors (1e-9 between softplus and log1p(exp)) and far below any relevant difference (label
+smoothing of 1 % changes the projections by 1e-3).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sandbox.verdicts.verdict import Fingerprint
 VERSION = "f1"
 STEP = 2e-5
 BETA_STEP = 2e-4
-"""Coarser, since the natural beta is itself known to about 1e-9 only."""
+"""Coarser, because the natural beta has an error of about 1e-9."""
 _DIRECTIONS = 8
 _LARGEST = 1e300
 
@@ -39,7 +39,7 @@ def fingerprint(graph: VerifiedGraph) -> Fingerprint:
 
 
 def fingerprint_of(evaluator: Evaluator, seen: Sequence[Evaluation] = ()) -> Fingerprint:
-    """The fingerprint of the evaluator's graph; `seen` are its evaluations at `fingerprint_points`, where they are at hand.
+    """The fingerprint of the evaluator's graph; `seen` are its evaluations at `fingerprint_points`, if there are any already.
 
     Raises CannotCompute.
     """
@@ -57,7 +57,7 @@ def fingerprint_of(evaluator: Evaluator, seen: Sequence[Evaluation] = ()) -> Fin
 
 
 def gradient_vector(evaluator: Evaluator, points: Sequence[Points]) -> Array:
-    """All gradients to the policy at all points, in one vector. NaN becomes 0, what is beyond +-1e300 becomes that."""
+    """All gradients to the policy at all points, in one vector. NaN becomes 0, and values are clipped to +-1e300."""
     return _vector([evaluator(p) for p in points])
 
 
@@ -68,12 +68,12 @@ def _vector(seen: Sequence[Evaluation]) -> Array:
 
 @cache
 def fingerprint_points(contract: str) -> tuple[Points, ...]:
-    """The fixed probes of a contract; each entry can be evaluated in one call."""
+    """The fixed points of a contract; each entry can be evaluated in one call."""
     return comparison_of(contract).fingerprinted()
 
 
 def _beta_key(evaluator: Evaluator, shape: list[int]) -> str:
-    """The key of the loss at multiples of its natural beta; of its shape where beta does not change the shape."""
+    """The key from gradients at multiples of the natural beta, or from `shape` if the loss has no natural beta."""
     contract = evaluator.graph.contract
     beta = natural_beta(evaluator)
     if beta is None:
@@ -98,9 +98,9 @@ def _natural_points() -> Points:
 
 
 def _size(gradients: Array, distance: Array) -> float:
-    """Typical size of the gradient near the start, further out where the loss is flat there.
+    """Typical size of the gradient near the start, or further out if the loss is flat there.
 
-    A mean over fixed probes: a median of what is not zero would move with rounding in the tails.
+    It is a mean over fixed points, because a median of the nonzero gradients would change with rounding errors in the tails.
     """
     near = (gradients[distance <= reach] for reach in (3.0, 8.0, np.inf))
     sizes = [float(np.abs(part).mean()) if part.size else 0.0 for part in near]
@@ -110,7 +110,7 @@ def _size(gradients: Array, distance: Array) -> float:
 
 
 def _relative(gradients: Array, size: float) -> Array:
-    with np.errstate(over="ignore"):  # beside a tiny size everything else is huge
+    with np.errstate(over="ignore"):  # a quotient by a tiny size overflows
         return np.asarray(np.clip(gradients / size, -_LARGEST, _LARGEST))
 
 
@@ -125,7 +125,7 @@ def _buckets(gradients: Array, step: float) -> list[int]:
 
 
 def _bucket(value: float, step: float) -> int:
-    # The odd offset keeps round values, which exact losses like the hinge give, away from the edges.
+    # The offset keeps round values, which losses such as the hinge have, away from the edges of buckets.
     return math.floor(value / step + 0.3819660113)
 
 

@@ -1,9 +1,9 @@
-"""Which published loss a loss is, or is closest to, where training goes (torch).
+"""The known loss that a loss equals, or is closest to, at usual inputs of training (torch).
 
-Two losses are compared by the policy's gradients on fixed pairs at the beta that the run trains with: margins as training
-meets them, in batches of several sizes. The published loss may be taken at any multiple of beta between 1/32 and 32 and times
-any positive factor: neither makes a loss new. What is looked for is what a reader wants to know, not proof against a forger:
-`sandbox.identity` confirms duplicates on fresh probes.
+The comparison uses the policy's gradients at fixed pairs with usual margins, in batches of several sizes, at the beta of the run.
+The known loss may be taken at any multiple of beta between 1/32 and 32 and times any positive factor, because neither makes a
+loss new. The result is information for readers. It is not safe against an author who knows these points; `compare.same_loss`
+confirms duplicates at fresh points.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sandbox.numeric.measure import inputs
 _MULTIPLES = np.geomspace(1 / 32, 32, 41)
 _ZOOMS = 3
 _WORTH_A_ZOOM = 0.35
-"""Distance at the best multiple of the grid above which a published loss is no relative at any multiple between."""
+"""A known loss with a larger distance at the best multiple of the grid is not searched at multiples in between."""
 _FLAT = 0.02
-"""Of the typical gradient: smaller gradients count as this large, so that tails near zero do not decide."""
+"""Share of the typical gradient. Smaller gradients count as this large, so that tails near zero do not dominate."""
 _LEAST_SHARE = 0.02
-"""Of a blend's gradient that its smaller part must bring."""
+"""Smallest share of a part in a blend's gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Published:
 def nearest_known(graph: VerifiedGraph, beta: float | None = None) -> Relation | None:
     """Compare a loss with every published loss of its contract, at the task's `beta` (None: 0.1).
 
-    None where nothing can be compared: the loss cannot be computed there, or has no gradient, or no published loss comes near.
+    None if nothing can be compared: the loss cannot be computed at the points or has no gradient, or no known loss can be fitted.
     """
     points = _points(graph.contract, beta or inputs.LINE_BETA)
     try:
@@ -84,7 +84,7 @@ def _exactly(fit: _Fit) -> Kind:
 
 
 def _fitted(other: _Published, ours: Array, points: Sequence[Points], typical: float) -> _Fit | None:
-    """The published loss at the multiple of beta and with the factor that bring it closest."""
+    """The known loss at the multiple of beta and with the factor that give the smallest distance."""
     name, multiples, theirs = other.name, other.multiples, other.gradients
     best: _Fit | None = None
     for zoom in range(1 + _ZOOMS):
@@ -110,14 +110,16 @@ def _fitted(other: _Published, ours: Array, points: Sequence[Points], typical: f
 
 
 def _closest(fits: Sequence[_Fit]) -> _Fit | None:
-    """The fit of least distance. Of equals the task's own beta, else the middle one: a kink lies between two pairs."""
+    """The fit with the smallest distance. Of equal ones that at the task's beta, else the middle one (a range of multiples has the
+    same distance if a kink lies between two pairs)."""
     least = min((fit.distance for fit in fits), default=0.0)
     equal = sorted((fit for fit in fits if fit.distance <= least + 1e-9), key=lambda fit: fit.multiple)
     return next((fit for fit in equal if fit.multiple == 1.0), equal[len(equal) // 2] if equal else None)
 
 
 def _blended(published: Sequence[_Published], ours: Array, typical: float) -> Relation | None:
-    """The sum of two published losses that the loss is, if it is one; of several such sums that of the least alike losses."""
+    """The relation of a loss that is a sum of two known losses; None if it is not. Of several sums, that of the two least similar
+    losses."""
     columns = {}
     for other in published:
         own = other.gradients[int(np.argmin(np.abs(np.log(other.multiples))))]
@@ -142,7 +144,8 @@ def _blended(published: Sequence[_Published], ours: Array, typical: float) -> Re
 
 
 def _gap(ours: Array, theirs: Array, typical: float) -> float | None:
-    """Mean over pairs and arguments of the gradients' difference, relative to the larger of the two."""
+    """Mean over pairs and arguments of the gradients' difference, relative to the larger of the two. None if fewer than 90 % are
+    finite."""
     both = np.isfinite(ours) & np.isfinite(theirs)
     if both.mean() < 0.9:
         return None
@@ -151,7 +154,7 @@ def _gap(ours: Array, theirs: Array, typical: float) -> float | None:
 
 
 def _factor(ours: Array, theirs: Array, typical: float) -> float | None:
-    """The positive number by which theirs comes closest to ours."""
+    """The positive factor that brings `theirs` closest to `ours`; None if there is none."""
     usable = np.isfinite(ours) & np.isfinite(theirs) & (np.abs(ours) > _FLAT * typical) & (theirs != 0)
     if not usable.any():
         return None
@@ -165,7 +168,7 @@ def _gradients(evaluator: Evaluator, points: Sequence[Points]) -> Array:
 
 
 def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Array) -> Array:
-    """The gradients with every multiple of beta, one row each: all in one call."""
+    """The gradients at every multiple of beta, one row each, computed in one call per entry of `points`."""
     if len(multiples) == 1:
         return _gradients(evaluator, points)[None]
     count, parts = len(multiples), []
@@ -179,7 +182,7 @@ def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Arr
 
 @lru_cache(maxsize=4)
 def _published(contract: str, beta: float) -> tuple[_Published, ...]:
-    """All published losses of a contract on the fixed pairs: one table for all losses of a run."""
+    """All known losses of a contract at the fixed points, computed once for all losses of a run."""
     found, stretched = [], comparison_of(contract).pairs
     for name in known.names(contract):
         evaluator = Evaluator(known.graph(name))
@@ -192,7 +195,7 @@ def _published(contract: str, beta: float) -> tuple[_Published, ...]:
 
 @lru_cache(maxsize=4)
 def _points(contract: str, beta: float) -> tuple[Points, ...]:
-    """Fixed points where training goes; each entry can be evaluated in one call."""
+    """Fixed points with usual inputs of training; each entry can be evaluated in one call."""
     return comparison_of(contract).published(beta)
 
 

@@ -1,6 +1,6 @@
-"""How a loss relates to the published ones, as plain data: found by `sandbox.identity.nearest`, read by whoever shows a loss.
+"""Relation of a loss to the known losses, as plain data. `sandbox.identity.nearest` computes it; reports and displays read it.
 
-Torch-free, so that a report can be written where only archives are read.
+No torch, so that a report can be written on a machine that only reads archives.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ from enum import StrEnum
 from typing import Any
 
 SAME_WITHIN = 1e-3
-"""Mean relative gap between two losses' policy gradients, where training goes, below which nothing new is claimed of one beside
-the other. Wider than the tolerance of `sandbox.identity.sameness`, which holds at every pair: a duplicate of a
-published loss is always
-called by its name."""
+"""Largest mean relative difference between the policy gradients of two losses, at usual inputs of training, at which a loss
+counts as the known one. It is wider than the tolerance of `sandbox.identity.sameness`, which holds at every pair, so that a
+duplicate of a known loss always gets its name."""
 NEAR_WITHIN = 0.05
-"""The same, below which a loss is a variation of a published one."""
+"""The same for a variation of a known loss."""
 
 
 class Kind(StrEnum):
-    """What a loss is beside the published losses; the first that holds, in this order."""
+    """Kind of relation to the known losses: the first one that applies, in this order."""
 
     SAME = "same"
     """A published loss, rediscovered."""
     SCALED = "scaled"
-    """A published loss times a positive factor, which a learning rate gives as well."""
+    """A published loss times a positive factor, which is equivalent to another learning rate."""
     REBETA = "rebeta"
     """A published loss at another beta, and perhaps times a factor."""
     BLEND = "blend"
@@ -50,8 +49,8 @@ class Part:
 class Relation:
     """How a loss relates to the published ones, at the beta of its task.
 
-    `parts` are the published losses meant: two of a blend, the nearest one otherwise, none where nothing could be compared.
-    `distance` is the mean relative gap of the policy's gradients to them, where training goes.
+    `parts` are the published losses: two for a blend, otherwise the nearest one, none if nothing could be compared. `distance` is
+    the mean relative difference of the policy's gradients, at usual inputs of training.
     """
 
     kind: Kind
@@ -60,12 +59,12 @@ class Relation:
 
     @property
     def published(self) -> bool:
-        """Whether the loss is a published one for training: nothing new can be claimed of it."""
+        """Whether the loss trains like a published one, so that it cannot be claimed as new."""
         return self.kind in (Kind.SAME, Kind.SCALED, Kind.REBETA)
 
     @property
     def words(self) -> str:
-        """The relation as a phrase to stand beside the loss's name; empty for a new loss."""
+        """The relation as a phrase, shown after the loss's name; empty for a new loss."""
         if not self.parts:
             return ""
         first = self.parts[0]
@@ -89,7 +88,7 @@ class Relation:
 
     @classmethod
     def from_json(cls, data: Any) -> Relation | None:
-        """The relation in an archive; None where there is none that can be read."""
+        """The relation in an archive's JSON value; None if it is missing or malformed."""
         try:
             parts = tuple(
                 Part(str(p["name"]), float(p["factor"]), float(p["beta_factor"])) for p in _list(data["parts"])

@@ -1,4 +1,4 @@
-"""Whether two losses are one to training, as plain data: found by `sandbox.identity`, read by whoever records or shows it."""
+"""Result of comparing two losses, as plain data. `sandbox.identity.compare` computes it; the engine and displays read it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 TOLERANCE = 1e-4
-"""Below this share training cannot tell two gradients apart. Label smoothing of 1 %, or 1.02 times the margin, changes a
-hundred times as much."""
+"""Relative differences of gradients below this have no effect on training. Label smoothing of 1 %, or a margin multiplied by
+1.02, makes a difference a hundred times as large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sameness:
-    """How two losses a and b compare. `same`: training cannot tell them apart.
+    """How two losses a and b compare. `same`: they train identically.
 
-    `up_to` says what has to be divided out: "exact" nothing, "scale" a positive factor (a = factor * b), "beta" a rescaled
-    beta and perhaps a factor (a at beta = factor * b at beta_factor * beta), None where they are different functions.
-    `difference` is the largest one seen between their gradients, as a share of their size there (see `closeness`); infinite
-    where one of them is not finite. Unless exact, `counterexample` is the probe where they part most clearly and `message`
-    says it in words.
+    `up_to` is the transformation under which they are the same: "exact" none, "scale" a positive factor (a = factor * b), "beta" a
+    rescaled beta and perhaps a factor (a at beta = factor * b at beta_factor * beta), None if they are different functions.
+    `difference` is the largest relative difference between their gradients (see `closeness`), infinite if one of them is not
+    finite. Unless "exact", `counterexample` is the point where they differ most, and `message` describes it.
     """
 
     same: bool
@@ -32,5 +31,5 @@ class Sameness:
     difference: float = 0.0
 
     def __bool__(self) -> bool:
-        """Whether they are one: `if same_loss(a, b)` means what it says."""
+        """`same`, so that `if same_loss(a, b)` can be written."""
         return self.same

@@ -1,8 +1,8 @@
-"""The published losses: source, paper and equation of each, and its graph. Torch-free.
+"""Known losses: published losses with source, paper, equation and graph. No torch.
 
-A contract's record names a folder (`losses`). `NAME.py` in it is data, never imported or executed as Python: it is read as text
-and vetted like any candidate. `NAME.json` is the graph that tracing gives for it, so that a known loss can be used where nothing
-is traced; `scripts/make_known_graphs.py` writes those of this package, and a test holds the two together.
+A contract's record names a folder (`losses`). `NAME.py` in it is data: it is read as text and vetted like any candidate, and is
+never imported or executed. `NAME.json` is its graph, so that a known loss can be used without tracing.
+`scripts/make_known_graphs.py` writes the graphs of this package, and a test checks that they match the sources.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sandbox.graph.loss_graph import VerifiedGraph
 
 @dataclass(frozen=True, slots=True)
 class KnownLoss:
-    """A published loss. `equation` is in the field's words: rho is the log-ratio margin in nats, x = beta rho, h_w and
-    h_l the log-ratios of the chosen and the rejected completion; p = softmax(logits), z the logits, y the label."""
+    """A published loss. In `equation` rho is the margin in nats, x = beta rho, h_w and h_l are the log-ratios of the chosen and
+    the rejected completion; p = softmax(logits), z are the logits, y is the label."""
 
     name: str
     title: str
@@ -28,11 +28,11 @@ class KnownLoss:
     source: str
     contract: str
     trl: str = ""
-    """The `loss_type` under which TRL carries the same loss, if it does."""
+    """The `loss_type` of the same loss in TRL; "" if TRL does not have it."""
 
 
 def names(contract: str | None = None) -> tuple[str, ...]:
-    """The known losses, sorted, of one contract or of all. Raises ValueError for an unknown contract."""
+    """The names of the known losses, sorted, of one contract or of all. Raises ValueError for an unknown contract."""
     if contract is not None:
         contract_named(contract)
     return tuple(sorted(name for name, of in _index().items() if contract in (None, of)))
@@ -40,7 +40,7 @@ def names(contract: str | None = None) -> tuple[str, ...]:
 
 @cache
 def load(name: str) -> KnownLoss:
-    """The known loss called `name`. Raises KeyError that lists the known ones, ContractError for one without its header."""
+    """The known loss called `name`. Raises KeyError, which lists the known ones, and ContractError if its header is incomplete."""
     source = _file(name, "py").read_text("utf-8")
     contract, header = _index()[name], _header(source)
     try:
@@ -59,7 +59,7 @@ def graph(name: str) -> VerifiedGraph:
 
 
 def _index() -> dict[str, str]:
-    """The contract of each known loss. Raises ContractError where two losses are called alike: they are asked for by name."""
+    """The contract of each known loss by name. Raises ContractError if two losses have the same name."""
     found: dict[str, str] = {}
     for contract in CONTRACTS:
         for name in _in_folder(contract):

@@ -1,4 +1,4 @@
-"""What vetting says of a candidate: verdicts and findings as data, the rules behind them, and their words.
+"""Verdicts: results of vetting as plain data, the catalogue of rules, and their texts.
 
-Nothing is decided here, and no torch is imported: whoever reads a verdict needs this room alone.
+Nothing is decided here, and torch is not imported. A program that only reads verdicts needs no other part of the sandbox.
 """

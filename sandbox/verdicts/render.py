@@ -1,7 +1,7 @@
-"""From a child's complaints to findings that people and language models can act on. In the trusted process.
+"""Rendering of the jailed child's violations as findings, in the trusted process.
 
-All words come from the rule catalogue. The one thing taken from the source is the excerpt, which is cut from it here, at a place
-the child named: bounded in length, with everything that a terminal could act on made visible.
+All texts come from the catalogue of rules. Only the excerpt is taken from the source: it is cut out here, at the place that the
+child named. Its length is limited, and every character that could control a terminal is written as its escape.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sandbox.child.jail.isolate import GUARANTEES
-from sandbox.child.protocol import Complaint, Spot
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.source_text import split_lines
 from sandbox.contracts.contract import Contract
 from sandbox.graph.nodes import GraphError
@@ -29,88 +29,88 @@ _UNKNOWN = "SBX243"
 
 @cache
 def _rules() -> Mapping[str, Rule]:
-    """The catalogue, loaded with the first finding: what is fine needs no words."""
+    """The catalogue of rules, loaded with the first finding, since an accepted loss needs none."""
     from sandbox.verdicts.rules import RULES
 
     return RULES
 
 
-def finding(complaint: Complaint, source: str, contract: Contract) -> Finding:
-    """A complaint of the child as a finding. A code that it cannot know is itself a finding."""
-    rule = _rules().get(complaint.code)
-    if rule is None or rule.severity is not Severity.REFUSE or complaint.code.startswith("SBX3"):
+def finding(violation: Violation, source: str, contract: Contract) -> Finding:
+    """The finding for a violation of the child. A code that the child cannot have found gives the finding SBX243."""
+    rule = _rules().get(violation.code)
+    if rule is None or rule.severity is not Severity.REFUSE or violation.code.startswith("SBX3"):
         return plain(_UNKNOWN)
-    line, column, excerpt = located(source, complaint.spot)
-    if complaint.code == "SBX244" and complaint.numbers and 0 <= complaint.numbers[0] < len(GUARANTEES):
-        excerpt = GUARANTEES[complaint.numbers[0]]
-    message = _filled(rule.message or rule.title, excerpt, complaint.numbers)
-    if complaint.text:
-        message += f": {printable(complaint.text, 120)}"
+    line, column, excerpt = located(source, violation.span)
+    if violation.code == "SBX244" and violation.numbers and 0 <= violation.numbers[0] < len(GUARANTEES):
+        excerpt = GUARANTEES[violation.numbers[0]]
+    message = _filled(rule.message or rule.title, excerpt, violation.numbers)
+    if violation.text:
+        message += f": {printable(violation.text, 120)}"
     remedy = rule.advice
-    if complaint.call is not None:
-        remedy = rule.remedy + _parameters(complaint.call)
-    elif complaint.code == "SBX110":
+    if violation.call is not None:
+        remedy = rule.remedy + _parameters(violation.call)
+    elif violation.code == "SBX110":
         remedy = (
-            "Define the function with exactly these arguments, or say which is which with --arguments. "
+            "Define the function with exactly these arguments, or name the parameters in their order with --arguments. "
             f"Write: `def {_name(excerpt)}({contract.signature}):`"
         )
-    elif complaint.code == "SBX141":
-        remedy += f" Write: `{_name(excerpt.partition(':')[0])}=0.0`, with the value that is meant"
-    elif complaint.code == "SBX129" and excerpt.startswith("self."):
+    elif violation.code == "SBX141":
+        remedy += f" Write: `{_name(excerpt.partition(':')[0])}=0.0`, with the intended value"
+    elif violation.code == "SBX129" and excerpt.startswith("self."):
         remedy = (
             "Set the attribute in __init__ of a class around the method, or take a parameter with a constant default. "
-            f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the value that is meant"
+            f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the intended value"
         )
-    elif complaint.code in ("SBX129", "SBX130"):
+    elif violation.code in ("SBX129", "SBX130"):
         remedy = rule.remedy + suggestion(excerpt) + rule.example
-    elif complaint.code == "SBX126" and excerpt in ("np", "numpy"):
-        remedy = "Of numpy only constants are there, where it is imported. Write: `math.pi`, and torch's functions for tensors"
-    return Finding(complaint.code, Severity.REFUSE, message, remedy, line, column, excerpt)
+    elif violation.code == "SBX126" and excerpt in ("np", "numpy"):
+        remedy = "Only constants of numpy are available, after an import. Write: `math.pi`, and use torch's functions for tensors"
+    return Finding(violation.code, Severity.REFUSE, message, remedy, line, column, excerpt)
 
 
-def note(complaint: Complaint, source: str, contract: Contract) -> Finding | None:
-    """What the child says that it took off the source, as a finding that refuses nothing. None for what it cannot know."""
-    rule = _rules().get(complaint.code)
-    if rule is None or rule.severity is not Severity.NOTE or complaint.code.startswith("SBX3"):
+def note(violation: Violation, source: str, contract: Contract) -> Finding | None:
+    """The note on a step of unwrapping that the child reports. None for a code that the child cannot have found."""
+    rule = _rules().get(violation.code)
+    if rule is None or rule.severity is not Severity.NOTE or violation.code.startswith("SBX3"):
         return None
-    line, column, excerpt = located(source, complaint.spot)
-    message = _filled(rule.message, excerpt, complaint.numbers)
-    if complaint.text:
+    line, column, excerpt = located(source, violation.span)
+    message = _filled(rule.message, excerpt, violation.numbers)
+    if violation.text:
         names = [a.name for a in contract.tensors]
-        meant = ", ".join(names[n] for n in complaint.numbers if 0 <= n < len(names))
-        message += f": {printable(complaint.text, 300)} stand for {meant}"
-    return Finding(complaint.code, Severity.NOTE, message, rule.advice, line, column, excerpt)
+        meant = ", ".join(names[n] for n in violation.numbers if 0 <= n < len(names))
+        message += f": {printable(violation.text, 300)} stand for {meant}"
+    return Finding(violation.code, Severity.NOTE, message, rule.advice, line, column, excerpt)
 
 
-def graph_finding(error: GraphError, source: str | None = None, spot: Spot | None = None) -> Finding:
-    """What the verifier found wrong with a graph, at the place in the source that it came from."""
-    line, column, excerpt = located(source, spot) if source is not None else (None, None, "")
+def graph_finding(error: GraphError, source: str | None = None, span: SourceSpan | None = None) -> Finding:
+    """The finding for an error of the graph's verifier, with the place in the source if it is known."""
+    line, column, excerpt = located(source, span) if source is not None else (None, None, "")
     rule = _rules()[error.code]
     return Finding(error.code, Severity.REFUSE, printable(error.message, 300), rule.advice, line, column, excerpt)
 
 
 def plain(code: str, *numbers: int) -> Finding:
-    """A finding that has no place in the source."""
+    """A refusal without a place in the source."""
     rule = _rules()[code]
     return Finding(code, Severity.REFUSE, _filled(rule.message or rule.title, "", numbers), rule.advice)
 
 
-def located(source: str, spot: Spot | None) -> tuple[int | None, int | None, str]:
-    """Line and column, both from 1, and the text there; nothing where the place is not in the source."""
-    if spot is None:
+def located(source: str, span: SourceSpan | None) -> tuple[int | None, int | None, str]:
+    """Line and column, both counted from 1, and the text there; (None, None, "") if the place is not in the source."""
+    if span is None:
         return None, None, ""
     lines = split_lines(source)
-    if not 1 <= spot.line <= len(lines):
+    if not 1 <= span.line <= len(lines):
         return None, None, ""
-    raw = lines[spot.line - 1].encode("utf-8", "replace")
-    end = spot.end_column if spot.end_line == spot.line else len(raw)
-    column = len(raw[: spot.column].decode("utf-8", "replace")) + 1
-    return spot.line, column, printable(raw[spot.column : end].decode("utf-8", "replace"))
+    raw = lines[span.line - 1].encode("utf-8", "replace")
+    end = span.end_column if span.end_line == span.line else len(raw)
+    column = len(raw[: span.column].decode("utf-8", "replace")) + 1
+    return span.line, column, printable(raw[span.column : end].decode("utf-8", "replace"))
 
 
-def entry_name(source: str, spot: Spot | None) -> str:
-    """The name of the entry function, if what stands there is a name."""
-    _, _, text = located(source, spot)
+def entry_name(source: str, span: SourceSpan | None) -> str:
+    """The name of the entry function; "" if the text at this place is not a name."""
+    _, _, text = located(source, span)
     return text if text.isascii() and text.isidentifier() and len(text) <= 64 else ""
 
 

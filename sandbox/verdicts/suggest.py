@@ -1,7 +1,7 @@
-"""What to write in place of a function that losses may not call: nothing, unless it is surely meant or surely equal. No torch.
+"""Suggestions for a function that losses may not call: an equal expression, or a name that was probably meant. No torch.
 
-Three sources, in this order: a table of equal expressions, which a test computes with torch; exposed names of the same letters
-(`log_sigmoid`, `nn.relu`, `torch.softplus`) or of the same words; exposed names that differ by a slip of the keys.
+Sources, in this order: a table of equal expressions, which a test checks with torch; available names with the same letters
+(`log_sigmoid`, `nn.relu`, `torch.softplus`) or the same words; available names that differ by a typing error.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ EQUAL: Final[Mapping[str, str]] = MappingProxyType(
         "xlog1py": "x * torch.log1p(y)",
     }
 )
-"""Functions of tensors by name -> the same value, for operands x, y, z. `np.` stands before what torch means otherwise."""
+"""Functions of tensors by name -> an equal expression of operands x, y, z. The prefix `np.` marks names that differ in torch."""
 
 _SLIPS: Final = ((12, 2), (6, 1))
-"""From how many letters on a name may differ by how many slips, its first letter excepted."""
+"""(letters, typing errors): a name of at least so many letters may have so many errors, but not in its first letter."""
 _MOST = 3
 
 
 def suggestion(excerpt: str) -> str:
-    """A sentence with what to write in place of an attribute such as `torch.log_sigmoid`, or nothing."""
+    """A sentence with a replacement for an attribute such as `torch.log_sigmoid`; "" if there is none."""
     module, _, name = excerpt.rpartition(".")
     numpy = module in ("np", "numpy")
     equal = EQUAL.get(f"np.{name}" if numpy else "") or EQUAL.get(name)
@@ -68,7 +68,7 @@ def suggestion(excerpt: str) -> str:
 
 @cache
 def _known() -> tuple[str, ...]:
-    """The names that may be called or read, as source writes them: a function before the method of the same name."""
+    """The names that a source may call or read, a function before the method of the same name."""
     from sandbox.child.allowlist.calls import CALLS, CONSTANTS
 
     calls = [c for c in CALLS if c.recipe not in ("unsupported_type", "to_other_float")]
@@ -92,7 +92,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _is_within(a: str, b: str, slips: int) -> bool:
-    """Whether b comes from a by so many letters left out, added, exchanged, or swapped with their neighbour."""
+    """Whether at most `slips` letters must be removed, added, replaced, or swapped with a neighbour to turn a into b."""
     if abs(len(a) - len(b)) > slips or a == b:
         return False
     before: list[int] = []

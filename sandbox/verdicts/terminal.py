@@ -1,10 +1,10 @@
-"""What a command line writes to its standard output and error: text that steers no terminal.
+"""Encoder of standard output and error, so that no text that a command prints can control the terminal.
 
-Threat model. Names, thoughts, dates, paths and the messages of errors may come from a language model, from a stranger's archive
-or from the names of his files. Covered: once `guard` was called, all text that this process writes through `sys.stdout` and
-`sys.stderr` passes one encoder, whoever prints it (a command, click's messages, a warning, a traceback), so no command has to
-remember it. Line breaks alone pass; a tab becomes spaces. Not covered: what is written to a file, and to file descriptors
-directly. Whoever draws with control codes of his own, such as a live view, writes to `unguarded` and encodes the text himself.
+Threat model. Names, thoughts, dates, paths and error messages may come from a language model, or from another person's archive or
+files. Covered: after `guard` was called, all text that this process writes through `sys.stdout` and `sys.stderr` passes one
+encoder, whether a command, click, a warning or a traceback prints it. Only line breaks pass unchanged; a tab becomes spaces. Not
+covered: text written to files, or directly to file descriptors. A live view that needs control codes writes to `unguarded` and
+must encode its texts itself.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ import click
 from sandbox.verdicts.visible import visible
 
 TAB = 4
-"""Columns between two stops of a tab."""
+"""Columns between two tab stops."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of a descriptor that takes no more."""
+"""Errors of writing to a descriptor when there is no more space."""
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 
 def written_in(encoding: str, text: str) -> str:
-    """`text` with the characters that an encoding lacks written as escapes."""
+    """`text` with an escape for each character that the encoding lacks."""
     return text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class GuardedStream(io.TextIOBase):
-    """A text stream before another one, which writes whatever has no glyph as its escape.
+    """A text stream that writes to another one, with an escape for each character that has no glyph.
 
-    It has no `buffer`: click and others would write past the encoder.
+    It has no `buffer`, because click and others would use it to bypass the encoder.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -43,21 +43,21 @@ class GuardedStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream behind."""
+        """The encoding of the wrapped stream."""
         return getattr(self.stream, "encoding", None) or "utf-8"
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What happens to characters that the encoding lacks: they are written as escapes too."""
+        """The error handler: characters that the encoding lacks are written as escapes too."""
         return "backslashreplace"
 
     def write(self, text: str, /) -> int:
-        """Writes the encoded text; returns how much of `text` was taken, which is all of it."""
+        """Write the encoded text; returns the length of `text`."""
         self.stream.write(written_in(self.encoding, visible(text.expandtabs(TAB), keep="\n")))
         return len(text)
 
     def flush(self) -> None:
-        """Flushes the stream behind."""
+        """Flush the wrapped stream."""
         self.stream.flush()
 
     def writable(self) -> bool:
@@ -65,20 +65,20 @@ class GuardedStream(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Whether the stream behind is a terminal."""
+        """Whether the wrapped stream is a terminal."""
         return self.stream.isatty()
 
     def fileno(self) -> int:
-        """That of the stream behind."""
+        """The file descriptor of the wrapped stream."""
         return self.stream.fileno()
 
 
 class Program(click.Group):
-    """A group of commands that writes through the encoder, from click's first message to the last traceback."""
+    """A click group whose whole output passes the encoder, including click's messages and tracebacks."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """As click's. It leaves escapes to the encoder, which shows them, in place of dropping them from pipes; and where the
-        output cannot be written, it says so."""
+        """Run a command, as click's `main`. Click does not strip escape sequences from pipes: the encoder makes them visible. If
+        the output cannot be written, print why and exit with 1."""
         _fill_descriptors()
         guard()
         try:
@@ -92,7 +92,7 @@ class Program(click.Group):
 
 
 def _fill_descriptors() -> None:
-    """Descriptors 0 to 2 that this process was started without lead nowhere, so that no file that is opened gets their number."""
+    """Open the null device for each of the descriptors 0 to 2 that is closed, so that no other file gets its number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -102,7 +102,7 @@ def _fill_descriptors() -> None:
 
 
 def _end(message: str) -> NoReturn:
-    """Say why and exit with 1, without trying once more to write what is left of the output."""
+    """Print the message and exit with 1, without another attempt to write the buffered output."""
     with suppress(OSError, ValueError):
         sys.stderr.write(message)
         sys.stderr.flush()
@@ -114,12 +114,12 @@ def _end(message: str) -> NoReturn:
 
 
 def guard() -> None:
-    """Put the encoder before standard output and error, for the rest of this process. Calling it again changes nothing."""
+    """Wrap standard output and error in the encoder, for the rest of this process. A second call has no effect."""
     sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
 
 
 def unguarded(stream: TextIO) -> TextIO:
-    """The stream behind the encoder, for who writes control codes of the program's own and encodes all text himself."""
+    """The stream without the encoder, for code that writes control codes of its own and encodes all other text itself."""
     return stream.stream if isinstance(stream, GuardedStream) else stream
 
 

@@ -1,4 +1,4 @@
-"""Why vetting is not possible here at all, as opposed to a candidate that is refused."""
+"""SandboxUnavailable: vetting is not possible on this machine. (A candidate that is refused is not an error.)"""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ NO_TORCH = (
 
 
 class SandboxUnavailable(RuntimeError):
-    """This machine cannot vet as asked; the message says why, and what to do."""
+    """This machine cannot vet in the requested way. The message has the reason and a remedy."""

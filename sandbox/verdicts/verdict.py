@@ -1,4 +1,4 @@
-"""Verdict and Finding: what vetting says of a candidate. Plain data, safe to store and to show to a language model."""
+"""Verdict and Finding: the result of vetting a candidate. Plain data, safe to store and to show to a language model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sandbox.graph.loss_graph import VerifiedGraph
 
 
 class Severity(StrEnum):
-    """Whether a finding refuses the candidate or only describes it."""
+    """Severity of a finding: it refuses the candidate (REFUSE) or only describes it (NOTE)."""
 
     REFUSE = "refuse"
     NOTE = "note"
 
 
 class VerdictStatus(StrEnum):
-    """The outcome of vetting. PARTIAL: nothing was refused, but the numeric tests were not asked for."""
+    """The outcome of vetting. PARTIAL: nothing was refused, but the numeric tests were not requested."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -28,7 +28,7 @@ class VerdictStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that vetting found. `rule` is a code of the catalogue in `rules`; line and column count from 1."""
+    """One result of vetting. `rule` is a code of the catalogue in `rules`; line and column count from 1."""
 
     rule: str
     severity: Severity
@@ -60,10 +60,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What training sees of a loss: its policy gradients on fixed probes, in float64.
+    """The gradients of a loss to the policy at fixed points, in float64.
 
     `key` is equal for equal functions up to rounding; `scale_key` also for positive multiples; `beta_key` also for a
-    rescaled beta. Keys are buckets: a merge is confirmed on fresh probes by `identity.same_loss`.
+    rescaled beta. Keys are buckets: `identity.compare.same_loss` confirms at fresh points that two losses are the same.
     """
 
     key: str
@@ -83,7 +83,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The whole outcome of vetting one candidate. `graph` is present unless the candidate was refused before it had one."""
+    """The result of vetting one candidate. `graph` is None if the candidate was refused before it had a graph."""
 
     status: VerdictStatus
     findings: tuple[Finding, ...]
@@ -108,7 +108,7 @@ class Verdict:
         return tuple(f for f in self.findings if f.severity is Severity.REFUSE)
 
     def refusing(self, notes: Collection[str]) -> Verdict:
-        """This verdict where these notes, given by their codes, refuse too: for who is stricter than the catalogue."""
+        """This verdict with the notes of these codes turned into refusals, for callers that are stricter than the catalogue."""
         if not any(f.rule in notes for f in self.findings):
             return self
         found = (replace(f, severity=Severity.REFUSE) if f.rule in notes else f for f in self.findings)

@@ -1,17 +1,16 @@
-"""Text that says what it holds: whatever cannot be seen is written as its escape, so that it can steer nothing that shows it.
+"""Escapes for invisible characters, so that a text cannot control the program that displays it.
 
-Every sink of this project starts from here: the terminal (`sandbox.verdicts.terminal`), findings, and the exports and
-pages of `analysis`.
+All outputs of this project use it: the terminal (`sandbox.verdicts.terminal`), findings, and the exports and pages of `analysis`.
 """
 
 import unicodedata
 
 
 def visible(text: str, keep: str = "") -> str:
-    """`text` with every character that has no glyph of its own written as an escape, those in `keep` excepted.
+    """`text` with an escape for each character that has no glyph, except those in `keep`.
 
-    That is Unicode's controls (C0, DEL, C1), formats (bidirectional and zero-width among them), line and paragraph separators,
-    lone surrogates, private and unassigned code points. Blanks of any width stay. Doing it twice changes nothing more.
+    These are Unicode's controls (C0, DEL, C1), format characters (including bidirectional and zero-width ones), line and paragraph
+    separators, lone surrogates, private and unassigned code points. Spaces of any width are kept. The function is idempotent.
     """
     if text.isprintable():
         return text

@@ -1,1 +1,1 @@
-"""Vetting put together: `vet`, the pool of processes that vet, the parent's side of the jail, and the command line."""
+"""Vetting as a whole: `vet`, the pool of vetting processes, the parent's side of the jail, and the command line."""

@@ -1,4 +1,4 @@
-"""Where modules come from when the sandbox runs as a program: never from the current directory."""
+"""Module search path of the sandbox as a program, which excludes the current directory."""
 
 import os
 import sys
@@ -18,29 +18,31 @@ def leave_current_directory() -> None:
     sys.path[:] = [p for p in sys.path if real(p) != here or here == HOME]
 
 
-def in_the_way(told: str) -> str:
-    """What to say beside a failure, `told` with its traceback, that the surroundings have a part in: a file on PYTHONPATH that was
-    imported in place of an installed module, or of Python's own; no temporary folder, without which torch cannot be imported.
-    "" where there is none."""
-    if "No usable temporary directory found" in told:
+def in_the_way(failure: str) -> str:
+    """A remedy for a failure that the environment may have caused, from its traceback `failure`; "" if there is none.
+
+    The causes are a file on PYTHONPATH that was imported instead of an installed module or one of Python's own, and a missing
+    temporary folder, without which torch cannot be imported.
+    """
+    if "No usable temporary directory found" in failure:
         return "set TMPDIR to a folder that can be written to, such as /dev/shm"
     for name, file in _strangers():
-        if file in told or f"'{name}'" in told or f"'{name}." in told:
+        if file in failure or f"'{name}'" in failure or f"'{name}." in failure:
             return (
-                f"{file} comes first through PYTHONPATH, in the place of the installed module {name}: if that is not meant, "
-                "rename it or take its folder off PYTHONPATH"
+                f"{file} is imported through PYTHONPATH instead of the installed module {name}: if that is not intended, "
+                "rename it or remove its folder from PYTHONPATH"
             )
     return ""
 
 
 def search_path() -> list[str]:
-    """This process's search path for another Python: this package's folder first, and no current directory."""
+    """This process's search path, for another Python process: this package's folder first, without the current directory."""
     here = real(os.curdir)
     return [HOME, *(p for p in sys.path if p and real(p) not in (here, HOME))]
 
 
 def _strangers() -> Iterator[tuple[str, str]]:
-    """Modules in the folders of PYTHONPATH, and their files, that are found behind these folders too."""
+    """Name and file of each module in the folders of PYTHONPATH that hides a module further back on the search path."""
     path = os.environ.get("PYTHONPATH")
     folders = [p or os.curdir for p in path.split(os.pathsep) if real(p) != HOME] if path else []
     behind = [p for p in sys.path if real(p) not in {*map(real, folders), real(os.curdir)}]
@@ -59,12 +61,12 @@ def _strangers() -> Iterator[tuple[str, str]]:
 
 
 def real(path: str) -> str:
-    """An entry of the search path without links; as it is where the current directory is gone."""
+    """An entry of the search path with symbolic links resolved; unchanged if the current directory does not exist any more."""
     try:
         return os.path.realpath(path or os.curdir)
     except OSError:
         return path
 
 
-if sys.argv[:1] == ["-m"]:  # so it stands while `python -m` looks for the module, with the current directory first
+if sys.argv[:1] == ["-m"]:  # the value while `python -m` searches for the module, with the current directory first
     leave_current_directory()

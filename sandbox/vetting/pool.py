@@ -1,4 +1,4 @@
-"""VetPool: long-lived processes that vet, for programs that must not load torch, block or die with a bad loss.
+"""VetPool: long-lived vetting processes, for programs that must not load torch, be blocked or crash because of a bad loss.
 
 Each worker is a trusted process with torch (one thread) and a zygote of its own. Workers read requests until their input ends, so
 they end with the process that owns the pool, however that ends.
@@ -40,7 +40,7 @@ class PoolClosed(RuntimeError):
 
 
 class WorkerFailed(RuntimeError):
-    """A vetting process could not be started; the message is its last line."""
+    """A vetting process could not be started. The message has the last line of its error output."""
 
 
 class VetPool:
@@ -85,14 +85,14 @@ class VetPool:
         self.close()
 
     def close(self) -> None:
-        """End all workers; those that are vetting stop at once."""
+        """End all workers at once, even while they are vetting."""
         self._open = False
         for worker in self._workers:
             worker.close()
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Process ids of the workers that run."""
+        """Process ids of the running workers."""
         return tuple(w.pid for w in self._workers if w.pid is not None)
 
     def vet(self, source: str | bytes) -> Verdict:
@@ -105,27 +105,27 @@ class VetPool:
         return self._judge({"source": text, **self._options})
 
     def vet_graph(self, graph: LossGraph | str | bytes) -> Verdict:
-        """Vet a loss that is a graph already. Raises PoolClosed, WorkerFailed."""
+        """Vet a loss that is given as a graph. Raises PoolClosed, WorkerFailed."""
         if isinstance(graph, LossGraph):
             graph = graph.to_json()
         text = graph if isinstance(graph, str) else graph.decode("utf-8", "replace")
         return self._judge({"graph": text, "numeric": self._options["numeric"]})
 
     def same_loss(self, a: VerifiedGraph, b: VerifiedGraph) -> Sameness:
-        """Whether training can tell two losses apart, tried on fresh probes; not the same where that cannot be tried.
+        """Whether two losses train identically, compared at fresh points; not the same if the comparison fails.
 
-        Of the result only `same`, `difference` and `message` are filled in. Raises PoolClosed, WorkerFailed.
+        The result has `same`, `difference` and `message` only. Raises PoolClosed, WorkerFailed.
         """
         try:
             reply = self._ask({"same": [a.to_json(), b.to_json()]})
         except Lost:
-            return Sameness(False, None, message="the comparison came to no end", difference=math.inf)
+            return Sameness(False, None, message="the comparison did not finish", difference=math.inf)
         difference = math.inf if reply["difference"] is None else float(reply["difference"])
         same = bool(reply["same"])
         return Sameness(same, "exact" if same else None, message=str(reply["message"]), difference=difference)
 
     def nearest_known(self, graph: VerifiedGraph, beta: float | None = None) -> Relation | None:
-        """How a loss relates to the published ones at a beta; see `sandbox.identity.nearest`. None where that cannot be tried.
+        """How a loss relates to the known losses at a beta; see `sandbox.identity.nearest`. None if the comparison fails.
 
         Raises PoolClosed, WorkerFailed.
         """
@@ -154,7 +154,7 @@ class VetPool:
             self._check_open()
             for attempt in range(2):
                 try:
-                    return _told(worker.ask(request, _VET_SECONDS))
+                    return _checked(worker.ask(request, _VET_SECONDS))
                 except Lost as lost:
                     if not self._open:
                         raise PoolClosed("the pool was closed while it was vetting") from None
@@ -175,7 +175,7 @@ def _process(numeric: bool) -> WorkerProcess:
     return WorkerProcess(command, environment, _START_SECONDS)
 
 
-def _told(reply: dict[str, Any]) -> dict[str, Any]:
+def _checked(reply: dict[str, Any]) -> dict[str, Any]:
     if "error" in reply:
         raise WorkerFailed(str(reply["error"]))
     return reply

@@ -1,7 +1,7 @@
-"""A worker process as the program that started it sees it: started, asked, timed, ended with its children, started again.
+"""The supervisor of a worker process: start, requests with a time limit, end together with its children, restart.
 
-Requests and replies are JSON objects, one a line, as `serving` reads and writes them in the process; the zygote has a protocol of
-its own, in bytes. A process that gives no reply has been ended when `Lost` is raised, and the next request starts a fresh one.
+Requests and replies are JSON objects, one per line; `serving` is the worker's side. The zygote has a binary protocol of its own. A
+process that gives no reply is ended before `Lost` is raised, and the next request starts a fresh one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, TypeVar
 
 CLOSE_SECONDS = 5.0
-"""From the end of its input to SIGKILL; and how long the rest of its stderr is waited for."""
+"""Seconds from the end of its input to SIGKILL, and the longest wait for the rest of its stderr."""
 LONGEST_LINE = 1 << 24
 """Bytes of one reply."""
 _TAIL_BYTES = 16_000
@@ -29,8 +29,8 @@ Answer = TypeVar("Answer")
 class Lost(Exception):
     """A process gave no reply: it died, sent something else, took too long or was ended meanwhile. It has been ended.
 
-    `ready`: it had said that it is. `status`: its exit status, or the number of the signal that ended it, negative. `stderr`: the
-    end of what it wrote there.
+    `ready`: whether it had reported that it is ready. `status`: its exit status, or minus the number of the signal that ended it.
+    `stderr`: the end of its error output.
     """
 
     def __init__(self, *, ready: bool, timed_out: bool = False, status: int = 0, stderr: str = "") -> None:
@@ -52,8 +52,8 @@ def ended(status: int) -> str:
 class WorkerProcess:
     """One process at a time, in a session of its own so that its children end with it. Thread-safe; one request at a time.
 
-    `greet` reads what the process says first, within `start_seconds`. What it writes to stderr is read all the time, and the end
-    of that is kept. It sees the end of its input when this process ends, however that ends.
+    `greet` reads the first message of the process, within `start_seconds`. Its stderr is read all the time, and the end of it is
+    kept. Its input ends when this process ends, in whatever way.
     """
 
     def __init__(
@@ -78,27 +78,27 @@ class WorkerProcess:
         return running.process.pid if running is not None and running.process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process where none runs, without waiting until it is ready. Raises OSError.
+        """Start the process if none is running, without waiting until it is ready. Raises OSError.
 
-        Linux may tell a process of its parent's death when the thread that started it ends. So threads that start one, or make a
-        request that starts it again, live as long as it shall.
+        Linux may signal the parent's death to a process when the thread that started it ends. So a thread that starts the process,
+        or makes a request that starts it again, must live as long as the process is needed.
         """
         with self._changing:
             self._closed = False
             self._started()
 
     def ready(self) -> Any:
-        """Start the process where none runs, and wait for what it says first. Raises Lost, OSError."""
+        """Start the process if none is running, and return its first message. Raises Lost, OSError."""
         running = self._current()
         self._exchange(running, lambda: None, 0.0)
         return running.greeting
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """The reply to a request, at most so many seconds after the process is ready and has it. Raises Lost, OSError."""
+        """The reply to a request, within `seconds` after the process is ready. Raises Lost, OSError."""
         return self.exchange(json.dumps(request).encode() + b"\n", seconds, Incoming.message)
 
     def exchange(self, request: bytes, seconds: float, receive: Callable[[Incoming], Answer]) -> Answer:
-        """As `ask`, for a process that speaks another protocol: send bytes, and read the answer with `receive`."""
+        """As `ask`, for a process with another protocol: send bytes, and read the answer with `receive`."""
         running = self._current()
 
         def attend() -> Answer:
@@ -108,18 +108,18 @@ class WorkerProcess:
         return self._exchange(running, attend, seconds)
 
     def end(self, grace: float = 0.0) -> None:
-        """End the process with its children and reap it: by the end of its input, then by SIGKILL after `grace` seconds."""
+        """End the process with its children and reap it: close its input, and send SIGKILL after `grace` seconds."""
         with self._changing:
             self._end(grace)
 
     def close(self, grace: float = 0.0) -> None:
-        """As `end`; no request starts it again, only `start` does."""
+        """As `end`, but later requests do not start the process again; only `start` does."""
         with self._changing:
             self._closed = True
             self._end(grace)
 
     def forget(self) -> None:
-        """After a fork: this process is not the parent, so it neither talks to the other one nor ends it."""
+        """Drop the process after a fork: the new process is not its parent, and must neither write to it nor end it."""
         running, self._running = self._running, None
         self._changing = threading.Lock()
         if running is not None:
@@ -154,12 +154,12 @@ class WorkerProcess:
                 return attend()
         except TimeoutError:
             timed_out = True
-        except (EOFError, OSError, ValueError, RecursionError):  # no more, or no JSON
+        except (EOFError, OSError, ValueError, RecursionError):  # end of output, or not JSON
             pass
-        except BaseException:  # its reply may still come, to whoever asks next
+        except BaseException:  # its late reply would be read as that to the next request
             self._lose(running, 0.0)
             raise
-        # One that is dying keeps its input meanwhile: the end of it would make it exit as if all were well.
+        # A dying process keeps its input: at the end of its input it would exit with status 0, which hides the cause.
         self._lose(running, 0.0 if timed_out else CLOSE_SECONDS, dying=not timed_out)
         raise Lost(ready=running.ready, timed_out=timed_out, status=running.process.wait(), stderr=running.tail.text())
 
@@ -175,7 +175,7 @@ class WorkerProcess:
 
 
 class Incoming:
-    """What a process writes to its stdout. Reading raises EOFError at its end, TimeoutError at the deadline."""
+    """The stdout of a process. Reading raises EOFError at its end, TimeoutError at the deadline."""
 
     def __init__(self, descriptor: int, wake: int) -> None:
         self.deadline = 0.0
@@ -190,7 +190,7 @@ class Incoming:
         return self._take(length)
 
     def message(self) -> dict[str, Any]:
-        """The next line, a JSON object. Raises ValueError where it is none."""
+        """The next line, a JSON object. Raises ValueError if it is not JSON or too long."""
         seen = 0
         while (end := self._held.find(b"\n", seen)) < 0:
             seen = len(self._held)
@@ -216,7 +216,7 @@ class Incoming:
 
 
 class _Readiness:
-    """Waits until a pipe can be read or written; no longer once the process is being ended."""
+    """Waits until a pipe can be read or written, or until the process is being ended (EOFError)."""
 
     def __init__(self, descriptor: int, event: int, wake: int) -> None:
         self._wake = wake
@@ -237,7 +237,7 @@ class _Readiness:
 
 
 class _Running:
-    """A process that was started, until it is ended."""
+    """A started process with its pipes."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: str | None) -> None:
         self._wake, self._waker = os.pipe()
@@ -268,21 +268,23 @@ class _Running:
         self.tail = _Tail(self.process.stderr)
 
     def send(self, data: bytes) -> None:
-        """Raises OSError, EOFError where the process does not take it any more; TimeoutError."""
+        """Write all data to the process. Raises OSError or EOFError if it does not read any more, TimeoutError."""
         view = memoryview(data)
         while view:
             self._writable.wait(self.incoming.deadline)
-            view = view[os.write(self._input.fileno(), view[: select.PIPE_BUF]) :]  # so much is taken without waiting
+            view = view[
+                os.write(self._input.fileno(), view[: select.PIPE_BUF]) :
+            ]  # a pipe takes this much without blocking
 
     def end(self, grace: float, dying: bool) -> None:
         self.over = True
         os.write(self._waker, b"x")
-        with self.talking:  # whoever waited for a reply has been woken, and touches these pipes no more
+        with self.talking:  # a thread that waited for a reply is awake now, and does not use these pipes any more
             if not dying:
                 self._input.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(grace)
-            # Also when the leader has ended: the rest of its group may not have.
+            # Even if the leader has ended: other processes of its group may still run.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -297,7 +299,7 @@ class _Running:
 
 
 class _Tail:
-    """The end of what a process writes to its stderr, which is read as it comes so that the process never waits."""
+    """The end of a process's stderr. A thread reads it all the time, so that the process never blocks."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -306,7 +308,7 @@ class _Tail:
         self._reader.start()
 
     def finish(self, seconds: float) -> None:
-        """Wait for the rest: a process that left the session may hold the pipe open."""
+        """Wait for the rest, at most `seconds`: a process that left the session may keep the pipe open."""
         self._reader.join(seconds)
 
     def close(self) -> None:

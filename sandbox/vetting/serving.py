@@ -1,6 +1,6 @@
-"""The side of a worker process: JSON objects, one a line, requests on stdin, replies on the stdout that it was started with.
+"""The worker's side of a worker process: requests on stdin, replies on the original stdout, as JSON objects, one per line.
 
-`process` is the other side.
+`process` is the side of the program that started it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import IO, Any
 
 
 def take_over() -> IO[str]:
-    """Where replies go: the stdout of the start. What else is printed, by C code too, goes to stderr from now on. SIGINT is for
-    whoever started this process."""
+    """The stream for replies: the original stdout. From now on all other output, of C code too, goes to stderr. SIGINT is ignored:
+    the program that started this process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -26,13 +26,13 @@ def take_over() -> IO[str]:
 
 
 def send(replies: IO[str], message: Mapping[str, Any]) -> None:
-    """Send one reply. Raises ValueError where it holds a number that JSON has not, such as NaN."""
+    """Send one reply. Raises ValueError if it contains a number that is not allowed in JSON, such as NaN."""
     replies.write(json.dumps(message, allow_nan=False) + "\n")
     replies.flush()
 
 
 def requests() -> queue.SimpleQueue[str]:
-    """The requests as they come. At the end of stdin this process ends, whatever it does then: nobody waits for its reply."""
+    """A queue of the incoming requests. At the end of stdin this process exits at once, since no reply is needed any more."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:

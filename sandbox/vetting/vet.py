@@ -3,8 +3,8 @@
     from sandbox.vetting.vet import vet
     verdict = vet(source)
 
-The source is never parsed, let alone executed, in this process: it goes to a jailed child of the zygote, and what comes back is
-a graph that is verified and tested here, or rule codes that are rendered here. See docs/sandbox.md.
+This process never parses or executes the source. A jailed child of the zygote reads it, and answers with a graph, which is
+verified and tested here, or with rule codes, which are rendered here as findings. See docs/sandbox.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
 from sandbox.child.jail.isolate import GUARANTEES, guarantees
-from sandbox.child.protocol import Answer, Complaint, Spot
+from sandbox.child.protocol import Answer, SourceSpan, Violation
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.contracts.naming import check_arguments
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
@@ -74,10 +74,10 @@ class Vetter:
 
         Without `numeric` the verdict is PARTIAL at best, and torch is not loaded. `accept_missing` names guarantees of the jail
         (files, network, processes, signals, time, memory) that may be absent on this machine; the verdict records it.
-        `arguments` are the names that the contract's arguments have in the source, in the contract's order: all of them, the
-        tensors only, or of a loss without a reference the policy's two. Without them names are matched as docs/sandbox.md
-        tells. Raises ValueError for an unknown contract or guarantee and for arguments that cannot be names, SandboxUnavailable
-        where no isolated interpreter starts.
+        `arguments` are the names of the contract's arguments in the source, in the contract's order: all of them, the tensors
+        only, or the policy's two for a loss without a reference. Without them names are matched as docs/sandbox.md describes.
+        Raises ValueError for an unknown contract or guarantee and for arguments that cannot be names, SandboxUnavailable if no
+        isolated interpreter starts.
         """
         started = time.perf_counter()
         terms = contract_named(contract)
@@ -92,7 +92,7 @@ class Vetter:
         return _judged(contract, found, graph, started, numeric=numeric, entry=entry, given=given)
 
     def vet_graph(self, graph: LossGraph | str | bytes, *, numeric: bool = True) -> Verdict:
-        """Vet a loss that is a graph already: from the built-in proposer, or as JSON from an archive. Needs no jail."""
+        """Vet a loss that is given as a graph, from the built-in proposer or as JSON from an archive. Needs no jail."""
         started = time.perf_counter()
         found: list[Finding] = []
         verified: VerifiedGraph | None = None
@@ -130,7 +130,7 @@ def vet(
 
 
 def vet_graph(graph: LossGraph | str | bytes, *, numeric: bool = True) -> Verdict:
-    """Vet a loss that is a graph already. See `Vetter.vet_graph`."""
+    """Vet a loss that is given as a graph. See `Vetter.vet_graph`."""
     return _DEFAULT.vet_graph(graph, numeric=numeric)
 
 
@@ -143,7 +143,7 @@ def _known_guarantees(names: Iterable[str]) -> frozenset[str]:
 
 
 def readable(source: str | bytes) -> str | Finding:
-    """All that this process does to a source: its size, its encoding, NUL bytes."""
+    """The source as text, or a finding: the checks of size, encoding and NUL bytes, the only ones that this process makes."""
     if len(source) > MAX_SOURCE_BYTES:
         return plain("SBX102", len(source), MAX_SOURCE_BYTES)
     try:
@@ -159,7 +159,7 @@ def readable(source: str | bytes) -> str | Finding:
 
 
 def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Finding], VerifiedGraph | None, str]:
-    """Why there is no graph; or notes, the graph, and the name of the function that it was traced from."""
+    """Findings, the graph, and the name of the traced function. The findings are refusals if there is no graph, else notes."""
     trouble = _trouble(reply)
     if trouble is not None:
         return [trouble], None, ""
@@ -169,7 +169,7 @@ def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Find
         return [plain("SBX243")], None, ""
     entry = entry_name(source, answer.entry)
     if answer.graph is None:
-        return _findings(answer.complaints, source, contract), None, entry
+        return _findings(answer.violations, source, contract), None, entry
     try:
         graph = VerifiedGraph.from_json(answer.graph)
     except GraphError as error:
@@ -183,7 +183,7 @@ def read_reply(reply: Reply, source: str, contract: Contract) -> tuple[list[Find
 
 
 def _trouble(reply: Reply) -> Finding | None:
-    """What ended a child that gave no answer."""
+    """The finding for a child that ended without an answer; None if there is an answer."""
     if reply.timed_out or reply.signal == signal.SIGXCPU:
         return plain("SBX240")
     if reply.signal == signal.SIGSYS:
@@ -197,10 +197,10 @@ def _trouble(reply: Reply) -> Finding | None:
     return None
 
 
-def _findings(complaints: Iterable[Complaint], source: str, contract: Contract) -> list[Finding]:
-    """The complaints as findings, in the order of the source, each once."""
-    unique = dict.fromkeys(complaints)
-    ordered = sorted(unique, key=lambda c: (c.spot or Spot(0, 0, 0, 0)).line)
+def _findings(violations: Iterable[Violation], source: str, contract: Contract) -> list[Finding]:
+    """The violations as findings, in the order of the source, each once."""
+    unique = dict.fromkeys(violations)
+    ordered = sorted(unique, key=lambda c: (c.span or SourceSpan(0, 0, 0, 0)).line)
     return [finding(c, source, contract) for c in ordered]
 
 
@@ -219,7 +219,7 @@ def _judged(
     entry: str,
     given: dict[str, str],
 ) -> Verdict:
-    """The verdict on what has a graph by now, or has not."""
+    """The verdict from the findings so far and the graph, if there is one: runs the numeric tests if `numeric`."""
     if graph is None or not numeric:
         return _verdict(contract, found, started, entry=entry, graph=graph, given=given)
     try:

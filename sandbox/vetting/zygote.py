@@ -1,7 +1,7 @@
-"""The parent's side of the zygote: starts it, asks it to trace candidates, outlives its death.
+"""The parent's side of the zygote: start it, have candidates traced, and start it again if it died.
 
-What comes back is not believed: it is the answer of a process that has run hostile code. It is bounded here and checked in
-`refusal.Answer.decode`, and its graph in `graph.VerifiedGraph.from_json`.
+The answer is untrusted, because it comes from a process that has read hostile code. Its size is limited here; its content is
+checked in `child.protocol.Answer.decode`, and its graph in `graph.loss_graph.VerifiedGraph.from_json`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from sandbox.vetting.path import in_the_way
 from sandbox.vetting.process import Incoming, Lost, WorkerProcess
 
 PACKAGE = Path(__file__).resolve().parents[1]
-"""The folder of the package `sandbox`, which the zygote enters."""
+"""The folder of the package `sandbox`, from which the zygote imports."""
 PROGRAM = PACKAGE / "child" / "jail" / "zygote_main.py"
 _START_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
-"""Beyond the zygote's own deadline, until it is itself taken to hang."""
+"""Seconds after the zygote's own deadline until the zygote itself counts as hanging."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of one child. `signal` is what ended it, 0 where it ended by itself; `answer` its bytes, unchecked."""
+    """The outcome of one child. `signal` is the signal that ended it, 0 if none did; `answer` has its bytes, unchecked."""
 
     answer: bytes
     layers: tuple[str, ...]
@@ -46,7 +46,7 @@ class Reply:
 
 
 class Zygote:
-    """A running zygote. Thread-safe; one candidate at a time. Starts itself when first asked, and again after it died.
+    """A zygote process. Thread-safe; one candidate at a time. It starts with the first request, and again after it died.
 
     `without` names layers of the jail to leave out, as if this machine did not have them.
     """
@@ -70,10 +70,10 @@ class Zygote:
         accept_missing: Iterable[str] = (),
         arguments: Iterable[str] = (),
     ) -> Reply:
-        """Have one candidate traced in a child of its own, which is gone when this returns.
+        """Have one candidate traced in a child of its own, which has ended when this returns.
 
-        `arguments` are the names of the contract's arguments in the source, where they are known to be others.
-        Raises SandboxUnavailable where no zygote can be started.
+        `arguments` are the names of the contract's arguments in the source, if they are given.
+        Raises SandboxUnavailable if no zygote can be started.
         """
         if len(source) > MAX_SOURCE_BYTES:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
@@ -97,17 +97,17 @@ class Zygote:
         return Reply(b"", (), failed=True)
 
     def stop(self) -> None:
-        """End the zygote and with it a child that may be running."""
+        """End the zygote, and its child if one is running."""
         if self._process is not None:
             self._process.end()
 
     def launch(self) -> None:
-        """Start the interpreter, without waiting until it is ready. Raises SandboxUnavailable."""
+        """Start the isolated interpreter, without waiting until it is ready. Raises SandboxUnavailable."""
         with self._lock:
             self._own().start()
 
     def forget(self) -> None:
-        """After a fork: this process is not the zygote's parent, so it neither talks to it nor ends it."""
+        """Drop the zygote after a fork: the new process is not its parent, and must neither write to it nor end it."""
         if self._process is not None:
             self._process.forget()
         self._lock = threading.Lock()
@@ -131,7 +131,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _process(without: tuple[str, ...]) -> WorkerProcess:
-    """Raises SandboxUnavailable where what it runs is not installed."""
+    """A zygote that is not started yet. Raises SandboxUnavailable if RestrictedPython is not installed."""
     restricted = importlib.util.find_spec("RestrictedPython")
     if restricted is None or not restricted.submodule_search_locations:
         raise SandboxUnavailable(

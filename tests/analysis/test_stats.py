@@ -98,7 +98,7 @@ def test_a_pooled_deviation_weighs_groups_by_their_freedom():
 @pytest.mark.parametrize("comparisons", [1, 3, 50])
 @pytest.mark.parametrize("power", [0.1, 0.8, 0.99])
 def test_the_minimum_detectable_difference_has_exactly_the_stated_power(freedom, comparisons, power):
-    noncentrality = stats.smallest_detectable(1.0, freedom, comparisons=comparisons, power=power)
+    noncentrality = stats.minimum_detectable_difference(1.0, freedom, comparisons=comparisons, power=power)
     critical = scipy_stats.t.ppf(1 - 0.025 / comparisons, freedom)
     upper = scipy_stats.nct.sf(critical, freedom, noncentrality)
     # The normal numerator must be negative in the lower tail.
@@ -108,7 +108,7 @@ def test_the_minimum_detectable_difference_has_exactly_the_stated_power(freedom,
 
 def test_power_is_that_of_simulated_t_tests():
     rng = random.Random(11)
-    true = stats.smallest_detectable(1 / 2, 3, comparisons=3)
+    true = stats.minimum_detectable_difference(1 / 2, 3, comparisons=3)
     seen = 0
     for _ in range(2000):
         pair = stats.paired({seed: rng.gauss(true, 1.0) for seed in range(4)}, dict.fromkeys(range(4), 0.0))
@@ -118,12 +118,12 @@ def test_power_is_that_of_simulated_t_tests():
 
 
 def test_more_comparisons_make_the_minimum_detectable_difference_larger():
-    assert stats.smallest_detectable(1.0, 7, comparisons=5) > stats.smallest_detectable(1.0, 7)
+    assert stats.minimum_detectable_difference(1.0, 7, comparisons=5) > stats.minimum_detectable_difference(1.0, 7)
 
 
 def test_a_power_below_the_level_is_refused():
     with pytest.raises(ValueError, match="between the level"):
-        stats.smallest_detectable(1.0, 7, power=0.05)
+        stats.minimum_detectable_difference(1.0, 7, power=0.05)
 
 
 def test_an_interval_is_students():

@@ -223,10 +223,10 @@ def past(reader: Reader) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("luck", range(4))
-def test_the_past_is_reconstructed_exactly(write, archive, reader, luck):
+@pytest.mark.parametrize("seed", range(4))
+def test_the_past_is_reconstructed_exactly(write, archive, reader, seed):
     """After each write of a random history, all results are recorded; `as_of` must give the same results later."""
-    dice = random.Random(luck)
+    dice = random.Random(seed)
     write.seed()
     pictures = {archive.last_event(): past(reader)}
     for step in range(90):

@@ -329,10 +329,10 @@ def test_an_open_transaction_of_another_program_is_reported(archive, path):
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(WriteFailed, match="locked"):
-        archive.event("unlucky")
+        archive.event("refused")
     other.execute("ROLLBACK")
     other.close()
-    archive.event("lucky")
+    archive.event("recorded")
 
 
 def test_a_prompt_is_read_back_exactly_and_shared_texts_are_stored_once(archive, reader):

@@ -139,7 +139,9 @@ def test_baselines_report_a_faulty_task_and_record_no_failure(evo: Command) -> N
 @pytest.mark.parametrize("command", ["run", "baselines"])
 def test_a_launcher_that_does_not_exist_is_refused(evo: Command, command: str) -> None:
     result = evo.run(command, "--dir", "run", "--set", "launcher=[accelerat, launch]")
-    assert result.code == 2 and "the launcher 'accelerat' is no command" in result.err and "Traceback" not in result.err
+    assert (
+        result.code == 2 and "the launcher 'accelerat' is not a command" in result.err and "Traceback" not in result.err
+    )
     assert not (evo.folder / "run").exists()
 
 

@@ -41,7 +41,7 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
         for candidate in reader.candidates():
             assert sum(f": candidate {candidate.id} " in line and " (s" in line for line in log) == 1
         assert sum(": fitness " in line for line in log) == len(reader.evaluations(state="scored"))
-        assert sum(" asked for, attempt 1" in line for line in log) == 4
+        assert sum(" requested, attempt 1" in line for line in log) == 4
     assert "built-in" in result.out and "Report:" in result.out
     for phase in ("phase preparing", "phase seed losses", "phase search", "phase final"):
         assert phase in result.out
@@ -132,7 +132,7 @@ def test_a_recorded_run_replays_unless_it_was_changed(evo: Command, finished: Pa
 def test_reading_commands_print_what_the_archive_holds(evo: Command, finished: Path) -> None:
     run = str(finished)
     status = evo.run("status", run)
-    assert status.code == 0 and "State: finished" in status.out and "8 asked for" in status.out
+    assert status.code == 0 and "State: finished" in status.out and "8 requested" in status.out
     assert "Rung held_out, fresh seeds" in status.out and "mse" in status.out
     listed = evo.run("ls", str(finished.parent))
     assert listed.code == 0 and "classification  finished  8 of 8" in listed.out

@@ -106,7 +106,7 @@ def test_wrong_options_are_refused_as_by_a_run(arguments: Callable[..., list[str
 def test_a_task_with_data_of_its_own_says_so(task: str) -> None:
     code, written = told(main, ["data", "--set", f"task={task}"])
     assert (code, len(written.splitlines())) == (0, 1)
-    assert f"The task {task} makes its own data" in written
+    assert f"The task {task} generates its data" in written
 
 
 def test_a_dry_run_names_the_command(arguments: Callable[..., list[str]], tmp_path: Path) -> None:

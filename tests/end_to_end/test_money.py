@@ -44,7 +44,7 @@ def test_a_budget_of_trainings_ends_with_a_complete_final(evo: Command) -> None:
     )
     result = evo.run("run", "--dir", "run", *QUICK, *settings)
     assert result.code == 0, result.err
-    assert "which are kept for it" in result.out
+    assert "which are reserved" in result.out
     with Reader.open(evo.folder / "run/archive.db") as reader:
         done = [e for e in reader.evaluations() if e.finished_event]
     assert len([e for e in done if e.rung == "held_out"]) == 2 * 3, (
@@ -58,7 +58,7 @@ def test_no_reply_is_requested_if_none_could_be_trained(evo: Command) -> None:
         result = evo.run(*_model(server.base_url, "--set", "budget.evaluations=4"))
         assert server.requests == 0
     assert result.code == 0, result.err
-    assert "No proposal is asked for" in result.out
+    assert "No proposal will be requested" in result.out
 
 
 def test_a_key_in_the_environment_alone_causes_no_cost(evo: Command) -> None:
@@ -87,8 +87,8 @@ def test_offline_needs_a_dry_run(evo: Command) -> None:
         offline = evo.run(*_model(dead, "--dry-run", "--offline"))
         alone = evo.run(*_model(dead, "--offline"))
     assert online.code == 1 and "llm.base_url: " in online.err and "Replies: at most about" in online.out
-    assert offline.code == 0 and "the network was left out" in offline.out
-    assert alone.code == 2 and "--offline goes with --dry-run" in alone.err
+    assert offline.code == 0 and "without the network" in offline.out
+    assert alone.code == 2 and "--offline needs --dry-run" in alone.err
     assert not (evo.folder / "run").exists()
 
 

@@ -70,7 +70,7 @@ def test_a_file_that_shadows_a_module_is_named(program: str, name: str, elsewher
         assert code == 0  # these commands do not import it
         return
     assert code == 2 and "Traceback" not in told
-    assert f"{file} comes first through PYTHONPATH, in the place of the installed module {name}" in told
+    assert f"{file} is imported through PYTHONPATH instead of the installed module {name}" in told
 
 
 def test_a_file_that_shadows_torch_is_named_by_numeric_tests(elsewhere: Path, tmp_path: Path) -> None:

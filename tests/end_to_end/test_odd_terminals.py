@@ -63,8 +63,8 @@ def test_characters_that_an_encoding_lacks_cause_no_error(folder: Path, encoding
         ("SANDBOX rules | head -1 > /dev/null; exit $((PIPESTATUS[0] > 1))", 0, ""),
         ("SANDBOX check --no-numeric - <&-", 2, ""),
         ("EVO report run --no-pictures --out /proc/x.html", 1, "choose another path with --out"),
-        ("EVO run --dir /proc/x --set task=classification", 2, "cannot make the run directory /proc/x"),
-        ("EVO run --dry-run --dir /proc/x --set task=classification", 2, "nothing can be written in /proc/x (/proc: "),
+        ("EVO run --dir /proc/x --set task=classification", 2, "cannot create the run directory /proc/x"),
+        ("EVO run --dry-run --dir /proc/x --set task=classification", 2, "cannot write in /proc/x (/proc: "),
         (f"EVO status {'n' * 256}", 2, "nnn holds no run"),
         (
             f"EVO run --offline --dry-run --set task=preference --set fitness.model={'n' * 256} --set fitness.data=d/d",

@@ -117,7 +117,7 @@ def test_a_loss_is_printed_for_use_elsewhere(evo: Here, form: str, words: str) -
 def test_a_missing_part_is_reported(evo: Here) -> None:
     trl = evo.run("show", "run", "5", "--as", "trl")
     assert trl.code == 2 and "takes preference losses" in trl.err
-    assert "nobody was asked" in evo.run("show", "run", "1", "--prompt").out
+    assert "no proposer was asked" in evo.run("show", "run", "1", "--prompt").out
     assert "give a candidate or --step" in evo.run("show", "run", "1", "--step", "1").err
     made = evo.run("show", "run", "--step", "3", "--as", "python")
     assert made.code == 2 and "it made candidate 5: evopo show run 5" in made.err
@@ -144,7 +144,7 @@ def test_a_folder_is_never_created_silently(evo: Here, asked: tuple[Path, list[A
     assert not (evo.folder / "some").exists()
     shutil.rmtree(asked[0] / "exports", ignore_errors=True)
     made = evo.run("export", "run", "--format", "dot")
-    assert made.code == 0 and made.out.startswith("Made the folder run/exports\n")
+    assert made.code == 0 and made.out.startswith("Created the folder run/exports\n")
     assert "Made" not in evo.run("export", "run", "--format", "dot").out
 
 

@@ -1,4 +1,4 @@
-"""Losses as graphs, and a task that misbehaves on request, for the tests of this folder."""
+"""Fixtures: losses as graphs, and a task that fails in a requested way."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ ARGUMENTS = (
     "beta",
 )
 PRANKS = '''
-"""A task without torch whose rungs are pranks."""
+"""A task without torch whose rungs fail in different ways."""
 import logging, os, signal, subprocess, sys, time
 from pathlib import Path
 from fitness.costs import Prices, Service, Usage
@@ -38,7 +38,7 @@ def make(options):
     return Pranks(options)
 
 def once(folder, name):
-    """True in the first process that asks."""
+    """True in the first process that calls it."""
     try:
         (Path(folder) / name).touch(exist_ok=False)
     except FileExistsError:
@@ -98,7 +98,7 @@ def by_item(folder):
     return ItemScores((1.0, 0.0, 0.5), ("first prompt", "first prompt", "second prompt"))
 
 def memory_of_the_second_rank(folder):
-    """One rank of two has no memory left while the other waits for it."""
+    """One rank of two runs out of memory while the other waits for it."""
     if os.environ["RANK"] == "1":
         raise EvaluationFailed("out_of_memory", "rank 1 has no room")
     time.sleep(600)
@@ -178,7 +178,7 @@ def pranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def quick_collection() -> Iterator[Callable[[], None]]:
-    """What the worker does after its imports, for tests that train in this process."""
+    """The worker's setup after its imports, for tests that train in this process."""
     gc.collect()
     gc.freeze()
     yield gc.collect

@@ -1,7 +1,7 @@
-"""The built-in proposer: typed genetic programming on loss graphs, the prompt-less twin of the language model.
+"""Built-in proposer: typed genetic programming on loss graphs, with the same operators as the language model.
 
-Its operators are pure functions of a `random.Random`: the same generator state and parents give the same proposal, on every
-machine. All that they give verifies; whether it trains, the sandbox's numeric tests say. No torch.
+The operators are pure functions of a `random.Random`: the same generator state and parents give the same proposal on every machine.
+All results are verified graphs; the numeric tests of the sandbox decide whether they can be trained. No torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evo.search.operators import BY_NAME, OPERATORS
 from sandbox.contracts.references import resolve
 
 VERSION = 1
-"""Raised whenever the same generator state gives other proposals than before."""
+"""Increased whenever the same generator state gives other proposals than before."""
 
 _GENETIC: Mapping[str, Genetic] = {o.name: resolve(o.genetic, f"operator {o.name}: genetic") for o in OPERATORS}
 
@@ -23,7 +23,7 @@ _GENETIC: Mapping[str, Genetic] = {o.name: resolve(o.genetic, f"operator {o.name
 def propose(
     rng: Random, contract: str, operator: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()
 ) -> GeneticProposal:
-    """A proposal by the operator called `operator`; `rules` are the codes that refused the parent of a repair.
+    """A proposal by the named operator. `rules`: codes of the findings that refused the parent of a repair.
 
     An operator that lacks its parents explores instead. Raises ValueError for an unknown operator or contract.
     """

@@ -1,4 +1,4 @@
-"""Writing loss graphs as arithmetic: `-(beta * rho)` appends nodes instead of computing. No torch."""
+"""Construction of loss graphs by arithmetic: `-(beta * rho)` appends nodes instead of computing. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.graph.types import Type
 
 
 class Builder:
-    """Collects nodes of one contract; equal nodes are written once."""
+    """Collects the nodes of a graph of one contract; equal nodes are stored once."""
 
     def __init__(self, contract: str) -> None:
         self.contract = contract
@@ -42,7 +42,7 @@ class Builder:
         return Value(self, self._known[key])
 
     def node(self, value: Value) -> Node:
-        """What computes `value`."""
+        """The node that computes `value`."""
         return self._nodes[value.index]
 
     def graft(self, graph: LossGraph, replaced: Mapping[int, Value] | None = None) -> list[Value]:
@@ -59,11 +59,11 @@ class Builder:
         return values
 
     def finish(self, output: Value) -> VerifiedGraph:
-        """The verified graph that computes `output`, without what it does not need. Raises GraphError."""
+        """The verified graph that computes `output`, without unused nodes. Raises GraphError."""
         return VerifiedGraph.from_nodes(self.contract, self._nodes, output.index)
 
     def type_of(self, value: Value) -> Type:
-        """Type and symbolic shape of `value`. Raises GraphError where it is ill-typed."""
+        """Type and symbolic shape of `value`. Raises GraphError if it is ill-typed."""
         if value.index >= len(self._types):
             self._types = infer_types(contract_named(self.contract), self._nodes[: value.index + 1], self._types)
         return self._types[value.index]
@@ -148,12 +148,12 @@ class Value:
 
 
 def rounded(value: float, digits: int = 3) -> float:
-    """`value` to so many significant digits: constants that a person can read and a paper can print."""
+    """`value` rounded to `digits` significant digits, so that constants are readable."""
     return float(f"{value:.{digits}g}")
 
 
 def log_uniform(rng: Random, low: float, high: float) -> float:
-    """A positive constant, evenly spread over the orders of magnitude between `low` and `high`."""
+    """A positive constant with log-uniform distribution between `low` and `high`."""
     return rounded(low * (high / low) ** rng.random())
 
 

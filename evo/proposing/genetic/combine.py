@@ -1,4 +1,4 @@
-"""Combine: one loss made of two."""
+"""Combine operator: one loss made from two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Crossing = Callable[[Random, VerifiedGraph, VerifiedGraph], tuple[VerifiedGraph,
 
 
 def combine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
-    """A loss made of two of `parents`, or, where all are the same, of one and a grown one.
+    """A loss made from two of `parents`, or, if all are equal, from one parent and a new loss of the grammar.
 
     They are mixed by a constant or a gate, or the larger or smaller of both is taken, or one on either side of a margin,
     or one gets a part of the other.

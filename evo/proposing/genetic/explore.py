@@ -1,4 +1,4 @@
-"""Explore: a loss grown from the contract's grammar, unlike the ones it is shown."""
+"""Explore operator: a new loss generated from the contract's grammar, different from its parents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TERM = 0.25
 
 
 def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()) -> GeneticProposal:
-    """A loss grown from the grammar of `contract`, of other operations than any of `parents` where that can be had.
+    """A loss generated from the grammar of `contract`, with other operations than any of `parents` if possible.
 
     Raises ValueError for a contract without a grammar.
     """
@@ -54,7 +54,7 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
 
 
 def grow(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
-    """A loss of one value per item, written into `builder`."""
+    """A random loss with one value per item, built in `builder`."""
     piece = _core(rng, builder, grammar)
     if rng.random() < _WEIGHT and grammar.weights:
         weight = grammar.draw(rng, grammar.weights, builder)
@@ -85,5 +85,5 @@ def _shape(rng: Random, x: Value) -> Piece:
 
 
 def _operations(graph: VerifiedGraph) -> frozenset[str]:
-    """Which operations and inputs a loss is made of: a coarse likeness that constants do not change."""
+    """The operations and inputs of a loss: a coarse measure of similarity that does not depend on constants."""
     return frozenset(n.op for n in graph.nodes) | graph.inputs

@@ -1,4 +1,4 @@
-"""What goes into the genetic operators and what comes out."""
+"""Inputs and outputs of the genetic operators."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Protocol
 from sandbox.graph.loss_graph import VerifiedGraph
 
 MAX_NAME = 48
-"""Characters of a proposal's name."""
+"""Maximum characters of a proposal's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A loss that a proposal starts from, and the name it is known by."""
+    """A parent of a proposal, with its name."""
 
     graph: VerifiedGraph
     name: str = "loss"
@@ -24,7 +24,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class GeneticProposal:
-    """A new loss. `name` is a Python identifier, `thought` one plain sentence with the numbers of what was done."""
+    """A new loss. `name` is a Python identifier; `thought` is one sentence that describes the change with its numbers."""
 
     graph: VerifiedGraph
     name: str
@@ -32,9 +32,9 @@ class GeneticProposal:
 
 
 class Genetic(Protocol):
-    """What the built-in proposer does for an operator: a pure function of the generator's state and its arguments.
+    """Function of the built-in proposer for an operator: a pure function of the generator's state and its arguments.
 
-    `parents` has at least one, but for operators that need none. `rules` are the codes of the findings that refused the parents.
+    `parents` is not empty, except for operators that need none. `rules`: codes of the findings that refused the parents.
     """
 
     def __call__(
@@ -43,13 +43,13 @@ class Genetic(Protocol):
 
 
 def stem(name: str) -> str:
-    """The part of a name that its descendants keep: without what earlier operators appended."""
+    """The base of a name, without the tags that earlier operators appended."""
     plain = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
     head = plain.split("__")[0]
     return head if head and head[0].isalpha() else f"loss_{head}".rstrip("_")
 
 
 def named(base: str, tag: str = "") -> str:
-    """An identifier of at most MAX_NAME characters from a base and what was done to it."""
+    """An identifier of at most MAX_NAME characters from a base and a tag for the change."""
     suffix = f"__{tag}" if tag else ""
     return base[: MAX_NAME - len(suffix)].strip("_") + suffix

@@ -1,4 +1,4 @@
-"""Refine: one loss with one thing changed."""
+"""Refine operator: a loss with one change."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Change = tuple[VerifiedGraph, str, str]
 Mutation = Callable[[Random, VerifiedGraph], Change | None]
 
 LARGE = 90
-"""Operations above which a loss is first made simpler; the published ones have 5 to 35."""
+"""Number of operations above which a loss is simplified first; published losses have 5 to 35."""
 
 _TUNABLE = {(o.name, attr): span for o in OPERATIONS.values() for attr, span in o.genetic.tunable.items()}
 """Attributes that are numbers of the loss, and the range a refinement keeps them in."""
 
 _RELATIVES = relatives(OPERATIONS)
-"""Operations of one kind, any of which can stand where another did."""
+"""Groups of operations that can replace each other."""
 
 
 def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
@@ -44,12 +44,12 @@ def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
 
 
 def _order(rng: Random) -> list[Mutation]:
-    """All mutations, likely ones first: a draw without replacement by weight."""
+    """All mutations in random order: a weighted draw without replacement."""
     return [m for _, m in sorted(_MUTATIONS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
 
 
 def _attempt(mutation: Mutation, rng: Random, graph: VerifiedGraph) -> Change | None:
-    """What `mutation` makes of the graph, or None where it has no place, changes nothing or cuts off the gradient."""
+    """The result of `mutation`; None if it does not apply, changes nothing or removes the gradient."""
     try:
         change = mutation(rng, graph)
     except GraphError:
@@ -86,7 +86,7 @@ def _is_tunable(graph: VerifiedGraph, index: int) -> bool:
 
 
 def _spine(graph: VerifiedGraph) -> set[int]:
-    """Nodes that only multiply the whole loss by a number, or add one to it: to Adam the loss is the same without."""
+    """Nodes that only scale the whole loss by a number or add a number: with Adam, training is the same without them."""
     found, at = set(), graph.output
     while (node := graph.nodes[at]).op in ("mul", "div", "neg", "add", "sub"):
         rest = [a for a in node.args if not graph.types[a].is_number]
@@ -98,7 +98,7 @@ def _spine(graph: VerifiedGraph) -> set[int]:
 
 
 def _is_complement(graph: VerifiedGraph, use: Use) -> bool:
-    """The 1 of 1 - gate: another number there would not be a mixture any more."""
+    """Whether the operand is the 1 of 1 - gate: with another number the expression would be no mixture."""
     reader = graph.nodes[use.node]
     if reader.op != "sub" or use.position != 0 or graph.nodes[reader.args[0]].attrs.get("value") != 1:
         return False
@@ -109,7 +109,7 @@ def _is_complement(graph: VerifiedGraph, use: Use) -> bool:
 
 
 def _is_exponent(graph: VerifiedGraph, use: Use) -> bool:
-    """A fractional power of what may be negative is not a number."""
+    """Whether the operand is an exponent: a fractional power of a negative value is NaN."""
     return graph.nodes[use.node].op == "pow" and use.position == 1
 
 
@@ -262,7 +262,7 @@ def _share(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 
 def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
-    """Stops the gradient of a factor of a product, or lets a stopped one through."""
+    """Stop the gradient of a factor of a product, or remove a stop."""
     uses: list[tuple[Use, bool]] = []
     for i, node in enumerate(graph.nodes):
         if node.op == "detach":
@@ -282,7 +282,7 @@ def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 
 def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
-    """Drops one side of a sum, a mixture or a choice: what keeps losses from growing without end."""
+    """Drop one side of a sum, a mixture or a choice. This limits the growth of losses."""
     found = []
     sides = _sides(graph)
     for use in rng.sample(sides, min(len(sides), 8)):

@@ -1,4 +1,4 @@
-"""Repair: a refused loss, mended by what its findings say."""
+"""Repair operator: a refused loss, changed according to its findings."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError, Node
 
 Mend = Callable[[Random, VerifiedGraph], tuple[VerifiedGraph, str] | None]
-"""The mended graph and what was done, or None where this mend has no place."""
+"""Returns the repaired graph and a description of the change; None if the repair does not apply."""
 
 Guard = Callable[[Sequence[Value], Node], Value | None]
-"""An operation written anew on its operands, or None where it is safe as it stands."""
+"""Returns a safe form of an operation on its operands; None if the operation is safe already."""
 
 _EPSILON = 1e-6
 _LARGE = 8.0
-"""exp of this is about 3000: beyond it an exponential goes on as its tangent."""
+"""Argument above which an exponential is replaced by its tangent; exp(8) is about 3000."""
 
 
 def repair(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
-    """The first of `parents` with a cure for each of `rules`, the codes of the findings that refused it.
+    """The first of `parents`, with a repair for each of `rules`, the codes of the findings that refused it.
 
-    What no cure fits gets a share of a loss that is known to train.
+    If no repair applies, the loss is mixed with one that is known to train.
     """
     refused, done = parents[0], []
     graph = refused.graph
@@ -58,19 +58,19 @@ def _attempt(mend: Mend, rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGra
 
 
 def _guarded(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Every operation that can overflow or leave its domain, in a form that cannot."""
+    """Replace every operation that can overflow or leave its domain by a safe form."""
     found = _rewritten(graph, _GUARDS)
     return found and (found[0], f"kept {found[1]} within range")
 
 
 def _blunted(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Every operation that is steep near zero, in a form that is not."""
+    """Replace every operation that is steep near zero by a flatter form."""
     found = _rewritten(graph, _BLUNT)
     return found and (found[0], f"made {found[1]} less steep near zero")
 
 
 def _rewritten(graph: VerifiedGraph, guards: Mapping[str, Guard]) -> tuple[VerifiedGraph, str] | None:
-    """The graph with the guarded operations written anew, and which they are."""
+    """The graph with the guarded operations replaced, and their names."""
     builder = Builder(graph.contract)
     tensors = [not kind.is_number for kind in graph.types]
     values: list[Value] = []
@@ -172,7 +172,7 @@ _BLUNT: Mapping[str, Guard] = {
 
 
 def _shared(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """A share of a loss that pulls on every item: the cure for a gradient that is missing."""
+    """Mix in a loss with a gradient on every item: the repair for a missing gradient."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     loss = builder.graft(graph)[graph.output]
@@ -181,14 +181,14 @@ def _shared(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | No
 
 
 def _replaced(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str]:
-    """Another loss altogether, for one that has no room for any addition."""
+    """Replace the whole loss, if it is too large for any addition."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     return builder.finish(piece.value), f"put [{piece.words}] in its place"
 
 
 def _attached(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Every stopped gradient let through."""
+    """Remove all gradient stops."""
     builder = Builder(graph.contract)
     values: list[Value] = []
     for node in graph.nodes:
@@ -203,7 +203,7 @@ def _attached(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | 
 
 
 def _turned(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """The loss of the opposite preference."""
+    """Reverse the preference: exchange chosen and rejected."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     if grammar.reversed_inputs is None:
         return None
@@ -212,7 +212,7 @@ def _turned(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | No
 
 
 def _opposed(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Less of the loss than of one that prefers the right way."""
+    """Mix the loss with a larger share of one that prefers the chosen answer."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     loss = builder.graft(graph)[graph.output]
     w = uniform(rng, 0.05, 0.3)
@@ -222,7 +222,7 @@ def _opposed(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | N
 
 
 def _orderless(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Nothing that depends on where in the batch an item stands."""
+    """Remove operations that depend on an item's position in the batch."""
     builder = Builder(graph.contract)
     values: list[Value] = []
     touched: list[str] = []
@@ -242,7 +242,7 @@ def _orderless(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] |
 
 
 def _rounded(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Division and rounding apart, since torch has no derivative of both in one."""
+    """Separate division and rounding, since torch has no derivative of the combined operation."""
     builder = Builder(graph.contract)
     values: list[Value] = []
     for node, kind in zip(graph.nodes, graph.types, strict=True):
@@ -255,7 +255,7 @@ def _rounded(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | N
 
 
 def _softened(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
-    """Margins that grow more slowly, for growth that no single operation is to blame for."""
+    """Make margins grow more slowly, if no single operation causes the growth of the loss."""
     anatomy = Anatomy(graph)
     uses = [use for i in anatomy.margins for use in anatomy.uses[i]]
     if not uses:
@@ -280,4 +280,4 @@ _CURES: Mapping[str, tuple[Mend, ...]] = {
     "SBX313": (_blunted, *_NUMERIC),
     "SBX329": (_shared,),
 }
-"""The mends to try for each rule of the sandbox's catalogue, likely ones first."""
+"""Repairs to try for each rule of the sandbox, the most likely one first."""

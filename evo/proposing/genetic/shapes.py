@@ -1,7 +1,7 @@
-"""The shapes f of a loss f(x), where x is a margin: large when the model already prefers what it should.
+"""Shapes f of a loss f(x), where x is a margin: the larger, the more the model prefers the right answer.
 
-Shared by all contracts: x is beta * rho for preferences, and the lead of the target's logit for classification. Every
-shape stays finite for |x| up to several hundred, whatever its constants.
+Shared by all contracts: x is beta * rho for preference losses, and the margin of the target's logit for classification. Every shape
+is finite for |x| up to several hundred, for all of its constants.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evo.proposing.genetic.builder import Value, log_uniform, uniform
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a loss: its value, what it is in words with its numbers, and a short tag for names."""
+    """A part of a loss: its value, its description with numbers, and a short tag for names."""
 
     value: Value
     words: str
@@ -196,7 +196,7 @@ UNBOUNDED: tuple[tuple[float, Shape], ...] = (
     (1.0, exponential),
     (1.0, algebraic),
 )
-"""Shapes that pull on every item, right or wrong: what a loss without a gradient is mended with."""
+"""Shapes with a gradient on every item; they repair losses without a gradient."""
 
 
 def blend(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:

@@ -1,4 +1,4 @@
-"""What is where in a loss graph: which values are margins, which operations may be exchanged, which numbers turned."""
+"""Structure of a loss graph: uses of nodes, dependence on inputs, margins, and edits."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Use:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A graph with what can be read off its structure. All in linear time."""
+    """A graph with properties derived from its structure, each in linear time."""
 
     graph: VerifiedGraph
 
     @cached_property
     def uses(self) -> dict[int, list[Use]]:
-        """Where each node is read."""
+        """The uses of each node as an operand."""
         found: dict[int, list[Use]] = {i: [] for i in range(len(self.graph.nodes))}
         for i, node in enumerate(self.graph.nodes):
             for position, a in enumerate(node.args):
@@ -49,7 +49,7 @@ class Anatomy:
 
     @cached_property
     def pulled(self) -> frozenset[str]:
-        """The learning inputs that a gradient of the loss can reach."""
+        """The inputs with a gradient that the loss's gradient can reach."""
         learning = {a.name for a in contract_named(self.graph.contract).arguments if a.learns}
         found: list[frozenset[str]] = []
         for node in self.graph.nodes:
@@ -129,10 +129,7 @@ def _sign(value: float) -> int:
 
 
 def edited(graph: VerifiedGraph, through: Mapping[Use, Callable[[Value], Value]]) -> VerifiedGraph:
-    """The graph with some operands passed through functions before they are read.
-
-    Raises GraphError where the result does not verify.
-    """
+    """The graph with functions applied to some operands. Raises GraphError if the result does not verify."""
     builder = Builder(graph.contract)
     values: list[Value] = []
     for i, node in enumerate(graph.nodes):
@@ -145,7 +142,7 @@ def edited(graph: VerifiedGraph, through: Mapping[Use, Callable[[Value], Value]]
 
 
 def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], Value]) -> VerifiedGraph:
-    """The graph with one node made anew from its operands. Raises GraphError where the result does not verify."""
+    """The graph with one node rebuilt from its operands. Raises GraphError if the result does not verify."""
     builder = Builder(graph.contract)
     values: list[Value] = []
     for i, node in enumerate(graph.nodes):

@@ -1,1 +1,1 @@
-"""The client of a language model behind an endpoint that speaks OpenAI's chat completions, and what it sends."""
+"""Client for language models behind OpenAI-compatible endpoints, and the format of its requests."""

@@ -1,8 +1,8 @@
-"""The client of a language model behind any endpoint that speaks OpenAI's chat completions.
+"""Client for language models behind OpenAI-compatible endpoints.
 
-One request, one `Reply` or one `LLMError`: the SDK's own retries are off, so that each attempt can be recorded by the
-caller before it leaves and after it failed. What an endpoint cannot do (enforce JSON, take a temperature) is found out
-once and remembered.
+A request returns one `Reply` or raises one `LLMError`. The SDK's own retries are off, so that the caller can record each attempt
+before it is sent and after it failed. Options that an endpoint does not support (enforced JSON, temperature) are detected once and
+remembered.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from fitness.costs import Usage
 logger = logging.getLogger(__name__)
 
 _NEEDLESS: Concessions = frozenset(Concession) - {Concession.MAX_COMPLETION_TOKENS}
-"""What a proposal can do without: not the bound on its length, which budgets count on."""
+"""Options that may be dropped for a proposal. The limit of its length may not: budgets depend on it."""
 
 Prompt = Sequence[Message] | Callable[[ReplyFormat], Sequence[Message]]
-"""Messages, or what renders them once it is known how the endpoint can be asked to reply."""
+"""Messages, or a function that renders them for the reply format that the endpoint supports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered. Token counts and USD are None where the endpoint or the configuration does not give them.
+    """A model's reply. Token counts and USD are None if the endpoint or the configuration does not give them.
 
-    `seconds` is the time of the attempt that succeeded, `attempt` its number.
+    `attempt`: number of the attempt that succeeded. `seconds`: its duration.
     """
 
     text: str
@@ -62,36 +62,36 @@ class Reply:
 
 
 class AttemptObserver(Protocol):
-    """Who wants to know of each request: called before it leaves, and after it failed."""
+    """Observer of the attempts of a request: called before each is sent, and after it failed."""
 
     def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
-        """Attempt number `attempt` leaves now with these words; whatever this raises keeps it from leaving.
+        """Attempt number `attempt` is about to be sent. If this method raises, it is not sent.
 
-        `messages` is empty where no words are sent.
+        `messages` is empty for the built-in proposer.
         """
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
-        """It brought no reply; another follows in `next_in` seconds, or none where that is None."""
+        """The attempt brought no reply. The next one follows in `next_in` seconds; None if there is none."""
 
     def noted(self, text: str) -> None:
-        """The client has found out something of the endpoint that its user should know."""
+        """The client has learned something about the endpoint that the user should know."""
 
 
 class LLMClient:
-    """Asks one endpoint; several requests may be in flight. An async context manager."""
+    """Client for one endpoint; several requests may be in progress. An async context manager."""
 
     def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
-        """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) where no client can be made."""
+        """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) if no client can be created."""
         self.endpoint = endpoint
         self._retry = retry or Retry()
         self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
         self._gate = Gate()
         self._answers = False
-        """Whether a reply has come."""
+        """Whether any reply has arrived."""
         self._left_behind = 0
-        """Requests that nobody waits for any more, and that the server may still work on."""
+        """Number of requests that were abandoned and that the server may still be working on."""
         self._quiet_until = 0.0
-        self._jitter = random.Random()  # moves only waits, never a result, so it needs no seed
+        self._jitter = random.Random()  # affects waiting times only, so it needs no seed
         self._sdk = async_client(endpoint, endpoint.timeout)
 
     async def __aenter__(self) -> LLMClient:
@@ -108,11 +108,11 @@ class LLMClient:
 
     @property
     def reply_format(self) -> ReplyFormat:
-        """How replies are asked for at present."""
+        """The reply format that is requested at present."""
         return format_after(self._conceded)
 
     def worst_case(self, prompt: Prompt) -> tuple[int, float | None]:
-        """Tokens and USD that one attempt may cost at most, for budgets that count requests in flight."""
+        """Maximum tokens and USD of one attempt, for budgets that count requests in progress."""
         most = most_for(self.endpoint, _messages(prompt, self.reply_format))
         return most.tokens, most.usd
 
@@ -125,11 +125,11 @@ class LLMClient:
         observer: AttemptObserver | None = None,
         first_attempt: int = 1,
     ) -> Reply:
-        """The model's reply to `prompt`. Raises LLMError once the retries are used up, at once where none can help.
+        """The model's reply to `prompt`. Raises LLMError after the last retry, or at once if a retry cannot help.
 
-        Attempts count from `first_attempt`, so that a resumed step goes on counting. A cancelled call leaves its attempt
-        started and never failed: it was possibly paid. Where the endpoint has shown that it can do with fewer requests at once
-        only, this one waits for its turn, and its time runs from then on.
+        Attempts are numbered from `first_attempt`, so that a resumed step continues its numbering. A cancelled call reports its
+        attempt as started and not as failed: it was possibly charged. If the endpoint has shown that it handles fewer requests at
+        once, this one waits until it may be sent, and its timeout starts then.
         """
         conceded = self._conceded
         needless = _NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED}
@@ -185,7 +185,7 @@ class LLMClient:
         )
 
     def _wait(self, error: LLMError, failures: int) -> float | None:
-        """Seconds until the next attempt, or None where there is to be none."""
+        """Seconds until the next attempt; None if there is none."""
         retry = self._retry
         if not error.kind.retried or failures >= retry.attempts:
             return None
@@ -197,11 +197,11 @@ class LLMClient:
     def _crowded(
         self, error: LLMError, passage: Passage, failures: int, observer: AttemptObserver | None
     ) -> float | None:
-        """Seconds until the next attempt of a request that failed since too many were under way; None where that is not why.
+        """Seconds until the next attempt of a request that failed because too many were in progress; None for another cause.
 
-        Such a failure says nothing of the request, so it is none of its attempts. There can be few of them, since after each
-        one fewer requests are sent at once. A server that works on for those who gave up may let one that is sent alone wait
-        too: as many are excused as were given up.
+        Such a failure does not count as an attempt. Their number is small, since after each one fewer requests are sent at once. A
+        server may still be working on abandoned requests and delay one that is sent alone: as many such failures are not counted as
+        requests were abandoned.
         """
         retry, late, asked = self._retry, error.kind is ErrorKind.TIMEOUT, error.retry_after or 0.0
         rest = min(self.endpoint.timeout, retry.longest_wait) if late else asked
@@ -224,7 +224,7 @@ class LLMClient:
         return max(retry.first_wait, self._quiet_until - time.monotonic())
 
     async def _pause(self, error: LLMError, wait: float) -> None:
-        """Wait alone, or make every request wait where the endpoint asked for fewer of them."""
+        """Delay this request, or all requests if the endpoint reported a rate limit."""
         if error.kind is ErrorKind.RATE_LIMIT:
             self._quiet_until = max(self._quiet_until, time.monotonic() + wait)
         else:
@@ -235,14 +235,14 @@ class LLMClient:
             await asyncio.sleep(wait)
 
     def _remember(self, conceded: Concessions) -> None:
-        """Keep what a request that passed had to do without; said once each."""
+        """Remember the options that a successful request had to drop, and report each of them once."""
         for concession in sorted(conceded - self._conceded):
             place = self.endpoint.where.place
             logger.warning("%s does not take %s: %s from now on", place, concession.value, CONCEDED[concession])
         self._conceded |= conceded
 
     async def _with_offered_models(self, error: LLMError) -> LLMError:
-        """A 404 with the models that the endpoint does have, where it says so; any other error as it is."""
+        """For a 404: the error with the list of the endpoint's models, if it gives one. Any other error is unchanged."""
         if error.kind is not ErrorKind.NOT_FOUND:
             return error
         import openai
@@ -265,16 +265,16 @@ class LLMClient:
 
 
 def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
-    """What an attempt with these words may cost at most.
+    """Maximum usage of an attempt with these messages.
 
-    The prompt is counted at one token per three characters, which English and code stay below.
+    The prompt is counted as one token per three characters, an upper bound for English and code.
     """
     tokens_in = sum(len(m.content) // 3 + 8 for m in messages)
     return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
 
 
 def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Completion) -> float | None:
-    """What an answer cost; where it tells one of its two counts alone, the other one counts at its most."""
+    """Cost of an answer in USD. If only one of its two token counts is given, the other counts with its maximum."""
     if answer.tokens_in is None and answer.tokens_out is None:
         return None
     most = most_for(endpoint, messages)

@@ -1,4 +1,4 @@
-"""What is asked of an endpoint beside the words: a reply in the form that proposals have."""
+"""Request options beside the messages: the reply format of proposals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPLY_SCHEMA: Mapping[str, Any] = {
     "required": ["thought", "name", "code"],
     "additionalProperties": False,
 }
-"""What a structured reply must look like; `thought` comes first so that the model thinks before it writes code."""
+"""JSON schema of a structured reply. `thought` comes first so that the model reasons before it writes code."""
 
 RESPONSE_FORMAT: Mapping[str, Any] = {
     "type": "json_schema",
@@ -30,5 +30,5 @@ RESPONSE_FORMAT: Mapping[str, Any] = {
 
 
 def format_after(conceded: Concessions) -> ReplyFormat:
-    """How replies are asked for, given what the endpoint does not take."""
+    """The reply format for an endpoint with these concessions."""
     return ReplyFormat.FENCED if Concession.RESPONSE_FORMAT in conceded else ReplyFormat.JSON

@@ -1,4 +1,4 @@
-"""The text of a model's reply, read: thought, name and source code, or the reason why there are none.
+"""Parsing of a model's reply: thought, name and source code, or the reason why there are none.
 
-Text only: nothing is executed, and nothing is decided about the loss.
+Works on text only: executes nothing and does not judge the loss.
 """

@@ -1,6 +1,6 @@
-"""Source as models write it into a reply, as the source that they mean: without what a page of text has around it.
+"""Cleaning of source code in a reply: removal of diff marks, prompts, Markdown and prose around the code.
 
-By rules of the text alone: nothing is parsed, and whether the result is Python is the sandbox's to say. Every pass is linear.
+The rules work on text only: the code is not parsed, and the sandbox decides whether it is Python. Every pass is linear in the text.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import textwrap
 
 _LANGUAGE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\([_*])")
-"""As Markdown escapes them; no Python outside a string."""
+"""Markdown escapes, which are not Python outside a string."""
 _TICKED = re.compile(r"\A\s*`(?!`)([^`]*)`\s*\Z")
 _LATEX = re.compile(r"\r(?=[a-z])")
-"""What became of \\rho."""
+"""The carriage return that a JSON string makes of the start of \\rho."""
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2007\u202f\u3000"), " ")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
 _HUNK = re.compile(r"(?:--- |\+\+\+ |@@ |diff |index |\\ )")
 _WORDS = "async|def|class|import|from|if|elif|else|for|while|with|try|except|finally|return|assert|del"
 _CODE = re.compile(rf"""[@#)\]}}"']|(?:{_WORDS})\b|[A-Za-z_][\w.]*(?:\s*[=(\[]|\s+[+\-*/|&%]=)""")
-"""How a line begins that is no prose."""
+"""Start of a line that is code and not prose."""
 
 
 def tidied(code: str) -> str:
-    """`code` at the margin, without marks of a diff, of a prompt or of Markdown, and with plain blanks."""
+    """`code` without common indentation, without marks of a diff, of a Python prompt or of Markdown, and with plain spaces."""
     if "\n" in code:
         code = _LATEX.sub(r"\\r", code.replace("\r\n", "\n"))
     code = code.replace("\r", "\n").translate(_BLANKS)
@@ -33,7 +33,7 @@ def tidied(code: str) -> str:
 
 
 def _without_marks(code: str) -> str:
-    """What a diff makes of a file, or what was typed at Python's prompt, where every line has such a mark."""
+    """The new version of a file in a diff, or the input at a Python prompt, if every line has such a mark."""
     lines = [line for line in code.split("\n") if line.strip()]
     if lines and all(line.startswith((">>>", "...")) for line in lines):
         return _PROMPT.sub("", code)
@@ -44,7 +44,7 @@ def _without_marks(code: str) -> str:
 
 
 def without_prose_below(code: str) -> str:
-    """`code` up to the line at its margin that reads as prose."""
+    """`code` up to the first line without indentation that is prose."""
     lines = code.split("\n")
     for number, line in enumerate(lines):
         if number and line[:1].strip() and not _CODE.match(line):

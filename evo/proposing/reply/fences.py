@@ -1,4 +1,4 @@
-"""A text in Markdown taken apart: its fenced blocks of code, and the prose around them."""
+"""Split of a Markdown text into fenced blocks of code and the prose around them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _AFTER_WORDS = re.compile(r"^(?=\s*[^`\s])[^`]+(?P<mark>`{3,})[A-Za-z0-9+]{0,20}
 """A fence at the end of a line of prose."""
 _QUOTED = re.compile(r"^[ \t]{0,3}> ?", re.MULTILINE)
 _DEEPER = 3
-"""Characters that a closing fence may stand further in than its opening one."""
+"""Maximum extra indentation of a closing fence relative to its opening one, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's text without its fences; `closed` is whether it came to its end."""
+    """A block's text without its fences. `closed`: whether it has a closing fence."""
 
     text: str
     closed: bool
@@ -32,8 +32,8 @@ class Document:
 
     @classmethod
     def of(cls, text: str) -> Document:
-        """`text` taken apart. A fence closes with at least as many of the same mark, on a line of its own; where none does, at the
-        first such mark that stands behind the code or before prose.
+        """Split `text`. A fence ends at a line that consists of at least as many of the same mark; without such a line, at the
+        first such mark after code or before prose.
         """
         prose: list[str] = []
         blocks: list[Block] = []
@@ -46,7 +46,7 @@ class Document:
 
 
 def _parts(text: str) -> Iterator[str | Block]:
-    """Lines of prose, and blocks."""
+    """The lines of prose and the blocks, in order."""
     fence, margin, lines = "", "", list[str]()
     for line in text.split("\n"):
         mark = _FENCE.match(line)

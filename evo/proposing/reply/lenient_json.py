@@ -1,4 +1,4 @@
-"""JSON as language models write it when they miss the standard: read where it can mean one thing only.
+"""Parser for nearly valid JSON of language models. It accepts a text only if it has one possible meaning.
 
 Covered: trailing commas, comments, single-quoted and triple-quoted strings, backticks, a code fence as a value, escapes that JSON
 does not know (LaTeX in a thought), raw line breaks and quotation marks in strings where what follows tells that the string goes on,

@@ -1,8 +1,8 @@
-"""Line breaks that a model lost while it wrote code into a JSON string, put back where there is one way to do it.
+"""Restoration of line breaks that a model lost when it wrote code into a JSON string, if there is only one way to do it.
 
-By rules of the text alone: nothing is parsed, and whether the result is Python is the sandbox's to say. Two operands in a row,
-`x = a - b return x`, are never one statement, so a line ended between them; how deep the next one stands is known where the
-spaces of its indentation are still there, or where only one function's body is there and no block within it.
+The rules work on text only: the code is not parsed, and the sandbox decides whether it is Python. Two operands in a row,
+`x = a - b return x`, cannot be one statement, so a line ended between them. The indentation of the next line is known if its spaces
+are still there, or if the text is the body of one function without inner blocks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WITH_OPERAND = frozenset(
 
 
 def restored(code: str) -> str | None:
-    """`code` with its lost line breaks, or None where none were lost, or more than one way would be possible."""
+    """`code` with line breaks restored; None if none were lost or if there is more than one way."""
     text = code.strip()
     if "\n" in text or len(text) > LONGEST:
         return None
@@ -44,11 +44,11 @@ def restored(code: str) -> str | None:
 
 @dataclass
 class _Lines:
-    """Reads code on one line, token by token, and cuts it into lines."""
+    """Splits code on one line into lines, token by token."""
 
     lines: list[str] = field(default_factory=list)
     columns: list[int] = field(default_factory=lambda: [0])
-    """Of the blocks that are open."""
+    """Columns of the open blocks."""
     unit: int = 0
     """Spaces before the first line of the body; 1 where the indentation was lost too."""
     statement: str = ""
@@ -58,7 +58,7 @@ class _Lines:
     before: str = ""
     """The token before: operand, header (the colon that begins a block), comment, or another."""
     cuts: int = 0
-    """Places where two operands met."""
+    """Number of places with two operands in a row."""
 
     def read(self, text: str) -> str | None:
         position, gap = 0, 0
@@ -79,7 +79,7 @@ class _Lines:
         return "\n".join(self.lines) + "\n" if self.cuts else None
 
     def _comment(self, text: str, start: int) -> int:
-        """Where a comment ends: before the next line's indentation. Without indentation nobody knows."""
+        """End of a comment: before the next line's indentation. Without indentation the end is unknown."""
         if self.unit == 1 or (self.before != "header" and not self.unit):
             return start
         unit = self.unit or 2
@@ -87,7 +87,7 @@ class _Lines:
         return found.start() if found else len(text)
 
     def _take(self, token: str, gap: int) -> bool:
-        """False where the text can be read in more than one way."""
+        """Process a token. Returns False if the text is ambiguous."""
         if self._is_unclear(token, gap):
             return False
         if self._begins(token, gap):
@@ -106,8 +106,8 @@ class _Lines:
         return True
 
     def _is_unclear(self, token: str, gap: int) -> bool:
-        """Whether it may belong to this line or to the next: a continuation, a decorator, a block where no indentation is left, a
-        comment in which all that follows may stand.
+        """Whether a token may belong to this line or to the next: a continuation, a decorator, a block without indentation, or a
+        comment that may contain the rest of the text.
         """
         if self.depth:
             return False

@@ -1,9 +1,9 @@
-"""From the text of a model's reply to a thought, a name and source code, or to the reason why there are none.
+"""Parser of a model's reply: thought, name and source code, or the reason why there are none.
 
-Threat model. The text is hostile: it may be of any size and shape, and may try to steer a terminal, a prompt or a
-reader. Covered: bounded work (every pass is linear, and their number is fixed), bounded results, no control characters,
-ANSI sequences, bidirectional overrides or lone surrogates in anything that is returned. Not covered, because the
-sandbox's jail does it: what the code says. It is never parsed here, let alone executed.
+Threat model. The text is hostile: it may have any size and form, and may try to control a terminal, a prompt or a reader.
+Covered: bounded work (a fixed number of linear passes), bounded results, and no control characters, ANSI sequences, bidirectional
+overrides or lone surrogates in any result. Not covered here but in the sandbox's jail: the content of the code. It is neither
+parsed nor executed here.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fitness.chat.text import printable, unquoted
 from sandbox.contracts.contract import CONTRACTS, Contract
 
 MAX_REPLY = 256 * 1024
-"""Characters of a reply that are looked at; a longer one is refused."""
+"""Maximum characters of a reply; a longer one is refused."""
 MAX_CODE = 32 * 1024
-"""Characters of source code; a loss is about a thousand."""
+"""Maximum characters of source code; a typical loss has about a thousand."""
 MAX_THOUGHT = 2000
 MAX_NAME = 60
 _MAX_JSON_STARTS = 32
@@ -37,7 +37,7 @@ _MAX_JSON_DEPTH_ERROR = (ValueError, RecursionError)
 
 
 class ReplyFormat(StrEnum):
-    """How a model is asked to write its reply."""
+    """Format that a model is asked to reply in."""
 
     JSON = "json"
     """One JSON object with thought, name and code, enforced by the endpoint."""
@@ -58,7 +58,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedReply:
-    """A proposal as the model meant it: its idea, a display name, and Python source that nobody has looked at yet."""
+    """A parsed proposal: its idea, a display name, and Python source that is not vetted yet."""
 
     thought: str
     name: str
@@ -67,7 +67,7 @@ class ParsedReply:
 
 @dataclass(frozen=True, slots=True)
 class ParseFailure:
-    """A reply without a candidate. `message` and `remedy` are ours, so they may go into the next prompt."""
+    """A reply without a candidate. `message` and `remedy` contain none of the model's text, so they may go into the next prompt."""
 
     kind: FailureKind
     message: str
@@ -120,7 +120,7 @@ def _from_objects(
 
 
 def _best(codes: Sequence[str], contract: Contract | None) -> str:
-    """The last of those that fit the contract best, among all that define a function; empty where none does."""
+    """The last of the best matches with the contract among the codes that define a function; empty if none does."""
     codes = [code for code in codes if _DEF.search(code)]
     codes = [code for code in codes if not _STUB.search(code[-_LONGEST_STUB:])] or codes
     contracts = CONTRACTS.values() if contract is None else (contract,)
@@ -129,7 +129,7 @@ def _best(codes: Sequence[str], contract: Contract | None) -> str:
 
 
 def _bare_codes(answer: str) -> dict[str, int]:
-    """Code that stands within prose without a fence, and where each begins."""
+    """Code in prose without a fence, with its start position."""
     found: dict[str, int] = {}
     position = 0
     for _ in range(_MAX_BARE):
@@ -143,7 +143,7 @@ def _bare_codes(answer: str) -> dict[str, int]:
 
 
 def _inner(block: str, contract: Contract | None) -> str:
-    """A block's source; that of a block within it where it is a page of Markdown itself."""
+    """A block's source; if the block is itself Markdown, the source of a block in it."""
     code = tidied(block)
     if not code.lstrip().startswith(("```", "~~~")):
         return code
@@ -196,7 +196,7 @@ _PLAIN_QUOTES = {ord("“"): '"', ord("”"): '"'}
 
 
 def _json_objects(answer: str) -> list[Mapping[str, object]]:
-    """The JSON objects in `answer`, in order; of a text that looks full of them only the first `_MAX_JSON_STARTS`."""
+    """The JSON objects in `answer`, in order. At most `_MAX_JSON_STARTS` possible starts are tried."""
     objects: list[Mapping[str, object]] = []
     position = 0
     for _ in range(_MAX_JSON_STARTS):
@@ -213,7 +213,7 @@ def _json_objects(answer: str) -> list[Mapping[str, object]]:
 
 
 def _lenient_objects(answer: str) -> list[Mapping[str, object]]:
-    """Likewise those that are no JSON by the letter, as far as they can be read."""
+    """The objects in `answer` that are nearly valid JSON, in order."""
     objects: list[Mapping[str, object]] = []
     position = 0
     if _CURLY_QUOTES.search(answer):
@@ -234,7 +234,7 @@ def _text(value: Mapping[str, object], key: str) -> str:
 
 
 def _code_of(value: Mapping[str, object], contract: Contract | None) -> str:
-    """What an object holds under `code`, else the one text in it that defines a function."""
+    """The value of `code` in an object, else the only text in it that defines a function."""
     codes = [_source(found, contract) for key, found in value.items() if key.strip().lower() == "code"]
     if not any(codes):
         others = [found for key, found in value.items() if key.strip().lower() not in ("thought", "name")]
@@ -243,7 +243,7 @@ def _code_of(value: Mapping[str, object], contract: Contract | None) -> str:
 
 
 def _source(found: object, contract: Contract | None) -> str:
-    """Text, a list of lines, or either within a fence, as source; line breaks that were lost are put back."""
+    """Source code from a text or a list of lines, with or without a fence. Lost line breaks are restored."""
     if isinstance(found, Mapping):
         found = next((text for text in found.values() if isinstance(text, str) and _DEF.search(text)), None)
     if isinstance(found, list):
@@ -256,7 +256,7 @@ def _source(found: object, contract: Contract | None) -> str:
 
 
 def _json_error(answer: str) -> str | None:
-    """Where `answer` stops being JSON, or None where it just ends too early."""
+    """Message with the position of the first JSON error in `answer`; None if the text is only incomplete."""
     try:
         _DECODER.raw_decode(answer)
     except json.JSONDecodeError as error:
@@ -272,7 +272,7 @@ def _json_error(answer: str) -> str | None:
 
 _DEF = re.compile(r"^[ \t]*def[ \t]+([A-Za-z_]\w{0,199})[ \t]*\(", re.MULTILINE)
 _STUB = re.compile(r":[ \t]*(?:#[^\n]*)?(?:\n\s*#[^\n]*)*\n\s*(?:\.\.\.|pass)[ \t]*(?:#[^\n]*)?\s*\Z")
-"""A function that says nothing, written to show where another one goes."""
+"""A function without a body, written as a placeholder."""
 _LONGEST_STUB = 600
 _CLASS = re.compile(r"^class[ \t]+([A-Za-z_]\w{0,199})[ \t]*[(:]", re.MULTILINE)
 _CODE_LINE = re.compile(rf"{_DEF.pattern}|^(?:import|from)[ \t]+[A-Za-z_]|{_CLASS.pattern}", re.MULTILINE)
@@ -280,7 +280,7 @@ _LABEL = re.compile(r"^[\s*_#>-]{0,8}(thought|name)[\s*_]{0,8}:[\s*_]{0,8}(.*)$"
 
 
 def _from_prose(prose: str, code: str) -> ParsedReply | ParseFailure:
-    """A proposal from `code` and the prose around it: what is labelled, else all of it as the thought."""
+    """A proposal from `code` and the prose around it: labelled parts of the prose, else all of it as the thought."""
     parts: dict[str, list[str]] = {"": []}
     current = ""
     for line in prose.split("\n"):
@@ -310,7 +310,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+\-. ]+")
 
 
 def clean_thought(text: str) -> str:
-    """A model's idea as display text: printable, single blanks, at most `MAX_THOUGHT` characters."""
+    """A model's idea as display text: printable, single spaces, at most `MAX_THOUGHT` characters."""
     words = " ".join(printable(text[: 4 * MAX_THOUGHT], keep="\n\r\t").split())
     return words if len(words) <= MAX_THOUGHT else words[: MAX_THOUGHT - 1].rstrip() + "…"
 

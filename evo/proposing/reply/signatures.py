@@ -1,4 +1,4 @@
-"""How well code fits a contract by the parameters of its functions, read from the text alone: nothing is parsed here."""
+"""Match of code with a contract by the parameters of its functions. Works on text only; the code is not parsed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _HEAD = re.compile(r"^[ \t]*def[ \t]+[A-Za-z_]\w{0,199}[ \t]*\(", re.MULTILINE)
 _NAME = re.compile(r"\s*(?:\*{0,2})([A-Za-z_]\w*)")
 _MARK = re.compile(r"[()\[\]{},]")
 LONGEST = 2000
-"""Characters of a list of parameters."""
+"""Maximum characters of a list of parameters."""
 MOST = 64
-"""Functions of a block that are looked at."""
+"""Maximum number of functions that are checked in a block."""
 
 
 def fit(code: str, contract: Contract) -> int:
-    """2 where a function or method takes all tensors of the contract, 1 where it takes those that learn, else 0."""
+    """2 if a function or method takes all tensors of the contract, 1 if it takes those with a gradient, else 0."""
     learn = {t.name for t in contract.tensors if t.learns}
     everything = {t.name for t in contract.tensors}
     best = 0

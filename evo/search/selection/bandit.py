@@ -1,4 +1,4 @@
-"""The bandit over operators and sampling temperatures: what their children have earned so far."""
+"""Bandit over operators and sampling temperatures: estimates of their rewards so far, and draws by them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from evo.search.selection.members import SEED, Member, SelectionSettings, fitnes
 
 @dataclass(frozen=True, slots=True)
 class RewardEstimate:
-    """What is known of an arm: mean and standard deviation of its reward in [0, 1]."""
+    """Estimate of an arm's reward in [0, 1]: mean and standard deviation."""
 
     mean: float
     deviation: float
 
 
 def arm_name(operator: str, temperature: float) -> str:
-    """The bandit's name for an operator at a temperature."""
+    """Name of the bandit's arm for an operator at a temperature."""
     return f"{operator}/{temperature}"
 
 
 def rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[int, float]:
     """Reward in [0, 1] of each proposed member whose outcome is known, by candidate id.
 
-    Nothing for a refused, duplicate or failed one; for the others `acceptance`, and the rest times the chance that it is
-    truly better than its best parent (than the median of all, where no parent was measured or it was not made from
-    them).
+    A refused, duplicate or failed member has reward 0. Any other has `acceptance` plus (1 - acceptance) times the probability that
+    its true fitness is above its best parent's. If no parent was measured, or the operator explores or repairs, the median of all
+    members takes the place of the best parent.
     """
     by_id = {m.candidate_id: m for m in members}
     typical = [fitness_of(m) for m in members if measured(m)]
@@ -56,12 +56,12 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[int,
 
 
 def operator_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
-    """What each operator's children have earned so far."""
+    """Reward estimate of each operator, by name."""
     return _estimates(members, settings, {m.candidate_id: m.operator for m in members}, settings.priors)
 
 
 def arm_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
-    """What each operator's children at each temperature have earned so far."""
+    """Reward estimate of each operator at each temperature, by `arm_name`."""
     arms = [arm_name(o, t) for o in settings.priors for t in settings.temperatures]
     return _estimates(members, settings, {m.candidate_id: m.arm for m in members}, arms)
 
@@ -72,7 +72,7 @@ def _estimates(
     gained = rewards(members, settings)
     weight = {m.candidate_id: settings.discount ** (len(members) - 1 - k) for k, m in enumerate(members)}
     mass = math.fsum(weight[i] for i in gained)
-    # A new arm is taken to be like all of them together; half of everything while nothing is known.
+    # The prior mean of each arm is the mean reward of all arms, starting at 0.5.
     typical = (math.fsum(weight[i] * r for i, r in gained.items()) + 0.5) / (mass + 1.0)
     found = {}
     for arm in arms:
@@ -88,7 +88,7 @@ def _estimates(
 def draw_operator(
     rng: Random, members: Sequence[Member], parents: Mapping[Role, int], settings: SelectionSettings
 ) -> SearchOperator:
-    """An operator for which there are enough parents; `parents` counts them by role."""
+    """Draw an operator for which there are enough parents. `parents`: number of available parents by role."""
     estimates = operator_rewards(members, settings)
     known = [BY_NAME[name] for name in settings.priors]
     possible = [o for o in known if not o.needs_parents or parents[o.role] >= o.parents]
@@ -100,7 +100,7 @@ def draw_operator(
 
 
 def draw_temperature(rng: Random, members: Sequence[Member], operator: str, settings: SelectionSettings) -> float:
-    """A sampling temperature for an operator."""
+    """Draw a sampling temperature for an operator."""
     if len(settings.temperatures) == 1 or operator not in settings.priors:
         return settings.temperatures[0]
     estimates = arm_rewards(members, settings)
@@ -109,5 +109,5 @@ def draw_temperature(rng: Random, members: Sequence[Member], operator: str, sett
 
 
 def _optimistic(estimate: RewardEstimate, settings: SelectionSettings) -> float:
-    """Never 0, so that nothing is given up for good."""
+    """Weight of an arm: an upper confidence bound to a power. Positive, so that no arm is dropped for good."""
     return math.pow(max(estimate.mean + settings.exploration * estimate.deviation, 0.01), settings.exponent)

@@ -1,4 +1,4 @@
-"""The true fitness of each member as it is estimated from noisy scores: empirical Bayes shrinkage."""
+"""Estimates of each member's true fitness from noisy scores: empirical Bayes shrinkage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from statistics import NormalDist, fmean, pvariance
 from evo.search.selection.members import Member, fitness_of, measured
 
 
-def shrunk(members: Sequence[Member]) -> dict[int, NormalDist]:
-    """What is believed of each measured member's true fitness, by candidate id.
+def fitness_posteriors(members: Sequence[Member]) -> dict[int, NormalDist]:
+    """Posterior distribution of each measured member's true fitness, by candidate id.
 
-    Normal prior with the population's mean and the variance that its standard errors do not explain (empirical Bayes);
-    an unknown standard error counts as the population's own spread.
+    The prior is normal, with the mean of the population and the part of its variance that standard errors do not explain (empirical
+    Bayes). An unknown standard error counts as the standard deviation of the population.
     """
     able = [m for m in members if measured(m)]
     if not able:
@@ -22,17 +22,17 @@ def shrunk(members: Sequence[Member]) -> dict[int, NormalDist]:
     middle, total = fmean(fitness), pvariance(fitness)
     known = [m.standard_error**2 for m in able if m.standard_error is not None]
     true = max(total - (fmean(known) if known else total / 2), 0.1 * total, 1e-12)
-    beliefs = {}
+    posteriors = {}
     for m in able:
         noise = m.standard_error**2 if m.standard_error is not None else max(total, 1e-12)
         trust = true / (true + noise)
         mean = middle + trust * (fitness_of(m) - middle)
-        beliefs[m.candidate_id] = NormalDist(mean, math.sqrt(trust * noise))
-    return beliefs
+        posteriors[m.candidate_id] = NormalDist(mean, math.sqrt(trust * noise))
+    return posteriors
 
 
 def ranked(members: Sequence[Member]) -> tuple[Member, ...]:
-    """The measured ones by shrunk fitness, best first; ties go to the older one."""
-    beliefs = shrunk(members)
+    """The measured members by posterior mean of fitness, best first; of equal ones the older first."""
+    posteriors = fitness_posteriors(members)
     able = [m for m in members if measured(m)]
-    return tuple(sorted(able, key=lambda m: (-beliefs[m.candidate_id].mean, m.candidate_id)))
+    return tuple(sorted(able, key=lambda m: (-posteriors[m.candidate_id].mean, m.candidate_id)))

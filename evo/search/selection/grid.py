@@ -1,4 +1,4 @@
-"""The quality-diversity grid: members by their descriptors, the best of each cell, and cells that are still empty."""
+"""Quality-diversity grid: members by descriptors, the best member of each cell, and empty cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Cell = tuple[str, ...]
 
 
 def grid(members: Sequence[Member], axes: Sequence[str]) -> dict[Cell, Member]:
-    """The best member of each cell, best cells first."""
+    """The best member of each cell, in order of fitness."""
     found: dict[Cell, Member] = {}
     for m in ranked(members):
         found.setdefault(cell(m, axes), m)
@@ -23,13 +23,15 @@ def grid(members: Sequence[Member], axes: Sequence[str]) -> dict[Cell, Member]:
 
 
 def cell(member: Member, axes: Sequence[str]) -> Cell:
-    """Where a member falls in the grid: one word per descriptor, `-` where it was not measured."""
+    """The cell of a member: one text per descriptor, `-` if it was not measured."""
     return tuple(_bin(member.descriptors.get(axis)) for axis in axes)
 
 
 def gap(members: Sequence[Member], rng: Random, settings: SelectionSettings) -> dict[str, str]:
-    """Two descriptors of the grid with values that no measured member has together, though each has been seen alone;
-    empty where there are none. What an explorer may be asked to aim at."""
+    """A random pair of descriptor values that occur separately and in no measured member together, as a target for exploration.
+
+    Empty if there is no such pair.
+    """
     cells = set(grid(members, settings.axes))
     seen = [sorted({c[k] for c in cells} - {"-"}) for k in range(len(settings.axes))]
     missing = [

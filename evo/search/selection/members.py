@@ -1,4 +1,4 @@
-"""What selection knows of a candidate, and the settings of selection."""
+"""A candidate as selection takes it, and the settings of selection."""
 
 from __future__ import annotations
 
@@ -11,77 +11,77 @@ from typing import Any
 from evo.search.operators import OPERATORS
 
 SEED = "seed"
-"""Operator of the members that a population starts with."""
+"""The `operator` of seed losses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One candidate as selection sees it."""
+    """A candidate as selection takes it."""
 
     candidate_id: int
     island: int
     operator: str
-    """`seed`, or the operator that made it."""
+    """`seed`, or the name of the operator that made it."""
     parents: tuple[int, ...]
     usable: bool
-    """Whether it may be a parent: the sandbox accepted it, no earlier one is the same loss, and no training of it failed."""
+    """Whether it may be a parent: accepted by the sandbox, no duplicate, and without a failed training."""
     fitness: float | None = None
-    """Larger is better; None until it has been measured."""
+    """Larger is better; None until it is measured."""
     standard_error: float | None = None
-    """Of the fitness; None where it is not known."""
+    """Standard error of the fitness; None if unknown."""
     descriptors: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     rules: tuple[str, ...] = ()
-    """Codes of the findings that refused it; none for one that was not refused."""
+    """Codes of the findings that refused it; empty if it was not refused."""
     uses: int = 0
-    """How many children it has."""
+    """Number of its children."""
     arm: str = ""
-    """`arm_name` of the choice that made it; empty for a seed."""
+    """`arm_name` of the choice that made it; empty for a seed loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionSettings:
-    """How selection works. Shares and chances are in [0, 1]."""
+    """Settings of selection. Shares are in [0, 1]."""
 
     islands: int = 2
-    """Sub-populations that evolve apart."""
+    """Number of sub-populations."""
     migration_every: int = 12
-    """Births between two migrations."""
+    """New members between two migrations."""
     temperatures: tuple[float, ...] = (1.0,)
     """Sampling temperatures to choose from."""
     priors: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({operator.name: operator.prior for operator in OPERATORS})
     )
-    """Weight of each operator before anything has been learned; one that is left out is never chosen."""
+    """Weight of each operator before any outcome is known; an operator without an entry is never chosen."""
     prior_strength: float = 2.0
-    """How many outcomes an operator's first estimate is estimates."""
+    """Number of outcomes that the prior estimate of an arm counts as."""
     discount: float = 0.97
-    """Factor by which the weight of an outcome falls with every later birth."""
+    """Factor on the weight of an outcome for every later member."""
     acceptance: float = 0.3
     """Share of the reward for being accepted; the rest is for being better than the parents."""
     exploration: float = 1.0
-    """Standard deviations of optimism, for operators and for parents."""
+    """Exploration in standard deviations of the estimates, for operators and for parents."""
     exponent: float = 2.0
-    """Power of an operator's estimates in its weight: 0 ignores it, large values always take the best."""
+    """Power of an arm's estimate in its weight: 0 ignores the estimate, large values always take the best arm."""
     inverse_temperature: float = 2.0
-    """Of the softmax over parents' fitness, in standard deviations of the population: exp(inverse_temperature) times likelier
-    for a parent that is one deviation better."""
+    """Inverse temperature of the softmax over parents' fitness in standard deviations of the population: a parent that is one
+    deviation better has exp(inverse_temperature) times the probability."""
     use_penalty: float = 0.7
-    """Power by which a parent's weight falls with 1 + its children."""
+    """Exponent of the penalty for frequent parents: the weight is divided by (1 + children) ** use_penalty."""
     grid_share: float = 0.25
-    """How often a parent is drawn from the grid's cells, all equally likely."""
+    """Share of parents drawn from the grid, where every cell has equal probability."""
     elite_share: float = 0.15
-    """How often a parent is drawn from the elites of all islands."""
+    """Share of parents drawn from the elites of the whole population."""
     elites: int = 5
-    """Size of the elite list."""
+    """Number of elites."""
     repair_window: int = 12
-    """How many births a refused member stays estimates repairing."""
+    """Number of latest members among which a refused one may be repaired."""
     axes: tuple[str, ...] = ("convex", "left_tail", "right_tail", "coupled", "margin_only")
     """Descriptors that span the grid: keys of `sandbox.numeric.measure.descriptors.DESCRIPTORS`."""
 
     def __post_init__(self) -> None:
         if self.islands < 1 or self.migration_every < 1 or not self.temperatures:
             raise ValueError(
-                "expected at least one island, one birth between migrations and one temperature, got "
+                "expected at least one island, one new member between migrations and one temperature, got "
                 f"{self.islands}, {self.migration_every} and {self.temperatures}"
             )
 

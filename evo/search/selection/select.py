@@ -1,18 +1,18 @@
 """Operator and parent selection: the operator, island, parents and sampling temperature of a step.
 
-`choose` is a pure function of a snapshot of the population, a generator and the step, so a recorded run chooses the same
-again. The parts:
+`choose` is a pure function of a snapshot of the population, a random generator and the step, so a replay makes the same choices.
+Its parts:
 
-- Islands. A member belongs to the island that it was proposed for. Seed losses belong to all of them, and every
-  `migration_every` births each island's best joins the next island in a ring.
-- Grid (`grid`). Members fall into cells by their descriptors (shape of the loss, tails, inputs); each cell keeps its best.
-  Parents drawn from the grid differ from each other, though they may not be the fittest.
-- Elites. The best few of the whole population.
-- Noise (`beliefs`). Fitness is shrunk towards the population's mean by its standard error and sampled from what remains
-  uncertain (Thompson 1933), so one lucky seed does not make a parent of everything.
-- Use. A parent's weight falls with the number of its children.
-- Bandit (`bandit`). An operator's weight follows the rewards of its children: accepted at all, and better than their parents
-  in units of the noise. Older outcomes are discounted at a constant rate, since what pays early does not pay late.
+- Islands. A member belongs to the island that it was proposed for. Seed losses belong to all islands. Every `migration_every`
+  members, the best of each island also joins the next island in a ring.
+- Grid (`grid`). Members are sorted into cells by their descriptors (shape of the loss, tails, inputs); each cell keeps its best.
+  Parents drawn from the grid differ from each other in shape, and are not always the fittest.
+- Elites. The best few candidates of the whole population.
+- Noise (`beliefs`). Fitness is shrunk towards the mean of the population according to its standard error, and then sampled from
+  its posterior (Thompson 1933), so that one high score by chance does not dominate selection.
+- Use. A parent's weight decreases with the number of its children.
+- Bandit (`bandit`). An operator's weight depends on the rewards of its children: for being accepted, and for being better than
+  their parents relative to the noise. Older outcomes are discounted, since the best operator changes during a run.
 """
 
 from __future__ import annotations
@@ -26,49 +26,49 @@ from statistics import pvariance
 from archive.records import Role
 from evo.search.operators import role_of
 from evo.search.selection.bandit import draw_operator, draw_temperature
-from evo.search.selection.beliefs import ranked, shrunk
+from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.grid import cell, grid
 from evo.search.selection.members import SEED, Member, SelectionSettings, fitness_of, measured
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to propose next."""
+    """The choice for a step."""
 
     operator: str
     island: int
     parents: tuple[int, ...]
-    """Candidate ids, the one that matters most first; none while there are none."""
+    """Candidate ids, the most important parent first; empty if there are none."""
     temperature: float
 
 
 def choose(members: Sequence[Member], rng: Random, step: int, settings: SelectionSettings) -> Choice:
-    """Operator, island, parents and temperature of a step. `members` in order of birth."""
+    """Operator, island, parents and temperature of a step. `members` in order of creation."""
     island = step % settings.islands
     pool = ParentPool(residents(members, island, settings), members, settings)
-    broken = repairable(members, island, settings)
+    refused = repairable(members, island, settings)
     able = len(pool.able)
-    there = {Role.REFINED: able, Role.COMBINED: able, Role.REPAIRED: len(broken)}
-    operator = draw_operator(rng, members, there, settings)
+    available = {Role.REFINED: able, Role.COMBINED: able, Role.REPAIRED: len(refused)}
+    operator = draw_operator(rng, members, available, settings)
     temperature = draw_temperature(rng, members, operator.name, settings)
     match operator.role:
         case Role.EXPLORED_FROM:
-            parents = pool.spread(rng, operator.parents)
+            parents = pool.draw_diverse(rng, operator.parents)
         case Role.REPAIRED:
-            parents = tuple(m.candidate_id for m in broken[: operator.parents])
+            parents = tuple(m.candidate_id for m in refused[: operator.parents])
         case _:
             parents = pool.draw(rng, operator.parents)
     return Choice(operator.name, island, parents, temperature)
 
 
 def residents(members: Sequence[Member], island: int, settings: SelectionSettings) -> tuple[Member, ...]:
-    """The members of an island, refused and failed ones too: seeds, natives, and those who came by migration."""
+    """The members of an island, including refused and failed ones: seed losses, its own members, and migrants."""
     found = {m.candidate_id: m for m in members if m.operator == SEED or m.island % settings.islands == island}
     if settings.islands > 1:
         origin, best = (island - 1) % settings.islands, None
         for births, m in enumerate(members, 1):
             native = m.operator != SEED and m.island % settings.islands == origin and measured(m)
-            if native and (best is None or _at_least(m) > _at_least(best)):
+            if native and (best is None or _lower_bound(m) > _lower_bound(best)):
                 best = m
             if best is not None and births % settings.migration_every == 0:
                 found[best.candidate_id] = best
@@ -76,8 +76,10 @@ def residents(members: Sequence[Member], island: int, settings: SelectionSetting
 
 
 def repairable(members: Sequence[Member], island: int, settings: SelectionSettings) -> tuple[Member, ...]:
-    """Refused members of an island, latest first, that no repair has been tried of; none after `repair_window`
-    births. A refused repair is not repaired again: a second attempt seldom succeeds where the first failed."""
+    """Refused members of an island without an attempted repair, the latest first, of the last `repair_window` members.
+
+    A refused repair is not repaired again: a second attempt rarely succeeds where the first failed.
+    """
     tried = {p for m in members if role_of(m.operator) is Role.REPAIRED for p in m.parents}
     recent = members[-settings.repair_window :]
     return tuple(
@@ -90,25 +92,25 @@ def repairable(members: Sequence[Member], island: int, settings: SelectionSettin
     )
 
 
-def _at_least(member: Member) -> float:
-    """One standard error below the fitness: a migrant should be good, not lucky."""
+def _lower_bound(member: Member) -> float:
+    """Fitness minus one standard error, so that a high score by chance does not decide about migration."""
     return fitness_of(member) - (member.standard_error or 0.0)
 
 
 class ParentPool:
-    """The parents that an island may draw from, with the weights that they are drawn by."""
+    """The possible parents of an island's proposals, and draws from them."""
 
-    def __init__(self, residents: Sequence[Member], everyone: Sequence[Member], settings: SelectionSettings) -> None:
+    def __init__(self, residents: Sequence[Member], members: Sequence[Member], settings: SelectionSettings) -> None:
         self.settings = settings
-        self.beliefs = shrunk(everyone)
+        self.posteriors = fitness_posteriors(members)
         scored = [m for m in residents if measured(m)]
-        # Before anything has been measured, every accepted member may be a parent.
+        # Before anything is measured, every accepted member may be a parent.
         self.able = scored or [m for m in residents if m.usable]
-        self.cells = list(grid(everyone, settings.axes).values())
-        self.elites = ranked(everyone)[: settings.elites]
+        self.cells = list(grid(members, settings.axes).values())
+        self.elites = ranked(members)[: settings.elites]
 
     def draw(self, rng: Random, count: int) -> tuple[int, ...]:
-        """Up to `count` different parents; each further one is rather not of an earlier one's cell."""
+        """Up to `count` different parents. Members of a cell that is drawn already have a lower weight."""
         chosen: list[Member] = []
         for _ in range(count):
             group = [m for m in self._group(rng) if m not in chosen] or [m for m in self.able if m not in chosen]
@@ -117,12 +119,12 @@ class ParentPool:
             chosen.append(rng.choices(group, self._weights(rng, group, chosen))[0])
         return tuple(m.candidate_id for m in chosen)
 
-    def spread(self, rng: Random, count: int) -> tuple[int, ...]:
-        """Up to `count` parents, best first, of cells as different as can be had."""
+    def draw_diverse(self, rng: Random, count: int) -> tuple[int, ...]:
+        """Up to `count` parents from different cells of the grid, best first."""
         pool = self.cells or self.able
         picked = rng.sample(pool, min(count, len(pool)))
         ids = [m.candidate_id for m in picked]
-        return tuple(sorted(ids, key=lambda i: (-self.beliefs[i].mean if i in self.beliefs else 0.0, i)))
+        return tuple(sorted(ids, key=lambda i: (-self.posteriors[i].mean if i in self.posteriors else 0.0, i)))
 
     def _group(self, rng: Random) -> Sequence[Member]:
         u = rng.random()
@@ -133,8 +135,9 @@ class ParentPool:
         return self.able
 
     def _weights(self, rng: Random, group: Sequence[Member], chosen: Sequence[Member]) -> list[float]:
-        draws = [self._drawn(rng, m) for m in group]
-        spread = math.sqrt(pvariance(b.mean for b in self.beliefs.values())) if len(self.beliefs) > 1 else 0.0
+        draws = [self._sampled_fitness(rng, m) for m in group]
+        means = [posterior.mean for posterior in self.posteriors.values()]
+        spread = math.sqrt(pvariance(means)) if len(means) > 1 else 0.0
         best = max(draws)
         taken = {cell(m, self.settings.axes) for m in chosen}
         return [
@@ -144,7 +147,7 @@ class ParentPool:
             for m, d in zip(group, draws, strict=True)
         ]
 
-    def _drawn(self, rng: Random, member: Member) -> float:
-        belief = self.beliefs.get(member.candidate_id)
-        noise = rng.gauss(0.0, 1.0)
-        return belief.mean + self.settings.exploration * noise * belief.stdev if belief else 0.0
+    def _sampled_fitness(self, rng: Random, member: Member) -> float:
+        posterior = self.posteriors.get(member.candidate_id)
+        noise = rng.gauss(0.0, 1.0)  # drawn in any case, so that the stream of random numbers stays the same
+        return posterior.mean + self.settings.exploration * noise * posterior.stdev if posterior else 0.0

@@ -70,13 +70,13 @@ def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str)
     """The error in a body or in its chosen choice; None if there is none."""
     if choice is None:
         said = error_within(where, body)
-        return said or LLMError.at(where, ErrorKind.MALFORMED, f"{where.place} answered with {_what(body)}")
+        return said or LLMError.at(where, ErrorKind.MALFORMED, f"{where.place} answered with {_description(body)}")
     reason = _finish(choice)
     broken = reason in _BROKEN or not text.strip()
-    told = choice.get("error") if broken or reason != "stop" else None
-    told = told or (body.get("error") if broken else None)
-    if told:
-        return error_within(where, {"error": told})
+    fault = choice.get("error") if broken or reason != "stop" else None
+    fault = fault or (body.get("error") if broken else None)
+    if fault:
+        return error_within(where, {"error": fault})
     if reason in _BROKEN:
         message = f"{where.place} broke off its reply with finish reason {reason!r} and gave no cause"
         return LLMError.at(where, ErrorKind.SERVER_ERROR, message)
@@ -86,7 +86,7 @@ def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str)
     return None
 
 
-def _what(body: Any) -> str:
+def _description(body: Any) -> str:
     """Description of a body without any choice."""
     if isinstance(body, Mapping) and "choices" in body:
         return "a chat completion without any choice"

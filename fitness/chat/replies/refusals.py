@@ -296,5 +296,5 @@ def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
             return max(0.0, (parsedate_to_datetime(seconds).astimezone(UTC) - datetime.now(UTC)).total_seconds())
     except (ValueError, OverflowError):  # not a date, or one out of range
         pass
-    told = _WAIT.search(words[:_MOST_WORDS])
-    return sum(float(n) * _SECONDS[unit.lower()] for n, unit in _SPAN.findall(told[1])) if told else None
+    requested = _WAIT.search(words[:_MOST_WORDS])
+    return sum(float(n) * _SECONDS[unit.lower()] for n, unit in _SPAN.findall(requested[1])) if requested else None

@@ -29,10 +29,10 @@ def tokens(body: Mapping[str, object], *, answered: bool) -> tuple[int | None, i
     total exceeds their sum, the rest is reasoning that the reply's count left out, and it is added to the reply. Zero prompt
     tokens, and zero reply tokens of a reply with text (`answered`), count as not reported.
     """
-    for told in _places(body):
-        tokens_in, tokens_out = _first(told, _IN) or None, _first(told, _OUT)
+    for place in _places(body):
+        tokens_in, tokens_out = _first(place, _IN) or None, _first(place, _OUT)
         tokens_out = None if answered and tokens_out == 0 else tokens_out
-        total = count(told.get("total_tokens"))
+        total = count(place.get("total_tokens"))
         if total is not None and tokens_in is not None and total > tokens_in + (tokens_out or 0):
             tokens_out = total - tokens_in
         elif total is not None and tokens_in is None and tokens_out is not None and total > tokens_out:
@@ -50,5 +50,5 @@ def _places(body: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
             yield place
 
 
-def _first(told: Mapping[str, object], names: tuple[str, ...]) -> int | None:
-    return next((found for name in names if (found := count(told.get(name))) is not None), None)
+def _first(counts: Mapping[str, object], names: tuple[str, ...]) -> int | None:
+    return next((found for name in names if (found := count(counts.get(name))) is not None), None)

@@ -164,18 +164,18 @@ class RewardEvaluator:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        told = []
+        notes = []
         if self._max_length < self.options.max_length:
-            told.append(
+            notes.append(
                 f"Texts for the reward model are cut on the left to its context of {self._max_length} tokens. The default "
                 f"max_length of the evaluation, {self.options.max_length}, is longer."
             )
         if self.tokenizer.model_max_length < self._max_length:
-            told.append(
+            notes.append(
                 f"The reward model's tokenizer is made for {self.tokenizer.model_max_length} tokens, and texts are cut to "
                 f"{self._max_length}: lower max_length of the evaluation if the model was not trained on longer texts."
             )
-        return tuple(told)
+        return tuple(notes)
 
     def check(self, state: PartialState) -> Usage | None:
         check_sampling()

@@ -36,7 +36,7 @@ TEMPERATURE, SEED = 0.0, 0  # for reproducible judgements
 
 _OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
 """Temporary failures. HTML pages and broken JSON are among them: networks and starting servers return these."""
-_NEEDLESS: Concessions = frozenset(Concession) - {Concession.RESPONSE_FORMAT}
+_OPTIONAL: Concessions = frozenset(Concession) - {Concession.RESPONSE_FORMAT}
 _REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
 """Failures of a single question, for example one that is too long."""
 
@@ -174,7 +174,7 @@ class Judge:
                     answer = self._attempt(question, meter)
                     return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
                 except LLMError as error:
-                    if error.kind is ErrorKind.TIMEOUT and self._asks_less(passage):
+                    if error.kind is ErrorKind.TIMEOUT and self._lower_limit(passage):
                         since = None
                         continue
                     since = time.monotonic() if since is None else since
@@ -184,7 +184,7 @@ class Judge:
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _asks_less(self, passage: Passage) -> bool:
+    def _lower_limit(self, passage: Passage) -> bool:
         """Whether to repeat a request that timed out while others were in flight; lowers the limit if possible."""
         if self._gate.narrow(passage):
             logger.warning(
@@ -204,7 +204,7 @@ class Judge:
         except LLMError as error:
             if error.possibly_paid or error.tokens_in or error.tokens_out:
                 meter.add(self._charged(error, at_most))
-            concession = concession_for(error, conceded, _NEEDLESS)
+            concession = concession_for(error, conceded, _OPTIONAL)
             if concession is None:
                 raise
             self._conceded |= {concession}
@@ -238,8 +238,8 @@ class Judge:
     def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
         return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
 
-    def _charged(self, told: Completion | LLMError, at_most: Usage) -> Usage:
+    def _charged(self, reply: Completion | LLMError, at_most: Usage) -> Usage:
         """The reported usage, with upper bounds for counts that were not reported."""
-        tokens_in = at_most.tokens_in if told.tokens_in is None else told.tokens_in
-        tokens_out = at_most.tokens_out if told.tokens_out is None else told.tokens_out
+        tokens_in = at_most.tokens_in if reply.tokens_in is None else reply.tokens_in
+        tokens_out = at_most.tokens_out if reply.tokens_out is None else reply.tokens_out
         return self._usage(tokens_in, tokens_out)

@@ -61,14 +61,14 @@ class Seen:
     left_out: Mapping[str, int]  # number of pairs left out, by rule
     findings: tuple[PairFinding, ...]
 
-    def told(self) -> str:
+    def results_json(self) -> str:
         """Counts of pairs left out and findings as JSON, to be stored with the parts."""
         return json.dumps({"left_out": dict(self.left_out), "findings": [asdict(finding) for finding in self.findings]})
 
     @classmethod
-    def kept(cls, parts: Mapping[str, Dataset], told: str) -> "Seen":
-        """The inverse of `told`, with the stored parts."""
-        read = json.loads(told)
+    def from_results(cls, parts: Mapping[str, Dataset], results: str) -> "Seen":
+        """The inverse of `results_json`, with the stored parts."""
+        read = json.loads(results)
         return cls(parts, read["left_out"], tuple(PairFinding(**finding) for finding in read["findings"]))
 
     def check(self, options: Options) -> None:
@@ -161,8 +161,8 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
 def _seen(row: Row, check: PairCheck) -> dict[str, Any]:
     tokens, found = check(row)
     ids = dict(zip(TOKEN_COLUMNS, (tokens.prompt, tokens.chosen, tokens.rejected), strict=True))
-    told = {PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found), QUESTION: check.question(tokens)}
-    return ids | told
+    columns = {PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found), QUESTION: check.question(tokens)}
+    return ids | columns
 
 
 def notes_on(pairs: Pairs, seen: Seen, options: Options) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a candidate's source may say, as data: syntax, names, limits, and the calls with their parameters.
+"""The allow-list for a candidate's source, as data: syntax, names, limits, and the calls with their parameters.
 
-Tables and their look-up only; the walk over a source that applies them is `sandbox.child.static`.
+Tables and their look-up only; `sandbox.child.static` applies them to a source.
 """

@@ -1,8 +1,8 @@
-"""The calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters, as data.
+"""Table of the calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters.
 
-They are those of the operations' records, and those in `composed`. A call's recipe is the name of an operation (then parameters of
-the kinds `tensor` and `value` become its operands, the others its attributes) or of a function in `trace.lowering`. Names and
-defaults are torch's. No torch here.
+The entries come from the operations' records and from `composed`. A call's `recipe` is the name of an operation (parameters of the
+kinds `tensor` and `value` are then its operands, the others its attributes) or of a function in `trace.lowering`. Names and
+defaults are torch's. Torch is not imported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.graph.operations.parts.calls import REQUIRED, Parameter, Spelling
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One exposed call. `number` is its place in the table: all that a jailed child says of it."""
+    """One exposed call. `number` is its index in the table, by which a jailed child refers to it."""
 
     path: str
     recipe: str
@@ -33,7 +33,7 @@ class Call:
 
     @property
     def signature(self) -> str:
-        """The call with its parameters, as help for whoever got them wrong."""
+        """The call with its parameters, for the message about arguments that do not fit."""
         parameters = self.parameters[1:] if self.path.startswith("Tensor.") else self.parameters
         shown = ", ".join(_shown(p) for p in parameters if p.kind not in ("fixed", "ignored"))
         return f"{self.name}({shown})"
@@ -69,7 +69,7 @@ DTYPES: Final[Mapping[str, str]] = MappingProxyType(
         "torch.bool": "bool",
     }
 )
-"""The types that a loss may name. All floating numbers are what the loss is computed in: float32 in training."""
+"""The dtypes that a loss may name. Every floating tensor has the dtype that the loss is computed in: float32 in training."""
 
 OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -80,7 +80,7 @@ OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
         "torch.bfloat16": "bfloat16",
     }
 )
-"""Types that may be named in x.to(...) only, as the very last step, where they are dropped."""
+"""Dtypes that may occur in x.to(...) only, as the last step of the loss, where the conversion is dropped."""
 
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
 """Classes that annotations and isinstance may name."""
@@ -90,7 +90,7 @@ SPELLINGS: Final[tuple[Spelling, ...]] = (
     *(s._replace(by=s.by or o.name) for o in OPERATIONS.values() for s in o.calls),
     *COMPOSED,
 )
-"""All ways to write what is exposed, with the recipe of each."""
+"""Every spelling of an exposed call, with its recipe."""
 CALLS: Final[tuple[Call, ...]] = tuple(
     Call(path, spelling.by, spelling.parameters, number)
     for number, (path, spelling) in enumerate((p, s) for s in SPELLINGS for p in s.paths)

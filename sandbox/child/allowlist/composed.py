@@ -1,5 +1,5 @@
-"""The exposed calls that are no operation of their own: each is written down by a function of `trace.lowering`, as several
-operations, as constants, or as nothing at all. No torch."""
+"""Exposed calls that are not single operations: a function of `trace.lowering` records each as several operations, as constants,
+or as nothing. No torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ON_CONSTANTS: Final = {
     ),
     ("x", "y"): ("atan2", "copysign", "fmod"),
 }
-"""Functions of math that take constants alone, by their parameters."""
+"""Parameters -> functions of `math` that accept constants only."""
 
 COMPOSED: Final[tuple[Spelling, ...]] = (
     call("torch.positive Tensor.positive Tensor.contiguous", X, by="same", layers="Identity"),

@@ -1,7 +1,7 @@
-"""What source may say, as data: syntax, names, attributes, limits. What it may *call* is in `calls`.
+"""Allow-lists of syntax, names and attributes, and the limits on a source. The allowed calls are in `calls`.
 
-Everything here is an allow-list. The few tables of refused things only choose a better explanation: what they leave out is
-refused as well, by the general rule. No torch, no execution.
+The few tables of refused things only select a more specific message: everything else that is not allowed is refused by a general
+rule. No torch, no execution.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ MAX_LINES: Final = 1_000
 MAX_BRACKETS: Final = 60
 """Depth of nested brackets, counted before anything is parsed."""
 MAX_DEPTH: Final = 100
-"""Depth of the syntax tree: a sum of a hundred terms is that deep."""
+"""Depth of the syntax tree. A sum of a hundred terms reaches it."""
 MAX_SYNTAX_NODES: Final = 6_000
 MAX_NUMBER_CHARACTERS: Final = 40
 MAX_NAME: Final = 64
 MAX_STRING: Final = 200
-"""Characters of a string other than a docstring: enough for what an assertion says."""
+"""Characters of a string other than a docstring: enough for the message of an assertion."""
 MAX_INTEGER: Final = 2**53
 MAX_FINDINGS: Final = 8
 MAX_STEPS: Final = 20_000
@@ -60,7 +60,7 @@ REFUSED_SYNTAX: Final[Mapping[str, str]] = MappingProxyType(
         "Delete": "SBX138",
     }
 )  # fmt: skip
-"""Rules that explain one refused construct; the rest falls under SBX113."""
+"""Refused constructs that have a rule of their own; all others fall under SBX113."""
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ BUILTINS: Final = frozenset(
         "max", "min", "pow", "range", "reversed", "round", "sorted", "sum", "tuple", "zip",
     }
 )  # fmt: skip
-"""Builtins that candidates may call, each re-implemented on symbolic values with bounded cost."""
+"""Builtins that candidates may call; each is re-implemented on symbolic values with bounded cost."""
 
 PRELUDE: Final[Mapping[str, str]] = MappingProxyType(
     {"torch": "torch", "F": "torch.nn.functional", "math": "math", "nn": "torch.nn"}
@@ -80,13 +80,13 @@ PRELUDE: Final[Mapping[str, str]] = MappingProxyType(
 MODULES: Final = frozenset(
     {"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math", "numpy"}
 )
-"""What an import may name. An import binds a name to our facade; nothing is ever imported. Of numpy there are constants only."""
+"""Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants only."""
 
 FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad"})
-"""What an import may name besides, because `wrapping` and `classes` know its usual forms. It is of no other use."""
+"""Further names that an import may have, because `wrapping` and `classes` rewrite their usual forms. Any other use is refused."""
 
 TYPING_MODULES: Final = frozenset({"typing", "__future__", "collections.abc", "jaxtyping"})
-"""Modules whose names serve annotations only: their imports are dropped."""
+"""Modules whose names may occur in annotations only: their imports are dropped."""
 
 REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "printed": "SBX128"})
 """Names with a rule of their own; other builtins fall under SBX127."""
@@ -133,4 +133,4 @@ REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         "nan": "SBX232",
     }
 )
-"""Attributes with a rule of their own; a trailing underscore is SBX132 (in place), the rest SBX129 and SBX130."""
+"""Refused attributes that have a rule of their own; a trailing underscore is SBX132 (in place), others are SBX129 or SBX130."""

@@ -1,4 +1,4 @@
-"""The isolation of one process that is about to read hostile source, and the program that forks such processes.
+"""Isolation of a process that reads hostile source, and the zygote program that forks such processes.
 
-The parent's side, which starts that program, is `sandbox.vetting.zygote`.
+`sandbox.vetting.zygote` in the parent process starts that program.
 """

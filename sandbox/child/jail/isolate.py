@@ -1,11 +1,11 @@
-"""Linux isolation for one process that is about to read hostile source: what is taken away, and what each layer guarantees.
+"""Linux isolation of a process that reads hostile source: the layers, and the guarantees that each supplies.
 
 Covered: opening or changing files, the network, starting processes or programs, signalling others, time, memory. Each of these
-six guarantees may come from several layers; a guarantee that no layer supplies is missing, and the source is then not read
+six guarantees may come from several layers. A guarantee that no layer supplies is missing, and the source is then not read
 unless the caller accepts that.
 
-Not covered: a bug in the kernel, and side channels (timing, caches). Nothing secret is in the process to be leaked: it descends
-from a fresh interpreter with an empty environment and has one descriptor, on which it answers.
+Not covered: a bug in the kernel, and side channels (timing, caches). The process holds no secret that could leak: it is forked
+from a fresh interpreter with an empty environment, and has one descriptor, for its answer.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sandbox.child.jail.syscalls import ALLOWED, FATAL, MACHINES
 
 resource: ModuleType | None
 try:
-    import resource  # not inside the jail: by then nothing can be imported
+    import resource  # here, since nothing can be imported inside the jail
 except ImportError:  # Windows: no limits, so guarantees are missing
     resource = None
 
 CPU_SECONDS: Final = 2
 MEMORY_BYTES: Final = 256 * 1024 * 1024
 WALL_SECONDS: Final = 5.0
-"""What the zygote waits for an answer: CPU seconds are what counts, this is for a child that does not run at all."""
+"""Seconds that the zygote waits for an answer. The CPU limit is the usual bound; this one ends a child that does not run."""
 
 GUARANTEES: Final = ("files", "network", "processes", "signals", "time", "memory")
 
@@ -43,8 +43,9 @@ LAYERS: Final = (
     "memory-limit",
     "wall-clock",
 )
-"""What can be in force. `landlock` denies opening and executing files (ABI 1), `landlock-signals` signals to others (ABI 6).
-`no-processes-limit` is RLIMIT_NPROC = 0 and `no-descriptors-limit` RLIMIT_NOFILE = 0, which count where they bind: not for root."""
+"""All layers. `landlock` denies opening and executing files (ABI 1), `landlock-signals` signals to other processes (ABI 6).
+`no-processes-limit` is RLIMIT_NPROC = 0, `no-descriptors-limit` is RLIMIT_NOFILE = 0. Neither binds root, so neither counts
+for root."""
 
 _SUPPLIERS: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
     {
@@ -56,7 +57,7 @@ _SUPPLIERS: Mapping[str, tuple[frozenset[str], ...]] = MappingProxyType(
         "memory": (frozenset({"memory-limit"}),),
     }
 )
-"""For each guarantee, the sets of layers any of which supplies it."""
+"""For each guarantee, the sets of layers that each supply it."""
 
 _NOBODY = 65534
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
@@ -65,9 +66,9 @@ _PROT_EXEC = 4
 
 
 def guarantees(layers: Iterable[str] | None = None) -> dict[str, str]:
-    """Each guarantee with the layers that supply it, as 'seccomp, landlock'; the empty string where none does.
+    """Guarantee -> the layers that supply it, for example 'seccomp, landlock'; '' if none does.
 
-    Without `layers`: those that this machine seems to offer; `evopo-sandbox doctor` tries them.
+    `layers` defaults to those that this machine reports as available; `evopo-sandbox doctor` tests them.
     """
     present = frozenset(Jail().available() if layers is None else layers)
     return {
@@ -77,7 +78,7 @@ def guarantees(layers: Iterable[str] | None = None) -> dict[str, str]:
 
 
 def missing(layers: Iterable[str], accepted: Iterable[str] = ()) -> list[str]:
-    """The guarantees that nothing supplies and the caller has not accepted to be without."""
+    """The guarantees that no layer supplies, except those that the caller accepts as missing."""
     return [name for name, by in guarantees(layers).items() if not by and name not in set(accepted)]
 
 
@@ -92,9 +93,9 @@ def decode_layers(mask: int) -> tuple[str, ...]:
 
 
 class Jail:
-    """Prepared in the zygote, so that the child has only system calls to make. `enter` cannot be undone.
+    """The jail, prepared in the zygote so that the child only makes system calls. `enter` cannot be undone.
 
-    `without` leaves layers out, as if the machine did not have them: for tests, and to see what the others hold.
+    `without` omits layers, as if the machine did not have them: for tests of the remaining layers.
     """
 
     def __init__(self, without: frozenset[str] = frozenset()) -> None:
@@ -105,12 +106,12 @@ class Jail:
         self._programs: dict[int, bytes] = {}
 
     def prepare(self, answer: int) -> None:
-        """Make the filter for a descriptor beforehand, so that each child need not."""
+        """Build the seccomp filter for a descriptor in advance, once for all children."""
         if self._machine is not None and answer not in self._programs:
             self._programs[answer] = filter_program(os.uname().machine, answer)
 
     def available(self) -> tuple[str, ...]:
-        """The layers that this machine offers, as far as can be told without entering the jail."""
+        """The layers that this machine offers, as far as can be determined without entering the jail."""
         linux = self._libc is not None
         offered = {
             "seccomp": linux and self._machine is not None and os.path.exists("/proc/sys/kernel/seccomp"),
@@ -125,9 +126,9 @@ class Jail:
         return tuple(name for name in LAYERS if offered[name] and name not in self._without)
 
     def enter(self, answer: int, parent: int, *, kill_with_parent: bool = True) -> tuple[str, ...]:
-        """Give up everything but memory, the processor and the descriptor `answer`. Gives the layers in force.
+        """Drop access to everything but memory, the processor and the descriptor `answer`. Returns the layers in force.
 
-        `parent` is the process id that must still be the parent: a child of a zygote that has just died ends here.
+        `parent` is the process id of the zygote. If it is no longer the parent, the zygote has died and this child exits.
         """
         layers = ["wall-clock"]
         os.setsid()
@@ -140,7 +141,7 @@ class Jail:
         os.closerange(answer + 1, 256)
         confined = self._libc is not None and self._libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
         if confined:
-            layers += self._restrict_files()  # needs a descriptor for a moment, so before the limit on them
+            layers += self._restrict_files()  # before the limit on descriptors, since it opens one for a moment
         layers += self._limit()
         if self._libc is not None:
             self._libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -150,14 +151,14 @@ class Jail:
 
     @staticmethod
     def _become_nobody() -> None:
-        """Root's child becomes nobody, where the system lets it: limits on processes do not bind root."""
+        """Change root's child to the user nobody, if the system permits: process limits do not bind root."""
         if os.geteuid() != 0:
             return
         try:
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        except (OSError, AttributeError):  # not permitted, not mapped, or not this system's way
+        except (OSError, AttributeError):  # not permitted, user not mapped, or calls not available
             return
 
     def _limit(self) -> list[str]:
@@ -191,7 +192,7 @@ class Jail:
         return max(int(self._libc.syscall(number, None, ctypes.c_size_t(0), ctypes.c_uint32(1))), 0)
 
     def _restrict_files(self) -> list[str]:
-        """Landlock with an empty ruleset: every handled right is denied everywhere."""
+        """Apply Landlock with an empty ruleset, which denies every handled right everywhere. Returns the layers in force."""
         abi = self._landlock_abi
         if abi < 1 or self._libc is None or self._machine is None or "landlock" in self._without:
             return []
@@ -231,7 +232,7 @@ _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
 
 
 def filter_program(machine: str, answer: int) -> bytes:
-    """The seccomp filter (classic BPF) of a machine, for a process that may write to the descriptor `answer` only."""
+    """The seccomp filter (classic BPF) for a machine type and a process that may write to the descriptor `answer` only."""
     m = MACHINES[machine]
     out: list[tuple[int, int, int, int]] = [
         (_LOAD, 0, 0, _ARCH_AT),

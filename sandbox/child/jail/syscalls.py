@@ -1,4 +1,4 @@
-"""System-call numbers of the two machines that the jail knows, and what becomes of each call. Data only.
+"""System-call numbers of the two supported machine types, and the calls that are allowed or fatal. Data only.
 
 Sources: linux/arch/x86/entry/syscalls/syscall_64.tbl, linux/include/uapi/asm-generic/unistd.h (aarch64).
 """
@@ -29,8 +29,8 @@ ALLOWED = [
     "set_robust_list",
     "rseq",
 ]
-"""What the interpreter needs to parse, trace, answer and end. `mmap` and `mprotect` are allowed without PROT_EXEC, and `write` on
-the one descriptor of the answer. Everything else fails with EPERM or, below, ends the process."""
+"""Calls that the interpreter needs to parse, trace, answer and exit. `mmap` and `mprotect` are allowed without PROT_EXEC, and
+`write` on the descriptor of the answer. All others fail with EPERM, except those in FATAL."""
 
 FATAL = [
     "clone",
@@ -82,7 +82,7 @@ FATAL = [
     "shmat",
     "seccomp",
 ]
-"""Calls that no loss has a reason to try: the process ends at once (SIGSYS), and the verdict says so."""
+"""Calls that only an attack makes: the process is killed at once (SIGSYS), and the verdict reports it."""
 
 _X86_64 = """
 read 0 write 1 open 2 close 3 stat 4 fstat 5 lstat 6 mmap 9 mprotect 10 munmap 11 brk 12 rt_sigaction 13 rt_sigprocmask 14
@@ -109,14 +109,14 @@ pidfd_open 434 clone3 435 pidfd_getfd 438 landlock_create_ruleset 444 landlock_r
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One processor's calls: AUDIT_ARCH constant, numbers by name, and the first number of a foreign calling convention (x32)."""
+    """Machine type: AUDIT_ARCH constant, call numbers by name, and the first number of a foreign calling convention (x32)."""
 
     audit_arch: int
     numbers: Mapping[str, int]
     foreign: int | None = None
 
     def numbered(self, names: list[str]) -> list[int]:
-        """The numbers of those calls that this machine has (aarch64 has no fork)."""
+        """The numbers of the named calls that exist on this machine type (aarch64 has no fork)."""
         return [self.numbers[n] for n in names if n in self.numbers]
 
 
@@ -131,4 +131,4 @@ MACHINES: Mapping[str, Machine] = MappingProxyType(
         "aarch64": Machine(0xC00000B7, _table(_AARCH64)),
     }
 )
-"""By `os.uname().machine`. On any other machine seccomp supplies nothing, and the jail says so."""
+"""By `os.uname().machine`. On any other machine type the layer seccomp is not available."""

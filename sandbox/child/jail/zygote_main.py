@@ -1,10 +1,10 @@
-"""The zygote's own program: a fresh, isolated interpreter that forks one jailed child per candidate. Run by path, never imported.
+"""Program of the zygote: a fresh, isolated interpreter that forks one jailed child per candidate. Run by path, never imported.
 
     python -I -S zygote_main.py SANDBOX_DIRECTORY RESTRICTEDPYTHON_DIRECTORY [LAYER_TO_LEAVE_OUT...]
 
-The two packages are entered by their directories: nothing is searched for on sys.path, so no module that lies beside a vetted
-file, in the current directory or in site-packages can take the place of one of ours. Requests come on descriptor 0, replies go
-to descriptor 1; both are framed with lengths. The source is only handed on here: parsing is the child's work.
+The two packages are registered with their directories, and sys.path is not searched for them. So no module next to a vetted file,
+in the current directory or in site-packages can replace a module of the sandbox. Requests arrive on descriptor 0, replies go to
+descriptor 1; both are framed with lengths. The zygote passes the source on unread: the child parses it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import types
 import warnings
 
 REQUEST = struct.Struct(">IIBH")
-"""Length of the source, length of the contract as JSON, guarantees accepted as missing (a bit each), length of the argument
-names. The texts follow in this order."""
+"""Length of the source, length of the contract as JSON, guarantees accepted as missing (one bit each), length of the argument
+names. The three texts follow in this order."""
 REPLY = struct.Struct(">BBBI")
-"""Outcome, its number, layers in force (a bit each), length of the answer."""
+"""Outcome, its number (signal or exit status), layers in force (one bit each), length of the answer."""
 ANSWERED, TIMED_OUT, KILLED, EXITED = range(4)
 OUT_OF_MEMORY = 3
-"""Exit status of a child that could not even answer for lack of memory."""
+"""Exit status of a child that lacked the memory to answer."""
 READY = b"evopo"
 
 
@@ -38,22 +38,22 @@ def _enter(name: str, directory: str) -> None:
 
 
 def main() -> None:
-    """Serve until the parent closes the pipe."""
+    """Serve requests until the parent closes the pipe."""
     _enter("sandbox", sys.argv[1])
     _enter("RestrictedPython", sys.argv[2])
     from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, Jail, encode_layers, missing
-    from sandbox.child.protocol import MAX_ANSWER_BYTES, Answer, Complaint
+    from sandbox.child.protocol import MAX_ANSWER_BYTES, Answer, Violation
     from sandbox.child.trace.tracer import trace
     from sandbox.contracts.contract import CONTRACTS, Contract, adopt
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.simplefilter("ignore")  # a jailed child has nowhere to write them
+    warnings.simplefilter("ignore")  # a jailed child has no stream to write them to
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     jail = Jail(frozenset(sys.argv[3:]))
     contracts: dict[bytes, Contract] = {}
 
     def known(text: bytes) -> Contract:
-        """The contract that our parent, which is trusted, sent; made ready here, since a jailed child can load nothing."""
+        """The contract that the trusted parent sent. A new one is traced once here, since a jailed child can load no module."""
         if text not in contracts:
             contract = contracts[text] = adopt(text.decode())
             trace(_warm_up(contract), contract)
@@ -69,7 +69,7 @@ def main() -> None:
         os.write(answer, bytes([encode_layers(layers)]))
         lacking = missing(layers, [g for i, g in enumerate(GUARANTEES) if accepted >> i & 1])
         if lacking:
-            reply = Answer(tuple(Complaint("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
+            reply = Answer(tuple(Violation("SBX244", None, (GUARANTEES.index(g),)) for g in lacking))
         else:
             reply = trace(source.decode("utf-8"), contract, names.decode("ascii").split())
         raw = reply.encode()
@@ -92,7 +92,7 @@ def main() -> None:
         os.close(child_end)
         raw, in_time = _collect(answer_end, MAX_ANSWER_BYTES, WALL_SECONDS)
         os.close(answer_end)
-        os.kill(pid, signal.SIGKILL)  # it has answered, or its time is up; a child that has ended already is unaffected
+        os.kill(pid, signal.SIGKILL)  # it has answered or timed out; no effect on a child that has exited
         _, status = os.waitpid(pid, 0)
         return _framed(raw, in_time, status)
 
@@ -121,7 +121,7 @@ def _framed(raw: bytes, in_time: bool, status: int) -> bytes:
 
 
 def _collect(answer: int, most: int, seconds: float) -> tuple[bytes, bool]:
-    """What a child writes until it closes its end, and whether it did so in time. Ends with the parent, too."""
+    """The bytes that a child writes until it closes the pipe, and whether it did so in time. Exits if the parent is gone."""
     deadline = time.monotonic() + seconds
     ready = select.poll()
     ready.register(answer, select.POLLIN)
@@ -131,14 +131,14 @@ def _collect(answer: int, most: int, seconds: float) -> tuple[bytes, bool]:
         left = deadline - time.monotonic()
         events = dict(ready.poll(max(left, 0) * 1000))
         if events.get(0, 0) & (select.POLLHUP | select.POLLERR):
-            os._exit(0)  # the parent is gone; the child dies with us
+            os._exit(0)  # the parent is gone; the child is killed with this process
         if answer not in events:
             return raw, False
         part = os.read(answer, 65536)
         if not part:
             return raw, True
         raw += part
-    return raw[:most], True  # a flood: what is left of it is no answer
+    return raw[:most], True  # longer than any answer of ours; the rest is dropped
 
 
 def _read(length: int) -> bytes:
@@ -158,7 +158,7 @@ def _write(data: bytes) -> None:
 
 
 def _warm_up(contract) -> str:  # type: ignore[no-untyped-def]
-    """A source that loads what the parser and the tracer load lazily: a jailed child can load nothing."""
+    """A source that makes the parser and the tracer load their lazy imports, since a jailed child can load no module."""
     first = contract.tensors[0].name
     return f'''
 """Docstring."""

@@ -1,4 +1,1 @@
-"""The static layer: from a candidate's source to a checked syntax tree and byte code, or to complaints.
-
-Nothing is executed here.
-"""
+"""The static layer: turns a candidate's source into checked byte code, or into violations. Executes nothing."""

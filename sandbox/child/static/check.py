@@ -1,9 +1,7 @@
-"""The static layer: source -> checked syntax tree and byte code, or complaints. Runs in the jailed child, without torch.
+"""Entry point of the static layer: source -> checked byte code, or violations. Runs in the jailed child, without torch.
 
-Guarantees the vocabulary: the code that comes out consists of allowed syntax, allowed names and allowed attributes, and every
-operator, call, loop, attribute and subscript in it goes through a guard of `trace.guards`. It guarantees nothing
-about cost; that is
-the tracer's and the jail's part.
+Guarantees that the byte code consists of allowed syntax, names and attributes, and that every operator, call, loop, attribute and
+subscript in it calls a guard of `trace.guards`. It guarantees nothing about cost, which the tracer and the jail bound.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 
-from sandbox.child.allowlist import limits as policy
-from sandbox.child.protocol import Complaint, Refusal, Spot
+from sandbox.child.allowlist import limits
+from sandbox.child.protocol import Refusal, SourceSpan, Violation
 from sandbox.child.static.classes import ClassSource, take_apart
 from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import resolve
@@ -28,59 +26,59 @@ from sandbox.contracts.contract import Contract
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A candidate that speaks our vocabulary. `notes` say what was taken off it."""
+    """A candidate that passed the static layer. `notes` list what was rewritten in its source."""
 
     code: CodeType
     entry: Entry
-    notes: tuple[Complaint, ...] = ()
+    notes: tuple[Violation, ...] = ()
 
 
-def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Checked | list[Complaint]:
-    """Check `source` against the policy and compile it with RestrictedPython.
+def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Checked | list[Violation]:
+    """Check `source` against the allow-lists and compile it with RestrictedPython.
 
-    `arguments` are the names of the contract's arguments in the source, where the caller says so. Gives every complaint that
-    can be told at once, up to `policy.MAX_FINDINGS`. Never executes anything.
+    `arguments` are the source's names for the contract's arguments, if the caller supplies them. Returns all violations that
+    can be found in one pass, up to `limits.MAX_FINDINGS`. Executes nothing.
     """
-    notes: list[Complaint] = []
+    notes: list[Violation] = []
     classes: list[ClassSource] = []
-    untaken: list[Complaint] = []
+    refused_classes: list[Violation] = []
     try:
         tree = _parse(source)
         nodes = _nodes(tree)
         check_letters(source, nodes)
         imports = resolve(nodes)
         if is_wrapped(nodes):
-            classes, untaken = _unwrap(tree, imports.names, notes)
+            classes, refused_classes = _unwrap(tree, imports.names, notes)
             nodes = _nodes(tree)
     except Refusal as refusal:
-        return [refusal.complaint]
+        return [refusal.violation]
     vocabulary = Vocabulary(contract, imports)
     vocabulary.visit(tree, nodes)
-    complaints = untaken + vocabulary.complaints
-    entry, told = find_entry(tree, contract, classes, arguments)
+    violations = refused_classes + vocabulary.violations
+    entry, found = find_entry(tree, contract, classes, arguments)
     if entry is None:
-        complaints += [c for c in told if c.code != "SBX109" or not untaken]
-    if complaints or entry is None:
-        return complaints[: policy.MAX_FINDINGS]
+        violations += [c for c in found if c.code != "SBX109" or not refused_classes]
+    if violations or entry is None:
+        return violations[: limits.MAX_FINDINGS]
     try:
         code = compile_checked(tree)
     except Refusal as refusal:
-        return [refusal.complaint]
-    return Checked(code, entry, tuple(notes + told))
+        return [refusal.violation]
+    return Checked(code, entry, tuple(notes + found))
 
 
 def _unwrap(
-    tree: ast.Module, names: Mapping[str, str], notes: list[Complaint]
-) -> tuple[list[ClassSource], list[Complaint]]:
-    """Take the wrapping off, in place. Gives the classes, and complaints about those that cannot be taken."""
+    tree: ast.Module, names: Mapping[str, str], notes: list[Violation]
+) -> tuple[list[ClassSource], list[Violation]]:
+    """Rewrite the wrapping of the loss, in place. Returns the classes, and a violation for each class that is refused."""
     classes: list[ClassSource] = []
-    complaints: list[Complaint] = []
+    violations: list[Violation] = []
     body: list[ast.stmt] = []
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef):
             taken = take_apart(statement, names, notes)
-            if isinstance(taken, Complaint):
-                complaints.append(taken)
+            if isinstance(taken, Violation):
+                violations.append(taken)
             else:
                 classes.append(taken[0])
                 body += taken[1]
@@ -89,7 +87,7 @@ def _unwrap(
                 Unwrapper(names, notes).generic_visit(statement)
             body.append(statement)
     tree.body = body
-    return classes, complaints
+    return classes, violations
 
 
 def _parse(source: str) -> ast.Module:
@@ -108,26 +106,26 @@ def _parse(source: str) -> ast.Module:
 
 
 def _syntax_error(source: str, line: int, column: int, said: str) -> Refusal:
-    """Rule and place of a syntax error. Typographic quotes and minus signs are what models slip in most."""
+    """The refusal for a syntax error: SBX105 at a non-ASCII character, such as a typographic quote or minus sign, else SBX106."""
     lines = split_lines(source)
     text = lines[line - 1] if line <= len(lines) else ""
     at = text[column : column + 1]
     start = len(text[:column].encode())
-    spot = Spot(line, start, line, start + max(len(at.encode()), 1))
-    return Refusal("SBX106", spot=spot, text=said) if at.isascii() else Refusal("SBX105", spot=spot)
+    span = SourceSpan(line, start, line, start + max(len(at.encode()), 1))
+    return Refusal("SBX106", span=span, text=said) if at.isascii() else Refusal("SBX105", span=span)
 
 
 def _nodes(tree: ast.Module) -> list[ast.AST]:
-    """All nodes of the tree, level by level. Raises Refusal where there are too many, or too deep."""
+    """All nodes of the tree, level by level. Raises Refusal if the tree is too large or too deep."""
     found: list[ast.AST] = []
     level: list[ast.AST] = [tree]
     depth = 0
     while level:
         found += level
         depth += 1
-        if depth > policy.MAX_DEPTH:
-            raise Refusal("SBX107", (depth, policy.MAX_DEPTH), Spot.of(level[0]))
-        if len(found) > policy.MAX_SYNTAX_NODES:
-            raise Refusal("SBX107", (len(found), policy.MAX_SYNTAX_NODES), Spot.of(level[0]))
+        if depth > limits.MAX_DEPTH:
+            raise Refusal("SBX107", (depth, limits.MAX_DEPTH), SourceSpan.of(level[0]))
+        if len(found) > limits.MAX_SYNTAX_NODES:
+            raise Refusal("SBX107", (len(found), limits.MAX_SYNTAX_NODES), SourceSpan.of(level[0]))
         level = [child for node in level for child in ast.iter_child_nodes(node)]
     return found

@@ -1,8 +1,8 @@
-"""A class around a loss, taken apart: `class DPOLoss(nn.Module)` with `__init__`, `forward` and helper methods.
+"""Rewriting of a class around a loss: `class DPOLoss(nn.Module)` with `__init__`, `forward` and helper methods.
 
-What comes out are plain functions under names that no source can write (`DPOLoss.forward`) and one assignment that puts them
-together. Inheritance, metaclasses, decorators, descriptors and class bodies that compute are not taken apart, and so are refused.
-No class of Python's is ever made.
+The result is plain functions, under names that no source can write (`DPOLoss.forward`), and one assignment that binds them to the
+class's name. Inheritance, metaclasses, decorators, descriptors and computations in the class body are not rewritten, and so are
+refused. No Python class is ever created.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox.child.protocol import Complaint, Spot
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import full_name
-from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_spot
+from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_span
 from sandbox.child.static.wrapping import Unwrapper, constant, guard, statement
 
 INIT = "__init__"
 ENTRIES = ("forward", "__call__")
-"""Methods that are the loss, where a class has one of them."""
+"""Methods that hold the loss, if a class has one of them."""
 _MAGIC = frozenset({INIT, *ENTRIES})
 
 
 @dataclass(frozen=True, slots=True)
 class ClassSource:
-    """A class that was taken apart: its name, where that stands, and its methods by name."""
+    """A rewritten class: its name, the location of the name, and its methods by name."""
 
     name: str
-    spot: Spot
+    span: SourceSpan
     methods: Mapping[str, ast.FunctionDef]
 
 
 def take_apart(
-    node: ast.ClassDef, names: Mapping[str, str], notes: list[Complaint]
-) -> tuple[ClassSource, list[ast.stmt]] | Complaint:
-    """The class and the statements that stand for it, or why it cannot be taken."""
+    node: ast.ClassDef, names: Mapping[str, str], notes: list[Violation]
+) -> tuple[ClassSource, list[ast.stmt]] | Violation:
+    """The class and the statements that replace it, or the violation for which it is refused."""
     refused = _refused(node, names)
     if refused is not None:
-        return Complaint("SBX117", first_line(refused))
+        return Violation("SBX117", first_line(refused))
     methods = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
     constants = [s for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None]
-    spot = name_spot(node)
+    span = name_span(node)
     if constants:
         init = methods.setdefault(INIT, _empty_init(node))
         sets: list[ast.stmt] = [_set(_target(s), s.value, s) for s in constants if s.value is not None]
@@ -54,12 +54,12 @@ def take_apart(
         parts += [constant(f".{name}", node), _name(method.name, node)]
     made = guard("_class_", parts, node)
     binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], made), node)
-    notes.append(Complaint("SBX250", spot))
-    return ClassSource(node.name, spot, methods), [*methods.values(), binding]
+    notes.append(Violation("SBX250", span))
+    return ClassSource(node.name, span, methods), [*methods.values(), binding]
 
 
 def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
-    """The part of a class that is not taken, or None."""
+    """The first part of a class that cannot be rewritten, or None."""
     if node.decorator_list:
         return node.decorator_list[0]
     if node.keywords or getattr(node, "type_params", None) or len(node.bases) > 1:
@@ -89,7 +89,7 @@ def _is_plain_method(method: ast.FunctionDef) -> bool:
 
 
 def _is_setting(target: ast.expr, value: ast.expr | None, methods: list[str]) -> bool:
-    """Whether `target = value` gives a name that is no method's a constant, or only annotates it."""
+    """Whether `target = value` assigns a constant to a name that is not a method, or only annotates the name."""
     named = isinstance(target, ast.Name) and not target.id.startswith("__") and target.id not in methods
     return named and (value is None or is_constant(value))
 
@@ -101,7 +101,7 @@ def _target(node: ast.Assign | ast.AnnAssign) -> str:
 
 
 def _assigned(init: ast.FunctionDef | None) -> set[str]:
-    """The attributes that `__init__` gives to `self`."""
+    """The attributes of `self` that `__init__` assigns."""
     found: set[str] = set()
     for node in ast.walk(init) if init is not None else ():
         name = _self_target(node)
@@ -111,7 +111,7 @@ def _assigned(init: ast.FunctionDef | None) -> set[str]:
 
 
 def _self_target(node: ast.AST) -> str | None:
-    """x where a statement is `self.x = value` or `self.x: type = value`, and nothing else."""
+    """The name x in a statement `self.x = value` or `self.x: type = value`; None for any other statement."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
         target: ast.expr = node.targets[0]
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
@@ -124,10 +124,10 @@ def _self_target(node: ast.AST) -> str | None:
 
 
 class _Method(Unwrapper):
-    """Rewrites one method: attributes of `self` are looked up in, and written to, a table of our own."""
+    """Rewrites one method: reads and writes of attributes of `self` become calls of the guards `_self_` and `_set_`."""
 
     def __init__(
-        self, names: Mapping[str, str], notes: list[Complaint], attributes: frozenset[str], is_init: bool
+        self, names: Mapping[str, str], notes: list[Violation], attributes: frozenset[str], is_init: bool
     ) -> None:
         super().__init__(names, notes)
         self._attributes = attributes
@@ -151,7 +151,7 @@ class _Method(Unwrapper):
         return _set(name, self.visit(node.value), node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        """`super().__init__()` does nothing that a loss could see."""
+        """Drop `super().__init__()`, which has no effect on the loss."""
         if self._is_init and _is_super_init(node.value):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)

@@ -1,4 +1,4 @@
-"""Which function of a source is the loss, and which of its parameters stands for which argument of the contract."""
+"""Search for the loss function in a source, and the match of its parameters to the contract's arguments."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sandbox.child.protocol import Complaint, Spot
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.classes import ENTRIES, INIT, ClassSource
-from sandbox.child.static.syntax import name_spot
+from sandbox.child.static.syntax import name_span
 from sandbox.contracts.contract import Contract
 from sandbox.contracts.naming import by_meaning, order_of
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The function that is the loss. `given` says which argument of the contract each of its parameters takes.
+    """The function that is the loss. `given` maps its parameters to arguments of the contract.
 
-    `owner` is the class that it belongs to, "" for a plain function; `settings` are the parameters of that class's
-    `__init__` that take a number of the contract.
+    `owner` is its class, "" for a plain function. `settings` are the parameters of that class's `__init__` that receive a
+    scalar argument of the contract.
     """
 
     name: str
-    spot: Spot
+    span: SourceSpan
     is_method: bool
     given: Mapping[str, str]
     owner: str = ""
@@ -36,38 +36,38 @@ class _Candidate:
     given: Mapping[str, str]
     settings: tuple[str, ...]
     required: tuple[ast.arg, ...]
-    """Parameters that nobody gives a value: neither the contract nor a default."""
+    """Parameters without a value: the contract supplies none, and there is no default."""
     rank: int
-    """0 exact names, 1 synonyms; 2 and 3 the same without the reference."""
+    """0: exact names. 1: synonyms. 2 and 3: likewise, for a loss without the reference's arguments."""
 
 
 def find_entry(
     tree: ast.Module, contract: Contract, classes: Sequence[ClassSource] = (), arguments: Sequence[str] = ()
-) -> tuple[Entry | None, list[Complaint]]:
-    """The one function that fits the contract, and what is to be told: why there is none, or notes.
+) -> tuple[Entry | None, list[Violation]]:
+    """The one function that fits the contract, with notes; or None, with the violations that say why.
 
-    `arguments` are the names that the caller says the contract's arguments have, in the contract's order.
+    `arguments` are the source's names for the contract's arguments, in the contract's order, if the caller supplies them.
     """
     functions: list[tuple[ast.FunctionDef, ClassSource | None]] = [
         (n, None) for n in tree.body if isinstance(n, ast.FunctionDef) and "." not in n.name
     ]
     functions += [(m, c) for c in classes for name, m in c.methods.items() if name != INIT]
     if not functions:
-        return None, [Complaint("SBX109", Spot(1, 0, 1, 0))]
+        return None, [Violation("SBX109", SourceSpan(1, 0, 1, 0))]
     found = [c for f, owner in functions for c in [_candidate(f, owner, contract, arguments, tree)] if c is not None]
     best = _preferred(found)
     if not best:
-        return None, [Complaint("SBX110", _name_of(*functions[-1]))]
+        return None, [Violation("SBX110", _name_of(*functions[-1]))]
     if len(best) > 1:
-        return None, [Complaint("SBX111", _spot(best[1]), (len(best),))]
+        return None, [Violation("SBX111", _span(best[1]), (len(best),))]
     chosen = best[0]
     if _is_ambiguous(tree, chosen, classes):
-        return None, [Complaint("SBX111", _spot(chosen), (2,))]
+        return None, [Violation("SBX111", _span(chosen), (2,))]
     if chosen.required:
-        return None, [Complaint("SBX141", Spot.of(p)) for p in chosen.required]
+        return None, [Violation("SBX141", SourceSpan.of(p)) for p in chosen.required]
     owner = chosen.owner.name if chosen.owner is not None else ""
     function = chosen.function
-    entry = Entry(function.name, _spot(chosen), _is_method(function), chosen.given, owner, chosen.settings)
+    entry = Entry(function.name, _span(chosen), _is_method(function), chosen.given, owner, chosen.settings)
     return entry, _notes(chosen, contract)
 
 
@@ -78,7 +78,7 @@ def _candidate(
     arguments: Sequence[str],
     tree: ast.Module,
 ) -> _Candidate | None:
-    """The function with its parameters matched to the contract, or None where it does not take what the contract gives."""
+    """The function with its parameters matched to the contract, or None if it does not accept the contract's arguments."""
     if function.args.posonlyargs:
         return None
     names = [p.arg for p in _parameters(function)]
@@ -91,7 +91,7 @@ def _candidate(
         wanted = tensors + [s for s in scalars if s in names]
         own_names = set(tensors) <= set(names)
         if own_names and names[: len(wanted)] != wanted:
-            return None  # the contract's own names in another order: whoever calls it by position gets another loss
+            return None  # the contract's own names in another order: a call by position would give a different loss
         matched = {t: t for t in tensors} if own_names else by_meaning(names, contract)
         rank = int(any(k != v for k, v in matched.items()))
     given = {name: wanted for wanted, name in matched.items()}
@@ -101,7 +101,7 @@ def _candidate(
     if not set(matched) >= set(tensors):
         learns = {t.name for t in contract.tensors if t.learns}
         if set(matched) - set(scalars) != learns or not contract.swap:
-            return None  # of a pair, the two sides that learn may do; of scores and labels, nothing less than both
+            return None  # a preference loss may omit the reference; a loss without a swap needs all its tensors
         own = function.name.rpartition(".")[2]
         if own not in ENTRIES and own in _loaded(tree):
             return None  # a helper of another function
@@ -113,7 +113,7 @@ def _candidate(
 
 
 def _preferred(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Those that come first: with the reference before without, without missing values, the contract's own names, `forward`."""
+    """The best candidates, in this order: with the reference, without missing values, by the contract's own names, `forward`."""
     order = [(c.rank >= 2, bool(c.required), c.rank) for c in candidates]
     best = [c for c, place in zip(candidates, order, strict=True) if place == min(order)]
     entries = [c for c in best if c.owner is not None and c.function.name.rpartition(".")[2] in ENTRIES]
@@ -122,7 +122,7 @@ def _preferred(candidates: list[_Candidate]) -> list[_Candidate]:
 
 
 def _required(function: ast.FunctionDef, given: set[str]) -> list[ast.arg]:
-    """Parameters without a value: neither given by the contract nor with a default."""
+    """Parameters without a value: not in `given`, and without a default."""
     a = function.args
     plain = a.args[: len(a.args) - len(a.defaults)] + [
         p for p, d in zip(a.kwonlyargs, a.kw_defaults, strict=True) if d is None
@@ -139,13 +139,13 @@ def _is_method(function: ast.FunctionDef) -> bool:
     return bool(function.args.args) and function.args.args[0].arg == "self"
 
 
-def _spot(candidate: _Candidate) -> Spot:
+def _span(candidate: _Candidate) -> SourceSpan:
     return _name_of(candidate.function, candidate.owner)
 
 
-def _name_of(function: ast.FunctionDef, owner: ClassSource | None) -> Spot:
-    """Where the name of a function stands; a method goes by the name of its class."""
-    return owner.spot if owner is not None else name_spot(function)
+def _name_of(function: ast.FunctionDef, owner: ClassSource | None) -> SourceSpan:
+    """The location of a function's name; for a method, of its class's name."""
+    return owner.span if owner is not None else name_span(function)
 
 
 def _loaded(tree: ast.Module) -> set[str]:
@@ -157,7 +157,7 @@ def _loaded(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            found.add(node.value)  # an attribute of `self`, as `classes` writes it
+            found.add(node.value)  # an attribute of `self`, which `classes` rewrites to a string
     return found
 
 
@@ -170,22 +170,22 @@ def _is_ambiguous(tree: ast.Module, chosen: _Candidate, classes: Sequence[ClassS
 
 
 def _assignments(tree: ast.Module, name: str) -> int:
-    """How often the module gives a name a value; functions have names of their own."""
+    """How often the module assigns to a name, outside of functions."""
     outside: Iterable[ast.stmt] = (s for s in tree.body if not isinstance(s, ast.FunctionDef))
     return sum(
         isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for s in outside for n in ast.walk(s)
     )
 
 
-def _notes(chosen: _Candidate, contract: Contract) -> list[Complaint]:
-    """What was taken although it is not written as the contract has it."""
+def _notes(chosen: _Candidate, contract: Contract) -> list[Violation]:
+    """Notes on differences from the contract's signature that were accepted."""
     order = [a.name for a in contract.tensors]
     renamed = {wanted: name for name, wanted in chosen.given.items() if wanted in order}
     notes = []
     if any(wanted != name for wanted, name in renamed.items()):
         names = ", ".join(renamed[wanted] for wanted in order if wanted in renamed)
         numbers = tuple(order.index(wanted) for wanted in order if wanted in renamed)
-        notes.append(Complaint("SBX253", _spot(chosen), numbers, text=names))
+        notes.append(Violation("SBX253", _span(chosen), numbers, text=names))
     if chosen.rank >= 2:
-        notes.append(Complaint("SBX254", _spot(chosen)))
+        notes.append(Violation("SBX254", _span(chosen)))
     return notes

@@ -1,7 +1,7 @@
-"""RestrictedPython's compiler, tightened: every operator, comparison, call, attribute, subscript and loop becomes a guard call.
+"""Compilation with RestrictedPython: every operator, comparison, call, attribute, subscript and loop becomes a guard call.
 
-RestrictedPython alone leaves operators and calls unguarded, so `10**10**10` or `[0] * 9**9` would run natively. The tree that
-comes here has passed `vocabulary`; RestrictedPython's own checks are a second opinion, by other authors.
+RestrictedPython alone leaves operators and calls unguarded, so `10**10**10` or `[0] * 9**9` would run natively. The tree has
+already passed `vocabulary`; RestrictedPython's own checks are a second, independent layer.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_default
 
 class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
-        """A helper may be called `_helper`: no guard is, and what RestrictedPython makes itself is named otherwise here."""
+        """Allow names such as `_helper`: no guard has such a name, nor do the temporaries that RestrictedPython creates."""
         if name is None or not name.startswith("_") or is_guarded_name(name):
             super().check_name(node, name, allow_magic_methods)
 
     def gen_tmp_name(self) -> str:
-        """A name that no source can write."""
+        """A temporary name that no source can write."""
         return "." + str(super().gen_tmp_name())
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
@@ -45,7 +45,7 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return _guard("_unary_", [ast.Constant(operator), node.operand], node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """`a < b < c` computes c only where a < b holds, so from c on the operands are functions."""
+        """In `a < b < c`, c is computed only if a < b holds, so c and later operands become lambdas."""
         operators = [type(o).__name__ for o in node.ops]
         node = self.node_contents_visit(node)
         later = [ast.copy_location(ast.Lambda(_NO_ARGUMENTS, c), c) for c in node.comparators[1:]]
@@ -72,7 +72,7 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         if not isinstance(node.target, ast.Name):
             return ast.copy_location(ast.Pass(), node)
         made = ast.copy_location(ast.Assign([node.target], node.value or _none(node)), node)
-        # `x: float` alone gives no value, but makes the name local, as an assignment that never runs does
+        # `x: float` assigns no value but makes the name local; so does an assignment that never runs
         never = ast.copy_location(ast.Constant(False), node)
         return self.visit(made if node.value else ast.copy_location(ast.If(never, [made], []), node))
 
@@ -95,7 +95,7 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return ast.copy_location(ast.Call(node.func, arguments, []), node)
 
     def visit_GradBlock(self, node: GradBlock) -> list[ast.stmt]:
-        """The body between two guards; the second runs however the body is left."""
+        """The body between two guards, with `try: ... finally:` so that the second always runs."""
         body = [made for inner in node.body for made in _listed(self.visit(inner))]
         before, after = (
             _statement(name, arguments, node) for name, arguments in (("_grad_", [node.test]), ("_back_", []))
@@ -104,7 +104,7 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
-    """`name = _import_(full name)` for each name that an import binds: Python's own rules say where and when it is bound."""
+    """`name = _import_(full name)` for each name that an import binds."""
     made: list[ast.stmt] = [ast.copy_location(ast.Pass(), node)]
     for name, path in bindings(node):
         target = ast.copy_location(ast.Name(name, ast.Store()), node)
@@ -132,13 +132,14 @@ def _statement(name: str, arguments: list[ast.expr], at: ast.AST) -> ast.stmt:
 def _guard(name: str, arguments: list[ast.expr], node: ast.AST) -> ast.Call:
     function = ast.Name(name, ast.Load())
     call = ast.Call(function, arguments, [])
-    for new in (function, call, arguments[0]):  # all else has its place; RestrictedPython's helper would walk it again
+    # the other arguments have a location already; RestrictedPython's helper would visit them again
+    for new in (function, call, arguments[0]):
         ast.copy_location(new, node)
     return call
 
 
 def compile_checked(tree: ast.Module) -> CodeType:
-    """Byte code of a tree that has passed the vocabulary. Changes the tree. Raises Refusal."""
+    """Byte code of a tree that has passed `vocabulary`. Modifies the tree. Raises Refusal."""
     try:
         result = compile_restricted_exec(tree, FILENAME, policy=_Policy)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

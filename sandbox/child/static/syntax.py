@@ -1,14 +1,14 @@
-"""Small questions about syntax nodes that several parts of the static layer ask."""
+"""Predicates and locations of syntax nodes, shared by the static layer."""
 
 from __future__ import annotations
 
 import ast
 
-from sandbox.child.protocol import Spot
+from sandbox.child.protocol import SourceSpan
 
 
 def is_docstring(node: ast.stmt) -> bool:
-    """Whether a statement is a string alone."""
+    """Whether a statement consists of a string only."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
@@ -18,7 +18,7 @@ def is_self(node: ast.expr) -> bool:
 
 
 def is_constant(node: ast.expr) -> bool:
-    """Whether a default is made of constants only, and so cannot be changed between calls."""
+    """Whether a default value consists of constants only, and so cannot change between calls."""
     match node:
         case ast.Constant():
             return True
@@ -34,21 +34,21 @@ def is_constant(node: ast.expr) -> bool:
 
 
 def is_guarded_name(name: str) -> bool:
-    """Whether a name is one of those that source may never write: dunder names, and the guards' own (`_call_`).
+    """Whether a name is reserved: dunder names, and names of guards such as `_call_`.
 
-    A method goes by its class: `classes` calls it Loss.__init__.
+    For a method, which `classes` names Loss.__init__, the name of the class decides.
     """
     name = name.partition(".")[0]
     return name != "_" and name.startswith("_") and (name.startswith("__") or name.endswith("_"))
 
 
-def first_line(node: ast.AST) -> Spot:
-    """Where a node lies, as far as its first line goes."""
-    spot = Spot.of(node)
-    return spot if spot.end_line == spot.line else Spot(spot.line, spot.column, spot.line, 10**6)
+def first_line(node: ast.AST) -> SourceSpan:
+    """The range of a node, limited to its first line."""
+    span = SourceSpan.of(node)
+    return span if span.end_line == span.line else SourceSpan(span.line, span.column, span.line, 10**6)
 
 
-def name_spot(node: ast.FunctionDef | ast.ClassDef) -> Spot:
-    """Where the name of a function or a class stands in its definition."""
+def name_span(node: ast.FunctionDef | ast.ClassDef) -> SourceSpan:
+    """The range of the name in the definition of a function or class."""
     column = node.col_offset + (len("class ") if isinstance(node, ast.ClassDef) else len("def "))
-    return Spot(node.lineno, column, node.lineno, column + len(node.name))
+    return SourceSpan(node.lineno, column, node.lineno, column + len(node.name))

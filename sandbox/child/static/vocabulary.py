@@ -1,4 +1,4 @@
-"""The walk over a candidate's syntax tree: each node, name and attribute against the allow-lists of `allowlist`."""
+"""Check of a candidate's syntax tree: each node, name and attribute against the allow-lists of `allowlist`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sandbox.child.allowlist import calls as exposed
-from sandbox.child.allowlist import limits as policy
-from sandbox.child.protocol import Complaint, Spot
+from sandbox.child.allowlist import calls, limits
+from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_guarded_name
 from sandbox.child.static.wrapping import MARKERS, Guard
@@ -22,24 +21,24 @@ _ANNOTATION = (
     ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Constant, ast.BinOp, ast.BitOr, ast.Load,
 )  # fmt: skip
 _ATTRIBUTES = (
-    exposed.METHODS
-    | policy.TENSOR_PROPERTIES
-    | policy.PAIR_ATTRIBUTES
-    | policy.CONTAINER_METHODS
-    | policy.FINFO_ATTRIBUTES.keys()
+    calls.METHODS
+    | limits.TENSOR_PROPERTIES
+    | limits.PAIR_ATTRIBUTES
+    | limits.CONTAINER_METHODS
+    | limits.FINFO_ATTRIBUTES.keys()
 )
 
 
-_KNOWN = policy.SYNTAX | MARKERS
+_KNOWN = limits.SYNTAX | MARKERS
 
 
 class Vocabulary:
-    """Visits a whole module and collects `complaints`, at most `policy.MAX_FINDINGS` of them."""
+    """Visits a whole module and collects `violations`, at most `limits.MAX_FINDINGS` of them."""
 
     def __init__(self, contract: Contract, imports: Imports) -> None:
-        self.complaints: list[Complaint] = []
+        self.violations: list[Violation] = []
         self._names = imports.names
-        self._protected = frozenset({*imports.names, *imports.annotations, *policy.BUILTINS})
+        self._protected = frozenset({*imports.names, *imports.annotations, *limits.BUILTINS})
         self._of_self = frozenset({*(s.name for s in contract.scalars), *contract.constants})
         self._bound: set[str] = set()
 
@@ -52,15 +51,15 @@ class Vocabulary:
             if isinstance(statement, _TOP_LEVEL) or type(statement) not in _KNOWN:
                 self._visit(statement)
             else:
-                self._complain("SBX112", statement)
+                self._refuse("SBX112", statement)
 
-    def _complain(self, code: str, node: ast.AST, spot: Spot | None = None) -> None:
-        if len(self.complaints) < policy.MAX_FINDINGS:
-            self.complaints.append(Complaint(code, spot or Spot.of(node)))
+    def _refuse(self, code: str, node: ast.AST, span: SourceSpan | None = None) -> None:
+        if len(self.violations) < limits.MAX_FINDINGS:
+            self.violations.append(Violation(code, span or SourceSpan.of(node)))
 
     def _visit(self, node: ast.AST) -> None:
         if type(node) not in _KNOWN:
-            self._complain(policy.REFUSED_SYNTAX.get(type(node).__name__, "SBX113"), node, first_line(node))
+            self._refuse(limits.REFUSED_SYNTAX.get(type(node).__name__, "SBX113"), node, first_line(node))
             return
         special = _SPECIAL.get(type(node))
         if special is not None:
@@ -71,7 +70,7 @@ class Vocabulary:
     def _children(self, node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
             if type(child) not in _KNOWN and not hasattr(child, "lineno"):
-                self._complain("SBX113", node)  # an operator has no place of its own
+                self._refuse("SBX113", node)  # an operator has no location of its own
             else:
                 self._visit(child)
 
@@ -79,12 +78,12 @@ class Vocabulary:
 
     def _function(self, node: ast.FunctionDef) -> None:
         for decorator in node.decorator_list:
-            self._complain("SBX120", decorator)
+            self._refuse("SBX120", decorator)
         self._store(
-            node.name, node, Spot(node.lineno, node.col_offset, node.lineno, node.col_offset + 4 + len(node.name))
+            node.name, node, SourceSpan(node.lineno, node.col_offset, node.lineno, node.col_offset + 4 + len(node.name))
         )
         if getattr(node, "type_params", None):
-            self._complain("SBX113", node, first_line(node))
+            self._refuse("SBX113", node, first_line(node))
         self._arguments(node)
         self._annotation(node.returns)
         for statement in node.body:
@@ -98,19 +97,19 @@ class Vocabulary:
     def _arguments(self, function: ast.FunctionDef | ast.Lambda) -> None:
         a = function.args
         for argument in a.posonlyargs:
-            self._complain("SBX113", argument)
-        for rest in filter(None, (a.vararg, a.kwarg)):  # fine where nobody reads it
+            self._refuse("SBX113", argument)
+        for rest in filter(None, (a.vararg, a.kwarg)):  # allowed if the function does not read it
             self._store(rest.arg, rest)
             self._annotation(rest.annotation)
             if any(isinstance(n, ast.Name) and n.id == rest.arg for n in ast.walk(function)):
-                self._complain("SBX121", rest)
+                self._refuse("SBX121", rest)
         for i, argument in enumerate([*a.args, *a.kwonlyargs]):
             if not (i == 0 and argument.arg == "self" and isinstance(function, ast.FunctionDef)):
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
             if not is_constant(default):
-                self._complain("SBX136", default)
+                self._refuse("SBX136", default)
             self._visit(default)
 
     def _annotation(self, node: ast.expr | None) -> None:
@@ -118,7 +117,7 @@ class Vocabulary:
             return
         for part in ast.walk(node):
             if not isinstance(part, _ANNOTATION):
-                self._complain("SBX139", node)
+                self._refuse("SBX139", node)
                 return
 
     def _annotated(self, node: ast.AnnAssign) -> None:
@@ -128,7 +127,7 @@ class Vocabulary:
             self._visit(node.value)
 
     def _import(self, node: ast.AST) -> None:
-        """Checked already."""
+        """Imports are checked by `imports.resolve`."""
 
     def _expression_statement(self, node: ast.Expr) -> None:
         if not is_docstring(node):
@@ -136,68 +135,68 @@ class Vocabulary:
 
     # --- names ---
 
-    def _store(self, name: str, node: ast.AST, spot: Spot | None = None) -> None:
+    def _store(self, name: str, node: ast.AST, span: SourceSpan | None = None) -> None:
         if is_guarded_name(name):
-            self._complain("SBX125", node, spot)
-        elif len(name) > policy.MAX_NAME:
-            self._complain("SBX108", node, spot)
+            self._refuse("SBX125", node, span)
+        elif len(name) > limits.MAX_NAME:
+            self._refuse("SBX108", node, span)
         elif name in self._protected or name in ("self", "super"):
-            self._complain("SBX135", node, spot)
+            self._refuse("SBX135", node, span)
 
     def _name(self, node: ast.Name) -> None:
         name = node.id
         if not isinstance(node.ctx, ast.Load):
             self._store(name, node)
-        elif name in self._names or name in policy.BUILTINS or name in self._bound:
+        elif name in self._names or name in limits.BUILTINS or name in self._bound:
             if is_guarded_name(name):
-                self._complain("SBX125", node)
-        elif name in policy.REFUSED_NAMES:
-            self._complain(policy.REFUSED_NAMES[name], node)
+                self._refuse("SBX125", node)
+        elif name in limits.REFUSED_NAMES:
+            self._refuse(limits.REFUSED_NAMES[name], node)
         elif name in _BUILTINS:
-            self._complain("SBX127", node)
+            self._refuse("SBX127", node)
         else:
-            self._complain("SBX125" if is_guarded_name(name) else "SBX126", node)
+            self._refuse("SBX125" if is_guarded_name(name) else "SBX126", node)
 
     def _attribute(self, node: ast.Attribute) -> None:
         name = node.attr
         if not isinstance(node.ctx, ast.Load):
-            self._complain("SBX134", node)
+            self._refuse("SBX134", node)
             return
         if name.startswith("_"):
-            self._complain("SBX125", node)
+            self._refuse("SBX125", node)
             return
         path = full_name(node, self._names)
         if path is not None:
             if not is_exposed(path):
-                self._complain(_refused_attribute(path.split(".")[1:], "SBX130"), node)
+                self._refuse(_refused_attribute(path.split(".")[1:], "SBX130"), node)
             return
         if isinstance(node.value, ast.Name) and node.value.id == "self":
             if name not in self._of_self:
-                self._complain("SBX129", node)
+                self._refuse("SBX129", node)
         elif name not in _ATTRIBUTES:
-            self._complain(_refused_attribute([name], "SBX129"), node)
+            self._refuse(_refused_attribute([name], "SBX129"), node)
         self._visit(node.value)
 
     def _keyword(self, node: ast.keyword) -> None:
         if node.arg is None:
-            self._complain("SBX121", node)
+            self._refuse("SBX121", node)
         elif node.arg == "out":
-            self._complain("SBX208", node)
+            self._refuse("SBX208", node)
         elif is_guarded_name(node.arg):
-            self._complain("SBX125", node)
+            self._refuse("SBX125", node)
         self._visit(node.value)
 
     def _call(self, node: ast.Call) -> None:
-        """x.to(torch.float64) may name a type that nothing else may; whether it is the last step, the tracer sees."""
+        """Only x.to(...) and x.type(...) may name torch.float64 and the like; the tracer checks that it is the last step."""
         converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
         self._visit(node.func)
         parts: list[tuple[ast.AST, ast.expr]] = [(a, a) for a in node.args] + [(k, k.value) for k in node.keywords]
         for given, value in parts:
-            if not (converts and (full_name(value, self._names) or "") in exposed.OTHER_FLOATS):
+            if not (converts and (full_name(value, self._names) or "") in calls.OTHER_FLOATS):
                 self._visit(given)
 
     def _guard(self, node: Guard) -> None:
-        """A call that we put there ourselves: its arguments are the source's."""
+        """A guard call inserted by `wrapping` or `classes`: only its arguments come from the source."""
         for argument in node.args:
             self._visit(argument)
 
@@ -205,43 +204,43 @@ class Vocabulary:
 
     def _subscript(self, node: ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):
-            self._complain("SBX134", node)
+            self._refuse("SBX134", node)
             return
         self._children(node)
 
     def _constant(self, node: ast.Constant) -> None:
         value = node.value
         if isinstance(value, bytes | complex):
-            self._complain("SBX113", node)
-        elif isinstance(value, str) and len(value) > policy.MAX_STRING:
-            self._complain("SBX108", node, first_line(node))
+            self._refuse("SBX113", node)
+        elif isinstance(value, str) and len(value) > limits.MAX_STRING:
+            self._refuse("SBX108", node, first_line(node))
         elif (isinstance(value, float) and math.isinf(value)) or (
-            isinstance(value, int) and value > policy.MAX_INTEGER
+            isinstance(value, int) and value > limits.MAX_INTEGER
         ):
-            self._complain("SBX108", node)
+            self._refuse("SBX108", node)
 
     def _binary(self, node: ast.BinOp) -> None:
         if isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
-            self._complain("SBX122", node)
+            self._refuse("SBX122", node)
             return
         self._children(node)
 
     def _dict(self, node: ast.Dict) -> None:
         for key in node.keys:
             if key is None:
-                self._complain("SBX121", node)
+                self._refuse("SBX121", node)
         self._children(node)
 
     def _comprehension(self, node: ast.comprehension) -> None:
         if node.is_async:
-            self._complain("SBX119", node.target)
+            self._refuse("SBX119", node.target)
         self._children(node)
 
 
 def _refused_attribute(parts: list[str], otherwise: str) -> str:
     for part in parts:
-        if part in policy.REFUSED_ATTRIBUTES:
-            return policy.REFUSED_ATTRIBUTES[part]
+        if part in limits.REFUSED_ATTRIBUTES:
+            return limits.REFUSED_ATTRIBUTES[part]
         if part.startswith("_"):
             return "SBX125"
         if part.endswith("_"):
@@ -250,7 +249,7 @@ def _refused_attribute(parts: list[str], otherwise: str) -> str:
 
 
 def _bound_names(nodes: Iterable[ast.AST]) -> set[str]:
-    """Every name that the source itself binds somewhere."""
+    """All names that the source binds anywhere, except by imports."""
     bound = set()
     for node in nodes:
         if isinstance(node, ast.FunctionDef):

@@ -1,8 +1,7 @@
-"""The wrapping that people put around a loss, taken off before the vocabulary looks: `with torch.no_grad():`, raise, assert.
+"""Rewriting of common statements around a loss, before the vocabulary check: `with torch.no_grad():`, raise, assert.
 
-Only what is recognised word for word is rewritten, and only into what the vocabulary knows anyway: functions, and calls of our
-own guards, which no source can write. Whatever is left over is refused by the vocabulary as if this module did not exist. Nothing
-is executed here.
+Only exact forms are rewritten, and only to functions and to guard calls, which no source can write. All other forms are refused by
+the vocabulary check as if this module did not exist. Nothing is executed here.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sandbox.child.protocol import Complaint
+from sandbox.child.protocol import Violation
 from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import first_line, is_self
 
@@ -20,7 +19,7 @@ _WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef)
 
 
 class Guard(ast.Call):
-    """A call of one of our guards. The parser never makes one."""
+    """A call of a guard. The parser never creates one."""
 
 
 class GradBlock(ast.If):
@@ -28,11 +27,11 @@ class GradBlock(ast.If):
 
 
 MARKERS = frozenset({Guard, GradBlock})
-"""The nodes that only this module and `classes` make."""
+"""The node classes that only this module and `classes` create."""
 
 
 def guard(name: str, arguments: list[ast.expr], at: ast.AST) -> Guard:
-    """A call of the guard `name`, placed where `at` is."""
+    """A call of the guard `name`, with the location of `at`."""
     call = Guard(func=ast.Name(name, ast.Load()), args=arguments, keywords=[])
     for new in (call, call.func):
         ast.copy_location(new, at)
@@ -40,41 +39,41 @@ def guard(name: str, arguments: list[ast.expr], at: ast.AST) -> Guard:
 
 
 def constant(value: Any, at: ast.AST) -> ast.Constant:
-    """A constant, placed where `at` is."""
+    """A constant, with the location of `at`."""
     return ast.copy_location(ast.Constant(value), at)
 
 
 def statement(call: ast.expr, at: ast.AST) -> ast.Expr:
-    """An expression as a statement, placed where `at` is."""
+    """An expression as a statement, with the location of `at`."""
     return ast.copy_location(ast.Expr(call), at)
 
 
 def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
-    """Whether there is anything to take off."""
+    """Whether there is anything to rewrite."""
     return any(isinstance(n, _WRAPPERS) or (isinstance(n, ast.Attribute) and n.attr == "accelerator") for n in nodes)
 
 
 class Unwrapper(ast.NodeTransformer):
-    """Rewrites the statements of one function. `notes` tell what was done."""
+    """Rewrites the statements of one function and appends a note for each rewriting to `notes`."""
 
-    def __init__(self, names: Mapping[str, str], notes: list[Complaint]) -> None:
+    def __init__(self, names: Mapping[str, str], notes: list[Violation]) -> None:
         self._names = names
         self._notes = notes
 
     def _note(self, code: str, node: ast.AST) -> None:
-        self._notes.append(Complaint(code, first_line(node)))
+        self._notes.append(Violation(code, first_line(node)))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """A class inside of a function stays, and is refused."""
+        """Keep a class inside a function; the vocabulary check refuses it."""
         return node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """What would be raised is of no interest: whoever gets here is refused."""
+        """Drop the exception: a candidate whose trace reaches the `raise` is refused."""
         self._note("SBX255", node)
         return statement(guard("_raise_", [], node), node)
 
     def visit_Assert(self, node: ast.Assert) -> Any:
-        """Each part of an `and` for itself. The message is dropped unread."""
+        """One guard call for each part of an `and`. The message is dropped."""
         parts = (
             node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else [node.test]
         )
@@ -105,7 +104,7 @@ class Unwrapper(ast.NodeTransformer):
         return _GRAD_MODES.get(full_name(call.func, self._names) or "")
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """`self.accelerator.device`: a device has no effect here, whatever its name."""
+        """Replace `self.accelerator.device` by a constant: devices have no effect in a trace."""
         inner = node.value
         if (
             node.attr == "device"

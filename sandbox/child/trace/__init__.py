@@ -1,4 +1,4 @@
-"""The tracer: runs a checked candidate once on symbols and records what it does as a graph.
+"""The tracer: runs a checked candidate once on symbolic values and records its operations as a graph.
 
-Only byte code that `sandbox.child.static` made is run here, and only in the jailed child.
+Runs only byte code that `sandbox.child.static` compiled, and only in the jailed child.
 """

@@ -1,6 +1,6 @@
-"""The frozen stand-ins for torch, F, math, self and Tensor methods that a candidate sees, and the binding of its arguments.
+"""Facades: the frozen replacements for torch, F, math, self and Tensor methods in a candidate, and the binding of arguments.
 
-A facade is a path into the table of `allowlist.calls`, nothing more: it holds no module, no function of Python's and no state.
+A facade is only a path into the table of `allowlist.calls`: it holds no module, no Python function and no state.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.child.allowlist import calls as exposed
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import calls, limits
 from sandbox.child.allowlist.calls import Call
 from sandbox.child.allowlist.layers import LAYERS, Layer, LayerClass
 from sandbox.child.protocol import Refusal
@@ -33,7 +32,7 @@ from sandbox.child.trace.symbols import (
 from sandbox.graph.operations.parts.calls import REQUIRED, Parameter
 
 _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
-"""numpy's names for parameters, which torch understands too."""
+"""numpy's names of parameters, which torch accepts too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """An exposed call; `bound` is the tensor of a method."""
+    """An exposed call; `bound` is the tensor, for a method."""
 
     call: Call
     bound: SymTensor | None = None
@@ -53,41 +52,41 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class TensorClass:
-    """torch.Tensor and its kin, by full name: for isinstance."""
+    """A tensor class such as torch.Tensor, by full name, for isinstance."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class SelfFacade:
-    """The `self` of a method: the contract's numbers as attributes."""
+    """The `self` of a method outside a class: the contract's numbers as attributes."""
 
     values: Mapping[str, Any]
 
 
 def named(path: str) -> Any:
-    """What a full name such as torch.nn.functional.relu stands for. Raises Refusal."""
-    if path in exposed.BY_PATH:
-        return Function(exposed.BY_PATH[path])
-    if path in exposed.CONSTANTS:
-        return exposed.CONSTANTS[path]
-    if path in exposed.DTYPES:
-        return DType(exposed.DTYPES[path])
-    if path in exposed.OTHER_FLOATS:
-        return DType(exposed.OTHER_FLOATS[path])
-    if path in exposed.TYPES:
+    """The facade or constant for a full name such as torch.nn.functional.relu. Raises Refusal."""
+    if path in calls.BY_PATH:
+        return Function(calls.BY_PATH[path])
+    if path in calls.CONSTANTS:
+        return calls.CONSTANTS[path]
+    if path in calls.DTYPES:
+        return DType(calls.DTYPES[path])
+    if path in calls.OTHER_FLOATS:
+        return DType(calls.OTHER_FLOATS[path])
+    if path in calls.TYPES:
         return TensorClass(path)
     if path in LAYERS:
         return LayerClass(LAYERS[path])
-    if path in policy.MODULES or path in policy.FORMS:
+    if path in limits.MODULES or path in limits.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
 
 
 def attribute(r: Recorder, value: Any, name: str) -> Any:
-    """value.name, for whatever a candidate can hold. Raises Refusal."""
+    """value.name, for any value that a candidate can hold. Raises Refusal."""
     match value:
-        case Namespace() if value.path not in policy.FORMS:
+        case Namespace() if value.path not in limits.FORMS:
             return named(f"{value.path}.{name}")
         case SymTensor():
             return _tensor_attribute(r, value, name)
@@ -97,8 +96,8 @@ def attribute(r: Recorder, value: Any, name: str) -> Any:
             return value.values
         case Pair() if name == "indices" and value.indices is not None:
             return value.indices
-        case FInfo() if name in policy.FINFO_ATTRIBUTES:
-            return policy.FINFO_ATTRIBUTES[name]
+        case FInfo() if name in limits.FINFO_ATTRIBUTES:
+            return limits.FINFO_ATTRIBUTES[name]
     raise Refusal("SBX229")
 
 
@@ -114,14 +113,14 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
             return len(x.dims)
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
-    call = exposed.BY_PATH.get(f"Tensor.{name}")
+    call = calls.BY_PATH.get(f"Tensor.{name}")
     if call is None:
         raise Refusal("SBX229")
     return Function(call, x)
 
 
 def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Record a call of an exposed function. Raises Refusal, which names the call where its arguments do not fit."""
+    """Record a call of an exposed function. Raises Refusal, which names the call if its arguments do not fit."""
     call = function.call
     if function.bound is not None:
         args = (function.bound, *args)
@@ -130,15 +129,15 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         recipe = RECIPES.get(call.recipe)
         return recipe(r, bound) if recipe is not None else record_plain(r, call, bound)
     except Refusal as refusal:
-        complaint = refusal.complaint
-        if complaint.code in _ABOUT_THE_CALL:
-            raise Refusal(complaint.code, complaint.numbers, complaint.spot, call.number) from None
+        violation = refusal.violation
+        if violation.code in _ABOUT_THE_CALL:
+            raise Refusal(violation.code, violation.numbers, violation.span, call.number) from None
         raise
 
 
 def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:
-    """A layer with its options, which follow the tensors in the function that it applies. Raises Refusal."""
-    call = exposed.BY_PATH[made.path]
+    """A layer with its options: the parameters after the tensors in the function that it applies. Raises Refusal."""
+    call = calls.BY_PATH[made.path]
     names = [p.name for p in call.parameters[len(_operands(call)) :]]
     given = dict(zip(names, args, strict=False))
     if len(args) > len(names) or kwargs.keys() & given.keys() or not kwargs.keys() <= set(names):
@@ -147,8 +146,8 @@ def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 
 def apply(r: Recorder, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Record a call of a layer, which takes tensors only. Raises Refusal."""
-    call = exposed.BY_PATH[layer.path]
+    """Record a call of a layer, which accepts tensors only. Raises Refusal."""
+    call = calls.BY_PATH[layer.path]
     names = _operands(call)
     if len(args) > len(names) or not kwargs.keys() <= set(names):
         raise Refusal("SBX206", call=call.number)
@@ -156,7 +155,7 @@ def apply(r: Recorder, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, A
 
 
 def _operands(call: Call) -> list[str]:
-    """The parameters that take what a layer is called with."""
+    """The names of the parameters that receive the tensors of a layer's call."""
     return [p.name for p in call.parameters if p.kind == "tensor" and p.default is REQUIRED]
 
 
@@ -164,7 +163,7 @@ _ABOUT_THE_CALL = frozenset({"SBX206", "SBX207", "SBX212"})
 
 
 def _bind(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by parameter name, each of the kind that its parameter asks for."""
+    """The arguments by parameter name, each checked for the kind of its parameter. Raises Refusal."""
     given: dict[str, Any] = {}
     rest = list(args)
     for p in call.parameters:
@@ -198,7 +197,7 @@ def _kept(p: Parameter, given: Mapping[str, Any]) -> Any:
 
 
 def _constant(value: Any) -> Any:
-    """Symbols where a constant is wanted have a rule of their own."""
+    """The value, if it is not symbolic. Raises Refusal SBX207 for a symbol where a constant is required."""
     if isinstance(value, SymTensor | SymNumber):
         raise Refusal("SBX207")
     return value

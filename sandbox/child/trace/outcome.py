@@ -1,14 +1,14 @@
-"""From what a function returns to the loss: the first tensor of a tuple, and a mean over the batch that is the last step undone.
+"""The per-item loss of a function's return value: the first tensor of a tuple, and a final mean over the batch removed.
 
-The trainer averages the losses of a batch, so a loss that averages them itself is the same loss. A sum is not: its size would
-follow the size of the batch.
+The trainer averages the losses of a batch, so a function that averages them itself is the same loss. One that sums them is not,
+since its value grows with the batch.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sandbox.child.protocol import Refusal, Spot
+from sandbox.child.protocol import Refusal, SourceSpan
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
@@ -17,8 +17,8 @@ _ITEMS = (Dim.of(BATCH),)
 _LINEAR = frozenset({"neg", "mul", "div", "add", "sub"})
 
 
-def loss_of(r: Recorder, value: Any, entry: Spot) -> SymTensor:
-    """The losses in what a candidate returns, noting what was done at `entry`. Raises Refusal where there are none."""
+def loss_of(r: Recorder, value: Any, entry: SourceSpan) -> SymTensor:
+    """The losses in a candidate's return value. Changes are noted at `entry`. Raises Refusal if there is no tensor."""
     if isinstance(value, tuple):
         value = next((v for v in value if isinstance(v, SymTensor)), None)
         if value is not None:
@@ -35,7 +35,7 @@ def loss_of(r: Recorder, value: Any, entry: Spot) -> SymTensor:
 
 
 def _per_item(r: Recorder, index: int) -> SymTensor | None:
-    """The tensor (batch,) whose mean a value is, through steps that a mean passes: sign, and numbers added or multiplied."""
+    """The tensor (batch,) of which the value is the mean, or None. Negation, and arithmetic with numbers, commute with the mean."""
     node = r.nodes[index]
     if _is_mean(r, index):
         return SymTensor(node.args[0], r.types[node.args[0]])

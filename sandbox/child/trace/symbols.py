@@ -1,7 +1,7 @@
-"""The values that a candidate computes with while it is traced, and the recorder that writes down what it does.
+"""Symbolic values of a traced candidate, and the recorder of its operations.
 
-A `SymTensor` stands for a tensor of unknown content, a `SymNumber` for beta, a size, or arithmetic on them. Everything else a
-candidate can hold is a constant: Python numbers, strings, lists, tuples, dicts, functions of its own, and our frozen facades.
+A `SymTensor` represents a tensor of unknown content; a `SymNumber` represents beta, a size, or arithmetic on them. All other values
+of a candidate are constants: Python numbers, strings, lists, tuples, dicts, its own functions, and the frozen facades.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.places import here
-from sandbox.child.protocol import Complaint, Refusal, Spot
+from sandbox.child.protocol import Refusal, SourceSpan, Violation
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError, Node, make_node
@@ -22,8 +22,8 @@ from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Shape, Type
 
 
-class Broken(BaseException):
-    """An operation whose operands do not fit: the nodes so far end with it, and the parent works out what is wrong."""
+class OperandMismatch(BaseException):
+    """An operation rejects its operands. It is the last recorded node, and the parent determines the reason."""
 
 
 class Symbol:
@@ -51,9 +51,9 @@ class Symbol:
 
 
 class SymTensor(Symbol):
-    """A tensor. `shared` says that another name may see the same memory, so that `+=` could change that one too.
+    """A tensor. `shared`: another name may refer to the same memory, so `+=` could change that one too.
 
-    `widened` says that source asked for another floating type, which is dropped: only a result may be so.
+    `widened`: the source converted it to another floating dtype. The conversion is dropped, and only a result may have it.
     """
 
     __slots__ = ("shared", "widened")
@@ -77,7 +77,7 @@ class SymNumber(Symbol):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The shape of a tensor, as `x.shape` gives it: a tuple of sizes that knows what it came from."""
+    """The value of `x.shape`: a tuple of sizes, with the symbolic shape that it came from."""
 
     dims: Shape
     items: tuple[Any, ...]
@@ -88,7 +88,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What sort, max, min give along an axis. `indices` is None where no operation gives them (median)."""
+    """The result of sort, max, min or median along an axis. `indices` is None if no operation computes them (median)."""
 
     values: SymTensor
     indices: SymTensor | None
@@ -96,62 +96,62 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """A type of numbers: float (whatever the loss is computed in), int or bool."""
+    """A dtype: float (the dtype that the loss is computed in), int, bool, or another floating dtype that is dropped."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The device of a tensor: passed about, never looked into."""
+    """The device of a tensor: can be passed on, has no properties."""
 
 
 @dataclass(frozen=True, slots=True)
 class FInfo:
-    """torch.finfo of the type that the loss is computed in."""
+    """torch.finfo of the dtype that the loss is computed in."""
 
 
 DEVICE = Device()
 VIEWS = (KeysView, ValuesView, ItemsView)
-"""What the methods of a dict give: to be looped over."""
+"""Results of the methods keys, values and items of a dict, which may be iterated."""
 Number = int | float | SymNumber
 
 
 class Recorder:
-    """Writes operations down. Raises Refusal at the limits, Broken where operands do not fit."""
+    """Records operations as graph nodes. Raises Refusal at the limits, OperandMismatch if operands do not fit."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.nodes: list[Node] = []
         self.types: list[Type] = []
         self.operations = 0
-        self.notes: list[Complaint] = []
+        self.notes: list[Violation] = []
         self.keeps_gradients = True
-        """False inside of `with torch.no_grad():`."""
+        """False inside `with torch.no_grad():`."""
         self._sources: dict[Any, int] = {}
         self._made: dict[Any, int] | None = None
-        self._quiet: set[int] = set()
+        self._without_gradient: set[int] = set()
         self._detached: dict[int, int] = {}
 
     def repeat(self) -> None:
-        """From here on an operation that is in the graph already is not recorded again: the candidate runs once more."""
-        self._made = {self._key(node, i in self._quiet): i for i, node in enumerate(self.nodes)}
+        """Start another run of the candidate: from now on an operation that the graph already holds is reused."""
+        self._made = {self._key(node, i in self._without_gradient): i for i, node in enumerate(self.nodes)}
 
     @staticmethod
-    def _key(node: Node, quiet: bool) -> Any:
-        return node.op, node.args, repr(tuple(node.attrs.items())), quiet
+    def _key(node: Node, without_gradient: bool) -> Any:
+        return node.op, node.args, repr(tuple(node.attrs.items())), without_gradient
 
-    def note(self, code: str, spot: Spot | None = None) -> None:
-        """Remember what was taken off the source, at a place or where the candidate is now. Of each kind the first."""
+    def note(self, code: str, span: SourceSpan | None = None) -> None:
+        """Record a note at `span`, or else at the candidate's current location. Only the first note of each code is kept."""
         if all(n.code != code for n in self.notes):
-            self.notes.append(Complaint(code, spot or here()))
+            self.notes.append(Violation(code, span or here()))
 
     def number(self, index: int) -> SymNumber:
-        """The number that a node holds, as an operand."""
+        """The number at a node, as an operand."""
         return SymNumber(index, self.types[index])
 
     def add(self, op: str, operands: Sequence[Any] = (), attrs: Mapping[str, Any] | None = None) -> Any:
-        """Record one operation; gives a SymTensor or a SymNumber."""
+        """Record one operation and return its value, a SymTensor or a SymNumber."""
         index = self._add(op, tuple(self.index(o) for o in operands), attrs)
         result = self.types[index]
         if result.is_number:
@@ -166,9 +166,9 @@ class Recorder:
             node = make_node(op, args, attrs)
         except GraphError as error:
             raise Refusal(error.code) from None
-        quiet = not self.keeps_gradients and op not in SOURCES
+        without_gradient = not self.keeps_gradients and op not in SOURCES
         if self._made is not None:
-            made = self._made.get(self._key(node, quiet))
+            made = self._made.get(self._key(node, without_gradient))
             if made is not None:
                 return made
         if op not in SOURCES:
@@ -179,17 +179,17 @@ class Recorder:
         try:
             result = infer(OPERATIONS[op], [self.types[a] for a in args], node.attrs, self.contract)
         except ShapeError:
-            raise Broken from None
+            raise OperandMismatch from None
         self.types.append(result)
         index = len(self.nodes) - 1
-        if quiet and not result.is_number and result.dtype == "float":
-            self._quiet.add(index)
+        if without_gradient and not result.is_number and result.dtype == "float":
+            self._without_gradient.add(index)
         if self._made is not None:
-            self._made[self._key(node, quiet)] = index
+            self._made[self._key(node, without_gradient)] = index
         return index
 
     def index(self, value: Any) -> int:
-        """The node that holds a value, recorded now if it is a constant."""
+        """The index of a value's node; a constant is recorded first. Raises Refusal."""
         if isinstance(value, SymTensor):
             if value.widened:
                 raise Refusal("SBX231")
@@ -202,16 +202,16 @@ class Recorder:
         return self._source("const", {"value": number}, (type(number), math.copysign(1, number), number))
 
     def kept(self, index: int) -> int:
-        """The node as it counts here: what was computed without gradients is detached where gradients are kept."""
-        if not self.keeps_gradients or index not in self._quiet:
+        """The node to use for this value here: a value computed under no_grad is detached if gradients are now kept."""
+        if not self.keeps_gradients or index not in self._without_gradient:
             return index
         if index not in self._detached:
             self._detached[index] = self._add("detach", (index,))
         return self._detached[index]
 
-    def is_quiet(self, value: SymTensor) -> bool:
-        """Whether a tensor was computed without gradients."""
-        return value.index in self._quiet
+    def lacks_gradient(self, value: SymTensor) -> bool:
+        """Whether a tensor was computed under no_grad."""
+        return value.index in self._without_gradient
 
     def _source(self, op: str, attrs: dict[str, Any], key: Any) -> int:
         if key not in self._sources:
@@ -219,13 +219,13 @@ class Recorder:
         return self._sources[key]
 
     def input(self, name: str) -> Any:
-        """An argument of the contract. Tensors belong to the caller, so nothing may change them in place."""
+        """An argument of the contract. Tensors belong to the caller, so they count as shared and cannot change in place."""
         index = self._source("input", {"name": name}, ("input", name))
         kind = self.types[index]
         return SymNumber(index, kind) if kind.is_number else SymTensor(index, kind, shared=True)
 
     def size(self, dim: Dim) -> Number:
-        """A size as a Python number: an int where it is constant."""
+        """A size as a Python number: an int if it is constant, else a SymNumber."""
         if dim.constant is not None:
             return dim.constant
         total: Any = 0
@@ -239,7 +239,7 @@ class Recorder:
         return total  # type: ignore[no-any-return]
 
     def dim_of(self, value: Any, depth: int = 4) -> Dim | None:
-        """The size that a number is: a constant int, a size, or a short sum or product of these. None for all else."""
+        """A number as a symbolic size: an int, a size, or a sum or product of these, up to `depth` levels. None for any other."""
         if type(value) is int:
             return Dim.of(value)
         if not isinstance(value, SymNumber) or depth == 0:
@@ -263,21 +263,21 @@ class Recorder:
         return known[0] + (known[1] * Dim.of(-1) if node.op == "sub" else known[1])
 
     def symbol_of(self, value: Any) -> str | None:
-        """The contract's symbol that a size stands for, or None."""
+        """The contract's symbol of a number that is a size, or None."""
         if isinstance(value, SymNumber) and self.nodes[value.index].op == "size":
             return str(self.nodes[value.index].attrs["symbol"])
         return None
 
 
 def checked_number(value: Any) -> Any:
-    """A constant that a graph may hold. Raises Refusal."""
+    """The value, if a graph may hold it as a constant. Raises Refusal."""
     if isinstance(value, float) and math.isnan(value):
         raise Refusal("SBX232")
-    if isinstance(value, int) and abs(value) > policy.MAX_INTEGER:
+    if isinstance(value, int) and abs(value) > limits.MAX_INTEGER:
         raise Refusal("SBX204")
     return value
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that source may use as one: constant or symbolic."""
+    """Whether a value is a number, constant or symbolic."""
     return isinstance(value, bool | int | float | SymNumber)

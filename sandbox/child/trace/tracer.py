@@ -1,8 +1,8 @@
-"""Tracing: run a checked candidate once on symbolic values, and give what it did as a graph. In the jailed child, without torch.
+"""Tracing: runs a checked candidate on symbolic values and returns its operations as a graph. In the jailed child, without torch.
 
-Python loops, helpers, lambdas and comprehensions over constants unroll here; beta and sizes stay symbolic; a branch on beta is
-traced both ways, one on anything else that is symbolic is refused. What comes out is an `Answer`: a graph as JSON, with notes,
-or rule codes with places.
+Python loops, helpers, lambdas and comprehensions over constants are unrolled; beta and sizes stay symbolic. A branch on beta is
+traced with both outcomes; a branch on any other symbolic value is refused. The result is an `Answer`: a graph as JSON, with notes,
+or rule codes with source locations.
 """
 
 from __future__ import annotations
@@ -12,75 +12,75 @@ from typing import Any
 
 from sandbox.child.allowlist.limits import BUILTINS, MAX_CALL_DEPTH, PRELUDE
 from sandbox.child.places import place_of
-from sandbox.child.protocol import MAX_COMPLAINTS, Answer, Complaint, Refusal
+from sandbox.child.protocol import MAX_VIOLATIONS, Answer, Refusal, Violation
 from sandbox.child.static.check import Checked, check
 from sandbox.child.trace.facade import SelfFacade, named
 from sandbox.child.trace.guards.builtin_calls import Builtin
 from sandbox.child.trace.guards.guards import Guards
 from sandbox.child.trace.guards.instances import Method
 from sandbox.child.trace.outcome import loss_of
-from sandbox.child.trace.symbols import Broken, Recorder, SymTensor
+from sandbox.child.trace.symbols import OperandMismatch, Recorder, SymTensor
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import LossGraph, prune
 
 
 def trace(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Answer:
-    """The graph of a candidate, or why there is none. Never raises on account of the candidate.
+    """The graph of a candidate, or the violations for which it is refused. No candidate makes it raise.
 
-    `arguments` are the names of the contract's arguments in the source, where the caller says so.
+    `arguments` are the source's names for the contract's arguments, if the caller supplies them.
     """
     checked = check(source, contract, arguments)
     if isinstance(checked, list):
         return Answer(tuple(checked))
     recorder = Recorder(contract)
-    at = checked.entry.spot
+    at = checked.entry.span
     try:
         result = _traced(checked, contract, recorder)
         notes = (*checked.notes, *recorder.notes)
         return Answer(graph=_json(recorder, result.index), at=at, entry=at, notes=_first_of_each(notes))
     except Refusal as refusal:
-        complaint = refusal.complaint
-        spot = complaint.spot or place_of(refusal.__traceback__) or at
-        told = Complaint(complaint.code, spot, complaint.numbers, complaint.call, complaint.text)
-        return Answer((told,), entry=at)
-    except Broken as broken:
-        spot = place_of(broken.__traceback__) or at
-        return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=spot, entry=at)
+        violation = refusal.violation
+        span = violation.span or place_of(refusal.__traceback__) or at
+        located = Violation(violation.code, span, violation.numbers, violation.call, violation.text)
+        return Answer((located,), entry=at)
+    except OperandMismatch as mismatch:
+        span = place_of(mismatch.__traceback__) or at
+        return Answer(graph=_json(recorder, len(recorder.nodes) - 1), at=span, entry=at)
     except (Exception, RecursionError, MemoryError) as error:
-        spot = place_of(error.__traceback__) or at
+        span = place_of(error.__traceback__) or at
         numbers = (MAX_CALL_DEPTH,) if isinstance(error, RecursionError) else ()
-        return Answer((Complaint(_code_of(error), spot, numbers),), entry=at)
+        return Answer((Violation(_code_of(error), span, numbers),), entry=at)
 
 
-def _first_of_each(notes: Sequence[Complaint]) -> tuple[Complaint, ...]:
-    first: dict[str, Complaint] = {}
+def _first_of_each(notes: Sequence[Violation]) -> tuple[Violation, ...]:
+    first: dict[str, Violation] = {}
     for note in notes:
         first.setdefault(note.code, note)
-    return tuple(first.values())[:MAX_COMPLAINTS]
+    return tuple(first.values())[:MAX_VIOLATIONS]
 
 
 def _traced(checked: Checked, contract: Contract, recorder: Recorder) -> SymTensor:
-    """The loss over all ways through its branches on beta."""
+    """The loss, joined over all paths through its branches on beta."""
     guards = Guards(recorder)
 
     def once() -> SymTensor:
-        return loss_of(recorder, _run(checked, contract, guards), checked.entry.spot)
+        return loss_of(recorder, _run(checked, contract, guards), checked.entry.span)
 
-    result = guards.ways.explore(recorder, once)
-    if guards.ways.joined:
-        recorder.note("SBX259", guards.ways.joined)
+    result = guards.paths.explore(recorder, once)
+    if guards.paths.joined:
+        recorder.note("SBX259", guards.paths.joined)
     return result
 
 
 def _run(checked: Checked, contract: Contract, guards: Guards) -> Any:
-    """What the loss gives for the contract's arguments; the module is run anew, so that nothing is left of another run."""
+    """The return value of the loss for the contract's arguments. The module is executed again, so that no run affects another."""
     scope: dict[str, Any] = {
         "__builtins__": {},
         **{name: Builtin(name) for name in BUILTINS},
         **{name: named(path) for name, path in PRELUDE.items()},
         **guards.namespace(),
     }
-    exec(checked.code, scope)  # byte code of RestrictedPython: every operation in it is a call of a guard
+    exec(checked.code, scope)  # byte code from RestrictedPython: every operation in it is a guard call
     guards.keep(scope.values())
     entry = checked.entry
     arguments = {a.name: guards.recorder.input(a.name) for a in contract.arguments}

@@ -1,7 +1,7 @@
-"""The operations a loss graph may contain: one record of each, which says everything that is known of it.
+"""The operations that a loss graph may contain: one record for each, with all its properties.
 
-What source code may *say* is in `policy`; what a graph may *do* is here. The verifier, the tracer, the interpreter, the printers,
-the numeric tests and the genetic operators all read these records. Not here: anything about a whole graph. No torch.
+The verifier, the tracer, the interpreter, the printers, the numeric tests and the genetic operators read these records. The syntax
+and names that source may use are in `sandbox.child.allowlist`. Not here: anything about a whole graph. No torch.
 """
 
 from sandbox.graph.operations.parts.attributes import Attr

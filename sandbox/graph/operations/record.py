@@ -1,4 +1,4 @@
-"""The record of an operation: everything that is known of it, in one place. A record that lacks a part fails when it is made."""
+"""The record of an operation: all its properties in one place. Creating a record that lacks a part raises IncompleteRecord."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from sandbox.graph.operations.parts.bounds import Bound
 from sandbox.graph.operations.parts.calls import PARAMETER_KINDS, Spelling
 from sandbox.graph.operations.parts.edges import Edges
 from sandbox.graph.operations.parts.kernels import KernelMaker
-from sandbox.graph.operations.parts.shapes import ABOUT_AXES, RULES
+from sandbox.graph.operations.parts.shapes import COMBINE_ENTRIES, RULES
 from sandbox.graph.operations.parts.written import Form
 from sandbox.graph.types import Type
 
 
 class IncompleteRecord(Exception):
-    """A record lacks a part, or a part does not fit the others. Names the operation and the part."""
+    """A record lacks a part, or a part does not fit the others. The message names the operation and the part."""
 
 
 MISSING: Final[Any] = object()
-"""Stands where a record does not say anything."""
+"""Default of the required parts."""
 
 
 class Gradient(NamedTuple):
-    """How torch differentiates an operation. `flows` says whether anything flows back through it at all."""
+    """How torch differentiates an operation. `flows`: whether a gradient can flow back through it."""
 
     flows: bool = True
     undefined: tuple[int, ...] = ()
-    """Operands in which torch has no derivative, though it tracks them: a loss that sends policy values there cannot be trained."""
+    """Operands that torch tracks but cannot differentiate: a loss that passes policy values there cannot be trained."""
     undefined_name: str = ""
-    """What to call these operands in a finding."""
+    """The word for these operands in a finding."""
     untracked: tuple[int, ...] = ()
-    """Operands that a floating result does not depend on for autograd."""
+    """Operands of a floating result that autograd does not track."""
 
 
 FLOWS: Final = Gradient()
@@ -42,34 +42,36 @@ STOPS: Final = Gradient(flows=False)
 
 
 class OnNumbers(NamedTuple):
-    """The operation on Python numbers: on beta, sizes and constants. `written` is the function that Python source calls for it;
-    empty where the operation is written alike for numbers and tensors."""
+    """The operation on Python numbers: beta, sizes and constants.
+
+    `written` is the function that printed Python calls for it; empty if numbers and tensors are printed alike.
+    """
 
     compute: Callable[..., Any]
     written: str = ""
 
 
 class Cost(NamedTuple):
-    """What an operation costs to test, in units of about 0.1 ms (`scripts/bench_costs.py` measures them)."""
+    """The cost of testing an operation, in units of about 0.1 ms (measured by `scripts/bench_costs.py`)."""
 
     calls: int = 3
-    """Whatever it is given."""
+    """Constant cost."""
     numbers: float = 12
-    """For each 4,096 numbers that it reads or writes, or multiplies."""
+    """Cost per 4,096 numbers that it reads or writes, or multiplications."""
     operands: int = 0
-    """For each operand."""
+    """Cost per operand."""
 
 
 CHEAP: Final = Cost()
-"""As an addition."""
+"""The cost of an addition."""
 FREE: Final = Cost(0, 0)
 
 
 class Genetic(NamedTuple):
-    """Whether the genetic proposer may write the operation into a loss, and how.
+    """Whether and how the genetic proposer may use the operation.
 
-    `replaced_by` are the operations that may stand in its place, `replaces` those in whose place it may stand; `tunable` are
-    attributes that a refinement changes, each with the range that it keeps them in.
+    `replaced_by` are the operations that it may be replaced by, `replaces` those that it may replace. `tunable` are the attributes
+    that a refinement changes, each with its range.
     """
 
     allowed: bool = True
@@ -82,39 +84,39 @@ PROPOSED: Final = Genetic()
 NOT_PROPOSED: Final = Genetic(allowed=False)
 
 Result = Literal["float", "bool", "int", "promote", "same", "rounded", "sum", "where", "cast", "const", "input"]
-"""The kind of number that comes out: `promote` the widest operand's, `same` the first operand's, `rounded` the same but whole where
-the operand is a Python number, `sum` the same but whole for booleans; the others are those of the operation of that name."""
+"""The dtype of the result: `promote` the widest operand's, `same` the first operand's, `rounded` the same but int for a Python
+number, `sum` the same but int for booleans; `where`, `cast`, `const` and `input` follow the operation of that name."""
 _RESULTS: Final = get_args(Result)
 Booleans = Literal["any", "not all", "none"]
 """Which operands may be boolean."""
 Parity = Literal["even", "odd"]
 Order = Literal["free", "place", "sorted"]
-"""What reordering the entries along the axes does to the result: `free` reorders it alike (a reduction stays as it is), `place`
-changes it, `sorted` leaves it, since it has an order of its own."""
+"""Effect of reordering the entries along the axes. `free`: the result is reordered alike (a reduction does not change). `place`:
+the result depends on the positions. `sorted`: the result does not change, since it is sorted."""
 TypeCheck = Callable[[Sequence[Type], Mapping[str, Any]], None]
 
 
 PARTS: Final[Mapping[str, str]] = {
-    "calls": "the calls by which source may ask for it, () where there are none",
-    "arity": "the least and the largest number of operands",
-    "attrs": "its attributes, {} where it has none",
+    "calls": "the calls through which source uses it, () if there are none",
+    "arity": "the smallest and the largest number of operands",
+    "attrs": "its attributes, {} if it has none",
     "rule": "the name of its shape rule (parts/shapes.py)",
-    "result": "the kind of number that comes out",
-    "kernel": "what computes it: a function of the module torch that returns the kernel (parts/kernels.py)",
-    "bound": "a bound on the size of its values, `unbounded` where none is known (parts/bounds.py)",
-    "edges": "where it can change a loss abruptly, `smooth(...)` where it cannot (parts/edges.py)",
+    "result": "the dtype of its result",
+    "kernel": "its computation: a function of the module torch that returns the kernel (parts/kernels.py)",
+    "bound": "a bound on the absolute value of its result, `unbounded` if none is known (parts/bounds.py)",
+    "edges": "where it can change a loss abruptly, `smooth(...)` if nowhere (parts/edges.py)",
     "gradient": "how torch differentiates it: FLOWS, STOPS, or a Gradient",
-    "python": "how it is written in Python (parts/python.py)",
-    "latex": "how it is written in LaTeX (parts/latex.py)",
-    "cost": "its cost as scripts/bench_costs.py measures it, CHEAP for that of an addition",
+    "python": "its Python form (parts/python.py)",
+    "latex": "its LaTeX form (parts/latex.py)",
+    "cost": "its cost as measured by scripts/bench_costs.py, CHEAP for that of an addition",
     "genetic": "whether the genetic proposer may use it: NOT_PROPOSED, PROPOSED, or a Genetic",
 }
-"""What every record must say, and how."""
+"""The required parts of a record, each with a description for the error message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Operation:
-    """One operation. What has no default must be said by every record; IncompleteRecord tells what was left out."""
+    """One operation. Parts with the default MISSING are required. Raises IncompleteRecord."""
 
     name: str
 
@@ -133,21 +135,21 @@ class Operation:
     genetic: Genetic = MISSING
 
     on_numbers: OnNumbers | None = None
-    """None where it is defined on tensors only."""
+    """None if it is defined on tensors only."""
     booleans: Booleans = "any"
     check: TypeCheck | None = None
-    """What else the types must fulfil. Raises ShapeError."""
+    """A further check of the operands' types. Raises ShapeError."""
     order: Order | None = None
-    """Said by operations along axes, and by no others."""
+    """Required for operations along axes, and None for all others."""
     counts: bool | None = None
-    """Whether the result tells how many items there are, as a sum does and a mean does not. Operations along axes must say so."""
+    """Whether the result depends on the number of entries, as a sum does and a mean does not. Required along axes."""
     commutative: bool = False
     parity: Parity | None = None
-    """Of functions f with f(-x) = f(x) or f(-x) = -f(x)."""
+    """Even: f(-x) = f(x). Odd: f(-x) = -f(x)."""
     keeps_operands: bool = False
-    """True where torch does not turn integer operands into floats for a floating result."""
+    """True if torch does not convert integer operands to floats for a floating result."""
     shares_memory: bool = False
-    """True where torch's result is a view of the operand, so that changing one in place changes the other."""
+    """True if torch's result is a view of the operand, so that changing one in place changes the other."""
     scalar: bool = field(init=False)
     """Whether it is defined on Python numbers."""
 
@@ -166,7 +168,7 @@ class Operation:
         return self.gradient.flows
 
     def _faults(self) -> Iterator[tuple[str, str]]:
-        """Parts that do not fit, each with what is wrong."""
+        """(part, fault) for each part that is invalid or contradicts another."""
         least, most = self.arity
         if not 0 <= least <= most:
             yield "arity", f"expected (least, most), got {self.arity}"
@@ -180,29 +182,29 @@ class Operation:
             yield "rule", f"{self.rule!r} is none of {', '.join(RULES)}"
         if self.result not in _RESULTS:
             yield "result", f"{self.result!r} is none of {', '.join(_RESULTS)}"
-        if self.rule in ABOUT_AXES:
+        if self.rule in COMBINE_ENTRIES:
             if self.order is None:
-                yield "order", "an operation along axes says what reordering does"
+                yield "order", "required along axes: the effect of reordering the entries"
             if self.counts is None:
-                yield "counts", "an operation along axes says whether"
+                yield "counts", "required along axes: whether the result depends on the number of entries"
         elif self.order is not None:
-            yield "order", "only operations along axes have one"
+            yield "order", "only operations along axes have this part"
         for part in ("kernel", "bound", "python", "latex"):
             value: Any = getattr(self, part)
             if not callable(value):
                 yield part, f"expected a function, got {value!r}"
         if any(k >= most for k in (*self.gradient.undefined, *self.gradient.untracked)):
-            yield "gradient", "it speaks of an operand that there is none of"
+            yield "gradient", "it names an operand beyond the arity"
         if not all(a in self.attrs and self.attrs[a].kind == "number" for a in self.genetic.tunable):
-            yield "genetic", "a tunable attribute is no number"
+            yield "genetic", "a tunable attribute is not of the kind 'number'"
         if not self.genetic.allowed and self.genetic != NOT_PROPOSED:
-            yield "genetic", "it is not allowed, but says how"
+            yield "genetic", "it is not allowed, but has replacements or tunable attributes"
         for spelling in self.calls:
             if not spelling.by:
                 yield from (("calls", fault) for fault in self._misfits(spelling))
 
     def _misfits(self, call: Spelling) -> Iterator[str]:
-        """What does not fit in a call that is the operation as it stands."""
+        """The faults of a call that is exactly this operation."""
         path, (least, most) = call.paths[0], self.arity
         operands, several = 0, False
         others: set[str] = set()
@@ -214,7 +216,7 @@ class Operation:
         if not several and not least <= operands <= most:
             yield f"{path} has {operands} operands, expected {least} to {most}"
         for name in others - self.attrs.keys():
-            yield f"the parameter {name!r} of {path} is no attribute of it"
+            yield f"the parameter {name!r} of {path} is not one of its attributes"
         for name, attr in self.attrs.items():
             if attr.default is ... and name not in others:
                 yield f"{path} has no parameter for its attribute {name!r}"

@@ -1,4 +1,4 @@
-"""All records by name, checked against each other."""
+"""The table of all operations by name, checked for consistency."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FAMILIES: Final = (sources, arithmetic, functions, activations, logic, losses, 
 
 
 def table_of(records: Iterable[Operation]) -> Mapping[str, Operation]:
-    """The records by name. Raises IncompleteRecord where two contradict each other."""
+    """The records by name. Raises IncompleteRecord if two contradict each other."""
     table: dict[str, Operation] = {}
     paths: dict[str, str] = {}
     for record in records:
@@ -48,16 +48,16 @@ OPERATIONS: Final[Mapping[str, Operation]] = table_of(record for family in _FAMI
 
 
 SOURCES: Final = frozenset({"input", "size", "const"})
-"""What computes nothing: arguments of the loss, sizes of the batch, constants."""
+"""Operations that compute nothing: arguments of the loss, sizes, constants."""
 
 
 def computes_in_floats(name: str, dtype: str) -> bool:
-    """Whether the operation turns boolean and integer tensors into floats first, for a result of this dtype."""
+    """Whether the operation converts boolean and integer tensors to floats first, for a result of this dtype."""
     return dtype == "float" and not OPERATIONS[name].keeps_operands
 
 
 def relatives(table: Mapping[str, Operation]) -> Mapping[str, tuple[str, ...]]:
-    """For each operation those that the genetic proposer may put in its place: what its own record names, then what names it."""
+    """Operation -> the operations that the genetic proposer may replace it by, from `replaced_by` and `replaces`."""
     found = {name: list(record.genetic.replaced_by) for name, record in table.items()}
     for name, record in table.items():
         for other in record.genetic.replaces:

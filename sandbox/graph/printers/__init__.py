@@ -1,4 +1,4 @@
-"""Graphs as text: Python source, LaTeX, a TRL trainer. All linear in the size of the graph, and without torch."""
+"""Printers of graphs: Python source, LaTeX, and a TRL trainer file. All take linear time, and none imports torch."""
 
 from sandbox.graph.printers.latex import to_latex
 from sandbox.graph.printers.python import to_python

@@ -1,6 +1,6 @@
 """VerifiedGraph -> LaTeX. No torch.
 
-Only symbols from fixed tables and numbers are printed. Shared terms get a name of their own, so the text stays linear.
+Prints only numbers and symbols from fixed tables. Shared terms are named, so the length of the text is linear in the graph.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _KNOWN = {
 
 
 def to_latex(graph: VerifiedGraph) -> str:
-    r"""The loss as an `aligned` block, for display mathematics: the terms it is made of, then \mathcal{L}.
+    r"""The loss as an `aligned` block, for display mathematics: its named terms, then \mathcal{L}.
 
-    h are the log-ratios of policy and reference of the chosen (w) and the rejected (l) completion, rho their difference,
-    x = beta rho. [...] is 1 where the condition holds, else 0; \bot marks what no gradient flows through.
+    h are the log-ratios of the chosen (w) and the rejected (l) completion, rho is the margin, and x = beta rho. [...] is 1 if the
+    condition holds, else 0. \bot marks a term without gradient.
     """
     names = {i: _KNOWN[n] for i, n in known_names(graph).items()}
     counts = uses(graph)

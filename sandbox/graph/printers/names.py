@@ -1,7 +1,7 @@
-"""Which values of a graph get a name of their own when it is printed, and which. No torch.
+"""Names of values in printed graphs. No torch.
 
-A value that is used twice is let-bound, so that text stays linear in the size of the graph, however much is shared. The margins
-of the field are recognised and get the names that people use for them.
+A value that is used more than once gets a name, so that the length of the text is linear in the graph. Common terms such as the
+margin and the log-ratios are recognised and get their usual names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_NAME = 40
 
 
 def function_name(text: str) -> str:
-    """An identifier made from any text: letters, digits and underscores, short, and neither a keyword nor a name in use."""
+    """A short identifier from any text: letters, digits and underscores; neither a keyword nor a name that printers use."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()[:200]).strip("_")[:_MAX_NAME].strip("_")
     clash = keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in _RESERVED or re.fullmatch(r"t\d+", name)
     if not name or name[0].isdigit() or clash:
@@ -42,7 +42,7 @@ def function_name(text: str) -> str:
 
 
 def known_names(graph: VerifiedGraph) -> dict[int, str]:
-    """Names of the margins and rewards of the field, by node. Each name once: repeated terms stay unnamed."""
+    """Node -> usual name, for margins, log-ratios and rewards. Each name is given once; repeated terms stay unnamed."""
     linear: list[Mapping[str, float] | None] = []
     names: dict[int, str] = {}
     for i, node in enumerate(graph.nodes):
@@ -58,12 +58,12 @@ def known_names(graph: VerifiedGraph) -> dict[int, str]:
 
 
 def uses(graph: VerifiedGraph) -> Counter[int]:
-    """How often each node is read."""
+    """Node -> how many operands refer to it."""
     return Counter(a for node in graph.nodes for a in node.args)
 
 
 def _combined(op: str, name: str, parts: list[Mapping[str, float] | None]) -> Mapping[str, float] | None:
-    """A node as a sum of inputs with coefficients, or None where it is none."""
+    """A node as a linear combination, input -> coefficient, or None if it is not one."""
     if op == "input":
         return {name: 1.0}
     if any(p is None for p in parts):

@@ -1,7 +1,6 @@
-"""VerifiedGraph -> Python source that people read, models learn from, and vetting turns back into the same graph. No torch.
+"""VerifiedGraph -> Python source, for readers and prompts. Vetting turns it back into the same graph. No torch.
 
-Nothing but the graph is printed: operation names, numbers, and names from fixed tables, so nothing that a model wrote can
-come back as code.
+Prints only operation names, numbers, and names from fixed tables, so no text that a model wrote can become code.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from sandbox.graph.operations.parts.written import Text, Written
 from sandbox.graph.printers.names import function_name, known_names, uses
 
 _LONG = 64
-"""Characters from which on an expression gets a name."""
+"""Length in characters above which an expression gets a name."""
 
 
 def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
-    """The loss as a Python function with its imports. `name` may be any text: it becomes a plain identifier.
+    """The loss as a Python function with its imports. `name` may be any text and is converted to an identifier.
 
     Linear in the size of the graph. Vetting the result gives a graph with the same canonical hash.
     """

@@ -1,4 +1,4 @@
-"""VerifiedGraph -> a Python file that trains with the loss through TRL, needing nothing of this project. No torch."""
+"""VerifiedGraph -> a Python file that trains with the loss through TRL and does not import this project. No torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class {camel}Trainer(DPOTrainer):
 def to_trl(graph: VerifiedGraph, name: str = "loss") -> str:
     """A whole file: the loss as a function, and a DPOTrainer that trains with it. `name` may be any text.
 
-    Raises ValueError for a loss of a contract that DPOTrainer does not take.
+    Raises ValueError for a loss whose contract DPOTrainer does not support.
     """
     if not contract_named(graph.contract).trl:
         raise ValueError(f"TRL's DPOTrainer takes preference losses, this is a {graph.contract} loss")

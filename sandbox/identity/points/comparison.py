@@ -1,4 +1,7 @@
-"""Where two losses of a contract are compared: for fingerprints, afresh, and with published losses (torch)."""
+"""`Comparison`: the points at which losses of a contract are compared (torch).
+
+There are points for fingerprints, fresh points for two losses, and points for the comparison with known losses.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from sandbox.numeric.measure.contract_inputs import inputs_of
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Some batches to compare at. `exact`: the points themselves count, and not only what lies beside them, since training
-    starts there. `trained`: within the range in which an accepted loss is finite in float32."""
+    """Batches of points. `exact`: gradients must agree at the points themselves, not only close by, since training starts there.
+    `trained`: the points lie within the range in which an accepted loss is finite in float32."""
 
     points: Points
     exact: bool = False
@@ -25,16 +28,16 @@ class Region:
 
 
 class Comparison:
-    """For any contract: at points drawn from its `Inputs`. A contract may name a subclass, whose points know more of it.
+    """Comparison for any contract, at points drawn from its `Inputs`. A contract's record may name a subclass with better points.
 
-    Fixed points are part of the format of fingerprints: `fingerprints.VERSION` changes with them.
+    The fixed points are part of the format of fingerprints: `fingerprints.VERSION` changes with them.
     """
 
     pairs: ClassVar[bool] = False
-    """Whether items are pairs of completions and the number is beta: then losses are compared up to beta too, and a kink may
-    lie a little elsewhere along a margin."""
+    """Whether items are pairs of completions and the scalar argument is beta. If so, losses are also compared up to a rescaled
+    beta, and kinks may be slightly displaced."""
     columns: ClassVar[int] = 0
-    """Numbers of an item's gradient that are compared, the missing ones as zeros; 0 for as many as there are."""
+    """Length to which the gradients of an item are padded with zeros; 0 for no padding."""
 
     def __init__(self, contract: Contract) -> None:
         self.inputs = inputs_of(contract.name)
@@ -45,12 +48,12 @@ class Comparison:
         return (joined([self.inputs.points(rng, (2, 3, 7, 12), spread) for spread in (0.3, 1.0, 4.0)]),)
 
     def published(self, beta: float) -> tuple[Points, ...]:
-        """Fixed points where training goes, for the comparison with published losses at the task's `beta`."""
+        """Fixed points with usual inputs of training, for the comparison with known losses at the task's `beta`."""
         rng = np.random.default_rng(20261126)
         return (joined([self.inputs.points(rng, (8, 8, 8), spread) for spread in (0.3, 1.0, 2.5)]),)
 
     def regions(self, first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
-        """Fresh points for two losses, drawn from the seed. The second region is of usual points."""
+        """Fresh points for two losses, drawn from the seed. The second region has usual points."""
         rng = np.random.default_rng([seed, 5])
         return [
             Region(self.inputs.points(rng, (2, 8), 0.0), exact=True),
@@ -59,11 +62,11 @@ class Comparison:
         ]
 
     def ordinary(self, points: Points) -> Array:
-        """Which items say how large a gradient is in their batch."""
+        """For each item, whether its gradient counts in the typical size of its batch, (items,)."""
         return self.inputs.distance(points) <= self.inputs.usual
 
     def distances(self, points: Points) -> Array:
-        """How far from the start each number of the gradients was taken: argument by argument, item by item."""
+        """The distance from the start for each number of the gradients, in the order argument, item."""
         distance = self.inputs.distance(points)
         learning = (t for t, a in zip(points.tensors, self.inputs.contract.tensors, strict=True) if a.learns)
         return np.concatenate([np.repeat(distance, t[0].size) for t in learning])
@@ -71,7 +74,7 @@ class Comparison:
 
 @cache
 def comparison_of(contract: str) -> Comparison:
-    """How losses of the contract of that name are compared. Raises BrokenReference where its record names nothing that is there."""
+    """The comparison of the contract called `contract`. Raises BrokenReference if its record names a class that does not exist."""
     record = contract_named(contract)
     made: Comparison = resolve(record.comparison, f"contract {contract!r}: comparison")(record)
     return made

@@ -1,9 +1,9 @@
-"""The fresh points at which two preference losses are compared before they are merged (torch).
+"""Fresh points at which two preference losses are compared before they count as the same (torch).
 
-Every batch begins with eight ordinary pairs, |beta rho| <= 3, which say how large a gradient is there. Beside them lie the
-regions where a loss can differ from one that it otherwise is: exact ties of every pattern, betas on and beside the grid,
-margins over the range and beyond it to |beta rho| = 100, log-probabilities near their ends, batches to 512 items where a
-loss may look at its batch, both sides of every edge of either graph, and the constants of either graph as values of its inputs.
+Every batch begins with eight usual pairs, |beta rho| <= 3, which determine the typical size of the gradient. The other pairs lie
+where two otherwise equal losses can differ: exact ties of every pattern, betas on the grid and between its values, margins in the
+range and beyond it up to |beta rho| = 100, log-probabilities near the ends of their range, batches of up to 512 items if the items
+may influence each other, both sides of every edge of either graph, and the constants of either graph as values of its inputs.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.input_sets import BETAS
 
 ORDINARY = 8
-"""Pairs at the head of each batch."""
+"""Number of usual pairs at the beginning of each batch."""
 NEAR = 3.0
-"""Largest |beta rho| of an ordinary pair."""
+"""Largest |beta rho| of a usual pair."""
 BEYOND = 100.0
 """Largest |beta rho| at which two losses are compared."""
 LOWEST_BETA, HIGHEST_BETA = 0.005, 5.0
 SIZES = (2, 3, 5, 7, 16, 33, 64, 100, 101, 128, 150, 200, 256, 300, 400, 512)
 _SWEEP = {True: 512, False: 192}
-"""Betas of the sweep, for losses that look at one pair at a time and for others."""
+"""Number of betas in the sweep: for pointwise losses (True), and for losses whose items may influence each other (False)."""
 _MOST_CONSTANTS = 400
 _NUMBERS_AT_ONCE = 2**23
-"""A fraction of a second of arithmetic."""
+"""About a fraction of a second of arithmetic."""
 _BESIDE_BETA = (1.0, 1.0001, 0.9999, 1.001, 0.999, 1.02, 0.98)
 _BESIDE = np.array([0.0, 1e-4, -1e-4, 1e-2, -1e-2])
 
@@ -70,7 +70,7 @@ def pair_regions(first: Evaluator, second: Evaluator, seed: int) -> list[Region]
 
 
 def affordable(first: Evaluator, second: Evaluator) -> int:
-    """How many batches of 64 items two losses may be computed on in one go, where they are not computed item by item."""
+    """The number of batches of 64 items at which two losses that are not pointwise can be computed in a fraction of a second."""
     return 1 + _NUMBERS_AT_ONCE // max(first.graph.work, second.graph.work)
 
 
@@ -78,24 +78,24 @@ def affordable(first: Evaluator, second: Evaluator) -> int:
 
 
 def _batch(rng: np.random.Generator, beta: float, x: Array) -> Points:
-    """A batch of ordinary pairs and of pairs with the given |beta rho|."""
+    """A batch of usual pairs and of pairs with the given beta rho."""
     return _batches(rng, np.array([beta]), x[None])
 
 
 def _sweep(rng: np.random.Generator, betas: Sequence[float]) -> Points:
-    """A batch for each beta: ordinary pairs, and some over the range."""
+    """A batch for each beta: usual pairs, and some with margins from the whole range."""
     far = rng.uniform(-inputs.MAX_SCALED_MARGIN, inputs.MAX_SCALED_MARGIN, (len(betas), 4))
     return _batches(rng, np.array(betas), far)
 
 
 def _dense(rng: np.random.Generator, pointwise: bool) -> Points:
-    """Many pairs as training meets them: what takes one log-probability in a thousand is among them."""
+    """Many usual pairs, so that a condition that holds for one pair in a thousand holds for some of them."""
     betas = np.exp(rng.uniform(math.log(0.02), 0.0, 16))
     return _batches(rng, betas, rng.normal(0, 1.5, (16, 1000 if pointwise else 40)))
 
 
 def _batches(rng: np.random.Generator, betas: Array, x: Array) -> Points:
-    """A batch for each beta: ordinary pairs, and those with |beta rho| as in a row of x."""
+    """A batch for each beta: usual pairs, and pairs with beta rho as in the row of x."""
     usual = rng.permuted(np.tile(np.linspace(-1, 1, ORDINARY), (len(betas), 1)), axis=1)
     usual = (usual + rng.uniform(-0.1, 0.1, usual.shape)).clip(-0.999, 0.999) * NEAR
     scaled = np.concatenate([usual, x], axis=1)
@@ -106,8 +106,8 @@ def _batches(rng: np.random.Generator, betas: Array, x: Array) -> Points:
 
 
 def _divided(rng: np.random.Generator, scaled: Array, beta: Array) -> tuple[Array, Array]:
-    """Log-ratios of chosen and rejected whose difference is the margin, for these values of beta rho. They are within the range
-    where the margin is: outside of it float32 may overflow on the way, for one way to write a loss and not for another."""
+    """Log-ratios of chosen and rejected for these values of beta rho. If the margin lies in the range, so do they: outside the
+    range, float32 may overflow in one way to write a loss and not in another."""
     rho = scaled / beta
     limit = np.minimum(inputs.MAX_MARGIN, inputs.MAX_SCALED_MARGIN / beta)
     limit = np.where(np.abs(rho) <= limit, limit, -inputs.LOWEST_LOGP * 0.99)
@@ -117,12 +117,12 @@ def _divided(rng: np.random.Generator, scaled: Array, beta: Array) -> tuple[Arra
 
 
 def _crowded(rng: np.random.Generator, items: int) -> Array:
-    """Margins over the range that crowd around zero."""
+    """Values of beta rho over the range, denser around zero."""
     return np.asarray(np.sinh(6 * rng.uniform(-1, 1, items)) / np.sinh(6) * inputs.MAX_SCALED_MARGIN)
 
 
 def _far(rng: np.random.Generator) -> Array:
-    """Margins beyond the range, to both sides."""
+    """Values of beta rho beyond the range, on both sides."""
     sizes = np.concatenate([[35.0, 50.0, BEYOND], rng.uniform(inputs.MAX_SCALED_MARGIN, BEYOND, 9)])
     return np.concatenate([sizes, -sizes])
 
@@ -141,7 +141,7 @@ def _of_size(rng: np.random.Generator, size: int) -> Points:
 
 
 def _sizes(rng: np.random.Generator, numbers: Sequence[float]) -> list[int]:
-    """Batch sizes: some of each magnitude, some at random, and those that the graphs' constants name."""
+    """Batch sizes: some of each magnitude, some random ones, and those at and next to the graphs' constants."""
     found = {*SIZES, *(int(s) for s in rng.integers(2, 512, 3))}
     named = {int(abs(v)) + by for v in numbers if 2 <= abs(v) <= 512 for by in (-1, 0, 1)}
     return sorted(found | {size for size in named if 2 <= size <= 512})
@@ -150,7 +150,7 @@ def _sizes(rng: np.random.Generator, numbers: Sequence[float]) -> list[int]:
 # ---- ties ------------------------------------------------------------------------------------------------------------
 
 _BINARY_BETAS = (0.125, 1.0, 0.03125)
-"""Powers of two, as the log-probabilities are quarters: then ties are exact, whatever the order of the arithmetic."""
+"""Powers of two. The log-probabilities are multiples of a quarter, so ties are exact in any order of arithmetic."""
 
 
 def _starts() -> Iterator[Points]:
@@ -161,7 +161,7 @@ def _starts() -> Iterator[Points]:
 
 
 def _ties(rng: np.random.Generator) -> Iterator[Points]:
-    """Each pattern of ties among the four log-probabilities as batches of eight pairs, alone and behind ordinary ones."""
+    """Each pattern of ties among the four log-probabilities as batches of eight pairs, alone and after usual pairs."""
     for pattern in _partitions(4):
         if max(pattern) == 3:
             continue  # no tie
@@ -176,7 +176,7 @@ def _ties(rng: np.random.Generator) -> Iterator[Points]:
 
 
 def _partitions(items: int) -> Iterator[tuple[int, ...]]:
-    """Every way to say which of some things are equal: for each its group, numbered in order of appearance."""
+    """Every partition of some items into groups of equal ones: the group of each item, numbered in order of appearance."""
     if items == 0:
         yield ()
         return
@@ -186,7 +186,7 @@ def _partitions(items: int) -> Iterator[tuple[int, ...]]:
 
 
 def _headed(rng: np.random.Generator, points: Points) -> Points:
-    """The points, all of one beta, as one batch behind ordinary pairs."""
+    """The points, all of one beta, as one batch after usual pairs."""
     beta = float(points.scalars[0, 0])
     head = _batch(rng, beta, np.zeros(0))
     both = joined([head, points])
@@ -194,16 +194,16 @@ def _headed(rng: np.random.Generator, points: Points) -> Points:
 
 
 def _short(points: Points) -> Iterator[Points]:
-    """The points in batches of a usual size."""
+    """The points in batches of 56."""
     for start in range(0, len(points), 56):
         yield points.take(slice(start, start + 56))
 
 
-# ---- what the graphs themselves say ------------------------------------------------------------------------------------
+# ---- points from the graphs' constants and edges -----------------------------------------------------------------------
 
 
 def _numbers(graphs: Sequence[VerifiedGraph]) -> list[float]:
-    """The constants of the graphs, attributes too, each size once."""
+    """The absolute values of the graphs' constants and numeric attributes, each once."""
     found: dict[float, None] = {}
     for graph in graphs:
         for node in graph.nodes:
@@ -216,8 +216,8 @@ def _numbers(graphs: Sequence[VerifiedGraph]) -> list[float]:
 def _betas(
     rng: np.random.Generator, graphs: Sequence[VerifiedGraph], numbers: Sequence[float], pointwise: bool
 ) -> list[float]:
-    """The usual betas, one at random from each of some hundred equal intervals of its logarithm, and what the graphs name:
-    where their arithmetic on beta turns round, and their constants."""
+    """The betas of the grid, one random beta from each of some hundred equal intervals of its logarithm, and betas from the
+    graphs: edges of their arithmetic on beta, and their constants."""
     count = _SWEEP[pointwise]
     low, high = math.log(LOWEST_BETA), math.log(HIGHEST_BETA)
     drawn = np.exp(low + (high - low) * (np.arange(count) + rng.random(count)) / count)
@@ -227,7 +227,7 @@ def _betas(
 
 
 def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
-    """Pairs in which one log-probability, one log-ratio, the margin or beta times it is a constant of a graph, or close to it."""
+    """Pairs in which a log-probability, a log-ratio, the margin or beta rho equals a constant of a graph, or is close to it."""
     values = (np.array(numbers)[:, None] + _BESIDE).ravel()
     values = values[(values > -inputs.HIGHEST_LOGP) & (values < -inputs.LOWEST_LOGP)]
     beta, rows = inputs.LINE_BETA, []
@@ -247,7 +247,7 @@ def _constants(rng: np.random.Generator, numbers: Sequence[float]) -> Points:
 
 
 def _edges(rng: np.random.Generator, evaluator: Evaluator, numbers: Sequence[float]) -> Iterator[Points]:
-    """Pairs on and beside the edges of a loss, at the usual beta and at some that the graphs name."""
+    """Pairs on and near the edges of a loss, at LINE_BETA and at some constants of the graphs as beta."""
     named = [v for v in numbers if LOWEST_BETA <= v <= 2.0 and v not in BETAS][:3]
     for beta in (inputs.LINE_BETA, *named, 0.5):
         try:

@@ -1,4 +1,4 @@
-"""Where preference losses are compared: pairs at several betas and batch sizes (torch)."""
+"""Points at which preference losses are compared: pairs at several betas and batch sizes (torch)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.numeric.measure import inputs
 
 
 class PairComparison(Comparison):
-    """See the module's docstring."""
+    """Comparison for the contract `preference`."""
 
     pairs = True
 
@@ -22,7 +22,7 @@ class PairComparison(Comparison):
         return (joined([inputs.start_points(), *(_pairs(rng, beta, items) for beta, items in batches)]),)
 
     def published(self, beta: float) -> tuple[Points, ...]:
-        """The start, and margins as training meets them, in batches of several sizes."""
+        """The start, and usual margins in batches of several sizes."""
         rng, start = np.random.default_rng(20261126), inputs.start_points()
         parts = [Points(start.tensors, np.full_like(start.scalars, beta), start.sizes)]
         for items in (64, 16, 5):
@@ -41,6 +41,6 @@ def _pairs(rng: np.random.Generator, beta: float, items: int) -> Points:
 
 
 def _divided(rng: np.random.Generator, x: Array, beta: float) -> Points:
-    """Pairs of these beta rho, whose log-ratios share the margin in all ways."""
+    """Pairs with these values of beta rho, split at random between the two log-ratios."""
     chosen, rejected = inputs.split(x / beta, rng.normal(0.5, 0.7, len(x)), beta)
     return inputs.margin_points(chosen, rejected, np.exp(rng.uniform(0, 6, (2, len(x)))), beta)

@@ -1,4 +1,4 @@
-"""Where classification losses are compared: two, three and ten classes, batches of several sizes (torch)."""
+"""Points at which classification losses are compared: two, three and ten classes, batches of several sizes (torch)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.numeric.measure import inputs
 
 
 class ScoreComparison(Comparison):
-    """See the module's docstring."""
+    """Comparison for the contract `classification`."""
 
     columns = max(inputs.CLASS_COUNTS)
 
@@ -23,7 +23,7 @@ class ScoreComparison(Comparison):
         return tuple(_spread(rng, classes, (0.5, 1.5, 4.0), (8, 8, 8)) for classes in inputs.CLASS_COUNTS)
 
     def regions(self, first: Evaluator, second: Evaluator, seed: int) -> list[Region]:
-        """Those of the numeric tests for this seed, and larger batches."""
+        """The probes of the numeric tests for this seed, and larger batches."""
         rng, found = np.random.default_rng([seed, 5]), []
         for classes in inputs.CLASS_COUNTS:
             groups = inputs.classification_probes(seed, classes).groups
@@ -34,7 +34,7 @@ class ScoreComparison(Comparison):
 
 
 def _spread(rng: np.random.Generator, classes: int, spreads: tuple[float, ...], sizes: tuple[int, ...]) -> Points:
-    """24 items, a third at each spread of the scores."""
+    """24 items, a third of them at each standard deviation of the scores."""
     items = sum(sizes)
     logits = rng.normal(0, 1, (items, classes)) * np.repeat(spreads, items // len(spreads))[:, None]
     return Points((logits, rng.integers(0, classes, items)), np.zeros((0, items)), sizes)

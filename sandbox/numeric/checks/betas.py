@@ -16,7 +16,7 @@ from sandbox.execute.evaluate import Array, Evaluator
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.scalars import compute
 from sandbox.numeric.checks.scale import SMALLEST_GRADIENT, too_small
-from sandbox.numeric.measure.direction import RIGHT_WAY, turned
+from sandbox.numeric.measure.direction import RIGHT_WAY, wrong_direction
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.input_sets import BETAS, FIXED, at_betas, drawn_betas
@@ -77,7 +77,7 @@ def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: f
     gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
     for beta, there in zip(betas, np.split(gradients, len(betas), axis=1), strict=True):
         place, example = f"at beta = {shown(beta)}", {"beta": beta}
-        found = too_small(there, place, example, smallest) or turned(there, place, example, least)
+        found = too_small(there, place, example, smallest) or wrong_direction(there, place, example, least)
         if found:
             return found
     return []

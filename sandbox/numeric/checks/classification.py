@@ -9,7 +9,7 @@ import numpy as np
 from sandbox.execute.evaluate import Array, Evaluator, Points, joined
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
-from sandbox.numeric.checks.general import coupled, placed, without_gradient
+from sandbox.numeric.checks.general import coupled, position_dependent, without_gradient
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
 from sandbox.numeric.measure import input_sets, inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
@@ -39,7 +39,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         measured = at_fixed.checked()
         taken.append(measured)
         new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured)
-        new = new or placed(measured, "an item") or coupled(measured, "an item")
+        new = new or position_dependent(measured, "an item") or coupled(measured, "an item")
         if not any(f.severity is Severity.REFUSE for f in new):
             new = [*new, *_on_drawn(at_drawn.checked())]
         seen = {f.rule for f in findings}

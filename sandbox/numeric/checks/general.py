@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.execute.evaluate import Evaluator, Points, joined
-from sandbox.graph.dataflow import touched
+from sandbox.graph.dataflow import depends_on_trainable
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.scale import LARGEST_DRAWN, too_large, too_small
@@ -40,7 +40,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     at_fixed, at_drawn = measure(evaluator, _sets(inputs, seed), _FIXED, _DRAWN)
     measured = at_fixed.checked()
     what = " or ".join(a.name for a in inputs.contract.tensors if a.learns)
-    refused = without_gradient(evaluator, measured, what) or _scale(measured) or placed(measured, "an item")
+    refused = without_gradient(evaluator, measured, what) or _scale(measured) or position_dependent(measured, "an item")
     findings = [*findings, *(refused or too_large(at_drawn.checked().single, LARGEST_DRAWN))]
     return [*findings, *coupled(measured, "an item")], {"coupled": measured.coupled}
 
@@ -49,7 +49,7 @@ def without_gradient(evaluator: Evaluator, measured: Measurements, what: str) ->
     """A refusal if no gradient reaches the arguments named `what`, or if the gradient is zero at every probe."""
     graph, exact = evaluator.graph, measured.exact
     if not exact.evaluation.connected:
-        reads = touched(graph)[graph.output]
+        reads = depends_on_trainable(graph)[graph.output]
         how = "every value read from it is detached, compared or rounded" if reads else "the loss does not read it"
         return [numeric_finding("SBX306", f"no gradient reaches {what}: {how}")]
     if measured.zero:
@@ -60,7 +60,7 @@ def without_gradient(evaluator: Evaluator, measured: Measurements, what: str) ->
     return []
 
 
-def placed(measured: Measurements, item: str) -> list[Finding]:
+def position_dependent(measured: Measurements, item: str) -> list[Finding]:
     """A refusal if the gradient of an item depends on its position in the batch. `item` is its name, such as "a pair"."""
     exact = measured.exact
     if "permuted" not in exact.probes.items:

@@ -21,7 +21,7 @@ from sandbox.numeric.edges.lookup.search import find_lookups
 from sandbox.numeric.measure import input_sets, inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.descriptors import LineShape, describe_preference, line_shape
-from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, turned
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, rounding, share_right, wrong_direction
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.measure import Measured, Measurements, Wanted, measure, same
 from sandbox.verdicts.verdict import Finding, Severity
@@ -82,7 +82,7 @@ def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Find
     """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     single = np.concatenate([drawn.single.gradient(g) for g in ("near", "wide")], axis=1)
     if single.any():  # a loss with a gradient at few pairs may have none at these
-        found = turned(single, "that were drawn, in float32", {"precision": "float32"}, CLEARLY_WRONG)
+        found = wrong_direction(single, "that were drawn, in float32", {"precision": "float32"}, CLEARLY_WRONG)
         if found:
             return found
     return (
@@ -137,9 +137,9 @@ def _direction(measured: Measurements) -> list[Finding]:
         message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {_PAIRS.where(one)}"
         return [numeric_finding("SBX310", message, {"share": share, **one})]
     if share is None:
-        return turned(gradients, "at every probe", {})
+        return wrong_direction(gradients, "at every probe", {})
     single = np.concatenate([measured.single.gradient(g) for g in ("near", "wide")], axis=1)
-    return turned(single, "in float32", {"precision": "float32"})
+    return wrong_direction(single, "in float32", {"precision": "float32"})
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:

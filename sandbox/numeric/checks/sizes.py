@@ -16,7 +16,7 @@ from sandbox.graph.equivariance import is_equivariant
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
-from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, turned
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, wrong_direction
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.input_sets import FIXED
@@ -41,19 +41,23 @@ def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
         return []
     for group in ("near", "wide", "line"):
         size = measured.exact.probes.groups[group].sizes[0]
-        found = turned(measured.exact.gradient(group), f"in batches of {size}", {"batch": size})
+        found = wrong_direction(measured.exact.gradient(group), f"in batches of {size}", {"batch": size})
         if found:
             return found
-    return _turned_in(evaluator, _large(), RIGHT_WAY) or _by_size(evaluator) or _places(evaluator)
+    return (
+        _wrong_direction_in(evaluator, _large(), RIGHT_WAY)
+        or _wrong_direction_by_size(evaluator)
+        or _positions(evaluator)
+    )
 
 
-def _by_size(evaluator: Evaluator) -> list[Finding]:
+def _wrong_direction_by_size(evaluator: Evaluator) -> list[Finding]:
     """A refusal if a loss that may compute with the batch size lowers the margin at one of many sizes."""
     if not any(OPERATIONS[node.op].counts for node in evaluator.graph.nodes):
         return []
     for size in _SIZES:
         gradients = np.stack(finite(evaluator, _batches(size), torch.float32).gradients)
-        found = turned(gradients, f"in batches of {size}", {"batch": size}, CLEARLY_WRONG)
+        found = wrong_direction(gradients, f"in batches of {size}", {"batch": size}, CLEARLY_WRONG)
         if found:
             return found
     return []
@@ -104,18 +108,18 @@ def _batches(size: int) -> Points:
 
 def check_drawn_sizes(evaluator: Evaluator, seed: int) -> list[Finding]:
     """A refusal if the loss lowers the margin in a large batch of drawn pairs. Raises CannotCompute and NotFinite."""
-    return [] if evaluator.pointwise else _turned_in(evaluator, _drawn(seed), CLEARLY_WRONG)
+    return [] if evaluator.pointwise else _wrong_direction_in(evaluator, _drawn(seed), CLEARLY_WRONG)
 
 
-def _turned_in(evaluator: Evaluator, points: Points, least: float) -> list[Finding]:
+def _wrong_direction_in(evaluator: Evaluator, points: Points, least: float) -> list[Finding]:
     """A refusal if the loss lowers the margin in one of the batches, or of the later items in one."""
     gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
     for span in points.spans:
         size = span.stop - span.start
-        found = turned(gradients[:, span], f"in a batch of {size}", {"batch": size}, least)
+        found = wrong_direction(gradients[:, span], f"in a batch of {size}", {"batch": size}, least)
         if not found and size >= 2 * _LATER and not is_equivariant(evaluator.graph):
             later = gradients[:, span.start + _LATER : span.stop]
-            found = turned(later, f"from position {_LATER} on in a batch of {size}", {"batch": size}, least)
+            found = wrong_direction(later, f"from position {_LATER} on in a batch of {size}", {"batch": size}, least)
         if found:
             return found
     return []
@@ -134,7 +138,7 @@ def _drawn(seed: int) -> Points:
     return joined([inputs.scattered(rng, size) for size in (first, int(rng.integers(low, high)))])
 
 
-def _places(evaluator: Evaluator) -> list[Finding]:
+def _positions(evaluator: Evaluator) -> list[Finding]:
     """Reorder the largest batch, unless the graph proves that an item's position has no effect.
 
     A refusal if that changes a gradient, else a note that there is no proof.

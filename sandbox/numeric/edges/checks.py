@@ -77,7 +77,7 @@ def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> lis
 
     `points` are pairs spread over the range. They show which sides of an edge are common. Raises CannotCompute.
     """
-    if _gentle(evaluator.graph):
+    if _only_smooth_steps(evaluator.graph):
         return []
     edges = _edges(evaluator, points)
     inputs = [ladder for edge in edges for ladder in _ladders(edge, edges)]
@@ -90,7 +90,7 @@ def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> lis
     return _judged(evaluator(rounded, torch.float32), rounded, describe)
 
 
-def _gentle(graph: VerifiedGraph) -> bool:
+def _only_smooth_steps(graph: VerifiedGraph) -> bool:
     """Whether the only edges are smooth steps, and no constants make them so steep that random probes miss them."""
     size = math.prod(max(abs(float(n.attrs["value"])), 1.0) for n in graph.nodes if n.op == "const")
     return size < _STEEP_TAIL and all(s.kind is Kind.STEEP for s in sites(graph) if s.kind in _KINDS)

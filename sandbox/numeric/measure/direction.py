@@ -18,7 +18,9 @@ CLEARLY_WRONG: Final = 0.02
 this share by chance."""
 
 
-def turned(gradients: Array, place: str, example: Mapping[str, Any], least: float = RIGHT_WAY) -> list[Finding]:
+def wrong_direction(
+    gradients: Array, place: str, example: Mapping[str, Any], least: float = RIGHT_WAY
+) -> list[Finding]:
     """A refusal if a gradient step lowers the margin nearly everywhere, or changes nothing. `gradients`: finite, of chosen and
     rejected, shape (2, items)."""
     size = np.abs(gradients).max()

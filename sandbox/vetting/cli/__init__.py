@@ -9,10 +9,10 @@ from sandbox.vetting.vet import Vetter
 
 
 def run(arguments: list[str]) -> None:
-    """Run the command that the arguments name, and exit."""
+    """Run the command in `arguments`, and exit."""
     vetter = Vetter()
     if arguments[:1] and arguments[0] in ("check", "show", "diff") and "--help" not in arguments:
-        with suppress(SandboxUnavailable):  # told when it is asked for
+        with suppress(SandboxUnavailable):  # reported when the interpreter is needed
             vetter.launch()  # the isolated interpreter starts while the rest is loaded
     from sandbox.vetting.cli.commands import main
 

@@ -1,4 +1,7 @@
-"""The commands. Exit codes: 0 nothing refused, 1 something refused (or two losses differ), 2 wrong use or unreadable input."""
+"""The commands of `evopo-sandbox`.
+
+Exit codes: 0 nothing refused, 1 something refused (or two losses differ), 2 wrong use or unreadable input.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _CONTRACT = click.option(
     callback=lambda context, option, name: _known_contract(name),
     default="preference",
     show_default=True,
-    help="What the loss must fit: preference, classification, or one of an installed package.",
+    help="Contract of the loss: preference, classification, or one of an installed package.",
 )
 
 
@@ -48,7 +51,7 @@ _MISSING = click.option(
     multiple=True,
     metavar="GUARANTEE",
     type=click.Choice(GUARANTEES),
-    help=f"Read source although this machine does not supply a guarantee of the jail ({', '.join(GUARANTEES)}). "
+    help=f"Vet sources although this machine does not supply a guarantee of the jail ({', '.join(GUARANTEES)}). "
     "The verdict records it.",
 )
 
@@ -61,13 +64,13 @@ _ARGUMENTS = click.option(
     "--arguments",
     metavar="A,B,...",
     callback=_names,
-    help="What the loss calls the contract's arguments, in the contract's order, where its names do not tell.",
+    help="Names of the loss's parameters in the order of the contract's arguments, if they are not recognised.",
 )
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Vet loss code that a model wrote, without ever running it in this process.
+    """Vet loss code that a model wrote, without running it in this process.
 
     Exit codes: 0 nothing refused, 1 something refused, 2 wrong use or unreadable input.
     """
@@ -78,13 +81,15 @@ def main() -> None:
 @click.option(
     "--jsonl",
     is_flag=True,
-    help='Read JSON lines {"id", "code"}, without FILE from standard input; write one verdict per line.',
+    help='Read JSON lines {"id", "code"}, from standard input if there is no FILE; write one verdict per line.',
 )
 @click.option("--json", "form", flag_value="json", help="Write one JSON array.")
 @click.option("--sarif", "form", flag_value="sarif", help="Write a SARIF 2.1.0 log.")
 @click.option("--junit", "form", flag_value="junit", help="Write JUnit XML.")
 @click.option("--no-numeric", is_flag=True, help="Static checks and tracing only, without torch: at best `partial`.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Vet in so many processes.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of vetting processes."
+)
 @_CONTRACT
 @_ARGUMENTS
 @_MISSING
@@ -141,7 +146,7 @@ def _check_names(contract: str, arguments: tuple[str, ...]) -> None:
 def _vetted(
     items: Iterable[Item], vetter: Vetter, workers: int, contract: str, options: dict[str, Any]
 ) -> Iterator[Result]:
-    """The result of each item, in their order. Raises SandboxUnavailable."""
+    """The result of each item, in order. Raises SandboxUnavailable."""
     if workers == 1:
         with vetter:
             for item in items:
@@ -164,18 +169,18 @@ def _vetted(
 
 
 def _result(item: Item, vet: Callable[[Item], Verdict]) -> Result:
-    """The verdict on an item, or why there is none. A fault of ours costs one item, never the batch."""
+    """The verdict on an item, or the reason why there is none. An internal error affects one item and never the batch."""
     if item.error:
         return Result(item, None)
     try:
         return Result(item, vet(item))
-    except SandboxUnavailable:  # the next item would fare no better
+    except SandboxUnavailable:  # the other items would fail too
         raise
     except Exception as error:
-        told = f"internal error, please report it with this candidate: {type(error).__name__}: {error}"
+        message = f"internal error, please report it with this candidate: {type(error).__name__}: {error}"
         if why := in_the_way(traceback.format_exc()):
-            told = f"{type(error).__name__}: {error}; {why}"
-        return Result(replace(item, error=told), None)
+            message = f"{type(error).__name__}: {error}; {why}"
+        return Result(replace(item, error=message), None)
 
 
 def _verdict(item: Item, vetter: Vetter, contract: str, options: dict[str, Any]) -> Verdict:
@@ -248,7 +253,7 @@ def _printers() -> dict[str, Callable[[VerifiedGraph], str]]:
 def _graph_of(
     path: str, vetter: Vetter, contract: str, accept_missing: tuple[str, ...], arguments: tuple[str, ...]
 ) -> VerifiedGraph:
-    """The graph of one file; prints the findings and exits where there is none."""
+    """The graph of one file. Without a graph, print the findings and exit."""
     items = list(collect([path]))
     if len(items) != 1:
         raise click.UsageError(f"expected one file, got a directory: {printable(path, 400)}")
@@ -273,9 +278,9 @@ def _graph_of(
 def diff(
     vetter: Vetter, a: str, b: str, contract: str, arguments: tuple[str, ...], accept_missing: tuple[str, ...]
 ) -> None:
-    """Say whether two losses train the same, and where they part. Exit code 0: the same, 1: not.
+    """Compare two losses: whether they train in the same way, and where they differ. Exit code 0: the same, 1: not.
 
-    --arguments holds for both; a loss that does not have these names is matched by its own.
+    --arguments applies to both; a loss without these names is matched by its own names.
     """
     _check_names(contract, arguments)
     with vetter:
@@ -307,7 +312,7 @@ def explain(code: str) -> None:
 
 
 def _indented(source: str) -> str:
-    """A catalogue's example, indented; the control characters that some are about are escaped, long ones cut."""
+    """An example from the catalogue, indented, with control characters escaped and long examples cut."""
     lines = [printable(line, 132) for line in source.rstrip("\n").split("\n")]
     shown = lines if len(lines) <= 20 else [*lines[:8], f"... ({len(lines)} lines)"]
     return "\n".join(f"    {line}" if line else "" for line in shown)
@@ -340,32 +345,32 @@ def rules(as_json: bool, syntax: bool, operations: bool) -> None:
 
 
 def _syntax() -> str:
-    from sandbox.child.allowlist import limits as policy
+    from sandbox.child.allowlist import limits
 
-    nodes = " ".join(sorted(n.__name__ for n in policy.SYNTAX))
+    nodes = " ".join(sorted(n.__name__ for n in limits.SYNTAX))
     return "\n".join(
         [
             f"syntax: {nodes}",
-            f"builtins: {' '.join(sorted(policy.BUILTINS))}",
-            f"modules: {' '.join(sorted(policy.MODULES))}",
-            f"in scope: {' '.join(policy.PRELUDE)}",
+            f"builtins: {' '.join(sorted(limits.BUILTINS))}",
+            f"modules: {' '.join(sorted(limits.MODULES))}",
+            f"in scope: {' '.join(limits.PRELUDE)}",
         ]
     )
 
 
 @main.command()
 @click.option(
-    "--without", multiple=True, metavar="LAYER", help="Leave out a layer of the jail, to see what the others hold."
+    "--without", multiple=True, metavar="LAYER", help="Leave out a layer of the jail, to see what the others prevent."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def doctor(without: tuple[str, ...], as_json: bool) -> None:
-    """Try forbidden things inside the jail, and print what held. Exit code 0: all of it, 1: something did not hold."""
+    """Try forbidden actions inside the jail, and print which were prevented. Exit code 0: all of them, 1: not all."""
     from sandbox.child.jail.isolate import LAYERS
-    from sandbox.vetting.cli.doctor import examine, told
+    from sandbox.vetting.cli.doctor import as_text, examine
 
     unknown = set(without) - set(LAYERS)
     if unknown:
         raise click.UsageError(f"unknown layer {printable(min(unknown), 40)}: expected one of {', '.join(LAYERS)}")
     report = examine(frozenset(without))
-    click.echo(outputs.dumped(report.to_json(), indent=2) if as_json else told(report))
+    click.echo(outputs.dumped(report.to_json(), indent=2) if as_json else as_text(report))
     raise SystemExit(0 if report.held else 1)

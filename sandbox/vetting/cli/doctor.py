@@ -1,4 +1,4 @@
-"""`doctor`: try what the jail forbids, inside it, and tell what held."""
+"""`doctor`: try forbidden actions inside the jail, and report which were prevented."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = CPU_SECONDS + 3.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One forbidden thing, and what became of it. `held` is False where it could be done."""
+    """One forbidden action and its outcome. `held` is whether the jail prevented it."""
 
     guarantee: str
     tried: str
@@ -29,14 +29,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was tried. `guarantees` says which layers are in force for each guarantee."""
+    """All attempts, and for each guarantee the layers that are in force (`guarantees`)."""
 
     attempts: tuple[Attempt, ...]
     guarantees: dict[str, str]
 
     @property
     def held(self) -> bool:
-        """Whether everything that was tried was prevented."""
+        """Whether all attempts were prevented."""
         return all(a.held for a in self.attempts)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Report:
 
 
 def examine(without: frozenset[str] = frozenset()) -> Report:
-    """Try each forbidden thing in a jailed child of its own. `without` leaves layers out. Takes about three seconds."""
+    """Try each forbidden action in a jailed child of its own, without the layers in `without`. Takes about three seconds."""
     jail = Jail(without)
     layers: tuple[str, ...] = ()
     attempts = []
@@ -59,8 +59,8 @@ def examine(without: frozenset[str] = frozenset()) -> Report:
     return Report(tuple(attempts), guarantees(layers))
 
 
-def told(report: Report) -> str:
-    """The report for people."""
+def as_text(report: Report) -> str:
+    """The report as text."""
     width = max(len(a.tried) for a in report.attempts)
     lines = []
     for name, layers in report.guarantees.items():
@@ -106,7 +106,7 @@ _DONE, _PREVENTED = b"d", b"p"
 
 
 def _try(jail: Jail, action: Callable[[], object]) -> tuple[tuple[str, ...], bool, str]:
-    """Do something in a jailed child: the layers in force, whether it was prevented, and how that showed."""
+    """Run an action in a jailed child: the layers in force, whether it was prevented, and the outcome in words."""
     answer, end = os.pipe()
     parent = os.getpid()
     pid = os.fork()
@@ -130,7 +130,7 @@ def _try(jail: Jail, action: Callable[[], object]) -> tuple[tuple[str, ...], boo
 
 
 def _act(jail: Jail, end: int, parent: int, action: Callable[[], object]) -> None:
-    """In the child: never returns."""
+    """Enter the jail and run the action, in the child. Never returns."""
     try:
         os.write(end, bytes([encode_layers(jail.enter(end, parent))]))
         action()

@@ -1,7 +1,7 @@
-"""What `check` is asked to vet: files, directories, standard input, JSON lines. Reads with bounds, and never waits for a pipe.
+"""Inputs of `check`: files, directories, standard input, JSON lines. Sizes are limited, and reading never waits for a pipe.
 
-A file that was named may be a link: whoever named it chose it. What was found in a directory may be a stranger's trap, and a link
-there is an error, never followed: it would show a stretch of whatever it points to.
+A file that the user named may be a symbolic link. A link that was found in a directory is an error and is not followed, because
+somebody else may have put it there, and findings would show excerpts of the file that it points to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SUFFIXES = (".py", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to vet: its name, and its source, or its graph, or why there is neither. `id` is that of a JSON line."""
+    """One input: its name, and its source, its graph, or an error if there is neither. `id` is that of a JSON line."""
 
     name: str
     source: bytes | str = b""
@@ -86,7 +86,7 @@ def collect_lines(paths: Iterable[str]) -> Iterator[Item]:
 
 
 def _opened(path: str, *, follow: bool = True) -> BinaryIO | Item:
-    """A regular file, opened so that no pipe is waited for; or why there is none."""
+    """A regular file, opened without waiting for a pipe; or an item with an error."""
     if not follow and os.path.islink(path):
         return Item(path, error="a symbolic link, which is not followed; name the file itself to have it vetted")
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -110,7 +110,7 @@ def _lines(path: str, stream: BinaryIO) -> Iterator[Item]:
 
 
 def _bounded(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """Lines, each cut at MAX_LINE; the rest of a longer one is passed over."""
+    """Lines, and whether each is complete. A line longer than MAX_LINE is skipped and given as b""."""
     while raw := stream.readline(MAX_LINE + 1):
         complete = len(raw) <= MAX_LINE
         rest = raw
@@ -135,5 +135,5 @@ def _line(name: str, raw: bytes) -> Item:
 
 
 def _no_constant(name: str) -> NoReturn:
-    """Python reads NaN and Infinity, which JSON does not have, and which could not be written back."""
+    """Refuse NaN and Infinity, which Python's parser accepts, but which are not JSON and could not be written again."""
     raise ValueError(f"JSON has no {name}")

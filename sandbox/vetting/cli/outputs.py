@@ -1,4 +1,4 @@
-"""The forms in which `check` reports: text, JSON, SARIF 2.1.0, JUnit XML. Nothing that a model wrote reaches a sink unescaped."""
+"""Output formats of `check`: text, JSON, SARIF 2.1.0, JUnit XML. All text that a model wrote is escaped."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An item and its verdict; None where the item could not be read."""
+    """An item and its verdict, which is None if the item could not be read."""
 
     item: Item
     verdict: Verdict | None
 
 
 def as_text(result: Result) -> str:
-    """A few lines for people: one per finding, as path:line:column, its remedy, and the outcome."""
+    """The result as text: for each finding a line with path:line:column and its remedy, then the status."""
     name = printable(result.item.name, 400)
     if result.verdict is None:
         return f"{name}: error: {printable(result.item.error, 400)}"
@@ -48,7 +48,7 @@ def _finding_lines(name: str, f: Finding) -> list[str]:
 
 
 def as_json(result: Result, *, line: bool = False) -> dict[str, Any]:
-    """The result as JSON types; for JSON lines with the line's id in place of a path."""
+    """The result as JSON types; for JSON lines with the line's id instead of a path."""
     head = {"id": result.item.id} if line else {"path": result.item.name}
     if result.verdict is None:
         where = {"line": result.item.name} if line else {}
@@ -57,7 +57,7 @@ def as_json(result: Result, *, line: bool = False) -> dict[str, Any]:
 
 
 def dumped(data: Any, *, indent: int | None = None) -> str:
-    """JSON in ASCII: no control character, no `</script>`, no terminal escape."""
+    """JSON in ASCII, without control characters, `</script>` and terminal escapes."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, indent=indent)
     return text.replace("</", "<\\/").replace("\x7f", "\\u007f")
 
@@ -155,8 +155,8 @@ def _case(result: Result) -> str:
         for f in result.verdict.refusals
     ]
     notes = [_place(f) + f"{f.rule} {f.message}" for f in result.verdict.findings if f.severity is Severity.NOTE]
-    told = [f"<system-out>{_content(chr(10).join(notes))}</system-out>"] if notes else []
-    return f"<testcase {name}>{''.join(failures + told)}</testcase>"
+    output = [f"<system-out>{_content(chr(10).join(notes))}</system-out>"] if notes else []
+    return f"<testcase {name}>{''.join(failures + output)}</testcase>"
 
 
 def _place(f: Finding) -> str:
@@ -164,7 +164,7 @@ def _place(f: Finding) -> str:
 
 
 def _attribute(text: str) -> str:
-    from xml.sax.saxutils import quoteattr  # it brings half of urllib, for JUnit only
+    from xml.sax.saxutils import quoteattr  # slow to import, and needed for JUnit only
 
     return quoteattr(_xml_text(text))
 

@@ -71,7 +71,7 @@ def test_a_small_difference_is_not_distinguishable_and_the_minimum_detectable_di
     assert found.text.startswith(
         "Not distinguishable from DPO: the best proposed loss, mine, differs by +0.0050 ± 0.0087"
     )
-    assert found.smallest_detectable > 3 * found.standard_error
+    assert found.minimum_detectable_difference > 3 * found.standard_error
     assert found.seeds == 4
 
 
@@ -228,8 +228,13 @@ def test_a_known_loss_with_too_few_scores_is_not_compared(tmp_path):
 
 
 def test_no_claim_is_made_if_the_baseline_failed_on_a_deciding_seed(tmp_path):
-    found = said(tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL))
+    path = tiny(tmp_path, {"dpo": {"full": NOISY | {2: None, 3: None}}, "mine": {"full": BETTER}}, final=FINAL)
+    found = said(path)
     assert not found.distinguishable
+    with Reader.open(path) as reader:
+        snapshot = Snapshot.of(reader)
+    (row,) = [line for line in final_lines(snapshot, decide(snapshot), 9) if "mine" in line]
+    assert "no claim: the baseline failed on a deciding seed" in row and "grid" not in row
     assert "DPO itself failed on 2 of these seeds" in found.text and found.text.endswith("DPO failed on 2 of 4 seeds.")
 
 
@@ -375,11 +380,11 @@ def test_one_seed_gives_no_claim(tmp_path):
 
 
 def test_only_the_fresh_seeds_of_the_final_decide(tmp_path):
-    lucky = {0: 9.0, 1: 9.1, 2: 8.9}
+    searched = {0: 9.0, 1: 9.1, 2: 8.9}
     fresh = {100: 0.5, 101: 0.6}
     path = tiny(
         tmp_path,
-        {"dpo": {"full": {0: 0.5, 1: 0.5, 2: 0.4, **fresh}}, "mine": {"full": {**lucky, 100: 0.51, 101: 0.58}}},
+        {"dpo": {"full": {0: 0.5, 1: 0.5, 2: 0.4, **fresh}}, "mine": {"full": {**searched, 100: 0.51, 101: 0.58}}},
         final={"rung": "full", "seeds": [100, 101]},
     )
     found = said(path)
@@ -528,10 +533,10 @@ def judged_items(tmp_path, prompts, same):
     rng = random.Random(0)
     path = tiny(tmp_path, {"dpo": {}, "mine": {}}, final=FINAL)
     with Archive.open(path) as archive:
-        lucky = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
+        effects = {prompt: rng.gauss(0.2, 0.5) for prompt in range(prompts)}
         for seed in FINAL["seeds"]:
             groups = tuple(f"{prompt}" if same else f"{seed}.{prompt}" for prompt in range(prompts))
-            gains = [lucky[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
+            gains = [effects[prompt] + rng.gauss(0, 0.02) for prompt in range(prompts)]
             for candidate, values in ((1, [0.5] * prompts), (2, [0.5 + gain for gain in gains])):
                 evaluation = archive.queue_evaluation(candidate, "task", "full", seed)
                 archive.score_evaluation(evaluation, sum(values) / prompts, items=Items(tuple(values), groups))

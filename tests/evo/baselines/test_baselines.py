@@ -13,7 +13,7 @@ from instant import install
 from analysis.snapshot import CAUTION
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, EvaluationState, Origin
-from evo.baselines.contestants import contestants
+from evo.baselines.contestants import compared_losses
 from evo.baselines.design import Design, Row, chosen_beta, design
 from evo.baselines.measure import run_baselines
 from evo.baselines.picture import check_picture, write_picture
@@ -29,7 +29,7 @@ pytest.importorskip("sklearn")
 QUICK = {"train_items": 200, "epochs": 2, "short_epochs": 1}
 CONFIG = parse_config({"task": "classification", "workers": 1, "fitness": QUICK})
 INFO = task_info("classification", QUICK)
-ALL = contestants("classification")
+ALL = compared_losses("classification")
 SENTIMENT = parse_config({"task": "sentiment"})
 
 
@@ -46,7 +46,7 @@ def evaluation(seed, fitness, beta=None, **metrics):
 
 
 def test_every_known_loss_gets_the_same_grid_and_seeds():
-    wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"), seeds=8, tuning_seeds=2)
+    wanted = design(SENTIMENT, task_info("sentiment"), compared_losses("preference"), seeds=8, tuning_seeds=2)
     assert {loss.name for loss in wanted.losses} == set(known.names("preference"))
     tuned = [loss for loss in wanted.losses if len(wanted.arms(loss.graph)) > 1]
     assert all(wanted.arms(loss.graph) == wanted.betas for loss in tuned)
@@ -54,24 +54,24 @@ def test_every_known_loss_gets_the_same_grid_and_seeds():
 
 
 def test_the_baseline_comes_first():
-    assert contestants("preference")[0].name == "dpo"
-    assert contestants("preference", ["slic", "dpo"])[0].name == "dpo"
+    assert compared_losses("preference")[0].name == "dpo"
+    assert compared_losses("preference", ["slic", "dpo"])[0].name == "dpo"
     assert ALL[0].name == "cross_entropy"
 
 
 def test_tuning_and_measuring_share_no_seed():
-    wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"), seeds=64, tuning_seeds=64)
+    wanted = design(SENTIMENT, task_info("sentiment"), compared_losses("preference"), seeds=64, tuning_seeds=64)
     assert not set(wanted.seeds) & set(wanted.tuning_seeds)
 
 
 def test_nobody_can_foresee_the_seeds_that_measure():
-    first, second = (design(SENTIMENT, task_info("sentiment"), contestants("preference")) for _ in range(2))
+    first, second = (design(SENTIMENT, task_info("sentiment"), compared_losses("preference")) for _ in range(2))
     assert first.tuning_seeds == second.tuning_seeds
     assert not set(first.seeds) & set(second.seeds)
 
 
 def test_a_loss_that_reads_no_beta_is_not_trained_again_and_again():
-    wanted = design(SENTIMENT, task_info("sentiment"), contestants("preference"))
+    wanted = design(SENTIMENT, task_info("sentiment"), compared_losses("preference"))
     assert wanted.arms(known.graph("sft")) == (None,)
     assert wanted.arms(known.graph("dpo")) == wanted.betas
 
@@ -104,14 +104,14 @@ def mine(tmp_path):
 
 
 def test_a_loss_in_a_file_meets_the_baseline_alone(mine):
-    baseline, own = contestants("classification", [str(mine)])
+    baseline, own = compared_losses("classification", [str(mine)])
     assert (baseline.name, baseline.own) == ("cross_entropy", False)
     assert (own.name, own.own, own.source) == ("mine", True, MINE)
     assert own.graph.contract == "classification"
 
 
 def test_published_losses_that_are_named_join_in(mine):
-    found = contestants("classification", [str(mine), "focal"])
+    found = compared_losses("classification", [str(mine), "focal"])
     assert [loss.name for loss in found] == ["cross_entropy", "focal", "mine"]
 
 
@@ -119,31 +119,34 @@ def test_a_loss_that_the_sandbox_refuses_is_never_trained(tmp_path):
     file = tmp_path / "evil.py"
     file.write_text("import os\ndef loss(logits, targets):\n    return logits.sum(1)\n", "utf-8")
     with pytest.raises(TaskError, match=r"the sandbox refuses .*evil\.py: SBX\d+"):
-        contestants("classification", [str(file)])
+        compared_losses("classification", [str(file)])
 
 
 @pytest.mark.parametrize(
     "losses, told",
     [
-        (["dpo"], "no known classification loss 'dpo', and no file NAME.py; there are: cross_entropy, focal"),
+        (
+            ["dpo"],
+            "'dpo' is neither a known classification loss nor a file NAME.py; known losses: cross_entropy, focal",
+        ),
         (["missing.py"], "cannot read the loss in missing.py: No such file"),
     ],
 )
 def test_what_does_not_exist_is_named(losses, told):
     with pytest.raises(TaskError, match=told):
-        contestants("classification", losses)
+        compared_losses("classification", losses)
 
 
 def test_a_file_cannot_pass_for_a_published_loss(mine):
     with pytest.raises(TaskError, match="two losses are called 'focal'"):
-        contestants("classification", [str(mine.rename(mine.with_name("focal.py")))])
+        compared_losses("classification", [str(mine.rename(mine.with_name("focal.py")))])
 
 
 def test_a_candidate_of_a_run_takes_part_under_its_name_and_number(done):
     folder, _, _ = done
     with Reader.open(folder / "archive.db") as reader:
         row = next(c for c in reader.candidates() if c.name == "mse")
-    own = contestants("classification", candidates=[(folder, row.id)])[1]
+    own = compared_losses("classification", candidates=[(folder, row.id)])[1]
     assert (own.name, own.graph) == (f"mse#{row.id}", known.graph("mse"))
 
 
@@ -153,7 +156,7 @@ def test_a_candidate_of_a_run_takes_part_under_its_name_and_number(done):
 )
 def test_a_candidate_that_cannot_take_part_is_named(done, contract, number, told):
     with pytest.raises(TaskError, match=told):
-        contestants(contract, candidates=[(done[0], number)])
+        compared_losses(contract, candidates=[(done[0], number)])
 
 
 def test_scores_of_another_loss_are_not_taken_for_those_of_a_namesake(mine, instant, tmp_path):
@@ -195,7 +198,9 @@ def instant(tmp_path_factory):
 
 def instantly(config, losses, seeds):
     """The design of such a run."""
-    return design(config, task_info(config.task, config.fitness), contestants("classification", losses), seeds=seeds)
+    return design(
+        config, task_info(config.task, config.fitness), compared_losses("classification", losses), seeds=seeds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +228,7 @@ def test_the_table_names_means_errors_and_differences(done):
     assert "minus cross_entropy" in lines[head]
     assert {line.split()[0] for line in lines[head + 1 :]} == {"cross_entropy", "mse", "focal"}
     assert all("±" in line for line in lines[head + 1 :])
-    assert "sees differences to cross_entropy from" in said
+    assert "Minimum detectable difference to cross_entropy" in said
 
 
 def test_a_baseline_that_always_fails_ends_the_command_and_is_trained_again_by_the_same(instant, tmp_path):
@@ -295,7 +300,7 @@ def grid():
     measured = [evaluation(s, 0.7 + 0.01 * s, 0.5, reward=0.75, kl_per_sequence=2.0) for s in (3, 4)]
     candidate = CandidateRow(1, None, Origin.SEED, "dpo", "", "", "preference", 1, "")
     return [Row(candidate, 0.5, tuning, measured)], Design(
-        contestants("preference", ["dpo"]), "full", (0.1, 0.5), (1, 2), (3, 4)
+        compared_losses("preference", ["dpo"]), "full", (0.1, 0.5), (1, 2), (3, 4)
     )
 
 
@@ -312,7 +317,7 @@ def test_no_claim_is_made_of_a_loss_that_knows_single_pairs(caution):
         candidate = CandidateRow(number, None, Origin.SEED, name, "", "", "preference", 1, "")
         return Row(candidate, None, {}, [evaluation(s, 0.5 + lift + 0.01 * s) for s in range(6)], **more)
 
-    wanted = Design(contestants("preference", ["dpo"]), "full", (), (), tuple(range(6)))
+    wanted = Design(compared_losses("preference", ["dpo"]), "full", (), (), tuple(range(6)))
     found = [row(1, "dpo", 0.0), row(2, "mine", 0.3, caution=caution)]
     found[1].measured[0] = evaluation(0, 0.81)
     (line,) = [line for line in table(found, task_info("sentiment"), wanted).splitlines() if line.startswith("mine")]

@@ -20,11 +20,11 @@ from archive.records import ProposalState, RunRow
 from archive.store import Archive
 from evo.campaign.backlog import add_seed_losses, open_steps
 from evo.campaign.loop import Campaign, CampaignStopped
-from evo.campaign.patience import FAILURES, WITHOUT_LOSS, Patience
+from evo.campaign.patience import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from evo.config.schema import Config, parse_config
 from evo.proposing.propose import ModelProposer
 from evo.search.budget import Spent
-from evo.search.duplicates import Identities
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.costs import Prices
@@ -75,11 +75,11 @@ class Search:
             vetter = self.vetter
             archive.recover()
             add_seed_losses(archive, reader, ["dpo"])
-            identities, population = Identities.of(reader, vetter.same_loss), Population(config, info, 2)
+            duplicates, population = DuplicateIndex.of(reader, vetter.same_loss), Population(config, info, 2)
             async with ModelProposer(endpoint, Retry(config.llm.attempts, first_wait=0.01, longest_wait=0.05)) as model:
-                patience, pool = Patience(self.shown.append), WorkerPool(config.task, {}, 2)
+                monitor, pool = EndpointMonitor(self.shown.append), WorkerPool(config.task, {}, 2)
                 running = Campaign(
-                    config, archive, reader, population, identities, model, vetter, pool, patience=patience
+                    config, archive, reader, population, duplicates, model, vetter, pool, monitor=monitor
                 )
                 if reader.verdict(1) is None:
                     archive.record_verdict(1, ACCEPTED)
@@ -90,7 +90,7 @@ class Search:
                         archive.score_evaluation(archive.queue_evaluation(1, config.task, job.rung, job.seed), 0.5)
                 try:
                     ended = await running._search()
-                    running._require_sound()
+                    running._raise_if_stopped()
                 finally:
                     self.used = running.used
                 return ended

@@ -12,7 +12,7 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import EventKind, RunRow
 from archive.store import Archive
-from evo.campaign.finalists import fresh
+from evo.campaign.finalists import with_fresh_seeds
 from evo.config.schema import parse_config
 from evo.search.population import Population
 from evo.search.rng import derive
@@ -37,7 +37,7 @@ def test_the_runs_seed_decides_the_search_and_not_the_final(tmp_path: Path) -> N
     with recorded(tmp_path) as population:
         assert population.seeds.search == Population(CONFIG, INFO, 1).seeds.search
         assert population.seeds.final == ()
-        first, second = (fresh(population.seeds, 24).final for _ in range(2))
+        first, second = (with_fresh_seeds(population.seeds, 24).final for _ in range(2))
     assert len(set(first) | set(second)) == 48, "every final draws its own"
     assert not set(first) & set(population.seeds.search)
     assert all(0 <= seed < 2**31 for seed in first)
@@ -46,20 +46,20 @@ def test_the_runs_seed_decides_the_search_and_not_the_final(tmp_path: Path) -> N
 def test_an_interrupted_final_goes_on_with_its_seeds(tmp_path: Path) -> None:
     with recorded(tmp_path, (11, 12), (11, 12)) as population:
         assert population.seeds.final == (11, 12)
-        assert fresh(population.seeds, 2).final == (11, 12)
+        assert with_fresh_seeds(population.seeds, 2).final == (11, 12)
 
 
 def test_a_larger_final_keeps_the_seeds_of_the_smaller_one(tmp_path: Path) -> None:
     with recorded(tmp_path, (11, 12, 13), (11, 12)) as population:
-        assert fresh(population.seeds, 2).final == (11, 12, 13), "a seed that was paid for is not forgotten"
-        more = fresh(population.seeds, 5).final
+        assert with_fresh_seeds(population.seeds, 2).final == (11, 12, 13), "a seed that was paid for is not forgotten"
+        more = with_fresh_seeds(population.seeds, 5).final
     assert more[:3] == (11, 12, 13) and len(set(more)) == 5
 
 
 def test_a_final_of_an_earlier_version_keeps_the_seeds_that_it_derived(tmp_path: Path) -> None:
     derived = tuple(derive(CONFIG.seed, "final", i) for i in range(4))
     with recorded(tmp_path, derived) as population:
-        assert fresh(population.seeds, 4).final == derived
+        assert with_fresh_seeds(population.seeds, 4).final == derived
 
 
 @pytest.mark.parametrize("seed", ["11", None, 3.5, True, [1], -1, 2**31, 10**50, 10**200])
@@ -76,4 +76,4 @@ def test_the_smallest_and_the_largest_seed_are_seeds(tmp_path: Path) -> None:
 def test_a_seed_of_the_search_decides_nothing_in_the_final(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([3, 4, 4, 5])
     monkeypatch.setattr("secrets.randbelow", lambda limit: next(drawn))
-    assert fresh(Seeds(search=(1, 2, 3), final=()), 2).final == (4, 5)
+    assert with_fresh_seeds(Seeds(search=(1, 2, 3), final=()), 2).final == (4, 5)

@@ -19,4 +19,4 @@ def test_a_file_that_an_archive_names_is_neither_run_nor_part_of_the_command_tha
     with pytest.raises(TaskError) as refused:
         _info(parse_config({"task": f"{file}:Task"}), None, recorded)
     assert not ran.exists()
-    assert shlex.split(str(refused.value).partition("give yours: ")[2]) == ["--task", f"path/to/{recorded}"]
+    assert shlex.split(str(refused.value).partition("give your copy: ")[2]) == ["--task", f"path/to/{recorded}"]

@@ -33,7 +33,7 @@ def test_notes_that_a_run_refuses_are_rules_of_the_sandbox():
 def test_a_key_given_twice_is_an_error_that_says_where(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("seed: 1\nbudget: {proposals: 2}\nseed: 2\n", "utf-8")
-    with pytest.raises(ConfigError, match=r"the key 'seed' is there twice in .*mine\.yaml.*, line 3"):
+    with pytest.raises(ConfigError, match=r"the key 'seed' is given twice in .*mine\.yaml.*, line 3"):
         load_config(file)
 
 

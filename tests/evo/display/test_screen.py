@@ -11,13 +11,13 @@ from archive.query import Reader
 from archive.records import RunRow
 from archive.store import Archive
 from evo.campaign.loop import Campaign, Phase
-from evo.campaign.recorder import Asking
+from evo.campaign.recorder import PendingRequest
 from evo.config.schema import parse_config
 from evo.display import screen
 from evo.display.journal import line
 from evo.display.watch import Watch
 from evo.proposing.propose import BuiltinProposer
-from evo.search.duplicates import Identities
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
@@ -55,9 +55,9 @@ def _watched(folder, **settings):
     )
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
         vetter, workers = VetPool(contract=info.contract), WorkerPool(config.task, {}, 2)
-        identities = Identities.of(reader, vetter.same_loss)
+        duplicates = DuplicateIndex.of(reader, vetter.same_loss)
         population = Population(config, info, 2)
-        campaign = Campaign(config, archive, reader, population, identities, BuiltinProposer(), vetter, workers)
+        campaign = Campaign(config, archive, reader, population, duplicates, BuiltinProposer(), vetter, workers)
         campaign.phase = Phase.SEARCH
         yield campaign, Watch(campaign)
 
@@ -108,7 +108,7 @@ def _drawn(watch, width=100, height=40):
 def test_every_fate_of_a_candidate_is_named(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         _all_fates(campaign.archive)
-        watch.news()
+        watch.new_events()
         drawn = _drawn(watch)
     for words in (
         "2 good: accepted, fitness 0.750 at rung short",
@@ -125,7 +125,7 @@ def test_every_fate_of_a_candidate_is_named(tmp_path):
 def test_a_terminal_without_a_sign_gets_its_escape_within_the_width(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         _all_fates(campaign.archive)
-        watch.news()
+        watch.new_events()
         out = io.StringIO()
         console = Console(file=out, width=40, height=40, force_terminal=True, color_system=None)
         console.print(screen.view(watch, 40, 40, "ascii"))
@@ -136,7 +136,7 @@ def test_a_terminal_without_a_sign_gets_its_escape_within_the_width(tmp_path):
 def test_text_of_a_model_is_neither_an_escape_nor_markup_nor_a_second_line(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         _all_fates(campaign.archive)
-        events = watch.news()
+        events = watch.new_events()
         drawn, plain = _drawn(watch), screen.plain(watch)
         log = [text for event in events if (text := line(event, campaign.reader))]
     assert set(re.findall(r"\x1b\[[0-9;]*m", drawn)) <= {"\x1b[1m", "\x1b[0m"}, "only our own bold"
@@ -149,8 +149,8 @@ def test_text_of_a_model_is_neither_an_escape_nor_markup_nor_a_second_line(tmp_p
 def test_the_view_keeps_to_the_terminal(tmp_path, width, height):
     with _watched(tmp_path) as (campaign, watch):
         _all_fates(campaign.archive)
-        watch.news()
-        campaign.asking.update({step: Asking("refine", attempt=1) for step in range(6, 20)})
+        watch.new_events()
+        campaign.requests.update({step: PendingRequest("refine", attempt=1) for step in range(6, 20)})
         lines = re.sub(r"\x1b\[[0-9;]*m", "", _drawn(watch, width, height)).splitlines()
     assert len(lines) <= height and all(len(text) <= width for text in lines)
 
@@ -158,8 +158,10 @@ def test_the_view_keeps_to_the_terminal(tmp_path, width, height):
 def test_requests_under_way_show_attempt_age_and_trouble(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         now = campaign.began
-        campaign.asking[6] = Asking("explore", began=now, attempt=2, since=now)
-        campaign.asking[7] = Asking("refine", began=now, attempt=1, since=now, trouble="HTTP 429", again_at=now + 1000)
+        campaign.requests[6] = PendingRequest("explore", began=now, attempt=2, since=now)
+        campaign.requests[7] = PendingRequest(
+            "refine", began=now, attempt=1, since=now, trouble="HTTP 429", again_at=now + 1000
+        )
         drawn = _drawn(watch)
     assert re.search(r"step 6 explore, attempt 2, \d+ s", drawn)
     assert re.search(r"step 7 refine, attempt 2 in \d+ s: HTTP 429", drawn)
@@ -168,14 +170,14 @@ def test_requests_under_way_show_attempt_age_and_trouble(tmp_path):
 def test_the_log_has_a_line_for_every_request_reply_verdict_and_training(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         _all_fates(campaign.archive)
-        log = "\n".join(text for event in watch.news() if (text := line(event, campaign.reader)))
-    assert log.count("asked for of a-model, attempt 1") == 5
+        log = "\n".join(text for event in watch.new_events() if (text := line(event, campaign.reader)))
+    assert log.count("requested of a-model, attempt 1") == 5
     assert log.count("reply after 2.5 s, 1200 tokens, 0.0100 USD") == 5
     assert "candidate 2 good (step 1, refine): accepted" in log
     assert "candidate 1 dpo (seed loss): accepted" in log
     assert re.search(r"candidate 2 good: fitness 0.75 at rung short, seed \d+, 3.0 s", log)
     assert "(step 2, refine): refused, SBX103: the name" in log
-    assert "(step 3, refine): the same loss as candidate 2 good, by its hash; not trained" in log
+    assert "(step 3, refine): duplicate of candidate 2 good, shown by its hash; not trained" in log
     assert "step 4, attempt 1: no loss in the reply: " in log
     assert "candidate 5 broken: training failed at rung short, seed 7: diverged" in log
 
@@ -184,7 +186,7 @@ def test_the_estimate_says_what_it_rests_on(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         assert "by the task's estimate for a slow core" in screen.plain(watch)
         _all_fates(campaign.archive)
-        watch.news()
+        watch.new_events()
         assert "at the speed measured here" in screen.plain(watch)
 
 

@@ -7,11 +7,11 @@ import pytest
 from archive.query import Reader
 from archive.records import RunRow, Usage
 from archive.store import Archive
-from evo.baselines.measure import _Purse
+from evo.baselines.measure import _JudgeBudget
 from evo.campaign.backlog import open_steps
 from evo.campaign.training import TaskUnusable
 from evo.config.schema import BudgetConfig, parse_config
-from evo.search.budget import NOTHING, Cost, Spent, lacking
+from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.ledger import LONGEST_PROMPT, Ledger
 from evo.search.population import Population
 from evo.search.reserved import budget_forecast
@@ -23,18 +23,18 @@ from fitness.task import task_info
 @pytest.mark.parametrize(
     ("budget", "used", "under_way", "wanted", "words"),
     [
-        ({"proposals": 3}, Spent(proposals=2), NOTHING, Cost(proposals=1), None),
+        ({"proposals": 3}, Spent(proposals=2), NO_COST, Cost(proposals=1), None),
         ({"proposals": 3}, Spent(proposals=2), Cost(proposals=1), Cost(proposals=1), "3 proposals is reached"),
         ({"tokens": 100}, Spent(tokens=50), Cost(tokens=20), Cost(tokens=30), None),
-        ({"tokens": 100}, Spent(tokens=50), Cost(tokens=20), Cost(tokens=31), "70 are spent or under way"),
-        ({"usd": 1}, Spent(usd=0.9), NOTHING, Cost(usd=0.2), "the budget of 1 usd"),
-        ({"usd": 1}, Spent(usd=2), NOTHING, Cost(evaluations=1), None),
-        ({"seconds": 5}, Spent(seconds=5), NOTHING, NOTHING, "5 seconds is reached"),
-        ({"tokens": "unlimited", "usd": "unlimited"}, Spent(tokens=10**9), NOTHING, Cost(tokens=1, usd=1), None),
+        ({"tokens": 100}, Spent(tokens=50), Cost(tokens=20), Cost(tokens=31), "70 are spent or in progress"),
+        ({"usd": 1}, Spent(usd=0.9), NO_COST, Cost(usd=0.2), "the budget of 1 usd"),
+        ({"usd": 1}, Spent(usd=2), NO_COST, Cost(evaluations=1), None),
+        ({"seconds": 5}, Spent(seconds=5), NO_COST, NO_COST, "5 seconds is reached"),
+        ({"tokens": "unlimited", "usd": "unlimited"}, Spent(tokens=10**9), NO_COST, Cost(tokens=1, usd=1), None),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_beside_what_is_spent_and_under_way_is_not_begun(budget, used, under_way, wanted, words):
-    said = lacking(BudgetConfig(**{"proposals": None} | budget), used, under_way, wanted)
+    said = exceeded_limit(BudgetConfig(**{"proposals": None} | budget), used, under_way, wanted)
     assert said is None if words is None else said is not None and words in said
 
 
@@ -148,13 +148,13 @@ def test_the_table_of_baselines_stops_its_judge_at_the_budget_and_repeats_nothin
     info = task_info(config.task, config.fitness)
     archive.score_evaluation(training(archive), 0.5, judged=Usage(100, 10))
     with Reader.open(archive.path) as reader:
-        purse = _Purse(config, info, "short", reader)
-        with purse.paying(Job(1, "short", 1)):
-            with purse.paying(Job(1, "short", 0)):
+        judge_budget = _JudgeBudget(config, info, "short", reader)
+        with judge_budget.reserved(Job(1, "short", 1)):
+            with judge_budget.reserved(Job(1, "short", 0)):
                 pass  # it is there already
             with (
                 pytest.raises(TaskUnusable, match="the budget of 40000 tokens is reached"),
-                purse.paying(Job(1, "short", 2)),
+                judge_budget.reserved(Job(1, "short", 2)),
             ):
                 pass
 
@@ -173,13 +173,13 @@ def test_what_a_budget_of_trainings_buys_is_said_beforehand():
 
 
 def test_a_budget_that_cannot_train_one_proposal_is_said():
-    assert "No proposal is asked for" in bought(budget={"evaluations": 4})
+    assert "No proposal will be requested" in bought(budget={"evaluations": 4})
     assert "the budget of 4 evaluations is reached" in bought(budget={"evaluations": 4})
 
 
 def test_a_final_is_kept_room_for_where_the_budget_has_it():
     assert "The final takes 36, for which the budget is too small" in bought(budget={"evaluations": 40})
-    assert "The final takes 36, which are kept for it" in bought(budget={"evaluations": 41})
+    assert "The final takes 36, which are reserved" in bought(budget={"evaluations": 41})
     assert "at most 1 proposal can be trained" in bought(budget={"evaluations": 41})
 
 
@@ -187,4 +187,4 @@ def test_a_judge_that_leaves_nothing_for_a_proposal_is_said():
     config = parse_config({**JUDGED, "budget": {"tokens": 1000}})
     population = Population(config, task_info(config.task, config.fitness), 1)
     assert population.info.judging("short") != Paid()
-    assert "No proposal is asked for" in "\n".join(budget_forecast(config, population))
+    assert "No proposal will be requested" in "\n".join(budget_forecast(config, population))

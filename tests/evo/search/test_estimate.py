@@ -4,7 +4,7 @@ import pytest
 
 from evo.config.schema import BudgetConfig
 from evo.search.budget import Spent
-from evo.search.estimate import Pace, Work, proposals_left, seconds, to_come, whole
+from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
 from fitness.schedule.planned import plan
 from fitness.schedule.settings import LadderSettings
 from fitness.task import Rung, TaskInfo
@@ -28,19 +28,19 @@ def _pace(**measured):
 
 def test_before_anything_is_measured_a_run_takes_what_its_plan_says():
     planned = plan(INFO, LADDER, 4, 24)
-    work = whole(INFO, LADDER, 4, 24)
+    work = whole_run(INFO, LADDER, 4, 24)
     assert work.trainings == sum(part.trainings for part in planned)
     assert seconds(work, Pace(), INFO, workers=1) == pytest.approx(sum(part.seconds for part in planned))
 
 
 def test_measured_trainings_replace_the_task_s_estimate():
-    assert seconds(Work({"short": 10}, {}), _pace(short=[1.0, 1.0]), INFO, workers=2) == pytest.approx(5.0)
+    assert seconds(Workload({"short": 10}, {}), _pace(short=[1.0, 1.0]), INFO, workers=2) == pytest.approx(5.0)
 
 
 def test_a_rung_that_was_not_measured_is_as_much_slower_as_those_that_were():
     pace = _pace(short=[6.0, 6.0], full=[18.0])
     assert pace.training("held_out", INFO) == pytest.approx(24.0)
-    assert seconds(Work({}, {"held_out": 4}), pace, INFO, workers=2) == pytest.approx(48.0)
+    assert seconds(Workload({}, {"held_out": 4}), pace, INFO, workers=2) == pytest.approx(48.0)
 
 
 def test_one_slow_first_training_does_not_make_the_speed():
@@ -53,29 +53,29 @@ def test_the_speed_is_that_of_the_last_trainings():
 
 def test_the_final_waits_for_its_slowest_round():
     pace = _pace(held_out=[10.0])
-    assert seconds(Work({}, {"held_out": 5}), pace, INFO, workers=4) == pytest.approx(20.0)
+    assert seconds(Workload({}, {"held_out": 5}), pace, INFO, workers=4) == pytest.approx(20.0)
 
 
 def test_slow_replies_make_a_run_longer_than_its_trainings():
     pace = _pace(short=[1.0])
     pace.proposals.extend([59.0])
-    assert seconds(Work({"short": 10}, {}, proposals=10), pace, INFO, workers=1, at_once=2) == pytest.approx(300.0)
+    assert seconds(Workload({"short": 10}, {}, proposals=10), pace, INFO, workers=1, at_once=2) == pytest.approx(300.0)
 
 
 def test_before_a_reply_came_the_oldest_request_tells_how_long_one_takes_at_least():
-    work, pace = Work({"short": 1}, {}, proposals=10), _pace(short=[1.0])
+    work, pace = Workload({"short": 1}, {}, proposals=10), _pace(short=[1.0])
     assert seconds(work, pace, INFO, 1, oldest=20.0) == pytest.approx(210.0)
 
 
 def test_refused_proposals_are_not_expected_to_train():
-    few = to_come(INFO, LADDER, 4, accepted=2, answered=40, left=40)
-    many = to_come(INFO, LADDER, 4, accepted=40, answered=40, left=40)
+    few = remaining_work(INFO, LADDER, 4, accepted=2, answered=40, left=40)
+    many = remaining_work(INFO, LADDER, 4, accepted=40, answered=40, left=40)
     assert few.search["short"] < many.search["short"] / 5
     assert many.search["short"] == pytest.approx(40)
 
 
 def test_with_no_proposal_to_come_only_the_final_is_left():
-    work = to_come(INFO, LADDER, 4, accepted=10, answered=24, left=0)
+    work = remaining_work(INFO, LADDER, 4, accepted=10, answered=24, left=0)
     assert sum(work.search.values()) == 0 and work.final["held_out"] == LADDER.finalist_seeds * (4 + 3 + 2)
 
 

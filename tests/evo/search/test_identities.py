@@ -15,7 +15,7 @@ from archive.store import Archive
 from evo.campaign.loop import Campaign
 from evo.config.schema import parse_config
 from evo.proposing.propose import BuiltinProposer
-from evo.search.duplicates import Identities
+from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
@@ -39,9 +39,9 @@ def _campaign(folder, pool):
     info = task_info(config.task)
     row = RunRow(config.name, 0, config.task, info.contract, baseline="dpo")
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
-        identities, population = Identities.of(reader, pool.same_loss), Population(config, info, 1)
+        duplicates, population = DuplicateIndex.of(reader, pool.same_loss), Population(config, info, 1)
         workers = WorkerPool(config.task, {}, 1)
-        yield Campaign(config, archive, reader, population, identities, BuiltinProposer(), pool, workers)
+        yield Campaign(config, archive, reader, population, duplicates, BuiltinProposer(), pool, workers)
 
 
 def _recorded(campaign, name, graph, origin="proposal"):
@@ -84,8 +84,8 @@ def test_an_archive_whose_fingerprint_cannot_be_read_still_tells_equal_graphs(tm
         id = archive.add_candidate("seed", "dpo", "", "def loss(): ...", "preference")
         archive.record_verdict(id, verdict.to_json() | {"fingerprint": fingerprint})
     with Reader.open(path) as reader:
-        twin = Identities.of(reader, pool.same_loss).twin(verdict)
-    assert twin is not None and (twin.candidate_id, twin.kind) == (id, "hash")
+        match = DuplicateIndex.of(reader, pool.same_loss).find(verdict)
+    assert match is not None and (match.candidate_id, match.kind) == (id, "hash")
 
 
 def test_a_loss_is_the_duplicate_of_the_first_of_its_kind_before_and_after_a_restart(tmp_path, pool):
@@ -93,7 +93,7 @@ def test_a_loss_is_the_duplicate_of_the_first_of_its_kind_before_and_after_a_res
         first, _ = _recorded(campaign, "dpo", known.graph("dpo"), "seed")
         again, new = _recorded(campaign, "again", known.graph("dpo"))
         assert not new and campaign.reader.verdict(again).duplicate_of == first
-        campaign.identities = Identities.of(campaign.reader, pool.same_loss)
+        campaign.duplicates = DuplicateIndex.of(campaign.reader, pool.same_loss)
         third, new = _recorded(campaign, "third", known.graph("dpo"))
         assert not new and campaign.reader.verdict(third).duplicate_of == first
 
@@ -104,10 +104,10 @@ def test_a_session_that_begins_knows_the_losses_that_the_one_before_knew(tmp_pat
             _recorded(campaign, name, known.graph(name), "seed")
         _recorded(campaign, "near", written(NEAR))
         _recorded(campaign, "mine", written("F.softplus(1 - x)"))
-        live, read = campaign.identities, Identities.of(campaign.reader, pool.same_loss)
-        assert [read.graph(id) for id, _ in read.seen] == [live.graph(id) for id, _ in live.seen]
+        live, read = campaign.duplicates, DuplicateIndex.of(campaign.reader, pool.same_loss)
+        assert [read.graph(id) for id, _ in read.by_fingerprint] == [live.graph(id) for id, _ in live.by_fingerprint]
     assert read.by_hash == live.by_hash
-    assert [id for id, *_ in read.seen] == [1, 2, 4]
+    assert [id for id, *_ in read.by_fingerprint] == [1, 2, 4]
 
 
 def test_what_was_refused_is_no_earlier_loss(tmp_path, pool):
@@ -115,8 +115,8 @@ def test_what_was_refused_is_no_earlier_loss(tmp_path, pool):
     with _campaign(tmp_path, pool) as campaign:
         id = campaign.archive.add_candidate("seed", "dpo", "", "def loss(): ...", "preference")
         campaign.archive.record_verdict(id, refused)
-        read = Identities.of(campaign.reader, pool.same_loss)
-    assert read.by_hash == {} and read.seen == []
+        read = DuplicateIndex.of(campaign.reader, pool.same_loss)
+    assert read.by_hash == {} and read.by_fingerprint == []
 
 
 def test_an_earlier_loss_whose_graph_cannot_be_used_any_more_is_known_by_its_hash(tmp_path, pool):
@@ -126,9 +126,9 @@ def test_an_earlier_loss_whose_graph_cannot_be_used_any_more_is_known_by_its_has
     with _campaign(tmp_path, pool) as campaign:
         id = campaign.archive.add_candidate("seed", "dpo", "", "def loss(): ...", "preference")
         campaign.archive.record_verdict(id, old)
-        read = Identities.of(campaign.reader, pool.same_loss)
-        assert read.twin(verdict).candidate_id == id
-        assert read.twin(replace(verdict, hash="g1:other")) is None
+        read = DuplicateIndex.of(campaign.reader, pool.same_loss)
+        assert read.find(verdict).candidate_id == id
+        assert read.find(replace(verdict, hash="g1:other")) is None
 
 
 def test_what_the_fingerprints_propose_is_new_where_fresh_probes_tell_the_two_apart(pool):
@@ -139,7 +139,7 @@ def test_what_the_fingerprints_propose_is_new_where_fresh_probes_tell_the_two_ap
         compared.append((one, other))
         return Sameness(False, None)
 
-    identities = Identities(different, {1: seed.graph}.__getitem__)
-    identities.add(1, seed)
-    assert identities.twin(near) is None
+    duplicates = DuplicateIndex(different, {1: seed.graph}.__getitem__)
+    duplicates.add(1, seed)
+    assert duplicates.find(near) is None
     assert compared == [(seed.graph, near.graph)]

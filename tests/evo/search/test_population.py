@@ -86,7 +86,10 @@ def test_a_verdict_on_a_candidate_that_was_never_added_is_a_damaged_archive(run:
         database.execute("PRAGMA foreign_keys = OFF")
         database.execute("DELETE FROM event WHERE kind = 'candidate_added'")
         database.commit()
-    with Reader.open(tmp_path / "archive.db") as reader, pytest.raises(CorruptArchive, match="before it was added"):
+    with (
+        Reader.open(tmp_path / "archive.db") as reader,
+        pytest.raises(CorruptArchive, match="before the candidate was added"),
+    ):
         Population(run.config, run.info, 1).advance(reader)
 
 
@@ -280,5 +283,7 @@ def test_the_baseline_is_the_configured_one_or_the_usual_one_or_the_first(
 
 def test_a_baseline_that_is_no_seed_loss_is_refused() -> None:
     config = parse_config({"task": "classification", "seeds": ["mse"], "baseline": "focal"})
-    with pytest.raises(ConfigError, match="'focal' is no seed loss of this run, expected one of mse; add it to seeds"):
+    with pytest.raises(
+        ConfigError, match="'focal' is not a seed loss of this run, expected one of mse; add it to seeds"
+    ):
         baseline_of_new_run(config, INFO)

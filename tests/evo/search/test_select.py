@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evo.search.selection.bandit import arm_name, operator_rewards, rewards
-from evo.search.selection.beliefs import ranked, shrunk
+from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.grid import gap, grid
 from evo.search.selection.members import Member, SelectionSettings
 from evo.search.selection.select import Choice, choose, repairable, residents
@@ -98,8 +98,8 @@ def test_a_lucky_noisy_member_ranks_behind_a_good_certain_one() -> None:
 
 
 def test_shrinking_never_turns_the_order_of_equally_certain_members() -> None:
-    beliefs = shrunk([member(i, fitness=i**1.5, standard_error=0.3) for i in range(6)])
-    means = [beliefs[i].mean for i in range(6)]
+    posteriors = fitness_posteriors([member(i, fitness=i**1.5, standard_error=0.3) for i in range(6)])
+    means = [posteriors[i].mean for i in range(6)]
     assert means == sorted(means)
 
 

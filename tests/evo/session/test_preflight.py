@@ -239,7 +239,7 @@ def test_a_server_that_takes_its_time_is_no_fault(monkeypatch):
     monkeypatch.setattr(ping, "PATIENCE", 0.2)
     with LoopbackLLM([Fault.HANG]) as server:
         ready = cleared({"llm": model(server.base_url) | {"model": "unlisted"}})
-    assert "has not answered" in ready.notes[0]
+    assert "did not answer" in ready.notes[0]
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def silent() -> Iterator[str]:
 
 def test_a_server_that_says_nothing_at_all_is_waited_for_by_the_run(monkeypatch, silent):
     monkeypatch.setattr(ping, "PATIENCE", 0.2)
-    assert "has not answered" in cleared({"llm": model(silent)}).notes[0]
+    assert "did not answer" in cleared({"llm": model(silent)}).notes[0]
 
 
 def test_without_the_network_no_endpoint_is_asked():

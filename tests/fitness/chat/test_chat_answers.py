@@ -1,4 +1,4 @@
-"""Answers of status 200 as servers document them: text, end, tokens, or the error that they tell of."""
+"""Responses with status 200 in the forms that servers document: text, finish reason, tokens, or an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def error(body: Any, content_type: str = "application/json", where: Where = HOST
 
 
 def chat(content: Any = REPLY, reason: str | None = "stop", **more: Any) -> dict[str, Any]:
-    """A completion; what is not the message's stands under `top` and `choice`."""
+    """A completion; fields outside the message are given as `top` and `choice`."""
     top, choice = more.pop("top", {}), more.pop("choice", {})
     message = {"role": "assistant", "content": content, **more}
     return {
@@ -170,7 +170,7 @@ NO_TEXT_YET = {
 
 
 @pytest.mark.parametrize("body", NO_TEXT_YET.values(), ids=NO_TEXT_YET)
-def test_a_model_that_is_cut_off_while_it_thinks_answered_nothing(body: dict[str, Any]):
+def test_a_reply_cut_off_during_its_reasoning_has_no_text(body: dict[str, Any]):
     answer = read(body)
     assert (answer.text, answer.finish_reason) == ("", "length")
 
@@ -208,7 +208,7 @@ def test_counts_are_read_in_any_form_and_what_is_unknown_stays_unknown(
     assert (answer.tokens_in, answer.tokens_out) == expected
 
 
-def test_counts_stand_in_groqs_own_object_and_beside_ollamas_message():
+def test_counts_are_read_from_groqs_own_object_and_ollamas_body():
     told = {"usage": None, "x_groq": {"id": "r", "usage": {"prompt_tokens": 9, "completion_tokens": 5}}}
     beside = {"usage": None, "prompt_eval_count": 9, "eval_count": 5}
     for top in (told, beside):
@@ -299,11 +299,11 @@ def test_an_error_in_place_of_a_reply_is_that_error_in_the_endpoints_own_words(b
     assert caught.remedy
 
 
-def test_an_error_beside_a_whole_reply_is_no_error():
+def test_an_error_next_to_a_complete_reply_is_ignored():
     assert read(chat(top={"error": None}, choice={"error": {"message": "late"}})).text == REPLY
 
 
-def test_what_an_unusable_answer_cost_is_told_with_the_error():
+def test_the_error_for_an_unusable_answer_has_its_cost():
     caught = error(chat("", "error", choice={"error": {"message": "gone"}}))
     assert (caught.tokens_in, caught.tokens_out, caught.usd) == (9, 5, pytest.approx(19e-6))
 
@@ -316,13 +316,13 @@ def test_a_base_url_without_v1_is_told_to_add_it(path: str):
     assert f"add /v1 to llm.base_url: http://localhost:1234{path}/v1" in caught.remedy
 
 
-def test_errors_speak_of_the_section_that_names_the_endpoint():
+def test_errors_name_the_section_of_the_endpoint():
     where = Where("http://h", "m", "KEY", section="fitness.evaluation", parallel="fitness.evaluation.concurrency")
     assert "fitness.evaluation.base_url" in error({"error": "page not found"}, where=where).remedy
     assert "fitness.evaluation.concurrency" in LLMError.at(where, ErrorKind.TIMEOUT, "late").remedy
 
 
-def test_a_key_and_control_characters_in_an_error_are_struck_out():
+def test_a_key_and_control_characters_in_an_error_are_removed():
     caught = error({"error": f"bad \x1b[31mkey sk-secret-01\x1b[0m23456789, {HOSTED.secret}\r\nforged line"})
     assert "sk-secret" not in caught.message
     assert caught.message.isprintable()
@@ -339,7 +339,7 @@ def test_a_key_and_control_characters_in_an_error_are_struck_out():
         (b"\xef\xbb\xbf \n<html><script>if (a < b) x()</script><p>Please &amp; log in</html>", "Please & log in"),
     ],
 )
-def test_a_web_page_is_told_by_its_title(page: bytes, title: str):
+def test_a_web_page_is_reported_by_its_title(page: bytes, title: str):
     caught = error(page, "text/html")
     assert caught.kind is ErrorKind.MALFORMED
     assert "a web page" in caught.message and title in caught.message
@@ -358,7 +358,7 @@ def test_a_web_page_is_told_by_its_title(page: bytes, title: str):
         (b"\xff\xfe\x00", "broken JSON"),
     ],
 )
-def test_what_is_no_json_is_told_with_its_beginning(content: bytes, words: str):
+def test_text_that_is_not_json_is_quoted(content: bytes, words: str):
     caught = error(content, "text/plain")
     assert (caught.kind, words in caught.message) == (ErrorKind.MALFORMED, True), caught.message
 
@@ -374,11 +374,11 @@ WHOLE = json.dumps(chat()).encode()
     ids=["byte order mark", "blank lines", "comments", "gzip that no header tells of",
          "utf-16", "raw line break and latin-1"],
 )  # fmt: skip
-def test_a_reply_that_is_paid_for_is_not_lost_to_its_encoding(content: bytes):
+def test_a_reply_in_a_wrong_encoding_is_still_read(content: bytes):
     assert read(content).text == REPLY
 
 
-def test_a_bomb_of_gzip_is_not_unpacked():
+def test_a_gzip_bomb_is_not_unpacked():
     assert error(gzip.compress(b"0" * 200_000_000, 1)).kind is ErrorKind.MALFORMED
 
 
@@ -430,18 +430,18 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("content", STREAMS.values(), ids=STREAMS)
-def test_a_stream_that_came_to_its_end_is_put_together(content: bytes):
+def test_a_complete_stream_is_assembled(content: bytes):
     kind = "application/x-ndjson" if content.startswith(b"{") else "text/event-stream; charset=utf-8"
     answer = read(content, kind)
     assert (answer.text, answer.model, answer.tokens_in, answer.tokens_out) == (REPLY, "m", 9, 5)
 
 
-def test_a_stream_is_known_without_its_content_type():
+def test_a_stream_is_recognised_without_its_content_type():
     assert read(STREAMS["OpenRouter, with comments"], "application/json").text == REPLY
 
 
 @pytest.mark.parametrize("content", [events(*PIECES[:3]), b"data: {broken\n\n", b": ping\n\n"])
-def test_a_stream_that_breaks_off_is_refused_by_that_name(content: bytes):
+def test_an_incomplete_stream_is_refused(content: bytes):
     caught = error(content, "text/event-stream")
     assert caught.kind is ErrorKind.MALFORMED
     assert "a stream that was not requested" in caught.message
@@ -475,7 +475,7 @@ def test_a_hostile_body_is_read_in_bounded_time(content: bytes):
 
 
 @pytest.mark.parametrize("key", ["error", "content", "arguments", "other"])
-def test_depth_ends_no_process(key: str):
+def test_deep_nesting_does_not_crash(key: str):
     nested: Any = "x"
     for _ in range(900):
         nested = {key: nested} if key == "error" else [nested]

@@ -1,4 +1,4 @@
-"""Proxies and certificates that the environment names: used, gone past, or named as what is at fault."""
+"""Proxies and certificates from the environment: used, bypassed, or named in an error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def failed(base_url: str) -> LLMError:
 
 @contextmanager
 def proxy(status: int, body: bytes, kind: str = "text/html") -> Iterator[str]:
-    """One that answers everything itself."""
+    """A proxy that answers every request itself."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -78,7 +78,7 @@ def proxy(status: int, body: bytes, kind: str = "text/html") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
-def test_no_proxy_stands_before_this_machines_own_addresses(monkeypatch, host):
+def test_addresses_of_this_machine_use_no_proxy(monkeypatch, host):
     with closed_port() as nowhere, LoopbackLLM(["direct"]) as server:
         for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, nowhere)
@@ -131,7 +131,7 @@ def test_a_proxy_that_cannot_be_used_is_named_with_its_variable(monkeypatch, env
     ],
     ids=["excepted", "of another scheme", "turned off"],
 )
-def test_a_proxy_that_is_not_on_the_way_does_no_harm(monkeypatch, environment):
+def test_an_unusable_proxy_for_other_addresses_is_ignored(monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     asyncio.run(async_client(Endpoint("m", HOSTED), 1.0).close())
@@ -187,7 +187,7 @@ def test_a_proxy_that_is_down_is_named_not_the_endpoint(monkeypatch, address):
         (504, ErrorKind.CONNECTION),
     ],
 )
-def test_what_a_proxy_answers_itself_is_not_blamed_on_the_endpoint(monkeypatch, address, status, kind):
+def test_an_error_of_the_proxy_itself_names_the_proxy(monkeypatch, address, status, kind):
     with proxy(status, b"<html><title>Squid says no</title></html>") as url:
         monkeypatch.setenv("all_proxy", url)
         error = failed(address)
@@ -196,7 +196,7 @@ def test_what_a_proxy_answers_itself_is_not_blamed_on_the_endpoint(monkeypatch, 
     assert "NO_PROXY=llm.invalid" in error.remedy
 
 
-def test_an_endpoints_own_error_behind_a_proxy_is_the_endpoints(monkeypatch):
+def test_an_error_of_the_endpoint_behind_a_proxy_names_the_endpoint(monkeypatch):
     with proxy(503, b'{"error": {"message": "Loading model"}}', "application/json") as url:
         monkeypatch.setenv("http_proxy", url)
         error = failed(PLAIN)
@@ -204,7 +204,7 @@ def test_an_endpoints_own_error_behind_a_proxy_is_the_endpoints(monkeypatch):
     assert error.message == f"{PLAIN} answered 503: Loading model"
 
 
-def test_several_folders_of_certificates_are_taken(monkeypatch, tmp_path):
+def test_several_folders_of_certificates_are_accepted(monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere:{tmp_path}")
     asyncio.run(async_client(Endpoint("m", HOSTED), 1.0).close())
 
@@ -218,7 +218,7 @@ def test_several_folders_of_certificates_are_taken(monkeypatch, tmp_path):
         ("SSL_CERT_DIR", "/nowhere"),
     ],
 )
-def test_certificates_that_are_gone_are_named_with_their_variable(monkeypatch, variable, value):
+def test_missing_certificates_are_named_with_their_variable(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     error = failed(HOSTED)
     assert error.kind is ErrorKind.CONFIGURATION

@@ -1,4 +1,4 @@
-"""What servers and gateways say with an error status, in their own words, is the trouble that they speak of."""
+"""Error statuses of servers and gateways, with their own texts, map to the right error kind."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("status", "body", "kind"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_is_the_trouble_that_its_words_speak_of(status: int, body: Any, kind: ErrorKind):
+def test_the_text_of_an_error_decides_its_kind(status: int, body: Any, kind: ErrorKind):
     error = status_error(HERE, status, body, {})
     assert error.kind is kind, error
 
@@ -92,7 +92,7 @@ def test_a_refusal_is_the_trouble_that_its_words_speak_of(status: int, body: Any
         ({}, "try again in a moment", None),
     ],
 )
-def test_the_wait_stands_in_a_header_or_in_the_words(headers: dict[str, str], words: str, seconds: float | None):
+def test_the_wait_is_read_from_a_header_or_from_the_text(headers: dict[str, str], words: str, seconds: float | None):
     assert status_error(HERE, 429, said(words), headers).retry_after == seconds
 
 
@@ -110,8 +110,6 @@ def test_the_wait_stands_in_a_header_or_in_the_words(headers: dict[str, str], wo
         (400, "Client sent an HTTP request to an HTTPS server.", {}, "HTTPS server", "with https://"),
     ],
 )
-def test_an_endpoint_that_is_elsewhere_is_not_followed(
-    status: int, body: str, headers: dict[str, str], words: str, remedy: str
-):
+def test_redirects_are_not_followed(status: int, body: str, headers: dict[str, str], words: str, remedy: str):
     error = status_error(HERE, status, body, headers)
     assert (error.kind, words in error.message, remedy in error.remedy) == (ErrorKind.CONFIGURATION, True, True), error

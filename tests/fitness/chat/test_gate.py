@@ -1,4 +1,4 @@
-"""How many requests pass a gate at once, from threads and from an event loop."""
+"""The gate limits concurrent requests, from threads and from an event loop."""
 
 import asyncio
 import threading
@@ -55,7 +55,7 @@ def from_a_loop(gate: Gate) -> int:
 
 
 @pytest.mark.parametrize("most", [from_threads, from_a_loop])
-def test_at_most_so_many_are_under_way_and_all_pass(most):
+def test_the_limit_holds_and_all_requests_are_admitted(most):
     assert most(Gate(2)) == 2
 
 
@@ -63,7 +63,7 @@ def test_all_pass_at_once_before_a_limit_is_known():
     assert from_a_loop(Gate()) == 12
 
 
-def test_of_several_failures_together_the_first_halves_the_limit():
+def test_only_the_first_of_concurrent_timeouts_halves_the_limit():
     gate = Gate()
     assert gate.narrow(Passage(together=8)) and gate.limit == 4
     assert not gate.narrow(Passage(together=8)) and gate.limit == 4
@@ -71,7 +71,7 @@ def test_of_several_failures_together_the_first_halves_the_limit():
     assert not gate.narrow(Passage(together=1)) and gate.limit == 1
 
 
-def test_one_that_is_cancelled_while_it_waits_keeps_nobody_waiting():
+def test_a_cancelled_waiter_does_not_block_others():
     gate = Gate(1)
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""The classification task: real trainings of the digits, their repeatability, and what it refuses."""
+"""The classification task: trainings on the digits, reproducibility, and refusals."""
 
 import sys
 
@@ -48,7 +48,7 @@ def test_robust_losses_beat_cross_entropy_on_noisy_labels(task):
     assert mean["mse"] > mean["cross_entropy"] and mean["gce"] > mean["cross_entropy"], mean
 
 
-def test_a_seed_decides_everything(task):
+def test_a_seed_determines_the_result(task):
     first, again, other = (task.score_seed(known.graph("mse"), "short", seed) for seed in (3, 3, 4))
     assert first.fitness == again.fitness and dict(first.metrics) == dict(again.metrics)
     assert dict(first.metrics) != dict(other.metrics)
@@ -63,8 +63,8 @@ def test_the_result_does_not_depend_on_what_was_trained_before(task):
     )
 
 
-def test_training_labels_are_flipped_at_the_stated_rate_and_judged_clean(task):
-    """A network that fits the noisy labels agrees with clean ones less; without noise both rates are the same number."""
+def test_training_labels_are_flipped_at_the_stated_rate_and_measured_on_clean_ones(task):
+    """A network that fits noisy labels agrees less with clean ones; without noise both rates are equal."""
     noisy = task.score_seed(known.graph("cross_entropy"), "full", 0).metrics
     clean = make(Options(label_noise=0.0)).score_seed(known.graph("cross_entropy"), "full", 0).metrics
     assert clean["train_accuracy_clean"] == clean["train_accuracy_noisy"]
@@ -78,7 +78,7 @@ def test_the_held_out_rung_trains_another_network_on_other_items(task):
     assert task.rungs["held_out"].held_out and not task.rungs["full"].held_out
 
 
-def test_every_picture_is_an_item_and_keeps_its_name_over_seeds(task):
+def test_every_image_is_an_item_with_the_same_name_for_all_seeds(task):
     first, second = (task.score_seed(known.graph("mse"), "held_out", seed) for seed in (0, 1))
     assert first.items.groups == second.items.groups
     assert len(set(first.items.groups)) == len(task._runner.test_items)
@@ -103,7 +103,7 @@ def test_a_loss_that_diverges_fails_with_its_step(task):
     assert [step for step, _ in failure.value.curves["loss"]] == [1]
 
 
-def test_curves_show_how_loss_and_margin_went(task):
+def test_curves_hold_loss_and_margin(task):
     result = task.score_seed(known.graph("cross_entropy"), "full", 0)
     assert set(result.curves) == {"loss", "margin"}
     for points in result.curves.values():
@@ -154,7 +154,7 @@ def test_a_last_batch_of_one_item_is_never_formed():
     assert seen == [64, 64, 64]
 
 
-def test_too_many_items_to_train_on_leaves_none_to_judge():
+def test_too_many_training_items_are_refused():
     with pytest.raises(EvaluationFailed, match="train_items must be below") as failure:
         make(Options(train_items=100_000)).prepare()
     assert failure.value.reason is FailureReason.BAD_DATA
@@ -173,7 +173,7 @@ def test_cifar10_without_torchvision_names_the_package(monkeypatch):
         make(Options(dataset="cifar10")).prepare()
 
 
-def test_a_torchvision_that_does_not_fit_torch_says_so(monkeypatch, tmp_path):
+def test_a_torchvision_for_another_torch_is_reported(monkeypatch, tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)

@@ -1,4 +1,4 @@
-"""Answers that a trained policy writes, what they are worth to reward model and judge, and the model that writes them."""
+"""Sampled answers of a trained policy, and their evaluation by reward model and judge."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ LEARN = {"epochs": 8, "learning_rate": 2e-2}  # far enough from the reference fo
 
 
 class Look:
-    """An evaluator that hands the trained policy to `see`."""
+    """An evaluator that passes the trained policy to `see`."""
 
     size = 24
 
@@ -61,7 +61,7 @@ class Look:
 
 
 def looked(options: dict[str, Any], see: Callable[[Trained], Any]) -> Any:
-    """What `see` makes of a policy that was trained with `options`."""
+    """The value of `see` for a policy that was trained with `options`."""
     task, look = prepared(options), Look(see)
     task._runner.evaluators["search"] = look
     task.score_seed(graph("dpo"), "full", 0)
@@ -97,7 +97,7 @@ def exact_divergence(trained: Trained, prompt: list[int], temperature: float) ->
 
 @pytest.mark.parametrize("dense_logits", [2**24, 0], ids=["dense", "tiled"])
 @pytest.mark.parametrize(("lora", "temperature"), [(None, 0.5), ({"r": 8}, 0.1)], ids=["full", "lora"])
-def test_the_reported_divergence_is_that_of_the_two_as_they_write(
+def test_the_reported_divergence_is_the_exact_kl_at_the_sampling_temperature(
     lora, temperature, dense_logits, options, monkeypatch
 ):
     monkeypatch.setattr(trainer, "DENSE_LOGITS", dense_logits)
@@ -212,7 +212,7 @@ def only_the_easy_one(body: dict[str, Any], number: int) -> Any:
     return EASY if json.loads(body["messages"][-1]["content"])["first"] == "4" else Fault.PROSE
 
 
-def test_replies_that_cannot_be_read_are_the_candidates_collapse(options):
+def test_unreadable_replies_about_the_answers_are_a_collapse(options):
     with LoopbackLLM(fallback=only_the_easy_one) as server:
         task = prepared(options(evaluation=judge_options(server)))
         with pytest.raises(EvaluationFailed, match="100%") as caught:
@@ -220,7 +220,7 @@ def test_replies_that_cannot_be_read_are_the_candidates_collapse(options):
     assert caught.value.reason is FailureReason.COLLAPSED
 
 
-def test_replies_that_cannot_be_read_are_the_judges_fault_where_an_easy_question_fails_too():
+def test_unreadable_replies_to_an_easy_question_too_are_the_judges_fault():
     with (
         LoopbackLLM([EASY], fallback=lambda body, number: Fault.PROSE) as server,
         pytest.raises(EvaluationFailed, match="stronger model") as caught,
@@ -247,8 +247,8 @@ def test_an_outage_of_the_judge_is_waited_out(fault, monkeypatch):
     assert metrics["win_rate"] == 0.5
 
 
-def test_a_judge_that_stays_away_leaves_the_evaluation_open(options, monkeypatch):
-    """bad_data is what lets a session pause, and a later one take the training up again."""
+def test_a_long_outage_of_the_judge_leaves_the_evaluation_open(options, monkeypatch):
+    """With bad_data a session pauses, and a later session resumes the training."""
     monkeypatch.setattr(judge, "PATIENCE", 0.1)
     monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
     with LoopbackLLM([EASY], fallback=lambda body, number: Fault.SERVER_ERROR) as server:
@@ -261,7 +261,7 @@ def test_a_judge_that_stays_away_leaves_the_evaluation_open(options, monkeypatch
 
 
 def test_not_every_question_waits_for_a_judge_that_is_gone(monkeypatch):
-    """Eight at a time that each waited for minutes would make hours of a few hundred questions."""
+    """If each question waited for minutes, a few hundred questions would take hours."""
     slept: list[float] = []
     clock = [0.0]
 
@@ -304,13 +304,13 @@ NO_MESSAGE = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_judge_that_cannot_be_used_is_told_in_its_own_words(reply, words):
+def test_the_error_of_an_unusable_judge_quotes_its_reply(reply, words):
     with LoopbackLLM(fallback=lambda body, number: reply) as server, pytest.raises(EvaluationFailed) as caught:
         judging(server).check()
     assert words in caught.value.detail
 
 
-def test_what_is_no_chat_completion_names_the_option(options):
+def test_an_endpoint_without_chat_completions_names_the_option(options):
     with LoopbackLLM(fallback=lambda body, number: Fault.NO_JSON) as server:
         final = {"held_out_evaluation": judge_options(server, prompts=10)}
         detail = refused(options(evaluation=judge_options(server), model="/nowhere", **final))
@@ -318,7 +318,7 @@ def test_what_is_no_chat_completion_names_the_option(options):
         assert f"check that {section}.base_url supports OpenAI's chat completions; it usually ends in /v1" in detail
 
 
-def test_a_worker_tells_all_that_is_wrong_together(options):
+def test_a_worker_reports_all_faults_together(options):
     with LoopbackLLM() as server:
         gone = judge_options(server)
     detail = refused(options(evaluation=gone, model="/nowhere", data="/nowhere.jsonl"))
@@ -327,7 +327,7 @@ def test_a_worker_tells_all_that_is_wrong_together(options):
     assert len(detail.splitlines()) >= 3
 
 
-def test_judgements_repeat_where_the_server_lets_them():
+def test_judgements_are_reproducible_if_the_server_allows_it():
     with LoopbackLLM(fallback=lambda body, number: EASY) as server:
         judging(server).check()
         assert server.bodies[-1]["temperature"] == 0.0
@@ -383,7 +383,7 @@ def test_the_reference_is_loaded_whole_under_zero_3(options):
 
 
 def test_a_good_answer_still_wins(options):
-    """What the judge was fixed for must not have changed what it says."""
+    """The protections against wrong verdicts must not change a correct one."""
     with LoopbackLLM(fallback=lambda body, number: prefer_good(json.loads(body["messages"][-1]["content"]))) as server:
         points, metrics, _ = judging(server).compare(["p", "p"], ["good", "w1"], ["bad", "w1"])
     assert points == [1.0, 0.5]

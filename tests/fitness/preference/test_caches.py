@@ -1,4 +1,4 @@
-"""A cache that cannot be written is named before anything is started, with what to set."""
+"""A cache that cannot be written is reported before a run starts, with the remedy."""
 
 import errno
 from pathlib import Path
@@ -11,7 +11,7 @@ from fitness.preference.options import Options
 
 @pytest.fixture
 def blocked(tmp_path: Path) -> Path:
-    """Where nobody can make a folder, root neither: a file is in the way."""
+    """A path where no folder can be created, even by root: a file is there."""
     (tmp_path / "file").touch()
     return tmp_path / "file"
 
@@ -25,7 +25,7 @@ def faults(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, **changes
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "n" * 256, "nul\0in", "loop", "loop/below", "nowhere"])
-def test_what_cannot_be_a_folder_is_seen(blocked, name):
+def test_a_path_that_cannot_be_a_folder_is_detected(blocked, name):
     (blocked.parent / "loop").symlink_to("loop")
     (blocked.parent / "nowhere").symlink_to("gone")
     before = sorted(blocked.parent.iterdir())
@@ -35,7 +35,7 @@ def test_what_cannot_be_a_folder_is_seen(blocked, name):
 
 
 @pytest.mark.parametrize("home", [Path("/proc"), Path("/sys")], ids=str)
-def test_a_home_without_room_for_files_is_told_with_both_remedies(home, monkeypatch):
+def test_a_home_that_cannot_be_written_is_reported_with_both_remedies(home, monkeypatch):
     if not home.is_dir():
         pytest.skip(f"no {home} here")
     (fault,) = faults({"HOME": str(home)}, monkeypatch)
@@ -43,7 +43,7 @@ def test_a_home_without_room_for_files_is_told_with_both_remedies(home, monkeypa
     assert "set fitness.cache (and HF_HOME for the libraries' own)" in fault
 
 
-def test_the_libraries_cache_is_looked_at_by_itself(blocked, tmp_path, monkeypatch):
+def test_the_libraries_cache_is_checked_separately(blocked, tmp_path, monkeypatch):
     (fault,) = faults({"HOME": str(blocked)}, monkeypatch, cache=str(tmp_path / "cache"))
     assert fault.startswith("fitness.data: the libraries' cache ~/.cache/huggingface/datasets cannot be written")
     assert "set HF_HOME" in fault
@@ -65,7 +65,7 @@ def test_no_folder_called_tilde_is_made_where_there_is_no_home(tmp_path, monkeyp
     assert "there is no home directory" in fault
 
 
-def test_a_full_disk_is_seen_behind_the_error_that_it_led_to():
+def test_a_full_disk_is_detected_as_the_cause_of_another_error():
     options = Options.model_validate({"model": "m", "data": "d.jsonl", "cache": "/some/cache"})
     try:
         try:
@@ -74,5 +74,5 @@ def test_a_full_disk_is_seen_behind_the_error_that_it_led_to():
             raise ValueError("I/O operation on closed file")  # noqa: B904  (as a library does)
     except ValueError as error:
         told = no_room(error, options, {"HF_HOME": "/hf"})
-    assert "make room in /some/cache (fitness.cache), /hf/datasets (HF_HOME)" in told
+    assert "free space in /some/cache (fitness.cache), /hf/datasets (HF_HOME)" in told
     assert no_room(ValueError("else"), options) == ""

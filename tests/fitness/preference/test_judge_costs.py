@@ -1,4 +1,4 @@
-"""What a judge was paid: read from its replies, counted at its most where nobody knows, and bounded beforehand."""
+"""Usage of a judge: read from its replies, an upper bound if not reported, and bounded in advance."""
 
 import json
 import socket
@@ -34,7 +34,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
 
 
-def test_what_the_replies_say_is_added_up_and_priced():
+def test_reported_usage_is_summed_and_priced():
     with LoopbackLLM(fallback=lambda body, number: COUNTED) as server:
         paid = compared(server, 3, usd_per_million_in=2, usd_per_million_out=8)
     assert (paid.tokens_in, paid.tokens_out) == (600, 60)
@@ -52,7 +52,7 @@ def test_a_reply_that_cannot_be_read_is_paid_for_too():
         assert compared(server, 5).tokens == 10 * 110
 
 
-def test_a_reply_that_does_not_tell_counts_with_the_most_it_can_have_cost():
+def test_a_reply_without_usage_counts_with_the_upper_bound():
     with LoopbackLLM(fallback=lambda body, number: Answer(FIRST, usage=None)) as server:
         paid = compared(server)
     assert paid.tokens_out == 2 * 50
@@ -79,8 +79,8 @@ def test_usage_is_read_in_any_form_and_what_is_unknown_counts_at_its_most(usage,
     assert total.tokens_in == 2 * paid[0] if paid[0] else total.tokens_in > 2 * len(judge.INSTRUCTIONS) // 4
 
 
-def test_a_server_with_one_slot_is_asked_less_at_once_and_every_question_is_judged(caplog):
-    """Each reply takes longer than a third of what a request is given: alone in time, eight at once not."""
+def test_a_server_with_one_slot_gets_fewer_concurrent_requests_and_judges_every_question(caplog):
+    """Each reply takes more than a third of the time limit: one request is in time, eight at once are not."""
     slot = threading.Lock()
 
     def one_at_a_time(body, number):
@@ -99,7 +99,7 @@ def test_a_server_with_one_slot_is_asked_less_at_once_and_every_question_is_judg
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.SLOW])
-def test_a_judge_that_is_slow_alone_names_the_time_that_it_has(fault):
+def test_a_judge_that_is_slow_alone_names_the_time_limit(fault):
     with (
         LoopbackLLM(fallback=lambda body, number: fault) as server,
         pytest.raises(EvaluationFailed) as caught,
@@ -132,7 +132,7 @@ def test_a_judge_that_is_not_there_costs_nothing(monkeypatch):
     assert caught.value.paid == Usage()
 
 
-def test_a_failure_says_what_was_paid_before_it():
+def test_a_failure_has_the_usage_before_it():
     with (
         LoopbackLLM([COUNTED] * 3, fallback=lambda body, number: Fault.UNAUTHORIZED) as server,
         pytest.raises(EvaluationFailed) as caught,
@@ -156,7 +156,7 @@ def test_a_bound_on_replies_is_sent_in_the_form_that_the_judge_takes(rejects):
     assert ("max_completion_tokens" in sent) is (len(rejects) == 1)
 
 
-def test_a_judge_without_a_system_role_is_told_the_same_as_its_user():
+def test_without_a_system_role_the_instructions_go_into_the_user_message():
     def reply(body, number):
         takes = body["messages"][0]["role"] == "user"
         return COUNTED if takes else Status(400, {"error": {"message": "System role not supported"}})
@@ -175,7 +175,7 @@ def test_a_question_that_is_too_long_does_not_change_how_the_others_are_asked():
 
 
 def test_the_worst_case_of_a_training_is_not_below_what_its_judge_charges(tmp_path):
-    """Every answer as long as it may be, no usage told, so that each question counts at its most."""
+    """With answers of maximal length and no reported usage, each question counts with its upper bound."""
     evaluation = options("http://127.0.0.1:1/v1", prompts=4, max_new_tokens=20).model_dump()
     given = {"model": "m", "data": "d/d", "max_length": 64, "pairs": 2, "batch_size": 2, "evaluation": evaluation}
     info = task_info("preference", given)
@@ -188,7 +188,7 @@ def test_the_worst_case_of_a_training_is_not_below_what_its_judge_charges(tmp_pa
     assert info.judging("held_out") == info.judging("full")
 
 
-def test_prices_and_bounds_do_not_make_another_run():
+def test_prices_and_bounds_do_not_change_a_runs_identity():
     def identity(**changes: Any) -> Any:
         evaluation = {"by": "judge", "base_url": "http://h/v1", "model": "j", **changes}
         return task_info("preference", {"model": "m", "data": "d/d", "evaluation": evaluation}).identity
@@ -214,6 +214,6 @@ def test_prices_and_bounds_do_not_make_another_run():
         ("https://localhost.example.com/v1", Prices(), True),
     ],
 )
-def test_what_is_not_on_this_machine_costs_unless_its_prices_are_0(address, prices, paid):
+def test_a_remote_endpoint_is_paid_unless_its_prices_are_0(address, prices, paid):
     assert is_paid(address, prices) is paid
     assert on_this_machine(address) or paid or prices.known

@@ -1,4 +1,4 @@
-"""People's preference data in the forms they store it in: read as they mean it, or refused with what to do."""
+"""Users' preference data in all forms: read as intended, or refused with a remedy."""
 
 import bz2
 import gzip
@@ -132,7 +132,7 @@ def test_options_that_name_no_columns_keep_their_identity():
 
 
 @pytest.mark.parametrize("name", ["question", "instruction", "input", "query", "Prompt", "user_prompt", "messages"])
-def test_a_prompt_under_another_name_is_refused_with_the_way_to_read_it(name, tmp_path):
+def test_a_prompt_under_another_name_is_refused_with_the_remedy(name, tmp_path):
     value = (lambda text: [user(text)]) if name == "messages" else str
     side = (lambda text: [answer(text)]) if name == "messages" else str
     rows = [
@@ -291,7 +291,7 @@ OTHERS: dict[str, tuple[Row, str]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_data_of_another_form_is_refused_with_what_it_holds_and_what_to_do(name, tmp_path):
+def test_data_in_another_form_is_refused_with_its_content_and_the_remedy(name, tmp_path):
     row, words = OTHERS[name]
     said = refused(save(tmp_path / "data.jsonl", [row] * COUNT))
     assert "the data has no column 'chosen'" in said
@@ -372,7 +372,7 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_conversations_in_other_forms_are_read_as_they_mean_it(form, tmp_path):
+def test_conversations_in_other_forms_are_read_as_intended(form, tmp_path):
     assert read_as([FORMS[form](i) for i in range(COUNT)], tmp_path) == WHOLE
 
 
@@ -405,7 +405,7 @@ def test_texts_that_repeat_their_prompt_in_every_row_are_taken_as_completions(tm
     rows = [row | {side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in plain()]
     pairs = load(save(tmp_path / "data.jsonl", rows))
     assert in_order(pairs) == plain()
-    assert pairs.remarks == ("Completions of the split 'train' repeat their prompt, which is taken off.",)
+    assert pairs.remarks == ("Completions of the split 'train' repeat their prompt; the copies are removed.",)
 
 
 def test_parts_of_text_are_joined_wherever_they_are(tmp_path):
@@ -438,7 +438,7 @@ def test_parts_of_text_are_joined_wherever_they_are(tmp_path):
         (True, "a number or the like (bool)"),
     ],
 )
-def test_what_is_no_text_is_refused_with_row_and_column(value, words, tmp_path):
+def test_values_that_are_not_text_are_refused_with_row_and_column(value, words, tmp_path):
     rows: list[Row] = turns()
     rows[5]["rejected"] = value
     said = refused(save(tmp_path / "data.jsonl", rows))
@@ -531,7 +531,7 @@ def test_a_prompt_that_ends_with_the_answer_is_left_out(tmp_path):
     assert "40 with a prompt that holds the answer" in said
 
 
-def test_what_questions_carry_besides_does_not_tell_them_apart(tmp_path):
+def test_metadata_of_questions_does_not_distinguish_them(tmp_path):
     rows = [
         {side: [user(f"Question {i}") | {"id": side}, *row[side]] for side in ("chosen", "rejected")}
         for i, row in enumerate(turns())
@@ -552,7 +552,7 @@ def test_what_questions_carry_besides_does_not_tell_them_apart(tmp_path):
         ),
     ],
 )
-def test_data_without_usable_prompts_is_refused_with_the_way_to_go(change, words, tmp_path):
+def test_data_without_usable_prompts_is_refused_with_the_remedy(change, words, tmp_path):
     rows = [{side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in turns()]
     assert words in refused(save(tmp_path / "data.jsonl", [row | change(row) for row in rows]))
 
@@ -585,7 +585,7 @@ def test_blank_texts_are_empty(tmp_path):
     assert load(save(tmp_path / "data.jsonl", rows)).left_out["an empty completion"] == 2
 
 
-def test_data_of_which_nothing_is_left_is_refused_with_the_counts(tmp_path):
+def test_data_without_usable_pairs_is_refused_with_the_counts(tmp_path):
     rows = [row | {"rejected": row["chosen"]} for row in plain()]
     assert "every pair of the split 'train' is left out: 40 with equal completions" in refused(
         save(tmp_path / "data.jsonl", rows)
@@ -632,7 +632,7 @@ def test_one_question_has_one_prompt_and_is_in_one_part(before, tmp_path):
     found = {(row["chosen"], row["rejected"]) for row in all_rows(pairs)}
     assert found == set(ANSWERS) or before.endswith("\n")
     has_mark = before[-1] in ":]" or "assistant" in before or "model" in before or "###" in before
-    assert ("have no mark of where the answer begins" in " ".join(pairs.remarks)) == (not has_mark)
+    assert ("have no marker of where the answer begins" in " ".join(pairs.remarks)) == (not has_mark)
 
 
 @pytest.mark.parametrize(
@@ -661,12 +661,12 @@ def test_a_prompt_ends_at_the_beginning_of_a_word(chosen, rejected, prompt, tmp_
         assert {"chosen": row["prompt"] + row["chosen"], "rejected": row["prompt"] + row["rejected"]} in rows
 
 
-def test_texts_without_blanks_are_cut_in_time():
+def test_texts_without_spaces_are_cut_in_linear_time():
     thai = "\u0e01" * 40_000 + " \u0e01\u0e02"
     assert cuts([(f"{thai}\u0e03", f"{thai}\u0e04")]) == [(40_000, False)]
 
 
-def test_pairs_with_nothing_in_common_have_no_prompt_and_that_is_said(tmp_path):
+def test_pairs_without_a_common_beginning_have_no_prompt_and_a_note(tmp_path):
     rows = [{"chosen": f"Good answer number {i}. ", "rejected": f"bad {i}"} for i in range(COUNT)]
     pairs = load(save(tmp_path / "data.jsonl", rows))
     assert {row["prompt"] for row in all_rows(pairs)} == {""}
@@ -712,7 +712,7 @@ def test_texts_of_different_questions_are_left_out(tmp_path):
     assert load(save(tmp_path / "data.jsonl", rows)).left_out["completions that answer different prompts"] == 2
 
 
-def test_blanks_around_a_question_make_no_other_of_it(tmp_path):
+def test_whitespace_around_a_question_does_not_change_it(tmp_path):
     rows = [row | {"prompt": f"Question {i // 4}{' ' * (i % 2)}"} for i, row in enumerate(plain())]
     parts = load(save(tmp_path / "data.jsonl", rows)).parts.values()
     asked = [{row["prompt"].strip() for row in part} for part in parts]
@@ -754,10 +754,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "NUL bytes": (b"\0\0\0\0", "line 3 of FILE holds NUL bytes"),
     "a key twice": (
         b'{"chosen": "a", "chosen": "b"}\n',
-        "line 3 of FILE is not valid JSON (the key 'chosen' comes twice)",
+        "line 3 of FILE is not valid JSON (the key 'chosen' occurs twice)",
     ),
-    "a number": (b"3\n", "line 3 of FILE is no object"),
-    "an array": (b'[{"chosen": "a"}]\n', "line 3 of FILE is no object"),
+    "a number": (b"3\n", "line 3 of FILE is not an object"),
+    "an array": (b'[{"chosen": "a"}]\n', "line 3 of FILE is not an object"),
     "commas": (b'{"chosen": "a"},\n', "line 3 of FILE is not valid JSON"),
     "deep": (b"[" * 100_000 + b"\n", "line 3 of FILE is not valid JSON"),
 }
@@ -797,7 +797,7 @@ def test_json_in_other_layouts_is_read(form, tmp_path):
     ("content", "words"),
     [
         ('[{"chosen": "a"},\n]', "line 2 of FILE is not valid JSON"),
-        ("[1, 2]", "row 1 of FILE is no object"),
+        ("[1, 2]", "row 1 of FILE is not an object"),
         ("", "FILE is empty"),
         ("\n \n", "the split 'train' is empty"),
         ("[]", "the split 'train' is empty"),
@@ -871,10 +871,10 @@ def test_nothing_is_written_to_a_home(tmp_path, monkeypatch):
         ("data.csv", "prompt,chosen\na,b", "is of no known format: expected .jsonl, .ndjson, .json, .parquet, .arrow"),
         ("data.tsv", "a", "pandas.read_csv('data.tsv', sep='\\t').to_json('data.jsonl'"),
         ("data.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9", "run `git lfs pull`"),
-        ("data.parquet", "PAR1", "is no parquet file, or cut off"),
-        ("data.arrow", "ARROW1", "is no arrow file, or cut off"),
+        ("data.parquet", "PAR1", "is not a valid parquet file"),
+        ("data.arrow", "ARROW1", "is not a valid arrow file"),
         ("data.py", "x", "is of no known format"),
-        ("data.jsonl", "PAR1", "is no text but parquet"),
+        ("data.jsonl", "PAR1", "is not text but parquet"),
     ],
 )
 def test_files_that_cannot_be_read_are_refused(name, content, words, tmp_path):
@@ -950,7 +950,7 @@ def test_a_folder_of_one_file_is_its_training_split(tmp_path):
     assert "has no split 'test', only train: pairs.jsonl" in refused(tmp_path, test_split="test")
 
 
-def test_files_that_were_taken_together_or_left_are_told(tmp_path):
+def test_the_files_of_a_split_and_unused_files_are_noted(tmp_path):
     save(tmp_path / "train.jsonl", plain()[:30])
     assert load(tmp_path).remarks == ()
     save(tmp_path / "train_old.jsonl", plain()[30:])
@@ -960,11 +960,11 @@ def test_files_that_were_taken_together_or_left_are_told(tmp_path):
     assert pairs.remarks == ("The split 'train' is train.jsonl, train_old.jsonl, and extra.jsonl of no split.",)
 
 
-def test_files_of_a_split_that_are_not_there_are_told(tmp_path):
+def test_missing_files_of_a_split_are_noted(tmp_path):
     data = save(tmp_path / "set" / "data" / "train-00000-of-00002.jsonl", plain()).parent.parent
-    assert load(data).remarks == ("The split 'train' has 2 files by their names, and 1 of them are here.",)
+    assert load(data).remarks == ("By the file names, the split 'train' has 2 files; found: 1.",)
     (data / "data" / "train-00001-of-00002.jsonl").symlink_to(tmp_path / "blob")
-    assert "train-00001-of-00002.jsonl is a link to a file that is not there: finish its download" in refused(data)
+    assert "train-00001-of-00002.jsonl is a link to a file that does not exist: finish its download" in refused(data)
 
 
 def test_one_of_several_subsets_is_chosen_by_name(tmp_path):
@@ -1000,7 +1000,7 @@ def test_splits_that_save_to_disk_wrote_one_by_one_are_read(tmp_path):
         ),
         ({"data.csv": "chosen,rejected\na,b\n"}, "data.csv is of no known format"),
         ({"x.py": "class X(datasets.GeneratorBasedBuilder): ..."}, "holds a loading script, x.py, which is never run"),
-        ({"train.jsonl": "version https://git-lfs.github.com/spec/v1\n"}, "is a pointer that git left"),
+        ({"train.jsonl": "version https://git-lfs.github.com/spec/v1\n"}, "is a git LFS pointer"),
         ({"README.md": "---\nconfigs: 5\n---\n", "train.jsonl": "{}"}, "holds no data that can be read"),
         ({"train.jsonl": ""}, "train.jsonl is empty"),
     ],
@@ -1027,7 +1027,7 @@ def test_a_cache_of_links_and_a_folder_with_signs_in_its_name_are_read(tmp_path)
     assert in_order(load(folder)) == plain()
 
 
-def test_a_saved_folder_of_pointers_is_told(tmp_path):
+def test_a_saved_folder_of_git_lfs_pointers_is_refused(tmp_path):
     Dataset.from_list(plain()).save_to_disk(tmp_path)
     next(tmp_path.glob("*.arrow")).write_text("version https://git-lfs.github.com/spec/v1\n")
     assert "run `git lfs pull`" in refused(tmp_path)

@@ -1,4 +1,4 @@
-"""What is demanded of a GPU is looked for on it; torch is told here what kind of GPU there is."""
+"""Checks that the GPU has what the options require, with a simulated GPU."""
 
 from types import SimpleNamespace
 
@@ -45,7 +45,7 @@ def test_amd_gpus_have_bfloat16(gpus, monkeypatch):
     assert precision(options()) == "bfloat16"
 
 
-def test_the_precision_of_4_bit_weights_is_told_where_it_is_another(gpus):
+def test_a_different_precision_of_4_bit_weights_is_noted(gpus):
     gpus(7)
     told = notes_on_precision(options(quantization="4bit", lora={}, precision="float32"))
     assert told == ("Computation with the 4-bit weights is in float32: this GPU has no bfloat16.",)
@@ -61,7 +61,7 @@ def test_the_precision_of_4_bit_weights_is_told_where_it_is_another(gpus):
         ((8,), {"attention": "flash_attention_2", "precision": "float32"}, "computes in bfloat16 only"),
     ],
 )
-def test_what_a_gpu_lacks_is_refused_by_name(gpus, majors, changes, words):
+def test_a_missing_feature_of_the_gpu_is_named(gpus, majors, changes, words):
     gpus(*majors)
     with pytest.raises(EvaluationFailed, match=words) as refusal:
         check_device(options(**changes))

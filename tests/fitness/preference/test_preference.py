@@ -119,7 +119,7 @@ def prepared(options: dict[str, Any]) -> Any:
 
 
 def refused(options: dict[str, Any]) -> str:
-    """What `prepare` says of options that it cannot work with."""
+    """The error of `prepare` for unusable options."""
     with pytest.raises(EvaluationFailed) as caught:
         prepared(options)
     assert caught.value.reason is FailureReason.BAD_DATA
@@ -191,7 +191,7 @@ def test_a_loss_undefined_on_one_pair_trains_on_an_odd_number(options):
     assert result.metrics["margin"] == result.metrics["margin"]
 
 
-def test_nothing_of_a_training_is_left_in_memory(options):
+def test_a_training_leaves_nothing_in_memory(options):
     task = prepared(options())
     task.score_seed(graph("dpo"), "short", 0)
     living = [type(thing) for thing in gc.get_objects() if isinstance(thing, (GraphDPOTrainer, torch.optim.Optimizer))]
@@ -303,7 +303,7 @@ def test_the_reference_pass_runs_once_per_model_data_and_template(options, tmp_p
 # --- resuming ---
 
 
-def test_an_interrupted_training_goes_on_from_its_checkpoint(options, tmp_path):
+def test_an_interrupted_training_resumes_from_its_checkpoint(options, tmp_path):
     long = {"epochs": 60, "checkpoint_steps": 20}
     whole = prepared(options(**long)).score_seed(graph("dpo"), "full", 0)
 
@@ -362,7 +362,7 @@ def test_a_classifier_rewards_by_the_class_that_is_named(options, shared):
     assert task.score_seed(graph("dpo"), "short", 0).metrics["reward"] < 0  # a log-probability
 
 
-def test_an_adapter_that_did_not_come_about_leaves_a_sound_base_model(options):
+def test_a_failed_adapter_leaves_an_intact_base_model(options):
     task = prepared(options(lora={"r": 4}, batch_size=1))
     before = task.score_seed(graph("dpo"), "short", 0)
     with pytest.raises(EvaluationFailed, match="undefined below 2 pairs"):
@@ -436,7 +436,7 @@ def test_a_judge_compares_in_both_orders(options):
     assert {(a["first"], a["second"]) for a in asked} == {(a["second"], a["first"]) for a in asked}
 
 
-def test_a_judge_that_always_prefers_the_first_answer_prefers_nobody(options):
+def test_a_judge_that_always_prefers_the_first_answer_gives_a_win_rate_of_one_half(options):
     with LoopbackLLM(fallback=judged_by(lambda asked: '{"better": "first"}')) as server:
         task = prepared(options(evaluation=judge_options(server, opponent="chosen")))
         metrics = task.score_seed(graph("dpo"), "short", 0).metrics
@@ -465,7 +465,7 @@ def test_a_judge_that_stops_answering_leaves_the_evaluation_open_and_keeps_the_k
     assert "secret" not in str(caught.value)
 
 
-def test_a_judge_that_babbles_is_refused(options):
+def test_a_judge_without_readable_replies_is_refused(options):
     with LoopbackLLM(fallback=lambda body, number: Fault.PROSE) as server:
         assert "stronger" in refused(options(evaluation=judge_options(server)))
 
@@ -486,7 +486,7 @@ def test_describes_itself_without_torch(options):
     assert run.stdout.split() == ["8", "True"]
 
 
-def test_identity_follows_contents_and_not_conveniences(options, tmp_path):
+def test_identity_depends_on_contents_and_not_on_incidental_options(options, tmp_path):
     def identity(**changes: Any) -> Any:
         return task_info("preference", options(**changes)).identity
 
@@ -585,7 +585,7 @@ def test_code_that_comes_with_a_model_never_runs(options, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_demanded_and_missing_is_reported(options):
+def test_a_required_gpu_that_is_missing_is_reported(options):
     assert "GPU" in refused(options(device="gpu"))
     assert "quantization" in refused(options(quantization="4bit", lora={}))
 

@@ -1,4 +1,4 @@
-"""The preference task when files change, processes die and data are not what they should be."""
+"""The preference task when files change, processes die, or data are invalid."""
 
 import os
 import re
@@ -162,7 +162,7 @@ def killed_before_its_measurement() -> Iterator[None]:
 
 
 @pytest.fixture
-def gone_on_from(monkeypatch) -> list[str | None]:
+def resumed(monkeypatch) -> list[str | None]:
     """The checkpoints that trainings of this test went on from."""
     found: list[str | None] = []
     search = PreferenceRunner._last_checkpoint
@@ -175,18 +175,18 @@ def gone_on_from(monkeypatch) -> list[str | None]:
     return found
 
 
-def test_a_checkpoint_is_not_gone_on_from_with_other_data(options, tmp_path, gone_on_from):
+def test_a_checkpoint_is_not_resumed_with_other_data(options, tmp_path, resumed):
     data = save_pairs(tmp_path / "data.jsonl", pairs())
     given = options(cache=str(tmp_path / "cache"), data=str(data), checkpoint_steps=2)
     with killed_before_its_measurement():
         prepared(given).score_seed(graph("dpo"), "full", 0)
     save_pairs(data, [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in pairs()])
     prepared(given).score_seed(graph("dpo"), "full", 0)
-    assert gone_on_from == [None, None]
+    assert resumed == [None, None]
 
 
 @pytest.mark.parametrize("name", ["trainer_state.json", "model.safetensors", "optimizer.pt"])
-def test_a_training_with_only_cut_off_checkpoints_starts_over(name, options, tmp_path, gone_on_from):
+def test_a_training_with_only_cut_off_checkpoints_starts_over(name, options, tmp_path, resumed):
     given = options(cache=str(tmp_path / "cache"), checkpoint_steps=3)
     task = prepared(given)
     with killed_before_its_measurement():
@@ -196,11 +196,11 @@ def test_a_training_with_only_cut_off_checkpoints_starts_over(name, options, tmp
     for path in cut_off:
         os.truncate(path, path.stat().st_size // 2)
     again = task.score_seed(graph("dpo"), "full", 0)
-    assert gone_on_from == [None, None]
+    assert resumed == [None, None]
     assert again.metrics == prepared(options()).score_seed(graph("dpo"), "full", 0).metrics
 
 
-def test_the_newest_whole_checkpoint_is_gone_on_from(options, tmp_path):
+def test_the_newest_complete_checkpoint_is_resumed(options, tmp_path):
     with killed_before_its_measurement():
         prepared(options(cache=str(tmp_path), checkpoint_steps=4)).score_seed(graph("dpo"), "full", 0)
     (training,) = tmp_path.glob("training/*")
@@ -210,7 +210,7 @@ def test_the_newest_whole_checkpoint_is_gone_on_from(options, tmp_path):
     assert not (training / "checkpoint-8").exists()
 
 
-def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(options, tmp_path, gone_on_from):
+def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(options, tmp_path, resumed):
     given = options(cache=str(tmp_path), checkpoint_steps=3)
     training = GraphDPOTrainer.training_step
 
@@ -223,7 +223,7 @@ def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(op
         patch.setattr(GraphDPOTrainer, "training_step", full_memory)
         prepared(given).score_seed(graph("dpo"), "full", 0)
     resumed = prepared(given | {"micro_batch": 4}).score_seed(graph("dpo"), "full", 0)
-    assert [path and Path(path).name for path in gone_on_from] == [None, "checkpoint-3"]
+    assert [path and Path(path).name for path in resumed] == [None, "checkpoint-3"]
     whole = prepared(options()).score_seed(graph("dpo"), "full", 0)
     assert resumed.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-3)
 
@@ -247,7 +247,7 @@ def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(opti
     assert not list(tmp_path.glob("cache/training/*"))
 
 
-def test_a_lock_goes_with_the_process_that_is_killed(options, tmp_path, gone_on_from):
+def test_a_lock_is_released_when_its_process_is_killed(options, tmp_path, resumed):
     given = options(cache=str(tmp_path), epochs=40, checkpoint_steps=10)
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r});"
@@ -263,11 +263,11 @@ def test_a_lock_goes_with_the_process_that_is_killed(options, tmp_path, gone_on_
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert prepared(given).score_seed(graph("dpo"), "full", 0).steps == 160
-    (checkpoint,) = gone_on_from
+    (checkpoint,) = resumed
     assert checkpoint is not None
 
 
-def test_checkpoints_outlive_a_judge_that_is_gone_and_not_a_loss_that_diverges(options, tmp_path):
+def test_checkpoints_are_kept_after_a_judges_outage_and_deleted_after_a_divergence(options, tmp_path):
     given = options(cache=str(tmp_path), checkpoint_steps=1)
     with LoopbackLLM(['{"better": "first"}'], fallback=lambda body, number: Fault.UNAUTHORIZED) as server:
         task = prepared(given | {"evaluation": judge_options(server)})
@@ -295,7 +295,7 @@ def test_checkpoints_outlive_a_judge_that_is_gone_and_not_a_loss_that_diverges(o
         ),
     ],
 )
-def test_what_no_loss_could_be_trained_with_is_refused_before_the_reference_pass(changes, words, options, tmp_path):
+def test_settings_that_fail_every_training_are_refused_before_the_reference_pass(changes, words, options, tmp_path):
     if "paged" in str(changes) and find_spec("bitsandbytes"):
         pytest.skip("bitsandbytes is there")
     with pytest.raises(EvaluationFailed, match=words) as caught:
@@ -322,12 +322,12 @@ def test_micro_batches_of_unequal_size_are_refused(options):
         ),
     ],
 )
-def test_what_processes_cannot_share_evenly_is_refused(ranks, changes, words, options):
-    lab = PreferenceRunner.__new__(PreferenceRunner)
-    lab.options = Options(**options(**changes))
-    lab.state = SimpleNamespace(num_processes=ranks)
+def test_batches_that_processes_cannot_divide_evenly_are_refused(ranks, changes, words, options):
+    runner = PreferenceRunner.__new__(PreferenceRunner)
+    runner.options = Options(**options(**changes))
+    runner.state = SimpleNamespace(num_processes=ranks)
     with pytest.raises(EvaluationFailed, match=words) as caught:
-        lab._batches()
+        runner._batches()
     assert caught.value.reason is FailureReason.BAD_DATA
 
 
@@ -444,7 +444,7 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
 # --- the recipe ---
 
 
-def test_the_large_recipe_searches_by_accuracy_and_lets_a_judge_decide():
+def test_the_large_recipe_searches_by_accuracy_and_uses_a_judge_in_the_final():
     recipe = load_config(ROOT / "recipes" / "zephyr-7b-gemma.yaml").fitness
     options = Options.model_validate(recipe)
     assert isinstance(options.evaluation, PairEvaluation)
@@ -453,7 +453,7 @@ def test_the_large_recipe_searches_by_accuracy_and_lets_a_judge_decide():
     assert options.pairs % (options.micro_batch * 8) == 0
 
 
-def test_what_is_left_out_is_said(options, tmp_path):
+def test_pairs_left_out_are_noted(options, tmp_path):
     rows = pairs(70)
     rows[3]["chosen"] = None
     rows[4]["rejected"] = rows[4]["chosen"]
@@ -467,7 +467,7 @@ def test_what_is_left_out_is_said(options, tmp_path):
     }
 
 
-def test_columns_that_are_not_read_are_said(options, tmp_path):
+def test_columns_that_are_not_read_are_noted(options, tmp_path):
     data = save_pairs(tmp_path / "data.jsonl", [row | {"id": 1, "\x1b[2J": 2} for row in pairs()])
     given = options(data=str(data), cache=str(tmp_path / "cache"))
     assert prepared(given).notes == (r"Columns that are not read: id, \x1b[2J.",)
@@ -487,12 +487,12 @@ def test_tool_calls_are_rendered_as_they_were_written(options, tmp_path):
         "{% for k, v in c.function.arguments.items() %}{{ k }} {{ v }} {% endfor %}{% endfor %}{% endfor %}"
     )
     given = options(data=str(tmp_path / "data.parquet"), chat_template=str(tmp_path / "chat.jinja"))
-    lab = prepared(given | {"cache": str(tmp_path / "cache")})._runner
-    texts = {lab.tokenizer.decode(ids) for ids in lab.data["train"]["chosen_ids"]}
+    runner = prepared(given | {"cache": str(tmp_path / "cache")})._runner
+    texts = {runner.tokenizer.decode(ids) for ids in runner.data["train"]["chosen_ids"]}
     assert all(re.fullmatch(r"assistant: (w1 w2|w3 w4) w\d+", text) for text in texts), texts
 
 
-def test_nothing_is_said_where_nothing_is_left_out(options):
+def test_there_is_no_note_if_nothing_is_left_out(options):
     assert prepared(options()).notes == ()
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with model, tokenizer and data is found out before torch is loaded, all of it at once."""
+"""Faults of model, tokenizer and data are found without torch, all at once."""
 
 import json
 import struct
@@ -51,11 +51,11 @@ def only(lines: list[str]) -> str:
     return lines[0]
 
 
-def test_nothing_is_wrong_with_what_is_whole(model, data):
+def test_complete_files_have_no_faults(model, data):
     assert found(model, data) == []
 
 
-def test_torch_is_not_loaded_for_it(model, data):
+def test_the_checks_do_not_load_torch(model, data):
     given = {"model": str(model), "data": str(data), "max_length": 32, "pairs": 8, "batch_size": 4}
     program = f"from fitness.task import check_task; check_task('preference', {given}); import sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -85,7 +85,7 @@ def test_a_folder_without_a_configuration_is_no_model(model, data):
 
 def test_weights_that_are_not_there_or_cut_off(model, data):
     save_weights(model / "model.safetensors", missing=1)
-    assert "model.safetensors is cut off" in only(found(model, data))
+    assert "model.safetensors is truncated" in only(found(model, data))
     (model / "model.safetensors").unlink()
     assert "has no weights" in only(found(model, data))
 
@@ -96,7 +96,7 @@ def test_a_shard_that_is_missing_is_named(model, data):
     assert "lacks the weights model-00002-of-00002.safetensors" in only(found(model, data))
 
 
-def test_a_reward_model_is_looked_at_like_the_model(model, data, tmp_path):
+def test_a_reward_model_is_checked_like_the_model(model, data, tmp_path):
     reward = {"by": "reward_model", "model": str(model), "max_new_tokens": 8}
     assert "fitness.evaluation.model: " in only(found(model, data, evaluation=reward))
     assert "is a language model" in only(found(model, data, evaluation=reward))
@@ -141,7 +141,7 @@ def test_saved_data_sets_are_looked_into(model, tmp_path):
     assert "no column 'rejected'" in only(found(model, folder))
     assert "has no split 'dev': choose one of train" in only(found(model, folder, train_split="dev"))
     (folder / "train" / "state.json").write_text("{}")
-    assert "saved is no whole data set of save_to_disk" in only(found(model, folder))
+    assert "saved is not a complete data set of save_to_disk" in only(found(model, folder))
     assert "fitness.data: " in only(found(model, model))
 
 
@@ -187,7 +187,7 @@ def test_parquet_is_looked_into(model, tmp_path):
     write_table(pyarrow.table({"chosen": ["a"] * 20}), path)
     assert "no column 'rejected'" in only(found(model, path))
     path.write_bytes(b"PAR1 and nothing else")
-    assert "is no parquet file" in only(found(model, path))
+    assert "is not a valid parquet file" in only(found(model, path))
 
 
 def test_a_name_on_the_hub_is_asked_for_where_the_network_may_be_used(monkeypatch):

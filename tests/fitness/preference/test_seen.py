@@ -1,4 +1,4 @@
-"""What a model will see of the data: tokens as TRL makes them, pairs that are left out and counted, and rules about the rest."""
+"""The data as the model sees it: tokens equal to TRL's, counts of pairs left out, and findings by the rules."""
 
 import json
 import re
@@ -145,7 +145,7 @@ def models_by_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[...
 def seen(
     models_by_template: Callable[..., str], tmp_path: Path
 ) -> Callable[..., tuple[Seen, tuple[str, ...], Options]]:
-    """What is seen of rows, the notes on it, and the options."""
+    """The Seen of rows, its notes, and the options."""
 
     def look_at(rows: list[Row], template: str | None = CHATML, how: Row | None = None, **changes: Any) -> Any:
         model = models_by_template(template, **(how or {}))
@@ -195,7 +195,7 @@ def test_the_tokens_are_those_of_trl(rows, template, begins, models_by_template)
 
 
 @pytest.mark.parametrize("make", [plain, chat])
-def test_of_sound_data_nothing_is_changed_and_nothing_said(make, seen, models_by_template):
+def test_valid_data_is_unchanged_and_has_no_notes(make, seen, models_by_template):
     """The same rows with the same tokens in the same order as a trainer of TRL's makes them, so that scores stay what they were."""
     found, notes, options = seen(rows_of(make))
     tokenizer = PreTrainedTokenizerFast.from_pretrained(models_by_template())
@@ -248,7 +248,9 @@ HIDDEN = "a completion that the chat template does not show"
         "metadata",
     ],
 )  # fmt: skip
-def test_pairs_that_prefer_nothing_once_rendered_and_cut_are_left_out_and_counted(bad, template, changes, words, seen):
+def test_pairs_without_a_preference_after_rendering_and_cutting_are_left_out_and_counted(
+    bad, template, changes, words, seen
+):
     found, notes, options = seen(
         rows_of(plain if isinstance(bad["prompt"], str) else chat, *[bad] * 3), template, **changes
     )
@@ -266,7 +268,7 @@ def test_no_question_is_in_two_parts_in_whatever_way_it_was_written(seen):
     count = 80 - sum(map(len, found.parts.values()))
     assert count > 0
     assert notes == (
-        f"Left out of the data: {count} with the prompt of a pair in another part, once rendered and tokenised.",
+        f"Left out of the data: {count} with a prompt that occurs in another part, once rendered and tokenised.",
     )
     assert seen(rows)[1] == ()
 
@@ -277,7 +279,7 @@ def test_a_prompt_that_is_cut_is_not_too_long(seen):
     assert max(len(ids) for part in found.parts.values() for ids in part["prompt_ids"]) == 20
 
 
-def test_where_every_pair_is_left_out_the_reason_and_the_remedy_are_told(seen):
+def test_if_every_pair_is_left_out_the_error_has_reason_and_remedy(seen):
     found, _, options = seen([plain(i, f"{LONG} good {i}", f"{LONG} bad {i}") for i in range(40)], max_length=40)
     with pytest.raises(
         EvaluationFailed,
@@ -321,12 +323,12 @@ PARTS = [{"type": "text", "text": "good"}]
 
 @pytest.fixture
 def chat_check(models_by_template: Callable[..., str]) -> PairCheck:
-    """Looks at single conversations, as nobody has read them before."""
+    """A check for single conversations that were not converted before."""
     options = Options.model_validate(options_for(models_by_template(), "unread", Path("unread")))
     return pair_check(options, load_tokenizer(options, conversational=True))
 
 
-def test_parts_that_a_template_writes_as_python_does_are_found(chat_check):
+def test_content_parts_rendered_in_pythons_notation_are_found(chat_check):
     row = chat(0) | {"chosen": [{"role": "assistant", "content": PARTS}]}
     assert chat_check(row)[1] == {"parts as text": str(PARTS)}
 
@@ -336,7 +338,7 @@ def test_a_conversation_that_begins_once_more_is_found(chat_check):
     assert "prompt repeated" in chat_check(row)[1]
 
 
-def test_a_turn_that_only_calls_a_tool_is_no_blank_one(seen):
+def test_a_turn_with_only_a_tool_call_is_not_blank(seen):
     calls = "{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}"
     made = [chat(i) | {"chosen": [turn("assistant", "", tool_calls=CALL)]} for i in range(40)]
     found, notes, _ = seen(made, CHATML.replace("{{ m['content'] }}", "{{ m['content'] }}" + calls))
@@ -345,7 +347,7 @@ def test_a_turn_that_only_calls_a_tool_is_no_blank_one(seen):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_right_is_refused_with_its_count_and_an_example(name, seen):
+def test_refusing_findings_have_a_count_and_an_example(name, seen):
     make, template, how, words = REFUSED[name]
     found, notes, options = seen(rows_of(make), template, how)
     with pytest.raises(EvaluationFailed, match=words):
@@ -389,14 +391,14 @@ NOTED = {
 
 
 @pytest.mark.parametrize("name", NOTED)
-def test_what_may_be_meant_is_noted_with_its_count_and_an_example(name, seen):
+def test_noted_findings_have_a_count_and_an_example(name, seen):
     make, template, words = NOTED[name]
     found, notes, options = seen(rows_of(make), template)
     assert any(re.search(words, note) for note in notes), notes
     found.check(options)
 
 
-def test_tools_that_are_shown_are_no_matter(seen):
+def test_tools_that_are_shown_give_no_note(seen):
     assert seen([chat(i, tools=[TOOL]) for i in range(40)], TOOLS + CHATML)[1] == ()
 
 
@@ -404,12 +406,12 @@ def test_tools_that_are_shown_are_no_matter(seen):
 def test_two_beginnings_are_noted(begins, template, seen):
     rows = [plain(i, prompt=f"<s>Question {i}") for i in range(40)] if begins else rows_of(chat)
     assert any(
-        "40 of 40 pairs: the beginning token comes twice" in note
+        "40 of 40 pairs: the beginning-of-text token occurs twice" in note
         for note in seen(rows, template, {"begins": begins})[1]
     )
 
 
-def test_where_writing_would_stop_matters_where_answers_are_sampled(seen):
+def test_stop_tokens_are_checked_only_if_answers_are_sampled(seen):
     ends = CHATML.replace("</s>", "<|im_end|>")
     reward = {"by": "reward_model", "model": "m", "max_new_tokens": 8}
     assert seen(rows_of(chat), ends)[1] == ()
@@ -426,7 +428,7 @@ def test_prompts_that_leave_no_room_for_answers_are_counted(seen):
     )
 
 
-def test_words_that_the_tokenizer_does_not_know_are_refused_in_the_mass(tmp_path):
+def test_mostly_unknown_words_are_refused(tmp_path):
     tokenizer = Tokenizer(
         models.WordLevel({"<unk>": 0, "</s>": 1, "<pad>": 2, "Question": 3, "good": 4}, unk_token="<unk>")
     )
@@ -498,7 +500,7 @@ def test_what_is_refused_is_never_cached(policy, tmp_path):
     repeating = [plain(i, f"Question {i} good", f"Question {i} bad") for i in range(1, 40)]
     data = save_pairs(tmp_path, [plain(0), *repeating])
     for _ in range(2):
-        assert "begin with the prompt once more" in refused(options_for(policy, data, tmp_path / "cache"))
+        assert "begin with a copy of the prompt" in refused(options_for(policy, data, tmp_path / "cache"))
     assert not list((tmp_path / "cache").rglob("*.arrow"))
 
 
@@ -609,16 +611,16 @@ def test_the_reward_itself_has_no_label(policy, reward_model, tmp_path):
         prepared(given)
 
 
-def test_an_answer_to_nothing_is_written_as_any_other(policy, reward_model, tmp_path):
+def test_an_empty_prompt_can_be_answered(policy, reward_model, tmp_path):
     task = prepared(rewarded(policy, tmp_path, reward_model(), batch=1))
-    lab = task._runner
-    lab.data["search"] = lab.data["search"].map(
+    runner = task._runner
+    runner.data["search"] = runner.data["search"].map(
         lambda row, i: {"prompt_ids": [] if i % 2 else row["prompt_ids"]}, with_indices=True
     )
     assert task.score_seed(graph("dpo"), "short", 0).metrics["length"] >= 1
 
 
-def test_every_rule_is_documented_with_what_comes_of_it():
+def test_every_rule_is_documented_with_its_consequence_and_remedy():
     page = (Path(__file__).parents[3] / "docs" / "preference.md").read_text("utf-8")
     for rule in RULES.values():
         outcome = (

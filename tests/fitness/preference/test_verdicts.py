@@ -89,7 +89,7 @@ def test_the_conclusion_is_read_in_any_form(text: str):
         ('{"better": "draw"}', "tie"),
     ],
 )
-def test_each_verdict_has_its_word(text: str, verdict: str):
+def test_each_word_has_its_verdict(text: str, verdict: str):
     assert read_verdict(text, cut_off=False) == verdict
 
 
@@ -124,7 +124,7 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("text", UNCLEAR.values(), ids=UNCLEAR)
-def test_what_is_not_clear_is_no_verdict(text: str):
+def test_an_unclear_reply_has_no_verdict(text: str):
     assert read_verdict(text, cut_off=False) is None
 
 

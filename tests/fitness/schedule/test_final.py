@@ -1,4 +1,4 @@
-"""The final: who is trained on fresh seeds, over which grid, and what a claim needs besides."""
+"""The final: trainings on fresh seeds, the grid of the baseline, and further trainings for a claim."""
 
 from dataclasses import replace
 
@@ -20,17 +20,17 @@ def test_the_final_uses_fresh_seeds_and_the_held_out_rung():
     assert not {j.seed for j in jobs} & set(SEEDS.search)
 
 
-def test_one_lucky_seed_does_not_beat_what_held_up_over_several():
+def test_a_high_score_on_one_seed_does_not_beat_a_good_mean_over_several():
     steady, lucky = entry(1, 0.5, 0.7, 0.7, 0.7), entry(2, 0.5, 0.95)
     assert [e.candidate_id for e in leaders([lucky, steady], INFO, LadderSettings(), SEEDS)] == [1, 2]
     assert {j.candidate_id for j in finalists([lucky, steady], finalists=1)} == {1}
 
 
-def test_a_loss_that_failed_once_is_no_finalist():
+def test_a_loss_that_failed_once_is_not_a_finalist():
     assert finalists([entry(1, 0.5, 0.9, None)]) == ()
 
 
-def test_the_baseline_is_tuned_over_beta_and_nobody_else_is():
+def test_only_the_baseline_is_tuned_over_beta():
     entries = [
         entry(1, 0.5, 0.5, seed_loss=True, baseline=True),
         entry(2, 0.5, 0.5, seed_loss=True),
@@ -41,7 +41,7 @@ def test_the_baseline_is_tuned_over_beta_and_nobody_else_is():
     assert {j.beta for j in jobs if j.candidate_id != 1} == {None}
 
 
-def test_tuned_arms_that_are_done_are_not_asked_for_again():
+def test_tuned_arms_that_are_done_are_not_due_again():
     done = entry(1, 0.5, 0.5, seed_loss=True, baseline=True, tuned={("held_out", 90, 0.05, None): 0.5})
     jobs = finalists([done], finalist_seeds=1)
     assert set(jobs) == {Job(1, "held_out", 90), Job(1, "held_out", 90, 0.2)}
@@ -81,11 +81,11 @@ def test_it_is_widened_no_more_often_than_allowed():
     assert further(measured(1, arms, **DPO), finalist, baseline_widenings=1) == set()
 
 
-def test_a_grid_whose_best_arm_lies_inside_is_left_alone():
+def test_a_grid_whose_best_arm_lies_inside_is_not_widened():
     assert further(measured(1, {None: 0.6, 0.05: 0.4, 0.2: 0.5}, **DPO), measured(3, {None: 0.9}, ahead=0.9)) == set()
 
 
-def test_nothing_more_is_trained_where_no_leader_is_ahead():
+def test_nothing_more_is_trained_if_no_finalist_is_ahead():
     assert further(measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.95}, **DPO), measured(3, {None: 0.9}, ahead=0.9)) == set()
 
 
@@ -108,14 +108,14 @@ def test_a_baseline_that_reads_no_beta_is_not_trained_at_others():
     )
 
 
-def test_a_baseline_that_a_leader_varies_is_trained_where_it_varies_it():
+def test_a_seed_loss_that_a_finalist_is_a_variation_of_is_trained_at_its_tuning():
     dpo = measured(1, {None: 0.5, 0.05: 0.4, 0.2: 0.4}, **DPO)
     slic = measured(2, {None: 0.3}, seed_loss=True)
     leader = measured(3, {None: 0.2}, ahead=0.9)
     assert further(dpo, slic, leader, also=[(2, (0.17, None))]) == {(2, 0.17)}
 
 
-def test_a_finalist_that_fails_in_the_final_makes_no_room_for_another():
+def test_a_finalist_that_fails_in_the_final_is_not_replaced():
     failed = measured(3, {None: None}, ahead=0.9)
     jobs = final([failed, entry(4, 0.5, 0.8)], INFO, LadderSettings(finalist_seeds=2, finalists=1), SEEDS)
     assert jobs == (Job(3, "held_out", 91),), "its other seeds are trained, and nobody else"
@@ -162,7 +162,7 @@ def test_the_baseline_is_tuned_over_the_learning_rate_on_request():
     assert tuning_grid(INFO, LadderSettings(baseline_betas=(), baseline_learning_rates=(0.5,))) == ()
 
 
-def test_a_baseline_without_beta_is_tuned_over_the_learning_rate_unless_told_otherwise():
+def test_a_baseline_without_beta_is_tuned_over_the_learning_rate_by_default():
     info = replace(INFO, beta=None, learning_rate=0.01)
     assert tuning_grid(info, LadderSettings()) == ((None, 0.005), (None, 0.02))
     assert tuning_grid(info, LadderSettings(baseline_learning_rates=())) == ()

@@ -1,4 +1,4 @@
-"""The ladder: who is trained next, what the race costs and saves, and what it never looks at."""
+"""The ladder: promotion, due trainings, planned cost, and savings on simulated results."""
 
 import random
 from itertools import pairwise
@@ -20,12 +20,12 @@ def due(entries, **settings):
 # ---- stages ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_way_up_is_every_rung_then_doubling_seeds():
+def test_the_stages_are_every_rung_then_doubling_seeds():
     way = stages(INFO, LadderSettings(contender_seeds=6), SEEDS)
     assert [(s.rung, len(s.seeds)) for s in way] == [("short", 1), ("full", 1), ("full", 2), ("full", 4), ("full", 6)]
 
 
-def test_fewer_climb_at_each_stage_but_never_fewer_than_the_finalists():
+def test_fewer_are_promoted_at_each_stage_but_never_fewer_than_the_finalists():
     way = stages(INFO, LadderSettings(contenders=8, contender_seeds=8, finalists=3), SEEDS)
     assert [s.places for s in way] == [None, 8, 4, 3, None]
 
@@ -37,7 +37,7 @@ def test_without_contenders_the_race_ends_at_the_rung_of_highest_fidelity():
     ]
 
 
-def test_a_stage_holds_the_seeds_of_the_stage_before():
+def test_a_stage_includes_the_seeds_of_the_stage_before():
     way = stages(INFO, LadderSettings(contender_seeds=4), SEEDS)
     assert all(set(a.seeds) <= set(b.seeds) for a, b in pairwise(way[1:]))
 
@@ -49,7 +49,7 @@ def test_a_new_loss_is_first_trained_at_the_cheapest_rung():
     assert due([entry(1)]) == (Job(1, "short", 10),)
 
 
-def test_the_upper_part_climbs():
+def test_the_upper_part_is_promoted():
     entries = [entry(n, fitness) for n, fitness in enumerate((0.1, 0.4, 0.3, 0.2))]
     assert due(entries) == (Job(1, "full", 10), Job(2, "full", 10))
 
@@ -70,14 +70,14 @@ def test_half_at_most_earn_further_seeds():
     assert jobs == (Job(2, "full", 11),)
 
 
-def test_a_loss_that_climbed_early_keeps_its_place_at_the_stage_it_reached():
-    """It was in the upper half once; what counts from then on is how it did there."""
+def test_a_loss_that_was_promoted_early_stays_at_its_stage():
+    """It was in the upper part at that time; from then on only its results at the new stage count."""
     entries = [entry(1, 0.1, 0.9), entry(2, 0.5, 0.2), entry(3, 0.6, 0.3)]
     jobs = due(entries, contenders=1, finalists=1, contender_seeds=2)
     assert jobs == (Job(1, "full", 11),)
 
 
-def test_the_first_loss_of_all_has_nobody_to_be_above():
+def test_the_first_loss_alone_is_not_promoted():
     assert due([entry(1, 0.5)]) == ()
 
 
@@ -85,7 +85,7 @@ def test_the_first_loss_of_all_has_nobody_to_be_above():
 
 
 def foretelling(slope, *, noise=0.0):
-    """Ten losses that completed short and full, where full is `slope` times short give or take `noise`, and two others."""
+    """Ten losses that completed short and full, where full is `slope` times short plus or minus `noise`, and two others."""
     measured = [entry(n, 0.1 * n, slope * 0.1 * n + (noise if n % 2 else -noise)) for n in range(10)]
     return [*measured, entry(20, 0.5), entry(21, 0.95)]
 
@@ -94,23 +94,23 @@ def climbers(entries, **settings):
     return [j.candidate_id for j in due(entries, **{"contenders": 0, "keep": 1.0} | settings)]
 
 
-def test_where_the_cheap_rung_predicts_the_next_only_promising_losses_climb():
+def test_if_a_rung_predicts_the_next_only_promising_losses_are_promoted():
     assert climbers(foretelling(1.0, noise=0.01)) == [21]
 
 
-def test_where_it_does_not_the_upper_part_climbs():
+def test_if_a_rung_does_not_predict_the_next_the_upper_part_is_promoted():
     assert climbers(foretelling(0.0, noise=0.3)) == [21, 20]
 
 
-def test_more_optimism_lets_more_climb():
+def test_more_optimism_promotes_more_losses():
     assert climbers(foretelling(1.0, noise=0.01), optimism=100.0) == [21, 20]
 
 
-def test_a_rung_that_foretells_the_opposite_is_not_turned_round():
+def test_a_negative_slope_counts_as_zero():
     assert 21 in climbers(foretelling(-1.0))
 
 
-def test_few_losses_foretell_nothing():
+def test_few_losses_give_no_prediction():
     assert climbers([*foretelling(1.0)[5:10], entry(20, 0.0)]) == [20]
 
 
@@ -137,7 +137,7 @@ def test_the_bar_counts_baselines_at_rungs_but_not_among_contenders():
     assert jobs == (Job(2, "full", 11),)
 
 
-def test_nothing_is_asked_for_twice():
+def test_no_training_is_due_twice():
     entries = [entry(n, 0.1 * n) for n in range(6)]
     first = due(entries)
     assert len(set(first)) == len(first)
@@ -147,7 +147,7 @@ def test_nothing_is_asked_for_twice():
 
 
 def test_the_same_results_give_the_same_jobs():
-    """Replay: a recorded run is chosen again from what it had seen."""
+    """Replay: the same decisions follow from the recorded results."""
     rng = random.Random(0)
     entries = [entry(n, rng.random(), *(rng.random() for _ in range(rng.randrange(4)))) for n in range(40)]
     shuffled = [RaceEntry(e.candidate_id, e.seed_loss, dict(reversed(e.results.items()))) for e in entries]
@@ -168,14 +168,14 @@ def test_the_plan_names_every_part_and_its_cost():
 
 
 @pytest.mark.parametrize("settings", [LadderSettings(), LadderSettings(keep=1.0, contenders=50, contender_seeds=5)])
-def test_a_quiet_race_costs_no_more_than_planned(settings):
-    """Best first, nobody climbs who is kept down later."""
+def test_a_race_without_noise_costs_no_more_than_planned(settings):
+    """With the best losses first, no promoted loss is displaced later."""
     race = run_race(range(20), lambda job: (1.0 - 0.01 * job.candidate_id, 1.0), INFO, settings, SEEDS)
     planned = sum(p.trainings for p in plan(INFO, settings, 0, 20) if p.part != "final")
     assert len(race.steps) <= planned
 
 
-def test_what_claims_may_cost_is_planned():
+def test_the_cost_of_claims_is_planned():
     part = plan_of_claims(INFO, LadderSettings(finalists=2, finalist_seeds=3), 4)
     assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
 
@@ -184,7 +184,7 @@ def test_what_claims_may_cost_is_planned():
 
 
 def noisy_world(seed, losses=40):
-    """True fitnesses spread by 0.1, a cheap rung that agrees with the dear one by about 0.8, and 0.03 of noise by seed."""
+    """True fitnesses spread by 0.1, a low rung with a correlation of about 0.8 with the full one, and noise of 0.03 per seed."""
     rng = random.Random(seed)
     true = {n: rng.gauss(0.5, 0.1) for n in range(losses)}
     cheap = {n: value + rng.gauss(0.0, 0.07) for n, value in true.items()}
@@ -215,7 +215,7 @@ def test_racing_finds_a_loss_as_good_as_the_best_with_a_third_of_the_training():
     assert missed <= 2
 
 
-def test_diverging_losses_cost_one_cheap_training():
+def test_diverging_losses_cost_one_training_at_the_lowest_rung():
     def measure(job):
         return (None, 0.1) if job.candidate_id % 2 else (0.5, 1.0)
 

@@ -1,4 +1,4 @@
-"""The null experiment on noise that is made up: claims keep their level, and the rules that are not ours do not."""
+"""The null experiment on simulated noise: our claims keep their level, and alternative rules do not."""
 
 import json
 import random
@@ -35,7 +35,7 @@ def played(tmp_path, draw, *arguments, runs):
 
 
 def noise(name, factor, rng):
-    """A rung that foretells the next, as the rungs of one training seed do."""
+    """A rung that predicts the next one, as rungs with the same training seed do."""
     luck = rng.gauss(0.0, 1.0)
     return [luck + rng.gauss(0.0, 0.5), luck + rng.gauss(0.0, 0.5), rng.gauss(0.0, 1.0)]
 
@@ -51,7 +51,7 @@ def test_the_same_loss_entered_many_times_is_seldom_a_discovery(null):
     assert null["as_stated"] and null["code"] == 0
 
 
-def test_the_leader_of_the_search_leads_by_luck_alone(null):
+def test_the_leader_of_the_search_has_a_positive_selection_bias(null):
     assert null["figures"]["leader_believed"]["value"] > 0.8
 
 
@@ -66,7 +66,7 @@ LIFT = {"cross_entropy": 0.0, "label_smoothing": 8.0, "focal": 1.0, "mse": -1.0}
 
 
 def unequal(name, factor, rng):
-    """Known losses of different worth, best at the task's own learning rate."""
+    """Known losses of different quality, best at the task's own learning rate."""
     return [value + LIFT[name] - 2.0 * (factor != 1.0) for value in noise(name, factor, rng)]
 
 

@@ -20,11 +20,11 @@ def rows():
     return {row["items"]: row for row in found["rows"]}
 
 
-def test_seeds_alone_take_a_small_test_set_for_a_discovery(rows):
+def test_the_t_test_over_seeds_alone_has_too_many_false_discoveries_on_few_items(rows):
     assert rows[6]["seeds_alone"]["interval"][0] > 0.08
 
 
-def test_over_seeds_and_items_false_discoveries_keep_to_their_level(rows):
+def test_the_comparison_over_seeds_and_items_keeps_its_level(rows):
     for row in rows.values():
         assert row["seeds_and_items"]["interval"][0] <= 0.05
 

@@ -1,4 +1,4 @@
-"""The embedded task tells good losses from bad ones, repeats itself exactly, and ships a model that can be made again."""
+"""The embedded task separates good losses from bad ones, is deterministic, and its shipped model can be reproduced."""
 
 import copy
 import importlib.util
@@ -81,7 +81,7 @@ def test_the_held_out_judge_agrees_with_hidden_polarity_it_has_not_seen():
 # --- training pairs ---
 
 
-def test_pairs_are_ranked_but_for_the_flipped_tenth(task):
+def test_pairs_are_ranked_except_for_the_flipped_tenth(task):
     pairs = task._runner._training_pairs(0)
     words = task._runner.words
     end = task._runner.end
@@ -99,8 +99,8 @@ def test_pairs_are_redrawn_by_the_seed_alone(small):
     assert first != small._runner._training_pairs(1)["chosen_ids"]
 
 
-def test_what_a_seed_draws_tells_nothing_of_another_seed(small):
-    """A loss may look up reference values, and was then written for known seeds: those of a final must give others."""
+def test_draws_of_different_seeds_are_independent(small):
+    """A loss could recognise reference values of known seeds: the fresh seeds of a final must give other values."""
     one, other = (small._runner._training_pairs(seed) for seed in (0, 1))
     written = [{tuple(ids) for side in ("chosen_ids", "rejected_ids") for ids in pairs[side]} for pairs in (one, other)]
     assert not written[0] & written[1]
@@ -127,7 +127,7 @@ def test_reference_log_probabilities_are_those_of_training(small, losses):
 # --- scores ---
 
 
-def test_good_and_bad_losses_are_told_apart(task, losses):
+def test_good_losses_score_above_bad_ones(task, losses):
     result = {name: task.score_seed(losses[name], "short", 0) for name in ("logistic", "constant", "inverted")}
     fitness = {name: r.fitness for name, r in result.items()}
     assert fitness["logistic"] > fitness["constant"] + 0.15 > fitness["constant"] > fitness["inverted"] + 0.1
@@ -137,7 +137,7 @@ def test_good_and_bad_losses_are_told_apart(task, losses):
     assert result["logistic"].tokens > 40 * 16 * 2 * 8
 
 
-def test_fitness_is_reward_less_priced_divergence(small, losses):
+def test_fitness_is_reward_minus_weighted_divergence(small, losses):
     result = small.score_seed(losses["logistic"], "full", 0)
     expected = result.metrics["reward"] - 0.02 * result.metrics["kl_per_sequence"]
     assert result.fitness == pytest.approx(expected)
@@ -194,7 +194,7 @@ def test_the_held_out_rung_has_its_own_prompts_and_judge(small, losses):
 # --- failures ---
 
 
-def test_nan_is_a_failure_and_no_low_score(small, losses):
+def test_nan_is_a_failure_and_not_a_low_score(small, losses):
     with pytest.raises(EvaluationFailed) as caught:
         small.score_seed(losses["nan"], "full", 0)
     assert caught.value.reason is FailureReason.DIVERGED
@@ -202,7 +202,7 @@ def test_nan_is_a_failure_and_no_low_score(small, losses):
     assert step == 1 and math.isnan(loss), "the value that ended it is kept"
 
 
-def test_a_policy_that_leaves_its_language_has_collapsed(losses):
+def test_a_policy_with_a_large_kl_has_collapsed(losses):
     strict = make_task("sentiment", SMALL | {"learning_rate": 2e-2, "kl_limit": 20.0})
     with pytest.raises(EvaluationFailed, match="nats per sequence, above 20") as caught:
         strict.score_seed(losses["unbounded"], "full", 0)
@@ -244,41 +244,41 @@ def test_pairs_of_a_task_without_winners_are_bad_data():
 
 
 def test_divergence_agrees_with_the_samples_own_log_ratio(small):
-    lab = small._runner
-    policy = type(lab.reference)(lab.reference.config).eval()
-    policy.load_state_dict(lab.reference.state_dict())
+    runner = small._runner
+    policy = type(runner.reference)(runner.reference.config).eval()
+    policy.load_state_dict(runner.reference.state_dict())
     with torch.no_grad():
         for weight in policy.parameters():
             weight.mul_(1.0 + 0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
-    prompt_ids = lab._draw_prompts("kl", "search", 1024)
-    completions = lab._sample(policy, prompt_ids, 7)
+    prompt_ids = runner._draw_prompts("kl", "search", 1024)
+    completions = runner._sample(policy, prompt_ids, 7)
     ids = torch.cat([prompt_ids, completions], dim=1)
     with torch.inference_mode():
-        exact = lab._divergence(policy, ids, 8)
-        ratio = lab._sequence_log_probs(policy, 8, ids) - lab._sequence_log_probs(lab.reference, 8, ids)
+        exact = runner._divergence(policy, ids, 8)
+        ratio = runner._sequence_log_probs(policy, 8, ids) - runner._sequence_log_probs(runner.reference, 8, ids)
     noise = ratio.std().item() / math.sqrt(len(ratio))
     assert exact.mean().item() == pytest.approx(ratio.mean().item(), abs=4 * noise)
     assert exact.mean().item() > 10 * noise
 
 
 def test_sampling_follows_the_model(small):
-    lab = small._runner
-    prompt_ids = lab._draw_prompts("one", "search", 1).repeat(2048, 1)
-    first = lab._sample(lab.reference, prompt_ids, 1)[:, 0]
+    runner = small._runner
+    prompt_ids = runner._draw_prompts("one", "search", 1).repeat(2048, 1)
+    first = runner._sample(runner.reference, prompt_ids, 1)[:, 0]
     with torch.inference_mode():
-        expected = _next_word(lab.reference, torch.cat([prompt_ids[:1], first[:1, None]], dim=1), 8)[0, 0].exp()
-    observed = torch.bincount(first, minlength=len(lab.words)) / len(first)
+        expected = _next_word(runner.reference, torch.cat([prompt_ids[:1], first[:1, None]], dim=1), 8)[0, 0].exp()
+    observed = torch.bincount(first, minlength=len(runner.words)) / len(first)
     assert (observed - expected).abs().max().item() < 0.04
 
 
 def test_completions_end_once_and_fit(small):
-    lab = small._runner
-    completions = lab._sample(lab.reference, lab._draw_prompts("end", "train", 256), 3)
-    ended = (completions == lab.end).sum(dim=1)
+    runner = small._runner
+    completions = runner._sample(runner.reference, runner._draw_prompts("end", "train", 256), 3)
+    ended = (completions == runner.end).sum(dim=1)
     assert ended.max() == 1
     assert ended.double().mean() > 0.95
     for row in completions[ended == 1].tolist():
-        assert set(row[row.index(lab.end) + 1 :]) <= {lab.pad}
+        assert set(row[row.index(runner.end) + 1 :]) <= {runner.pad}
 
 
 # --- the shipped model ---
@@ -288,19 +288,21 @@ def test_the_shipped_model_is_small():
     assert sum(path.stat().st_size for path in DATA.iterdir()) < 1_000_000
 
 
-def test_the_script_makes_the_shipped_model_again(small):
+def test_the_script_reproduces_the_shipped_model(small):
     path = Path(__file__).resolve().parents[3] / "scripts" / "make_sentiment_model.py"
     spec = importlib.util.spec_from_file_location("make_sentiment_model", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    lab = small._runner
+    runner = small._runner
     model, tokenizer = script.train(script.STEPS)
-    assert tokenizer.get_vocab() == lab.tokenizer.get_vocab()
-    shipped = script.held_out_nll(lab.reference, lab.tokenizer)
+    assert tokenizer.get_vocab() == runner.tokenizer.get_vocab()
+    shipped = script.held_out_nll(runner.reference, runner.tokenizer)
     assert script.held_out_nll(model, tokenizer) == pytest.approx(shipped, abs=0.01)
-    prompt_ids = lab._draw_prompts("same", "held_out", 512)
+    prompt_ids = runner._draw_prompts("same", "held_out", 512)
     rewards = [
-        torch.tensor([lexicon_reward(text) for text in lab._texts(lab._sample(each, prompt_ids, 5))]).mean().item()
-        for each in (model, lab.reference)
+        torch.tensor([lexicon_reward(text) for text in runner._texts(runner._sample(each, prompt_ids, 5))])
+        .mean()
+        .item()
+        for each in (model, runner.reference)
     ]
     assert rewards[0] == pytest.approx(rewards[1], abs=0.1)

@@ -1,4 +1,4 @@
-"""Wrong settings: the full key, plain words, what came, and the key that was probably meant."""
+"""Messages for wrong settings: the full key, the expected and the given value, and the key that was probably meant."""
 
 import math
 
@@ -61,13 +61,13 @@ PREFERENCE = {"model": "m", "data": "d"}
         ("preference", PREFERENCE | {"cache": 3}, "fitness.cache: expected a path, got 3"),
     ],
 )  # fmt: skip
-def test_a_wrong_option_of_a_task_is_named_as_it_stands_in_a_configuration(task, options, says):
+def test_a_wrong_option_of_a_task_is_named_by_its_key_in_a_configuration(task, options, says):
     with pytest.raises(TaskError) as caught:
         task_info(task, options)
     assert says in str(caught.value)
 
 
-def test_every_fault_is_told_and_none_in_the_words_of_the_library():
+def test_every_fault_is_reported_in_our_own_words():
     with pytest.raises(ConfigError) as caught:
         load_config(None, ["seed=x", "llm.timeout_seconds=x", "threads=0", "proposer=x", "launcher=3"])
     lines = str(caught.value).splitlines()
@@ -85,6 +85,6 @@ def test_a_long_or_hostile_value_stays_short_and_on_one_line():
     assert len(line) < 130 and line.isprintable()
 
 
-def test_nothing_is_meant_where_nothing_is_near():
+def test_there_is_no_suggestion_without_a_close_key():
     assert did_you_mean("xyzzy", ["dpo", "ipo"]) == ""
     assert did_you_mean("dpoo", ["dpo", "ipo"]) == "; did you mean dpo?"

@@ -1,4 +1,4 @@
-"""Tasks of other packages and of files: found by name, told by their package, entry point, file and line when they are broken."""
+"""Tasks of other packages and in files: lookup by name; errors name package, entry point, file and line."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_file_on_disk_is_a_task_by_path_and_class(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("__pycache__"))
 
 
-def test_a_file_with_the_parts_of_a_task_is_one_itself(tmp_path):
+def test_a_file_with_the_parts_of_a_task_is_a_task(tmp_path):
     parts = GOOD.replace("class Mine:", "class Made:") + "Options, info, make = Made.Options, Made.info, Made\n"
     (tmp_path / "whole.py").write_text(parts)
     assert task_info(f"{tmp_path}/whole.py").name == "whole.py"
@@ -123,7 +123,7 @@ def test_built_in_names_and_help_scan_no_package():
     assert done.returncode == 0, done.stderr
 
 
-def test_every_task_of_ours_has_all_parts():
+def test_every_built_in_task_has_all_parts():
     for name in BUILT_IN:
         assert task_record(name).summary
 
@@ -210,7 +210,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_what_a_task_says_of_itself_is_checked(install, case):
+def test_the_info_of_a_task_is_checked(install, case):
     old, new, told = ANSWERS[case]
     assert old in GOOD
     install("evopo-odd", GOOD.replace(old, new), "odd = evopo_odd:Mine")
@@ -233,7 +233,7 @@ def test_one_name_of_two_packages_is_an_error_that_names_both(install):
     assert "evopo-one 1.0" in told and "evopo-two 1.0" in told and "uninstall one" in told
 
 
-def test_a_built_in_name_stays_ours_and_the_list_says_whose_entry_point_has_it(install):
+def test_a_built_in_name_cannot_be_replaced_and_the_list_names_the_entry_point(install):
     install("evopo-clash", "raise RuntimeError", "sentiment = evopo_clash:Mine\nodd/name = evopo_clash:Mine")
     assert task_info("sentiment").origin == ""
     rows = {(name, origin): what for name, origin, what in listed_tasks()}
@@ -250,7 +250,7 @@ def test_a_broken_plugin_breaks_neither_other_tasks_nor_the_list(install):
     assert rows["bad"][0] == "evopo-bad 1.0" and "cannot be used: task 'bad'" in rows["bad"][1]
 
 
-def test_a_list_of_entry_points_that_cannot_be_read_is_no_concern_of_other_packages(install):
+def test_unreadable_entry_points_of_one_package_do_not_affect_others(install):
     install("evopo-bad", "", "this is no line of an entry point")
     install("evopo-good", GOOD, "mine = evopo_good:Mine")
     assert task_info("mine").name == "mine"

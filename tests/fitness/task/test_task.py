@@ -1,4 +1,4 @@
-"""Tasks are found by name, described without torch, and refuse what they do not know; scores say what they rest on."""
+"""Tasks: lookup by name, description without torch, refusal of unknown options, and identity."""
 
 import math
 import pickle
@@ -63,7 +63,7 @@ def test_tasks_are_described_without_torch():
     assert done.stdout.split() == ["preference", "0.25", "short", "full", "held_out"]
 
 
-def test_rungs_tell_search_and_verdict_apart():
+def test_rungs_separate_search_and_held_out():
     info = task_info("sentiment", {"epochs": 2})
     assert [rung.name for rung in info.search_rungs] == ["short", "full"]
     assert info.rung("full").steps == info.rung("held_out").steps == 64
@@ -78,7 +78,7 @@ def test_identity_follows_every_option():
     assert plain != task_info("sentiment", {"temperature": 0.9}).identity
 
 
-def test_failures_cross_processes_and_read_well():
+def test_failures_can_be_pickled_and_have_a_readable_message():
     failure = pickle.loads(pickle.dumps(EvaluationFailed("diverged", "the loss is nan at step 3")))
     assert (failure.reason, str(failure)) == (FailureReason.DIVERGED, "diverged: the loss is nan at step 3")
     with pytest.raises(ValueError, match="is not a valid FailureReason"):

@@ -1,4 +1,4 @@
-"""What was watched in a training: at most 50 points, first and last among them, and nothing that is no curve."""
+"""Training curves: thinning to 50 points with both ends, and validation."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def test_micro_batches_of_a_step_are_averaged():
     assert watch.curves == {"loss": ((1, 3.0), (2, math.inf))}
 
 
-def test_a_failure_takes_the_curves_along():
+def test_a_failure_carries_the_curves():
     watch = CurveRecorder()
     with pytest.raises(EvaluationFailed) as caught, watch.kept_on_failure():
         watch.add(1, {"loss": 0.5})
@@ -33,7 +33,7 @@ def test_a_failure_takes_the_curves_along():
     assert caught.value.curves == {"loss": ((1, 0.5),)}
 
 
-def test_curves_cross_the_pipe_with_values_that_are_not_finite():
+def test_curves_round_trip_through_json_with_values_that_are_not_finite():
     sent = {"loss": ((1, 0.5), (2, math.inf), (3, -math.inf)), "margin": ()}
     assert from_json(json.loads(json.dumps(to_json(sent), allow_nan=False))) == sent
     (last,) = from_json(json.loads(json.dumps(to_json({"loss": [(7, math.nan)]}), allow_nan=False)))["loss"]
@@ -59,6 +59,6 @@ def test_curves_cross_the_pipe_with_values_that_are_not_finite():
     ],
     ids=lambda v: str(v)[:24].replace("\x1b", ""),
 )
-def test_what_is_no_curve_is_refused(data):
+def test_invalid_curves_are_refused(data):
     with pytest.raises(ValueError, match="expected"):
         from_json(data)

@@ -1,4 +1,4 @@
-"""The TRL seam: our trainer with a loss reproduces TRL's own, and refuses what would train silently wrong."""
+"""GraphDPOTrainer reproduces TRL's own losses, and refuses losses and settings that would train silently wrong."""
 
 import copy
 import gc
@@ -51,7 +51,7 @@ def batch_variance(pc, pr, rc, rr, beta):
 
 
 class StockTrainer(DPOTrainer):
-    """TRL as it is, but content with columns that are there already."""
+    """TRL's trainer, except that it accepts precomputed columns."""
 
     def _prepare_dataset(self, dataset, *args, **kwargs):
         return dataset if "prompt_ids" in dataset.column_names else super()._prepare_dataset(dataset, *args, **kwargs)
@@ -194,7 +194,7 @@ def test_collates_as_trl_does(options):
         assert torch.equal(value, ours[key]), key
 
 
-def test_the_seam_is_where_it_was():
+def test_trls_methods_that_are_overridden_have_not_changed():
     """Fails when a new TRL adds or drops a loss, or changes what we override: look at the diff before pinning it."""
     branches = re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer._compute_loss))
     assert set(branches) == set(EXPRESSIBLE) | NOT_EXPRESSIBLE
@@ -254,7 +254,7 @@ def test_a_loss_of_another_shape_is_refused(loss, tmp_path, tokenizer):
     assert "one loss per pair" in error.detail
 
 
-def test_probes_tell_what_a_loss_needs():
+def test_batch_requirements_of_a_loss_are_measured():
     assert batch_needs(sigmoid, 0.1) == BatchNeeds(min_batch=1, coupled=False)
     assert batch_needs(batch_variance, 0.1) == BatchNeeds(min_batch=2, coupled=True)
     root_of_one = lambda pc, pr, rc, rr, beta: -pc + torch.sqrt(pc.var(unbiased=False))  # noqa: E731
@@ -262,8 +262,8 @@ def test_probes_tell_what_a_loss_needs():
 
 
 @pytest.mark.parametrize("beta", [0.025, 1.0])
-def test_the_published_losses_need_what_their_formulas_say(beta):
-    """Which take a statistic of the batch, and which an unbiased deviation; the exponential merely overflows."""
+def test_batch_requirements_of_known_losses_match_their_formulas(beta):
+    """Some use a batch statistic, some an unbiased deviation; the exponential loss only overflows."""
     found = {name: as_function(graph(name), beta)[1] for name in names("preference")}
     coupled = {name for name, need in found.items() if need.coupled}
     assert coupled == {"kto_pair", "dbaql", "aql", "aqfl", "aot", "aot_unpaired"}
@@ -294,7 +294,7 @@ def test_no_pair_is_left_out_of_an_evaluation(tmp_path, tokenizer):
     assert metrics["eval_loss"] == metrics["eval_loss"]
 
 
-def test_too_little_data_or_batch_for_the_loss_is_said_before_training(tmp_path, tokenizer):
+def test_too_few_pairs_or_too_small_batches_are_refused_before_training(tmp_path, tokenizer):
     assert failure(batch_variance, tmp_path, tokenizer, count=1).reason is FailureReason.BAD_DATA
     changes = {"per_device_train_batch_size": 1}
     assert failure(batch_variance, tmp_path, tokenizer, changes=changes).reason is FailureReason.UNSUPPORTED_LOSS
@@ -302,7 +302,7 @@ def test_too_little_data_or_batch_for_the_loss_is_said_before_training(tmp_path,
 
 @pytest.mark.parametrize("cached", [True, False], ids=["cached", "online"])
 def test_a_coupled_loss_sees_all_micro_batches_of_a_step(cached, tmp_path, tokenizer):
-    """Two times two pairs must train as four do, the short last step included."""
+    """Two micro-batches of two pairs must train like one of four, including the short last step."""
     results = []
     for changes in ({}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}):
         args = config(tmp_path, **changes)
@@ -330,8 +330,8 @@ def test_arguments_that_only_trls_losses_read_are_refused(tmp_path, tokenizer):
         fit(sigmoid, tmp_path, tokenizer, changes={"use_weighting": True})
 
 
-def test_one_model_can_meet_many_trainers(tmp_path, tokenizer):
-    """TRL wraps the forward once per trainer; the wrappers must not pile up, nor a reset model give old weights."""
+def test_one_model_can_be_used_by_many_trainers(tmp_path, tokenizer):
+    """TRL wraps `forward` once per trainer: the wrappers must not accumulate, and a reset model must use its new weights."""
     model = tiny_model()
     start = copy.deepcopy(model.state_dict())
     results = []
@@ -369,7 +369,7 @@ def test_log_probabilities_are_taken_at_a_temperature(dense_logits, tmp_path, to
 
 
 def test_a_lone_pair_can_be_measured_for_a_loss_undefined_on_it(tmp_path, tokenizer):
-    """No batch is large enough for its loss, and none need be: once the search for one did not end."""
+    """No batch is large enough for its loss, and none is needed. The search for a batch size must still end."""
     data = pairs(8, cached=True)
     trainer = GraphDPOTrainer(
         tiny_model(), args=config(tmp_path), train_dataset=data, processing_class=tokenizer, loss_graph=batch_variance
@@ -405,8 +405,8 @@ except EvaluationFailed as failure:
 """
 
 
-def test_every_rank_learns_of_weights_that_end_infinite_on_one(tmp_path, tokenizer):
-    """Of a sharded model each sees a part; the ranks that saw nothing wrong would wait for those that raised."""
+def test_all_ranks_fail_if_weights_end_infinite_on_one(tmp_path, tokenizer):
+    """Each rank sees a part of a sharded model; ranks without a fault would wait for ranks that raised."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "preference"))
     from test_preference import FSDP, ROOT, fsdp_variables
 

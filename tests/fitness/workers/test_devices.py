@@ -1,4 +1,4 @@
-"""Workers do not fight over GPUs."""
+"""Assignment of GPUs to workers."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_single_processes_get_one_gpu_each():
     assert share_gpus(["0", "1"], 3, grouped=False) == [["0"], ["1"], ["0"]]
 
 
-def test_launch_groups_share_evenly():
+def test_launch_groups_get_equal_shares():
     assert share_gpus(list("01234567"), 2, grouped=True) == [list("0123"), list("4567")]
     assert share_gpus(["0"], 2, grouped=True) == [["0"], ["0"]]
 

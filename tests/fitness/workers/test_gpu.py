@@ -1,4 +1,4 @@
-"""What CUDA computes and recovers from. Needs a GPU: `pytest -m gpu`."""
+"""Training and recovery on CUDA. Needs a GPU: `pytest -m gpu`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A worker believes no variable of a launch that it is not part of."""
+"""Variables of another launch are removed from a worker's environment."""
 
 import pytest
 
@@ -15,12 +15,12 @@ MPI = {"PMI_RANK": "0", "PMI_SIZE": "4", "PMIX_RANK": "0", "OMPI_COMM_WORLD_SIZE
 
 @pytest.mark.parametrize("left", [TORCHRUN, MPI, {"MPI_LOCALRANKID": "0"}], ids=["torchrun", "mpi", "intel"])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_nobody_is_told_to_be_a_process_of_another_launch(left, grouped):
+def test_rank_variables_of_another_launch_are_removed(left, grouped):
     variables, dropped = without_outer_launch(KEPT | left, grouped=grouped)
     assert variables == KEPT and set(dropped) == set(left)
 
 
-def test_only_a_launcher_is_told_how_to_launch():
+def test_only_a_launcher_keeps_variables_that_configure_it():
     assert without_outer_launch(KEPT | MEETING, grouped=False)[0] == KEPT
     assert without_outer_launch(KEPT | MEETING, grouped=True) == (KEPT | MEETING, ())
 
@@ -31,7 +31,7 @@ def test_the_note_names_what_was_dropped():
     assert "a, b, c, d and 2 more:" in note_on_dropped(tuple("abcdef"))
 
 
-def test_settings_of_open_mpi_that_a_container_image_carries_are_no_launch():
+def test_settings_of_open_mpi_in_a_container_image_give_no_note():
     settings = {"OMPI_MCA_plm": "isolated", "PMIX_MCA_gds": "hash"}
     variables, dropped = without_outer_launch(KEPT | settings, grouped=False)
     assert variables == KEPT and note_on_dropped(dropped) == ""

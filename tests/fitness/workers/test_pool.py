@@ -1,4 +1,4 @@
-"""A pool outlives its workers, whatever becomes of them, and leaves nobody behind."""
+"""A pool survives the loss of workers, retries their requests, and leaves no process behind."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def ask(pranks, losses, rung, *, seed=0, **options):
 
 
 def gone(pid: int, seconds: float = 10.0) -> bool:
-    """Whether the process ends (a zombie has) before the patience does."""
+    """Whether the process ends within the time limit (a zombie has ended)."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
@@ -38,13 +38,13 @@ def gone(pid: int, seconds: float = 10.0) -> bool:
     return False
 
 
-def test_results_come_back_to_whoever_asked(pranks, losses):
+def test_results_go_to_their_requests(pranks, losses):
     results = score_all("pranks", [(losses["logistic"], "score", seed) for seed in range(20)], pranks, workers=2)
     assert [result.fitness for result in results] == [float(seed) for seed in range(20)]
     assert len({result.metrics["pid"] for result in results}) == 2
 
 
-def test_what_a_worker_warns_of_reaches_the_user(pranks, losses, caplog):
+def test_warnings_of_a_worker_reach_the_user(pranks, losses, caplog):
     ask(pranks, losses, "warn")
     assert [record.getMessage() for record in caplog.records] == ["asked 4 at once from now on"]
 
@@ -86,16 +86,16 @@ for line in sys.stdin:
         ({"values": [1.0, 0.0], "groups": ["a"]}, "a group each"),
         ({"values": [], "groups": []}, "a group each"),
         ({"values": [1.0, float("nan")], "groups": ["a", "b"]}, "finite"),
-        ({"values": [1.0, None], "groups": ["a", "b"]}, "a number and a name"),
-        ({"values": [1.0, 0.0], "groups": ["a", 7]}, "a number and a name"),
+        ({"values": [1.0, None], "groups": ["a", "b"]}, "a number and a group name"),
+        ({"values": [1.0, 0.0], "groups": ["a", 7]}, "a number and a group name"),
         ({"values": [1.0, 0.0], "groups": ["a", "b" * 300]}, "at most 200 characters"),
         ({"values": [1.0, 1.0], "groups": ["a", "b"]}, "expected the fitness, 0.5"),
-        ({"values": "10", "groups": "ab"}, "no object with the lists"),
-        ([1.0, 0.0], "no object with the lists"),
+        ({"values": "10", "groups": "ab"}, "not an object with the lists"),
+        ([1.0, 0.0], "not an object with the lists"),
     ],
 )
 def test_items_of_a_worker_are_checked(items, words, pranks, losses, tmp_path):
-    """A real process that speaks a worker's words, and lies."""
+    """A real process that follows a worker's protocol with invalid items."""
     script, reply = tmp_path / "worker.py", tmp_path / "items.json"
     script.write_text(WORKER_THAT_REPLIES)
     reply.write_text(json.dumps(items))
@@ -133,13 +133,13 @@ def test_a_request_that_hangs_twice_fails_as_timeout(pranks, losses):
 
 
 @pytest.mark.parametrize("rung", ["fill_memory", "fill_host_memory"])
-def test_memory_that_runs_out_is_told_apart(pranks, losses, rung):
+def test_out_of_memory_has_its_own_reason(pranks, losses, rung):
     with pytest.raises(EvaluationFailed) as caught:
         ask(pranks, losses, rung)
     assert caught.value.reason is FailureReason.OUT_OF_MEMORY
 
 
-def test_an_exit_tells_the_end_of_stderr_and_takes_children_along(pranks, losses):
+def test_an_exit_reports_the_end_of_stderr_and_kills_child_processes(pranks, losses):
     with pytest.raises(EvaluationFailed, match=r"exit status 1(?s:.*)gone, with a child left"):
         ask(pranks, losses, "leave_a_child")
     assert gone(int(Path(pranks["folder"], "child").read_text()))
@@ -151,25 +151,25 @@ def test_a_failed_evaluation_is_not_tried_again(pranks, losses):
     assert Path(pranks["folder"], "diverged").read_text() == "x"
 
 
-def test_what_a_judge_was_paid_comes_with_the_result_and_the_start_of_a_worker_with_its_first_one(pranks, losses):
+def test_a_result_has_the_judges_usage_and_the_first_one_also_that_of_the_check(pranks, losses):
     results = score_all("pranks", [(losses["logistic"], "judge", seed) for seed in range(2)], pranks)
     assert sorted(result.paid.tokens for result in results) == [22, 22 + 6]
 
 
-def test_what_a_judge_was_paid_comes_with_a_failure_too(pranks, losses):
+def test_a_failure_has_the_judges_usage(pranks, losses):
     with pytest.raises(EvaluationFailed) as caught:
         ask(pranks, losses, "judge_in_vain")
     assert caught.value.paid.tokens == 33 + 6
 
 
-def test_a_try_that_brought_no_answer_counts_with_the_most_that_its_judge_can_have_cost(pranks, losses):
+def test_a_try_without_an_answer_counts_with_the_upper_bound_of_the_judges_usage(pranks, losses):
     assert ask(pranks, losses, "die_once").paid.tokens == 1100 + 2 * 6
     with pytest.raises(EvaluationFailed) as caught:
         ask(pranks, losses, "kill_self")
     assert caught.value.paid.tokens == 2 * (1100 + 6)
 
 
-def test_prints_do_not_garble_the_replies(pranks, losses):
+def test_prints_do_not_corrupt_the_replies(pranks, losses):
     assert ask(pranks, losses, "print_a_lot", seed=5).fitness == 5.0
 
 
@@ -179,7 +179,7 @@ def test_a_task_that_cannot_be_prepared_says_why(pranks, losses):
 
 
 def readiness(pranks, **options) -> str:
-    """What a pool of two says is wrong with its task, before anything is asked of it."""
+    """The failure of a pool of two workers before any request."""
 
     async def run():
         async with WorkerPool("pranks", pranks, 2, **options) as pool:
@@ -191,11 +191,11 @@ def readiness(pranks, **options) -> str:
     return caught.value.detail
 
 
-def test_what_makes_the_task_unusable_is_known_before_anything_is_asked(pranks):
+def test_an_unusable_task_fails_before_any_request(pranks):
     assert readiness(pranks | {"broken": True}) == "there is no such data set"
 
 
-def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
+def test_a_ready_pool_returns_the_notes_of_the_task(pranks):
     async def run() -> tuple[str, ...]:
         async with WorkerPool("pranks", pranks) as pool:
             return await pool.ready()
@@ -203,7 +203,7 @@ def test_a_pool_that_is_ready_passes_on_what_the_task_says_of_its_data(pranks):
     assert asyncio.run(run()) == ("Two pranks were left out.",)
 
 
-def test_a_worker_in_the_shell_of_another_launch_is_no_part_of_it_and_the_pool_says_so(pranks, monkeypatch):
+def test_a_worker_in_the_shell_of_another_launch_ignores_it_with_a_note(pranks, monkeypatch):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "PMI_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
 
@@ -216,7 +216,7 @@ def test_a_worker_in_the_shell_of_another_launch_is_no_part_of_it_and_the_pool_s
     )
 
 
-def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
+def test_a_ready_pool_knows_the_number_of_groups_in_the_final(pranks):
     async def run() -> list[int | None]:
         async with WorkerPool("pranks", pranks) as pool:
             before = pool.judged
@@ -226,7 +226,7 @@ def test_a_pool_that_is_ready_knows_how_many_items_finals_are_judged_on(pranks):
     assert asyncio.run(run()) == [None, 6]
 
 
-def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, losses):
+def test_an_unexpected_error_in_prepare_is_bad_data(pranks, losses):
     said = "KeyError: 'a column that nobody thought of'"
     told = readiness(pranks | {"crash": "raise"})
     assert told.startswith("the task cannot be prepared: task 'pranks' (package pranks 1.0") and said in told
@@ -234,13 +234,13 @@ def test_an_error_that_nobody_foresaw_in_preparing_is_no_loss_s_fault(pranks, lo
         ask(pranks | {"crash": "raise"}, losses, "score")
 
 
-def test_memory_that_runs_out_in_preparing_is_told_as_such(pranks):
+def test_out_of_memory_in_prepare_is_reported_as_such(pranks):
     assert readiness(pranks | {"crash": "memory"}).startswith(
         "the task cannot be prepared: memory ran out (MemoryError): free memory"
     )
 
 
-def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses):
+def test_a_worker_that_dies_before_it_is_ready_is_bad_data(pranks, losses):
     assert readiness(pranks | {"crash": "exit"}).startswith("a worker ended before it was ready: exit status 7")
     with pytest.raises(EvaluationFailed, match="ended before it was ready") as caught:
         ask(pranks | {"crash": "exit"}, losses, "score")
@@ -261,21 +261,21 @@ def test_a_worker_that_dies_before_it_is_ready_is_no_loss_s_fault(pranks, losses
         ("some/file.py:3: FutureWarning: no Error\n", None),
     ],
 )
-def test_how_a_process_died_begins_with_what_it_raised(stderr, told, pranks):
-    """Where the rest is cut off, the beginning is what people see."""
+def test_the_report_of_a_death_begins_with_the_exception(stderr, told, pranks):
+    """If the report is truncated, users see its beginning only."""
     code = f"import sys; sys.stderr.write({stderr!r}); sys.exit(4)"
     said = readiness(pranks, launcher=[sys.executable, "-c", code])
     how = "a worker ended before it was ready: exit status 4"
     assert said.startswith(f"{how}: {told}" if told else f"{how}; the end of its stderr:")
 
 
-def test_a_file_in_the_place_of_a_module_is_named_where_a_worker_cannot_start_for_it(pranks, monkeypatch, tmp_path):
+def test_a_file_that_hides_a_module_is_named_if_a_worker_cannot_start(pranks, monkeypatch, tmp_path):
     (tmp_path / "queue.py").write_text("x = 1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert f"{tmp_path / 'queue.py'} comes first through PYTHONPATH" in readiness(pranks)
+    assert f"{tmp_path / 'queue.py'} is imported through PYTHONPATH" in readiness(pranks)
 
 
-def test_a_launcher_that_is_no_command_is_named_at_once(pranks):
+def test_a_launcher_that_is_not_a_command_is_named_at_once(pranks):
     with pytest.raises(TaskError, match="the launcher 'accelerat' is not a command on PATH or in"):
         WorkerPool("pranks", pranks, launcher=("accelerat", "launch"))
 
@@ -301,7 +301,7 @@ def test_a_rank_without_memory_ends_its_group_and_the_next_request_is_served(pra
     assert asyncio.run(run()).fitness == 5.0
 
 
-def test_a_pool_goes_on_after_deaths_hangs_and_cancellation(pranks, losses):
+def test_a_pool_works_after_deaths_hangs_and_cancellation(pranks, losses):
     async def run() -> tuple[list[object], list[int], list[int]]:
         async with WorkerPool("pranks", pranks, workers=2, timeout=3.0) as pool:
             forgotten = asyncio.create_task(pool.score(losses["logistic"], "hang", 0))
@@ -320,7 +320,7 @@ def test_a_pool_goes_on_after_deaths_hangs_and_cancellation(pranks, losses):
     assert all(gone(pid) for pid in pids)
 
 
-def test_closing_ends_what_is_under_way(pranks, losses):
+def test_closing_ends_requests_in_progress(pranks, losses):
     async def run() -> tuple[object, list[int], float]:
         pool = WorkerPool("pranks", pranks)
         async with pool:
@@ -362,7 +362,7 @@ def test_workers_die_with_a_killed_parent(pranks, losses, tmp_path):
     assert all(gone(pid) for pid in pids)
 
 
-def test_a_launcher_that_stands_between_is_closed_too(pranks, losses, tmp_path):
+def test_a_launcher_between_pool_and_worker_is_closed_too(pranks, losses, tmp_path):
     launcher = tmp_path / "launcher.py"
     launcher.write_text("import subprocess, sys; sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)")
 
@@ -376,7 +376,7 @@ def test_a_launcher_that_stands_between_is_closed_too(pranks, losses, tmp_path):
     assert gone(worker) and gone(launchers[0])
 
 
-def test_wrong_use_is_told_before_any_process_starts(pranks, losses):
+def test_wrong_use_is_reported_before_any_process_starts(pranks, losses):
     with pytest.raises(TaskError, match=r"did you mean fitness\.folder\?"):
         WorkerPool("pranks", pranks | {"fodler": "x"})
     with pytest.raises(TaskError, match="has no rung 'long'"):

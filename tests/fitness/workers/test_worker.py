@@ -1,4 +1,4 @@
-"""The worker's protocol, on the embedded task as it is used."""
+"""The worker's protocol, with the embedded task."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def ask(worker: subprocess.Popen[str], graph: str, rung: str = "full", **more: o
     return json.loads(worker.stdout.readline())
 
 
-def test_a_worker_scores_refuses_and_ends_with_its_input(losses: dict[str, LossGraph]):
+def test_a_worker_scores_refuses_and_ends_when_its_stdin_ends(losses: dict[str, LossGraph]):
     with start("sentiment", OPTIONS) as worker:
         ready = json.loads(worker.stdout.readline())
         assert (ready["state"], ready["task"], ready["pid"]) == ("ready", "sentiment", worker.pid)
@@ -87,7 +87,7 @@ def test_wrong_use_is_one_line_on_stderr(task, options, words):
         assert worker.stdout.read() == ""
 
 
-def test_a_fitness_that_is_no_number_never_leaves_the_worker(pranks, losses):
+def test_a_fitness_that_is_not_finite_is_never_sent(pranks, losses):
     with start("pranks", pranks) as worker:
         worker.stdout.readline()
         worker.stdin.write(

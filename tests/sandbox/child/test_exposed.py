@@ -1,4 +1,4 @@
-"""Every exposed call does what torch's function of that name does: values and gradients, for all kinds of operands."""
+"""Every exposed call equals torch's function of that name: values and gradients, for all kinds of operands."""
 
 from __future__ import annotations
 

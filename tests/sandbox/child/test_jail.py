@@ -1,4 +1,4 @@
-"""The jail, for real: each forbidden thing is tried inside it, with all layers and with some left out."""
+"""The jail in operation: each forbidden action is attempted inside it, with all layers and with some omitted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ needs_all_layers = pytest.mark.skipif(set(FULL) != set(LAYERS), reason="this mac
 
 
 def in_jail(action: str, *without: str) -> tuple[int, str]:
-    """Wait status of a jailed child that did something, and what it said: 'done' or the name of the exception."""
+    """Wait status of a jailed child that performed an action, and its output: 'done' or the name of the exception."""
     run = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "jailed.py"), action, *without],
         capture_output=True,
@@ -46,7 +46,7 @@ def in_jail(action: str, *without: str) -> tuple[int, str]:
 
 
 def examined(*without: str) -> dict[str, Any]:
-    """What `doctor` finds, in a process of its own."""
+    """The report of `doctor`, in a separate process."""
     options = [part for layer in without for part in ("--without", layer)]
     run = subprocess.run(
         [sys.executable, "-m", "sandbox", "doctor", "--json", *options], capture_output=True, text=True, cwd=ROOT
@@ -57,7 +57,7 @@ def examined(*without: str) -> dict[str, Any]:
 
 
 @needs_all_layers
-def test_everything_holds_with_all_layers() -> None:
+def test_every_guarantee_holds_with_all_layers() -> None:
     report = examined()
     assert report["held"], report
     assert all(report["guarantees"].values())
@@ -76,8 +76,8 @@ def test_no_single_layer_is_needed(layer: str) -> None:
 
 
 @needs_all_layers
-def test_without_the_layers_things_can_be_done() -> None:
-    """The attempts mean something: outside of the jail they succeed."""
+def test_without_the_layers_the_attempts_succeed() -> None:
+    """Outside the jail the attempts succeed, so their failure inside is due to the jail."""
     report = examined("seccomp", "landlock", "landlock-signals", "no-processes-limit", "no-descriptors-limit")
     done = {a["guarantee"] for a in report["attempts"] if not a["held"]}
     assert {"files", "network", "processes"} <= done
@@ -132,7 +132,7 @@ def test_fatal_calls_end_the_process(action: str) -> None:
 
 
 @needs_all_layers
-def test_ordinary_computing_goes_on() -> None:
+def test_ordinary_computation_works() -> None:
     action = """
 import ast
 assert sum(i * i for i in range(1000)) == 332833500
@@ -142,7 +142,7 @@ assert len(b"".join(bytes([i % 256]) * 1000 for i in range(10_000))) == 10_000_0
     assert in_jail(action) == (0, "done")
 
 
-def test_a_child_whose_parent_is_gone_ends() -> None:
+def test_a_child_whose_parent_is_gone_exits() -> None:
     answer, end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -160,7 +160,7 @@ def test_a_child_whose_parent_is_gone_ends() -> None:
 # --- guarantees -------------------------------------------------------------------------------------------------------
 
 
-def test_layers_survive_the_pipe() -> None:
+def test_layers_are_equal_after_encoding_and_decoding() -> None:
     for i in range(2 ** len(LAYERS)):
         assert encode_layers(decode_layers(i)) == i
 
@@ -179,7 +179,7 @@ def test_guarantees_fail_closed() -> None:
 
 
 def _decide(program: bytes, arch: int, number: int, arguments: tuple[int, ...] = ()) -> str:
-    """What the kernel would make of a system call: an interpreter of the few instructions that filters use."""
+    """The kernel's decision on a system call, by an interpreter of the few instructions that the filters use."""
     data = struct.pack("<IIQ6Q", number, arch, 0, *(tuple(arguments) + (0,) * 6)[:6])
     steps = [struct.unpack("HBBI", program[i : i + 8]) for i in range(0, len(program), 8)]
     at = accumulator = 0
@@ -202,7 +202,7 @@ def _decide(program: bytes, arch: int, number: int, arguments: tuple[int, ...] =
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_filter_does_what_the_tables_say(machine: str) -> None:
+def test_filter_follows_the_tables(machine: str) -> None:
     m = MACHINES[machine]
     program = filter_program(machine, answer=5)
     assert len(program) // 8 < 4096
@@ -227,7 +227,7 @@ def test_filter_does_what_the_tables_say(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_tables_hold_every_call_that_they_speak_of(machine: str) -> None:
+def test_tables_number_every_named_call(machine: str) -> None:
     numbers = MACHINES[machine].numbers
     assert len(set(numbers.values())) == len(numbers)
     absent = {"fork", "vfork"} if machine == "aarch64" else set()

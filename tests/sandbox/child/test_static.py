@@ -1,4 +1,4 @@
-"""The static layer on its own: what it says of a source, where, and that it executes nothing."""
+"""The static layer alone: its violations, their locations, and that it executes nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import ast
 import pytest
 from hostile_more import candidate
 
-from sandbox.child.allowlist import limits as policy
-from sandbox.child.protocol import Complaint, Refusal
+from sandbox.child.allowlist import limits
+from sandbox.child.protocol import Refusal, Violation
 from sandbox.child.static.check import Checked, check
-from sandbox.child.static.source_text import check_text, spot_at
+from sandbox.child.static.source_text import check_text, span_at
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 
 DPO = "return -F.logsigmoid(beta * x)"
@@ -33,14 +33,14 @@ def test_contracts_differ() -> None:
     assert codes(source) == ["SBX110"]
 
 
-def test_all_complaints_are_told_at_once_up_to_a_bound() -> None:
+def test_all_violations_are_reported_at_once_up_to_a_bound() -> None:
     assert codes(candidate("print(x)", "eval('1')", "x.item()", DPO)) == ["SBX128", "SBX127", "SBX133"]
-    assert len(codes(candidate(*["print(x)"] * 50, DPO))) == policy.MAX_FINDINGS
+    assert len(codes(candidate(*["print(x)"] * 50, DPO))) == limits.MAX_FINDINGS
 
 
 @pytest.mark.parametrize("node", [n for n in vars(ast).values() if isinstance(n, type) and issubclass(n, ast.AST)])
-def test_every_kind_of_syntax_is_decided(node: type[ast.AST]) -> None:
-    """Nothing is allowed that is not on the list, whatever Python version brings it."""
+def test_every_syntax_node_is_allowed_or_refused(node: type[ast.AST]) -> None:
+    """Only listed nodes are allowed, in every Python version."""
     dangerous = (
         "Global",
         "Nonlocal",
@@ -54,8 +54,8 @@ def test_every_kind_of_syntax_is_decided(node: type[ast.AST]) -> None:
         "JoinedStr",
         "Starred",
     )
-    assert node not in policy.SYNTAX or node.__name__ not in dangerous
-    assert node.__name__ not in policy.REFUSED_SYNTAX or node not in policy.SYNTAX
+    assert node not in limits.SYNTAX or node.__name__ not in dangerous
+    assert node.__name__ not in limits.REFUSED_SYNTAX or node not in limits.SYNTAX
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_only_known_modules_may_be_imported(module: str, form: str) -> None:
         "from numpy import pi",
     ],
 )
-def test_usual_imports_are_tolerated(line: str) -> None:
+def test_usual_imports_are_accepted(line: str) -> None:
     assert codes(line + "\n" + candidate(DPO)) == []
 
 
@@ -115,7 +115,7 @@ def test_annotations_that_compute_are_refused(annotation: str) -> None:
     assert codes(candidate(f"y: ({annotation}) = x", DPO)) == ["SBX139"]
 
 
-@pytest.mark.parametrize("name", [*sorted(policy.PRELUDE), "self", "len", "max"])
+@pytest.mark.parametrize("name", [*sorted(limits.PRELUDE), "self", "len", "max"])
 @pytest.mark.parametrize(
     "line",
     [
@@ -153,14 +153,14 @@ def test_nothing_is_parsed_beyond_the_bounds(monkeypatch: pytest.MonkeyPatch) ->
         assert len(codes(source)) == 1
 
 
-def test_places_count_bytes_and_lines_as_the_parser_does() -> None:
-    spot = spot_at("a\r\nβ = 1\rc", 3, 4)
-    assert (spot.line, spot.column, spot.end_column) == (2, 0, 2)
-    assert spot_at("a\r\nb\rc", 5, 6).line == 3
+def test_source_ranges_count_bytes_and_lines_as_the_parser_does() -> None:
+    span = span_at("a\r\nβ = 1\rc", 3, 4)
+    assert (span.line, span.column, span.end_column) == (2, 0, 2)
+    assert span_at("a\r\nb\rc", 5, 6).line == 3
 
 
 @pytest.mark.parametrize("source", ["# ✅️ done\n", '"""β ρ λ — “quoted”"""\n', "# 日本語\n"])
-def test_comments_and_docstrings_are_free(source: str) -> None:
+def test_comments_and_docstrings_may_hold_any_characters(source: str) -> None:
     assert codes(source + candidate(DPO)) == []
 
 
@@ -172,7 +172,7 @@ def test_hash_inside_a_string_does_not_hide_code() -> None:
 def test_text_check_refuses_by_exception() -> None:
     with pytest.raises(Refusal) as caught:
         check_text("")
-    assert isinstance(caught.value.complaint, Complaint) and caught.value.complaint.code == "SBX109"
+    assert isinstance(caught.value.violation, Violation) and caught.value.violation.code == "SBX109"
 
 
 def test_refusal_is_not_an_ordinary_exception() -> None:

@@ -1,4 +1,4 @@
-"""Tracing: what source computes is what the graph computes, and what it cannot mean is refused where it stands."""
+"""Tracing: the graph computes what the source computes, and a source without a graph is refused at the cause."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ EXPRESSIONS = [
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_expression_means_what_python_and_torch_mean(expression: str) -> None:
+def test_expression_equals_python_and_torch(expression: str) -> None:
     for batch in (2, 5):
         arguments = inputs("preference", batch, seed=batch)
         with warnings.catch_warnings():
@@ -253,7 +253,7 @@ IN_PLACE = {
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
-def test_augmented_assignment_changes_what_it_changes_in_torch(name: str) -> None:
+def test_augmented_assignment_changes_the_same_values_as_in_torch(name: str) -> None:
     code = candidate(*IN_PLACE[name])
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math}
     exec(code, scope)  # a source of these tests
@@ -281,7 +281,7 @@ def test_augmented_assignment_changes_what_it_changes_in_torch(name: str) -> Non
         (["return x.sum(dim=7) + x"], "SBX220", 3, "x.sum(dim=7)"),
     ],
 )
-def test_refusal_stands_where_the_trouble_is(lines: list[str], code: str, line: int, text: str) -> None:
+def test_refusal_has_the_location_of_its_cause(lines: list[str], code: str, line: int, text: str) -> None:
     from sandbox.vetting.vet import vet
 
     (finding,) = vet(candidate(*lines), numeric=False).findings
@@ -291,14 +291,14 @@ def test_refusal_stands_where_the_trouble_is(lines: list[str], code: str, line: 
     assert text in finding.excerpt or finding.excerpt in text
 
 
-def test_misfit_tells_the_parameters() -> None:
+def test_arguments_that_do_not_fit_are_reported_with_the_parameters() -> None:
     from sandbox.vetting.vet import vet
 
     (finding,) = vet(candidate("return F.softplus(x, 1, 2, 3)"), numeric=False).findings
     assert "F.softplus(input, beta=1.0, threshold=20.0)" in finding.remedy
 
 
-def test_constants_survive_exactly() -> None:
+def test_constants_are_exact_after_tracing() -> None:
     values = (0.1, 1e-300, 1.7976931348623157e308, 2**53, -0.0, 1 / 3)
     answer = trace(candidate("return x * (" + " * x * ".join(map(repr, values)) + ")"), PREFERENCE)
     assert answer.graph is not None
@@ -319,7 +319,7 @@ def test_graph_does_not_depend_on_names_or_layout() -> None:
     assert one.graph == trace(other, PREFERENCE).graph
 
 
-def test_signature_forms_give_one_graph() -> None:
+def test_forms_of_the_signature_give_the_same_graph() -> None:
     tensors = ARGUMENTS[: -len(", beta")]
     body = "return -F.logsigmoid({} * x)"
     forms = [

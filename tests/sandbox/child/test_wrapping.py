@@ -1,4 +1,4 @@
-"""What is taken off a source, and what of it is told: names, --arguments, branches on beta, the parser's words."""
+"""Rewriting of sources, and its notes: names of arguments, --arguments, branches on beta, the parser's message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hostile_more import candidate
 
 from sandbox.child.allowlist.layers import LAYERS
-from sandbox.child.protocol import MAX_TEXT, Answer, Complaint, encoded
+from sandbox.child.protocol import MAX_TEXT, Answer, Violation, encoded
 from sandbox.child.trace.tracer import trace
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 from sandbox.contracts.naming import check_arguments, meaning
@@ -58,7 +58,7 @@ def test_other_contracts_have_no_synonyms() -> None:
     assert meaning("logits", CLASSIFICATION) == "logits"
 
 
-def test_arguments_can_be_told() -> None:
+def test_arguments_can_be_named_by_the_caller() -> None:
     assert codes(LETTERS) == ["SBX110"]
     given = vet(LETTERS, numeric=False, arguments=["a", "b", "c", "d", "t"])
     assert given.graph is not None and [f.rule for f in given.findings] == ["SBX253"]
@@ -69,7 +69,7 @@ def test_arguments_can_be_told() -> None:
         assert pool.vet(LETTERS).graph == given.graph
 
 
-def test_arguments_win_over_the_meaning_of_names() -> None:
+def test_arguments_take_precedence_over_the_meaning_of_names() -> None:
     source = LETTERS.replace("a, b, c, d, t=0.1", "chosen, rejected, ref_chosen, ref_rejected, beta")
     source = source.replace("-t * ((a - b) - (c - d))", "-beta * ((chosen - rejected) - (ref_chosen - ref_rejected))")
     plain = vet(source, numeric=False)
@@ -83,7 +83,7 @@ def test_arguments_win_over_the_meaning_of_names() -> None:
 @pytest.mark.parametrize(
     "names", [["a"], ["a", "b", "c"], ["a"] * 4, ["a", "b", "c", "d e"], ["a", "b", "c", "\u03b2"]]
 )
-def test_arguments_that_cannot_be_names_are_wrong_use(names: list[str]) -> None:
+def test_arguments_that_are_not_identifiers_are_an_error(names: list[str]) -> None:
     with pytest.raises(ValueError, match="expected 2, 4 or 5 names"):
         check_arguments(PREFERENCE, names)
     with pytest.raises(ValueError, match="expected 2, 4 or 5 names"):
@@ -129,7 +129,7 @@ def test_branches_on_beta_cost_one_graph_with_shared_parts() -> None:
 
 
 @pytest.mark.parametrize("beta", [0.05, 0.1, 0.3, 0.5, 0.7])
-def test_the_way_is_chosen_when_beta_is_known(beta: float) -> None:
+def test_the_branch_is_chosen_by_the_value_of_beta(beta: float) -> None:
     body = ["if beta >= 0.5:", "    return x * 3.0", "elif beta == 0.1:", "    return x * 2.0", "return x * 1.0"]
     graph = vet(candidate(*body), numeric=False).graph
     assert graph is not None
@@ -139,7 +139,7 @@ def test_the_way_is_chosen_when_beta_is_known(beta: float) -> None:
     torch.testing.assert_close(compile_loss(graph)(x, zero, zero, zero, beta), x * wanted)
 
 
-def test_runs_of_a_branch_do_not_see_each_other() -> None:
+def test_runs_of_a_branch_do_not_share_values() -> None:
     body = ["parts = []", "if beta > 0.5:", "    parts.append(x)", "parts.append(x)", "return sum(parts)"]
     graph = vet(candidate(*body), numeric=False).graph
     assert graph is not None
@@ -177,7 +177,7 @@ def test_layers_are_exposed_functions() -> None:
         (candidate("y = 1 +", DPO), "invalid syntax"),
     ],
 )
-def test_the_parsers_own_message_is_told(source: str, said: str) -> None:
+def test_the_message_of_the_parser_is_reported(source: str, said: str) -> None:
     (found,) = vet(source, numeric=False).findings
     assert found.rule == "SBX106" and said in found.message
 
@@ -185,11 +185,11 @@ def test_the_parsers_own_message_is_told(source: str, said: str) -> None:
 def test_text_of_the_child_is_bounded_ascii() -> None:
     assert encoded("a\x1b[2J\u202e\nb") == "a?[2J??b"
     assert len(encoded("x" * 1000)) == MAX_TEXT
-    answer = Answer((Complaint("SBX106", None, (), None, "was never closed"),))
+    answer = Answer((Violation("SBX106", None, (), None, "was never closed"),))
     assert Answer.decode(answer.encode()) == answer
     for text in ("\x1b[2J", "\u202e", "x" * (MAX_TEXT + 1), 7, None):
         forged = json.dumps(
-            {"complaints": [["SBX106", None, [], None, text]], "graph": None, "at": None, "entry": None, "notes": []}
+            {"violations": [["SBX106", None, [], None, text]], "graph": None, "at": None, "entry": None, "notes": []}
         )
         with pytest.raises(ValueError, match="text"):
             Answer.decode(forged.encode())
@@ -204,7 +204,7 @@ def test_text_of_the_child_is_bounded_ascii() -> None:
         "w = x[::2]",
     ],
 )
-def test_position_in_the_batch_is_named(line: str) -> None:
+def test_dependence_on_the_position_in_the_batch_is_named(line: str) -> None:
     (found,) = vet(candidate(line, DPO), numeric=False).findings
     assert found.rule == "SBX249" and "position in the batch" in found.message
 
@@ -215,7 +215,7 @@ def test_weights_by_position_are_named_as_such() -> None:
     assert found.rule == "SBX311" and "depends on" in found.message and "position in the batch" in found.message
 
 
-def test_missing_values_are_named_with_a_line() -> None:
+def test_parameters_without_a_value_are_named_with_a_line() -> None:
     source = f"def loss({PREFERENCE.signature}, gamma):\n"
     (found,) = vet(source + "    return policy_chosen_logps * gamma\n", numeric=False).findings
     assert (found.rule, found.excerpt) == ("SBX141", "gamma") and "`gamma=0.0`" in found.remedy

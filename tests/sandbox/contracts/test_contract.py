@@ -1,4 +1,4 @@
-"""A contract is a record: what cannot be is refused by name, and it reaches the jail and the vetting workers as data."""
+"""Contract records: an invalid one is refused by name, and a valid one reaches the jail and the vetting workers as data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LABELS = replace(
     CLASSIFICATION, name="labels", checks=Contract.__dataclass_fields__["checks"].default,
     comparison=Contract.__dataclass_fields__["comparison"].default, losses=None, seeds=(), baseline=None,
 )  # fmt: skip
-"""The arguments of classification, and of all else only where inputs lie."""
+"""A contract with the arguments of classification, and no optional part."""
 GOOD = "def f(logits, targets):\n    return F.cross_entropy(logits, targets, reduction='none')\n"
 
 
@@ -44,7 +44,7 @@ def labels() -> Iterator[Contract]:
     del _REGISTERED["labels"]
 
 
-def test_a_contract_that_only_says_where_inputs_lie_is_vetted_and_compared(labels: Contract) -> None:
+def test_a_contract_with_only_input_ranges_is_vetted_and_compared(labels: Contract) -> None:
     sources = {
         "good": GOOD,
         "scaled": GOOD.replace("return ", "return 2.0 * "),
@@ -73,7 +73,7 @@ def test_the_general_tests_accept_published_losses_of_every_contract(name: str) 
 
 
 @pytest.mark.parametrize("contract", ["preference", "classification"])
-def test_inputs_start_where_training_starts_and_lie_further_out_as_they_spread(contract: str) -> None:
+def test_inputs_start_at_the_start_of_training_and_grow_with_the_spread(contract: str) -> None:
     import numpy as np
 
     inputs = inputs_of(contract)
@@ -81,45 +81,49 @@ def test_inputs_start_where_training_starts_and_lie_further_out_as_they_spread(c
     assert spreads[0] < 1e-6 < spreads[1] < spreads[2]
 
 
-def test_a_contract_survives_the_way_to_another_process() -> None:
+def test_a_contract_is_equal_after_a_round_trip_through_json() -> None:
     for contract in CONTRACTS.values():
         assert adopt(contract.to_json()) == contract
 
 
-def test_verifying_a_graph_looks_for_no_contract_beyond_those_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verifying_a_graph_loads_no_contract_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.contracts.contract.contract_named", lambda name: pytest.fail("looked for a package"))
     with pytest.raises(GraphError, match="unknown contract 'elsewhere'"):
         LossGraph.from_json('{"schema":1,"contract":"elsewhere","nodes":[["input",[],{"name":"x"}]],"output":0}')
 
 
-def test_registering_twice_is_once_and_a_name_is_taken_once(labels: Contract) -> None:
+def test_registering_again_changes_nothing_and_a_name_belongs_to_one_contract(labels: Contract) -> None:
     assert register(replace(labels)) is labels
-    with pytest.raises(ContractError, match="contract 'labels': name: another contract is called so"):
+    with pytest.raises(ContractError, match="contract 'labels': name: another contract has this name"):
         register(replace(labels, description="another"))
     with pytest.raises(ValueError, match="expected one of preference, classification, labels"):
         contract_named("label")
 
 
 @pytest.mark.parametrize(
-    ("part", "value", "told"),
+    ("part", "value", "message"),
     [
         ("name", "La bels", "name: expected lower-case letters"),
         ("arguments", (Argument("x", "", ("N",), learns=True),), "arguments: the shape of x does not begin with BATCH"),
-        ("arguments", (Argument("x y", "", (BATCH,), learns=True),), "arguments: 'x y' is no name"),
-        ("arguments", (Argument("lambda", "", (BATCH,), learns=True),), "arguments: 'lambda' is no name"),
-        ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: there is no size 'N'"),
-        ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no tensor of floats learns"),
+        ("arguments", (Argument("x y", "", (BATCH,), learns=True),), "arguments: 'x y' is not a Python identifier"),
+        (
+            "arguments",
+            (Argument("lambda", "", (BATCH,), learns=True),),
+            "arguments: 'lambda' is not a Python identifier",
+        ),
+        ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: unknown size 'N'"),
+        ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no float tensor has learns=True"),
         ("baseline", "focal", "baseline: 'focal' is not among the seeds"),
-        ("seeds", ("focal",), "losses: missing, and the seeds focal are known losses"),
+        ("seeds", ("focal",), "losses: missing, but the seeds focal are known losses"),
     ],
 )
-def test_a_record_that_cannot_be_is_an_error_that_names_the_part(part: str, value: object, told: str) -> None:
-    with pytest.raises(ContractError, match=told):
+def test_an_invalid_record_is_an_error_that_names_the_part(part: str, value: object, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
         replace(LABELS, **{part: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("part", "reference", "told"),
+    ("part", "reference", "message"),
     [
         ("inputs", "sandbox.nowhere:Inputs", "no module 'sandbox.nowhere'"),
         ("grammar", "nowhere", "expected 'package.module:attribute', got 'nowhere'"),
@@ -127,16 +131,14 @@ def test_a_record_that_cannot_be_is_an_error_that_names_the_part(part: str, valu
         ("facts", "sandbox:../README.md", "expected 'package:path'"),
     ],
 )
-def test_a_reference_that_leads_nowhere_is_told_when_the_contract_is_registered(
-    part: str, reference: str, told: str
-) -> None:
-    with pytest.raises(ContractError, match=f"contract 'labels': {part}: {told}"):
+def test_a_reference_that_does_not_resolve_is_reported_at_registration(part: str, reference: str, message: str) -> None:
+    with pytest.raises(ContractError, match=f"contract 'labels': {part}: {message}"):
         register(replace(LABELS, **{part: reference}))  # type: ignore[arg-type]
     assert "labels" not in CONTRACTS
 
 
 @pytest.mark.parametrize("contract", list(CONTRACTS.values()), ids=list(CONTRACTS))
-def test_every_part_of_our_own_contracts_is_there(contract: Contract) -> None:
+def test_every_reference_of_the_built_in_contracts_resolves(contract: Contract) -> None:
     contract.require_parts()
     for part in ("inputs", "checks", "comparison", "line", "grammar"):
         assert resolve(contract.part(part), part) is not None
@@ -144,7 +146,7 @@ def test_every_part_of_our_own_contracts_is_there(contract: Contract) -> None:
     assert set(contract.seeds) <= set(known.names(contract.name))
 
 
-def test_looking_for_a_module_imports_nothing(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_a_reference_imports_nothing(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     (tmp_path / "explosive").mkdir()  # type: ignore[operator]

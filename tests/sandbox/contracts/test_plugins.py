@@ -1,4 +1,4 @@
-"""Contracts of other packages: found by entry point, and told by package and entry point when they are broken."""
+"""Contracts of other packages: found by entry point; an error names the package and the entry point."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a package of one module with entry points; what it registers is forgotten afterwards."""
+    """Install a package of one module with entry points; its registrations are removed after the test."""
     monkeypatch.setattr(contracts, "_REGISTERED", dict(contracts._REGISTERED))
 
     def installed(package: str, code: str, points: str) -> None:
@@ -46,7 +46,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return installed
 
 
-def test_a_contract_of_a_package_is_found_by_its_name_and_listed_without_being_imported(install):
+def test_a_contract_of_a_package_is_found_by_name_and_listed_without_an_import(install):
     install("evopo-taste", GOOD, "taste = evopo_taste:TASTE")
     assert contract_names() == ("preference", "classification", "taste")
     assert "evopo_taste" not in sys.modules
@@ -76,21 +76,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_contract_is_named_with_its_package_and_breaks_no_other(install, case):
-    code, points, told = BROKEN[case]
+def test_a_broken_contract_is_named_with_its_package_and_does_not_affect_others(install, case):
+    code, points, message = BROKEN[case]
     install("evopo-bad", code, points)
     with pytest.raises(ContractError) as caught:
         contract_named("bad")
     said = str(caught.value)
     assert (
         said.startswith("contract 'bad' of the package evopo-bad 1.0 (entry point evopo.contracts: bad = ")
-        and told in said
+        and message in said
     )
     assert contract_named("preference").name == "preference"
     assert any(name == "bad" and "cannot be used" in what for name, _, what in listed_contracts())
 
 
-def test_one_name_of_two_packages_and_a_built_in_name(install):
+def test_a_name_declared_by_two_packages_or_already_built_in_is_an_error(install):
     install("evopo-one", GOOD, "taste = evopo_one:TASTE")
     install("evopo-two", GOOD, "taste = evopo_two:TASTE\npreference = evopo_two:TASTE")
     with pytest.raises(ContractError, match=r"comes from two packages, evopo-one 1\.0.*evopo-two 1\.0"):

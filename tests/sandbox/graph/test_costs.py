@@ -1,4 +1,4 @@
-"""What testing a loss costs is bounded before anything is computed, and published losses are far from the bound."""
+"""The cost of testing a loss is bounded before anything is computed, and published losses are far below the limit."""
 
 import itertools
 import warnings
@@ -21,11 +21,11 @@ torch.set_num_threads(1)
 COMPUTING = [name for name, operation in OPERATIONS.items() if operation.arity[1]]
 
 
-def test_published_losses_have_twenty_times_more_room_than_they_need():
+def test_published_losses_cost_at_most_a_twentieth_of_the_limit():
     assert max(known.graph(name).cost for name in known.names()) * 20 < MAX_COST
 
 
-def test_as_many_quantiles_as_operations_are_refused_and_the_message_names_them():
+def test_a_loss_of_quantiles_only_is_refused_and_the_message_names_them():
     with pytest.raises(
         GraphError, match=r"at most 2,500 are allowed; \d+% of them are for quantile, which occurs 70"
     ) as error:
@@ -34,7 +34,7 @@ def test_as_many_quantiles_as_operations_are_refused_and_the_message_names_them(
 
 
 @pytest.mark.parametrize("name", ["quantile", "stack", "logcumsumexp", "binary_cross_entropy_with_logits", "matmul"])
-def test_no_operation_can_be_repeated_beyond_the_bound(name):
+def test_no_operation_can_be_repeated_beyond_the_cost_limit(name):
     for shape in SHAPES:
         for chained in (False, True):
             graph = most_costly(name, shape, chained=chained)
@@ -45,7 +45,7 @@ def test_no_operation_can_be_repeated_beyond_the_bound(name):
                 repeated(name, shape, graph.operations + 1, chained=chained)
 
 
-def test_simple_operations_may_be_as_many_as_a_loss_may_have():
+def test_the_maximum_number_of_simple_operations_is_within_the_cost_limit():
     graph = most_costly("add", "B", chained=True)
     assert graph is not None and graph.operations == MAX_OPERATIONS
 
@@ -53,12 +53,12 @@ def test_simple_operations_may_be_as_many_as_a_loss_may_have():
 @pytest.mark.parametrize(
     ("name", "few", "many"), [("stack", "B,B", "B"), ("sort", "B", "B,64"), ("matmul", "B", "B,B")]
 )
-def test_what_reads_more_costs_more(name, few, many):
+def test_an_operation_that_reads_more_costs_more(name, few, many):
     assert _dearest_of(name, few) < _dearest_of(name, many)
 
 
 def _dearest_of(name, shape):
-    """The most that one operation of this name costs on operands of this shape."""
+    """The largest cost of one operation of this name on operands of this shape."""
     graph = repeated(name, shape, 1)
     operands = [[graph.types[a] for a in node.args] for node in graph.nodes]
     steps = zip(graph.nodes, operands, graph.types, strict=True)
@@ -73,7 +73,7 @@ def test_inputs_sizes_and_constants_cost_nothing_and_every_operation_something()
 
 @pytest.mark.parametrize("name", COMPUTING)
 def test_every_operation_is_computed_for_all_batches_at_once(name, monkeypatch):
-    """What torch.vmap does batch by batch costs ten times as much as the table says."""
+    """If torch.vmap falls back to one batch at a time, an operation costs ten times its value in the table."""
     monkeypatch.setattr("sandbox.execute.batched.warnings.simplefilter", lambda *a, **k: None)
     rng = np.random.default_rng(1)
     points = Points(tuple(-np.exp(rng.normal(3, 1, (4, 24)))), np.full((1, 24), 0.1), (8, 8, 8))

@@ -1,4 +1,4 @@
-"""What is proved of a graph without computing holds when it is computed."""
+"""Properties that static analysis proves of a graph hold when the graph is computed."""
 
 import random
 
@@ -11,7 +11,7 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator
 from sandbox.execute.interpreter import compile_loss
-from sandbox.graph.dataflow import is_pointwise, learning, lift_scalars, touched
+from sandbox.graph.dataflow import depends_on_trainable, is_pointwise, lift_scalars
 from sandbox.graph.printers import to_python
 from sandbox.numeric.measure import inputs
 
@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("name", known.names("preference"))
-def test_the_losses_that_look_across_the_batch_are_known(name):
+def test_the_known_losses_that_are_not_pointwise(name):
     coupled = name in {"aot", "aot_unpaired", "aql", "aqfl", "dbaql", "kto_pair"}
     assert is_pointwise(known.graph(name)) is not coupled
 
@@ -63,7 +63,7 @@ def test_pointwise_graphs_do_not_mix_items():
     assert proven > 50
 
 
-def test_a_beta_for_each_item_gives_what_one_beta_gives():
+def test_a_beta_per_item_gives_the_same_as_one_beta():
     rng = random.Random(12)
     points = inputs.preference_probes(5).only(("near", "sharp", "odd")).points
     lifted = 0
@@ -85,12 +85,9 @@ def test_a_beta_for_each_item_gives_what_one_beta_gives():
     assert lifted > 50
 
 
-def test_learning_and_touched():
+def test_depends_on_trainable_counts_detached_terms_too():
     graph = written("x.detach() * (rc - rr) + F.softplus(-x) * (x > 0)")
-    learns, depends = learning(graph), touched(graph)
-    for node, learnt, dependent in zip(graph.nodes, learns, depends, strict=True):
-        if node.op == "detach":
-            assert dependent and not learnt
-        if node.op == "softplus":
-            assert dependent and learnt
-    assert learns[graph.output] and depends[graph.output]
+    depends = dict(zip((node.op for node in graph.nodes), depends_on_trainable(graph), strict=True))
+    assert depends["detach"] and depends["softplus"] and depends["gt"] and not depends["const"]
+    reference = [graph.nodes.index(n) for n in graph.nodes if n.attrs.get("name") == "reference_chosen_logps"]
+    assert not any(depends_on_trainable(graph)[i] for i in reference)

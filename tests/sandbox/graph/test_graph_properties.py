@@ -1,5 +1,5 @@
-"""Random and mutated graphs: what is proved of them holds, what is computed at once is what is computed batch by batch, and
-whatever verifies can be vetted."""
+"""Random and mutated graphs: proved properties hold, computing all batches at once equals computing them one by one, and every
+verified graph can be vetted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _exact(values: Any) -> Any:
 
 
 def _arguments(graph: LossGraph, points: Points) -> list[Any]:
-    """One batch as training gives it: tensors that learn, beta as a Python number."""
+    """One batch as in training: tensors that require gradients, beta as a Python number."""
     vectors, numbers = iter(points.tensors), iter(points.scalars)
     return [
         float(next(numbers)[0]) if a.shape is None else torch.tensor(next(vectors)).requires_grad_(a.learns)
@@ -51,7 +51,7 @@ def _arguments(graph: LossGraph, points: Points) -> list[Any]:
 
 
 def _plain(graph: LossGraph, points: Points) -> tuple[np.ndarray, list[np.ndarray]] | None:
-    """Losses and gradients of one batch as training computes them; None where that fails or leaves the finite numbers."""
+    """Losses and gradients of one batch as in training; None if that fails or is not finite."""
     arguments = _arguments(graph, points)
     learning = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
     gradients = [np.zeros(tuple(t.shape)) for t in learning]
@@ -115,7 +115,7 @@ def test_proofs_hold_and_batches_agree(start: int) -> None:
 
 
 @pytest.mark.soak
-def test_proofs_hold_and_batches_agree_for_long() -> None:
+def test_proofs_hold_and_batches_agree_on_many_graphs() -> None:
     off = []
     for seed in range(1000, 21_000):
         try:
@@ -133,7 +133,7 @@ ODD: list[Any] = [0, 1, -1, 2, 64, 65, 4096, 4097, -(2**53), 2**53 + 1, 10**20, 
 
 
 def _mutated(data: dict[str, Any], rng: random.Random) -> str:
-    """The graph with one to four of its parts changed, as JSON."""
+    """The graph as JSON, with one to four changes."""
     for _ in range(rng.randint(1, 4)):
         nodes = data["nodes"]
         if not isinstance(nodes, list) or not nodes:
@@ -186,7 +186,7 @@ def _check_mutant(seed: int) -> None:
 
 
 def _runs(graph: LossGraph, batch: int) -> None:
-    """The promised shape and type, or an error of torch about the values (an index, a probability out of range)."""
+    """The inferred shape and type, or an error of torch about values (an index or a probability out of range)."""
     arguments: list[Any] = []
     for a in contract_named(graph.contract).arguments:
         if a.shape is None:
@@ -212,7 +212,7 @@ def test_mutants_are_refused_or_run(start: int) -> None:
 
 
 @pytest.mark.soak
-def test_mutants_are_refused_or_run_for_long() -> None:
+def test_many_mutants_are_refused_or_run() -> None:
     for seed in range(1000, 51_000):
         _check_mutant(seed)
 

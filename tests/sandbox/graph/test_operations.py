@@ -1,4 +1,4 @@
-"""The records of the operations: each is complete, and one more of them is all that a new operation needs."""
+"""The records of the operations: each is complete, and a new operation needs one more record only."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FAMILY = "sandbox/graph/operations/records/functions.py"
 
 
 def _with_the_record_of_the_page(folder: Path, without: str = "\0") -> Path:
-    """The packages with the record that CONTRIBUTING.md shows, added as it says, but for the lines with `without` in them."""
+    """A copy of the packages with the record from CONTRIBUTING.md, except its lines that contain `without`."""
     record = examples("CONTRIBUTING.md", "## Allow another operation")[FAMILY]
     text = (copied(folder) / FAMILY).read_text()
     assert text.endswith("\n)\n")
@@ -60,7 +60,7 @@ def _with_the_record_of_the_page(folder: Path, without: str = "\0") -> Path:
     return folder
 
 
-def test_the_record_that_contributing_shows_is_all_that_a_new_operation_needs(tmp_path: Path) -> None:
+def test_the_record_in_contributing_is_enough_for_a_new_operation(tmp_path: Path) -> None:
     _with_the_record_of_the_page(tmp_path)
     (tmp_path / "probit.py").write_text(LOSS)
     checked = python(tmp_path, "-m", "sandbox", "check", "--json", "probit.py")
@@ -71,14 +71,14 @@ def test_the_record_that_contributing_shows_is_all_that_a_new_operation_needs(tm
     assert used.returncode == 0, used.stderr
 
 
-def test_a_record_without_its_edges_fails_at_import_and_names_them(tmp_path: Path) -> None:
+def test_a_record_without_edges_fails_at_import_and_names_the_part(tmp_path: Path) -> None:
     failed = python(_with_the_record_of_the_page(tmp_path, without="edges="), "-m", "sandbox", "rules")
     assert failed.returncode != 0
     assert "the operation 'ndtr' lacks the part 'edges': where it can change a loss abruptly" in failed.stderr
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> None:
+def test_a_record_without_a_required_part_is_refused_and_the_part_named(part: str) -> None:
     with pytest.raises(
         IncompleteRecord, match=f"the operation 'tanh' lacks the part '{part}': {re.escape(PARTS[part])}"
     ):
@@ -86,7 +86,7 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "parts", "told"),
+    ("name", "parts", "message"),
     [
         ("tanh", {"rule": "elementwize"}, "'rule': 'elementwize' is none of input"),
         ("tanh", {"result": "double"}, "'result': 'double' is none of float"),
@@ -95,7 +95,7 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
         (
             "tanh",
             {"calls": (call("torch.tanh", X, P("out", "int", 0)),)},
-            "'calls': the parameter 'out' of torch.tanh is no attribute",
+            "'calls': the parameter 'out' of torch.tanh is not one of its attributes",
         ),
         ("tanh", {"calls": (call("torch.tanh", X, X),)}, "'calls': torch.tanh has 2 operands, expected 1 to 1"),
         (
@@ -103,24 +103,28 @@ def test_a_record_that_lacks_a_part_is_refused_and_the_part_named(part: str) -> 
             {"calls": (call("Tensor.slice", X),)},
             "'calls': Tensor.slice has no parameter for its attribute 'dim'",
         ),
-        ("sum", {"order": None}, "'order': an operation along axes says"),
-        ("sum", {"counts": None}, "'counts': an operation along axes says"),
-        ("tanh", {"genetic": Genetic(tunable={"slope": (0.0, 1.0)})}, "'genetic': a tunable attribute is no number"),
+        ("sum", {"order": None}, "'order': required along axes"),
+        ("sum", {"counts": None}, "'counts': required along axes"),
+        (
+            "tanh",
+            {"genetic": Genetic(tunable={"slope": (0.0, 1.0)})},
+            "'genetic': a tunable attribute is not of the kind 'number'",
+        ),
     ],
 )
-def test_a_part_that_does_not_fit_is_refused(name: str, parts: dict[str, object], told: str) -> None:
-    with pytest.raises(IncompleteRecord, match=f"the operation '{name}' has a wrong part {told}"):
+def test_an_invalid_part_is_refused(name: str, parts: dict[str, object], message: str) -> None:
+    with pytest.raises(IncompleteRecord, match=f"the operation '{name}' has a wrong part {message}"):
         _changed(name, **parts)
 
 
-def test_the_table_refuses_two_records_of_one_name_or_of_one_call() -> None:
+def test_the_table_refuses_two_records_with_the_same_name_or_call() -> None:
     with pytest.raises(IncompleteRecord, match="two records of the operation 'tanh'"):
         table_of([OPERATIONS["tanh"], OPERATIONS["tanh"]])
     with pytest.raises(IncompleteRecord, match=r"torch\.sinh is a call of 'sinh' and of 'sech'"):
         table_of([OPERATIONS["sinh"], _changed("sinh", name="sech")])
 
 
-def test_what_the_proposer_may_not_use_cannot_stand_in_anything_s_place() -> None:
+def test_an_operation_that_the_proposer_may_not_use_cannot_be_a_replacement() -> None:
     with pytest.raises(
         IncompleteRecord, match="the operation 'exp' has a wrong part 'genetic': the proposer may not use 'log2'"
     ):
@@ -129,5 +133,5 @@ def test_what_the_proposer_may_not_use_cannot_stand_in_anything_s_place() -> Non
 
 
 def _changed(own: str, **parts: object) -> Operation:
-    """The record of an operation with other parts."""
+    """The record of an operation with some parts replaced."""
     return dataclasses.replace(OPERATIONS[own], **parts)

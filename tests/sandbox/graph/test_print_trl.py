@@ -1,4 +1,4 @@
-"""A printed TRL trainer trains as TRL's own does with the same loss."""
+"""A printed TRL trainer gives the same training as TRL's own trainer with the same loss."""
 
 import copy
 
@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 
 class AsItIs:
-    """Data that are tokenised already."""
+    """Tokenised data."""
 
     def _prepare_dataset(self, dataset, *args, **kwargs):
         return dataset
@@ -59,8 +59,8 @@ def trained(cls, loss_type: str, tmp_path, *, cached: bool) -> list[torch.Tensor
     ("name", "called", "cached"),
     [("dpo", "mine", True), ("dpo", "loss", False), ("robust", "policy", True), ("robust", "tokens", False)],
 )
-def test_the_printed_trainer_ends_at_the_weights_of_trl(name, called, cached, tmp_path):
-    """Whatever the function is called, also as something within the trainer."""
+def test_the_printed_trainer_reaches_the_same_weights_as_trl(name, called, cached, tmp_path):
+    """For any name of the function, including names that the trainer uses."""
     loss_type = known.load(name).trl
     ours = trained(printed(name, called), "hinge", tmp_path, cached=cached)
     theirs = trained(DPOTrainer, loss_type, tmp_path, cached=cached)

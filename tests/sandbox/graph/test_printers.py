@@ -1,4 +1,4 @@
-"""Printed graphs: Python that vets back to the same graph and computes the same, LaTeX and TRL files that are well-formed."""
+"""Printed graphs: Python source that vets back to the same graph and computes the same values, and valid LaTeX and TRL files."""
 
 import ast
 import math
@@ -55,13 +55,13 @@ def _prints_and_vets_back(seed: int) -> None:
     assert canonical_hash(traced(source, contract)) == canonical_hash(graph), source
 
 
-def test_graphs_of_whatever_verifies_print_and_vet_back():
+def test_random_verified_graphs_print_and_vet_back():
     for seed in range(300):
         _prints_and_vets_back(seed)
 
 
 @pytest.mark.soak
-def test_graphs_of_whatever_verifies_print_and_vet_back_for_long():
+def test_many_random_verified_graphs_print_and_vet_back():
     for seed in range(1000, 11_000):
         _prints_and_vets_back(seed)
 
@@ -79,7 +79,7 @@ def test_graphs_of_whatever_verifies_print_and_vet_back_for_long():
         ("neg", (-0.5,), "0.5"),
     ],
 )
-def test_numbers_made_of_constants_are_printed_as_their_value(op, values, shown):
+def test_numbers_computed_from_constants_are_printed_as_their_value(op, values, shown):
     nodes = [make_node("input", (), {"name": "policy_chosen_logps"})]
     nodes += [make_node("const", (), {"value": v}) for v in values]
     nodes += [make_node(op, range(1, len(nodes))), make_node("mul", (0, len(nodes)))]
@@ -93,7 +93,7 @@ def test_numbers_made_of_constants_are_printed_as_their_value(op, values, shown)
     [("log", (0,)), ("div", (1, 0)), ("sqrt", (-1.0,)), ("pow", (0, -1)), ("remainder", (1, 0)), ("sub", (math.inf, math.inf)),
      ("floor", (math.inf,)), ("log1p", (-1,)), ("pow", (-8.0, 1 / 3)), ("pow", (7, 4000))],
 )  # fmt: skip
-def test_numbers_without_a_value_are_in_no_graph(op, values):
+def test_a_graph_with_an_undefined_number_is_refused(op, values):
     nodes = [make_node("input", (), {"name": "policy_chosen_logps"})]
     nodes += [make_node("const", (), {"value": v}) for v in values]
     nodes += [make_node(op, range(1, len(nodes))), make_node("mul", (0, len(nodes)))]
@@ -103,7 +103,7 @@ def test_numbers_without_a_value_are_in_no_graph(op, values):
 
 
 def run(source: str, name: str):
-    """The printed function as real Python on real torch: only what our printer printed is executed."""
+    """The printed function, executed with Python and torch; only text from the printer is executed."""
     scope: dict[str, object] = {}
     exec(source, scope)
     return scope[name]

@@ -1,4 +1,4 @@
-"""A VerifiedGraph cannot be had without the check, and nothing that computes, prints or compares losses takes anything else."""
+"""A VerifiedGraph cannot be created without verification, and code that computes, prints or compares losses accepts no other."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from sandbox.numeric import run
 DPO = known.graph("dpo")
 UNVERIFIED = LossGraph(DPO.contract, DPO.nodes, DPO.output)
 TOO_WIDE = LossGraph(DPO.contract, (*DPO.nodes, make_node("cat", (DPO.output, DPO.output))), len(DPO.nodes))
-"""Two losses per pair, which no check of the interpreter's own would find."""
+"""A graph with two losses per pair, which the interpreter itself does not detect."""
 PACKAGES = [Path(__file__).resolve().parents[3] / name for name in ("sandbox", "evo", "fitness", "analysis", "archive")]
 
 
-def test_making_one_checks_it() -> None:
+def test_the_constructor_verifies() -> None:
     with pytest.raises(GraphError, match="concatenate"):
         VerifiedGraph(TOO_WIDE.contract, TOO_WIDE.nodes, TOO_WIDE.output)
     with pytest.raises(GraphError, match="concatenate"):
         verify(TOO_WIDE)
 
 
-def test_attributes_of_nodes_that_were_made_by_hand_are_checked() -> None:
+def test_attributes_of_directly_constructed_nodes_are_checked() -> None:
     forged = Node("softplus", (DPO.output,), {"beta": "__import__('os')", "threshold": 20.0})
     with pytest.raises(GraphError, match="not a valid beta of softplus") as error:
         VerifiedGraph(DPO.contract, (*DPO.nodes, forged), len(DPO.nodes))
     assert error.value.node == len(DPO.nodes)
 
 
-def test_nodes_cannot_be_changed_through_what_they_were_made_of() -> None:
+def test_nodes_do_not_share_the_attributes_that_they_were_made_from() -> None:
     attrs: dict[str, Any] = {"beta": 1.0, "threshold": 20.0}
     nodes = [*DPO.nodes, Node("softplus", (DPO.output,), attrs)]
     graph = VerifiedGraph(DPO.contract, nodes, len(DPO.nodes))  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_a_verified_graph_cannot_be_changed() -> None:
         replace(DPO, output=len(DPO.nodes))
 
 
-def test_an_edited_pickle_is_checked_as_it_is_read() -> None:
+def test_an_edited_pickle_is_verified_when_it_is_loaded() -> None:
     data = pickle.dumps(DPO)
     assert pickle.loads(data) == DPO and pickle.loads(data).types == DPO.types
     with pytest.raises(GraphError):
@@ -72,7 +72,7 @@ def test_a_copy_is_verified(copied: Callable[[VerifiedGraph], VerifiedGraph]) ->
     assert copied(DPO) == DPO and copied(DPO).types == DPO.types
 
 
-def test_what_is_verified_is_not_verified_again() -> None:
+def test_a_verified_graph_is_not_verified_again() -> None:
     assert verify(DPO) is DPO and DPO.pruned() is DPO
 
 
@@ -83,20 +83,20 @@ def test_what_is_verified_is_not_verified_again() -> None:
         lambda g: same_loss(g, g), to_python, to_trl, is_pointwise,
     ],
 )  # fmt: skip
-def test_nothing_that_computes_prints_or_compares_takes_an_unverified_graph(use: Callable[[Any], object]) -> None:
+def test_no_function_that_computes_prints_or_compares_accepts_an_unverified_graph(use: Callable[[Any], object]) -> None:
     with pytest.raises((TypeError, AttributeError)):
         use(UNVERIFIED)
 
 
-def test_the_interpreter_verifies_what_a_user_of_the_library_gives_it() -> None:
+def test_the_interpreter_verifies_an_unverified_graph() -> None:
     pairs = torch.linspace(-3.0, -1.0, 8).reshape(4, 2)
     assert torch.equal(compile_loss(UNVERIFIED)(*pairs, 0.1), compile_loss(DPO)(*pairs, 0.1))
     with pytest.raises(GraphError, match="concatenate"):
         compile_loss(TOO_WIDE)
 
 
-def test_only_the_boundaries_take_an_unverified_graph() -> None:
-    """All else is given a VerifiedGraph, as mypy enforces. Add a function here only if it verifies, or only reads data."""
+def test_only_the_trust_boundaries_accept_an_unverified_graph() -> None:
+    """All other functions take a VerifiedGraph, which mypy enforces. Add one here only if it verifies, or only reads data."""
     assert set(_taking("LossGraph")) == {
         "sandbox.graph.loss_graph.verify", "sandbox.graph.loss_graph.prune",
         "sandbox.execute.interpreter.compile_loss", "sandbox.vetting.vet.vet_graph", "sandbox.vetting.pool.vet_graph",
@@ -107,7 +107,7 @@ def test_only_the_boundaries_take_an_unverified_graph() -> None:
 
 
 def _taking(name: str) -> Iterator[str]:
-    """The functions with an argument that is annotated with a name."""
+    """The functions with an argument whose annotation contains a name."""
     for package in PACKAGES:
         for path in package.rglob("*.py"):
             module, text = ".".join(path.relative_to(package.parent).with_suffix("").parts), path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Identity of losses: the fingerprint joins what trains the same and parts what does not; merges are confirmed afresh."""
+"""Identity of losses: fingerprints are equal for losses that train identically, and comparisons at fresh points confirm it."""
 
 import json
 import random
@@ -33,7 +33,7 @@ LOGISTIC = [
 
 
 @pytest.mark.parametrize("expression", LOGISTIC)
-def test_every_way_to_write_dpo_is_dpo(expression):
+def test_every_form_of_dpo_is_the_same_loss(expression):
     ours, dpo = fingerprint(written(expression)), fingerprint(known.graph("dpo"))
     assert (ours.key, ours.scale_key, ours.beta_key) == (dpo.key, dpo.scale_key, dpo.beta_key)
     assert find_duplicates(ours, [dpo]) == [0]
@@ -54,7 +54,7 @@ NEAR_MISSES = [
 
 
 @pytest.mark.parametrize("expression", NEAR_MISSES)
-def test_near_misses_are_told_apart_and_shown_where(expression):
+def test_near_misses_differ_with_a_counterexample(expression):
     ours, dpo = fingerprint(written(expression)), fingerprint(known.graph("dpo"))
     assert ours.key != dpo.key
     assert find_duplicates(ours, [dpo]) == []
@@ -106,8 +106,8 @@ def test_a_rescaled_beta_keeps_the_beta_key(a, b, stretch):
     assert verdict.beta_factor == pytest.approx(stretch, rel=1e-5)
 
 
-def test_kinks_that_matter_at_the_start_are_seen():
-    """relu and clamp differ at the kink only, which is where training starts when it lies at rho = 0."""
+def test_kinks_at_the_start_make_a_difference():
+    """relu and clamp differ only at the kink; with the kink at rho = 0, training starts there."""
     assert same_loss(written("torch.relu(1 - x)"), written("(1 - x).clamp(min=0)"), seed=0).same
     assert not same_loss(written("torch.relu(-x)"), written("(-x).clamp(min=0)"), seed=0).same
     assert fingerprint(written("torch.relu(-x)")).key != fingerprint(written("(-x).clamp(min=0)")).key
@@ -121,7 +121,7 @@ def test_known_losses_differ_even_up_to_beta_and_scale():
         assert find_duplicates(mine, others) == []
 
 
-def test_classification_losses_are_identified_too():
+def test_classification_losses_have_fingerprints():
     entropy = "F.cross_entropy(z, y, reduction='none')"
     same = "-torch.log_softmax(z, dim=1).gather(1, y.unsqueeze(1)).squeeze(1) + 2"
     near = "F.cross_entropy(z, y, reduction='none', label_smoothing=0.01)"

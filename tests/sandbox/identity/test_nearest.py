@@ -1,4 +1,4 @@
-"""Rediscoveries are recognised: published losses as they are, rescaled, at another beta, blended, and nearly so."""
+"""Rediscovered losses are recognised: published losses unchanged, scaled, at another beta, blended, or slightly varied."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_a_published_loss_is_itself(name):
         ("0.7 * F.softplus(-x) + 0.3 * torch.relu(1 - x)", Kind.BLEND, "a blend of 0.7 dpo and 0.3 slic"),
     ],
 )
-def test_a_published_loss_in_other_clothes_is_told(expression, kind, words):
+def test_a_transformed_published_loss_is_recognised(expression, kind, words):
     relation = nearest_known(graph(expression), BETA)
     assert (relation.kind, relation.words) == (kind, words)
 
 
-def test_a_kink_is_found_where_it_lies():
+def test_the_position_of_a_kink_is_found():
     relation = nearest_known(graph("torch.relu(1 - 2.5 * x)"), BETA)
     assert relation.kind is Kind.REBETA
     assert relation.parts[0].name == "slic" and relation.parts[0].beta_factor == pytest.approx(2.5, rel=0.05)

@@ -1,4 +1,4 @@
-"""What training cannot notice is one loss, and what it can is not: pairs of either kind, and random pairs."""
+"""Two losses are the same exactly if they train identically: pairs of both kinds, and random pairs."""
 
 import random
 
@@ -49,7 +49,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("a", "b"), SAME)
-def test_what_training_cannot_notice_is_proposed_and_confirmed(a, b):
+def test_losses_that_train_identically_are_proposed_and_confirmed(a, b):
     first, second = _loss(a), _loss(b)
     assert find_duplicates(fingerprint(first), [fingerprint(second)]) == [0]
     found = same_loss(first, second, seed=5)
@@ -58,7 +58,7 @@ def test_what_training_cannot_notice_is_proposed_and_confirmed(a, b):
 
 
 @pytest.mark.parametrize(("a", "b"), [pair for pair in SAME if pair[1] in known.names()])
-def test_a_duplicate_of_a_published_loss_is_called_by_its_name(a, b):
+def test_a_duplicate_of_a_published_loss_gets_its_name(a, b):
     assert nearest_known(_loss(a), 0.1).words == f"the published {b}"
 
 
@@ -73,7 +73,7 @@ MILD = [
 
 
 @pytest.mark.parametrize("a", MILD)
-def test_a_small_difference_that_training_can_notice_is_one(a):
+def test_a_small_difference_that_matters_in_training_counts(a):
     first, second = _loss(a), _loss("dpo")
     assert find_duplicates(fingerprint(first), [fingerprint(second)]) == []
     assert not same_loss(first, second, seed=5)
@@ -129,7 +129,7 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("a", [a for kind in HIDDEN.values() for a in kind])
-def test_what_differs_from_dpo_in_one_place_is_not_dpo(a):
+def test_a_loss_that_differs_from_dpo_in_one_place_is_not_dpo(a):
     for seed in (1, 2):
         found = same_loss(_loss(a), _loss("dpo"), seed=seed)
         assert not found and found.up_to is None
@@ -137,7 +137,7 @@ def test_what_differs_from_dpo_in_one_place_is_not_dpo(a):
 
 
 def test_a_duplicate_is_found_across_a_bucket_edge_and_the_nearest_comes_first():
-    """Keys are buckets: shifted a little, a loss falls into another one."""
+    """Keys are buckets: a slightly changed loss can fall into the next one."""
     prints = [fingerprint(_loss(f"(rho + {shift} - 1 / (2 * beta)) ** 2")) for shift in (2e-5, 1e-5, 3e-6, 0.1)]
     ipo = fingerprint(_loss("ipo"))
     assert len({p.key for p in (ipo, *prints)}) > 2
@@ -155,7 +155,7 @@ def _dense(graph: LossGraph, seed: int) -> np.ndarray:
     return np.stack(Evaluator(graph)(points).gradients)
 
 
-def test_random_graphs_are_one_only_where_their_gradients_are():
+def test_random_graphs_are_the_same_only_if_their_gradients_are():
     rng, graphs, merged = random.Random(11), [], 0
     while len(graphs) < 60:
         graph = random_graph(rng, operations=5)

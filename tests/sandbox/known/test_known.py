@@ -1,4 +1,4 @@
-"""Each known loss against a formula written independently of it, in numpy, at random points."""
+"""Each known loss equals a formula that was written independently in numpy, at random points."""
 
 import runpy
 from pathlib import Path
@@ -168,7 +168,7 @@ TRL = (
 
 
 def test_every_loss_of_trl_that_four_log_probabilities_express_is_there():
-    """The others read tokens: ipo and sigmoid_norm divide by lengths, sft averages over tokens."""
+    """The other losses of TRL need tokens: ipo and sigmoid_norm divide by lengths, sft averages over tokens."""
     assert {known.load(n).trl for n in known.names()} - {""} == set(TRL)
 
 

@@ -1,4 +1,4 @@
-"""Where a loss changes abruptly with beta is found from its arithmetic on beta."""
+"""Betas at which a loss changes abruptly are found in its arithmetic on beta."""
 
 import pytest
 from written import written
@@ -20,7 +20,7 @@ EDGES = {
 
 
 @pytest.mark.parametrize("name", EDGES)
-def test_an_edge_is_found(name: str) -> None:
+def test_an_edge_in_beta_is_found(name: str) -> None:
     beta, expression = EDGES[name]
     assert beta in beta_edges(written(expression))
 
@@ -30,5 +30,5 @@ def test_published_losses_have_none(name: str) -> None:
     assert beta_edges(known.graph(name)) == ()
 
 
-def test_a_wave_in_beta_costs_no_more_than_a_few() -> None:
+def test_a_wave_in_beta_gives_few_edges() -> None:
     assert len(beta_edges(written("F.softplus(-x * math.cos(400 * beta))"))) == MOST

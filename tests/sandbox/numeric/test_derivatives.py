@@ -1,4 +1,4 @@
-"""What torch cannot differentiate is refused, and nothing else is: each operation, printed, with policy values in each place."""
+"""A loss is refused exactly if torch cannot differentiate it: every operation, printed, with policy values in every operand."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _printed(graph: LossGraph):
 
 
 @pytest.mark.parametrize("op", [o for o in OPERATIONS if o not in ("input", "const", "size")])
-def test_what_eager_torch_cannot_differentiate_is_refused(op: str) -> None:
+def test_a_loss_is_refused_exactly_if_torch_cannot_differentiate_it(op: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         for graph in _losses(op, 30):
@@ -112,7 +112,7 @@ def test_what_eager_torch_cannot_differentiate_is_refused(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", [name for name, o in OPERATIONS.items() if o.gradient.undefined])
-def test_each_operation_without_a_derivative_is_met(op: str) -> None:
+def test_each_operation_without_a_derivative_occurs(op: str) -> None:
     found = [graph for graph in _losses(op, 60) if check_derivatives(graph)]
     assert any(any(w in _error(_printed(g)) for w in NOT_DIFFERENTIABLE) for g in found)
 
@@ -137,7 +137,7 @@ def test_each_operation_without_a_derivative_is_met(op: str) -> None:
         ("F.soft_margin_loss(x, torch.ones_like(x), reduction='none')", False),
     ],
 )
-def test_only_what_is_differentiated_on_the_way_counts(expression: str, refused: bool) -> None:
+def test_only_operations_on_the_path_of_the_gradient_count(expression: str, refused: bool) -> None:
     graph = written(expression)
     assert bool(check_derivatives(graph)) is refused
     assert bool(_error(_printed(graph))) is refused

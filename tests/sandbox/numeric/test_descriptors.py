@@ -20,7 +20,7 @@ def described(loss: str, seed: int = 4):
     return run.run(graph, seed=seed).descriptors
 
 
-def test_what_is_not_finite_is_null_and_in_a_list_left_out():
+def test_a_value_that_is_not_finite_is_null_and_dropped_from_a_list():
     line = LineShape(np.linspace(-30, 30, 61), np.concatenate([np.full(30, -np.inf), [np.nan], np.full(30, np.inf)]))
     with np.errstate(all="ignore"):
         found = {name: finite_or_null(value) for name, value in describe_line(line).items()}
@@ -64,7 +64,7 @@ def test_tails(loss):
 
 
 @pytest.mark.parametrize("loss", LOOKING_ACROSS_THE_BATCH)
-def test_tails_of_a_loss_that_looks_across_the_batch_are_those_of_its_formula(loss):
+def test_tails_of_a_coupled_loss_are_those_of_its_formula(loss):
     found = described(loss)
     assert found["coupled"]
     assert (found["left_tail"], found["right_tail"]) == LOOKING_ACROSS_THE_BATCH[loss]
@@ -83,13 +83,13 @@ def test_convexity(loss):
     assert (found["convexity"] == 1.0 and not found["jumps"]) is CONVEX[loss]
 
 
-def test_a_bump_is_half_convex_and_a_jump_is_seen():
+def test_a_bump_is_half_convex_and_a_jump_is_found():
     assert described("savage")["convexity"] == pytest.approx(0.5, abs=0.01)
     assert described("torch.where(x < 1, 2 - x, 0.5 - x / 10)")["jumps"] == [pytest.approx(1, abs=0.1)]
     assert described("dpo")["jumps"] == []
 
 
-def test_the_rise_of_discopop_is_where_the_formula_says():
+def test_discopop_rises_where_its_formula_does():
     """Derived from the formula: slope +0.784 at 0, rising on about (-0.118, 0.072)."""
     found = described("lrml")
     assert found["slope_at_zero"] == pytest.approx(0.784, abs=1e-3)
@@ -114,7 +114,7 @@ def test_slope_at_zero(loss, slope):
     assert described(loss)["slope_at_zero"] == pytest.approx(slope)
 
 
-def test_saturation_is_where_the_slope_has_gone():
+def test_saturation_is_where_the_slope_vanishes():
     assert described("slic")["saturation"] == pytest.approx(1, abs=0.1)
     # softplus: 1 % of the slope at x = -1 (0.731) is reached at log(1 / 0.00731 - 1) = 4.91
     assert described("dpo")["saturation"] == pytest.approx(4.91, abs=0.1)
@@ -145,7 +145,7 @@ def test_asymmetry_and_the_share_that_falls():
         ("F.softplus(-x - x.mean() + x.mean())", True, True, False),
     ],
 )
-def test_what_a_loss_looks_at(loss, margin_only, uses_reference, coupled):
+def test_which_inputs_a_loss_uses(loss, margin_only, uses_reference, coupled):
     found = described(loss)
     assert found["margin_only"] is margin_only
     assert found["uses_reference"] is uses_reference
@@ -177,7 +177,7 @@ def test_classification_losses_are_described_along_their_margin():
     assert entropy["gradient_balance"] == pytest.approx(0.5)
 
 
-def test_tails_of_a_classification_loss_that_looks_across_the_batch():
+def test_tails_of_a_coupled_classification_loss():
     bounded = "m = z.gather(1, y[:, None])[:, 0] - z.mean(dim=1)\ntorch.sigmoid(-m) + F.softplus(-m.mean()) / 10"
     found = run.run(written(bounded, "classification"), seed=4).descriptors
     assert found["coupled"]

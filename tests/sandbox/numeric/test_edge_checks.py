@@ -1,4 +1,4 @@
-"""Poles inside the range are found, however unlikely a random probe is to meet them, and wide conditions are not noted."""
+"""Poles inside the range are found even if random probes almost never meet them; wide conditions are not noted."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ WIDE = {
 
 
 @pytest.mark.parametrize("name", WIDE)
-def test_wide_conditions_are_no_window(name):
+def test_wide_conditions_are_not_noted(name):
     for seed in (0, 1, 2):
         assert "SBX327" not in {f.rule for f in run.run(written(WIDE[name]), seed=seed).findings}
 

@@ -1,4 +1,4 @@
-"""Losses that treat single pairs as their author wishes, by the values of the reference, are noted or refused; others are not."""
+"""Losses that single out pairs by the reference's values are noted or refused; other losses are not."""
 
 import pytest
 import torch
@@ -242,7 +242,7 @@ def test_plain_uses_of_the_reference_are_not_noted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", known.names("preference"))
-def test_published_losses_single_no_pair_out(name: str) -> None:
+def test_published_losses_single_out_no_pair(name: str) -> None:
     for seed in (0, 1, 2):
         found = {f.rule for f in run.run(known.graph(name), seed=seed).findings}
         assert not found & {"SBX327", "SBX332"}
@@ -277,7 +277,7 @@ CONTRASTS = {
 
 
 @pytest.mark.parametrize("name", CONTRASTS)
-def test_what_compares_the_pairs_of_a_batch_is_not_noted(name: str) -> None:
+def test_comparisons_of_the_pairs_of_a_batch_are_not_noted(name: str) -> None:
     for seed in (0, 1):
         assert not _rules(CONTRASTS[name], seed) & {"SBX327", "SBX332"}
 
@@ -295,6 +295,6 @@ TURNED = {
 
 
 @pytest.mark.parametrize("name", TURNED)
-def test_what_turns_at_sizes_or_betas_is_refused(name: str) -> None:
+def test_a_wrong_sign_at_some_sizes_or_betas_is_refused(name: str) -> None:
     for seed in (0, 1):
         assert not run.run(written(TURNED[name]), seed=seed).passed

@@ -1,4 +1,4 @@
-"""Same text, same meaning: what is traced is what Python computes, and where Python fails the source is refused."""
+"""Tracing keeps the meaning of a source: the graph computes what Python computes, and a source that fails in Python is refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _traced(source: str) -> LossGraph | str:
 
 
 def _executed(source: str) -> list[Tensor] | None:
-    """The losses at each beta, by Python and torch; None where the program fails. The texts are ours."""
+    """The losses at each beta, executed by Python and torch; None if the program fails. The sources come from this test."""
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math, "nn": nn}
     try:
         with warnings.catch_warnings():
@@ -112,7 +112,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_is_accepted_with_the_meaning_that_it_has_in_python(name: str) -> None:
+def test_accepted_programs_compute_what_python_computes(name: str) -> None:
     assert _check(candidate(*SAME[name]))
 
 
@@ -164,7 +164,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_would_change_its_meaning_is_refused(name: str) -> None:
+def test_programs_whose_meaning_tracing_would_change_are_refused(name: str) -> None:
     source, code = REFUSED[name]
     assert _traced(source) == code
 

@@ -1,4 +1,4 @@
-"""The numeric tests: every published loss passes, every way of not training is refused with a counterexample."""
+"""The numeric tests: every published loss passes; losses that cannot train are refused with a counterexample."""
 
 import math
 
@@ -102,7 +102,7 @@ NOTES = {
 
 
 @pytest.mark.parametrize("name", NOTES)
-def test_published_losses_are_noted_as_they_deserve(name):
+def test_published_losses_have_the_expected_notes(name):
     for seed in (0, 1, 2):
         assert {f.rule for f in run.run(known.graph(name), seed=seed).findings} == NOTES[name]
 
@@ -153,7 +153,7 @@ REFUSED = {
 
 
 def reversed_around(s, beta, width):
-    """DPO, turned round within `width` of a beta."""
+    """DPO with the opposite sign within `width` of a beta."""
     near = ((s.beta - beta) * (1 / width)) * ((s.beta - beta) * (1 / width))
     return (-s.x * (s.op("const", value=1.0) - (-near).exp() * 2.0)).softplus()
 
@@ -205,12 +205,12 @@ HARMLESS = {
 
 
 def distance_of_sides(s, least):
-    """How far apart policy and reference have the two completions, never quite zero."""
+    """Distance of the two completions' log-probabilities under policy and reference, never exactly zero."""
     return ((s.pc - s.pr).square() + (s.rc - s.rr).square() + least).sqrt()
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_can_be_trained_is_not_refused(name):
+def test_trainable_losses_are_not_refused(name):
     for seed in (0, 1, 2):
         found = rules(HARMLESS[name], seed=seed)
         assert all(f.severity is Severity.NOTE for f in found.values()), found
@@ -233,7 +233,7 @@ def test_a_counterexample_names_margin_and_beta_and_reproduces():
     assert "rho = " in finding.message and "beta = " in finding.message
 
 
-def test_findings_hold_no_number_that_json_cannot():
+def test_findings_contain_no_number_that_json_cannot_store():
     for _, build in (*REFUSED.values(), *NOTED.values()):
         for finding in rules(build).values():
             assert all(not isinstance(v, float) or math.isfinite(v) for v in finding.counterexample.values())
@@ -257,7 +257,7 @@ LOGITS = ("logits", "targets")
         ("SBX311", lambda s, z, y: z.cross_entropy(y) + z.cross_entropy(y).flip(dim=0) * z.select(dim=1, index=0)),
     ],
 )
-def test_classification_losses_are_refused_likewise(code, build):
+def test_classification_losses_are_refused(code, build):
     sketch = Sketch("classification")
     z, y = (sketch.op("input", name=n) for n in LOGITS)
     report = run.run(sketch.graph(build(sketch, z, y)), seed=3)

@@ -1,4 +1,4 @@
-"""The same loss gets the same verdict, whatever the seed: status, rules and descriptors."""
+"""The verdict does not depend on the seed: status, rules and descriptors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _random(count: int) -> Iterator[LossGraph]:
 
 
 def _same_for_all(graphs: Iterable[LossGraph], seeds: tuple[int, ...]) -> int:
-    """How many were accepted; fails where two seeds give two verdicts."""
+    """The number of accepted losses; fails if two seeds give different verdicts."""
     accepted = 0
     for graph in graphs:
         first, *others = (run.run(graph, seed=seed) for seed in seeds)

@@ -1,4 +1,4 @@
-"""Both corpora, each entry a test of its own: benign losses keep their values and gradients, hostile ones get nowhere."""
+"""Both corpora, one test per entry: benign losses keep their values and gradients, hostile candidates are refused."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_benign_is_accepted_with_unchanged_values_and_gradients(code: str) -> No
 
 
 @pytest.mark.parametrize("entry", HOSTILE, ids=[e["id"] for e in HOSTILE])
-def test_hostile_has_its_outcome(entry: dict[str, str]) -> None:
+def test_hostile_candidate_has_the_expected_outcome(entry: dict[str, str]) -> None:
     verdict = vet(entry["code"])
     if entry["outcome"] == "noted":
         assert verdict.accepted

@@ -1,4 +1,4 @@
-"""Random and generated candidates: nothing crashes, hangs or is accepted without having been checked."""
+"""Random and generated candidates: nothing crashes, hangs or is accepted unchecked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BOUNDED = settings(max_examples=120, deadline=None, suppress_health_check=list(H
 
 
 def _sound(source: str | bytes) -> None:
-    """The candidate is refused for a reason, or has a graph that verifies; nobody crashed over it."""
+    """Check that the candidate is refused with a reason or has a graph that verifies, without a crash."""
     verdict = vet(source, numeric=False)
     assert not {f.rule for f in verdict.findings} & CRASHES, verdict.findings
     if verdict.status is VerdictStatus.PARTIAL:
@@ -168,7 +168,7 @@ def test_generated_losses_equal_torch(expression: str) -> None:
         return
     answer = trace(code, PREFERENCE)
     if answer.graph is None:
-        assert {c.code for c in answer.complaints} <= {"SBX107", "SBX213"}, answer
+        assert {c.code for c in answer.violations} <= {"SBX107", "SBX213"}, answer
         return
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math}
     exec(code, scope)  # generated from the grammar above
@@ -190,7 +190,7 @@ def test_generated_losses_equal_torch(expression: str) -> None:
 
 
 def _random_graph(rng: random.Random) -> str:
-    """Graph JSON that is well formed on its surface, of random operations with mostly sensible operands."""
+    """Graph JSON of valid form, with random operations and mostly suitable operands."""
     nodes: list[list[Any]] = [["input", [], {"name": a.name}] for a in PREFERENCE.arguments]
     nodes += [["const", [], {"value": v}] for v in (0.5, 2, True, -1)]
     nodes += [["gt", [0, 5]], ["argsort", [0]], ["size", [], {"symbol": "B"}], ["unsqueeze", [1], {"dim": 0}]]
@@ -265,7 +265,7 @@ def test_mutated_graphs_never_break_the_verifier(source: str, rng: random.Random
 
 
 def test_every_exposed_call_survives_odd_arguments() -> None:
-    """Whatever is passed to whatever function, the tracer refuses it with a rule, never with a crash of its own."""
+    """For any arguments of any function, the tracer refuses with a rule and never crashes."""
     rng = random.Random(7)
     odd = ["x", "1", "-1", "0.5", "True", "None", "'a'", "[x]", "[]", "()", "(0, 1)", "{}", "beta", "len(x)", "x.shape",
            "torch", "F.relu", "x > 0", "x.dtype", "lambda v: v", "...", "float('inf')", "10**15", "torch.float32"]  # fmt: skip
@@ -274,4 +274,4 @@ def test_every_exposed_call_survives_odd_arguments() -> None:
             arguments = ", ".join(rng.choice(odd) for _ in range(rng.randint(0, 4)))
             name = call.name if not call.path.startswith("Tensor.") else f"(x){call.path[6:]}"
             answer = trace(candidate(f"y = {name}({arguments})", "return x"), PREFERENCE)
-            assert not {c.code for c in answer.complaints} & CRASHES, (name, arguments, answer)
+            assert not {c.code for c in answer.violations} & CRASHES, (name, arguments, answer)

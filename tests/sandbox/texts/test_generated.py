@@ -1,4 +1,4 @@
-"""Generated losses through the whole of vetting: never a crash, the same verdict twice, printed code that vets to the same loss."""
+"""Generated losses through all of vetting: no crash, a reproducible verdict, and printed code that is vetted as the same loss."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def vetter() -> Iterator[Vetter]:
 
 
 def _said(verdict: Verdict) -> dict[str, Any]:
-    """All that a verdict says but how long it took."""
+    """The content of a verdict without its duration."""
     said = verdict.to_json()
     said.pop("milliseconds")
     json.dumps(said, allow_nan=False)

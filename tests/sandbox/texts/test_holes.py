@@ -1,9 +1,8 @@
-"""Hostile candidates one by one, each under the name of its trick: those that once got through, and the attacks that never did.
+"""Hostile candidates, one test each, named after the trick: attacks that once succeeded, and attacks that never did.
 
-`corpora/holes.json` keeps what was found, and `was` says what used to happen; `corpora/attacks.json` the rest, class by class.
-`outcome` is the most that a candidate may reach: `refused`; `noted`, accepted with findings; `flagged`, one of these two;
-`accepted`, where the trick is harmless; `bounded`, where either is right as long as it ends. `rules` must be among what is
-found.
+`corpora/holes.json` has the former; `was` describes their effect. `corpora/attacks.json` has the latter, by class. `outcome` is
+the expected result: `refused`; `noted`, accepted with findings; `flagged`, one of these two; `accepted`, for a harmless trick;
+`bounded`, any verdict in limited time. `rules` must be among the findings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Losses in the wrapping that people publish them in: accepted with notes, with the values and gradients of eager torch.
+"""Losses with the wrapping in which they are published: accepted with notes, with the values and gradients of eager torch.
 
-Where the function averages over the batch itself, the mean of our losses is what is compared.
+If the function averages over the batch itself, the mean of the traced losses is compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def vetter() -> Iterator[Vetter]:
 
 
 def _eager(entry: dict[str, Any], name: str, beta: float) -> Callable[..., Any]:
-    """The loss itself, on real tensors, called by the names that its author gave: these sources are ours."""
+    """The loss executed on real tensors, with its author's names of the arguments. The sources come from this repository."""
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math, "nn": nn}
     exec(entry["code"], scope)
     found = scope[name]

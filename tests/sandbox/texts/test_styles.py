@@ -1,4 +1,4 @@
-"""Losses as language models write them: all accepted, with the values and gradients of eager torch."""
+"""Losses in the styles of language models: all accepted, with the values and gradients of eager torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def vetter() -> Iterator[Vetter]:
 
 
 def _eager(source: str, name: str) -> Callable[..., Tensor]:
-    """The function itself, on real tensors: these sources are ours."""
+    """The function executed on real tensors. The sources come from this repository."""
     scope: dict[str, Any] = {"torch": torch, "F": F, "math": math, "nn": nn}
     exec(source, scope)
     function = scope[name]

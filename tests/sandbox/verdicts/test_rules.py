@@ -1,4 +1,4 @@
-"""The catalogue: codes, words, and that every example does what it is an example of."""
+"""The catalogue of rules: codes, texts, and examples that have the outcome of their rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAKEN = [r for r in OF_SOURCE if r.code.startswith(("SBX25", "SBX26"))]
 
 
 @pytest.mark.parametrize("rule", [r for r in OF_SOURCE if r.bad], ids=lambda r: r.code)
-def test_examples_do_what_they_are_examples_of(rule: Rule) -> None:
+def test_examples_have_the_outcome_of_their_rule(rule: Rule) -> None:
     bad, good = vet(rule.bad, numeric=False), vet(rule.good, numeric=False)
     assert rule.code in {f.rule for f in bad.findings}
     assert not good.findings
@@ -27,13 +27,13 @@ def test_codes_are_sorted_and_well_formed() -> None:
     assert all(re.fullmatch(r"SBX[123]\d\d", code) and rule.code == code for code, rule in RULES.items())
 
 
-def test_a_message_has_no_place_that_a_finding_does_not_fill() -> None:
+def test_a_finding_fills_every_placeholder_of_a_message() -> None:
     places = {code: set(re.findall(r"\{(\w+)\}", rule.message)) for code, rule in RULES.items()}
     assert {code for code, names in places.items() if names - {"text", "0", "1"}} == set()
     assert {code for code, r in RULES.items() if "{text}" in r.title + r.remedy + r.explanation} == set()
 
 
-def test_every_code_that_the_sandbox_speaks_of_is_in_the_catalogue() -> None:
+def test_every_code_in_the_sandbox_is_in_the_catalogue() -> None:
     from pathlib import Path
 
     import sandbox
@@ -47,7 +47,7 @@ def test_every_code_that_the_sandbox_speaks_of_is_in_the_catalogue() -> None:
     assert unspoken == set(), "rules that nothing finds"
 
 
-def test_rules_on_source_refuse_but_for_those_on_what_was_taken() -> None:
+def test_rules_on_source_refuse_except_those_on_unwrapping() -> None:
     assert all((r.severity is Severity.NOTE) == (r in TAKEN) for r in OF_SOURCE)
 
 
@@ -66,6 +66,6 @@ _WITHOUT_A_LINE = {
 """Rules whose remedy is to remove something, whose line is made for the case at hand, or that ask for nothing."""
 
 
-def test_a_remedy_shows_the_line_that_would_pass() -> None:
+def test_a_remedy_shows_a_line_that_is_accepted() -> None:
     without = {r.code for r in RULES.values() if not r.line and r not in TAKEN and not "SBX240" <= r.code <= "SBX247"}
     assert without == _WITHOUT_A_LINE

@@ -1,4 +1,4 @@
-"""The one encoder before standard output and error."""
+"""The encoder of standard output and error."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def written(text: str, encoding: str = "utf-8") -> str:
 
 
 @given(st.text(alphabet=st.characters()))
-def test_only_line_breaks_are_left_of_what_steers(text: str) -> None:
+def test_of_control_characters_only_line_breaks_pass(text: str) -> None:
     assert not {c for c in written(text) if c != "\n" and unicodedata.category(c) in STEERING}
 
 
 @given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S", "Zs"))))
-def test_what_has_a_glyph_is_written_as_it_is(text: str) -> None:
+def test_characters_with_a_glyph_are_unchanged(text: str) -> None:
     assert written(text) == text
 
 
 @given(st.text(alphabet=st.characters()))
-def test_what_is_visible_stays_as_it_is(text: str) -> None:
+def test_visible_text_is_unchanged(text: str) -> None:
     assert visible(visible(text)) == visible(text)
 
 
@@ -52,15 +52,15 @@ def test_what_is_visible_stays_as_it_is(text: str) -> None:
         ("\ud800\udcff", r"\ud800\udcff"),
     ],
 )
-def test_how_it_is_written(text: str, shown: str) -> None:
+def test_form_of_the_escapes(text: str, shown: str) -> None:
     assert written(text) == shown
 
 
-def test_what_an_encoding_lacks_is_written_as_its_escape() -> None:
+def test_characters_that_an_encoding_lacks_are_escaped() -> None:
     assert written("± 损\n", "ascii") == "\\xb1 \\u635f\n"
 
 
-def test_click_finds_no_way_past_the_encoder() -> None:
+def test_click_cannot_bypass_the_encoder() -> None:
     stream = GuardedStream(io.TextIOWrapper(io.BytesIO(), "ascii"))  # click replaces such a stream where it can
     assert not hasattr(stream, "buffer")
     click.echo("\x9d0;title\x9c ±", file=stream)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ def test_click_finds_no_way_past_the_encoder() -> None:
     assert stream.stream.buffer.getvalue() == b"\\x9d0;title\\x9c \\xb1\n"  # type: ignore[attr-defined]
 
 
-def test_guarding_twice_is_guarding_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guard_is_idempotent(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", None)

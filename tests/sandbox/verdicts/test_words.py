@@ -1,6 +1,6 @@
-"""A refusal tells what was seen: whatever becomes of a measurement, NaN is called NaN, infinity infinity and zero zero.
+"""A refusal states the observed value: NaN, infinity or zero, whichever measurement has it.
 
-One group of probes after the other is overwritten in what the loss gave, losses and gradients, in float64 and in float32.
+The tests overwrite one group of probes after the other in an evaluation: losses or gradients, in float64 or float32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOSSES = ("dpo", "kto_pair", "focal")
 
 @dataclass
 class Fault:
-    """What to write over which items of which call."""
+    """A value that overwrites some items of one evaluation."""
 
     call: int
     items: slice
@@ -44,7 +44,7 @@ class Fault:
 
 
 class Faulty(Evaluator):
-    """An evaluator with a fault in what it gives back; without one it notes down what it is asked for."""
+    """An evaluator that returns a fault; without a fault it records the points that it is called with."""
 
     def __init__(self, graph: LossGraph, fault: Fault | None) -> None:
         super().__init__(graph)
@@ -82,7 +82,7 @@ def _stretches(points: Points) -> Iterator[slice]:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0])
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_refusal_names_what_was_seen(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_refusal_states_the_observed_value(name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = known.graph(name)
     healthy, asked = _run(graph, None, monkeypatch)
     assert healthy.passed
@@ -111,7 +111,7 @@ def _well_told(report: ProbeReport, healthy: ProbeReport, fault: Fault) -> None:
         assert number == shown(fault.value) and shown(fault.value) in finding.message.split(), (str(fault), finding)
 
 
-def test_what_is_not_finite_is_noticed_wherever_a_test_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_not_finite_is_found_in_every_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = known.graph("kto_pair")
     _, asked = _run(graph, None, monkeypatch)
     for call, points in enumerate(asked):

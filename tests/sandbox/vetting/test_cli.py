@@ -1,4 +1,4 @@
-"""The command line: forms of input and output, exit codes, bad input, and sinks that nothing can break out of."""
+"""The command line: input and output formats, exit codes, bad input, and escaping in every output."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_directories_stdin_and_graphs(files: Path) -> None:
     assert items[4]["guarantees"]["files"] == "not-needed"
 
 
-def test_a_link_in_a_directory_is_not_followed_and_one_that_is_named_is(tmp_path: Path) -> None:
+def test_a_link_in_a_directory_is_not_followed_but_a_named_one_is(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2 = 1\n")
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "loss.py").symlink_to(tmp_path / "secret")
@@ -114,7 +114,7 @@ def test_a_link_in_a_directory_is_not_followed_and_one_that_is_named_is(tmp_path
     assert named.returncode == 1 and "SBX" in named.stdout
 
 
-def test_bad_input_is_told_and_the_rest_still_checked(tmp_path: Path) -> None:
+def test_bad_input_is_reported_and_the_rest_is_checked(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "binary.py").write_bytes(bytes(range(256)) * 10)
     (tmp_path / "two.py").write_text(GOOD + GOOD.replace("def loss", "def other"))
@@ -196,7 +196,7 @@ INFINITE = candidate(
 """Its gradient is infinite where chosen and rejected tie in policy and reference."""
 
 
-def test_a_loss_with_infinite_numbers_ends_no_batch(tmp_path: Path) -> None:
+def test_a_loss_with_infinite_numbers_does_not_stop_a_batch(tmp_path: Path) -> None:
     lines = [json.dumps({"id": i, "code": code}) for i, code in enumerate((INFINITE, GOOD))]
     done = run("check", "--jsonl", cwd=tmp_path, input="\n".join(lines))
     told = [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()]
@@ -205,7 +205,7 @@ def test_a_loss_with_infinite_numbers_ends_no_batch(tmp_path: Path) -> None:
 
 
 class Faulty(Vetter):
-    """A vetter with a fault of its own on some candidates."""
+    """A vetter that has an internal error on some candidates."""
 
     def vet(self, source: str | bytes, *arguments: Any, **options: Any) -> Verdict:
         if b"fault" in (source if isinstance(source, bytes) else source.encode()):
@@ -214,7 +214,7 @@ class Faulty(Vetter):
 
 
 @pytest.mark.parametrize("form", ["--jsonl", "--json", "--sarif", "--junit", None])
-def test_a_fault_of_ours_costs_one_candidate_and_never_the_batch(tmp_path: Path, form: str | None) -> None:
+def test_an_internal_error_affects_one_candidate_only(tmp_path: Path, form: str | None) -> None:
     for name, code in (("a.py", GOOD), ("b.py", GOOD + "# fault\n"), ("c.py", BAD)):
         (tmp_path / name).write_text(code)
     (tmp_path / "all.jsonl").write_text(
@@ -248,7 +248,7 @@ def test_workers_give_the_same_in_order(files: Path) -> None:
     assert [t["status"] for t in told] == ["partial", "refused", "partial"] * 3
 
 
-def test_nothing_a_model_wrote_reaches_a_sink_unescaped(tmp_path: Path) -> None:
+def test_text_from_a_model_is_escaped_in_every_output(tmp_path: Path) -> None:
     name = "a\x1b[31m<b>&\"'\u202e.py"
     (tmp_path / name).write_text(NASTY)
     (tmp_path / "é.py").write_text(candidate("return x.ﬀ</script>"))
@@ -289,7 +289,7 @@ def test_junit(files: Path) -> None:
     assert failure is not None and failure.attrib["type"] == "SBX130"
 
 
-def test_notes_are_told_and_do_not_refuse(tmp_path: Path) -> None:
+def test_notes_are_printed_and_do_not_refuse(tmp_path: Path) -> None:
     (tmp_path / "note.py").write_text(candidate("return -F.logsigmoid(beta * x) * torch.sigmoid(x.var())"))
     done = run("check", "note.py", cwd=tmp_path)
     assert done.returncode == 0 and "note:" in done.stdout and "accepted" in done.stdout
@@ -345,7 +345,7 @@ def test_help_loads_no_torch() -> None:
     assert done.stdout.endswith("False\n") and "--no-numeric" in done.stdout
 
 
-def test_doctor_tells_what_held() -> None:
+def test_doctor_reports_what_was_prevented() -> None:
     done = run("doctor", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == (0 if report["held"] else 1)
@@ -353,7 +353,7 @@ def test_doctor_tells_what_held() -> None:
     assert run("doctor", "--without", "luck").returncode == 2
 
 
-def test_closed_output_is_no_traceback(files: Path) -> None:
+def test_closed_output_gives_no_traceback(files: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Forged answers: whatever bytes a hostile child sends, the trusted side gives a verdict, and nothing unsafe comes through."""
+"""Forged answers: for any bytes that a hostile child sends, the trusted process gives a verdict without unsafe content."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TEXTS = ["NaN", "-Infinity", "1e999", "1" * 4500, "1" * 300_000, "[" * 100_000, 
 
 
 def forged(rng: random.Random) -> bytes:
-    """One answer: a valid one with parts exchanged, its bytes damaged, or no answer at all."""
+    """One answer: a valid one with parts exchanged or bytes damaged, or no answer at all."""
     kind = rng.random()
     if kind < 0.1:
         return rng.choice(TEXTS).encode("utf-8", "surrogatepass")
@@ -56,7 +56,7 @@ def forged(rng: random.Random) -> bytes:
 
 
 def _plausible(rng: random.Random) -> Any:
-    """An answer of the right form, with rules, places, numbers and texts as a liar would choose them."""
+    """An answer of the right form, with the rules, places, numbers and texts of an attacker."""
     graph = rng.choice([None, None, *(v["graph"] for v in VALID)])
     if graph is not None and rng.random() < 0.6:
         graph = json.dumps(_exchanged(json.loads(graph), rng))
@@ -126,7 +126,7 @@ def _damaged(raw: bytes, rng: random.Random) -> bytes:
 
 
 def _check(seed: int) -> bool:
-    """Whether the forged answer passed for one with a graph. Fails where it gets anything but a verdict."""
+    """Whether the forged answer was accepted as one with a graph. Fails if the result is not a verdict."""
     rng = random.Random(f"forged:{seed}")
     raw, text = forged(rng), rng.choice(SOURCES)
     findings, graph, entry = read_reply(Reply(raw, ()), text, PREFERENCE)

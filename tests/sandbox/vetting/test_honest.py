@@ -1,4 +1,4 @@
-"""What honest authors write and lost for nothing: each way is accepted, as the same loss that the plain way is."""
+"""Harmless forms that honest authors use are accepted, and give the same loss as the plain form."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NAMES = [
     "name",
     NAMES,
 )
-def test_a_helper_may_call_its_parameters_what_it_likes(name: str) -> None:
+def test_a_helper_may_choose_the_names_of_its_parameters(name: str) -> None:
     helper = f"def soft({name}, scale=1.0):\n    return F.softplus(-{name}) * scale\n"
     assert _same(candidate(f"return soft({name}=beta * x)", before=helper))
     assert _same(candidate(f"return soft(scale=1.0, {name}=beta * x)", before=helper))
@@ -84,7 +84,7 @@ def test_a_helper_may_call_its_parameters_what_it_likes(name: str) -> None:
         ),
     ],
 )
-def test_arguments_that_nobody_reads_may_be_collected(source: str) -> None:
+def test_unused_arguments_may_be_collected(source: str) -> None:
     assert _same(source)
 
 
@@ -164,7 +164,7 @@ def test_constants_of_numpy_torch_and_math_are_numbers(name: str, value: float) 
         ("return x * np.PI", "SBX130", "math.pi"),
     ],
 )
-def test_other_names_of_numpy_are_told_what_to_write(body: str, rule: str, said: str) -> None:
+def test_other_names_of_numpy_get_a_suggestion(body: str, rule: str, said: str) -> None:
     source = candidate(body, before="import numpy as np\n")
     found = check(source, PREFERENCE)
     assert isinstance(found, list)
@@ -172,7 +172,7 @@ def test_other_names_of_numpy_are_told_what_to_write(body: str, rule: str, said:
     assert (told.rule, said in told.remedy) == (rule, True), told
 
 
-def test_numpy_that_is_not_imported_is_told_what_to_write() -> None:
+def test_numpy_without_an_import_gets_a_suggestion() -> None:
     source = candidate("return x * np.pi")
     found = check(source, PREFERENCE)
     assert isinstance(found, list)
@@ -239,7 +239,7 @@ def test_layers_are_functions_wherever_they_are_made(layer: str) -> None:
         'assert x.shape[0] >= 1, f"""empty\n    batch {x.shape}"""',
     ],
 )
-def test_what_an_assertion_would_say_is_nobodys_business(line: str) -> None:
+def test_the_message_of_an_assertion_is_ignored(line: str) -> None:
     assert _same(candidate(line, "return F.softplus(-beta * x)"))
 
 
@@ -266,7 +266,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_batches_laid_end_to_end_and_cut_again_keep_items_apart(name: str) -> None:
+def test_batches_that_are_concatenated_and_split_stay_pointwise(name: str) -> None:
     graph = _graph(candidate(CUTS[name], "return F.softplus(-beta * (a - b))"))
     assert is_pointwise(graph) and is_equivariant(graph)
 
@@ -290,13 +290,13 @@ def test_a_loss_over_both_halves_is_not_coupled() -> None:
         (f"z = torch.cat([{UP}, {DOWN}.sort().values])\n    a, b = z.chunk(2)", False),
     ],
 )
-def test_what_mixes_the_items_is_not_taken_for_a_cut(cut: str, equivariant: bool) -> None:
+def test_mixing_items_does_not_count_as_slicing(cut: str, equivariant: bool) -> None:
     graph = _graph(candidate(cut, "return F.softplus(-beta * (a - b))"))
     assert not is_pointwise(graph)
     assert is_equivariant(graph) is equivariant
 
 
-def test_a_cut_within_the_batch_depends_on_the_place() -> None:
+def test_a_slice_within_the_batch_depends_on_the_position() -> None:
     for cut in ("z[:len(x) - 1]", "z[len(x) // 2:]", "z[1:len(x)]", "z[-len(x) - 1:]"):
         answer = trace(candidate(f"z = torch.cat([{UP}, {DOWN}])", f"return F.softplus({cut})"), PREFERENCE)
         assert [c.code for c in answer.complaints] == ["SBX249"], cut
@@ -338,7 +338,7 @@ _TORCH = {
 
 
 @pytest.mark.parametrize("name", EQUAL)
-def test_what_is_said_to_be_the_same_is_the_same(name: str) -> None:
+def test_suggested_expressions_are_equal(name: str) -> None:
     x = _Z if "cosh" in name and "log" not in name else _X - 0.5 if name == "prelu" else _X
     scope = {"torch": torch, "math": math, "x": x, "y": _Y[:1] if name == "prelu" else _Y, "z": _Z}
     if name == "np.transpose":
@@ -366,7 +366,7 @@ def test_what_is_said_to_be_the_same_is_the_same(name: str) -> None:
         ("np.tanh", "torch.tanh"),
     ],
 )
-def test_a_name_that_is_surely_meant_is_named_in_full(asked: str, said: str) -> None:
+def test_an_obviously_intended_name_is_suggested(asked: str, said: str) -> None:
     assert f"`{said}`" in suggestion(asked) or f" {said}." in suggestion(asked)
 
 
@@ -381,12 +381,12 @@ FAR = [
     "asked",
     FAR,
 )
-def test_nothing_is_suggested_where_nothing_is_near(asked: str) -> None:
+def test_no_suggestion_without_a_similar_name(asked: str) -> None:
     assert suggestion(asked) == ""
 
 
-def test_no_other_function_of_torch_is_taken_for_a_slip() -> None:
-    """Every name of torch's that losses may not call: it is in the table, is spelled the same but elsewhere, or stands alone."""
+def test_no_other_function_of_torch_counts_as_a_typing_error() -> None:
+    """Every torch name that losses may not call is in the table, has the letters of an available name, or gets no suggestion."""
     modules = {
         "torch": torch,
         "F": F,

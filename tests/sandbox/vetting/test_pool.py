@@ -1,4 +1,4 @@
-"""VetPool: processes of its own, from any thread, replaced when they die, gone when the pool is."""
+"""VetPool: worker processes serve any thread, are replaced when they die, and end with the pool."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_dead_worker_is_replaced(pool: VetPool) -> None:
     assert pool.vet(GOOD).accepted
 
 
-def test_this_process_needs_no_torch_for_it() -> None:
+def test_the_calling_process_does_not_load_torch() -> None:
     program = (
         "import sys; from sandbox import VetPool\n"
         f"with VetPool() as p: print(p.vet({GOOD!r}).status.value, 'torch' in sys.modules, *p.pids, flush=True)"
@@ -86,7 +86,7 @@ def test_workers_end_with_their_owner() -> None:
     pytest.fail("a worker outlived its owner")
 
 
-def test_closed_pool_says_so() -> None:
+def test_closed_pool_raises() -> None:
     pool = VetPool(numeric=False)
     with pytest.raises(PoolClosed, match="with VetPool"):
         pool.vet(GOOD)

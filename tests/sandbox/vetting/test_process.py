@@ -1,4 +1,4 @@
-"""A worker process: asked, timed, ended with its children, started again. The processes are small programs of a few lines."""
+"""The supervisor of a worker process: requests, time limits, end with all children, restart. The workers are tiny programs."""
 
 from __future__ import annotations
 

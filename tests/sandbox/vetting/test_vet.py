@@ -1,4 +1,4 @@
-"""vet and vet_graph: statuses, guarantees, dishonest children, threads."""
+"""vet and vet_graph: statuses, guarantees, forged answers, threads."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_static_and_tracing_layers_load_no_torch() -> None:
         (b"", "SBX109"),
     ],
 )
-def test_bytes_that_are_no_source(source: str | bytes, code: str) -> None:
+def test_bytes_that_are_not_a_source_are_refused(source: str | bytes, code: str) -> None:
     verdict = vet(source)
     assert [f.rule for f in verdict.findings] == [code]
     assert verdict.status is VerdictStatus.REFUSED
@@ -94,7 +94,7 @@ def test_line_ends_of_other_systems() -> None:
     assert (f.rule, f.line, f.column, f.excerpt) == ("SBX126", 4, 12, "z")
 
 
-def test_unknown_contract_and_guarantee_are_wrong_use() -> None:
+def test_unknown_contract_and_guarantee_raise_errors() -> None:
     with pytest.raises(ValueError, match="unknown contract 'x'"):
         vet(GOOD, "x")
     with pytest.raises(ValueError, match="unknown guarantee 'luck'"):
@@ -156,7 +156,7 @@ def test_missing_guarantee_refuses_unless_accepted(guarantee: str) -> None:
 
 
 @needs_all_layers
-def test_accepting_what_is_there_changes_nothing() -> None:
+def test_accepting_a_guarantee_that_holds_changes_nothing() -> None:
     assert vet(GOOD, numeric=False, accept_missing=GUARANTEES).guarantees == vet(GOOD, numeric=False).guarantees
 
 
@@ -203,11 +203,11 @@ def test_honest_answer_is_read() -> None:
         Answer((Complaint("SBX324"),)).encode(),
     ],
 )
-def test_malformed_answer_is_no_answer(answer: bytes) -> None:
+def test_malformed_answer_is_refused(answer: bytes) -> None:
     assert _read(answer) == (["SBX243"], None)
 
 
-def test_graph_of_another_contract_is_no_answer() -> None:
+def test_graph_of_another_contract_is_refused() -> None:
     source = "def loss(logits, targets):\n    return F.cross_entropy(logits, targets, reduction='none')\n"
     other = vet(source, "classification", numeric=False).graph
     assert other is not None
@@ -261,13 +261,13 @@ def test_escape_sequences_become_visible() -> None:
     assert printable("\x1b[31m\u202e\n") == "\\x1b[31m\\u202e "
 
 
-def test_excerpt_comes_from_the_place_the_child_names_and_nowhere_else() -> None:
+def test_excerpt_comes_only_from_the_place_that_the_child_names() -> None:
     assert located("a\nbc", Spot(2, 1, 2, 2)) == (2, 2, "c")
     assert located("a\nbc", Spot(9, 0, 9, 5)) == (None, None, "")
     assert located("αβγ", Spot(1, 2, 1, 4)) == (1, 2, "β")
 
 
-def test_remedies_name_what_is_near() -> None:
+def test_remedies_suggest_similar_names() -> None:
     (f,) = vet(candidate("return torch.softplu(x)"), numeric=False).findings
     assert "softplus" in f.remedy
     call = next(c for c in CALLS if c.path == "torch.clamp")
@@ -304,7 +304,7 @@ def test_module_and_function_of_one_name() -> None:
     assert same is vet and callable(vet)
 
 
-def test_missing_torch_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_missing_torch_is_reported_with_a_remedy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['torch'] = None\n"  # as if it were not installed
         "from sandbox import SandboxUnavailable, vet\n"

@@ -1,4 +1,4 @@
-"""The zygote: isolated, jailed, restarted when it dies, and not believed."""
+"""The zygote: isolated, jailed, restarted when it dies, and never trusted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.fixture
 def pierced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Zygote]:
-    """A zygote whose static layer and tracer have a hole, so that only the jail and the parent stand."""
+    """A zygote whose static layer and tracer have a hole, so that only the jail and the parent protect."""
     program = tmp_path / "sandbox"
     shutil.copytree(ROOT / "sandbox", program, ignore=shutil.ignore_patterns("__pycache__", "known"))
     with open(program / "child" / "trace" / "tracer.py", "a") as stream:
@@ -82,7 +82,7 @@ def _children(zygote: Zygote) -> list[psutil.Process]:
     return psutil.Process(zygote.pid).children(recursive=True)
 
 
-def test_traces_in_a_child_that_is_gone_afterwards(zygote: Zygote) -> None:
+def test_traces_in_a_child_that_has_ended_afterwards(zygote: Zygote) -> None:
     reply = zygote.trace(GOOD, PREFERENCE)
     assert Answer.decode(reply.answer).graph is not None
     assert not reply.timed_out and not reply.signal and not reply.failed
@@ -150,7 +150,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_hole_in_the_tracer_gains_nothing(name: str, pierced: Zygote, tmp_path: Path) -> None:
-    """With arbitrary code in the child, nothing is done, the verdict is a refusal, and the next candidate is fine."""
+    """With arbitrary code in the child, nothing happens outside, the verdict is a refusal, and the next candidate is vetted."""
     mark, kept = tmp_path / "mark", tmp_path / "kept"
     kept.write_text("kept")
     os.chmod(tmp_path, 0o777)
@@ -166,7 +166,7 @@ def test_hole_in_the_tracer_gains_nothing(name: str, pierced: Zygote, tmp_path: 
 
 
 def _during_a_spin(zygote: Zygote, act: object) -> list[object]:
-    """What the zygote replies to SPIN when something happens meanwhile."""
+    """The zygote's reply to SPIN if `act` is called during it."""
     zygote.trace(GOOD, PREFERENCE)
     replies: list[object] = []
     thread = threading.Thread(target=lambda: replies.append(zygote.trace(SPIN, PREFERENCE)))
@@ -180,7 +180,7 @@ def _during_a_spin(zygote: Zygote, act: object) -> list[object]:
     return replies
 
 
-def test_killed_child_is_told_by_its_signal(pierced: Zygote) -> None:
+def test_signal_of_a_killed_child_is_reported(pierced: Zygote) -> None:
     (reply,) = _during_a_spin(pierced, lambda: [c.kill() for c in _children(pierced)])
     assert reply.signal == signal.SIGKILL and reply.answer == b""  # type: ignore[attr-defined]
     assert Answer.decode(pierced.trace(GOOD, PREFERENCE).answer).graph
@@ -267,7 +267,7 @@ def test_modules_beside_the_vetted_file_are_never_imported(module: str, tmp_path
 
 @pytest.mark.parametrize("module", ["json", "dataclasses", "ast", "RestrictedPython", "click"])
 def test_python_m_leaves_the_current_directory_early(module: str, tmp_path: Path) -> None:
-    """`python -m` is not the documented way, but takes what is there at most while Python itself starts."""
+    """`python -m` is not the documented way; it uses the current directory at most while Python itself starts."""
     mark = tmp_path / "imported"
     (tmp_path / f"{module}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     (tmp_path / "loss.py").write_bytes(GOOD)

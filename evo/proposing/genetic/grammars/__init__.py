@@ -1,1 +1,1 @@
-"""What the built-in proposer draws from: the grammar of each contract."""
+"""Grammars of the built-in proposer, one for each contract."""

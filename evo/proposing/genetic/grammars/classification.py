@@ -1,4 +1,4 @@
-"""The grammar of classification losses: the target's probability, its lead over the others, the whole distribution."""
+"""Grammar of classification losses: the target's probability, its margin over the other classes, the whole distribution."""
 
 from __future__ import annotations
 

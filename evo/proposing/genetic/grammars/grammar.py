@@ -1,4 +1,4 @@
-"""What a contract must offer for losses to be grown and varied: its margin, its extra terms, its own kinds of loss."""
+"""Grammar record of a contract for the built-in proposer: its margin, extra terms, and losses of other forms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Term = Callable[[Random, Builder], Piece]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """The part of the proposer that knows a contract; the contract's record names it."""
+    """The contract-specific part of the built-in proposer; the contract's record names it."""
 
     contract: str
     margin: Callable[[Builder], Value]
-    """x: grows as the model prefers more clearly what it should; shape (batch,)."""
+    """x, the margin: the larger, the more the model prefers the right answer; shape (batch,)."""
     margin_words: str
-    """What x is, for the thought."""
+    """Description of x for the thought."""
     margins: tuple[tuple[float, Term], ...] = ()
     """Variants of x with their weights; `words` is empty for x itself. None: x alone."""
     whole: tuple[tuple[float, Term], ...] = ()

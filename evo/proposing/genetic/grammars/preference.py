@@ -1,4 +1,4 @@
-"""The grammar of preference losses: margins over the reference, terms on either completion, contrasts in the batch."""
+"""Grammar of preference losses: margins, terms on the chosen or the rejected answer, contrasts within the batch."""
 
 from __future__ import annotations
 

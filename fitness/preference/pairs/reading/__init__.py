@@ -1,1 +1,1 @@
-"""People's preference data as pairs: files, columns, forms of text and conversation, prompts, parts."""
+"""Reading of users' preference data as pairs: files, columns, forms of texts and conversations, prompts, split into parts."""

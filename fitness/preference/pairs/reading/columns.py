@@ -1,4 +1,4 @@
-"""Which columns of the data are read as what, and the way to go where that cannot be told."""
+"""Mapping of the data's columns to prompt, chosen, rejected and so on, with a remedy if the mapping is not clear."""
 
 import json
 import re
@@ -25,20 +25,20 @@ NO_PROMPTS = re.compile(
     r"(^|_)(id|ids|idx|index(_level_0)?|hash|type|source|dataset|subset|split|domain|category|lang|language|date|timestamp|url|len|"
     r"length|tokens|model|score|scores|rating|ratings|margin|label|labels|metadata)$"
 )
-"""Ends of the names of what is said about a prompt."""
+"""Ends of the names of columns with metadata."""
 
 PREFERENCES = (
     ("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred"), ("preferred", "rejected"),
     ("accepted", "rejected"), ("better", "worse"), ("best", "worst"), ("winner", "loser"), ("win", "lose"),
     ("positive", "negative"), ("pos", "neg"), ("good", "bad"), ("w", "l"), ("j", "k"),
 )  # fmt: skip
-"""Words of other names for chosen and rejected: `preferred_output` and `non_preferred_output`, `response_j` and `response_k`."""
+"""Words for chosen and rejected in column names: `preferred_output` and `non_preferred_output`, `response_j` and `response_k`."""
 WORSE = ("rejected_", "dispreferred_", "worse_")
-"""What stands before the name of the better one: `messages` and `rejected_messages`."""
+"""Prefixes that turn the name of the chosen column into the rejected one's: `messages` and `rejected_messages`."""
 ANSWERED_TWICE = ("messages", "rejected_response")
-"""A conversation with the chosen answer, and the text that is in its place."""
+"""A conversation with the chosen answer, and a text with the rejected answer."""
 NUMBERS = (("0", "1"), ("1", "2"), ("a", "b"), ("A", "B"))
-"""Ends of the names of two answers of which another column tells the better one."""
+"""Ends of the names of two answers if another column says which one is better."""
 ANSWERS = re.compile(
     r"response|answer|output|completion|conversation|summary|reply|generation|candidate|text", re.IGNORECASE
 )
@@ -65,38 +65,38 @@ KNOWN: tuple[tuple[set[str], str, str], ...] = (
     ({"messages"}, "single conversations", "give preference data: two completions of each prompt"),
     ({"text"}, "single texts", "give preference data: two completions of each prompt"),
 )
-"""Other data sets' documented forms: columns, what they hold, and what to do."""
+"""Documented forms of other data sets: columns, their content, and the remedy."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The data's names by ours, and the names of the columns that are not read."""
+    """The data's column names by our names, and the columns that are not read."""
 
     read: Mapping[str, str]
     unread: tuple[str, ...]
     wanted: Mapping[str, str | None] = field(default_factory=dict)
 
     def refuse_nothing_asked(self, count: int, total: int) -> None:
-        """Raises EvaluationFailed("bad_data") where most pairs have no prompt in common, and one may be in another column."""
+        """Raises EvaluationFailed("bad_data") if most pairs have no common prompt, and another column may hold it."""
         left = [column for column in self.unread if not NO_PROMPTS.search(_plain(column))]
         if not left or "prompt" in self.wanted or 2 * count <= total:
             return
         raise bad_data(
-            f"the data has no column 'prompt', chosen and rejected begin with nothing in common in {count} of {total} pairs, and "
+            f"the data has no column 'prompt', chosen and rejected have no common beginning in {count} of {total} pairs, and "
             f"{listed(left, None)} {'is' if len(left) == 1 else 'are'} not read",
             f"set fitness.columns={_mapping({**self.wanted, 'prompt': left[0]})} if that is the prompt, or "
             f"fitness.columns={_mapping({**self.wanted, 'prompt': None})} if there is none",
         )
 
     def of(self, row: Mapping[str, Any], name: str) -> Any:
-        """What the row holds for our name; None where there is no such column, or nothing in it."""
+        """The row's value for our name; None without such a column or value."""
         return row.get(self.read[name]) if name in self.read else None
 
 
 def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: Mapping[str, str | None]) -> Columns:
-    """What is read, by `wanted` (fitness.columns) and our names. `sample` are the first rows.
+    """The columns to read, from `wanted` (fitness.columns) and our names. `sample` holds the first rows.
 
-    Raises EvaluationFailed("bad_data") for missing columns, and where a column that is not read is probably the prompt.
+    Raises EvaluationFailed("bad_data") for missing columns, and if a column that is not read is probably the prompt.
     """
     for name, column in wanted.items():
         if column is not None and column not in columns:
@@ -119,7 +119,7 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
 
 
 def looked_at(columns: Sequence[str], wanted: Mapping[str, str | None]) -> list[str]:
-    """The columns that a sample needs: those that may be read, or should be."""
+    """The columns to include in a sample: all that may have to be read."""
     pairs = {column for pair in _pairs(columns) for column in pair}
     return [c for c in columns if c in READ or c in wanted.values() or c in pairs or _is_prompt(c) or _is_system(c)]
 
@@ -131,7 +131,7 @@ def _prompt_is_inside(sample: Sequence[Mapping[str, Any]], read: Mapping[str, st
 
 
 def _probable(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], likely: Callable[[str], bool]) -> list[str]:
-    """Those with such names that hold text, or turns, in some row."""
+    """The columns with `likely` names that hold text or turns in some row."""
     return [column for column in columns if likely(column) and any(_is_text(row.get(column)) for row in sample)]
 
 
@@ -217,7 +217,7 @@ def _has_pairs(value: list[Any]) -> bool:
 
 
 def _pairs(columns: Sequence[str]) -> list[tuple[str, str]]:
-    """Columns whose names differ in words that say which is better."""
+    """Pairs of columns whose names differ in words for better and worse."""
     found = []
     for better, worse in PREFERENCES:
         word = re.compile(rf"(?<![A-Za-z0-9]){better}(?![A-Za-z0-9])", re.IGNORECASE)
@@ -231,13 +231,13 @@ def _pairs(columns: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _numbered(columns: Sequence[str]) -> list[tuple[str, str]]:
-    """Columns of answers whose names differ in a number or letter at their end."""
+    """Pairs of answer columns whose names differ in a number or letter at the end."""
     ends = [(column, column[:-1] + second) for first, second in NUMBERS for column in columns if column.endswith(first)]
     return [(column, other) for column, other in ends if other in columns and ANSWERS.search(column)]
 
 
 def _mapping(names: Mapping[str, str | None]) -> str:
-    """As YAML, on one line."""
+    """The names as YAML on one line."""
     return "{" + ", ".join(f"{ours}: {_yaml(theirs)}" for ours, theirs in names.items()) + "}"
 
 

@@ -1,7 +1,7 @@
-"""Data files on this disk.
+"""Local data files.
 
-They are always read themselves, never out of the cache of the datasets library, which would take a file that was replaced
-by one of the same age for the old one.
+They are always read directly and never from the cache of the datasets library. The cache would not notice that a file was
+replaced by one with the same modification time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +26,19 @@ class Source:
     """The rows of one split."""
 
     columns: tuple[str, ...] | None
-    """None where only the rows tell."""
+    """None if the columns are known only from the rows."""
     _rows: Callable[[Sequence[str] | None], Iterator[dict[str, Any]]]
     files: Sequence[Path] = ()
     remark: str = ""
-    """Of which files the split was taken to be, where that was not told."""
+    """A sentence on the files of the split, if the user did not name them."""
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Every row in order, with at least these columns of it. Raises EvaluationFailed("bad_data")."""
+        """All rows in order, with at least these columns (None: all). Raises EvaluationFailed("bad_data")."""
         return self._rows(columns)
 
 
 def kind(path: Path) -> str | None:
-    """json, parquet or arrow; None for what is not read."""
+    """Format of a file by its name: json, parquet or arrow; None for other files."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = bool(suffixes) and suffixes[-1] in PACKED
     found = KINDS.get(suffixes[-2 if packed and len(suffixes) > 1 else -1]) if suffixes else None
@@ -46,7 +46,7 @@ def kind(path: Path) -> str | None:
 
 
 def files_source(files: Sequence[Path]) -> Source:
-    """The rows of files, one after the other. Raises EvaluationFailed("bad_data")."""
+    """The rows of all files, in order. Raises EvaluationFailed("bad_data")."""
     for file in files:
         _check_file(file)
     kinds = {kind(file) for file in files}
@@ -65,12 +65,12 @@ def files_source(files: Sequence[Path]) -> Source:
 
 
 def table_source(table: "Dataset") -> Source:
-    """The rows of a data set of the library."""
+    """The rows of a data set of the datasets library."""
     return Source(tuple(table.column_names), lambda columns: _selected(table, columns))
 
 
 def _selected(table: "Dataset", columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-    # Only what is read is decoded: pictures and sound would need packages of their own.
+    # Only the requested columns are decoded: images and audio would need further packages.
     names = table.column_names if columns is None else [name for name in table.column_names if name in columns]
     return iter(table.select_columns(names)) if names else iter([{}] * len(table))
 
@@ -86,10 +86,10 @@ def _check_file(path: Path) -> None:
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raises EvaluationFailed("bad_data") for what git leaves in place of a large file that was not fetched."""
+    """Raises EvaluationFailed("bad_data") for a git LFS pointer, which stands for a large file that was not fetched."""
     with path.open("rb") as file:
         if file.read(len(POINTER)) == POINTER:
-            raise bad_data(f"{path} is a pointer that git left, not the data", "run `git lfs pull` in its folder")
+            raise bad_data(f"{path} is a git LFS pointer, not the data", "run `git lfs pull` in its folder")
 
 
 def _converted(path: Path) -> str:
@@ -104,7 +104,7 @@ def _converted(path: Path) -> str:
 
 
 def _tables(path: Path) -> Iterator["Dataset"]:
-    """The rows of a columnar file, some at a time; at least one table, be it empty."""
+    """The rows of a columnar file as tables of at most BATCH rows (parquet) or one record batch (arrow); first an empty one."""
     import pyarrow
     from datasets import Dataset
     from pyarrow.parquet import ParquetFile
@@ -132,12 +132,12 @@ def _tables(path: Path) -> Iterator["Dataset"]:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         if getattr(error, "filename", None):
             raise
-        what = f"{path} is no {kind(path)} file, or cut off ({' '.join(str(error).split())[:200]})"
-        raise bad_data(what, "write it anew, or get a fresh copy") from None
+        what = f"{path} is not a valid {kind(path)} file ({' '.join(str(error).split())[:200]})"
+        raise bad_data(what, "write it again, or get a fresh copy") from None
 
 
 def row_count(source: Source) -> int | None:
-    """How many rows files have at least, in seconds: of text each line counts as one. None where that takes reading."""
+    """A quick lower bound on the number of rows: in text files each line counts as one. None if all rows must be parsed."""
     count = 0
     for path in source.files:
         if kind(path) == "parquet":

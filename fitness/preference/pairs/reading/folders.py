@@ -1,6 +1,6 @@
-"""Data on this disk by split: one file, a folder as the hub's tools and git leave it, or one that save_to_disk wrote.
+"""Splits of local data: one file, a folder of files (as the hub's tools and git make it), or a folder of save_to_disk.
 
-No code that comes with data is ever run.
+Code that comes with data is never run.
 """
 
 import os
@@ -19,11 +19,10 @@ from sandbox.verdicts.visible import visible
 SCRIPT_WORDS = (b"GeneratorBasedBuilder", b"ArrowBasedBuilder", b"BuilderConfig")
 ABOUT = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
-"""Names that an error lists."""
 
 
 def local_source(path: Path, split: str, subset: str | None) -> Source:
-    """The split of what is on this disk at `path`. Raises EvaluationFailed("bad_data")."""
+    """The rows of a split of the local data at `path`. Raises EvaluationFailed("bad_data")."""
     if path.is_dir():
         return _saved(path, split) if is_saved(path, split) else _of_folder(path, split, subset)
     if not os.path.exists(path):
@@ -33,13 +32,13 @@ def local_source(path: Path, split: str, subset: str | None) -> Source:
         folder = f", or name the folder {path.parent}, which has also {listed(beside)}" if beside else ""
         raise bad_data(
             f"{path} is a file, which has only the split 'train', not {split!r}",
-            f"leave fitness.train_split and fitness.test_split out{folder}",
+            f"do not set fitness.train_split and fitness.test_split{folder}",
         )
     return files_source([path])
 
 
 def is_saved(path: Path, split: str | None = None) -> bool:
-    """Whether save_to_disk wrote the folder, or one for this split in it."""
+    """Whether the folder, or its subfolder for this split, was written by save_to_disk."""
     there = [path / "state.json", path / "dataset_dict.json"]
     return any(os.path.isfile(file) for file in (*there, *([path / split / "state.json"] if split else ())))
 
@@ -54,8 +53,8 @@ def _saved(path: Path, split: str) -> Source:
     try:
         loaded: Any = load_from_disk(str(place))
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        what = f"{place} is no whole data set of save_to_disk ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        raise bad_data(what, "save it anew, or get a fresh copy") from None
+        what = f"{place} is not a complete data set of save_to_disk ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        raise bad_data(what, "save it again, or get a fresh copy") from None
     if isinstance(loaded, DatasetDict):
         if split not in loaded:
             raise bad_data(f"{path} has no split {split!r}", f"choose one of {listed(list(loaded))}")
@@ -65,7 +64,7 @@ def _saved(path: Path, split: str) -> Source:
 
 def _of_folder(path: Path, split: str, subset: str | None) -> Source:
     if gone := sorted(str(file) for file in path.rglob("*") if kind(file) and file.is_symlink() and not file.exists()):
-        raise bad_data(f"{gone[0]} is a link to a file that is not there", "finish its download, or get a fresh copy")
+        raise bad_data(f"{gone[0]} is a link to a file that does not exist", "finish its download, or get a fresh copy")
     splits = _splits(path, subset)
     unknown = [file for files in splits.values() for file in files if kind(file) is None]
     if unknown and (others := [file for file in _visible_files(path) if kind(path / file)]):
@@ -85,7 +84,7 @@ def _of_folder(path: Path, split: str, subset: str | None) -> Source:
     rest = [file for file in others if Path(file).name not in ABOUT]
     shards = [int(shard[1]) for shard in map(SHARD.search, named) if shard]
     if not rest and len(shards) == len(named):
-        missing = f"The split {split!r} has {max(shards)} files by their names, and {len(named)} of them are here."
+        missing = f"By the file names, the split {split!r} has {max(shards)} files; found: {len(named)}."
         return replace(source, remark=missing) if len(named) < max(shards) else source
     if not rest and len(named) == 1:
         return source
@@ -94,20 +93,21 @@ def _of_folder(path: Path, split: str, subset: str | None) -> Source:
 
 
 def _splits(path: Path, subset: str | None) -> Mapping[str, list[Path]]:
-    """The files of each split, as the README's configurations or the names of files and folders tell the library."""
+    """The files of each split, as the datasets library finds them from the README or from names of files and folders."""
     import datasets
 
     _refuse_scripts(path)
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as scratch:
-        # The library would follow the README anywhere, and look for patterns in the folder's own name: so it sees links.
+        # The library follows paths in the README anywhere, and reads the folder's own name as a pattern. So it gets a temporary
+        # folder of links.
         seen = Path(scratch).resolve() / "data"
         for name in _visible_files(path):
             (seen / name).parent.mkdir(parents=True, exist_ok=True)
             (seen / name).symlink_to((path / name).resolve())
         try:
             builder = datasets.load_dataset_builder(str(seen), subset, cache_dir=scratch)
-        except Exception as error:  # of the library, which raises much for a wrong README
+        except Exception as error:  # the library raises many types for an invalid README
             raise _unresolved(path, seen, subset, error) from None
         files: Mapping[str, Sequence[str]] = builder.config.data_files or {}
         inside = {
@@ -121,17 +121,17 @@ def _refuse_scripts(path: Path) -> None:
         if any(word in script.read_bytes() for word in SCRIPT_WORDS):
             raise bad_data(
                 f"{path} holds a loading script, {script.name}, which is never run",
-                "name a data file of it, or a folder with its data as parquet or JSON lines",
+                "name one of its data files, or a folder with its data as parquet or JSON lines",
             )
 
 
 def _unresolved(path: Path, seen: Path, subset: str | None, error: Exception) -> EvaluationFailed:
-    """Why the library cannot tell which files of a folder are data."""
+    """The error for a folder in which the library does not find data files."""
     import datasets
 
     try:
         configurations = datasets.get_dataset_config_names(str(seen))
-    except Exception:  # as with the builder
+    except Exception:  # many types, as with the builder
         configurations = []
     if len(configurations) > 1 or (subset and configurations):
         wrong = f"has no subset {subset!r}" if subset else "has several subsets"

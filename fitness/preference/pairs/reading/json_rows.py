@@ -1,7 +1,7 @@
-"""Rows of JSON files, read strictly: what is wrong is told with file and line.
+"""Strict reading of JSON files, with file and line in error messages.
 
-Read are one object per line, one array of objects, and objects one after the other, packed or not. Refused are other
-encodings than UTF-8, a key that comes twice in one object, and anything that is no object.
+Accepted: one object per line, one array of objects, or consecutive objects, compressed or not. Refused: encodings other than
+UTF-8, a repeated key in an object, and rows that are not objects.
 """
 
 import bz2
@@ -35,11 +35,11 @@ def json_rows(path: Path) -> Iterator[dict[str, Any]]:
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         if path.suffix.lower() not in PACKED or getattr(error, "filename", None):
             raise
-        raise bad_data(f"{path} cannot be unpacked ({error})", "it is cut off or damaged; get a fresh copy") from None
+        raise bad_data(f"{path} cannot be unpacked ({error})", "it is truncated or damaged; get a fresh copy") from None
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked."""
+    """The opened file, decompressed while reading."""
     match path.suffix.lower():
         case ".gz":
             return io.BufferedReader(gzip.open(path))
@@ -78,11 +78,11 @@ def _check_encoding(path: Path, line: bytes) -> None:
             raise bad_data(f"{path} is {name.upper()} text", _converted(path, name))
     for mark, name in OTHER_KINDS.items():
         if line.startswith(mark):
-            raise bad_data(f"{path} is no text but {name}", "give it the suffix of its kind, or a text file")
+            raise bad_data(f"{path} is not text but {name}", "give it the suffix of its format, or give a text file")
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether what begins on a line ends there."""
+    """Whether the JSON value that begins on a line also ends on it."""
     try:
         json.JSONDecoder().raw_decode(line.decode("utf-8", "replace").strip())
     except json.JSONDecodeError:
@@ -93,7 +93,7 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _objects(path: Path, content: bytes, first_line: int, is_array: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects in a part of a file that begins at `first_line`, or those of one array."""
+    """The objects in a section of a file that begins at `first_line`, or those of one array."""
     text = _decoded(path, content, first_line)
     position, end = 0, len(text)
     while True:
@@ -116,7 +116,7 @@ def _objects(path: Path, content: bytes, first_line: int, is_array: bool = False
 
 def _row(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise bad_data(f"{where} is no object", EXPECTED)
+        raise bad_data(f"{where} is not an object", EXPECTED)
     return value
 
 
@@ -142,7 +142,7 @@ def _no_json(path: Path, content: bytes, line: int, error: Exception) -> Evaluat
     if b"\0" in content:
         return bad_data(
             f"line {line} of {path} holds NUL bytes",
-            "it is text of another encoding, or was cut off while it was written; write it anew in UTF-8",
+            "it is text in another encoding, or was truncated while it was written; write it again in UTF-8",
         )
     return bad_data(f"line {line} of {path} is not valid JSON ({str(error)[:120]})", f"fix the file; {EXPECTED}")
 
@@ -152,7 +152,7 @@ def _without_doubles(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(items):
         keys = [key for key, _ in items]
         double = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {double!r} comes twice")
+        raise ValueError(f"the key {double!r} occurs twice")
     return found
 
 

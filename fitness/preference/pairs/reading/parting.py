@@ -1,4 +1,4 @@
-"""Disjoint parts of the pairs, the same in every run; no prompt is in two."""
+"""Random split of the pairs into disjoint parts, the same in every run; no prompt is in two parts."""
 
 import json
 import random
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def parted(data: "Dataset", first: int, purpose: str, implicit: bool) -> tuple["Dataset", "Dataset"]:
-    """Two random parts, the first of about `first` rows. Raises EvaluationFailed("bad_data")."""
+    """Two random parts without a common prompt, the first with about `first` rows. Raises EvaluationFailed("bad_data")."""
     rows_of: dict[str, list[int]] = {}
     names: dict[str, str] = {}
     for row, (prompt, question) in enumerate(_prompts(data, implicit)):
         rows_of.setdefault(names.setdefault(question, prompt), []).append(row)
     if len(rows_of) == 1 and len(data) > 1:
         raise bad_data(
-            f"all {len(data)} pairs for {purpose} have one prompt, {next(iter(rows_of))[:80]}, and none is in two parts",
+            f"all {len(data)} pairs for {purpose} have one prompt, {next(iter(rows_of))[:80]}, and no prompt is in two parts",
             "give pairs of several prompts, in a column `prompt` or as the common beginning of chosen and rejected",
         )
     prompts = sorted(rows_of)
@@ -30,20 +30,22 @@ def parted(data: "Dataset", first: int, purpose: str, implicit: bool) -> tuple["
 
 
 def without_prompts_of(test: "Dataset", train: "Dataset", implicit: bool) -> "Dataset":
-    """The training pairs whose prompt no test pair has."""
+    """The training pairs whose prompt does not occur in the test pairs."""
     tested = {question for _, question in _prompts(test, implicit)}
     kept = [row for row, (_, question) in enumerate(_prompts(train, implicit)) if question not in tested]
     return train if len(kept) == len(train) else train.select(kept)
 
 
 def drawn(data: "Dataset", count: int, seed_text: str) -> "Dataset":
-    """`count` rows drawn without replacement by `seed_text`; all rows, in another order, when there are not more."""
+    """`count` rows drawn without replacement with the seed `seed_text`; all rows in random order if there are not more."""
     return data.select(random.Random(seed_text).sample(range(len(data)), min(count, len(data))))
 
 
 def _prompts(data: "Dataset", implicit: bool) -> list[tuple[str, str]]:
-    """Each row's prompt, and what it asks whatever blanks are around it. Texts that begin with nothing in common are questions
-    of their own."""
+    """Each row's prompt, and its question: the prompt without surrounding whitespace.
+
+    A row of texts without a common beginning counts as a question of its own.
+    """
     prompts = data["prompt"][:]
     if implicit and "" in prompts:
         sides = zip(prompts, data["chosen"][:], data["rejected"][:], strict=True)

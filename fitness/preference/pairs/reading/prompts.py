@@ -1,8 +1,8 @@
-"""Where the prompt ends: of conversations, and of texts that hold it as their common beginning.
+"""Detection of the end of the prompt, in conversations and in texts whose common beginning is the prompt.
 
-A conversation's prompt is what chosen and rejected have in common, as whole turns. A text's prompt ends after the last mark of
-an answering turn ("\\n\\nAssistant:", "[/INST]" ...) that both have in common. Where no such mark is there it ends at the
-beginning of a word, and rows of one question get the same prompt: the shortest of those that begin alike.
+A conversation's prompt is the common beginning of chosen and rejected, in whole turns. A text's prompt ends after the last marker
+of an answer ("\\n\\nAssistant:", "[/INST]" ...) in the common beginning. Without such a marker it ends at the beginning of a
+word, and rows with the same question get the same prompt: the shortest of the prompts with the same beginning.
 """
 
 import re
@@ -22,7 +22,7 @@ Cut = tuple[list[Turn], list[Turn], list[Turn]]
 
 ASKING = {"user", "human", "system", "developer"}
 GIVEN = ASKING | {"tool", "function", "ipython", "observation"}
-"""Roles of turns that no language model writes."""
+"""Roles of turns that are not written by a language model."""
 
 ASSISTANT = re.compile(
     r"\n\nAssistant:|<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|\[/INST\]"
@@ -34,28 +34,28 @@ USER = re.compile(
     r"|<[|｜]User[|｜]>|<\|USER_TOKEN\|>|GPT4 Correct User:|### ?(?:Instruction|Human|User|Input|Question):|(?<!\w)USER:"
 )
 PLAIN_ASSISTANT = re.compile(r"(?:^|\n)(?:Assistant|AI|Bot|Answer|A|TL;DR):")
-"""Marks that an answer may well have in its own text, so they only end a prompt where there are no others."""
+"""Markers that may also occur inside an answer, so they are used only if there are no others."""
 
 SENTENCE_END = re.compile(r"[?!][\"')\]]*(?=\s|$)|[a-z]{4}\.(?=\s|$)|\n")
 JOINER = "\u200d"
 JOINED = f"{JOINER}\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
-"""What belongs to the sign before it; after a joiner the next sign does too."""
+"""Characters that belong to the character before them; after a joiner the next character does too."""
 WORDS_ALIKE = 3
-"""Words with which answers to one question may begin alike and still be seen as answers."""
+"""Most words that answers to one question may share at their beginning and still count as answers."""
 
 
 # ---- conversations ---------------------------------------------------------------------------------------------------
 
 
 def holds_prompt(chosen: Any, rejected: Any) -> bool:
-    """Whether both certainly begin with their prompt: with a turn that is no answer, or with text up to a mark of one."""
+    """Whether both certainly begin with their prompt: with a turn that is not an answer, or with text up to a marker of one."""
     if isinstance(chosen, str) and isinstance(rejected, str):
         return ASSISTANT.search(_common(chosen, rejected)) is not None
     return all(first_role(turns) in ASKING for turns in (chosen, rejected))
 
 
 def first_role(turns: Any) -> str | None:
-    """Who begins a conversation as the data stores it; None for what is none."""
+    """Role of the first turn of a stored conversation; None for other values."""
     turn = turns[0] if isinstance(turns, list) and turns else None
     if not isinstance(turn, dict):
         return None
@@ -65,10 +65,10 @@ def first_role(turns: Any) -> str | None:
 
 
 def common_turns(chosen: list[Turn], rejected: list[Turn]) -> Cut | str:
-    """Whole conversations cut after what they have in common, or why they cannot be."""
+    """Two conversations split after their common turns, or the reason why this is not possible."""
     alike = sum(1 for _ in _while_equal(chosen, rejected))
     if alike == min(len(chosen), len(rejected)):
-        alike -= 1  # one is the beginning of the other, which goes on after the same answer
+        alike -= 1  # one is a prefix of the other, which continues after the same answer
         if alike < 0 or (shorter := min(chosen, rejected, key=len))[-1]["role"] in GIVEN:
             return NO_ANSWER
         while alike and shorter[alike - 1]["role"] not in GIVEN:
@@ -80,7 +80,7 @@ def common_turns(chosen: list[Turn], rejected: list[Turn]) -> Cut | str:
 
 
 def after_prompt(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> Cut | str:
-    """Completions without the turns of their prompt, where they repeat any; or why they cannot be paired."""
+    """Completions without the prompt turns that they repeat, or the reason why they do not form a pair."""
     repeated = [_overlap(prompt, side) for side in (chosen, rejected)]
     if all(repeated):
         before = [prompt[: len(prompt) - count] for count in repeated]
@@ -96,7 +96,7 @@ def after_prompt(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -
 
 
 def after_text_prompt(prompt: str, chosen: list[Turn], rejected: list[Turn]) -> Cut | str:
-    """As `after_prompt`, where the prompt is the text of a user's turn."""
+    """As `after_prompt`, for a prompt that is the text of a user's turn."""
     if not any(side[0]["role"] in GIVEN for side in (chosen, rejected)):
         return after_prompt([{"role": "user", "content": prompt}], chosen, rejected)
     if any(turn["content"].strip() == prompt.strip() for turn in _while_equal(chosen, rejected)):
@@ -105,7 +105,7 @@ def after_text_prompt(prompt: str, chosen: list[Turn], rejected: list[Turn]) -> 
 
 
 def _overlap(prompt: list[Turn], side: list[Turn]) -> int:
-    """How many turns at the end of the prompt the side begins with."""
+    """Number of turns at the end of the prompt with which the side begins."""
     if not side or side[0]["role"] not in GIVEN:
         return 0
     return next(
@@ -121,7 +121,7 @@ def _while_equal(first: Iterable[Turn], second: Iterable[Turn]) -> Iterable[Turn
 
 
 def _is_same_question(one: Turn, other: Turn) -> bool:
-    """Whether turns that no model writes say the same, whatever else they carry."""
+    """Whether two turns that are not written by a model have the same role and content; other fields are ignored."""
     return one["role"] == other["role"] and one["role"] in GIVEN and one["content"] == other["content"]
 
 
@@ -134,8 +134,7 @@ def _same_questions(first: list[Turn], second: list[Turn]) -> bool:
 
 
 def cuts(pairs: Sequence[tuple[str, str]]) -> list[tuple[int | str, bool]]:
-    """Where the prompt of each (chosen, rejected) ends, or why it has none that is the same for both; and whether a mark
-    of an answer tells so."""
+    """Per (chosen, rejected): the end of the prompt or the reason why there is no common prompt, and whether a marker set it."""
     found: list[int | str] = [_marked(chosen, rejected) for chosen, rejected in pairs]
     unmarked = [row for row, cut in enumerate(found) if cut == -1]
     prompts = [_whole_words(*pairs[row]) for row in unmarked]
@@ -147,7 +146,7 @@ def cuts(pairs: Sequence[tuple[str, str]]) -> list[tuple[int | str, bool]]:
 
 def _common(chosen: str, rejected: str) -> str:
     alike, most = 0, min(len(chosen), len(rejected))
-    while alike < most:  # halving: letter by letter would take minutes of long texts
+    while alike < most:  # bisection: character by character would take minutes for long texts
         middle = (alike + most + 1) // 2
         if chosen[alike:middle] == rejected[alike:middle]:
             alike = middle
@@ -157,7 +156,7 @@ def _common(chosen: str, rejected: str) -> str:
 
 
 def _marked(chosen: str, rejected: str) -> int | str:
-    """The end of the last mark of an answer that is common to both; -1 without any."""
+    """The end of the last common marker of an answer; -1 without one."""
     common = _common(chosen, rejected)
     marks = list(ASSISTANT.finditer(common))
     if not marks and all(ASSISTANT.search(side) for side in (chosen, rejected)):
@@ -170,10 +169,10 @@ def _marked(chosen: str, rejected: str) -> int | str:
 
 
 def _whole_words(chosen: str, rejected: str) -> str:
-    """The common beginning, up to the beginning of a word and the blanks before it."""
+    """The common beginning up to the end of a whole word, without trailing spaces."""
     common = _common(chosen, rejected)
     if any(_inside_a_word(side, len(common)) for side in (chosen, rejected)):
-        common = re.sub(r"(?<!\S)\S+\Z", "", common)  # looked for at the beginning of words alone: linear
+        common = re.sub(r"(?<!\S)\S+\Z", "", common)  # searched at beginnings of words only: linear time
     return common.rstrip(" \t")
 
 
@@ -183,15 +182,18 @@ def _inside_a_word(text: str, place: int) -> bool:
     before, after = text[place - 1], text[place]
     if unicodedata.combining(after) or after in JOINED or before == JOINER:
         return True
-    # Scripts from here on, Chinese and Japanese among them, have no blanks between words.
+    # Scripts from this code point on, such as Chinese and Japanese, have no spaces between words.
     if before.isspace() or after.isspace() or max(before, after) >= "\u2e80":
         return False
     return before not in "?!:"
 
 
 def _by_question(prompts: Sequence[str]) -> list[str]:
-    """The prompts, those of one question made the same: the shortest of those that begin with it, as whole words; and of
-    those that only begin alike with a sentence, followed by a few words of an answer, that sentence."""
+    """The prompts, with one prompt per question.
+
+    A prompt that extends a shorter one by whole words becomes the shorter one. Prompts that share a first sentence, followed by a
+    few words of an answer, become that sentence.
+    """
     first: dict[str, str] = {}
     above: list[str] = []
     for prompt in sorted({prompt for prompt in prompts if prompt}):
@@ -207,7 +209,7 @@ def _by_question(prompts: Sequence[str]) -> list[str]:
         if ends and 0 < len(prompt[ends[-1] :].split()) <= WORDS_ALIKE:
             sentences[prompt[: ends[-1]]].append(prompt)
     for sentence, longer in sentences.items():
-        # What most rows begin with is an instruction that they share, not their question.
+        # If most rows begin with the sentence, it is a shared instruction and not their question.
         if len(longer) > 1 and sum(rows[prompt] for prompt in longer) <= len(prompts) / 2:
             first |= dict.fromkeys(longer, sentence)
 
@@ -219,7 +221,7 @@ def _by_question(prompts: Sequence[str]) -> list[str]:
 
 
 def _goes_on(longer: str, shorter: str) -> bool:
-    """Whether a prompt is another one and the beginning of an answer: a whole sentence before it, or a few words after it."""
+    """Whether `longer` is `shorter` plus the beginning of an answer: `shorter` is a sentence, or only a few words follow it."""
     if _inside_a_word(longer, len(shorter)):
         return False
     if _is_sentence(shorter):

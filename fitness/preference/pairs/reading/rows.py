@@ -1,4 +1,4 @@
-"""Rows of the data as pairs in one form: every fault named with its row, every row that is left out counted by reason."""
+"""Conversion of rows to pairs in one form. A fault is reported with its row; pairs left out are counted by reason."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ from fitness.preference.pairs.reading.turns import FORMS, Misfit, Turn, Value, f
 from fitness.score import EvaluationFailed, bad_data
 
 SAMPLE = 1000
-"""Rows that are looked at to tell which columns are which."""
+"""Rows that are read to identify the columns."""
 
 NULL = "a null completion"
 EQUAL = "equal completions"
@@ -37,14 +37,14 @@ REMEDIES = {
     NO_PROMPT: "give the prompts in a column `prompt`, or name theirs in fitness.columns",
     OTHER_PROMPTS: "give pairs of two answers to one prompt",
 }
-"""What to do where most pairs are left out for a reason; for any other: give pairs of two answers that differ."""
+"""Remedy by the most frequent reason; for other reasons: give pairs of two answers that differ."""
 NO_COLUMN = "set fitness.columns={prompt: null} if chosen and rejected begin with their prompt, or "
-"""What to do too where completions do not fit to the column of prompts."""
+"""Additional remedy if completions do not match the column of prompts."""
 
 
 @dataclass
 class Split:
-    """The pairs of one split. Texts without a prompt of their own are whole until `cut_texts`."""
+    """The pairs of one split. Texts without a prompt column include their prompt until `cut_texts`."""
 
     name: str
     columns: Columns
@@ -59,17 +59,17 @@ class Split:
 
     @property
     def is_implicit(self) -> bool:
-        """Whether the prompt is the common beginning."""
+        """Whether the prompt is the common beginning of chosen and rejected."""
         return "prompt" not in self.columns.read
 
     @property
     def unread(self) -> list[str]:
-        """The data's columns of which nothing is used: texts have no place for tools."""
+        """Columns of the data that are not used; plain texts do not use tools."""
         unused = () if self.conversational else ("tools", "chat_template_kwargs")
         return [*self.columns.unread, *(self.columns.read[name] for name in unused if name in self.columns.read)]
 
     def check(self) -> None:
-        """Raises EvaluationFailed("bad_data") where no pair is left."""
+        """Raises EvaluationFailed("bad_data") if no pair is left."""
         if not self.rows and not self.left_out.total():
             raise bad_data(f"the split {self.name!r} is empty", "choose another, or give more data")
         if not self.rows:
@@ -105,7 +105,7 @@ def _noting(rows: Iterable[Row], names: dict[str, None]) -> Iterator[Row]:
 
 
 def check_beginning(source: Source, name: str, wanted: Mapping[str, str | None]) -> None:
-    """Raises EvaluationFailed("bad_data") where the first rows cannot be read."""
+    """Raises EvaluationFailed("bad_data") if the first SAMPLE rows cannot be read."""
     columns, rows = _opened(source, wanted, name)
     _read(islice(rows, SAMPLE), columns, name)
 
@@ -154,7 +154,7 @@ class _Unreadable(Exception):
 
 
 def _pair(row: Row, columns: Columns) -> Row | str:
-    """The row's pair, or why it is left out. Raises _Unreadable."""
+    """The row's pair, or the reason why it is left out. Raises _Unreadable."""
     prompt, chosen, rejected, system = (
         _held(row, columns, name, read) for name in ("prompt", "chosen", "rejected", "system")
     )
@@ -187,7 +187,7 @@ def _held(row: Row, columns: Columns, name: str, reader: Callable[[Any], Held]) 
 
 
 def _cut(prompt: Value, chosen: str | list[Turn], rejected: str | list[Turn], columns: Columns) -> Row | str:
-    """The pair with its prompt, or why it is left out."""
+    """The pair with its prompt, or the reason why it is left out."""
     if isinstance(chosen, str) and isinstance(rejected, str):
         if not isinstance(prompt, list):
             return {"chosen": chosen, "rejected": rejected} | ({} if prompt is None else {"prompt": prompt})
@@ -210,7 +210,7 @@ def _cut(prompt: Value, chosen: str | list[Turn], rejected: str | list[Turn], co
 
 
 def _as_answer(side: str | list[Turn], other: str | list[Turn]) -> list[Turn] | None:
-    """A conversation as it is; a text as the answer at the end of the other conversation, None where that has none."""
+    """A conversation unchanged; a text as the last answer of the other conversation, None if that ends without an answer."""
     if isinstance(side, list):
         return side
     if isinstance(other, str) or other[-1]["role"] != "assistant":
@@ -228,7 +228,7 @@ def _put_in(system: Value, pair: Row, columns: Columns) -> None:
         pair["system"] = system
         return
     if pair["prompt"][0]["role"] == "system":
-        remedy = "set fitness.columns={system: null}, or take the turn out of the conversations"
+        remedy = "set fitness.columns={system: null}, or remove the turn from the conversations"
         raise _Unreadable(columns.read["system"], "a string, and the conversation begins with a system turn", remedy)
     pair["prompt"] = [{"role": "system", "content": system}, *pair["prompt"]]
 
@@ -241,9 +241,9 @@ def _tools(value: Any) -> Any:
         try:
             listed = json.loads(value)
         except (ValueError, RecursionError):
-            raise Misfit("text that is no JSON", "expected a list of tools, or one as JSON") from None
+            raise Misfit("text that is not JSON", "expected a list of tools, or one as JSON") from None
     if not isinstance(listed, list | None):
-        raise Misfit(f"no list but a {type(listed).__name__}", "expected a list of tools, or one as JSON")
+        raise Misfit(f"a {type(listed).__name__} instead of a list", "expected a list of tools, or one as JSON")
     tools = without_nulls(listed)
     if not tools:
         return None
@@ -258,7 +258,7 @@ def _arguments(value: Any) -> Row:
 
 
 def _strip_repeated_prompts(split: Split) -> None:
-    """Where completions of texts repeat their prompt in every row, they are what comes after it."""
+    """Remove the prompt from the completions if every completion of the split begins with its prompt."""
     if split.is_implicit or split.conversational:
         return
     if not all(
@@ -267,7 +267,7 @@ def _strip_repeated_prompts(split: Split) -> None:
     ):
         return
     if split.rows:
-        split.remarks.append(f"Completions of the split {split.name!r} repeat their prompt, which is taken off.")
+        split.remarks.append(f"Completions of the split {split.name!r} repeat their prompt; the copies are removed.")
     for row in split.rows:
         row |= {side: row[side].removeprefix(row["prompt"]) for side in ("chosen", "rejected")}
     kept = [row for row in split.rows if row["chosen"].strip() and row["rejected"].strip()]
@@ -276,7 +276,7 @@ def _strip_repeated_prompts(split: Split) -> None:
 
 
 def cut_texts(splits: Sequence[Split]) -> None:
-    """Give texts without a prompt column theirs, in all splits together, so that one question has one prompt."""
+    """Split texts without a prompt column into prompt and completions; all splits together, so that a question has one prompt."""
     texts = [split for split in splits if split.is_implicit and not split.conversational]
     found = iter(cuts([(row["chosen"], row["rejected"]) for split in texts for row in split.rows]))
     for split in texts:
@@ -297,10 +297,10 @@ def cut_texts(splits: Sequence[Split]) -> None:
         split.columns.refuse_nothing_asked(nothing, len(kept))
         if guessed:
             split.remarks.append(
-                f"{guessed} texts of the split {split.name!r} have no mark of where the answer begins: their prompts end where "
-                "chosen and rejected part. A column for the prompt would tell."
+                f"{guessed} texts of the split {split.name!r} have no marker of where the answer begins: their prompts end where "
+                "chosen and rejected begin to differ. A prompt column would be exact."
             )
         if nothing:
             split.remarks.append(
-                f"{nothing} pairs of the split {split.name!r} have no prompt: chosen and rejected begin with nothing in common."
+                f"{nothing} pairs of the split {split.name!r} have no prompt: chosen and rejected have no common beginning."
             )

@@ -1,4 +1,4 @@
-"""The pairs of a split as a data set in memory, so that nothing has to be written anywhere."""
+"""Conversion of a split's pairs to a data set in memory, without writing to disk."""
 
 import json
 from collections.abc import Callable
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 SIDES = ("prompt", "chosen", "rejected")
 CHUNK = 1000
-"""Rows that are converted at a time: conversion needs several times their room."""
+"""Rows converted at a time: the conversion needs several times their memory."""
 
 
 def table(split: Split) -> "Dataset":
-    """The columns prompt, chosen and rejected, and tools and chat_template_kwargs where the data has them.
+    """A data set with the columns prompt, chosen and rejected, and tools and chat_template_kwargs if the data has them.
 
-    What has the same fields in every row is kept in columns. Anything else is kept as JSON, since columns would give every
-    object the fields of all.
+    Turns with the same fields in every row are stored in columns. Others are stored as JSON, since columns would give every object
+    the fields of all.
     """
     from datasets import Dataset, Features, Json, List, Value, concatenate_datasets
 

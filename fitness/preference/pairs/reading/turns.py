@@ -1,4 +1,4 @@
-"""Texts and conversations in the forms that people store them in, as strings and lists of {"role", "content"} turns."""
+"""Conversion of stored texts and conversations, in any common form, to strings and lists of {"role", "content"} turns."""
 
 import re
 from typing import Any
@@ -13,18 +13,16 @@ SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
     "model": "assistant", "bot": "assistant", "chatbot": "assistant", "system": "system", "tool": "tool",
 }  # fmt: skip
-"""Roles by what other data sets call them, in any case of letters."""
-
-"""Names that an error lists."""
+"""Roles by their names in other data sets, in lower case."""
 
 CALLS = ("tool_calls", "function_call")
 TEXT_PARTS = ("text", "input_text", "output_text", None)
 WRITTEN_OUT = re.compile(r"""\s*\[?\s*\{\s*['"](role|from|content|value)['"]\s*:""")
-"""The beginning of a conversation that was stored as JSON or as Python's repr."""
+"""The beginning of a conversation that was stored as a JSON string or as Python's repr."""
 
 
 class Misfit(ValueError):
-    """What a column holds that is no text and no conversation, as the words after "holds"."""
+    """A value that is neither a text nor a conversation. The message completes "column ... holds"."""
 
     def __init__(self, held: str, remedy: str = FORMS) -> None:
         super().__init__(held)
@@ -33,7 +31,7 @@ class Misfit(ValueError):
 
 def read(value: Any) -> Value:
     """A text, a conversation, or None for null. Raises Misfit."""
-    if value is None or value != value:  # NaN is how pandas writes what is missing
+    if value is None or value != value:  # pandas writes missing values as NaN
         return None
     if isinstance(value, str):
         return _stored_text(value)
@@ -49,7 +47,7 @@ def read(value: Any) -> Value:
 
 
 def without_nulls(value: Any) -> Any:
-    """Without the null fields of objects: columnar files give every object the fields of all. Raises Misfit."""
+    """The value without null fields in objects: columnar files give every object the fields of all. Raises Misfit."""
     if isinstance(value, dict):
         return {_checked(key): without_nulls(held) for key, held in value.items() if held is not None}
     if isinstance(value, str):
@@ -58,12 +56,12 @@ def without_nulls(value: Any) -> Any:
 
 
 def form(value: Value) -> str:
-    """What errors call it."""
+    """Description of a value's form for messages."""
     return "a null" if value is None else "a string" if isinstance(value, str) else "a conversation"
 
 
 def is_blank(value: str | list[Turn]) -> bool:
-    """Whether nothing is said or called."""
+    """Whether a text or conversation has neither content nor tool calls."""
     if isinstance(value, str):
         return not value.strip()
     return not any(turn["content"].strip() or any(turn.get(call) for call in CALLS) for turn in value)
@@ -81,14 +79,14 @@ def _checked(text: str) -> str:
             text.encode()
         except UnicodeEncodeError:
             raise Misfit(
-                "half of a surrogate pair, which is no character", "fix the text; its emoji were cut"
+                "half of a surrogate pair, which is not a character", "fix the text; its emoji were cut"
             ) from None
     return text
 
 
 def _read_object(value: dict[str, Any]) -> Value:
     given = {key: held for key, held in value.items() if held is not None and held != []}
-    if isinstance(value.get("role") or value.get("from"), list):  # how columnar files of old hold a list of turns
+    if isinstance(value.get("role") or value.get("from"), list):  # older columnar files store a list of turns like this
         return [_turn(dict(zip(value, fields, strict=True))) for fields in zip(*value.values(), strict=False)]
     if "role" in value or "from" in value:
         return [_turn(value)]
@@ -118,7 +116,7 @@ def _turn(value: Any) -> Turn:
             del turn[call]
     content = value.get("content")
     if content is None and not any(call in turn for call in CALLS):
-        # A template would make somebody say "None"; only the call of a tool needs no content.
+        # A template would render the text "None". Only a tool call needs no content.
         raise Misfit(f"a turn of role {turn['role']!r} without content")
     text = "" if content is None else _content(content)
     return turn | {"content": text}
@@ -149,12 +147,12 @@ def _content(content: Any) -> str:
 def _is_part(value: Any) -> bool:
     if not isinstance(value, dict) or any(name in value for name in ("role", "from", "content")):
         return False
-    # A text beside something else may be what a speaker of another name says.
+    # With other fields, `text` may be a turn with unknown names for role and content.
     return "type" in value or [key for key, held in value.items() if held is not None] == ["text"]
 
 
 def _joined(parts: list[Any]) -> str:
-    """The text of parts as chat endpoints take them, on lines of their own as servers of text models write them."""
+    """The text of parts in the form of chat endpoints, one part per line, as servers of text models join them."""
     return "\n".join(_part(part) for part in parts)
 
 

@@ -1,1 +1,1 @@
-"""What a candidate's byte code calls in place of Python's own operators, calls, attributes, subscripts, loops and statements."""
+"""Guards: functions that a candidate's byte code calls in place of Python's operators, calls, attributes, loops and statements."""

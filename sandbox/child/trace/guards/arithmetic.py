@@ -1,4 +1,4 @@
-"""Python's operators on what is known while tracing, at bounded cost: constant numbers, lists and tuples, shapes."""
+"""Python's operators on constants, at bounded cost: numbers, lists and tuples, shapes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.symbols import Sizes, Symbol, SymNumber, checked_number
 
 
 def arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
-    """a + b and so on for constant numbers. Raises Refusal where the result would be too large or undefined."""
+    """The value of a binary operator on constant numbers. Raises Refusal if the result is too large or undefined."""
     if name == "Pow" and isinstance(a, int) and isinstance(b, int) and b * max(a.bit_length(), 1) > 64:
         raise Refusal("SBX204")
     if name == "MatMult" or (name.startswith("Bit") and (isinstance(a, float) or isinstance(b, float))):
@@ -27,22 +27,22 @@ def arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -
 
 
 def joined(name: str, a: Any, b: Any) -> Any:
-    """a + b and a * n for lists and tuples. Raises Refusal for all else."""
+    """a + b and a * n for lists and tuples. Raises Refusal for any other operands."""
     if name == "Add" and type(a) is type(b) and isinstance(a, list | tuple):
-        if len(a) + len(b) > policy.MAX_SEQUENCE:
+        if len(a) + len(b) > limits.MAX_SEQUENCE:
             raise Refusal("SBX204")
         return a + b
     if name == "Mult":
         items, times = (b, a) if type(a) is int else (a, b)
         if isinstance(items, list | tuple) and type(times) is int:
-            if len(items) * max(times, 0) > policy.MAX_SEQUENCE:
+            if len(items) * max(times, 0) > limits.MAX_SEQUENCE:
                 raise Refusal("SBX204")
             return items * times
     raise Refusal("SBX205")
 
 
 def compare_sizes(op: str, a: Any, b: Any) -> bool:
-    """x.shape == other. Raises Refusal where that depends on the batch."""
+    """x.shape == other, or !=. Raises Refusal if the result depends on the batch."""
     if op not in ("eq", "ne"):
         raise Refusal("SBX205")
     if isinstance(a, Sizes) and isinstance(b, Sizes):

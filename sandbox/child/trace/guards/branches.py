@@ -1,8 +1,7 @@
-"""Branches on beta: the candidate runs once for each way through them, and the results are joined by where.
+"""Branches on beta: the candidate is traced once per path through them, and the results are joined with `where`.
 
-A condition on a number of the contract (`beta > 0.5`) is known only in training. While tracing it answers as the present run
-wants it, and the next run takes the other way. All that a candidate changes is its own, and every run starts anew, so no run
-sees another one's values.
+A condition on a number of the contract (`beta > 0.5`) is known only in training. While tracing, each run assumes one outcome, and
+a later run the other one. Every run executes the module again, so that no run sees values of another one.
 """
 
 from __future__ import annotations
@@ -12,57 +11,57 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.child.places import here
-from sandbox.child.protocol import Refusal, Spot
+from sandbox.child.protocol import Refusal, SourceSpan
 from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim, Type
 
-MAX_WAYS: Final = 8
-"""Ways through a candidate's branches on beta: three branches in a row, or seven cases of an if-elif chain."""
+MAX_BRANCH_PATHS: Final = 8
+"""Maximum number of paths through a candidate's branches on beta: three successive branches, or an if-elif chain of seven cases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison that involves beta: `index` is its node, a boolean tensor without axes. Good for branches only."""
+    """A comparison that involves beta, for use in branches only. `index` is its node, a boolean tensor without axes."""
 
     index: int
-    ways: Ways
+    paths: BranchPaths
 
     def __bool__(self) -> bool:
-        return self.ways.decide(self.index)
+        return self.paths.decide(self.index)
 
 
-class Ways:
-    """The ways through the branches of one candidate, depth first."""
+class BranchPaths:
+    """Depth-first search over the paths through one candidate's branches on beta."""
 
     def __init__(self) -> None:
         self._decisions: list[tuple[int, bool]] = []
         self._passed = 0
         self._runs = 0
-        self.joined: Spot | None = None
-        """Where the first branch on beta is, if there is one."""
+        self.joined: SourceSpan | None = None
+        """The location of the first branch on beta, or None."""
 
     def decide(self, index: int) -> bool:
-        """The outcome of a condition in this run; the same whenever it is asked again. Raises Refusal at the bound."""
+        """The outcome of a condition in this run, equal at each evaluation. Raises Refusal beyond MAX_BRANCH_PATHS."""
         for known, outcome in self._decisions[: self._passed]:
             if known == index:
                 return outcome
         if self._passed == len(self._decisions):
-            if len(self._decisions) >= MAX_WAYS:
-                raise Refusal("SBX248", (MAX_WAYS,))
+            if len(self._decisions) >= MAX_BRANCH_PATHS:
+                raise Refusal("SBX248", (MAX_BRANCH_PATHS,))
             self._decisions.append((index, True))
             self.joined = self.joined or here()
         self._passed += 1
         return self._decisions[self._passed - 1][1]
 
     def explore(self, recorder: Recorder, run: Callable[[], SymTensor]) -> SymTensor:
-        """What `run` gives over all ways, joined. Raises Refusal where there are too many."""
+        """The results of `run` on all paths, joined. Raises Refusal beyond MAX_BRANCH_PATHS."""
         leaves: list[_Leaf] = []
         while True:
             self._passed = 0
             self._runs += 1
-            if self._runs > MAX_WAYS:
-                raise Refusal("SBX248", (MAX_WAYS,))
+            if self._runs > MAX_BRANCH_PATHS:
+                raise Refusal("SBX248", (MAX_BRANCH_PATHS,))
             if self._runs == 2:
                 recorder.repeat()
             result = run()
@@ -76,9 +75,9 @@ class Ways:
 
 
 _LOSS: Final = Type("float", (Dim.of(BATCH),))
-"""The type of a loss: a result of another one stands alone, so that it is told of."""
+"""The type of a loss. A path with a result of another type is returned alone, so that the verifier reports it."""
 _Leaf = tuple[tuple[tuple[int, bool], ...], SymTensor]
-"""The decisions of one run, and what came of it."""
+"""The decisions of one run, and its result."""
 
 
 def _joined(recorder: Recorder, leaves: list[_Leaf], depth: int) -> SymTensor:
@@ -95,8 +94,8 @@ def _joined(recorder: Recorder, leaves: list[_Leaf], depth: int) -> SymTensor:
     return joined
 
 
-def compared(recorder: Recorder, ways: Ways, op: str, a: Any, b: Any) -> bool | Condition:
-    """a op b for numbers of which one is symbolic. Raises Refusal where it depends on the size of the batch."""
+def compared(recorder: Recorder, paths: BranchPaths, op: str, a: Any, b: Any) -> bool | Condition:
+    """a op b for numbers of which at least one is symbolic. Raises Refusal if it depends on the batch size."""
     known = _by_contract(recorder, op, a, b)
     if known is not None:
         recorder.note("SBX260")
@@ -105,14 +104,14 @@ def compared(recorder: Recorder, ways: Ways, op: str, a: Any, b: Any) -> bool | 
         if isinstance(value, SymNumber) and _reads_a_size(recorder, value.index):
             raise Refusal("SBX201")
     tensors = [recorder.add("tensor", (v,)) if isinstance(v, SymNumber) else v for v in (a, b)]
-    return Condition(recorder.add(op, tensors).index, ways)
+    return Condition(recorder.add(op, tensors).index, paths)
 
 
 _TURNED: Final = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 
 
 def _by_contract(recorder: Recorder, op: str, a: Any, b: Any) -> bool | None:
-    """What holds for every batch: beta is above zero, and a batch has at least one item."""
+    """The outcome if it is equal for every batch, else None: beta is above zero, and every size is at least one."""
     if not isinstance(a, SymNumber):
         a, b, op = b, a, _TURNED[op]
     if isinstance(b, SymNumber):

@@ -1,4 +1,4 @@
-"""Python's builtins as candidates may use them: on constants and numbers, with bounded cost, symbolic where that has a meaning."""
+"""Python's builtins for candidates: on constants and numbers, with bounded cost, and on symbolic values if that is defined."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
 from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Sizes, SymNumber, SymTensor, checked_number, is_number
 
 
 class Interpreter(Protocol):
-    """What a builtin asks of the guards that call it."""
+    """The guards' methods that the builtins use."""
 
     recorder: Recorder
 
     def iterate(self, value: Any) -> Iterator[Any]:
-        """What a loop over `value` visits."""
+        """The items that a loop over `value` visits."""
 
     def binary(self, name: str, a: Any, b: Any) -> Any:
         """The value of a binary operator, by its name in Python's syntax tree."""
@@ -31,13 +31,13 @@ class Interpreter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """One of `policy.BUILTINS`, by name."""
+    """One of `limits.BUILTINS`, by name."""
 
     name: str
 
 
-# Parameters have the names that Python's own have, or are positional only as Python's are. What Python computes lazily and once
-# (map, zip, enumerate, filter, reversed) is a generator here.
+# Parameters have Python's names, or are positional-only as in Python. Python's single-use iterators (map, zip, enumerate, filter,
+# reversed) are generators here.
 
 
 def _range(g: Interpreter, /, *bounds: Any) -> range:
@@ -46,8 +46,8 @@ def _range(g: Interpreter, /, *bounds: Any) -> range:
     if not all(type(b) is int for b in bounds):
         raise Refusal("SBX206")
     made = range(*bounds)
-    if len(made) > policy.MAX_STEPS:
-        raise Refusal("SBX202", (policy.MAX_STEPS,))
+    if len(made) > limits.MAX_STEPS:
+        raise Refusal("SBX202", (limits.MAX_STEPS,))
     return made
 
 
@@ -206,7 +206,7 @@ def _isinstance(g: Interpreter, value: Any, kinds: Any, /) -> bool:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    if isinstance(kind, TensorClass) and kind.path == "torch.Tensor":  # of the others a tensor on a GPU is none
+    if isinstance(kind, TensorClass) and kind.path == "torch.Tensor":  # a GPU tensor is none of the others
         return isinstance(value, SymTensor)
     if not isinstance(kind, Builtin):
         raise Refusal("SBX206")
@@ -249,4 +249,4 @@ BUILTIN_CALLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "zip": _zip,
     }
 )
-assert BUILTIN_CALLS.keys() == policy.BUILTINS
+assert BUILTIN_CALLS.keys() == limits.BUILTINS

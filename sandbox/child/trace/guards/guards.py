@@ -1,8 +1,8 @@
-"""What a candidate's byte code calls for every operator, comparison, call, attribute, subscript and loop.
+"""The guards for operators, comparisons, calls, attributes, subscripts and loops.
 
-`static.restricted` turns `a + b` into `_binary_("Add", a, b)`, and so on, so nothing that a candidate writes reaches Python's own
-operators on values that could grow. Every guard counts a step; what is constant is computed here with bounded cost, what is
-symbolic is recorded.
+`static.restricted` compiles `a + b` to `_binary_("Add", a, b)`, and likewise for the others, so a candidate never reaches Python's
+own operators on values that could grow. Every guard counts a step. Operations on constants are computed here at bounded cost;
+operations on symbolic values are recorded.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, GeneratorType, MappingProxyType
 from typing import Any
 
-from sandbox.child.allowlist import limits as policy
+from sandbox.child.allowlist import limits
 from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import Function, apply, attribute, invoke, layer_of, named
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
-from sandbox.child.trace.guards.branches import Condition, Ways, compared
+from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.child.trace.guards.indexing import take
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of
@@ -64,13 +64,13 @@ class Guards:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.ways = Ways()
+        self.paths = BranchPaths()
         self._steps = 0
         self._depth = 0
         self._kept: dict[int, Any] = {}
 
     def namespace(self) -> dict[str, Any]:
-        """The names that `static.restricted` calls guards by."""
+        """The guards by the names under which byte code calls them."""
         return {
             "_binary_": self.binary,
             "_unary_": self.unary,
@@ -88,19 +88,19 @@ class Guards:
         }
 
     def keep(self, values: Iterable[Any]) -> None:
-        """The loss is called from now on: what `values` hold outlives a call, and must not change."""
+        """Protect `values`: they exist before the loss is called, so the call must not change them."""
         self._kept |= lasting(values)
 
     def _check_own(self, value: Any) -> None:
-        """Raises Refusal where a list that changes, or an iterator that moves on, was made before the call."""
+        """Raises Refusal for a list to be changed, or an iterator to be advanced, that was created before the call of the loss."""
         if id(value) in self._kept:
             raise Refusal("SBX118")
 
     def step(self, count: int = 1) -> None:
-        """Count work done on the candidate's behalf. Raises Refusal at the limit."""
+        """Count steps of the candidate's execution. Raises Refusal beyond the limit."""
         self._steps += count
-        if self._steps > policy.MAX_STEPS:
-            raise Refusal("SBX202", (policy.MAX_STEPS,))
+        if self._steps > limits.MAX_STEPS:
+            raise Refusal("SBX202", (limits.MAX_STEPS,))
 
     # --- operators ---
 
@@ -118,7 +118,7 @@ class Guards:
         return joined(name, a, b)
 
     def _exponent(self, a: Any, b: Any) -> Any:
-        """The exponent of a ** b. A whole number to a negative power is a float, so the exponent becomes one."""
+        """The exponent of a ** b as an operand. An int to a negative power is a float, so such an exponent becomes a float."""
         if any((v.type.dtype if isinstance(v, SymNumber) else type(v).__name__) == "float" for v in (a, b)):
             return b
         if isinstance(b, SymNumber):
@@ -150,7 +150,7 @@ class Guards:
         return _UNARY[name](a)
 
     def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
-        """a < b, or a < b < c and so on, where each further operand is computed only if what comes before it holds."""
+        """a < b, or a chain a < b < c; each later operand is computed only if the comparisons before it hold."""
         self.step()
         first, *others = names.split()
         outcome = self._compare(first, a, b)
@@ -180,7 +180,7 @@ class Guards:
                 raise Refusal("SBX201")
             if op in ("eq", "ne") and isinstance(a, SymNumber) and isinstance(b, SymNumber) and a.index == b.index:
                 return op == "eq"
-            return compared(self.recorder, self.ways, op, a, b)
+            return compared(self.recorder, self.paths, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
             return compare_sizes(op, a, b)
         if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
@@ -190,10 +190,14 @@ class Guards:
         raise Refusal("SBX205")
 
     def in_place(self, name: str, a: Any, b: Any) -> Any:
-        """a += b. A tensor changes in place, as in torch, where nobody else can see its memory."""
+        """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
             result = self.binary(_IN_PLACE[name], a, b)
-            if a.shared or result.type != a.type or not (self.recorder.keeps_gradients or self.recorder.is_quiet(a)):
+            if (
+                a.shared
+                or result.type != a.type
+                or not (self.recorder.keeps_gradients or self.recorder.lacks_gradient(a))
+            ):
                 raise Refusal("SBX235")
             a.index = result.index
             return a
@@ -228,8 +232,8 @@ class Guards:
             return self.call(function.function, function.owner, *args, **kwargs)
         if type(function) is not FunctionType:
             raise Refusal("SBX230")
-        if self._depth >= policy.MAX_CALL_DEPTH:
-            raise Refusal("SBX203", (policy.MAX_CALL_DEPTH,))
+        if self._depth >= limits.MAX_CALL_DEPTH:
+            raise Refusal("SBX203", (limits.MAX_CALL_DEPTH,))
         self._depth += 1
         try:
             return function(*args, **kwargs)
@@ -238,7 +242,7 @@ class Guards:
 
     @staticmethod
     def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Our own functions, whose Python errors are about the candidate's arguments."""
+        """Call a function of the sandbox; Python errors in it are caused by the candidate's arguments and become Refusal."""
         try:
             return function(*args, **kwargs)
         except (ZeroDivisionError, OverflowError, ValueError):
@@ -261,8 +265,8 @@ class Guards:
 
     def _grow(self, items: list[Any], more: Any, /) -> None:
         self._check_own(items)
-        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may look at the list
-            if len(items) >= policy.MAX_SEQUENCE:
+        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may read the list
+            if len(items) >= limits.MAX_SEQUENCE:
                 raise Refusal("SBX204")
             items.append(item)
 
@@ -288,7 +292,7 @@ class Guards:
         raise Refusal("SBX226")
 
     def iterate(self, value: Any) -> Iterator[Any]:
-        """What a loop over `value` visits, one step each."""
+        """The items that a loop over `value` visits; each counts a step."""
         if isinstance(value, SymNumber):
             raise Refusal("SBX234")
         if isinstance(value, SymTensor):
@@ -313,7 +317,7 @@ class Guards:
             yield self.unpack(item, spec, None)
 
     def unpack(self, value: Any, spec: Mapping[str, Any], _: Any) -> list[Any]:
-        """a, (b, c) = value."""
+        """The items for `a, (b, c) = value`. Raises Refusal if the number of items differs."""
         items = list(self.iterate(value))
         if len(items) != spec["min_len"]:
             raise Refusal("SBX239", (spec["min_len"], len(items)))
@@ -331,7 +335,7 @@ _DICT: Mapping[str, Callable[..., Any]] = {
 
 
 def _key(value: Any) -> Any:
-    """A key of a dict. Nested tuples are none: to hash one that repeats its parts takes exponential time."""
+    """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
     if not isinstance(value, _PLAIN):
         raise Refusal("SBX226")
     return value

@@ -1,4 +1,4 @@
-"""x[...] on a symbolic tensor: ints, slices, None, Ellipsis, and index tensors where a gather says the same."""
+"""Indexing x[...] of a symbolic tensor: ints, slices, None, Ellipsis, and index tensors that are equivalent to a gather."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.graph.types import Dim
 
 
 def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
-    """x[key]. Raises Refusal, Broken."""
+    """x[key]. Raises Refusal, OperandMismatch."""
     keys = key if isinstance(key, tuple) else (key,)
     if any(isinstance(k, SymTensor) for k in keys):
         return _by_tensor(r, x, keys)
@@ -62,7 +62,7 @@ def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
 
 
 def _batches(r: Recorder, x: SymTensor, axis: int, start: Any, stop: Any) -> SymTensor:
-    """Whole batches of an axis that is made of several: torch.cat([a, b])[:len(a)]. Raises Refusal."""
+    """A slice of whole batches from an axis of several concatenated ones: torch.cat([a, b])[:len(a)]. Raises Refusal."""
     if axis >= len(x.dims):
         raise Refusal("SBX226")
     total = x.dims[axis]
@@ -80,7 +80,7 @@ def _is_size(r: Recorder, value: SymNumber, x: SymTensor, axis: int) -> bool:
 
 
 def _by_tensor(r: Recorder, x: SymTensor, keys: tuple[Any, ...]) -> SymTensor:
-    """x[i] and x[arange, i]: what a gather says too. Masks have a remedy of their own."""
+    """x[i] and x[arange, i], as a gather. Raises Refusal, with a rule of its own (SBX225) for masks."""
     if any(isinstance(k, SymTensor) and k.type.dtype == "bool" for k in keys):
         raise Refusal("SBX225")
     match keys:

@@ -1,4 +1,4 @@
-"""What a candidate's own class is while it is traced: a table of functions, and a table of values. No class of Python's."""
+"""A candidate's own class while it is traced: a table of functions and a table of values, not a Python class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LossClass:
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """An object of a class. Its values are set while `__init__` runs, and stay."""
+    """An object of a class. Its values are set while `__init__` runs and are constant afterwards."""
 
     made: LossClass
     values: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class ContainerMethod:
 
 
 def instance_of(made: LossClass, args: Sequence[Any], kwargs: Mapping[str, Any], call: Callable[..., Any]) -> Instance:
-    """An object of a class, after its `__init__` was run by `call`. Raises Refusal."""
+    """An object of a class, after `call` has run its `__init__`. Raises Refusal."""
     instance = Instance(made)
     if INIT in made.methods:
         call(made.methods[INIT], instance, *args, **kwargs)

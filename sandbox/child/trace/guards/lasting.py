@@ -1,7 +1,7 @@
-"""What outlives a call of the loss: values of the module, what its functions close over, the attributes of its object.
+"""Values that exist before a call of the loss: the module's, those in closures, and the attributes of its object.
 
-A trace is one call. A list that grows from call to call, an iterator that is used up in the first one, or a tensor that is changed
-in place would make the second call another loss than the one that was traced.
+A trace is one call. If a call appended to a list, advanced an iterator or changed a tensor that exists before it, then the second
+call would compute a different loss from the traced one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sandbox.child.trace.symbols import VIEWS, Pair, SymTensor
 
 
 def lasting(values: Iterable[Any]) -> dict[int, Any]:
-    """The lists and generators in `values`, however deep, by their id. Tensors among them may no longer change in place."""
+    """The lists and generators in `values`, at any depth, by id. Marks the tensors in `values` as shared."""
     found: dict[int, Any] = {}
     seen: dict[int, Any] = {}
     waiting = list(values)
@@ -55,7 +55,7 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def _closed_over(function: FunctionType) -> list[Any]:
-    """What the variables hold that a function takes from around it; a variable without a value yet holds nothing."""
+    """The values in a function's closure; variables that have no value yet are left out."""
     found = []
     for cell in function.__closure__ or ():
         try:

@@ -1,4 +1,4 @@
-"""The guards that stand for statements: what `wrapping` and `classes` put in place of raise, assert, with and class."""
+"""The guards for statements, which `wrapping` and `classes` insert in place of raise, assert, with and class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
 
 
 class Statements:
-    """These guards for one trace; `step` counts the work done."""
+    """The guards for statements of one trace; `step` counts steps."""
 
     def __init__(self, recorder: Recorder, step: Callable[..., None]) -> None:
         self._recorder = recorder
@@ -22,7 +22,7 @@ class Statements:
         self._modes: list[bool] = []
 
     def namespace(self) -> Mapping[str, Callable[..., Any]]:
-        """The names that byte code calls them by."""
+        """The guards by the names under which byte code calls them."""
         return {
             "_raise_": self.unreachable,
             "_assert_": self.assertion,
@@ -34,11 +34,11 @@ class Statements:
         }
 
     def unreachable(self) -> None:
-        """A `raise` that the loss gets to."""
+        """Refuse a loss whose trace reaches a `raise`."""
         raise Refusal("SBX115")
 
     def assertion(self, wanted: bool, value: Any) -> None:
-        """assert value, or assert not value. What is known only in training cannot be checked, and changes no value."""
+        """assert value, or assert not value. A condition that is known only in training is dropped with a note."""
         self._step()
         if isinstance(value, SymTensor | Condition):
             self._recorder.note("SBX258")
@@ -46,17 +46,17 @@ class Statements:
             raise Refusal("SBX233")
 
     def enter_grad_mode(self, keeps: bool) -> None:
-        """The body of `with torch.no_grad():` or `with torch.enable_grad():` begins."""
+        """Enter `with torch.no_grad():` or `with torch.enable_grad():`."""
         self._step()
         self._modes.append(self._recorder.keeps_gradients)
         self._recorder.keeps_gradients = keeps
 
     def leave_grad_mode(self) -> None:
-        """It ends, in whatever way."""
+        """Leave the block, also on an exception."""
         self._recorder.keeps_gradients = self._modes.pop()
 
     def make_class(self, *parts: Any) -> LossClass:
-        """A class of these methods: names with a dot before them, each followed by its function."""
+        """A class from `parts`: names of methods, with a leading dot, each followed by its function."""
         names = [name.removeprefix(".") for name in parts[::2]]
         return LossClass(MappingProxyType(dict(zip(names, parts[1::2], strict=True))))
 
@@ -74,7 +74,7 @@ class Statements:
         raise Refusal("SBX227")
 
     def set_own(self, me: Any, name: str, value: Any) -> None:
-        """self.name = value, while `__init__` runs. A list becomes a tuple, so that nothing changes between calls."""
+        """self.name = value, while `__init__` runs. A list becomes a tuple, so that it cannot change between calls."""
         self._step()
         if not isinstance(me, Instance) or me.finished or name in me.made.methods:
             raise Refusal("SBX134")

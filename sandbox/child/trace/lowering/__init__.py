@@ -1,8 +1,8 @@
-"""What an exposed call records where it is more than one operation of the same name.
+"""Lowering of exposed calls that are not exactly one operation: a recipe for each records the operations.
 
-Each recipe does what torch's function does, expressed in `operations.OPERATIONS`, so that values and gradients stay those of
-eager torch. Recipes take the recorder and the call's parameters by name. They raise Refusal; `SBX206` means that the arguments
-do not fit, and `trace.facade` adds which call it was.
+A recipe computes what torch's function computes, in operations of `operations.OPERATIONS`, so that values and gradients equal
+those of eager torch. Its arguments are the recorder and the call's parameters by name. Recipes raise Refusal; `SBX206` means that
+the arguments do not fit, and `trace.facade` adds the call.
 """
 
 from sandbox.child.trace.lowering import arithmetic, creation, losses, numbers, reductions, shaping, values

@@ -1,4 +1,4 @@
-"""Recipes that make tensors."""
+"""Recipes that create tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.child.trace.symbols import DType, Number, Recorder, SymNumber, SymT
 
 
 def _in_type(r: Recorder, value: Any, wanted: DType | None, natural: str) -> Any:
-    """A number such that `full` makes a tensor of the wanted type of it."""
+    """The value as a number from which `full` creates a tensor of the wanted dtype (`natural` by default). Raises Refusal."""
     name = wanted.name if wanted is not None else natural
     if isinstance(value, SymNumber):
         if value.type.dtype != name and (value.type.dtype, name) != ("int", "float"):
@@ -102,7 +102,7 @@ def _constant(r: Recorder, data: Any, dtype: DType | None) -> Any:
 
 
 def _symbol_from(r: Recorder, start: Any, end: Any) -> str | None:
-    """The size that range(start, end) has for any batch: of (0, n) or (k, n + k) with a constant k."""
+    """The symbol of the length of range(0, n) or range(k, n + k) with a constant k; None for any other range."""
     if type(start) is not int or not isinstance(end, SymNumber):
         return None
     if start == 0:

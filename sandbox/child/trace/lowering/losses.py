@@ -1,4 +1,4 @@
-"""Recipes of F's losses."""
+"""Recipes of the losses of torch.nn.functional."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox.child.trace.symbols import Recorder, SymNumber
 
 
 def reduced(r: Recorder, losses: Any, reduction: str) -> Any:
-    """The losses as F's `reduction` asks for them."""
+    """The losses after torch's `reduction`: none, mean or sum. Raises Refusal for any other."""
     match reduction:
         case "none":
             return losses

@@ -1,4 +1,4 @@
-"""Recipes of math, on Python numbers."""
+"""Recipes of the functions of `math`, on Python numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ON_SYMBOLS: Final[Mapping[str, str]] = {
     for path in spelling.paths
     if path.startswith("math.")
 }
-"""The functions of math that are an operation where beta or a size is in them."""
+"""Functions of `math` that accept symbolic numbers -> the operation that is recorded for these."""
 
 
 def _math(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Calls that are one operation, and the check that all others have a function."""
+"""Recording of calls that are exactly one operation, and the check that every other call has a recipe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FLOATING_ONLY: Final = frozenset(c.recipe for c in CALLS if c.path.startswith("
     "tanh",
     "sigmoid",
 }
-"""What torch defines on floating tensors only, or on integers in another way."""
+"""Operations that torch defines on floating tensors only, or differently on integers."""
 
 
 def record_plain(r: Recorder, call: Call, bound: dict[str, Any]) -> Any:
-    """The call is the operation: tensors and values are its operands, the rest its attributes. Raises Refusal."""
+    """Record the call as one operation: tensors and values are its operands, the rest its attributes. Raises Refusal."""
     operands: list[Any] = []
     for p in call.parameters:
         if p.kind == "tensors":
@@ -33,16 +33,14 @@ def record_plain(r: Recorder, call: Call, bound: dict[str, Any]) -> Any:
 
 
 def check_calls() -> None:
-    """Raises IncompleteRecord for a call whose function does not exist, or that has one and does not say so."""
+    """Raises IncompleteRecord for a call whose recipe does not exist, or that has a recipe but does not name it."""
     for record in OPERATIONS.values():
         for spelling in record.calls:
             if not spelling.by and record.name in RECIPES:
                 raise IncompleteRecord(
-                    f"the operation {record.name!r} has a wrong part 'calls': {spelling.paths[0]} is lowered by the "
-                    f"function of that name, and must say by={record.name!r}"
+                    f"the operation {record.name!r} has a wrong part 'calls': {spelling.paths[0]} has a recipe in "
+                    f"trace/lowering, and must name it: by={record.name!r}"
                 )
     for call in CALLS:
         if call.recipe not in RECIPES and call.recipe not in OPERATIONS:
-            raise IncompleteRecord(
-                f"{call.path} is lowered by {call.recipe!r}, of which there is no function in trace/lowering"
-            )
+            raise IncompleteRecord(f"{call.path} names the recipe {call.recipe!r}, which trace/lowering does not have")

@@ -1,4 +1,4 @@
-"""The register of recipes, and what several of them need."""
+"""The registry of recipes, and helpers that several of them share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECIPES: dict[str, Recipe] = {}
 
 
 def recipe(*names: str) -> Callable[[Recipe], Recipe]:
-    """Register a function as the recipe of these names."""
+    """Decorator: register a function as the recipe of these names."""
 
     def register(function: Recipe) -> Recipe:
         for name in names:
@@ -26,24 +26,24 @@ def recipe(*names: str) -> Callable[[Recipe], Recipe]:
 
 
 def misfit() -> Refusal:
-    """The arguments do not fit; `trace.facade` adds which call it was."""
+    """The refusal for arguments that do not fit; `trace.facade` adds the call."""
     return Refusal("SBX206")
 
 
 def floating(x: SymTensor) -> SymTensor:
-    """x, which must be of floating numbers. Raises Refusal."""
+    """x, if it is a floating tensor. Raises Refusal."""
     if x.type.dtype != "float":
         raise misfit()
     return x
 
 
 def sizes_of(r: Recorder, x: SymTensor) -> Sizes:
-    """The shape of a tensor as source sees it."""
+    """The value of `x.shape`."""
     return Sizes(x.dims, tuple(r.size(d) for d in x.dims))
 
 
 def shape_of(sizes: Any, r: Recorder) -> tuple[int | str, ...]:
-    """Sizes as a graph writes them: constant ints and symbols of the contract. Raises Refusal."""
+    """Sizes as a graph's shape attribute: constant ints and symbols of the contract. Raises Refusal."""
     if isinstance(sizes, Sizes):
         sizes = sizes.items
     if not isinstance(sizes, list | tuple):
@@ -65,7 +65,7 @@ def _size(value: Any, r: Recorder) -> int | str:
 
 
 def shape_entry(dim: Dim) -> int | str | None:
-    """A size as the shape attribute of a graph writes it, or None where it cannot."""
+    """A size as an entry of a graph's shape attribute, or None if it is neither an int nor one symbol."""
     if dim.constant is not None:
         return dim.constant
     symbols, coefficient = dim.terms[0]
@@ -73,7 +73,7 @@ def shape_entry(dim: Dim) -> int | str | None:
 
 
 def axes(value: Any) -> Any:
-    """A constant axis, several, or None. Raises Refusal."""
+    """An axis, a tuple of axes, or None, if the value is a constant. Raises Refusal."""
     if value is None or type(value) is int:
         return value
     if isinstance(value, list | tuple) and all(type(v) is int for v in value) and 1 <= len(value) <= 4:
@@ -82,5 +82,5 @@ def axes(value: Any) -> Any:
 
 
 def cast(r: Recorder, x: SymTensor, name: str) -> SymTensor:
-    """x in another type; x itself where it has that type already."""
+    """x converted to the dtype `name`; x itself if it has that dtype."""
     return x if x.type.dtype == name else r.add("cast", (x,), {"to": name})

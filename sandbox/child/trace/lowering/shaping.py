@@ -1,4 +1,4 @@
-"""Recipes that rearrange tensors."""
+"""Recipes that reshape, split and rearrange tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
 
 MOST_PARTS = 64
-"""Parts that a tensor may be taken apart into."""
+"""Maximum number of parts into which a tensor may be split."""
 
 
 @recipe("flip")
@@ -63,7 +63,7 @@ def _flatten(r: Recorder, a: dict[str, Any]) -> Any:
 
 @recipe("matrix_transpose")
 def matrix_transpose(r: Recorder, a: dict[str, Any]) -> Any:
-    """x.t() and x.T: of a matrix; a vector stays itself."""
+    """x.t() and x.T: the transpose of a matrix, a vector unchanged."""
     x = a["input"]
     if len(x.dims) < 2:
         return x if r.keeps_gradients else r.add("detach", (x,))
@@ -104,7 +104,7 @@ def parts_of(r: Recorder, x: SymTensor, dim: int = 0) -> tuple[Any, ...]:
 
 @recipe("chunk")
 def _chunk(r: Recorder, a: dict[str, Any]) -> Any:
-    """Parts of one size; of the batch's axis only where it is made of so many batches."""
+    """Parts of equal size. The batch axis is split only if it consists of a multiple of that many batches."""
     x, chunks, dim = a["input"], a["chunks"], a["dim"]
     if not 1 <= chunks <= MOST_PARTS or not -len(x.dims) <= dim < len(x.dims):
         raise misfit()
@@ -120,7 +120,7 @@ def _chunk(r: Recorder, a: dict[str, Any]) -> Any:
 
 @recipe("split", "split_method")
 def _split(r: Recorder, a: dict[str, Any]) -> Any:
-    """Parts of a size, or of several sizes."""
+    """Parts of one given size, or of several given sizes."""
     x, dim = a["input" if "input" in a else "tensor"], a["dim"]
     wanted = a["split_size" if "split_size" in a else "split_size_or_sections"]
     if not -len(x.dims) <= dim < len(x.dims):
@@ -154,7 +154,7 @@ def _known_size(r: Recorder, value: Any) -> Dim:
 
 
 def _split_at(r: Recorder, x: SymTensor, at: int, starts: Sequence[Dim]) -> tuple[SymTensor, ...]:
-    """The parts of x between these places along an axis. Raises Refusal."""
+    """The parts of x that begin at these positions along an axis. Raises Refusal."""
     if len(starts) > MOST_PARTS:
         raise misfit()
     parts = parts_between(r, x, at, [*starts, x.dims[at]])
@@ -164,9 +164,9 @@ def _split_at(r: Recorder, x: SymTensor, at: int, starts: Sequence[Dim]) -> tupl
 
 
 def parts_between(r: Recorder, x: SymTensor, at: int, places: Sequence[Dim]) -> tuple[SymTensor, ...] | None:
-    """The parts of x between neighbours of `places` along an axis: constant places, or whole batches of an axis made of them.
+    """The parts of x between neighbouring positions in `places` along an axis.
 
-    None where they are neither.
+    The positions must be constants, or boundaries of whole batches on an axis of concatenated batches; else returns None.
     """
     total = x.dims[at]
     known = [p.constant for p in places]
@@ -188,7 +188,7 @@ def parts_between(r: Recorder, x: SymTensor, at: int, places: Sequence[Dim]) -> 
 
 
 def _batches(r: Recorder, x: SymTensor, at: int, first: int, last: int, shape: tuple[Any, ...]) -> SymTensor:
-    """Some of the batches that lie along an axis, end to end."""
+    """The batches from `first` to before `last` along an axis of batches, concatenated."""
     if last - first == 1:
         return r.add("select", (x,), {"dim": at, "index": first})  # type: ignore[no-any-return]
     kept = r.add("slice", (x,), {"dim": at, "start": first, "stop": last})

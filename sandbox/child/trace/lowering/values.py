@@ -1,4 +1,4 @@
-"""Recipes that give a tensor as it is, look at it, or change its type."""
+"""Recipes that return a tensor unchanged, query its properties, or change its dtype."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _size_of(r: Recorder, a: dict[str, Any]) -> Any:
 
 
 def item_of(items: Any, index: Any) -> Any:
-    """items[index] for a constant index. Raises Refusal."""
+    """items[index], if the index is a constant int. Raises Refusal."""
     if type(index) is not int or not -len(items) <= index < len(items):
         raise Refusal("SBX226")
     return items[index]
@@ -88,7 +88,7 @@ def _to(r: Recorder, a: dict[str, Any]) -> Any:
 
 @recipe("to_other_float")
 def _to_other_float(r: Recorder, a: dict[str, Any]) -> Any:
-    """The trainer chooses the floating type; where a source asks for another at the very end, that is dropped."""
+    """Drop a final conversion to another floating dtype, with a note: the trainer chooses the dtype. Raises Refusal."""
     x = a["input"]
     if x.type.dtype != "float":
         raise Refusal("SBX231")

@@ -1,2 +1,4 @@
-"""The kinds of things that a record of an operation is made of: attributes, calls, shape rules, kernels, bounds, edges, printed
-forms. What is said of one operation stands in its record, not here."""
+"""The parts of an operation's record: attributes, calls, shape rules, kernels, bounds, edges, and printed forms.
+
+Properties of a single operation are in its record, not here.
+"""

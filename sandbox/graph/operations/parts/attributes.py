@@ -1,4 +1,4 @@
-"""The attributes of operations: what each may be, and its normal form."""
+"""The attributes of operations: the values that each may have, and their normal form."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MAX_AXES: Final = 4
 MAX_NAME: Final = 64
 SYMBOLS: Final = ("B", "C")
 NON_FINITE: Final = {"inf": math.inf, "-inf": -math.inf}
-"""Constants that JSON has no number for."""
+"""Constants that JSON cannot represent as numbers."""
 
 
 class Attr(NamedTuple):
-    """An attribute of an operation: what it may be, its default (`...` where it must be given), its range or choices."""
+    """An attribute of an operation: its kind, its default (`...` if it is required), and its range or choices."""
 
     kind: AttrKind
     default: Any = ...
@@ -30,7 +30,7 @@ class Attr(NamedTuple):
     choices: tuple[str, ...] = ()
 
     def normal(self, value: Any) -> Any:
-        """The value in its normal form. Raises ValueError for one that the attribute may not have."""
+        """The value in its normal form. Raises ValueError for a value that the attribute may not have."""
         if value is None and self.default is None and self.kind in ("axis", "axes"):
             return None
         return NORMAL[self.kind](self, value)
@@ -40,7 +40,7 @@ class Attr(NamedTuple):
 
 
 def _kept(accepts: Callable[[Attr, Any], bool]) -> Callable[[Attr, Any], Any]:
-    """What is accepted is in normal form already."""
+    """A normaliser for values that are in normal form if they are accepted."""
 
     def normal(attr: Attr, value: Any) -> Any:
         if not accepts(attr, value):

@@ -1,4 +1,4 @@
-"""Bounds on the size of values, from the contracts' ranges. They say where regrouping a sum or product is harmless."""
+"""Bounds on the absolute value of results, from the contracts' ranges. They tell whether a sum or product may be regrouped."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 LARGEST_INPUT: Final = 2e3
-"""No log-probability in nats, logit or batch size is larger in size."""
+"""Largest absolute value of a log-probability (nats), a logit or a batch size."""
 LARGEST_SCALAR: Final = 16.0
-"""No beta is larger."""
+"""Largest beta."""
 
 Bound = Callable[[Sequence[float]], float]
-"""From the largest absolute values of the operands to that of the result."""
+"""Largest absolute values of the operands -> largest absolute value of the result."""
 
 
 def at_most(limit: float) -> Bound:
-    """The same bound, whatever the operands are."""
+    """A constant bound, for all operands."""
     return lambda sizes: limit
 
 
 def largest_operand(sizes: Sequence[float]) -> float:
-    """No value is larger than the largest operand."""
+    """The largest operand's bound."""
     return max(sizes)
 
 
 def about_twice(sizes: Sequence[float]) -> float:
-    """No value is larger than twice the largest operand and 2."""
+    """Twice the largest operand's bound, plus 2."""
     return 2 * max(sizes) + 2.0
 
 

@@ -1,4 +1,4 @@
-"""The calls by which source may ask for an operation: their names and parameters, as torch and math have them."""
+"""The calls through which source uses an operation: their names and parameters, as in torch and math."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 REQUIRED: Final = object()
-"""Default of a parameter that must be given."""
+"""Default of a parameter that is required."""
 
 ParameterKind = Literal[
-    "tensor",  # a tensor, and nothing else: where torch refuses a Python number
+    "tensor",  # a tensor only: torch rejects a Python number here
     "value",  # a tensor or a number
-    "scalar",  # a number, constant or made from beta and sizes
+    "scalar",  # a number: constant, or computed from beta and sizes
     "number",  # a constant number
     "int",
     "flag",
     "text",
     "axis",  # a constant int or None
     "axes",  # a constant int, several of them, or None
-    "shape",  # sizes: constant ints or sizes of the batch, as one tuple or one by one (*shape)
+    "shape",  # sizes: constant ints or symbolic sizes, as one tuple or as separate arguments (*shape)
     "tensors",  # a list or tuple of tensors
     "dtype",
-    "fixed",  # accepted with its default only
-    "ignored",  # accepted and of no effect: device, memory format
+    "fixed",  # accepted with its default value only
+    "ignored",  # accepted, without effect: device, memory format
     "any",
 ]
 PARAMETER_KINDS: Final = frozenset(get_args(ParameterKind))
 
 
 class Parameter(NamedTuple):
-    """One parameter: its name, what it may be, its default; `variadic` takes all further positional arguments."""
+    """One parameter: its name, kind and default. A `variadic` one takes all further positional arguments."""
 
     name: str
     kind: ParameterKind
@@ -39,11 +39,11 @@ class Parameter(NamedTuple):
 
 
 class Spelling(NamedTuple):
-    """Full names that stand for one thing, with their parameters: torch.nn.functional.softplus, Tensor.exp, math.exp.
+    """Full names of one call, such as torch.exp and Tensor.exp, with their common parameters.
 
-    `by` names the function that turns the call into operations (`lowering`). Where it is empty, the call is the operation of the
-    record: parameters of the kinds `tensor`, `value` and `tensors` are its operands, the others its attributes. `layers` are
-    classes of torch.nn that do the same to whatever they are called with.
+    `by` names the recipe that turns the call into operations (`trace.lowering`). If it is empty, the call is the operation of the
+    record: parameters of the kinds `tensor`, `value` and `tensors` are its operands, the others its attributes. `layers` are the
+    classes of torch.nn that apply the same function.
     """
 
     paths: tuple[str, ...]
@@ -57,10 +57,10 @@ class _Keywords:
 
 
 KEYWORDS: Final = _Keywords()
-"""What follows it is given by keyword only."""
+"""The parameters after it are keyword-only."""
 
 P = Parameter
-"""Short for the tables of calls."""
+"""Short name for use in the tables of calls."""
 
 
 def rest(name: str, kind: ParameterKind) -> Parameter:
@@ -69,7 +69,7 @@ def rest(name: str, kind: ParameterKind) -> Parameter:
 
 
 def call(paths: str, *parameters: Parameter | _Keywords, by: str = "", layers: str = "") -> Spelling:
-    """The calls at these names, written as source writes them (`F.relu torch.relu Tensor.relu`) and parted by spaces."""
+    """A spelling from space-separated names in source notation, for example "F.relu torch.relu Tensor.relu"."""
     return Spelling(
         tuple(p.replace("F.", "torch.nn.functional.", 1) if p.startswith("F.") else p for p in paths.split()),
         tuple(_marked(parameters)),
@@ -89,7 +89,7 @@ def _marked(parameters: tuple[Parameter | _Keywords, ...]) -> Iterator[Parameter
 
 
 X: Final = P("input", "tensor")
-"""The tensor that a function works on, and that a method belongs to."""
+"""The first tensor of a function, and the object of a method."""
 OTHER: Final = P("other", "value")
 OUT: Final = P("out", "fixed", None)
 DTYPE: Final = P("dtype", "fixed", None)
@@ -109,9 +109,9 @@ REDUCTION: Final = (
     P("reduce", "fixed", None),
     P("reduction", "text", "mean"),
 )
-"""How one of F's losses is summed up."""
+"""The reduction parameters of the losses in torch.nn.functional."""
 
 
 def on_numbers(name: str) -> Spelling:
-    """math.NAME, on a Python number."""
+    """The call math.NAME on a Python number."""
     return call(f"math.{name}", P("x", "scalar"), by=f"math_{name}")

@@ -1,6 +1,6 @@
-"""Edges: where an operation can change a loss abruptly, and what decides there. Kinks, steps, poles, steep transitions.
+"""Edges: the points at which an operation can change a loss abruptly. Kinks, steps, poles, steep transitions.
 
-A record says `smooth(...)` where there are none: sums, products, the same numbers in another shape.
+The record of an operation without edges (sums, products, changes of shape) has `smooth(...)`.
 """
 
 from __future__ import annotations
@@ -15,33 +15,36 @@ from sandbox.graph.types import Dim, Type
 
 
 class Kind(StrEnum):
-    """How an operation treats its deciding quantity, `left - right - offset`."""
+    """How the result depends on the deciding quantity, `left - right - offset`."""
 
     ROUNDING = "rounding"
-    """Steps without end."""
+    """Infinitely many steps."""
     EQUALITY = "equality"
-    """Another result at one value: zero."""
+    """A different result at exactly zero."""
     FINITENESS = "finiteness"
-    """Another result where the operand is not a number or overflows."""
+    """A different result if the operand is NaN or infinite."""
     CHOICE = "choice"
-    """The index of the largest or smallest, or ranks."""
+    """The index of the largest or smallest entry, or ranks."""
     WAVE = "wave"
-    """Back and forth without end."""
+    """Oscillation over the whole range."""
     BELOW = "below"
-    """Another formula below zero; the result at zero belongs to the other side."""
+    """A different formula below zero; zero itself belongs to the upper side."""
     ABOVE = "above"
-    """Another formula above zero; the result at zero belongs to the other side."""
+    """A different formula above zero; zero itself belongs to the lower side."""
     KINK = "kink"
-    """Another formula on either side of zero, continuous there."""
+    """Different formulas below and above zero, continuous at zero."""
     STEEP = "steep"
-    """A transition around zero, about one wide."""
+    """A transition around zero, of width about one."""
     POLE = "pole"
-    """Changes fast where the quantity is small."""
+    """Rapid change near zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An operation that decides by `left - right - offset`; along an axis by the differences of the entries of `left`."""
+    """A node with an edge: its deciding quantity is `left - right - offset`.
+
+    With `axis`, the deciding quantities are the differences between entries of `left` along that axis.
+    """
 
     node: int
     kind: Kind
@@ -50,7 +53,7 @@ class Site:
     offset: float = 0.0
     axis: int | None = None
     scale: float = 1.0
-    """How many times steeper the operation is than its kind says."""
+    """Factor by which the operation is steeper than its kind."""
 
 
 class Use(NamedTuple):
@@ -69,18 +72,18 @@ class Use(NamedTuple):
 
     @property
     def constants(self) -> list[Any]:
-        """The value of each operand that is a constant of the graph, None for the others."""
+        """The value of each operand that is a `const` node, None for the others."""
         operands = [self.graph_nodes[a] for a in self.args]
         return [n.attrs["value"] if n.op == "const" else None for n in operands]
 
     def site(self, kind: Kind, place: int = 0, offset: float = 0.0, scale: float = 1.0) -> Site:
-        """A site of one operand."""
+        """A site whose deciding quantity is one operand, less the offset."""
         return Site(self.node, kind, self.args[place], None, offset, None, scale)
 
     def axes(self, alone: int | None = None) -> list[int]:
-        """The axes of the first operand that the node works along; `alone` where it has no such attribute."""
+        """The axes of the first operand that the node works along; `alone` if it has no attribute `dim`."""
         rank = len(self.types[0].dims)
-        if not rank:  # torch lets a single number have an axis 0
+        if not rank:  # torch allows axis 0 for a tensor without axes
             return []
         dim = self.attrs.get("dim", alone)
         return list(range(rank)) if dim is None else [d % rank for d in (dim if isinstance(dim, tuple) else (dim,))]
@@ -92,11 +95,11 @@ class Use(NamedTuple):
 
 SitesOf = Callable[[Use], Iterable[Site]]
 Degree = Callable[[Use, Sequence[int]], int]
-"""From the operands' degrees as polynomials of the inputs to a bound on that of the result."""
+"""Degrees of the operands as polynomials in the inputs -> a bound on the degree of the result."""
 
 
 class Edges(NamedTuple):
-    """The sites of an operation, its degree as a polynomial, and whether it orders the entries along its axes."""
+    """The sites of an operation, its degree as a polynomial, and whether it sorts or compares the entries along its axes."""
 
     sites: SitesOf
     degree: Degree
@@ -105,39 +108,39 @@ class Edges(NamedTuple):
 
 HIGHEST_DEGREE: Final = 1_000
 STEEP_DEGREE: Final = 16
-"""Polynomials of a higher degree are steep around one."""
+"""Above this degree, a polynomial is steep around one."""
 
 
 # ---- degrees ---------------------------------------------------------------------------------------------------------
 
 
 def as_operands(use: Use, own: Sequence[int]) -> int:
-    """A sum, or the same numbers: the largest degree of the operands."""
+    """Sums and changes of shape: the largest degree of the operands."""
     return max(own, default=0)
 
 
 def product(use: Use, own: Sequence[int]) -> int:
-    """The operands are multiplied with each other."""
+    """Products of the operands: the sum of their degrees."""
     return sum(own)
 
 
 def squared(use: Use, own: Sequence[int]) -> int:
-    """The operands are squared."""
+    """Squares: twice the largest degree."""
     return 2 * max(own)
 
 
 def of_many(use: Use, own: Sequence[int]) -> int:
-    """As many factors as there are items."""
+    """Products along an axis: one factor per item, so at least HIGHEST_DEGREE."""
     return HIGHEST_DEGREE * max(own)
 
 
 def no_polynomial(use: Use, own: Sequence[int]) -> int:
-    """What is no polynomial counts as one of degree one."""
+    """Results that are not polynomials: degree one, or zero if no operand depends on the inputs."""
     return min(max(own, default=0), 1)
 
 
 def of_input(use: Use, own: Sequence[int]) -> int:
-    """Beta is a number, every other input a variable."""
+    """Degree zero for beta, one for every other input."""
     return int(use.attrs["name"] != "beta")
 
 
@@ -150,42 +153,42 @@ def _power_degree(use: Use, own: Sequence[int]) -> int:
 
 
 def smooth(degree: Degree) -> Edges:
-    """No edges: a polynomial of this degree."""
+    """No edges: the operation is a polynomial of this degree."""
     return Edges(lambda use: (), degree)
 
 
 def edges(sites: SitesOf) -> Edges:
-    """The edges that a function finds."""
+    """The edges at the sites that a function returns."""
     return Edges(sites, no_polynomial)
 
 
 def operand(kind: Kind, *offsets: float) -> Edges:
-    """A site of the first operand, at each of the offsets."""
+    """A site for the first operand, at each of the offsets."""
     return edges(lambda use: [use.site(kind, offset=o) for o in offsets or (0.0,)])
 
 
 def second_operand(kind: Kind) -> Edges:
-    """A site of the second operand."""
+    """A site for the second operand."""
     return edges(lambda use: [use.site(kind, 1)])
 
 
 def difference(kind: Kind) -> Edges:
-    """A site of the difference of the two operands."""
+    """A site for the difference of the two operands."""
     return edges(lambda use: [Site(use.node, kind, use.args[0], use.args[1])])
 
 
 def each_operand(kind: Kind) -> Edges:
-    """A site of every floating operand by itself."""
+    """A separate site for each floating operand."""
     return edges(lambda use: [use.site(kind, i) for i, t in enumerate(use.types) if t.dtype == "float"])
 
 
 def all_operands(kind: Kind) -> Edges:
-    """A site of every operand by itself."""
+    """A separate site for each operand."""
     return edges(lambda use: [use.site(kind, i) for i in range(len(use.args))])
 
 
 def attribute_kinks(*names: str, both_signs: bool = False) -> Edges:
-    """Kinks of the first operand, or of the difference of two, at attributes; with `both_signs` at their negatives too."""
+    """Kinks where the first operand, or the difference of two, equals an attribute; with `both_signs`, also its negative."""
 
     def sites(use: Use) -> Iterable[Site]:
         right = use.args[1] if len(use.args) > 1 else None
@@ -196,7 +199,7 @@ def attribute_kinks(*names: str, both_signs: bool = False) -> Edges:
 
 
 def along(kind: Kind, alone: int | None = None) -> Edges:
-    """What compares entries along axes. Along the batch these are items with each other, and nothing is singled out."""
+    """A site for each axis along which entries are compared, except the batch axis: comparing items with each other is no edge."""
 
     def sites(use: Use) -> Iterable[Site]:
         if use.types[0].dtype != "float":
@@ -221,7 +224,7 @@ def _truth(use: Use) -> Iterable[Site]:
 
 
 truth: Final = edges(_truth)
-"""A number in place of a condition: it is zero or not."""
+"""A number used as a condition: an edge at zero."""
 
 
 def _cast(use: Use) -> Iterable[Site]:
@@ -255,7 +258,7 @@ def _logit(use: Use) -> Iterable[Site]:
 
 
 logit: Final = edges(_logit)
-"""Poles at zero and one, and kinks where it is clamped."""
+"""Poles at zero and one, and kinks at the bounds of the clamp."""
 
 
 def _softplus(use: Use) -> Iterable[Site]:
@@ -265,11 +268,12 @@ def _softplus(use: Use) -> Iterable[Site]:
 
 
 softplus: Final = edges(_softplus)
-"""A step about 1 / beta wide, and a jump where torch goes over to the identity, seen where that is early."""
+"""A transition of width about 1 / beta, and a jump at `threshold`, where torch uses the identity. The jump is negligible if
+`threshold` is at least _LATE_ENOUGH."""
 _LATE_ENOUGH: Final = 10.0
 
 root_of_squares: Final = edges(lambda use: [Site(use.node, Kind.POLE, use.node)])
-"""A root of a sum of squares: bent where it is zero."""
+"""A root of a sum of squares: a pole at zero."""
 entropy: Final = operand(Kind.POLE, 0.0, 1.0)
 divergence: Final = edges(lambda use: [use.site(Kind.STEEP if use.attrs["log_target"] else Kind.POLE, 1)])
 sign: Final = edges(lambda use: [use.site(kind) for kind in (Kind.BELOW, Kind.ABOVE)])
@@ -280,4 +284,4 @@ norm: Final = edges(
 )
 normalize: Final = edges(lambda use: [Site(use.node, Kind.POLE, use.node), use.site(Kind.KINK)])
 chosen_before: Final = edges(lambda use: [])
-"""The operand holds whole numbers, which were rounded or chosen before: no site of its own, and no polynomial either."""
+"""The operand holds integers, which come from a rounding or a choice that has its own site: no site here, no polynomial."""

@@ -1,7 +1,8 @@
-"""Kernels: what the interpreter calls to compute an operation. No torch here: a record's kernel is a function of the module torch,
-which the interpreter calls once, when it is first loaded.
+"""Kernels: the functions with which the interpreter computes operations.
 
-A kernel takes the context, the attributes and the operands. It must work under torch.vmap, which computes all batches at once.
+Torch is not imported here: the kernel in a record is a function that takes the module torch and returns the kernel. The interpreter
+calls it once, when it is first loaded. A kernel takes the context, the attributes and the operands. It must work under torch.vmap,
+which computes all batches at once.
 """
 
 from __future__ import annotations
@@ -18,35 +19,35 @@ if TYPE_CHECKING:
 Attrs = Mapping[str, Any]
 Kernel = Callable[..., Any]
 Torch = Any
-"""The module torch, for those who have it."""
+"""The module torch."""
 KernelMaker = Callable[[Torch], "Kernel | ByTypes"]
 
 
 class Context(NamedTuple):
-    """What an evaluation knows beside its operands."""
+    """Dtype, device and sizes of an evaluation."""
 
     dtype: torch.dtype
     device: torch.device
     sizes: Mapping[str, int]
 
     def shape(self, shape: Sequence[int | str]) -> tuple[int, ...]:
-        """The sizes that a shape stands for."""
+        """A shape with its symbols replaced by sizes."""
         return tuple(self.sizes[s] if isinstance(s, str) else s for s in shape)
 
 
 class ByTypes(NamedTuple):
-    """A kernel that depends on the types of result and operands."""
+    """A kernel that depends on the types of the result and the operands."""
 
     of: Callable[[Type, Sequence[Type]], Kernel]
 
 
 def as_tensor(torch: Torch, c: Context, x: Any) -> Any:
-    """x as a tensor of the precision that the loss is computed in, where it is a number."""
+    """x as a tensor; a number becomes one of the dtype that the loss is computed in."""
     return x if isinstance(x, torch.Tensor) else torch.tensor(x, dtype=c.dtype, device=c.device)
 
 
 def filled(torch: Torch, c: Context, value: Any) -> Any:
-    """value as a tensor of its own type, where it is a number."""
+    """value as a tensor; a number becomes one of its own type: bool, int64, or the dtype that the loss is computed in."""
     if isinstance(value, torch.Tensor):
         return value
     dtype = torch.bool if isinstance(value, bool) else torch.int64 if isinstance(value, int) else c.dtype
@@ -54,7 +55,7 @@ def filled(torch: Torch, c: Context, value: Any) -> Any:
 
 
 def unary(name: str) -> KernelMaker:
-    """torch.NAME of one tensor; NAME may be `F.relu`, for torch.nn.functional, or `special.erf`."""
+    """torch.NAME of one tensor. NAME may also be of the form `F.relu` (torch.nn.functional) or `special.erf`."""
 
     def made(torch: Torch) -> Kernel:
         function = _named(torch, name)
@@ -64,12 +65,12 @@ def unary(name: str) -> KernelMaker:
 
 
 def binary(function: Callable[[Any, Any], Any]) -> KernelMaker:
-    """A function of Python's operators."""
+    """A function of two operands, such as `operator.add`."""
     return lambda torch: lambda c, a, x, y: function(x, y)
 
 
 def two_tensors(name: str) -> KernelMaker:
-    """torch.NAME, which wants tensors on both sides where source may have a number on one."""
+    """torch.NAME, which requires two tensors; a number is converted to one."""
 
     def made(torch: Torch) -> Kernel:
         function = _named(torch, name)
@@ -79,7 +80,7 @@ def two_tensors(name: str) -> KernelMaker:
 
 
 def reduction(name: str) -> KernelMaker:
-    """torch.NAME, which reduces over all axes where it is given none."""
+    """torch.NAME, which reduces over all axes by default."""
 
     def made(torch: Torch) -> Kernel:
         function = _named(torch, name)
@@ -96,7 +97,7 @@ def reduction(name: str) -> KernelMaker:
 
 
 def valued(name: str) -> KernelMaker:
-    """torch.NAME, which gives (values, indices) along one axis, and a tensor over all."""
+    """The values of torch.NAME, which returns (values, indices) along one axis, and a tensor over all axes."""
 
     def made(torch: Torch) -> Kernel:
         function = _named(torch, name)
@@ -113,7 +114,7 @@ def valued(name: str) -> KernelMaker:
 
 
 def extreme(name: str) -> KernelMaker:
-    """torch.NAME, which wants all axes named."""
+    """torch.NAME, which requires its axes to be named."""
 
     def made(torch: Torch) -> Kernel:
         function = _named(torch, name)
@@ -124,21 +125,11 @@ def extreme(name: str) -> KernelMaker:
     return made
 
 
-def with_attributes(name: str, *attrs: str) -> KernelMaker:
-    """torch.NAME of one tensor, with these attributes by keyword."""
-
-    def made(torch: Torch) -> Kernel:
-        function = _named(torch, name)
-        return lambda c, a, x: function(x, **{n: a[n] for n in attrs})
-
-    return made
-
-
 def elementwise_loss(function: Callable[[Torch], Callable[..., Any]], *attrs: str) -> KernelMaker:
-    """One of F's losses without a reduction, on operands that are expanded to one shape: F itself only warns of two."""
+    """A loss of torch.nn.functional without reduction. Expands the operands to one shape, since torch only warns if they differ."""
 
     def made(torch: Torch) -> Kernel:
-        from numpy import broadcast_shapes  # torch.broadcast_shapes loads sympy, which takes a second
+        from numpy import broadcast_shapes  # torch.broadcast_shapes imports sympy, which is slow
 
         loss = function(torch)
 
@@ -158,7 +149,7 @@ def loss_of_f(name: str) -> Callable[[Torch], Callable[..., Any]]:
 
 
 def kl_div(torch: Torch) -> Callable[..., Any]:
-    """F.kl_div in steps that torch.vmap computes for all batches at once."""
+    """F.kl_div in operations that torch.vmap supports."""
 
     def loss(x: Any, y: Any, *, reduction: str, log_target: bool) -> Any:
         return torch.exp(y) * (y - x) if log_target else torch.xlogy(y, y) - y * x
@@ -167,12 +158,12 @@ def kl_div(torch: Torch) -> Callable[..., Any]:
 
 
 def soft_margin_loss(torch: Torch) -> Callable[..., Any]:
-    """F.soft_margin_loss in steps that torch.vmap computes for all batches at once."""
+    """F.soft_margin_loss in operations that torch.vmap supports."""
     return lambda x, y, reduction: torch.log1p(torch.exp(-y * x))
 
 
 def quantile(torch: Torch) -> Kernel:
-    """torch.quantile, which torch.vmap computes batch by batch: the same sort, rank and interpolation, so the same bits."""
+    """torch.quantile in operations that torch.vmap supports: the same sort, rank and interpolation, so bit-identical results."""
 
     def kernel(c: Context, a: Attrs, x: Any) -> Any:
         q, dim, keepdim = a["q"], a["dim"], a["keepdim"]
@@ -194,7 +185,7 @@ def quantile(torch: Torch) -> Kernel:
                 value = torch.lerp(below, above, 0.5)
             case _:
                 value = torch.lerp(below, above, rank - math.floor(rank))
-        highest = ordered.select(along, last)  # NaN comes last, and makes the quantile NaN
+        highest = ordered.select(along, last)  # NaN is sorted last, and makes the quantile NaN
         value = torch.where(torch.isnan(highest), highest, value)
         if not keepdim:
             return value
@@ -204,7 +195,7 @@ def quantile(torch: Torch) -> Kernel:
 
 
 def where(torch: Torch) -> ByTypes:
-    """torch.where with both sides in the type of the result."""
+    """torch.where with both sides converted to the result's dtype."""
 
     def of(result: Type, operands: Sequence[Type]) -> Kernel:
         def kernel(c: Context, attrs: Attrs, condition: Any, a: Any, b: Any) -> Any:
@@ -221,7 +212,7 @@ def where(torch: Torch) -> ByTypes:
 
 
 def squeeze(torch: Torch) -> ByTypes:
-    """Squeezes the axes that are known to be of size one: a batch that happens to hold one item keeps its axis."""
+    """torch.squeeze of the axes whose symbolic size is one: a batch of one item keeps its axis."""
 
     def of(result: Type, operands: Sequence[Type]) -> Kernel:
         rank = len(operands[0].dims)
@@ -238,7 +229,7 @@ def squeeze(torch: Torch) -> ByTypes:
 
 
 def cast(torch: Torch) -> Kernel:
-    """The operand in another type."""
+    """The operand converted to the dtype of the attribute `to`."""
 
     def kernel(c: Context, a: Attrs, x: Any) -> Any:
         kinds = {"float": c.dtype, "int": torch.int64, "bool": torch.bool}

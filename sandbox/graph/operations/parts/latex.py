@@ -1,4 +1,4 @@
-"""How operations are written in LaTeX."""
+"""LaTeX forms of operations."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sandbox.graph.operations.parts.written import ATOM, COMPARISON, POWER, SUM,
 
 
 def at(text: Text, level: int) -> str:
-    """The text as an operand of something that binds at `level`."""
+    """The text as an operand of an expression of precedence `level`, in parentheses if necessary."""
     return text.text if text.level >= level else rf"\left({text.text}\right)"
 
 
 def named(function: str = "") -> Form:
-    r"""A function of its operands: `\log(x)`; without a symbol of its own, the operation's name."""
+    r"""A function of its operands, such as `\log(x)`; by default, with the operation's name."""
 
     def form(w: Written) -> Text:
         symbol = function or rf"\operatorname{{{escaped(w.op)}}}"
@@ -44,38 +44,38 @@ def relation(symbol: str) -> Form:
 
 
 def product(w: Written) -> Text:
-    """Two factors side by side."""
+    """Two adjacent factors."""
     return Text(rf"{at(w.operands[0], TERM)} \, {at(w.operands[1], UNARY + 1)}", TERM)
 
 
 def fraction(w: Written) -> Text:
-    """One above the other."""
+    """The first operand over the second."""
     return Text(rf"\frac{{{w.operands[0].text}}}{{{w.operands[1].text}}}", POWER)
 
 
 def minus(w: Written) -> Text:
-    """A sign before the operand."""
+    """The operand with a minus sign."""
     return Text(f"-{at(w.operands[0], UNARY)}", UNARY)
 
 
 def power(w: Written) -> Text:
-    """The second operand above the first."""
+    """The second operand as a superscript of the first."""
     return Text(f"{at(w.operands[0], ATOM)}^{{{w.operands[1].text}}}", POWER)
 
 
 def square(w: Written) -> Text:
-    """The operand to the power of two."""
+    """The operand squared."""
     return Text(f"{at(w.operands[0], ATOM)}^{{2}}", POWER)
 
 
 def cases(w: Written) -> Text:
-    """One value where the condition holds, another where not."""
+    """A `cases` environment: one value if the condition holds, else another."""
     condition, yes, no = w.texts
     return Text(rf"\begin{{cases}} {yes} & {condition} \\ {no} & \text{{otherwise}} \end{{cases}}", SUM)
 
 
 def cast(w: Written) -> Text:
-    """Iverson's brackets where a condition becomes a number."""
+    """Iverson brackets for a condition that becomes a float, else a function."""
     return Text(rf"\left[{w.operands[0].text}\right]") if w.attrs["to"] == "float" else NAMED(w)
 
 
@@ -84,7 +84,7 @@ def _matters(w: Written, key: str, value: Any) -> bool:
 
 
 def escaped(name: str) -> str:
-    """A name in which LaTeX sees no subscripts."""
+    """A name with its underscores escaped."""
     return name.replace("_", r"\_")
 
 

@@ -1,4 +1,4 @@
-"""How operations are written in Python: what vetting turns back into the same operation."""
+"""Python forms of operations. Vetting turns each back into the same operation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sandbox.graph.operations.parts.written import ATOM, POWER, SUM, UNARY, Form
 
 
 def at(text: Text, level: int) -> str:
-    """The text as an operand of something that binds at `level`."""
+    """The text as an operand of an expression of precedence `level`, in parentheses if necessary."""
     return text.text if text.level >= level else f"({text.text})"
 
 
 def number(value: Any) -> Text:
-    """A constant."""
+    """A constant number."""
     if isinstance(value, bool):
         return Text(str(value))
     if isinstance(value, float) and math.isinf(value):
@@ -34,13 +34,13 @@ def literal(value: Any) -> str:
 
 
 def tensor(w: Written, place: int) -> str:
-    """An operand where torch wants a tensor."""
+    """An operand as a tensor; a number is wrapped in torch.tensor."""
     text = w.operands[place].text
     return f"torch.tensor({text})" if w.types[place].is_number else text
 
 
 def float_tensor(w: Written, place: int) -> str:
-    """An operand where torch wants a tensor of floats."""
+    """An operand as a float tensor."""
     if w.types[place].dtype == "float":
         return tensor(w, place)
     text = tensor(w, place) if w.types[place].is_number else at(w.operands[place], ATOM)
@@ -48,7 +48,7 @@ def float_tensor(w: Written, place: int) -> str:
 
 
 def operand(w: Written, place: int) -> str:
-    """An operand of a call: a tensor, of floats where the operation computes in floats."""
+    """An operand of a call: a tensor, or a float tensor if the operation computes in floats."""
     return float_tensor(w, place) if w.floating else tensor(w, place)
 
 
@@ -69,7 +69,7 @@ def sizes(w: Written, values: Sequence[int | str]) -> str:
 
 
 def device(w: Written) -> str:
-    """A new tensor must lie where the others are."""
+    """The keyword argument that creates a tensor on the device of the arguments."""
     return f"device={w.contract.tensors[0].name}.device"
 
 
@@ -77,7 +77,7 @@ def device(w: Written) -> str:
 
 
 def infix(symbol: str, level: int) -> Form:
-    """`a + b`. The right operand binds tighter: a - (b - c), and a + (b + c) keeps the order of its rounding."""
+    """`a + b`. The right operand has a higher precedence level, so a - (b - c) and a + (b + c) keep their parentheses."""
 
     def form(w: Written) -> Text:
         left, right = w.operands
@@ -100,10 +100,10 @@ def minus(w: Written) -> Text:
 def called(
     module: str = "torch", *, first: str = "", always: Sequence[str] = (), plain_numbers: bool = False, method: str = ""
 ) -> Form:
-    """`torch.NAME(operands, attributes that are not at their defaults)`.
+    """`torch.NAME(operands, attributes that differ from their defaults)`.
 
-    `first` stands before the attributes. Attributes in `always` are written even at their defaults, because torch's own is
-    another one. With `plain_numbers`, operands after the first may be Python numbers. `method` is put behind the call.
+    `first` is written before the attributes. Attributes in `always` are written even at their defaults, since torch's default
+    differs. With `plain_numbers`, operands after the first may be Python numbers. `method` is appended to the call.
     """
 
     def form(w: Written) -> Text:
@@ -111,19 +111,19 @@ def called(
             w.operands[i].text if plain_numbers and i and w.types[i].is_number else operand(w, i)
             for i in range(len(w.operands))
         ]
-        attrs = [f"{k}={literal(v)}" for k, v in w.attrs.items() if k in always or _is_told(w, k, v)]
+        attrs = [f"{k}={literal(v)}" for k, v in w.attrs.items() if k in always or _differs_from_default(w, k, v)]
         return Text(f"{module}.{w.op}({', '.join([*operands, *([first] if first else []), *attrs])}){method}")
 
     return form
 
 
-def _is_told(w: Written, key: str, value: Any) -> bool:
+def _differs_from_default(w: Written, key: str, value: Any) -> bool:
     default = w.specifications[key].default
     return bool(value != default) or type(value) is not type(default)
 
 
 def elementwise_loss(w: Written) -> Text:
-    """One of F's losses, before it is reduced."""
+    """A loss of torch.nn.functional with reduction="none"."""
     return _LOSS(w)
 
 
@@ -131,7 +131,7 @@ _LOSS = called("F", first='reduction="none"')
 
 
 def values_along(w: Written) -> Text:
-    """A call that gives values and indices where it is given an axis."""
+    """A call that returns values and indices if it has an axis; the values are used."""
     return _VALUES(w) if w.attrs["dim"] is not None else _CALLED(w)
 
 
@@ -139,7 +139,7 @@ _CALLED, _VALUES = called(), called(method=".values")
 
 
 def positional(*names: str) -> Form:
-    """A call whose attributes are given by position, since torch names them differently."""
+    """A call with positional attributes, since torch names them differently."""
 
     def form(w: Written) -> Text:
         return Text(f"torch.{w.op}({', '.join([*w.texts, *(literal(w.attrs[n]) for n in names)])})")
@@ -153,17 +153,17 @@ def listed(w: Written) -> Text:
 
 
 def bare(w: Written) -> Text:
-    """`torch.NAME(operands)`, as they are."""
+    """`torch.NAME(operands)`, without conversions."""
     return Text(f"torch.{w.op}({', '.join(w.texts)})")
 
 
 def shaped(call: str) -> Form:
-    """An operation that is given a new shape."""
+    """`torch.CALL(operand, shape)`."""
     return lambda w: Text(f"torch.{call}({w.operands[0].text}, {sizes(w, w.attrs['shape'])})")
 
 
 def sized(w: Written) -> Text:
-    """A tensor that a size makes."""
+    """`torch.NAME(size, device=...)`."""
     return Text(f"torch.{w.op}({size(w, w.attrs['symbol'])}, {device(w)})")
 
 
@@ -190,20 +190,20 @@ _METHODS: Mapping[str, str] = {"float": "float", "int": "long", "bool": "bool"}
 
 
 def cast(w: Written) -> Text:
-    """`x.float()` and its kin."""
+    """`x.float()`, `x.long()` or `x.bool()`."""
     x = tensor(w, 0) if w.types[0].is_number else at(w.operands[0], ATOM)
     return Text(f"{x}.{_METHODS[w.attrs['to']]}()")
 
 
 def as_float(w: Written) -> Text:
-    """A tensor of floats: the operand itself where it is one."""
+    """The operand as a float tensor; unchanged if it is one."""
     if w.types[0].dtype == "float" and not w.types[0].is_number:
         return w.operands[0]
     return Text(float_tensor(w, 0))
 
 
 def full(w: Written) -> Text:
-    """A tensor that holds one number."""
+    """`torch.full(...)`, or `torch.tensor(number)` without axes."""
     if not w.attrs["shape"]:
         return Text(f"torch.tensor({w.operands[0].text})")
     return Text(f"torch.full({sizes(w, w.attrs['shape'])}, {w.operands[0].text}, {device(w)})")

@@ -1,4 +1,4 @@
-"""Shape rules: the symbolic shape that an operation gives for the shapes of its operands. No torch."""
+"""Shape rules: the symbolic shape of an operation's result, from the types of its operands. No torch."""
 
 from __future__ import annotations
 
@@ -290,13 +290,11 @@ RULES: Mapping[str, Rule] = {
     "arange": lambda operands, attrs, contract: (_symbol(operands, attrs, contract),),
     "eye": lambda operands, attrs, contract: (_symbol(operands, attrs, contract),) * 2,
 }
+"""Types of the operands, attributes and contract -> shape of the result, None for a Python number. Rules raise ShapeError."""
 
-"""From the types of the operands, the attributes and the contract to the result's shape; None for a Python number. They raise
-ShapeError."""
-
-NUMBERS_WELCOME = frozenset({"elementwise", "tensor", "full", "full_like", "same"})
-"""Rules by which an operand may be a Python number."""
-OF_NUMBERS_ALONE = frozenset({"tensor", "full"})
-"""Rules that make a tensor of nothing but numbers."""
-ABOUT_AXES = frozenset({"along", "reduce", "reduce_one"})
-"""Rules by which an operation looks at the entries along axes together."""
+ALLOW_NUMBERS = frozenset({"elementwise", "tensor", "full", "full_like", "same"})
+"""Rules that allow Python numbers as operands."""
+TENSOR_FROM_NUMBERS = frozenset({"tensor", "full"})
+"""Rules that create a tensor from Python numbers only."""
+COMBINE_ENTRIES = frozenset({"along", "reduce", "reduce_one"})
+"""Rules of operations that combine entries along axes."""

@@ -1,4 +1,4 @@
-"""A node of a graph as a printer sees it, whose operands are written already."""
+"""Input and output of the printers' forms: a node whose operands are already printed, and printed text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sandbox.graph.operations.parts.attributes import Attr
 from sandbox.graph.types import Type
 
 COMPARISON, SUM, TERM, UNARY, POWER, ATOM = range(6)
-"""How tightly a piece of text binds."""
+"""Precedence levels of printed expressions, from the lowest to the highest."""
 
 
 class Text(NamedTuple):
-    """A piece of text and how tightly it binds."""
+    """A printed expression and its precedence level."""
 
     text: str
     level: int = ATOM
 
 
 class Written(NamedTuple):
-    """One node: its operation with the specifications of its attributes, their values, its operands' texts and types."""
+    """One node: its operation, the specifications and values of its attributes, its operands' texts and types."""
 
     op: str
     specifications: Mapping[str, Attr]
@@ -29,7 +29,7 @@ class Written(NamedTuple):
     operands: Sequence[Text]
     types: Sequence[Type]
     floating: bool
-    """Whether the operation turns its operands into floats first."""
+    """Whether the operation converts its operands to floats first."""
     contract: Contract
 
     @property
@@ -39,7 +39,7 @@ class Written(NamedTuple):
 
 
 Form = Callable[[Written], Text]
-"""How an operation is written on operands that are written already."""
+"""Prints an operation whose operands are already printed."""
 
 
 def _no_form(w: Written) -> Text:
@@ -47,4 +47,4 @@ def _no_form(w: Written) -> Text:
 
 
 NO_FORM: Final[Form] = _no_form
-"""For what the printer writes itself: inputs, sizes, constants."""
+"""For inputs, sizes and constants, which the printer itself writes."""

@@ -1,4 +1,4 @@
-"""Activations: the functions of torch.nn.functional of one number."""
+"""Activations: elementwise functions of torch.nn.functional with one operand."""
 
 from __future__ import annotations
 

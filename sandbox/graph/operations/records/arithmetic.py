@@ -1,4 +1,4 @@
-"""Arithmetic on two operands, and the larger or smaller of them."""
+"""Arithmetic on two operands, maximum and minimum."""
 
 from __future__ import annotations
 

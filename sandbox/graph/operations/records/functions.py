@@ -1,4 +1,4 @@
-"""Mathematical functions of one number, and rounding."""
+"""Elementwise mathematical functions with one operand, and rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions and comparisons, what depends on them, and changes of type."""
+"""Comparisons, logical operations, selection by a condition, and conversions of dtype."""
 
 from __future__ import annotations
 

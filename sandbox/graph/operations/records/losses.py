@@ -1,4 +1,4 @@
-"""The losses of torch.nn.functional, before they are reduced."""
+"""The losses of torch.nn.functional, without reduction."""
 
 from __future__ import annotations
 

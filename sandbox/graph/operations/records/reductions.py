@@ -1,4 +1,4 @@
-"""Reductions: one number of several."""
+"""Reductions along axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where values come from: the contract's arguments, sizes and constants, and tensors made of them."""
+"""Sources of values: the contract's arguments, sizes and constants, and tensors created from them."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class Along:
             own = gradient[::size].astype(float)
             yield own[:, None], share * max(_largest(own), 1e-3)
 
-    # ---- what is looked for ------------------------------------------------------------------------------------------
+    # ---- the three searches -------------------------------------------------------------------------------------------
 
     def rough(self, dtype: torch.dtype = torch.float64) -> Found | None:
         """A value or gradient that goes back and forth along a line more often than a formula of the margin would; else None."""
@@ -209,7 +209,7 @@ class Along:
         if not rows:
             return []
         way = self._zoomed(rows, lines, sites)
-        rows = self._parted(rows, lines, way, sites)[: MOST_ROWS + 1]
+        rows = self._split(rows, lines, way, sites)[: MOST_ROWS + 1]
         way = self._zoomed(rows, lines, sites)
         which = np.array([r.line for r in rows])
         sides = self._own(rows, lines.at(which, way[:, None] + _NEAR_STEP * np.array([-1.0, 1.0])), sites)
@@ -243,7 +243,7 @@ class Along:
             low, high = closer(t, self._own(rows, lines.at(which, t), sites))
         return np.asarray((low + high) / 2)
 
-    def _parted(self, rows: Sequence[Stretch], lines: Lines, way: Array, sites: Sequence[Site]) -> list[Stretch]:
+    def _split(self, rows: Sequence[Stretch], lines: Lines, way: Array, sites: Sequence[Site]) -> list[Stretch]:
         """The rows, where a row in which the sign changes and changes back is replaced by two: the search found one of the two
         edges, or a point between them."""
         which, ends = np.array([r.line for r in rows]), np.array([[r.low, r.high] for r in rows])
