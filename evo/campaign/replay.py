@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def _info(config: Config, task: str | None, recorded: str) -> TaskInfo:
     if task is None and TaskFile.of(config.task):
         raise TaskError(
             f"the run's task is in a file, {one_line(recorded, 80)}, and a file named only by an archive is not executed; "
-            f"give your copy: --task path/to/{one_line(recorded, 80)}"
+            f"give your copy: --task {shlex.quote(f'path/to/{one_line(recorded, 80)}')}"
         )
     info = task_info(task or config.task, config.fitness)
     if info.name != recorded:

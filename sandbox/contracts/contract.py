@@ -8,6 +8,7 @@ kind of loss is one more record (see docs/contracts.md).
 from __future__ import annotations
 
 import json
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -105,7 +106,7 @@ class Contract:
         if not _NAME.fullmatch(self.name):
             raise ContractError(f"contract {self.name!r}: name: expected lower-case letters, digits and underscores")
         names = [a.name for a in self.arguments]
-        if unusable := [n for n in names if not (n.isidentifier() and n.isascii())]:
+        if unusable := [n for n in names if not (n.isidentifier() and n.isascii()) or keyword.iskeyword(n)]:
             raise ContractError(f"contract {self.name!r}: arguments: {unusable[0]!r} is not a Python identifier")
         if len(set(names)) < len(names):
             raise ContractError(f"contract {self.name!r}: arguments: duplicate name in {', '.join(names)}")

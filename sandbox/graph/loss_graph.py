@@ -124,6 +124,9 @@ class VerifiedGraph(LossGraph):
         self._check_price()
         self._check_result(contract)
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("VerifiedGraph has no subclasses: one could leave its check out")
+
     def __reduce__(self) -> tuple[Any, ...]:
         return VerifiedGraph, (self.contract, self.nodes, self.output)
 

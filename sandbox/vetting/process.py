@@ -43,7 +43,10 @@ class Lost(Exception):
 
 def ended(status: int) -> str:
     """How a process ended, in words."""
-    return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+    if status >= 0:
+        return f"exit status {status}"
+    names = {s.value: s.name for s in signal.Signals}  # most real-time signals have none
+    return f"killed by {names.get(-status, f'signal {-status}')}"
 
 
 class WorkerProcess:
@@ -194,7 +197,9 @@ class Incoming:
             if seen > LONGEST_LINE:
                 raise ValueError(f"expected a line of at most {LONGEST_LINE} bytes")
             self._more()
-        message: dict[str, Any] = json.loads(self._take(end + 1))
+        message = json.loads(self._take(end + 1))
+        if not isinstance(message, dict):
+            raise ValueError(f"expected a JSON object, got {type(message).__name__}")
         return message
 
     def _take(self, length: int) -> bytes:

@@ -131,7 +131,7 @@ def test_a_task_in_one_file_runs_to_a_leaderboard_resumes_and_replays(evo: Comma
     assert note.startswith("The task my_task.py:MyTask changed since the run began (sha256:")
 
     refused = evo.run("replay", "runs/MyTask-s0")
-    assert refused.code == 2 and "none is run because an archive names it" in refused.err
+    assert refused.code == 2 and "a file named only by an archive is not executed" in refused.err
     replayed = evo.run("replay", "runs/MyTask-s0", "--task", "elsewhere/my_task.py:MyTask")
     assert replayed.code == 0, replayed.err + replayed.out
 

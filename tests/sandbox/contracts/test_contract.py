@@ -106,6 +106,11 @@ def test_registering_again_changes_nothing_and_a_name_belongs_to_one_contract(la
         ("name", "La bels", "name: expected lower-case letters"),
         ("arguments", (Argument("x", "", ("N",), learns=True),), "arguments: the shape of x does not begin with BATCH"),
         ("arguments", (Argument("x y", "", (BATCH,), learns=True),), "arguments: 'x y' is not a Python identifier"),
+        (
+            "arguments",
+            (Argument("lambda", "", (BATCH,), learns=True),),
+            "arguments: 'lambda' is not a Python identifier",
+        ),
         ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: unknown size 'N'"),
         ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no float tensor has learns=True"),
         ("baseline", "focal", "baseline: 'focal' is not among the seeds"),

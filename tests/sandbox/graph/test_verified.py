@@ -117,3 +117,8 @@ def _taking(name: str) -> Iterator[str]:
                     said = [ast.unparse(a.annotation).replace("VerifiedGraph", "") for a in given if a.annotation]
                     if any(name in annotation for annotation in said):
                         yield f"{module}.{node.name}"
+
+
+def test_a_subclass_that_could_leave_the_check_out_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="no subclasses"):
+        type("Unchecked", (VerifiedGraph,), {"__post_init__": lambda self: None})

@@ -58,12 +58,25 @@ def test_a_process_that_died_is_started_again_by_the_next_request() -> None:
         assert process.pid not in (None, first)
 
 
-@pytest.mark.parametrize("line", ["no JSON", "\xff", "[" * 100_000], ids=["text", "bytes", "nested"])
+@pytest.mark.parametrize("line", ["no JSON", "\xff", "[" * 100_000, "7"], ids=["text", "bytes", "nested", "no object"])
 def test_a_line_that_is_no_reply_ends_the_process(line: str) -> None:
     with running() as process:
         print_it = f"sys.stdout.buffer.write({line.encode('latin-1')!r} + b'\\n'); sys.stdout.flush(); sys.exit(3)"
         assert lost(process, do=print_it).status == 3
         assert process.pid is None
+
+
+def test_a_process_that_greets_with_something_else_is_lost() -> None:
+    with running("print(7, flush=True); raise SystemExit(3)") as process, pytest.raises(Lost) as caught:
+        process.ready()
+    assert not caught.value.ready and caught.value.status == 3
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    number = signal.SIGRTMIN + 1
+    with running() as process:
+        died = lost(process, do=f"import os; os.kill(os.getpid(), {number})")
+    assert died.status == -number and str(died) == f"killed by signal {number}"
 
 
 def test_a_process_that_is_late_is_killed_with_its_children() -> None:
