@@ -18,7 +18,7 @@ def main() -> None:
         loss = known.load(name)
         answer = trace(loss.source, contract_named(loss.contract))
         if answer.graph is None:
-            raise SystemExit(f"{name}: {', '.join(c.code for c in answer.complaints)}")
+            raise SystemExit(f"{name}: {', '.join(c.code for c in answer.violations)}")
         text = VerifiedGraph.from_json(answer.graph).to_json()
         (folder / loss.contract / f"{name}.json").write_text(text + "\n", "utf-8")
         print(f"{name}: {len(VerifiedGraph.from_json(text).nodes)} nodes")

@@ -33,7 +33,7 @@ LIMITS = {"SBX248", "SBX227", "SBX226", "SBX228", "SBX220"}
 def _traced(source: str) -> LossGraph | str:
     answer = trace(source, PREFERENCE)
     if answer.graph is None:
-        return answer.complaints[0].code
+        return answer.violations[0].code
     try:
         return LossGraph.from_json(answer.graph)
     except GraphError as error:

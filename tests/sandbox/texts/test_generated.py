@@ -37,7 +37,7 @@ def _said(verdict: Verdict) -> dict[str, Any]:
 
 def _vets_back(graph: LossGraph) -> None:
     answer = trace(to_python(graph), PREFERENCE)
-    assert answer.graph is not None, (answer.complaints, to_python(graph))
+    assert answer.graph is not None, (answer.violations, to_python(graph))
     assert canonical_hash(LossGraph.from_json(answer.graph)) == canonical_hash(graph), to_python(graph)
 
 

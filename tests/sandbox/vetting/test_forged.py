@@ -33,7 +33,7 @@ ODD: list[Any] = [
 ]  # fmt: skip
 """Values of the wrong kind, at the bounds, and of the right kind in the wrong place."""
 TEXTS = ["NaN", "-Infinity", "1e999", "1" * 4500, "1" * 300_000, "[" * 100_000, '{"graph":' * 3000, '"\\ud800"', '"\\u0000"',
-         "\ufeff{}", "null", "true", "{", "}", '{"complaints":[],"graph":null,"at":null,"entry":null,"notes":[]}', ""]  # fmt: skip
+         "\ufeff{}", "null", "true", "{", "}", '{"violations":[],"graph":null,"at":null,"entry":null,"notes":[]}', ""]  # fmt: skip
 
 
 def forged(rng: random.Random) -> bytes:
@@ -60,14 +60,14 @@ def _plausible(rng: random.Random) -> Any:
     graph = rng.choice([None, None, *(v["graph"] for v in VALID)])
     if graph is not None and rng.random() < 0.6:
         graph = json.dumps(_exchanged(json.loads(graph), rng))
-    told = [_complaint(rng, note=graph is not None) for _ in range(rng.choice([1, 1, 2, 16]))]
+    told = [_violation(rng, note=graph is not None) for _ in range(rng.choice([1, 1, 2, 16]))]
     listed = (
-        {"complaints": [], "notes": told if rng.random() < 0.5 else []} if graph else {"complaints": told, "notes": []}
+        {"violations": [], "notes": told if rng.random() < 0.5 else []} if graph else {"violations": told, "notes": []}
     )
     return {"graph": graph, "at": _spot(rng), "entry": _spot(rng), **listed}
 
 
-def _complaint(rng: random.Random, *, note: bool) -> list[Any]:
+def _violation(rng: random.Random, *, note: bool) -> list[Any]:
     text = "".join(rng.choice(" ~aZ09{}`\"'<>&%\\") for _ in range(rng.choice([0, 0, 5, 280])))
     numbers = [rng.choice([0, 1, 3, 10**9, -(10**9)]) for _ in range(rng.choice([0, 0, 1, 4]))]
     fitting = [c for c, rule in RULES.items() if (rule.severity is Severity.NOTE) == note and c < "SBX3"]

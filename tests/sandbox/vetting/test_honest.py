@@ -35,7 +35,7 @@ def _class(init: str, entry: str, *lines: str, name: str = "L(nn.Module)", more:
 
 def _graph(source: str) -> LossGraph:
     answer = trace(source, PREFERENCE)
-    assert answer.graph is not None, (source, answer.complaints)
+    assert answer.graph is not None, (source, answer.violations)
     return LossGraph.from_json(answer.graph)
 
 
@@ -299,7 +299,7 @@ def test_mixing_items_does_not_count_as_slicing(cut: str, equivariant: bool) -> 
 def test_a_slice_within_the_batch_depends_on_the_position() -> None:
     for cut in ("z[:len(x) - 1]", "z[len(x) // 2:]", "z[1:len(x)]", "z[-len(x) - 1:]"):
         answer = trace(candidate(f"z = torch.cat([{UP}, {DOWN}])", f"return F.softplus({cut})"), PREFERENCE)
-        assert [c.code for c in answer.complaints] == ["SBX249"], cut
+        assert [c.code for c in answer.violations] == ["SBX249"], cut
 
 
 # --- what remedies suggest ----------------------------------------------------------------------------------------------

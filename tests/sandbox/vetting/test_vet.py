@@ -18,7 +18,7 @@ from sandbox import LossGraph, Verdict, VerdictStatus, vet, vet_graph
 from sandbox.child.allowlist.calls import CALLS
 from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
 from sandbox.child.jail.isolate import GUARANTEES, Jail
-from sandbox.child.protocol import Answer, Complaint, Spot
+from sandbox.child.protocol import Answer, SourceSpan, Violation
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 from sandbox.verdicts.render import finding, located, printable
 from sandbox.vetting.vet import Vetter, read_reply
@@ -187,20 +187,20 @@ def test_honest_answer_is_read() -> None:
         b"[]",
         b"{}",
         b"[" * 100_000,
-        b'{"complaints":[],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":"SBX101","graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",[1,2,3],[],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,["text"],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,[1e999],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,[99999999999999],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["SBX101",null,[true],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[["<script>",null,[],null]],"graph":null,"at":null,"entry":null}',
-        b'{"complaints":[],"graph":{},"at":null,"entry":null}',
-        b'{"complaints":[],"graph":"x","at":[-1,0,0,0],"entry":null}',
-        b'{"complaints":[],"graph":"x","at":null,"entry":null,"accepted":true}',
-        Answer((Complaint("SBX999"),)).encode(),
-        Answer((Complaint("SBX304"),)).encode(),
-        Answer((Complaint("SBX324"),)).encode(),
+        b'{"violations":[],"graph":null,"at":null,"entry":null}',
+        b'{"violations":"SBX101","graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",[1,2,3],[],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,["text"],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,[1e999],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,[99999999999999],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["SBX101",null,[true],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[["<script>",null,[],null]],"graph":null,"at":null,"entry":null}',
+        b'{"violations":[],"graph":{},"at":null,"entry":null}',
+        b'{"violations":[],"graph":"x","at":[-1,0,0,0],"entry":null}',
+        b'{"violations":[],"graph":"x","at":null,"entry":null,"accepted":true}',
+        Answer((Violation("SBX999"),)).encode(),
+        Answer((Violation("SBX304"),)).encode(),
+        Answer((Violation("SBX324"),)).encode(),
     ],
 )
 def test_malformed_answer_is_refused(answer: bytes) -> None:
@@ -234,7 +234,7 @@ _JSON = st.recursive(
 )
 
 
-@given(st.fixed_dictionaries({"complaints": _JSON, "graph": _JSON, "at": _JSON, "entry": _JSON}))
+@given(st.fixed_dictionaries({"violations": _JSON, "graph": _JSON, "at": _JSON, "entry": _JSON}))
 @settings(max_examples=200, deadline=None)
 def test_any_json_is_read_without_harm(data: dict[str, Any]) -> None:
     rules, graph = _read(json.dumps(data).encode())
@@ -242,7 +242,7 @@ def test_any_json_is_read_without_harm(data: dict[str, Any]) -> None:
 
 
 def test_answers_survive_the_pipe() -> None:
-    answer = Answer((Complaint("SBX206", Spot(1, 2, 3, 4), (5, -6), 7),), entry=Spot(1, 4, 1, 8))
+    answer = Answer((Violation("SBX206", SourceSpan(1, 2, 3, 4), (5, -6), 7),), entry=SourceSpan(1, 4, 1, 8))
     assert Answer.decode(answer.encode()) == answer
 
 
@@ -253,7 +253,7 @@ def test_answers_survive_the_pipe() -> None:
 @settings(max_examples=200, deadline=None)
 def test_excerpts_are_printable_and_bounded(source: str, place: tuple[int, int, int, int]) -> None:
     source = source.encode("utf-8", "replace").decode()
-    _, _, excerpt = located(source, Spot(*place))
+    _, _, excerpt = located(source, SourceSpan(*place))
     assert len(excerpt) <= 80 and excerpt.isprintable()
 
 
@@ -262,16 +262,16 @@ def test_escape_sequences_become_visible() -> None:
 
 
 def test_excerpt_comes_only_from_the_place_that_the_child_names() -> None:
-    assert located("a\nbc", Spot(2, 1, 2, 2)) == (2, 2, "c")
-    assert located("a\nbc", Spot(9, 0, 9, 5)) == (None, None, "")
-    assert located("αβγ", Spot(1, 2, 1, 4)) == (1, 2, "β")
+    assert located("a\nbc", SourceSpan(2, 1, 2, 2)) == (2, 2, "c")
+    assert located("a\nbc", SourceSpan(9, 0, 9, 5)) == (None, None, "")
+    assert located("αβγ", SourceSpan(1, 2, 1, 4)) == (1, 2, "β")
 
 
 def test_remedies_suggest_similar_names() -> None:
     (f,) = vet(candidate("return torch.softplu(x)"), numeric=False).findings
     assert "softplus" in f.remedy
     call = next(c for c in CALLS if c.path == "torch.clamp")
-    told = finding(Complaint("SBX206", None, (), call.number), GOOD, PREFERENCE)
+    told = finding(Violation("SBX206", None, (), call.number), GOOD, PREFERENCE)
     assert call.signature in told.remedy
     wrong = vet("def dpo(a, b):\n    return a\n", numeric=False).findings[0]
     assert "def dpo(policy_chosen_logps, " in wrong.remedy

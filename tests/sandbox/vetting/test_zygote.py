@@ -116,7 +116,7 @@ def test_time_is_bounded(pierced: Zygote) -> None:
 
 def test_memory_is_bounded(zygote: Zygote) -> None:
     answer = Answer.decode(zygote.trace(HOARD, PREFERENCE).answer)
-    assert [c.code for c in answer.complaints] == ["SBX241"]
+    assert [c.code for c in answer.violations] == ["SBX241"]
 
 
 ATTACKS = {
@@ -140,9 +140,9 @@ ATTACKS = {
     "close_answer": ("__import__('os').close(answer)", "gone"),
     "flood": ("while True: __import__('os').write(answer, b'x' * 65536)", "gone"),
     "garbage": ("__import__('os').write(answer, b'garbage')", "gone"),
-    "half_an_answer": ("__import__('os').write(answer, b'{{\"complaints\":[],')", "gone"),
+    "half_an_answer": ("__import__('os').write(answer, b'{{\"violations\":[],')", "gone"),
     "two_answers": (
-        '__import__(\'os\').write(answer, b\'{{"complaints":[],"graph":null,"at":null,"entry":null}}\')',
+        '__import__(\'os\').write(answer, b\'{{"violations":[],"graph":null,"at":null,"entry":null}}\')',
         "gone",
     ),
 }
