@@ -27,3 +27,14 @@ def with_keys_of_today(settings: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(values, Mapping) and name in values and today not in values:
             found[section] = {today if key == name else key: value for key, value in values.items()}
     return found
+
+
+def given_twice(settings: Mapping[str, Any]) -> list[str]:
+    """One message for each key that is given under both of its names."""
+    found = []
+    for old, new in RENAMED.items():
+        section, _, name = old.partition(".")
+        values = settings.get(section)
+        if isinstance(values, Mapping) and name in values and new.partition(".")[2] in values:
+            found.append(f"{old} is an earlier name of {new}, and both are given; remove {old}")
+    return found

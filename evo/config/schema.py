@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
-from evo.config.old_keys import key_of_today, with_keys_of_today
+from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskError, task_names, task_options
@@ -242,6 +242,8 @@ def parse_config(data: Mapping[str, Any]) -> Config:
 
     Raises ConfigError with the key, the given value and the expected one for each fault.
     """
+    if isinstance(data, Mapping) and (twice := given_twice(data)):
+        raise ConfigError("\n".join(twice))
     try:
         return Config.model_validate(with_keys_of_today(data) if isinstance(data, Mapping) else data)
     except ValidationError as error:
