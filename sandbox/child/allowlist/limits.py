@@ -83,7 +83,8 @@ MODULES: Final = frozenset(
 """Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants only."""
 
 FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad"})
-"""Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual forms. Any other use is refused."""
+"""Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
+forms. Any other use is refused."""
 
 TYPING_MODULES: Final = frozenset({"typing", "__future__", "collections.abc", "jaxtyping"})
 """Modules whose names may occur in annotations only: their imports are dropped."""
