@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from evo.campaign.rerun import _info
 
+from evo.campaign.replay import _info
 from evo.config.schema import parse_config
 from fitness.task import TaskError
 
