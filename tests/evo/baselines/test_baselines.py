@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from instant import install
@@ -233,11 +234,14 @@ def test_the_table_names_means_errors_and_differences(done):
 
 def test_a_baseline_that_always_fails_ends_the_command_and_is_trained_again_by_the_same(instant, tmp_path):
     wanted = instantly(instant, ["mse"], seeds=2)
-    too_short = instant.model_copy(update={"timeout_seconds": 1e-9})
+    too_short = instant.model_copy(update={"timeout_seconds": 0.01})
+    hold = Path(instant.fitness["folder"]) / "hold"
+    hold.touch()
     with pytest.raises(
         TaskUnusable, match=r"every training of cross_entropy failed at rung full \(timeout\).*raise timeout"
     ):
         run_baselines(too_short, wanted, tmp_path, lambda _: None)
+    hold.unlink()
     with Reader.open(tmp_path / "archive.db") as reader:
         assert not reader.evaluations(state=EvaluationState.FAILED)
     assert [len(row.measured) for row in run_baselines(instant, wanted, tmp_path, lambda _: None)] == [2, 2]

@@ -222,10 +222,10 @@ def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_micro_batches(op
     with pytest.MonkeyPatch.context() as patch, pytest.raises(EvaluationFailed, match=r"lower fitness\.micro_batch"):
         patch.setattr(GraphDPOTrainer, "training_step", full_memory)
         prepared(given).score_seed(graph("dpo"), "full", 0)
-    resumed = prepared(given | {"micro_batch": 4}).score_seed(graph("dpo"), "full", 0)
+    result = prepared(given | {"micro_batch": 4}).score_seed(graph("dpo"), "full", 0)
     assert [path and Path(path).name for path in resumed] == [None, "checkpoint-3"]
     whole = prepared(options()).score_seed(graph("dpo"), "full", 0)
-    assert resumed.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-3)
+    assert result.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-3)
 
 
 def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(options, tmp_path, monkeypatch):
