@@ -39,6 +39,7 @@ def _enter(name: str, directory: str) -> None:
 
 def main() -> None:
     """Serve requests until the parent closes the pipe."""
+    gc.disable()  # while modules are loaded there is no garbage; below, what they hold is taken out of later collections
     _enter("sandbox", sys.argv[1])
     _enter("RestrictedPython", sys.argv[2])
     from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, Jail, encode_layers, missing
@@ -98,7 +99,6 @@ def main() -> None:
 
     gc.collect()
     gc.freeze()
-    gc.disable()
     os.write(1, READY)
     while True:
         head = _read(REQUEST.size)
