@@ -332,7 +332,7 @@ def _kind_of_argument(argument: Argument, contract: Contract) -> str:
 
 _MODULES = {"torch.": "torch.", "torch.nn.functional.": "F.", "math.": "math."}
 _NOT_ADVISED = frozenset({"unsupported_type", "is_tensor", "is_floating_point", "finfo", "count", "rank"})
-"""Recipes that the sandbox understands but that no loss needs."""
+"""Lowerings that the sandbox understands but that no loss needs."""
 
 
 @cache
@@ -342,6 +342,6 @@ def _vocabulary() -> Mapping[str, tuple[str, ...]]:
     for call in CALLS:
         module, _, name = call.path.rpartition(".")
         prefix = _MODULES.get(module + ".")
-        if prefix and call.recipe not in _NOT_ADVISED:
-            named[prefix].setdefault(call.recipe, name)
+        if prefix and call.lowering not in _NOT_ADVISED:
+            named[prefix].setdefault(call.lowering, name)
     return {prefix: tuple(sorted(names.values())) for prefix, names in named.items()}

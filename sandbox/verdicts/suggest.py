@@ -71,7 +71,7 @@ def _known() -> tuple[str, ...]:
     """The names that a source may call or read, a function before the method of the same name."""
     from sandbox.child.allowlist.calls import CALLS, CONSTANTS
 
-    calls = [c for c in CALLS if c.recipe not in ("unsupported_type", "to_other_float")]
+    calls = [c for c in CALLS if c.lowering not in ("unsupported_type", "to_other_float")]
     names = [c.name for c in calls if not c.path.startswith("Tensor.")]
     names += [n for n in CONSTANTS if n.startswith("math.")]
     names += [c.name for c in calls if c.path.startswith("Tensor.")]

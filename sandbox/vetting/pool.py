@@ -196,11 +196,13 @@ def serve(*, numeric: bool) -> None:
     from sandbox.vetting.vet import Vetter
 
     replies = serving.take_over()
+    requests = (
+        serving.requests()
+    )  # before torch, which takes seconds to load: from here on the end of the input ends this process
     if numeric:
         import torch
 
         torch.set_num_threads(1)
-    requests = serving.requests()
     serving.send(replies, {"ready": True})
     with Vetter() as vetter:
         while True:

@@ -1,6 +1,7 @@
 """Table of the calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters.
 
-The entries come from the operations' records and from `composed`. A call's `recipe` is the name of an operation (parameters of the
+The entries come from the operations' records and from `composed`. A call's `lowering` is the name of an operation
+(parameters of the
 kinds `tensor` and `value` are then its operands, the others its attributes) or of a function in `trace.lowering`. Names and
 defaults are torch's. Torch is not imported.
 """
@@ -22,7 +23,7 @@ class Call:
     """One exposed call. `number` is its index in the table, by which a jailed child refers to it."""
 
     path: str
-    recipe: str
+    lowering: str
     parameters: tuple[Parameter, ...]
     number: int
 
@@ -90,7 +91,7 @@ SPELLINGS: Final[tuple[Spelling, ...]] = (
     *(s._replace(by=s.by or o.name) for o in OPERATIONS.values() for s in o.calls),
     *COMPOSED,
 )
-"""Every spelling of an exposed call, with its recipe."""
+"""Every spelling of an exposed call, with its lowering."""
 CALLS: Final[tuple[Call, ...]] = tuple(
     Call(path, spelling.by, spelling.parameters, number)
     for number, (path, spelling) in enumerate((p, s) for s in SPELLINGS for p in s.paths)

@@ -13,7 +13,7 @@ from sandbox.child.allowlist import calls, limits
 from sandbox.child.allowlist.calls import Call
 from sandbox.child.allowlist.layers import LAYERS, Layer, LayerClass
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering import RECIPES, record_plain
+from sandbox.child.trace.lowering import LOWERINGS, record_plain
 from sandbox.child.trace.lowering.registry import axes, sizes_of
 from sandbox.child.trace.lowering.shaping import matrix_transpose
 from sandbox.child.trace.symbols import (
@@ -126,8 +126,8 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         args = (function.bound, *args)
     try:
         bound = _bind(call, args, kwargs)
-        recipe = RECIPES.get(call.recipe)
-        return recipe(r, bound) if recipe is not None else record_plain(r, call, bound)
+        lowering = LOWERINGS.get(call.lowering)
+        return lowering(r, bound) if lowering is not None else record_plain(r, call, bound)
     except Refusal as refusal:
         violation = refusal.violation
         if violation.code in _ABOUT_THE_CALL:

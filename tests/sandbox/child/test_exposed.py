@@ -12,7 +12,7 @@ import pytest
 from differential import eager, inputs, interpreted, same
 
 from sandbox.child.allowlist.calls import CALLS, CONSTANTS, DTYPES, METHODS, Call
-from sandbox.child.trace.lowering import RECIPES
+from sandbox.child.trace.lowering import LOWERINGS
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.calls import REQUIRED, Parameter
@@ -191,9 +191,9 @@ def test_table_is_consistent() -> None:
     paths = [c.path for c in CALLS]
     assert len(paths) == len(set(paths))
     assert [c.number for c in CALLS] == list(range(len(CALLS)))
-    assert all(c.recipe in RECIPES or c.recipe in OPERATIONS for c in CALLS)
-    assert set(RECIPES) <= {c.recipe for c in CALLS}, "recipes that nothing exposes"
-    assert len({c.recipe for c in CALLS}) > 90
+    assert all(c.lowering in LOWERINGS or c.lowering in OPERATIONS for c in CALLS)
+    assert set(LOWERINGS) <= {c.lowering for c in CALLS}, "lowerings that nothing exposes"
+    assert len({c.lowering for c in CALLS}) > 90
     assert "item" not in METHODS and "numpy" not in METHODS
 
 

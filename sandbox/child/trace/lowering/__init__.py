@@ -1,16 +1,16 @@
-"""Lowering of exposed calls that are not exactly one operation: a recipe for each records the operations.
+"""Lowering of exposed calls that are not exactly one operation: one function per call records its operations.
 
-A recipe computes what torch's function computes, in operations of `operations.OPERATIONS`, so that values and gradients equal
-those of eager torch. Its arguments are the recorder and the call's parameters by name. Recipes raise Refusal; `SBX206` means that
+A lowering computes what torch's function computes, in operations of `operations.OPERATIONS`, so that values and gradients equal
+those of eager torch. Its arguments are the recorder and the call's parameters by name. Lowerings raise Refusal; `SBX206` means that
 the arguments do not fit, and `trace.facade` adds the call.
 """
 
 from sandbox.child.trace.lowering import arithmetic, creation, losses, numbers, reductions, shaping, values
 from sandbox.child.trace.lowering.direct import check_calls, record_plain
-from sandbox.child.trace.lowering.registry import RECIPES, Recipe
+from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering
 
 __all__ = [
-    "RECIPES", "Recipe", "arithmetic", "creation", "losses", "numbers", "record_plain", "reductions", "shaping", "values",
+    "LOWERINGS", "Lowering", "arithmetic", "creation", "losses", "numbers", "record_plain", "reductions", "shaping", "values",
 ]  # fmt: skip
 
 check_calls()

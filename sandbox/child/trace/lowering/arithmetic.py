@@ -1,11 +1,11 @@
-"""Recipes of arithmetic, comparisons and activations."""
+"""Lowerings of arithmetic, comparisons and activations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering.registry import cast, floating, misfit, recipe
+from sandbox.child.trace.lowering.registry import cast, floating, lowering, misfit
 from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor, is_number
 
 
@@ -17,19 +17,19 @@ def _scaled(op: str) -> None:
         other = a["other"] if plain else r.add("mul", (a["other"], a["alpha"]))
         return r.add(op, (a["input"], other))
 
-    recipe(op)(make)
+    lowering(op)(make)
 
 
 _scaled("add")
 _scaled("sub")
 
 
-@recipe("rsub")
+@lowering("rsub")
 def _rsub(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("sub", (a["other"], a["input"]))
 
 
-@recipe("divide")
+@lowering("divide")
 def _divide(r: Recorder, a: dict[str, Any]) -> Any:
     operands = (a["input"], a["other"])
     match a["rounding_mode"]:
@@ -40,7 +40,7 @@ def _divide(r: Recorder, a: dict[str, Any]) -> Any:
     raise misfit()
 
 
-@recipe("clamp")
+@lowering("clamp")
 def _clamp(r: Recorder, a: dict[str, Any]) -> Any:
     low, high, out = a["min"], a["max"], a["input"]
     if low is None and high is None:
@@ -54,19 +54,19 @@ def _clamp(r: Recorder, a: dict[str, Any]) -> Any:
     return out
 
 
-@recipe("where")
+@lowering("where")
 def _where(r: Recorder, a: dict[str, Any]) -> Any:
     if a["condition"].type.dtype != "bool":
         raise Refusal("SBX237")
     return r.add("where", (a["condition"], a["input"], a["other"]))
 
 
-@recipe("where_method")
+@lowering("where_method")
 def _where_method(r: Recorder, a: dict[str, Any]) -> Any:
     return _where(r, a)
 
 
-@recipe("masked_fill")
+@lowering("masked_fill")
 def _masked_fill(r: Recorder, a: dict[str, Any]) -> Any:
     value = a["value"]
     if isinstance(value, SymTensor) and value.dims:
@@ -77,7 +77,7 @@ def _masked_fill(r: Recorder, a: dict[str, Any]) -> Any:
     return _where(r, {"condition": a["mask"], "input": value, "other": x})
 
 
-@recipe("heaviside")
+@lowering("heaviside")
 def _heaviside(r: Recorder, a: dict[str, Any]) -> Any:
     x, at_zero = a["input"], a["values"]
     if x.type.dtype != "float" or at_zero.type.dtype != "float":
@@ -86,7 +86,7 @@ def _heaviside(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("detach", (r.add("where", (r.add("eq", (x, 0)), at_zero, step)),))
 
 
-@recipe("softplus")
+@lowering("softplus")
 def _softplus(r: Recorder, a: dict[str, Any]) -> Any:
     x, beta = floating(a["input"]), a["beta"]
     if isinstance(beta, SymNumber):
@@ -95,7 +95,7 @@ def _softplus(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("softplus", (x,), {"beta": float(beta), "threshold": a["threshold"]})
 
 
-@recipe("leaky_relu")
+@lowering("leaky_relu")
 def _leaky_relu(r: Recorder, a: dict[str, Any]) -> Any:
     x, slope = floating(a["input"]), a["negative_slope"]
     if isinstance(slope, SymNumber):
@@ -103,7 +103,7 @@ def _leaky_relu(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("leaky_relu", (x,), {"negative_slope": slope})
 
 
-@recipe("elu")
+@lowering("elu")
 def _elu(r: Recorder, a: dict[str, Any]) -> Any:
     x, alpha = floating(a["input"]), a["alpha"]
     if isinstance(alpha, SymNumber):
@@ -112,7 +112,7 @@ def _elu(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("elu", (x,), {"alpha": alpha})
 
 
-@recipe("hardtanh")
+@lowering("hardtanh")
 def _hardtanh(r: Recorder, a: dict[str, Any]) -> Any:
     x, low, high = floating(a["input"]), a["min_val"], a["max_val"]
     if isinstance(low, SymNumber) or isinstance(high, SymNumber):
@@ -125,22 +125,22 @@ def _implicit_axis(x: SymTensor, dim: int | None) -> int:
     return dim if dim is not None else 0 if len(x.dims) in (0, 1, 3) else 1
 
 
-@recipe("implicit_softmax")
+@lowering("implicit_softmax")
 def _implicit_softmax(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("softmax", (floating(a["input"]),), {"dim": _implicit_axis(a["input"], a["dim"])})
 
 
-@recipe("implicit_log_softmax")
+@lowering("implicit_log_softmax")
 def _implicit_log_softmax(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("log_softmax", (floating(a["input"]),), {"dim": _implicit_axis(a["input"], a["dim"])})
 
 
-@recipe("softmin")
+@lowering("softmin")
 def _softmin(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("softmax", (r.add("neg", (floating(a["input"]),)),), {"dim": _implicit_axis(a["input"], a["dim"])})
 
 
-@recipe("logit")
+@lowering("logit")
 def _logit(r: Recorder, a: dict[str, Any]) -> Any:
     x = floating(a["input"])
     if a["eps"] is not None:
@@ -148,7 +148,7 @@ def _logit(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("log", (r.add("div", (x, r.add("sub", (1, x)))),))
 
 
-@recipe("nan_to_num")
+@lowering("nan_to_num")
 def _nan_to_num(r: Recorder, a: dict[str, Any]) -> Any:
     attrs = {k: a[k] for k in ("nan", "posinf", "neginf") if a[k] is not None}
     return r.add("nan_to_num", (floating(a["input"]),), attrs)

@@ -1,11 +1,11 @@
-"""Recipes that create tensors."""
+"""Lowerings that create tensors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering.registry import cast, misfit, recipe, shape_of
+from sandbox.child.trace.lowering.registry import cast, lowering, misfit, shape_of
 from sandbox.child.trace.symbols import DType, Number, Recorder, SymNumber, SymTensor, is_number
 
 
@@ -29,18 +29,18 @@ def _full(r: Recorder, sizes: Any, value: Any, dtype: DType | None, natural: str
     return r.add("full", (_in_type(r, value, dtype, natural),), {"shape": shape_of(sizes, r)})
 
 
-@recipe("full", "new_full")
+@lowering("full", "new_full")
 def _make_full(r: Recorder, a: dict[str, Any]) -> Any:
     natural = a["input"].type.dtype if "input" in a else _natural(a["fill_value"])
     return _full(r, a["size"], a["fill_value"], a["dtype"], natural)
 
 
-@recipe("zeros", "new_zeros")
+@lowering("zeros", "new_zeros")
 def _zeros(r: Recorder, a: dict[str, Any]) -> Any:
     return _full(r, a["size"], 0, a["dtype"], a["input"].type.dtype if "input" in a else "float")
 
 
-@recipe("ones", "new_ones")
+@lowering("ones", "new_ones")
 def _ones(r: Recorder, a: dict[str, Any]) -> Any:
     return _full(r, a["size"], 1, a["dtype"], a["input"].type.dtype if "input" in a else "float")
 
@@ -51,22 +51,22 @@ def _filled_like(r: Recorder, x: SymTensor, value: Any, dtype: DType | None) -> 
     return r.add("full_like", (x, value))
 
 
-@recipe("full_like")
+@lowering("full_like")
 def _full_like(r: Recorder, a: dict[str, Any]) -> Any:
     return _filled_like(r, a["input"], a["fill_value"], a["dtype"])
 
 
-@recipe("zeros_like")
+@lowering("zeros_like")
 def _zeros_like(r: Recorder, a: dict[str, Any]) -> Any:
     return _filled_like(r, a["input"], 0, a["dtype"])
 
 
-@recipe("ones_like")
+@lowering("ones_like")
 def _ones_like(r: Recorder, a: dict[str, Any]) -> Any:
     return _filled_like(r, a["input"], 1, a["dtype"])
 
 
-@recipe("tensor", "new_tensor")
+@lowering("tensor", "new_tensor")
 def _tensor(r: Recorder, a: dict[str, Any]) -> Any:
     if isinstance(a["data"], SymTensor):
         raise Refusal("SBX238")
@@ -75,7 +75,7 @@ def _tensor(r: Recorder, a: dict[str, Any]) -> Any:
     return _constant(r, a["data"], a["dtype"])
 
 
-@recipe("as_tensor")
+@lowering("as_tensor")
 def _as_tensor(r: Recorder, a: dict[str, Any]) -> Any:
     if isinstance(a["data"], SymTensor):
         return a["data"] if a["dtype"] is None else cast(r, a["data"], a["dtype"].name)
@@ -116,7 +116,7 @@ def _symbol_from(r: Recorder, start: Any, end: Any) -> str | None:
     return symbols[0] if shift == [start] and len(symbols) == 1 else None
 
 
-@recipe("arange")
+@lowering("arange")
 def _arange(r: Recorder, a: dict[str, Any]) -> Any:
     start, end, step = a["start"], a["end"], a["step"]
     if end is None:
@@ -134,7 +134,7 @@ def _arange(r: Recorder, a: dict[str, Any]) -> Any:
     return out if a["dtype"] is None else cast(r, out, a["dtype"].name)
 
 
-@recipe("eye")
+@lowering("eye")
 def _eye(r: Recorder, a: dict[str, Any]) -> Any:
     symbol = r.symbol_of(a["n"])
     if symbol is None:

@@ -1,10 +1,10 @@
-"""Recipes of the losses of torch.nn.functional."""
+"""Lowerings of the losses of torch.nn.functional."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sandbox.child.trace.lowering.registry import floating, misfit, recipe
+from sandbox.child.trace.lowering.registry import floating, lowering, misfit
 from sandbox.child.trace.symbols import Recorder, SymNumber
 
 
@@ -24,7 +24,7 @@ def _loss(op: str, *attrs: str) -> None:
         losses = r.add(op, (a["input"], a["target"]), {n: a[n] for n in attrs})
         return reduced(r, losses, a["reduction"])
 
-    recipe(op)(made)
+    lowering(op)(made)
 
 
 for _name in ("mse_loss", "l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits"):
@@ -34,7 +34,7 @@ _loss("cross_entropy", "label_smoothing")
 _loss("nll_loss")
 
 
-@recipe("kl_div")
+@lowering("kl_div")
 def _kl_div(r: Recorder, a: dict[str, Any]) -> Any:
     losses = r.add("kl_div", (a["input"], a["target"]), {"log_target": a["log_target"]})
     if a["reduction"] == "batchmean":
@@ -45,7 +45,7 @@ def _kl_div(r: Recorder, a: dict[str, Any]) -> Any:
     return reduced(r, losses, a["reduction"])
 
 
-@recipe("smooth_l1_loss")
+@lowering("smooth_l1_loss")
 def _smooth_l1(r: Recorder, a: dict[str, Any]) -> Any:
     x, y, beta = floating(a["input"]), a["target"], a["beta"]
     if isinstance(beta, SymNumber):
@@ -56,7 +56,7 @@ def _smooth_l1(r: Recorder, a: dict[str, Any]) -> Any:
     return reduced(r, r.add("smooth_l1_loss", (x, y), {"beta": beta}), a["reduction"])
 
 
-@recipe("huber_loss")
+@lowering("huber_loss")
 def _huber(r: Recorder, a: dict[str, Any]) -> Any:
     x, y, delta = floating(a["input"]), a["target"], a["delta"]
     if isinstance(delta, SymNumber):
@@ -67,7 +67,7 @@ def _huber(r: Recorder, a: dict[str, Any]) -> Any:
     return reduced(r, r.add("huber_loss", (x, y), {"delta": delta}), a["reduction"])
 
 
-@recipe("margin_ranking_loss")
+@lowering("margin_ranking_loss")
 def _margin_ranking(r: Recorder, a: dict[str, Any]) -> Any:
     apart = r.add("mul", (r.add("neg", (a["target"],)), r.add("sub", (a["input1"], a["input2"]))))
     return reduced(r, r.add("clamp_min", (r.add("add", (apart, a["margin"])), 0)), a["reduction"])

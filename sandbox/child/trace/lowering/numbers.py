@@ -1,4 +1,4 @@
-"""Recipes of the functions of `math`, on Python numbers."""
+"""Lowerings of the functions of `math`, on Python numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sandbox.child.allowlist.calls import SPELLINGS
-from sandbox.child.trace.lowering.registry import RECIPES, recipe
+from sandbox.child.trace.lowering.registry import LOWERINGS, lowering
 from sandbox.child.trace.symbols import Recorder, SymNumber, checked_number
 from sandbox.graph.operations import OPERATIONS
 
@@ -30,10 +30,10 @@ def _math(name: str) -> None:
             return r.add(_ON_SYMBOLS[name], values)
         return checked_number(function(*values))
 
-    RECIPES[f"math_{name}"] = made
+    LOWERINGS[f"math_{name}"] = made
 
 
-@recipe("math_log")
+@lowering("math_log")
 def _math_log(r: Recorder, a: dict[str, Any]) -> Any:
     x, base = a["x"], a["base"]
     if not isinstance(x, SymNumber) and not isinstance(base, SymNumber):
@@ -45,7 +45,7 @@ def _math_log(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("div", (top, bottom))
 
 
-@recipe("math_pow")
+@lowering("math_pow")
 def _math_pow(r: Recorder, a: dict[str, Any]) -> Any:
     x, y = a["x"], a["y"]
     if isinstance(x, SymNumber) or isinstance(y, SymNumber):
@@ -55,5 +55,5 @@ def _math_pow(r: Recorder, a: dict[str, Any]) -> Any:
 
 for _spelling in SPELLINGS:
     for _path in _spelling.paths:
-        if _path.startswith("math.") and _spelling.by not in RECIPES:
+        if _path.startswith("math.") and _spelling.by not in LOWERINGS:
             _math(_path.removeprefix("math."))

@@ -1,15 +1,15 @@
-"""Recipes of reductions."""
+"""Lowerings of reductions."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from sandbox.child.trace.lowering.registry import RECIPES, Recipe, axes, floating, misfit, recipe
+from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering, axes, floating, lowering, misfit
 from sandbox.child.trace.symbols import Pair, Recorder, SymTensor
 
 
-def _spread(op: str) -> Recipe:
+def _spread(op: str) -> Lowering:
     def made(r: Recorder, a: dict[str, Any]) -> Any:
         dim, unbiased, correction = a["dim"], a["unbiased"], a["correction"]
         if isinstance(dim, bool):
@@ -26,10 +26,10 @@ def _spread(op: str) -> Recipe:
     return made
 
 
-RECIPES["var"], RECIPES["std"] = _spread("var"), _spread("std")
+LOWERINGS["var"], LOWERINGS["std"] = _spread("var"), _spread("std")
 
 
-def _extreme(op: str, position: str, elementwise: str) -> Recipe:
+def _extreme(op: str, position: str, elementwise: str) -> Lowering:
     def made(r: Recorder, a: dict[str, Any]) -> Any:
         x, dim, other = a["input"], a["dim"], a["other"]
         if isinstance(dim, SymTensor):
@@ -49,11 +49,11 @@ def _extreme(op: str, position: str, elementwise: str) -> Recipe:
     return made
 
 
-RECIPES["extreme_max"] = _extreme("max", "argmax", "maximum")
-RECIPES["extreme_min"] = _extreme("min", "argmin", "minimum")
+LOWERINGS["extreme_max"] = _extreme("max", "argmax", "maximum")
+LOWERINGS["extreme_min"] = _extreme("min", "argmin", "minimum")
 
 
-@recipe("median")
+@lowering("median")
 def _median(r: Recorder, a: dict[str, Any]) -> Any:
     x = a["input"]
     if a["dim"] is None:
@@ -63,7 +63,7 @@ def _median(r: Recorder, a: dict[str, Any]) -> Any:
     return Pair(r.add("median", (x,), {"dim": a["dim"], "keepdim": a["keepdim"]}), None)
 
 
-@recipe("norm")
+@lowering("norm")
 def _norm(r: Recorder, a: dict[str, Any]) -> Any:
     p = 2.0 if a["p"] in (None, "fro") else a["p"]
     if not isinstance(p, int | float) or isinstance(p, bool):
@@ -74,17 +74,17 @@ def _norm(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("norm", (floating(a["input"]),), {"p": float(p), **attrs})
 
 
-def _position(op: str) -> Recipe:
+def _position(op: str) -> Lowering:
     def made(r: Recorder, a: dict[str, Any]) -> Any:
         return r.add(op, (a["input"],), {"dim": a["dim"], "keepdim": a["keepdim"]})
 
     return made
 
 
-RECIPES["argmax"], RECIPES["argmin"] = _position("argmax"), _position("argmin")
+LOWERINGS["argmax"], LOWERINGS["argmin"] = _position("argmax"), _position("argmin")
 
 
-@recipe("sort")
+@lowering("sort")
 def _sort(r: Recorder, a: dict[str, Any]) -> Any:
     attrs = {"dim": a["dim"], "descending": a["descending"]}
     return Pair(r.add("sort", (a["input"],), attrs), r.add("argsort", (a["input"],), attrs))

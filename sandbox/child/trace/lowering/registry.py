@@ -1,4 +1,4 @@
-"""The registry of recipes, and helpers that several of them share."""
+"""The registry of lowerings, and helpers that several of them share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sandbox.child.protocol import Refusal
 from sandbox.child.trace.symbols import Recorder, Sizes, SymTensor
 from sandbox.graph.types import Dim
 
-Recipe = Callable[[Recorder, dict[str, Any]], Any]
-RECIPES: dict[str, Recipe] = {}
+Lowering = Callable[[Recorder, dict[str, Any]], Any]
+LOWERINGS: dict[str, Lowering] = {}
 
 
-def recipe(*names: str) -> Callable[[Recipe], Recipe]:
-    """Decorator: register a function as the recipe of these names."""
+def lowering(*names: str) -> Callable[[Lowering], Lowering]:
+    """Decorator: register a function as the lowering of these names."""
 
-    def register(function: Recipe) -> Recipe:
+    def register(function: Lowering) -> Lowering:
         for name in names:
-            assert name not in RECIPES, name
-            RECIPES[name] = function
+            assert name not in LOWERINGS, name
+            LOWERINGS[name] = function
         return function
 
     return register

@@ -1,4 +1,4 @@
-"""Recipes that reshape, split and rearrange tensors."""
+"""Lowerings that reshape, split and rearrange tensors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering.registry import axes, misfit, recipe, shape_entry, shape_of, sizes_of
+from sandbox.child.trace.lowering.registry import axes, lowering, misfit, shape_entry, shape_of, sizes_of
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
@@ -16,7 +16,7 @@ MOST_PARTS = 64
 """Maximum number of parts into which a tensor may be split."""
 
 
-@recipe("flip")
+@lowering("flip")
 def _flip(r: Recorder, a: dict[str, Any]) -> Any:
     out, dims = a["input"], axes(a["dims"])
     for dim in dims if isinstance(dims, tuple) else (dims,):
@@ -24,7 +24,7 @@ def _flip(r: Recorder, a: dict[str, Any]) -> Any:
     return out
 
 
-@recipe("roll")
+@lowering("roll")
 def _roll(r: Recorder, a: dict[str, Any]) -> Any:
     x, dim = a["input"], a["dims"]
     if dim is None:
@@ -34,34 +34,34 @@ def _roll(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("roll", (x,), {"shift": a["shifts"], "dim": dim})
 
 
-@recipe("reshape")
+@lowering("reshape")
 def _reshape(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("reshape", (a["input"],), {"shape": shape_of(a["shape"], r)})
 
 
-@recipe("reshape_as")
+@lowering("reshape_as")
 def _reshape_as(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("reshape", (a["input"],), {"shape": shape_of(sizes_of(r, a["other"]), r)})
 
 
-@recipe("expand")
+@lowering("expand")
 def _expand(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("expand", (a["input"],), {"shape": shape_of(a["shape"], r)})
 
 
-@recipe("expand_as")
+@lowering("expand_as")
 def _expand_as(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("expand", (a["input"],), {"shape": shape_of(sizes_of(r, a["other"]), r)})
 
 
-@recipe("flatten")
+@lowering("flatten")
 def _flatten(r: Recorder, a: dict[str, Any]) -> Any:
     if (a["start_dim"], a["end_dim"]) != (0, -1):
         raise misfit()
     return r.add("reshape", (a["input"],), {"shape": (-1,)})
 
 
-@recipe("matrix_transpose")
+@lowering("matrix_transpose")
 def matrix_transpose(r: Recorder, a: dict[str, Any]) -> Any:
     """x.t() and x.T: the transpose of a matrix, a vector unchanged."""
     x = a["input"]
@@ -72,7 +72,7 @@ def matrix_transpose(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("transpose", (x,), {"dim0": 0, "dim1": 1})
 
 
-@recipe("one_hot")
+@lowering("one_hot")
 def _one_hot(r: Recorder, a: dict[str, Any]) -> Any:
     classes = a["num_classes"]
     symbol = r.symbol_of(classes)
@@ -81,14 +81,14 @@ def _one_hot(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("one_hot", (a["input"],), {"symbol": symbol})
 
 
-@recipe("narrow")
+@lowering("narrow")
 def _narrow(r: Recorder, a: dict[str, Any]) -> Any:
     if type(a["length"]) is not int or a["start"] < 0 or a["length"] < 1:
         raise misfit()
     return r.add("slice", (a["input"],), {"dim": a["dim"], "start": a["start"], "stop": a["start"] + a["length"]})
 
 
-@recipe("unbind")
+@lowering("unbind")
 def _unbind(r: Recorder, a: dict[str, Any]) -> Any:
     return parts_of(r, a["input"], a["dim"])
 
@@ -102,7 +102,7 @@ def parts_of(r: Recorder, x: SymTensor, dim: int = 0) -> tuple[Any, ...]:
     return tuple(r.add("select", (x,), {"dim": at, "index": i}) for i in range(size))
 
 
-@recipe("chunk")
+@lowering("chunk")
 def _chunk(r: Recorder, a: dict[str, Any]) -> Any:
     """Parts of equal size. The batch axis is split only if it consists of a multiple of that many batches."""
     x, chunks, dim = a["input"], a["chunks"], a["dim"]
@@ -118,7 +118,7 @@ def _chunk(r: Recorder, a: dict[str, Any]) -> Any:
     return _split_at(r, x, at, [each * Dim.of(i) for i in range(chunks)])
 
 
-@recipe("split", "split_method")
+@lowering("split", "split_method")
 def _split(r: Recorder, a: dict[str, Any]) -> Any:
     """Parts of one given size, or of several given sizes."""
     x, dim = a["input" if "input" in a else "tensor"], a["dim"]
@@ -195,6 +195,6 @@ def _batches(r: Recorder, x: SymTensor, at: int, first: int, last: int, shape: t
     return r.add("reshape", (kept,), {"shape": shape})  # type: ignore[no-any-return]
 
 
-@recipe("diagonal")
+@lowering("diagonal")
 def _diagonal(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("diagonal", (a["input"],))

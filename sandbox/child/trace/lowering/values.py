@@ -1,28 +1,28 @@
-"""Recipes that return a tensor unchanged, query its properties, or change its dtype."""
+"""Lowerings that return a tensor unchanged, query its properties, or change its dtype."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering.registry import RECIPES, cast, misfit, recipe, sizes_of
+from sandbox.child.trace.lowering.registry import LOWERINGS, cast, lowering, misfit, sizes_of
 from sandbox.child.trace.symbols import Device, DType, FInfo, Recorder, SymTensor
 from sandbox.graph.types import ONE
 
 
-@recipe("same")
+@lowering("same")
 def _same(r: Recorder, a: dict[str, Any]) -> Any:
     return a["input"]
 
 
-@recipe("copy")
+@lowering("copy")
 def _copy(r: Recorder, a: dict[str, Any]) -> Any:
     return SymTensor(
         r.index(a["input"]) if r.keeps_gradients else r.add("detach", (a["input"],)).index, a["input"].type
     )
 
 
-@recipe("size")
+@lowering("size")
 def _size_of(r: Recorder, a: dict[str, Any]) -> Any:
     sizes = sizes_of(r, a["input"])
     if a["dim"] is None:
@@ -37,7 +37,7 @@ def item_of(items: Any, index: Any) -> Any:
     return items[index]
 
 
-@recipe("count")
+@lowering("count")
 def _count(r: Recorder, a: dict[str, Any]) -> Any:
     total = ONE
     for d in a["input"].dims:
@@ -45,29 +45,29 @@ def _count(r: Recorder, a: dict[str, Any]) -> Any:
     return r.size(total)
 
 
-@recipe("rank")
+@lowering("rank")
 def _rank(r: Recorder, a: dict[str, Any]) -> Any:
     return len(a["input"].dims)
 
 
-@recipe("is_tensor")
+@lowering("is_tensor")
 def _is_tensor(r: Recorder, a: dict[str, Any]) -> Any:
     return isinstance(a["obj"], SymTensor)
 
 
-@recipe("is_floating_point")
+@lowering("is_floating_point")
 def _isfloating(r: Recorder, a: dict[str, Any]) -> Any:
     return a["input"].type.dtype == "float"
 
 
-@recipe("finfo")
+@lowering("finfo")
 def _finfo(r: Recorder, a: dict[str, Any]) -> Any:
     if a["type"] not in (None, DType("float")):
         raise misfit()
     return FInfo()
 
 
-@recipe("to")
+@lowering("to")
 def _to(r: Recorder, a: dict[str, Any]) -> Any:
     wanted = a.get("dtype")
     if wanted is None and not a["targets"] and "dtype" not in a:
@@ -86,7 +86,7 @@ def _to(r: Recorder, a: dict[str, Any]) -> Any:
     return cast(r, a["input"], wanted.name)
 
 
-@recipe("to_other_float")
+@lowering("to_other_float")
 def _to_other_float(r: Recorder, a: dict[str, Any]) -> Any:
     """Drop a final conversion to another floating dtype, with a note: the trainer chooses the dtype. Raises Refusal."""
     x = a["input"]
@@ -96,15 +96,15 @@ def _to_other_float(r: Recorder, a: dict[str, Any]) -> Any:
     return SymTensor(x.index, x.type, shared=True, widened=True)
 
 
-@recipe("to_like")
+@lowering("to_like")
 def _to_like(r: Recorder, a: dict[str, Any]) -> Any:
     return cast(r, a["input"], a["other"].type.dtype)
 
 
 for _name in ("float", "int", "bool"):
-    RECIPES[f"to_{_name}"] = lambda r, a, name=_name: cast(r, a["input"], name)  # type: ignore[misc]
+    LOWERINGS[f"to_{_name}"] = lambda r, a, name=_name: cast(r, a["input"], name)  # type: ignore[misc]
 
 
-@recipe("unsupported_type")
+@lowering("unsupported_type")
 def _unsupported_type(r: Recorder, a: dict[str, Any]) -> Any:
     raise Refusal("SBX231")

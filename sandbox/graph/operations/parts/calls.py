@@ -41,7 +41,7 @@ class Parameter(NamedTuple):
 class Spelling(NamedTuple):
     """Full names of one call, such as torch.exp and Tensor.exp, with their common parameters.
 
-    `by` names the recipe that turns the call into operations (`trace.lowering`). If it is empty, the call is the operation of the
+    `by` names the lowering that turns the call into operations (`trace.lowering`). If it is empty, the call is the operation of the
     record: parameters of the kinds `tensor`, `value` and `tensors` are its operands, the others its attributes. `layers` are the
     classes of torch.nn that apply the same function.
     """
