@@ -142,7 +142,8 @@ def template_hash(prompt: str, contract: Contract) -> str:
     brings. Raises ValueError as `render` does."""
     _require_known(prompt)
     others = {*PROMPTED} - {prompt}
-    used = [p for p in sorted(PROMPTS.glob("*.j2")) if p.stem.partition("_")[0] not in others]
+    templates = sorted(PROMPTS.rglob("*.j2"), key=lambda path: path.name)
+    used = [p for p in templates if p.stem.partition("_")[0] not in others]
     texts = [text for text in (contract.rules, contract.facts) if text and not text.startswith(f"{__package__}:")]
     used += [located(text, contract.name) for text in texts]
     digest = hashlib.sha256()

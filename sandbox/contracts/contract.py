@@ -233,8 +233,8 @@ PREFERENCE = Contract(
     seeds=("dpo", "slic", "ipo", "kto_pair"),
     baseline="dpo",
     grammar="evo.proposing.genetic.grammars.preference:PREFERENCE_GRAMMAR",
-    rules="evo.proposing:prompts/rules_preference.j2",
-    facts="evo.proposing:prompts/facts_preference.j2",
+    rules="evo.proposing:prompts/contracts/rules_preference.j2",
+    facts="evo.proposing:prompts/contracts/facts_preference.j2",
     curves=(
         "margin: mean log-ratio margin of the batch, without beta, in nats; kl_estimate: mean of log reference - log policy over "
         "its completions, in nats per sequence"
@@ -257,8 +257,8 @@ CLASSIFICATION = Contract(
     seeds=("cross_entropy", "label_smoothing", "focal", "mse"),
     baseline="cross_entropy",
     grammar="evo.proposing.genetic.grammars.classification:CLASSIFICATION_GRAMMAR",
-    rules="evo.proposing:prompts/rules_classification.j2",
-    facts="evo.proposing:prompts/facts_classification.j2",
+    rules="evo.proposing:prompts/contracts/rules_classification.j2",
+    facts="evo.proposing:prompts/contracts/facts_classification.j2",
     curves="margin: mean of the label's logit less the highest other one",
 )
 
