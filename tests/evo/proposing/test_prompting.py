@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -262,8 +263,7 @@ def outside_fences(text: str) -> tuple[str, int]:
 
 
 def test_the_hash_is_of_all_templates_that_an_operator_uses_and_of_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    for path in PROMPTS.glob("*.j2"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(PROMPTS, tmp_path, dirs_exist_ok=True)
     before = {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
     monkeypatch.setattr("evo.proposing.prompting.PROMPTS", tmp_path)
     assert before == {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
@@ -274,6 +274,9 @@ def test_the_hash_is_of_all_templates_that_an_operator_uses_and_of_no_other(monk
     assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine", "chat"]
     (tmp_path / "parents.j2").write_text("changed")
     assert all(template_hash(o, PREFERENCE) != before[o] for o in OPERATORS)
+    changed = template_hash("refine", PREFERENCE)
+    (tmp_path / "contracts" / "rules_preference.j2").write_text("changed")
+    assert template_hash("refine", PREFERENCE) != changed
 
 
 def test_rendering_is_repeatable():
