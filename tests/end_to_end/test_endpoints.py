@@ -72,7 +72,7 @@ def test_an_endpoint_that_fails_permanently_ends_the_session_with_the_reason(
     evo: Command, fault: Fault, words: tuple[str, ...]
 ) -> None:
     with LoopbackLLM([fault] * 40, fallback=classification_losses) as server:
-        result = evo.run(*_arguments(server.base_url, 3, "--set", "llm.timeout_seconds=1"))
+        result = evo.run(*_arguments(server.base_url, 3, "--set", "llm.timeout_seconds=1", "--set", "llm.attempts=2"))
     assert result.code == 1 and "Traceback" not in result.err
     for word in words:
         assert word in result.err
