@@ -2,10 +2,16 @@
 
 import gc
 import os
+import sys
 
 import pytest
 
 gc.disable()  # until all tests are collected: the modules and tests that are loaded until then are no garbage
+
+
+# Tests start many programs: with byte code on disk, they need not compile the packages again each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,3 +23,8 @@ def pytest_collection_finish() -> None:
     """Keep what is loaded out of later collections. Each training makes a full one, which would scan all of it."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of `--numprocesses auto`: one more than there are cores, since many tests wait for processes and time limits."""
+    return len(os.sched_getaffinity(0)) + 1
