@@ -91,7 +91,7 @@ class Scripted:
         if self.hold is not None:
             await self.hold.wait()
         text = self.replies[request.step] if request.step in self.replies else self.otherwise(request.step)
-        return Reply(text, "scripted", 30, 20, None, 0.1, "stop", attempt=first_attempt)
+        return Reply(text, "scripted", 30, 20, None, 0.1, attempt=first_attempt)
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,10 +139,13 @@ class InstantRun:
         return parse_config({**small, **self.settings, **changes})
 
     async def session(
-        self, proposer: Scripted, *, until: int | None = None, begun: Callable[[Campaign], None] = lambda campaign: None,
-        **changes: Any,
+        self, proposer: Scripted, *, until: tuple[EventKind, int] | None = None,
+        begun: Callable[[Campaign], None] = lambda campaign: None, **changes: Any,
     ) -> str:  # fmt: skip
-        """Runs one session to its end, or until the archive has `until` events. Returns the reason of its end."""
+        """Runs one session to its end. Returns the reason of its end.
+
+        `until=(kind, n)`: nothing can be recorded after the archive's n-th event of this kind.
+        """
         config = self.config(**changes)
         info = task_info(config.task, config.fitness)
         row = RunRow(config.name, config.seed, config.task, info.contract, baseline="dpo")
@@ -161,9 +164,11 @@ class InstantRun:
             begun(campaign)
             if until is None:
                 return await campaign.run()
+            kind, most = until
             self._sql(
-                "CREATE TRIGGER full BEFORE INSERT ON event WHEN (SELECT max(id) FROM event) >= "
-                f"{until} BEGIN SELECT RAISE(ABORT, 'no room'); END"
+                "CREATE TRIGGER full BEFORE INSERT ON event "
+                f"WHEN (SELECT count(*) FROM event WHERE kind = '{kind}') >= {most} "
+                "BEGIN SELECT RAISE(ABORT, 'no room'); END"
             )
             try:
                 return await campaign.run()
