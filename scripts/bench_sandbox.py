@@ -114,14 +114,19 @@ def floor(code: str, graph: VerifiedGraph) -> None:
 def rates(rounds: int, benign: list[str], mixed: list[str]) -> dict[str, Figure]:
     """Candidates per second of the floor, of one worker and of two, alternating."""
     with Vetter() as vetter:
-        graphs = [vetter.vet(code, numeric=False).graph for code in benign]
-    assert all(graphs)
+        verdicts = [vetter.vet(code, numeric=False) for code in benign]
+    traced = [(code, v.graph) for code, v in zip(benign, verdicts, strict=True) if v.graph is not None]
+    assert len(traced) == len(benign), "every benign loss can be traced"
     per_candidate: list[float] = []
 
     def timed(action: Callable[[], Any], count: int) -> float:
         started = time.perf_counter()
         action()
         return count / (time.perf_counter() - started)
+
+    def floors(losses: Sequence[tuple[str, VerifiedGraph]]) -> None:
+        for code, graph in losses:
+            floor(code, graph)
 
     def each(pool: VetPool, codes: Sequence[str]) -> None:
         for code in codes:
@@ -134,12 +139,10 @@ def rates(rounds: int, benign: list[str], mixed: list[str]) -> dict[str, Figure]
         for code in benign:  # warm-up
             one.vet(code)
         list(threads.map(two.vet, benign * 2))
-        for code, graph in zip(benign, graphs, strict=True):
+        for code, graph in traced:
             floor(code, graph)
         for i in range(rounds):
-            found["floor"].append(
-                timed(lambda: [floor(c, g) for c, g in zip(benign, graphs, strict=True)], len(benign))
-            )
+            found["floor"].append(timed(lambda: floors(traced), len(traced)))
             found["one"].append(timed(lambda: [one.vet(c) for c in benign], len(benign)))
             found["mixed"].append(timed(lambda: each(one, mixed), len(mixed)))
             found["mixed_two"].append(timed(lambda: list(threads.map(two.vet, mixed)), len(mixed)))

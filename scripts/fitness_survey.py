@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from archive.query import Reader
 from archive.records import Origin
 from archive.store import Archive
-from evo.campaign.training import train
+from evo.campaign.training import train_and_record
 from evo.config.rundir import open_run
 from evo.config.schema import parse_config
 from evo.proposing import genetic
@@ -112,7 +112,7 @@ async def _train_all(
 
         async def one(job: Job) -> None:
             async with turn:
-                await train(archive, reader, pool, task, job, graphs[job.candidate_id])
+                await train_and_record(archive, reader, pool, task, job, graphs[job.candidate_id])
 
         await asyncio.gather(*(one(job) for job in jobs))
 

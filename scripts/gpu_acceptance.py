@@ -13,7 +13,7 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from fitness.workers.pool import WorkerPool
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
 
-Check = Callable[[], Awaitable[str]]
+Check = Callable[[], Coroutine[Any, Any, str]]
 
 
 async def interpreter_on_cuda() -> str:
@@ -140,7 +140,7 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("no GPU: torch sees no CUDA device here", file=sys.stderr)
         return 2
-    rows = {}
+    rows: dict[str, tuple[bool, str]] = {}
     for name, check in CHECKS.items():
         try:
             rows[name] = (True, asyncio.run(check()))

@@ -82,9 +82,12 @@ def final(
 
 def over_seeds(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> float:
     """p-value of the t-test over the means of seeds."""
-    means = [{seed: stats.mean(items.values) for seed, items in side.items()} for side in (ours, theirs)]
-    pair = stats.paired(*means)
+    pair = stats.paired(_means(ours), _means(theirs))
     return 1.0 if pair is None or pair.p_value is None else pair.p_value
+
+
+def _means(results: Mapping[int, Items]) -> dict[int, float]:
+    return {seed: stats.mean(items.values) for seed, items in results.items()}
 
 
 def over_both(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 from statistics import median
 
@@ -65,7 +64,7 @@ def race(found: Survey, replicas: int, margin: float) -> dict[str, Figure]:
     def measure(job: Job) -> tuple[float | None, float]:
         return found.results[job.candidate_id, job.rung, job.seed]
 
-    once = replace(settings, contender_seeds=1)
+    once = settings.model_copy(update={"contender_seeds": 1})
     ratios, costs, lost = [], [], {"race": 0, "no race": 0, "once": 0}
     for number in range(replicas):
         arrivals = list(found.names)

@@ -12,10 +12,10 @@ from pydantic import BaseModel  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
 from evo.config import schema as config  # noqa: E402
-from fitness.classification import task as classification  # noqa: E402
+from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
-from fitness.sentiment import task as sentiment  # noqa: E402
+from fitness.sentiment import options as sentiment  # noqa: E402
 
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
 Sections = dict[str, type[BaseModel]]
