@@ -38,6 +38,11 @@ class SearchOperator:
     def __post_init__(self) -> None:
         if not is_operator(self.name):
             raise ValueError(f"operator {self.name}: name: expected lower-case letters, digits and underscores")
+        if not isinstance(self.role, Role):
+            raise ValueError(f"operator {self.name}: role: expected one of {', '.join(Role)}, got {self.role!r}")
+        for part in ("prompt", "genetic"):
+            if not (isinstance(text := getattr(self, part), str) and text):
+                raise ValueError(f"operator {self.name}: {part}: expected its name, got {text!r}")
         if self.parents < 1:
             raise ValueError(f"operator {self.name}: parents: expected at least 1, got {self.parents}")
         if not (self.prior > 0 and math.isfinite(self.prior)):

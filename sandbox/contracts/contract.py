@@ -105,6 +105,11 @@ class Contract:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ContractError(f"contract {self.name!r}: name: expected lower-case letters, digits and underscores")
+        for part in ("inputs", "checks", "comparison"):
+            if not isinstance(reference := getattr(self, part), str):
+                raise ContractError(
+                    f"contract {self.name!r}: {part}: expected 'package.module:attribute', got {reference!r}"
+                )
         names = [a.name for a in self.arguments]
         if unusable := [n for n in names if not (n.isidentifier() and n.isascii()) or keyword.iskeyword(n)]:
             raise ContractError(f"contract {self.name!r}: arguments: {unusable[0]!r} is not a Python identifier")

@@ -112,6 +112,9 @@ PARTS: Final[Mapping[str, str]] = {
     "genetic": "whether the genetic proposer may use it: NOT_PROPOSED, PROPOSED, or a Genetic",
 }
 """The required parts of a record, each with a description for the error message."""
+_TYPES: Final[Mapping[str, type]] = {
+    "calls": tuple, "arity": tuple, "attrs": Mapping, "edges": Edges, "gradient": Gradient, "cost": Cost, "genetic": Genetic,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -157,6 +160,11 @@ class Operation:
         for part, what in PARTS.items():
             if getattr(self, part) is MISSING:
                 raise IncompleteRecord(f"the operation {self.name!r} lacks the part {part!r}: {what}")
+        for part, kind in _TYPES.items():
+            if not isinstance(value := getattr(self, part), kind):
+                raise IncompleteRecord(
+                    f"the operation {self.name!r} has a wrong part {part!r}: expected {kind.__name__}, got {value!r}"
+                )
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
         object.__setattr__(self, "scalar", self.on_numbers is not None)
         for name, fault in self._faults():

@@ -79,7 +79,16 @@ def test_a_record_that_lacks_a_part_is_an_error_that_names_it(part: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("part", "value"), [("name", "Soft-en"), ("parents", 0), ("prior", 0.0), ("prior", float("nan"))]
+    ("part", "value"),
+    [
+        ("name", "Soft-en"),
+        ("role", None),
+        ("parents", 0),
+        ("prior", 0.0),
+        ("prior", float("nan")),
+        ("prompt", ""),
+        ("genetic", None),
+    ],
 )
 def test_a_part_that_cannot_be_is_an_error_that_names_it(part: str, value: object) -> None:
     with pytest.raises(ValueError, match=f": {part}: expected"):

@@ -113,6 +113,8 @@ def test_registering_again_changes_nothing_and_a_name_belongs_to_one_contract(la
         ),
         ("arguments", (Argument("x", "", (BATCH, "N"), learns=True),), "arguments: unknown size 'N'"),
         ("arguments", (Argument("x", "", (BATCH,)),), "arguments: no float tensor has learns=True"),
+        ("inputs", None, "inputs: expected 'package.module:attribute', got None"),
+        ("comparison", None, "comparison: expected 'package.module:attribute', got None"),
         ("baseline", "focal", "baseline: 'focal' is not among the seeds"),
         ("seeds", ("focal",), "losses: missing, but the seeds focal are known losses"),
     ],

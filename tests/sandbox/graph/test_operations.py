@@ -91,6 +91,11 @@ def test_a_record_without_a_required_part_is_refused_and_the_part_named(part: st
         ("tanh", {"rule": "elementwize"}, "'rule': 'elementwize' is none of input"),
         ("tanh", {"result": "double"}, "'result': 'double' is none of float"),
         ("elu", {"attrs": {"alpha": Attr("numbre", 1.0)}}, "'attrs': alpha is of the unknown kind 'numbre'"),
+        ("tanh", {"edges": None}, "'edges': expected Edges, got None"),
+        ("tanh", {"gradient": True}, "'gradient': expected Gradient, got True"),
+        ("tanh", {"cost": 3}, "'cost': expected Cost, got 3"),
+        ("tanh", {"genetic": None}, "'genetic': expected Genetic, got None"),
+        ("tanh", {"calls": "torch.tanh"}, "'calls': expected tuple, got 'torch.tanh'"),
         ("tanh", {"kernel": "torch.tanh"}, "'kernel': expected a function, got 'torch.tanh'"),
         (
             "tanh",
