@@ -1,4 +1,7 @@
-"""The search engine and the command line of evopo."""
+"""The search engine and the command line of evopo.
+
+Losses are vetted in `sandbox`, trained in `fitness` and stored in `archive`, not here.
+"""
 
 import sys
 

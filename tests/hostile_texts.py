@@ -1,6 +1,6 @@
 """Hostile texts for all tests: they try to control a terminal, a page, a file format or a model.
 
-Losses that try to leave the sandbox are in `hostile_more` and in `sandbox/corpora`.
+Losses that try to leave the sandbox are in `hostile_more` and in `tests/sandbox/corpora`.
 """
 
 STEERING = (

@@ -1,5 +1,6 @@
 """The pages: their links have targets, and the paths that they name exist."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -9,6 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+EXAMPLES = {
+    "sandbox.numeric.measure.ranking",
+    "evo.proposing.genetic.grammars.ranking",
+}
+"""Modules of the contract that docs/contracts.md adds."""
 
 
 def of_page(page: Path) -> str:
@@ -46,3 +52,41 @@ def test_every_repository_path_in_a_page_exists(page):
 def test_the_first_use_of_each_term_is_linked_to_the_glossary():
     """If this fails, run python scripts/link_glossary.py."""
     subprocess.run([sys.executable, "scripts/link_glossary.py", "--check"], cwd=ROOT, check=True)
+
+
+def packages() -> list[Path]:
+    return [
+        path
+        for package in ("evo", "sandbox", "archive", "fitness", "analysis")
+        for path in (ROOT / package).rglob("__init__.py")
+    ]
+
+
+@pytest.mark.parametrize("path", packages(), ids=of_page)
+def test_every_package_says_what_it_contains_and_what_it_does_not(path):
+    said = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    assert re.search(r"\b(no|not|nothing|neither|never|none|only|elsewhere)\b", said, re.IGNORECASE), said
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_page)
+def test_every_module_and_name_that_a_page_gives_exists(page):
+    """A dotted name whose second part is none of the package's modules is an option or a file, as `fitness.model`."""
+    given = re.findall(r"`((?:evo|sandbox|archive|fitness|analysis)(?:\.\w+)+)`", page.read_text("utf-8"))
+    missing = [name for name in given if _module(name.split(".")[:2]) and not _exists(name.split("."))]
+    assert [name for name in missing if name not in EXAMPLES] == []
+
+
+def _module(parts: list[str]) -> Path | None:
+    place = ROOT.joinpath(*parts)
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()), None)
+
+
+def _exists(parts: list[str]) -> bool:
+    """Whether the parts name a module, or a name at the top of one with any attributes of it."""
+    length = next(n for n in range(len(parts), 0, -1) if _module(parts[:n]))
+    file = _module(parts[:length])
+    if length == len(parts) or file is None:
+        return file is not None
+    name = parts[length]
+    defined = rf"^(?:class|def|async def) {name}\b|^{name}\b.*=|^from .* import .*\b{name}\b"
+    return re.search(defined, file.read_text("utf-8"), re.MULTILINE) is not None

@@ -1,1 +1,4 @@
-"""Output of an analysis: one text encoder per format, atomic writing of files, error classes."""
+"""Output of an analysis: one text encoder per format, atomic writing of files, error classes.
+
+What is written is computed elsewhere: nothing here knows of losses or scores.
+"""

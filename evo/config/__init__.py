@@ -1,4 +1,7 @@
-"""Configuration of a campaign, and the directory of a run."""
+"""Configuration of a campaign, and the directory of a run.
+
+Values are checked here and used elsewhere; nothing is started.
+"""
 
 from evo.config.schema import ConfigError, load_config
 

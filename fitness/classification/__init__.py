@@ -1,1 +1,4 @@
-"""The classification task: losses f(logits, targets) with noisy labels, the paper's first case study."""
+"""The classification task: losses f(logits, targets) with noisy labels, the paper's first case study.
+
+Nothing here is shared with other tasks.
+"""

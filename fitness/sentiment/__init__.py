@@ -1,1 +1,4 @@
-"""The embedded preference task: a tiny language model that learns to write positive movie reviews."""
+"""The embedded preference task: a tiny language model that learns to write positive movie reviews.
+
+Its model and its data are in this package; it downloads nothing.
+"""

@@ -1,1 +1,4 @@
-"""Worker processes: each loads a task's model and data once, then scores graphs one after another."""
+"""Worker processes: each loads a task's model and data once, then scores graphs one after another.
+
+Nothing here knows a particular task, or decides what is trained.
+"""

@@ -1,1 +1,4 @@
-"""Selection of operator, island, parents and temperature: pure functions of a snapshot of the population."""
+"""Selection of operator, island, parents and temperature: pure functions of a snapshot of the population.
+
+Nothing here reads the archive or makes a request.
+"""

@@ -1,4 +1,7 @@
-"""The command line of the sandbox: check, show, diff, explain, rules, doctor."""
+"""The command line of the sandbox: check, show, diff, explain, rules, doctor.
+
+Reads input and formats verdicts; decides nothing.
+"""
 
 from __future__ import annotations
 

@@ -62,3 +62,12 @@ def test_curves_round_trip_through_json_with_values_that_are_not_finite():
 def test_invalid_curves_are_refused(data):
     with pytest.raises(ValueError, match="expected"):
         from_json(data)
+
+
+def test_a_task_that_imports_the_recorder_from_its_earlier_place_still_works():
+    from fitness.curves import Watch
+
+    watch = Watch()
+    with watch.kept_on_failure():
+        watch.add(1, {"loss": 0.5})
+    assert watch.curves == {"loss": ((1, 0.5),)}

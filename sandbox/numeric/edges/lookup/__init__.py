@@ -14,6 +14,6 @@ waves, edges, steep functions, poles). The quantity that decides in each is comp
 (`forms`), so neither gates nor the order of the batch hide it. Straight edges are compared in the plane of both shifts, at all
 positions and at every tested beta (`edges`). Curved ones are followed along lines, with every value inside the loss and the
 gradient (`lines`, `stretches`, `excursions`). The verifier refuses graphs with as many constants as only a table needs
-(`graph.MAX_CONSTANTS`). Not covered: up to MOST_EDGES conditions that are wider than a nat, and so hold for many pairs at once.
-See docs/notes/lookups.md.
+(`sandbox.graph.loss_graph.MAX_CONSTANTS`). Not covered: up to MOST_EDGES conditions that are wider than a nat, and so hold for
+many pairs at once. See docs/notes/lookups.md.
 """
