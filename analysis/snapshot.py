@@ -234,6 +234,10 @@ class Snapshot:
         """The seed losses."""
         return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
 
+    def is_proposal(self, candidate: int) -> bool:
+        """Whether a candidate was proposed, and is no seed loss."""
+        return self.candidates[candidate].origin is Origin.PROPOSAL
+
     @cached_property
     def baseline(self) -> CandidateRow | None:
         """The baseline, as recorded in the table `run`. None in a run without seed losses."""
@@ -257,7 +261,7 @@ class Snapshot:
         relation = self.relation(candidate)
         if relation is not None:
             return one_line(relation.words)
-        if self.candidates[candidate].origin is not Origin.PROPOSAL:
+        if not self.is_proposal(candidate):
             return ""
         if (name := self._multiple_of(candidate)) is not None:
             return f"{one_line(name, 48)} times a factor"
@@ -282,8 +286,7 @@ class Snapshot:
 
     def caution(self, candidate: int) -> str:
         """Why no claim may be made for a proposal, in words; empty where claims are allowed."""
-        row, found = self.candidates[candidate], self.findings.get(candidate, ())
-        noted = row.origin is Origin.PROPOSAL and any(f.rule == SINGLES_OUT for f in found)
+        noted = self.is_proposal(candidate) and any(f.rule == SINGLES_OUT for f in self.findings.get(candidate, ()))
         return CAUTION if noted else ""
 
     @cached_property

@@ -89,15 +89,6 @@ def pool(groups: Iterable[Sequence[float]]) -> PooledDeviation | None:
     return PooledDeviation(math.sqrt(squares / freedom), freedom)
 
 
-def interval(values: Sequence[float], confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
-    """Student's confidence interval of the mean; None below two values."""
-    error = standard_error(values)
-    if error is None:
-        return None
-    reach = student_quantile((1 + confidence) / 2, len(values) - 1) * error
-    return Interval(mean(values) - reach, mean(values) + reach)
-
-
 def paired(
     ours: Mapping[int, float], theirs: Mapping[int, float], fallback: PooledDeviation | None = None
 ) -> Paired | None:

@@ -19,9 +19,9 @@ def main() -> None:
         answer = trace(loss.source, contract_named(loss.contract))
         if answer.graph is None:
             raise SystemExit(f"{name}: {', '.join(c.code for c in answer.violations)}")
-        text = VerifiedGraph.from_json(answer.graph).to_json()
-        (folder / loss.contract / f"{name}.json").write_text(text + "\n", "utf-8")
-        print(f"{name}: {len(VerifiedGraph.from_json(text).nodes)} nodes")
+        graph = VerifiedGraph.from_json(answer.graph)
+        (folder / loss.contract / f"{name}.json").write_text(graph.to_json() + "\n", "utf-8")
+        print(f"{name}: {len(graph.nodes)} nodes")
 
 
 if __name__ == "__main__":

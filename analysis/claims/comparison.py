@@ -25,7 +25,7 @@ from analysis.claims.crossed import paired_crossed
 from analysis.claims.obstacles import KnownLosses, Obstacle, Withheld, WithheldKind, edge, obstacle
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import display_name
-from archive.records import Items, Origin
+from archive.records import Items
 from sandbox.identity.relation import Relation
 
 
@@ -135,7 +135,7 @@ def decide(snapshot: Snapshot) -> Decision | None:
     """The comparisons that decide; None while the baseline has no seed in common with a proposal."""
     for stage in _stages(snapshot):
         comparisons = stage.comparisons()
-        if any(_is_proposal(snapshot, c.arm) for c in comparisons):
+        if any(snapshot.is_proposal(c.arm.candidate) for c in comparisons):
             return _decision(snapshot, stage, comparisons)
     return None
 
@@ -230,7 +230,7 @@ class _Stage:
         """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without known losses."""
         found: list[tuple[float, float, Versus]] = []
         for arm in self.arms:
-            if _is_proposal(self.snapshot, arm) or (pair := self.pair(ours, arm)) is None:
+            if self.snapshot.is_proposal(arm.candidate) or (pair := self.pair(ours, arm)) is None:
                 continue
             if self.failed.get(arm) and len(pair.seeds) < 2:
                 continue  # too few seeds for a comparison: the loss counts as unmeasured
@@ -269,7 +269,7 @@ class _Stage:
         return tuple(
             (arm, number, len(self.arms.get(arm, {})))
             for arm, number in self.failed.items()
-            if not _is_proposal(self.snapshot, arm) and arm == Arm(arm.candidate, self.rung)
+            if not self.snapshot.is_proposal(arm.candidate) and arm == Arm(arm.candidate, self.rung)
         )
 
     def _untuned(self) -> str:
@@ -278,7 +278,7 @@ class _Stage:
         own = {
             arm: stats.mean(list(scores.values()))
             for arm, scores in self.arms.items()
-            if not _is_proposal(self.snapshot, arm)
+            if not self.snapshot.is_proposal(arm.candidate)
             and arm.candidate != self.reference.candidate
             and arm == Arm(arm.candidate, self.rung)
         }
@@ -315,7 +315,7 @@ def _stages(snapshot: Snapshot) -> Iterator[_Stage]:
 
 def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, ...]) -> Decision:
     assert stage.reference is not None
-    proposals = [c for c in comparisons if _is_proposal(snapshot, c.arm)]
+    proposals = [c for c in comparisons if snapshot.is_proposal(c.arm.candidate)]
     most = max(len(c.paired.seeds) + c.failed for c in proposals)
     family = [c for c in proposals if len(c.paired.seeds) + c.failed == most]
     judged = {c.arm: c for c in _judged(snapshot, stage, family)}
@@ -361,7 +361,3 @@ def _withheld(snapshot: Snapshot, stage: _Stage) -> Withheld | None:
         return Withheld(WithheldKind.FAILED, words)
     words = edge(snapshot, stage.reference, [measured.arm for measured in stage.baseline_arms()])
     return Withheld(WithheldKind.EDGE, words) if words else None
-
-
-def _is_proposal(snapshot: Snapshot, arm: Arm) -> bool:
-    return snapshot.candidates[arm.candidate].origin is Origin.PROPOSAL

@@ -10,7 +10,6 @@ from analysis.claims.obstacles import ObstacleKind, WithheldKind, widening
 from analysis.output.encode import one_line
 from analysis.snapshot import Snapshot
 from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
-from archive.query import Reader
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,8 @@ class Headline:
     """Number of groups of test items that the error covers in addition to the seeds; 0 if it covers seeds only."""
 
 
-def headline(reader: Reader) -> Headline:
-    """The headline of the run in an archive. Raises ArchiveError."""
-    return headline_of(Snapshot.of(reader))
-
-
 def headline_of(snapshot: Snapshot) -> Headline:
-    """The headline of a snapshot."""
+    """The headline of a run."""
     decision = decide(snapshot)
     if decision is None:
         return Headline(_nothing_yet(snapshot))

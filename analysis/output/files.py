@@ -11,13 +11,14 @@ from typing import BinaryIO
 
 from analysis.output.errors import ExportRefused
 from archive.disk.files import located, replacing
+from archive.sqlite.connection import COMPANIONS
 
 _SQLITE = b"SQLite format 3\x00"
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/(?P<process>[0-9]+)(/task/[0-9]+)?/fd")
 """Resolved folders in which the open files of a process are named by their numbers."""
 _SYSTEMS = re.compile(rf"/dev|{_DESCRIPTORS.pattern}")
 _MOST_LINKS = 40
-_COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
+_COMPANIONS = (*COMPANIONS, ".lock")
 
 
 @contextmanager

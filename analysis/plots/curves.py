@@ -18,7 +18,7 @@ from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
 from analysis.plots.canvas import EXPLORE, FAINT, INK, MUTED, PAPER, blank, drawing
 from analysis.plots.landscape import Curve
-from analysis.plots.parts import WIDTH, colour_of, is_proposal, levels, operator_legend, robust_floor
+from analysis.plots.parts import WIDTH, colour_of, levels, operator_legend, robust_floor
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import arm_name, display_name
 from archive.records import CandidateRow, Origin
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def draw_progress(snapshot: Snapshot) -> Figure:
     """Fitness over steps, one panel per rung, with standard errors, the best so far, and the baseline."""
-    rungs = [rung for rung in snapshot.rungs if any(is_proposal(snapshot, id) for id in levels(snapshot, rung))]
+    rungs = [rung for rung in snapshot.rungs if any(snapshot.is_proposal(id) for id in levels(snapshot, rung))]
     if not rungs:
         raise NothingToDraw("no proposed loss was scored yet, so there is no progress to draw")
     with drawing():
@@ -49,7 +49,7 @@ def draw_progress(snapshot: Snapshot) -> Figure:
 def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
     found = levels(snapshot, rung)
     floor = robust_floor([level.value for level in found.values()])
-    proposals = [id for id in found if is_proposal(snapshot, id)]
+    proposals = [id for id in found if snapshot.is_proposal(id)]
     for id in proposals:
         seen = found[id].value >= floor
         axes.errorbar(

@@ -12,7 +12,7 @@ from analysis.claims.comparison import at_rung, best_arm
 from analysis.lineage.moves import Move, in_order
 from analysis.plots.canvas import COMBINE, EXPLORE, FURTHER, MUTED, REFINE, REPAIR
 from analysis.snapshot import Snapshot
-from archive.records import CandidateRow, Operator, Origin
+from archive.records import CandidateRow, Operator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,10 +66,6 @@ def common_rung(snapshot: Snapshot) -> str | None:
     """The rung at which most candidates have scores, the higher one among equals. None without scores."""
     counts = {rung: sum(bool(snapshot.arms(id, rung)) for id in snapshot.candidates) for rung in snapshot.rungs}
     return max(reversed(snapshot.rungs), key=counts.__getitem__, default=None)
-
-
-def is_proposal(snapshot: Snapshot, candidate: int) -> bool:
-    return snapshot.candidates[candidate].origin is Origin.PROPOSAL
 
 
 def colour_of(snapshot: Snapshot, row: CandidateRow) -> str:

@@ -194,7 +194,7 @@ class Campaign:
         parents = recorded_parents(proposal)
         return self.reader.candidate(
             self.archive.add_candidate(
-                "proposal", suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
+                Origin.PROPOSAL, suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
             )
         )
 
@@ -293,7 +293,7 @@ class Campaign:
     @property
     def at_once(self) -> int:
         """Maximum number of candidates in progress. With more of them, parents would be selected from older results."""
-        if self.config.search.mode == "chat":
+        if self.config.search.chat:
             return 1
         return self.config.search.in_flight or self.population.workers + 1
 

@@ -121,6 +121,11 @@ class SearchConfig(_Frozen):
         "answers one request at a time",
     )
 
+    @property
+    def chat(self) -> bool:
+        """Whether the mode is `chat`."""
+        return self.mode == "chat"
+
 
 class Config(_Frozen):
     """Configuration of a campaign. `task`, `fitness` and `seed` identify a run and may not change when it is resumed."""

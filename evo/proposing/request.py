@@ -89,7 +89,7 @@ class Request:
 def request_for(population: Population, step: int, reader: Reader) -> Request:
     """The request of a step: operator and parents selected from the population. Deterministic."""
     config, past = population.config, reader.as_of(population.seen)
-    chat = config.search.mode == "chat"
+    chat = config.search.chat
     settings = SelectionSettings(
         islands=config.search.islands,
         migration_every=config.search.migration_every,

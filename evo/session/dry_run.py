@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.wording import count, duration
+from archive.records import Operator, Role
 from evo.config.rundir import RunDirError
 from evo.config.schema import Config
 from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN
@@ -14,6 +15,7 @@ from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.budget_split import budget_forecast
+from evo.search.operators import BY_NAME, CHAT
 from evo.search.population import Population
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier_session import finished
@@ -27,8 +29,6 @@ from fitness.schedule.planned import plan, plan_of_claims
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vetting.vet import vet
-
-CHAT = "chat"
 
 
 def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
@@ -89,20 +89,21 @@ def _vetted(name: str) -> str:
 
 def _first_request(config: Config, population: Population) -> Request:
     """A request like that of the first step, before any score: in chat mode with all seed losses as parents, else with one."""
-    chat = config.search.mode == CHAT
-    operator, role = ("explore", "explored_from") if chat else ("refine", "refined")
+    chat = config.search.chat
+    operator = BY_NAME[Operator.EXPLORE if chat else Operator.REFINE]
     names = population.seed_losses if chat else population.seed_losses[:1]
     info = population.info
     return Request(
-        step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator,
-        template=CHAT if chat else operator, island=0, temperature=config.llm.temperatures[0],
-        parents=tuple(_parent(i, name, role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={}, seen_event=0,
+        step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator.name,
+        template=CHAT if chat else operator.prompt, island=0, temperature=config.llm.temperatures[0],
+        parents=tuple(_parent(i, name, operator.role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={},
+        seen_event=0,
     )  # fmt: skip
 
 
-def _parent(id: int, name: str, role: str) -> Parent:
+def _parent(id: int, name: str, role: Role) -> Parent:
     loss = known.load(name)
-    return Parent(id, role, name, loss.title, loss.source, known.graph(name), None, {}, (), ())
+    return Parent(id, role.value, name, loss.title, loss.source, known.graph(name), None, {}, (), ())
 
 
 def _longest(request: Request, proposals: int | None) -> Request:

@@ -126,14 +126,6 @@ def test_a_power_below_the_level_is_refused():
         stats.minimum_detectable_difference(1.0, 7, power=0.05)
 
 
-def test_an_interval_is_students():
-    values = [0.71, 0.74, 0.69, 0.80]
-    low, high = scipy_stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=scipy_stats.sem(values))
-    assert stats.interval(values).low == pytest.approx(low)
-    assert stats.interval(values).high == pytest.approx(high)
-    assert stats.interval([1.0]) is None
-
-
 @pytest.mark.parametrize(("successes", "trials"), [(0, 5), (5, 5), (3, 17)])
 def test_wilsons_interval_is_scipys(successes, trials):
     expected = scipy_stats.binomtest(successes, trials).proportion_ci(method="wilson")

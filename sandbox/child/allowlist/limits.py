@@ -24,7 +24,6 @@ MAX_NUMBER_CHARACTERS: Final = 40
 MAX_NAME: Final = 64
 MAX_STRING: Final = 200
 """Characters of a string other than a docstring: enough for the message of an assertion."""
-MAX_INTEGER: Final = 2**53
 MAX_FINDINGS: Final = 8
 MAX_STEPS: Final = 20_000
 """Loop iterations, calls and operators that one trace may take."""

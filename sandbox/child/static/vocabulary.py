@@ -14,6 +14,7 @@ from sandbox.child.static.imports import Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_guarded_name
 from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
+from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 
 _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "credits", "license", "__builtins__"}
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
@@ -214,9 +215,7 @@ class Vocabulary:
             self._refuse("SBX113", node)
         elif isinstance(value, str) and len(value) > limits.MAX_STRING:
             self._refuse("SBX108", node, first_line(node))
-        elif (isinstance(value, float) and math.isinf(value)) or (
-            isinstance(value, int) and value > limits.MAX_INTEGER
-        ):
+        elif (isinstance(value, float) and math.isinf(value)) or (isinstance(value, int) and value > MAX_INTEGER):
             self._refuse("SBX108", node)
 
     def _binary(self, node: ast.BinOp) -> None:

@@ -11,13 +11,13 @@ from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
 from sandbox.child.source_locations import here
 from sandbox.contracts.contract import Contract
 from sandbox.graph.loss_graph import MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError, Node, make_node
 from sandbox.graph.operations import OPERATIONS, SOURCES
+from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 from sandbox.graph.shapes import ShapeError, infer
 from sandbox.graph.types import Dim, Shape, Type
 
@@ -273,7 +273,7 @@ def checked_number(value: Any) -> Any:
     """The value, if a graph may hold it as a constant. Raises Refusal."""
     if isinstance(value, float) and math.isnan(value):
         raise Refusal("SBX232")
-    if isinstance(value, int) and abs(value) > limits.MAX_INTEGER:
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise Refusal("SBX204")
     return value
 

@@ -10,7 +10,8 @@ from sandbox.verdicts.verdict import Severity
 _ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta"
 HEAD = f"def loss({_ARGUMENTS}):"
 MARGIN = "    rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
-GOOD = f"{HEAD}\n{MARGIN}\n    return -F.logsigmoid(beta * rho)\n"
+DPO = "return -F.logsigmoid(beta * rho)"
+GOOD = f"{HEAD}\n{MARGIN}\n    {DPO}\n"
 """DPO: the good example of a rule that names no other one."""
 
 

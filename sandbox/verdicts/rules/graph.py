@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.verdicts.rules.examples import example, refuse
+from sandbox.verdicts.rules.examples import DPO, example, refuse
 from sandbox.verdicts.rules.rule import Rule
-
-_DPO = "return -F.logsigmoid(beta * rho)"
 
 GRAPH_RULES: tuple[Rule, ...] = (
     refuse(
@@ -36,7 +34,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "too many operations",
         "A loss takes at most 400 operations. Each costs time at every training step.",
         "Write a shorter formula.",
-        example("for i in range(500):\n    rho = rho + 1.0\n" + _DPO),
+        example("for i in range(500):\n    rho = rho + 1.0\n" + DPO),
         message="the loss takes more than {1} operations",
         line="total = sum([torch.tanh(k * rho) for k in (0.5, 1.0, 2.0)])",
     ),
@@ -73,7 +71,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "Compute each quantity once and use it again; take one quantile or sort instead of many; compare fewer pairs at once.",
         example(
             "q = [torch.stack([torch.quantile(rho, 0.004 * i + 0.0001 * j) for i in range(50)]).sum() for j in range(6)]\n"
-            + _DPO
+            + DPO
             + " + 1e-6 * sum(q)"
         ),
         example(
@@ -105,7 +103,7 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "tensor too large",
         "A value may hold at most 64 times the square of the batch, in at most four axes, and all values together are bounded.",
         "Reduce before you combine tensors; compare at most pairs of items.",
-        example("y = rho\nfor i in range(200):\n    y = torch.cat([y, y])\n" + _DPO + " + y.mean() * 0.0"),
+        example("y = rho\nfor i in range(200):\n    y = torch.cat([y, y])\n" + DPO + " + y.mean() * 0.0"),
         message="{text} makes a tensor that is too large",
         line="gaps = (x.unsqueeze(1) - x.unsqueeze(0)).mean(1)",
     ),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.verdicts.rules.examples import example, refuse
+from sandbox.verdicts.rules.examples import DPO, example, refuse
 from sandbox.verdicts.rules.rule import Rule
-
-_DPO = "return -F.logsigmoid(beta * rho)"
 
 TRACE_RULES: tuple[Rule, ...] = (
     refuse(
@@ -15,7 +13,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "batches.",
         "Use torch.where(condition, a, b) for tensors, torch.maximum and torch.minimum for extremes; "
         "remove the branch on sizes.",
-        example("if rho.mean() > 0:\n    return rho\n" + _DPO),
+        example("if rho.mean() > 0:\n    return rho\n" + DPO),
         example("return torch.where(rho > 0, -F.logsigmoid(beta * rho), 0.7 - 0.5 * beta * rho)"),
         message="{text} depends on a value that is not known before training",
         line="losses = torch.where(rho > 0, a, b)",
@@ -25,7 +23,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "too many steps",
         "Loops are unrolled, so the number of iterations, calls and operators is limited.",
         "Use fewer iterations, or a closed form.",
-        example(f"for i in range(10**12):\n    pass\n{_DPO}"),
+        example(f"for i in range(10**12):\n    pass\n{DPO}"),
         message="the loss takes more than {0} steps",
         line="for i in range(10):",
     ),
@@ -34,7 +32,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "recursion too deep",
         "The depth to which helper functions may call each other is limited.",
         "Replace the recursion by a loop over constants or a closed form.",
-        example(f"def g(n):\n    return g(n + 1)\ng(0)\n{_DPO}"),
+        example(f"def g(n):\n    return g(n + 1)\ng(0)\n{DPO}"),
         message="functions call each other to a depth of more than {0}",
         line="for k in (1.0, 0.5, 0.25):",
     ),
@@ -43,7 +41,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "constant or list too large",
         "Integers may be at most 2**53; lists and tuples may have 2,000 items.",
         "Use smaller constants and lists.",
-        example(f"y = [0] * 900000000\n{_DPO}"),
+        example(f"y = [0] * 900000000\n{DPO}"),
         message="{text} makes a number or list that is too large",
         line="weights = [0.5, 0.3, 0.2]",
     ),
@@ -81,7 +79,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "out=",
         "A result must be returned, not written into another tensor.",
         "Remove out= and assign the result to a name.",
-        example(f"torch.exp(rho, out=policy_chosen_logps)\n{_DPO}"),
+        example(f"torch.exp(rho, out=policy_chosen_logps)\n{DPO}"),
         message="out= is not allowed",
         line="y = torch.exp(rho)",
     ),
@@ -111,7 +109,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "Tensors take constant ints, slices that leave out at most one item of the batch, None and `...`; "
         "lists take constant ints.",
         "Index with constants in range; use torch.gather, unsqueeze and reshape for the rest.",
-        example(f"y = [1.0][3]\n{_DPO}"),
+        example(f"y = [1.0][3]\n{DPO}"),
         message="the index in {text} is out of range or not supported",
         line="first = weights[0]",
     ),
@@ -120,7 +118,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "name without a value yet",
         "The name gets its value on another path through the code, or later.",
         "Assign the name before its first use.",
-        example("y = z\nz = 1.0\n" + _DPO),
+        example("y = z\nz = 1.0\n" + DPO),
         message="{text} has no value yet",
         line="y = 0.0",
     ),
@@ -175,7 +173,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "assertion that fails",
         "The assertion is false for the arguments of the contract.",
         "Remove the assertion.",
-        example("assert rho.dim() == 2\n" + _DPO),
+        example("assert rho.dim() == 2\n" + DPO),
         message="{text} is false",
         line="assert rho.dim() == 1",
     ),
@@ -194,8 +192,8 @@ TRACE_RULES: tuple[Rule, ...] = (
         "`x += y` on a tensor changes its memory. Here this memory belongs to an argument, has a second name, or has another "
         "shape.",
         "Write x = x + y.",
-        example("rho += policy_chosen_logps.mean()\npolicy_chosen_logps -= 1.0\n" + _DPO),
-        example("rho = rho + policy_chosen_logps.mean()\n" + _DPO),
+        example("rho += policy_chosen_logps.mean()\npolicy_chosen_logps -= 1.0\n" + DPO),
+        example("rho = rho + policy_chosen_logps.mean()\n" + DPO),
         message="{text} changes a tensor in place",
         line="x = x + y",
     ),
@@ -233,7 +231,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "wrong number of values to unpack",
         "The names on the left and the values on the right differ in number.",
         "Use as many names as there are values.",
-        example("a, b = (1.0, 2.0, 3.0)\n" + _DPO),
+        example("a, b = (1.0, 2.0, 3.0)\n" + DPO),
         message="{text} unpacks {1} values into {0} names",
         line="a, b = (1.0, 2.0)",
     ),
@@ -308,7 +306,7 @@ TRACE_RULES: tuple[Rule, ...] = (
         "too many branches on beta",
         "Every path through the branches on beta is traced, and there may be at most eight paths.",
         "Use fewer branches on beta, or a formula of beta.",
-        example("".join(f"if beta > 0.{i}:\n    rho = rho + 1.0\n" for i in range(1, 6)) + _DPO),
+        example("".join(f"if beta > 0.{i}:\n    rho = rho + 1.0\n" for i in range(1, 6)) + DPO),
         message="{text}: the branches on beta make more than {0} paths through the loss",
         line="scale = min(beta, 0.5)",
     ),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.verdicts.rules.examples import GOOD, example
+from sandbox.verdicts.rules.examples import DPO, GOOD, example
 from sandbox.verdicts.rules.rule import Rule
 from sandbox.verdicts.verdict import Severity
-
-_DPO = "return -F.logsigmoid(beta * rho)"
 
 
 def _unwrapping(code: str, title: str, explanation: str, remedy: str, bad: str, message: str, good: str = GOOD) -> Rule:
@@ -54,7 +52,7 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "Nothing needs to change if the matching is right.",
         "def loss(chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps, beta):\n"
         "    rho = (chosen_logps - rejected_logps) - (ref_chosen_logps - ref_rejected_logps)\n"
-        f"    {_DPO}\n",
+        f"    {DPO}\n",
         "the names of the parameters of {text} were matched to the contract",
     ),
     _unwrapping(
@@ -72,7 +70,7 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "raise that is never reached",
         "With the contract's arguments and the defaults of the others the branch is never reached, so it was removed.",
         "Nothing needs to change.",
-        example(f'kind = "sigmoid"\nif kind != "sigmoid":\n    raise ValueError(kind)\n{_DPO}'),
+        example(f'kind = "sigmoid"\nif kind != "sigmoid":\n    raise ValueError(kind)\n{DPO}'),
         "{text} is never reached, and was removed",
     ),
     _unwrapping(
@@ -80,9 +78,9 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "no_grad block replaced by detach",
         "Values computed inside `with torch.no_grad():` pass no gradient on. In the graph this is a detach.",
         "Nothing needs to change.",
-        example(f"with torch.no_grad():\n    y = torch.sigmoid(-beta * rho)\n{_DPO} * (1 + y)"),
+        example(f"with torch.no_grad():\n    y = torch.sigmoid(-beta * rho)\n{DPO} * (1 + y)"),
         "{text} was replaced by detach on each value that is computed inside and used outside",
-        example(f"y = torch.sigmoid(-beta * rho).detach()\n{_DPO} * (1 + y)"),
+        example(f"y = torch.sigmoid(-beta * rho).detach()\n{DPO} * (1 + y)"),
     ),
     _unwrapping(
         "SBX257",
@@ -98,7 +96,7 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "The condition depends on values that exist only in training. An assertion changes no value, so it was removed. The "
         "numeric tests look for NaN and infinite values in any case.",
         "Nothing needs to change.",
-        example(f"assert not torch.isnan(rho).any()\n{_DPO}"),
+        example(f"assert not torch.isnan(rho).any()\n{DPO}"),
         "{text} can be evaluated only in training, and is not checked",
     ),
     _unwrapping(
@@ -115,7 +113,7 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "beta is above zero and a batch has at least one item, so the condition has a single outcome. The other branch was "
         "removed.",
         "Nothing needs to change.",
-        example(f"if beta > 0:\n    {_DPO}\nreturn -rho"),
+        example(f"if beta > 0:\n    {DPO}\nreturn -rho"),
         "{text} is decided by the contract: beta is above zero, and a batch is not empty",
     ),
 )

@@ -21,7 +21,6 @@ from sandbox.graph.loss_graph import MAX_JSON_BYTES
 
 MAX_LINE = 1_000_000
 """Bytes of one JSON line."""
-SUFFIXES = (".py", ".json")
 
 
 @dataclass(frozen=True, slots=True)

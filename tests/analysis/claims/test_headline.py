@@ -8,7 +8,7 @@ from hostile_texts import STEERING
 from make_archive import finding, logistic, make_archive, verdict
 
 from analysis.claims.comparison import decide
-from analysis.claims.headline import headline
+from analysis.claims.headline import headline_of
 from analysis.claims.obstacles import ObstacleKind
 from analysis.claims.table import final_lines
 from analysis.snapshot import Snapshot
@@ -58,7 +58,7 @@ def tiny(
 
 def said(path):
     with Reader.open(path) as reader:
-        return headline(reader)
+        return headline_of(Snapshot.of(reader))
 
 
 NOISY = {0: 0.70, 1: 0.80, 2: 0.60, 3: 0.75}

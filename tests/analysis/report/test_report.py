@@ -10,7 +10,7 @@ from hostile_texts import HOSTILE_NAMES
 from make_archive import finding, logistic, make_archive, verdict
 
 from analysis.claims.comparison import decide
-from analysis.claims.headline import headline
+from analysis.claims.headline import headline_of
 from analysis.claims.table import note_on_fitness
 from analysis.output import encode
 from analysis.output.errors import ExportRefused, MissingExtra
@@ -102,8 +102,8 @@ def test_every_candidate_has_a_row(page, snapshot):
     assert {f"c{id}" for id in snapshot.candidates} <= set(page.values("id"))
 
 
-def test_it_starts_with_the_headline_and_the_minimum_detectable_difference(page, reader):
-    found = headline(reader)
+def test_it_starts_with_the_headline_and_the_minimum_detectable_difference(page, snapshot):
+    found = headline_of(snapshot)
     assert found.text in page.text
     assert "the minimum detectable difference to the baseline is" in page.text
 
