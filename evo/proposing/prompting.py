@@ -81,7 +81,6 @@ class ParentView:
     descriptors: Mapping[str, Any] = field(default_factory=_nothing)
     findings: Sequence[FindingRow] = ()
     failure: str = ""
-    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

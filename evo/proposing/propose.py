@@ -221,7 +221,6 @@ def _view(parent: Parent) -> ParentView:
         # Line numbers refer to the source. If the code is printed from the graph, they would point to other lines.
         findings=[f for f in parent.findings if parent.graph is None or f.line is None],
         failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
-        role=parent.role,
     )
 
 

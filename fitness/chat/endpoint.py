@@ -41,8 +41,6 @@ class Endpoint:
     max_tokens: int = 4096
     """Most tokens per reply, including the model's reasoning."""
     prices: Prices = field(default_factory=Prices)
-    structured: bool = True
-    """False: request fenced code instead of enforced JSON from the start."""
     section: str = "llm"
     """Section of the configuration that names this endpoint; error messages refer to its options."""
 

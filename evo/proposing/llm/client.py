@@ -84,7 +84,7 @@ class LLMClient:
         """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) if no client can be created."""
         self.endpoint = endpoint
         self._retry = retry or Retry()
-        self._conceded: Concessions = frozenset() if endpoint.structured else frozenset({Concession.RESPONSE_FORMAT})
+        self._conceded: Concessions = frozenset()
         self._gate = Gate()
         self._answers = False
         """Whether any reply has arrived."""

@@ -464,13 +464,6 @@ def test_a_refusal_that_persists_without_the_schema_drops_nothing_for_good():
     assert "response_format" in server.bodies[-1]
 
 
-def test_fenced_code_can_be_asked_for_from_the_start():
-    with LoopbackLLM() as server:
-        first, _ = two_replies(server, structured=False)
-    assert all("response_format" not in body for body in server.bodies)
-    assert first.reply_format is ReplyFormat.FENCED
-
-
 # --- The key ---------------------------------------------------------------------------------------------------------
 
 
