@@ -71,7 +71,7 @@ class AttemptObserver(Protocol):
         """
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
-        """The attempt brought no reply. The next one follows in `next_in` seconds; None if there is none."""
+        """The attempt got no reply. The next one follows in `next_in` seconds; None if there is none."""
 
     def noted(self, text: str) -> None:
         """The client has learned something about the endpoint that the user should know."""
