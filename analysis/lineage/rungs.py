@@ -171,7 +171,7 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         for a in agreements(snapshot)
     ]
     lines += [
-        f"Shared seeds at rung {one_line(p.rung)}: pairing is worth {_factor(p)} times the seeds "
+        f"Shared seeds at rung {one_line(p.rung)}: without them, the same precision would need {_factor(p)} times as many seeds "
         f"({count(p.pairs, 'pair')} of losses)."
         for p in pairings(snapshot)
     ]

@@ -78,7 +78,7 @@ def refuse(path: Path) -> None:
         path.name.endswith(suffix) and _is_database(path.with_name(path.name.removesuffix(suffix)))
         for suffix in _COMPANIONS
     ):
-        raise ExportRefused(f"{path} belongs to an archive, and nothing is ever written over one; choose another --out")
+        raise ExportRefused(f"{path} belongs to an archive, and an archive is never overwritten; choose another --out")
 
 
 def is_special(path: Path) -> bool:

@@ -63,7 +63,7 @@ def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Fig
         axes.set_xlabel("KL(policy || reference), nats per sequence")
         axes.set_ylabel("reward")
         beyond = sum(mark.kl > right for sweep in (baseline, *others) for mark in sweep.marks)
-        title = "small numbers: beta; the area is measured left of the dashed line"
+        title = "numbers: beta; the frontier is averaged over the KL left of the dashed line"
         axes.set_title(title + (f"; {beyond} points lie further right" if beyond else ""))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")

@@ -30,7 +30,7 @@ _REMEDIES = {
     FailureReason.COLLAPSED: f"lower the learning rate of the task or raise its beta ({_OTHER})",
     FailureReason.UNSUPPORTED_LOSS: "choose seeds that this task can train",
     FailureReason.OUT_OF_MEMORY: f"free memory or set fewer workers, and {_AGAIN}; or take a smaller batch ({_OTHER})",
-    FailureReason.WORKER_DIED: f"fix what ended the worker (launcher, drivers, memory), and {_AGAIN}",
+    FailureReason.WORKER_DIED: f"fix what ended the worker (the task's code, launcher, drivers, memory), and {_AGAIN}",
     FailureReason.TIMEOUT: f"raise timeout_seconds or set fewer workers, and {_AGAIN}",
 }
 

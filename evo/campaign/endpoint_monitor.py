@@ -73,7 +73,7 @@ class EndpointMonitor:
             return self._fatal
         if self.failures >= FAILURES:
             again = "" if AGAIN in self._last else f"; {AGAIN}"
-            return f"{self.failures} requests in a row brought no reply; the last error: {self._last}{again}"
+            return f"{self.failures} requests in a row got no reply; the last error: {self._last}{again}"
         if self.without_loss >= WITHOUT_LOSS:
             return (
                 f"{self.without_loss} replies in a row held no loss ({self._unread}). Raise llm.max_tokens where replies are "

@@ -55,7 +55,7 @@ def overview_text(rundir: RunDir) -> str:
     lines = _briefly(snapshot, snapshot.candidates.values())
     with_one = {snapshot.step(id) for id in snapshot.candidates}
     last = {p.step: p for p in snapshot.proposals.values() if p.step not in with_one}
-    lines += [f"step {step} brought no candidate: {_outcome(snapshot, last[step])}" for step in sorted(last)]
+    lines += [f"step {step} gave no candidate: {_outcome(snapshot, last[step])}" for step in sorted(last)]
     return "\n".join([*lines, "", f"More: evopo show {rundir.path} ID, or evopo show {rundir.path} --step N."])
 
 

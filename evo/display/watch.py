@@ -144,12 +144,13 @@ class Watch:
         pending: dict[str, float] = {}
         for job in self.pending:
             pending[job.rung] = pending.get(job.rung, 0.0) + 1
+        info, ladder, seed_losses = population.info, population.ladder, len(population.seed_losses)
         if campaign.phase is Phase.FINAL:
-            return Workload({}, pending)
+            begun = any(job.seed in population.seeds.final for job in campaign.trainings)
+            return Workload({}, pending if begun else whole_run(info, ladder, seed_losses, used.proposals).final)
         left = proposals_left(campaign.config.budget, used)
         if left is None:
             return None
-        info, ladder, seed_losses = population.info, population.ladder, len(population.seed_losses)
         work = remaining_work(info, ladder, seed_losses, population.tally().accepted, used.proposals, left)
         search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
         if campaign.phase is not Phase.SEARCH:  # some trainings of seed losses are not queued yet

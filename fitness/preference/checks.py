@@ -176,7 +176,7 @@ def _check_tokenizer(path: Path) -> None:
     there = [name for name in (*TOKENIZER_FILES, "tokenizer_config.json") if (path / name).exists()]
     if not there and not (path / "adapter_config.json").exists():
         raise _Fault(
-            f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES[:2])}); save the model's tokenizer beside it"
+            f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES[:2])}); save the model's tokenizer in the same folder"
         )
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if (path / name).exists():

@@ -26,10 +26,12 @@ TAIL_CHARACTERS = 4000  # of stderr, for the report on a lost process
 Result = TypeVar("Result")
 
 _LAST_EXCEPTION = re.compile(
-    r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*)$",
+    r"^(?:\[rank\d+\]: )?((?!\S*(?:ChildFailedError|CalledProcessError))[A-Za-z_][\w.]*(?:Error|Exception)\b.*"
+    r"|fitness\.workers\.worker: .+)$",
     re.MULTILINE,
 )
-"""The last line of a traceback. Launchers' own exceptions are excluded: they say only that a process failed."""
+"""The last line of a traceback, or a worker's own last line, which names a part of a task that failed. Launchers' own exceptions
+are excluded: they say only that a process failed."""
 
 
 class WorkerLost(EvaluationFailed):
@@ -150,7 +152,7 @@ class TaskWorker:
             )
         how, reason = ended(lost.status), FailureReason.WORKER_DIED
         raised = _LAST_EXCEPTION.findall(stderr)
-        how += f": {raised[-1]}" if raised else ""
+        how += f": {raised[-1].removeprefix('fitness.workers.worker: ')}" if raised else ""
         if lost.status == -signal.SIGKILL and _out_of_memory_kills() > kills_before:
             reason, how = FailureReason.OUT_OF_MEMORY, f"{how}, by the kernel for lack of memory"
         if not lost.ready:

@@ -29,6 +29,7 @@ import ctypes
 import gc
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -153,6 +154,14 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
     if not isinstance(result, SeedResult):
         raise TypeError(f"expected a fitness.task.SeedResult, got {type(result).__name__}")
+    for name, value in {"fitness": result.fitness, **result.metrics}.items():
+        if not isinstance(value, float | int):
+            raise TypeError(f"{name}: expected a float in the SeedResult, got {type(value).__name__}")
+        if not math.isfinite(value):
+            remedy = "raise EvaluationFailed" if name == "fitness" else "leave it out"
+            raise ValueError(
+                f"{name}: expected a finite number in the SeedResult, got {value}: {remedy} if there is none"
+            )
     return {
         "id": request["id"],
         "state": "scored",

@@ -92,8 +92,8 @@ def test_a_step_without_a_candidate_is_shown_without_terminal_escapes(evo: Here)
     assert shown.out.endswith("--- reply\n" + SHOWN), "the reply, in escapes where it has no glyph"
     assert "no loss in the reply" in shown.out and "rate_limit" in shown.out
     listed = evo.run("show", "run").out
-    assert "step 1 brought no candidate: no loss in the reply" in listed
-    assert "step 2 brought no candidate: the call failed: malformed" in listed
+    assert "step 1 gave no candidate: no loss in the reply" in listed
+    assert "step 2 gave no candidate: the call failed: malformed" in listed
     assert "there is no step 9; the run has steps 1 to" in evo.run("show", "run", "--step", "9").err
 
 

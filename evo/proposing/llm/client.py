@@ -71,7 +71,7 @@ class AttemptObserver(Protocol):
         """
 
     def failed(self, attempt: int, error: LLMError, next_in: float | None) -> None:
-        """The attempt brought no reply. The next one follows in `next_in` seconds; None if there is none."""
+        """The attempt got no reply. The next one follows in `next_in` seconds; None if there is none."""
 
     def noted(self, text: str) -> None:
         """The client has learned something about the endpoint that the user should know."""
@@ -217,8 +217,8 @@ class LLMClient:
         if self._gate.narrow(passage):
             self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
             text = (
-                f"{error.message} while {passage.together} requests were under way: from now on at most {self._gate.limit} "
-                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} asks so few from the start"
+                f"{error.message} while {passage.together} requests were in progress: from now on at most {self._gate.limit} "
+                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} sets this limit from the start"
             )
             (observer.noted if observer else logger.warning)(text)
         return max(retry.first_wait, self._quiet_until - time.monotonic())

@@ -101,7 +101,13 @@ def _direction(exact: Measured, least: float) -> list[Finding]:
     push = np.concatenate([_on_label(exact, g) for g in groups])
     counts = np.abs(push) > rounding(exact.gradient("near"))
     if not counts.any():
-        return [numeric_finding("SBX310", "the loss pushes the label and the other classes alike", {"share": 0.0})]
+        return [
+            numeric_finding(
+                "SBX310",
+                "the loss changes the logits of the label and the other classes in the same way",
+                {"share": 0.0},
+            )
+        ]
     right = float((push[counts] > 0).mean())
     if right >= least:
         return []

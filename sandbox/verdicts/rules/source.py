@@ -108,7 +108,7 @@ SOURCE_RULES = (
         "At the top level a source may import, define functions, and assign constants, and nothing else.",
         "Move the statement into the loss function, or remove it.",
         "math.sqrt(2.0)\n" + GOOD,
-        message="{text} may not stand outside of a function",
+        message="{text} is not allowed outside of a function",
         line="SCALE = 2.0",
     ),
     refuse(

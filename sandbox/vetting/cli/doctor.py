@@ -87,7 +87,7 @@ def _actions(made: str) -> list[tuple[str, str, Callable[[], object]]]:
         ("processes", "run a program", lambda: os.execv(sys.executable, [sys.executable, "-c", "pass"])),
         ("signals", "signal the parent", lambda: os.kill(os.getppid(), 0)),
         ("signals", "signal the first process", lambda: os.kill(1, 0)),
-        ("time", "compute for ever", _spin),
+        ("time", "compute without end", _spin),
         ("memory", f"take {2 * MEMORY_BYTES // 2**20} MB", lambda: bytearray(2 * MEMORY_BYTES)),
     ]
 

@@ -152,7 +152,7 @@ def test_an_export_repeated_is_the_same_and_leaves_no_draft(format, reader, tmp_
 def test_an_export_never_overwrites_an_archive(victim, tmp_path):
     path = make_archive(tmp_path, 6)
     before = path.read_bytes()
-    with Reader.open(path) as reader, pytest.raises(ExportRefused, match="nothing is ever written over one"):
+    with Reader.open(path) as reader, pytest.raises(ExportRefused, match="an archive is never overwritten"):
         export.export(reader, "json", tmp_path / victim)
     assert path.read_bytes() == before
 

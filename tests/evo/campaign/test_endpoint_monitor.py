@@ -261,7 +261,7 @@ def test_a_server_with_one_slot_is_asked_less_and_the_run_ends_well(search: Sear
             server, budget={"proposals": 4}, llm={"timeout_seconds": 0.55, "attempts": 2}, search={"in_flight": 4}
         )
     assert "proposals is reached" in ended
-    assert any("4 requests were under way" in line and "search.in_flight=" in line for line in search.shown)
+    assert any("4 requests were in progress" in line and "search.in_flight=" in line for line in search.shown)
     proposals = search.snapshot().proposals.values()
     late = [p for p in proposals if p.state is ProposalState.FAILED]
     assert late and all(p.error and "search.in_flight" in p.error for p in late)

@@ -1,8 +1,10 @@
 """What a watched campaign looks like on a terminal, in a file and in its log."""
 
+import asyncio
 import io
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -19,6 +21,7 @@ from evo.display.watch import Watch
 from evo.proposing.propose import BuiltinProposer
 from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
+from fitness.schedule.ladder import Job
 from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
 from sandbox import known
@@ -209,7 +212,16 @@ def test_a_budget_of_trainings_bounds_the_estimate(tmp_path):
         )
 
 
-def test_in_the_final_what_is_left_is_what_is_under_way(tmp_path):
+def test_in_the_final_what_is_left_is_all_of_it_until_it_begins_and_then_what_is_under_way(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
         campaign.phase = Phase.FINAL
+        whole = watch.left()
+        assert whole is not None and whole > 36 / 2, "36 trainings of more than a second on two workers"
+        campaign.population.seeds = replace(campaign.population.seeds, final=(5,))
+        ended = asyncio.Future(loop=asyncio.new_event_loop())
+        ended.set_result(None)
+        campaign.trainings[Job(1, "held_out", 5)] = ended
         assert watch.left() == 0.0
+        campaign.trainings[Job(2, "held_out", 5)] = asyncio.Future(loop=ended.get_loop())
+        assert 0.0 < watch.left() < whole
+        ended.get_loop().close()

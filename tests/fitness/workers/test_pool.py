@@ -258,6 +258,10 @@ def test_a_worker_that_dies_before_it_is_ready_is_bad_data(pranks, losses):
             "[rank1]: ValueError: of a rank\nsubprocess.CalledProcessError: Command '...' failed\n",
             "ValueError: of a rank;",
         ),
+        (
+            "file.py:3: UserWarning: no Error\nfitness.workers.worker: task 'x' (file x.py): score_seed failed: KeyError: 3\n",
+            "task 'x' (file x.py): score_seed failed: KeyError: 3;",
+        ),
         ("some/file.py:3: FutureWarning: no Error\n", None),
     ],
 )

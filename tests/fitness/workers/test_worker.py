@@ -96,7 +96,10 @@ def test_a_fitness_that_is_not_finite_is_never_sent(pranks, losses):
         worker.stdin.flush()
         assert worker.stdout.readline() == ""
         assert worker.wait(timeout=20) == 1
-        assert "not JSON compliant" in worker.stderr.read()
+        assert (
+            "fitness: expected a finite number in the SeedResult, got nan: raise EvaluationFailed"
+            in worker.stderr.read()
+        )
 
 
 @pytest.mark.soak
