@@ -1,13 +1,11 @@
 """The preference task on a tiny model and data that are written to disk: training, caching, evaluation, bad input."""
 
-import _thread
 import gc
 import json
 import random
+import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,22 +301,24 @@ def test_the_reference_pass_runs_once_per_model_data_and_template(options, tmp_p
 # --- resuming ---
 
 
-def test_an_interrupted_training_resumes_from_its_checkpoint(options, tmp_path):
+def test_an_interrupted_training_resumes_from_its_checkpoint(options, tmp_path, monkeypatch):
     long = {"epochs": 60, "checkpoint_steps": 20}
     whole = prepared(options(**long)).score_seed(graph("dpo"), "full", 0)
 
     cache = tmp_path / "cache"
     task = prepared(options(cache=str(cache), **long))
 
-    def interrupt() -> None:
-        while not list(cache.glob("training/*/checkpoint-40/trainer_state.json")):
-            time.sleep(0.005)
-        _thread.interrupt_main()
+    training = GraphDPOTrainer.training_step
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
+    def interrupted(self: GraphDPOTrainer, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 45:
+            signal.raise_signal(signal.SIGINT)
+        return training(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GraphDPOTrainer, "training_step", interrupted)
         task.score_seed(graph("dpo"), "full", 0)
-    assert list(cache.glob("training/*/checkpoint-*"))
+    assert list(cache.glob("training/*/checkpoint-40"))
     resumed = task.score_seed(graph("dpo"), "full", 0)
     assert resumed.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-5)
     assert resumed.tokens == whole.tokens
