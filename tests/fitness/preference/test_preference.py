@@ -633,7 +633,7 @@ FSDP = [
 def test_two_processes_train_as_one_does(options):
     """A launch group of two on the CPU; the second loss is coupled, so it must see the pairs of both."""
     requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
-    together = score_all("preference", requests, options(), launcher=DDP, timeout=120.0)
+    together = score_all("preference", requests, options(), launcher=DDP, timeout=600.0)
     task = prepared(options())
     for (loss, rung, seed), result in zip(requests, together, strict=True):
         alone = task.score_seed(loss, rung, seed)
@@ -682,8 +682,8 @@ def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options
     }
     given = options(evaluation=by_reward, **changes)
     requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
-    sharded = score_all("preference", requests, given, launcher=launcher, timeout=120.0, environment=variables)
-    whole = score_all("preference", requests, given, launcher=DDP, timeout=120.0)
+    sharded = score_all("preference", requests, given, launcher=launcher, timeout=600.0, environment=variables)
+    whole = score_all("preference", requests, given, launcher=DDP, timeout=600.0)
     for ours, theirs in zip(sharded, whole, strict=True):
         assert not isinstance(ours, EvaluationFailed), ours
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-3, abs=1e-5)
