@@ -126,7 +126,7 @@ def test_a_killed_worker_costs_one_retry_of_one_candidate(evo: Command) -> None:
     workers = [p for p in psutil.Process(process.pid).children() if "fitness.workers.worker" in " ".join(p.cmdline())]
     assert workers
     workers[0].kill()
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     with Reader.open(archive) as reader:
         assert not [e for e in reader.evaluations() if e.reason == "worker_died"]
