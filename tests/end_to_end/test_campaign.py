@@ -43,7 +43,7 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
         assert sum(": fitness " in line for line in log) == len(reader.evaluations(state="scored"))
         assert sum(" requested, attempt 1" in line for line in log) == 4
     assert "built-in" in result.out and "Report:" in result.out
-    for phase in ("phase preparing", "phase seed losses", "phase search", "phase final"):
+    for phase in ("phase preparing", "phase final"):  # the others may be shorter than the time between two looks
         assert phase in result.out
     report = (run / "report.html").read_text("utf-8")
     assert "Content-Security-Policy" in report and "<svg" in report
