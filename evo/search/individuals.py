@@ -19,7 +19,7 @@ class Individual:
     id: int
     name: str
     origin: Origin
-    operator: str
+    operator: str | None
     island: int
     arm: str
     parents: tuple[int, ...]

@@ -92,6 +92,7 @@ if len(BY_NAME) < len(OPERATORS):
     raise ValueError(f"two operators with the same name among {', '.join(operator.name for operator in OPERATORS)}")
 
 
-def role_of(name: str) -> Role | None:
-    """The role of an operator's parents; None for seed losses and for unknown operators."""
-    return BY_NAME[name].role if name in BY_NAME else None
+def role_of(name: str | None) -> Role | None:
+    """The role of an operator's parents; None for a seed loss, which has no operator, and for unknown operators."""
+    operator = BY_NAME.get(name) if name is not None else None
+    return operator.role if operator else None

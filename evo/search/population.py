@@ -28,7 +28,7 @@ from evo.search.operators import role_of
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
 from evo.search.selection.bandit import arm_name
-from evo.search.selection.members import SEED, Member
+from evo.search.selection.members import Member
 from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.task.protocol import TaskInfo
 from sandbox import known
@@ -224,7 +224,8 @@ class Population:
     def _added(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
         row = reader.candidate(event.candidate_id)
-        operator, island, arm = SEED, len(self.individuals) % self.config.search.islands, ""
+        operator: str | None = None
+        island, arm = len(self.individuals) % self.config.search.islands, ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
             operator, island = proposal.operator, island_of(proposal)

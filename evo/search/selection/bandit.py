@@ -10,7 +10,7 @@ from statistics import NormalDist, median, pvariance
 
 from archive.records import Operator, Role
 from evo.search.operators import BY_NAME, SearchOperator, role_of
-from evo.search.selection.members import SEED, Member, SelectionSettings, fitness_of, measured
+from evo.search.selection.members import Member, SelectionSettings, fitness_of, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[int,
     middle, spread = (median(typical), math.sqrt(pvariance(typical))) if typical else (0.0, 0.0)
     found = {}
     for m in members:
-        if m.operator == SEED:
+        if m.operator is None:
             continue
         if not m.usable:
             found[m.candidate_id] = 0.0
@@ -57,7 +57,7 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[int,
 
 def operator_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
     """Reward estimate of each operator, by name."""
-    return _estimates(members, settings, {m.candidate_id: m.operator for m in members}, settings.priors)
+    return _estimates(members, settings, {m.candidate_id: m.operator or "" for m in members}, settings.priors)
 
 
 def arm_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:

@@ -10,9 +10,6 @@ from typing import Any
 
 from evo.search.operators import OPERATORS
 
-SEED = "seed"
-"""The `operator` of seed losses."""
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -20,8 +17,8 @@ class Member:
 
     candidate_id: int
     island: int
-    operator: str
-    """`seed`, or the name of the operator that made it."""
+    operator: str | None
+    """Name of the operator that made it; None for a seed loss."""
     parents: tuple[int, ...]
     usable: bool
     """Whether it may be a parent: accepted by the sandbox, no duplicate, and without a failed training."""

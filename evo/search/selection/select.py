@@ -28,7 +28,7 @@ from evo.search.operators import role_of
 from evo.search.selection.bandit import draw_operator, draw_temperature
 from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.grid import cell, grid
-from evo.search.selection.members import SEED, Member, SelectionSettings, fitness_of, measured
+from evo.search.selection.members import Member, SelectionSettings, fitness_of, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ def choose(members: Sequence[Member], rng: Random, step: int, settings: Selectio
 
 def residents(members: Sequence[Member], island: int, settings: SelectionSettings) -> tuple[Member, ...]:
     """The members of an island, including refused and failed ones: seed losses, its own members, and migrants."""
-    found = {m.candidate_id: m for m in members if m.operator == SEED or m.island % settings.islands == island}
+    found = {m.candidate_id: m for m in members if m.operator is None or m.island % settings.islands == island}
     if settings.islands > 1:
         origin, best = (island - 1) % settings.islands, None
         for births, m in enumerate(members, 1):
-            native = m.operator != SEED and m.island % settings.islands == origin and measured(m)
+            native = m.operator is not None and m.island % settings.islands == origin and measured(m)
             if native and (best is None or _lower_bound(m) > _lower_bound(best)):
                 best = m
             if best is not None and births % settings.migration_every == 0:

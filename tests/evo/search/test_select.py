@@ -30,7 +30,7 @@ def populations(draw: st.DrawFn) -> tuple[Member, ...]:
     found: list[Member] = []
     for i in range(draw(st.integers(0, 30))):
         usable = draw(st.booleans())
-        operator = "seed" if i < 3 else draw(st.sampled_from(["explore", "refine", "combine", "repair"]))
+        operator = None if i < 3 else draw(st.sampled_from(["explore", "refine", "combine", "repair"]))
         older = [m.candidate_id for m in found]
         found.append(
             member(
@@ -142,7 +142,7 @@ def test_combine_prefers_parents_of_different_cells() -> None:
 
 
 def test_islands_keep_their_own_until_migration() -> None:
-    seeds = [member(1, 0.1, operator="seed"), member(2, 0.2, operator="seed", island=1)]
+    seeds = [member(1, 0.1, operator=None), member(2, 0.2, operator=None, island=1)]
     bred = [member(i, 0.1 * i, island=i % 2) for i in range(3, 9)]
     apart = SelectionSettings(islands=2, migration_every=100)
     assert [m.candidate_id for m in residents([*seeds, *bred], 0, apart)] == [1, 2, 4, 6, 8]
@@ -151,7 +151,7 @@ def test_islands_keep_their_own_until_migration() -> None:
 
 
 def test_refused_members_are_repaired_once_while_they_are_recent() -> None:
-    healthy = [member(i, 0.1, operator="seed") for i in (1, 2)]
+    healthy = [member(i, 0.1, operator=None) for i in (1, 2)]
     refused = member(3, usable=False, rules=("SBX304",))
     mute = member(4, usable=False)
     one = SelectionSettings(islands=1)
@@ -164,12 +164,12 @@ def test_refused_members_are_repaired_once_while_they_are_recent() -> None:
 
 
 def test_repair_is_never_chosen_without_anything_to_mend() -> None:
-    members = [member(1, 0.1, operator="seed"), member(2, 0.2, operator="seed")]
+    members = [member(1, 0.1, operator=None), member(2, 0.2, operator=None)]
     assert "repair" not in {choose(members, Random(i), i, SETTINGS).operator for i in range(200)}
 
 
 def history(good: str, bad: str) -> list[Member]:
-    seeds = [member(1, 0.0, operator="seed", standard_error=0.1), member(2, 0.0, operator="seed", standard_error=0.1)]
+    seeds = [member(1, 0.0, operator=None, standard_error=0.1), member(2, 0.0, operator=None, standard_error=0.1)]
     bred = []
     for i in range(3, 33):
         if i % 2:
@@ -177,6 +177,11 @@ def history(good: str, bad: str) -> list[Member]:
         else:
             bred.append(member(i, operator=bad, parents=(1,), usable=False))
     return [*seeds, *bred]
+
+
+def test_an_operator_of_any_name_earns_rewards_and_a_seed_loss_earns_none() -> None:
+    members = [member(1, 0.0, operator=None), member(2, 1.0, operator="seed", parents=(1,), standard_error=0.1)]
+    assert rewards(members, SETTINGS).keys() == {2}
 
 
 def test_the_bandit_learns_which_operator_pays() -> None:
@@ -190,7 +195,7 @@ def test_the_bandit_learns_which_operator_pays() -> None:
 def test_the_bandit_learns_which_temperature_pays() -> None:
     hot, cold = arm_name("refine", 1.2), arm_name("refine", 0.4)
     members = [
-        replace(m, operator="refine", arm=hot if m.usable else cold) if m.operator != "seed" else m
+        replace(m, operator="refine", arm=hot if m.usable else cold) if m.operator is not None else m
         for m in history("refine", "combine")
     ]
     given = only("refine", temperatures=(0.4, 1.2))
@@ -206,7 +211,7 @@ def test_old_outcomes_are_forgotten() -> None:
 
 
 def test_rewards_are_zero_for_what_cannot_be_used_and_grow_with_the_improvement() -> None:
-    parent = member(1, 0.0, operator="seed", standard_error=0.1)
+    parent = member(1, 0.0, operator=None, standard_error=0.1)
     outcomes = [
         member(2, usable=False, parents=(1,)),
         member(3, usable=False, parents=(1,)),
