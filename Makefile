@@ -30,6 +30,7 @@ check: $(READY)  ## ruff, mypy and import-linter, as CI runs them
 
 soak: $(READY)  ## the long forms of the tests (hours)
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile anew
 
 clean:  ## remove the virtual environment and caches; runs/ stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -69,7 +69,7 @@ class Command:
 
     def run(self, *arguments: str) -> Result:
         """Runs the command in this process to its end, so that imports are loaded once. Workers and the jail remain processes."""
-        with replaced_environment(self._variables()), contextlib.chdir(self.folder), own_handlers(), in_time(240):
+        with replaced_environment(self._variables()), contextlib.chdir(self.folder), own_handlers(), in_time(600):
             done = CliRunner().invoke(main, arguments)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise AssertionError(f"evo {' '.join(arguments)} ended in a traceback") from done.exception
@@ -86,7 +86,7 @@ class Command:
             text=True,
         )
 
-    def alone(self, *arguments: str, timeout: float = 240.0) -> Result:
+    def alone(self, *arguments: str, timeout: float = 600.0) -> Result:
         """Runs the command in a separate process to its end."""
         process = self.start(*arguments)
         try:
@@ -139,7 +139,7 @@ def commands(folder: Path) -> Iterator[Command]:
     assert not left, f"processes stayed behind: {[' '.join(p.cmdline()[:6]) for p in left]}"
 
 
-def leftovers(folder: Path, patience: float = 10.0) -> list[psutil.Process]:
+def leftovers(folder: Path, patience: float = 60.0) -> list[psutil.Process]:
     """Processes that were started in `folder` and do not end within `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
@@ -158,7 +158,7 @@ def _runs_in(process: psutil.Process, folder: Path) -> bool:
 
 
 def wait_for(
-    process: subprocess.Popen[str], archive: Path, condition: Callable[[Reader], bool], patience: float = 120.0
+    process: subprocess.Popen[str], archive: Path, condition: Callable[[Reader], bool], patience: float = 240.0
 ) -> None:
     """Waits until the archive satisfies `condition`."""
     deadline = time.monotonic() + patience

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 
+import hypothesis
 import pytest
 
 gc.disable()  # until all tests are collected: the modules and tests that are loaded until then are no garbage
@@ -12,6 +13,15 @@ gc.disable()  # until all tests are collected: the modules and tests that are lo
 # Tests start many programs: with byte code on disk, they need not compile the packages again each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+# The same examples in each run, and no limit for the time of one: a run fails for what has changed, and not for what was drawn or
+# for what else the machine does. `make soak` draws other examples, with hypothesis's own profile.
+hypothesis.settings.register_profile(
+    "evopo", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("anew", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("evopo")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,7 +17,7 @@ STEERS = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
 
 
 @contextmanager
-def in_time(seconds: int = 60) -> Iterator[None]:
+def in_time(seconds: int = 240) -> Iterator[None]:
     """Raises TimeoutError if the block takes longer than `seconds`, for example because it waits for a pipe."""
 
     def late(*_: object) -> None:

@@ -197,6 +197,8 @@ class LoopbackLLM:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
+    """With a short queue, connections that many clients open at once would be dropped, and made again after a second."""
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], llm: LoopbackLLM) -> None:
         self.llm = llm

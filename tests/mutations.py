@@ -131,7 +131,7 @@ def _value(old: Any, connection: sqlite3.Connection, table: str, column: str, di
             content = dice.choice(TEXTS).encode("utf-8", "surrogatepass")
             return dice.choice([b"\x00\xff", content, zlib.compress(content), zlib.compress(b" " * 2**24)[:-9]])
         case "other row":
-            return connection.execute(f'SELECT "{column}" FROM "{table}" ORDER BY random() LIMIT 1').fetchone()[0]
+            return dice.choice(connection.execute(f'SELECT "{column}" FROM "{table}"').fetchall())[0]
     return _inside(old, dice)
 
 
@@ -160,11 +160,13 @@ def _changed(value: Any, dice: random.Random) -> Any:
 
 def _row(connection: sqlite3.Connection, dice: random.Random) -> str:
     table = dice.choice(sorted(tables_of(connection)))
-    which = "" if dice.random() < 0.1 else " ORDER BY random() LIMIT 1"
+    rows = [row[0] for row in connection.execute(f'SELECT rowid FROM "{table}"')]
+    chosen = rows if dice.random() < 0.1 or not rows else [dice.choice(rows)]
+    which = f"WHERE rowid IN ({','.join(map(str, chosen))})"
     if dice.random() < 0.6:
-        connection.execute(f'DELETE FROM "{table}" WHERE rowid IN (SELECT rowid FROM "{table}"{which})')
+        connection.execute(f'DELETE FROM "{table}" {which}')
         return f"rows of {table} are gone"
-    connection.execute(f'INSERT INTO "{table}" SELECT * FROM "{table}"{which}')
+    connection.execute(f'INSERT INTO "{table}" SELECT * FROM "{table}" {which}')
     return f"rows of {table} are there twice"
 
 

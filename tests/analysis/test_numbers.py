@@ -69,6 +69,9 @@ def _strict():
     """Turns warnings of numpy and matplotlib into errors: they mean that a number was not handled."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # These come when the garbage of any earlier test is collected.
+        warnings.simplefilter("ignore", ResourceWarning)
+        warnings.simplefilter("default", pytest.PytestUnraisableExceptionWarning)
         yield
 
 

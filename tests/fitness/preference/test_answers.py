@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -269,8 +270,7 @@ def test_not_every_question_waits_for_a_judge_that_is_gone(monkeypatch):
         slept.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr(judge.time, "sleep", sleep)
-    monkeypatch.setattr(judge.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(judge, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
     with closed_port() as address, pytest.raises(EvaluationFailed):
         evaluation = JudgeEvaluation(by="judge", base_url=address, model="m", concurrency=1)
         Judge(evaluation).compare(["p"] * 50, ["a"] * 50, ["b"] * 50)

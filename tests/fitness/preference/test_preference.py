@@ -1,14 +1,13 @@
 """The preference task on a tiny model and data that are written to disk: training, caching, evaluation, bad input."""
 
-import _thread
 import gc
 import json
 import random
+import signal
+import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -303,22 +302,24 @@ def test_the_reference_pass_runs_once_per_model_data_and_template(options, tmp_p
 # --- resuming ---
 
 
-def test_an_interrupted_training_resumes_from_its_checkpoint(options, tmp_path):
+def test_an_interrupted_training_resumes_from_its_checkpoint(options, tmp_path, monkeypatch):
     long = {"epochs": 60, "checkpoint_steps": 20}
     whole = prepared(options(**long)).score_seed(graph("dpo"), "full", 0)
 
     cache = tmp_path / "cache"
     task = prepared(options(cache=str(cache), **long))
 
-    def interrupt() -> None:
-        while not list(cache.glob("training/*/checkpoint-40/trainer_state.json")):
-            time.sleep(0.005)
-        _thread.interrupt_main()
+    training = GraphDPOTrainer.training_step
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
+    def interrupted(self: GraphDPOTrainer, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 45:
+            signal.raise_signal(signal.SIGINT)
+        return training(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GraphDPOTrainer, "training_step", interrupted)
         task.score_seed(graph("dpo"), "full", 0)
-    assert list(cache.glob("training/*/checkpoint-*"))
+    assert list(cache.glob("training/*/checkpoint-40"))
     resumed = task.score_seed(graph("dpo"), "full", 0)
     assert resumed.metrics["margin"] == pytest.approx(whole.metrics["margin"], rel=1e-5)
     assert resumed.tokens == whole.tokens
@@ -622,7 +623,7 @@ def test_the_documented_options_are_those_of_the_code():
 
 DDP = [
     sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-    "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+    "--mixed_precision", "no", "--dynamo_backend", "no",
 ]  # fmt: skip
 FSDP = [
     sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d", "--rdzv_endpoint",
@@ -630,10 +631,19 @@ FSDP = [
 ]  # fmt: skip
 
 
-def test_two_processes_train_as_one_does(options):
+@pytest.fixture
+def ddp() -> Iterator[list[str]]:
+    """The launcher of two processes with a port of its own. The port is held, since `accelerate` would only pick a free one."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the launched process may listen on it
+        holder.bind(("", 0))
+        yield [*DDP, "--main_process_port", str(holder.getsockname()[1])]
+
+
+def test_two_processes_train_as_one_does(options, ddp):
     """A launch group of two on the CPU; the second loss is coupled, so it must see the pairs of both."""
     requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
-    together = score_all("preference", requests, options(), launcher=DDP, timeout=120.0)
+    together = score_all("preference", requests, options(), launcher=ddp, timeout=600.0)
     task = prepared(options())
     for (loss, rung, seed), result in zip(requests, together, strict=True):
         alone = task.score_seed(loss, rung, seed)
@@ -666,7 +676,7 @@ def deepspeed() -> list[str]:
     ],
 )
 @pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
-def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options, reward_model):
+def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options, reward_model, ddp):
     """FSDP and ZeRO-3 against DDP, two processes each: the answers are sampled, so a wrong weight anywhere would show.
 
     They write three answers and two, in batches of two: a rank that waited for the others' weights would wait for ever.
@@ -682,8 +692,8 @@ def test_sharded_weights_train_and_write_as_whole_ones_do(kind, changes, options
     }
     given = options(evaluation=by_reward, **changes)
     requests = [(graph("dpo"), "full", 0), (graph("aot"), "full", 0)]
-    sharded = score_all("preference", requests, given, launcher=launcher, timeout=120.0, environment=variables)
-    whole = score_all("preference", requests, given, launcher=DDP, timeout=120.0)
+    sharded = score_all("preference", requests, given, launcher=launcher, timeout=600.0, environment=variables)
+    whole = score_all("preference", requests, given, launcher=ddp, timeout=600.0)
     for ours, theirs in zip(sharded, whole, strict=True):
         assert not isinstance(ours, EvaluationFailed), ours
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-3, abs=1e-5)

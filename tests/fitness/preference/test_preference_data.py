@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -250,21 +249,27 @@ def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(opti
 def test_a_lock_is_released_when_its_process_is_killed(options, tmp_path, resumed):
     given = options(cache=str(tmp_path), epochs=40, checkpoint_steps=10)
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r});"
-        "from fitness.task import make_task; from sandbox.known import graph;"
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from fitness.task import make_task; from sandbox.known import graph\n"
+        "from fitness.training.trainer import GraphDPOTrainer\n"
+        "training = GraphDPOTrainer.training_step\n"
+        "def held(self, *args, **kwargs):\n"
+        "    if self.state.global_step == 35:\n"
+        "        print('held', flush=True)\n"
+        "        time.sleep(1000)\n"
+        "    return training(self, *args, **kwargs)\n"
+        "GraphDPOTrainer.training_step = held\n"
         f"make_task('preference', {given!r}).score_seed(graph('dpo'), 'full', 0)"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    while not list(tmp_path.glob("training/*/checkpoint-30/trainer_state.json")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None and "held\n" in iter(process.stdout.readline, "")
+        process.send_signal(signal.SIGKILL)
     assert prepared(given).score_seed(graph("dpo"), "full", 0).steps == 160
-    (checkpoint,) = resumed
-    assert checkpoint is not None
+    assert [path and Path(path).name for path in resumed] == ["checkpoint-30"]
 
 
 def test_checkpoints_are_kept_after_a_judges_outage_and_deleted_after_a_divergence(options, tmp_path):

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import has_ended
 
 from fitness.task import EvaluationFailed, FailureReason, ItemScores, SeedResult, TaskError
 from fitness.workers.pool import WorkerPool, score_all
@@ -26,16 +26,6 @@ def ask(pranks, losses, rung, *, seed=0, **options):
             return await pool.score(losses["logistic"], rung, seed)
 
     return asyncio.run(run())
-
-
-def gone(pid: int, seconds: float = 10.0) -> bool:
-    """Whether the process ends within the time limit (a zombie has ended)."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_results_go_to_their_requests(pranks, losses):
@@ -142,7 +132,7 @@ def test_out_of_memory_has_its_own_reason(pranks, losses, rung):
 def test_an_exit_reports_the_end_of_stderr_and_kills_child_processes(pranks, losses):
     with pytest.raises(EvaluationFailed, match=r"exit status 1(?s:.*)gone, with a child left"):
         ask(pranks, losses, "leave_a_child")
-    assert gone(int(Path(pranks["folder"], "child").read_text()))
+    assert has_ended(int(Path(pranks["folder"], "child").read_text()))
 
 
 def test_a_failed_evaluation_is_not_tried_again(pranks, losses):
@@ -321,7 +311,7 @@ def test_a_pool_works_after_deaths_hangs_and_cancellation(pranks, losses):
     outcome = [reply.fitness if isinstance(reply, SeedResult) else str(reply.reason) for reply in replies]
     assert outcome == ["worker_died", 1.0, "timeout", 3.0, 4.0, "out_of_memory", 6.0]
     assert after == []
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
 def test_closing_ends_requests_in_progress(pranks, losses):
@@ -339,7 +329,7 @@ def test_closing_ends_requests_in_progress(pranks, losses):
     replies, pids, left = asyncio.run(run())
     assert [str(reply) for reply in replies] == ["worker_died: the pool was closed"] * 2
     assert left == 0
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
 def test_workers_die_with_a_killed_parent(pranks, losses, tmp_path):
@@ -363,7 +353,7 @@ def test_workers_die_with_a_killed_parent(pranks, losses, tmp_path):
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.send_signal(signal.SIGKILL)
     assert len(pids) == 2
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
 def test_a_launcher_between_pool_and_worker_is_closed_too(pranks, losses, tmp_path):
@@ -377,7 +367,7 @@ def test_a_launcher_between_pool_and_worker_is_closed_too(pranks, losses, tmp_pa
 
     worker, launchers = asyncio.run(run())
     assert worker not in launchers
-    assert gone(worker) and gone(launchers[0])
+    assert has_ended(worker) and has_ended(launchers[0])
 
 
 def test_wrong_use_is_reported_before_any_process_starts(pranks, losses):

@@ -55,7 +55,7 @@ def test_a_worker_scores_refuses_and_ends_when_its_stdin_ends(losses: dict[str, 
         again = ask(worker, losses["logistic"].to_json())
         assert again["fitness"] == scored["fitness"]
         worker.stdin.close()
-        assert worker.wait(timeout=20) == 0
+        assert worker.wait(timeout=240) == 0
         assert worker.stdout.read() == ""
         assert worker.stderr.read() == ""
 
@@ -66,14 +66,14 @@ def test_the_end_of_input_ends_a_training_too(pranks, losses):
         worker.stdin.write(json.dumps({"id": 1, "graph": losses["nan"].to_json(), "rung": "hang", "seed": 0}) + "\n")
         worker.stdin.flush()
         worker.stdin.close()
-        assert worker.wait(timeout=20) == 0
+        assert worker.wait(timeout=240) == 0
 
 
 def test_a_task_that_cannot_be_prepared_replies_and_exits(pranks):
     with start("pranks", pranks | {"broken": True}) as worker:
         reply = json.loads(worker.stdout.readline())
         assert reply == {"state": "failed", "reason": "bad_data", "detail": "there is no such data set"}
-        assert worker.wait(timeout=20) == 3
+        assert worker.wait(timeout=240) == 3
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_task_that_cannot_be_prepared_replies_and_exits(pranks):
 )
 def test_wrong_use_is_one_line_on_stderr(task, options, words):
     with start(task, options) as worker:
-        assert worker.wait(timeout=20) == 1
+        assert worker.wait(timeout=240) == 1
         assert words in worker.stderr.read()
         assert worker.stdout.read() == ""
 
@@ -95,7 +95,7 @@ def test_a_fitness_that_is_not_finite_is_never_sent(pranks, losses):
         )
         worker.stdin.flush()
         assert worker.stdout.readline() == ""
-        assert worker.wait(timeout=20) == 1
+        assert worker.wait(timeout=240) == 1
         assert (
             "fitness: expected a finite number in the SeedResult, got nan: raise EvaluationFailed"
             in worker.stderr.read()

@@ -188,13 +188,14 @@ def _check_mutant(seed: int) -> None:
 def _runs(graph: LossGraph, batch: int) -> None:
     """The inferred shape and type, or an error of torch about values (an index or a probability out of range)."""
     arguments: list[Any] = []
+    drawn = torch.Generator().manual_seed(batch)
     for a in contract_named(graph.contract).arguments:
         if a.shape is None:
             arguments.append(0.1)
         elif a.dtype == "int":
-            arguments.append(torch.randint(0, 4, (batch,)))
+            arguments.append(torch.randint(0, 4, (batch,), generator=drawn))
         else:
-            arguments.append(torch.randn(*(batch, 4)[: len(a.shape)], requires_grad=a.learns))
+            arguments.append(torch.randn((batch, 4)[: len(a.shape)], generator=drawn, requires_grad=a.learns))
     try:
         loss = compile_loss(graph)(*arguments)
         if loss.requires_grad:

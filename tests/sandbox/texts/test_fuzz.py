@@ -236,7 +236,8 @@ def test_verified_graphs_can_be_computed(seed: int) -> None:
     except GraphError:
         return
     for batch in (2, 3):
-        tensors = [torch.randn(batch) for _ in range(4)]
+        drawn = torch.Generator().manual_seed(seed)
+        tensors = [torch.randn(batch, generator=drawn) for _ in range(4)]
         try:
             values = compile_values(graph, range(len(graph.nodes)))(*tensors, 0.3)
         except (RuntimeError, IndexError) as error:

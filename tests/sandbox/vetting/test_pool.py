@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hostile_more import candidate
+from processes import has_ended
 
 from sandbox import VerdictStatus, VetPool
 from sandbox.vetting.pool import PoolClosed
@@ -79,11 +79,7 @@ def test_workers_end_with_their_owner() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     pid = int(run.stdout)
-    for _ in range(300):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.02)
-    pytest.fail("a worker outlived its owner")
+    assert has_ended(pid), "a worker outlived its owner"
 
 
 def test_closed_pool_raises() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import has_ended
 
 from sandbox.vetting.process import Lost, WorkerProcess
 
@@ -39,14 +40,6 @@ def lost(process: WorkerProcess, seconds: float = 60.0, **request: str) -> Lost:
     with pytest.raises(Lost) as caught:
         process.ask(request, seconds)
     return caught.value
-
-
-def ended(pid: int) -> bool:
-    for _ in range(1000):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_process_that_died_is_started_again_by_the_next_request() -> None:
@@ -84,7 +77,7 @@ def test_a_process_that_is_late_is_killed_with_its_children() -> None:
     with running() as process:
         late = lost(process, 2.0, do=fork)
         assert (late.timed_out, late.status) == (True, -signal.SIGKILL)
-        assert ended(int(late.stderr))
+        assert has_ended(int(late.stderr))
 
 
 def test_a_process_that_takes_no_request_any_more_is_late_too() -> None:
@@ -111,15 +104,18 @@ def test_a_flood_on_stderr_keeps_no_reply_and_its_end_is_kept() -> None:
         assert lost(process, do="import os; os._exit(1)").stderr.endswith("x the end")
 
 
-def test_closing_ends_a_request_under_way_and_nothing_starts_the_process_again_by_itself() -> None:
+def test_closing_ends_a_request_under_way_and_nothing_starts_the_process_again_by_itself(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    request = f"open({str(begun)!r}, 'w').close(); import time; time.sleep(1000)"
     with running() as process:
         process.ready()
         pid, found = process.pid, []
-        asking = threading.Thread(target=lambda: found.append(lost(process, do="import time; time.sleep(1000)")))
+        asking = threading.Thread(target=lambda: found.append(lost(process, do=request)))
         asking.start()
-        time.sleep(0.2)
+        while asking.is_alive() and not begun.exists():
+            time.sleep(0.01)
         process.close()
-        asking.join(30.0)
+        asking.join(60.0)
         assert len(found) == 1 and pid is not None and not psutil.pid_exists(pid)
         lost(process)
         assert process.pid is None
