@@ -61,7 +61,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--unbounded", action="store_true", help="without the limit on cost")
     arguments.add_argument("--shapes", nargs="*", default=list(SHAPES))
-    arguments.add_argument("--operations", nargs="*", default=list(OPERATIONS))
+    arguments.add_argument("--operations", nargs="*", choices=[*OPERATIONS], metavar="NAME", default=[*OPERATIONS])
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

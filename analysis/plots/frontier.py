@@ -14,6 +14,7 @@ from analysis.plots.parts import WIDTH
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 COLOURS = (EXPLORE, COMBINE, REFINE, REPAIR)
 """Colours of the first losses after the baseline; further losses are grey."""
@@ -53,7 +54,8 @@ def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Fig
         right = min(3 * limit, 1.08 * max(furthest, limit))
         for sweep in others[len(COLOURS) :]:
             axes.plot(*_line(sweep), color=FAINT, linewidth=0.9, marker="o", markersize=2, zorder=1)
-        for sweep, colour in zip(others, COLOURS, strict=False):
+        coloured = [*zip(others, COLOURS, strict=False)]
+        for sweep, colour in coloured:
             _sweep(axes, sweep, colour, "o")
         if baseline.marks:
             _sweep(axes, baseline, INK, "s")
@@ -62,8 +64,9 @@ def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Fig
         axes.set_ylim(bottom=0)
         axes.set_xlabel("KL(policy || reference), nats per sequence")
         axes.set_ylabel("reward")
+        _betas(axes, [(baseline, INK), *coloured])
         beyond = sum(mark.kl > right for sweep in (baseline, *others) for mark in sweep.marks)
-        title = "numbers: beta; the frontier is averaged over the KL left of the dashed line"
+        title = "numbers: beta, where there is room; the frontier is averaged over the KL left of the dashed line"
         axes.set_title(title + (f"; {beyond} points lie further right" if beyond else ""))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")
@@ -78,11 +81,22 @@ def _sweep(axes: Axes, sweep: Sweep, colour: str, marker: str) -> None:
         color=colour, linewidth=1.3, elinewidth=0.8, marker=marker, markersize=4.5, markeredgecolor=PAPER,
         markeredgewidth=0.5, label=label_text(sweep.name, 32), zorder=3,
     )  # fmt: skip
-    for mark in marks:
-        axes.annotate(
-            f"{mark.beta:g}", (mark.kl, mark.reward), xytext=(3, 4), textcoords="offset points", fontsize=6.5, color=colour,
-            annotation_clip=True,
-        )  # fmt: skip
+
+
+def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
+    """Write the beta at each point, where there is room beside the labels before it."""
+    written: list[Bbox] = []
+    for sweep, colour in sweeps:
+        for mark in sweep.marks:
+            label = axes.annotate(
+                f"{mark.beta:g}", (mark.kl, mark.reward), xytext=(3, 4), textcoords="offset points", fontsize=6.5,
+                color=colour, annotation_clip=True,
+            )  # fmt: skip
+            box = label.get_window_extent()
+            if any(box.overlaps(other) for other in written):
+                label.remove()
+            else:
+                written.append(box)
 
 
 def _line(sweep: Sweep) -> tuple[list[float], list[float]]:
