@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 
 
 class FailureReason(StrEnum):

@@ -1,8 +1,7 @@
 """Main loop of a campaign: select parents, propose, vet, record, train. Several candidates are in progress at once.
 
 `Campaign.candidate` is the pipeline of one candidate; `Campaign._search` keeps several of them running. Each step is committed to
-the archive in its own transaction, so the archive alone determines what is left to do. A resumed run needs no separate code path:
-every session first completes the steps that the archive shows as started.
+the archive in its own transaction, and every session first completes the steps that the archive shows as started.
 """
 
 from __future__ import annotations

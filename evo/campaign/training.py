@@ -8,7 +8,7 @@ from archive.query import Reader
 from archive.records import EvaluationState, Items, Usage
 from archive.spending import TO_JUDGE
 from archive.store import Archive
-from fitness import costs
+from fitness.chat import costs
 from fitness.schedule.final import final_rung
 from fitness.schedule.ladder import Job
 from fitness.task.protocol import EvaluationFailed, FailureReason, SeedResult, TaskInfo

@@ -23,9 +23,9 @@ from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
+from fitness.chat.costs import Prices
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.request import Message
-from fitness.costs import Prices
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError

@@ -10,7 +10,7 @@ from archive.records import EventKind, EventRow, ProposalRow, Usage
 from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from fitness.costs import Prices
+from fitness.chat.costs import Prices
 from fitness.task.protocol import TaskInfo
 
 LONGEST_PROMPT = 8000

@@ -22,8 +22,8 @@ from evo.session.earlier_session import finished
 from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
+from fitness.chat.costs import Service, Usage
 from fitness.chat.errors import LLMError
-from fitness.costs import Service, Usage
 from fitness.preference.caches import why_not_writable
 from fitness.schedule.planned import plan, plan_of_claims
 from fitness.task import TaskInfo, task_info

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fitness.chat.client import async_client, sdk_error
+from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.replies.answer import read_answer
 from fitness.chat.text import printable
-from fitness.costs import Usage
 
 PATIENCE = 10.0
 """Timeout in seconds for the connection, and again for the answer."""

@@ -13,9 +13,9 @@ from archive.spending import TO_JUDGE, TO_PROPOSER
 from evo.config.schema import Config
 from evo.proposing.propose import BuiltinProposer, Proposer, asks_a_model, make_proposer
 from evo.session.ping import Pinged, ping
+from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
-from fitness.costs import Usage
 from fitness.task import TaskError, TaskInfo, check_task, check_task_online
 from sandbox.contracts.contract import contract_named
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from fitness.chat.costs import Prices, is_paid
 from fitness.chat.errors import ErrorKind, LLMError, Where
 from fitness.chat.proxies import is_address, proxy_for
 from fitness.chat.text import printable
-from fitness.costs import Prices, is_paid
 
 OPENAI_URL = "https://api.openai.com/v1"
 

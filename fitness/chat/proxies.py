@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from fitness.chat.costs import on_this_machine
 from fitness.chat.errors import ErrorKind, LLMError
-from fitness.costs import on_this_machine
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 SOCKS = "pip install httpx[socks]"

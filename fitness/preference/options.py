@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fitness.costs import Prices
+from fitness.chat.costs import Prices
 from fitness.task.protocol import TaskOptions
 
 LEAST_PART = 2

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.preference.caches import cache_faults
 from fitness.preference.evaluation.answers import Trained
 from fitness.preference.evaluation.evaluators import make_evaluator, pair_scores

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitness.costs import Service, Usage
+from fitness.chat.costs import Service, Usage
 from fitness.preference.judge.costs import judge_service
 from fitness.preference.options import (
     LEAST_TEST_PAIRS,

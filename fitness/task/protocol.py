@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from fitness.costs import Service, Usage
+from fitness.chat.costs import Service, Usage
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult
 from fitness.task.faults import did_you_mean
 

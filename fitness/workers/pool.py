@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 from fitness.workers.devices import share_gpus, visible_gpus
 from fitness.workers.outer_launch import note_on_dropped, without_outer_launch

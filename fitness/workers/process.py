@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.score import ItemScores
 from fitness.task.protocol import EvaluationFailed, FailureReason, SeedResult
 from fitness.training.curves import from_json

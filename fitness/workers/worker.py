@@ -40,7 +40,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.score import is_out_of_memory
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, Task, TaskError
 from fitness.task.record import TaskRecord

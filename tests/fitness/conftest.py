@@ -20,7 +20,7 @@ PRANKS = '''
 """A task without torch whose rungs fail in different ways."""
 import logging, os, signal, subprocess, sys, time
 from pathlib import Path
-from fitness.costs import Prices, Service, Usage
+from fitness.chat.costs import Prices, Service, Usage
 from fitness.task import EvaluationFailed, ItemScores, Rung, SeedResult, TaskInfo, TaskOptions
 
 class Options(TaskOptions):

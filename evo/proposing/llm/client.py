@@ -19,6 +19,7 @@ from typing import Protocol
 from evo.proposing.llm.wire import RESPONSE_FORMAT, format_after
 from evo.proposing.reply.reply import ReplyFormat
 from fitness.chat.client import ask_async, async_client
+from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.gate import Gate, Passage
@@ -33,7 +34,6 @@ from fitness.chat.request import (
     request_arguments,
 )
 from fitness.chat.text import printable
-from fitness.costs import Usage
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fitness.chat.costs import Prices
 from fitness.chat.errors import ErrorKind, LLMError, Where
 from fitness.chat.replies import stream, usage
 from fitness.chat.replies.refusals import error_within, title_of
 from fitness.chat.text import printable
-from fitness.costs import Prices
 
 MAX_RESPONSE = 8 * 1024 * 1024
 """Most bytes of an HTTP response that are read as a completion."""

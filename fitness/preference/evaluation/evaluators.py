@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.preference.evaluation.answers import (
     Answers,
     Trained,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from fitness.costs import Service, Usage
+from fitness.chat.costs import Service, Usage
 
 if TYPE_CHECKING:
     from fitness.preference.options import JudgeEvaluation

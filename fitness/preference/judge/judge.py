@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fitness.chat.client import ask, sync_client
+from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import AGAIN, ErrorKind, LLMError
 from fitness.chat.gate import Gate, Passage
 from fitness.chat.replies.answer import CUT_OFF, Completion, read_answer
 from fitness.chat.request import Concession, Concessions, Message, as_taken, concession_for, request_arguments
-from fitness.costs import Usage
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
 from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
 from fitness.preference.options import JudgeEvaluation

@@ -18,7 +18,7 @@ from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.preference.options import LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.preference.pairs.reading.files import Source, kind, table_source
 from fitness.preference.pairs.reading.folders import local_source

@@ -16,7 +16,7 @@ from evo.campaign.backlog import add_seed_losses
 from evo.campaign.deferred_failures import DeferredFailures
 from evo.config.schema import parse_config
 from evo.search.population import Population
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.schedule.ladder import Job
 from fitness.task import EvaluationFailed, task_info
 from sandbox import known

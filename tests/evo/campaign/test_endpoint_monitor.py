@@ -24,8 +24,8 @@ from evo.proposing.propose import ModelProposer
 from evo.search.budget import Spent
 from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
+from fitness.chat.costs import Prices
 from fitness.chat.endpoint import Endpoint, Retry
-from fitness.costs import Prices
 from fitness.schedule.ladder import screening
 from fitness.task import task_info
 from fitness.workers.pool import WorkerPool

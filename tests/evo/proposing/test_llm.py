@@ -17,11 +17,11 @@ from loopback_llm import Action, Answer, Fault, LoopbackLLM, Raw, Status, closed
 
 from evo.proposing.llm.client import LLMClient, Reply
 from evo.proposing.reply.reply import FailureKind, ParsedReply, ParseFailure, ReplyFormat, parse_reply
+from fitness.chat.costs import Prices
 from fitness.chat.endpoint import Endpoint, Retry
 from fitness.chat.errors import Consequence, ErrorKind, LLMError
 from fitness.chat.replies.answer import MAX_RESPONSE
 from fitness.chat.request import Message
-from fitness.costs import Prices
 
 KEY = "sk-loopback-0123456789abcdef"
 ASK = [Message("system", "You write losses."), Message("user", "Write one.")]

@@ -31,10 +31,10 @@ from evo.proposing.propose import (
 )
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Request, request_for
+from fitness.chat.costs import Prices
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import ErrorKind, LLMError
 from fitness.chat.request import Message
-from fitness.costs import Prices
 from sandbox import known
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python

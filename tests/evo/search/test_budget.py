@@ -15,7 +15,7 @@ from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.budget_split import budget_forecast
 from evo.search.ledger import LONGEST_PROMPT, Ledger
 from evo.search.population import Population
-from fitness.costs import Usage as Paid
+from fitness.chat.costs import Usage as Paid
 from fitness.schedule.ladder import Job
 from fitness.task import task_info
 

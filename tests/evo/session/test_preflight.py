@@ -17,7 +17,7 @@ from evo.session import ping
 from evo.session.dry_run import rehearse
 from evo.session.preflight import Cleared, PreflightFailed, preflight
 from evo.session.session import run_session
-from fitness.costs import Usage
+from fitness.chat.costs import Usage
 from fitness.task import task_info
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from fitness.chat.costs import Prices
 from fitness.chat.errors import Consequence, ErrorKind, LLMError, Where
 from fitness.chat.replies.answer import Completion, read_answer
-from fitness.costs import Prices
 
 HOSTED = Where("https://api.example.com/v1", "m", "API_KEY", "sk-secret-0123456789")
 REPLY = '{"better": "second"}'

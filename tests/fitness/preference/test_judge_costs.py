@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 
-from fitness.costs import Prices, Usage, is_paid, on_this_machine
+from fitness.chat.costs import Prices, Usage, is_paid, on_this_machine
 from fitness.preference.judge import judge
 from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation
