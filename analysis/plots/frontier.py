@@ -14,7 +14,6 @@ from analysis.plots.parts import WIDTH
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
 
 COLOURS = (EXPLORE, COMBINE, REFINE, REPAIR)
 """Colours of the first losses after the baseline; further losses are grey."""
@@ -84,8 +83,12 @@ def _sweep(axes: Axes, sweep: Sweep, colour: str, marker: str) -> None:
 
 
 def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
-    """Write the beta at each point, where there is room beside the labels before it."""
-    written: list[Bbox] = []
+    """Write the beta at each point, where it covers no other point and no label before it."""
+    from matplotlib.transforms import Bbox
+
+    place = axes.transData.transform
+    points = [place((mark.kl, mark.reward)) for sweep, _ in sweeps for mark in sweep.marks]
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in points]
     for sweep, colour in sweeps:
         for mark in sweep.marks:
             label = axes.annotate(
@@ -93,10 +96,10 @@ def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
                 color=colour, annotation_clip=True,
             )  # fmt: skip
             box = label.get_window_extent()
-            if any(box.overlaps(other) for other in written):
+            if any(box.overlaps(other) for other in taken):
                 label.remove()
             else:
-                written.append(box)
+                taken.append(box)
 
 
 def _line(sweep: Sweep) -> tuple[list[float], list[float]]:

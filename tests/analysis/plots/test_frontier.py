@@ -18,4 +18,4 @@ def test_betas_are_written_where_they_hide_no_other_and_the_baseline_has_priorit
     labels = [text for text in figure.axes[0].texts if text.get_text()]
     boxes = [text.get_window_extent() for text in labels]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
-    assert [text.get_text() for text in labels[:5]] == ["0.05", "0.1", "0.25", "0.5", "1"]
+    assert [text.get_text() for text in labels[:3]] == ["0.05", "0.1", "0.25"], "those of the baseline come first"
