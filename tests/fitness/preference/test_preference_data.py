@@ -247,7 +247,7 @@ def test_a_second_process_at_the_same_training_leaves_its_checkpoints_alone(opti
 
 
 def test_a_lock_is_released_when_its_process_is_killed(options, tmp_path, resumed):
-    given = options(cache=str(tmp_path), epochs=40, checkpoint_steps=10)
+    given = options(cache=str(tmp_path), epochs=10, checkpoint_steps=10)
     code = (
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from fitness.task import make_task; from sandbox.known import graph\n"
@@ -268,7 +268,7 @@ def test_a_lock_is_released_when_its_process_is_killed(options, tmp_path, resume
     with process:
         assert process.stdout is not None and "held\n" in iter(process.stdout.readline, "")
         process.send_signal(signal.SIGKILL)
-    assert prepared(given).score_seed(graph("dpo"), "full", 0).steps == 160
+    assert prepared(given).score_seed(graph("dpo"), "full", 0).steps == 40
     assert [path and Path(path).name for path in resumed] == ["checkpoint-30"]
 
 
