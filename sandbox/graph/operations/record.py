@@ -86,7 +86,6 @@ NOT_PROPOSED: Final = Genetic(allowed=False)
 Result = Literal["float", "bool", "int", "promote", "same", "rounded", "sum", "where", "cast", "const", "input"]
 """The dtype of the result: `promote` the widest operand's, `same` the first operand's, `rounded` the same but int for a Python
 number, `sum` the same but int for booleans; `where`, `cast`, `const` and `input` follow the operation of that name."""
-_RESULTS: Final = get_args(Result)
 Booleans = Literal["any", "not all", "none"]
 """Which operands may be boolean."""
 Parity = Literal["even", "odd"]
@@ -115,6 +114,14 @@ PARTS: Final[Mapping[str, str]] = {
 _TYPES: Final[Mapping[str, type]] = {
     "calls": tuple, "arity": tuple, "attrs": Mapping, "edges": Edges, "gradient": Gradient, "cost": Cost, "genetic": Genetic,
 }  # fmt: skip
+_CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {
+    "rule": tuple(RULES),
+    "result": get_args(Result),
+    "booleans": get_args(Booleans),
+    "order": (None, *get_args(Order)),
+    "parity": (None, *get_args(Parity)),
+}
+"""The values that each of these parts may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -186,10 +193,9 @@ class Operation:
         for p in (p for spelling in self.calls for p in spelling.parameters):
             if p.kind not in PARAMETER_KINDS:
                 yield "calls", f"the parameter {p.name} is of the unknown kind {p.kind!r}"
-        if self.rule not in RULES:
-            yield "rule", f"{self.rule!r} is none of {', '.join(RULES)}"
-        if self.result not in _RESULTS:
-            yield "result", f"{self.result!r} is none of {', '.join(_RESULTS)}"
+        for part, choices in _CHOICES.items():
+            if (chosen := getattr(self, part)) not in choices:
+                yield part, f"{chosen!r} is none of {', '.join(map(str, choices))}"
         if self.rule in COMBINE_ENTRIES:
             if self.order is None:
                 yield "order", "required along axes: the effect of reordering the entries"

@@ -91,6 +91,9 @@ def test_a_record_without_a_required_part_is_refused_and_the_part_named(part: st
     [
         ("tanh", {"rule": "elementwize"}, "'rule': 'elementwize' is none of input"),
         ("tanh", {"result": "double"}, "'result': 'double' is none of float"),
+        ("tanh", {"booleans": "some"}, "'booleans': 'some' is none of any"),
+        ("sum", {"order": "sort"}, "'order': 'sort' is none of None, free"),
+        ("tanh", {"parity": "uneven"}, "'parity': 'uneven' is none of None, even"),
         ("elu", {"attrs": {"alpha": Attr("numbre", 1.0)}}, "'attrs': alpha is of the unknown kind 'numbre'"),
         ("tanh", {"edges": None}, "'edges': expected Edges, got None"),
         ("tanh", {"gradient": True}, "'gradient': expected Gradient, got True"),
