@@ -39,7 +39,7 @@ def _enter(name: str, directory: str) -> None:
 
 def main() -> None:
     """Serve requests until the parent closes the pipe."""
-    gc.disable()  # while modules are loaded there is no garbage; below, what they hold is taken out of later collections
+    gc.disable()  # modules leave little garbage, a request leaves none, and a child ends with its candidate
     _enter("sandbox", sys.argv[1])
     _enter("RestrictedPython", sys.argv[2])
     from sandbox.child.jail.isolate import GUARANTEES, WALL_SECONDS, Jail, encode_layers, missing
@@ -97,8 +97,6 @@ def main() -> None:
         _, status = os.waitpid(pid, 0)
         return _framed(raw, in_time, status)
 
-    gc.collect()
-    gc.freeze()
     os.write(1, READY)
     while True:
         head = _read(REQUEST.size)
