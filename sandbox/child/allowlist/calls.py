@@ -1,8 +1,7 @@
 """Table of the calls that source may make: torch.X, torch.nn.functional.X, Tensor.X, math.X, each with its parameters.
 
-The entries come from the operations' records and from `composed`. A call's `lowering` is the name of an operation
-(parameters of the
-kinds `tensor` and `value` are then its operands, the others its attributes) or of a function in `trace.lowering`. Names and
+The entries come from the operations' records and from `composed`. A call's `lowering` is the name of an operation (parameters of
+the kinds `tensor` and `value` are then its operands, the others its attributes) or of a function in `trace.lowering`. Names and
 defaults are torch's. Torch is not imported.
 """
 

@@ -54,10 +54,10 @@ def test_the_maximum_number_of_simple_operations_is_within_the_cost_limit():
     ("name", "few", "many"), [("stack", "B,B", "B"), ("sort", "B", "B,64"), ("matmul", "B", "B,B")]
 )
 def test_an_operation_that_reads_more_costs_more(name, few, many):
-    assert _dearest_of(name, few) < _dearest_of(name, many)
+    assert _largest_cost(name, few) < _largest_cost(name, many)
 
 
-def _dearest_of(name, shape):
+def _largest_cost(name, shape):
     """The largest cost of one operation of this name on operands of this shape."""
     graph = repeated(name, shape, 1)
     operands = [[graph.types[a] for a in node.args] for node in graph.nodes]

@@ -32,6 +32,8 @@ from sandbox.graph.operations.record import (
 from sandbox.graph.types import Type
 
 AXIS = Attr("axis")
+_SORTING: Final = (X, P("dim", "axis", -1), P("descending", "flag", False), P("stable", "ignored", False))
+"""The parameters of sort and argsort."""
 
 
 def _has_an_axis(operands: Sequence[Type], attrs: Mapping[str, Any]) -> None:
@@ -131,16 +133,7 @@ RECORDS: Final = (
     ),
     _along(
         name="sort",
-        calls=(
-            call(
-                "torch.sort Tensor.sort",
-                X,
-                P("dim", "axis", -1),
-                P("descending", "flag", False),
-                P("stable", "ignored", False),
-                by="sort",
-            ),
-        ),
+        calls=(call("torch.sort Tensor.sort", *_SORTING, by="sort"),),
         attrs={"dim": Attr("axis", -1), "descending": Attr("bool", False)},
         result="same",
         kernel=lambda torch: lambda c, a, x: torch.sort(x, dim=a["dim"], descending=a["descending"]).values,
@@ -155,15 +148,7 @@ RECORDS: Final = (
     ),
     _along(
         name="argsort",
-        calls=(
-            call(
-                "torch.argsort Tensor.argsort",
-                X,
-                P("dim", "axis", -1),
-                P("descending", "flag", False),
-                P("stable", "ignored", False),
-            ),
-        ),
+        calls=(call("torch.argsort Tensor.argsort", *_SORTING),),
         attrs={"dim": Attr("axis", -1), "descending": Attr("bool", False)},
         result="int",
         kernel=lambda torch: lambda c, a, x: torch.argsort(x, dim=a["dim"], descending=a["descending"], stable=True),
