@@ -14,7 +14,7 @@ from sandbox.child.trace.facade import TensorClass
 from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Sizes, SymNumber, SymTensor, checked_number, is_number
 
 
-class Interpreter(Protocol):
+class GuardMethods(Protocol):
     """The guards' methods that the builtins use."""
 
     recorder: Recorder
@@ -40,7 +40,7 @@ class Builtin:
 # reversed) are generators here.
 
 
-def _range(g: Interpreter, /, *bounds: Any) -> range:
+def _range(g: GuardMethods, /, *bounds: Any) -> range:
     if any(isinstance(b, SymNumber) for b in bounds):
         raise Refusal("SBX234")
     if not all(type(b) is int for b in bounds):
@@ -51,7 +51,7 @@ def _range(g: Interpreter, /, *bounds: Any) -> range:
     return made
 
 
-def _len(g: Interpreter, value: Any, /) -> Any:
+def _len(g: GuardMethods, value: Any, /) -> Any:
     if isinstance(value, SymTensor):
         if not value.dims:
             raise Refusal("SBX206")
@@ -63,7 +63,7 @@ def _len(g: Interpreter, value: Any, /) -> Any:
     raise Refusal("SBX206")
 
 
-def _abs(g: Interpreter, value: Any, /) -> Any:
+def _abs(g: GuardMethods, value: Any, /) -> Any:
     if isinstance(value, SymTensor | SymNumber):
         return g.recorder.add("abs", (value,))
     if is_number(value):
@@ -71,7 +71,7 @@ def _abs(g: Interpreter, value: Any, /) -> Any:
     raise Refusal("SBX206")
 
 
-def _sum(g: Interpreter, items: Any, /, start: Any = 0) -> Any:
+def _sum(g: GuardMethods, items: Any, /, start: Any = 0) -> Any:
     total = start
     for item in g.iterate(items):
         total = g.binary("Add", total, item)
@@ -79,7 +79,7 @@ def _sum(g: Interpreter, items: Any, /, start: Any = 0) -> Any:
 
 
 def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    def extreme(g: Interpreter, /, *values: Any) -> Any:
+    def extreme(g: GuardMethods, /, *values: Any) -> Any:
         items = list(g.iterate(values[0])) if len(values) == 1 else list(values)
         if not items:
             raise Refusal("SBX206")
@@ -98,7 +98,7 @@ def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return extreme
 
 
-def _float(g: Interpreter, value: Any = 0.0, /) -> Any:
+def _float(g: GuardMethods, value: Any = 0.0, /) -> Any:
     if isinstance(value, str):
         text = value.strip().lower().lstrip("+")
         if text in ("inf", "infinity", "-inf", "-infinity"):
@@ -113,7 +113,7 @@ def _float(g: Interpreter, value: Any = 0.0, /) -> Any:
     return float(value)
 
 
-def _int(g: Interpreter, value: Any = 0, /) -> Any:
+def _int(g: GuardMethods, value: Any = 0, /) -> Any:
     if isinstance(value, SymNumber) and value.type.dtype == "int":
         return value
     if isinstance(value, SymTensor | SymNumber):
@@ -123,11 +123,11 @@ def _int(g: Interpreter, value: Any = 0, /) -> Any:
     return checked_number(int(value))
 
 
-def _bool(g: Interpreter, value: Any = False, /) -> bool:
+def _bool(g: GuardMethods, value: Any = False, /) -> bool:
     return bool(value)
 
 
-def _round(g: Interpreter, /, number: Any, ndigits: Any = None) -> Any:
+def _round(g: GuardMethods, /, number: Any, ndigits: Any = None) -> Any:
     if isinstance(number, SymTensor | SymNumber):
         raise Refusal("SBX207")
     if not is_number(number) or not (ndigits is None or (type(ndigits) is int and abs(ndigits) <= 20)):
@@ -135,15 +135,15 @@ def _round(g: Interpreter, /, number: Any, ndigits: Any = None) -> Any:
     return checked_number(round(number, ndigits))
 
 
-def _list(g: Interpreter, items: Any = (), /) -> list[Any]:
+def _list(g: GuardMethods, items: Any = (), /) -> list[Any]:
     return list(g.iterate(items))
 
 
-def _tuple(g: Interpreter, items: Any = (), /) -> tuple[Any, ...]:
+def _tuple(g: GuardMethods, items: Any = (), /) -> tuple[Any, ...]:
     return tuple(g.iterate(items))
 
 
-def _dict(g: Interpreter, items: Any = (), /, **named: Any) -> dict[Any, Any]:
+def _dict(g: GuardMethods, items: Any = (), /, **named: Any) -> dict[Any, Any]:
     made = {}
     for item in g.iterate(items.items() if isinstance(items, dict) else items):
         key, value = g.iterate(item)
@@ -153,23 +153,23 @@ def _dict(g: Interpreter, items: Any = (), /, **named: Any) -> dict[Any, Any]:
     return {**made, **named}
 
 
-def _enumerate(g: Interpreter, /, iterable: Any, start: int = 0) -> Iterator[Any]:
+def _enumerate(g: GuardMethods, /, iterable: Any, start: int = 0) -> Iterator[Any]:
     if type(start) is not int:
         raise Refusal("SBX206")
     return (pair for pair in enumerate(g.iterate(iterable), start))
 
 
-def _zip(g: Interpreter, /, *several: Any, strict: bool = False) -> Iterator[Any]:
+def _zip(g: GuardMethods, /, *several: Any, strict: bool = False) -> Iterator[Any]:
     return (items for items in zip(*[g.iterate(items) for items in several], strict=bool(strict)))
 
 
-def _reversed(g: Interpreter, items: Any, /) -> Iterator[Any]:
+def _reversed(g: GuardMethods, items: Any, /) -> Iterator[Any]:
     if not isinstance(items, (list, tuple, dict, range, Sizes, Pair, *VIEWS)):
         raise Refusal("SBX206")
     return (item for item in list(g.iterate(items))[::-1])
 
 
-def _sorted(g: Interpreter, items: Any, /, *, key: Any = None, reverse: Any = False) -> list[Any]:
+def _sorted(g: GuardMethods, items: Any, /, *, key: Any = None, reverse: Any = False) -> list[Any]:
     values = list(g.iterate(items))
     keys = values if key is None else [g.call(key, v) for v in values]
     if any(isinstance(k, SymTensor | SymNumber) for k in keys):
@@ -180,27 +180,27 @@ def _sorted(g: Interpreter, items: Any, /, *, key: Any = None, reverse: Any = Fa
     return [values[i] for i in order]
 
 
-def _map(g: Interpreter, function: Any, items: Any, /, *more: Any) -> Iterator[Any]:
+def _map(g: GuardMethods, function: Any, items: Any, /, *more: Any) -> Iterator[Any]:
     return (g.call(function, *each) for each in _zip(g, items, *more))
 
 
-def _filter(g: Interpreter, function: Any, items: Any, /) -> Iterator[Any]:
+def _filter(g: GuardMethods, function: Any, items: Any, /) -> Iterator[Any]:
     return (item for item in g.iterate(items) if (item if function is None else g.call(function, item)))
 
 
-def _all(g: Interpreter, items: Any, /) -> bool:
+def _all(g: GuardMethods, items: Any, /) -> bool:
     return all(g.iterate(items))
 
 
-def _any(g: Interpreter, items: Any, /) -> bool:
+def _any(g: GuardMethods, items: Any, /) -> bool:
     return any(g.iterate(items))
 
 
-def _pow(g: Interpreter, /, base: Any, exp: Any) -> Any:
+def _pow(g: GuardMethods, /, base: Any, exp: Any) -> Any:
     return g.binary("Pow", base, exp)
 
 
-def _isinstance(g: Interpreter, value: Any, kinds: Any, /) -> bool:
+def _isinstance(g: GuardMethods, value: Any, kinds: Any, /) -> bool:
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     return any(_is_a(value, kind) for kind in wanted)
 
