@@ -79,9 +79,10 @@ class Zygote:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
         accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
         names = " ".join(arguments).encode("ascii")
-        if self._described is None or self._described[0] is not contract:
-            self._described = contract, contract.to_json().encode()
-        described = self._described[1]
+        last = self._described
+        if last is None or last[0] is not contract:
+            last = self._described = contract, contract.to_json().encode()
+        described = last[1]
         head = REQUEST.pack(len(source), len(described), accepted, len(names))
         with self._lock:
             process = self._own()

@@ -81,9 +81,14 @@ def test_inputs_start_at_the_start_of_training_and_grow_with_the_spread(contract
     assert spreads[0] < 1e-6 < spreads[1] < spreads[2]
 
 
-def test_a_contract_is_equal_after_a_round_trip_through_json() -> None:
+def test_a_contract_is_the_same_after_a_round_trip_through_json() -> None:
     for contract in CONTRACTS.values():
-        assert adopt(contract.to_json()) == contract
+        assert adopt(contract.to_json()) is contract
+
+
+def test_adopting_a_changed_contract_replaces_the_registered_one(labels: Contract) -> None:
+    changed = replace(labels, description="another")
+    assert adopt(changed.to_json()) == changed == CONTRACTS["labels"]
 
 
 def test_verifying_a_graph_loads_no_contract_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
