@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -136,9 +137,13 @@ def test_an_invalid_record_is_an_error_that_names_the_part(part: str, value: obj
         ("grammar", "nowhere", "expected 'package.module:attribute', got 'nowhere'"),
         ("losses", "sandbox.known:nowhere", "there is no 'nowhere' in the package 'sandbox.known'"),
         ("facts", "sandbox:../README.md", "expected 'package:path'"),
+        ("line", Comparison, "expected 'package.module:attribute', got <class"),
+        ("losses", Path("known"), "expected 'package:path', got PosixPath"),
     ],
 )
-def test_a_reference_that_does_not_resolve_is_reported_at_registration(part: str, reference: str, message: str) -> None:
+def test_a_reference_that_does_not_resolve_is_reported_at_registration(
+    part: str, reference: object, message: str
+) -> None:
     with pytest.raises(ContractError, match=f"contract 'labels': {part}: {message}"):
         register(replace(LABELS, **{part: reference}))  # type: ignore[arg-type]
     assert "labels" not in CONTRACTS
