@@ -235,7 +235,7 @@ class Reader:
         return text
 
     def events(self, after: int = 0, kind: str | None = None) -> list[EventRow]:
-        """Events with an id above `after`, or those of one kind, oldest first."""
+        """Events with an id above `after`, of one kind or of all kinds, oldest first."""
         where = "" if kind is None else " AND kind = :kind"
         sql = f"SELECT * FROM event WHERE id > :after AND id <= :at{where} ORDER BY id"
         return [event_row(row, self.path) for row in self._rows(sql, after=after, at=self._upto, kind=kind)]

@@ -56,7 +56,7 @@ class Archive:
 
     @classmethod
     def open(cls, path: str | Path, *, allow_network: bool = False) -> Self:
-        """The archive at `path`, migrated to the current schema if it is older. No row is changed.
+        """The archive at `path`, migrated to the current schema if it is older. Recorded values are not changed.
 
         Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, UnsafeFile, and NetworkFilesystem (unless
         `allow_network`).
@@ -321,9 +321,8 @@ class Archive:
         `archive.sqlite.values`)."""
         wrong = [value for value in (fitness, *(items.values if items else ())) if not is_finite(value)]
         if wrong:
-            columns = result_columns(metrics, seconds, tokens, None, curves, judged)
             detail = f"the fitness{'' if wrong[0] is fitness else ' of an item'} is {wrong[0]}"
-            self._finish(id, NOT_FINITE, detail, None, columns)
+            self.fail_evaluation(id, NOT_FINITE, detail, metrics, seconds, tokens, curves=curves, judged=judged)
             return EvaluationState.FAILED
         columns = result_columns(metrics, seconds, tokens, items, curves, judged)
         self._finish(id, None, None, float(fitness), columns)

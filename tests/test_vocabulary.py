@@ -1,7 +1,8 @@
 """Each shared list of values (statuses, operators, event kinds, ...) is defined in one place.
 
 The source of every package is read as a syntax tree. A second definition is an enum with two words of one of these lists, or a
-Literal or a collection of constants whose words all belong to it. The kind of an event may be written as text nowhere at all.
+Literal or a collection of constants whose words all belong to it. An event kind may not be
+written as text in place of `EventKind`.
 """
 
 from __future__ import annotations

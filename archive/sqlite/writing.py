@@ -68,7 +68,7 @@ class WritableFile:
 
     @classmethod
     def open(cls, path: str | Path, *, allow_network: bool = False) -> Self:
-        """The archive at `path`, migrated to the current schema if it is older. No row is changed.
+        """The archive at `path`, migrated to the current schema if it is older. Recorded values are not changed.
 
         Raises ArchiveNotFound, ArchiveLocked, NotAnArchive, NewerArchive, UnsafeFile, and NetworkFilesystem (unless
         `allow_network`).

@@ -39,8 +39,9 @@ from evo.session.preflight import preflight
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
 from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
+from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.verdicts.visible import visible
-from sandbox.vetting.pool import VetPool
+from sandbox.vetting.pool import VetPool, WorkerFailed
 
 __all__ = ["CampaignStopped", "run_session"]
 
@@ -151,7 +152,10 @@ async def _campaign(
             if failure.paid:
                 archive.charge(TO_JUDGE, recorded(failure.paid))
             raise CampaignStopped(failure.detail) from None
-        return await campaign.run()
+        try:
+            return await campaign.run()
+        except (WorkerFailed, SandboxUnavailable) as error:
+            raise CampaignStopped(f"losses cannot be vetted: {error}") from error
 
 
 async def _interruptible(work: Coroutine[Any, Any, str]) -> str:

@@ -294,7 +294,10 @@ def register(contract: Contract) -> Contract:
 
 
 def adopt(text: str) -> Contract:
-    """Register and return a contract that a trusted process sent as `Contract.to_json`. Imports nothing."""
+    """Register and return a contract that a trusted process sent as `Contract.to_json`. Imports nothing.
+
+    Returns the registered object if it is equal, so that whatever was computed for that object remains valid.
+    """
     data: dict[str, Any] = json.loads(text)
     data |= {
         "arguments": tuple(
@@ -304,8 +307,10 @@ def adopt(text: str) -> Contract:
         "swap": tuple((a, b) for a, b in data["swap"]),
         "seeds": tuple(data["seeds"]),
     }
-    contract = _REGISTERED[data["name"]] = Contract(**data)
-    return contract
+    contract = Contract(**data)
+    if contract != _REGISTERED.get(contract.name):
+        _REGISTERED[contract.name] = contract
+    return _REGISTERED[contract.name]
 
 
 def contract_named(name: str) -> Contract:

@@ -53,7 +53,7 @@ def require_module(reference: str, part: str) -> None:
 
 def located(reference: str, part: str) -> Path:
     """The file or folder of a package that "package:path" names. Imports nothing. Raises BrokenReference."""
-    if not _FILE.fullmatch(reference) or ".." in reference:
+    if not isinstance(reference, str) or not _FILE.fullmatch(reference) or ".." in reference:
         raise BrokenReference(f"{part}: expected 'package:path', got {reference!r}")
     package, _, path = reference.partition(":")
     for folder in _folders(package):
@@ -63,7 +63,7 @@ def located(reference: str, part: str) -> Path:
 
 
 def _require_form(reference: str, part: str) -> None:
-    if not _REFERENCE.fullmatch(reference):
+    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
         raise BrokenReference(f"{part}: expected 'package.module:attribute', got {reference!r}")
 
 

@@ -40,7 +40,8 @@ class PoolClosed(RuntimeError):
 
 
 class WorkerFailed(RuntimeError):
-    """A vetting process could not be started. The message has the last line of its error output."""
+    """A vetting process could not be started (the message has the last line of its error output), or it reports that the
+    sandbox or the contract cannot be used here."""
 
 
 class VetPool:
@@ -196,9 +197,8 @@ def serve(*, numeric: bool) -> None:
     from sandbox.vetting.vet import Vetter
 
     replies = serving.take_over()
-    requests = (
-        serving.requests()
-    )  # before torch, which takes seconds to load: from here on the end of the input ends this process
+    # Before torch, which takes seconds to load: from here on the end of the input ends this process.
+    requests = serving.requests()
     if numeric:
         import torch
 

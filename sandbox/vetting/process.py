@@ -272,9 +272,8 @@ class _Running:
         view = memoryview(data)
         while view:
             self._writable.wait(self.incoming.deadline)
-            view = view[
-                os.write(self._input.fileno(), view[: select.PIPE_BUF]) :
-            ]  # a pipe takes this much without blocking
+            written = os.write(self._input.fileno(), view[: select.PIPE_BUF])  # a pipe takes this much without blocking
+            view = view[written:]
 
     def end(self, grace: float, dying: bool) -> None:
         self.over = True

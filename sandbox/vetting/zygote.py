@@ -79,9 +79,10 @@ class Zygote:
             raise ValueError(f"a source of {len(source)} bytes must not reach the zygote")
         accepted = sum(1 << GUARANTEES.index(name) for name in set(accept_missing))
         names = " ".join(arguments).encode("ascii")
-        if self._described is None or self._described[0] is not contract:
-            self._described = contract, contract.to_json().encode()
-        described = self._described[1]
+        last = self._described
+        if last is None or last[0] is not contract:
+            last = self._described = contract, contract.to_json().encode()
+        described = last[1]
         head = REQUEST.pack(len(source), len(described), accepted, len(names))
         with self._lock:
             process = self._own()
@@ -91,9 +92,11 @@ class Zygote:
                 except Lost as lost:
                     if not lost.ready:
                         said = lost.stderr.splitlines()[-1:] or ["no message"]
-                        raise SandboxUnavailable(f"the isolated interpreter did not start: {said[0]}") from None
+                        raise _not_started(said[0]) from None
                     if lost.timed_out:
                         return Reply(b"", (), timed_out=True)
+                except OSError as error:
+                    raise _not_started(error) from None
         return Reply(b"", (), failed=True)
 
     def stop(self) -> None:
@@ -104,7 +107,10 @@ class Zygote:
     def launch(self) -> None:
         """Start the isolated interpreter, without waiting until it is ready. Raises SandboxUnavailable."""
         with self._lock:
-            self._own().start()
+            try:
+                self._own().start()
+            except OSError as error:
+                raise _not_started(error) from None
 
     def forget(self) -> None:
         """Drop the zygote after a fork: the new process is not its parent, and must neither write to it nor end it."""
@@ -144,6 +150,10 @@ def _process(without: tuple[str, ...]) -> WorkerProcess:
         [*program, str(PACKAGE), restricted.submodule_search_locations[0], *without], environment, _START_SECONDS,
         greet=_greeting, folder="/",
     )  # fmt: skip
+
+
+def _not_started(why: object) -> SandboxUnavailable:
+    return SandboxUnavailable(f"the isolated interpreter did not start: {why}")
 
 
 def _greeting(incoming: Incoming) -> None:

@@ -38,7 +38,7 @@ _CLOSED = Item("<stdin>", error="cannot be read: standard input is closed")
 
 
 def collect(paths: Iterable[str]) -> Iterator[Item]:
-    """The items of files, of directories (their .py files, and .json graphs), and of `-`, standard input."""
+    """The items of files, of directories (their .py files), and of `-`, standard input. A .json file is a graph."""
     for path in paths:
         if path == "-":
             yield _CLOSED if sys.stdin is None else Item("<stdin>", sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1))

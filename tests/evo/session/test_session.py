@@ -23,6 +23,7 @@ from evo.config.schema import Config, ConfigError, parse_config
 from evo.session.preflight import PreflightFailed
 from evo.session.session import _interruptible, _log_to, run_session, workers_for
 from fitness.task import TaskError
+from sandbox.vetting.pool import VetPool, WorkerFailed
 
 pytest.importorskip("torch")
 
@@ -99,6 +100,21 @@ def test_a_task_that_cannot_be_prepared_stops_the_session_before_a_loss_is_asked
     assert not snapshot_of(held).proposals and not snapshot_of(held).candidates
     assert "Stopped: CampaignStopped there is no such data set" in (held / "run" / "run.log").read_text("utf-8")
     (held / "broken").unlink()
+    assert "Search ended" in "\n".join(session(held)), "the same command goes on once it is mended"
+
+
+def test_a_machine_on_which_nothing_can_be_vetted_stops_the_session_and_refuses_no_loss(
+    held: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise WorkerFailed("the isolated interpreter did not start")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VetPool, "vet", unavailable)
+        patch.setattr(VetPool, "vet_graph", unavailable)
+        with pytest.raises(CampaignStopped, match="losses cannot be vetted: the isolated interpreter did not start"):
+            session(held)
+    assert not snapshot_of(held).verdicts
     assert "Search ended" in "\n".join(session(held)), "the same command goes on once it is mended"
 
 

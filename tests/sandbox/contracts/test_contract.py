@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -81,9 +82,14 @@ def test_inputs_start_at_the_start_of_training_and_grow_with_the_spread(contract
     assert spreads[0] < 1e-6 < spreads[1] < spreads[2]
 
 
-def test_a_contract_is_equal_after_a_round_trip_through_json() -> None:
+def test_a_contract_is_the_same_after_a_round_trip_through_json() -> None:
     for contract in CONTRACTS.values():
-        assert adopt(contract.to_json()) == contract
+        assert adopt(contract.to_json()) is contract
+
+
+def test_adopting_a_changed_contract_replaces_the_registered_one(labels: Contract) -> None:
+    changed = replace(labels, description="another")
+    assert adopt(changed.to_json()) == changed == CONTRACTS["labels"]
 
 
 def test_verifying_a_graph_loads_no_contract_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +137,13 @@ def test_an_invalid_record_is_an_error_that_names_the_part(part: str, value: obj
         ("grammar", "nowhere", "expected 'package.module:attribute', got 'nowhere'"),
         ("losses", "sandbox.known:nowhere", "there is no 'nowhere' in the package 'sandbox.known'"),
         ("facts", "sandbox:../README.md", "expected 'package:path'"),
+        ("line", Comparison, "expected 'package.module:attribute', got <class"),
+        ("losses", Path("known"), "expected 'package:path', got PosixPath"),
     ],
 )
-def test_a_reference_that_does_not_resolve_is_reported_at_registration(part: str, reference: str, message: str) -> None:
+def test_a_reference_that_does_not_resolve_is_reported_at_registration(
+    part: str, reference: object, message: str
+) -> None:
     with pytest.raises(ContractError, match=f"contract 'labels': {part}: {message}"):
         register(replace(LABELS, **{part: reference}))  # type: ignore[arg-type]
     assert "labels" not in CONTRACTS

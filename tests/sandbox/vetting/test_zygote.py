@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ from processes import has_ended
 from sandbox.child.allowlist.limits import MAX_SOURCE_BYTES
 from sandbox.child.protocol import Answer
 from sandbox.contracts.contract import PREFERENCE
+from sandbox.verdicts.unavailable import SandboxUnavailable
 from sandbox.vetting.vet import read_reply
 from sandbox.vetting.zygote import Zygote
 
@@ -207,6 +209,18 @@ def test_stopped_zygote_starts_again(zygote: Zygote) -> None:
     assert zygote.pid is None
     zygote.trace(GOOD, PREFERENCE)
     assert zygote.pid not in (None, first)
+
+
+@pytest.mark.parametrize("use", [Zygote.launch, lambda zygote: zygote.trace(GOOD, PREFERENCE)], ids=["launch", "trace"])
+def test_a_machine_that_can_start_no_process_is_not_a_refusal(
+    use: Callable[[Zygote], object], zygote: Zygote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", no_process)
+    with pytest.raises(SandboxUnavailable, match=r"did not start: .*Resource temporarily unavailable"):
+        use(zygote)
 
 
 def test_source_beyond_the_bound_does_not_reach_it(zygote: Zygote) -> None:
