@@ -98,9 +98,8 @@ class Snapshot:
         """All rows, read in one transaction. Raises ArchiveError."""
         with reader.consistent():
             run = reader.run()
-            with suppress(
-                ValueError
-            ):  # if the package that provides the contract is not installed, graphs are left out
+            # If the package that provides the contract is not installed, graphs are left out.
+            with suppress(ValueError):
                 contract_named(run.contract)
             parents: dict[int, list[ParentRow]] = {}
             for edge in reader.lineage():

@@ -31,7 +31,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench_table import Figure, at_least, at_most, show
-from fitness_survey import survey
+from fitness_survey import OPERATORS, survey
 from survey_figures import race, rungs
 
 from evo.proposing import genetic
@@ -283,7 +283,7 @@ def _different_losses(count: int) -> list[VerifiedGraph]:
     found = {known.graph(name).to_json(): known.graph(name) for name in names}
     with VetPool(workers=2, contract="preference") as vetter:
         while len(found) < count:
-            operator = ("explore", "refine", "combine")[len(found) % 3]
+            operator = OPERATORS[len(found) % len(OPERATORS)]
             verdict = vetter.vet_graph(genetic.propose(rng, "preference", operator, rng.sample(parents, 2)).graph)
             if verdict.accepted and verdict.graph is not None:
                 found[verdict.graph.to_json()] = verdict.graph

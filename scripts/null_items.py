@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def _shown(figure: Mapping[str, Any]) -> str:
     return f"{figure['value']:8.2%} [{low:6.2%},{high:6.2%}]"
 
 
-def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument(
         "--items", type=int, nargs="+", default=[6, 20, 200], help="items of the test set (%(default)s)"
@@ -124,7 +124,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=2000, help="number of runs to simulate of each kind (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args(given)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

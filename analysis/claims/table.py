@@ -122,7 +122,7 @@ def _row(
     snapshot: Snapshot, arm: Arm, scores: Mapping[int, float], comparison: Comparison | None, remark: str, failed: int
 ) -> FinalRow:  # fmt: skip
     candidate = snapshot.candidates[arm.candidate]
-    known = candidate in snapshot.seeds
+    known = not snapshot.is_proposal(arm.candidate)
     name = arm_name(candidate, arm) if known else full_name(snapshot, arm.candidate)
     measured = [metrics for seed, metrics in snapshot.metrics.get(arm, {}).items() if seed in scores]
     cells = {

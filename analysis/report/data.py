@@ -14,7 +14,7 @@ from analysis.claims.comparison import Comparison, Decision, at_rung, best_arm
 from analysis.claims.table import Cell
 from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
-from analysis.recorded import refusing
+from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration, figure, full_name
 from archive.disk.files import read_bounded
@@ -108,7 +108,7 @@ def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]
             cautioned = bool(snapshot.caution(id))
             ranked.append(((cautioned, -snapshot.rungs.index(arm.rung), -len(scores), -difference, id), id, comparison))
     ranked.sort(key=lambda entry: entry[0])
-    chosen = ranked[:BOARD] + [e for e in ranked[BOARD:] if snapshot.candidates[e[1]] in snapshot.seeds]
+    chosen = ranked[:BOARD] + [e for e in ranked[BOARD:] if not snapshot.is_proposal(e[1])]
     places = {id: place for place, (_, id, _) in enumerate(ranked, start=1)}
     return [_board_row(snapshot, places[id], id, comparison) for _, id, comparison in chosen]
 
@@ -201,8 +201,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
     run, spending = snapshot.run, snapshot.spending
     statuses = Counter(snapshot.status(id) for id in snapshot.candidates)
     proposers = sorted({f"{p.proposer} ({p.model})" if p.model else p.proposer for p in snapshot.proposals.values()})
-    budget = run.config.get("budget")
-    limits = {name: value for name, value in budget.items() if value is not None} if isinstance(budget, Mapping) else {}
+    limits = {name: value for name, value in section(run.config, "budget").items() if value is not None}
     judged = spending.judge_tokens_in + spending.judge_tokens_out
     at_most = "at most " if spending.at_most else ""
     ended = [
@@ -246,13 +245,12 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
 
 
 def _board_row(snapshot: Snapshot, place: int, id: int, comparison: Comparison | None) -> BoardRow:
-    row = snapshot.candidates[id]
     cells = {}
     for rung in snapshot.rungs:
         if (arm := best_arm(snapshot.arms(id, rung))) is not None:
             cells[rung] = Cell.of(snapshot.scores[arm])
     failed = sum(e.candidate_id == id and e.state is EvaluationState.FAILED for e in snapshot.evaluations)
-    is_seed = row.proposal_id is None
+    is_seed = not snapshot.is_proposal(id)
     return BoardRow(place, id, full_name(snapshot, id), _made_by(snapshot, id), is_seed, cells, comparison, failed)
 
 
@@ -283,7 +281,6 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
 def _summary(snapshot: Snapshot, id: int) -> CandidateSummary:
     row, verdict, status = snapshot.candidates[id], snapshot.verdicts.get(id), snapshot.status(id)
     arm = standing(snapshot, id)
-    remark = ""
     if status is CandidateStatus.REFUSED:
         remark = next((f"{f.rule}: {f.message}" for f in refusing(snapshot.findings.get(id, ()))), "")
     elif status is CandidateStatus.DUPLICATE and verdict is not None:

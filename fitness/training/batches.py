@@ -85,9 +85,8 @@ def _probed(loss: PreferenceLoss, beta: float, log_probs: Tensor) -> BatchNeeds:
 def _value_and_gradient(loss: PreferenceLoss, beta: float, log_probs: Tensor) -> Tensor:
     """The losses in row 0 and their gradients by the four inputs in rows 1 to 4, shape (5, batch)."""
     leaf = log_probs.clone().requires_grad_()
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # torch warns that one pair has no degrees of freedom: that is tested here
+    # Torch warns that one pair has no degrees of freedom: that is tested here.
+    with warnings.catch_warnings(action="ignore"):
         losses = losses_per_pair(loss, tuple(leaf), beta)
         (gradient,) = torch.autograd.grad(losses.sum(), leaf)
     return torch.cat([losses.detach()[None], gradient])

@@ -72,10 +72,8 @@ class TaskWorker:
             return
         self._greeted = reply
         _warn(reply)
-        if reply["state"] == "failed":
-            await self._in_thread(
-                self._process.end
-            )  # the task cannot be prepared; the process has ended or is about to
+        if reply["state"] == "failed":  # the task cannot be prepared; the process has ended or is about to
+            await self._in_thread(self._process.end)
         _checked(reply)
         self._owed += _paid(reply) or Usage()
         self.notes = tuple(reply.get("notes", ()))

@@ -5,7 +5,8 @@ import struct
 
 import pytest
 from hostile_texts import STEERING
-from make_archive import finding, logistic, make_archive, verdict
+from make_archive import make_archive
+from tiny_archive import tiny
 
 from analysis.claims.comparison import decide
 from analysis.claims.headline import headline_of
@@ -14,46 +15,9 @@ from analysis.claims.table import final_lines
 from analysis.snapshot import Snapshot
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import Items, RunRow
+from archive.records import Items
 from archive.store import Archive
 from sandbox.identity.relation import Kind, Part, Relation
-
-
-def tiny(
-    tmp_path, scores, *, seeds=("dpo",), baseline=None, final=None, relations=None, contract="preference", notes=None
-):
-    """An archive with the seed losses, one proposal per further key of `scores`: {name: {rung: {seed: fitness}}}.
-
-    A rung may be (rung, beta); a fitness of None is a training that diverged. `relations` by name; a finalist is new else. `notes`
-    are rules of the sandbox by name.
-    """
-    path = tmp_path / "archive.db"
-    with Archive.create(path, RunRow("tiny", 0, "task", contract, baseline=baseline or seeds[0])) as archive:
-        ids = {}
-        for step, name in enumerate(scores):
-            if name in seeds:
-                ids[name] = archive.add_candidate("seed", name, "", "", contract)
-            else:
-                proposal = archive.request_proposal(step, 1, "explore", "builtin", None, None, "t", {}, 0)
-                archive.receive_proposal(proposal, "r")
-                ids[name] = archive.add_candidate("proposal", name, "", "", contract, proposal)
-            noted = [finding((notes or {})[name], "noted", "note")] if name in (notes or {}) else []
-            archive.record_verdict(ids[name], verdict(logistic(), noted) | {"fingerprint": None})
-        for rung in dict.fromkeys(rung for rungs in scores.values() for rung in rungs):
-            for name, rungs in scores.items():
-                for seed, fitness in rungs.get(rung, {}).items():
-                    trained, beta = rung if isinstance(rung, tuple) else (rung, None)
-                    evaluation = archive.queue_evaluation(ids[name], "task", trained, seed, beta)
-                    if fitness is None:
-                        archive.fail_evaluation(evaluation, "diverged", "")
-                    else:
-                        archive.score_evaluation(evaluation, fitness)
-        if isinstance(final, dict):
-            kin = {name: Relation(Kind.NEW) for name in scores} | (relations or {})
-            final = final | {"relations": {str(ids[name]): kin[name] and kin[name].to_json() for name in scores}}
-        if final is not None:
-            archive.event("final", final)
-    return path
 
 
 def said(path):
@@ -244,13 +208,18 @@ def test_the_headline_asks_for_a_near_published_loss_outside_of_the_run(tmp_path
 
 
 def test_a_difference_that_is_not_significant_after_correction_is_no_discovery(tmp_path):
-    ours = {0: 0.77, 1: 0.86, 2: 0.69, 3: 0.79}
+    """The difference to slic has p = 0.025, but there are four finalists."""
+    slic = {seed: BETTER[seed] - lead for seed, lead in zip(BETTER, (0.1, 0.16, 0.04, 0.12), strict=True)}
     others = {f"other{i}": {"full": {s: v - 0.2 * ((s + i) % 3) for s, v in NOISY.items()}} for i in range(3)}
-    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": ours}, **others}, final=FINAL)
+    scores = {"dpo": {"full": NOISY}, "slic": {"full": slic}, "mine": {"full": BETTER}, **others}
+    path = tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL)
     with Reader.open(path) as reader:
-        (mine,) = [c for c in decide(Snapshot.of(reader)).finalists if c.arm.candidate == 2]
-    assert mine.new < 0.05 or mine.obstacle.kind in (ObstacleKind.UNCLEAR, ObstacleKind.EQUALLED)
-    assert "As good as DPO" not in said(path).text
+        (mine,) = [c for c in decide(Snapshot.of(reader)).finalists if c.arm.candidate == 3]
+    assert mine.rival.paired.p_value < 0.05 <= mine.new
+    assert (mine.above, mine.discovery, mine.obstacle.kind) == (True, False, ObstacleKind.UNCLEAR)
+    text = said(path).text
+    assert text.startswith("No discovery: mine")
+    assert "its difference to slic is not significant after correction for the finalists" in text
 
 
 HOSTILE = Relation(Kind.NEAR, (Part("\x1b[31mx\nnew line" * 20),), 0.03)

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from tiny_archive import tiny
 
 from analysis.claims.comparison import decide
 from analysis.lineage.rungs import (
@@ -103,8 +104,6 @@ def test_the_winners_curse_compares_selecting_seeds_with_fresh_ones(snapshot):
 
 
 def test_the_winners_curse_uses_the_baselines_arm_of_the_search(tmp_path):
-    from claims.test_headline import tiny
-
     search, fresh = {0: 0.5, 1: 0.6, 2: 0.55}, {10: 0.52, 11: 0.61, 12: 0.5}
     ours = {seed: value + 0.1 + seed / 1e4 for seed, value in (search | fresh).items()}
     tuned = {seed: value + 0.09 for seed, value in fresh.items()}

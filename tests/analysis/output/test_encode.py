@@ -57,10 +57,7 @@ def test_one_line_is_one_printable_line(text):
 
 @pytest.mark.parametrize("text", HOSTILE_NAMES)
 def test_invisible_characters_are_written_as_escapes(text):
-    shown = encode.visible(text)
-    assert shown.isprintable() or " " in shown
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
+    assert encode.visible(text).isprintable()
 
 
 def test_names_that_look_equal_differ_after_encoding():
