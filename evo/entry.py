@@ -41,7 +41,7 @@ def _run(command: Callable[[], None]) -> None:
         )
         sys.exit(WRONG_USE)
     for file in passed_over():
-        print(f"note: {file!r} has the name of a package of evopo and is passed over", file=sys.stderr)
+        print(f"note: {file!r} has the name of a package of evopo and is ignored", file=sys.stderr)
     try:
         command()
     except Exception as error:

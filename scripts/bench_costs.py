@@ -60,8 +60,10 @@ def rows(shapes: list[str], names: list[str]) -> Iterator[tuple[float, str]]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--unbounded", action="store_true", help="without the limit on cost")
-    arguments.add_argument("--shapes", nargs="*", default=list(SHAPES))
-    arguments.add_argument("--operations", nargs="*", choices=[*OPERATIONS], metavar="NAME", default=[*OPERATIONS])
+    arguments.add_argument("--shapes", nargs="*", default=list(SHAPES), help="shapes of operands (all)")
+    arguments.add_argument(
+        "--operations", nargs="*", choices=[*OPERATIONS], metavar="NAME", default=[*OPERATIONS], help="operations (all)"
+    )
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -1,5 +1,6 @@
 """Writes the graph of each known loss next to its source: `python scripts/make_known_graphs.py`. Run it after changing a source."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sandbox.graph.loss_graph import VerifiedGraph
 
 def main() -> None:
     """Traces every source of `sandbox/known` (trusted, so without the jail) and writes its graph as JSON."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # it has no options: anything but --help is an error
     folder = Path(known.__file__).parent
     for name in known.names():
         loss = known.load(name)

@@ -351,9 +351,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--proposals", type=int, default=24, help="entries of a run in addition to its seed losses (%(default)s)"
     )
-    parser.add_argument("--contender-seeds", type=int, default=LadderSettings().contender_seeds, help="(%(default)s)")
-    parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
-    parser.add_argument("--finalist-seeds", type=int, default=LadderSettings().finalist_seeds, help="(%(default)s)")
+    ladder = LadderSettings()
+    for option, default, meaning in (
+        ("--contender-seeds", ladder.contender_seeds, "most seeds of a contender in the search"),
+        ("--finalists", ladder.finalists, "finalists of a run"),
+        ("--finalist-seeds", ladder.finalist_seeds, "fresh seeds of the final"),
+    ):
+        parser.add_argument(option, type=int, default=default, help=f"{meaning} (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="training processes for the pool (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

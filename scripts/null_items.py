@@ -113,7 +113,9 @@ def _arguments() -> argparse.Namespace:
         "--items", type=int, nargs="+", default=[6, 20, 200], help="items of the test set (%(default)s)"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 24], help="fresh seeds of the final (%(default)s)")
-    parser.add_argument("--finalists", type=int, default=LadderSettings().finalists, help="(%(default)s)")
+    parser.add_argument(
+        "--finalists", type=int, default=LadderSettings().finalists, help="finalists of the final (%(default)s)"
+    )
     parser.add_argument(
         "--taste",
         type=float,

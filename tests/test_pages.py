@@ -54,6 +54,12 @@ def test_the_first_use_of_each_term_is_linked_to_the_glossary():
     subprocess.run([sys.executable, "scripts/link_glossary.py", "--check"], cwd=ROOT, check=True)
 
 
+def test_the_architecture_page_says_what_is_in_each_folder_at_the_top_of_a_package():
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    top = [path.parent.relative_to(ROOT) for path in packages() if path.parents[2] == ROOT]
+    assert top and [str(folder) for folder in top if f"`{folder}/`" not in page] == []
+
+
 def packages() -> list[Path]:
     return [
         path

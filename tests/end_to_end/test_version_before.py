@@ -1,4 +1,4 @@
-"""Runs recorded by evopo 0.1.0: this version resumes, replays and reports them.
+"""Runs recorded by an earlier evopo, whose archives have version 2: this one resumes, replays and reports them.
 
 `data/interrupted_0_1` was killed in the search of its second session, with a reply that nobody had read, a candidate without a
 verdict and a training under way. `data/finished_0_1` has its final. Archives are kept as SQL, as `sqlite3 archive.db .dump`
