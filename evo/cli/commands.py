@@ -34,6 +34,8 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
         from evo.session.preflight import PreflightFailed
         from fitness.chat.errors import LLMError
         from fitness.task.protocol import TaskError
+        from sandbox.verdicts.unavailable import SandboxUnavailable
+        from sandbox.vetting.pool import WorkerFailed
 
         try:
             return function(*args, **kwargs)
@@ -43,6 +45,8 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
             _fail(error, WRONG_USE if error.wrong_use else FAILURE)
         except (AnalysisError, ArchiveError, TaskUnusable) as error:
             _fail(error, FAILURE)
+        except (SandboxUnavailable, WorkerFailed) as error:
+            _fail(f"losses cannot be vetted: {error}", FAILURE)
 
     return wrapper
 

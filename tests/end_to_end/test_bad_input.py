@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 from campaigns import QUICK, Command
+from in_process import told
 
 from archive.query import Reader
+from evo.cli.commands import main
 
 
 @pytest.mark.parametrize(
@@ -143,6 +146,16 @@ def test_a_launcher_that_does_not_exist_is_refused(evo: Command, command: str) -
         result.code == 2 and "the launcher 'accelerat' is not a command" in result.err and "Traceback" not in result.err
     )
     assert not (evo.folder / "run").exists()
+
+
+def test_a_machine_that_can_start_no_process_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    code, output = told(main, ["run", "--dry-run", "--offline"])
+    assert code == 1
+    assert "error: losses cannot be vetted: the isolated interpreter did not start" in output.splitlines()[-1]
 
 
 def test_a_grid_of_beta_for_a_task_without_beta_is_refused(evo: Command) -> None:
