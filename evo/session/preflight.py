@@ -68,7 +68,7 @@ def preflight(
     whether a paid endpoint may be asked for a reply of one token.
     """
     proposer, which, endpoints, faults = _endpoints(config, info, proposes)
-    faults += payment_faults(config, endpoints, nobody=not endpoints and not faults)
+    faults += payment_faults(config, endpoints, no_endpoint=not endpoints and not faults)
     may_cost = may_cost and not faults
     faults += contract_faults(config, info, proposes=proposes)
     faults += task_faults(config, online=online)
@@ -116,17 +116,19 @@ def task_faults(config: Config, *, online: bool = True) -> list[Fault]:
     return faults
 
 
-def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, nobody: bool) -> list[Fault]:
+def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, no_endpoint: bool) -> list[Fault]:
     """Faults of spending limits: a paid endpoint without a budget, or a limit in USD without prices.
 
-    `nobody`: whether the configuration names no endpoint at all.
+    `no_endpoint`: whether the configuration names no endpoint at all.
     """
     faults = []
     if not config.budget.bounds_spending:
         faults = [_unlimited(key, endpoint) for key, endpoint in endpoints.items() if endpoint.paid]
     if "usd" in config.budget.limits:
         unpriced = [key for key, endpoint in endpoints.items() if not endpoint.prices.known]
-        unpriced += [LLM] if nobody and None in (config.llm.usd_per_million_in, config.llm.usd_per_million_out) else []
+        unpriced += (
+            [LLM] if no_endpoint and None in (config.llm.usd_per_million_in, config.llm.usd_per_million_out) else []
+        )
         for key in unpriced:
             faults.append(
                 Fault(
