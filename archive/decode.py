@@ -203,12 +203,12 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
         status=cells.word("status", VERDICT_STATUSES),
         duplicate_of=cells.integer_or_none("duplicate_of"),
         duplicate_kind=cells.text_or_none("duplicate_kind"),
-        graph=cells.text_or_none("graph"),
+        graph=cells.packed_text_or_none("graph"),
         hash=cells.text_or_none("hash"),
-        fingerprint=cells.json_object_or_none("fingerprint"),
+        fingerprint=cells.packed_object_or_none("fingerprint"),
         descriptors=cells.json_object_or_none("descriptors"),
         entry=cells.text_or_none("entry"),
-        guarantees=cells.json_object_or_none("guarantees"),
+        guarantees=cells.packed_object_or_none("guarantees"),
         milliseconds=cells.real_or_none("milliseconds"),
         event_id=cells.natural("event_id"),
         largest_difference=_share(cells.json_object("details").get("largest_difference")),
@@ -283,17 +283,17 @@ def curves_of(row: sqlite3.Row, path: Path) -> Curves:
         raise CorruptArchive(f"{cells.where('curves')} should hold named lists of (step, value)") from None
 
 
-def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, str]] | None:
-    """Role and text hash of each message in a row of `proposal`; None if there was no prompt."""
+def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, int]] | None:
+    """Role and id of the text of each message in a row of `proposal`; None if there was no prompt."""
     cells = Cells(row, "proposal", path)
     value = cells.json("prompt")
     if value is None:
         return None
     if not isinstance(value, list) or not all(
-        isinstance(m, list) and len(m) == 2 and all(isinstance(part, str) for part in m) for m in value
+        isinstance(m, list) and len(m) == 2 and isinstance(m[0], str) and type(m[1]) is int for m in value
     ):
-        raise cells.wrong("prompt", "a list of role and hash")
-    return [(role, digest) for role, digest in value]
+        raise cells.wrong("prompt", "a list of role and id of a text")
+    return [(role, text) for role, text in value]
 
 
 def _items(cells: Cells) -> Items | None:

@@ -5,12 +5,15 @@ from typing import Any
 
 from archive.records import Curves, Items, RunRow, Usage
 from archive.sqlite.connection import now
+from archive.sqlite.packed import pack
 from archive.sqlite.schema import allowed
-from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null
+from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, storable_text
 
 _TEXT = ("hash", "entry")
-_JSON = ("graph", "fingerprint", "descriptors", "guarantees")
-_OTHER = ("status", "milliseconds", "findings")
+_PACKED = ("graph", "fingerprint", "guarantees")
+_OTHER = ("status", "milliseconds", "findings", "descriptors")
+_KNOWN = ("accepted", "contract")
+"""Keys whose values follow from the status, and from the row of the candidate."""
 
 
 def run_columns(run: RunRow) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def result_columns(
         "seconds": finite_or_null(seconds),
         "tokens": tokens,
         "items": None if parts is None else compress(dump_json(parts)),
-        "curves": compress(dump_json(curves)) if curves else None,
+        "curves": compress(dump_json(_rounded(curves))) if curves else None,
         "tokens_in": judged.tokens_in if judged else None,
         "tokens_out": judged.tokens_out if judged else None,
         "usd": finite_or_null(judged.usd) if judged else None,
@@ -55,22 +58,28 @@ def result_columns(
 def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of `verdict` from its JSON form. Keys without a column go into `details`.
 
-    A graph may be an object or JSON text, and is stored as JSON. ValueError for a status that the schema does not allow.
+    A graph may be an object or JSON text. ValueError for a status that the schema does not allow.
     """
     status = str(verdict["status"])
     if status not in allowed("verdict", "status"):
         raise ValueError(f"expected a status of {', '.join(allowed('verdict', 'status'))}, got {status!r}")
-    columns = {name: _json_or_null(verdict.get(name)) for name in _JSON}
+    texts = {name: _json_or_null(verdict.get(name)) for name in _PACKED}
     if isinstance(verdict.get("graph"), str):
-        columns["graph"] = verdict["graph"]
-    rest = {name: value for name, value in verdict.items() if name not in (*_TEXT, *_JSON, *_OTHER)}
+        texts["graph"] = storable_text(verdict["graph"])
+    rest = {name: value for name, value in verdict.items() if name not in (*_TEXT, *_PACKED, *_OTHER, *_KNOWN)}
     return {
-        **columns,
+        **{name: None if text is None else pack(text) for name, text in texts.items()},
+        "descriptors": _json_or_null(verdict.get("descriptors")),
         **{name: verdict.get(name) for name in _TEXT},
         "status": status,
         "milliseconds": finite_or_null(verdict.get("milliseconds")),
         "details": dump_json(rest),
     }
+
+
+def _rounded(curves: Curves) -> dict[str, list[tuple[float, float]]]:
+    """Curves with heights of 6 significant digits: they are drawn and printed, and nothing is computed from them."""
+    return {name: [(step, float(f"{height:.6g}")) for step, height in points] for name, points in curves.items()}
 
 
 def finding_columns(finding: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,12 +53,13 @@ from archive.records import (
 )
 from archive.spending import COSTS, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
+from archive.sqlite.packed import unpack_like
 from archive.sqlite.values import decompress
 
 T = TypeVar("T")
 
 MOST_UNPACKED = 2**30
-"""Most bytes of replies, or of fitness per item, that one query decompresses. An archive of another person may hold many small
+"""Most bytes of replies, of graphs and fingerprints, or of fitness per item, that one query decompresses. An archive of another person may hold many small
 values that decompress to large ones."""
 NOW = 2**63 - 1
 """Event bound of a reader without a limit."""
@@ -170,7 +171,7 @@ class Reader:
     def verdicts(self, as_of: int | None = None) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""
         rows = self._rows("SELECT * FROM verdict WHERE event_id <= :at ORDER BY candidate_id", at=self._at(as_of))
-        return [verdict_row(row, self.path) for row in rows]
+        return self._bounded((verdict_row(row, self.path) for row in rows), _unpacked_size)
 
     def verdict(self, candidate_id: int) -> VerdictRow | None:
         """The verdict of a candidate; None if it has not been vetted yet."""
@@ -225,14 +226,19 @@ class Reader:
             "SELECT prompt FROM proposal WHERE id = :id AND requested_event <= :at", at=self._upto, id=proposal_id
         )
         sent = prompt_of(self._one(rows, f"proposal {proposal_id}"), self.path)
-        return None if sent is None else [(role, self._text(digest)) for role, digest in sent]
+        return None if sent is None else [(role, self._text(text)) for role, text in sent]
 
-    def _text(self, digest: str) -> str:
-        rows = self._rows("SELECT content FROM text WHERE hash = :hash", hash=digest)
-        text = decompress(self._one(rows, f"text {digest}")["content"], f"{self.path}: text.content")
-        if text is None:
-            raise CorruptArchive(f"{self.path}: text.content of {digest} is missing; get a fresh copy of the archive")
-        return text
+    def _text(self, id: int) -> str:
+        sql = """
+SELECT t.content, t.base, b.content AS model, b.base AS beneath
+FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
+        row = self._one(self._rows(sql, id=id), f"text {id}")
+        whole = row["base"] is None
+        where = f"{self.path}: text.content of {id if whole else row['base']}"
+        text = decompress(row["content"] if whole else row["model"], where)
+        if text is None or row["beneath"] is not None:
+            raise CorruptArchive(f"{where} should be there, and be stored whole; get a fresh copy of the archive")
+        return text if whole else unpack_like(row["content"], text, f"{self.path}: text.content of {id}")
 
     def events(self, after: int = 0, kind: str | None = None) -> list[EventRow]:
         """Events with an id above `after`, of one kind or of all kinds, oldest first."""
@@ -323,6 +329,11 @@ class Reader:
                     f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
                     "sqlite3 FILE .recover"
                 ) from error
+
+
+def _unpacked_size(verdict: VerdictRow) -> int:
+    parts = [verdict.graph, *(verdict.fingerprint or {}).values(), *(verdict.guarantees or {}).values()]
+    return sum(16 * len(part) for part in parts if isinstance(part, str | list | dict))
 
 
 def _standing(candidate: Brief, results: Sequence[FinishedEvaluation]) -> Standing:

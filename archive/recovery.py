@@ -6,7 +6,9 @@ from archive.sqlite.connection import Write
 
 def recover(write: Write) -> Recovery:
     """Queues running evaluations again and marks requested proposals as lost. Returns these, and what remains to be done."""
-    running = write.ids("SELECT id FROM evaluation WHERE state = ? ORDER BY id", (EvaluationState.RUNNING,))
+    running = write.ids(
+        "SELECT id FROM evaluation WHERE finished_event IS NULL AND state = ? ORDER BY id", (EvaluationState.RUNNING,)
+    )
     for id in running:
         write.event(
             EventKind.EVALUATION_REQUEUED,
@@ -15,7 +17,7 @@ def recover(write: Write) -> Recovery:
             evaluation_id=id,
         )
         write.update("evaluation", id, state=EvaluationState.QUEUED)
-    lost = write.ids("SELECT id FROM proposal WHERE state = ? ORDER BY id", (ProposalState.REQUESTED,))
+    lost = write.ids("SELECT id FROM proposal WHERE received_event IS NULL ORDER BY id")
     for id in lost:
         lose_proposal(write, id)
     unread = write.ids(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archive.errors import CorruptArchive
+from archive.sqlite.packed import unpack
 from archive.sqlite.values import LARGEST, decompress, is_finite, load_json, load_metrics
 
 E = TypeVar("E", bound=StrEnum)
@@ -110,6 +111,17 @@ class Cells:
 
     def json_object_or_none(self, column: str) -> dict[str, Any] | None:
         return None if self.raw(column) is None else self.json_object(column)
+
+    def packed_text_or_none(self, column: str) -> str | None:
+        """The JSON text of a packed column; in rows of older versions it is not packed."""
+        value = self.raw(column)
+        return unpack(value, self.where(column)) if isinstance(value, bytes) else self.text_or_none(column)
+
+    def packed_object_or_none(self, column: str) -> dict[str, Any] | None:
+        value = load_json(self.packed_text_or_none(column), self.where(column))
+        if value is not None and not isinstance(value, dict):
+            raise self.wrong(column, "a JSON object")
+        return value
 
     def metrics(self, column: str) -> dict[str, float]:
         return load_metrics(self.text_or_none(column), self.where(column))

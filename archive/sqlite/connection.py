@@ -11,11 +11,14 @@ from typing import Any
 
 from archive.disk.files import located, require_regular
 from archive.errors import ArchiveError, MissingRow, NotAnArchive, UnsafeFile, WriteFailed, WrongState
-from archive.sqlite.values import compress, dump_json, storable_text
+from archive.sqlite.packed import pack_like
+from archive.sqlite.values import compress, decompress, dump_json, storable_text
 
 BUSY_SECONDS = 30.0
 """How long a write waits while another program has the file locked, for example an open transaction in the sqlite3 shell."""
 
+BASES = 8
+"""Number of texts among which the base of a new text is sought."""
 
 COMPANIONS = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps next to a database and opens by itself."""
@@ -145,12 +148,24 @@ class Write:
         row = self._connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values).lastrowid
         return int(row or 0)
 
-    def text(self, text: str) -> str:
-        """Stores a text unless it is stored already, and returns its hash."""
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        sql = "INSERT OR IGNORE INTO text (hash, content) VALUES (?, ?)"
-        self._connection.execute(sql, (digest, compress(text)))
-        return digest
+    def text(self, text: str) -> int:
+        """Stores a text unless it is stored already, and returns its id.
+
+        Of the newest texts that were stored whole, the one with the most text in common becomes its base, if that is a third of it.
+        """
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        there = self.value("SELECT id FROM text WHERE hash = ?", (digest,))
+        if there is not None:
+            return int(there)
+        base, model = max(self._whole_texts(), key=lambda whole: _in_common(text, whole[1]), default=(None, ""))
+        if base is None or 3 * _in_common(text, model) < len(text):
+            return self.insert("text", hash=digest, content=compress(text))
+        return self.insert("text", hash=digest, base=base, content=pack_like(text, model))
+
+    def _whole_texts(self) -> list[tuple[int, str]]:
+        sql = "SELECT id, content FROM text WHERE base IS NULL ORDER BY id DESC LIMIT ?"
+        rows = self._connection.execute(sql, (BASES,)).fetchall()
+        return [(id, decompress(content, "text.content") or "") for id, content in rows]
 
     def update(self, table: str, id: int, **columns: Any) -> None:
         """Changes columns of one row."""
@@ -183,6 +198,12 @@ class Write:
         if state not in states:
             raise WrongState(f"{table} {id} should be {' or '.join(states)}, but it is {state}")
         return str(state)
+
+
+def _in_common(text: str, other: str) -> int:
+    """Number of characters in the lines of a text that the other has too."""
+    lines = frozenset(other.splitlines())
+    return sum(len(line) for line in text.splitlines() if line in lines)
 
 
 def _bound(value: Any) -> Any:

@@ -1,14 +1,16 @@
 """Migrations of an empty file or an older archive to the current schema. Each is recorded and runs in one transaction.
 
-To change the schema, append a function `m004_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 4)`. Do not change
+To change the schema, append a function `m005_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 5)`. Do not change
 the functions before it. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, in the transaction that
 applies it, so after a crash the archive has either the old schema or the new one.
 """
 
+import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database, Migrations
 
@@ -17,6 +19,7 @@ from archive.sqlite.schema import (
     APPLICATION_ID,
     CHANGES_2,
     CHANGES_3,
+    CHANGES_4_STORAGE,
     INDEXES_1,
     LATER_TABLES,
     TABLES,
@@ -54,6 +57,20 @@ def m003_operators_by_name(db: Database) -> None:
     for statement in CHANGES_3:
         db.execute(statement)
     _stamp(db, 3)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m004_packed(db: Database) -> None:
+    """Packs what fills most of an archive. Verdicts of older versions keep their JSON text, which remains readable.
+
+    Invalid hashes and prompts, which another person's archive may have, are kept as they are.
+    """
+    ids = {digest: id for id, (digest,) in enumerate(db.execute("SELECT hash FROM text ORDER BY rowid"), start=1)}
+    db.conn.create_function("from_hex", 1, _bytes_of, deterministic=True)
+    db.conn.create_function("by_id", 1, lambda prompt: _by_id(prompt, ids))
+    for statement in CHANGES_4_STORAGE:
+        db.execute(statement)
+    _stamp(db, 4)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:
@@ -133,3 +150,18 @@ def _database(connection: sqlite3.Connection) -> Database:
 def _stamp(db: Database, version: int) -> None:
     """Sets `PRAGMA user_version`, for information only. The table of applied migrations decides what is pending."""
     db.execute(f"PRAGMA user_version = {version}")
+
+
+def _bytes_of(digest: Any) -> Any:
+    try:
+        return bytes.fromhex(digest)
+    except (TypeError, ValueError):
+        return digest
+
+
+def _by_id(prompt: Any, ids: Mapping[str, int]) -> Any:
+    """The JSON of a prompt with the ids of texts instead of their hashes."""
+    try:
+        return json.dumps([[role, ids[digest]] for role, digest in json.loads(prompt)])
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return prompt

@@ -280,3 +280,56 @@ CREATE TABLE proposal_3 (
     "CREATE INDEX proposal_state ON proposal (state)",
     *VIEWS_1,
 )
+
+CHANGES_4_STORAGE = (
+    # Tables are created again, so that `.schema` shows what their columns hold. Views that read them are dropped first.
+    "DROP VIEW leaderboard",
+    "DROP VIEW lineage",
+    "DROP VIEW refusals",
+    """
+CREATE TABLE verdict_4 (
+    candidate_id INTEGER PRIMARY KEY REFERENCES candidate(id),
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'refused', 'partial')),
+    duplicate_of INTEGER REFERENCES candidate(id),
+    duplicate_kind TEXT,
+    graph BLOB,                  -- JSON of the loss graph, packed (archive.sqlite.packed); text in rows of older versions
+    hash TEXT,
+    fingerprint BLOB,            -- JSON, packed; text in rows of older versions
+    descriptors TEXT,            -- JSON
+    entry TEXT,                  -- name of the function that was traced
+    guarantees BLOB,             -- JSON, packed; text in rows of older versions
+    milliseconds REAL,
+    details TEXT NOT NULL,       -- JSON: whatever else the verdict said
+    event_id INTEGER NOT NULL REFERENCES event(id)
+)""",
+    "INSERT INTO verdict_4 SELECT * FROM verdict",
+    "DROP TABLE verdict",
+    "ALTER TABLE verdict_4 RENAME TO verdict",
+    """
+CREATE TABLE text_4 (
+    id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,   -- SHA-256 of the text
+    base INTEGER REFERENCES text(id), -- the text whose end is the dictionary of `content`; NULL: none. It has no base itself
+    content BLOB NOT NULL        -- zlib
+)""",
+    "INSERT INTO text_4 (hash, content) SELECT from_hex(hash), content FROM text ORDER BY rowid",
+    "DROP TABLE text",
+    "ALTER TABLE text_4 RENAME TO text",
+    "CREATE INDEX text_whole ON text (id) WHERE base IS NULL",
+    "UPDATE proposal SET prompt = by_id(prompt) WHERE prompt IS NOT NULL",
+    # Indexes hold only the rows that a query looks for.
+    "DROP INDEX evaluation_state",
+    "DROP INDEX proposal_state",
+    "DROP INDEX event_candidate",
+    "DROP INDEX event_proposal",
+    "DROP INDEX event_evaluation",
+    "CREATE INDEX evaluation_unfinished ON evaluation (id) WHERE finished_event IS NULL",
+    "CREATE INDEX evaluation_fitness ON evaluation (task, rung, fitness) WHERE fitness IS NOT NULL",
+    "CREATE INDEX proposal_unanswered ON proposal (id) WHERE received_event IS NULL",
+    "CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of) WHERE duplicate_of IS NOT NULL",
+    "CREATE INDEX event_proposal ON event (proposal_id) WHERE proposal_id IS NOT NULL",
+    "CREATE INDEX event_evaluation ON event (evaluation_id) WHERE evaluation_id IS NOT NULL",
+    *VIEWS_1,
+)
+"""Values that fill most of an archive are packed, and a message of a prompt is stored as its difference to a similar one. Prompts
+name their texts by id. In SQL, `from_hex` gives the bytes of a hash, and `by_id` replaces hashes by ids (`migrations`)."""

@@ -21,13 +21,14 @@ from archive.sqlite.migrations import (
     m001_first_release,
     m002_baseline_prompts_items_curves,
     m003_operators_by_name,
+    m004_packed,
     migrate,
 )
 from archive.sqlite.schema import APPLICATION_ID
 from archive.store import Archive
 from sandbox.verdicts.verdict import VerdictStatus
 
-TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name"]
+TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name", "m004_packed"]
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
 
 
@@ -46,13 +47,14 @@ def later() -> Migrations:
     migrations()(m001_first_release)
     migrations()(m002_baseline_prompts_items_curves)
     migrations()(m003_operators_by_name)
+    migrations()(m004_packed)
 
     @migrations()
-    def m004_notes(db: Database) -> None:
+    def m005_notes(db: Database) -> None:
         db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
         db.execute("DROP VIEW refusals")
         db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
-        db.execute("PRAGMA user_version = 4")
+        db.execute("PRAGMA user_version = 5")
 
     return migrations
 
@@ -83,6 +85,10 @@ def test_every_released_version_is_upgraded_with_its_rows(dump, path, run, tmp_p
         assert reader.evaluations(state=EvaluationState.SCORED)[0].fitness == 0.5
         assert reader.proposals()[0].reply == "the reply"
         assert len(reader.findings()) == 1
+        assert (reader.verdicts()[0].graph, reader.verdicts()[0].fingerprint) == ("{}", {"key": "k"})
+        prompts = [reader.prompt(row.id) for row in reader.proposals()]
+        assert [text[:5] for text in prompts if text][:1] in ([], [[("system", "hello"), ("user", "again")]])
+        assert sum(text is not None for text in prompts) == {"1": 0, "2": 1, "3": 1}.get(dump.stem[-1], 3)
         asked = archive.request_proposal(7, 1, "simplify", "builtin", None, None, "", {}, 0)
         assert reader.proposal(asked).operator == "simplify", "an operator that no version had"
         archive.add_candidate("seed", "new", "", "source", "preference")
@@ -98,27 +104,27 @@ def test_an_empty_file_becomes_an_archive(tmp_path):
 
 
 def test_a_further_migration_can_be_added(connection, path, later):
-    assert identify(connection, path, later) == ["m004_notes"]
-    assert migrate(connection, later) == ["m004_notes"]
+    assert identify(connection, path, later) == ["m005_notes"]
+    assert migrate(connection, later) == ["m005_notes"]
     assert identify(connection, path, later) == []
     connection.execute("SELECT note FROM candidate")
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 4
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 5
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [*TODAY, "m004_notes"]
+    assert names == [*TODAY, "m005_notes"]
 
 
 def test_an_interrupted_migration_leaves_the_version_before(connection, path, later):
     before = schema(path)
 
     @later()
-    def m005_breaks(db: Database) -> None:
+    def m006_breaks(db: Database) -> None:
         db.execute("DROP VIEW leaderboard")
         db.execute("ALTER TABLE event ADD COLUMN extra TEXT")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         migrate(connection, later)
-    assert identify(connection, path, later) == ["m005_breaks"], "the one before it stays"
+    assert identify(connection, path, later) == ["m006_breaks"], "the one before it stays"
     assert "extra" not in str(schema(path)) and "leaderboard" in str(schema(path))
     assert schema(path) != before
 

@@ -1,0 +1,92 @@
+"""Packed columns: JSON and texts that would fill most of an archive if they were stored as they are.
+
+A packed JSON value is one byte, the number of its form, then zlib data of the JSON text. Form 1 is compressed with the preset
+dictionary `_WORDS_1`, which has what these values have in common; zlib data name their dictionary by a checksum, so a value can
+never be unpacked with another one. The JSON text comes back byte by byte, so numbers stay exact. A further form gets a number and
+a dictionary of its own; those that were released never change.
+
+A text that repeats most of an earlier one, as prompts do, is compressed with that text as its dictionary (`pack_like`).
+"""
+
+import zlib
+
+from archive.errors import CorruptArchive
+
+LARGEST_UNPACKED = 16 * 2**20
+"""Largest size in bytes of an unpacked value. An untrusted archive may contain a compression bomb."""
+
+_WINDOW = 2**15
+"""zlib uses at most this many bytes at the end of a dictionary."""
+
+_WORDS_1 = (
+    b'"signals":"seccomp, landlock-signals","time":"cpu-limit, wall-clock","memory":"memory-limit"}'
+    b'{"files":"not-needed","network":"not-needed","processes":"not-needed","signals":"not-needed","time":"not-needed",'
+    b'"memory":"not-needed"}{"files":"seccomp, landlock","network":"seccomp, no-descriptors-limit",'
+    b'"processes":"seccomp, landlock + no-processes-limit","signals":"seccomp, landlock-signals",'
+    b'"time":"cpu-limit, wall-clock","memory":"memory-limit"}'
+    b'["mish",[["atan",[["gelu",[["silu",[["quantile",[["full_like",[["clamp_min",[["logsigmoid",[["elu",[["maximum",['
+    b'["logsumexp",[["size",[["log",[["log1p",[["pow",[["abs",[["cross_entropy",[["log_softmax",[["softmax",[["gather",['
+    b'"targets"}],["input",[],{"name":"logits"}],{"dim":-1,"keepdim":true}],{"dtype":"float32"}],["one_hot",['
+    b'["huber_loss",[["logaddexp",[["leaky_relu",[["where",[["gt",[["var",[["clamp_max",[["mean",[["sqrt",[["asinh",['
+    b'["square",[["sigmoid",[["relu",[["detach",[["exp",[["div",[["softplus",['
+    b'{"schema":1,"contract":"classification","nodes":[["input",[],{"name":"logits"}],["input",[],{"name":"targets"}],'
+    b'{"schema":1,"contract":"preference","nodes":[["input",[],{"name":"beta"}],'
+    b'["input",[],{"name":"policy_chosen_logps"}],["input",[],{"name":"policy_rejected_logps"}],["sub",[1,2]],'
+    b'["input",[],{"name":"reference_chosen_logps"}],["input",[],{"name":"reference_rejected_logps"}],["sub",[4,5]],'
+    b'["sub",[3,6]],["mul",[0,7]],["neg",[8]],["softplus",[9]],["const",[],{"value":1.0}],["const",[],{"value":0.0}],'
+    b'["const",[],{"value":-1.0}],["const",[],{"value":0.5}],["mul",[10,11]],["add",[12,13]],["sub",[14,15]]],"output":16}'
+    b'],"output":'
+    b'1.0,-1.0,0.0,-0.0,0.5,-0.5,e-05,-e-06,e-07,-e-08,e-09,-e-10,e-11,-e-12,e-13,-e+300,-0.0'
+    b'{"key":"f1:","scale_key":"f1:","beta_key":"f1:","vector":[-0.'
+)
+_FORMS = {1: _WORDS_1}
+
+
+def pack(text: str) -> bytes:
+    """JSON text in the newest form."""
+    return b"\x01" + _deflated(text.encode("utf-8"), _WORDS_1)
+
+
+def unpack(blob: bytes, where: str) -> str:
+    """The text that `pack` was given. CorruptArchive for other data, and for more than `LARGEST_UNPACKED` bytes."""
+    words = _FORMS.get(blob[0]) if blob else None
+    if words is None:
+        raise CorruptArchive(f"{where} should hold packed JSON of the form 1, but begins with {blob[:1]!r}")
+    return _text(_inflated(blob[1:], words, where), where)
+
+
+def pack_like(text: str, model: str) -> bytes:
+    """`text` as zlib data with the end of `model` as dictionary. Lone surrogates are preserved."""
+    return _deflated(_raw(text), _raw(model)[-_WINDOW:])
+
+
+def unpack_like(blob: bytes, model: str, where: str) -> str:
+    """The text that `pack_like` was given. CorruptArchive for other data, another `model`, and too much of it."""
+    return _text(_inflated(blob, _raw(model)[-_WINDOW:], where), where)
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _deflated(raw: bytes, dictionary: bytes) -> bytes:
+    stream = zlib.compressobj(9, zdict=dictionary)
+    return stream.compress(raw) + stream.flush()
+
+
+def _inflated(blob: bytes, dictionary: bytes, where: str) -> bytes:
+    try:
+        stream = zlib.decompressobj(zdict=dictionary)
+        raw = stream.decompress(blob, LARGEST_UNPACKED)
+    except (TypeError, zlib.error) as error:
+        raise CorruptArchive(f"{where} should hold zlib data: {error}; get a fresh copy of the archive") from error
+    if not stream.eof:
+        raise CorruptArchive(f"{where} should hold at most {LARGEST_UNPACKED} bytes of complete zlib data")
+    return raw
+
+
+def _text(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise CorruptArchive(f"{where} should hold UTF-8: {error}; get a fresh copy of the archive") from error
