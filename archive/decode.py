@@ -30,6 +30,7 @@ from archive.records import (
     is_operator,
 )
 from archive.sqlite.cells import Cells
+from archive.sqlite.packed import is_packed
 from archive.sqlite.schema import allowed
 from archive.sqlite.values import LARGEST, is_finite, load_json, number
 
@@ -271,9 +272,13 @@ def curves_of(row: sqlite3.Row, path: Path) -> Curves:
     """The training curves in a row of `evaluation`; empty where none were recorded."""
     cells = Cells(row, "evaluation", path)
     value = load_json(cells.compressed("curves"), cells.where("curves"))
+    blob = cells.raw("curves")
+    in_columns = isinstance(blob, bytes) and is_packed(blob)  # older versions wrote pairs
     try:
         curves = {
-            str(name): [(number(step), number(height)) for step, height in points]
+            str(name): [
+                (number(step), number(height)) for step, height in (zip(*points, strict=True) if in_columns else points)
+            ]
             for name, points in (value or {}).items()
         }
         if not all(is_finite(step) for points in curves.values() for step, _ in points):

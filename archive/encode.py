@@ -48,7 +48,7 @@ def result_columns(
         "seconds": finite_or_null(seconds),
         "tokens": tokens,
         "items": None if parts is None else compress(dump_json(parts)),
-        "curves": compress(dump_json(_rounded(curves))) if curves else None,
+        "curves": pack(dump_json(_columns(curves))) if curves else None,
         "tokens_in": judged.tokens_in if judged else None,
         "tokens_out": judged.tokens_out if judged else None,
         "usd": finite_or_null(judged.usd) if judged else None,
@@ -77,9 +77,12 @@ def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rounded(curves: Curves) -> dict[str, list[tuple[float, float]]]:
-    """Curves with heights of 6 significant digits: they are drawn and printed, and nothing is computed from them."""
-    return {name: [(step, float(f"{height:.6g}")) for step, height in points] for name, points in curves.items()}
+def _columns(curves: Curves) -> dict[str, tuple[list[float], list[float]]]:
+    """Steps and heights of each curve. Heights get 4 significant digits, which is what is printed of them."""
+    return {
+        name: ([step for step, _ in points], [float(f"{height:.4g}") for _, height in points])
+        for name, points in curves.items()
+    }
 
 
 def finding_columns(finding: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from archive.records import (
 from archive.recovery import lose_proposal, recover
 from archive.spending import asked_at_most, charged, failed_call
 from archive.sqlite.connection import Write, now
-from archive.sqlite.values import compress, dump_json, finite_or_null, is_finite
+from archive.sqlite.packed import pack
+from archive.sqlite.values import dump_json, finite_or_null, is_finite
 from archive.sqlite.writing import WritableFile
 
 NOT_FINITE = "not_finite"
@@ -153,7 +154,7 @@ class Archive:
                 "proposal",
                 id,
                 state=ProposalState.RECEIVED,
-                reply=compress(reply),
+                reply=pack(reply),
                 tokens_in=tokens_in,
                 tokens_out=tokens_out,
                 usd=finite_or_null(usd),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archive.errors import CorruptArchive
-from archive.sqlite.packed import unpack
+from archive.sqlite.packed import is_packed, unpack
 from archive.sqlite.values import LARGEST, decompress, is_finite, load_json, load_metrics
 
 E = TypeVar("E", bound=StrEnum)
@@ -127,4 +127,7 @@ class Cells:
         return load_metrics(self.text_or_none(column), self.where(column))
 
     def compressed(self, column: str) -> str | None:
-        return decompress(self.raw(column), self.where(column))
+        """A text that is packed, or zlib data in rows of older versions."""
+        value = self.raw(column)
+        packed = isinstance(value, bytes) and is_packed(value)
+        return unpack(value, self.where(column)) if packed else decompress(value, self.where(column))

@@ -1,8 +1,8 @@
 """Packed columns: JSON and texts that would fill most of an archive if they were stored as they are.
 
-A packed JSON value is one byte, the number of its form, then zlib data of the JSON text. Form 1 is compressed with the preset
-dictionary `_WORDS_1`, which has what these values have in common; zlib data name their dictionary by a checksum, so a value can
-never be unpacked with another one. The JSON text comes back byte by byte, so numbers stay exact. A further form gets a number and
+A packed value is one byte, the number of its form, then zlib data of the text. Form 1 is compressed with the preset dictionary
+`_WORDS_1`, which has what these values have in common; zlib data name their dictionary by a checksum, so a value can never be
+unpacked with another one. The text comes back byte by byte, so numbers stay exact. A further form gets a number and
 a dictionary of its own; those that were released never change.
 
 A text that repeats most of an earlier one, as prompts do, is compressed with that text as its dictionary (`pack_like`).
@@ -19,6 +19,21 @@ _WINDOW = 2**15
 """zlib uses at most this many bytes at the end of a dictionary."""
 
 _WORDS_1 = (
+    b"import math\\nimport torch\\nimport torch.nn.functional as F\\n\\n\\ndef loss(logits, targets):\\n    return F.cross_entropy("
+    b".mean() torch.sigmoid( torch.exp( torch.clamp( torch.log1p( torch.where( torch.sqrt( torch.abs( F.relu( F.logsigmoid( "
+    b".detach() F.softplus(-beta * margin) torch.maximum( torch.log( torch.tanh( torch.square( torch.asinh("
+    b'{"thought": "", "name": "", "code": "import torch\\nimport torch.nn.functional as F\\n\\n\\n'
+    b"def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):\\n"
+    b"    policy_margin = policy_chosen_logps - policy_rejected_logps\\n"
+    b"    reference_margin = reference_chosen_logps - reference_rejected_logps\\n    rho = policy_margin - reference_margin\\n"
+    b"    x = beta * rho\\n    return F.softplus(-x)\\n"
+    b'"}{"name": "", "thought": "Grew  at beta rho", "graph": "{\\"schema\\":1,\\"contract\\":\\"preference\\",\\"nodes\\":'
+    b'[[\\"input\\",[],{\\"name\\":\\"beta\\"}],[\\"input\\",[],{\\"name\\":\\"policy_chosen_logps\\"}],[\\"input\\",[],'
+    b'{\\"name\\":\\"policy_rejected_logps\\"}],[\\"sub\\",[1,2]],[\\"input\\",[],{\\"name\\":\\"reference_chosen_logps\\"}],'
+    b'[\\"input\\",[],{\\"name\\":\\"reference_rejected_logps\\"}],[\\"sub\\",[4,5]],[\\"sub\\",[3,6]],[\\"mul\\",[0,7]],'
+    b'[\\"const\\",[],{\\"value\\":1.0}],[\\"neg\\",[8]],[\\"softplus\\",[9]],[\\"add\\",[10,11]]],\\"output\\":11}"}'
+    b'"kl_estimate":[[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,'
+    b'39,40,41,42,43,44,45,46,47,48,49,50],[0.]],"margin":[[1],[-0.]],{"loss":[[1,2,3,4,5,6],[0.]]}'
     b'"signals":"seccomp, landlock-signals","time":"cpu-limit, wall-clock","memory":"memory-limit"}'
     b'{"files":"not-needed","network":"not-needed","processes":"not-needed","signals":"not-needed","time":"not-needed",'
     b'"memory":"not-needed"}{"files":"seccomp, landlock","network":"seccomp, no-descriptors-limit",'
@@ -43,15 +58,20 @@ _FORMS = {1: _WORDS_1}
 
 
 def pack(text: str) -> bytes:
-    """JSON text in the newest form."""
-    return b"\x01" + _deflated(text.encode("utf-8"), _WORDS_1)
+    """A text in the newest form. Lone surrogates are preserved."""
+    return b"\x01" + _deflated(_raw(text), _WORDS_1)
+
+
+def is_packed(blob: bytes) -> bool:
+    """Whether a value is packed. zlib data without a form, which older versions wrote in some columns, begin with 0x78."""
+    return blob[:1] != b"\x78"
 
 
 def unpack(blob: bytes, where: str) -> str:
     """The text that `pack` was given. CorruptArchive for other data, and for more than `LARGEST_UNPACKED` bytes."""
     words = _FORMS.get(blob[0]) if blob else None
     if words is None:
-        raise CorruptArchive(f"{where} should hold packed JSON of the form 1, but begins with {blob[:1]!r}")
+        raise CorruptArchive(f"{where} should hold a packed value of the form 1, but begins with {blob[:1]!r}")
     return _text(_inflated(blob[1:], words, where), where)
 
 
@@ -81,7 +101,7 @@ def _inflated(blob: bytes, dictionary: bytes, where: str) -> bytes:
     except (TypeError, zlib.error) as error:
         raise CorruptArchive(f"{where} should hold zlib data: {error}; get a fresh copy of the archive") from error
     if not stream.eof:
-        raise CorruptArchive(f"{where} should hold at most {LARGEST_UNPACKED} bytes of complete zlib data")
+        raise CorruptArchive(f"{where} should hold zlib data, complete and at most {LARGEST_UNPACKED} bytes long")
     return raw
 
 

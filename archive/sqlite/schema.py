@@ -323,6 +323,7 @@ CREATE TABLE text_4 (
     "DROP INDEX event_candidate",
     "DROP INDEX event_proposal",
     "DROP INDEX event_evaluation",
+    "DROP INDEX parent_parent",
     "CREATE INDEX evaluation_unfinished ON evaluation (id) WHERE finished_event IS NULL",
     "CREATE INDEX evaluation_fitness ON evaluation (task, rung, fitness) WHERE fitness IS NOT NULL",
     "CREATE INDEX proposal_unanswered ON proposal (id) WHERE received_event IS NULL",
