@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from analysis.final import Final, final_of
 from analysis.output.encode import one_line
@@ -30,12 +30,15 @@ from archive.records import (
     Spending,
     VerdictRow,
 )
+from archive.spending import COSTS, spending_of
 from archive.sqlite.values import is_finite
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
+
+T = TypeVar("T")
 
 SINGLES_OUT = "SBX327"
 """Rule of the note on a loss that behaves differently for single pairs, which it recognises by their reference values."""
@@ -107,16 +110,17 @@ class Snapshot:
             findings: dict[int, list[FindingRow]] = {}
             for finding in reader.findings():
                 findings.setdefault(finding.candidate_id, []).append(finding)
+            proposals, evaluations, events = reader.proposals(), reader.evaluations(), reader.events()
             snapshot = cls(
                 run=run,
                 candidates={row.id: row for row in reader.candidates()},
                 parents={child: tuple(edges) for child, edges in parents.items()},
                 verdicts={row.candidate_id: row for row in reader.verdicts()},
                 findings={candidate: tuple(found) for candidate, found in findings.items()},
-                proposals={row.id: row for row in reader.proposals()},
-                evaluations=tuple(row for row in reader.evaluations() if row.task == run.task),
-                events=tuple(reader.events()),
-                spending=reader.spending(),
+                proposals={row.id: row for row in proposals},
+                evaluations=tuple(row for row in evaluations if row.task == run.task),
+                events=tuple(events),
+                spending=spending_of(proposals, evaluations, [event for event in events if event.kind in COSTS]),
             )
         snapshot._check_references(reader.path)
         return snapshot
@@ -141,6 +145,28 @@ class Snapshot:
             raise CorruptArchive(
                 f"{path}: a row of {table} refers to {what} {id}, which is not there; get a fresh copy of the archive"
             )
+
+    def once(self, analysis: Callable[[Snapshot], T]) -> T:
+        """The result of an analysis, computed at its first call: several tables and pictures need the same comparisons."""
+        if analysis not in self._results:
+            self._results[analysis] = analysis(self)
+        return cast(T, self._results[analysis])
+
+    @cached_property
+    def _results(self) -> dict[Callable[[Snapshot], Any], Any]:
+        return {}
+
+    @cached_property
+    def trainings(self) -> Mapping[int, tuple[EvaluationRow, ...]]:
+        """The evaluations of each candidate that has one, in order of ids."""
+        found: dict[int, list[EvaluationRow]] = {}
+        for row in self.evaluations:
+            found.setdefault(row.candidate_id, []).append(row)
+        return {candidate: tuple(rows) for candidate, rows in found.items()}
+
+    def failed_trainings(self, candidate: int) -> int:
+        """Number of failed trainings of a candidate."""
+        return sum(row.state is EvaluationState.FAILED for row in self.trainings.get(candidate, ()))
 
     @cached_property
     def scores(self) -> Mapping[Arm, Mapping[int, float]]:
@@ -260,6 +286,15 @@ class Snapshot:
         relation = self.relation(candidate)
         if relation is not None:
             return one_line(relation.words)
+        if candidate not in self._relations:
+            self._relations[candidate] = self._related(candidate)
+        return self._relations[candidate]
+
+    @cached_property
+    def _relations(self) -> dict[int, str]:
+        return {}
+
+    def _related(self, candidate: int) -> str:
         if not self.is_proposal(candidate):
             return ""
         if (name := self._multiple_of(candidate)) is not None:
@@ -309,7 +344,7 @@ class Snapshot:
             return CandidateStatus.REFUSED
         if verdict.duplicate_of is not None:
             return CandidateStatus.DUPLICATE
-        states = self._states.get(candidate, frozenset())
+        states = {row.state for row in self.trainings.get(candidate, ())}
         if EvaluationState.SCORED in states:
             return CandidateStatus.SCORED
         return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
@@ -332,13 +367,6 @@ class Snapshot:
     @cached_property
     def _graphs(self) -> dict[int, VerifiedGraph | None]:
         return {}
-
-    @cached_property
-    def _states(self) -> Mapping[int, frozenset[EvaluationState]]:
-        states: dict[int, frozenset[EvaluationState]] = {}
-        for row in self.evaluations:
-            states[row.candidate_id] = states.get(row.candidate_id, frozenset()) | {row.state}
-        return states
 
     @cached_property
     def _by_rung(self) -> Mapping[tuple[int, str], Mapping[Arm, Mapping[int, float]]]:

@@ -207,7 +207,7 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
         graph=cells.packed_text_or_none("graph"),
         hash=cells.text_or_none("hash"),
         fingerprint=cells.packed_object_or_none("fingerprint"),
-        descriptors=cells.json_object_or_none("descriptors"),
+        descriptors=cells.packed_object_or_none("descriptors"),
         entry=cells.text_or_none("entry"),
         guarantees=cells.packed_object_or_none("guarantees"),
         milliseconds=cells.real_or_none("milliseconds"),

@@ -10,8 +10,8 @@ from archive.sqlite.schema import allowed
 from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, storable_text
 
 _TEXT = ("hash", "entry")
-_PACKED = ("graph", "fingerprint", "guarantees")
-_OTHER = ("status", "milliseconds", "findings", "descriptors")
+_PACKED = ("graph", "fingerprint", "descriptors", "guarantees")
+_OTHER = ("status", "milliseconds", "findings")
 _KNOWN = ("accepted", "contract")
 """Keys whose values follow from the status, and from the row of the candidate."""
 
@@ -69,7 +69,6 @@ def verdict_columns(verdict: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in verdict.items() if name not in (*_TEXT, *_PACKED, *_OTHER, *_KNOWN)}
     return {
         **{name: None if text is None else pack(text) for name, text in texts.items()},
-        "descriptors": _json_or_null(verdict.get("descriptors")),
         **{name: verdict.get(name) for name in _TEXT},
         "status": status,
         "milliseconds": finite_or_null(verdict.get("milliseconds")),

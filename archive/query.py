@@ -44,6 +44,7 @@ from archive.records import (
     EventRow,
     FindingRow,
     ParentRow,
+    Progress,
     ProposalRow,
     ProposalState,
     RunRow,
@@ -83,6 +84,33 @@ SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, 
        (SELECT v.kind FROM event AS v WHERE v.proposal_id = p.id AND v.candidate_id IS NULL AND v.id <= :at
         ORDER BY v.id DESC LIMIT 1) AS kind
 FROM proposal AS p WHERE p.requested_event <= :at"""
+
+
+_BRIEF = """
+SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v
+ON v.candidate_id = c.id AND v.event_id <= :at WHERE c.event_id <= :at"""
+
+_SCORES_DOWN = """
+SELECT id, candidate_id, beta, learning_rate, fitness FROM evaluation
+WHERE task = :task AND rung = :rung AND fitness IS NOT NULL AND (fitness, id) < (:fitness, :id) AND finished_event <= :at
+ORDER BY fitness DESC, id DESC LIMIT :page"""
+
+_ARM = """
+SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation
+WHERE candidate_id = :id AND task = :task AND rung = :rung AND beta IS :beta AND learning_rate IS :rate
+AND finished_event <= :at ORDER BY id"""
+
+_COUNTS = """
+SELECT (SELECT count(*) FROM candidate) AS candidates,
+       (SELECT count(*) FROM candidate) - (SELECT count(*) FROM verdict) AS unvetted,
+       (SELECT count(*) FROM verdict WHERE status = 'refused') AS refused,
+       (SELECT count(*) FROM verdict WHERE duplicate_of IS NOT NULL) AS duplicates,
+       (SELECT count(*) FROM proposal) AS requests,
+       (SELECT count(*) FROM proposal WHERE received_event IS NULL) AS unanswered,
+       (SELECT count(*) FROM evaluation) AS trainings,
+       (SELECT count(*) FROM evaluation WHERE finished_event IS NULL) AS unfinished,
+       (SELECT count(*) FROM evaluation WHERE reason IS NOT NULL) AS failed,
+       (SELECT coalesce(max(id), 0) FROM event) AS last_event"""
 
 
 class Reader:
@@ -160,6 +188,19 @@ class Reader:
     def parents(self, id: int) -> list[ParentRow]:
         """The edges from a candidate's parents, in order of position."""
         return self.lineage(child=id)
+
+    def ancestry(self, id: int, most: int = 1000) -> list[ParentRow]:
+        """The edges above a candidate, to its parents, their parents and so on: newest child first, at most `most` of them."""
+        sql = """
+WITH RECURSIVE above (child, parent, role, position) AS (
+    SELECT child, parent, role, position FROM parent WHERE child = :id
+    UNION
+    SELECT p.child, p.parent, p.role, p.position FROM above AS a JOIN parent AS p ON p.child = a.parent
+    ORDER BY 1 DESC, 4
+)
+SELECT * FROM above LIMIT :most"""
+        self.candidate(id)
+        return [parent_row(row, self.path) for row in self._rows(sql, id=id, most=most)]
 
     def lineage(self, as_of: int | None = None, child: int | None = None) -> list[ParentRow]:
         """All edges of the lineage, or those of one child, in order of child and position."""
@@ -255,11 +296,7 @@ FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
     def standings(self, task: str | None = None, rung: str | None = None, as_of: int | None = None) -> list[Standing]:
         """Scores of each candidate per task, rung, beta and learning rate. Highest mean first, those without a score last."""
         with self.consistent():
-            sql = (
-                "SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v "
-                "ON v.candidate_id = c.id AND v.event_id <= :at WHERE c.event_id <= :at"
-            )
-            briefs = {row["id"]: brief(row, self.path) for row in self._rows(sql, at=self._at(as_of))}
+            briefs = {row["id"]: brief(row, self.path) for row in self._rows(_BRIEF, at=self._at(as_of))}
             sql = (
                 "SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation "
                 "WHERE finished_event <= :at AND :task IN ('', task) AND :rung IN ('', rung) ORDER BY id"
@@ -272,18 +309,37 @@ FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
         if orphans := {key[0] for key in groups} - set(briefs):
             raise CorruptArchive(f"{self.path} has evaluations of candidate {min(orphans)}, but not the candidate")
         standings = [_standing(briefs[key[0]], results) for key, results in groups.items()]
-        return sorted(
-            standings,
-            key=lambda s: (
-                s.mean is None,
-                -(s.mean or 0.0),
-                s.candidate_id,
-                s.task,
-                s.rung,
-                s.beta or 0.0,
-                s.learning_rate or 0.0,
-            ),
-        )
+        return sorted(standings, key=_place)
+
+    def leaders(self, task: str, rung: str, most: int) -> list[Standing]:
+        """The first `most` of `standings(task, rung)` with a score, without reading the others.
+
+        A mean is at most its largest term. So the scores are read downwards, and the search ends at the first score that is below
+        the mean of enough arms.
+        """
+        with self.consistent():
+            found: dict[tuple[int, float | None, float | None], Standing] = {}
+            after = (math.inf, NOW)
+            while True:
+                rows = self._rows(_SCORES_DOWN, task=task, rung=rung, fitness=after[0], id=after[1], at=self._upto, page=4 * most)
+                for row in rows:
+                    key = (row["candidate_id"], row["beta"], row["learning_rate"])
+                    if key not in found:
+                        found[key] = self._standing_of(task, rung, *key)
+                leading = sorted(found.values(), key=_place)[:most]
+                if len(rows) < 4 * most or (len(leading) == most and (leading[-1].mean or 0.0) > rows[-1]["fitness"]):
+                    return leading
+                after = (rows[-1]["fitness"], rows[-1]["id"])
+
+    def _standing_of(self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None) -> Standing:
+        rows = self._rows(_ARM, task=task, rung=rung, id=candidate, beta=beta, rate=rate, at=self._upto)
+        owner = self._one(self._rows(f"{_BRIEF} AND c.id = :id", id=candidate, at=self._upto), f"candidate {candidate}")
+        return _standing(brief(owner, self.path), [result_row(row, self.path) for row in rows])
+
+    def progress(self) -> Progress:
+        """Numbers of candidates, requests and trainings now, also in a view made by `as_of`."""
+        row = self._rows(_COUNTS)[0]
+        return Progress(**{name: int(row[name]) for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values
 
     def spending(self) -> Spending:
         """Cost of proposals, trainings and judges so far."""
@@ -329,6 +385,11 @@ FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
                     f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
                     "sqlite3 FILE .recover"
                 ) from error
+
+
+def _place(s: Standing) -> tuple[bool, float, int, str, str, float, float]:
+    """Sort key of standings: highest mean first."""
+    return s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0, s.learning_rate or 0.0
 
 
 def _unpacked_size(verdict: VerdictRow) -> int:

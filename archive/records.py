@@ -315,6 +315,28 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """Numbers of rows that tell how far a run is, counted from indexes: reading them takes as long for a long run."""
+
+    candidates: int
+    unvetted: int
+    refused: int
+    duplicates: int
+    requests: int
+    unanswered: int
+    """Number of requests without a reply, a failure or a loss."""
+    trainings: int
+    unfinished: int
+    failed: int
+    last_event: int
+
+    @property
+    def accepted(self) -> int:
+        """Number of vetted candidates that are neither refused nor duplicates."""
+        return self.candidates - self.unvetted - self.refused - self.duplicates
+
+
+@dataclass(frozen=True)
 class Spending:
     """Cost of a run so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
 

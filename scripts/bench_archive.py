@@ -97,6 +97,7 @@ class Filling:
     milliseconds: list[float] = field(default_factory=list)
     quality: dict[int, float] = field(default_factory=dict)
     seen: int = 0
+    prompts: dict[tuple[str, ...], list[tuple[str, str]]] = field(default_factory=dict)
 
     def seed_losses(self) -> None:
         for loss in self.pool[: len(SEEDS)]:
@@ -117,7 +118,7 @@ class Filling:
         id = self._timed(
             self.archive.request_proposal, step, 1, operator, "openai", "model-a", 0.8,
             template_hash(operator, contract_named("preference")), {"island": step % 4, "parents": told}, self.seen,
-            self.prompt(operator, parents),
+            self.prompt(step, operator, parents),
         )  # fmt: skip
         reply = json.dumps({"thought": loss.thought, "name": name, "code": loss.source})
         self._timed(self.archive.receive_proposal, id, reply, 3_400, 410, 0.0021, 7.25)
@@ -145,7 +146,15 @@ class Filling:
             self._timed(self.archive.score_evaluation, evaluation, fitness, metrics, 1.75, 20_480, curves=curves)
         self.seen += 1
 
-    def prompt(self, operator: str, parents: Sequence[int]) -> list[tuple[str, str]]:
+    def prompt(self, step: int, operator: str, parents: Sequence[int]) -> list[tuple[str, str]]:
+        """A prompt of its own for each step. It is rendered once for the same operator and parents."""
+        key = (operator, *(self.pool[parent % len(self.pool)].name for parent in parents[:1]))
+        if key not in self.prompts:
+            self.prompts[key] = self._rendered(operator, parents)
+        *before, (role, text) = self.prompts[key]
+        return [*before, (role, f"{text}\n\nThe best so far: {self.quality[parents[0]]}, step {step}.")]
+
+    def _rendered(self, operator: str, parents: Sequence[int]) -> list[tuple[str, str]]:
         views = []
         for parent in parents:
             loss = self.pool[parent % len(self.pool)]
@@ -184,7 +193,7 @@ def fill(path: Path, candidates: int, distinct: int) -> dict[str, Figure]:
     process, sizes = psutil.Process(), [0, 0, 0, 0]
     with Archive.create(path, run) as archive:
         archive.event("session_started", {"config": config, "fitness": {"metric": dict.fromkeys(RUNGS, "reward")}})
-        filling = Filling(archive, pool)
+        filling, began = Filling(archive, pool), time.process_time()
         filling.seed_losses()
         for step in range(1, candidates - len(SEEDS) + 1):
             filling.candidate(step)
@@ -193,12 +202,14 @@ def fill(path: Path, candidates: int, distinct: int) -> dict[str, Figure]:
                 sizes[quarter] = max(sizes[quarter], process.memory_info().rss)
             if step % 10_000 == 0:
                 print(f"{step} candidates", file=sys.stderr)
+        used = time.process_time() - began
     ordered = sorted(filling.milliseconds)
     count, first, last = len(ordered), sizes[0] or sizes[3], sizes[3]
     quarter = count // 4
     growth = median(filling.milliseconds[-quarter:]) / median(filling.milliseconds[:quarter])
     return {
         "record, median": at_most(median(ordered), "ms", RECORD_MS, f"of {count:,} transactions"),
+        "record, CPU": Figure(1e3 * used / count, "ms", note="a transaction, what is recorded included"),
         "record, 99 %": Figure(ordered[int(0.99 * count)], "ms"),
         "record, last quarter": at_most(growth, "times", 1.5, "median of the last quarter by that of the first"),
         "memory, filling": at_most(last / first, "times", GROWTH, f"last quarter {last / 1e6:.0f} MB by the first's"),

@@ -17,8 +17,9 @@ further conditions of both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from analysis import stats
 from analysis.claims.crossed import paired_crossed
@@ -133,6 +134,10 @@ class Decision:
 
 def decide(snapshot: Snapshot) -> Decision | None:
     """The comparisons that decide; None while the baseline has no seed in common with a proposal."""
+    return snapshot.once(_decide)
+
+
+def _decide(snapshot: Snapshot) -> Decision | None:
     for stage in _stages(snapshot):
         comparisons = stage.comparisons()
         if any(snapshot.is_proposal(c.arm.candidate) for c in comparisons):
@@ -142,7 +147,11 @@ def decide(snapshot: Snapshot) -> Decision | None:
 
 def at_rung(snapshot: Snapshot, rung: str) -> tuple[Comparison, ...]:
     """Every arm of a rung against the baseline, over all shared seeds, best first. Empty if the baseline has no score there."""
-    return _Stage.of(snapshot, rung).comparisons()
+    return snapshot.once(_at_rungs)(rung)
+
+
+def _at_rungs(snapshot: Snapshot) -> Callable[[str], tuple[Comparison, ...]]:
+    return cache(lambda rung: _Stage.of(snapshot, rung).comparisons())
 
 
 def best_arm(arms: Mapping[Arm, Mapping[int, float]]) -> Arm | None:
@@ -226,11 +235,11 @@ class _Stage:
         ordered = sorted(arms, key=lambda arm: (arm.beta or self.snapshot.beta or 0.0, arm.learning_rate or 0.0))
         return tuple(BaselineArm(arm, self.arms.get(arm, {}), self.failed.get(arm, 0)) for arm in ordered)
 
-    def rival(self, ours: Arm) -> tuple[float, Versus | None]:
+    def rival(self, ours: Arm, known: Sequence[Arm]) -> tuple[float, Versus | None]:
         """The largest p-value of being above an arm of a known loss, and that arm; (1, None) without known losses."""
         found: list[tuple[float, float, Versus]] = []
-        for arm in self.arms:
-            if self.snapshot.is_proposal(arm.candidate) or (pair := self.pair(ours, arm)) is None:
+        for arm in known:
+            if (pair := self.pair(ours, arm)) is None:
                 continue
             if self.failed.get(arm) and len(pair.seeds) < 2:
                 continue  # too few seeds for a comparison: the loss counts as unmeasured
@@ -336,7 +345,8 @@ def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> 
     assert stage.reference is not None
     # Without a deviation no difference is significant.
     own = [1.0 if c.p_value is None else c.p_value for c in family]
-    rivals = [stage.rival(c.arm) for c in family]
+    known_arms = [arm for arm in stage.arms if not snapshot.is_proposal(arm.candidate)]
+    rivals = [stage.rival(c.arm, known_arms) for c in family]
     adjusted = stats.holm(own)
     new = stats.holm([max(p, rival) for p, (rival, _) in zip(own, rivals, strict=True)])
     withheld = _withheld(snapshot, stage)

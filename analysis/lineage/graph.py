@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,6 @@ import networkx as nx
 from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import Arm, Snapshot
-from archive.records import EvaluationState
 
 
 def lineage(snapshot: Snapshot) -> nx.DiGraph:
@@ -76,8 +74,7 @@ def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
 
 
 def _fitness(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
-    states = Counter(row.state for row in snapshot.evaluations if row.candidate_id == candidate)
-    failed = states[EvaluationState.FAILED]
+    failed = snapshot.failed_trainings(candidate)
     arm = standing(snapshot, candidate)
     if arm is None:
         return {"failed_seeds": failed} if failed else {}

@@ -128,6 +128,10 @@ class OperatorPhase:
 
 def moves(snapshot: Snapshot) -> list[Move]:
     """All proposals, in order of steps."""
+    return snapshot.once(_moves)
+
+
+def _moves(snapshot: Snapshot) -> list[Move]:
     made = {row.proposal_id: row for row in snapshot.candidates.values() if row.proposal_id is not None}
     proposals = sorted(snapshot.proposals.values(), key=lambda row: (row.step, row.attempt))
     return [_move(snapshot, proposal, made.get(proposal.id)) for proposal in proposals]

@@ -124,7 +124,8 @@ def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
 def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
     """Gain from shared seeds over losses, each given as fitness by seed. None without shared seeds or without variance."""
     factors = []
-    for ours, theirs in combinations(losses, 2):
+    # Most losses of a long run were trained with one seed, and have no variance.
+    for ours, theirs in combinations([loss for loss in losses if len(loss) > 1], 2):
         seeds = sorted(ours.keys() & theirs.keys())
         a, b = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
         together = _variance([x - y for x, y in zip(a, b, strict=True)])

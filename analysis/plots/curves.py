@@ -86,7 +86,7 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
 
 def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
     """The finalists and every arm of the known losses: fitness per seed with mean and standard error, and paired differences."""
-    rows = _comparison_rows(decision)
+    rows = _comparison_rows(snapshot, decision)
     baseline = arm_name(snapshot.candidates[decision.baseline.candidate], decision.baseline)
     with drawing():
         figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
@@ -131,14 +131,17 @@ def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str
     )  # fmt: skip
 
 
-def _comparison_rows(decision: Decision) -> list[tuple[Arm, Mapping[int, float], Comparison | None]]:
+def _comparison_rows(
+    snapshot: Snapshot, decision: Decision
+) -> list[tuple[Arm, Mapping[int, float], Comparison | None]]:
     """The finalists, then every arm of the known losses, best first."""
     others = [(c.arm, c.scores, c) for c in decision.comparisons]
-    finalists = [entry for entry in others if entry[2] in decision.finalists]
+    chosen = {c.arm for c in decision.finalists}
+    finalists = [entry for entry in others if entry[0] in chosen]
     known: list[tuple[Arm, Mapping[int, float], Comparison | None]] = [
         (m.arm, m.scores, None) for m in decision.baseline_arms if m.scores
     ]
-    known += [entry for entry in others if entry[2].rival is None]
+    known += [entry for entry in others if not snapshot.is_proposal(entry[0].candidate)]
     by_mean = sorted(known, key=lambda entry: -stats.mean(list(entry[1].values())))
     return [*finalists[:12], *by_mean]
 

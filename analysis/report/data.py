@@ -249,7 +249,7 @@ def _board_row(snapshot: Snapshot, place: int, id: int, comparison: Comparison |
     for rung in snapshot.rungs:
         if (arm := best_arm(snapshot.arms(id, rung))) is not None:
             cells[rung] = Cell.of(snapshot.scores[arm])
-    failed = sum(e.candidate_id == id and e.state is EvaluationState.FAILED for e in snapshot.evaluations)
+    failed = snapshot.failed_trainings(id)
     is_seed = not snapshot.is_proposal(id)
     return BoardRow(place, id, full_name(snapshot, id), _made_by(snapshot, id), is_seed, cells, comparison, failed)
 
@@ -286,7 +286,7 @@ def _summary(snapshot: Snapshot, id: int) -> CandidateSummary:
     elif status is CandidateStatus.DUPLICATE and verdict is not None:
         remark = f"same as {verdict.duplicate_of}, shown by {verdict.shown_by}"
     elif status is CandidateStatus.FAILED:
-        remark = next((e.reason or "" for e in snapshot.evaluations if e.candidate_id == id and e.reason), "")
+        remark = next((e.reason or "" for e in snapshot.trainings[id] if e.reason), "")
     else:
         remark = "; ".join(filter(None, (snapshot.known_as(id), snapshot.caution(id))))
     score = "" if arm is None else f"{stats.mean(list(snapshot.scores[arm].values())):#.3g} at {arm.rung}"

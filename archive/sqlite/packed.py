@@ -19,6 +19,12 @@ _WINDOW = 2**15
 """zlib uses at most this many bytes at the end of a dictionary."""
 
 _WORDS_1 = (
+    b'{"convex":true,"convexity":1.0,"jumps":[],"falling":1.0,"rising":[],"minima":1,"minimum_at":[40.0],"slope_at_zero":-0.5,'
+    b'"left_tail":"quadratic","left_tail":"exponential","right_tail":"linear","saturation":null,"asymmetry":0.0,'
+    b'"gradient_balance":0.5,"coupled":true,"margin_only":true,"uses_reference":true}'
+    b'{"convex":false,"convexity":0.5,"jumps":[],"falling":1.0,"rising":[],"minima":0,"minimum_at":[],"slope_at_zero":-0.,'
+    b'"left_tail":"linear","right_tail":"flat","saturation":3.,"asymmetry":0.,"gradient_balance":0.5,"coupled":false,'
+    b'"margin_only":false,"uses_reference":true}'
     b"import math\\nimport torch\\nimport torch.nn.functional as F\\n\\n\\ndef loss(logits, targets):\\n    return F.cross_entropy("
     b".mean() torch.sigmoid( torch.exp( torch.clamp( torch.log1p( torch.where( torch.sqrt( torch.abs( F.relu( F.logsigmoid( "
     b".detach() F.softplus(-beta * margin) torch.maximum( torch.log( torch.tanh( torch.square( torch.asinh("

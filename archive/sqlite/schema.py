@@ -295,7 +295,7 @@ CREATE TABLE verdict_4 (
     graph BLOB,                  -- JSON of the loss graph, packed (archive.sqlite.packed); text in rows of older versions
     hash TEXT,
     fingerprint BLOB,            -- JSON, packed; text in rows of older versions
-    descriptors TEXT,            -- JSON
+    descriptors BLOB,            -- JSON, packed; text in rows of older versions
     entry TEXT,                  -- name of the function that was traced
     guarantees BLOB,             -- JSON, packed; text in rows of older versions
     milliseconds REAL,
@@ -327,7 +327,9 @@ CREATE TABLE text_4 (
     "CREATE INDEX evaluation_unfinished ON evaluation (id) WHERE finished_event IS NULL",
     "CREATE INDEX evaluation_fitness ON evaluation (task, rung, fitness) WHERE fitness IS NOT NULL",
     "CREATE INDEX proposal_unanswered ON proposal (id) WHERE received_event IS NULL",
-    "CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of) WHERE duplicate_of IS NOT NULL",
+    "CREATE INDEX evaluation_failed ON evaluation (id) WHERE reason IS NOT NULL",
+    "CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of)",
+    "CREATE INDEX verdict_refused ON verdict (candidate_id) WHERE status = 'refused'",
     "CREATE INDEX event_proposal ON event (proposal_id) WHERE proposal_id IS NOT NULL",
     "CREATE INDEX event_evaluation ON event (evaluation_id) WHERE evaluation_id IS NOT NULL",
     *VIEWS_1,

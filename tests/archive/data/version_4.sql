@@ -10,7 +10,7 @@ CREATE TABLE "_sqlite_migrations" (
 INSERT INTO "_sqlite_migrations" VALUES(1,'evopo.archive','m001_first_release','2026-11-22 12:33:42.646594+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(2,'evopo.archive','m002_baseline_prompts_items_curves','2026-11-26 01:18:00.000192+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(3,'evopo.archive','m003_operators_by_name','2026-11-26 11:04:09.231357+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(4,'evopo.archive','m004_packed','2026-11-26 17:53:53.282237+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(4,'evopo.archive','m004_packed','2026-11-26 18:10:52.064999+00:00');
 CREATE TABLE candidate (
     id INTEGER PRIMARY KEY,
     proposal_id INTEGER UNIQUE REFERENCES proposal(id),
@@ -74,10 +74,10 @@ INSERT INTO "event" VALUES(13,'2026-11-22T12:33:42.659+00:00','proposal_requeste
 INSERT INTO "event" VALUES(14,'2026-11-22T12:33:42.660+00:00','proposal_lost',NULL,2,NULL,'{}');
 INSERT INTO "event" VALUES(15,'2026-11-26T01:18:00.001+00:00','proposal_requested',NULL,3,NULL,'{}');
 INSERT INTO "event" VALUES(16,'2026-11-26T01:18:00.002+00:00','proposal_failed',NULL,3,NULL,'{}');
-INSERT INTO "event" VALUES(17,'2026-11-26T17:53:53.286+00:00','proposal_requested',NULL,4,NULL,'{}');
-INSERT INTO "event" VALUES(18,'2026-11-26T17:53:53.291+00:00','proposal_received',NULL,4,NULL,'{}');
-INSERT INTO "event" VALUES(19,'2026-11-26T17:53:53.295+00:00','proposal_requested',NULL,5,NULL,'{}');
-INSERT INTO "event" VALUES(20,'2026-11-26T17:53:53.298+00:00','proposal_received',NULL,5,NULL,'{}');
+INSERT INTO "event" VALUES(17,'2026-11-26T18:10:52.111+00:00','proposal_requested',NULL,4,NULL,'{}');
+INSERT INTO "event" VALUES(18,'2026-11-26T18:10:52.113+00:00','proposal_received',NULL,4,NULL,'{}');
+INSERT INTO "event" VALUES(19,'2026-11-26T18:10:52.115+00:00','proposal_requested',NULL,5,NULL,'{}');
+INSERT INTO "event" VALUES(20,'2026-11-26T18:10:52.118+00:00','proposal_received',NULL,5,NULL,'{}');
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES verdict(candidate_id),
@@ -130,8 +130,8 @@ CREATE TABLE "proposal" (
 INSERT INTO "proposal" VALUES(1,0,0,'refine','llm','model-a',0.7,'t','{"parents":[1]}',3,'received',X'789C2BC94855284A2DC8A90400114F038E',10,20,0.01,1.5,NULL,4,5,NULL);
 INSERT INTO "proposal" VALUES(2,1,0,'explore','llm','model-a',0.7,'t','{}',12,'lost',NULL,NULL,NULL,NULL,NULL,NULL,13,14,NULL);
 INSERT INTO "proposal" VALUES(3,2,0,'refine','openai','m',0.5,'t','{"parents":[1]}',3,'failed',NULL,NULL,NULL,NULL,NULL,'no reply',15,16,'[["system", 1], ["user", 2]]');
-INSERT INTO "proposal" VALUES(4,8,1,'refine','openai','m',0.5,'t','{"parents":[1]}',3,'received',X'0178F991152AFE4B0496FBC0DC096CC915E4540200248C053E',10,20,0.01,1.5,NULL,17,18,'[["system",1],["user",3]]');
-INSERT INTO "proposal" VALUES(5,9,1,'refine','openai','m',0.5,'t','{"parents":[1]}',3,'received',X'0178F991152AFE4B5428C9C82C4A01B6E40A722A0120B204E9',10,20,0.01,1.5,NULL,19,20,'[["system",1],["user",4]]');
+INSERT INTO "proposal" VALUES(4,8,1,'refine','openai','m',0.5,'t','{"parents":[1]}',3,'received',X'0178F9DD62EEB94B0496FBC0DC096CC915E4540200248C053E',10,20,0.01,1.5,NULL,17,18,'[["system",1],["user",3]]');
+INSERT INTO "proposal" VALUES(5,9,1,'refine','openai','m',0.5,'t','{"parents":[1]}',3,'received',X'0178F9DD62EEB94B5428C9C82C4A01B6E40A722A0120B204E9',10,20,0.01,1.5,NULL,19,20,'[["system",1],["user",4]]');
 CREATE TABLE run (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     name TEXT NOT NULL,
@@ -162,14 +162,14 @@ CREATE TABLE "verdict" (
     graph BLOB,                  -- JSON of the loss graph, packed (archive.sqlite.packed); text in rows of older versions
     hash TEXT,
     fingerprint BLOB,            -- JSON, packed; text in rows of older versions
-    descriptors TEXT,            -- JSON
+    descriptors BLOB,            -- JSON, packed; text in rows of older versions
     entry TEXT,                  -- name of the function that was traced
     guarantees BLOB,             -- JSON, packed; text in rows of older versions
     milliseconds REAL,
     details TEXT NOT NULL,       -- JSON: whatever else the verdict said
     event_id INTEGER NOT NULL REFERENCES event(id)
 );
-INSERT INTO "verdict" VALUES(1,'accepted',NULL,NULL,X'0178F991152AFEABAE0500017500F9','h',X'0178F991152AFE8369CE56AA0500155A036F',NULL,NULL,NULL,2.5,'{}',3);
+INSERT INTO "verdict" VALUES(1,'accepted',NULL,NULL,X'0178F9DD62EEB9ABAE0500017500F9','h',X'0178F9DD62EEB98369CE56AA0500155A036F',NULL,NULL,NULL,2.5,'{}',3);
 INSERT INTO "verdict" VALUES(2,'refused',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{}',7);
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
@@ -179,7 +179,9 @@ CREATE INDEX text_whole ON text (id) WHERE base IS NULL;
 CREATE INDEX evaluation_unfinished ON evaluation (id) WHERE finished_event IS NULL;
 CREATE INDEX evaluation_fitness ON evaluation (task, rung, fitness) WHERE fitness IS NOT NULL;
 CREATE INDEX proposal_unanswered ON proposal (id) WHERE received_event IS NULL;
-CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of) WHERE duplicate_of IS NOT NULL;
+CREATE INDEX evaluation_failed ON evaluation (id) WHERE reason IS NOT NULL;
+CREATE INDEX verdict_duplicate_of ON verdict (duplicate_of);
+CREATE INDEX verdict_refused ON verdict (candidate_id) WHERE status = 'refused';
 CREATE INDEX event_proposal ON event (proposal_id) WHERE proposal_id IS NOT NULL;
 CREATE INDEX event_evaluation ON event (evaluation_id) WHERE evaluation_id IS NOT NULL;
 CREATE VIEW leaderboard AS
