@@ -30,6 +30,7 @@ from evo.search.budget import Cost, Spent, exceeded_limit
 from evo.session.earlier_session import changed_task
 from evo.session.extras import require_training
 from evo.session.preflight import preflight
+from evo.session.signals import ended_by_signals, interruptible
 from evo.session.session import worker_pool, workers_for
 from fitness.schedule.ladder import Job
 from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
@@ -38,6 +39,7 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.vetting.pool import VetPool
 
 
+@ended_by_signals()
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
     """Run the trainings of the design that the archive in `path` does not have, print the table and return its rows.
 
@@ -70,7 +72,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
             EventKind.BASELINES, {"rung": wanted.rung, "betas": wanted.betas, "tuning_seeds": wanted.tuning_seeds}
         )
         archive.event(EventKind.FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
-        asyncio.run(_measure(config, info, wanted, archive, reader, workers, say))
+        asyncio.run(interruptible(_measure(config, info, wanted, archive, reader, workers, say)))
         archive.event(EventKind.FINISHED, {"reason": "all baselines are measured"})
         done = rows(reader, wanted)
         say("")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -117,8 +118,7 @@ def run(
         )
         sys.exit(FAILURE)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. All results so far are recorded in {path}; the same command continues.", err=True)
-        sys.exit(INTERRUPTED)
+        _interrupted(f"Interrupted. All results so far are recorded in {path}; the same command continues.")
 
 
 @main.command()
@@ -308,8 +308,7 @@ def baselines(
             write_picture(picture, rows, wanted)
             _tell("Picture:", picture)
     except KeyboardInterrupt:
-        click.echo("Interrupted. All results so far are recorded; the same command continues.", err=True)
-        sys.exit(INTERRUPTED)
+        _interrupted("Interrupted. All results so far are recorded; the same command continues.")
 
 
 @main.command()
@@ -326,6 +325,12 @@ def env() -> None:
     from evo.display.views import environment_text
 
     click.echo(environment_text())
+
+
+def _interrupted(text: str) -> NoReturn:
+    with suppress(OSError):  # after SIGHUP there may be no terminal any more
+        click.echo(text, err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _tell(what: str, path: Path) -> None:

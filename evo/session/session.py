@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -36,6 +35,7 @@ from evo.session.earlier_session import changed_task, changes, finished, in_word
 from evo.session.extras import missing_pictures_note, require_training
 from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import preflight
+from evo.session.signals import ended_by_signals, interruptible
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
 from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
@@ -51,11 +51,12 @@ LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _LOG = logging.getLogger(__name__)
 
 
+@ended_by_signals()
 def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     """Run or resume a campaign in `path`, print the leaderboard and write the report. A finished run is only read.
 
     Raises FinishedRun if the run was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
-    KeyboardInterrupt after Ctrl-C or SIGTERM. All of them are raised after every process has ended and the archive is closed.
+    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP. All of them are raised after every process has ended and the archive is closed.
     """
     info = task_info(config.task, config.fitness)
     ended = finished(path, config, info)
@@ -96,7 +97,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         for line in budget_forecast(config, population.advance(reader)):
             say(line)
         try:
-            reason = asyncio.run(_interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
+            reason = asyncio.run(interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
         except BaseException as error:
             _LOG.info("Stopped: %s %s", type(error).__name__, error)
             raise
@@ -156,25 +157,6 @@ async def _campaign(
             return await campaign.run()
         except (WorkerFailed, SandboxUnavailable) as error:
             raise CampaignStopped(f"losses cannot be vetted: {error}") from error
-
-
-async def _interruptible(work: Coroutine[Any, Any, str]) -> str:
-    """Run `work`. SIGTERM ends it like Ctrl-C, so that no process is left when a batch system stops the job."""
-    task = asyncio.ensure_future(work)
-    terminated = False
-
-    def terminate() -> None:
-        nonlocal terminated
-        terminated = True
-        task.cancel()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if terminated:
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _resume(

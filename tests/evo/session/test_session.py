@@ -151,31 +151,3 @@ def test_workers_are_as_configured_or_as_many_as_there_are_cores_up_to_four(monk
         assert workers_for(parse_config({})) == workers
     monkeypatch.setattr("evo.session.session.visible_gpus", lambda: ["0", "1", "2", "3", "4", "5"])
     assert workers_for(parse_config({})) == 6, "one for each GPU, however many cores there are"
-
-
-def test_sigterm_ends_a_session_as_ctrl_c_does_after_it_has_cleared_up() -> None:
-    cleared = []
-
-    async def work() -> str:
-        os.kill(os.getpid(), signal.SIGTERM)
-        try:
-            await asyncio.sleep(60)
-        finally:
-            cleared.append(True)
-        return "not reached"
-
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(_interruptible(work()))
-    assert cleared
-
-
-def test_a_session_that_somebody_else_cancels_is_cancelled_and_one_that_ends_gives_its_reason() -> None:
-    async def cancelled() -> str:
-        session = asyncio.ensure_future(_interruptible(asyncio.sleep(60, "late")))
-        await asyncio.sleep(0)
-        session.cancel()
-        return await session
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(cancelled())
-    assert asyncio.run(_interruptible(asyncio.sleep(0, "the reason"))) == "the reason"
