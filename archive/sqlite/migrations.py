@@ -1,6 +1,6 @@
 """Migrations of an empty file or an older archive to the current schema. Each is recorded and runs in one transaction.
 
-To change the schema, append a function `m004_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 4)`. Do not change
+To change the schema, append a function `m005_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 5)`. Do not change
 the functions before it. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, in the transaction that
 applies it, so after a crash the archive has either the old schema or the new one.
 """
@@ -17,6 +17,7 @@ from archive.sqlite.schema import (
     APPLICATION_ID,
     CHANGES_2,
     CHANGES_3,
+    CHANGES_4_VARIANTS,
     INDEXES_1,
     LATER_TABLES,
     TABLES,
@@ -54,6 +55,14 @@ def m003_operators_by_name(db: Database) -> None:
     for statement in CHANGES_3:
         db.execute(statement)
     _stamp(db, 3)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m004_variants(db: Database) -> None:
+    """Adds tables for edited forms of candidates and their trainings."""
+    for statement in CHANGES_4_VARIANTS:
+        db.execute(statement)
+    _stamp(db, 4)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:

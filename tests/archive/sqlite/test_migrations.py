@@ -21,13 +21,14 @@ from archive.sqlite.migrations import (
     m001_first_release,
     m002_baseline_prompts_items_curves,
     m003_operators_by_name,
+    m004_variants,
     migrate,
 )
 from archive.sqlite.schema import APPLICATION_ID
 from archive.store import Archive
 from sandbox.verdicts.verdict import VerdictStatus
 
-TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name"]
+TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name", "m004_variants"]
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
 
 
@@ -46,13 +47,14 @@ def later() -> Migrations:
     migrations()(m001_first_release)
     migrations()(m002_baseline_prompts_items_curves)
     migrations()(m003_operators_by_name)
+    migrations()(m004_variants)
 
     @migrations()
-    def m004_notes(db: Database) -> None:
+    def m005_notes(db: Database) -> None:
         db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
         db.execute("DROP VIEW refusals")
         db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
-        db.execute("PRAGMA user_version = 4")
+        db.execute("PRAGMA user_version = 5")
 
     return migrations
 
@@ -98,13 +100,13 @@ def test_an_empty_file_becomes_an_archive(tmp_path):
 
 
 def test_a_further_migration_can_be_added(connection, path, later):
-    assert identify(connection, path, later) == ["m004_notes"]
-    assert migrate(connection, later) == ["m004_notes"]
+    assert identify(connection, path, later) == ["m005_notes"]
+    assert migrate(connection, later) == ["m005_notes"]
     assert identify(connection, path, later) == []
     connection.execute("SELECT note FROM candidate")
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 4
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 5
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [*TODAY, "m004_notes"]
+    assert names == [*TODAY, "m005_notes"]
 
 
 def test_an_interrupted_migration_leaves_the_version_before(connection, path, later):
