@@ -31,6 +31,7 @@ from archive.records import (
     VerdictRow,
 )
 from archive.sqlite.values import is_finite
+from archive.variants import VariantEvaluationRow, VariantRow
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
@@ -92,6 +93,9 @@ class Snapshot:
     """Those of the run's own task, in order of ids."""
     events: tuple[EventRow, ...]
     spending: Spending
+    variants: tuple[VariantRow, ...] = ()
+    """Edited forms of candidates, in order of ids."""
+    variant_evaluations: tuple[VariantEvaluationRow, ...] = ()
 
     @classmethod
     def of(cls, reader: Reader) -> Snapshot:
@@ -117,6 +121,8 @@ class Snapshot:
                 evaluations=tuple(row for row in reader.evaluations() if row.task == run.task),
                 events=tuple(reader.events()),
                 spending=reader.spending(),
+                variants=tuple(reader.variants()),
+                variant_evaluations=tuple(reader.variant_evaluations()),
             )
         snapshot._check_references(reader.path)
         return snapshot
@@ -125,6 +131,7 @@ class Snapshot:
         """Raises CorruptArchive for a reference to a missing row. SQLite checks foreign keys on writing, not on reading."""
         named = [("evaluation", row.candidate_id) for row in self.evaluations]
         named += [("finding", candidate) for candidate in self.findings]
+        named += [("variant", row.candidate_id) for row in self.variants]
         named += [("parent", id) for child, edges in self.parents.items() for id in (child, *(e.parent for e in edges))]
         for verdict in self.verdicts.values():
             named += [("verdict", id) for id in (verdict.candidate_id, verdict.duplicate_of) if id is not None]

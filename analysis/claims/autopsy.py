@@ -6,10 +6,11 @@ difference is significant after Holm's correction over all parts: the probabilit
 is at most 5 % per autopsy.
 
 The smallest loss is found by backward elimination: parts are removed one after another, first those that make no difference, then
-those whose removal can do least harm (the upper end of the effect's interval). A removal is kept unless the result is significantly worse than the whole loss (uncorrected, so
-doubt keeps a part). Selection on these seeds is optimistic. So the result is measured against the whole loss on further fresh
-seeds, and if it is significantly worse there, the loss before its last removal is measured, and so on. "Cannot be told from" is no
-proof of equality: the interval and the minimum detectable difference say how large a difference may have been missed.
+those whose removal can do least harm (the upper end of the effect's interval). A removal is kept unless the result is significantly
+worse than the whole loss (uncorrected, so doubt keeps a part). Selection on these seeds is optimistic. So the result is measured
+against the whole loss on further fresh seeds, and if it is significantly worse there, the loss before its last removal is measured,
+and so on. "Cannot be told from" is no proof of equality: the interval and the minimum detectable difference say how large a
+difference may have been missed.
 
 Everything is computed from the archive. `due` says what must be trained next, and the same functions read the result, so an
 interrupted autopsy continues.
@@ -358,18 +359,6 @@ class Autopsy:
         """The trainings of the parts and of one comparison on the confirming seeds, finished ones included."""
         refused = sum(effect.outcome is Outcome.REFUSED for effect in self.effects)
         return len(self.plan.seeds) * (1 + len(self._single) - refused) + 2 * len(self.plan.confirming)
-
-
-def autopsies(
-    events: Iterable[EventRow], graphs: Mapping[int, VerifiedGraph], variants: Sequence[VariantRow],
-    evaluations: Sequence[VariantEvaluationRow],
-) -> list[Autopsy]:  # fmt: skip
-    """The last autopsy of each candidate whose graph is known. Raises CorruptArchive."""
-    return [
-        Autopsy(plan, graphs[id], [row for row in variants if row.candidate_id == id], evaluations)
-        for id, plan in plans(events).items()
-        if id in graphs
-    ]
 
 
 def detectable(pair: stats.Paired) -> float | None:

@@ -199,4 +199,4 @@ def _rank(effect: Effect) -> tuple[bool, bool, float]:
 
 def _interval(low: float, high: float) -> str:
     places = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 3
-    return f"{low:+.{min(places, 6)}f} to {high:+.{min(places, 6)}f}"
+    return f"{low:+.{min(places, 6)}f} to {high:+.{min(places, 6)}f}".replace("-", "−")

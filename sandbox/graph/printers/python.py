@@ -35,7 +35,8 @@ def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
 def to_expression(graph: VerifiedGraph, index: int, longest: int = 72) -> str:
     """One value of the loss as a Python expression of about `longest` characters at most, for tables.
 
-    Usual terms have their names (`rho`), and longer operands are written as an ellipsis. Linear in the size of the graph.
+    Usual terms have their names (`rho`). Longer operands are written as an ellipsis, with the name of their operation. Linear in the
+    size of the graph.
     """
     return _Printer(graph).expression(index, longest)
 
@@ -72,7 +73,8 @@ class _Printer:
             if i in self.names:
                 text = Text(self.names[i])
             elif i != index and len(text.text) > longest // 2:
-                text = Text("…")
+                sign = node.op in ("neg", "add", "sub", "mul", "div")
+                text = Text("…" if sign else f"{node.op}(…)")
             self.texts.append(text)
         return self.texts[index].text
 
