@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from math import isfinite
+from math import copysign, isfinite
 
 from sandbox.graph.edits.edit import NEUTRAL, Action, Edit, attempted
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -63,6 +63,8 @@ class Constant:
 
 MIXTURES = {"where": (1, 2), "lerp": (0, 1), "maximum": (0, 1), "minimum": (0, 1), "logaddexp": (0, 1)}
 """Operations that choose between values or mix them, and the positions of these values."""
+FAR = 100.0
+"""A factor or exponent that is further from 1 than this is not reset to 1, which would be no small change."""
 BOUNDS = ("clamp_min", "clamp_max", "pow")
 """Operations of a value and a parameter, which comes second."""
 _WRAPPING_RULES = ("elementwise", "same", "along")
@@ -94,7 +96,11 @@ def _resets(graph: VerifiedGraph, related: Sequence[VerifiedGraph]) -> Iterator[
     for place, constant in listing.by_place().items():
         theirs = (values[place].value for values in elsewhere if place in values)
         other = next((value for value in theirs if value != constant.value), None)
-        for value in dict.fromkeys(v for v in (constant.neutral, other) if v is not None and v != constant.value):
+        neutral = constant.neutral
+        if neutral == 1.0:  # a weight keeps its sign; one of another order of magnitude is as good as absent or alone
+            near = 1 / FAR <= abs(constant.value) <= FAR
+            neutral = copysign(1.0, constant.value) if near else None
+        for value in dict.fromkeys(v for v in (neutral, other) if v is not None and v != constant.value):
             text = to_expression(graph, constant.node)
             yield Part(PartKind.CONSTANT, constant.to(value), text, f"{constant.value:g} becomes {value:g}")
 
@@ -164,10 +170,9 @@ class _Listing:
         while self.graph.nodes[a].op == "neg" and self.uses[a] == 1:
             a = self.graph.nodes[a].args[0]
         node = self.graph.nodes[a]
-        return node.op in (("add", "sub") if sums else ("mul", "div")) and self.uses[a] == 1 and self._splits(a)
-
-    def _splits(self, a: int) -> bool:
-        return any(True for _ in self._operands(a))
+        if node.op not in (("add", "sub") if sums else ("mul", "div")) or self.uses[a] != 1:
+            return False
+        return next(self._operands(a), None) is not None or any(self._continues(b, sums) for b in node.args)
 
     def _branches(self, i: int) -> Iterator[Part]:
         node = self.graph.nodes[i]

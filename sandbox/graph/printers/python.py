@@ -35,8 +35,8 @@ def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
 def to_expression(graph: VerifiedGraph, index: int, longest: int = 72) -> str:
     """One value of the loss as a Python expression of about `longest` characters at most, for tables.
 
-    Usual terms have their names (`rho`). Longer operands are written as an ellipsis, with the name of their operation. Linear in the
-    size of the graph.
+    Usual terms have their names (`rho`). Longer operands are written as an ellipsis, with the name of their operation. Linear in
+    the size of the graph.
     """
     return _Printer(graph).expression(index, longest)
 
