@@ -8,9 +8,9 @@ is at most 5 % per autopsy.
 The smallest loss is found by backward elimination: parts are removed one after another, first those that make no difference, then
 those whose removal can do least harm (the upper end of the effect's interval). A removal is kept unless the result is significantly
 worse than the whole loss (uncorrected, so doubt keeps a part). Selection on these seeds is optimistic. So the result is measured
-against the whole loss on further fresh seeds, and if it is significantly worse there, the loss before its last removal is measured,
-and so on. "Cannot be told from" is no proof of equality: the interval and the minimum detectable difference say how large a
-difference may have been missed.
+against the whole loss on further fresh seeds. If it is significantly worse there, the losses before its last removals are measured,
+the part that must stay is found, and the elimination goes on without removing it. "Cannot be told from" is no proof of equality:
+the interval and the minimum detectable difference say how large a difference may have been missed.
 
 Everything is computed from the archive. `due` says what must be trained next, and the same functions read the result, so an
 interrupted autopsy continues.
@@ -19,7 +19,7 @@ interrupted autopsy continues.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -31,13 +31,16 @@ from analysis.final import seeds_of
 from archive.errors import CorruptArchive
 from archive.records import EventKind, EventRow, Items
 from archive.variants import VariantEvaluationRow, VariantRow
-from sandbox.graph.edits.edit import Edit, EditError, attempted
+from sandbox.graph.edits.edit import Edit, EditError, attempted, edited
 from sandbox.graph.edits.parts import Part, PartKind
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 PURPOSE = "autopsy"
 """Purpose of its variants in the archive."""
+
+MOST_FAILURES = 4
+"""Largest number of smaller forms that may turn out worse on the confirming seeds before the search for the smallest loss ends."""
 
 Edits = tuple[Edit, ...]
 """Edits of the whole loss; empty for the loss itself."""
@@ -254,13 +257,34 @@ class Autopsy:
     # ---- the smallest loss -----------------------------------------------------------------------------------------
 
     @cached_property
-    def _elimination(self) -> tuple[tuple[Edits, ...], Wanted | None]:
+    def _search(self) -> tuple[tuple[Reduced, ...], Reduced | None, tuple[Wanted, ...]]:
+        """The forms measured on the confirming seeds, the smallest loss if it is found, and what must be trained first."""
+        tried: dict[Edits, Reduced] = {}
+        needed: set[Edit] = set()  # removals after which the loss was worse on the confirming seeds
+        while True:
+            chain, pending = self._eliminated(needed)
+            if pending is not None:
+                return tuple(tried.values()), None, (pending,)
+            passed = len(chain) - 1
+            while passed and (form := tried.get(chain[passed]) or self._confirmed(chain[passed])).worse:
+                tried[form.edits] = form
+                passed -= 1
+            if passed:
+                tried[form.edits] = form
+                if form.paired is None:
+                    return tuple(tried.values()), None, self._to_confirm(form)
+            failures = sum(form.worse for form in tried.values())
+            if passed == len(chain) - 1 or failures >= MOST_FAILURES:
+                return tuple(tried.values()), tried[chain[passed]] if passed else None, ()
+            needed.add(chain[passed + 1][-1])
+
+    def _eliminated(self, needed: Collection[Edit]) -> tuple[tuple[Edits, ...], Wanted | None]:
         """The losses after each kept removal, the whole loss first; and the loss to train before the next decision, if any."""
         kept: list[Edits] = [()]
         smallest = self.graph
         for effect in self._in_order():
             edits = (*kept[-1], effect.part.edit)
-            trial = attempted(self.graph, edits)
+            trial = None if effect.part.edit in needed else attempted(self.graph, edits)
             if trial is None or trial.operations >= smallest.operations:
                 continue
             found = self.measured(edits)
@@ -270,6 +294,21 @@ class Autopsy:
                 kept.append(edits)
                 smallest = trial
         return tuple(kept), None
+
+    def _confirmed(self, edits: Edits) -> Reduced:
+        """A form with its comparison on the confirming seeds, if it is measured there."""
+        graph, found, seeds = edited(self.graph, edits), self.measured(edits), self.plan.confirming
+        if found.missing(seeds) or self.whole.missing(seeds):
+            return Reduced(edits, graph, None, False)
+        return Reduced(edits, graph, self._paired(found, seeds), self._worse(found, seeds))
+
+    def _to_confirm(self, form: Reduced) -> tuple[Wanted, ...]:
+        seeds = self.plan.confirming
+        wanted = (
+            Wanted((), self.graph, self.whole.missing(seeds)),
+            Wanted(form.edits, form.graph, self.measured(form.edits).missing(seeds)),
+        )
+        return tuple(one for one in wanted if one.seeds)
 
     def _in_order(self) -> list[Effect]:
         """The parts that may be removed: those that make no difference first, then those whose removal can do least harm."""
@@ -294,27 +333,15 @@ class Autopsy:
         # Without a p-value all differences are equal and not zero: nothing says that it is chance.
         return pair.p_value is None or pair.p_value < stats.SIGNIFICANCE
 
-    @cached_property
+    @property
     def reductions(self) -> tuple[Reduced, ...]:
-        """The smaller losses that were or must be measured on the confirming seeds, smallest first; the last one decides."""
-        kept, pending = self._elimination
-        found: list[Reduced] = []
-        for edits in reversed(kept[1:] if pending is None and not self._open_parts() else ()):
-            graph, measured = attempted(self.graph, edits), self.measured(edits)
-            assert graph is not None
-            seeds = self.plan.confirming
-            if measured.missing(seeds) or self.whole.missing(seeds):
-                return (*found, Reduced(edits, graph, None, False))
-            found.append(Reduced(edits, graph, self._paired(measured, seeds), self._worse(measured, seeds)))
-            if not found[-1].worse:
-                break
-        return tuple(found)
+        """The smaller forms that were measured on the confirming seeds, in order; the last one may still have to be measured."""
+        return () if self._open_parts() else self._search[0]
 
     @property
     def smallest(self) -> Reduced | None:
         """The smallest loss that cannot be told from the whole one on the confirming seeds; None if there is none, or not yet."""
-        last = self.reductions[-1] if self.reductions else None
-        return None if last is None or last.worse or last.paired is None else last
+        return None if self._open_parts() else self._search[1]
 
     # ---- what is due -----------------------------------------------------------------------------------------------
 
@@ -336,24 +363,14 @@ class Autopsy:
             if (found := self.measured((part.edit,))).status is None
             or (found.trainable and found.missing(self.plan.seeds))
         ]
-        if parts:
-            return tuple(parts)
-        if (pending := self._elimination[1]) is not None:
-            return (pending,)
-        if not self.reductions or self.reductions[-1].paired is not None:
-            return ()
-        last, seeds = self.reductions[-1], self.plan.confirming
-        wanted = [
-            Wanted((), self.graph, self.whole.missing(seeds)),
-            Wanted(last.edits, last.graph, self.measured(last.edits).missing(seeds)),
-        ]
-        return tuple(one for one in wanted if one.seeds)
+        return tuple(parts) or self._search[2]
 
     def most_trainings(self) -> int:
         """The largest number of trainings of the whole autopsy, finished ones included. It usually takes fewer."""
         parts, seeds = len(self._single), len(self.plan.seeds)
         removals = sum(graph.operations < self.graph.operations for graph in self._single.values())
-        return seeds * (1 + parts + removals) + len(self.plan.confirming) * (1 + removals)
+        tries = min(removals, MOST_FAILURES) + 1
+        return seeds * (1 + parts + removals * tries) + len(self.plan.confirming) * (1 + min(removals, tries))
 
     def least_trainings(self) -> int:
         """The trainings of the parts and of one comparison on the confirming seeds, finished ones included."""

@@ -105,13 +105,13 @@ def smallest_code(autopsy: Autopsy, name: str) -> str:
     return to_python(autopsy.smallest.graph, f"{name}_smallest") if autopsy.smallest else ""
 
 
-def autopsy_text(autopsy: Autopsy, name: str, metric: str) -> str:
-    """Table, conclusions and code for a terminal."""
+def autopsy_text(autopsy: Autopsy, name: str, title: str, metric: str) -> str:
+    """Table, conclusions and code for a terminal. `title`: the loss's name with what must be known of it."""
     plan = autopsy.plan
     rows = [row.cells for row in part_rows(autopsy)]
     code = smallest_code(autopsy, name)
     lines = [
-        f"{name} at rung {plan.rung}" + (f"; fitness is {metric}." if metric else "."),
+        f"{title} at rung {plan.rung}" + (f"; fitness is {metric}." if metric else "."),
         READING,
         "",
         *columns([HEADINGS, *rows]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.claims.autopsy import Autopsy, plans
 from analysis.claims.autopsy_table import PartRow, conclusions, part_rows, smallest_code
 from analysis.snapshot import Snapshot
-from analysis.wording import display_name
+from analysis.wording import display_name, full_name
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,10 @@ def _section(snapshot: Snapshot, autopsy: Autopsy) -> AutopsySection:
     id = autopsy.plan.candidate
     name = display_name(snapshot.candidates[id])
     return AutopsySection(
-        id, name, autopsy.plan.rung, part_rows(autopsy), conclusions(autopsy), smallest_code(autopsy, name)
+        id,
+        full_name(snapshot, id),
+        autopsy.plan.rung,
+        part_rows(autopsy),
+        conclusions(autopsy),
+        smallest_code(autopsy, name),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.claims.autopsy import PURPOSE, Autopsy, Plan, Wanted
 from analysis.output.encode import one_line
 from analysis.snapshot import Snapshot
-from analysis.wording import count, display_name
+from analysis.wording import count, display_name, full_name
 from archive.query import Reader
 from archive.records import EventKind
 from archive.spending import TO_JUDGE
@@ -80,11 +80,12 @@ def state_of(reader: Reader, plan: Plan, subject: Subject) -> Autopsy:
     return Autopsy(plan, subject.graph, reader.variants(id), reader.variant_evaluations(id))
 
 
-def shown_name(directory: Path, plan: Plan) -> tuple[str, str]:
-    """The name of a plan's candidate, and what fitness is at its rung."""
+def shown_name(directory: Path, plan: Plan) -> tuple[str, str, str]:
+    """The name of a plan's candidate, the same with the known loss that it is and its caution, and what fitness is at its rung."""
     with Reader.open(existing_run(directory).archive) as reader:
         snapshot = Snapshot.of(reader)
-        return display_name(snapshot.candidates[plan.candidate]), one_line(snapshot.metric(plan.rung))
+        id = plan.candidate
+        return display_name(snapshot.candidates[id]), full_name(snapshot, id), one_line(snapshot.metric(plan.rung))
 
 
 def _record(seed: int, failure: EvaluationFailed) -> bool:

@@ -72,8 +72,8 @@ def autopsy(
         sys.exit(INTERRUPTED)
     if found is None:
         return
-    name, metric = shown_name(directory, found.plan)
+    name, title, metric = shown_name(directory, found.plan)
     if form == "json":
         click.echo(json.dumps(autopsy_json(found, name), indent=2, allow_nan=False))
     else:
-        click.echo("\n" + visible(autopsy_text(found, name, metric), keep="\n"))
+        click.echo("\n" + visible(autopsy_text(found, name, title, metric), keep="\n"))

@@ -111,6 +111,7 @@ class _Listing:
     def __init__(self, graph: VerifiedGraph) -> None:
         self.graph = graph
         self.uses = Counter(a for node in graph.nodes for a in node.args)
+        self.summed = {a for node in graph.nodes if node.op in ("add", "sub") for a in node.args}
 
     def terms(self) -> Iterator[Part]:
         """All parts except constants."""
@@ -159,7 +160,9 @@ class _Listing:
         for k, a in enumerate(node.args):
             rest = node.args[1 - k]
             alone = node.op == "div" and k == 0  # the reciprocal of the rest is no simpler loss
-            if alone or self._is_number(a) or self.graph.types[rest] != self.graph.types[i] or self._continues(a, sums):
+            # A number may remain of a sum only if it is an addend of a larger sum.
+            whole = self.graph.types[rest] == self.graph.types[i] or (sums and i in self.summed and self.uses[i] == 1)
+            if alone or self._is_number(a) or not whole or self._continues(a, sums):
                 continue
             kind = PartKind.TERM if sums else PartKind.FACTOR
             sign = "" if k == 0 or node.op in ("add", "mul") else "- " if sums else "/ "
