@@ -28,6 +28,7 @@ from typing import Any
 from analysis import stats
 from analysis.claims.crossed import covering_items
 from analysis.final import seeds_of
+from analysis.wording import count
 from archive.errors import CorruptArchive
 from archive.records import EventKind, EventRow, Items
 from archive.variants import VariantEvaluationRow, VariantRow
@@ -153,7 +154,11 @@ class Effect:
         if self.outcome is Outcome.REFUSED:
             return ", ".join(self.measured.rules)
         failed = sorted(set(self.measured.failed.values()))
-        return f"{', '.join(failed)} on {len(self.measured.failed)} seeds" if self.outcome is Outcome.FAILS else ""
+        return (
+            f"{', '.join(failed)} on {count(len(self.measured.failed), 'seed')}"
+            if self.outcome is Outcome.FAILS
+            else ""
+        )
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from analysis import stats
 from analysis.claims.autopsy import Autopsy, Effect, Outcome, detectable
+from analysis.output.encode import one_line
 from analysis.wording import columns, count, figure, plus_minus
 from sandbox.graph.printers import to_python
 
@@ -20,7 +22,7 @@ READING = (
 
 @dataclass(frozen=True)
 class PartRow:
-    """One part of the table, as text. Expression and change come from the archive and are not escaped."""
+    """One part of the table, as visible text."""
 
     kind: str
     expression: str
@@ -55,8 +57,8 @@ def conclusions(autopsy: Autopsy) -> list[str]:
     limits = [limit for effect in unseen if effect.paired and (limit := detectable(effect.paired)) is not None]
     if limits:
         said.append(
-            f"No effect was seen of {len(unseen)}; an effect of {figure(sorted(limits)[len(limits) // 2])} would be found with "
-            f"probability {stats.POWER:g} in a typical one of these comparisons, uncorrected."
+            f"No effect of {count(len(unseen), 'part')} was seen. In a typical one of these comparisons an effect of "
+            f"{figure(median(limits))} would be found with probability {stats.POWER:g}, uncorrected."
         )
     return [*said, *_smallest(autopsy)]
 
@@ -111,7 +113,7 @@ def autopsy_text(autopsy: Autopsy, name: str, title: str, metric: str) -> str:
     rows = [row.cells for row in part_rows(autopsy)]
     code = smallest_code(autopsy, name)
     lines = [
-        f"{title} at rung {plan.rung}" + (f"; fitness is {metric}." if metric else "."),
+        f"{title} at rung {one_line(plan.rung)}" + (f"; fitness is {metric}." if metric else "."),
         READING,
         "",
         *columns([HEADINGS, *rows]),
@@ -182,8 +184,8 @@ def _row(effect: Effect) -> PartRow:
     reason = f": {effect.reason}" if effect.reason else ""
     return PartRow(
         part.kind.value,
-        part.text,
-        part.change,
+        one_line(part.text, 200),
+        one_line(part.change, 120),
         plus_minus(pair.difference, pair.standard_error, signed=True) if shown and pair else "",
         "" if limits is None else _interval(limits.low, limits.high),
         "" if effect.adjusted is None or not shown else f"{effect.adjusted:.2g}",

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from sandbox.verdicts.visible import visible
-
 FORMATS = ("text", "json")
 INTERRUPTED = 130
 
@@ -76,4 +74,4 @@ def autopsy(
     if form == "json":
         click.echo(json.dumps(autopsy_json(found, name), indent=2, allow_nan=False))
     else:
-        click.echo("\n" + visible(autopsy_text(found, name, title, metric), keep="\n"))
+        click.echo("\n" + autopsy_text(found, name, title, metric))

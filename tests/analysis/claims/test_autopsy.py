@@ -187,7 +187,7 @@ def test_a_part_that_the_sandbox_keeps_and_one_without_which_training_fails(grap
     effects = {e.part: e for e in world.done().effects}
     assert effects[chosen[SINE]].outcome is Outcome.REFUSED and effects[chosen[SINE]].reason == "SBX301"
     fails = effects[chosen[SQUARE]]
-    assert fails.outcome is Outcome.FAILS and fails.matters and fails.reason == "diverged on 1 seeds"
+    assert fails.outcome is Outcome.FAILS and fails.matters and fails.reason == "diverged on 1 seed"
     assert has(world.autopsy.smallest.graph, "sin") and has(world.autopsy.smallest.graph, "pow")
 
 
