@@ -32,6 +32,7 @@ from archive.records import (
 )
 from archive.spending import COSTS, spending_of
 from archive.sqlite.values import is_finite
+from archive.variants import VariantEvaluationRow, VariantRow
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import factor_between, readable
@@ -95,6 +96,9 @@ class Snapshot:
     """Those of the run's own task, in order of ids."""
     events: tuple[EventRow, ...]
     spending: Spending
+    variants: tuple[VariantRow, ...] = ()
+    """Edited forms of candidates, in order of ids."""
+    variant_evaluations: tuple[VariantEvaluationRow, ...] = ()
 
     @classmethod
     def of(cls, reader: Reader) -> Snapshot:
@@ -121,6 +125,8 @@ class Snapshot:
                 evaluations=tuple(row for row in evaluations if row.task == run.task),
                 events=tuple(events),
                 spending=spending_of(proposals, evaluations, [event for event in events if event.kind in COSTS]),
+                variants=tuple(reader.variants()),
+                variant_evaluations=tuple(reader.variant_evaluations()),
             )
         snapshot._check_references(reader.path)
         return snapshot
@@ -129,6 +135,7 @@ class Snapshot:
         """Raises CorruptArchive for a reference to a missing row. SQLite checks foreign keys on writing, not on reading."""
         named = [("evaluation", row.candidate_id) for row in self.evaluations]
         named += [("finding", candidate) for candidate in self.findings]
+        named += [("variant", row.candidate_id) for row in self.variants]
         named += [("parent", id) for child, edges in self.parents.items() for id in (child, *(e.parent for e in edges))]
         for verdict in self.verdicts.values():
             named += [("verdict", id) for id in (verdict.candidate_id, verdict.duplicate_of) if id is not None]

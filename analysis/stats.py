@@ -116,6 +116,14 @@ def paired(
     return Paired(seeds, differences, middle, spread, error, freedom, p_value, borrowed)
 
 
+def interval(pair: Paired, confidence: float = 1 - SIGNIFICANCE) -> Interval | None:
+    """Student's interval of a paired difference; None without a standard error."""
+    if pair.standard_error is None or pair.freedom is None:
+        return None
+    reach = student_quantile((1 + confidence) / 2, pair.freedom) * pair.standard_error
+    return Interval(pair.difference - reach, pair.difference + reach)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p-values, in the order of `p_values`. Reject where one is below SIGNIFICANCE.
 

@@ -56,6 +56,10 @@ _SUBJECT: dict[str, str] = {
     **dict.fromkeys(_EVALUATION_STATE_AFTER, _EVALUATION),
     EventKind.EVALUATION_SCORED: _EVALUATION,
     EventKind.EVALUATION_FAILED: _EVALUATION,
+    EventKind.VARIANT_ADDED: _CANDIDATE,
+    EventKind.VARIANT_VETTED: _CANDIDATE,
+    EventKind.VARIANT_SCORED: _CANDIDATE,
+    EventKind.VARIANT_FAILED: _CANDIDATE,
 }
 """Column with the id of the row that an event is about, by kind of event."""
 
@@ -263,7 +267,7 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
         detail=cells.text_or_none("detail") if finished else None,
         queued_event=cells.natural("queued_event"),
         finished_event=cells.natural_or_none("finished_event"),
-        items=_items(cells) if finished else None,
+        items=items_of(cells) if finished else None,
         judged=_judged(cells) if finished else None,
     )
 
@@ -301,7 +305,8 @@ def prompt_of(row: sqlite3.Row, path: Path) -> list[tuple[str, int]] | None:
     return [(role, text) for role, text in value]
 
 
-def _items(cells: Cells) -> Items | None:
+def items_of(cells: Cells) -> Items | None:
+    """The fitness by test item in a row with the column `items`; None where none was recorded."""
     value = load_json(cells.compressed("items"), cells.where("items"))
     if value is None:
         return None

@@ -56,6 +56,14 @@ from archive.spending import COSTS, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.values import decompress
+from archive.variants import (
+    EVALUATIONS,
+    VARIANTS,
+    VariantEvaluationRow,
+    VariantRow,
+    variant_evaluation_row,
+    variant_row,
+)
 
 T = TypeVar("T")
 
@@ -253,6 +261,17 @@ SELECT * FROM above LIMIT :most"""
         """One evaluation. MissingRow if there is none with that id."""
         rows = self._rows(f"{_EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
         return evaluation_row(self._one(rows, f"evaluation {id}"), self.path)
+
+    def variants(self, candidate_id: int | None = None) -> list[VariantRow]:
+        """All variants, or those of one candidate, in order of ids."""
+        rows = self._rows(VARIANTS, at=self._upto, candidate=candidate_id or 0)
+        return [variant_row(row, self.path, self._upto) for row in rows]
+
+    def variant_evaluations(self, candidate_id: int | None = None) -> list[VariantEvaluationRow]:
+        """The ended trainings of all variants, or of the variants of one candidate, in order of ids."""
+        rows = self._rows(EVALUATIONS, at=self._upto, candidate=candidate_id or 0)
+        found = (variant_evaluation_row(row, self.path) for row in rows)
+        return self._bounded(found, lambda e: 64 * len(e.items.values) if e.items else 0)
 
     def curves(self, evaluation_id: int) -> Curves:
         """Training curves of a finished evaluation; empty where none were recorded."""

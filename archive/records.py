@@ -61,6 +61,10 @@ class EvaluationState(StrEnum):
     FAILED = "failed"
 
 
+NOT_FINITE = "not_finite"
+"""Reason of a training whose fitness was NaN or infinite."""
+
+
 class EventKind(StrEnum):
     """Kinds of events. The archive appends events about its rows; the engine appends the others.
 
@@ -90,6 +94,13 @@ class EventKind(StrEnum):
     """Before the final's first training: its rung, fresh seeds, grid and relations (see `analysis.final`)."""
     BASELINES = "baselines"
     """Before the first training of `evo baselines`: rung, betas and seeds."""
+    VARIANT_ADDED = "variant_added"
+    """An edited form of a candidate was added; the payload of this and the next three has the variant's id."""
+    VARIANT_VETTED = "variant_vetted"
+    VARIANT_SCORED = "variant_scored"
+    VARIANT_FAILED = "variant_failed"
+    AUTOPSY = "autopsy"
+    """Before the first training of `evopo autopsy`: the candidate, rung and fresh seeds (see `analysis.claims.autopsy`)."""
     FINISHED = "finished"
     """The search and the final have ended: the reason."""
 

@@ -13,6 +13,7 @@ from archive.disk.lock import Holder
 from archive.encode import finding_columns, result_columns, run_columns, verdict_columns
 from archive.errors import MissingRow
 from archive.records import (
+    NOT_FINITE,
     Curves,
     EvaluationState,
     EventKind,
@@ -31,9 +32,7 @@ from archive.sqlite.connection import Write, now
 from archive.sqlite.packed import pack
 from archive.sqlite.values import dump_json, finite_or_null, is_finite
 from archive.sqlite.writing import WritableFile
-
-NOT_FINITE = "not_finite"
-"""Reason of an evaluation whose fitness was NaN or infinite."""
+from archive.variants import VariantWriter
 
 
 class Archive:
@@ -73,6 +72,11 @@ class Archive:
     def replaced(self) -> Holder | None:
         """Holder of the stale lock that was taken over: a writer that ended without closing. None if there was none."""
         return self._file.replaced
+
+    @property
+    def variants(self) -> VariantWriter:
+        """The writer of variants."""
+        return VariantWriter(self._file)
 
     def close(self) -> None:
         """Moves the log into the file, also while it is being read, and releases the lock.

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from analysis import stats
-from analysis.claims.crossed import paired_crossed
+from analysis.claims.crossed import covering_items
 from analysis.claims.obstacles import KnownLosses, Obstacle, Withheld, WithheldKind, edge, obstacle
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import display_name
@@ -214,16 +214,7 @@ class _Stage:
     def pair(self, ours: Arm, theirs: Arm, pool: stats.PooledDeviation | None = None) -> stats.Paired | None:
         """One arm minus another over shared seeds. The error also covers the test items where fitness per item is recorded."""
         pair = stats.paired(self.arms[ours], self.arms[theirs], pool)
-        own, other = self._items(ours), self._items(theirs)
-        if pair is None or not set(pair.seeds) <= own.keys() & other.keys():
-            return pair
-        crossed = paired_crossed({s: own[s] for s in pair.seeds}, {s: other[s] for s in pair.seeds})
-        if crossed is None or (pair.p_value is not None and pair.p_value > crossed.p_value):
-            return pair
-        return replace(
-            pair, standard_error=crossed.standard_error, freedom=crossed.freedom, p_value=crossed.p_value, borrowed=False,
-            groups=crossed.groups,
-        )  # fmt: skip
+        return pair and covering_items(pair, self._items(ours), self._items(theirs))
 
     def _items(self, arm: Arm) -> Mapping[int, Items]:
         return self.snapshot.items.get(arm, {})

@@ -22,7 +22,7 @@ by chance would be highly significant. So no p-value is below that of a sign tes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,19 @@ def paired_crossed(ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> Cr
         np.add.at(counts[row], columns, 1.0)
     largest = max(abs(value) for side in (ours, theirs) for seed in seeds for value in side[seed].values)
     return _test(totals / np.maximum(counts, 1.0), counts, rounding=stats.ROUNDING * largest)
+
+
+def covering_items(pair: stats.Paired, ours: Mapping[int, Items], theirs: Mapping[int, Items]) -> stats.Paired:
+    """The paired difference with an error that also covers the test items, where fitness per item is known on all its seeds."""
+    if not set(pair.seeds) <= ours.keys() & theirs.keys():
+        return pair
+    crossed = paired_crossed({s: ours[s] for s in pair.seeds}, {s: theirs[s] for s in pair.seeds})
+    if crossed is None or (pair.p_value is not None and pair.p_value > crossed.p_value):
+        return pair
+    return replace(
+        pair, standard_error=crossed.standard_error, freedom=crossed.freedom, p_value=crossed.p_value, borrowed=False,
+        groups=crossed.groups,
+    )  # fmt: skip
 
 
 def _test(cells: NDArray[np.float64], counts: NDArray[np.float64], rounding: float) -> Crossed | None:

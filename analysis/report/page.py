@@ -17,12 +17,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import wording
+from analysis.claims.autopsy_table import HEADINGS, READING
 from analysis.claims.comparison import Decision, decide
 from analysis.claims.headline import CONDITIONS, headline_of
 from analysis.claims.table import final_rows, note_on_fitness
 from analysis.output import encode
 from analysis.output.errors import MissingExtra, NothingToDraw
 from analysis.output.files import write_whole
+from analysis.report.autopsies import autopsy_sections
 from analysis.report.data import (
     Leader,
     all_candidates,
@@ -101,6 +103,9 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             pictures=drawn,
             along=_along(snapshot) if drawn.get("shapes") else None,
             without_pictures=not pictures,
+            autopsies=autopsy_sections(snapshot),
+            headings=HEADINGS,
+            reading=READING,
         )
     )
 

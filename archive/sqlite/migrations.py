@@ -1,6 +1,6 @@
 """Migrations of an empty file or an older archive to the current schema. Each is recorded and runs in one transaction.
 
-To change the schema, append a function `m005_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 5)`. Do not change
+To change the schema, append a function `m006_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 6)`. Do not change
 the functions before it. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, in the transaction that
 applies it, so after a crash the archive has either the old schema or the new one.
 """
@@ -19,7 +19,8 @@ from archive.sqlite.schema import (
     APPLICATION_ID,
     CHANGES_2,
     CHANGES_3,
-    CHANGES_4_STORAGE,
+    CHANGES_4,
+    CHANGES_5,
     INDEXES_1,
     LATER_TABLES,
     TABLES,
@@ -68,9 +69,17 @@ def m004_packed(db: Database) -> None:
     ids = {digest: id for id, (digest,) in enumerate(db.execute("SELECT hash FROM text ORDER BY rowid"), start=1)}
     db.conn.create_function("from_hex", 1, _bytes_of, deterministic=True)
     db.conn.create_function("by_id", 1, lambda prompt: _by_id(prompt, ids))
-    for statement in CHANGES_4_STORAGE:
+    for statement in CHANGES_4:
         db.execute(statement)
     _stamp(db, 4)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m005_variants(db: Database) -> None:
+    """Adds tables for edited forms of candidates and their trainings."""
+    for statement in CHANGES_5:
+        db.execute(statement)
+    _stamp(db, 5)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:

@@ -11,7 +11,7 @@ APPLICATION_ID = 0x45564F50
 
 TABLES = ("run", "candidate", "parent", "proposal", "verdict", "finding", "evaluation", "event")
 """Tables of the first version, which every archive has."""
-LATER_TABLES = ("text",)
+LATER_TABLES = ("text", "variant", "variant_evaluation")
 """Tables that later migrations added."""
 
 TABLES_1 = (
@@ -281,7 +281,7 @@ CREATE TABLE proposal_3 (
     *VIEWS_1,
 )
 
-CHANGES_4_STORAGE = (
+CHANGES_4 = (
     # Tables are created again, so that `.schema` shows what their columns hold. Views that read them are dropped first.
     "DROP VIEW leaderboard",
     "DROP VIEW lineage",
@@ -336,3 +336,43 @@ CREATE TABLE text_4 (
 )
 """Values that fill most of an archive are packed, and a message of a prompt is stored as its difference to a similar one. Prompts
 name their texts by id. In SQL, `from_hex` gives the bytes of a hash, and `by_id` replaces hashes by ids (`migrations`)."""
+
+CHANGES_5 = (
+    """
+CREATE TABLE variant (
+    id INTEGER PRIMARY KEY,
+    candidate_id INTEGER NOT NULL REFERENCES candidate(id),
+    purpose TEXT NOT NULL,       -- what it was made for, for example autopsy
+    edit TEXT NOT NULL,          -- JSON: the edits of the candidate's graph; []: none
+    graph TEXT NOT NULL,         -- JSON of the edited graph
+    hash TEXT NOT NULL,          -- canonical hash of the edited graph
+    status TEXT CHECK (status IN ('accepted', 'refused', 'partial')),  -- of its verdict; NULL: not vetted yet
+    rules TEXT,                  -- JSON: the rules that refused it
+    event_id INTEGER NOT NULL REFERENCES event(id),
+    vetted_event INTEGER REFERENCES event(id),
+    UNIQUE (candidate_id, purpose, edit),
+    CHECK ((status IS NULL) = (vetted_event IS NULL)),
+    CHECK ((status IS NULL) = (rules IS NULL))
+)""",
+    # A row is written when its training has ended, so there is no state.
+    """
+CREATE TABLE variant_evaluation (
+    id INTEGER PRIMARY KEY,
+    variant_id INTEGER NOT NULL REFERENCES variant(id),
+    rung TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    beta REAL,                   -- NULL: the task's own
+    learning_rate REAL,          -- NULL: the task's own
+    fitness REAL,                -- finite, or NULL if the training failed
+    metrics TEXT NOT NULL,       -- JSON; non-finite numbers as the strings "nan", "inf", "-inf"
+    items BLOB,                  -- zlib of JSON: fitness item by item
+    seconds REAL,
+    reason TEXT,
+    detail TEXT,
+    event_id INTEGER NOT NULL REFERENCES event(id),
+    CHECK ((fitness IS NULL) = (reason IS NOT NULL))
+)""",
+    """
+CREATE UNIQUE INDEX variant_evaluation_once ON variant_evaluation
+    (variant_id, rung, seed, coalesce(beta, 'task'), coalesce(learning_rate, 'task'))""",
+)

@@ -60,7 +60,7 @@ async def train_and_record(
                 result.metrics,
                 result.seconds,
                 result.tokens,
-                items=_items(result, job, workers.info),
+                items=kept_items(result, job.rung, workers.info),
                 judged=recorded(result.paid) if result.paid else None,
                 curves=result.curves,
             )
@@ -73,9 +73,9 @@ def record_failure(archive: Archive, evaluation: int, failure: EvaluationFailed)
     archive.fail_evaluation(evaluation, failure.reason.value, failure.detail, curves=failure.curves, judged=judged)
 
 
-def _items(result: SeedResult, job: Job, info: TaskInfo) -> Items | None:
-    """The fitness by test item, for trainings of the final only: claims need it. For the search it is dropped to save space."""
-    if result.items is None or job.rung != final_rung(info):
+def kept_items(result: SeedResult, rung: str, info: TaskInfo) -> Items | None:
+    """The fitness by test item, at the final's rung only: claims need it. For the search it is dropped to save space."""
+    if result.items is None or rung != final_rung(info):
         return None
     return Items(result.items.values, result.items.groups)
 

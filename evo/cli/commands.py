@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from archive.errors import ArchiveError
+from evo.cli.autopsy import autopsy
 from evo.cli.suggestions import Given, ways_on
 from evo.config.rundir import NotInRun, RunDirError, default_directory, existing_run
 from evo.config.schema import ConfigError, load_config
@@ -50,6 +51,13 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
             _fail(f"losses cannot be vetted: {error}", FAILURE)
 
     return wrapper
+
+
+def _reported_command(command: click.Command) -> click.Command:
+    """A command of another module, with errors reported like those of this one."""
+    assert command.callback is not None
+    command.callback = _reported(command.callback)
+    return command
 
 
 def _fail(error: BaseException | str, code: int) -> None:
@@ -309,6 +317,9 @@ def baselines(
             _tell("Picture:", picture)
     except KeyboardInterrupt:
         _interrupted("Interrupted. All results so far are recorded; the same command continues.")
+
+
+main.add_command(_reported_command(autopsy))
 
 
 @main.command()

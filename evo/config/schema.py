@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -217,13 +219,19 @@ class Config(_Frozen):
         return value
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = (), *, seed: int | None = None) -> Config:
-    """The configuration of a YAML file, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
+def load_config(
+    path: Path | None,
+    overrides: Iterable[str] = (),
+    *,
+    seed: int | None = None,
+    recorded: Mapping[str, Any] = MappingProxyType({}),
+) -> Config:
+    """The configuration of a YAML file, or `recorded`, then `KEY=VALUE` overrides (dotted keys, YAML values), then `seed`.
 
     The path of a task in a file is relative to the YAML file that names it, or, in an override, to the current directory. Raises
     ConfigError with one line per fault.
     """
-    data: dict[str, Any] = {}
+    data = with_keys_of_today(copy.deepcopy(dict(recorded)))
     if path is not None:
         data = _read(path)
         _place_task(data, path.parent)

@@ -21,8 +21,8 @@ from archive.errors import (
     WrongState,
 )
 from archive.query import Reader
-from archive.records import EvaluationState, Items, ProposalState, RunRow, Usage
-from archive.store import NOT_FINITE, Archive
+from archive.records import NOT_FINITE, EvaluationState, Items, ProposalState, RunRow, Usage
+from archive.store import Archive
 
 
 def test_the_run_is_read_back_as_it_was_recorded(reader, run):

@@ -32,6 +32,15 @@ def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
     return "\n".join([*imports, "", "", code]) if imports else code
 
 
+def to_expression(graph: VerifiedGraph, index: int, longest: int = 72) -> str:
+    """One value of the loss as a Python expression of about `longest` characters at most, for tables.
+
+    Usual terms have their names (`rho`). Longer operands are written as an ellipsis, with the name of their operation. Linear in
+    the size of the graph.
+    """
+    return _Printer(graph).expression(index, longest)
+
+
 _MATH, _TORCH, _F = "import math", "import torch", "import torch.nn.functional as F"
 
 
@@ -56,6 +65,18 @@ class _Printer:
                 text = Text(name)
             self.texts.append(text)
         return [*self.lines, f"return {self.texts[self.graph.output].text}"]
+
+    def expression(self, index: int, longest: int) -> str:
+        """The text of one node."""
+        for i, node in enumerate(self.graph.nodes[: index + 1]):
+            text = self._text(i, node)
+            if i in self.names:
+                text = Text(self.names[i])
+            elif i != index and len(text.text) > longest // 2:
+                sign = node.op in ("neg", "add", "sub", "mul", "div")
+                text = Text("…" if sign else f"{node.op}(…)")
+            self.texts.append(text)
+        return self.texts[index].text
 
     def _temporary(self) -> str:
         self.temporaries += 1

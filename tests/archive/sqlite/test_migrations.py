@@ -22,13 +22,20 @@ from archive.sqlite.migrations import (
     m002_baseline_prompts_items_curves,
     m003_operators_by_name,
     m004_packed,
+    m005_variants,
     migrate,
 )
 from archive.sqlite.schema import APPLICATION_ID
 from archive.store import Archive
 from sandbox.verdicts.verdict import VerdictStatus
 
-TODAY = ["m001_first_release", "m002_baseline_prompts_items_curves", "m003_operators_by_name", "m004_packed"]
+TODAY = [
+    "m001_first_release",
+    "m002_baseline_prompts_items_curves",
+    "m003_operators_by_name",
+    "m004_packed",
+    "m005_variants",
+]
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
 
 
@@ -48,13 +55,14 @@ def later() -> Migrations:
     migrations()(m002_baseline_prompts_items_curves)
     migrations()(m003_operators_by_name)
     migrations()(m004_packed)
+    migrations()(m005_variants)
 
     @migrations()
-    def m005_notes(db: Database) -> None:
+    def m006_notes(db: Database) -> None:
         db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
         db.execute("DROP VIEW refusals")
         db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
-        db.execute("PRAGMA user_version = 5")
+        db.execute("PRAGMA user_version = 6")
 
     return migrations
 
@@ -104,13 +112,13 @@ def test_an_empty_file_becomes_an_archive(tmp_path):
 
 
 def test_a_further_migration_can_be_added(connection, path, later):
-    assert identify(connection, path, later) == ["m005_notes"]
-    assert migrate(connection, later) == ["m005_notes"]
+    assert identify(connection, path, later) == ["m006_notes"]
+    assert migrate(connection, later) == ["m006_notes"]
     assert identify(connection, path, later) == []
     connection.execute("SELECT note FROM candidate")
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 5
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 6
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [*TODAY, "m005_notes"]
+    assert names == [*TODAY, "m006_notes"]
 
 
 def test_an_interrupted_migration_leaves_the_version_before(connection, path, later):
