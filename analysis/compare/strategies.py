@@ -74,7 +74,8 @@ def _named(wanted: str, runs: Sequence[Run]) -> list[str]:
     known = dict.fromkeys(key for run in runs for key in run.settings)
     found = [key for key in known if key == wanted or key.startswith(f"{wanted}.")]
     if not found:
-        raise NotComparable(f"no run has the key {wanted!r}; keys are, for example, {', '.join(list(known)[:4])}")
+        differing = ", ".join(map(one_line, _differing(runs))) or "none"
+        raise NotComparable(f"no run has the key {wanted!r}; keys in which these runs differ: {differing}")
     return found
 
 
@@ -89,8 +90,8 @@ def _matched(group: Sequence[Run], varying: Sequence[str]) -> dict[Key, Run]:
         key = (str(run.seed), *_values(run, varying))
         if key in found:
             raise NotComparable(
-                f"{found[key].name} and {run.name} have the same settings and seed {run.seed}, so they are no two samples of a "
-                "strategy; leave one out, or tell them apart with --by name"
+                f"{found[key].name} and {run.name} have the same settings and the same seed {run.seed}: the same search, or a copy; "
+                "leave one out, or, if their names differ, tell them apart with --by name"
             )
         found[key] = run
     return found
@@ -108,7 +109,7 @@ def _labels(examples: Sequence[Run], keys: Sequence[str]) -> list[str]:
         if len({_values(run, [*chosen, key]) for run in examples}) > len({_values(run, chosen) for run in examples}):
             chosen.append(key)
     short = _short(chosen or keys[:1])
-    labels = [one_line(_label(run, short), LONGEST_LABEL) for run in examples]
+    labels = [one_line(_label(run, short), LONGEST_LABEL - 5) for run in examples]
     # Values that differ only behind the cut are numbered.
     return [label if labels.count(label) == 1 else f"{label} ({n})" for n, label in enumerate(labels, start=1)]
 
