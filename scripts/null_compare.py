@@ -26,7 +26,6 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -55,8 +54,6 @@ from sandbox.contracts.contract import contract_named
 
 SEARCH_SEEDS = 16
 PROPOSALS = 24
-BANK = 200
-"""Number of pairs of simulated runs with the same seed, from which comparisons draw."""
 AT = "2000-01-01T00:00:00.000+00:00"
 
 Pool = Mapping[tuple[str, str], Sequence[float]]
@@ -66,7 +63,7 @@ Pool = Mapping[tuple[str, str], Sequence[float]]
 def main() -> int:
     arguments = _arguments()
     rng = random.Random(arguments.seed)
-    draw = _recorded(arguments.recorded, rng) if arguments.recorded else _simulated(arguments.pool, arguments.task, rng)
+    draw = _recorded(arguments.recorded, rng) if arguments.recorded else _simulated(arguments, rng)
     rates = {
         (size, matched): _rate([_differs(*draw(size), matched) for _ in range(arguments.comparisons)])
         for size in arguments.group
@@ -140,15 +137,12 @@ def _recorded(directories: Sequence[Path], rng: random.Random) -> Draw:
 # ---- simulated runs ------------------------------------------------------------------------------------------------
 
 
-def _simulated(file: Path, task: str, rng: random.Random) -> Draw:
-    pool = {
-        (loss, rung): values
-        for (loss, factor, rung), values in json.loads(file.read_text("utf-8"))["pool"]
-        if factor == 1.0
-    }
-    info = task_info(task, {})
+def _simulated(arguments: argparse.Namespace, rng: random.Random) -> Draw:
+    stored = json.loads(arguments.pool.read_text("utf-8"))["pool"]
+    pool = {(loss, rung): values for (loss, factor, rung), values in stored if factor == 1.0}
+    info = task_info(arguments.task, {})
 
-    pairs = [[simulated(pool, info, seed, rng) for _ in range(2)] for seed in range(BANK)]
+    pairs = [[simulated(pool, info, seed, rng) for _ in range(2)] for seed in range(arguments.bank)]
 
     def draw(size: int) -> tuple[Sequence[Run], Sequence[Run]]:
         drawn = [rng.sample(pair, 2) for pair in rng.sample(pairs, size)]
@@ -206,17 +200,23 @@ def _snapshot(
     )  # fmt: skip
 
 
-def _arguments() -> Any:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--recorded", type=Path, nargs="+", metavar="DIR", help="recorded runs of one strategy")
     source.add_argument("--pool", type=Path, help="a pool made by scripts/null_experiment.py --known")
     parser.add_argument("--task", default="classification", help="the task of the pool (%(default)s)")
+    parser.add_argument(
+        "--bank", type=int, default=200, help="pairs of runs with one seed to simulate and draw from (%(default)s)"
+    )
     parser.add_argument("--group", type=int, nargs="+", default=[3, 5, 10], help="runs of each group (3 5 10)")
     parser.add_argument("--comparisons", type=int, default=500, help="comparisons to play of each kind (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.recorded and max(arguments.group) > arguments.bank:
+        parser.error(f"groups of {max(arguments.group)} runs need a --bank of as many pairs, got {arguments.bank}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ def _matched(group: Sequence[Run], varying: Sequence[str]) -> dict[Key, Run]:
         key = (str(run.seed), *_values(run, varying))
         if key in found:
             raise NotComparable(
-                f"{found[key].name} and {run.name} have the same settings and the same seed {run.seed}: the same search, or a copy; "
-                "leave one out, or, if their names differ, tell them apart with --by name"
+                f"{found[key].name} and {run.name} have the same settings and the same seed {run.seed}: the same search, or a "
+                "copy; leave one out, or, if their names differ, tell them apart with --by name"
             )
         found[key] = run
     return found
