@@ -48,7 +48,7 @@ def comparison_csv(comparison: Comparison) -> str:
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(
-        ["strategy", "run", "seed", *(m.name.lower() for m in Measure), "error", *Against, "leader", "finished"]
+        ["strategy", "run", "seed", *(m.name.lower() for m in Measure), "error", *Against, "leader", "complete"]
     )
     for compared in comparison.strategies:
         for o in compared.outcomes:
@@ -75,7 +75,7 @@ def _run(outcome: Outcome) -> dict[str, Any]:
     return {
         "run": outcome.run.name,
         "seed": outcome.run.seed,
-        "finished": outcome.run.finished,
+        "complete": outcome.run.finished,
         "end": outcome.end,
         "error": outcome.error,
         "area": outcome.area,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from make_archive import finding, hinge, logistic, verdict
+from make_archive import finding, hinge, kto_like, logistic, verdict
 
 from analysis.compare.runs import Run
 from analysis.snapshot import Snapshot
@@ -49,9 +49,12 @@ def config(seed: int = 0, **settings: Any) -> dict[str, Any]:
 
 def record(
     directory: Path, losses: list[Found], settings: dict[str, Any] | None = None, *, fitness: dict[str, Any] | None = None,
-    finished: bool = True, baseline: str = "dpo", scored_baseline: bool = True,
+    finished: bool = True, baseline: str = "dpo", scored_baseline: bool = True, known: tuple[float, ...] = (),
 ) -> Path:  # fmt: skip
-    """Writes an archive into `directory` and returns the directory. The final has fresh seeds where a loss has fresh gains."""
+    """Writes an archive into `directory` and returns the directory. The final has fresh seeds where a loss has fresh gains.
+
+    `known`: gains of a second seed loss; none without it.
+    """
     settings = config() if settings is None else settings
     directory.mkdir(parents=True, exist_ok=True)
     identity = {"task": "sentiment", "contract": "preference", "fitness": fitness or {}, "seed": settings["seed"]}
@@ -64,6 +67,12 @@ def record(
         archive.record_verdict(first, verdict(hinge(), descriptors={"convex": True}))
         for seed, value in BASELINE.items() if scored_baseline else ():
             archive.score_evaluation(archive.queue_evaluation(first, "sentiment", FULL, seed), value)
+        if known:
+            second = archive.add_candidate("seed", "kto_pair", "", "", "preference")
+            archive.record_verdict(second, verdict(kto_like()))
+            for seed, gain in enumerate(known):
+                evaluation = archive.queue_evaluation(second, "sentiment", FULL, seed)
+                archive.score_evaluation(evaluation, BASELINE[seed] + gain)
         ids = [_proposed(archive, step, loss) for step, loss in enumerate(losses, start=1)]
         _final(archive, first, dict(zip(ids, losses, strict=True)))
         if finished:

@@ -135,6 +135,17 @@ def test_a_run_without_any_scored_loss_is_refused(tmp_path):
         compare([*given, barren], grid())
 
 
+def test_a_strategy_that_found_nothing_counts_with_its_best_known_loss(tmp_path):
+    """Leaving its runs out would compare the lucky runs only."""
+    given = runs(tmp_path, gains={"population": (0.3, 0.2)})
+    refused = [Found(refused=True)]
+    barren = read(record(tmp_path / "barren", refused, config(5, search__mode="chat"), known=(0.05, 0.051)))
+    found = compare([*given, barren], grid())
+    assert found.strategies[1].outcomes[0].leader.name == "kto_pair"
+    assert 0 < found.strategies[1].outcomes[0].end < 0.2
+    assert "No proposal of barren was scored: its value is that of the best known loss." in found.notes
+
+
 def test_an_unfinished_run_and_changed_settings_are_named(tmp_path):
     from archive.store import Archive
 
