@@ -2,7 +2,7 @@
 """Null experiment of `evopo compare`: how often a strategy differs from itself.
 
 Plays comparisons of two groups of runs of one strategy. Curves, values and tests are the real code (`analysis.compare`). Every call
-of "better" is false; at most 5 % of comparisons may make one. Matched pairs and Welch's test are both played.
+of "better" is false; at most 5 % of comparisons may make one. Both tests are played: matched pairs, and Welch's test for other seeds.
 
 From recorded runs of one strategy, which differ in their seed: each comparison draws two groups of them without overlap.
 
@@ -65,7 +65,7 @@ def main() -> int:
     rng = random.Random(arguments.seed)
     draw = _recorded(arguments.recorded, rng) if arguments.recorded else _simulated(arguments, rng)
     rates = {
-        (size, matched): _rate([_differs(*draw(size), matched) for _ in range(arguments.comparisons)])
+        (size, matched): _rate([_differs(*draw(size, matched), matched) for _ in range(arguments.comparisons)])
         for size in arguments.group
         for matched in (True, False)
     }
@@ -84,8 +84,8 @@ def main() -> int:
     return 0 if kept else 1
 
 
-Draw = Callable[[int], tuple[Sequence[Run], Sequence[Run]]]
-"""Two groups of so many runs of one strategy."""
+Draw = Callable[[int, bool], tuple[Sequence[Run], Sequence[Run]]]
+"""Two groups of so many runs of one strategy; where seeds can be chosen, with the same seeds (true) or with others."""
 
 
 def _differs(ours: Sequence[Run], theirs: Sequence[Run], matched: bool) -> bool:
@@ -125,7 +125,7 @@ def _recorded(directories: Sequence[Path], rng: random.Random) -> Draw:
         with Reader.open(directory / "archive.db") as reader:
             runs.append(Run(str(directory), Snapshot.of(reader), {}))
 
-    def draw(size: int) -> tuple[Sequence[Run], Sequence[Run]]:
+    def draw(size: int, _: bool) -> tuple[Sequence[Run], Sequence[Run]]:
         if 2 * size > len(runs):
             raise SystemExit(f"two groups of {size} runs need {2 * size} recorded runs, got {len(runs)}")
         drawn = rng.sample(runs, 2 * size)
@@ -144,9 +144,12 @@ def _simulated(arguments: argparse.Namespace, rng: random.Random) -> Draw:
 
     pairs = [[simulated(pool, info, seed, rng) for _ in range(2)] for seed in range(arguments.bank)]
 
-    def draw(size: int) -> tuple[Sequence[Run], Sequence[Run]]:
-        drawn = [rng.sample(pair, 2) for pair in rng.sample(pairs, size)]
-        return [one for one, _ in drawn], [other for _, other in drawn]
+    def draw(size: int, matched: bool) -> tuple[Sequence[Run], Sequence[Run]]:
+        if matched:
+            drawn = [rng.sample(pair, 2) for pair in rng.sample(pairs, size)]
+            return [one for one, _ in drawn], [other for _, other in drawn]
+        apart = [rng.choice(pair) for pair in rng.sample(pairs, 2 * size)]
+        return apart[:size], apart[size:]
 
     return draw
 
@@ -214,8 +217,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    if not arguments.recorded and max(arguments.group) > arguments.bank:
-        parser.error(f"groups of {max(arguments.group)} runs need a --bank of as many pairs, got {arguments.bank}")
+    if not arguments.recorded and 2 * max(arguments.group) > arguments.bank:
+        parser.error(
+            f"groups of {max(arguments.group)} runs need a --bank of twice as many pairs, got {arguments.bank}"
+        )
     return arguments
 
 
