@@ -2,7 +2,8 @@
 """Null experiment of `evopo compare`: how often a strategy differs from itself.
 
 Plays comparisons of two groups of runs of one strategy. Curves, values and tests are the real code (`analysis.compare`). Every call
-of "better" is false; at most 5 % of comparisons may make one. Both tests are played: matched pairs, and Welch's test for other seeds.
+of "better" is false; at most 5 % of comparisons may make one. Both tests are played: matched pairs, and Welch's test for other
+seeds.
 
 From recorded runs of one strategy, which differ in their seed: each comparison draws two groups of them without overlap.
 

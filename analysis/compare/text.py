@@ -98,7 +98,9 @@ def verdict(found: Difference, comparison: Comparison) -> str:
         better = found.first if found.difference > 0 else found.second
         return f"{names}: {value} ({how}; {p_value}): {better} is better"
     least = (
-        "" if found.detectable is None else f"; {figure(found.detectable)} would have been found with probability 0.8"
+        ""
+        if found.detectable is None
+        else f"; a true difference of {figure(found.detectable)} would have been found with probability 0.8"
     )
     return f"{names}: {value} ({how}; {p_value}): not distinguishable{least}"
 

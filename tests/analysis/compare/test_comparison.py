@@ -17,7 +17,7 @@ from analysis.compare.differences import Measure
 from analysis.compare.files import comparison_csv, comparison_json
 from analysis.compare.page import render, write_page
 from analysis.compare.text import comparison_text
-from analysis.output.errors import ExportRefused, NotComparable
+from analysis.output.errors import ExportRefused, MissingExtra, NotComparable
 from evo.display.comparison import grid
 
 GAINS = {"population": (0.3, 0.34, 0.28, 0.33), "chat": (0.1, 0.15, 0.11, 0.12)}
@@ -231,6 +231,13 @@ def test_the_page_is_written_whole_and_never_over_an_archive(tmp_path, clear):
     assert page.rstrip().endswith("</html>") and "population is better" in page and "<svg" not in page
     with pytest.raises(ExportRefused, match="an archive is never overwritten"):
         write_page(found, archive, pictures=False)
+
+
+def test_a_picture_without_matplotlib_is_an_error_that_says_how_to_get_it(tmp_path, clear, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'evopo\[plots\]'"):
+        write_page(clear, tmp_path / "compare.html")
+    assert not (tmp_path / "compare.html").exists()
 
 
 def test_neither_torch_nor_matplotlib_is_loaded_for_a_comparison_without_a_picture(tmp_path):
