@@ -17,6 +17,10 @@ class NothingToDraw(AnalysisError):
     """The archive has no candidate or score yet that the picture would show, or its losses cannot be drawn."""
 
 
+class NotComparable(AnalysisError):
+    """Runs that cannot be compared: other tasks, or too little recorded. The message names the runs and the keys that differ."""
+
+
 def missing_extra(purpose: str, package: str, extra: str) -> MissingExtra:
     """The error that `purpose` needs `package`, which is in the optional dependencies `extra`."""
     return MissingExtra(f"{purpose} needs {package}, which is not installed; run: pip install 'evopo[{extra}]'")

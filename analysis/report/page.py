@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import wording
@@ -73,7 +73,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
     chosen = leaders(snapshot, decision, board)
     drawn = dict.fromkeys(PICTURES) | (_pictures(snapshot, decision, chosen) if pictures else {})
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             run=snapshot.run,
@@ -110,21 +110,22 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("analysis.report", "."),
+def environment(package: str = "analysis.report") -> Environment:
+    """The templates of a package, with the report's style sheet and filters. All text is escaped."""
+    found = Environment(
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("analysis.report", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    found.filters.update(
         line=encode.one_line,
         block=encode.block,
         figure=wording.figure,
         plus_minus=_plus_minus,
     )
-    return environment
+    return found
 
 
 def _plus_minus(value: float | None, error: float | None = None, signed: bool = False) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from evo.cli.failures import interrupted, reported
+
 FORMATS = ("text", "json")
-INTERRUPTED = 130
 
 
 @click.command()
@@ -40,6 +40,7 @@ INTERRUPTED = 130
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. --set timeout_seconds=600"
 )
+@reported
 def autopsy(
     directory: Path, candidate: str | None, seeds: int | None, confirming: int | None, rung: str | None, workers: int | None,
     most: int | None, anew: bool, dry_run: bool, form: str, config: Path | None, overrides: tuple[str, ...],
@@ -66,8 +67,7 @@ def autopsy(
         say(f"{stopped}. The same command continues.")
         return
     except KeyboardInterrupt:
-        click.echo("Interrupted. All results so far are recorded; the same command continues.", err=True)
-        sys.exit(INTERRUPTED)
+        interrupted("Interrupted. All results so far are recorded; the same command continues.")
     if found is None:
         return
     name, title, metric = shown_name(directory, found.plan)
