@@ -55,6 +55,8 @@ _SUBJECT: dict[str, str] = {
     **dict.fromkeys(_EVALUATION_STATE_AFTER, _EVALUATION),
     EventKind.EVALUATION_SCORED: _EVALUATION,
     EventKind.EVALUATION_FAILED: _EVALUATION,
+    EventKind.PINNED: _CANDIDATE,
+    EventKind.UNPINNED: _CANDIDATE,
 }
 """Column with the id of the row that an event is about, by kind of event."""
 

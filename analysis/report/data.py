@@ -24,7 +24,7 @@ from archive.sqlite.values import load_json
 from sandbox.verdicts.verdict import VerdictStatus
 
 BOARD = 20
-"""Largest number of rows in the leaderboard; seed losses further down are added."""
+"""Largest number of rows in the report's leaderboard; seed losses further down are added."""
 
 LEADERS = 5
 """Largest number of proposed losses whose code is printed."""
@@ -93,9 +93,9 @@ class CandidateSummary:
     remark: str
 
 
-def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]:
-    """Scored candidates. First those at a higher rung, then those with more seeds, then by the difference to the baseline. Losses
-    with a caution are last."""
+def leaderboard(snapshot: Snapshot, decision: Decision | None, most: int = BOARD) -> list[BoardRow]:
+    """The `most` best scored candidates. First those at a higher rung, then those with more seeds, then by the difference to the
+    baseline. Losses with a caution are last. Seed losses further down are added."""
     compared = {rung: {c.arm: c for c in at_rung(snapshot, rung)} for rung in snapshot.rungs}
     if decision is not None:
         compared[decision.rung] |= {c.arm: c for c in decision.comparisons}
@@ -108,7 +108,7 @@ def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]
             cautioned = bool(snapshot.caution(id))
             ranked.append(((cautioned, -snapshot.rungs.index(arm.rung), -len(scores), -difference, id), id, comparison))
     ranked.sort(key=lambda entry: entry[0])
-    chosen = ranked[:BOARD] + [e for e in ranked[BOARD:] if not snapshot.is_proposal(e[1])]
+    chosen = ranked[:most] + [e for e in ranked[most:] if not snapshot.is_proposal(e[1])]
     places = {id: place for place, (_, id, _) in enumerate(ranked, start=1)}
     return [_board_row(snapshot, places[id], id, comparison) for _, id, comparison in chosen]
 

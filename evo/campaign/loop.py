@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from analysis.recorded import recorded_parents
 from archive.query import Reader
-from archive.records import CandidateRow, EventKind, Origin, ProposalRow
+from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
-from evo.campaign.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
+from evo.campaign import backlog
 from evo.campaign.deferred_failures import DeferredFailures
-from evo.campaign.endpoint_monitor import EndpointMonitor
-from evo.campaign.final_setup import final_event, published_arms, with_fresh_seeds
+from evo.campaign.endpoint_monitor import EndpointMonitor, outcome_of
+from evo.campaign.final_setup import final_event, published_arms, relations_of, with_fresh_seeds
+from evo.campaign.injections import Injections
 from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest
+from evo.campaign.stop_rules import why_stopped
 from evo.campaign.training import TaskUnusable, train_and_record
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
@@ -34,9 +37,8 @@ from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
+from fitness.schedule.ladder import Job, Seeds, leaders, screening
 from fitness.workers.pool import WorkerPool
-from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.pool import VetPool
 
@@ -106,10 +108,11 @@ class Campaign:
         self.population.advance(self.reader)
         self.spent_before = self.population.spent(self.population.recorded_seconds)
         self.final_reserve = Cost(evaluations=reserved_for_final(self.config, self.population))
-        add_seed_losses(self.archive, self.reader, self.population.seed_losses)
+        backlog.add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         cut_off = [self.train(job) for job in self._seeds_without_result()]
-        new = [c for c in unvetted(self.reader) if c.origin is Origin.SEED]
-        await asyncio.gather(*cut_off, *(self.vet_and_train(c) for c in new))
+        published, own = backlog.unvetted_seed_losses(self.reader)
+        await asyncio.gather(*cut_off, *map(self.vet_and_train, published))
+        await asyncio.gather(*map(self.vet_and_train, own))
         self.phase = Phase.SEARCH
         reason = await self._search()
         self._raise_if_stopped()
@@ -126,6 +129,8 @@ class Campaign:
             reply = await self.propose(request)
             candidate = self.admit(reply)
             job = await self.vet_and_record(candidate)
+            if reply is not None:
+                self.monitor.proposed(outcome_of(candidate, self.reader))
         await self.train(job)
 
     async def vet_and_train(self, candidate: CandidateRow) -> None:
@@ -189,20 +194,20 @@ class Campaign:
             self.archive.fail_proposal(proposal.id, suggestion.message)
             self.monitor.found_nothing(proposal.step, suggestion.message)
             return None
-        self.monitor.found()
-        parents = recorded_parents(proposal)
-        return self.reader.candidate(
-            self.archive.add_candidate(
-                Origin.PROPOSAL, suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
-            )
+        if proposal.proposer != PERSON:
+            self.monitor.found()
+        said, parents = suggestion, recorded_parents(proposal)
+        added = self.archive.add_candidate(
+            Origin.PROPOSAL, said.name, said.thought, said.source, contract, proposal.id, parents
         )
+        return self.reader.candidate(added)
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
         """The sandbox's verdict on a candidate. The notes in `refuse_notes` count as refusals, except for seed losses.
 
         Source code from a language model is traced in the jail. Graphs made by our own code need no tracing.
         """
-        graph = own_graph(self.reader, candidate)
+        graph = backlog.own_graph(self.reader, candidate)
         if graph is not None:
             verdict = await asyncio.to_thread(self.vetter.vet_graph, graph)
         else:
@@ -247,14 +252,14 @@ class Campaign:
 
     async def _search(self) -> str:
         """Keep candidates and trainings in progress until the budget allows no more. Returns the limit that was reached."""
-        steps = open_steps(self.reader)
-        left = [*map(self.admit, unread_replies(self.reader)), *unvetted(self.reader)]
-        begun = {
-            asyncio.create_task(self.vet_and_train(candidate)) for candidate in {c.id: c for c in left if c}.values()
-        }
+        again, new_steps = backlog.open_steps(self.reader)
+        steps, injections = chain(again, new_steps), Injections(self.archive, self.reader, new_steps)
+        left = [*map(self.admit, backlog.unread_replies(self.reader)), *backlog.unvetted(self.reader)]
+        begun = {asyncio.create_task(self.vet_and_train(c)) for c in {c.id: c for c in left if c}.values()}
         candidates: set[asyncio.Task[None]] = set()
         try:
             while True:
+                begun |= {asyncio.create_task(self.vet_and_train(c)) for c in map(self.admit, injections.take()) if c}
                 begun |= {training for job in self._due(screening) if (training := self._begin(job))}
                 while (limit := self._limit()) is None and len(candidates) < self.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
@@ -272,8 +277,8 @@ class Campaign:
         """Train the finalists, the known losses and the arms of the baseline on fresh seeds, as far as the budget allows."""
         population = self.population.advance(self.reader)
         entries, info = population.entries(), population.info
-        chosen = leaders(entries, info, population.ladder, population.seeds)
-        relations = await self._relations(chosen[: population.ladder.finalists])
+        finalists = leaders(entries, info, population.ladder, population.seeds)[: population.ladder.finalists]
+        relations = await asyncio.to_thread(relations_of, finalists, population, self.reader, self.vetter)
         rule = partial(final, also=published_arms(relations, population))
         seeds = with_fresh_seeds(population.seeds, population.ladder.finalist_seeds)
         if self._due(rule, seeds):
@@ -282,12 +287,6 @@ class Campaign:
             self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
         while jobs := self._due(rule):
             await asyncio.gather(*(self.train(job) for job in jobs))
-
-    async def _relations(self, finalists: Sequence[RaceEntry]) -> dict[int, Relation | None]:
-        """Relation of each finalist to the published losses, at the beta that it is trained with."""
-        beta = self.population.info.beta
-        graphs = {entry.candidate_id: self.population.graph(entry.candidate_id, self.reader) for entry in finalists}
-        return {id: await asyncio.to_thread(self.vetter.nearest_known, graph, beta) for id, graph in graphs.items()}
 
     @property
     def at_once(self) -> int:
@@ -324,7 +323,8 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
-        return self._blocked(self.largest_call + self._first_cost, self.final_reserve)
+        blocked = self._blocked(self.largest_call + self._first_cost, self.final_reserve)
+        return blocked or why_stopped(self.config.budget, self.population.advance(self.reader))
 
     def _proposal_reserve(self) -> Cost:
         """Cost of the first trainings of proposals that may still be requested."""

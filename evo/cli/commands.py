@@ -4,62 +4,31 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 
-from archive.errors import ArchiveError
+from evo.cli.failures import FAILURE, INTERRUPTED, reported
+from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
-from evo.config.rundir import NotInRun, RunDirError, default_directory, existing_run
+from evo.config.rundir import RunDirError, default_directory, existing_run
 from evo.config.schema import ConfigError, load_config
 from sandbox.verdicts.terminal import Program
 
 PRINTED_AS = ("python", "latex", "trl", "json")
 FORMATS = ("graphml", "gexf", "json", "cytoscape", "dot", "csv", "parquet")
-FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
-
-
-def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Known errors become one message and a documented exit code; anything else is a bug and keeps its traceback."""
-
-    @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from analysis.output.errors import AnalysisError
-        from evo.campaign.training import TaskUnusable
-        from evo.session.preflight import PreflightFailed
-        from fitness.chat.errors import LLMError
-        from fitness.task.protocol import TaskError
-        from sandbox.verdicts.unavailable import SandboxUnavailable
-        from sandbox.vetting.pool import WorkerFailed
-
-        try:
-            return function(*args, **kwargs)
-        except (ConfigError, RunDirError, TaskError, LLMError, NotInRun) as error:
-            _fail(error, WRONG_USE)
-        except PreflightFailed as error:
-            _fail(error, WRONG_USE if error.wrong_use else FAILURE)
-        except (AnalysisError, ArchiveError, TaskUnusable) as error:
-            _fail(error, FAILURE)
-        except (SandboxUnavailable, WorkerFailed) as error:
-            _fail(f"losses cannot be vetted: {error}", FAILURE)
-
-    return wrapper
-
-
-def _fail(error: BaseException | str, code: int) -> None:
-    click.echo(f"error: {error}", err=True)
-    sys.exit(code)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="evopo")
 def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
+
+
+for command in STEERING:
+    main.add_command(command)
 
 
 @main.command()
@@ -70,15 +39,22 @@ def main() -> None:
 )
 @click.option("--seed", type=int, help="Seed of the search; the final draws its own from the operating system.")
 @click.option(
+    "--seed-from",
+    multiple=True,
+    metavar="FILE.py|FOLDER|RUN[:N]",
+    help="Seed losses of your own: a file, a folder of files, or the best N (3) of an earlier run, by its directory or archive.db; "
+    "may be given several times.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show a prompt, the plan and the maximum cost; check endpoints, model and data; train and pay nothing.",
 )
 @click.option("--offline", is_flag=True, help="With --dry-run: do not use the network (endpoints and the hub).")
-@_reported
+@reported
 def run(
-    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool,
-    offline: bool,
+    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, seed_from: tuple[str, ...],
+    dry_run: bool, offline: bool,
 ) -> None:  # fmt: skip
     """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
 
@@ -99,16 +75,16 @@ def run(
         if dry_run:
             from evo.session.dry_run import rehearse
 
-            rehearse(settings, path, click.echo, online=not offline)
+            rehearse(settings, path, click.echo, online=not offline, seed_from=seed_from)
             if reads_data(settings.task):
                 program = click.get_current_context().find_root().command_path
                 given = Given(program, config, overrides=overrides, command="data")
                 click.echo(f"What a model would see of the data, pair by pair: {given}")
             return
-        run_session(settings, path, click.echo)
+        run_session(settings, path, click.echo, seed_from)
     except FinishedRun as error:
         program = click.get_current_context().find_root().command_path
-        given = Given(program, config, directory, overrides, seed)
+        given = Given(program, config, directory, overrides, seed, seed_from=seed_from)
         raise RunDirError(f"{error}\n{ways_on(given, settings, path, error.larger)}") from None
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
@@ -128,7 +104,7 @@ def run(
 )
 @click.option("--show", "shown", type=click.IntRange(0), default=3, show_default=True, help="Training pairs to show.")
 @click.option("--whole", is_flag=True, help="Show full texts; by default the middle of long ones is left out.")
-@_reported
+@reported
 def data(config: Path | None, overrides: tuple[str, ...], shown: int, whole: bool) -> None:
     """Show your preference data as a model would get it: lengths, what is left out and why, and decoded pairs.
 
@@ -142,7 +118,7 @@ def data(config: Path | None, overrides: tuple[str, ...], shown: int, whole: boo
 
 @main.command()
 @_DIRECTORY
-@_reported
+@reported
 def status(directory: Path) -> None:
     """Show the progress of the run in DIRECTORY, its spending, and a comparison of its losses."""
     from evo.display.views import status_text
@@ -152,7 +128,7 @@ def status(directory: Path) -> None:
 
 @main.command("ls")
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
-@_reported
+@reported
 def list_runs(directory: Path | None) -> None:
     """List the runs in DIRECTORY: state, proposals, trainings, best loss, last event.  [default: runs]"""
     from evo.display.listing import runs_text
@@ -172,7 +148,7 @@ def list_runs(directory: Path | None) -> None:
 @click.option("--reply", is_flag=True, help="The unchanged reply.")
 @click.option("--as", "form", type=click.Choice(PRINTED_AS), help="The loss in a form for use elsewhere.")
 @click.option("--curves", is_flag=True, help="Loss, margin and KL during its trainings.")
-@_reported
+@reported
 def show(
     directory: Path, candidate: str | None, step: int | None, prompt: bool, reply: bool, form: str | None, curves: bool
 ) -> None:
@@ -199,7 +175,7 @@ def show(
 @_DIRECTORY
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/report.html]")
 @click.option("--no-pictures", is_flag=True, help="Leave out the pictures, which need matplotlib.")
-@_reported
+@reported
 def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
     """Write report.html, a self-contained page for a browser."""
     from evo.display.views import write_report_file
@@ -213,7 +189,7 @@ def report(directory: Path, out: Path | None, no_pictures: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="File to write.  [default: DIRECTORY/exports/lineage.FORMAT]"
 )
-@_reported
+@reported
 def export(directory: Path, kind: str, out: Path | None) -> None:
     """Export the lineage as a graph or as tables."""
     from evo.display.views import export_file
@@ -229,7 +205,7 @@ def export(directory: Path, kind: str, out: Path | None) -> None:
     metavar="FILE.py:NAME",
     help="The file of the run's task, if the task is in a file: a file named only by an archive is not executed.",
 )
-@_reported
+@reported
 def replay(directory: Path, task: str | None) -> None:
     """Repeat every recorded selection from the results it had seen, and report whether all are the same."""
     from evo.campaign.replay import replay_run
@@ -275,7 +251,7 @@ def replay(directory: Path, task: str | None) -> None:
     "--picture", type=click.Path(path_type=Path), help="Draw reward against KL over the grid, to a .svg or .png file."
 )
 @click.option("--workers", type=click.IntRange(1), help="Training processes.")
-@_reported
+@reported
 def baselines(
     task: str | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, seeds: int, tuning_seeds: int,
     betas: str | None, rung: str | None, losses: tuple[str, ...], candidates: tuple[tuple[Path, int], ...],

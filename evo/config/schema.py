@@ -73,6 +73,11 @@ def _whole(value: Any) -> Any:
     return _amount(value)
 
 
+AMOUNTS = ("proposals", "evaluations", "seconds", "tokens", "usd")
+"""Keys of the budget that limit an amount. The others are rules that end the search."""
+_NONE = (None, "unlimited")
+
+
 class BudgetConfig(_Frozen):
     """Limits of a campaign. It stops cleanly at the first limit that is reached; null means no limit."""
 
@@ -93,6 +98,17 @@ class BudgetConfig(_Frozen):
         description="cost of proposer and judges, USD; calls in progress count with their maximum; needs their prices; unlimited: "
         "explicitly no limit",
     )
+    target: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="difference to the baseline, in units of the fitness: the search ends when a proposal's mean paired difference "
+        "at the highest search rung is at least this after one standard error is subtracted; the final follows",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="the search ends when this many proposals in a row brought no new best; the final follows",
+    )
 
     @property
     def bounds_spending(self) -> bool:
@@ -101,8 +117,8 @@ class BudgetConfig(_Frozen):
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are numbers, by name."""
-        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
+        """The limits of amounts that are numbers, by name."""
+        return {name: value for name, value in self.model_dump().items() if name in AMOUNTS and value not in _NONE}
 
 
 class SearchConfig(_Frozen):
@@ -119,6 +135,12 @@ class SearchConfig(_Frozen):
         ge=1,
         description="proposals in progress at once, and so requests; null: the number of workers plus one; 1 for a server that "
         "answers one request at a time",
+    )
+    give_up_after: int | None = Field(
+        50,
+        ge=1,
+        description="proposals in a row without a new accepted loss (duplicates, refused, no loss in the reply) that end the "
+        "session with an error; null: never",
     )
 
     @property

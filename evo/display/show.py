@@ -63,7 +63,7 @@ def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
     """A candidate, given by id or name: its summary, or the requested parts. Raises NotInRun."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
-        row = _find(snapshot, named)
+        row = found(snapshot, named)
         proposal = snapshot.proposals.get(row.proposal_id or 0)
         sections: dict[str, list[str]] = {}
         if parts.prompt:
@@ -100,7 +100,8 @@ def step_text(rundir: RunDir, step: int, parts: Parts) -> str:
 # ---- lookup --------------------------------------------------------------------------------------------------------
 
 
-def _find(snapshot: Snapshot, named: str) -> CandidateRow:
+def found(snapshot: Snapshot, named: str) -> CandidateRow:
+    """The candidate with this id or name. Raises NotInRun, which lists the candidates if several have the name."""
     rows = snapshot.candidates
     if named.isdecimal() and len(named) < 18 and int(named) in rows:
         return rows[int(named)]

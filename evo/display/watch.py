@@ -144,7 +144,7 @@ class Watch:
         pending: dict[str, float] = {}
         for job in self.pending:
             pending[job.rung] = pending.get(job.rung, 0.0) + 1
-        info, ladder, seed_losses = population.info, population.ladder, len(population.seed_losses)
+        info, ladder, seed_losses = population.info, population.ladder, population.all_seed_losses
         if campaign.phase is Phase.FINAL:
             begun = any(job.seed in population.seeds.final for job in campaign.trainings)
             return Workload({}, pending if begun else whole_run(info, ladder, seed_losses, used.proposals).final)

@@ -127,7 +127,8 @@ def _next_turn(population: Population) -> Choice:
 
 
 def _seed_losses(population: Population) -> tuple[int, ...]:
-    return tuple(i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable)
+    known = (i for i in population.individuals.values() if i.is_seed_loss and i.trainable)
+    return tuple(i.id for i in known if not population.banned(i))
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
@@ -151,6 +152,8 @@ def _turns(population: Population, past: Reader) -> Iterator[Turn]:
     born = {c.proposal_id: population.individuals[c.id] for c in past.candidates()}
     for proposal in past.proposals():
         individual = born.get(proposal.id)
+        if individual is not None and population.banned(individual):
+            continue
         if proposal.reply is not None and individual is not None:
             score, row = population.score(individual), past.candidate(individual.id)
             said = ParsedReply(row.thought, row.name, row.source)

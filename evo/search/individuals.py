@@ -20,9 +20,12 @@ class Individual:
     name: str
     origin: Origin
     operator: str | None
+    """None for seed losses and for losses of a person."""
     island: int
     arm: str
     parents: tuple[int, ...]
+    answered: int = 0
+    """Number of answered proposals when it was recorded, its own included."""
     status: VerdictStatus | None = None
     duplicate_of: int | None = None
     descriptors: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +77,16 @@ class Score:
         alone = len(values) == 1
         error = deviation if alone else stats.standard_error(values)
         return cls(stats.mean(values), error, len(values), pooled=alone and deviation is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Mean paired difference of a proposal to the baseline over search seeds, with its standard error, in units of the fitness."""
+
+    individual: Individual
+    difference: float
+    standard_error: float
+    seeds: int
 
 
 def differences(individual: Individual, other: Individual, rung: str) -> list[float]:

@@ -16,13 +16,14 @@ from analysis import stats
 from analysis.final import seeds_of
 from analysis.recorded import baseline_among, graph_of, island_of, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
+from analysis.steering import Steering
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, Role
+from archive.records import BY_PEOPLE, PERSON, EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Score, differences
+from evo.search.individuals import Individual, Lead, Score, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
 from evo.search.rng import derive
@@ -52,13 +53,15 @@ class Tally:
 class Population:
     """State of a search. Only `advance` changes it.
 
-    Raises ConfigError if the configuration names unknown seed losses.
+    `given`: number of the user's seed losses that are planned and not recorded yet. Raises ConfigError if the configuration names
+    unknown seed losses.
     """
 
-    def __init__(self, config: Config, info: TaskInfo, workers: int) -> None:
+    def __init__(self, config: Config, info: TaskInfo, workers: int, *, given: int = 0) -> None:
         self.config = config
         self.info = info
         self.workers = workers
+        self._given = given
         self.rungs = tuple(r.name for r in info.search_rungs)
         self.seed_losses = seed_losses(config, info)
         self.baseline_name = baseline_of_new_run(config, info)
@@ -67,6 +70,8 @@ class Population:
         self._search_seeds = frozenset(self.seeds.search)
         self.ladder = config.ladder
         self.individuals: dict[int, Individual] = {}
+        self.steering = Steering()
+        """The pins and bans of people."""
         self.seen = 0
         self.recorded_seconds = 0.0
         """Total seconds of the sessions, each from its first event to its last."""
@@ -94,6 +99,11 @@ class Population:
     def baseline(self) -> Individual | None:
         """The baseline that the archive names; None before it is recorded as a candidate."""
         return baseline_among(self.individuals.values(), self.baseline_name)
+
+    @property
+    def all_seed_losses(self) -> int:
+        """Number of seed losses: those of the configuration, and those that the user gave."""
+        return self._given + len({*self.seed_losses, *(i.name for i in self.individuals.values() if i.is_seed_loss)})
 
     @property
     def begun_seed_losses(self) -> int:
@@ -142,6 +152,20 @@ class Population:
                 return fmean(found), len(found)
         return None
 
+    def leads(self) -> list[Lead]:
+        """The proposals measured at the highest search rung on a seed of the baseline; none while the deviation is not known.
+
+        Losses with a failed training, and those that treat single pairs specially, are left out.
+        """
+        baseline, noise = self.baseline, self._noise_of_differences()
+        if baseline is None or noise is None:
+            return []
+        sound = (
+            i for i in self.individuals.values() if i.trainable and not (i.is_seed_loss or i.failed or i.singles_out)
+        )
+        compared = ((i, found) for i in sound if (found := differences(i, baseline, self.rungs[-1])))
+        return [Lead(i, fmean(found), noise.error(len(found)), len(found)) for i, found in compared]
+
     def score(self, individual: Individual) -> tuple[str, Score] | None:
         """The search rung of highest fidelity that the candidate has reached, and its score there; None without a score."""
         for rung in reversed(self.rungs):
@@ -176,7 +200,7 @@ class Population:
 
     def tally(self) -> Tally:
         """Number of proposals by outcome so far."""
-        proposals = [i for i in self.individuals.values() if i.origin is Origin.PROPOSAL]
+        proposals = [i for i in self.individuals.values() if i.operator is not None]
         return Tally(
             accepted=sum(i.trainable for i in proposals),
             refused=sum(i.status is VerdictStatus.REFUSED for i in proposals),
@@ -188,6 +212,10 @@ class Population:
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
         return self._ledger.spent(seconds)
+
+    def banned(self, individual: Individual) -> bool:
+        """Whether a person has excluded it from being a parent and from prompts."""
+        return self.steering.bans(individual.id, individual.descriptors)
 
     def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
         """The graph of a candidate: the one that vetting gave, else the archive's, verified at the first call.
@@ -205,6 +233,9 @@ class Population:
     # ---- applying events -----------------------------------------------------------------------------------------
 
     def _take(self, event: EventRow, reader: Reader) -> None:
+        if event.kind in BY_PEOPLE:  # perhaps between two sessions, so not on the clock
+            self.steering.take(event)
+            return
         self._clock(event)
         self._ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
@@ -228,10 +259,12 @@ class Population:
         island, arm = len(self.individuals) % self.config.search.islands, ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
-            operator, island = proposal.operator, island_of(proposal)
-            arm = arm_name(operator, proposal.temperature or 0.0)
+            island = island_of(proposal)
+            if proposal.proposer != PERSON:  # else it belongs to no arm, and like a seed loss to all islands
+                operator, arm = proposal.operator, arm_name(proposal.operator, proposal.temperature or 0.0)
         parents = tuple(p.parent for p in reader.parents(row.id))
-        self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)
+        answered = self.spent(0.0).proposals
+        self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents, answered)
 
     def _vetted(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
@@ -303,6 +336,8 @@ class Population:
             rules=individual.rules,
             uses=uses,
             arm=individual.arm,
+            pinned=individual.id in self.steering.pinned,
+            banned=self.banned(individual),
         )
 
 

@@ -18,7 +18,7 @@ class Member:
     candidate_id: int
     island: int
     operator: str | None
-    """Name of the operator that made it; None for a seed loss."""
+    """Name of the operator that made it; None for a seed loss and for a loss of a person."""
     parents: tuple[int, ...]
     usable: bool
     """Whether it may be a parent: accepted by the sandbox, no duplicate, and without a failed training."""
@@ -32,7 +32,11 @@ class Member:
     uses: int = 0
     """Number of its children."""
     arm: str = ""
-    """`arm_name` of the choice that made it; empty for a seed loss."""
+    """`arm_name` of the choice that made it; empty without an operator."""
+    pinned: bool = False
+    """Whether a person asked that it be a parent more often."""
+    banned: bool = False
+    """Whether a person excluded it from being a parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class SelectionSettings:
     """Share of parents drawn from the elites of the whole population."""
     elites: int = 5
     """Number of elites."""
+    pinned_share: float = 0.3
+    """Share of parents drawn from the pinned members, if there are any."""
     repair_window: int = 12
     """Number of latest members among which a refused one may be repaired."""
     axes: tuple[str, ...] = ("convex", "left_tail", "right_tail", "coupled", "margin_only")

@@ -10,6 +10,7 @@ Its parts:
 - Elites. The best few candidates of the whole population.
 - Noise (`beliefs`). Fitness is shrunk towards the mean of the population according to its standard error, and then sampled from
   its posterior (Thompson 1933), so that one high score by chance does not dominate selection.
+- People. Banned members are no parents; `pinned_share` of the parents are drawn from the pinned members.
 - Use. A parent's weight decreases with the number of its children.
 - Bandit (`bandit`). An operator's weight depends on the rewards of its children: for being accepted, and for being better than
   their parents relative to the noise. Older outcomes are discounted, since the best operator changes during a run.
@@ -44,9 +45,9 @@ class Choice:
 
 def choose(members: Sequence[Member], rng: Random, step: int, settings: SelectionSettings) -> Choice:
     """Operator, island, parents and temperature of a step. `members` in order of creation."""
-    island = step % settings.islands
-    pool = ParentPool(residents(members, island, settings), members, settings)
-    refused = repairable(members, island, settings)
+    island, allowed = step % settings.islands, [m for m in members if not m.banned]
+    pool = ParentPool(residents(allowed, island, settings), allowed, settings)
+    refused = repairable(allowed, island, settings)
     able = len(pool.able)
     available = {Role.REFINED: able, Role.COMBINED: able, Role.REPAIRED: len(refused)}
     operator = draw_operator(rng, members, available, settings)
@@ -108,6 +109,7 @@ class ParentPool:
         self.able = scored or [m for m in residents if m.usable]
         self.cells = list(grid(members, settings.axes).values())
         self.elites = ranked(members)[: settings.elites]
+        self.pinned = [m for m in members if m.pinned and m.usable]
 
     def draw(self, rng: Random, count: int) -> tuple[int, ...]:
         """Up to `count` different parents. Members of a cell that is drawn already have a lower weight."""
@@ -123,10 +125,16 @@ class ParentPool:
         """Up to `count` parents from different cells of the grid, best first."""
         pool = self.cells or self.able
         picked = rng.sample(pool, min(count, len(pool)))
+        if self.pinned and picked and rng.random() < self.settings.pinned_share:
+            shown = rng.choice(self.pinned)
+            picked = picked if shown in picked else [shown, *picked[1:]]
         ids = [m.candidate_id for m in picked]
         return tuple(sorted(ids, key=lambda i: (-self.posteriors[i].mean if i in self.posteriors else 0.0, i)))
 
     def _group(self, rng: Random) -> Sequence[Member]:
+        # Without pins no number is drawn, so that the choices of runs without them stay the same.
+        if self.pinned and rng.random() < self.settings.pinned_share:
+            return self.pinned
         u = rng.random()
         if u < self.settings.grid_share and self.cells:
             return [rng.choice(self.cells)]
