@@ -16,7 +16,6 @@ from pathlib import Path
 
 from analysis.claims.comparison import decide
 from analysis.output.encode import one_line
-from analysis.report.data import leaderboard
 from analysis.snapshot import Snapshot
 from analysis.steering import Provenance, provenance_in
 from analysis.wording import count
@@ -182,6 +181,8 @@ def _in_file(path: Path) -> SourceText:
 
 def _of_run(path: Path, number: int, contract: str) -> Iterator[SourceText]:
     """The finalists of a run, best first, then the leaders of its leaderboard. Losses with a caution are left out."""
+    from analysis.report.data import leaderboard  # loads networkx
+
     archive = path if path.suffix == ".db" else existing_run(path).archive
     with Reader.open(archive) as reader:
         snapshot = Snapshot.of(reader)
