@@ -94,15 +94,16 @@ def draw_operator(
     possible = [o for o in known if not o.needs_parents or parents[o.role] >= o.parents]
     if not possible:
         return BY_NAME[Operator.EXPLORE]
-    return rng.choices(
-        possible, [settings.priors[o.name] * _optimistic(estimates[o.name], settings) for o in possible]
-    )[0]
+    rewarded = {o.name: _optimistic(estimates[o.name], settings) if settings.bandit else 1.0 for o in possible}
+    return rng.choices(possible, [settings.priors[o.name] * rewarded[o.name] for o in possible])[0]
 
 
 def draw_temperature(rng: Random, members: Sequence[Member], operator: str, settings: SelectionSettings) -> float:
     """Draw a sampling temperature for an operator."""
     if len(settings.temperatures) == 1 or operator not in settings.priors:
         return settings.temperatures[0]
+    if not settings.bandit:
+        return rng.choice(settings.temperatures)
     estimates = arm_rewards(members, settings)
     weights = [_optimistic(estimates[arm_name(operator, t)], settings) for t in settings.temperatures]
     return rng.choices(settings.temperatures, weights)[0]

@@ -9,11 +9,11 @@ from statistics import NormalDist, fmean, pvariance
 from evo.search.selection.members import Member, fitness_of, measured
 
 
-def fitness_posteriors(members: Sequence[Member]) -> dict[int, NormalDist]:
+def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> dict[int, NormalDist]:
     """Posterior distribution of each measured member's true fitness, by candidate id.
 
     The prior is normal, with the mean of the population and the part of its variance that standard errors do not explain (empirical
-    Bayes). An unknown standard error counts as the standard deviation of the population.
+    Bayes); flat without `shrinkage`. An unknown standard error counts as the standard deviation of the population.
     """
     able = [m for m in members if measured(m)]
     if not able:
@@ -25,14 +25,14 @@ def fitness_posteriors(members: Sequence[Member]) -> dict[int, NormalDist]:
     posteriors = {}
     for m in able:
         noise = m.standard_error**2 if m.standard_error is not None else max(total, 1e-12)
-        trust = true / (true + noise)
+        trust = true / (true + noise) if shrinkage else 1.0
         mean = middle + trust * (fitness_of(m) - middle)
         posteriors[m.candidate_id] = NormalDist(mean, math.sqrt(trust * noise))
     return posteriors
 
 
-def ranked(members: Sequence[Member]) -> tuple[Member, ...]:
+def ranked(members: Sequence[Member], shrinkage: bool = True) -> tuple[Member, ...]:
     """The measured members by posterior mean of fitness, best first; of equal ones the older first."""
-    posteriors = fitness_posteriors(members)
+    posteriors = fitness_posteriors(members, shrinkage)
     able = [m for m in members if measured(m)]
     return tuple(sorted(able, key=lambda m: (-posteriors[m.candidate_id].mean, m.candidate_id)))

@@ -14,11 +14,11 @@ from evo.search.selection.members import Member, SelectionSettings
 Cell = tuple[str, ...]
 
 
-def grid(members: Sequence[Member], axes: Sequence[str]) -> dict[Cell, Member]:
-    """The best member of each cell, in order of fitness."""
+def grid(members: Sequence[Member], settings: SelectionSettings) -> dict[Cell, Member]:
+    """The best member of each cell, in order of fitness; empty if the settings switch the grid off."""
     found: dict[Cell, Member] = {}
-    for m in ranked(members):
-        found.setdefault(cell(m, axes), m)
+    for m in ranked(members, settings.shrinkage) if settings.grid else ():
+        found.setdefault(cell(m, settings.axes), m)
     return found
 
 
@@ -30,9 +30,9 @@ def cell(member: Member, axes: Sequence[str]) -> Cell:
 def gap(members: Sequence[Member], rng: Random, settings: SelectionSettings) -> dict[str, str]:
     """A random pair of descriptor values that occur separately and in no measured member together, as a target for exploration.
 
-    Empty if there is no such pair.
+    Empty if there is no such pair, or if the settings switch the grid off.
     """
-    cells = set(grid(members, settings.axes))
+    cells = set(grid(members, settings))
     seen = [sorted({c[k] for c in cells} - {"-"}) for k in range(len(settings.axes))]
     missing = [
         {settings.axes[i]: a, settings.axes[j]: b}

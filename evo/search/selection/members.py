@@ -41,8 +41,16 @@ class SelectionSettings:
 
     islands: int = 2
     """Number of sub-populations."""
-    migration_every: int = 12
-    """New members between two migrations."""
+    migration_every: int | None = 12
+    """New members between two migrations; None: no migration."""
+    grid: bool = True
+    """Whether the grid is used: to draw parents and targets for exploration, and to choose parents of different cells."""
+    shrinkage: bool = True
+    """Whether fitness is shrunk towards the mean of the population according to its standard error."""
+    thompson: bool = True
+    """Whether parents are weighed by samples of their posterior distributions; else by the means."""
+    bandit: bool = True
+    """Whether operators and temperatures are weighed by their rewards so far; else by the priors alone."""
     temperatures: tuple[float, ...] = (1.0,)
     """Sampling temperatures to choose from."""
     priors: Mapping[str, float] = field(
@@ -76,9 +84,9 @@ class SelectionSettings:
     """Descriptors that span the grid: keys of `sandbox.numeric.measure.descriptors.DESCRIPTORS`."""
 
     def __post_init__(self) -> None:
-        if self.islands < 1 or self.migration_every < 1 or not self.temperatures:
+        if self.islands < 1 or (self.migration_every or 1) < 1 or not self.temperatures:
             raise ValueError(
-                "expected at least one island, one new member between migrations and one temperature, got "
+                "expected at least one island, one new member between migrations (or None) and one temperature, got "
                 f"{self.islands}, {self.migration_every} and {self.temperatures}"
             )
 

@@ -64,7 +64,7 @@ def choose(members: Sequence[Member], rng: Random, step: int, settings: Selectio
 def residents(members: Sequence[Member], island: int, settings: SelectionSettings) -> tuple[Member, ...]:
     """The members of an island, including refused and failed ones: seed losses, its own members, and migrants."""
     found = {m.candidate_id: m for m in members if m.operator is None or m.island % settings.islands == island}
-    if settings.islands > 1:
+    if settings.islands > 1 and settings.migration_every:
         origin, best = (island - 1) % settings.islands, None
         for births, m in enumerate(members, 1):
             native = m.operator is not None and m.island % settings.islands == origin and measured(m)
@@ -102,12 +102,12 @@ class ParentPool:
 
     def __init__(self, residents: Sequence[Member], members: Sequence[Member], settings: SelectionSettings) -> None:
         self.settings = settings
-        self.posteriors = fitness_posteriors(members)
+        self.posteriors = fitness_posteriors(members, settings.shrinkage)
         scored = [m for m in residents if measured(m)]
         # Before anything is measured, every accepted member may be a parent.
         self.able = scored or [m for m in residents if m.usable]
-        self.cells = list(grid(members, settings.axes).values())
-        self.elites = ranked(members)[: settings.elites]
+        self.cells = list(grid(members, settings).values())
+        self.elites = ranked(members, settings.shrinkage)[: settings.elites]
 
     def draw(self, rng: Random, count: int) -> tuple[int, ...]:
         """Up to `count` different parents. Members of a cell that is drawn already have a lower weight."""
@@ -120,7 +120,7 @@ class ParentPool:
         return tuple(m.candidate_id for m in chosen)
 
     def draw_diverse(self, rng: Random, count: int) -> tuple[int, ...]:
-        """Up to `count` parents from different cells of the grid, best first."""
+        """Up to `count` parents from different cells of the grid, best first; any members if there is no grid."""
         pool = self.cells or self.able
         picked = rng.sample(pool, min(count, len(pool)))
         ids = [m.candidate_id for m in picked]
@@ -139,7 +139,7 @@ class ParentPool:
         means = [posterior.mean for posterior in self.posteriors.values()]
         spread = math.sqrt(pvariance(means)) if len(means) > 1 else 0.0
         best = max(draws)
-        taken = {cell(m, self.settings.axes) for m in chosen}
+        taken = {cell(m, self.settings.axes) for m in chosen} if self.settings.grid else set()
         return [
             math.exp(self.settings.inverse_temperature * (d - best) / spread if spread else 0.0)
             / (1 + m.uses) ** self.settings.use_penalty
@@ -150,4 +150,5 @@ class ParentPool:
     def _sampled_fitness(self, rng: Random, member: Member) -> float:
         posterior = self.posteriors.get(member.candidate_id)
         noise = rng.gauss(0.0, 1.0)  # drawn in any case, so that the stream of random numbers stays the same
-        return posterior.mean + self.settings.exploration * noise * posterior.stdev if posterior else 0.0
+        width = self.settings.exploration if self.settings.thompson else 0.0
+        return posterior.mean + width * noise * posterior.stdev if posterior else 0.0

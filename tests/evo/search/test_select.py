@@ -112,7 +112,7 @@ def test_what_is_not_measured_yet_is_bred_from_only_while_nothing_is() -> None:
 def test_each_cell_of_the_grid_keeps_its_best() -> None:
     flat, linear = {"left_tail": "flat"}, {"left_tail": "linear"}
     members = [member(1, 0.1, descriptors=flat), member(2, 0.9, descriptors=linear), member(3, 0.3, descriptors=flat)]
-    assert sorted(m.candidate_id for m in grid(members, ("left_tail",)).values()) == [2, 3]
+    assert sorted(m.candidate_id for m in grid(members, SelectionSettings(axes=("left_tail",))).values()) == [2, 3]
 
 
 def test_a_gap_is_a_pair_of_descriptors_that_nobody_has_together() -> None:
