@@ -234,9 +234,7 @@ def busy(folder: Path, proposals: int, reply: float, training: float) -> dict[st
     # From the first reply, when the pipeline is filled, to the last one.
     sql = "SELECT (julianday(e.at) - 2440587.5) * 86400 FROM event AS e WHERE kind = 'proposal_received' ORDER BY id"
     replies = [row[0] for row in run.rows(sql)]
-    sql = (
-        "SELECT (julianday(e.at) - 2440587.5) * 86400 FROM event AS e WHERE kind = 'evaluation_scored' ORDER BY e.id"
-    )
+    sql = "SELECT (julianday(e.at) - 2440587.5) * 86400 FROM event AS e WHERE kind = 'evaluation_scored' ORDER BY e.id"
     began, ended = replies[min(8, len(replies) // 4)], replies[-1]
     trained = sum(max(0.0, min(end, ended) - max(end - training, began)) for (end,) in run.rows(sql))
     share = trained / (2 * (ended - began))
@@ -262,7 +260,7 @@ def staleness(run: Run) -> list[float]:
 def endpoint(latency: float = 0.0) -> Iterator[dict[str, object]]:
     """Settings of a campaign whose proposals come from an endpoint in this process."""
     with LoopbackLLM(latency=latency) as server:
-        server.bodies = Counted()  # type: ignore[assignment]
+        server.bodies = Counted()
         yield {"llm.base_url": server.base_url, "llm.model": "scripted-1", "budget.tokens": "unlimited"}
 
 

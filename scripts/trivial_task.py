@@ -22,7 +22,7 @@ NOISE = 0.005
 """Standard deviation over seeds of a loss's score; that between losses is 0.02."""
 
 
-class Options(TaskOptions):
+class TrivialOptions(TaskOptions):
     """Options of the task."""
 
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class Options(TaskOptions):
 
 def info(options: TaskOptions) -> TaskInfo:
     """Two rungs of the search and one of the final."""
-    assert isinstance(options, Options)
+    assert isinstance(options, TrivialOptions)
     whole = max(options.seconds, 0.001)
     rungs = (
         Rung("short", 1, whole),
@@ -51,10 +51,10 @@ def info(options: TaskOptions) -> TaskInfo:
 class TrivialTask:
     """Scores at once, or after `seconds`."""
 
-    Options = Options
+    Options = TrivialOptions
     info = staticmethod(info)
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: TrivialOptions) -> None:
         self.options = options
         self.rungs = info(options).rungs
 
