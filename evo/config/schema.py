@@ -124,12 +124,43 @@ class BudgetConfig(_Frozen):
 class SearchConfig(_Frozen):
     """Settings of operator and parent selection."""
 
-    mode: Literal["population", "chat"] = Field(
+    mode: Literal["population", "chat", "sample"] = Field(
         "population",
-        description="population: islands with a quality-diversity grid; chat: one growing conversation, as in DiscoPOP",
+        description="population: new losses are made from earlier ones that selection chooses; chat: one growing conversation, as in "
+        "DiscoPOP; sample: every proposal is made without any earlier loss (best of N), the reference for the other two",
     )
-    islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve separately")
-    migration_every: int = Field(12, ge=1, description="proposals between two migrations of the best candidates")
+    islands: int = Field(
+        2, ge=1, le=64, description="sub-populations that evolve separately; 1: all candidates are in one population"
+    )
+    migration_every: int | None = Field(
+        12,
+        ge=1,
+        description="new candidates between two migrations of each island's best to the next island; null: no migration; no effect "
+        "with one island",
+    )
+    grid: bool = Field(
+        True,
+        description="whether some parents are drawn from a grid with one cell for each shape of loss (the best of a random cell), and "
+        "parents of one proposal, and targets of explore, are chosen by their cells",
+    )
+    elites: bool = Field(True, description="whether some parents are drawn from the best few candidates of all islands")
+    use_penalty: bool = Field(
+        True, description="whether a candidate becomes a less likely parent with each of its children"
+    )
+    bandit: bool = Field(
+        True,
+        description="whether operators and temperatures whose proposals did well are chosen more often; false: fixed weights",
+    )
+    thompson: bool = Field(
+        True,
+        description="whether parents are chosen by fitness values drawn from their posterior distributions (Thompson sampling); "
+        "false: by the means",
+    )
+    shrinkage: bool = Field(
+        True,
+        description="whether a fitness is shrunk towards the mean of the population according to its standard error before parents "
+        "are chosen; false: fitness as measured",
+    )
     in_flight: int | None = Field(
         None,
         ge=1,
@@ -147,6 +178,11 @@ class SearchConfig(_Frozen):
     def chat(self) -> bool:
         """Whether the mode is `chat`."""
         return self.mode == "chat"
+
+    @property
+    def sample(self) -> bool:
+        """Whether the mode is `sample`."""
+        return self.mode == "sample"
 
 
 class Config(_Frozen):

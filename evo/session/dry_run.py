@@ -17,7 +17,7 @@ from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.budget_split import budget_forecast
-from evo.search.operators import BY_NAME, CHAT
+from evo.search.operators import BY_NAME, CHAT, SAMPLE
 from evo.search.population import Population
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier_session import finished
@@ -99,14 +99,15 @@ def _vetted(name: str) -> str:
 
 
 def _first_request(config: Config, population: Population) -> Request:
-    """A request like that of the first step, before any score: in chat mode with all seed losses as parents, else with one."""
-    chat = config.search.chat
-    operator = BY_NAME[Operator.EXPLORE if chat else Operator.REFINE]
-    names = population.seed_losses if chat else population.seed_losses[:1]
+    """A request like that of the first step, before any score: in chat mode with all seed losses as parents, in sample mode with
+    none, else with one."""
+    chat, sample = config.search.chat, config.search.sample
+    operator = BY_NAME[Operator.EXPLORE if chat or sample else Operator.REFINE]
+    names = population.seed_losses if chat else () if sample else population.seed_losses[:1]
     info = population.info
     return Request(
         step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator.name,
-        template=CHAT if chat else operator.prompt, island=0, temperature=config.llm.temperatures[0],
+        template=CHAT if chat else SAMPLE if sample else operator.prompt, island=0, temperature=config.llm.temperatures[0],
         parents=tuple(_parent(i, name, operator.role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={},
         seen_event=0,
     )  # fmt: skip

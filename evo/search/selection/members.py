@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from evo.search.operators import OPERATORS
+
+Cell = tuple[str, ...]
+"""A cell of the quality-diversity grid: one text per descriptor, `-` if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,16 @@ class SelectionSettings:
 
     islands: int = 2
     """Number of sub-populations."""
-    migration_every: int = 12
-    """New members between two migrations."""
+    migration_every: int | None = 12
+    """New members between two migrations; None: no migration."""
+    grid: bool = True
+    """Whether the grid is used: to draw parents and targets for exploration, and to choose parents of different cells."""
+    shrinkage: bool = True
+    """Whether fitness is shrunk towards the mean of the population according to its standard error."""
+    thompson: bool = True
+    """Whether parents are weighed by samples of their posterior distributions; else by the means."""
+    bandit: bool = True
+    """Whether operators and temperatures are weighed by their rewards so far; else by the priors alone."""
     temperatures: tuple[float, ...] = (1.0,)
     """Sampling temperatures to choose from."""
     priors: Mapping[str, float] = field(
@@ -82,19 +93,19 @@ class SelectionSettings:
     """Descriptors that span the grid: keys of `sandbox.numeric.measure.descriptors.DESCRIPTORS`."""
 
     def __post_init__(self) -> None:
-        if self.islands < 1 or self.migration_every < 1 or not self.temperatures:
+        if self.islands < 1 or (self.migration_every or 1) < 1 or not self.temperatures:
             raise ValueError(
-                "expected at least one island, one new member between migrations and one temperature, got "
+                "expected at least one island, one new member between migrations (or None) and one temperature, got "
                 f"{self.islands}, {self.migration_every} and {self.temperatures}"
             )
 
 
-def measured(member: Member) -> bool:
-    """Whether it may be a parent and has a fitness."""
-    return member.usable and member.fitness is not None and math.isfinite(member.fitness)
+def cell(member: Member, axes: Sequence[str]) -> Cell:
+    """The cell of a member."""
+    return tuple(_bin(member.descriptors.get(axis)) for axis in axes)
 
 
-def fitness_of(member: Member) -> float:
-    """The fitness of a measured member."""
-    assert member.fitness is not None
-    return member.fitness
+def _bin(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return "0" if abs(value) < 1e-9 else f"{'+' if value > 0 else '-'}{math.floor(math.log10(abs(value)))}"
+    return "-" if value is None else str(value)
