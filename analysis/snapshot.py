@@ -13,9 +13,11 @@ from typing import Any, TypeVar, cast
 from analysis.final import Final, final_of
 from analysis.output.encode import one_line
 from analysis.recorded import baseline_among, graph_of, section, sessions_of
+from analysis.steering import Provenance, Steering, provenance_in
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import (
+    PERSON,
     CandidateRow,
     EvaluationRow,
     EvaluationState,
@@ -290,7 +292,9 @@ class Snapshot:
         For a finalist, the relation that the final recorded. For others, whether the fingerprint is that of a seed loss times a
         factor or at another beta.
         """
-        relation = self.relation(candidate)
+        relation, refound = self.relation(candidate), self.refound(candidate)
+        if refound:
+            return refound
         if relation is not None:
             return one_line(relation.words)
         if candidate not in self._relations:
@@ -308,6 +312,42 @@ class Snapshot:
             return f"{one_line(name, 48)} times a factor"
         name = self._seed_keys.get(("beta_key", self._key(candidate, "beta_key")))
         return "" if name is None else f"{one_line(name, 48)} at another beta"
+
+    @cached_property
+    def given(self) -> Mapping[int, Provenance]:
+        """Where each seed loss of the user comes from, by candidate. The other seed losses are published."""
+        found = {event.candidate_id: given for event in self.events if (given := provenance_in(event)) is not None}
+        return {row.id: found[row.id] for row in self.seeds if row.id in found}
+
+    def refound(self, candidate: int) -> str:
+        """Which seed loss of the user a proposal is, times a factor or at another beta, in words; empty where it is none."""
+        verdict = self.verdicts.get(candidate)
+        own = readable(verdict.fingerprint) if verdict and self.is_proposal(candidate) else None
+        for id in self.given if own is not None else ():
+            given, name = self.verdicts.get(id), one_line(self.candidates[id].name, 48)
+            theirs = readable(given.fingerprint) if given else None
+            if theirs is None or own is None:
+                continue
+            if own.scale_key == theirs.scale_key or factor_between(own, theirs) is not None:
+                return f"{name} times a factor"
+            if own.beta_key == theirs.beta_key:
+                return f"{name} at another beta"
+        return ""
+
+    def by_person(self, candidate: int) -> bool:
+        """Whether a person gave this loss to the run after its start."""
+        proposal = self.proposals.get(self.candidates[candidate].proposal_id or 0)
+        return proposal is not None and proposal.proposer == PERSON
+
+    @cached_property
+    def steering(self) -> Steering:
+        """The pins, bans and notes of people."""
+        return Steering.of(self.events)
+
+    def banned(self, candidate: int) -> bool:
+        """Whether a person excluded a candidate from being a parent."""
+        verdict = self.verdicts.get(candidate)
+        return self.steering.bans(candidate, (verdict.descriptors if verdict else None) or {})
 
     def _multiple_of(self, candidate: int) -> str | None:
         """The seed loss of which a candidate is a multiple. Compares the keys of the fingerprints, then their gradients: rounding

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from analysis import stats
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
+from analysis.steering import LONGEST_NOTE
 from archive.records import CandidateRow, Origin
 
 
@@ -18,9 +19,29 @@ def display_name(candidate: CandidateRow, width: int = 48) -> str:
 
 
 def full_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
-    """A candidate's name, followed in brackets by the known loss that it is and by its caution, where it has these."""
-    words = "; ".join(filter(None, (snapshot.known_as(candidate), snapshot.caution(candidate))))
+    """A candidate's name, followed in brackets by the known loss that it is, by its caution, and by a person as its author."""
+    author = "written by a person" if snapshot.by_person(candidate) else ""
+    words = "; ".join(filter(None, (author, snapshot.known_as(candidate), snapshot.caution(candidate))))
     return display_name(snapshot.candidates[candidate], width) + (f" ({words})" if words else "")
+
+
+def how_known(snapshot: Snapshot, candidate: int) -> str:
+    """Why a seed loss counts as known, as a relative clause."""
+    return "which was given to the run" if candidate in snapshot.given else "which is published"
+
+
+def origin(snapshot: Snapshot, candidate: int) -> str:
+    """Where a loss comes from: its operator and step, or the file or run of a user's loss. One visible line."""
+    proposal = snapshot.proposals.get(snapshot.candidates[candidate].proposal_id or 0)
+    if proposal is None:
+        given = snapshot.given.get(candidate)
+        return f"seed, {one_line(given.words)}" if given else "seed"
+    return f"{'a person' if snapshot.by_person(candidate) else proposal.operator}, step {proposal.step}"
+
+
+def notes_on(snapshot: Snapshot, candidate: int | None) -> list[str]:
+    """The notes of people on a candidate, or on the run (None), each as one visible line."""
+    return [one_line(note.text, LONGEST_NOTE) for note in snapshot.steering.notes if note.candidate == candidate]
 
 
 def arm_name(candidate: CandidateRow, arm: Arm) -> str:

@@ -60,6 +60,8 @@ _SUBJECT: dict[str, str] = {
     EventKind.VARIANT_VETTED: _CANDIDATE,
     EventKind.VARIANT_SCORED: _CANDIDATE,
     EventKind.VARIANT_FAILED: _CANDIDATE,
+    EventKind.PINNED: _CANDIDATE,
+    EventKind.UNPINNED: _CANDIDATE,
 }
 """Column with the id of the row that an event is about, by kind of event."""
 

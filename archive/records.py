@@ -31,6 +31,12 @@ def is_operator(name: object) -> bool:
     return isinstance(name, str) and _OPERATOR.fullmatch(name) is not None
 
 
+PERSON = "person"
+"""Proposer of a loss that a person gave to the run, and author of the events of `evopo pin` and its like."""
+INJECT = "inject"
+"""Operator of such a loss. It has no parents."""
+
+
 class Role(StrEnum):
     """How a child was made from a parent."""
 
@@ -103,6 +109,23 @@ class EventKind(StrEnum):
     """Before the first training of `evopo autopsy`: the candidate, rung and fresh seeds (see `analysis.claims.autopsy`)."""
     FINISHED = "finished"
     """The search and the final have ended: the reason."""
+
+    INJECTED = "injected"
+    """A person gave a loss to the run: its name, source and hash. The next session that searches takes it as a candidate."""
+    PINNED = "pinned"
+    """A person asked that a candidate be a parent more often."""
+    UNPINNED = "unpinned"
+    BANNED = "banned"
+    """A person excluded a candidate, or all candidates with a value of a descriptor, from being parents."""
+    UNBANNED = "unbanned"
+    NOTED = "noted"
+    """A person wrote a note on a candidate, or on the run."""
+
+
+BY_PEOPLE = frozenset({
+    EventKind.INJECTED, EventKind.PINNED, EventKind.UNPINNED, EventKind.BANNED, EventKind.UNBANNED, EventKind.NOTED
+})  # fmt: skip
+"""Kinds of events that a person's command appends, also while no session runs (`analysis.steering` reads them)."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
+from archive.records import PERSON, EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
 from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
@@ -19,7 +19,8 @@ _MOST, _ENDS_STEP, _POSSIBLY_PAID = "most", "ends_step", "possibly_paid"
 def spending_of(
     proposals: Sequence[ProposalRow], evaluations: Sequence[EvaluationRow], events: Sequence[EventRow]
 ) -> Spending:
-    """The cost of proposals, evaluations, and events of the kinds in COSTS."""
+    """The cost of proposals, evaluations, and events of the kinds in COSTS. A person's losses are no proposals here."""
+    proposals = [row for row in proposals if row.proposer != PERSON]
     finished = [row for row in evaluations if row.finished_event is not None]
     charges = [
         event.payload for event in events if event.kind == EventKind.CHARGED and isinstance(event.payload, Mapping)

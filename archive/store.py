@@ -28,6 +28,7 @@ from archive.records import (
 )
 from archive.recovery import lose_proposal, recover
 from archive.spending import asked_at_most, charged, failed_call
+from archive.sqlite.appending import receive_injected
 from archive.sqlite.connection import Write, now
 from archive.sqlite.packed import pack
 from archive.sqlite.values import dump_json, finite_or_null, is_finite
@@ -191,6 +192,11 @@ class Archive:
                 changes |= {"received_event": event, **usage}
             write.update("proposal", id, **changes)
 
+    def receive_injected(self, step: int, references: Any, seen_event: int, reply: str) -> int:
+        """Records a loss of a person as a proposal with its reply, and returns the proposal's id."""
+        with self._file.transaction() as write:
+            return receive_injected(write, step, references, seen_event, reply)
+
     def lose_proposal(self, id: int) -> None:
         """Records that there will be no reply and that the call may have been paid for (a call cut off, a crash)."""
         with self._file.transaction() as write:
@@ -207,8 +213,10 @@ class Archive:
         contract: str,
         proposal_id: int | None = None,
         parents: Sequence[tuple[int, Role | str]] = (),
+        payload: Any = None,
     ) -> int:
-        """Records a loss and its parents (id and role, in order), and returns its id. A proposal has at most one candidate."""
+        """Records a loss and its parents (id and role, in order), and returns its id. A proposal has at most one candidate.
+        `payload` is that of the event: where a seed loss of the user comes from."""
         with self._file.transaction() as write:
             if proposal_id is not None:
                 write.require("proposal", proposal_id, ProposalState.RECEIVED)
@@ -216,7 +224,7 @@ class Archive:
             for parent, _ in parents:
                 if not 0 < parent < candidate:
                     raise MissingRow(f"there is no candidate {parent} to be a parent")
-            event = write.event(EventKind.CANDIDATE_ADDED, candidate_id=candidate, proposal_id=proposal_id)
+            event = write.event(EventKind.CANDIDATE_ADDED, payload, candidate_id=candidate, proposal_id=proposal_id)
             write.insert(
                 "candidate",
                 id=candidate,

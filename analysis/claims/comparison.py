@@ -110,6 +110,8 @@ class Decision:
     """The proposals trained on the largest number of seeds: the family of Holm's correction."""
     known: int
     """Number of known losses (baseline included) that the finalists were compared with."""
+    given: int
+    """Number of those that the user gave to the run."""
     failing: tuple[tuple[Arm, int, int], ...]
     """Arms of known losses at the task's own settings with failed trainings: (arm, number failed, number scored)."""
     minimum_detectable_difference: float | None
@@ -260,9 +262,9 @@ class _Stage:
         ]
         return KnownLosses([*compared, *unscored], missing, self._untuned())
 
-    def compared(self) -> int:
-        """Number of known losses that the finalists are compared with."""
-        return len({arm.candidate for arm in self.known().measured if arm in self.arms})
+    def compared(self) -> frozenset[int]:
+        """The known losses that the finalists are compared with."""
+        return frozenset(arm.candidate for arm in self.known().measured if arm in self.arms)
 
     def failing(self) -> tuple[tuple[Arm, int, int], ...]:
         """Known losses with failed trainings at the task's own settings: (arm, number failed, number scored)."""
@@ -320,14 +322,15 @@ def _decision(snapshot: Snapshot, stage: _Stage, comparisons: tuple[Comparison, 
     family = [c for c in proposals if len(c.paired.seeds) + c.failed == most]
     judged = {c.arm: c for c in _judged(snapshot, stage, family)}
     finalists = tuple(judged[c.arm] for c in family)
-    pair = finalists[0].paired
+    pair, known = finalists[0].paired, stage.compared()
     detectable = None
     # Below one degree of freedom the test finds no difference of any useful size.
     if pair.standard_error is not None and pair.freedom is not None and pair.freedom >= 1:
         detectable = stats.minimum_detectable_difference(pair.standard_error, pair.freedom, comparisons=len(finalists))
     return Decision(
         stage.rung, stage.fresh, stage.reference, stage.arms[stage.reference], stage.baseline_arms(),
-        tuple(judged.get(c.arm, c) for c in comparisons), finalists, stage.compared(), stage.failing(), detectable,
+        tuple(judged.get(c.arm, c) for c in comparisons), finalists, len(known), len(known & snapshot.given.keys()),
+        stage.failing(), detectable,
     )  # fmt: skip
 
 
@@ -346,7 +349,8 @@ def _judged(snapshot: Snapshot, stage: _Stage, family: Sequence[Comparison]) -> 
         replace(
             c, adjusted=p, new=p_new, rival=rival, withheld=withheld,
             obstacle=obstacle(
-                snapshot, c.relation, stage.fresh, p_new, rival.arm if rival else None, p_rival < stats.SIGNIFICANCE, known
+                snapshot, c.relation, stage.fresh, p_new, rival.arm if rival else None, p_rival < stats.SIGNIFICANCE, known,
+                snapshot.refound(c.arm.candidate),
             ),
         )
         for c, p, p_new, (p_rival, rival) in zip(family, adjusted, new, rivals, strict=True)

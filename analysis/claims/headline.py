@@ -9,7 +9,7 @@ from analysis.claims.comparison import Comparison, Decision, decide
 from analysis.claims.obstacles import ObstacleKind, WithheldKind, widening
 from analysis.output.encode import one_line
 from analysis.snapshot import Snapshot
-from analysis.wording import arm_name, count, display_name, figure, full_name, plus_minus
+from analysis.wording import arm_name, count, display_name, figure, full_name, how_known, plus_minus
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
     closest = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
+    closest += f" ({given} of them given to the run)" if closest and (given := decision.given) else ""
     too = ""
     if rival.arm != decision.baseline:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
@@ -152,7 +153,8 @@ def _beaten(snapshot: Snapshot, best: Comparison) -> str:
     if rival is None or rival.paired.difference > 0:
         return ""
     return (
-        f"; {arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)}, which is published, does as well or better"
+        f"; {arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)}, {how_known(snapshot, rival.arm.candidate)}, does as "
+        "well or better"
     )
 
 
@@ -160,10 +162,11 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
     """The headline where a known loss does as well or better."""
     assert best.rival is not None
     pair = best.rival.paired
-    known = arm_name(snapshot.candidates[best.rival.arm.candidate], best.rival.arm)
+    rival = best.rival.arm.candidate
+    known = arm_name(snapshot.candidates[rival], best.rival.arm)
     worse = pair.difference < 0 and pair.p_value is not None and pair.p_value < stats.SIGNIFICANCE
     return (
-        f"{'Worse than' if worse else 'As good as'} {known}, which is published: {claim}, and differs from {known} by "
+        f"{'Worse than' if worse else 'As good as'} {known}, {how_known(snapshot, rival)}: {claim}, and differs from {known} by "
         f"{plus_minus(pair.difference, pair.standard_error, signed=True)}."
     )
 

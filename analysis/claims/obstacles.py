@@ -12,7 +12,7 @@ from enum import StrEnum
 from analysis import stats
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
-from analysis.wording import arm_name, display_name, figure
+from analysis.wording import arm_name, display_name, figure, how_known
 from archive.records import CandidateRow
 from sandbox.identity.relation import Kind, Relation
 
@@ -74,6 +74,8 @@ class ObstacleKind(StrEnum):
     """It was not compared with the published losses."""
     PUBLISHED = "published"
     """It is a published loss, perhaps at another beta or times a factor."""
+    GIVEN = "given"
+    """It is a seed loss of the user, perhaps at another beta or times a factor."""
     NEAR = "near"
     """It is close to a published loss that the run did not train at that beta."""
     EQUALLED = "equalled"
@@ -116,16 +118,20 @@ def obstacle(
     rival: Arm | None,
     clear: bool,
     known: KnownLosses,
+    refound: str = "",
 ) -> Obstacle | None:
     """Why a loss above the baseline is not a discovery; None where it is one.
 
     `p_new` is Holm's p-value for being above every known loss. `clear` says whether the loss is above its rival without correction.
+    `refound` says which seed loss of the user it is; empty if it is none.
     """
     if relation is None:
         return Obstacle(ObstacleKind.UNKNOWN, "it was not compared with the published losses")
     words = one_line(relation.words, 120)
     if relation.published:
         return Obstacle(ObstacleKind.PUBLISHED, f"it is {words}")
+    if refound:
+        return Obstacle(ObstacleKind.GIVEN, f"it is {refound}, which was given to the run")
     if relation.kind is Kind.NEAR and not _measured(snapshot, relation, known.measured):
         name = relation.parts[0].name
         there = any(row.name == name for row in snapshot.seeds)
@@ -137,7 +143,8 @@ def obstacle(
             return Obstacle(
                 ObstacleKind.UNCLEAR, f"its difference to {name} is not significant after correction for the finalists"
             )
-        return Obstacle(ObstacleKind.EQUALLED, f"it is not distinguishable from {name}, which is published")
+        how = f", {how_known(snapshot, rival.candidate)}" if rival else ""
+        return Obstacle(ObstacleKind.EQUALLED, f"it is not distinguishable from {name}{how}")
     if known.untuned:
         return Obstacle(ObstacleKind.UNTUNED, known.untuned)
     if known.missing:

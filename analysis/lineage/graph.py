@@ -8,6 +8,10 @@ Node attributes (absent where unknown; a number is finite or absent):
     failed_seeds                            trainings that gave no fitness
     known_as                                the known loss that a proposal is or is close to, in words
     caution                                 why no claim may be made for a proposal, in words
+    given                                   where a seed loss of the user comes from, in words
+    written_by                              person, for a loss that a person gave to the run after its start
+    pinned, banned                          true where a person did that
+    notes                                   notes of people, separated by a semicolon
     descriptor.NAME                         descriptors that the sandbox measured
 
 Edge attributes: role (refined, combined, explored_from, repaired) and position among the child's parents.
@@ -25,6 +29,8 @@ import networkx as nx
 from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import Arm, Snapshot
+from analysis.wording import notes_on
+from archive.records import PERSON
 
 
 def lineage(snapshot: Snapshot) -> nx.DiGraph:
@@ -59,6 +65,11 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
         "duplicate_of": verdict.duplicate_of if verdict else None,
         "known_as": snapshot.known_as(candidate) or None,
         "caution": snapshot.caution(candidate) or None,
+        "given": given.words if (given := snapshot.given.get(candidate)) else None,
+        "written_by": PERSON if snapshot.by_person(candidate) else None,
+        "pinned": candidate in snapshot.steering.pinned or None,
+        "banned": snapshot.banned(candidate) or None,
+        "notes": "; ".join(notes_on(snapshot, candidate)) or None,
         **_fitness(snapshot, candidate),
         **_descriptors(verdict.descriptors if verdict else None),
     }

@@ -14,9 +14,10 @@ from analysis.claims.comparison import Comparison, Decision, at_rung, best_arm
 from analysis.claims.table import Cell
 from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
+from analysis.output.encode import one_line
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
-from analysis.wording import count, display_name, duration, figure, full_name
+from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
 from archive.records import EvaluationState, EventKind, FindingRow, ProposalState
@@ -24,7 +25,7 @@ from archive.sqlite.values import load_json
 from sandbox.verdicts.verdict import VerdictStatus
 
 BOARD = 20
-"""Largest number of rows in the leaderboard; seed losses further down are added."""
+"""Largest number of rows in the report's leaderboard; seed losses further down are added."""
 
 LEADERS = 5
 """Largest number of proposed losses whose code is printed."""
@@ -93,9 +94,9 @@ class CandidateSummary:
     remark: str
 
 
-def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]:
-    """Scored candidates. First those at a higher rung, then those with more seeds, then by the difference to the baseline. Losses
-    with a caution are last."""
+def leaderboard(snapshot: Snapshot, decision: Decision | None, most: int = BOARD) -> list[BoardRow]:
+    """The `most` best scored candidates. First those at a higher rung, then those with more seeds, then by the difference to the
+    baseline. Losses with a caution are last. Seed losses further down are added."""
     compared = {rung: {c.arm: c for c in at_rung(snapshot, rung)} for rung in snapshot.rungs}
     if decision is not None:
         compared[decision.rung] |= {c.arm: c for c in decision.comparisons}
@@ -108,7 +109,7 @@ def leaderboard(snapshot: Snapshot, decision: Decision | None) -> list[BoardRow]
             cautioned = bool(snapshot.caution(id))
             ranked.append(((cautioned, -snapshot.rungs.index(arm.rung), -len(scores), -difference, id), id, comparison))
     ranked.sort(key=lambda entry: entry[0])
-    chosen = ranked[:BOARD] + [e for e in ranked[BOARD:] if not snapshot.is_proposal(e[1])]
+    chosen = ranked[:most] + [e for e in ranked[most:] if not snapshot.is_proposal(e[1])]
     places = {id: place for place, (_, id, _) in enumerate(ranked, start=1)}
     return [_board_row(snapshot, places[id], id, comparison) for _, id, comparison in chosen]
 
@@ -236,9 +237,27 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
             "trainings",
             f"{spending.evaluations:,} ({duration(spending.evaluation_seconds)}, {spending.evaluation_tokens:,} tokens)",
         ),
+        *steered(snapshot),
         ("evopo", run.version),
     ]
     return [(name, value) for name, value in (*rows, *_manifest(run_dir / "manifest.json")) if value]
+
+
+def steered(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """What people did to the run, as (name, value): losses, pins, bans, notes on the run. A value is empty if there is none."""
+    steering = snapshot.steering
+    bans = [
+        *map(str, sorted(steering.banned)),
+        *(f"{name}={value}" for name, value in sorted(steering.banned_descriptors)),
+    ]
+    own = [f"{id} ({one_line(given.words)})" for id, given in snapshot.given.items()]
+    return [
+        ("seed losses of the user", ", ".join(own)),
+        ("losses of a person", ", ".join(str(id) for id in snapshot.candidates if snapshot.by_person(id))),
+        ("pinned", ", ".join(map(str, sorted(steering.pinned)))),
+        ("banned", one_line(", ".join(bans), 400)),
+        ("notes", "; ".join(notes_on(snapshot, None))),
+    ]
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
@@ -251,7 +270,7 @@ def _board_row(snapshot: Snapshot, place: int, id: int, comparison: Comparison |
             cells[rung] = Cell.of(snapshot.scores[arm])
     failed = snapshot.failed_trainings(id)
     is_seed = not snapshot.is_proposal(id)
-    return BoardRow(place, id, full_name(snapshot, id), _made_by(snapshot, id), is_seed, cells, comparison, failed)
+    return BoardRow(place, id, full_name(snapshot, id), origin(snapshot, id), is_seed, cells, comparison, failed)
 
 
 def _leader(snapshot: Snapshot, id: int) -> Leader | None:
@@ -265,7 +284,7 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
     return Leader(
         id=id,
         name=full_name(snapshot, id),
-        made_by=_made_by(snapshot, id),
+        made_by=origin(snapshot, id),
         thought=row.thought,
         parents=[
             (edge.parent, display_name(snapshot.candidates[edge.parent]), edge.role.value.replace("_", " "))
@@ -289,14 +308,10 @@ def _summary(snapshot: Snapshot, id: int) -> CandidateSummary:
         remark = next((e.reason or "" for e in snapshot.trainings[id] if e.reason), "")
     else:
         remark = "; ".join(filter(None, (snapshot.known_as(id), snapshot.caution(id))))
+    remark = "; ".join(filter(None, (remark, *(f"note: {text}" for text in notes_on(snapshot, id)))))
     score = "" if arm is None else f"{stats.mean(list(snapshot.scores[arm].values())):#.3g} at {arm.rung}"
     parents = list(dict.fromkeys(edge.parent for edge in snapshot.parents.get(id, ())))
-    return CandidateSummary(id, display_name(row), status.value, _made_by(snapshot, id), parents, score, remark)
-
-
-def _made_by(snapshot: Snapshot, id: int) -> str:
-    proposal = snapshot.proposals.get(snapshot.candidates[id].proposal_id or 0)
-    return "seed" if proposal is None else f"{proposal.operator}, step {proposal.step}"
+    return CandidateSummary(id, display_name(row), status.value, origin(snapshot, id), parents, score, remark)
 
 
 def _compact(value: Any) -> str:

@@ -1,13 +1,18 @@
-"""Stop rule for the proposer's endpoint: how many consecutive failures, or replies without a loss, end the session."""
+"""Stop rule for the proposer: how many consecutive failures, replies without a loss, or losses that are not new end the session."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from analysis.output.encode import one_line
+from archive.query import Reader
+from archive.records import CandidateRow
 from fitness.chat.errors import AGAIN, Consequence, LLMError
+from sandbox.verdicts.verdict import VerdictStatus
 
 FAILURES = 3
 """Consecutive proposals without a reply, for any reason, that end the session."""
@@ -30,8 +35,12 @@ class EndpointMonitor:
 
     tell: Callable[[str], None] = logger.info
     """Shows a line to the user."""
+    give_up_after: int | None = None
+    """Consecutive proposals without a new accepted loss that end the session; None: no number does."""
     failures: int = 0
     without_loss: int = 0
+    _not_new: list[Outcome] = field(default_factory=list)
+    """Outcomes of the latest proposals, without a new loss among them."""
     _told: set[str] = field(default_factory=set)
     _fatal: str = ""
     _last: str = ""
@@ -66,6 +75,10 @@ class EndpointMonitor:
         """Reset the counts: a reply held a loss."""
         self.failures = self.without_loss = 0
 
+    def proposed(self, outcome: Outcome) -> None:
+        """Count a proposal that was answered, by its outcome."""
+        self._not_new = [] if outcome is Outcome.NEW else [*self._not_new, outcome]
+
     @property
     def ended(self) -> str | None:
         """Why no more proposals may be requested, and the remedy; None while they may."""
@@ -79,4 +92,30 @@ class EndpointMonitor:
                 f"{self.without_loss} replies in a row held no loss ({self._unread}). Raise llm.max_tokens where replies are "
                 f"empty or end early, or name another model in llm.model; {AGAIN}"
             )
+        if self.give_up_after is not None and len(self._not_new) >= self.give_up_after:
+            numbers = ", ".join(f"{number} {outcome}" for outcome, number in sorted(Counter(self._not_new).items()))
+            return (
+                f"{len(self._not_new)} proposals in a row held no new loss ({numbers}); `evopo show DIR` lists them. Name another "
+                "model or higher llm.temperatures, or raise search.give_up_after; to go on to the final with the losses found, "
+                f"set budget.proposals to the number already answered; {AGAIN}"
+            )
         return None
+
+
+class Outcome(StrEnum):
+    """Outcome of an answered proposal, for the stop rule."""
+
+    NEW = "new"
+    DUPLICATE = "the same as an earlier loss"
+    REFUSED = "refused by the sandbox"
+    NO_LOSS = "without a loss in the reply"
+
+
+def outcome_of(candidate: CandidateRow | None, reader: Reader) -> Outcome:
+    """The outcome of an answered proposal after vetting; `candidate` is None if its reply held no loss."""
+    verdict = reader.verdict(candidate.id) if candidate is not None else None
+    if verdict is None:
+        return Outcome.NO_LOSS
+    if verdict.status != VerdictStatus.ACCEPTED:
+        return Outcome.REFUSED
+    return Outcome.NEW if verdict.is_new else Outcome.DUPLICATE

@@ -16,10 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.final import SEEDS
+from archive.query import Reader
 from evo.search.population import Population
-from fitness.schedule.ladder import OWN, Seeds, Tuning
+from fitness.schedule.ladder import OWN, RaceEntry, Seeds, Tuning
 from fitness.task.protocol import TaskInfo
 from sandbox.identity.relation import Kind, Relation
+from sandbox.vetting.pool import VetPool
 
 
 def with_fresh_seeds(seeds: Seeds, wanted: int) -> Seeds:
@@ -49,9 +51,18 @@ def final_event(
     }
 
 
+def relations_of(
+    finalists: Sequence[RaceEntry], population: Population, reader: Reader, vetter: VetPool
+) -> dict[int, Relation | None]:
+    """Relation of each finalist, by candidate id, to the published losses, at the beta that it is trained with."""
+    beta = population.info.beta
+    graphs = {entry.candidate_id: population.graph(entry.candidate_id, reader) for entry in finalists}
+    return {id: vetter.nearest_known(graph, beta) for id, graph in graphs.items()}
+
+
 def published_arms(relations: Mapping[int, Relation | None], population: Population) -> list[tuple[int, Tuning]]:
     """The extra arms of the final: each seed loss at the beta at which a finalist is nearly equal to it."""
-    seeds = {i.name: i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable}
+    seeds = {i.name: i.id for i in population.recorded_seed_losses if i.trainable}
     arms = []
     for relation in relations.values():
         if relation is None or relation.kind is not Kind.NEAR:

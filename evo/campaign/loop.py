@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from analysis.recorded import recorded_parents
 from archive.query import Reader
-from archive.records import CandidateRow, EventKind, Origin, ProposalRow
+from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
-from evo.campaign.backlog import add_seed_losses, open_steps, own_graph, unread_replies, unvetted
+from evo.campaign import backlog
 from evo.campaign.deferred_failures import DeferredFailures
-from evo.campaign.endpoint_monitor import EndpointMonitor
-from evo.campaign.final_setup import final_event, published_arms, with_fresh_seeds
+from evo.campaign.endpoint_monitor import EndpointMonitor, outcome_of
+from evo.campaign.final_setup import final_event, published_arms, relations_of, with_fresh_seeds
+from evo.campaign.injections import Injections
 from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest
+from evo.campaign.stop_rules import why_stopped
 from evo.campaign.training import TaskUnusable, train_and_record
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
@@ -34,9 +37,8 @@ from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
+from fitness.schedule.ladder import Job, leaders
 from fitness.workers.pool import WorkerPool
-from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.pool import VetPool
 
@@ -68,6 +70,8 @@ class Campaign:
     workers: WorkerPool
     phase: Phase = Phase.PREPARING
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
+    running: set[Job] = field(default_factory=set)
+    """The trainings that have not ended."""
     calls: dict[int, Cost] = field(default_factory=dict)
     """Maximum cost of each request in progress, by step."""
     requests: dict[int, PendingRequest] = field(default_factory=dict)
@@ -106,10 +110,11 @@ class Campaign:
         self.population.advance(self.reader)
         self.spent_before = self.population.spent(self.population.recorded_seconds)
         self.final_reserve = Cost(evaluations=reserved_for_final(self.config, self.population))
-        add_seed_losses(self.archive, self.reader, self.population.seed_losses)
+        backlog.add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         cut_off = [self.train(job) for job in self._seeds_without_result()]
-        new = [c for c in unvetted(self.reader) if c.origin is Origin.SEED]
-        await asyncio.gather(*cut_off, *(self.vet_and_train(c) for c in new))
+        published, own = backlog.unvetted_seed_losses(self.reader)
+        await asyncio.gather(*cut_off, *map(self.vet_and_train, published))
+        await asyncio.gather(*map(self.vet_and_train, own))
         self.phase = Phase.SEARCH
         reason = await self._search()
         self._raise_if_stopped()
@@ -126,6 +131,8 @@ class Campaign:
             reply = await self.propose(request)
             candidate = self.admit(reply)
             job = await self.vet_and_record(candidate)
+            if reply is not None:
+                self.monitor.proposed(outcome_of(candidate, self.reader))
         await self.train(job)
 
     async def vet_and_train(self, candidate: CandidateRow) -> None:
@@ -152,7 +159,6 @@ class Campaign:
 
         The request is committed before it is sent, and the reply before it is parsed.
         """
-        attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
         blocked = partial(self._attempt_blocked, request.step)
         recorder = AttemptRecorder(self.archive, self.proposer, request, blocked, self.monitor.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
@@ -162,7 +168,7 @@ class Campaign:
         self.calls[request.step] = cost
         self.requests[request.step] = recorder.pending
         try:
-            reply = await self.proposer.ask(request, recorder, 1 + max(attempts, default=0))
+            reply = await self.proposer.ask(request, recorder, 1 + self.reader.latest_attempt(request.step))
             self.archive.receive_proposal(
                 recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
             )
@@ -189,24 +195,22 @@ class Campaign:
             self.archive.fail_proposal(proposal.id, suggestion.message)
             self.monitor.found_nothing(proposal.step, suggestion.message)
             return None
-        self.monitor.found()
-        parents = recorded_parents(proposal)
-        return self.reader.candidate(
-            self.archive.add_candidate(
-                Origin.PROPOSAL, suggestion.name, suggestion.thought, suggestion.source, contract, proposal.id, parents
-            )
+        if proposal.proposer != PERSON:
+            self.monitor.found()
+        said, parents = suggestion, recorded_parents(proposal)
+        added = self.archive.add_candidate(
+            Origin.PROPOSAL, said.name, said.thought, said.source, contract, proposal.id, parents
         )
+        return self.reader.candidate(added)
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
         """The sandbox's verdict on a candidate. The notes in `refuse_notes` count as refusals, except for seed losses.
 
         Source code from a language model is traced in the jail. Graphs made by our own code need no tracing.
         """
-        graph = own_graph(self.reader, candidate)
-        if graph is not None:
-            verdict = await asyncio.to_thread(self.vetter.vet_graph, graph)
-        else:
-            verdict = await asyncio.to_thread(self.vetter.vet, candidate.source)
+        graph = backlog.own_graph(self.reader, candidate)
+        judge = partial(self.vetter.vet, candidate.source) if graph is None else partial(self.vetter.vet_graph, graph)
+        verdict = await asyncio.to_thread(judge)
         return verdict if candidate.origin is Origin.SEED else verdict.refusing(self.config.refuse_notes)
 
     def record(self, candidate: CandidateRow, verdict: Verdict) -> bool:
@@ -230,6 +234,7 @@ class Campaign:
     def _begin(self, job: Job) -> asyncio.Task[None] | None:
         if job not in self.trainings and not self._blocked(self._cost(job)):
             self.trainings[job] = asyncio.create_task(self._train(job))
+            self.running.add(job)
         return self.trainings.get(job)
 
     async def _train(self, job: Job) -> None:
@@ -240,22 +245,22 @@ class Campaign:
             )
         except TaskUnusable as error:
             self.task_error = str(error)
-        under_way = [other for other, task in self.trainings.items() if other != job and not task.done()]
-        self.task_error = self.deferred.resolve(job.rung, under_way) or self.task_error
+        self.running.discard(job)
+        self.task_error = self.deferred.resolve(job.rung, self.running) or self.task_error
 
     # ---- the session ---------------------------------------------------------------------------------------------
 
     async def _search(self) -> str:
         """Keep candidates and trainings in progress until the budget allows no more. Returns the limit that was reached."""
-        steps = open_steps(self.reader)
-        left = [*map(self.admit, unread_replies(self.reader)), *unvetted(self.reader)]
-        begun = {
-            asyncio.create_task(self.vet_and_train(candidate)) for candidate in {c.id: c for c in left if c}.values()
-        }
+        again, new_steps = backlog.open_steps(self.reader)
+        steps, injections = chain(again, new_steps), Injections(self.archive, self.reader, new_steps)
+        left = [*map(self.admit, backlog.unread_replies(self.reader)), *backlog.unvetted(self.reader)]
+        begun = {asyncio.create_task(self.vet_and_train(c)) for c in {c.id: c for c in left if c}.values()}
         candidates: set[asyncio.Task[None]] = set()
         try:
             while True:
-                begun |= {training for job in self._due(screening) if (training := self._begin(job))}
+                begun |= {asyncio.create_task(self.vet_and_train(c)) for c in map(self.admit, injections.take()) if c}
+                begun |= {training for job in self._due_in_search() if (training := self._begin(job))}
                 while (limit := self._limit()) is None and len(candidates) < self.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
@@ -272,22 +277,16 @@ class Campaign:
         """Train the finalists, the known losses and the arms of the baseline on fresh seeds, as far as the budget allows."""
         population = self.population.advance(self.reader)
         entries, info = population.entries(), population.info
-        chosen = leaders(entries, info, population.ladder, population.seeds)
-        relations = await self._relations(chosen[: population.ladder.finalists])
+        finalists = leaders(entries, info, population.ladder, population.seeds)[: population.ladder.finalists]
+        relations = await asyncio.to_thread(relations_of, finalists, population, self.reader, self.vetter)
         rule = partial(final, also=published_arms(relations, population))
         seeds = with_fresh_seeds(population.seeds, population.ladder.finalist_seeds)
-        if self._due(rule, seeds):
+        if self._allowed(rule(entries, info, population.ladder, seeds)):
             grid = baseline_grid(entries, info, population.ladder)
             deciding = seeds.final[: population.ladder.finalist_seeds]
             self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
-        while jobs := self._due(rule):
+        while jobs := self._allowed(rule(entries, info, population.ladder, population.advance(self.reader).seeds)):
             await asyncio.gather(*(self.train(job) for job in jobs))
-
-    async def _relations(self, finalists: Sequence[RaceEntry]) -> dict[int, Relation | None]:
-        """Relation of each finalist to the published losses, at the beta that it is trained with."""
-        beta = self.population.info.beta
-        graphs = {entry.candidate_id: self.population.graph(entry.candidate_id, self.reader) for entry in finalists}
-        return {id: await asyncio.to_thread(self.vetter.nearest_known, graph, beta) for id, graph in graphs.items()}
 
     @property
     def at_once(self) -> int:
@@ -312,8 +311,7 @@ class Campaign:
     def under_way(self) -> Cost:
         """Maximum cost of the requests and trainings in progress and of the reserved first trainings."""
         begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - self.used.evaluations)
-        judged = self.trainings.items() if self.population.info.services else ()  # most tasks have no paid judge
-        judging = [self._judging(job.rung) for job, task in judged if not task.done()]
+        judging = [self._judging(job.rung) for job in self.running]
         return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.reserved_trainings))
 
     def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
@@ -324,7 +322,8 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
-        return self._blocked(self.largest_call + self._first_cost, self.final_reserve)
+        blocked = self._blocked(self.largest_call + self._first_cost, self.final_reserve)
+        return blocked or why_stopped(self.config.budget, self.population.advance(self.reader))
 
     def _proposal_reserve(self) -> Cost:
         """Cost of the first trainings of proposals that may still be requested."""
@@ -334,15 +333,17 @@ class Campaign:
         left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
         return self._first_cost.times(max(0, min(self.at_once - self.reserved_trainings, left)))
 
-    def _due(self, rule: Callable[..., tuple[Job, ...]], seeds: Seeds | None = None) -> list[Job]:
-        """Trainings that `rule` asks for, that this session has not started yet, and that the budget allows.
+    def _due_in_search(self) -> list[Job]:
+        """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final."""
+        jobs = self.population.advance(self.reader).screening.due()
+        return self._allowed(jobs, self._proposal_reserve() + self.final_reserve)
 
-        `seeds` is by default the recorded seeds.
+    def _allowed(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
+        """The trainings of `jobs` that this session has not started yet and that the budget allows.
+
+        A candidate's first training may use the `reserve`, the others may not.
         """
-        population = self.population.advance(self.reader)
-        jobs = rule(population.entries(), population.info, population.ladder, seeds or population.seeds)
         due, taken = [], NO_COST
-        reserve = self._proposal_reserve() + self.final_reserve if rule is screening else NO_COST
         for job in jobs:
             first = job == self._first_training(job.candidate_id)
             if job not in self.trainings and not self._blocked(self._cost(job), taken if first else taken + reserve):
@@ -352,8 +353,7 @@ class Campaign:
 
     def _seeds_without_result(self) -> list[Job]:
         """Unfinished first trainings of seed losses of an earlier session. They must end before the first proposal."""
-        seeds = [i for i in self.population.individuals.values() if i.is_seed_loss and i.trainable]
-        jobs = {self._first_training(i.id): i for i in seeds}
+        jobs = {self._first_training(i.id): i for i in self.population.recorded_seed_losses if i.trainable}
         return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
 
     def _first_training(self, candidate_id: int) -> Job:

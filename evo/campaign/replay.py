@@ -12,7 +12,7 @@ from analysis.output.encode import one_line
 from analysis.recorded import sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, ProposalRow
+from archive.records import PERSON, EventKind, ProposalRow
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
@@ -45,7 +45,8 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
     """
     with Reader.open(rundir.archive) as reader:
         configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=EventKind.SESSION_STARTED))]
-        proposals = sorted(reader.proposals(), key=lambda p: (p.seen_event, p.id))
+        chosen = (p for p in reader.proposals() if p.proposer != PERSON)  # a person's loss follows from no choice
+        proposals = sorted(chosen, key=lambda p: (p.seen_event, p.id))
         if not proposals:
             return Replayed(True, "Nothing to replay: the run has no proposals yet.")
         first = _config_at(configs, proposals[0].requested_event)

@@ -11,6 +11,7 @@ import click
 from evo.cli.autopsy import autopsy
 from evo.cli.compare import compare
 from evo.cli.failures import FAILURE, interrupted, reported
+from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
 from evo.config.rundir import RunDirError, default_directory, existing_run
 from evo.config.schema import ConfigError, load_config
@@ -28,7 +29,8 @@ def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
 
 
-main.add_command(compare)
+for command in (compare, autopsy, *STEERING):
+    main.add_command(command)
 
 
 @main.command()
@@ -39,6 +41,13 @@ main.add_command(compare)
 )
 @click.option("--seed", type=int, help="Seed of the search; the final draws its own from the operating system.")
 @click.option(
+    "--seed-from",
+    multiple=True,
+    metavar="FILE.py|FOLDER|RUN[:N]",
+    help="Seed losses of your own: a file, a folder of files, or the best N (3) of an earlier run, by its directory or archive.db; "
+    "may be given several times.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show a prompt, the plan and the maximum cost; check endpoints, model and data; train and pay nothing.",
@@ -46,8 +55,8 @@ main.add_command(compare)
 @click.option("--offline", is_flag=True, help="With --dry-run: do not use the network (endpoints and the hub).")
 @reported
 def run(
-    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, dry_run: bool,
-    offline: bool,
+    config: Path | None, directory: Path | None, overrides: tuple[str, ...], seed: int | None, seed_from: tuple[str, ...],
+    dry_run: bool, offline: bool,
 ) -> None:  # fmt: skip
     """Search for losses. Without CONFIG: the embedded campaign, on a CPU, with nothing to download.
 
@@ -68,16 +77,16 @@ def run(
         if dry_run:
             from evo.session.dry_run import rehearse
 
-            rehearse(settings, path, click.echo, online=not offline)
+            rehearse(settings, path, click.echo, online=not offline, seed_from=seed_from)
             if reads_data(settings.task):
                 program = click.get_current_context().find_root().command_path
                 given = Given(program, config, overrides=overrides, command="data")
                 click.echo(f"What a model would see of the data, pair by pair: {given}")
             return
-        run_session(settings, path, click.echo)
+        run_session(settings, path, click.echo, seed_from)
     except FinishedRun as error:
         program = click.get_current_context().find_root().command_path
-        given = Given(program, config, directory, overrides, seed)
+        given = Given(program, config, directory, overrides, seed, seed_from=seed_from)
         raise RunDirError(f"{error}\n{ways_on(given, settings, path, error.larger)}") from None
     except CampaignStopped as error:
         click.echo(f"error: {error}", err=True)
@@ -277,9 +286,6 @@ def baselines(
             _tell("Picture:", picture)
     except KeyboardInterrupt:
         interrupted("Interrupted. All results so far are recorded; the same command continues.")
-
-
-main.add_command(autopsy)
 
 
 @main.command()

@@ -23,12 +23,14 @@ class Given:
     overrides: tuple[str, ...] = ()
     seed: int | None = None
     command: str = "run"
+    seed_from: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The command, quoted for a shell."""
         words = [self.command, *([str(self.config)] if self.config is not None else [])]
         words += [word for text in self.overrides for word in ("--set", text)]
         words += ["--seed", str(self.seed)] if self.seed is not None else []
+        words += [word for text in self.seed_from for word in ("--seed-from", text)]
         words += ["--dir", str(self.directory)] if self.directory is not None else []
         return f"{self.program} {shlex.join(words)}"
 

@@ -75,6 +75,11 @@ def _whole(value: Any) -> Any:
     return _amount(value)
 
 
+AMOUNTS = ("proposals", "evaluations", "seconds", "tokens", "usd")
+"""Keys of the budget that limit an amount. The others are rules that end the search."""
+_NONE = (None, "unlimited")
+
+
 class BudgetConfig(_Frozen):
     """Limits of a campaign. It stops cleanly at the first limit that is reached; null means no limit."""
 
@@ -95,6 +100,17 @@ class BudgetConfig(_Frozen):
         description="cost of proposer and judges, USD; calls in progress count with their maximum; needs their prices; unlimited: "
         "explicitly no limit",
     )
+    target: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="difference to the baseline, in units of the fitness: the search ends when a proposal's mean paired difference "
+        "at the highest search rung is at least this after one standard error is subtracted; the final follows",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="the search ends when this many proposals in a row brought no new best; the final follows",
+    )
 
     @property
     def bounds_spending(self) -> bool:
@@ -103,30 +119,72 @@ class BudgetConfig(_Frozen):
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are numbers, by name."""
-        return {name: value for name, value in self.model_dump().items() if isinstance(value, int | float)}
+        """The limits of amounts that are numbers, by name."""
+        return {name: value for name, value in self.model_dump().items() if name in AMOUNTS and value not in _NONE}
 
 
 class SearchConfig(_Frozen):
     """Settings of operator and parent selection."""
 
-    mode: Literal["population", "chat"] = Field(
+    mode: Literal["population", "chat", "sample"] = Field(
         "population",
-        description="population: islands with a quality-diversity grid; chat: one growing conversation, as in DiscoPOP",
+        description="population: new losses are made from earlier ones that selection chooses; chat: one growing conversation, as in "
+        "DiscoPOP; sample: every proposal is made without any earlier loss (best of N), the reference for the other two",
     )
-    islands: int = Field(2, ge=1, le=64, description="sub-populations that evolve separately")
-    migration_every: int = Field(12, ge=1, description="proposals between two migrations of the best candidates")
+    islands: int = Field(
+        2, ge=1, le=64, description="sub-populations that evolve separately; 1: all candidates are in one population"
+    )
+    migration_every: int | None = Field(
+        12,
+        ge=1,
+        description="new candidates between two migrations of each island's best to the next island; null: no migration; no effect "
+        "with one island",
+    )
+    grid: bool = Field(
+        True,
+        description="whether some parents are drawn from a grid with one cell for each shape of loss (the best of a random cell), and "
+        "parents of one proposal, and targets of explore, are chosen by their cells",
+    )
+    elites: bool = Field(True, description="whether some parents are drawn from the best few candidates of all islands")
+    use_penalty: bool = Field(
+        True, description="whether a candidate becomes a less likely parent with each of its children"
+    )
+    bandit: bool = Field(
+        True,
+        description="whether operators and temperatures whose proposals did well are chosen more often; false: fixed weights",
+    )
+    thompson: bool = Field(
+        True,
+        description="whether parents are chosen by fitness values drawn from their posterior distributions (Thompson sampling); "
+        "false: by the means",
+    )
+    shrinkage: bool = Field(
+        True,
+        description="whether a fitness is shrunk towards the mean of the population according to its standard error before parents "
+        "are chosen; false: fitness as measured",
+    )
     in_flight: int | None = Field(
         None,
         ge=1,
         description="proposals in progress at once, and so requests; null: the number of workers plus one; 1 for a server that "
         "answers one request at a time",
     )
+    give_up_after: int | None = Field(
+        50,
+        ge=1,
+        description="proposals in a row without a new accepted loss (duplicates, refused, no loss in the reply) that end the "
+        "session with an error; null: never",
+    )
 
     @property
     def chat(self) -> bool:
         """Whether the mode is `chat`."""
         return self.mode == "chat"
+
+    @property
+    def sample(self) -> bool:
+        """Whether the mode is `sample`."""
+        return self.mode == "sample"
 
 
 class Config(_Frozen):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from analysis.output.encode import one_line
 from analysis.recorded import refusing
 from archive.query import Reader
-from archive.records import EvaluationRow, EventKind, EventRow, ProposalRow
+from archive.records import BY_PEOPLE, PERSON, EvaluationRow, EventKind, EventRow, ProposalRow
 from sandbox.verdicts.verdict import VerdictStatus
 
 WIDTH = 200
@@ -27,14 +27,18 @@ def refused(reader: Reader, candidate: int, width: int = WIDTH) -> str:
     return f"refused, {findings[0].rule}: {one_line(findings[0].message, width)}{more}" if findings else "refused"
 
 
-def _requested(event: EventRow, reader: Reader) -> str:
+def _requested(event: EventRow, reader: Reader) -> str | None:
     row = _proposal(event, reader)
+    if row.proposer == PERSON:
+        return None
     model = f" of {one_line(row.model)}" if row.model else ""
     return f"step {row.step}: {row.operator} requested{model}, attempt {row.attempt}"
 
 
 def _received(event: EventRow, reader: Reader) -> str:
     row = _proposal(event, reader)
+    if row.proposer == PERSON:
+        return f"step {row.step}: a loss that a person gave to the run"
     tokens = (row.tokens_in or 0) + (row.tokens_out or 0)
     cost = [f"{tokens} tokens"] if tokens else []
     cost += [f"{row.usd:.4f} USD"] if row.usd else []
@@ -81,6 +85,14 @@ def _requeued(event: EventRow, reader: Reader) -> str:
     return f"{_name(row.candidate_id, reader)}: training {_where(row)} was cut off and will be repeated"
 
 
+def _by_person(event: EventRow, reader: Reader) -> str:
+    """A command of a person: its kind, and what it is about."""
+    payload = event.payload if isinstance(event.payload, Mapping) else {}
+    what = [_name(event.candidate_id, reader)] if event.candidate_id is not None else []
+    what += [str(payload[part]) for part in ("file", "descriptor", "value", "text") if part in payload]
+    return f"a person: {event.kind} {one_line(', '.join(what), WIDTH)}"
+
+
 def _proposal(event: EventRow, reader: Reader) -> ProposalRow:
     assert event.proposal_id is not None
     return reader.proposal(event.proposal_id)
@@ -110,7 +122,8 @@ def _where(row: EvaluationRow) -> str:
     return f"at rung {one_line(row.rung)}, seed {row.seed}{beta}{rate}"
 
 
-_LINES: Mapping[str, Callable[[EventRow, Reader], str]] = {
+_LINES: Mapping[str, Callable[[EventRow, Reader], str | None]] = {
+    **dict.fromkeys(BY_PEOPLE, _by_person),
     EventKind.PROPOSAL_REQUESTED: _requested,
     EventKind.PROPOSAL_RECEIVED: _received,
     EventKind.PROPOSAL_FAILED: _failed,

@@ -14,9 +14,10 @@ from itertools import islice
 
 from analysis.output.encode import block, one_line, visible
 from analysis.snapshot import Snapshot
-from analysis.wording import columns, display_name
+from analysis.steering import shown_value
+from analysis.wording import columns, display_name, notes_on
 from archive.query import Reader
-from archive.records import CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from archive.records import PERSON, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
 from evo.config.rundir import NotInRun, RunDir
 from evo.proposing.propose import BUILTIN
 from fitness.training.curves import thinned
@@ -153,6 +154,8 @@ def _prompt(reader: Reader, proposal: ProposalRow) -> list[str]:
         return [line for role, text in messages for line in (f"--- {one_line(role)}", _plain(text))]
     if proposal.proposer == BUILTIN:
         return ["The built-in proposer was asked, which gets no prompt."]
+    if proposal.proposer == PERSON:
+        return ["A person gave this loss to the run: nothing was asked."]
     return [
         "The prompt of this request was not recorded: an older evopo recorded only its parents and its template's hash."
     ]
@@ -166,6 +169,8 @@ def _reply(proposal: ProposalRow) -> list[str]:
 
 def _asked(proposal: ProposalRow) -> str:
     temperature = "" if proposal.temperature is None else f", temperature {proposal.temperature:g}"
+    if proposal.proposer == PERSON:
+        return f"{proposal.operator} by a person"
     who = "built-in proposer" if proposal.proposer == BUILTIN else f"{one_line(proposal.model or '')}{temperature}"
     return f"{proposal.operator} by {who}"
 
@@ -215,10 +220,17 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
         lines.append(f"Known: {known}.")
     if caution := snapshot.caution(row.id):
         lines.append(f"No claim is made of it: it {caution}.")
-    if proposal is not None:
+    if row.id in snapshot.given or snapshot.by_person(row.id):
+        lines.append(
+            f"Given by a person: {one_line(snapshot.given[row.id].words if row.id in snapshot.given else row.thought)}."
+        )
+    elif proposal is not None:
         lines.append(
             f"Asked for: {_asked(proposal)}" + (f", {_cost(proposal)}" if proposal.proposer != BUILTIN else "")
         )
+    lines += ["Pinned by a person."] * (row.id in snapshot.steering.pinned)
+    lines += ["Banned by a person: no parent, and in no prompt."] * snapshot.banned(row.id)
+    lines += [f"Note: {text}" for text in notes_on(snapshot, row.id)]
     if row.thought:
         lines.append(f"Thought: {one_line(row.thought, 400)}")
     if verdict and verdict.duplicate_of:
@@ -252,7 +264,7 @@ def _ancestry(snapshot: Snapshot, candidate: int, depth: int = 1) -> Iterable[st
 
 
 def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), 60)
+    return one_line(shown_value(value), 60)
 
 
 # ---- curves --------------------------------------------------------------------------------------------------------

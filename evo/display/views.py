@@ -12,11 +12,12 @@ from analysis.claims.headline import headline_of
 from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
+from analysis.report.data import steered
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
-from archive.records import EvaluationState, EventKind, ProposalState, Spending
+from archive.records import PERSON, EvaluationState, EventKind, ProposalState, Spending
 from evo.config.rundir import RunDir, environment
 
 LEADERS = 8
@@ -75,6 +76,7 @@ def status_text(rundir: RunDir) -> str:
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
         *_judges(spending),
+        *(f"{name.capitalize()}: {value}" for name, value in steered(snapshot) if value),
         "",
         _leaderboard(snapshot),
     ]
@@ -84,7 +86,7 @@ def status_text(rundir: RunDir) -> str:
 def _proposals(snapshot: Snapshot) -> str:
     """A line with the number of proposals and what the proposer was paid."""
     spending, at_most = snapshot.spending, "at most " if snapshot.spending.at_most else ""
-    asked = len({p.step for p in snapshot.proposals.values()})
+    asked = len({p.step for p in snapshot.proposals.values() if p.proposer != PERSON})
     answered = f", {spending.steps} answered" if spending.steps != asked else ""
     parts = [f"Proposals: {asked} requested{answered} (budget {snapshot.budget.get('proposals', 'none')})"]
     parts += [f"{at_most}{spending.tokens_in + spending.tokens_out} tokens"]

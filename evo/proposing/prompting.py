@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from archive.records import FindingRow
 from evo.proposing.bare_source import bare
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat
-from evo.search.operators import CHAT, OPERATORS
+from evo.search.operators import CHAT, OPERATORS, SAMPLE
 from fitness.chat.request import Message
 from fitness.chat.text import printable
 from sandbox.child.allowlist.calls import CALLS
@@ -44,8 +44,8 @@ def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
-PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT)
-"""Names of the prompts: operators, and the chat."""
+PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT, SAMPLE)
+"""Names of the prompts: operators, and the modes `chat` and `sample`."""
 
 for _operator in OPERATORS:
     if not (PROMPTS / f"{_operator.prompt}.j2").is_file():
@@ -128,7 +128,7 @@ class _Scored(Protocol):
 def render(prompt: str, briefing: Briefing, reply_format: ReplyFormat = ReplyFormat.JSON) -> list[Message]:
     """The messages that ask for one loss. Raises ValueError for what is not in `PROMPTED`, and where parents are missing."""
     _require_known(prompt)
-    if not briefing.parents:
+    if not briefing.parents and prompt != SAMPLE:
         raise ValueError(f"{prompt} needs at least one parent, got none")
     system = Message("system", _fill("system", briefing, reply_format))
     if prompt != CHAT:

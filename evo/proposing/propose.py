@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from analysis.recorded import refusing
+from archive.records import PERSON
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
@@ -118,6 +119,8 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
 
 def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusable:
     """The loss in a recorded reply. `proposer` and `contract` are names."""
+    if proposer == PERSON:
+        return _read_own(reply)
     return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
 
 
@@ -240,6 +243,15 @@ def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:
     if isinstance(parsed, ParseFailure):
         return Unusable(f"{parsed.message}; {parsed.remedy}")
     return Suggestion(parsed.name, parsed.thought, parsed.code)
+
+
+def _read_own(reply: str) -> Suggestion | Unusable:
+    """The loss of a person, whose source is taken as it is."""
+    try:
+        data: Any = json.loads(reply)
+        return Suggestion(str(data["name"]), str(data["thought"]), str(data["source"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return Unusable(f"the recorded loss of a person cannot be read: {error}")
 
 
 def _read_graph(reply: str) -> Suggestion | Unusable:

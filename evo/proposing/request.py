@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from random import Random
 from typing import Any
 
 from analysis.recorded import refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
+from evo.config.schema import Config
 from evo.proposing.reply.reply import ParsedReply
 from evo.search.individuals import Individual, Score
-from evo.search.operators import BY_NAME, CHAT
+from evo.search.operators import BY_NAME, CHAT, SAMPLE
 from evo.search.population import Population
 from evo.search.rng import stream
 from evo.search.selection.grid import gap
@@ -69,7 +71,7 @@ class Request:
     """Standard deviation of a loss's fitness over seeds; None if unknown."""
     operator: str
     template: str
-    """Name of the prompt template: the operator's, or `chat` in chat mode."""
+    """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`."""
     island: int
     temperature: float
     parents: tuple[Parent, ...]
@@ -89,35 +91,58 @@ class Request:
 def request_for(population: Population, step: int, reader: Reader) -> Request:
     """The request of a step: operator and parents selected from the population. Deterministic."""
     config, past = population.config, reader.as_of(population.seen)
-    chat = config.search.chat
-    settings = SelectionSettings(
-        islands=config.search.islands,
-        migration_every=config.search.migration_every,
-        temperatures=config.llm.temperatures,
-    )
-    members = population.members()
-    choice = _next_turn(population) if chat else choose(members, stream(config.seed, "select", step), step, settings)
+    chat, sample = config.search.chat, config.search.sample
+    settings = selection_settings(config)
+    rng = stream(config.seed, "select", step)
+    if config.search.mode == "population":
+        choice = choose(population.members, rng, step, settings)
+    else:
+        choice = _next_turn(population) if chat else _without_parents(rng, settings)
     operator = BY_NAME[choice.operator]
-    role, aimed = operator.role, not operator.needs_parents and not chat
+    role, aimed = operator.role, config.search.mode == "population" and not operator.needs_parents
     return Request(
         step=step,
         seed=config.seed,
         task=population.info.name,
         contract=population.info.contract,
         metric=population.info.metric,
-        noise=population.noise,
+        noise=None if sample else population.noise,
         operator=choice.operator,
-        template=CHAT if chat else operator.prompt,
+        template=CHAT if chat else SAMPLE if sample else operator.prompt,
         island=choice.island,
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
         landmarks=tuple(
-            _parent(population, id, role, past) for id in _seed_losses(population) if id not in choice.parents
+            _parent(population, id, role, past)
+            for id in (() if sample else _seed_losses(population))
+            if id not in choice.parents
         ),
         turns=tuple(_turns(population, past)) if chat else (),
-        wanted=gap(members, stream(config.seed, "gap", step), settings) if aimed else {},
+        wanted=gap(population.members, stream(config.seed, "gap", step), settings) if aimed else {},
         seen_event=population.seen,
     )
+
+
+def selection_settings(config: Config) -> SelectionSettings:
+    """The settings of selection in a configuration."""
+    search, usual = config.search, SelectionSettings()
+    return SelectionSettings(
+        islands=search.islands,
+        migration_every=search.migration_every,
+        temperatures=config.llm.temperatures,
+        grid=search.grid,
+        grid_share=usual.grid_share if search.grid else 0.0,
+        elite_share=usual.elite_share if search.elites else 0.0,
+        use_penalty=usual.use_penalty if search.use_penalty else 0.0,
+        bandit=search.bandit,
+        thompson=search.thompson,
+        shrinkage=search.shrinkage,
+    )
+
+
+def _without_parents(rng: Random, settings: SelectionSettings) -> Choice:
+    """The choice in the mode `sample`: the same for every step but for the temperature, so that proposals are independent draws."""
+    return Choice(Operator.EXPLORE, 0, (), rng.choice(settings.temperatures))
 
 
 def _next_turn(population: Population) -> Choice:
@@ -127,7 +152,7 @@ def _next_turn(population: Population) -> Choice:
 
 
 def _seed_losses(population: Population) -> tuple[int, ...]:
-    return tuple(i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable)
+    return tuple(i.id for i in population.recorded_seed_losses if i.trainable and not population.banned(i))
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
@@ -151,6 +176,8 @@ def _turns(population: Population, past: Reader) -> Iterator[Turn]:
     born = {c.proposal_id: population.individuals[c.id] for c in past.candidates()}
     for proposal in past.proposals():
         individual = born.get(proposal.id)
+        if individual is not None and population.banned(individual):
+            continue
         if proposal.reply is not None and individual is not None:
             score, row = population.score(individual), past.candidate(individual.id)
             said = ParsedReply(row.thought, row.name, row.source)

@@ -23,7 +23,7 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
     training = Cost(evaluations=1, tokens=judging.tokens, usd=judging.usd or 0.0)
     lines = []
     if budget.evaluations is not None:
-        seed_losses = len(population.seed_losses)
+        seed_losses = population.all_seed_losses
         *search, _ = plan(info, population.ladder, seed_losses, 0)
         of_seed_losses = sum(part.trainings for part in search)
         claims = plan_of_claims(info, population.ladder, seed_losses).trainings
@@ -68,11 +68,11 @@ def _left(config: Config, population: Population) -> int:
 
 
 def _waiting(population: Population) -> int:
-    return len(population.seed_losses) - population.begun_seed_losses
+    return population.all_seed_losses - population.begun_seed_losses
 
 
 def _final(config: Config, population: Population) -> int:
     proposals = config.budget.proposals
     most = _left(config, population) if proposals is None else proposals
-    *_, final = plan(population.info, population.ladder, len(population.seed_losses), most)
+    *_, final = plan(population.info, population.ladder, population.all_seed_losses, most)
     return final.trainings

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from analysis import stats
 from archive.records import Origin
-from fitness.schedule.ladder import Tuned
+from fitness.schedule.ladder import RaceEntry, Tuned
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -20,9 +20,12 @@ class Individual:
     name: str
     origin: Origin
     operator: str | None
+    """None for seed losses and for losses of a person."""
     island: int
     arm: str
     parents: tuple[int, ...]
+    answered: int = 0
+    """Number of answered proposals when it was recorded, its own included."""
     status: VerdictStatus | None = None
     duplicate_of: int | None = None
     descriptors: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +39,9 @@ class Individual:
     """The fitness values of `results` on search seeds, by rung and seed: the only ones that selection may use."""
     tuned: dict[Tuned, float | None] = field(default_factory=dict)
     """Fitness at another beta or learning rate than the task's; None if the training failed. Selection does not use it."""
+
+    entry: RaceEntry | None = None
+    """Its entry in the race, which shares `results` and `tuned`; None unless it is `trainable`."""
 
     @property
     def trainable(self) -> bool:
@@ -51,6 +57,17 @@ class Individual:
     def failed(self) -> bool:
         """Whether any of its trainings failed."""
         return None in self.results.values()
+
+    @property
+    def outcomes(self) -> frozenset[str]:
+        """What became of it so far, in the words of `Tally`; empty before it is vetted."""
+        became = {
+            "accepted": self.trainable,
+            "refused": self.status is VerdictStatus.REFUSED,
+            "duplicate": self.duplicate_of is not None,
+            "failed": self.failed,
+        }
+        return frozenset(word for word, applies in became.items() if applies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,16 @@ class Score:
         alone = len(values) == 1
         error = deviation if alone else stats.standard_error(values)
         return cls(stats.mean(values), error, len(values), pooled=alone and deviation is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Mean paired difference of a proposal to the baseline over search seeds, with its standard error, in units of the fitness."""
+
+    individual: Individual
+    difference: float
+    standard_error: float
+    seeds: int
 
 
 def differences(individual: Individual, other: Individual, rung: str) -> list[float]:

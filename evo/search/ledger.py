@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from archive.query import Reader
-from archive.records import EventKind, EventRow, ProposalRow, Usage
+from archive.records import PERSON, EventKind, EventRow, ProposalRow, Usage
 from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -64,6 +64,8 @@ class Ledger:
             self._pay(row, event)
 
     def _count(self, row: ProposalRow) -> None:
+        if row.proposer == PERSON:  # nobody was asked for it
+            return
         self._answered.add(row.step)
         self._spent = replace(self._spent, proposals=len(self._answered))
 

@@ -92,6 +92,9 @@ OPERATORS: tuple[SearchOperator, ...] = (
 CHAT = "chat"
 """The prompt of `search.mode=chat`, the growing conversation of DiscoPOP, whose turns explore. It belongs to no operator."""
 
+SAMPLE = "sample"
+"""The prompt of `search.mode=sample`, which shows no earlier loss. Its proposals explore. It belongs to no operator."""
+
 BY_NAME: Mapping[str, SearchOperator] = MappingProxyType({operator.name: operator for operator in OPERATORS})
 if len(BY_NAME) < len(OPERATORS):
     raise ValueError(f"two operators with the same name among {', '.join(operator.name for operator in OPERATORS)}")

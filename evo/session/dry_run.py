@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.output.encode import one_line
 from analysis.wording import count, duration
 from archive.records import Operator, Role
+from evo.campaign.backlog import GivenLoss
 from evo.config.rundir import RunDirError
-from evo.config.schema import Config
+from evo.config.schema import AMOUNTS, Config
 from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN
 from evo.proposing.propose import Proposer, make_proposer, messages
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.budget_split import budget_forecast
-from evo.search.operators import BY_NAME, CHAT
+from evo.search.operators import BY_NAME, CHAT, SAMPLE
 from evo.search.population import Population
 from evo.search.seed_losses import require_seed_losses
 from evo.session.earlier_session import finished
 from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import PreflightFailed, preflight
 from evo.session.session import workers_for
+from evo.session.warm_start import read_given, refuse_new, vetted
 from fitness.chat.costs import Service, Usage
 from fitness.chat.errors import LLMError
 from fitness.preference.caches import why_not_writable
@@ -31,19 +34,24 @@ from sandbox import known
 from sandbox.vetting.vet import vet
 
 
-def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: bool = True) -> None:
-    """Print what a campaign in `path` would do and cost, and whether it could start.
+def rehearse(
+    config: Config, path: Path, say: Callable[[str], None], *, online: bool = True, seed_from: Sequence[str] = ()
+) -> None:
+    """Print what a campaign in `path` would do and cost, and whether it could start. `seed_from` as in `run_session`.
 
     Raises FinishedRun, PreflightFailed, RunDirError, TaskError, ConfigError, after printing all that can be printed.
     """
     info = task_info(config.task, config.fitness)
+    given = read_given(seed_from, info.contract, path)
     if ended := finished(path, config, info):
+        refuse_new(given, path, ended)
         say(f"{path} is finished: {ended.reason}. The command would only print its table.")
         return
     if why := why_not_writable(path):
         raise RunDirError(f"cannot write in {path} ({why}); choose another directory with --dir")
     require_seed_losses(config, info)
-    population = Population(config, info, workers_for(config))
+    own = vetted(given, config, info.contract, path)
+    population = Population(config, info, workers_for(config), given=len(own))
     failure: PreflightFailed | None = None
     try:
         cleared = preflight(config, info, online=online, may_cost=False)
@@ -54,7 +62,7 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
     except LLMError:  # is also among the faults of the preflight
         assert failure is not None
         raise failure from None
-    say(_described(config, info, population, proposer, which))
+    say(_described(config, info, population, proposer, which, own))
     if failure is not None:
         say("")
         raise failure
@@ -64,7 +72,9 @@ def rehearse(config: Config, path: Path, say: Callable[[str], None], *, online: 
     say(f"No fault was found that would prevent the start ({tried}).")
 
 
-def _described(config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str) -> str:
+def _described(
+    config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str, own: Sequence[GivenLoss]
+) -> str:
     request = _first_request(config, population)
     lines = [
         f"Run {config.name} with seed {config.seed}: task {info.name}, contract {info.contract}.",
@@ -72,6 +82,7 @@ def _described(config: Config, info: TaskInfo, population: Population, proposer:
         "",
         "Seed losses:",
         *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
+        *(f"  {one_line(loss.name)} ({one_line(loss.provenance.words)}): accepted" for loss in own),
         "",
         "A first prompt (the built-in proposer gets the same request as data, not as text):",
         *(f"--- {m.role}\n{m.content}" for m in messages(request, ReplyFormat.JSON)),
@@ -88,14 +99,15 @@ def _vetted(name: str) -> str:
 
 
 def _first_request(config: Config, population: Population) -> Request:
-    """A request like that of the first step, before any score: in chat mode with all seed losses as parents, else with one."""
-    chat = config.search.chat
-    operator = BY_NAME[Operator.EXPLORE if chat else Operator.REFINE]
-    names = population.seed_losses if chat else population.seed_losses[:1]
+    """A request like that of the first step, before any score: in chat mode with all seed losses as parents, in sample mode with
+    none, else with one."""
+    chat, sample = config.search.chat, config.search.sample
+    operator = BY_NAME[Operator.EXPLORE if chat or sample else Operator.REFINE]
+    names = population.seed_losses if chat else () if sample else population.seed_losses[:1]
     info = population.info
     return Request(
         step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator.name,
-        template=CHAT if chat else operator.prompt, island=0, temperature=config.llm.temperatures[0],
+        template=CHAT if chat else SAMPLE if sample else operator.prompt, island=0, temperature=config.llm.temperatures[0],
         parents=tuple(_parent(i, name, operator.role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={},
         seen_event=0,
     )  # fmt: skip
@@ -117,8 +129,14 @@ def _longest(request: Request, proposals: int | None) -> Request:
 def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
     """Lines with upper estimates of trainings, time and cost: all proposals accepted and new, and promoted as far as possible."""
     budget = config.budget
-    proposals, seed_losses = budget.proposals, len(population.seed_losses)
-    limits = ", ".join(f"{_number(value)} {name}" for name, value in budget.model_dump().items() if value is not None)
+    proposals, seed_losses = budget.proposals, population.all_seed_losses
+    amounts = [
+        f"{_number(value)} {name}" for name, value in budget.model_dump(include={*AMOUNTS}).items() if value is not None
+    ]
+    rules = [
+        f"{name} {_number(value)}" for name, value in budget.model_dump(exclude={*AMOUNTS}).items() if value is not None
+    ]
+    limits = ", ".join(amounts + rules)
     lines = [f"Budget: {limits or 'none, the run goes on until it is stopped'}.", *budget_forecast(config, population)]
     tokens, usd = proposer.worst_case(_longest(request, proposals))
     each = (

@@ -20,15 +20,16 @@ from analysis.recorded import section, sessions_of
 from archive.disk.files import there
 from archive.query import Reader
 from archive.records import EventKind
+from evo.campaign.stop_rules import stop_of
 from evo.config.old_keys import with_keys_of_today
 from evo.config.rundir import RunDir, RunDirError, differences, identity
-from evo.config.schema import Config
+from evo.config.schema import AMOUNTS, BudgetConfig, Config
 from evo.proposing.propose import BUILTIN, OPENAI
 from evo.search.population import Population
 from fitness.task.protocol import TaskInfo
 
 NEUTRAL = frozenset({
-    "name", "pictures", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight",
+    "name", "pictures", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight", "search.give_up_after",
     "llm.api_key_env", "llm.timeout_seconds", "llm.attempts", "llm.usd_per_million_in", "llm.usd_per_million_out",
 })  # fmt: skip
 """Keys that change the speed, timeouts, prices or output of a run and not its results; a finished run ignores changes of them. All
@@ -89,7 +90,12 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
         used, before = population.spent(population.recorded_seconds), last_settings(reader)
     limits, amounts = config.budget.limits, asdict(used)
     reached = [name for name, limit in limits.items() if amounts[name] >= limit]
-    if _raised(section(before, "budget"), limits) and not reached:
+    stop = None if reached else stop_of(config.budget, population)
+    if (
+        not reached
+        and stop is None
+        and (_raised(section(before, "budget"), limits) or _loosened(before, config.budget))
+    ):
         return None
     # A run ends before a limit is reached if the next call could exceed it.
     nearest = reached or sorted(limits, key=lambda name: amounts[name] / limits[name])[-1:]
@@ -97,6 +103,8 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
     recorded = one_line(str(told.get("reason", "")) if isinstance(told, Mapping) else "", 200)
     reason = f"the budget of {limits[reached[0]]:.10g} {reached[0]} is reached" if reached else recorded
     larger = {f"budget.{name}": 2 * max(limits[name], amounts[name]) or 1 for name in nearest}
+    if stop is not None:
+        reason, larger = stop.reason, {stop.key: stop.larger}
     changed = [change for change in changes(before, config) if _decides(change.key)]
     if changed:
         raise FinishedRun(
@@ -109,8 +117,15 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
 
 def _raised(before: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
     """Whether a limit of the earlier budget was raised or removed."""
-    numbers = {name: limit for name, limit in before.items() if isinstance(limit, int | float)}
+    numbers = {name: before[name] for name in AMOUNTS if isinstance(before.get(name), int | float)}
     return any(limits.get(name, math.inf) > limit for name, limit in numbers.items())
+
+
+def _loosened(before: Mapping[str, Any], budget: BudgetConfig) -> bool:
+    """Whether a rule that ends the search was loosened or removed."""
+    earlier, now = section(before, "budget"), {"target": budget.target, "patience": budget.patience}
+    given = {name: earlier[name] for name in now if isinstance(earlier.get(name), int | float)}
+    return any((math.inf if now[name] is None else now[name]) > value for name, value in given.items())
 
 
 def last_settings(reader: Reader) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,15 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
+from analysis.wording import count
 from archive.disk.files import open_regular, there
 from archive.query import Reader
 from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
+from evo.campaign.backlog import add_seed_losses
 from evo.campaign.endpoint_monitor import EndpointMonitor
+from evo.campaign.injections import untried
 from evo.campaign.loop import Campaign, CampaignStopped
 from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, RunDirError, open_run
@@ -36,6 +39,7 @@ from evo.session.extras import missing_pictures_note, require_training
 from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import preflight
 from evo.session.signals import ended_by_signals, interruptible
+from evo.session.warm_start import described, read_given, refuse_new, vetted
 from fitness.task import EvaluationFailed, TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
 from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
@@ -52,15 +56,18 @@ _LOG = logging.getLogger(__name__)
 
 
 @ended_by_signals()
-def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
+def run_session(config: Config, path: Path, say: Callable[[str], None], seed_from: Sequence[str] = ()) -> None:
     """Run or resume a campaign in `path`, print the leaderboard and write the report. A finished run is only read.
 
-    Raises FinishedRun if the run was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
-    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP. All of them are raised after every process has ended and the archive is closed.
+    `seed_from`: files, folders and runs with seed losses of the user (`evo.session.warm_start`). Raises FinishedRun if the run was
+    made with other settings, CampaignStopped, ConfigError, RunDirError, ArchiveError, LLMError, and KeyboardInterrupt after Ctrl-C,
+    SIGTERM or SIGHUP. All of them are raised after every process has ended and the archive is closed.
     """
     info = task_info(config.task, config.fitness)
+    given = read_given(seed_from, info.contract, path)
     ended = finished(path, config, info)
     if ended:
+        refuse_new(given, path, ended)
         larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
         say(f"{path} is finished: {ended.reason}." + f" To go on, add to the same command:{larger}" * bool(larger))
         _closing(config, RunDir(path), say)
@@ -72,6 +79,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
         require_seed_losses(config, info)
     population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
+    own = vetted(given, config, info.contract, path)  # before anything is paid
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is created
     rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline_name)
     with archive, Reader.open(rundir.archive) as reader:
@@ -92,6 +100,9 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             _resume(archive, reader, config, before, say)
             if told := changed_task(reader, info):
                 say(told)
+        if own:
+            add_seed_losses(archive, reader, population.seed_losses, own)
+            say(described(own))
         say(f"Training: {population.workers} worker{'s' * (population.workers > 1)}, rungs " + _rungs(info))
         say(detectable_difference_note(info, population.ladder))
         for line in budget_forecast(config, population.advance(reader)):
@@ -102,6 +113,10 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
             _LOG.info("Stopped: %s %s", type(error).__name__, error)
             raise
         say(f"Search ended: {reason}.")
+        if late := untried(reader):
+            say(
+                f"{count(len(late), 'injected loss', 'injected losses')} came after the search and waits for a larger budget."
+            )
     _closing(config, rundir, say)
 
 
@@ -141,7 +156,7 @@ async def _campaign(
             _LOG.info("%s", text)
             console.print(Text(text), soft_wrap=True)
 
-        monitor = EndpointMonitor(tell)
+        monitor = EndpointMonitor(tell, config.search.give_up_after)
         campaign = Campaign(config, archive, reader, population, duplicates, proposer, vetter, workers, monitor=monitor)
         await stack.enter_async_context(watching(campaign, console))
         try:  # before the first proposal has a cost

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from evo.search.operators import OPERATORS
+
+Cell = tuple[str, ...]
+"""A cell of the quality-diversity grid: one text per descriptor, `-` if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Member:
     candidate_id: int
     island: int
     operator: str | None
-    """Name of the operator that made it; None for a seed loss."""
+    """Name of the operator that made it; None for a seed loss and for a loss of a person."""
     parents: tuple[int, ...]
     usable: bool
     """Whether it may be a parent: accepted by the sandbox, no duplicate, and without a failed training."""
@@ -32,7 +35,11 @@ class Member:
     uses: int = 0
     """Number of its children."""
     arm: str = ""
-    """`arm_name` of the choice that made it; empty for a seed loss."""
+    """`arm_name` of the choice that made it; empty without an operator."""
+    pinned: bool = False
+    """Whether a person asked that it be a parent more often."""
+    banned: bool = False
+    """Whether a person excluded it from being a parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,16 @@ class SelectionSettings:
 
     islands: int = 2
     """Number of sub-populations."""
-    migration_every: int = 12
-    """New members between two migrations."""
+    migration_every: int | None = 12
+    """New members between two migrations; None: no migration."""
+    grid: bool = True
+    """Whether the grid is used: to draw parents and targets for exploration, and to choose parents of different cells."""
+    shrinkage: bool = True
+    """Whether fitness is shrunk towards the mean of the population according to its standard error."""
+    thompson: bool = True
+    """Whether parents are weighed by samples of their posterior distributions; else by the means."""
+    bandit: bool = True
+    """Whether operators and temperatures are weighed by their rewards so far; else by the priors alone."""
     temperatures: tuple[float, ...] = (1.0,)
     """Sampling temperatures to choose from."""
     priors: Mapping[str, float] = field(
@@ -70,25 +85,27 @@ class SelectionSettings:
     """Share of parents drawn from the elites of the whole population."""
     elites: int = 5
     """Number of elites."""
+    pinned_share: float = 0.3
+    """Share of parents drawn from the pinned members, if there are any."""
     repair_window: int = 12
     """Number of latest members among which a refused one may be repaired."""
     axes: tuple[str, ...] = ("convex", "left_tail", "right_tail", "coupled", "margin_only")
     """Descriptors that span the grid: keys of `sandbox.numeric.measure.descriptors.DESCRIPTORS`."""
 
     def __post_init__(self) -> None:
-        if self.islands < 1 or self.migration_every < 1 or not self.temperatures:
+        if self.islands < 1 or (self.migration_every or 1) < 1 or not self.temperatures:
             raise ValueError(
-                "expected at least one island, one new member between migrations and one temperature, got "
+                "expected at least one island, one new member between migrations (or None) and one temperature, got "
                 f"{self.islands}, {self.migration_every} and {self.temperatures}"
             )
 
 
-def measured(member: Member) -> bool:
-    """Whether it may be a parent and has a fitness."""
-    return member.usable and member.fitness is not None and math.isfinite(member.fitness)
+def cell(member: Member, axes: Sequence[str]) -> Cell:
+    """The cell of a member."""
+    return tuple(_bin(member.descriptors.get(axis)) for axis in axes)
 
 
-def fitness_of(member: Member) -> float:
-    """The fitness of a measured member."""
-    assert member.fitness is not None
-    return member.fitness
+def _bin(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return "0" if abs(value) < 1e-9 else f"{'+' if value > 0 else '-'}{math.floor(math.log10(abs(value)))}"
+    return "-" if value is None else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ class Search:
     def next_step(self) -> int:
         """The step that a further session would begin with."""
         with Reader.open(self.folder / "archive.db") as reader:
-            return next(open_steps(reader))
+            return next(itertools.chain(*open_steps(reader)))
 
 
 @pytest.fixture(scope="module")

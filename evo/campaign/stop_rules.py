@@ -1,0 +1,65 @@
+"""Rules that end a search before its budget is used: a target that is reached, and proposals that bring no progress.
+
+They read the scores of the search, from which the best of many losses is chosen. So they end a search and are no claims: claims
+come from the final, which follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.output.encode import one_line
+from analysis.wording import count, plus_minus
+from evo.config.schema import BudgetConfig
+from evo.search.population import Population
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A rule that holds: its key in the configuration, its value, and the reason in words."""
+
+    key: str
+    value: float
+    reason: str
+
+    @property
+    def larger(self) -> float:
+        """A value with which the search would go on; twice the value, like that of a budget."""
+        return 2 * self.value if self.value > 0 else self.value / 2 or 1.0
+
+
+def stop_of(budget: BudgetConfig, population: Population) -> Stop | None:
+    """The rule that ends the search now; None if none does.
+
+    `target`: a proposal's difference to the baseline at the highest search rung, minus one standard error, is at least the target.
+    Without a known error (no loss has two seeds yet) it is not reached. `patience`: the best proposal is older than this number of
+    answered proposals.
+    """
+    if budget.target is not None and (reached := _at_target(budget.target, population)):
+        return Stop("budget.target", budget.target, reached)
+    if budget.patience is not None:
+        best = population.best()
+        since = population.spent(0.0).proposals - (best.answered if best else 0)
+        if since >= budget.patience:
+            what = f"the best is still {one_line(best.name, 48)}" if best else "none has a score to compare"
+            reason = f"no progress in {count(since, 'proposal')} (budget.patience {budget.patience}): {what}"
+            return Stop("budget.patience", budget.patience, reason)
+    return None
+
+
+def why_stopped(budget: BudgetConfig, population: Population) -> str | None:
+    """The reason of `stop_of`; None if no rule ends the search."""
+    stop = stop_of(budget, population)
+    return stop.reason if stop else None
+
+
+def _at_target(target: float, population: Population) -> str:
+    """The proposal that reaches the target, in words; empty if none does. Of several, that with the largest lower bound."""
+    best = max(population.leads(), key=lambda lead: lead.difference - lead.standard_error, default=None)
+    if best is None or best.difference - best.standard_error < target or population.baseline is None:
+        return ""
+    return (
+        f"the target {target:+g} is reached by {one_line(best.individual.name, 48)} in the search: "
+        f"{plus_minus(best.difference, best.standard_error, signed=True)} to {one_line(population.baseline.name, 48)} on "
+        f"{count(best.seeds, 'seed')}"
+    )

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Benchmark of the search: whole campaigns of the built-in proposer, with each part of the search switched off in turn.
+
+An *arm* is a setting of `search`: the defaults (`population`), the references `sample` (proposals without parents, best of N) and
+`chat`, and for each part of selection the defaults with that part switched over. Each arm is run with the same run seeds. Proposing,
+vetting, duplicates, ladder and selection are the real code; trainings come from a table of scores that all runs share, and what the
+table lacks is trained. So an interrupted benchmark continues with the same command, and another arm costs only its own trainings.
+
+What leads after k proposals is judged by its true fitness: its mean at the search rung of highest fidelity over seeds that no
+search used. The question is how many trainings the population needs until its leader is as good as that of `sample` at the end.
+For this, the mean over run seeds is compared; intervals are 95 %, from bootstrap samples of the run seeds.
+
+    python scripts/bench_search.py --scores runs/scores.db --dir runs/search --task classification --workers 2
+    python scripts/bench_search.py --quick
+
+Runs of other code are not recognised as such: after a change of search or proposer, give another --dir. The scores stay valid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench_table import Figure, at_most, show
+from search_figures import RunTrace, curve_at, offspring_slope, ratio_to_reach
+from search_runs import Bench, run_arm
+from shared_scores import ScoreTable
+
+from evo.config.schema import SearchConfig
+from fitness.task import task_info
+
+PARTS = ("grid", "elites", "use_penalty", "bandit", "thompson", "shrinkage")
+"""Parts of selection with a key of their own, which is switched over."""
+
+
+def arms() -> dict[str, dict[str, Any]]:
+    """The settings of `search` by arm. A part that is on by default is switched off, and the other way round."""
+    usual = SearchConfig()
+    found: dict[str, dict[str, Any]] = {"sample": {"mode": "sample"}, "population": {}, "chat": {"mode": "chat"}}
+    for part in PARTS:
+        on = bool(getattr(usual, part))
+        found[f"{'without' if on else 'with'} {part}"] = {part: not on}
+    found["one island" if usual.islands > 1 else "two islands"] = {"islands": 1 if usual.islands > 1 else 2}
+    if usual.islands > 1 and usual.migration_every:
+        found["without migration"] = {"migration_every": None}
+    return found
+
+
+def main() -> int:
+    arguments = _arguments()
+    known = arms()
+    chosen = [name.strip() for name in arguments.arms.split(",")] if arguments.arms else list(known)
+    if unknown := [name for name in chosen if name not in known]:
+        print(f"--arms: unknown {unknown[0]!r}, expected some of {', '.join(known)}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.dir or Path(scratch) / "runs"
+        scores = arguments.scores or Path(scratch) / "scores.db"
+        for path in (folder, scores.parent):
+            path.mkdir(parents=True, exist_ok=True)
+        options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
+        table = ScoreTable(scores, _digest(task_info(arguments.task, options).identity))
+        try:
+            traces = {}
+            bench = Bench(
+                arguments.task, options, folder, table, arguments.workers, arguments.proposals, arguments.truth_seeds,
+                arguments.offspring,
+            )  # fmt: skip
+            for name in chosen:
+                settings = known[name]
+                place = _digest([name, SearchConfig(**settings).model_dump(), arguments.proposals])
+                traces[name] = asyncio.run(run_arm(bench, name, settings, place, range(arguments.seeds)))
+                print(f"{name}: {table.trained} trained, {table.found} found in the table so far", file=sys.stderr)
+        finally:
+            table.close()
+    figures = _figures(traces, arguments.proposals)
+    show(figures, ("torch",), as_json=False) if not arguments.json else print(
+        json.dumps({"arguments": vars(arguments), "figures": {k: asdict(f) for k, f in figures.items()}}, default=str)
+    )
+    return 0
+
+
+def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[str, Figure]:
+    figures = {}
+    marks = sorted({mark for mark in (25, 50, 100, 200, proposals) if mark <= proposals})
+    for arm, runs in traces.items():
+        for mark in marks:
+            mean, low, high = curve_at(runs, mark)
+            figures[f"{arm}: best at {mark}"] = Figure(mean, "", note=f"[{low:.4f}, {high:.4f}]")
+        slope, low, high = offspring_slope(runs)
+        trainings = sum(run.trainings for run in runs) / len(runs)
+        figures[f"{arm}: offspring"] = Figure(
+            slope * 100,
+            "/100",
+            note=f"[{low * 100:.4f}, {high * 100:.4f}] rise of the mean true fitness per 100 proposals",
+        )
+        figures[f"{arm}: trainings"] = Figure(trainings, "", note=f"of proposals, a run; {len(runs)} run seeds")
+    if reference := traces.get("sample"):
+        for arm, runs in traces.items():
+            if arm == "sample":
+                continue
+            ratio, low, high = ratio_to_reach(runs, reference)
+            note = f"[{low:.2f}, {high:.2f}] trainings to reach sample's end, over sample's"
+            figures[f"{arm}: ratio"] = (
+                at_most(ratio, "", 0.5, note) if arm == "population" else Figure(ratio, "", note=note)
+            )
+    return figures
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--task", default="classification", help="task (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
+    parser.add_argument("--scores", type=Path, help="file of the table of scores (default: a temporary one)")
+    parser.add_argument("--dir", type=Path, help="folder of the runs (default: a temporary one)")
+    parser.add_argument("--arms", help=f"comma-separated, of: {', '.join(arms())} (default: all)")
+    parser.add_argument("--seeds", type=int, default=10, help="run seeds of each arm (%(default)s)")
+    parser.add_argument("--proposals", type=int, default=200, help="proposals of a run (%(default)s)")
+    parser.add_argument("--truth-seeds", type=int, default=16, help="fresh seeds of a leader (%(default)s)")
+    parser.add_argument(
+        "--offspring", type=int, default=50, help="proposals of a run whose true fitness is measured (%(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="training processes, and runs at a time (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="two short runs of each arm, to see that it works")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seeds, arguments.proposals, arguments.truth_seeds, arguments.offspring = 2, 8, 2, 4
+        if arguments.task == "classification":
+            arguments.set += ["train_items=200", "epochs=2", "short_epochs=1"]
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())
