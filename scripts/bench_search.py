@@ -78,7 +78,7 @@ def main() -> int:
             )  # fmt: skip
             for name in chosen:
                 settings = known[name]
-                place = _digest([name, SearchConfig(**settings).model_dump(), arguments.proposals])
+                place = _place(name, settings, arguments.proposals)
                 traces[name] = asyncio.run(run_arm(bench, name, settings, place, range(arguments.seeds)))
                 print(f"{name}: {table.trained} trained, {table.found} found in the table so far", file=sys.stderr)
         finally:
@@ -111,6 +111,13 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
             note = f"[{low:.2f}, {high:.2f}] trainings to reach sample's end, over sample's"
             figures[f"{arm}: ratio"] = at_most(ratio, "", 0.5, note) if arm == "population" else Figure(ratio, "", note=note)
     return figures
+
+
+def _place(name: str, settings: Mapping[str, Any], proposals: int) -> str:
+    """Folder of an arm's runs: its name, with a digest of all settings that matter to it."""
+    whole = SearchConfig(**settings)
+    matter = whole.model_dump() if whole.mode == "population" else settings
+    return f"{name.replace(' ', '-')}-{proposals}-{_digest(matter)}"
 
 
 def _digest(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, fmean, pvariance
+from statistics import NormalDist, fmean, median
 
 from evo.search.selection.members import Member, fitness_of, measured
 
@@ -12,14 +12,13 @@ from evo.search.selection.members import Member, fitness_of, measured
 def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> dict[int, NormalDist]:
     """Posterior distribution of each measured member's true fitness, by candidate id.
 
-    The prior is normal, with the mean of the population and the part of its variance that standard errors do not explain (empirical
-    Bayes); flat without `shrinkage`. An unknown standard error counts as the standard deviation of the population.
+    The prior is normal, with the median of the population and the part of its variance (`middle_and_variance`) that standard errors
+    do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the standard deviation of the population.
     """
     able = [m for m in members if measured(m)]
     if not able:
         return {}
-    fitness = [fitness_of(m) for m in able]
-    middle, total = fmean(fitness), pvariance(fitness)
+    middle, total = middle_and_variance([fitness_of(m) for m in able])
     known = [m.standard_error**2 for m in able if m.standard_error is not None]
     true = max(total - (fmean(known) if known else total / 2), 0.1 * total, 1e-12)
     posteriors = {}
@@ -29,6 +28,16 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> dic
         mean = middle + trust * (fitness_of(m) - middle)
         posteriors[m.candidate_id] = NormalDist(mean, math.sqrt(trust * noise))
     return posteriors
+
+
+def middle_and_variance(fitness: Sequence[float]) -> tuple[float, float]:
+    """The median, and the mean squared distance to it of the values that are not below it.
+
+    Ruined losses lie far below the others. Counted in a variance, they would make the differences among good losses look small, and
+    a score that is high by chance look certain.
+    """
+    middle = median(fitness)
+    return middle, fmean((f - middle) ** 2 for f in fitness if f >= middle)
 
 
 def ranked(members: Sequence[Member], shrinkage: bool = True) -> tuple[Member, ...]:

@@ -21,12 +21,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from statistics import pvariance
 
 from archive.records import Role
 from evo.search.operators import role_of
 from evo.search.selection.bandit import draw_operator, draw_temperature
-from evo.search.selection.beliefs import fitness_posteriors, ranked
+from evo.search.selection.beliefs import fitness_posteriors, middle_and_variance, ranked
 from evo.search.selection.grid import cell, grid
 from evo.search.selection.members import Member, SelectionSettings, fitness_of, measured
 
@@ -137,7 +136,7 @@ class ParentPool:
     def _weights(self, rng: Random, group: Sequence[Member], chosen: Sequence[Member]) -> list[float]:
         draws = [self._sampled_fitness(rng, m) for m in group]
         means = [posterior.mean for posterior in self.posteriors.values()]
-        spread = math.sqrt(pvariance(means)) if len(means) > 1 else 0.0
+        spread = math.sqrt(middle_and_variance(means)[1]) if means else 0.0
         best = max(draws)
         taken = {cell(m, self.settings.axes) for m in chosen} if self.settings.grid else set()
         return [
