@@ -178,7 +178,7 @@ def _parts(graph: VerifiedGraph) -> Iterator[tuple[str, int]]:
             yield from (("term", a) for a in sides if len(sides) == 2 and anatomy.learns[a])
             open_nodes += sides
         elif node.op == "mul":
-            weights = [a for a in sides if is_weight(graph, a)]
+            weights = [a for a in sides if is_weight(graph, a, gates=False)]
             yield from (("weight", a) for a in weights if len(sides) == 2)
             open_nodes += [a for a in sides if a not in weights]
 

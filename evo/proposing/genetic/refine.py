@@ -13,7 +13,7 @@ from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
-from sandbox.graph.nodes import GraphError
+from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
 
 Change = tuple[VerifiedGraph, str, str]
@@ -197,7 +197,7 @@ def _temperature(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def _factor(rng: Random) -> float:
     """A temperature clearly other than 1."""
-    factor = log_uniform(rng, 1.15, 3.0)
+    factor = log_uniform(rng, 1.1, 2.2)
     return factor if rng.random() < 0.6 else rounded(1.0 / factor)
 
 
@@ -338,9 +338,17 @@ def _sides(graph: VerifiedGraph) -> list[Use]:
         and i not in anatomy.margins
         for k, a in enumerate(node.args)
         if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a]
-        # Of a product, only a weight may go: a weight alone may push the wrong way.
-        if node.op != "mul" or is_weight(graph, node.args[1 - k])
+        if _may_stay(graph, anatomy, node, k)
     ]
+
+
+def _may_stay(graph: VerifiedGraph, anatomy: Anatomy, node: Node, position: int) -> bool:
+    """Whether an operand is a loss of its own. Of a product, only a weight may go: a weight alone may push the wrong way. Of a sum,
+    only the smaller side may go, which is often a term that does not train a model alone."""
+    own, other = node.args[position], node.args[1 - position]
+    if node.op == "mul":
+        return is_weight(graph, other)
+    return node.op != "add" or anatomy.size(own) >= anatomy.size(other)
 
 
 def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
@@ -353,9 +361,10 @@ def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
     return graph
 
 
-def is_weight(graph: VerifiedGraph, index: int) -> bool:
-    """Whether it is a factor without a gradient, or a gate."""
-    return graph.nodes[index].op == "detach" or not Anatomy(graph).learns[index] or _is_gate(graph, index)
+def is_weight(graph: VerifiedGraph, index: int, gates: bool = True) -> bool:
+    """Whether it is a factor without a gradient, or, with `gates`, a gate."""
+    steady = graph.nodes[index].op == "detach" or not Anatomy(graph).learns[index]
+    return steady or (gates and _is_gate(graph, index))
 
 
 def _is_gate(graph: VerifiedGraph, index: int) -> bool:
