@@ -196,6 +196,11 @@ class Reader:
         rows = self._rows(f"{_PROPOSALS} AND p.id = :id", at=self._upto, id=id)
         return proposal_row(self._one(rows, f"proposal {id}"), self.path)
 
+    def latest_attempt(self, step: int) -> int:
+        """The number of the newest attempt of a step; 0 if there is none."""
+        sql = "SELECT coalesce(max(attempt), 0) AS attempt FROM proposal WHERE step = :step AND requested_event <= :at"
+        return int(self._rows(sql, at=self._upto, step=step)[0]["attempt"])
+
     def evaluations(
         self, candidate_id: int | None = None, state: EvaluationState | None = None, as_of: int | None = None
     ) -> list[EvaluationRow]:

@@ -100,7 +100,9 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
         slope, low, high = offspring_slope(runs)
         trainings = sum(run.trainings for run in runs) / len(runs)
         figures[f"{arm}: offspring"] = Figure(
-            slope * 100, "/100", note=f"[{low * 100:.4f}, {high * 100:.4f}] rise of the mean true fitness per 100 proposals"
+            slope * 100,
+            "/100",
+            note=f"[{low * 100:.4f}, {high * 100:.4f}] rise of the mean true fitness per 100 proposals",
         )
         figures[f"{arm}: trainings"] = Figure(trainings, "", note=f"of proposals, a run; {len(runs)} run seeds")
     if reference := traces.get("sample"):
@@ -109,7 +111,9 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
                 continue
             ratio, low, high = ratio_to_reach(runs, reference)
             note = f"[{low:.2f}, {high:.2f}] trainings to reach sample's end, over sample's"
-            figures[f"{arm}: ratio"] = at_most(ratio, "", 0.5, note) if arm == "population" else Figure(ratio, "", note=note)
+            figures[f"{arm}: ratio"] = (
+                at_most(ratio, "", 0.5, note) if arm == "population" else Figure(ratio, "", note=note)
+            )
     return figures
 
 

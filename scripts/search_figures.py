@@ -68,9 +68,7 @@ def _first(runs: Sequence[RunTrace], level: float) -> int | None:
     return next((n for n in times if fmean(run.after_trainings(n) for run in runs) >= level - 1e-12), None)
 
 
-def _with_interval(
-    values: Sequence[object], statistic: Callable[[Sequence[int]], float]
-) -> tuple[float, float, float]:
+def _with_interval(values: Sequence[object], statistic: Callable[[Sequence[int]], float]) -> tuple[float, float, float]:
     if not values:
         return math.nan, math.nan, math.nan
     rng = Random("bootstrap over run seeds")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from analysis.output.encode import one_line
 from archive.query import Reader
-from archive.records import Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.training import record_failure, recorded
@@ -62,9 +61,11 @@ class DeferredFailures:
         if failed and self._scored(rung):
             self.record(rung)
             return None
+        if not failed:
+            return None
         known = [i for i in self._known() if i.status is None or i.trainable]
         waits = any(job.rung == rung and job.candidate_id in {i.id for i in known} for job in under_way)
-        if waits or not failed or any(i.id not in failed and not self._failed(i.id, rung) for i in known):
+        if waits or any(i.id not in failed and not self._failed(i.id, rung) for i in known):
             return None
         for evaluation, failure in self.pending.values():
             if failure.paid:
@@ -78,16 +79,10 @@ class DeferredFailures:
             record_failure(self.archive, *self.pending.pop(job))
 
     def _known(self) -> list[Individual]:
-        population = self.population.advance(self.reader)
-        return [i for i in population.individuals.values() if i.origin is Origin.SEED]
+        return self.population.advance(self.reader).recorded_seed_losses
 
     def _scored(self, rung: str) -> bool:
-        population = self.population.advance(self.reader)
-        return any(
-            at == rung and fitness is not None
-            for i in population.individuals.values()
-            for (at, _), fitness in i.results.items()
-        )
+        return self.population.advance(self.reader).scored_at(rung)
 
     def _failed(self, candidate: int, rung: str) -> bool:
         return any(at == rung for at, _ in self.population.individuals[candidate].results)

@@ -51,7 +51,7 @@ def final_event(
 
 def published_arms(relations: Mapping[int, Relation | None], population: Population) -> list[tuple[int, Tuning]]:
     """The extra arms of the final: each seed loss at the beta at which a finalist is nearly equal to it."""
-    seeds = {i.name: i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable}
+    seeds = {i.name: i.id for i in population.recorded_seed_losses if i.trainable}
     arms = []
     for relation in relations.values():
         if relation is None or relation.kind is not Kind.NEAR:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,7 +34,7 @@ from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
-from fitness.schedule.ladder import Job, RaceEntry, Seeds, leaders, screening
+from fitness.schedule.ladder import Job, RaceEntry, leaders
 from fitness.workers.pool import WorkerPool
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Verdict
@@ -68,6 +68,8 @@ class Campaign:
     workers: WorkerPool
     phase: Phase = Phase.PREPARING
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
+    running: set[Job] = field(default_factory=set)
+    """The trainings that have not ended."""
     calls: dict[int, Cost] = field(default_factory=dict)
     """Maximum cost of each request in progress, by step."""
     requests: dict[int, PendingRequest] = field(default_factory=dict)
@@ -152,7 +154,6 @@ class Campaign:
 
         The request is committed before it is sent, and the reply before it is parsed.
         """
-        attempts = [p.attempt for p in self.reader.proposals() if p.step == request.step]
         blocked = partial(self._attempt_blocked, request.step)
         recorder = AttemptRecorder(self.archive, self.proposer, request, blocked, self.monitor.tell_once)
         cost = Cost(1, 0, *self.proposer.worst_case(request))
@@ -162,7 +163,7 @@ class Campaign:
         self.calls[request.step] = cost
         self.requests[request.step] = recorder.pending
         try:
-            reply = await self.proposer.ask(request, recorder, 1 + max(attempts, default=0))
+            reply = await self.proposer.ask(request, recorder, 1 + self.reader.latest_attempt(request.step))
             self.archive.receive_proposal(
                 recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
             )
@@ -230,6 +231,7 @@ class Campaign:
     def _begin(self, job: Job) -> asyncio.Task[None] | None:
         if job not in self.trainings and not self._blocked(self._cost(job)):
             self.trainings[job] = asyncio.create_task(self._train(job))
+            self.running.add(job)
         return self.trainings.get(job)
 
     async def _train(self, job: Job) -> None:
@@ -240,8 +242,8 @@ class Campaign:
             )
         except TaskUnusable as error:
             self.task_error = str(error)
-        under_way = [other for other, task in self.trainings.items() if other != job and not task.done()]
-        self.task_error = self.deferred.resolve(job.rung, under_way) or self.task_error
+        self.running.discard(job)
+        self.task_error = self.deferred.resolve(job.rung, self.running) or self.task_error
 
     # ---- the session ---------------------------------------------------------------------------------------------
 
@@ -255,7 +257,7 @@ class Campaign:
         candidates: set[asyncio.Task[None]] = set()
         try:
             while True:
-                begun |= {training for job in self._due(screening) if (training := self._begin(job))}
+                begun |= {training for job in self._due_in_search() if (training := self._begin(job))}
                 while (limit := self._limit()) is None and len(candidates) < self.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
@@ -276,11 +278,11 @@ class Campaign:
         relations = await self._relations(chosen[: population.ladder.finalists])
         rule = partial(final, also=published_arms(relations, population))
         seeds = with_fresh_seeds(population.seeds, population.ladder.finalist_seeds)
-        if self._due(rule, seeds):
+        if self._allowed(rule(entries, info, population.ladder, seeds)):
             grid = baseline_grid(entries, info, population.ladder)
             deciding = seeds.final[: population.ladder.finalist_seeds]
             self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
-        while jobs := self._due(rule):
+        while jobs := self._allowed(rule(entries, info, population.ladder, population.advance(self.reader).seeds)):
             await asyncio.gather(*(self.train(job) for job in jobs))
 
     async def _relations(self, finalists: Sequence[RaceEntry]) -> dict[int, Relation | None]:
@@ -312,8 +314,7 @@ class Campaign:
     def under_way(self) -> Cost:
         """Maximum cost of the requests and trainings in progress and of the reserved first trainings."""
         begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - self.used.evaluations)
-        judged = self.trainings.items() if self.population.info.services else ()  # most tasks have no paid judge
-        judging = [self._judging(job.rung) for job, task in judged if not task.done()]
+        judging = [self._judging(job.rung) for job in self.running]
         return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.reserved_trainings))
 
     def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
@@ -334,15 +335,17 @@ class Campaign:
         left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
         return self._first_cost.times(max(0, min(self.at_once - self.reserved_trainings, left)))
 
-    def _due(self, rule: Callable[..., tuple[Job, ...]], seeds: Seeds | None = None) -> list[Job]:
-        """Trainings that `rule` asks for, that this session has not started yet, and that the budget allows.
+    def _due_in_search(self) -> list[Job]:
+        """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final."""
+        jobs = self.population.advance(self.reader).screening.due()
+        return self._allowed(jobs, self._proposal_reserve() + self.final_reserve)
 
-        `seeds` is by default the recorded seeds.
+    def _allowed(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
+        """The trainings of `jobs` that this session has not started yet and that the budget allows.
+
+        A candidate's first training may use the `reserve`, the others may not.
         """
-        population = self.population.advance(self.reader)
-        jobs = rule(population.entries(), population.info, population.ladder, seeds or population.seeds)
         due, taken = [], NO_COST
-        reserve = self._proposal_reserve() + self.final_reserve if rule is screening else NO_COST
         for job in jobs:
             first = job == self._first_training(job.candidate_id)
             if job not in self.trainings and not self._blocked(self._cost(job), taken if first else taken + reserve):
@@ -352,8 +355,7 @@ class Campaign:
 
     def _seeds_without_result(self) -> list[Job]:
         """Unfinished first trainings of seed losses of an earlier session. They must end before the first proposal."""
-        seeds = [i for i in self.population.individuals.values() if i.is_seed_loss and i.trainable]
-        jobs = {self._first_training(i.id): i for i in seeds}
+        jobs = {self._first_training(i.id): i for i in self.population.recorded_seed_losses if i.trainable}
         return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
 
     def _first_training(self, candidate_id: int) -> Job:

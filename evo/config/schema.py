@@ -127,9 +127,7 @@ class SearchConfig(_Frozen):
         description="whether some parents are drawn from a grid with one cell for each shape of loss (the best of a random cell), and "
         "parents of one proposal, and targets of explore, are chosen by their cells",
     )
-    elites: bool = Field(
-        True, description="whether some parents are drawn from the best few candidates of all islands"
-    )
+    elites: bool = Field(True, description="whether some parents are drawn from the best few candidates of all islands")
     use_penalty: bool = Field(
         True, description="whether a candidate becomes a less likely parent with each of its children"
     )

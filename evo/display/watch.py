@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from analysis.output.encode import one_line
-from archive.records import EventKind, EventRow, Origin
+from archive.records import EventKind, EventRow
 from evo.campaign.loop import Campaign, Phase
 from evo.campaign.recorder import PendingRequest
 from evo.display.log_lines import refused
@@ -91,7 +91,7 @@ class Watch:
     @property
     def pending(self) -> list[Job]:
         """Trainings in progress or waiting for a worker."""
-        return [job for job, task in self.campaign.trainings.items() if not task.done()]
+        return [*self.campaign.running]
 
     def outcomes(self, number: int) -> list[LastOutcome]:
         """Outcomes of the last `number` candidates, the newest first."""
@@ -155,9 +155,7 @@ class Watch:
         search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
         if campaign.phase is not Phase.SEARCH:  # some trainings of seed losses are not queued yet
             for rung, n in whole_run(info, ladder, seed_losses, 0).search.items():
-                done = sum(
-                    len(i.searched.get(rung, ())) for i in population.individuals.values() if i.origin is Origin.SEED
-                )
+                done = sum(len(i.searched.get(rung, ())) for i in population.recorded_seed_losses)
                 search[rung] += max(0.0, n - done - pending.get(rung, 0.0))
         return Workload(search, work.final, left)
 

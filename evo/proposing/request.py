@@ -95,13 +95,11 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
     settings = selection_settings(config)
     rng = stream(config.seed, "select", step)
     if config.search.mode == "population":
-        members = population.members()
-        choice = choose(members, rng, step, settings)
+        choice = choose(population.members, rng, step, settings)
     else:
-        members = ()
         choice = _next_turn(population) if chat else _without_parents(rng, settings)
     operator = BY_NAME[choice.operator]
-    role, aimed = operator.role, bool(members) and not operator.needs_parents
+    role, aimed = operator.role, config.search.mode == "population" and not operator.needs_parents
     return Request(
         step=step,
         seed=config.seed,
@@ -120,7 +118,7 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
             if id not in choice.parents
         ),
         turns=tuple(_turns(population, past)) if chat else (),
-        wanted=gap(members, stream(config.seed, "gap", step), settings) if aimed else {},
+        wanted=gap(population.members, stream(config.seed, "gap", step), settings) if aimed else {},
         seen_event=population.seen,
     )
 
@@ -154,7 +152,7 @@ def _next_turn(population: Population) -> Choice:
 
 
 def _seed_losses(population: Population) -> tuple[int, ...]:
-    return tuple(i.id for i in population.individuals.values() if i.is_seed_loss and i.trainable)
+    return tuple(i.id for i in population.recorded_seed_losses if i.trainable)
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:

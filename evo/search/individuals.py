@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from analysis import stats
 from archive.records import Origin
-from fitness.schedule.ladder import Tuned
+from fitness.schedule.ladder import RaceEntry, Tuned
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -37,6 +37,9 @@ class Individual:
     tuned: dict[Tuned, float | None] = field(default_factory=dict)
     """Fitness at another beta or learning rate than the task's; None if the training failed. Selection does not use it."""
 
+    entry: RaceEntry | None = None
+    """Its entry in the race, which shares `results` and `tuned`; None unless it is `trainable`."""
+
     @property
     def trainable(self) -> bool:
         """Whether the sandbox accepted it and it is no duplicate."""
@@ -51,6 +54,17 @@ class Individual:
     def failed(self) -> bool:
         """Whether any of its trainings failed."""
         return None in self.results.values()
+
+    @property
+    def outcomes(self) -> frozenset[str]:
+        """What became of it so far, in the words of `Tally`; empty before it is vetted."""
+        became = {
+            "accepted": self.trainable,
+            "refused": self.status is VerdictStatus.REFUSED,
+            "duplicate": self.duplicate_of is not None,
+            "failed": self.failed,
+        }
+        return frozenset(word for word, applies in became.items() if applies)
 
 
 @dataclass(frozen=True, slots=True)

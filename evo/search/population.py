@@ -6,30 +6,33 @@ the selection from that state must be equal to the recorded one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from statistics import fmean
 from typing import Self
 
-from analysis import stats
 from analysis.final import seeds_of
-from analysis.recorded import baseline_among, graph_of, island_of, refusing, verdict_on
+from analysis.recorded import graph_of, island_of, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import EventKind, EventRow, Origin, Role
+from archive.records import EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
 from evo.search.individuals import Individual, Score, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
+from evo.search.pooling import Pooling
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
 from evo.search.selection.bandit import arm_name
+from evo.search.selection.columns import Members
 from evo.search.selection.members import Member
 from fitness.schedule.ladder import RaceEntry, Seeds
+from fitness.schedule.screening import Screening
 from fitness.task.protocol import TaskInfo
 from sandbox import known
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -70,8 +73,23 @@ class Population:
         self.seen = 0
         self.recorded_seconds = 0.0
         """Total seconds of the sessions, each from its first event to its last."""
+        self.members = Members()
+        """All vetted candidates as selection takes them. Fitness is the `advantage` over the baseline."""
+        self.screening = Screening(info, config.ladder, self.seeds)
+        """Progress of the candidates on the ladder."""
+        self.baseline: Individual | None = None
+        """The baseline that the archive names; None before it is recorded as a candidate."""
+        self.recorded_seed_losses: list[Individual] = []
         self._ledger = Ledger(config, info)
-        self._unusable = 0
+        self._outcomes: Counter[str] = Counter()
+        self._uses: Counter[int] = Counter()
+        self._noise = {rung: Pooling() for rung in self.rungs}
+        """Noise of the fitness at each rung."""
+        self._noise_of_differences = Pooling()
+        self._reached: dict[str, list[Individual]] = {rung: [] for rung in self.rungs}
+        """The proposals with a score at each rung."""
+        self._scored: set[str] = set()
+        """The rungs at which any training was scored."""
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
 
@@ -91,18 +109,9 @@ class Population:
     # ---- state ---------------------------------------------------------------------------------------------------
 
     @property
-    def baseline(self) -> Individual | None:
-        """The baseline that the archive names; None before it is recorded as a candidate."""
-        return baseline_among(self.individuals.values(), self.baseline_name)
-
-    @property
     def begun_seed_losses(self) -> int:
         """Number of seed losses that have a result or will never have one (refused or duplicate)."""
-        return sum(
-            bool(i.results) or (i.status is not None and not i.trainable)
-            for i in self.individuals.values()
-            if i.is_seed_loss
-        )
+        return sum(bool(i.results) or (i.status is not None and not i.trainable) for i in self.recorded_seed_losses)
 
     @property
     def measured_in_final(self) -> int:
@@ -111,22 +120,12 @@ class Population:
         return sum(key[1] in final for i in self.individuals.values() for key in (*i.results, *i.tuned))
 
     def entries(self) -> list[RaceEntry]:
-        """The trainable candidates with their results, as the ladder takes them."""
-        baseline = self.baseline
-        return [
-            RaceEntry(i.id, i.is_seed_loss, dict(i.results), i is baseline, dict(i.tuned), self._reads_beta(i))
-            for i in self.individuals.values()
-            if i.trainable
-        ]
+        """The trainable candidates with their results, as the final takes them, in order of creation."""
+        return [i.entry for i in self.individuals.values() if i.entry is not None]
 
-    def members(self) -> tuple[Member, ...]:
-        """All vetted candidates as selection takes them, in order of creation. Fitness is the `advantage` over the baseline."""
-        uses: dict[int, int] = {}
-        for individual in self.individuals.values():
-            for parent in individual.parents if role_of(individual.operator) is not Role.EXPLORED_FROM else ():
-                uses[parent] = uses.get(parent, 0) + 1
-        noise = self._noise_of_differences()
-        return tuple(self._member(i, uses.get(i.id, 0), noise) for i in self.individuals.values() if i.status)
+    def scored_at(self, rung: str) -> bool:
+        """Whether any training at this rung was scored."""
+        return rung in self._scored
 
     def advantage(self, individual: Individual) -> tuple[float, int] | None:
         """Mean paired difference to the baseline, and the number of search seeds it is based on; None without a common seed.
@@ -134,11 +133,10 @@ class Population:
         Measured at the rung of highest fidelity where both have a common search seed. With the same seed both losses meet the same
         data, so the difference is less noisy than the fitness. Losses that reached different rungs can be compared by it.
         """
-        baseline = self.baseline
-        if baseline is None:
+        if self.baseline is None:
             return None
         for rung in reversed(self.rungs):
-            if found := differences(individual, baseline, rung):
+            if found := differences(individual, self.baseline, rung):
                 return fmean(found), len(found)
         return None
 
@@ -147,7 +145,7 @@ class Population:
         for rung in reversed(self.rungs):
             scored = individual.searched.get(rung)
             if scored:
-                return rung, Score.of(scored, self._pooled(rung))
+                return rung, Score.of(scored, self._deviation(rung))
         return None
 
     def best(self) -> Individual | None:
@@ -155,9 +153,8 @@ class Population:
 
         Losses that treat single pairs specially (`singles_out`) are left out.
         """
-        proposals = [i for i in self.individuals.values() if i.trainable and not i.is_seed_loss and not i.singles_out]
         for rung in reversed(self.rungs):
-            reached = [i for i in proposals if rung in i.searched]
+            reached = [i for i in self._reached[rung] if i.trainable and not i.singles_out]
             rated = [(a[0], i) for i in reached if not i.failed and (a := self.advantage(i))]
             if rated:
                 return max(rated, key=lambda pair: (pair[0], -pair[1].id))[1]
@@ -170,20 +167,13 @@ class Population:
         if best is None or baseline is None or advantage is None:
             return "none yet"
         difference, seeds = advantage
-        noise = self._noise_of_differences()
+        noise = self._noise_of_differences.pooled
         error = f" ± {noise.error(seeds):.3f}" if noise is not None else ", error unknown"
         return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
     def tally(self) -> Tally:
         """Number of proposals by outcome so far."""
-        proposals = [i for i in self.individuals.values() if i.origin is Origin.PROPOSAL]
-        return Tally(
-            accepted=sum(i.trainable for i in proposals),
-            refused=sum(i.status is VerdictStatus.REFUSED for i in proposals),
-            duplicate=sum(i.duplicate_of is not None for i in proposals),
-            failed=sum(i.failed for i in proposals),
-            unusable=self._unusable,
-        )
+        return Tally(**{outcome.name: self._outcomes[outcome.name] for outcome in fields(Tally)})
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
@@ -219,7 +209,7 @@ class Population:
 
     def _failed(self, event: EventRow, reader: Reader) -> None:
         assert event.proposal_id is not None
-        self._unusable += ends_step(event) or reader.proposal(event.proposal_id).reply is not None
+        self._outcomes["unusable"] += ends_step(event) or reader.proposal(event.proposal_id).reply is not None
 
     def _added(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
@@ -231,7 +221,15 @@ class Population:
             operator, island = proposal.operator, island_of(proposal)
             arm = arm_name(operator, proposal.temperature or 0.0)
         parents = tuple(p.parent for p in reader.parents(row.id))
-        self.individuals[row.id] = Individual(row.id, row.name, row.origin, operator, island, arm, parents)
+        individual = Individual(row.id, row.name, row.origin, operator, island, arm, parents)
+        self.individuals[row.id] = individual
+        if individual.is_seed_loss:
+            self.recorded_seed_losses.append(individual)
+            if self.baseline is None and individual.name == self.baseline_name:
+                self.baseline = individual
+        for parent in parents if role_of(operator) is not Role.EXPLORED_FROM else ():
+            self._uses[parent] += 1
+            self.members.use(parent, self._uses[parent])
 
     def _vetted(self, event: EventRow, reader: Reader) -> None:
         assert event.candidate_id is not None
@@ -243,17 +241,69 @@ class Population:
         findings = reader.findings(event.candidate_id)
         individual.rules = tuple(f.rule for f in refusing(findings))
         individual.singles_out = any(f.rule == SINGLES_OUT for f in findings)
+        if individual.trainable:
+            individual.entry = RaceEntry(
+                individual.id,
+                individual.is_seed_loss,
+                individual.results,
+                individual is self.baseline,
+                individual.tuned,
+                self._reads_beta(individual),
+            )
+            self.screening.take(individual.entry)
+        self._count(individual, frozenset())
+        self.members.add(self._member(individual), self._fitness(individual)[1])
 
     def _measured(self, event: EventRow, reader: Reader) -> None:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
         individual = self._individual(row.candidate_id)
-        if row.beta is None and row.learning_rate is None:
-            individual.results[row.rung, row.seed] = row.fitness
-            if row.fitness is not None and row.seed in self._search_seeds:
-                individual.searched.setdefault(row.rung, {})[row.seed] = row.fitness
-        else:
+        if row.beta is not None or row.learning_rate is not None:
             individual.tuned[row.rung, row.seed, row.beta, row.learning_rate] = row.fitness
+            return
+        before = individual.outcomes
+        individual.results[row.rung, row.seed] = row.fitness
+        if row.fitness is not None:
+            self._scored.add(row.rung)
+            if row.seed in self._search_seeds:
+                self._searched(individual, row.rung, row.seed, row.fitness)
+        self._count(individual, before)
+        if individual.entry is not None:
+            self.screening.take(individual.entry)
+        # The fitness of every member is a difference to the baseline, so a new result of the baseline changes all of them. There
+        # are few: one for each stage of the ladder.
+        changed = [*self.individuals.values()] if individual is self.baseline else [individual]
+        for other in changed:
+            self._compare(other)
+        noise = self._noise_of_differences.pooled
+        self.members.set_noise(None if noise is None else noise.deviation)
+        for other in changed:
+            fitness, seeds = self._fitness(other)
+            self.members.rate(other.id, other.trainable and not other.failed, fitness, seeds)
+
+    def _searched(self, individual: Individual, rung: str, seed: int, fitness: float) -> None:
+        """Take in a score that selection may use."""
+        if rung not in individual.searched and not individual.is_seed_loss and rung in self._reached:
+            self._reached[rung].append(individual)
+        individual.searched.setdefault(rung, {})[seed] = fitness
+        if rung in self._noise:
+            self._noise[rung].set(individual.id, [*individual.searched[rung].values()])
+
+    def _compare(self, individual: Individual) -> None:
+        """Update the noise by a candidate's differences to the baseline."""
+        if self.baseline is not None and individual is not self.baseline:
+            for rung in self.rungs:
+                self._noise_of_differences.set((individual.id, rung), differences(individual, self.baseline, rung))
+
+    def _fitness(self, individual: Individual) -> tuple[float | None, int]:
+        """The fitness by which a candidate is selected, and the number of its seeds; None and 0 if unknown or failed."""
+        return (None if individual.failed else self.advantage(individual)) or (None, 0)
+
+    def _count(self, individual: Individual, before: Set[str]) -> None:
+        """Update the numbers of proposals by outcome."""
+        if not individual.is_seed_loss:
+            self._outcomes.update(individual.outcomes - before)
+            self._outcomes.subtract(before - individual.outcomes)
 
     def _final_begun(self, event: EventRow, reader: Reader) -> None:
         final = dict.fromkeys((*self.seeds.final, *seeds_of(event.payload)))
@@ -271,37 +321,29 @@ class Population:
     @property
     def noise(self) -> float | None:
         """Standard deviation of fitness over seeds at the search rung of highest fidelity, pooled over all losses."""
-        return self._pooled(self.rungs[-1])
+        return self._deviation(self.rungs[-1])
 
-    def _pooled(self, rung: str) -> float | None:
-        pooled = stats.pool([*i.searched.get(rung, {}).values()] for i in self.individuals.values())
+    def _deviation(self, rung: str) -> float | None:
+        pooled = self._noise[rung].pooled
         return None if pooled is None else pooled.deviation
-
-    def _noise_of_differences(self) -> stats.PooledDeviation | None:
-        """Standard deviation over seeds of the difference to the baseline, pooled over all losses with several seeds."""
-        baseline = self.baseline
-        if baseline is None:
-            return None
-        others = [i for i in self.individuals.values() if i is not baseline]
-        return stats.pool(differences(i, baseline, rung) for i in others for rung in self.rungs)
 
     def _reads_beta(self, individual: Individual) -> bool:
         published = individual.is_seed_loss and individual.name in known.names(self.info.contract)
         return not published or "beta" in known.graph(individual.name).inputs
 
-    def _member(self, individual: Individual, uses: int, noise: stats.PooledDeviation | None) -> Member:
-        advantage = None if individual.failed else self.advantage(individual)
+    def _member(self, individual: Individual) -> Member:
+        noise, (fitness, seeds) = self._noise_of_differences.pooled, self._fitness(individual)
         return Member(
             candidate_id=individual.id,
             island=individual.island,
             operator=individual.operator,
             parents=individual.parents,
             usable=individual.trainable and not individual.failed,
-            fitness=advantage[0] if advantage else None,
-            standard_error=noise.error(advantage[1]) if advantage and noise is not None else None,
+            fitness=fitness,
+            standard_error=noise.error(seeds) if seeds and noise is not None else None,
             descriptors=individual.descriptors,
             rules=individual.rules,
-            uses=uses,
+            uses=self._uses[individual.id],
             arm=individual.arm,
         )
 

@@ -21,7 +21,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, linear_regression
+from statistics import fmean
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
 
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
@@ -176,14 +180,40 @@ def _promising(
         if (here := e.mean(stage)) is not None and (there := e.mean(following)) is not None
     ]
     proposals = [there for e, _, there in both if not e.seed_loss]
-    if len(both) < LEAST_FOR_PREDICTION or not proposals or len({here for _, here, _ in both}) < 2:
-        return list(climbing)
-    slope, _ = linear_regression([here for _, here, _ in both], [there for *_, there in both])
-    slope = max(0.0, slope)
-    level = fmean(there - slope * here for _, here, there in both)
-    residual = math.sqrt(math.fsum((there - slope * here - level) ** 2 for _, here, there in both) / (len(both) - 2))
-    bar = max(proposals) - level - optimism * residual
-    return [e for e in climbing if slope * (e.mean(stage) or 0.0) >= bar]
+    bar = Bar.of([here for _, here, _ in both], [there for *_, there in both], proposals, optimism)
+    return [e for e in climbing if bar.passed(e.mean(stage) or 0.0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a mean at a stage must reach so that the loss is promising at the next one: `slope * mean >= least`."""
+
+    slope: float = 0.0
+    least: float = 0.0
+
+    @classmethod
+    def of(cls, here: Sequence[float], there: Sequence[float], proposals: Sequence[float], optimism: float) -> Self:
+        """The bar from the losses that have completed both stages: their means here and there, and those of proposals there.
+
+        Every loss passes if there are too few, or nothing to predict from. The sums are exact, so the order does not matter.
+        """
+        n = len(here)
+        if n < LEAST_FOR_PREDICTION or not proposals or min(here) == max(here):
+            return cls()
+        x, y = np.array(here), np.array(there)
+        x_mean, y_mean = math.fsum(here) / n, math.fsum(there) / n
+        slope = max(0.0, _sum((x - x_mean) * (y - y_mean)) / _sum((x - x_mean) ** 2))
+        level = _sum(y - slope * x) / n
+        residual = math.sqrt(_sum((y - slope * x - level) ** 2) / (n - 2))
+        return cls(slope, max(proposals) - level - optimism * residual)
+
+    def passed(self, mean: float) -> bool:
+        """Whether a loss with this mean is promising. If one is, every better one is too."""
+        return self.slope * mean >= self.least
+
+
+def _sum(values: npt.NDArray[np.float64]) -> float:
+    return math.fsum(values.tolist())
 
 
 def places(stage: Stage, measured: int, settings: LadderSettings) -> int:

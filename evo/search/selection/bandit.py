@@ -6,11 +6,18 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from statistics import NormalDist, median, pvariance
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from archive.records import Operator, Role
-from evo.search.operators import BY_NAME, SearchOperator, role_of
-from evo.search.selection.members import Member, SelectionSettings, fitness_of, measured
+from evo.search.operators import BY_NAME, SearchOperator
+from evo.search.selection.columns import Floats, Mask, Members
+from evo.search.selection.members import Member, SelectionSettings
+
+FORGOTTEN = 1e-12
+"""Weight below which an outcome is too old to count, so that a draw looks at a bounded number of members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,70 +33,92 @@ def arm_name(operator: str, temperature: float) -> str:
     return f"{operator}/{temperature}"
 
 
-def rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[int, float]:
-    """Reward in [0, 1] of each proposed member whose outcome is known, by candidate id.
+class Outcomes(NamedTuple):
+    """The latest members whose outcome is known, with the rewards of those who proposed them."""
+
+    members: Members
+    rows: npt.NDArray[Any]
+    reward: Floats
+    """In [0, 1]; 0 for a refused, duplicate or failed member."""
+    weight: Floats
+    """Smaller for older outcomes."""
+
+
+def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
+    """Reward in [0, 1] of each proposed member whose outcome is known and not too old to count.
 
     A refused, duplicate or failed member has reward 0. Any other has `acceptance` plus (1 - acceptance) times the probability that
     its true fitness is above its best parent's. If no parent was measured, or the operator explores or repairs, the median of all
     members takes the place of the best parent.
     """
-    by_id = {m.candidate_id: m for m in members}
-    typical = [fitness_of(m) for m in members if measured(m)]
-    middle, spread = (median(typical), math.sqrt(pvariance(typical))) if typical else (0.0, 0.0)
-    found = {}
-    for m in members:
-        if m.operator is None:
-            continue
-        if not m.usable:
-            found[m.candidate_id] = 0.0
-        elif measured(m):
-            parents = [by_id[p] for p in m.parents if p in by_id and measured(by_id[p])]
-            if role_of(m.operator) in (Role.EXPLORED_FROM, Role.REPAIRED) or not parents:
-                bar, error = middle, 0.0
-            else:
-                best = max(parents, key=fitness_of)
-                bar, error = fitness_of(best), best.standard_error or 0.0
-            noise = math.hypot(m.standard_error if m.standard_error is not None else spread, error)
-            better = NormalDist().cdf((fitness_of(m) - bar) / noise) if noise else float(fitness_of(m) > bar)
-            found[m.candidate_id] = settings.acceptance + (1 - settings.acceptance) * better
-    return found
+    members = Members.of(members, settings.axes)
+    rows, measured = members.rows, members.measured
+    typical = rows["fitness"][measured]
+    middle, spread = (float(np.median(typical)), float(typical.std())) if typical.size else (0.0, 0.0)
+    ages = np.arange(len(rows) - 1, -1, -1)
+    known = rows["proposed"] & (measured | ~rows["usable"])
+    if settings.discount < 1:
+        known &= ages < math.log(FORGOTTEN) / math.log(settings.discount)
+    latest, able = rows[known], measured[known]
+    bar, bar_error = _bars(latest, rows, measured, middle)
+    error = latest["error"]
+    noise = np.hypot(np.where(np.isnan(error), spread, error), bar_error)
+    ahead = latest["fitness"] - bar
+    better = [
+        0.0 if not ok else 0.5 * (1 + math.erf(lead / width / math.sqrt(2))) if width else float(lead > 0)
+        for ok, lead, width in zip(able.tolist(), ahead.tolist(), noise.tolist(), strict=True)
+    ]
+    reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * np.array(better, dtype=float), 0.0)
+    return Outcomes(members, latest, reward, settings.discount ** ages[known])
 
 
-def operator_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
+def _bars(latest: npt.NDArray[Any], rows: npt.NDArray[Any], measured: Mask, middle: float) -> tuple[Floats, Floats]:
+    """Fitness of the best measured parent of each, with its standard error; `middle` and 0 where parents do not count."""
+    if not len(latest):
+        return np.empty(0), np.empty(0)
+    parents = latest["parents"]
+    at = np.minimum(np.searchsorted(rows["id"], parents), len(rows) - 1)
+    counts = (rows["id"][at] == parents) & measured[at] & latest["own_bar"][:, None]
+    fitness = np.where(counts, rows["fitness"][at], -math.inf)
+    best = at[np.arange(len(at)), fitness.argmax(axis=1)]
+    any_counts = counts.any(axis=1)
+    bar = np.where(any_counts, rows["fitness"][best], middle)
+    return bar, np.where(any_counts, np.nan_to_num(rows["error"][best], nan=0.0), 0.0)
+
+
+def operator_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:
     """Reward estimate of each operator, by name."""
-    return _estimates(members, settings, {m.candidate_id: m.operator or "" for m in members}, settings.priors)
+    return _estimates(outcomes, "operator", settings, settings.priors)
 
 
-def arm_rewards(members: Sequence[Member], settings: SelectionSettings) -> dict[str, RewardEstimate]:
+def arm_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:
     """Reward estimate of each operator at each temperature, by `arm_name`."""
     arms = [arm_name(o, t) for o in settings.priors for t in settings.temperatures]
-    return _estimates(members, settings, {m.candidate_id: m.arm for m in members}, arms)
+    return _estimates(outcomes, "arm", settings, arms)
 
 
 def _estimates(
-    members: Sequence[Member], settings: SelectionSettings, arm_of: Mapping[int, str], arms: Iterable[str]
+    outcomes: Outcomes, column: str, settings: SelectionSettings, arms: Iterable[str]
 ) -> dict[str, RewardEstimate]:
-    gained = rewards(members, settings)
-    weight = {m.candidate_id: settings.discount ** (len(members) - 1 - k) for k, m in enumerate(members)}
-    mass = math.fsum(weight[i] for i in gained)
+    names = outcomes.members.names
+    mass = np.bincount(outcomes.rows[column], outcomes.weight, len(names))
+    gained = np.bincount(outcomes.rows[column], outcomes.weight * outcomes.reward, len(names))
     # The prior mean of each arm is the mean reward of all arms, starting at 0.5.
-    typical = (math.fsum(weight[i] * r for i, r in gained.items()) + 0.5) / (mass + 1.0)
+    typical = (math.fsum(gained) + 0.5) / (math.fsum(mass) + 1.0)
     found = {}
     for arm in arms:
-        own = [i for i in gained if arm_of[i] == arm]
-        n = math.fsum(weight[i] for i in own)
-        a = settings.prior_strength * typical + math.fsum(weight[i] * gained[i] for i in own)
-        total = settings.prior_strength + n
-        mean = a / total
-        found[arm] = RewardEstimate(mean, math.sqrt(mean * (1 - mean) / (total + 1)))
+        n, own = (mass[names[arm]], gained[names[arm]]) if arm in names else (0.0, 0.0)
+        total = settings.prior_strength + float(n)
+        mean = (settings.prior_strength * typical + float(own)) / total
+        found[arm] = RewardEstimate(mean, math.sqrt(max(0.0, mean * (1 - mean)) / (total + 1)))
     return found
 
 
 def draw_operator(
-    rng: Random, members: Sequence[Member], parents: Mapping[Role, int], settings: SelectionSettings
+    rng: Random, outcomes: Outcomes, parents: Mapping[Role, int], settings: SelectionSettings
 ) -> SearchOperator:
     """Draw an operator for which there are enough parents. `parents`: number of available parents by role."""
-    estimates = operator_rewards(members, settings)
+    estimates = operator_rewards(outcomes, settings)
     known = [BY_NAME[name] for name in settings.priors]
     possible = [o for o in known if not o.needs_parents or parents[o.role] >= o.parents]
     if not possible:
@@ -98,13 +127,13 @@ def draw_operator(
     return rng.choices(possible, [settings.priors[o.name] * rewarded[o.name] for o in possible])[0]
 
 
-def draw_temperature(rng: Random, members: Sequence[Member], operator: str, settings: SelectionSettings) -> float:
+def draw_temperature(rng: Random, outcomes: Outcomes, operator: str, settings: SelectionSettings) -> float:
     """Draw a sampling temperature for an operator."""
     if len(settings.temperatures) == 1 or operator not in settings.priors:
         return settings.temperatures[0]
     if not settings.bandit:
         return rng.choice(settings.temperatures)
-    estimates = arm_rewards(members, settings)
+    estimates = arm_rewards(outcomes, settings)
     weights = [_optimistic(estimates[arm_name(operator, t)], settings) for t in settings.temperatures]
     return rng.choices(settings.temperatures, weights)[0]
 

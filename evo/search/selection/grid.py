@@ -6,25 +6,24 @@ import math
 from collections.abc import Sequence
 from itertools import combinations, product
 from random import Random
-from typing import Any
 
-from evo.search.selection.beliefs import ranked
+import numpy as np
+
+from evo.search.selection.beliefs import Posteriors, ranked
+from evo.search.selection.columns import Members, Positions
 from evo.search.selection.members import Member, SelectionSettings
 
-Cell = tuple[str, ...]
 
-
-def grid(members: Sequence[Member], settings: SelectionSettings) -> dict[Cell, Member]:
-    """The best member of each cell, in order of fitness; empty if the settings switch the grid off."""
-    found: dict[Cell, Member] = {}
-    for m in ranked(members, settings.shrinkage) if settings.grid else ():
-        found.setdefault(cell(m, settings.axes), m)
-    return found
-
-
-def cell(member: Member, axes: Sequence[str]) -> Cell:
-    """The cell of a member: one text per descriptor, `-` if it was not measured."""
-    return tuple(_bin(member.descriptors.get(axis)) for axis in axes)
+def grid(members: Members, posteriors: Posteriors, settings: SelectionSettings) -> Positions:
+    """Positions of the best member of each cell, in order of fitness; empty if the settings switch the grid off."""
+    if not settings.grid or not len(members):
+        return np.empty(0, np.intp)
+    cells, means = members.rows["cell"], np.nan_to_num(posteriors.mean, nan=-math.inf)
+    best = np.full(len(members.cells), -math.inf)
+    np.maximum.at(best, cells, means)
+    leading = np.flatnonzero((means == best[cells]) & (means > -math.inf))
+    _, first = np.unique(cells[leading], return_index=True)
+    return ranked(posteriors, leading[first])
 
 
 def gap(members: Sequence[Member], rng: Random, settings: SelectionSettings) -> dict[str, str]:
@@ -32,18 +31,15 @@ def gap(members: Sequence[Member], rng: Random, settings: SelectionSettings) -> 
 
     Empty if there is no such pair, or if the settings switch the grid off.
     """
-    cells = set(grid(members, settings))
+    if not settings.grid:
+        return {}
+    members = Members.of(members, settings.axes)
+    cells = [members.cells[number] for number in np.unique(members.rows["cell"][members.measured])]
     seen = [sorted({c[k] for c in cells} - {"-"}) for k in range(len(settings.axes))]
-    missing = [
-        {settings.axes[i]: a, settings.axes[j]: b}
-        for i, j in combinations(range(len(settings.axes)), 2)
-        for a, b in product(seen[i], seen[j])
-        if not any(c[i] == a and c[j] == b for c in cells)
-    ]
+    missing = []
+    for i, j in combinations(range(len(settings.axes)), 2):
+        together = {(c[i], c[j]) for c in cells}
+        missing += [
+            {settings.axes[i]: a, settings.axes[j]: b} for a, b in product(seen[i], seen[j]) if (a, b) not in together
+        ]
     return rng.choice(missing) if missing else {}
-
-
-def _bin(value: Any) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        return "0" if abs(value) < 1e-9 else f"{'+' if value > 0 else '-'}{math.floor(math.log10(abs(value)))}"
-    return "-" if value is None else str(value)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from evo.search.operators import OPERATORS
+
+Cell = tuple[str, ...]
+"""A cell of the quality-diversity grid: one text per descriptor, `-` if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +94,12 @@ class SelectionSettings:
             )
 
 
-def measured(member: Member) -> bool:
-    """Whether it may be a parent and has a fitness."""
-    return member.usable and member.fitness is not None and math.isfinite(member.fitness)
+def cell(member: Member, axes: Sequence[str]) -> Cell:
+    """The cell of a member."""
+    return tuple(_bin(member.descriptors.get(axis)) for axis in axes)
 
 
-def fitness_of(member: Member) -> float:
-    """The fitness of a measured member."""
-    assert member.fitness is not None
-    return member.fitness
+def _bin(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return "0" if abs(value) < 1e-9 else f"{'+' if value > 0 else '-'}{math.floor(math.log10(abs(value)))}"
+    return "-" if value is None else str(value)

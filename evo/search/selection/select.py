@@ -22,12 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
+
 from archive.records import Role
 from evo.search.operators import role_of
-from evo.search.selection.bandit import draw_operator, draw_temperature
-from evo.search.selection.beliefs import fitness_posteriors, middle_and_variance, ranked
-from evo.search.selection.grid import cell, grid
-from evo.search.selection.members import Member, SelectionSettings, fitness_of, measured
+from evo.search.selection.bandit import draw_operator, draw_temperature, rewards
+from evo.search.selection.beliefs import fitness_posteriors, ranked
+from evo.search.selection.columns import Floats, Members, Positions
+from evo.search.selection.grid import grid
+from evo.search.selection.members import Member, SelectionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,111 +46,122 @@ class Choice:
 
 def choose(members: Sequence[Member], rng: Random, step: int, settings: SelectionSettings) -> Choice:
     """Operator, island, parents and temperature of a step. `members` in order of creation."""
+    members = Members.of(members, settings.axes)
     island = step % settings.islands
-    pool = ParentPool(residents(members, island, settings), members, settings)
+    pool = ParentPool(members, island, settings)
     refused = repairable(members, island, settings)
     able = len(pool.able)
     available = {Role.REFINED: able, Role.COMBINED: able, Role.REPAIRED: len(refused)}
-    operator = draw_operator(rng, members, available, settings)
-    temperature = draw_temperature(rng, members, operator.name, settings)
+    outcomes = rewards(members, settings)
+    operator = draw_operator(rng, outcomes, available, settings)
+    temperature = draw_temperature(rng, outcomes, operator.name, settings)
     match operator.role:
         case Role.EXPLORED_FROM:
             parents = pool.draw_diverse(rng, operator.parents)
         case Role.REPAIRED:
-            parents = tuple(m.candidate_id for m in refused[: operator.parents])
+            parents = refused[: operator.parents]
         case _:
             parents = pool.draw(rng, operator.parents)
     return Choice(operator.name, island, parents, temperature)
 
 
-def residents(members: Sequence[Member], island: int, settings: SelectionSettings) -> tuple[Member, ...]:
-    """The members of an island, including refused and failed ones: seed losses, its own members, and migrants."""
-    found = {m.candidate_id: m for m in members if m.operator is None or m.island % settings.islands == island}
+def residents(members: Members, island: int, settings: SelectionSettings) -> Positions:
+    """Positions of an island's members, including refused and failed ones: seed losses, its own members, and migrants."""
+    rows = members.rows
+    homes = rows["island"] % settings.islands
+    found = ~rows["proposed"] | (homes == island)
     if settings.islands > 1 and settings.migration_every:
-        origin, best = (island - 1) % settings.islands, None
-        for births, m in enumerate(members, 1):
-            native = m.operator is not None and m.island % settings.islands == origin and measured(m)
-            if native and (best is None or _lower_bound(m) > _lower_bound(best)):
-                best = m
-            if best is not None and births % settings.migration_every == 0:
-                found[best.candidate_id] = best
-    return tuple(sorted(found.values(), key=lambda m: m.candidate_id))
+        native = rows["proposed"] & (homes == (island - 1) % settings.islands) & members.measured
+        # Fitness minus one standard error, so that a high score by chance does not decide about migration.
+        bound = np.where(native, rows["fitness"] - np.nan_to_num(rows["error"], nan=0.0), -math.inf)
+        best_so_far = np.maximum.accumulate(bound)
+        leads = np.flatnonzero(bound > np.concatenate([[-math.inf], best_so_far[:-1]]))
+        at = np.arange(settings.migration_every - 1, len(rows), settings.migration_every)
+        leader = np.searchsorted(leads, at, side="right") - 1
+        found[leads[leader[leader >= 0]]] = True
+    return np.flatnonzero(found)
 
 
-def repairable(members: Sequence[Member], island: int, settings: SelectionSettings) -> tuple[Member, ...]:
-    """Refused members of an island without an attempted repair, the latest first, of the last `repair_window` members.
+def repairable(members: Members, island: int, settings: SelectionSettings) -> tuple[int, ...]:
+    """Ids of refused members of an island without an attempted repair, the latest first, of the last `repair_window` members.
 
     A refused repair is not repaired again: a second attempt rarely succeeds where the first failed.
     """
-    tried = {p for m in members if role_of(m.operator) is Role.REPAIRED for p in m.parents}
-    recent = members[-settings.repair_window :]
     return tuple(
-        m
-        for m in reversed(recent)
+        m.candidate_id
+        for m in reversed(members[-settings.repair_window :])
         if m.rules
         and role_of(m.operator) is not Role.REPAIRED
         and m.island % settings.islands == island
-        and m.candidate_id not in tried
+        and m.candidate_id not in members.repaired
     )
 
 
-def _lower_bound(member: Member) -> float:
-    """Fitness minus one standard error, so that a high score by chance does not decide about migration."""
-    return fitness_of(member) - (member.standard_error or 0.0)
-
-
 class ParentPool:
-    """The possible parents of an island's proposals, and draws from them."""
+    """The possible parents of an island's proposals, by position, and draws from them."""
 
-    def __init__(self, residents: Sequence[Member], members: Sequence[Member], settings: SelectionSettings) -> None:
+    def __init__(self, members: Members, island: int, settings: SelectionSettings) -> None:
         self.settings = settings
+        self.rows = members.rows
         self.posteriors = fitness_posteriors(members, settings.shrinkage)
-        scored = [m for m in residents if measured(m)]
+        local = residents(members, island, settings)
+        scored = local[members.measured[local]]
         # Before anything is measured, every accepted member may be a parent.
-        self.able = scored or [m for m in residents if m.usable]
-        self.cells = list(grid(members, settings).values())
-        self.elites = ranked(members, settings.shrinkage)[: settings.elites]
+        self.able = scored if scored.size else local[self.rows["usable"][local]]
+        self.cells = grid(members, self.posteriors, settings)
+        self.elites = ranked(self.posteriors, most=settings.elites)
 
     def draw(self, rng: Random, count: int) -> tuple[int, ...]:
-        """Up to `count` different parents. Members of a cell that is drawn already have a lower weight."""
-        chosen: list[Member] = []
+        """Ids of up to `count` different parents. Members of a cell that is drawn already have a lower weight."""
+        chosen: list[int] = []
         for _ in range(count):
-            group = [m for m in self._group(rng) if m not in chosen] or [m for m in self.able if m not in chosen]
-            if not group:
+            group = _without(self._group(rng), chosen)
+            group = group if group.size else _without(self.able, chosen)
+            if not group.size:
                 break
-            chosen.append(rng.choices(group, self._weights(rng, group, chosen))[0])
-        return tuple(m.candidate_id for m in chosen)
+            chosen.append(int(group[_drawn(rng, self._weights(rng, group, chosen))]))
+        return self._ids(chosen)
 
     def draw_diverse(self, rng: Random, count: int) -> tuple[int, ...]:
-        """Up to `count` parents from different cells of the grid, best first; any members if there is no grid."""
-        pool = self.cells or self.able
-        picked = rng.sample(pool, min(count, len(pool)))
-        ids = [m.candidate_id for m in picked]
-        return tuple(sorted(ids, key=lambda i: (-self.posteriors[i].mean if i in self.posteriors else 0.0, i)))
+        """Ids of up to `count` parents from different cells of the grid, best first; of any members if there is no grid."""
+        pool = self.cells if self.cells.size else self.able
+        picked = [int(pool[k]) for k in rng.sample(range(len(pool)), min(count, len(pool)))]
+        means = np.nan_to_num(self.posteriors.mean, nan=0.0)
+        return self._ids(sorted(picked, key=lambda at: (-means[at], at)))
 
-    def _group(self, rng: Random) -> Sequence[Member]:
+    def _ids(self, positions: Sequence[int]) -> tuple[int, ...]:
+        return tuple(int(self.rows["id"][at]) for at in positions)
+
+    def _group(self, rng: Random) -> Positions:
         u = rng.random()
-        if u < self.settings.grid_share and self.cells:
-            return [rng.choice(self.cells)]
-        if u < self.settings.grid_share + self.settings.elite_share and self.elites:
+        if u < self.settings.grid_share and self.cells.size:
+            return np.array([rng.choice(self.cells)])
+        if u < self.settings.grid_share + self.settings.elite_share and self.elites.size:
             return self.elites
         return self.able
 
-    def _weights(self, rng: Random, group: Sequence[Member], chosen: Sequence[Member]) -> list[float]:
-        draws = [self._sampled_fitness(rng, m) for m in group]
-        means = [posterior.mean for posterior in self.posteriors.values()]
-        spread = math.sqrt(middle_and_variance(means)[1]) if means else 0.0
-        best = max(draws)
-        taken = {cell(m, self.settings.axes) for m in chosen} if self.settings.grid else set()
-        return [
-            math.exp(self.settings.inverse_temperature * (d - best) / spread if spread else 0.0)
-            / (1 + m.uses) ** self.settings.use_penalty
-            * (0.3 if cell(m, self.settings.axes) in taken else 1.0)
-            for m, d in zip(group, draws, strict=True)
-        ]
+    def _weights(self, rng: Random, group: Positions, chosen: Sequence[int]) -> Floats:
+        """Weights of a group: by sampled fitness, number of children, and whether another parent is of the same cell."""
+        # A generator of its own: the random numbers of one draw cost microseconds, and the stream of `rng` does not depend on
+        # their number. RandomState, since its numbers stay the same in every version of numpy.
+        noise = np.random.RandomState(rng.getrandbits(32)).standard_normal(len(group))
+        mean, deviation = (np.nan_to_num(column[group], nan=0.0) for column in self.posteriors)
+        drawn = mean + (self.settings.exploration * noise * deviation if self.settings.thompson else 0.0)
+        spread, rows = self.posteriors.spread, self.rows[group]
+        ahead = (drawn - drawn.max()) / spread if spread else np.zeros(len(group))
+        taken = np.isin(rows["cell"], self.rows["cell"][list(chosen)]) if self.settings.grid and chosen else False
+        return np.asarray(
+            np.exp(self.settings.inverse_temperature * ahead)
+            / (1 + rows["uses"]) ** self.settings.use_penalty
+            * np.where(taken, 0.3, 1.0)
+        )
 
-    def _sampled_fitness(self, rng: Random, member: Member) -> float:
-        posterior = self.posteriors.get(member.candidate_id)
-        noise = rng.gauss(0.0, 1.0)  # drawn in any case, so that the stream of random numbers stays the same
-        width = self.settings.exploration if self.settings.thompson else 0.0
-        return posterior.mean + width * noise * posterior.stdev if posterior else 0.0
+
+def _without(group: Positions, chosen: Sequence[int]) -> Positions:
+    return group[~np.isin(group, chosen)] if chosen else group
+
+
+def _drawn(rng: Random, weights: Floats) -> int:
+    """A random index, with these weights."""
+    sums = np.cumsum(weights)
+    return min(int(np.searchsorted(sums, rng.random() * sums[-1], side="right")), len(weights) - 1)

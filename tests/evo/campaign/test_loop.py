@@ -88,8 +88,8 @@ def test_a_note_that_the_run_refuses_refuses_and_can_be_repaired(tmp_path: Path,
         assert verdict is not None and verdict.status == "refused" and verdict.fingerprint is None
         (refusal,) = [f for f in findings if f.severity == Severity.REFUSE]
         assert refusal.rule == "SBX325" and refusal.remedy
-        members = running.population.advance(running.reader).members()
-        assert [m.candidate_id for m in repairable(members, 0, SelectionSettings(islands=1))] == [candidate.id]
+        members = running.population.advance(running.reader).members
+        assert repairable(members, 0, SelectionSettings(islands=1)) == (candidate.id,)
 
 
 def test_by_default_a_note_is_a_note(tmp_path: Path, vetter: VetPool) -> None:

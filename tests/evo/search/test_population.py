@@ -52,25 +52,25 @@ def test_taking_in_one_event_after_the_other_comes_to_the_same_as_all_at_once(ru
     for event in run.reader.events():
         step_by_step.advance(run.reader, event.id)
     at_once = run.population()
-    assert step_by_step.members() == at_once.members()
+    assert [*step_by_step.members] == [*at_once.members]
     assert step_by_step.entries() == at_once.entries()
     assert step_by_step.spent(0.0) == at_once.spent(0.0) and step_by_step.tally() == at_once.tally()
 
 
 def test_what_came_after_an_event_is_not_seen_at_it(run: History) -> None:
     run.scored(run.seed("cross_entropy"), 0.5)
-    before, event = run.population().members(), run.archive.last_event()
+    before, event = [*run.population().members], run.archive.last_event()
     run.scored(1, 0.9, number=1)
     run.accepted(run.bred(1))
-    assert run.population(upto=event).members() == before != run.population().members()
+    assert [*run.population(upto=event).members] == before != [*run.population().members]
 
 
 def test_taking_in_the_same_events_again_changes_nothing(run: History) -> None:
     of_every_kind(run)
     population = run.population()
-    before = population.members(), population.spent(1.0), population.tally()
+    before = [*population.members], population.spent(1.0), population.tally()
     population.advance(run.reader)
-    assert (population.members(), population.spent(1.0), population.tally()) == before
+    assert ([*population.members], population.spent(1.0), population.tally()) == before
 
 
 def test_the_baseline_is_that_of_the_run_whatever_the_configuration_says_by_now(run: History) -> None:
@@ -113,7 +113,7 @@ def test_the_time_between_two_sessions_counts_for_nobody(run: History, tmp_path:
 
 def test_what_was_refused_failed_or_is_a_duplicate_is_no_parent_and_what_is_not_vetted_no_member(run: History) -> None:
     of_every_kind(run)
-    members = run.population().members()
+    members = run.population().members
     assert {m.candidate_id: m.usable for m in members} == {1: True, 2: True, 3: True, 4: False, 5: False, 6: False}
     assert [m.candidate_id for m in members if m.rules] == [4], "what may be repaired"
 
@@ -141,7 +141,7 @@ def test_a_loss_is_used_by_those_that_were_made_from_it_and_not_by_those_that_we
     run.bred(1, "explore", [1])
     run.bred(2, "refine", [1])
     run.bred(3, "combine", [1, 2])
-    uses = {m.candidate_id: m.uses for m in run.population().members()}
+    uses = {m.candidate_id: m.uses for m in run.population().members}
     assert uses == {1: 2}
 
 
@@ -151,7 +151,7 @@ def test_one_failed_training_fails_a_loss_for_good_whatever_it_scored_elsewhere(
     run.scored(child, 0.9, "short")
     run.failed(child, "full")
     population = run.population()
-    member = population.members()[-1]
+    member = population.members[-1]
     assert (member.usable, member.fitness) == (False, None)
     assert population.best() is None
 
@@ -181,20 +181,20 @@ def test_a_loss_that_shares_no_seed_with_the_baseline_has_no_fitness_yet(run: Hi
     child = run.scored(run.accepted(run.bred(1)), 0.9, number=1)
     population = run.population()
     assert population.advantage(population.individuals[child]) is None
-    assert population.members()[-1].fitness is None
+    assert population.members[-1].fitness is None
 
 
 def test_the_search_looks_at_no_seed_of_the_final_and_at_no_other_beta_or_learning_rate(run: History) -> None:
     run.scored(run.seed("cross_entropy"), 0.5)
     child = run.scored(run.accepted(run.bred(1)), 0.6)
-    before = run.population().members()
+    before = [*run.population().members]
     run.archive.event("final", {"rung": "held_out", "seeds": [11, 12]})
     for candidate in (1, child):
         for seed in (11, 12):
             run.archive.score_evaluation(run.archive.queue_evaluation(candidate, "classification", "full", seed), 0.99)
         run.scored(candidate, 0.01, learning_rate=0.1)
     population = run.population()
-    assert population.members() == before
+    assert [*population.members] == before
     assert population.measured_in_final == 4 and population.seeds.final == (11, 12)
 
 
@@ -214,10 +214,10 @@ def test_the_best_is_a_proposal_of_the_dearest_rung_that_any_has_reached(run: Hi
 def test_the_error_of_a_fitness_is_known_once_some_loss_has_several_seeds(run: History) -> None:
     run.scored(run.seed("cross_entropy"), 0.5, number=0)
     child = run.scored(run.accepted(run.bred(1)), 0.6, number=0)
-    assert run.population().members()[-1].standard_error is None
+    assert run.population().members[-1].standard_error is None
     run.scored(1, 0.5, number=1)
     run.scored(child, 0.8, number=1)
-    error = run.population().members()[-1].standard_error
+    error = run.population().members[-1].standard_error
     assert error == pytest.approx(0.2 / 2**0.5 / 2**0.5)  # of the two differences 0.1 and 0.3
 
 
@@ -229,10 +229,10 @@ def test_seed_losses_are_spread_over_the_islands_and_a_proposal_lives_where_it_w
     run.seed("mse")
     for step in (1, 2, 3):
         run.accepted(run.bred(step, island=1))
-    members = run.population().members()
+    members = run.population().members
     assert [m.island for m in members] == [0, 1, 1, 1, 1]
     apart = SelectionSettings(islands=2, migration_every=100)
-    assert [m.candidate_id for m in residents(members, 0, apart)] == [1, 2], "seed losses live on all of them"
+    assert [members[at].candidate_id for at in residents(members, 0, apart)] == [1, 2], "seed losses live on all of them"
 
 
 def test_what_the_operators_were_worth_is_the_same_after_a_restart(run: History) -> None:
@@ -241,8 +241,9 @@ def test_what_the_operators_were_worth_is_the_same_after_a_restart(run: History)
     for event in run.reader.events():
         live.advance(run.reader, event.id)
     settings = SelectionSettings()
-    assert rewards(live.members(), settings) == rewards(run.population().members(), settings)
-    arms = {m.candidate_id: m.arm for m in run.population().members()}
+    ours, theirs = (rewards(population.members, settings) for population in (live, run.population()))
+    assert [*ours.reward] == [*theirs.reward] and [*ours.weight] == [*theirs.weight]
+    arms = {m.candidate_id: m.arm for m in run.population().members}
     assert arms[3] == "refine/0.7" and arms[1] == ""
 
 

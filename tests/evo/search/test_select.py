@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.search.selection.bandit import arm_name, operator_rewards, rewards
+from evo.search.selection.bandit import Outcomes, arm_name, operator_rewards, rewards
 from evo.search.selection.beliefs import fitness_posteriors, ranked
+from evo.search.selection.columns import Members
 from evo.search.selection.grid import gap, grid
 from evo.search.selection.members import Member, SelectionSettings
 from evo.search.selection.select import Choice, choose, repairable, residents
@@ -81,7 +82,7 @@ def only(operator: str, **given: Any) -> SelectionSettings:
 def test_fitter_parents_are_drawn_more_often() -> None:
     members = [member(i, fitness=0.1 * i, standard_error=0.05) for i in range(1, 6)]
     counts = drawn(members, only("refine", grid_share=0.0))
-    assert counts[5] > 3 * counts[1] > 0
+    assert counts[5] > 3 * counts[2] > 0
 
 
 def test_parents_with_many_children_are_drawn_less_often() -> None:
@@ -94,13 +95,13 @@ def test_parents_with_many_children_are_drawn_less_often() -> None:
 def test_a_lucky_noisy_member_ranks_behind_a_good_certain_one() -> None:
     crowd = [member(i, fitness=0.02 * i, standard_error=0.02) for i in range(8)]
     lucky, certain = member(20, 0.9, standard_error=0.9), member(21, 0.6, standard_error=0.02)
-    assert ranked([*crowd, lucky, certain])[0] == certain
+    members = [*crowd, lucky, certain]
+    assert members[ranked(fitness_posteriors(members))[0]] == certain
 
 
 def test_shrinking_never_turns_the_order_of_equally_certain_members() -> None:
     posteriors = fitness_posteriors([member(i, fitness=i**1.5, standard_error=0.3) for i in range(6)])
-    means = [posteriors[i].mean for i in range(6)]
-    assert means == sorted(means)
+    assert sorted(posteriors.mean) == [*posteriors.mean]
 
 
 def test_what_is_not_measured_yet_is_bred_from_only_while_nothing_is() -> None:
@@ -112,7 +113,8 @@ def test_what_is_not_measured_yet_is_bred_from_only_while_nothing_is() -> None:
 def test_each_cell_of_the_grid_keeps_its_best() -> None:
     flat, linear = {"left_tail": "flat"}, {"left_tail": "linear"}
     members = [member(1, 0.1, descriptors=flat), member(2, 0.9, descriptors=linear), member(3, 0.3, descriptors=flat)]
-    assert sorted(m.candidate_id for m in grid(members, SelectionSettings(axes=("left_tail",))).values()) == [2, 3]
+    columns, given = Members.of(members, ("left_tail",)), SelectionSettings(axes=("left_tail",))
+    assert [members[at].candidate_id for at in grid(columns, fitness_posteriors(columns), given)] == [2, 3]
 
 
 def test_a_gap_is_a_pair_of_descriptors_that_nobody_has_together() -> None:
@@ -145,9 +147,10 @@ def test_islands_keep_their_own_until_migration() -> None:
     seeds = [member(1, 0.1, operator=None), member(2, 0.2, operator=None, island=1)]
     bred = [member(i, 0.1 * i, island=i % 2) for i in range(3, 9)]
     apart = SelectionSettings(islands=2, migration_every=100)
-    assert [m.candidate_id for m in residents([*seeds, *bred], 0, apart)] == [1, 2, 4, 6, 8]
+    members = Members.of([*seeds, *bred])
+    assert [members[at].candidate_id for at in residents(members, 0, apart)] == [1, 2, 4, 6, 8]
     joined = SelectionSettings(islands=2, migration_every=8)
-    assert [m.candidate_id for m in residents([*seeds, *bred], 0, joined)] == [1, 2, 4, 6, 7, 8]
+    assert [members[at].candidate_id for at in residents(members, 0, joined)] == [1, 2, 4, 6, 7, 8]
 
 
 def test_refused_members_are_repaired_once_while_they_are_recent() -> None:
@@ -155,12 +158,12 @@ def test_refused_members_are_repaired_once_while_they_are_recent() -> None:
     refused = member(3, usable=False, rules=("SBX304",))
     mute = member(4, usable=False)
     one = SelectionSettings(islands=1)
-    assert repairable([*healthy, refused, mute], 0, one) == (refused,)
+    assert repairable(Members.of([*healthy, refused, mute]), 0, one) == (3,)
     assert "repair" in {choose([*healthy, refused], Random(i), i, one).operator for i in range(20)}
     tried = member(5, operator="repair", parents=(3,))
-    assert repairable([*healthy, refused, tried], 0, one) == ()
+    assert repairable(Members.of([*healthy, refused, tried]), 0, one) == ()
     later = [member(i, 0.1) for i in range(10, 10 + one.repair_window)]
-    assert repairable([*healthy, refused, *later], 0, one) == ()
+    assert repairable(Members.of([*healthy, refused, *later]), 0, one) == ()
 
 
 def test_repair_is_never_chosen_without_anything_to_mend() -> None:
@@ -181,7 +184,11 @@ def history(good: str, bad: str) -> list[Member]:
 
 def test_an_operator_of_any_name_earns_rewards_and_a_seed_loss_earns_none() -> None:
     members = [member(1, 0.0, operator=None), member(2, 1.0, operator="seed", parents=(1,), standard_error=0.1)]
-    assert rewards(members, SETTINGS).keys() == {2}
+    assert by_id(rewards(members, SETTINGS)).keys() == {2}
+
+
+def by_id(outcomes: Outcomes) -> dict[int, float]:
+    return dict(zip(outcomes.rows["id"].tolist(), outcomes.reward.tolist(), strict=True))
 
 
 def test_the_bandit_learns_which_operator_pays() -> None:
@@ -206,7 +213,7 @@ def test_the_bandit_learns_which_temperature_pays() -> None:
 def test_old_outcomes_are_forgotten() -> None:
     old = history("refine", "combine")
     recent = [replace(m, candidate_id=m.candidate_id + 100) for m in history("combine", "refine")[2:]]
-    worth = operator_rewards([*old, *recent], SETTINGS)
+    worth = operator_rewards(rewards([*old, *recent], SETTINGS), SETTINGS)
     assert worth["combine"].mean > worth["refine"].mean
 
 
@@ -221,7 +228,7 @@ def test_rewards_are_zero_for_what_cannot_be_used_and_grow_with_the_improvement(
         member(7, 0.5, parents=(1,), standard_error=0.1),
         member(8, parents=(1,)),
     ]
-    found = rewards([parent, *outcomes], SETTINGS)
+    found = by_id(rewards([parent, *outcomes], SETTINGS))
     assert found[2] == found[3] == found[4] == 0.0
     assert SETTINGS.acceptance <= found[5] < found[6] < found[7] <= 1.0
     assert 1 not in found and 8 not in found

@@ -1,0 +1,170 @@
+"""The vetted candidates as columns of numbers, so that a selection costs microseconds per thousand of them.
+
+The columns are changed candidate by candidate as results arrive; nothing is computed from all candidates but what a selection asks
+for. `Members.of` makes them from a list of `Member`, which is the definition of their content.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from archive.records import Role
+from evo.search.operators import role_of
+from evo.search.selection.members import Cell, Member, SelectionSettings, cell
+
+Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+MOST_PARENTS = 8
+"""Parents of a member beyond these are not stored; no operator has as many."""
+
+ROW = np.dtype(
+    [
+        ("id", np.int64),
+        ("island", np.int64),
+        ("proposed", np.bool_),  # not a seed loss
+        ("own_bar", np.bool_),  # made to be better than its parents: neither explored nor repaired
+        ("operator", np.int64),  # number of the name
+        ("arm", np.int64),
+        ("parents", np.int64, (MOST_PARENTS,)),  # 0: none
+        ("usable", np.bool_),
+        ("fitness", np.float64),  # NaN: not measured
+        ("seeds", np.int64),  # that the fitness is a mean over
+        ("error", np.float64),  # NaN: unknown
+        ("uses", np.int64),
+        ("cell", np.int64),
+    ]
+)
+
+
+class Members(Sequence[Member]):
+    """All vetted candidates in order of creation. Changed by `add`, `rate`, `use` and `set_noise` only."""
+
+    def __init__(self, axes: Sequence[str] = SelectionSettings().axes) -> None:
+        self.axes = tuple(axes)
+        self.cells: list[Cell] = []
+        """The cells that any member lies in, by number."""
+        self.names: dict[str, int] = {}
+        """Numbers of the names of operators and arms."""
+        self.repaired: set[int] = set()
+        """Ids of the refused members whose repair was attempted."""
+        self._numbers: dict[Cell, int] = {}
+        self._rows = np.zeros(64, ROW)
+        self._ids: list[int] = []
+        self._added: list[Member] = []
+        self._noise: float | None = None
+
+    @classmethod
+    def of(cls, members: Sequence[Member], axes: Sequence[str] | None = None) -> Members:
+        """The columns of these members; the same object if they are columns already."""
+        wanted = SelectionSettings().axes if axes is None else tuple(axes)
+        if isinstance(members, Members) and members.axes == wanted:
+            return members
+        made = cls(wanted)
+        for member in members:
+            made.add(member)
+        return made
+
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """One row of type ROW per member, in order of ids. A view: valid until the next change."""
+        return self._rows[: len(self._ids)]
+
+    @property
+    def measured(self) -> Mask:
+        """Which members may be parents and have a fitness."""
+        rows = self.rows
+        return np.asarray(rows["usable"] & np.isfinite(rows["fitness"]))
+
+    def add(self, member: Member, seeds: int = 0) -> None:
+        """Add a member at its place in the order of ids."""
+        at, n = bisect_left(self._ids, member.candidate_id), len(self._ids)
+        if n == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros(n, ROW)])
+        self._rows[at + 1 : n + 1] = self._rows[at:n].copy()
+        self._ids.insert(at, member.candidate_id)
+        self._added.insert(at, member)
+        role, row = role_of(member.operator), self._rows[at]
+        row["id"], row["island"], row["uses"] = member.candidate_id, member.island, member.uses
+        row["proposed"] = member.operator is not None
+        row["own_bar"] = role not in (Role.EXPLORED_FROM, Role.REPAIRED)
+        row["operator"], row["arm"] = self._number(member.operator or ""), self._number(member.arm)
+        row["parents"] = 0
+        row["parents"][: len(member.parents)] = member.parents[:MOST_PARENTS]
+        row["cell"] = self._cell(member)
+        if role is Role.REPAIRED:
+            self.repaired.update(member.parents)
+        self._set(at, member.usable, member.fitness, seeds, member.standard_error)
+
+    def rate(self, candidate_id: int, usable: bool, fitness: float | None, seeds: int) -> None:
+        """Set what the results of a member say: a fitness that is a mean over `seeds`. Nothing for a candidate that is no member."""
+        at = self._position(candidate_id)
+        if at is not None:
+            error = self._noise / math.sqrt(seeds) if seeds and self._noise is not None else None
+            self._set(at, usable, fitness, seeds, error)
+
+    def use(self, candidate_id: int, uses: int) -> None:
+        """Set the number of children; nothing for a candidate that is no member yet."""
+        at = self._position(candidate_id)
+        if at is not None:
+            self._rows[at]["uses"] = uses
+
+    def set_noise(self, deviation: float | None) -> None:
+        """Set the standard errors from the deviation over seeds of the difference to the baseline; None: unknown."""
+        if deviation == self._noise:
+            return
+        self._noise, rows = deviation, self.rows
+        with np.errstate(divide="ignore"):
+            errors = math.nan if deviation is None else deviation / np.sqrt(rows["seeds"])
+            rows["error"] = np.where(rows["seeds"] > 0, errors, math.nan)
+
+    @overload
+    def __getitem__(self, at: int) -> Member: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Member]: ...
+    def __getitem__(self, at: int | slice) -> Member | list[Member]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        row = self.rows[at]
+        return replace(
+            self._added[at],
+            usable=bool(row["usable"]),
+            fitness=_none_if_nan(row["fitness"]),
+            standard_error=_none_if_nan(row["error"]),
+            uses=int(row["uses"]),
+        )
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def _position(self, candidate_id: int) -> int | None:
+        at = bisect_left(self._ids, candidate_id)
+        return at if at < len(self._ids) and self._ids[at] == candidate_id else None
+
+    def _set(self, at: int, usable: bool, fitness: float | None, seeds: int, error: float | None) -> None:
+        row = self._rows[at]
+        row["usable"], row["seeds"] = usable, seeds
+        row["fitness"] = math.nan if fitness is None else fitness
+        row["error"] = math.nan if error is None else error
+
+    def _number(self, name: str) -> int:
+        return self.names.setdefault(name, len(self.names))
+
+    def _cell(self, member: Member) -> int:
+        lies_in = cell(member, self.axes)
+        number = self._numbers.setdefault(lies_in, len(self.cells))
+        if number == len(self.cells):
+            self.cells.append(lies_in)
+        return number
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
