@@ -42,6 +42,9 @@ from fitness.task import task_info
 PARTS = ("grid", "elites", "use_penalty", "bandit", "thompson", "shrinkage")
 """Parts of selection with a key of their own, which is switched over."""
 
+QUICK = {"seeds": 2, "proposals": 8, "truth_seeds": 2, "offspring": 4}
+QUICK_CLASSIFICATION = ("train_items=200", "epochs=2", "short_epochs=1")
+
 
 def arms() -> dict[str, dict[str, Any]]:
     """The settings of `search` by arm. A part that is on by default is switched off, and the other way round."""
@@ -142,14 +145,15 @@ def _arguments() -> argparse.Namespace:
         "--offspring", type=int, default=50, help="proposals of a run whose true fitness is measured (%(default)s)"
     )
     parser.add_argument("--workers", type=int, default=2, help="training processes, and runs at a time (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="two short runs of each arm, to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="two short runs of each arm, to see that it works; other options have precedence"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.seeds, arguments.proposals, arguments.truth_seeds, arguments.offspring = 2, 8, 2, 4
-        if arguments.task == "classification":
-            arguments.set += ["train_items=200", "epochs=2", "short_epochs=1"]
-    return arguments
+    if parser.parse_args().quick:
+        parser.set_defaults(**QUICK)
+        if parser.parse_args().task == "classification":
+            parser.set_defaults(set=list(QUICK_CLASSIFICATION))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
