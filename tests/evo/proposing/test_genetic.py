@@ -193,6 +193,18 @@ def test_a_refinement_may_write_the_margin_without_the_reference() -> None:
     assert free and all("without the reference" in c.thought for c in free)
 
 
+def test_most_short_searches_try_losses_that_read_the_reference_in_other_ways() -> None:
+    """By general forms alone, weights and margins over all four log-probabilities, 24 proposals from DPO hold such a loss."""
+
+    def tried(seed: int) -> bool:
+        rng = Random(seed)
+        operators = ["explore" if k % 5 == 0 else "refine" for k in range(24)]
+        thoughts = [propose(rng, "preference", operator, [dpo()]).thought for operator in operators]
+        return any("the reference's margin" in t or "without the reference" in t for t in thoughts)
+
+    assert sum(map(tried, range(20))) >= 14
+
+
 def test_one_parent_is_combined_with_a_grown_loss() -> None:
     assert "dpo" in combine(Random(0), "preference", [dpo()]).thought
 
