@@ -14,7 +14,7 @@ import pytest
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from search_figures import RunTrace, curve_at, offspring_slope, ratio_to_reach
+from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach
 from shared_scores import ScoreTable, SharingPool
 
 from evo.proposing.genetic.builder import Builder
@@ -28,11 +28,12 @@ def trace(*led: tuple[int, int, float], offspring: tuple[tuple[int, float], ...]
     return RunTrace(led, trainings=100, proposals=50, offspring=offspring)
 
 
-def test_a_search_that_gets_there_in_half_the_trainings_has_a_ratio_of_a_half() -> None:
+def test_the_ratio_is_of_the_trainings_until_as_good_and_all_of_the_other_or_those_until_it_was_so_good() -> None:
     slow = [trace((10, 5, 0.1), (80, 40, 0.5)) for _ in range(4)]
     fast = [trace((10, 5, 0.2), (40, 20, 0.6)) for _ in range(4)]
-    assert ratio_to_reach(fast, slow) == (0.5, 0.5, 0.5)
-    assert ratio_to_reach(slow, slow) == (1.0, 1.0, 1.0)
+    assert ratio_to_reach(fast, slow) == (0.4, 0.4, 0.4)
+    assert ratio_to_reach(fast, slow, stops_early=True) == (0.5, 0.5, 0.5)
+    assert ratio_to_reach(slow, slow, stops_early=True) == (1.0, 1.0, 1.0)
     assert ratio_to_reach(slow, fast)[0] == math.inf
 
 
@@ -40,7 +41,7 @@ def test_a_level_is_reached_by_the_mean_of_the_runs_not_by_the_best_of_them() ->
     reference = [trace((50, 25, 0.5))] * 2
     runs = [trace((5, 2, 0.9), (60, 30, 0.9)), trace((5, 2, 0.0), (60, 30, 0.2))]
     ratio, low, high = ratio_to_reach(runs, reference)
-    assert ratio == 60 / 50 and low < ratio < high == math.inf
+    assert ratio == 60 / 100 and low < ratio < high == math.inf
 
 
 def test_what_led_after_some_proposals_is_averaged_over_the_runs() -> None:
@@ -53,6 +54,8 @@ def test_what_led_after_some_proposals_is_averaged_over_the_runs() -> None:
 
 def test_the_slope_of_the_offspring_is_per_proposal() -> None:
     rising = trace((1, 1, 0.0), offspring=((10, 0.1), (20, 0.2), (30, 0.3)))
+    lopsided = trace((1, 1, 0.0), offspring=((2, 0.1), (8, -9.0), (9, 0.2), (45, 0.4)))
+    assert offspring_rise([lopsided])[0] == pytest.approx(0.3)
     slope, low, high = offspring_slope([rising, rising])
     assert slope == pytest.approx(0.01) and low == pytest.approx(high)
 
