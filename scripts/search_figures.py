@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from statistics import fmean, linear_regression
+from statistics import fmean, linear_regression, median
 
 SAMPLES = 2000
 """Bootstrap samples of an interval."""
@@ -45,18 +45,35 @@ def offspring_slope(runs: Sequence[RunTrace]) -> tuple[float, float, float]:
     return _with_interval(slopes, lambda some: fmean(slopes[i] for i in some))
 
 
-def ratio_to_reach(runs: Sequence[RunTrace], reference: Sequence[RunTrace]) -> tuple[float, float, float]:
-    """Trainings until the mean of `runs` reaches what the mean of `reference` has at its end, over those that `reference` needs.
+def offspring_rise(runs: Sequence[RunTrace]) -> tuple[float, float, float]:
+    """Median true fitness of the offspring in the last fifth of the runs less that in the first, with its interval.
 
-    Both means are taken over run seeds, and both times are those of the first training from which the level is reached. Infinite
-    if `runs` never reach it. The interval is over run seeds of both.
+    Unlike the mean, it does not depend on how many losses are ruined altogether.
+    """
+
+    def middle(some: Sequence[int], part: int) -> float:
+        values = [v for i in some for step, v in runs[i].offspring if part == min(5 * step // runs[i].proposals, 4)]
+        return median(values) if values else math.nan
+
+    return _with_interval(runs, lambda some: middle(some, 4) - middle(some, 0))
+
+
+def ratio_to_reach(
+    runs: Sequence[RunTrace], reference: Sequence[RunTrace], *, stops_early: bool = False
+) -> tuple[float, float, float]:
+    """Trainings until the mean of `runs` is first as good as that of `reference` at its end, over the trainings of `reference`.
+
+    Means are taken over run seeds. Infinite if `runs` are never as good. With `stops_early`, `reference` is charged only the trainings
+    after which its own mean was as good for the first time, as if one had known when to stop. The interval is over run seeds of both.
     """
 
     def ratio(some: Sequence[int], others: Sequence[int]) -> float:
         ours, theirs = [runs[i] for i in some], [reference[i] for i in others]
         level = fmean(run.after_proposals(run.proposals) for run in theirs)
-        needed = _first(ours, level)
-        return math.inf if needed is None else needed / (_first(theirs, level) or 1)
+        needed, charged = _first(ours, level), fmean(run.trainings for run in theirs)
+        if stops_early:
+            charged = _first(theirs, level) or charged
+        return math.inf if needed is None else needed / charged
 
     rng = Random("trainings until a level")
     drawn = sorted(ratio(_resampled(rng, len(runs)), _resampled(rng, len(reference))) for _ in range(SAMPLES))

@@ -59,7 +59,7 @@ OPERATORS: tuple[SearchOperator, ...] = (
         name=Operator.EXPLORE,
         role=Role.EXPLORED_FROM,
         parents=3,
-        prior=1.0,
+        prior=0.4,
         prompt="explore",
         genetic="evo.proposing.genetic.explore:explore",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from campaigns import QUICK, Command, assert_sound, classification_losses
 from loopback_llm import Fault, LoopbackLLM, closed_port, proposal
@@ -109,6 +111,23 @@ def test_the_paper_s_chat_mode_grows_one_conversation(evo: Command) -> None:
         lengths = [len(body["messages"]) for body in server.bodies]
     assert lengths == sorted(lengths) and lengths[-1] == lengths[0] + 6
     assert evo.run("replay", "run").code == 0
+
+
+def test_sampling_asks_every_time_as_if_nothing_was_known_resumes_and_replays(evo: Command) -> None:
+    sample = ("--set", "search.mode=sample")
+    with LoopbackLLM(fallback=classification_losses) as server:
+        result = evo.run(*_arguments(server.base_url, 3, *sample))
+        assert result.code == 0, result.err
+        resumed = evo.run(*_arguments(server.base_url, 5, *sample))
+        assert resumed.code == 0, resumed.err
+        prompts = [json.dumps(body["messages"]) for body in server.bodies]
+    assert len(prompts) == 5 and len(set(prompts)) == 1
+    with Reader.open(evo.folder / "run/archive.db") as reader:
+        born = [c for c in reader.candidates() if c.origin == "proposal"]
+        assert len(born) == 5 and all(reader.parents(c.id) == [] for c in born)
+        assert {p.operator for p in reader.proposals()} == {"explore"}
+    replayed = evo.run("replay", "run")
+    assert replayed.code == 0 and "All 5 proposals replay" in replayed.out
 
 
 def test_without_a_key_the_openai_proposer_says_what_to_set(evo: Command) -> None:

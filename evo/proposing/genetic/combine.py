@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from random import Random
 
-from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
+from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
 from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
-from evo.proposing.genetic.refine import LARGE, simplified
+from evo.proposing.genetic.refine import LARGE, constant_at, is_weight, simplified, tunable_uses
 from evo.proposing.genetic.shapes import batch_statistic
-from evo.proposing.genetic.structure import Anatomy
+from evo.proposing.genetic.structure import Anatomy, Use, edited
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.graph.nodes import GraphError
@@ -115,7 +116,8 @@ def _extreme(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[
 def _grafted(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     """A part of the second in the place of a part of the first with the same type and the same role."""
     roles = _roles(first), _roles(second)
-    places = [(i, j) for i in roles[0] for j in roles[1] if roles[0][i] == roles[1][j]]
+    # A part whose direction is not known could push the wrong way in its new place.
+    places = [(i, j) for i in roles[0] for j in roles[1] if roles[0][i] == roles[1][j] and roles[0][i][1] is not None]
     if not places:
         raise GraphError("SBX220", "no parts of one type")
     i, j = rng.choice(places)
@@ -124,6 +126,61 @@ def _grafted(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[
     loss = builder.graft(first, {i: part})[first.output]
     words = f"Put the {second.nodes[j].op} of {{b}} in the place of the {first.nodes[i].op} of {{a}}"
     return builder.finish(loss), words, "graft"
+
+
+def _interpolated(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
+    """For two losses that differ in their constants alone: constants between them, or a little beyond."""
+    same = [(n.op, n.args) for n in first.nodes] == [(n.op, n.args) for n in second.nodes]
+    uses = [u for u in tunable_uses(first) if constant_at(first, u) * _constant_or_zero(second, u) > 0] if same else []
+    pairs = {u: (constant_at(first, u), constant_at(second, u)) for u in uses}
+    if all(a == b for a, b in pairs.values()):
+        raise GraphError("SBX220", "no two losses of one form")
+    share = uniform(rng, -0.5, 1.5)
+    moved = {u: rounded(a * (b / a) ** share) for u, (a, b) in pairs.items()}
+    change = {u: partial(_replaced, value) for u, value in moved.items()}
+    return edited(first, change), f"Put the constants of {{a}} {share:g} of the way to those of {{b}}", "between"
+
+
+def _constant_or_zero(graph: VerifiedGraph, use: Use) -> float:
+    value = graph.nodes[graph.nodes[use.node].args[use.position]].attrs.get("value", 0.0)
+    return float(value)
+
+
+def _replaced(new: float, value: Value) -> Value:
+    return value.builder.const(new)
+
+
+def _lent(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
+    """A term or a weight of the second, for the whole of the first. It keeps the scale that it has beside the rest of the second:
+    a term is given in proportion to the loss that it was added to there."""
+    parts = list(_parts(second))
+    if not parts:
+        raise GraphError("SBX220", "no term and no weight to lend")
+    kind, j = rng.choice(parts)
+    builder = Builder(first.contract)
+    loss = builder.graft(first)[first.output]
+    part = builder.graft(LossGraph(second.contract, second.nodes[: j + 1], j))[j]
+    what = f"the {second.nodes[j].op} of {{b}}"
+    if kind == "weight":
+        return builder.finish(part * loss), f"Weighed {{a}} by {what}", "weighed"
+    k = log_uniform(rng, 0.5, 2.0)
+    return builder.finish(loss + k * part), f"Added {k:g} times {what} to {{a}}", "lent"
+
+
+def _parts(graph: VerifiedGraph) -> Iterator[tuple[str, int]]:
+    """Terms of the sum and weights of the product at the top of a loss, by node."""
+    whole, anatomy = graph.types[graph.output], Anatomy(graph)
+    open_nodes = [graph.output]
+    while open_nodes:
+        node = graph.nodes[open_nodes.pop()]
+        sides = [a for a in node.args if graph.types[a] == whole and anatomy.reads[a]]
+        if node.op == "add":
+            yield from (("term", a) for a in sides if len(sides) == 2 and anatomy.learns[a])
+            open_nodes += sides
+        elif node.op == "mul":
+            weights = [a for a in sides if is_weight(graph, a, gates=False)]
+            yield from (("weight", a) for a in weights if len(sides) == 2)
+            open_nodes += [a for a in sides if a not in weights]
 
 
 def _roles(graph: VerifiedGraph) -> dict[int, tuple[str, tuple[int, int] | None, bool]]:
@@ -143,10 +200,12 @@ def _roles(graph: VerifiedGraph) -> dict[int, tuple[str, tuple[int, int] | None,
 
 
 _CROSSINGS: tuple[tuple[float, Crossing], ...] = (
-    (2.0, _constant),
-    (2.0, _gated),
-    (0.6, _adaptive),
-    (1.0, _stepped),
-    (1.0, _extreme),
-    (1.5, _grafted),
+    (8.0, _interpolated),
+    (2.0, _lent),
+    (2.5, _constant),
+    (1.2, _gated),
+    (0.8, _adaptive),
+    (0.6, _stepped),
+    (0.8, _extreme),
+    (1.0, _grafted),
 )

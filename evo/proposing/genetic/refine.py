@@ -13,7 +13,7 @@ from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
-from sandbox.graph.nodes import GraphError
+from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
 
 Change = tuple[VerifiedGraph, str, str]
@@ -60,22 +60,32 @@ def _attempt(mutation: Mutation, rng: Random, graph: VerifiedGraph) -> Change | 
 
 
 def _constant(rng: Random, graph: VerifiedGraph) -> Change | None:
+    uses = tunable_uses(graph)
+    if not uses:
+        return None
+    use = rng.choice(uses)
+    old = constant_at(graph, use)
+    new = _near(rng, old)
+    reader = graph.nodes[use.node].op
+    words = f"changed the constant {old:g} in a {reader} to {new:g}"
+    return edited(graph, {use: lambda value: value.builder.const(new)}), words, "tuned"
+
+
+def tunable_uses(graph: VerifiedGraph) -> list[Use]:
+    """The uses of constants that matter: not those that only scale or shift the whole loss, and no exponents."""
     spine = _spine(graph)
-    uses = [
-        (i, use)
+    return [
+        use
         for i, readers in Anatomy(graph).uses.items()
         if _is_tunable(graph, i)
         for use in readers
         if use.node not in spine and not _is_complement(graph, use) and not _is_exponent(graph, use)
     ]
-    if not uses:
-        return None
-    i, use = rng.choice(uses)
-    old = float(graph.nodes[i].attrs["value"])
-    new = _near(rng, old)
-    reader = graph.nodes[use.node].op
-    words = f"changed the constant {old:g} in a {reader} to {new:g}"
-    return edited(graph, {use: lambda value: value.builder.const(new)}), words, "tuned"
+
+
+def constant_at(graph: VerifiedGraph, use: Use) -> float:
+    """The constant that is used there."""
+    return float(graph.nodes[graph.nodes[use.node].args[use.position]].attrs["value"])
 
 
 def _is_tunable(graph: VerifiedGraph, index: int) -> bool:
@@ -114,9 +124,13 @@ def _is_exponent(graph: VerifiedGraph, use: Use) -> bool:
 
 
 def _near(rng: Random, old: float) -> float:
-    """Another number of the same sign, mostly within a factor of two."""
+    """Another number of the same sign, mostly within a factor of two.
+
+    The size of the change is drawn too: small ones tune a good loss, large ones leave a bad number behind.
+    """
+    size = log_uniform(rng, 0.15, 0.8)
     for _ in range(8):
-        new = rounded(old * math.exp(rng.gauss(0.0, 0.45)))
+        new = rounded(old * math.exp(rng.gauss(0.0, size)))
         if new != old:
             return new
     return rounded(old * 1.25)
@@ -183,7 +197,7 @@ def _temperature(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def _factor(rng: Random) -> float:
     """A temperature clearly other than 1."""
-    factor = log_uniform(rng, 1.15, 3.0)
+    factor = log_uniform(rng, 1.1, 2.2)
     return factor if rng.random() < 0.6 else rounded(1.0 / factor)
 
 
@@ -224,6 +238,23 @@ def _centre(rng: Random, graph: VerifiedGraph) -> Change | None:
     words = f"took {a:g} of its batch mean from {_where(graph, found[0])}"
     change = edited(graph, dict.fromkeys(found[0], lambda value: value - a * value.apply("mean").detach()))
     return change, words, "centred"
+
+
+def _margin(rng: Random, graph: VerifiedGraph) -> Change | None:
+    """Put another form of the margin, with other weights of the inputs or scaled by the batch, in the place of one."""
+    found, grammar, builder = _margin_uses(rng, graph), grammar_of(graph.contract), Builder(graph.contract)
+    if found is None or not found[2] or not grammar.margins:
+        return None
+    uses, sign, _ = found
+    other = grammar.draw(rng, grammar.margins, builder)
+    form = builder.finish(other.value)
+
+    def put(value: Value) -> Value:
+        new = value.builder.graft(form)[form.output]
+        return new if sign > 0 else -new
+
+    words = other.words or "with x itself"
+    return edited(graph, dict.fromkeys(uses, put)), f"wrote {_where(graph, uses)} {words}", "margin"
 
 
 def _smooth(rng: Random, graph: VerifiedGraph) -> Change | None:
@@ -307,7 +338,17 @@ def _sides(graph: VerifiedGraph) -> list[Use]:
         and i not in anatomy.margins
         for k, a in enumerate(node.args)
         if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a]
+        if _may_stay(graph, anatomy, node, k)
     ]
+
+
+def _may_stay(graph: VerifiedGraph, anatomy: Anatomy, node: Node, position: int) -> bool:
+    """Whether an operand is a loss of its own. Of a product, only a weight may go: a weight alone may push the wrong way. Of a sum,
+    only the smaller side may go, which is often a term that does not train a model alone."""
+    own, other = node.args[position], node.args[1 - position]
+    if node.op == "mul":
+        return is_weight(graph, other)
+    return node.op != "add" or anatomy.size(own) >= anatomy.size(other)
 
 
 def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
@@ -318,6 +359,12 @@ def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
             break
         graph = change[0]
     return graph
+
+
+def is_weight(graph: VerifiedGraph, index: int, gates: bool = True) -> bool:
+    """Whether it is a factor without a gradient, or, with `gates`, a gate."""
+    steady = graph.nodes[index].op == "detach" or not Anatomy(graph).learns[index]
+    return steady or (gates and _is_gate(graph, index))
 
 
 def _is_gate(graph: VerifiedGraph, index: int) -> bool:
@@ -331,15 +378,16 @@ def _is_gate(graph: VerifiedGraph, index: int) -> bool:
 _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
     (3.0, _constant),
     (1.0, _attribute),
-    (1.5, _relative),
-    (2.0, _temperature),
+    (1.0, _relative),
+    (2.5, _temperature),
     (1.5, _shift),
     (0.6, _squash),
     (0.3, _centre),
-    (1.0, _smooth),
-    (1.5, _term),
+    (1.5, _margin),
+    (1.5, _smooth),
+    (2.0, _term),
     (1.2, _weight),
-    (1.2, _share),
-    (0.8, _gradient),
-    (0.7, _simplify),
+    (0.5, _share),
+    (0.4, _gradient),
+    (0.5, _simplify),
 )

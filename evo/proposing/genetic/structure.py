@@ -63,6 +63,21 @@ class Anatomy:
         return found[self.graph.output]
 
     @cached_property
+    def learns(self) -> list[bool]:
+        """Whether each node depends on an input with a gradient, through whatever operation."""
+        learning = {a.name for a in contract_named(self.graph.contract).arguments if a.learns}
+        return [bool(names & learning) for names in self.reads]
+
+    def size(self, index: int) -> int:
+        """Number of nodes that a node is computed from, itself included."""
+        found, waiting = {index}, [index]
+        while waiting:
+            new = set(self.graph.nodes[waiting.pop()].args) - found
+            found |= new
+            waiting += new
+        return len(found)
+
+    @cached_property
     def slopes(self) -> list[tuple[float, float] | None]:
         """Slope of each node to the two learning inputs with other factors taken as 1, or None where it is not linear in
         them. For contracts with one learning input the second slope is 0."""

@@ -20,16 +20,16 @@ class Posteriors(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the means; 0 below two of them."""
+        """Deviation of the means, from the better half of them (`middle_and_variance`); 0 without any."""
         known = self.mean[~np.isnan(self.mean)]
-        return float(known.std()) if known.size > 1 else 0.0
+        return math.sqrt(middle_and_variance(known)[1]) if known.size else 0.0
 
 
 def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Posteriors:
     """Posterior distribution of each measured member's true fitness.
 
-    The prior is normal, with the mean of the population and the part of its variance that standard errors do not explain (empirical
-    Bayes); flat without `shrinkage`. An unknown standard error counts as the standard deviation of the population.
+    The prior is normal, with the median of the population and the part of its variance (`middle_and_variance`) that standard errors
+    do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the standard deviation of the population.
     """
     members = Members.of(members)
     able, rows = members.measured, members.rows
@@ -39,7 +39,7 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Pos
         return Posteriors(mean, deviation)
     noise = rows["error"][able] ** 2
     unknown = np.isnan(noise)
-    middle, total = float(fitness.mean()), float(fitness.var())
+    middle, total = middle_and_variance(fitness)
     explained = total / 2 if unknown.all() else float(noise[~unknown].mean())
     true = max(total - explained, 0.1 * total, 1e-12)
     noise = np.where(unknown, max(total, 1e-12), noise)
@@ -47,6 +47,16 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Pos
     mean[able] = middle + trust * (fitness - middle)
     deviation[able] = np.sqrt(trust * noise)
     return Posteriors(mean, deviation)
+
+
+def middle_and_variance(fitness: Floats) -> tuple[float, float]:
+    """The median, and the mean squared distance to it of the values that are not below it.
+
+    Ruined losses lie far below the others. Counted in a variance, they would make the differences among good losses look small, and
+    a score that is high by chance look certain.
+    """
+    middle = float(np.median(fitness))
+    return middle, float(np.mean((fitness[fitness >= middle] - middle) ** 2))
 
 
 def ranked(posteriors: Posteriors, among: Positions | None = None, most: int | None = None) -> Positions:

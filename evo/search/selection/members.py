@@ -75,8 +75,8 @@ class SelectionSettings:
     exponent: float = 2.0
     """Power of an arm's estimate in its weight: 0 ignores the estimate, large values always take the best arm."""
     inverse_temperature: float = 2.0
-    """Inverse temperature of the softmax over parents' fitness in standard deviations of the population: a parent that is one
-    deviation better has exp(inverse_temperature) times the probability."""
+    """Inverse temperature of the softmax over parents' fitness in deviations of the population's better half
+    (`beliefs.middle_and_variance`): a parent that is one deviation better has exp(inverse_temperature) times the probability."""
     use_penalty: float = 0.7
     """Exponent of the penalty for frequent parents: the weight is divided by (1 + children) ** use_penalty."""
     grid_share: float = 0.25

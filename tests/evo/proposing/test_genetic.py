@@ -16,7 +16,7 @@ from evo.proposing.genetic.combine import combine
 from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.preference import margin
 from evo.proposing.genetic.proposal import MAX_NAME
-from evo.proposing.genetic.refine import LARGE, refine
+from evo.proposing.genetic.refine import LARGE, _simplify, refine
 from evo.proposing.genetic.repair import repair
 from evo.proposing.genetic.structure import Anatomy
 from sandbox import known
@@ -142,6 +142,67 @@ def test_every_published_loss_can_be_bred_from(name: str) -> None:
             child = propose(Random(seed), parent.graph.contract, operator, [parent], ["SBX305"])
             assert child.graph.nodes != parent.graph.nodes
             assert name.split("_")[0] in child.thought
+
+
+def _with_constants(a: float, b: float) -> Parent:
+    builder = Builder("preference")
+    x = margin(builder)
+    return Parent(builder.finish((a - b * x).softplus() + b * (-x).sigmoid()), f"loss_{a:g}")
+
+
+def test_two_losses_of_one_form_are_combined_by_their_constants() -> None:
+    first, second = _with_constants(0.5, 2.0), _with_constants(0.8, 1.25)
+    between = [
+        c for c in (combine(Random(seed), "preference", [first, second]) for seed in range(40)) if "between" in c.name
+    ]
+    assert len(between) > 10
+    for child in between:
+        assert [n.op for n in child.graph.nodes] == [n.op for n in first.graph.nodes]
+        found = [float(n.attrs["value"]) for n in child.graph.nodes if n.op == "const"]
+        # Half the way on a logarithmic scale beyond either parent, at most.
+        assert all(0.5 * 1.6**-0.51 <= value <= 2.0 * 1.6**0.51 for value in found)
+
+
+def test_a_term_and_a_weight_are_lent_whole() -> None:
+    builder = Builder("preference")
+    x = margin(builder)
+    weighed = (2.0 * x).sigmoid().detach() * (-x).softplus()
+    lender = Parent(builder.finish(weighed + 0.1 * x.square()), "lender")
+    lent = [c for c in (combine(Random(s), "preference", [hinge(), lender]) for s in range(80))]
+    terms = [c for c in lent if c.name.endswith("__lent") and "to hinge" in c.thought]
+    weights = [c for c in lent if c.name.endswith("__weighed") and "Weighed hinge" in c.thought]
+    assert terms and weights
+    assert all(any(n.op == "square" for n in c.graph.nodes) or "softplus" in c.graph.to_json() for c in terms)
+    assert all({"detach", "sigmoid", "relu"} <= {n.op for n in c.graph.nodes} for c in weights)
+    assert all(trains(c.graph) for c in (*terms, *weights))
+
+
+def test_simplifying_a_weighed_loss_never_leaves_the_weight_alone() -> None:
+    """The sigmoid alone would push the margin down."""
+    builder = Builder("preference")
+    x = margin(builder)
+    graph = builder.finish((2.0 * x).sigmoid() * (-x).softplus())
+    for seed in range(30):
+        change = _simplify(Random(seed), graph)
+        assert change is not None and "softplus" in {n.op for n in change[0].nodes}
+
+
+def test_a_refinement_may_write_the_margin_without_the_reference() -> None:
+    children = [refine(Random(seed), "preference", [dpo()]) for seed in range(400)]
+    free = [c for c in children if c.graph.inputs == {"policy_chosen_logps", "policy_rejected_logps", "beta"}]
+    assert free and all("without the reference" in c.thought for c in free)
+
+
+def test_most_short_searches_try_losses_that_read_the_reference_in_other_ways() -> None:
+    """By general forms alone, weights and margins over all four log-probabilities, 24 proposals from DPO hold such a loss."""
+
+    def tried(seed: int) -> bool:
+        rng = Random(seed)
+        operators = ["explore" if k % 5 == 0 else "refine" for k in range(24)]
+        thoughts = [propose(rng, "preference", operator, [dpo()]).thought for operator in operators]
+        return any("the reference's margin" in t or "without the reference" in t for t in thoughts)
+
+    assert sum(map(tried, range(20))) >= 14
 
 
 def test_one_parent_is_combined_with_a_grown_loss() -> None:

@@ -123,6 +123,26 @@ def test_islands_take_turns(tmp_path: Path) -> None:
         assert [request(run, step).island for step in range(6)] == [0, 1, 2, 0, 1, 2]
 
 
+# ---- proposals without parents ------------------------------------------------------------------------------------------
+
+
+def test_a_sampled_proposal_is_shown_nothing_of_the_run(tmp_path: Path) -> None:
+    """The prompts of all steps are one text, whatever was found before: so best of N is of independent draws."""
+    with history(tmp_path, search={"mode": "sample"}) as run:
+        empty = request(run, 1)
+        begun(run)
+        run.refused(run.bred(2))
+        later = [request(run, step) for step in range(2, 30)]
+        assert {(r.operator, r.template, r.parents, r.landmarks, r.turns, r.noise) for r in later} == {
+            ("explore", "sample", (), (), (), None)
+        }
+        texts = {tuple(messages(r, ReplyFormat.JSON)) for r in (empty, *later)}
+        assert len(texts) == 1
+        assert all(r.wanted == {} and r.references == {"island": 0, "parents": []} for r in later)
+        assert {r.temperature for r in later} == set(run.config.llm.temperatures)
+        assert "cross_entropy" not in "".join(m.content for m in next(iter(texts))[1:])
+
+
 # ---- the paper's chat ---------------------------------------------------------------------------------------------------
 
 

@@ -37,14 +37,13 @@ def _plain(_: Random, b: Builder) -> Piece:
 
 
 def _partial_reference(rng: Random, b: Builder) -> Piece:
-    a = uniform(rng, 0.5, 1.3)
-    x = b.input("beta") * ((b.input(_POLICY[0]) - b.input(_POLICY[1])) - a * _reference_margin(b))
+    a = uniform(rng, -0.5, 1.5)
+    x = b.input("beta") * (_policy_margin(b) - a * _reference_margin(b))
     return Piece(x, f"with {a:g} of the reference's margin in x", "partref")
 
 
 def _reference_free(rng: Random, b: Builder) -> Piece:
-    x = b.input("beta") * (b.input(_POLICY[0]) - b.input(_POLICY[1]))
-    return Piece(x, "without the reference in x", "reffree")
+    return Piece(b.input("beta") * _policy_margin(b), "without the reference in x", "reffree")
 
 
 def _centred(rng: Random, b: Builder) -> Piece:
@@ -154,10 +153,12 @@ def _easy_first(rng: Random, b: Builder) -> Piece:
     return Piece((1.0 + k * (a * margin(b)).sigmoid()).detach(), f"1 + {k:g} sigmoid({a:g} x), detached", "easyfirst")
 
 
-def _reference_clear(rng: Random, b: Builder) -> Piece:
-    k, a = uniform(rng, -0.6, 1.5), log_uniform(rng, 0.02, 0.3)
-    value = 1.0 + k * (a * _reference_margin(b)).sigmoid()
-    return Piece(value.detach(), f"1 + {k:g} sigmoid({a:g} times the reference's margin)", "refweight")
+def _gate(rng: Random, b: Builder) -> Piece:
+    """More weight where one of the log-probabilities' contrasts is large, or where it is small: labels are not equally reliable."""
+    name, signal, low, high = rng.choice(_SIGNALS)
+    a, floor = log_uniform(rng, low, high) * (1 if rng.random() < 0.5 else -1), uniform(rng, 0.0, 0.3)
+    value = floor + (a * signal(b)).sigmoid()
+    return Piece(value.detach(), f"{floor:g} + sigmoid({a:g} times {name}), detached", "gated")
 
 
 def _relative(rng: Random, b: Builder) -> Piece:
@@ -165,6 +166,21 @@ def _relative(rng: Random, b: Builder) -> Piece:
     name, middle = batch_statistic(rng, x)
     value = 2.0 * (k * (middle - x)).sigmoid()
     return Piece(value.detach(), f"2 sigmoid({k:g} ({name} - x)), detached", "relative")
+
+
+def _policy_margin(b: Builder) -> Value:
+    return b.input(_POLICY[0]) - b.input(_POLICY[1])
+
+
+_SIGNALS: tuple[tuple[str, Callable[[Builder], Value], float, float], ...] = (
+    ("the reference's margin", _reference_margin, 0.05, 1.5),
+    ("the reference's margin", _reference_margin, 0.05, 1.5),
+    ("the policy's margin", _policy_margin, 0.05, 1.5),
+    ("beta h_w", lambda b: b.input("beta") * chosen_ratio(b), 0.5, 4.0),
+    ("beta h_l", lambda b: b.input("beta") * rejected_ratio(b), 0.5, 4.0),
+)
+"""What a gate may look at, in words and as a value, and the range of its slope. Log-probabilities are summed over some ten tokens, so
+their differences are several nats."""
 
 
 def _agreement(rng: Random, b: Builder) -> Piece:
@@ -195,9 +211,9 @@ PREFERENCE_GRAMMAR = Grammar(
     margin=margin,
     margin_words="x = beta rho",
     margins=(
-        (6.0, _plain),
-        (0.6, _partial_reference),
-        (0.25, _reference_free),
+        (5.0, _plain),
+        (1.0, _partial_reference),
+        (0.6, _reference_free),
         (0.3, _centred),
         (0.3, _standardised),
         (0.6, _squashed),
@@ -212,7 +228,7 @@ PREFERENCE_GRAMMAR = Grammar(
         (0.3, _spread),
         (0.6, _rejected_floor),
     ),
-    weights=((1.5, _hard_first), (1.0, _easy_first), (0.7, _reference_clear), (0.5, _relative), (0.6, _agreement)),
+    weights=((1.5, _hard_first), (1.0, _easy_first), (3.0, _gate), (0.5, _relative), (0.6, _agreement)),
     smoothed=_smoothed,
     reversed_inputs=_swapped,
     tempered_inputs=_tempered,
