@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Survey of the worlds of the embedded task: what the known losses reach in each under one tuning budget, and what there is to find.
+"""Survey of the worlds of the embedded task: the known losses in each under one tuning budget, and what there is to find.
 
 In each world, every known preference loss is tuned in the same way:
 
@@ -7,9 +7,9 @@ In each world, every known preference loss is tuned in the same way:
 2. These are trained at `full` with every beta of the grid on two further seeds. This chooses the beta of each.
 3. The best of them and DPO, each at its best beta, are measured at `full` on fresh seeds.
 
-Hand-written losses enter at step 2. They know the structure of a world, and prove that there is something to find in it. Headroom is
-the mean paired difference to the tuned DPO on the fresh seeds, in units of one training's paired deviation (the standard deviation of
-that difference over seeds).
+Hand-written losses enter at step 2. They use the structure of the world `typical`, and prove that there is something to find in it.
+Headroom is the mean paired difference to the tuned DPO on the fresh seeds, in units of one training's paired deviation (the
+standard deviation of that difference over seeds).
 
 Results are kept in a file of JSON lines as they come, so the same command continues an interrupted survey.
 
@@ -142,7 +142,7 @@ def survey(scores: Scores, world: str, kept: int, fresh: Sequence[int]) -> list[
 
 
 def figures(world: str, rows: Sequence[Row]) -> dict[str, Figure]:
-    """Fitness, difference to the tuned DPO and headroom of each row; the headroom of the world's best known and best of all losses."""
+    """Fitness and difference to the tuned DPO of each row, and the headroom of the best known and of the best hand-written loss."""
     base, found = rows[0], {}
     best: dict[str, float] = {}
     for row in rows:
@@ -165,7 +165,8 @@ def main() -> None:
     arguments = _arguments()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    scores, found = Scores(arguments.cache), {}
+    scores = Scores(arguments.cache)
+    found: dict[str, Figure] = {}
     for world in arguments.world or [EMBEDDED, *(name for name in WORLDS if name != EMBEDDED)]:
         found |= figures(world, survey(scores, world, arguments.kept, FRESH_SEEDS[: arguments.seeds]))
     show(found, ("torch", "transformers", "trl"), as_json=arguments.json)
@@ -176,7 +177,9 @@ def _arguments() -> Any:
     parser.add_argument("--world", action="append", choices=list(WORLDS), help="only this world (may be repeated)")
     parser.add_argument("--cache", type=Path, default=Path("runs/bench-worlds.jsonl"), help="results (%(default)s)")
     parser.add_argument("--kept", type=int, default=6, help="known losses that go on from `short` (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=4, choices=range(2, 25), metavar="N", help="fresh seeds (%(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=4, choices=range(2, 25), metavar="N", help="fresh seeds (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 

@@ -68,6 +68,7 @@ def _described(config: Config, info: TaskInfo, population: Population, proposer:
     request = _first_request(config, population)
     lines = [
         f"Run {config.name} with seed {config.seed}: task {info.name}, contract {info.contract}.",
+        *([info.opening] if info.opening else []),
         which,
         "",
         "Seed losses:",

@@ -4,14 +4,14 @@ The reward of a sampled review depends on the words that happened to be drawn. W
 
     V(s, a) - sum over b of pi(b | s) V(s, b)
 
-has the expectation 0 under the policy pi that draws it, whatever V is: so the sum of these terms over a review may be subtracted from
-its reward. The mean over reviews keeps its expectation exactly, and its variance falls by as much as V predicts of the reward
-(a martingale control variate; Greensmith et al. 2004 for policy gradients). V is linear,
+has the expectation 0 under the policy pi that draws it, whatever V is. So the sum of these terms over a review may be subtracted
+from its reward: the mean over reviews keeps its expectation exactly, and its variance falls by as much as V predicts of the reward
+(a control variate; Greensmith et al. 2004 use them for policy gradients). V is linear,
 
     V(s, a) = sum over k of g_k(s) W[k, a]
 
-with states g_k(s) that say how the word list would count a word after this prefix. W is fitted once per judge, by ridge regression, on
-reviews of the reference that no measurement uses: were it fitted on the measured reviews, the mean would be biased.
+with states g_k(s) that say how the word list would count a word after this prefix. W is fitted once per judge, by ridge
+regression, on reviews of the reference that no measurement uses: fitted on the measured reviews, it would bias the mean.
 """
 
 from collections.abc import Sequence
@@ -63,4 +63,5 @@ def increments(ids: Tensor, chances: Tensor, states: Tensor, written: Tensor) ->
 def fit(features: Tensor, rewards: Tensor) -> Tensor:
     """Weights W of the ridge regression of `rewards` (n,) on the increments `features` (n, f), shape (f,)."""
     gram = features.T @ features + RIDGE * torch.eye(features.size(1))
-    return torch.linalg.solve(gram, features.T @ (rewards - rewards.mean()))
+    weights: Tensor = torch.linalg.solve(gram, features.T @ (rewards - rewards.mean()))
+    return weights

@@ -255,7 +255,8 @@ class SentimentRunner:
         prompt = test.prompt_ids.size(1)
         completions = self._sample(policy, test.prompt_ids, test.noise_seed)
         rewards = torch.tensor([test.judge(text) for text in self._texts(completions)], dtype=torch.float64)
-        divergence, luck = self._along_samples(policy, test, completions)
+        weights = self._control(test.judge) if self.options.record.controlled else None
+        divergence, luck = self._along_samples(policy, test.prompt_ids, completions, weights)
         rewards -= luck
         lengths = (completions != self.pad).sum(dim=1)
         log_ratios = self._sequence_log_probs(policy, prompt, test.pair_ids) - test.pair_reference
@@ -274,21 +275,22 @@ class SentimentRunner:
         return (rewards - self.options.kl_weight * divergence).tolist(), metrics
 
     def _along_samples(
-        self, policy: LlamaForCausalLM, test: EvaluationSet, completions: Tensor
+        self, policy: LlamaForCausalLM, prompt_ids: Tensor, completions: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """KL(policy || reference) in nats along each of the policy's samples, and the luck of their words in the reward; both (n,).
 
         The KL is summed over the vocabulary at each position, which has the expectation of the samples' log-ratio and less noise.
-        The luck has the expectation 0; it is 0 in a world that is not controlled.
+        The luck, by the `weights` of control variates, has the expectation 0; without weights it is 0.
         """
-        prompt, divergences, lucks = test.prompt_ids.size(1), [], []
-        weights = self._control(test.judge) if self.options.record.controlled else None
-        ids = torch.cat([test.prompt_ids, completions], dim=1)
+        prompt, divergences, lucks = prompt_ids.size(1), [], []
+        ids = torch.cat([prompt_ids, completions], dim=1)
         for part in torch.split(ids, SEQUENCES_PER_PASS):
             ours = _next_word(policy, part, prompt)
             per_token = (ours.exp() * (ours - _next_word(self.reference, part, prompt))).sum(dim=2)
             divergences.append((per_token * (part[:, prompt:] != self.pad)).sum(dim=1))
-            lucks.append(torch.zeros(len(part)) if weights is None else self._increments(part[:, prompt:], ours) @ weights)
+            lucks.append(
+                torch.zeros(len(part)) if weights is None else self._increments(part[:, prompt:], ours) @ weights
+            )
         return torch.cat(divergences).double(), torch.cat(lucks).double()
 
     def _control(self, judge: Judge) -> Tensor:

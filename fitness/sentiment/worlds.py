@@ -1,14 +1,14 @@
 """Worlds of the embedded task: the same reviews and model, with another structure in the labels, the pairs or the judge.
 
-A world sets defaults of the task's options, and what no option sets: which labels are wrong, who labels, and how a trained policy is
-measured. What a search finds in a world holds for that world.
+A world sets defaults of the task's options, and what no option sets: which labels are wrong, who labels, and how a trained
+policy is measured. What a search finds in a world holds for that world.
 
 In every world a fraction `label_noise` of the pairs has its label flipped. A pair is flipped with a probability proportional to
 
     sigmoid(-(per_nat * d + per_token * l))
 
-where d is the log-probability of the better review minus that of the worse one under the reference, in nats, and l the difference of
-their lengths in tokens. Where both factors are 0, all pairs are equally likely to be flipped.
+where d is the log-probability of the better review minus that of the worse one under the reference, in nats, and l the difference
+of their lengths in tokens. Where both factors are 0, all pairs are equally likely to be flipped.
 """
 
 import math
@@ -33,6 +33,8 @@ class World:
     per_token: float = 0.0
     labeller: Literal["word list", "adjectives"] = "word list"
     """Measure of sentiment that ranks the training pairs; the search always measures with the word list."""
+    deviation: float | None = None
+    """Standard deviation over seeds of the difference of two good losses at held_out, default options; None: not measured."""
     controlled: bool = True
     """Whether the reward is measured with control variates (`fitness.sentiment.control`), on each prompt equally often."""
 
@@ -40,7 +42,7 @@ class World:
 _LOW_NOISE = {"samples": 600}  # each prompt of the search, or of the final, twice
 
 _RECORDS = (
-    World("classic", "one label in ten is wrong, whatever the pair", controlled=False),
+    World("classic", "one label in ten is wrong, whatever the pair", deviation=0.045, controlled=False),
     World(
         "strong_noise",
         "one label in three is wrong, whatever the pair",
@@ -60,12 +62,12 @@ _RECORDS = (
     ),
     World(
         "few_pairs",
-        "64 pairs, each met 32 times: a loss has to stop before it has learnt them by heart",
+        "64 pairs, each trained on 32 times: a loss should not learn them by heart",
         _LOW_NOISE | {"pairs": 64, "epochs": 32},
     ),
     World(
         "shifted_judge",
-        "labels come from a cruder judge than the one that measures: it counts adjectives and overlooks all other words, and so `not`",
+        "labels come from a cruder judge than the one that measures: it counts adjectives and overlooks all other words",
         _LOW_NOISE,
         labeller="adjectives",
     ),
@@ -78,7 +80,7 @@ EMBEDDED: WorldName = "typical"
 
 
 def flipped(rng: Random, log_odds: Sequence[float], fraction: float) -> list[int]:
-    """Numbers of the pairs whose labels are flipped: `fraction` of them, each with a probability proportional to sigmoid(log_odds).
+    """Positions of the pairs whose labels are flipped: a `fraction`, each pair with a probability proportional to sigmoid(log_odds).
 
     Systematic sampling (Madow 1949): the probabilities, in the order of the log-odds, are laid end to end, and every pair is taken
     that a grid of step 1 with a random start meets. So the number of flips does not vary, nor how they spread over the log-odds.
