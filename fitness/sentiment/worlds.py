@@ -50,8 +50,8 @@ _RECORDS = (
     ),
     World(
         "typical",
-        "labels favour the review that the reference finds more likely: one in three is wrong, and nearly all wrong ones chose it",
-        _LOW_NOISE | {"label_noise": 0.35},
+        "labels favour the review that the reference finds more likely: four in ten are wrong, and nearly all of these chose it",
+        _LOW_NOISE | {"label_noise": 0.4},
         per_nat=1.0,
     ),
     World(
@@ -80,7 +80,7 @@ EMBEDDED: WorldName = "typical"
 
 
 def flipped(rng: Random, log_odds: Sequence[float], fraction: float) -> list[int]:
-    """Positions of the pairs whose labels are flipped: a `fraction`, each pair with a probability proportional to sigmoid(log_odds).
+    """Positions of the pairs whose labels are flipped: a `fraction`, a pair with a probability proportional to sigmoid(log_odds).
 
     Systematic sampling (Madow 1949): the probabilities, in the order of the log-odds, are laid end to end, and every pair is taken
     that a grid of step 1 with a random start meets. So the number of flips does not vary, nor how they spread over the log-odds.

@@ -160,7 +160,7 @@ def test_strong_noise_flips_a_third_whatever_the_pair():
 
 def test_in_typical_the_wrong_labels_chose_what_the_reference_finds_likely():
     pairs = Pairs("typical")
-    assert sum(pairs.wrong) == round(0.35 * PAIRS)
+    assert sum(pairs.wrong) == round(0.4 * PAIRS)
     wrong, right = pairs.means(pairs.better_minus_worse(nats))
     assert wrong < -2.0 < 1.0 < right
 
@@ -201,7 +201,7 @@ def test_adjectives_alone_count_for_the_crude_judge():
 
 def test_states_follow_the_word_list(typical):
     words = typical._runner.words
-    text = "the plot was not bad . it is a masterpiece .".split()
+    text = ["the", "plot", "was", "not", "bad", ".", "it", "is", "a", "masterpiece", "."]
     states = WordStates(words)(torch.tensor([[words.index(word) for word in text]]))[0]
     assert states[:, 0].tolist() == [1.0] * len(text)
     assert [word for word, state in zip(text, states[:, 1], strict=True) if state] == ["bad", "."]
