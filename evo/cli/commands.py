@@ -13,6 +13,7 @@ from evo.cli.compare import compare
 from evo.cli.failures import FAILURE, interrupted, reported
 from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
+from evo.config.new_run import settled
 from evo.config.rundir import RunDirError, default_directory, existing_run
 from evo.config.schema import ConfigError, load_config
 from sandbox.verdicts.terminal import Program
@@ -73,6 +74,7 @@ def run(
             "--offline needs --dry-run: a run uses the network only for what its configuration names, and needs no flag"
         )
     path = directory or default_directory(settings)
+    settings = settled(settings, path)
     try:
         if dry_run:
             from evo.session.dry_run import rehearse
@@ -272,6 +274,8 @@ def baselines(
     given = [*([f"task={task}"] if task else []), *([f"workers={workers}"] if workers else []), *overrides]
     settings = load_config(None, given, seed=seed)
     settings = settings.model_copy(update={"name": f"baselines-{directory_name(settings.task) or 'task'}"})
+    path = directory or Path("runs") / settings.name
+    settings = settled(settings, path)
     info = task_info(settings.task, settings.fitness)
     wanted = design(
         settings, info, compared_losses(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
@@ -280,7 +284,7 @@ def baselines(
     if picture is not None:
         check_picture(picture, info, wanted)
     try:
-        rows = run_baselines(settings, wanted, directory or Path("runs") / settings.name, click.echo)
+        rows = run_baselines(settings, wanted, path, click.echo)
         if picture is not None:
             write_picture(picture, rows, wanted)
             _tell("Picture:", picture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.output.encode import one_line
 from analysis.wording import columns
+from fitness.sentiment.worlds import WORLDS
 from fitness.task.registry import listed_tasks
 from sandbox.contracts.contract import listed_contracts
 
@@ -12,9 +13,13 @@ NAME, ORIGIN, SUMMARY = 40, 60, 400
 
 
 def tasks_text() -> str:
-    """A table of tasks, a table of contracts, and how to name a task in a file, which is not listed."""
+    """Tables of tasks, of the worlds of `sentiment` and of contracts, and how to name a task in a file, which is not listed."""
     tasks, contracts = _table("task", listed_tasks()), _table("contract", listed_contracts())
-    return "\n".join([*tasks, "", "A task in a file: --set task=path/to/my_task.py:MyTask", "", *contracts])
+    worlds = columns(
+        [("world of sentiment", "what it is"), *((world.name, world.structure) for world in WORLDS.values())]
+    )
+    a_file, a_world = "A task in a file: --set task=path/to/my_task.py:MyTask", "A world: --set fitness.world=NAME"
+    return "\n".join([*tasks, "", a_file, "", *worlds, "", a_world, "", *contracts])
 
 
 def _table(title: str, listed: list[tuple[str, str, str]]) -> list[str]:

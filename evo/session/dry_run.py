@@ -78,6 +78,7 @@ def _described(
     request = _first_request(config, population)
     lines = [
         f"Run {config.name} with seed {config.seed}: task {info.name}, contract {info.contract}.",
+        *([info.opening] if info.opening else []),
         which,
         "",
         "Seed losses:",

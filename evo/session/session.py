@@ -89,7 +89,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         before = last_settings(reader)
         cleared = cleared or preflight(config, info)
         say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
-        for line in filter(None, (cleared.which, *cleared.notes)):
+        for line in filter(None, (info.opening, cleared.which, *cleared.notes)):
             say(line)
         archive.event(
             EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}

@@ -1,13 +1,22 @@
 """Options of the embedded task."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field, model_validator
 
+from fitness.sentiment.worlds import WORLDS, World, WorldName
 from fitness.task.protocol import TaskOptions
 
 
 class Options(TaskOptions):
     """Options of the embedded task. All of them affect the fitness, so all are part of a run's identity."""
 
+    world: WorldName = Field(
+        "classic",
+        description="structure of the labels, pairs and judge, which also sets other defaults: docs/notes/worlds.md. A new run "
+        "that names none is in `typical`; a run that recorded none is in `classic`",
+    )
     beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
     learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")
     kl_weight: float = Field(0.02, ge=0, description="price of KL: reward subtracted per nat of KL per sequence")
@@ -23,6 +32,14 @@ class Options(TaskOptions):
         0.1, ge=0, le=1, description="fraction of distinct reviews below which a run counts as collapsed"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults_of_the_world(cls, given: Any) -> Any:
+        """Options that are not given have the world's values. An unknown world is left to the validation of its field."""
+        name = given.get("world") if isinstance(given, Mapping) else None
+        world = WORLDS.get(name) if isinstance(name, str) else None
+        return {**world.defaults, **given} if world else given
+
     @model_validator(mode="after")
     def _batch_fits(self) -> "Options":
         if self.batch_size > self.pairs:
@@ -30,6 +47,11 @@ class Options(TaskOptions):
                 f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
             )
         return self
+
+    @property
+    def record(self) -> World:
+        """The record of the world."""
+        return WORLDS[self.world]
 
     @property
     def full_steps(self) -> int:

@@ -121,6 +121,13 @@ def lexicon_reward(text: str) -> float:
     return total / math.sqrt(total * total + SATURATION)
 
 
+def adjective_reward(text: str) -> float:
+    """Good adjectives minus bad ones, saturated as in `lexicon_reward`: a crude judge that overlooks all other words."""
+    words = text.split()
+    total = 2.0 * (sum(word in GOOD for word in words) - sum(word in BAD for word in words))
+    return total / math.sqrt(total * total + SATURATION)
+
+
 class PolarityClassifier:
     """Naive Bayes classifier over words and pairs of adjacent words, trained on reviews and their hidden polarity.
 

@@ -1,7 +1,8 @@
 """Runner of the embedded task: model, preference pairs, training and measurement (imports torch and trl).
 
 Sampling is the arg max of logits plus Gumbel noise, which is drawn from the seed independently of the model. So two similar
-policies mostly write the same words, and the difference of two losses is less noisy than either fitness.
+policies mostly write the same words, and the difference of two losses is less noisy than either fitness. Except in the world
+`classic`, control variates take the luck of the draws out of the reward (`fitness.sentiment.control`).
 """
 
 import copy
@@ -24,8 +25,20 @@ from transformers.cache_utils import DynamicCache
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
+from fitness.sentiment import control
 from fitness.sentiment.options import Options
-from fitness.sentiment.reviews import BOS, EOS, PAD, PolarityClassifier, Split, lexicon_reward, prompts, write_reviews
+from fitness.sentiment.reviews import (
+    BOS,
+    EOS,
+    PAD,
+    PolarityClassifier,
+    Split,
+    adjective_reward,
+    lexicon_reward,
+    prompts,
+    write_reviews,
+)
+from fitness.sentiment.worlds import flipped
 from fitness.task.protocol import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
@@ -40,6 +53,7 @@ DRAWS_PER_PAIR = 1.25  # in about one of eight draws the two samples have equal 
 TEST_PAIRS = 128
 KEPT_SEEDS = 32  # of training pairs and of evaluation sets, about 1 MB each
 SEQUENCES_PER_PASS = 512
+CONTROL_REVIEWS = 2048  # reviews of the reference that the control variates are fitted on
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,9 @@ class SentimentRunner:
         self.reference = reference.eval().requires_grad_(False)
         self.words: list[str] = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
         self.pad, self.end = self.tokenizer.convert_tokens_to_ids([PAD, EOS])
+        self._states = control.WordStates(self.words)
         self._training: OrderedDict[int, Dataset] = OrderedDict()
+        self._controls: dict[Judge, Tensor] = {}
         self._evaluation_sets: OrderedDict[tuple[int, bool], EvaluationSet] = OrderedDict()
 
     def score(self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float) -> SeedResult:
@@ -143,19 +159,22 @@ class SentimentRunner:
 
     def _training_pairs(self, seed: int) -> Dataset:
         """Training pairs of a seed: prompt_ids, chosen_ids, rejected_ids, ref_chosen_logps and ref_rejected_logps (nats)."""
-        count = self.options.pairs
-        prompt_ids, better, worse = self._ranked_pairs(f"pairs {seed}", "train", count, lexicon_reward)
-        flips = random.Random(f"flips {seed}").sample(range(count), round(self.options.label_noise * count))
-        for row in flips:
-            better[row], worse[row] = worse[row].clone(), better[row].clone()
+        count, world = self.options.pairs, self.options.record
+        labeller = adjective_reward if world.labeller == "adjectives" else lexicon_reward
+        prompt_ids, better, worse = self._ranked_pairs(f"pairs {seed}", "train", count, labeller)
         reference = self._sequence_log_probs(self.reference, prompt_ids.size(1), _joined(prompt_ids, better, worse))
+        best, worst = reference.chunk(2)
+        longer = (better != self.pad).sum(dim=1) - (worse != self.pad).sum(dim=1)
+        odds = -(world.per_nat * (best - worst) + world.per_token * longer)
+        wrong = torch.zeros(count, dtype=torch.bool)
+        wrong[flipped(random.Random(f"flips {seed}"), odds.tolist(), self.options.label_noise)] = True
         return Dataset.from_dict(
             {
                 "prompt_ids": prompt_ids.tolist(),
-                "chosen_ids": self._rows(better),
-                "rejected_ids": self._rows(worse),
-                "ref_chosen_logps": reference[:count].tolist(),
-                "ref_rejected_logps": reference[count:].tolist(),
+                "chosen_ids": self._rows(torch.where(wrong[:, None], worse, better)),
+                "rejected_ids": self._rows(torch.where(wrong[:, None], better, worse)),
+                "ref_chosen_logps": torch.where(wrong, worst, best).tolist(),
+                "ref_rejected_logps": torch.where(wrong, best, worst).tolist(),
             }
         )
 
@@ -164,7 +183,8 @@ class SentimentRunner:
         split: Split = "held_out" if held_out else "search"
         triple = self._ranked_pairs(f"test pairs {split} {seed}", split, TEST_PAIRS, judge)
         pair_ids = _joined(*triple)
-        prompt_ids = self._draw_prompts(f"prompts {split} {seed}", split, self.options.samples)
+        drawn = self._each_prompt if self.options.record.controlled else self._draw_prompts
+        prompt_ids = drawn(f"prompts {split} {seed}", split, self.options.samples)
         return EvaluationSet(
             prompt_ids=prompt_ids,
             noise_seed=random.Random(f"samples {split} {seed}").getrandbits(63),
@@ -193,8 +213,16 @@ class SentimentRunner:
 
     def _draw_prompts(self, name: str, split: Split, count: int) -> Tensor:
         rng, pool = random.Random(name), prompts(split)
-        texts = [f"{BOS} {rng.choice(pool)}" for _ in range(count)]
-        return torch.tensor(self.tokenizer(texts)["input_ids"])
+        return self._prompt_ids([rng.choice(pool) for _ in range(count)])
+
+    def _each_prompt(self, name: str, split: Split, count: int) -> Tensor:
+        """Each prompt of the split equally often; which ones are used once more if that leaves a rest is drawn."""
+        rng, pool = random.Random(name), prompts(split)
+        rounds = [rng.sample(pool, len(pool)) for _ in range(-(-count // len(pool)))]
+        return self._prompt_ids([prompt for each in rounds for prompt in each][:count])
+
+    def _prompt_ids(self, texts: Sequence[str]) -> Tensor:
+        return torch.tensor(self.tokenizer([f"{BOS} {text}" for text in texts])["input_ids"])
 
     @torch.inference_mode()
     def _sample(self, model: LlamaForCausalLM, prompt_ids: Tensor, noise_seed: int) -> Tensor:
@@ -226,13 +254,15 @@ class SentimentRunner:
         """The fitness of each sample (reward minus KL penalty), and the metrics."""
         prompt = test.prompt_ids.size(1)
         completions = self._sample(policy, test.prompt_ids, test.noise_seed)
-        rewards = [test.judge(text) for text in self._texts(completions)]
+        rewards = torch.tensor([test.judge(text) for text in self._texts(completions)], dtype=torch.float64)
+        weights = self._control(test.judge) if self.options.record.controlled else None
+        divergence, luck = self._along_samples(policy, test.prompt_ids, completions, weights)
+        rewards -= luck
         lengths = (completions != self.pad).sum(dim=1)
-        divergence = self._divergence(policy, torch.cat([test.prompt_ids, completions], dim=1), prompt)
         log_ratios = self._sequence_log_probs(policy, prompt, test.pair_ids) - test.pair_reference
         margins = log_ratios[:TEST_PAIRS] - log_ratios[TEST_PAIRS:]
         metrics = {
-            "reward": sum(rewards) / len(rewards),
+            "reward": sum(rewards.tolist()) / len(rewards),
             "kl_per_sequence": divergence.mean().item(),
             "kl_per_token": (divergence.sum() / lengths.sum()).item(),
             "preference_accuracy": (margins > 0).double().mean().item(),
@@ -242,20 +272,47 @@ class SentimentRunner:
         }
         if not all(map(_finite, metrics.values())):
             raise EvaluationFailed("diverged", f"the trained policy's measurements are not finite: {metrics}")
-        prices = (self.options.kl_weight * divergence).tolist()
-        return [reward - price for reward, price in zip(rewards, prices, strict=True)], metrics
+        return (rewards - self.options.kl_weight * divergence).tolist(), metrics
 
-    def _divergence(self, policy: LlamaForCausalLM, ids: Tensor, prompt: int) -> Tensor:
-        """KL(policy || reference) in nats along each of the policy's samples, shape (n,).
+    def _along_samples(
+        self, policy: LlamaForCausalLM, prompt_ids: Tensor, completions: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """KL(policy || reference) in nats along each of the policy's samples, and the luck of their words in the reward; both (n,).
 
-        Summed over the vocabulary at each position, which has the expectation of the samples' log-ratio and less noise.
+        The KL is summed over the vocabulary at each position, which has the expectation of the samples' log-ratio and less noise.
+        The luck, by the `weights` of control variates, has the expectation 0; without weights it is 0.
         """
-        parts = []
+        prompt, divergences, lucks = prompt_ids.size(1), [], []
+        ids = torch.cat([prompt_ids, completions], dim=1)
         for part in torch.split(ids, SEQUENCES_PER_PASS):
             ours = _next_word(policy, part, prompt)
             per_token = (ours.exp() * (ours - _next_word(self.reference, part, prompt))).sum(dim=2)
-            parts.append((per_token * (part[:, prompt:] != self.pad)).sum(dim=1))
-        return torch.cat(parts).double()
+            divergences.append((per_token * (part[:, prompt:] != self.pad)).sum(dim=1))
+            lucks.append(
+                torch.zeros(len(part)) if weights is None else self._increments(part[:, prompt:], ours) @ weights
+            )
+        return torch.cat(divergences).double(), torch.cat(lucks).double()
+
+    def _control(self, judge: Judge) -> Tensor:
+        """Weights of the control variates of a judge."""
+        if judge not in self._controls:
+            features, texts = self._control_reviews
+            self._controls[judge] = control.fit(features, torch.tensor([judge(text) for text in texts]))
+        return self._controls[judge]
+
+    @cached_property
+    def _control_reviews(self) -> tuple[Tensor, list[str]]:
+        """Increments and texts of reviews that the reference writes for prompts of the training."""
+        prompt_ids = self._draw_prompts("control", "train", CONTROL_REVIEWS)
+        completions = self._sample(self.reference, prompt_ids, random.Random("control").getrandbits(63))
+        parts = torch.split(torch.cat([prompt_ids, completions], dim=1), SEQUENCES_PER_PASS)
+        prompt = prompt_ids.size(1)
+        features = [self._increments(part[:, prompt:], _next_word(self.reference, part, prompt)) for part in parts]
+        return torch.cat(features), self._texts(completions)
+
+    def _increments(self, completions: Tensor, log_probs: Tensor) -> Tensor:
+        chances = (log_probs / self.options.temperature).softmax(dim=2)
+        return control.increments(completions, chances, self._states(completions), completions != self.pad)
 
     @torch.inference_mode()
     def _sequence_log_probs(self, model: LlamaForCausalLM, prompt: int, ids: Tensor) -> Tensor:

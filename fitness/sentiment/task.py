@@ -2,7 +2,8 @@
 
 A small version of the IMDb experiment of Rafailov et al. 2023 and Lu et al. 2024, with nothing to download. The policy is a Llama
 of 90,000 parameters that writes template reviews (`fitness.sentiment.reviews`). It is trained on pairs of its own samples,
-ranked by a word list, with 10 % of the labels flipped. Then it writes reviews for prompts that it was not trained on:
+ranked by a word list, with some of the labels flipped: which ones, and more, is the `world` (`fitness.sentiment.worlds`). Then it
+writes reviews for prompts that it was not trained on:
 
     fitness = reward - kl_weight * KL(policy || reference), in nats per sequence
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitness.sentiment.options import Options
+from fitness.sentiment.worlds import EMBEDDED
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
@@ -37,24 +39,30 @@ DATA = Path(__file__).parent / "data"
 SECONDS_PER_STEP = 0.03
 SECONDS_BESIDE = 1.0
 
-DEVIATION = 0.045
-"""Standard deviation over seeds of the difference of two good losses at held_out, default options; median of 21 pairs, 8 seeds."""
+begins = {"world": EMBEDDED}
 
 
 def info(options: TaskOptions) -> TaskInfo:
     """Contract, metric, rungs and identity; needs no torch."""
     assert isinstance(options, Options)
+    world = options.record
     return TaskInfo(
         name=NAME,
         contract=CONTRACT,
         metric=METRIC.replace("kl_weight", f"{options.kl_weight:g}"),
         shown=SHOWN,
         rungs=_rungs(options),
-        identified=lambda: {"task": NAME, "options": options.model_dump(), "data": _data_version()},
+        identified=lambda: {"task": NAME, "options": _identifying(options), "data": _data_version()},
         beta=options.beta,
         learning_rate=options.learning_rate,
-        deviation=DEVIATION if options == Options() else None,
+        deviation=world.deviation if options == Options(world=world.name) else None,
+        opening=f"World {world.name}: {world.structure}.",
     )
+
+
+def _identifying(options: Options) -> dict[str, Any]:
+    """The options, without the world `classic`: runs recorded before there were worlds have the same identity."""
+    return {key: value for key, value in options.model_dump().items() if (key, value) != ("world", "classic")}
 
 
 def make(options: TaskOptions) -> "SentimentTask":

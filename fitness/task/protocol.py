@@ -9,6 +9,8 @@ A task is a class, a module or any other object with these parts (`fitness.task.
     check(options)       optional: raises TaskError before a run starts if something is missing, such as a file; one line
                          per fault, beginning with the option's key
     check_online(options)  optional: the same for checks that need the network
+    begins               optional: values of options that a new run gets if its configuration does not name them. The option's own
+                         default then holds for runs that were recorded before the option existed
     show_data(options, say, shown, whole)  optional: prints through `say` how the user's data is read, and `shown` items of it
                          (the command `evopo data`); raises EvaluationFailed if `prepare` would
 
@@ -86,6 +88,7 @@ class TaskInfo:
     services: tuple[Service, ...] = ()  # endpoints that score a training
     items_error: float | None = None  # standard error of that difference from the test items that all seeds share
     counted: Callable[[], int | None] = lambda: None  # computes `judged`; reads local data
+    opening: str = ""  # one line that a run shows as it begins: what is special about the task as it is configured
     origin: str = ""  # of a plugin: its package and entry point, or its file; set by evopo
     version: str = ""  # of a plugin: its package's version, or the digest of its file; set by evopo, to detect changes
 

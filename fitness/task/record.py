@@ -52,6 +52,11 @@ class TaskRecord:
         words = " ".join((getattr(self.offered, "__doc__", None) or "").partition("\n\n")[0].split())
         return words.partition(". ")[0].rstrip(".")
 
+    @property
+    def begins(self) -> Mapping[str, Any]:
+        """Values of options that a new run gets if its configuration does not name them."""
+        return getattr(self.offered, "begins", {})
+
     def options(self, given: Mapping[str, Any]) -> TaskOptions:
         """The validated options. Raises TaskError with one line per fault."""
         model: type[TaskOptions] = self.offered.Options

@@ -91,6 +91,11 @@ def task_options(name: str) -> type[TaskOptions]:
     return options
 
 
+def begins(name: str) -> Mapping[str, Any]:
+    """Values of the task's options that a new run gets if its configuration does not name them. Raises TaskError."""
+    return task_record(name).begins
+
+
 def check_task(name: str, options: Mapping[str, Any] | None = None) -> None:
     """Run the task's optional `check(options)` before a run starts.
 

@@ -254,11 +254,12 @@ def test_divergence_agrees_with_the_samples_own_log_ratio(small):
     completions = runner._sample(policy, prompt_ids, 7)
     ids = torch.cat([prompt_ids, completions], dim=1)
     with torch.inference_mode():
-        exact = runner._divergence(policy, ids, 8)
+        exact, luck = runner._along_samples(policy, prompt_ids, completions, None)
         ratio = runner._sequence_log_probs(policy, 8, ids) - runner._sequence_log_probs(runner.reference, 8, ids)
     noise = ratio.std().item() / math.sqrt(len(ratio))
     assert exact.mean().item() == pytest.approx(ratio.mean().item(), abs=4 * noise)
     assert exact.mean().item() > 10 * noise
+    assert not luck.any()
 
 
 def test_sampling_follows_the_model(small):
