@@ -16,8 +16,7 @@ from archive.query import Reader
 from evo.config.rundir import RunDirError, existing_run
 from evo.config.schema import ConfigError, parse_config
 from evo.proposing.propose import BUILTIN, OPENAI, asks_a_model
-from evo.search.selection.grid import cell
-from evo.search.selection.members import Member, SelectionSettings
+from evo.search.selection.members import Member, SelectionSettings, cell
 
 
 def compared(directories: Sequence[Path], against: Against, by: Sequence[str], labels: Mapping[str, str]) -> Comparison:
