@@ -321,7 +321,9 @@ FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
             found: dict[tuple[int, float | None, float | None], Standing] = {}
             after = (math.inf, NOW)
             while True:
-                rows = self._rows(_SCORES_DOWN, task=task, rung=rung, fitness=after[0], id=after[1], at=self._upto, page=4 * most)
+                rows = self._rows(
+                    _SCORES_DOWN, task=task, rung=rung, fitness=after[0], id=after[1], at=self._upto, page=4 * most
+                )
                 for row in rows:
                     key = (row["candidate_id"], row["beta"], row["learning_rate"])
                     if key not in found:
