@@ -56,7 +56,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None]) -> None:
     """Run or resume a campaign in `path`, print the leaderboard and write the report. A finished run is only read.
 
     Raises FinishedRun if the run was made with other settings, CampaignStopped, RunDirError, ArchiveError, LLMError, and
-    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP. All of them are raised after every process has ended and the archive is closed.
+    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP. All of them are raised after every process has ended and the archive is
+    closed.
     """
     info = task_info(config.task, config.fitness)
     ended = finished(path, config, info)

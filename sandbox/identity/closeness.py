@@ -80,7 +80,7 @@ def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
 
 
 def _without_factor(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether the quotients at the largest gradients already show that there is no common factor. True of nearly all pairs of losses.
+    """Whether the quotients at the largest gradients already show that there is no common factor, as for nearly all losses.
 
     At a gradient of a tenth of the largest, the typical size is at most ten times as large, so that quotients of multiples differ
     by at most 20 * PROPOSED_WITHIN, which is 1 %.

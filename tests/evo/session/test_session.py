@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from archive.store import Archive
 from evo.campaign.loop import CampaignStopped
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.session.preflight import PreflightFailed
-from evo.session.session import _interruptible, _log_to, run_session, workers_for
+from evo.session.session import _log_to, run_session, workers_for
 from fitness.task import TaskError
 from sandbox.vetting.pool import VetPool, WorkerFailed
 
