@@ -40,7 +40,6 @@ from archive.records import (
     Curves,
     EvaluationRow,
     EvaluationState,
-    EventKind,
     EventRow,
     FindingRow,
     ParentRow,
@@ -55,6 +54,7 @@ from archive.records import (
 from archive.spending import COSTS, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
+from archive.sqlite.queries import ANCESTRY, ARM, BRIEF, COUNTS, EVALUATIONS, NOW, PROPOSALS, SCORES_DOWN, TEXT
 from archive.sqlite.values import decompress
 from archive.variants import (
     EVALUATIONS,
@@ -68,57 +68,8 @@ from archive.variants import (
 T = TypeVar("T")
 
 MOST_UNPACKED = 2**30
-"""Most bytes of replies, of graphs and fingerprints, or of fitness per item, that one query decompresses. An archive of another person may hold many small
-values that decompress to large ones."""
-NOW = 2**63 - 1
-"""Event bound of a reader without a limit."""
-
-_EVALUATIONS = f"""
-SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.fitness, e.metrics,
-       e.seconds, e.tokens, e.reason, e.detail, e.items, e.tokens_in, e.tokens_out, e.usd,
-       e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,
-       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
-           (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
-       END AS state,
-       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.attempts ELSE
-           (SELECT count(*) FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at
-            AND v.kind = '{EventKind.EVALUATION_STARTED}')
-       END AS attempts
-FROM evaluation AS e WHERE e.queued_event <= :at"""
-
-_PROPOSALS = """
-SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, p.template, p."references", p.seen_event,
-       p.reply, p.tokens_in, p.tokens_out, p.usd, p.seconds, p.error, p.requested_event, p.received_event,
-       (SELECT v.kind FROM event AS v WHERE v.proposal_id = p.id AND v.candidate_id IS NULL AND v.id <= :at
-        ORDER BY v.id DESC LIMIT 1) AS kind
-FROM proposal AS p WHERE p.requested_event <= :at"""
-
-
-_BRIEF = """
-SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v
-ON v.candidate_id = c.id AND v.event_id <= :at WHERE c.event_id <= :at"""
-
-_SCORES_DOWN = """
-SELECT id, candidate_id, beta, learning_rate, fitness FROM evaluation
-WHERE task = :task AND rung = :rung AND fitness IS NOT NULL AND (fitness, id) < (:fitness, :id) AND finished_event <= :at
-ORDER BY fitness DESC, id DESC LIMIT :page"""
-
-_ARM = """
-SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation
-WHERE candidate_id = :id AND task = :task AND rung = :rung AND beta IS :beta AND learning_rate IS :rate
-AND finished_event <= :at ORDER BY id"""
-
-_COUNTS = """
-SELECT (SELECT count(*) FROM candidate) AS candidates,
-       (SELECT count(*) FROM candidate) - (SELECT count(*) FROM verdict) AS unvetted,
-       (SELECT count(*) FROM verdict WHERE status = 'refused') AS refused,
-       (SELECT count(*) FROM verdict WHERE duplicate_of IS NOT NULL) AS duplicates,
-       (SELECT count(*) FROM proposal) AS requests,
-       (SELECT count(*) FROM proposal WHERE received_event IS NULL) AS unanswered,
-       (SELECT count(*) FROM evaluation) AS trainings,
-       (SELECT count(*) FROM evaluation WHERE finished_event IS NULL) AS unfinished,
-       (SELECT count(*) FROM evaluation WHERE reason IS NOT NULL) AS failed,
-       (SELECT coalesce(max(id), 0) FROM event) AS last_event"""
+"""Most bytes of replies, of graphs and fingerprints, or of fitness per item, that one query decompresses. An archive of another
+person may hold many small values that decompress to large ones."""
 
 
 class Reader:
@@ -199,16 +150,8 @@ class Reader:
 
     def ancestry(self, id: int, most: int = 1000) -> list[ParentRow]:
         """The edges above a candidate, to its parents, their parents and so on: newest child first, at most `most` of them."""
-        sql = """
-WITH RECURSIVE above (child, parent, role, position) AS (
-    SELECT child, parent, role, position FROM parent WHERE child = :id
-    UNION
-    SELECT p.child, p.parent, p.role, p.position FROM above AS a JOIN parent AS p ON p.child = a.parent
-    ORDER BY 1 DESC, 4
-)
-SELECT * FROM above LIMIT :most"""
         self.candidate(id)
-        return [parent_row(row, self.path) for row in self._rows(sql, id=id, most=most)]
+        return [parent_row(row, self.path) for row in self._rows(ANCESTRY, id=id, most=most)]
 
     def lineage(self, as_of: int | None = None, child: int | None = None) -> list[ParentRow]:
         """All edges of the lineage, or those of one child, in order of child and position."""
@@ -237,13 +180,13 @@ SELECT * FROM above LIMIT :most"""
 
     def proposals(self, state: ProposalState | None = None, as_of: int | None = None) -> list[ProposalRow]:
         """All proposals, or those in one state, in order of ids."""
-        rows = self._rows(f"{_PROPOSALS} ORDER BY p.id", at=self._at(as_of))
+        rows = self._rows(f"{PROPOSALS} ORDER BY p.id", at=self._at(as_of))
         found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
         return [row for row in found if state is None or row.state == state]
 
     def proposal(self, id: int) -> ProposalRow:
         """One proposal. MissingRow if there is none with that id."""
-        rows = self._rows(f"{_PROPOSALS} AND p.id = :id", at=self._upto, id=id)
+        rows = self._rows(f"{PROPOSALS} AND p.id = :id", at=self._upto, id=id)
         return proposal_row(self._one(rows, f"proposal {id}"), self.path)
 
     def latest_attempt(self, step: int) -> int:
@@ -256,7 +199,7 @@ SELECT * FROM above LIMIT :most"""
     ) -> list[EvaluationRow]:
         """All evaluations, or those of one candidate or in one state, in order of ids."""
         where = "" if candidate_id is None else " AND e.candidate_id = :id"
-        rows = self._rows(f"{_EVALUATIONS}{where} ORDER BY e.id", at=self._at(as_of), id=candidate_id)
+        rows = self._rows(f"{EVALUATIONS}{where} ORDER BY e.id", at=self._at(as_of), id=candidate_id)
         found = self._bounded(
             (evaluation_row(row, self.path) for row in rows), lambda e: 64 * len(e.items.values) if e.items else 0
         )
@@ -264,7 +207,7 @@ SELECT * FROM above LIMIT :most"""
 
     def evaluation(self, id: int) -> EvaluationRow:
         """One evaluation. MissingRow if there is none with that id."""
-        rows = self._rows(f"{_EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
+        rows = self._rows(f"{EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
         return evaluation_row(self._one(rows, f"evaluation {id}"), self.path)
 
     def variants(self, candidate_id: int | None = None) -> list[VariantRow]:
@@ -294,10 +237,7 @@ SELECT * FROM above LIMIT :most"""
         return None if sent is None else [(role, self._text(text)) for role, text in sent]
 
     def _text(self, id: int) -> str:
-        sql = """
-SELECT t.content, t.base, b.content AS model, b.base AS beneath
-FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
-        row = self._one(self._rows(sql, id=id), f"text {id}")
+        row = self._one(self._rows(TEXT, id=id), f"text {id}")
         whole = row["base"] is None
         where = f"{self.path}: text.content of {id if whole else row['base']}"
         text = decompress(row["content"] if whole else row["model"], where)
@@ -320,7 +260,7 @@ FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
     def standings(self, task: str | None = None, rung: str | None = None, as_of: int | None = None) -> list[Standing]:
         """Scores of each candidate per task, rung, beta and learning rate. Highest mean first, those without a score last."""
         with self.consistent():
-            briefs = {row["id"]: brief(row, self.path) for row in self._rows(_BRIEF, at=self._at(as_of))}
+            briefs = {row["id"]: brief(row, self.path) for row in self._rows(BRIEF, at=self._at(as_of))}
             sql = (
                 "SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation "
                 "WHERE finished_event <= :at AND :task IN ('', task) AND :rung IN ('', rung) ORDER BY id"
@@ -342,27 +282,36 @@ FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
         the mean of enough arms.
         """
         with self.consistent():
-            found: dict[tuple[int, float | None, float | None], Standing] = {}
+            found: dict[tuple[int, float | None, float | None], list[FinishedEvaluation]] = {}
+            means: dict[tuple[int, float | None, float | None], float] = {}
             after = (math.inf, NOW)
             while True:
-                rows = self._rows(_SCORES_DOWN, task=task, rung=rung, fitness=after[0], id=after[1], at=self._upto, page=4 * most)
+                bound = {"fitness": after[0], "id": after[1], "at": self._upto, "page": 4 * most}
+                rows = self._rows(SCORES_DOWN, task=task, rung=rung, **bound)
                 for row in rows:
                     key = (row["candidate_id"], row["beta"], row["learning_rate"])
                     if key not in found:
-                        found[key] = self._standing_of(task, rung, *key)
-                leading = sorted(found.values(), key=_place)[:most]
-                if len(rows) < 4 * most or (len(leading) == most and (leading[-1].mean or 0.0) > rows[-1]["fitness"]):
-                    return leading
+                        found[key] = self._results_of(task, rung, *key)
+                        scored = [result.fitness for result in found[key] if result.fitness is not None]
+                        means[key] = math.fsum(scored) / len(scored)
+                leading = sorted(means, key=lambda key: (-means[key], key[0], key[1] or 0.0, key[2] or 0.0))[:most]
+                if len(rows) < 4 * most or (len(leading) == most and means[leading[-1]] > rows[-1]["fitness"]):
+                    return [_standing(self._brief(key[0]), found[key]) for key in leading]
                 after = (rows[-1]["fitness"], rows[-1]["id"])
 
-    def _standing_of(self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None) -> Standing:
-        rows = self._rows(_ARM, task=task, rung=rung, id=candidate, beta=beta, rate=rate, at=self._upto)
-        owner = self._one(self._rows(f"{_BRIEF} AND c.id = :id", id=candidate, at=self._upto), f"candidate {candidate}")
-        return _standing(brief(owner, self.path), [result_row(row, self.path) for row in rows])
+    def _results_of(
+        self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None
+    ) -> list[FinishedEvaluation]:
+        rows = self._rows(ARM, task=task, rung=rung, id=candidate, beta=beta, rate=rate, at=self._upto)
+        return [result_row(row, self.path) for row in rows]
+
+    def _brief(self, candidate: int) -> Brief:
+        rows = self._rows(f"{BRIEF} AND c.id = :id", id=candidate, at=self._upto)
+        return brief(self._one(rows, f"candidate {candidate}"), self.path)
 
     def progress(self) -> Progress:
         """Numbers of candidates, requests and trainings now, also in a view made by `as_of`."""
-        row = self._rows(_COUNTS)[0]
+        row = self._rows(COUNTS)[0]
         return Progress(**{name: int(row[name]) for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values
 
     def spending(self) -> Spending:

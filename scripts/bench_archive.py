@@ -129,7 +129,9 @@ class Filling:
         if self.rng.random() < 0.1:
             self._timed(self.archive.record_verdict, made, _refused(loss.verdict))
             return
-        self._timed(self.archive.record_verdict, made, loss.verdict | {"hash": f"{loss.verdict['hash'][:-6]}{step:06x}"})
+        self._timed(
+            self.archive.record_verdict, made, loss.verdict | {"hash": f"{loss.verdict['hash'][:-6]}{step:06x}"}
+        )
         self.quality[made] = min(0.9, 0.5 + self.rng.gauss(0, 0.05))
         self.train(made, "short", [0])
         if self.rng.random() < 0.1:

@@ -50,11 +50,16 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
     found = levels(snapshot, rung)
     floor = robust_floor([level.value for level in found.values()])
     proposals = [id for id in found if snapshot.is_proposal(id)]
+    alike: dict[tuple[str, bool, bool], list[int]] = {}  # one call for each point would take minutes in a long run
     for id in proposals:
         seen = found[id].value >= floor
+        colour = colour_of(snapshot, snapshot.candidates[id])
+        alike.setdefault((colour, seen, seen and found[id].error is not None), []).append(id)
+    for (colour, seen, barred), ids in alike.items():
         axes.errorbar(
-            snapshot.step(id), max(found[id].value, floor), yerr=found[id].error if seen else None,
-            fmt="o" if seen else "v", markersize=4.5, color=colour_of(snapshot, snapshot.candidates[id]),
+            [snapshot.step(id) for id in ids], [max(found[id].value, floor) for id in ids],
+            yerr=[found[id].error for id in ids] if barred else None,
+            fmt="o" if seen else "v", markersize=4.5, color=colour, linestyle="none",
             markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=1, capsize=2, zorder=3,
         )  # fmt: skip
     steps = sorted((snapshot.step(id), found[id].value) for id in proposals if not snapshot.caution(id))

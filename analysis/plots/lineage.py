@@ -11,6 +11,7 @@ from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
 from analysis.plots.canvas import GOLD, INK, MUTED, PAPER, blank, drawing, quiet
 from analysis.plots.parts import (
+    LINKED,
     WIDTH,
     colour_of,
     colour_of_operator,
@@ -120,7 +121,8 @@ def _nodes(
                 linewidths=0.6,
                 zorder=3,
             )
-            dots.set_urls([f"#c{id}" for id in ids])
+            if len(places) <= LINKED:
+                dots.set_urls([f"#c{id}" for id in ids])
     if any(value < floor for value in fitness.values()):
         axes.annotate(
             "▾ below the axis", (1, 0), xycoords="axes fraction", xytext=(-2, 3), textcoords="offset points",
@@ -170,7 +172,8 @@ def _strip(axes: Axes, found: Sequence[Move], rows: Sequence[str]) -> None:
             [move.step for move in shown], [height] * len(shown), marker="|", s=46, linewidths=1.5,
             c=[colour_of_operator(move.declared) for move in shown],
         )  # fmt: skip
-        ticks.set_urls([f"#c{move.candidate}" if move.candidate else "" for move in shown])
+        if len(found) <= LINKED:
+            ticks.set_urls([f"#c{move.candidate}" if move.candidate else "" for move in shown])
     last = max((move.step for move in found), default=0)
     axes.set_xticks([tick for tick in MaxNLocator(nbins=12, integer=True).tick_values(0, last) if 0 <= tick <= last])
     axes.tick_params(axis="x", length=3)

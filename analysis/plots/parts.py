@@ -29,6 +29,10 @@ OPERATOR_COLOURS: Mapping[str, str] = {
 """Colours of the built-in operators. Another operator gets one of `FURTHER`, chosen by its name."""
 
 
+LINKED = 1000
+"""Largest number of points of a picture that are links with a tooltip: each takes 300 bytes of a page."""
+
+
 @dataclass(frozen=True)
 class Level:
     """Fitness of a candidate at a rung, comparable between candidates with different seeds."""

@@ -30,8 +30,8 @@ from evo.search.budget import Cost, Spent, exceeded_limit
 from evo.session.earlier_session import changed_task
 from evo.session.extras import require_training
 from evo.session.preflight import preflight
-from evo.session.signals import ended_by_signals, interruptible
 from evo.session.session import worker_pool, workers_for
+from evo.session.signals import ended_by_signals, interruptible
 from fitness.schedule.ladder import Job
 from fitness.task import EvaluationFailed, TaskError, TaskInfo, task_info
 from fitness.workers.pool import WorkerPool

@@ -334,3 +334,62 @@ def test_a_closed_reader_raises_a_clear_error(archive):
     reader.close()
     with pytest.raises(ArchiveClosed, match="closed here"):
         reader.candidates()
+
+
+def test_leaders_are_the_first_standings(write, archive, reader):
+    rng = random.Random(5)
+    losses = [write.archive.add_candidate("seed", f"loss{number}", "", "s", "preference") for number in range(40)]
+    for candidate in losses:
+        for seed in range(rng.choice([1, 1, 2, 4])):
+            for beta in (None, 0.5)[: rng.choice([1, 2])]:
+                write.score(candidate, round(rng.gauss(0, 1), 1), seed, beta=beta)
+    write.score(losses[0], 99.0, rung="short")
+    failed = archive.queue_evaluation(losses[1], "sentiment", "full", 77)
+    archive.fail_evaluation(failed, "diverged")
+    then = reader.last_event() - 30
+    for view in (reader, reader.as_of(then)):
+        everyone = [s for s in view.standings("sentiment", "full") if s.mean is not None]
+        for most in (1, 2, 7, len(everyone), 500):
+            assert view.leaders("sentiment", "full", most) == everyone[:most]
+    assert reader.leaders("sentiment", "no such rung", 5) == []
+
+
+def test_ancestry_has_every_edge_above_once(write, reader):
+    first = write.archive.add_candidate("seed", "dpo", "", "s", "preference")
+    second = write.child(1, first)
+    third = write.child(2, first, second, role="combined", operator="combine")
+    fourth = write.child(3, third, second, role="combined", operator="combine")
+    write.child(4, fourth)
+    edges = [(edge.child, edge.parent) for edge in reader.ancestry(fourth)]
+    assert edges == [(fourth, third), (fourth, second), (third, first), (third, second), (second, first)]
+    assert reader.ancestry(first) == []
+    assert len(reader.ancestry(fourth, most=2)) == 2
+    with pytest.raises(MissingRow):
+        reader.ancestry(99)
+
+
+def test_progress_counts_what_the_rows_say(write, archive, reader):
+    first = write.archive.add_candidate("seed", "dpo", "", "s", "preference")
+    for step, status in ((1, "accepted"), (2, "refused"), (3, "accepted")):
+        child = write.child(step, first)
+        archive.record_verdict(child, {"status": status}, first if step == 3 else None, "hash" if step == 3 else None)
+    write.request(4)
+    write.score(first, 0.5)
+    archive.queue_evaluation(first, "sentiment", "full", 1)
+    archive.fail_evaluation(archive.queue_evaluation(first, "sentiment", "full", 2), "diverged")
+    found = reader.progress()
+    assert (found.candidates, found.unvetted, found.refused, found.duplicates, found.accepted) == (4, 1, 1, 1, 1)
+    assert (found.requests, found.unanswered) == (4, 1)
+    assert (found.trainings, found.unfinished, found.failed) == (3, 1, 1)
+    assert found.last_event == reader.last_event()
+
+
+def test_curves_are_kept_to_four_digits_with_infinities(write, archive, reader):
+    first = write.archive.add_candidate("seed", "dpo", "", "s", "preference")
+    evaluation = archive.queue_evaluation(first, "sentiment", "full", 0)
+    curves = {"loss": [(1, 0.693147), (2, math.inf)], "margin": [(1, -1.23456e-7), (3, 2.0), (4, 0.0)]}
+    archive.score_evaluation(evaluation, 0.5, curves=curves)
+    assert reader.curves(evaluation) == {
+        "loss": [(1.0, 0.6931), (2.0, math.inf)],
+        "margin": [(1.0, -1.235e-07), (3.0, 2.0), (4.0, 0.0)],
+    }

@@ -94,7 +94,7 @@ def test_the_same_text_is_stored_once_also_after_reopening(write, reader):
         "UPDATE text SET base = 3 WHERE id = 2",
         "UPDATE text SET base = NULL WHERE id = 3",
         "UPDATE text SET content = x'00' WHERE id = 2",
-        "UPDATE proposal SET prompt = '[[\"user\", \"3\"]]'",
+        'UPDATE proposal SET prompt = \'[["user", "3"]]\'',
         "UPDATE proposal SET prompt = '[[\"user\", true]]'",
     ],
 )

@@ -1,0 +1,66 @@
+"""Queries of the reader. `:at` is the newest event that is seen; rows that were recorded later do not exist."""
+
+from archive.records import EventKind
+
+NOW = 2**63 - 1
+"""Event bound of a reader without a limit."""
+
+EVALUATIONS = f"""
+SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.fitness, e.metrics,
+       e.seconds, e.tokens, e.reason, e.detail, e.items, e.tokens_in, e.tokens_out, e.usd,
+       e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,
+       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
+           (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
+       END AS state,
+       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.attempts ELSE
+           (SELECT count(*) FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at
+            AND v.kind = '{EventKind.EVALUATION_STARTED}')
+       END AS attempts
+FROM evaluation AS e WHERE e.queued_event <= :at"""
+
+PROPOSALS = """
+SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, p.template, p."references", p.seen_event,
+       p.reply, p.tokens_in, p.tokens_out, p.usd, p.seconds, p.error, p.requested_event, p.received_event,
+       (SELECT v.kind FROM event AS v WHERE v.proposal_id = p.id AND v.candidate_id IS NULL AND v.id <= :at
+        ORDER BY v.id DESC LIMIT 1) AS kind
+FROM proposal AS p WHERE p.requested_event <= :at"""
+
+
+BRIEF = """
+SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v
+ON v.candidate_id = c.id AND v.event_id <= :at WHERE c.event_id <= :at"""
+
+SCORES_DOWN = """
+SELECT id, candidate_id, beta, learning_rate, fitness FROM evaluation
+WHERE task = :task AND rung = :rung AND fitness IS NOT NULL AND (fitness, id) < (:fitness, :id) AND finished_event <= :at
+ORDER BY fitness DESC, id DESC LIMIT :page"""
+
+ARM = """
+SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation
+WHERE candidate_id = :id AND task = :task AND rung = :rung AND beta IS :beta AND learning_rate IS :rate
+AND finished_event <= :at ORDER BY id"""
+
+COUNTS = """
+SELECT (SELECT count(*) FROM candidate) AS candidates,
+       (SELECT count(*) FROM candidate) - (SELECT count(*) FROM verdict) AS unvetted,
+       (SELECT count(*) FROM verdict WHERE status = 'refused') AS refused,
+       (SELECT count(*) FROM verdict WHERE duplicate_of IS NOT NULL) AS duplicates,
+       (SELECT count(*) FROM proposal) AS requests,
+       (SELECT count(*) FROM proposal WHERE received_event IS NULL) AS unanswered,
+       (SELECT count(*) FROM evaluation) AS trainings,
+       (SELECT count(*) FROM evaluation WHERE finished_event IS NULL) AS unfinished,
+       (SELECT count(*) FROM evaluation WHERE reason IS NOT NULL) AS failed,
+       (SELECT coalesce(max(id), 0) FROM event) AS last_event"""
+
+ANCESTRY = """
+WITH RECURSIVE above (child, parent, role, position) AS (
+    SELECT child, parent, role, position FROM parent WHERE child = :id
+    UNION
+    SELECT p.child, p.parent, p.role, p.position FROM above AS a JOIN parent AS p ON p.child = a.parent
+    ORDER BY 1 DESC, 4
+)
+SELECT * FROM above LIMIT :most"""
+
+TEXT = """
+SELECT t.content, t.base, b.content AS model, b.base AS beneath
+FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
