@@ -15,9 +15,15 @@ from typing import Any
 
 from hostile_texts import STEERING
 
+from analysis.claims.autopsy import PURPOSE, Plan
+from analysis.recorded import graph_of
 from archive.query import Reader
-from archive.records import Items, Usage
+from archive.records import EventKind, Items, Usage
 from archive.store import Archive
+from evo.autopsy.plan import distinct_parts
+from sandbox.graph.edits.edit import edited
+from sandbox.identity.canonical import canonical_hash
+from sandbox.verdicts.verdict import VerdictStatus
 
 WHOLE = (0, -1, 1, 7, 2**31, 2**53 + 1, 2**63 - 1, -(2**63))
 REAL = (0.5, -1e-320, 1e16, 1e140, 1e200, 1.7e308, -1.7e308, float("inf"))
@@ -76,6 +82,23 @@ def with_everything(archive: Path) -> None:
             write.request_proposal(step, attempt, "refine", "openai", "model-a", 0.7, "t", asked, seen, prompt=prompt)
         write.recover()
         write.event("settings_changed", {"workers": 2})
+        _with_autopsy(write, rung)
+
+
+def _with_autopsy(write: Archive, rung: str) -> None:
+    """Adds a begun autopsy: its plan, the whole loss with a score, and one variant with a failed training."""
+    with Reader.open(write.path) as reader:
+        graphs = {v.candidate_id: graph_of(v) for v in reader.verdicts() if v.status == VerdictStatus.ACCEPTED}
+    id, found = next((id, found) for id, graph in graphs.items() if (found := distinct_parts(graph, ())))
+    write.event(EventKind.AUTOPSY, Plan(id, rung, (901, 902), (903, 904), found).to_json())
+    for edits in ([], [found[0].edit]):
+        changed = edited(graphs[id], edits)
+        variant = write.variants.add(
+            id, PURPOSE, [e.to_json() for e in edits], changed.to_json(), canonical_hash(changed)
+        )
+        write.variants.vet(variant, "accepted", [])
+        write.variants.score(variant, rung, 901, 0.5, {"kl": math.inf}, 1.0, items=Items((0.25, 0.75), ("a", "b")))
+        write.variants.fail(variant, rung, 902, "diverged", "the loss became nan", judged=Usage(7, 3))
 
 
 def mutated(sound: Path, loose: Path, target: Path, dice: random.Random) -> str:

@@ -89,16 +89,16 @@ def _smallest(autopsy: Autopsy) -> list[str]:
         ]
     better = pair.p_value is not None and pair.p_value < stats.SIGNIFICANCE  # and not worse
     verdict = "it is better than the whole loss" if better else "it cannot be told from the whole loss"
-    found = detectable(pair)
+    found = None if better else detectable(pair)
     missed = (
-        f"; a difference of {figure(found)} would be found with probability {stats.POWER:g}"
-        if found and not better
+        f"; a difference of {figure(found)} would be found with probability {stats.POWER:g}. That is no proof that they are equal"
+        if found
         else ""
     )
     return [
         f"The smallest loss takes {size}. On {seeds} {verdict}: its fitness minus that of the whole loss is "
         f"{plus_minus(-pair.difference, pair.standard_error, signed=True)}, 95 % interval {_interval(-limits.high, -limits.low)}"
-        f"{missed}. That is no proof that they are equal.{again}"
+        f"{missed}.{again}"
     ]
 
 

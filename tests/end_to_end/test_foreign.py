@@ -45,6 +45,11 @@ READING = {
     "report": [["report", "DIR", "--no-pictures"]],
     "export": [["export", "DIR", "--format", form] for form in cli.FORMATS],
     "replay": [["replay", "DIR"]],
+    "autopsy": [
+        ["autopsy", "DIR", "--dry-run"], ["autopsy", "DIR", STEERING.replace("\0", "")], ["autopsy", "DIR", "5", "--dry-run"],
+        ["autopsy", "DIR", "7", "--dry-run", "--config", "DIR/config.yaml"],
+        ["autopsy", "DIR", "7", "--dry-run", "--rung", STEERING.replace("\0", "")],
+    ],
     "run": [
         ["run", "--dir", "DIR", *QUICK, "--dry-run", "--offline"], ["run", "DIR/config.yaml", "--dry-run", "--offline"],
         ["run", "--set", f"{STEERING.replace(chr(0), '')}=1"], ["run", "--set", f"name={STEERING.replace(chr(0), '')}"],
