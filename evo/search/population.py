@@ -22,7 +22,7 @@ from archive.records import EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Score, differences
+from evo.search.individuals import Individual, Recorded, Score, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
 from evo.search.pooling import Pooling
@@ -92,6 +92,7 @@ class Population:
         """The rungs at which any training was scored."""
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
+        self._recorded: dict[int, Recorded] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Apply the new events up to id `upto`, by default all. Returns self."""
@@ -187,6 +188,17 @@ class Population:
         if candidate_id not in self._graphs:
             self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
+        """What the archive holds of a vetted candidate, read at the first call. Raises CorruptArchive."""
+        if candidate_id not in self._recorded:
+            has_graph = verdict_on(candidate_id, reader).graph is not None
+            self._recorded[candidate_id] = Recorded(
+                reader.candidate(candidate_id),
+                tuple(reader.findings(candidate_id)),
+                self.graph(candidate_id, reader) if has_graph else None,
+            )
+        return self._recorded[candidate_id]
 
     def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
         """Store the graph of a candidate after vetting, so that the archive's copy need not be verified."""
